@@ -2,6 +2,9 @@
 penalties.
 """
 
+import dataclasses
+import inspect
+
 import numpy as np
 import pytest
 
@@ -281,3 +284,101 @@ def test_masks_of_experts_are_bool_and_fit():
             way(np.ones(4))
         with pytest.raises(ShapeError, match="one entry for each"):
             way(np.ones(3, bool))
+
+
+def test_the_balance_loss_of_three_tokens_by_hand():
+    # Each token has the probabilities 1/4 and 3/4; one choice in three falls on the first expert:
+    # 2 (1/3 1/4 + 2/3 3/4) = 7/6. With second choices all experts are chosen equally often: 1.
+    logits = tl.Tensor(np.tile(np.log([1.0, 3.0]), (3, 1)))
+    one, two = np.array([[1], [1], [0]]), np.array([[1, 0], [1, 0], [0, 1]])
+    assert load_balancing_loss(logits, one).item() == pytest.approx(7 / 6, rel=1e-14)
+    assert load_balancing_loss(logits, two).item() == pytest.approx(1, rel=1e-14)
+    # Padding does not count: without the last token all choices fall on the second expert.
+    real = np.array([True, True, False])
+    assert load_balancing_loss(logits, one, real).item() == pytest.approx(2 * 3 / 4, rel=1e-14)
+
+
+def test_a_share_of_one_choice_is_the_whole(rng):
+    # Mixtral divides by the sum of the chosen probabilities, also where one alone is chosen.
+    routing = route(tl.Tensor(LOGITS), 1, gates="share")
+    np.testing.assert_array_equal(routing.gates.numpy(), 1)
+    moe, x = layer(k=1, gates="share"), tl.Tensor(rng.normal(size=(6, 3)))
+    for expert in moe.experts[1:]:
+        expert.load_state_dict(moe.experts[0].state_dict())
+    np.testing.assert_allclose(moe(x).numpy(), moe.experts[0](x).numpy(), rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(moe.route(x).gates.numpy(), 1)
+    real = np.array([True, False, True, True])
+    np.testing.assert_array_equal(
+        route(tl.Tensor(LOGITS), 1, mask=real, gates="share").gates.numpy()[:, 0], real
+    )
+
+
+def test_penalties_are_weighed_as_asked_for(rng):
+    x = tl.Tensor(rng.normal(size=(2, 4, 3)))
+    for balance, z in ((1.0, 0.0), (0.0, 1.0), (2.0, 3.0)):
+        moe = layer(k=2, balance=balance, z=z)
+        logits = moe.router(x.reshape(8, 3))
+        expected = balance * load_balancing_loss(logits, moe.route(x).experts).item()
+        expected += z * router_z_loss(logits).item()
+        auxiliary = moe.forward_with_auxiliary(x)[1].item()
+        assert auxiliary == pytest.approx(expected, rel=1e-13) and expected > 0.1
+
+
+def test_a_mask_given_to_a_layer_comes_before_that_of_the_context(rng):
+    moe, x = layer(), tl.Tensor(rng.normal(size=(2, 4, 3)))
+    own = ~REAL
+    with collect_auxiliary(moe, REAL) as penalties:
+        y = moe(x, own)
+    expected, auxiliary = moe.forward_with_auxiliary(x, own)
+    np.testing.assert_array_equal(y.numpy(), expected.numpy())
+    assert penalties[0].item() == auxiliary.item()
+    with no_grad(), collect_auxiliary(moe, REAL):  # the mask holds where nothing is collected too
+        assert not moe(x).numpy()[~REAL].any()
+    assert moe.collector is None and moe(x).numpy()[~REAL].any()
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_between_one_and_all_experts_are_chosen(k):
+    for made in (lambda k: layer(k=k), lambda k: route(tl.Tensor(LOGITS), k)):
+        with pytest.raises(ConfigError, match=f"k = {k} experts of 3: choose between 1 and 3"):
+            made(k)
+        for possible in (1, 3):
+            made(possible)
+
+
+def test_an_expert_is_full_at_its_capacity_and_not_before():
+    # Room for ceil(1.5 * 2 * 1 / 3) = 1, then ceil(3 * 2 / 3) = 2; both tokens want expert 0.
+    logits = tl.Tensor(LOGITS[:2])
+    tight, wide, free = (route(logits, 1, factor) for factor in (1.5, 3.0, None))
+    assert tight.kept.ravel().tolist() == [True, False] and tight.dropped == 1
+    assert wide.kept.all() and wide.dropped == 0 and free.kept.all() and free.dropped == 0
+    assert tight.load.tolist() == [1, 0, 0] and wide.load.tolist() == [2, 0, 0]
+
+
+def test_defaults_are_those_of_the_papers():
+    # Fedus et al. 2022: one expert a token, balance 0.01; Zoph et al. 2022: z 0.001. Eight experts
+    # as in Mixtral; a feed-forward of GPT-2.
+    parameters = inspect.signature(MixtureOfExperts).parameters
+    expected = {
+        "activation": "gelu",
+        "bias": True,
+        "experts": 8,
+        "k": 1,
+        "capacity_factor": None,
+        "balance": 0.01,
+        "z": 0.001,
+        "gates": "probability",
+    }
+    assert {name: parameters[name].default for name in expected} == expected
+    parameters = inspect.signature(route).parameters
+    assert (parameters["k"].default, parameters["gates"].default) == (1, "probability")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        route(tl.Tensor(LOGITS)).load = None
+
+
+def test_a_router_has_no_bias_and_learns_through_the_gates(rng):
+    for k in (1, 2):
+        moe = layer(k=k)
+        assert moe.router.bias is None
+        (moe(tl.Tensor(rng.normal(size=(9, 3)))) ** 2).sum().backward()
+        assert np.abs(moe.router.weight.grad.numpy()).max() > 0

@@ -2,6 +2,8 @@
 features can do.
 """
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -207,3 +209,49 @@ def test_what_does_not_fit_is_refused(rng):
         la.linear_attention_chunked(q, k, v, chunk=0)
     with pytest.raises(ConfigError, match="width 5 does not divide"):
         la.LinearSelfAttention(5, 2, Random(0))
+
+
+def test_random_features_of_one_vector_by_hand():
+    # x = (2, 1): |x|^2 / 2 = 2.5; w = (1, 0) and (0, 1) give e^(2 - 2.5) and e^(1 - 2.5), / sqrt 2.
+    x = tl.Tensor(np.array([2.0, 1.0]))
+    np.testing.assert_allclose(
+        host(la.random_features(x, np.eye(2))), np.exp([-0.5, -1.5]) / 2**0.5, rtol=1e-14
+    )
+
+
+def test_features_of_the_second_order_by_hand():
+    # 1, x, and the four products of (2, 3) with itself over sqrt 2
+    x = tl.Tensor(np.array([2.0, 3.0]))
+    np.testing.assert_allclose(
+        host(la.taylor_features(x)), [1, 2, 3, *np.array([4, 6, 6, 9]) / 2**0.5], rtol=1e-14
+    )
+
+
+def test_a_query_before_all_keys_it_has_anything_in_common_with_gets_zeros():
+    # Features of two kinds: the first query meets its kind of key at the second position only.
+    q, k = np.array([[0.0, 1], [0, 1], [1, 0]]), np.array([[1.0, 0], [0, 1], [0, 1]])
+    v = np.array([[5.0], [7], [9]])
+    q, k, v = (tl.Tensor(x[None, None]) for x in (q, k, v))
+    for y in (
+        la.linear_attention_matrix(q, k, v),
+        la.linear_attention_recurrent(q, k, v)[0],
+        la.linear_attention_chunked(q, k, v, chunk=2)[0],
+    ):
+        np.testing.assert_array_equal(host(y).ravel(), [0, 7, 5])
+
+
+def test_an_empty_sequence_leaves_the_state_as_it_was(rng):
+    q, k, v = map(tl.Tensor, features(rng))
+    _, state = la.linear_attention_recurrent(q, k, v)
+    nothing = [x[:, :, :0] for x in (q, k, v)]
+    for form in la.linear_attention_recurrent, la.linear_attention_chunked:
+        y, again = form(*nothing, state)
+        assert y.shape == (B, H, 0, J) and again is state
+        y, first = form(*nothing)
+        assert first.shape == (B, H, F, J + 1) and not host(first).any()
+
+
+def test_the_usual_chunk_holds_32_tokens():
+    # It changes the work, T (C + F) (J + 1), and no result: about the width of a head.
+    assert inspect.signature(la.linear_attention_chunked).parameters["chunk"].default == 32
+    assert inspect.signature(la.LinearSelfAttention).parameters["chunk"].default == 32

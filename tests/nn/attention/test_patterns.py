@@ -148,3 +148,59 @@ def test_reach_after_layers_is_what_theory_says():
 def test_sizes_below_one_are_refused():
     with pytest.raises(ConfigError, match="width = 0"):
         p.window(4, width=0)
+
+
+def test_more_pictures_of_more_options():
+    np.testing.assert_array_equal(
+        p.fixed(6, stride=3, summary=2), drawn("#..... ##.... ###... .###.. .####. .#####")
+    )  # the last two of every block of three
+    np.testing.assert_array_equal(
+        p.blocks(5, size=2, back=1, causal=False), drawn("####. ####. ##### ##### ..###")
+    )
+    np.testing.assert_array_equal(
+        p.dilated(5, width=2, step=2, causal=False), drawn("#.#.. .#.#. #.#.# .#.#. ..#.#")
+    )
+    np.testing.assert_array_equal(p.window(2, 3, width=2, offset=0), drawn("#.. ##."))
+
+
+@pytest.mark.parametrize(
+    "make, sizes",
+    [
+        (p.window, {"width": 0}),
+        (p.dilated, {"width": 0, "step": 1}),
+        (p.dilated, {"width": 1, "step": 0}),
+        (p.strided, {"stride": 0}),
+        (p.fixed, {"stride": 0}),
+        (p.fixed, {"stride": 2, "summary": 0}),
+        (p.blocks, {"size": 0}),
+        (p.random_keys, {"count": 0, "rng": None}),
+    ],
+)
+def test_each_size_of_a_pattern_is_one_or_more(make, sizes):
+    wrong = next(name for name, size in sizes.items() if size == 0)
+    with pytest.raises(ConfigError, match=f"pattern: {wrong} = 0: must be 1 or more"):
+        make(4, **sizes)
+
+
+def test_random_keys_are_all_that_a_query_may_see_where_these_are_few():
+    # Three keys, five of which are asked for: causal, the lower triangle; else everything.
+    some = p.random_keys(3, count=5, rng=Random(0))
+    np.testing.assert_array_equal(some, np.tri(3, dtype=bool))
+    assert p.random_keys(3, count=5, rng=Random(0), causal=False).all()
+
+
+def test_every_key_is_drawn_equally_often():
+    # Of 20 keys 5 are drawn for each of 400 queries: a key is seen by about 100, deviation
+    # sqrt(400 / 4 * 3 / 4) = 8.7; five of them are 43.
+    mask = p.random_keys(400, 20, count=5, rng=Random(0), causal=False)
+    assert (np.abs(mask.sum(0) - 100) < 43).all()
+
+
+def test_index_lists_begin_with_visible_keys_from_the_left():
+    index, visible = p.index_sets(drawn("#.#. ...# ...."))
+    assert index[visible].tolist() == [0, 2, 3]
+    np.testing.assert_array_equal(visible, [[True, True], [True, False], [False, False]])
+    np.testing.assert_array_equal(p.mask_of(index, visible, 4), drawn("#.#. ...# ...."))
+    np.testing.assert_array_equal(
+        p.mask_of(index, np.zeros_like(visible), 4), drawn(".... .... ....")
+    )

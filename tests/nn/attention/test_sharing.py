@@ -108,3 +108,36 @@ def test_a_layer_that_owns_nothing_must_be_given_something(rng, kind):
         kind(D, H, Random(0), owner=False)(tl.Tensor(np.ones((B, T, D), np.float32)))
     with pytest.raises(ConfigError, match="do not divide evenly"):
         kind(9, 2, Random(0))
+
+
+def test_mixed_by_the_weights_below_are_the_values_of_the_layer_itself(rng):
+    x = tl.Tensor(rng.normal(size=(B, T, D)))
+    below, above = layers(SharedWeightAttention, 2)[:2]
+    first, weights = below(x)
+    above.v.load_state_dict(below.v.state_dict())
+    above.out.load_state_dict(below.out.state_dict())
+    np.testing.assert_array_equal(host(above(x, weights)[0]), host(first))
+    # Weights that are the identity: each token takes its own value.
+    eye = tl.Tensor(np.broadcast_to(np.eye(T), (B, H, T, T)).copy())
+    np.testing.assert_allclose(
+        host(above(x, eye)[0]), host(above.out(above.v(x))), rtol=1e-12, atol=1e-14
+    )
+    # An owner makes its own, whatever it is given.
+    np.testing.assert_array_equal(host(below(x, eye)[0]), host(first))
+
+
+def test_a_layer_owns_what_it_reads_unless_told():
+    assert CrossLayerAttention(D, H, Random(0)).kv is not None
+    assert SharedWeightAttention(D, H, Random(0)).qk is not None
+    assert CrossLayerAttention(D, H, Random(0), kv_heads=2).kv.weight.shape == (D, 2 * 2 * D // H)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2])
+def test_grouped_heads_read_the_pair_of_their_group(rng, kv_heads):
+    grouped = layers(CrossLayerAttention, 1, kv_heads=kv_heads)[0]
+    same = SelfAttention(D, H, Random(9), kv_heads, dtype=np.float64)
+    same.qkv.weight.assign_(np.concatenate([host(grouped.q.weight), host(grouped.kv.weight)], 1))
+    same.qkv.bias.assign_(np.concatenate([host(grouped.q.bias), host(grouped.kv.bias)]))
+    same.out.load_state_dict(grouped.out.state_dict())
+    x = tl.Tensor(rng.normal(size=(B, T, D)))
+    np.testing.assert_allclose(host(grouped(x)[0]), host(same(x)), rtol=1e-11, atol=1e-14)

@@ -227,3 +227,53 @@ def test_at_least_one_key_must_be_chosen(rng):
     for count in (0, -1):  # a slice up to -1 would choose all but one
         with pytest.raises(ConfigError, match="count must be 1 or more"):
             topk_attention(q, q, q, count)
+
+
+def test_nearest_keys_come_first_and_of_equals_the_first():
+    scores = np.array([[1.0, 3, 2, 3], [5, 5, 5, 5], [np.nan, 0, 1, 9]])
+    index, visible = top_keys(scores, 3, causal=False)
+    np.testing.assert_array_equal(index, [[1, 3, 2], [0, 1, 2], [0, 3, 2]])  # a nan before all
+    assert visible.all() and top_keys(scores, 9, causal=False)[0].shape == (3, 4)
+    # Three queries of four keys are the last three: query 0 sees keys 0 and 1.
+    index, visible = top_keys(scores, 3)
+    np.testing.assert_array_equal(index[0, :2], [1, 0])
+    np.testing.assert_array_equal(visible, [[True, True, False], [True] * 3, [True] * 3])
+
+
+@pytest.mark.parametrize("kv_heads", [1, 4])
+@pytest.mark.parametrize("options", [{}, {"causal": False}, {"scale": 0.4}], ids=str)
+def test_the_best_of_all_keys_are_dense_attention(rng, kv_heads, options):
+    dense = {"causal": True, **options}
+    assert_matches_twin(
+        lambda *a: topk_attention(*a, T, **options),
+        lambda *a: composed.attention(*a, **dense),
+        heads(rng, kv_heads, width=K + 1),
+    )
+
+
+def test_the_choice_is_that_of_each_query_head_among_the_keys_of_its_group(rng):
+    q, k, v = map(tl.Tensor, heads(rng, 2))
+    twice = [tl.Tensor(np.repeat(host(x), 2, axis=1)) for x in (k, v)]
+    np.testing.assert_allclose(
+        host(topk_attention(q, k, v, 2)), host(topk_attention(q, *twice, 2)), rtol=1e-13
+    )
+
+
+def test_scores_are_scaled_once_by_what_is_asked_for():
+    # Scores sqrt(2) ln 1 .. sqrt(2) ln 4: scaled by sqrt(2) instead of 1/sqrt(2) they are twice the
+    # logarithms, weights 1 : 4 : 9 : 16.
+    index = np.array([[0, 1, 2, 3]])
+    shown = sparse_attention(*shaped(QUERY, KEYS, np.eye(4)), index, scale=2**0.5)
+    np.testing.assert_allclose(host(shown)[0, 0, 0] * 30, [1, 4, 9, 16], rtol=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(T, 3), (T - 1, 2), (B, 1, T, 2)], ids=str)
+def test_padding_of_an_index_has_its_shape(rng, shape):
+    q, k, v = map(tl.Tensor, heads(rng))
+    with pytest.raises(ShapeError, match="sparse_attention: q .* visible"):
+        sparse_attention(q, k, v, np.zeros((T, 2), int), np.ones(shape, bool))
+
+
+def test_a_window_holds_at_least_the_token_itself(rng):
+    with pytest.raises(ConfigError, match="width 0 must be 1 or more"):
+        window_attention(*map(tl.Tensor, heads(rng)), 0)

@@ -1,5 +1,8 @@
 """Memories of fixed size: each against its own definition, worked numbers, and what it forgets."""
 
+import dataclasses
+import inspect
+
 import numpy as np
 import pytest
 
@@ -292,3 +295,66 @@ def test_what_does_not_fit_is_refused(rng):
         m.stream(m.moving_average(4), q, k, v, segment=3)
     with pytest.raises(ConfigError, match="size 0"):
         m.window(0)
+
+
+def test_an_empty_sequence_leaves_the_memory_as_it_was(rng):
+    q, k, v = map(tl.Tensor, heads(rng))
+    _, state = m.stream(m.window(4), q, k, v)
+    y, again = m.stream(m.window(4), q[:, :, :0], k[:, :, :0], v[:, :, :0], state=state)
+    assert y.shape == (B, H, 0, J) and again is state
+
+
+@pytest.mark.parametrize("cut", [1, 5, 9])
+def test_a_stream_goes_on_where_it_was_interrupted(rng, cut):
+    q, k, v = map(tl.Tensor, heads(rng))
+    for memory in (m.window(4), m.first_and_window(2, 3), m.cumulative_average()):
+        whole, end = m.stream(memory, q, k, v)
+        _, state = m.stream(memory, q[:, :, :cut], k[:, :, :cut], v[:, :, :cut])
+        rest, state = m.stream(memory, q[:, :, cut:], k[:, :, cut:], v[:, :, cut:], state=state)
+        np.testing.assert_allclose(host(rest), host(whole)[:, :, cut:], rtol=1e-13)
+        assert m.stored_numbers(state) == m.stored_numbers(end)
+
+
+def test_a_memory_of_its_own_pairs_alone_may_be_as_long_as_its_queries(rng):
+    q, k, v = map(tl.Tensor, heads(rng))
+    with pytest.raises(ShapeError, match="2 queries at once, but the memory holds 1 pairs"):
+        m.attend(q[:, :, :2], k[:, :, :1], v[:, :, :1])  # the first would see nothing
+    np.testing.assert_allclose(
+        host(m.attend(q[:, :, :2], k[:, :, :2], v[:, :, :2]))[:, :, 0],
+        host(v)[:, [0, 0, 1, 1], 0],  # two heads a group; e^s v / e^s of the first alone
+        rtol=1e-15,
+    )
+
+
+def test_a_recurrent_memory_is_the_cell_run_over_pairs_side_by_side(rng):
+    cell = GRUCell(K + J, K + J, Random(0), dtype=np.float64)
+    _, k, v = map(tl.Tensor, heads(rng))
+    memory = m.recurrent(cell)
+    at_once = memory.update(k, v, None)
+    for b, g in np.ndindex(B, G):  # every head of every row has a state of its own
+        h = cell.initial_state(1)
+        for t in range(T):
+            h = cell(tl.concatenate([k[b, g, t], v[b, g, t]]).reshape(1, -1), h)
+        key, value = (host(x)[b, g, 0] for x in memory.read(at_once))
+        np.testing.assert_allclose(np.concatenate([key, value]), host(h[0])[0], rtol=1e-12)
+    state = memory.update(k[:, :, :7], v[:, :, :7], None)
+    state = memory.update(k[:, :, 7:], v[:, :, 7:], state)
+    for a, b in zip(memory.read(state), memory.read(at_once)):
+        np.testing.assert_array_equal(host(a), host(b))
+
+
+def test_defaults_are_those_of_the_papers():
+    # Su et al. 2021 rotate by powers of 10000; Ma et al. 2023 call delta = 1 the usual average;
+    # a stream is read token by token (book section 2.3.3).
+    for made, expected in (
+        (m.attend_rotated, {"base": 10000.0}),
+        (m.exponential_average, {"delta": 1.0}),
+        (m.stream, {"segment": 1, "attend": m.attend, "state": None}),
+    ):
+        parameters = inspect.signature(made).parameters
+        assert {name: parameters[name].default for name in expected} == expected
+
+
+def test_a_rule_of_memory_is_not_changed_while_it_remembers():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        m.full().update = None

@@ -120,3 +120,26 @@ def test_what_does_not_fit_is_refused(rng):
     q, k, v = map(tl.Tensor, heads(rng))
     with pytest.raises(ShapeError, match="retrieved attention: q"):
         knn.joint_attention(q, k, v, k, v)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_where_nothing_is_retrieved_attention_is_local_and_causal_unless_told(rng, causal):
+    q, k, v = map(tl.Tensor, heads(rng))
+    far = [tl.Tensor(rng.normal(size=(B, H, T, 3, width))) for width in (K, J)]
+    none = np.zeros((B, H, T, 3), bool)
+    expected = host(tl.attention(q, k, v, causal=causal))
+    given = {} if causal else {"causal": False}
+    for y in (
+        knn.joint_attention(q, k, v, *far, none, **given),
+        knn.gated_attention(q, k, v, *far, 1.0, none, **given),
+        knn.separate_attention(q, k, v, *far, none, **given)[0],
+    ):
+        np.testing.assert_allclose(host(y), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_retrieved_keys_that_are_local_are_told_from_the_rest():
+    # Query 0 sees key 0, query 1 keys 0 and 1, query 2 keys 1 and 2.
+    index = np.array([[0, 2], [1, 0], [0, 2]])
+    np.testing.assert_array_equal(
+        knn.not_local(index, p.window(3, width=2)), [[False, True], [False, False], [True, False]]
+    )

@@ -199,3 +199,110 @@ def test_a_block_recurrent_state_keeps_its_size_and_can_keep_everything(rng):
     assert y.shape == (B, N, D) and state.shape == (B, 3, D)
     cell.gate.data[...] = 800.0  # sigmoid = 1: the state is handed on unchanged
     np.testing.assert_array_equal(host(cell(x, state)[1]), host(state))
+
+
+@pytest.mark.parametrize("memory", [0, 3, 20])
+def test_so_many_inputs_are_kept_as_the_memory_holds(rng, memory):
+    x = tl.Tensor(rng.normal(size=(B, T, D)))
+    _, past = layer(memory)(x)
+    np.testing.assert_array_equal(host(past), host(x)[:, max(T - memory, 0) :])
+    with pytest.raises(ConfigError, match="memory -1: heads must divide the width and memory be 0"):
+        layer(-1)
+
+
+def test_states_of_segments_are_those_of_each_layer_and_constants(rng):
+    x, y = (leaf(rng.normal(size=(B, N, D))) for _ in range(2))
+    states = sm.SegmentStates(3)
+    assert states.length == 0
+    for given in (x, y):  # two layers of the first segment: there is nothing before it
+        assert states.extended(len(states.kept), given) is given
+    later = sm.SegmentStates(3, states.kept)
+    assert later.length == 3
+    seen = later.extended(1, x)
+    np.testing.assert_array_equal(host(seen), np.concatenate([host(y)[:, 1:], host(x)], axis=1))
+    np.testing.assert_array_equal(host(later.kept[0]), host(x)[:, 1:])  # the newest three of seven
+    seen.sum().backward()
+    assert y.grad is None and (host(x.grad) == 1).all()  # the past is a constant
+    assert not any(kept.requires_grad for kept in later.kept)
+
+
+def test_memory_tokens_stand_on_both_sides_of_the_segment():
+    # Running sums see everything before: 1, 2 before and behind the segment 10, 20 give
+    # 1, 3, 13, 33, 34, 36; the segment's own are 13, 33, and the next memory is 34, 36.
+    rmt = sm.RecurrentMemory(lambda x: tl.cumsum(x, axis=1), 2, 1, Random(0), dtype=np.float64)
+    column = [tl.Tensor(np.array(values, float).reshape(1, 2, 1)) for values in ((10, 20), (1, 2))]
+    y, memory = rmt(*column)
+    assert host(y).ravel().tolist() == [13, 33] and host(memory).ravel().tolist() == [34, 36]
+    rmt.start.data[0, :, 0] = 1, 2  # the learned tokens, the same for every row of a batch
+    y, memory = rmt(tl.concatenate([column[0]] * 3, axis=0))
+    np.testing.assert_array_equal(host(y)[..., 0], [[13, 33]] * 3)
+    memory.sum().backward()
+    assert (host(rmt.start.grad) != 0).all()
+
+
+def cell_and_segment(rng):
+    cell = sm.BlockRecurrentCell(D, 2, 3, Random(0), dtype=np.float64)
+    for weight in cell.parameters():
+        if weight.ndim == 2:
+            weight.data[...] *= 20  # standard deviation 0.4: outputs of size one
+    return cell, tl.Tensor(rng.normal(size=(B, N, D)))
+
+
+def test_a_block_recurrent_token_adds_what_it_reads_from_its_segment_and_from_the_state(rng):
+    cell, x = cell_and_segment(rng)
+    state = tl.Tensor(rng.normal(size=(B, 3, D)))
+    y = host(cell(x, state)[0])
+    inside, read = host(cell.inside(x)), host(cell.reading(x, state))
+    assert min(np.abs(inside).max(), np.abs(read).max()) > 0.1
+    np.testing.assert_allclose(y - host(x), inside + read, rtol=1e-10, atol=1e-13)
+
+
+def test_a_gate_of_a_block_recurrent_state_mixes_the_old_with_the_new(rng):
+    cell, x = cell_and_segment(rng)
+    state = tl.Tensor(rng.normal(size=(B, 3, D)))
+    np.testing.assert_allclose(cell.gate.data, 1.0)  # sigmoid(1) = 0.73 is kept at first
+    after = {}
+    for gate in (800.0, 0.0, -800.0):  # keep all, half, nothing
+        cell.gate.data[...] = gate
+        after[gate] = host(cell(x, state)[1])
+    np.testing.assert_array_equal(after[800.0], host(state))
+    assert np.abs(after[-800.0]).max() < 1  # a tanh
+    np.testing.assert_allclose(np.arctanh(after[-800.0]), host(cell.writing(state, x)), rtol=1e-9)
+    np.testing.assert_allclose(after[0.0], (after[800.0] + after[-800.0]) / 2, rtol=1e-12)
+    cell.gate.data[...] = 0.0
+    cell(x)[1].sum().backward()
+    assert (host(cell.gate.grad) != 0).all()  # each channel learns how much to keep
+
+
+def test_learned_states_start_normal_and_different():
+    n = 100 * 60  # numbers drawn; a deviation of them has the standard error 1/sqrt(2n)
+    for start in (
+        sm.BlockRecurrentCell(60, 2, 100, Random(0)).start,
+        sm.RecurrentMemory(None, 100, 60, Random(0)).start,
+    ):
+        assert start.shape == (1, 100, 60)
+        assert abs(start.data.std() - 1) < 5 / (2 * n) ** 0.5
+        assert (start.data[0, 0] != start.data[0, 1]).all()
+
+
+def test_a_convolution_starts_with_outputs_as_large_as_its_inputs(rng):
+    # Sums of rate * K products with weights of variance 1 / (rate K).
+    pool = sm.ConvolutionPool(4, 25, Random(0), dtype=np.float64)
+    assert pool.weight.shape == (4 * 25, 25)
+    n = pool.weight.size
+    assert abs(pool.weight.data.std() * 10 - 1) < 5 / (2 * n) ** 0.5
+
+
+def test_values_are_squeezed_as_keys_are_unless_said_otherwise(rng):
+    k, v = (tl.Tensor(rng.normal(size=(1, 1, 4, 1))) for _ in range(2))
+    for pools, expected in (
+        ((sm.pool_by_max(2),), host(v).reshape(2, 2).max(1)),
+        ((sm.pool_by_max(2), sm.pool_by_mean(2)), host(v).reshape(2, 2).mean(1)),
+    ):
+        memory = sm.compressive(2, 3, *pools)
+        state = memory.update(
+            k[:, :, 2:], v[:, :, 2:], memory.update(k[:, :, :2], v[:, :, :2], None)
+        )
+        keys, values = memory.read(state)
+        np.testing.assert_array_equal(host(keys)[0, 0, 0], host(k)[0, 0, :2].max(0))
+        np.testing.assert_allclose(host(values)[0, 0, 0], expected[0], rtol=1e-15)
