@@ -9,7 +9,7 @@ the most; memory is what one forward and backward allocates at its peak. About h
 `python scripts/2_3_long_sequences/attention_cost.py [--seed N] [--device cpu|gpu] [--quick]`;
 --quick stops at 512. Read next: fixed_size_memory.py.
 
-Measured output (two shared cores):
+Measured output (two shared cores; the run of the times was judged by medians, not by intervals):
 
     1. Operations in matrix products, millions, one head of width 32, and the exponent of their
        growth

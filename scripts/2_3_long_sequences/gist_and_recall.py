@@ -112,7 +112,7 @@ def main(argv=None):
         f"share right, of texts of {LENGTH} symbols: mean (least .. most over seeds); "
         f"chance {1 / SYMBOLS}"
     )
-    print(f"    {'numbers of state':<20}" + "".join(f"{2 * width:>22}" for width in widths))
+    print(f"{'numbers of state':<16}" + "".join(f"{2 * width:>20}" for width in widths))
     needed = {}
     readings = {task: EqualReading() for task in TASKS}
     for task in TASKS:
@@ -122,8 +122,8 @@ def main(argv=None):
                 note = partial(readings[task].read, width, seed)
                 model = train(width, task, seed, steps, args.device, note)
                 found[i, j] = accuracy(model, task, args.device)
-        cells = "".join(f"{mean_and_range(row, '.2f'):>22}" for row in found)
-        print(f"    {task:<20}{cells}", flush=True)
+        cells = "".join(f"{mean_and_range(row, '.2f'):>20}" for row in found)
+        print(f"{task:<16}{cells}", flush=True)
         # argmax of booleans: the first width that reaches nine tenths of the best, for each seed
         first = (found >= 0.9 * found.max(axis=0)).argmax(axis=0)
         needed[task] = 2 * np.array(widths)[first]

@@ -8,7 +8,7 @@ Time is of this machine's NumPy with one thread; the memory holds anywhere. Abou
 `python scripts/2_3_long_sequences/quantized_weights.py [--seed N] [--device cpu] [--quick]`;
 --quick is 8 matrices and 3 rounds.
 
-Measured output:
+Measured output (a run that was judged by medians, not by intervals):
 
                  bytes/weight     ms  lowest highest  relative error
     float32             4.000   0.27    0.25    0.29         1.6e-07
