@@ -125,6 +125,13 @@ def test_draw_inverts_the_cumulative_distribution(logits, u):
     assert heights[token] > u - rounding and (token == 0 or heights[token - 1] <= u + rounding)
 
 
+def test_a_draw_does_not_depend_on_the_level_of_the_scores():
+    logits, u = np.array([[0.0, 1.0, -1.0, 2.0]]), 0.5
+    token = sample.draw_inverse(logits, [u])
+    for level in -2000.0, 2000.0:  # e^2000 overflows, e^-2000 is 0
+        assert sample.draw_inverse(logits + level, [u]) == token
+
+
 def test_draw_never_takes_a_token_of_probability_zero():
     logits = np.array([[-INF, 0.0, -INF, 1.0, -INF]])
     for u in 0.0, np.nextafter(1.0, 0.0):  # the ends of the range

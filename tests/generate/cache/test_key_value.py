@@ -47,6 +47,19 @@ def test_selected_rows_go_on_alone_also_twice():
     np.testing.assert_allclose(after, WHOLE[1][[1, 1, 0], 4:], rtol=0, atol=1e-12)
 
 
+def test_selected_rows_keep_their_padding():
+    lm, padded = ModelLM(MODELS[0]), IDS.copy()
+    padded[1] = np.roll(padded[1], 3)  # row 1 begins with three columns of padding
+    cache = lm.new_cache(2, padding=[0, 3])
+    lm.logits(padded[:, :5], cache)
+    cache.select([1, 0, 1])
+    assert cache.padding.tolist() == [3, 0, 3]
+    after = lm.logits(padded[[1, 0, 1], 5:], cache)
+    np.testing.assert_allclose(after[1], WHOLE[0][0, 5:], rtol=0, atol=1e-12)
+    # Two tokens of row 1 were read, the next three follow.
+    np.testing.assert_allclose(after[[0, 2]], WHOLE[0][[1, 1], 2:5], rtol=0, atol=1e-12)
+
+
 def test_bytes_follow_the_formula():
     lm = ModelLM(
         make_gpt(context=T, n_layer=3, n_head=4, n_kv_head=2, d_model=16, dtype=np.float32)
@@ -80,12 +93,17 @@ def test_capacity_asked_for_is_made_at_once():
 def test_keys_of_the_wrong_shape_are_refused_with_both_shapes():
     with pytest.raises(ShapeError, match=r"k \(1, 2, 1, 3\).*\(1, 1, T, 3\)"):
         KeyValueCache(1, 1, 1, 3).update(0, np.zeros((1, 2, 1, 3)), np.zeros((1, 2, 1, 3)))
+    right = np.zeros((1, 1, 1, 3))
+    for k, v in ((right, right[..., :2]), (right[..., :2], right), (right[0], right[0])):
+        with pytest.raises(ShapeError, match=r"\(1, 1, T, 3\)"):
+            KeyValueCache(1, 1, 1, 3).update(0, k, v)
 
 
 def test_cropping_beyond_the_end_and_empty_sizes_are_refused():
     with pytest.raises(ShapeError, match="holds 0 tokens and cannot be cut to 1"):
         KeyValueCache(1, 1, 1, 1).crop(1)
-    with pytest.raises(ConfigError, match="batch 0"):
-        KeyValueCache(1, 0, 1, 1)
+    for sizes in (0, 1, 1, 1), (1, 0, 1, 1), (1, 1, 0, 1), (1, 1, 1, 0):
+        with pytest.raises(ConfigError, match="each must be 1 or more"):
+            KeyValueCache(*sizes)
     with pytest.raises(ShapeError, match="padding"):
         KeyValueCache(1, 2, 1, 1, padding=[1])

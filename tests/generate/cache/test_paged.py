@@ -144,6 +144,24 @@ def test_beams_share_their_past_and_part_where_they_differ():
     )
 
 
+def test_selected_rows_keep_their_padding():
+    lm, pool = ModelLM(MODEL), PagePool(40, 2, 2, 2, 2, np.float64)
+    pages, plain = PagedCache(pool, 2, padding=[0, 3]), lm.new_cache(2, padding=[0, 3])
+    for cache in pages, plain:
+        lm.logits(IDS[:, :5], cache)
+        cache.select([1, 0, 1])
+    assert pages.padding.tolist() == [3, 0, 3]
+    rest = IDS[[1, 0, 1], 5:]
+    np.testing.assert_allclose(lm.logits(rest, pages), lm.logits(rest, plain), rtol=0, atol=1e-12)
+
+
+def test_the_last_block_of_a_pool_can_be_used():
+    pool = PagePool(2, 2, 1, 1, 1, np.float64)
+    cache, part = PagedCache(pool, 1), np.arange(4.0).reshape(1, 1, 4, 1)
+    np.testing.assert_array_equal(cache.update(0, part, -part)[1], -part)  # 2 blocks of 2 hold 4
+    assert pool.free == [] and cache.length == 4
+
+
 def test_a_full_pool_and_wrong_shapes_say_what_is_missing():
     pool = PagePool(2, 2, 1, 1, 1)
     cache, part = PagedCache(pool, 1), np.zeros((1, 1, 5, 1))
@@ -151,5 +169,12 @@ def test_a_full_pool_and_wrong_shapes_say_what_is_missing():
         cache.update(0, part, part)
     with pytest.raises(ShapeError, match=r"\(1, 1, T, 1\)"):
         cache.update(0, np.zeros((2, 1, 1, 1)), part)
-    with pytest.raises(ConfigError, match="block_size 0"):
-        PagePool(2, 0, 1, 1, 1)
+    right = np.zeros((1, 1, 1, 1))
+    for k, v in ((right, right[..., :0]), (right[0], right[0])):
+        with pytest.raises(ShapeError, match=r"\(1, 1, T, 1\)"):
+            cache.update(0, k, v)
+    for place in range(5):
+        sizes = [1] * 5
+        sizes[place] = 0
+        with pytest.raises(ConfigError, match="each must be 1 or more"):
+            PagePool(*sizes)

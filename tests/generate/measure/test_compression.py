@@ -119,4 +119,7 @@ def test_an_empty_text_is_a_header_and_two_bits():
     model = EnumerableLM.random(2, 2)
     data = compress(model, [], [0])
     assert len(data) == HEADER + 1 and decompress(model, data, [0]) == []
+    assert decompress(model, data[:HEADER], [0]) == []  # no token needs a bit
+    # The number of tokens comes first, in four bytes, the most significant first.
+    assert compress(model, [1, 0], [0])[:4] == bytes([0, 0, 0, 2])
     assert BITS == 62

@@ -48,6 +48,53 @@ def test_dropout_is_off_while_reading_and_training_mode_is_given_back(gpt):
     assert model.training
 
 
+def test_the_output_layer_scores_one_position_where_one_is_asked_for(gpt, monkeypatch):
+    model, read = gpt(), []
+    scores = type(model).logits
+    monkeypatch.setattr(
+        type(model),
+        "logits",
+        lambda self, hidden: (read.append(hidden.shape), scores(self, hidden))[1],
+    )
+    ModelLM(model).next_logits(np.array([[0, 1, 2], [4, 4, 1]]))
+    assert read == [(2, 8)]  # (B, D), not (B, T, D)
+
+
+class OnlyCalled:
+    """The least that a model can be: parameters, a configuration, and a call."""
+
+    def __init__(self, model):
+        self.model, self.config, self.parameters = model, model.config, model.parameters
+
+    def __call__(self, ids, **options):
+        return self.model(ids, **options)
+
+
+def test_a_model_that_can_only_be_called_is_read_the_same(gpt):
+    lm, ids = ModelLM(OnlyCalled(gpt())), np.array([[0, 3, 1], [2, 2, 4]])
+    np.testing.assert_array_equal(lm.logits(ids), ModelLM(gpt()).logits(ids))
+    np.testing.assert_array_equal(lm.next_logits(ids), lm.logits(ids)[:, -1])
+    with pytest.raises(ConfigError, match="a OnlyCalled does not show its hidden states"):
+        lm.hidden_and_logits(ids)
+
+
+def test_states_and_scores_of_one_reading_belong_together(gpt):
+    model, ids = gpt(), np.array([[0, 3, 1], [2, 2, 4]])
+    states, scores = ModelLM(model).hidden_and_logits(ids)
+    assert states.shape == (2, 3, 8) and scores.shape == (2, 3, 5)
+    np.testing.assert_array_equal(scores, model.logits(model.hidden(ids)).data)
+    np.testing.assert_array_equal(states, model.hidden(ids).data)
+
+
+def test_a_new_cache_is_as_the_model_needs_it(gpt):
+    model = gpt(n_layer=3, n_head=4, n_kv_head=2, d_model=16, dtype=np.float32)
+    cache = ModelLM(model).new_cache(5, capacity=6)
+    assert (cache.layers, cache.batch, cache.kv_heads, cache.head_width) == (3, 5, 2, 4)
+    assert cache.dtype == np.float32 and (cache.capacity, cache.length) == (6, 0)
+    # All heads have keys of their own where the model does not group them.
+    assert ModelLM(gpt(n_head=4)).new_cache(1).kv_heads == 4
+
+
 def test_an_id_outside_the_vocabulary_is_named_with_its_size(gpt):
     with pytest.raises(DataError, match="token id 5 is outside the vocabulary of 5"):
         ModelLM(gpt()).logits(np.array([[0, 5]]))

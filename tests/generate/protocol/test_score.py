@@ -69,18 +69,20 @@ def test_the_start_token_gets_no_term_but_matters(gpt):
     terms = sequence_logprob(gpt(), [0, 1, 2], reduction="none")
     assert terms.shape == (2,)
     assert sequence_logprob(gpt(), [3]) == 0.0
+    assert sequence_logprob(gpt(), [3], reduction="none").shape == (0,)  # x_0 alone: no terms
     assert (sequence_logprob(gpt(), [4, 1, 2], reduction="none") != terms).all()
 
 
 @pytest.mark.parametrize("pad", [0, 3])
 def test_padding_changes_nothing(gpt, pad):
-    model, rows = gpt(), [[0, 1, 2, 3], [4, 1], [2]]
+    model, rows = gpt(), [[0, 1, 2, 3], [4, 1], [2], [0, 3, 3, 2, 1, 4]]  # the last is full
     padded = np.array([row + [pad] * (6 - len(row)) for row in rows])
-    sums = sequence_logprob(model, padded, lengths=[4, 2, 1])
+    lengths = [4, 2, 1, 6]
+    sums = sequence_logprob(model, padded, lengths)
     np.testing.assert_allclose(
         sums, [sequence_logprob(model, row) for row in rows], rtol=0, atol=1e-12
     )
-    assert (sequence_logprob(model, padded, lengths=[4, 2, 1], reduction="none")[1, 1:] == 0).all()
+    assert (sequence_logprob(model, padded, lengths, reduction="none")[1, 1:] == 0).all()
 
 
 def test_conditional_logprob_is_the_difference_of_two_sequence_logprobs(gpt):
@@ -134,11 +136,59 @@ def test_the_exhaustive_search_finds_the_best_of_all_strings_also_early_ended_on
     assert (*best, 3, 3, 3)[:3] == tuple(strings[probabilities.argmax()])
 
 
+class Counted:
+    """A language model that counts the strings it is asked to score."""
+
+    def __init__(self, lm):
+        self.lm, self.vocab_size, self.context, self.asked = lm, lm.vocab_size, lm.context, 0
+        self.new_cache, self.next_logits = lm.new_cache, lm.next_logits
+
+    def logits(self, tokens, cache=None):
+        self.asked += len(tokens)
+        return self.lm.logits(tokens, cache)
+
+
+def test_a_string_ends_with_its_first_end_token_and_is_tried_once():
+    # The model goes on after token 2: .5 that it comes first, then every token is as likely.
+    first = np.tile([0.25, 0.25, 0.5], (3, 1))
+    tables = [first, np.full((3, 3, 3), 1 / 3), np.full((3, 3, 3, 3), 1 / 3)]
+    lm = Counted(EnumerableLM(tables))
+    best, score = exhaustive_map(lm, [0], 3, eos=2)
+    assert best == (2,) and math.isclose(math.exp(score), 0.5, rel_tol=1e-12)
+    # Ended by the first token: 1; by the second: 2; of three tokens: 2 * 2 * 3.
+    assert lm.asked == 1 + 2 + 12
+    # Without an end token 2 is a token like the others: .5 / 9 for each of the strings after it.
+    best, score = exhaustive_map(lm, [0], 3)
+    assert best == (2, 0, 0) and math.isclose(math.exp(score), 0.5 / 9, rel_tol=1e-12)
+
+
+def test_of_equally_probable_strings_the_first_in_the_order_of_ids_is_returned():
+    uniform = EnumerableLM([np.full((3,) * (i + 1), 1 / 3) for i in (1, 2)])
+    assert exhaustive_map(uniform, [1], 2)[0] == (0, 0)
+    # The first string tried, (0,), has probability 0: log Pr -inf is beaten by any other.
+    assert exhaustive_map(EnumerableLM([np.tile([0.0, 1.0], (2, 1))]), [0], 1)[0] == (1,)
+
+
+def test_perplexity_takes_any_text_that_has_a_term(gpt):
+    lm = EnumerableLM([np.tile([0.2, 0.8], (2, 1))])
+    assert math.isclose(perplexity(lm, [0, 1]), 1 / 0.8, rel_tol=1e-12)  # one term: 1 / Pr
+    for ids in [0], [[0, 1]]:
+        with pytest.raises(ShapeError, match="at least 2 tokens"):
+            perplexity(lm, ids)
+    endless = ModelLM(gpt(context=16))
+    endless.context = None  # reads any length: the window is the whole text, 2 terms here
+    assert perplexity(endless, [0, 1, 2], stride=2) == perplexity(endless, [0, 1, 2])
+    with pytest.raises(ConfigError, match="stride 3 is not between 1 and the context, 2"):
+        perplexity(endless, [0, 1, 2], stride=3)
+
+
 def test_bad_input_is_refused(gpt):
     with pytest.raises(DataError, match="token id 9 is outside the vocabulary of 5"):
         sequence_logprob(gpt(), [0, 9])
     with pytest.raises(ShapeError, match="at least x_0"):
         sequence_logprob(gpt(), [])
+    with pytest.raises(ShapeError, match="at least x_0"):
+        sequence_logprob(gpt(), [[[0, 1]]])
     with pytest.raises(ShapeError, match="context of 8"):
         sequence_logprob(gpt(), [0] * 10)
     with pytest.raises(ShapeError, match="lengths"):

@@ -86,8 +86,9 @@ def test_rank_bm25_agrees_up_to_its_own_idf():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(ConfigError, match="b 2"):
-        InvertedIndex([], b=2)
+    for bad in {"b": 1.1}, {"b": -0.1}, {"k1": -0.1}:
+        with pytest.raises(ConfigError, match=f"{list(bad)[0]} {list(bad.values())[0]}"):
+            InvertedIndex([], **bad)
     assert (
         InvertedIndex([]).search("a", 3) == []
         and InvertedIndex(["", "a"]).search("a", 3)[0][0] == 1

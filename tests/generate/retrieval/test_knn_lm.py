@@ -119,6 +119,30 @@ def test_a_position_does_not_find_itself_when_read_with_other_rounding(gpt, stor
     assert np.array_equal(found.argmax(axis=1), expected.argmax(axis=1))
 
 
+def test_a_state_a_little_away_is_another_state(gpt, store):
+    # A hundred-millionth away: far above rounding, so it is a neighbor, and the nearest one.
+    model, ids = gpt(), np.array([TEXTS[0]])
+    near = Datastore(store.keys * (1 + 1e-8), store.tokens)
+    found = KNNLM(model, near, k=1, share=1.0, leave_out=True).logits(ids)[0, :-1]
+    assert found.argmax(axis=1).tolist() == TEXTS[0][1:]
+
+
+def test_without_a_neighbor_the_model_decides_alone(gpt, store):
+    model, ids = gpt(), np.array([TEXTS[0][:1]])
+    only = Datastore(store.keys[:1], store.tokens[:1])  # the very state that is asked about
+    lm = KNNLM(model, only, k=3, share=0.9, leave_out=True)
+    plain = log_probabilities(ModelLM(model).logits(ids))
+    np.testing.assert_allclose(lm.logits(ids), plain, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(lm.next_logits(ids), lm.logits(ids)[:, -1])
+
+
+def test_a_store_in_clusters_gives_as_many_neighbors_as_are_asked_for(store):
+    clustered = ClusteredDatastore(store, 3, probes=3)
+    for k, given in (1, 1), (4, 4), (99, len(store)):  # there are no more than all
+        for part in clustered.search(store.keys[:2], k):
+            assert part.shape == (2, given)
+
+
 def test_all_clusters_give_what_the_exact_store_gives(gpt, store):
     model, ids = gpt(), np.array([TEXTS[1]])
     exact = KNNLM(model, store, k=4).logits(ids)
@@ -146,7 +170,8 @@ def test_it_is_a_language_model_like_any_other_and_changes_no_weight(gpt, store)
 
 
 def test_what_cannot_be_is_refused(gpt, store):
-    with pytest.raises(ConfigError, match="share 2"):
-        KNNLM(gpt(), store, share=2)
+    for bad in {"share": 1.1}, {"share": -0.1}, {"k": 0}, {"temperature": 0.0}:
+        with pytest.raises(ConfigError, match=f"{list(bad)[0]} {list(bad.values())[0]}"):
+            KNNLM(gpt(), store, **bad)
     with pytest.raises(ShapeError, match="Datastore"):
         Datastore(np.zeros((3, 2)), np.zeros(2))

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinylm.errors import ConfigError, ShapeError
+from tinylm.generate.retrieval import neighbors
 from tinylm.generate.retrieval.neighbors import ClusteredIndex, k_means, knn_search, recall
 
 
@@ -25,6 +26,15 @@ def test_it_is_sorting_by_distance_then_index(seed, k, metric):
     for query, d, order in zip(queries, distances, indices):
         want = by_sorting(query, keys, k, metric)
         assert (d.tolist(), order.tolist()) == (want[0], want[1])
+
+
+def test_any_number_of_queries_at_a_time_gives_the_same(rng, monkeypatch):
+    queries, keys = rng.normal(size=(7, 3)), rng.normal(size=(12, 3))
+    together = knn_search(queries, keys, 4)
+    for held in 1, 25, 36:  # distances held at once: one, two and three queries of 12 keys
+        monkeypatch.setattr(neighbors, "CHUNK", held)
+        for part, whole in zip(knn_search(queries, keys, 4), together):
+            np.testing.assert_array_equal(part, whole)
 
 
 def test_a_stored_vector_is_at_distance_zero_from_itself_even_far_from_the_origin(rng):
@@ -94,9 +104,15 @@ def test_clusters_with_too_few_keys_say_so():
 def test_what_cannot_be_is_refused():
     with pytest.raises(ShapeError, match="k = 4"):
         knn_search(np.zeros((1, 2)), np.zeros((3, 2)), 4)
+    with pytest.raises(ShapeError, match="k = 0"):
+        knn_search(np.zeros((1, 2)), np.zeros((3, 2)), 0)
+    for queries, keys in (np.zeros((1, 3)), np.zeros((3, 2))), (np.zeros(2), np.zeros((3, 2))):
+        with pytest.raises(ShapeError, match="needs"):
+            knn_search(queries, keys, 1)
     with pytest.raises(ConfigError, match="metric"):
         knn_search(np.zeros((1, 2)), np.zeros((3, 2)), 1, "cosine")
     with pytest.raises(ConfigError, match="4 clusters"):
         k_means(np.zeros((3, 2)), 4)
-    with pytest.raises(ConfigError, match="probes 3"):
-        ClusteredIndex(np.eye(4), 2).search(np.eye(4), 1, 3)
+    for probes in 0, 3:
+        with pytest.raises(ConfigError, match=f"probes {probes} must be from 1 to 2"):
+            ClusteredIndex(np.eye(4), 2).search(np.eye(4), 1, probes)

@@ -55,3 +55,11 @@ def test_answers_and_scores_are_those_of_the_model_given_the_prompt(gpt):
     )
     by_hand = conditional_logprob(model, tokenizer.encode(prompt), tokenizer.encode("Japan"))
     assert rag.logprob("Where is Kyoto?", "Japan") == by_hand
+    # A start token stands before all of it.
+    rag = RAG(model, tokenizer, InvertedIndex(FACTS), k=1, bos=7)
+    started = [7, *tokenizer.encode(prompt)]
+    assert rag.answer("Where is Kyoto?", 6, seed=3) == generate_text(
+        model, tokenizer, started, 6, seed=3
+    )
+    by_hand = conditional_logprob(model, started, tokenizer.encode("Japan"))
+    assert rag.logprob("Where is Kyoto?", "Japan") == by_hand

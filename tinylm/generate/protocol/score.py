@@ -143,7 +143,7 @@ def exhaustive_map(lm, x, max_length, eos=None):
         raise ConfigError(
             f"exhaustive_map: {lm.vocab_size}^{max_length} strings are too many; use a beam search"
         )
-    best, best_score = None, -math.inf
+    best = best_score = None
     for y in itertools.product(range(lm.vocab_size), repeat=max_length):
         if eos is not None and eos in y[:-1]:
             end = y.index(eos) + 1
@@ -155,6 +155,6 @@ def exhaustive_map(lm, x, max_length, eos=None):
             raise DataError(
                 f"exhaustive_map: log Pr of {y} is nan: the model's logits are not finite"
             )
-        if score > best_score or best is None:
+        if best is None or score > best_score:
             best, best_score = y, score
     return best, best_score
