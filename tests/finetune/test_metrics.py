@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +65,9 @@ def test_correlations_by_hand():
     )  # whose mean is 0.10000000000000002: rounding is no variation
     assert spearman([1, 2, 3, 4], [1, 10, 100, 1000]) == pytest.approx(1, abs=1e-15)
     assert pearson([1, 2, 3, 4], [1, 10, 100, 1000]) < 0.9
+    x = np.array([0.3, 0.7, 0.2])  # rounding alone would give 1 + 2e-16
+    assert pearson(x, x) == 1 and pearson(x, -x) == -1
+    assert pearson([0, 1], [1, 0]) == pytest.approx(-1, abs=1e-15)  # a range of 1 is a range
     assert ranks([30, 10, 30, 20]).tolist() == [2.5, 0, 2.5, 1]
 
 
@@ -80,7 +84,8 @@ def test_an_entity_counts_only_whole():
     assert found == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
     assert entity_f1([[("PER", 0, 2)], []], gold)["f1"] == 0  # of another type
     assert entity_f1(gold, gold) == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
-    assert entity_f1([[]], [[]])["f1"] == 1.0
+    assert entity_f1([[]], [[]]) == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
+    assert entity_f1([[("A", 0, 1)]], [[]]) == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
 
 
 def test_answers_are_compared_with_the_reference_that_fits_best():

@@ -73,6 +73,27 @@ def test_labels_may_be_names_or_missing():
     with pytest.raises(DataError, match="'maybe' is not one of no, yes"):
         task.make_batch([([1], "maybe")])
 
+    choice = MultipleChoice(INPUTS).make_batch([(([1], [[2], [3]]), None), (([1], [[2], [3]]), 1)])
+    assert choice.targets.tolist() == [IGNORE, 1]
+
+
+def test_answers_have_the_names_of_their_classes():
+    model, examples = Classifier(encoder(), 2), [(text, None) for text in texts(12)]
+    numbers = answers(model, TASK, examples)
+    assert set(numbers) == {0, 1}
+    named = answers(model, Classification(INPUTS, ("no", "yes")), examples)
+    assert named == [("no", "yes")[i] for i in numbers]
+    batch = TASK.make_batch(examples[:1])
+    logits = model.eval()(batch.inputs, **batch.options).numpy()
+    assert numbers[0] == logits.argmax()
+
+
+def test_the_measures_of_numbers_by_hand():
+    found = Regression(INPUTS).measure([0.5, 1.0, 3.0], [([], 0.0), ([], 1.0), ([], 4.0)])
+    assert found["mse"] == pytest.approx((0.25 + 0 + 1) / 3)
+    assert found["spearman"] == pytest.approx(1)  # the same order
+    assert found["pearson"] == pytest.approx(np.corrcoef([0.5, 1, 3], [0, 1, 4])[0, 1])
+
 
 def test_a_pair_task_that_needs_both_texts_is_learnt():
     # Equivalence: the second text holds the words of the first, or one of them is another. Neither

@@ -51,9 +51,7 @@ def test_forward_recursion_and_viterbi_equal_enumeration(seed, m, K):
 
 def test_probabilities_of_all_sequences_sum_to_one():
     e, *rest = drawn(0, 3, 3)
-    model = LinearChain(3, np.float64)
-    for p, values in zip((model.transitions, model.start, model.stop), rest):
-        p.data[...] = values
+    model = filled(rest)
     sequences = np.array(list(itertools.product(range(3), repeat=3)))
     losses = model(Tensor(np.repeat(e, 27, axis=0)), sequences).numpy()
     assert np.exp(-losses).sum() == pytest.approx(1, abs=EXACT) and losses.min() >= 0
@@ -99,6 +97,50 @@ def test_the_gradient_of_the_partition_is_the_probability_of_each_tag():
         for i, tag in enumerate(y):
             marginal[i, tag] += np.exp(score - Z)
     np.testing.assert_allclose(x.grad.numpy()[0], marginal, rtol=0, atol=EXACT)
+
+
+def filled(rest):
+    """A chain of 3 tags with these transitions, start and stop."""
+    model = LinearChain(3, np.float64)
+    for p, values in zip((model.transitions, model.start, model.stop), rest):
+        p.data[...] = values
+    return model
+
+
+def test_the_gradient_of_a_chain_is_what_it_expects_minus_what_it_sees():
+    # d log Z / d A_kj is the expected number of steps from k to j, and the gold path has its own
+    e, *rest = drawn(5, 3, 3)
+    model, gold = filled(rest), (2, 0, 0)
+    model(Tensor(e), np.array([gold])).sum().backward()
+    scores = all_scores(e[0], *rest)
+    Z = np.logaddexp.reduce(list(scores.values()))
+    transitions, start, stop = np.zeros((3, 3)), np.zeros(3), np.zeros(3)
+    for y, score in [*scores.items(), (gold, None)]:
+        weight = -1 if score is None else np.exp(score - Z)
+        start[y[0]] += weight
+        stop[y[-1]] += weight
+        for pair in zip(y, y[1:]):
+            transitions[pair] += weight
+    for p, expected in zip(
+        (model.transitions, model.start, model.stop), (transitions, start, stop)
+    ):
+        np.testing.assert_allclose(p.grad.numpy(), expected, rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("kind", [Tensor, np.asarray])
+def test_the_best_path_of_a_chain_is_that_of_enumeration_among_those_allowed(kind):
+    e, *rest = drawn(6, 4, 3)
+    model, scores = filled(rest), all_scores(e[0], *rest)
+    never, first = {(0, 2), (1, 1)}, 1  # pairs that may not follow, and a tag that may not begin
+    allowed = np.zeros((3, 3)), np.zeros(3)
+    for pair in never:
+        allowed[0][pair] = -np.inf
+    allowed[1][first] = -np.inf
+    fit = [y for y in scores if y[0] != first and not never & set(zip(y, y[1:]))]
+    for limits, among in ((None, scores), (allowed, fit)):
+        tags, best = model.best(kind(e), None, limits)
+        assert tuple(tags[0]) == max(among, key=scores.get)
+        assert best[0] == pytest.approx(max(scores[y] for y in among), abs=EXACT)
 
 
 def test_of_equal_sequences_the_one_with_smaller_last_tags():

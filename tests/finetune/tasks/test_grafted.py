@@ -84,6 +84,34 @@ def test_gradients_reach_the_encoder_through_the_adapter():
         assert np.abs(model.named_parameters()[name].grad.numpy()).max() > 0, name
 
 
+@pytest.mark.parametrize("scale", [2.0, 3.0])
+def test_a_scale_of_embeddings_is_a_larger_table(scale):
+    found = []
+    for change in ({"embedding_scale": scale}, {}):
+        model = Grafted(encoder(), config(tied=False, **change)).eval()
+        if not change:
+            model.tokens.weight.data *= scale
+        found.append(model(SOURCE, TARGET, MASK).numpy())
+    np.testing.assert_allclose(*found, rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_scale_of_logits_multiplies_them(scale, tied):
+    scaled, plain = (
+        Grafted(encoder(), config(tied=tied, logit_scale=s)).eval()(SOURCE, TARGET, MASK).numpy()
+        for s in (scale, 1.0)
+    )
+    np.testing.assert_allclose(scaled, scale * plain, rtol=0, atol=EXACT)
+
+
+def test_one_stream_feeds_all_dropout():
+    model = Grafted(encoder(), config(), "linear")
+    streams = [module.rng for module in model.modules() if hasattr(module, "rng")]
+    assert len(streams) > 2 and all(rng is model.rng for rng in streams)
+    assert not hasattr(model.adapter, "rng")  # a linear map draws nothing
+
+
 def test_other_widths_need_an_adapter():
     with pytest.raises(ConfigError, match="width 16, the decoder reads 12"):
         Grafted(encoder(), config(d_model=12))

@@ -1,11 +1,14 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 import tinylm as tl
 from tests.finetune.tasks.heads_small import INPUTS, SPECIAL, decoder, encoder, seq2seq, texts
 from tinylm.autograd import Tensor, cross_entropy
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.finetune import fit
+from tinylm.finetune.continual.many_tasks import ManyHeads
 from tinylm.finetune.freezing import trainable
 from tinylm.finetune.peft.prefix import hidden_prefix, key_value_prefix
 from tinylm.finetune.peft.prompt_cache import prompt_keys_values
@@ -14,11 +17,15 @@ from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import (
     Classifier,
     Regressor,
+    first_state,
     hidden_states,
     last_state,
     replace_head,
 )
+from tinylm.finetune.tasks.spans import SpanPredictor
+from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier
 from tinylm.models.encoder.encoder import without_head
+from tinylm.nn import evaluating
 
 EXACT = 1e-12  # the same sums in another order, float64
 IDS, FIELDS = INPUTS.rows([[1, 2, 3], [4, 5, 6, 7, 8]])
@@ -157,6 +164,63 @@ def test_a_bounded_score_lies_between_0_and_1():
 def test_the_last_state_of_a_full_row():
     h = Tensor(np.arange(12.0).reshape(2, 3, 2))
     assert last_state(None, h).numpy().tolist() == [[4, 5], [10, 11]]
+
+
+@pytest.mark.parametrize("pool, at", [(first_state, [1, 0]), (last_state, [2, 1])])
+def test_the_first_and_the_last_state_are_those_of_tokens_not_of_padding(pool, at):
+    h = Tensor(np.arange(12.0).reshape(2, 3, 2))
+    mask = np.array([[False, True, True], [True, True, False]])
+    np.testing.assert_array_equal(pool(None, h, mask).numpy(), h.numpy()[[0, 1], at])
+    np.testing.assert_array_equal(pool(None, h[:, :1]).numpy(), h.numpy()[:, 0])  # a single token
+    with pytest.raises(ShapeError, match="needs at least one"):
+        pool(None, h[:, :0])
+
+
+def test_a_decoder_refuses_padding_in_front_and_ignores_it_behind():
+    gpt, mask = decoder(), FIELDS["mask"]
+    with pytest.raises(DataError, match="padded at their ends"):
+        hidden_states(gpt, IDS, mask[:, ::-1])
+    np.testing.assert_array_equal(hidden_states(gpt, IDS, mask).numpy(), gpt.hidden(IDS).numpy())
+
+
+def test_one_segment_is_no_segments():
+    # a table of one row would say nothing, and the second text has no row in it
+    pair, fields = INPUTS.rows([([1, 2], [3])])
+    plain = encoder(segments=1)
+    np.testing.assert_array_equal(
+        hidden_states(plain, pair, **fields).numpy(), hidden_states(plain, pair).numpy()
+    )
+
+
+WORDS = Tagging(INPUTS, ("O",)).make_batch([([1, 2, 3], None), ([4], None)])
+
+
+@pytest.mark.parametrize(
+    "build, read",
+    [
+        (lambda bert: Classifier(bert, 16), lambda m: m(IDS, **FIELDS)),
+        (lambda bert: TokenClassifier(bert, 16), lambda m: m(WORDS)),
+        (SpanPredictor, lambda m: m(WORDS)),
+        (lambda bert: ManyHeads(bert, (16,)), lambda m: m(IDS, np.zeros(2, int), **FIELDS)[0][2]),
+    ],
+)
+def test_dropout_stands_between_encoder_and_head_and_in_training_alone(build, read):
+    bert = encoder()
+    bert.config = dataclasses.replace(bert.config, dropout=0.5)
+    model, hidden = build(bert), bert.hidden
+
+    def calm_states(*args, **options):
+        with evaluating(bert):  # the encoder's own dropout would hide the head's
+            return hidden(*args, **options)
+
+    bert.hidden = calm_states
+    out = model.classifiers[0].out if isinstance(model, ManyHeads) else model.out
+    out.weight.data[...], out.bias.data[...] = np.eye(*out.weight.shape), 0  # passes features on
+    calm, again = (read(model.eval()).numpy() for _ in range(2))
+    wild = read(model.train()).numpy()
+    np.testing.assert_array_equal(calm, again)
+    # half of them are 0, and the others count double
+    assert set(np.unique(np.round(wild / calm, 9))) == {0, 2}
 
 
 def test_an_unknown_pooling_is_refused():

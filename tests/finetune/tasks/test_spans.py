@@ -71,6 +71,32 @@ def test_words_without_probability_are_not_chosen():
         best_span([], [])
 
 
+def test_where_no_span_is_possible_the_first_word_is_the_answer():
+    assert best_span([-np.inf] * 2, [-np.inf] * 2) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "begin, end, longest",
+    [([0.0], [0.0, 0.0], None), (np.zeros((2, 2)), np.zeros((2, 2)), None), ([0.0], [0.0], 0)],
+)
+def test_spans_need_two_equal_rows_and_a_word(begin, end, longest):
+    with pytest.raises(ShapeError, match="best_span"):
+        best_span(begin, end, longest)
+
+
+def test_a_text_of_one_word():
+    z, held = Tensor(np.array([[[0.3, -1.2]]])), np.ones((1, 1), bool)
+    none, whole = np.full((1, 2), IGNORE), np.zeros((1, 2), int)
+    # As a distribution the one word is certain; word by word it begins and ends with
+    # Pr = 1 / (1 + exp(-z)) each.
+    assert softmax_span_loss(z, whole, held).item() == pytest.approx(0, abs=EXACT)
+    assert binary_span_loss(z, whole, held).item() == pytest.approx(
+        np.log1p(np.exp(-0.3)) + np.log1p(np.exp(1.2)), abs=EXACT
+    )
+    for loss in (softmax_span_loss, binary_span_loss):
+        assert loss(z, none, held).item() == 0
+
+
 def test_the_softmax_loss_by_hand():
     z = np.random.default_rng(0).normal(size=(2, 3, 2))
     found = softmax_span_loss(Tensor(z), GOLD, HELD).numpy()

@@ -98,6 +98,28 @@ def test_a_new_crf_loses_what_independent_tags_lose():
     assert crf == pytest.approx(plain, abs=1e-12)
 
 
+def test_one_word_costs_the_same_with_and_without_a_chain():
+    task, bert = Tagging(INPUTS, BIO), encoder()
+    batch = task.make_batch([([4], ["B-A"])])
+    plain, crf = (
+        task.loss(TokenClassifier(bert, 5, crf).eval(), batch)[0].item() for crf in (False, True)
+    )
+    assert crf == pytest.approx(plain, abs=1e-12)
+
+
+def test_entities_are_counted_only_where_tags_are_those_of_entities():
+    speech, names = Tagging(INPUTS, ("NOUN", "VERB")), Tagging(INPUTS, BIO)
+    assert speech.measure([["NOUN", "NOUN"]], [([1, 2], ["NOUN", "VERB"])]) == {"accuracy": 0.5}
+    # of two entities one is found, beside none that is not there
+    found = names.measure([["B-A", "O", "O"]], [([1, 2, 3], ["B-A", "O", "B-B"])])
+    assert found == {
+        "accuracy": pytest.approx(2 / 3),
+        "precision": 1.0,
+        "recall": 0.5,
+        "f1": pytest.approx(2 / 3),
+    }
+
+
 def test_rows_without_tags_cost_nothing():
     task = Tagging(INPUTS, BIO)
     for crf in (False, True):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests.finetune.tasks.heads_small import SPECIAL, decoder, seq2seq
+from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 from tinylm.finetune import answers, evaluate, fit
 from tinylm.finetune.inputs import special_of
@@ -31,6 +32,48 @@ def test_targets_end_in_the_end_mark_and_the_decoder_reads_them_shifted():
     assert Answering(SPECIAL, framed=True).make_batch([([1], [2])]).inputs.tolist() == [
         [cls, 1, SPECIAL.sep]
     ]
+
+
+def says(token):
+    """An encoder-decoder that says one token for ever."""
+    model = seq2seq().eval()
+    one_hot = np.eye(SPECIAL.vocab_size)[token]
+    model.logits = lambda h: Tensor(np.broadcast_to(one_hot, (*h.shape[:2], len(one_hot))).copy())
+    return model
+
+
+@pytest.mark.parametrize("sources", [[[1, 2], [3]], [[1, 2], [3, 4]]])  # with and without padding
+def test_an_answer_lasts_until_the_end_mark_or_the_longest(sources):
+    batch = TASK.make_batch([(source, None) for source in sources])
+    assert TASK.predict(says(SPECIAL.end), batch) == [[], []]  # the mark itself is not said
+    assert TASK.predict(says(4), batch) == [[4] * 6] * 2  # TASK's longest
+
+
+def test_answers_of_ids_are_measured_whole_and_by_tokens():
+    examples = [([1], np.array([5, 6])), ([2], [7, 8])]
+    # the first is right; of the second one token of two is found among three said: F1 is 2 / 5
+    measured = TASK.measure([[5, 6], [7, 1, 2]], examples)
+    assert measured == {"exact": 0.5, "f1": pytest.approx((1 + 2 / 5) / 2)}
+
+
+def test_texts_are_read_and_said_through_the_tokenizer():
+    tokenizer = WordTokenizer(["good", "it", "is", ":", "yes"], ("<pad>", "<s>", "</s>"))
+    task = Answering(special_of(tokenizer), tokenizer, longest=2)
+    assert task.pair(TextToText("good:", "it is", "yes")) == ([0, 3, 1, 2], [4])
+    assert task.pair(TextToText("good:", "it is", None)) == ([0, 3, 1, 2], [])
+    model = seq2seq(vocab_size=tokenizer.vocab_size, start=tokenizer.special["<s>"]).eval()
+    said = np.eye(tokenizer.vocab_size)[4]
+    model.logits = lambda h: Tensor(np.broadcast_to(said, (*h.shape[:2], len(said))).copy())
+    batch = task.make_batch([TextToText("good:", "it is", None)])
+    assert task.predict(model, batch) == ["yes yes"]
+    measured = task.measure(["yes yes"], [TextToText("good:", "it is", "yes")])
+    assert measured == {"exact": 0.0, "f1": pytest.approx(2 / 3)}  # precision 1/2, recall 1
+
+
+def test_an_encoder_decoder_answers_on_every_device(device):
+    model, examples = ready(seq2seq()), [([1, 2, 3], None), ([4], None)]
+    expected = answers(model, TASK, examples)
+    assert answers(model.to(device), TASK, examples) == expected
 
 
 def test_a_batch_of_mixed_tasks_has_the_gradient_of_its_parts():

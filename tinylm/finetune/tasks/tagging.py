@@ -60,7 +60,7 @@ def bio_decode(tags):
     An I that continues nothing begins an entity, as in CoNLL's own evaluation.
     """
     spans = []
-    kind, start = None, 0  # the open entity, if any
+    kind, start = None, None  # the open entity, if any
     for i, tag in enumerate([*tags, OUTSIDE]):  # the last O closes what is open
         mark, type_here = _mark(tag), tag.partition("-")[2]
         continues = mark == "I" and type_here == kind
