@@ -21,7 +21,7 @@ Measured output:
     recall needs 32 bits, the smallest state has 128: the limit is what training makes of them
 
 Sixteen numbers hold the gist and more add nothing, while recall still grows at 256. The four
-numbers fail at both (the gist loses 0.57 there, recall 0.41), so what shows is where each task is
+numbers fail at both (the gist loses 0.57 there, recall 0.40), so what shows is where each task is
 served, not that the gist suffers less from too little. The latter was the first rule for the
 verdict, and these figures refuted it; the rule printed above was chosen after seeing them.
 """
