@@ -11,7 +11,7 @@ character-level GPT with RoPE (3 layers, width 96, 64 characters) learns Python'
 scripts/2_3_long_sequences/caches.py [--seed N] [--device cpu] [--quick]`. Read next:
 tinylm/generate/cache/window.py.
 
-Measured output:
+Measured output (an earlier run, whose verdicts need every seed):
 
     64 tokens, 3 layers, 4 heads of 24, float32: mean over 8 texts (least .. most over seeds)
         cache                       bytes    nats a token            largest change of a log-probability
