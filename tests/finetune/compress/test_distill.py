@@ -1,5 +1,7 @@
 """Distillation: nothing to learn from oneself, the limits, and what is matched."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -85,6 +87,95 @@ def test_alpha_0_is_training_and_alpha_1_needs_no_labels(rng):
     )
 
 
+@pytest.mark.parametrize("tau", [0.5, 3.0])
+def test_the_soft_loss_of_a_fair_and_a_loaded_coin_by_hand(tau):
+    # logits tau log p, so that the softened probabilities are p themselves
+    student = Tensor(tau * np.log([[0.75, 0.25]]))
+    teacher = tau * np.log([[0.5, 0.5]])
+    divergence = 0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25)
+    assert soft_loss(student, teacher, tau).item() == pytest.approx(tau**2 * divergence, rel=1e-12)
+
+
+@pytest.mark.parametrize("tau", [1.0, 3.0])
+def test_both_losses_are_mixed_by_alpha_and_rows_by_their_weights(tau, rng):
+    student, teacher = Tensor(rng.normal(size=(2, 4))), rng.normal(size=(2, 4))
+    targets = np.array([0, 3])
+    each = [
+        0.25 * soft_loss(student[i : i + 1], teacher[i : i + 1], tau).item()
+        + 0.75 * cross_entropy(student[i : i + 1], targets[i : i + 1]).item()
+        for i in range(2)
+    ]
+    mixed = partial(mixed_loss, student, teacher, targets, tau, 0.25)
+    assert mixed().item() == pytest.approx(np.mean(each), rel=1e-12)
+    weighted = mixed(np.array([0.2, 0.6])).item()
+    assert weighted == pytest.approx(0.2 * each[0] + 0.6 * each[1], rel=1e-12)
+    student.data[1] = np.inf  # a row that does not count may hold anything
+    assert mixed(np.array([1.0, 0.0])).item() == pytest.approx(each[0], rel=1e-12)
+
+
+@pytest.mark.parametrize("pairs", [None, [(2, 1)]])
+def test_terms_are_those_of_the_states_seen_and_add_up_with_their_weights(pairs):
+    student, teacher = gpt(2), gpt(3, seed=1)
+    task = Distillation(CausalLM(), teacher, heads=2, layer_map=pairs)
+    batch = task.make_batch(TEXT, Random(0))
+    with watch(student) as ours, watch(teacher) as theirs:
+        student.hidden(batch.inputs), teacher.hidden(batch.inputs)
+    states = hidden_loss(ours.states, theirs.states, pairs or [(0, 0), (1, 1), (2, 3)]).item()
+    parts = (packed_parts(student.blocks[0].attention, seen.qkv[-1]) for seen in (ours, theirs))
+    relations = relation_loss(*parts, heads=2, causal=True).item()  # of the last layers
+    assert min(states, relations) > 1e-3
+    found = {}
+    for task.beta, task.gamma in ((0, 0), (2, 0), (0, 3), (2, 3)):
+        found[task.beta, task.gamma] = task.loss(student, batch)[0].item() - found.get((0, 0), 0)
+    assert found[2, 0] == pytest.approx(2 * states, rel=1e-9)
+    assert found[0, 3] == pytest.approx(3 * relations, rel=1e-9)
+    assert found[2, 3] == pytest.approx(2 * states + 3 * relations, rel=1e-9)
+
+
+def test_distances_of_layers_are_mean_squares_and_add_up():
+    ours, theirs = [np.ones((2, 3, 4))] * 2, [np.zeros((2, 3, 4)), np.full((2, 3, 4), 3.0)]
+    loss = hidden_loss(list(map(Tensor, ours)), theirs, [(0, 0), (1, 1)])
+    assert loss.item() == 1 + 2**2  # 1 from 0, and 1 from 3
+
+
+def divergence_of_relations(teacher, student, visible):
+    """KL(softmax(t t^T / sqrt(W)) || softmax(s s^T / sqrt(W))) by position: (T, W) -> (T,)."""
+    found = []
+    for i, seen in enumerate(visible):
+        t, s = (x[seen] @ x[i] / np.sqrt(x.shape[1]) for x in (teacher, student))
+        t, s = t - np.logaddexp.reduce(t), s - np.logaddexp.reduce(s)
+        found.append((np.exp(t) * (t - s)).sum())
+    return np.array(found)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_relations_are_compared_position_by_position_and_head_by_head(causal, masked, rng):
+    # three rows of four tokens, of which the mask keeps 4, 2 and 3; two heads of width 3
+    student, teacher = (rng.normal(size=(2, 3, 4, 6)) for _ in range(2))  # two parts of a layer
+    mask = np.arange(4) < np.array([[4], [2], [3]]) if masked else np.ones((3, 4), bool)
+    expected = 0.0
+    for part in range(2):
+        for row in range(3):
+            visible = (np.tri(4, dtype=bool) if causal else np.ones((4, 4), bool)) & mask[row]
+            heads = [
+                divergence_of_relations(
+                    teacher[part, row, :, cut], student[part, row, :, cut], visible
+                )[mask[row]].mean()
+                for cut in (slice(0, 3), slice(3, 6))
+            ]
+            expected += np.mean(heads) / 3
+    ours = list(map(Tensor, student))
+    options = {"mask": mask if masked else None, "causal": causal}
+    assert relation_loss(ours, list(teacher), 2, **options).item() == pytest.approx(expected)
+    if causal:
+        past = np.tri(4, dtype=bool)[None, None]
+        same = relation_loss(ours, list(teacher), 2, options["mask"], visible=past)
+        assert same.item() == pytest.approx(expected)
+    with pytest.raises(ValueError, match="shorter|longer"):
+        relation_loss(ours, list(teacher[:1]), 2)
+
+
 def test_the_gradient_at_temperature_1_is_the_difference_of_probabilities(rng):
     student, teacher = Tensor(rng.normal(size=(3, 4)), requires_grad=True), rng.normal(size=(3, 4))
     soft_loss(student, teacher, 1.0).backward()
@@ -132,6 +223,9 @@ def test_layers_are_mapped_evenly_from_embeddings_to_the_last():
         (4, 12),
     ]  # TinyBERT 4 of BERT-base: g(m) = 3 m
     assert uniform_map(3, 3) == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    assert uniform_map(1, 12) == [(0, 0), (1, 12)]
+    with pytest.raises(ConfigError, match="student of 0 layers"):
+        uniform_map(0, 2)
     with pytest.raises(ConfigError, match="student of 3 layers"):
         uniform_map(3, 2)
 

@@ -87,6 +87,29 @@ def test_patience_waits_for_confirmations():
     )  # never: full depth
 
 
+def test_patience_asks_for_the_most_probable_class_alone():
+    # the least probable class is the same in all, and the best one changes
+    logits = np.array([[2.0, 1.0, 0.0], [1.0, 2.0, 0.0], [1.5, 2.0, 0.0]])[:, None]
+    assert exit_layers(logits[:2], unchanged_for(1))[0] == 2  # full depth
+    assert exit_layers(logits, unchanged_for(1))[0] == 3  # not after the second layer
+
+
+def test_one_layer_has_one_exit():
+    model = built(1)
+    logits, left = model.infer(IDS, unchanged_for(1), MASK)
+    np.testing.assert_allclose(logits, model(IDS, MASK).numpy()[0], rtol=1e-12, atol=1e-12)
+    assert left.tolist() == [1, 1]
+
+
+def test_what_a_rule_may_lose_is_counted_from_full_depth():
+    right, wrong = [3.0, 0.0], [0.0, 3.0]
+    first, last = [right, wrong, wrong], [right, right, wrong]  # two layers, three sequences
+    stops = {"early": entropy_below(9.0), "full": entropy_below(0.0)}
+    logits, targets = np.array([first, last]), np.zeros(3, int)
+    assert calibrate(logits, targets, stops) == ("full", 2.0, 2 / 3)
+    assert calibrate(logits, targets, stops, allowed=0.4) == ("early", 1.0, 1 / 3)
+
+
 def test_entropy_by_hand():
     np.testing.assert_allclose(
         entropy(np.array([[0.0, 0.0], [0.0, np.log(3)]])),

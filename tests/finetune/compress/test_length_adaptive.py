@@ -93,9 +93,10 @@ def test_dropping_what_nobody_sees_changes_nothing(device):
     np.testing.assert_allclose(h.numpy(), whole[1:, :4], rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("lengths", [None, (6, 6, 6), (4, 3, 1), (6, 2, 2)])
-def test_the_formula_counts_what_is_computed(lengths):
-    model = layered()
+@pytest.mark.parametrize("lengths", [None, (6, 6, 6), (4, 3, 1), (6, 2, 2), (9, 5, 8)])
+@pytest.mark.parametrize("changes", [{}, {"d_hidden": None}, {"activation": "geglu"}])
+def test_the_formula_counts_what_is_computed(lengths, changes):
+    model = layered(**changes)
     with count_operations() as counts:
         shortened(model, IDS[:1], lengths or (6, 6, 6))
     assert counts.matmul_flops() == flops(model.config, 6, lengths)
@@ -110,6 +111,15 @@ def test_lengths_shrink_by_a_ratio_and_randomly_within_bounds():
             assert np.ceil(0.7 * before) <= length <= before
             before = length
     assert random_lengths(20, 5, rng, 0.0) == [20] * 5
+
+
+def test_a_function_of_lengths_is_saved_as_its_values():
+    # context 32, so what is left of 32 and of 16 tokens after each of two layers
+    model = LengthAdaptive(layered(2), lengths=lambda T: constant_ratio(T, 2, 0.5))
+    assert model.settings()["lengths"].tolist() == [[16, 8], [8, 4]]
+    assert LengthAdaptive(layered(2)).settings() == {}
+    single = LengthAdaptive(layered(1, context=1), lengths=lambda T: [T])
+    assert single.settings()["lengths"].tolist() == [[1], [1]]  # half a token is one
 
 
 def test_lengths_that_do_not_fit_are_an_error():

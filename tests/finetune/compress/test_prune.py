@@ -51,8 +51,9 @@ def test_exactly_the_share_goes_and_what_is_kept_is_the_largest(sizes, sparsity,
 
 
 def test_a_sparsity_that_is_no_share_is_an_error():
-    with pytest.raises(ConfigError, match="sparsity 80"):
-        largest({"": np.ones(3)}, 80)
+    for share in (80, 1.5, -0.25):
+        with pytest.raises(ConfigError, match=f"sparsity {share}"):
+            largest({"": np.ones(3)}, share)
 
 
 def test_sparsity_0_changes_nothing_and_1_leaves_the_biases():
@@ -136,6 +137,15 @@ def test_rewinding_restores_the_first_bits_where_a_weight_is_kept():
     assert sparsity_of(model) == 0.75  # 1 - (1/2)^2 after two rounds that halve
     rewind(model, state)  # again: nothing changes
     np.testing.assert_array_equal(model.state_dict()["out.weight"], after["out.weight"])
+
+
+def test_every_round_of_a_lottery_drops_the_same_share_of_what_is_left():
+    model, _ = classifier()
+    seen = []
+    lottery_ticket(model, lambda m: seen.append(sparsity_of(m)), 1 - 0.5**3, rounds=3)
+    # a round begins with what the one before has left: 1, 1/2, 1/4 of the weights
+    np.testing.assert_allclose(seen, [0, 1 / 2, 3 / 4], atol=1e-3)
+    assert sparsity_of(model) == pytest.approx(7 / 8, abs=1e-3)
 
 
 def test_one_step_of_movement_by_hand(rng):

@@ -142,6 +142,39 @@ def test_a_dead_head_has_no_importance_and_goes_first():
     assert least_important(head_importance(model, lm_loss, [batch]), 1) == {1: [2]}
 
 
+def test_of_layers_with_unlike_heads_each_head_is_ablated_and_importance_has_no_table():
+    model, batch = gpt(n_head=2), Batch(IDS, np.roll(IDS, 1, axis=1))
+    config = model.config
+    remove_heads(model, {0: [1]})
+    assert model.config is config  # which has one number of heads for all layers
+    rise = head_ablation(model, lm_loss, [batch])
+    assert rise.shape == (2, 2) and rise[0, 1] == 0  # there is no such head
+    assert (rise[[0, 1, 1], [0, 0, 1]] != 0).all()
+    with pytest.raises(ConfigError, match=r"layers have \[1, 2\] heads"):
+        head_importance(model, lm_loss, [batch])
+
+
+def test_layers_that_share_keys_and_values_stay_whole():
+    model = gpt(2, n_head=2, positions="rope", kv_sharing=2)
+    with pytest.raises(ConfigError, match="share keys and values"):
+        remove_heads(model, {0: [1]})
+    with pytest.raises(ConfigError, match="cannot be taken apart"):
+        keep_layers(model, [0])
+
+
+@pytest.mark.parametrize("layers", [[], [-1], [3]])
+def test_only_layers_that_are_there_can_be_kept(layers):
+    with pytest.raises(ConfigError, match="of a model with 3"):
+        keep_layers(layered(3), layers)
+
+
+def test_layer_drop_at_rate_0_draws_nothing():
+    # so the dropout of the model is what it is without
+    plain, wrapped = (layered(dropout=0.5).train() for _ in range(2))
+    with_layer_drop(wrapped, 0.0).train()
+    np.testing.assert_array_equal(wrapped.hidden(IDS).numpy(), plain.hidden(IDS).numpy())
+
+
 def test_ablation_is_the_rise_of_the_loss_without_the_head():
     model, batch = gpt(n_head=2), Batch(IDS, np.roll(IDS, 1, axis=1))
     rise = head_ablation(model, lm_loss, [batch])
