@@ -244,6 +244,16 @@ def test_what_is_missing_is_said():
     assert objective("bert", SPECIAL, **MORE)
 
 
+def test_a_part_of_a_name_gets_the_three_nearest_and_anything_else_the_whole_list():
+    with pytest.raises(ConfigError) as told:
+        objective("token", SPECIAL)  # of five corruptions of tokens
+    three = "multi-token or token-masking or token-deletion"
+    assert str(told.value) == f"no objective 'token': did you mean {three}?"
+    with pytest.raises(ConfigError) as told:
+        objective("xyz", SPECIAL)
+    assert str(told.value) == f"no objective 'xyz': there are {', '.join(OBJECTIVES)}"
+
+
 def test_the_reader_of_the_gradient_checks_gives_probabilities():
     from tinylm.pretrain.cases import TEXT, Reader
 

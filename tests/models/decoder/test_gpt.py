@@ -246,3 +246,24 @@ def test_bad_inputs_are_named():
 def test_impossible_configurations_are_named(options, message):
     with pytest.raises(ConfigError, match=message):
         GPTConfig(**TINY | options)
+
+
+def test_a_cap_bends_logits_and_bounds_them():
+    """Gemma 2: c tanh(x / c); at x = c log(3) / 2 the tanh is (3 - 1) / (3 + 1) = 1/2."""
+    model = GPT(GPTConfig(**TINY | dict(logit_cap=3.0)), dtype=np.float64)
+    model.tokens.weight.data[...] = np.eye(11, 8)  # the logits of h are the numbers of h
+    h = np.array([[[1.5 * math.log(3), -1.5 * math.log(3), 0.0, 1e-6, 1e3, -1e3, 0.0, 0.0]]])
+    logits = model.logits(tl.Tensor(h)).numpy()[0, 0]
+    np.testing.assert_allclose(logits[:6], [1.5, -1.5, 0, 1e-6, 3, -3], rtol=1e-12, atol=1e-15)
+    free = GPT(GPTConfig(**TINY), dtype=np.float64)
+    free.tokens.weight.data[...] = np.eye(11, 8)
+    np.testing.assert_array_equal(free.logits(tl.Tensor(h)).numpy()[0, 0, :8], h[0, 0])
+
+
+def test_ids_may_be_a_list_an_array_or_a_tensor(ids):
+    model = GPT(GPTConfig(**TINY))
+    expected = model(ids).numpy()
+    for same in (ids.tolist(), tl.Tensor(ids)):
+        np.testing.assert_array_equal(model(same).numpy(), expected)
+    with pytest.raises(ShapeError, match=r"ids of shape \(8,\), needs \(B, T\)"):
+        model(ids[0])

@@ -384,3 +384,12 @@ def test_normed_queries_and_keys_do_not_feel_how_large_they_are_projected(kind, 
     weight[:, :4] *= 2  # the first head's queries alone
     changed = np.abs(model(ids).numpy() - before).max() > 1e-6
     assert changed == (kind == "width")
+
+
+def test_a_part_of_a_name_gets_the_four_nearest_and_anything_else_the_command():
+    with pytest.raises(ConfigError) as told:
+        preset("gptj")
+    assert str(told.value) == "no model 'gptj': did you mean gpt2 or gpt1 or gpt2-xl or gpt3-13b?"
+    with pytest.raises(ConfigError) as told:
+        preset("whisper")
+    assert str(told.value) == "no model 'whisper': `tinylm models` lists them"

@@ -95,3 +95,15 @@ def test_mistakes_are_named():
         model("elman")
     with pytest.raises(DataError, match="token id 9 is outside the vocabulary of 7"):
         model().next_logits([[9]])
+
+
+def test_layers_stand_around_a_residual_stream():
+    """A layer that gives back what it reads doubles a stream of norm 1, which the last norm undoes:
+    the logits are the products of the embeddings.
+    """
+    lm = RecurrentLM(RecurrentConfig(3, 4, 2), dtype=np.float64)
+    signs = np.array([[1.0, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]])  # mean 0, variance 1
+    lm.tokens.weight.data[...] = signs
+    lm.layers = [lambda x, state: (x, state)] * 2
+    logits = lm(np.array([[0, 1, 2]])).numpy()[0]
+    np.testing.assert_allclose(logits, 4 * np.eye(3), rtol=1e-4, atol=1e-12)  # norms add 1e-5

@@ -44,9 +44,10 @@ def test_pairs_and_windows_by_hand():
 def test_the_loss_of_one_pair_by_hand():
     v = np.array([[1.0, 2.0]])
     u = np.array([[0.5, 0.5]])
-    drawn = np.array([[[1.0, 0.0], [0.0, -1.0]]])
+    drawn = np.array([[[1.0, 0.0], [0.0, -1.0], [2.0, 1.0]]])
     s = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
-    expected = -np.log(s(1.5)) - np.log(s(-1.0)) - np.log(s(2.0))  # u.v = 1.5; drawn . v = 1 and -2
+    # u.v = 1.5; drawn . v = 1, -2 and 4
+    expected = -np.log(s(1.5)) - np.log(s(-1.0)) - np.log(s(2.0)) - np.log(s(-4.0))
     np.testing.assert_allclose(
         negative_sampling_loss(*map(tl.Tensor, (v, u, drawn))).item(), expected
     )
@@ -88,6 +89,7 @@ def test_noise_lies_between_frequencies_and_even_and_is_what_is_drawn():
     np.testing.assert_allclose(p, [8 / 9, 1 / 9])  # 16**0.75 = 8
     drawn = draw_words(p, (20000,), Random(0))
     assert abs((drawn == 0).mean() - 8 / 9) < 0.009  # four deviations of sqrt(8/81 / 20000)
+    assert noise_distribution([1, 0]).tolist() == [1, 0]  # one word, seen once, is all the noise
     with pytest.raises(DataError, match="all counts are zero"):
         noise_distribution([0, 0])
 
@@ -98,6 +100,7 @@ def test_subsampling_thins_out_frequent_words_only():
     kept = subsample(text, Random(0), threshold=0.1)
     assert (kept == 1).sum() == 1000
     assert abs((kept == 0).sum() - 3000) < 180  # four deviations of sqrt(9000 * 2/9) = 45
+    assert subsample(np.zeros(0, int), Random(0)).tolist() == []
 
 
 def test_sampled_losses_average_to_the_expected_loss(rng):

@@ -64,3 +64,13 @@ def test_a_name_that_does_not_exist_gets_the_near_ones():
 
 def test_every_family_has_a_note():
     assert all(note(name) for name in ENCODER_FAMILIES)
+
+
+def test_a_part_of_a_name_gets_the_four_nearest_and_anything_else_the_whole_list():
+    with pytest.raises(ConfigError) as told:
+        preset("bert")  # BERT's own names are longer than those of its relatives
+    four = "roberta-base or spanbert-base or roberta-large or bart-base"
+    assert str(told.value) == f"no model 'bert': did you mean {four}?"
+    with pytest.raises(ConfigError) as told:
+        preset("gpt")
+    assert str(told.value) == f"no model 'gpt': there are {', '.join(ENCODER_FAMILIES)}"

@@ -189,3 +189,20 @@ def test_it_runs_on_every_device(device):
         np.testing.assert_allclose(
             m(source, target, mask).numpy(), model(name)(SOURCE, TARGET).numpy(), rtol=0, atol=1e-9
         )
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0, 4.0])
+def test_a_scale_of_the_embeddings_does_not_reach_the_tied_output_weights(scale):
+    mbart = model("mbart-large", embedding_scale=scale)
+    table = mbart.tokens.weight.numpy()
+    np.testing.assert_array_equal(mbart.embed(SOURCE).numpy(), scale * table[SOURCE])
+    h = np.eye(3, 16)[None]  # rows of the table, column by column
+    np.testing.assert_allclose(mbart.logits(Tensor(h)).numpy()[0], table.T[:3], rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0, 0.5])
+def test_a_scale_of_the_logits_multiplies_them(scale):
+    t5 = model("t5-small", logit_scale=scale)
+    h = np.random.default_rng(0).normal(size=(1, 2, 16))
+    expected = scale * (h @ t5.tokens.weight.numpy().T)
+    np.testing.assert_allclose(t5.logits(Tensor(h)).numpy(), expected, rtol=1e-12)

@@ -80,7 +80,7 @@ def subsample(tokens, rng, threshold=1e-5):
     returns  the tokens that stay
     """
     tokens = np.asarray(tokens)
-    frequency = np.bincount(tokens)[tokens] / max(len(tokens), 1)  # of each token's word, (T,)
+    frequency = np.bincount(tokens)[tokens] / len(tokens)  # of each token's word, (T,)
     stays = rng.uniform((len(tokens),), np.float64) < np.sqrt(threshold / frequency)
     return tokens[stays]
 
