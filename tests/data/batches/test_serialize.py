@@ -19,12 +19,14 @@ from tinylm.errors import ConfigError, DataError
 
 
 def test_the_ends_of_the_range_by_hand():
-    assert number_tokens([-256, 0, 256, 1e9]).tolist() == [
+    assert number_tokens([-1e9, -256, 0, 256, 1e9]).tolist() == [
+        OFFSET,
         OFFSET,
         OFFSET + 512,
         OFFSET + 1023,
         OFFSET + 1023,
     ]
+    assert number_tokens([-7.0, 1e300], squeezed=True).tolist() == [OFFSET, OFFSET + 1023]
     assert mu_law(256.0) == 1 and mu_law(0.0) == 0
     assert mu_law(1.0) == pytest.approx(np.log(101) / np.log(25601))  # mu 100, M 256
 
@@ -65,5 +67,8 @@ def test_what_has_no_id_is_refused():
         integer_tokens([1024])
     with pytest.raises(DataError, match="from 32000"):
         numbers_of([5])
-    with pytest.raises(ConfigError, match="means a number"):
-        episode_tokens([], separator=OFFSET)
+    for separator in OFFSET, OFFSET + BINS - 1:
+        with pytest.raises(ConfigError, match="means a number"):
+            episode_tokens([], separator=separator)
+    for separator in OFFSET - 1, OFFSET + BINS:  # the ids next to those of numbers are free
+        assert episode_tokens([([], [])], separator)[0].tolist() == [separator]

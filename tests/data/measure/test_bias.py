@@ -47,3 +47,5 @@ def test_case_and_whole_words_are_kept():
 
 def test_documents_without_such_words_are_not_doubled():
     assert list(balanced(["the sea", "he swam"])) == ["the sea", "he swam", "she swam"]
+    waters = Swap([("sea", "lake")])  # other pairs
+    assert list(balanced(["the sea", "he swam"], waters)) == ["the sea", "the lake", "he swam"]

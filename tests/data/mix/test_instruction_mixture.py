@@ -34,6 +34,10 @@ def test_weights_are_powers_of_the_sizes():
         {"a": 1 / 7, "b": 2 / 7, "c": 4 / 7}
     )  # roots of 1, 4, 16
     assert task_weights(SAMPLES, temperature=math.inf) == pytest.approx(dict.fromkeys("abc", 1 / 3))
+    assert task_weights(SAMPLES, limit=1) == pytest.approx(dict.fromkeys("abc", 1 / 3))
+    for limit in 0, -1, math.nan:
+        with pytest.raises(ConfigError, match="it must be positive"):
+            task_weights(SAMPLES, limit=limit)
     assert task_weights(SAMPLES, limit=4) == pytest.approx({"a": 1 / 9, "b": 4 / 9, "c": 4 / 9})
 
 
@@ -54,8 +58,9 @@ def test_a_mixture_has_the_shares_asked_and_reads_each_task_evenly():
 def test_fewer_tasks_are_among_more():
     sets = [set(by_task(some_tasks(SAMPLES, n, seed=3))) for n in (1, 2, 3)]
     assert [len(s) for s in sets] == [1, 2, 3] and sets[0] < sets[1] < sets[2]
-    with pytest.raises(ConfigError, match="4 of 3 tasks"):
-        some_tasks(SAMPLES, 4)
+    for count in 0, 4:
+        with pytest.raises(ConfigError, match=f"{count} of 3 tasks"):
+            some_tasks(SAMPLES, count)
 
 
 def test_filters_count_what_they_take():
@@ -88,5 +93,7 @@ def test_instructions_among_pretraining_text_have_the_share_asked():
     assert abs(share - 0.25) < 4 * math.sqrt(0.25 * 0.75 / 2000)  # four standard deviations
     assert abs(drawn.count("told") - drawn.count("asked")) <= 1
     assert set(itertools.islice(mix_datasets(["text"], [], 0), 10)) == {"text"}
-    with pytest.raises(ConfigError, match="ratio 2 must be from 0 to 1"):
-        mix_datasets([], [], 2)
+    assert set(itertools.islice(mix_datasets([], ["told"], 1), 10)) == {"told"}
+    for ratio in -0.1, 1.1:
+        with pytest.raises(ConfigError, match=f"ratio {ratio} must be from 0 to 1"):
+            mix_datasets(["text"], ["told"], ratio)

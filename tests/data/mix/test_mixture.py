@@ -31,6 +31,8 @@ def test_the_formula_by_hand():
     np.testing.assert_allclose(MixtureSampler([3, 1]).weights, [0.75, 0.25])
     # sizes 100 and 1, T = 2: roots 10 and 1. (Conneau et al. 2020 with alpha = 0.5)
     np.testing.assert_allclose(mixture_weights([100, 1], 2), [10 / 11, 1 / 11])
+    # 1 / T = 100 leaves the largest, however far n^100 = 10^1200 overflows
+    assert mixture_weights([1e12, 1, 1], 0.01).tolist() == [1, 0, 0]
     # the small source ten times
     np.testing.assert_allclose(epochs([100, 1], [10 / 11, 1 / 11], 110), [1, 10])
 
@@ -95,10 +97,12 @@ def test_a_temperature_gives_to_the_small_language_and_takes_a_little_from_the_l
 
 
 def test_impossible_mixtures_are_refused():
-    with pytest.raises(ConfigError, match="every source needs a positive number"):
-        mixture_weights([1, 0])
-    with pytest.raises(ConfigError, match="temperature is 0"):
-        mixture_weights([1, 2], 0)
+    for sizes in [1, 0], [1, -1], [1, math.inf], [1, math.nan], [], [[1, 2]]:
+        with pytest.raises(ConfigError, match="every source needs a positive number"):
+            mixture_weights(sizes)
+    for temperature in 0, -1, math.nan:
+        with pytest.raises(ConfigError, match=f"temperature is {temperature}"):
+            mixture_weights([1, 2], temperature)
     with pytest.raises(ConfigError, match="source 0 has no document"):
         next(MixtureSampler([1]).mix([list]))
     with pytest.raises(ConfigError, match="2 sources for 1 weights"):

@@ -25,8 +25,10 @@ def test_the_needle_stands_at_its_place_and_the_hay_is_whole(rows, n, m, data):
 
 
 def test_a_place_outside_the_hay_is_refused():
-    with pytest.raises(DataError, match="0 .. 4"):
-        tasks.plant(np.zeros((2, 4), int), np.ones((2, 1), int), 5)
+    for place in 5, -1, [0, 5], [-1, 4]:
+        with pytest.raises(DataError, match="0 .. 4"):
+            tasks.plant(np.zeros((2, 4), int), np.ones((2, 1), int), place)
+    assert tasks.plant(np.zeros((0, 4), int), np.ones((0, 1), int), 2).shape == (0, 5)  # no rows
 
 
 @pytest.mark.parametrize("hay_of", [tasks.random_hay, tasks.sentence_hay])
@@ -44,6 +46,20 @@ def test_a_reader_that_looks_for_the_mark_always_finds_the_key(hay_of, seed, dep
     assert (absent[:, -digits - 1 :] == ids[:, -digits - 1 :]).all() and (
         absent[:, : -digits - 1] >= tasks.WORDS
     ).all()
+
+
+def test_the_first_word_of_the_hay_stands_in_for_the_needle():
+    mark, first, second = tasks.MARK, tasks.WORDS, tasks.WORDS + 1
+    ids = np.array(
+        [
+            [mark, 7, first, second, mark, 7],  # [MARK, key, hay, MARK, key]
+            [second, mark, 7, first, mark, 7],
+        ]
+    )
+    assert tasks.without_needle(ids, 1).tolist() == [
+        [first, first, first, second, mark, 7],
+        [second, second, second, first, mark, 7],
+    ]
 
 
 def test_keys_are_even_so_that_a_guess_is_right_once_in_a_thousand():
@@ -73,12 +89,26 @@ def test_a_needle_in_text_is_found_where_it_was_said_to_be(depth, sentences):
     assert at >= depth * len(hay) or at == 0
 
 
+def test_a_needle_comes_after_the_first_sentence_that_ends_at_its_depth_or_later():
+    hay = "Ab. Cd. Ef."  # sentences end, their blank included, at 4 and 8; the text at 11
+    for depth in range(12):
+        text, at = tasks.needle_in_text(hay, "No.", depth / 11)
+        end = min(end for end in (0, 4, 8, 11) if end >= depth)
+        if end == 11:
+            assert (text, at) == ("Ab. Cd. Ef. No.", 12)  # with a blank before it
+        else:
+            assert (text, at) == (hay[:end] + "No. " + hay[end:], end)
+    assert tasks.needle_in_text("Ab. ", "No.", 1) == ("Ab. No.", 4)  # the blank is there already
+    assert tasks.needle_in_text("", "No.", 1) == ("No.", 0)
+
+
 def test_deeper_needles_stand_later():
     hay = " ".join([tasks.HAY] * 4)
     places = [tasks.needle_in_text(hay, "Here.", depth)[1] for depth in (0, 0.25, 0.5, 0.75, 1)]
     assert places == sorted(set(places)) and places[-1] == len(hay) + 1  # one blank before it
-    with pytest.raises(DataError, match="depth 1.5"):
-        tasks.needle_in_text(hay, "Here.", 1.5)
+    for depth in 1.5, -0.5:
+        with pytest.raises(DataError, match=f"depth {depth}"):
+            tasks.needle_in_text(hay, "Here.", depth)
 
 
 @given(
@@ -95,6 +125,17 @@ def test_copy_memory_asks_for_the_string_after_the_silence(rows, blanks, symbols
         answer = blanks + length
         assert (inputs[:, answer + 1 :] == symbols).all()  # while answering it hears nothing
     assert (tasks.copy_memory(rows, blanks, symbols, length, seed)[0][:, :length] < symbols).all()
+
+
+def test_the_signal_to_answer_comes_just_before_the_answer():
+    blank, go = 8, 9
+    inputs, targets = tasks.copy_memory(1, 3, length=2)
+    (a, b) = targets[0, -2:]
+    assert inputs.tolist() == [[a, b, blank, blank, go, blank, blank]]
+    assert targets.tolist() == [[blank] * 5 + [a, b]]
+    inputs, targets = tasks.copy_memory(1, 0, length=2)  # no delay: with the first answer
+    (a, b) = targets[0, -2:]
+    assert inputs.tolist() == [[a, b, go, blank]] and targets.tolist() == [[blank] * 2 + [a, b]]
 
 
 def test_the_baseline_of_copy_memory_is_the_loss_of_its_predictor():
@@ -126,6 +167,17 @@ def test_a_control_has_the_same_second_half_after_another_passage(rows, length, 
         assert not set(row[:length]) & set(row[length:])  # the two passages do not overlap
     with pytest.raises(DataError, match="too short"):
         tasks.repeated_passages(text[: 3 * length - 1], rows, length)
+
+
+def test_any_two_passages_that_do_not_overlap_can_follow_each_other():
+    copies, controls = tasks.repeated_passages(np.arange(7), 2000, 2)
+    # Passages begin at 0 .. 5. On the text as a ring of 7 the other one begins 2 .. 5 further on:
+    # 24 pairs, each missed by 2000 rows with probability (23 / 24)^2000 < 1e-36.
+    pairs = {(second, first) for first, second in controls[:, [0, 2]].tolist()}
+    assert pairs == {(at, (at + ahead) % 7) for at in range(6) for ahead in (2, 3, 4, 5)}
+    assert (copies[:, :2] == controls[:, 2:]).all()
+    ahead = (controls[:, 1] - controls[:, 0]) % 7  # each passage is two neighbors on the ring
+    assert (ahead == 1).all() and (copies[:, 1] - copies[:, 0] == 1).all()
 
 
 def test_the_gist_of_a_long_text_is_its_commonest_symbol():

@@ -99,8 +99,13 @@ def test_pairs_are_states_and_the_token_so_far_ahead():
     states, tokens = future_pairs(10.0 * ids[..., None], ids, 2)
     np.testing.assert_array_equal(tokens, [2, 3, 6, 7])
     np.testing.assert_array_equal(states[:, 0], [0, 10, 40, 50])
-    with pytest.raises(ShapeError, match="4 ahead"):
-        future_pairs(ids[..., None], ids, 4)
+    _, tokens = future_pairs(ids[..., None], ids, 3)
+    np.testing.assert_array_equal(tokens, [3, 7])  # the first state's, as far as the text goes
+    for ahead in 0, 4:
+        with pytest.raises(ShapeError, match=f"{ahead} ahead"):
+            future_pairs(ids[..., None], ids, ahead)
+    with pytest.raises(ShapeError, match="needs"):
+        future_pairs(ids[:, :3, None], ids, 1)
 
 
 def test_a_probe_finds_what_is_linear_and_no_more_than_the_unigram_in_noise(rng):
@@ -111,6 +116,15 @@ def test_a_probe_finds_what_is_linear_and_no_more_than_the_unigram_in_noise(rng)
     found = LinearProbe(noise[:2000], tokens[:2000], V).accuracy(noise[2000:], tokens[2000:])
     assert abs(found - 1 / V) < 0.036  # 4 sqrt(0.2 * 0.8 / 2000), four standard deviations
     assert unigram_accuracy(np.array([1, 1, 0]), np.array([1, 0, 0, 1])) == 0.5
+
+
+def test_a_ridge_as_large_as_the_diagonal_halves_the_probe():
+    # Around their mean the states are -1 and 1: x'x is diag(2, 2) with the column of ones, whose
+    # mean is 2. Token 1 has x'y = (1, 1): 1 / (2 + 2 ridge).
+    for ridge, weight in (0.0, 1 / 2), (1.0, 1 / 4):
+        probe = LinearProbe(np.array([[9.0], [11.0]]), np.array([0, 1]), 2, ridge)
+        np.testing.assert_allclose(probe.weight, [[-weight, weight], [weight, weight]], rtol=1e-12)
+        assert probe(np.array([[9.5], [10.5]])).tolist() == [0, 1]
 
 
 def test_a_trained_state_tells_more_of_later_tokens_than_their_frequencies_do():

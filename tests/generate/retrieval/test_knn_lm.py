@@ -31,6 +31,18 @@ def test_worked_example():
     )  # the digits printed
 
 
+def test_votes_depend_on_differences_of_distances_alone():
+    near, tokens = np.array([[0, LN2, 2 * LN2]]), np.array([[0, 1, 0]])
+    far = knn_probabilities(near + 1e5, tokens, 4)  # e^-100000 is 0: all would have no vote
+    np.testing.assert_allclose(far, [[5 / 7, 2 / 7, 0, 0]], rtol=1e-10)
+    # Twice the temperature is half the distance.
+    np.testing.assert_allclose(
+        knn_probabilities(2 * near, tokens, 4, temperature=2.0),
+        knn_probabilities(near, tokens, 4),
+        rtol=1e-14,
+    )
+
+
 def test_the_equation_as_printed_prefers_tokens_that_were_never_retrieved():
     # softmax of minus (d_a, d_b, 0, 0) = -(1, 2, 0, 0); with infinity instead of 0 it is right, for
     # single votes

@@ -18,6 +18,8 @@ import numpy as np
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 
+BLOCK = 1024  # draws from one random stream
+
 
 def mixture_weights(sizes, temperature=1.0):
     """The probability of each source.
@@ -65,11 +67,11 @@ class MixtureSampler:
 
     def sources(self, first, count):
         """The sources of the draws first .. first+count-1. Returns (count,) int64 in 0 .. N - 1."""
-        # Random numbers in blocks of 1024, each a stream of its own: any draw without those before.
+        # Random numbers in blocks, each a stream of its own: any draw without those before.
         drawn = [np.empty(0)]
-        for block in range(first // 1024, (first + count - 1) // 1024 + 1):
-            drawn.append(Random(self.seed, "mixture", block).uniform((1024,), np.float64))
-        start = first % 1024
+        for block in range(first // BLOCK, math.ceil((first + count) / BLOCK)):
+            drawn.append(Random(self.seed, "mixture", block).uniform((BLOCK,), np.float64))
+        start = first % BLOCK
         u = np.concatenate(drawn)[start : start + count]
         # Inverting the cumulative distribution: source i where u lies in its i-th interval.
         return np.searchsorted(self._limits, u, side="right")
@@ -86,7 +88,8 @@ class MixtureSampler:
             raise ConfigError(f"mixture: {len(makers)} sources for {len(self.weights)} weights")
         streams = [iter(()) for _ in makers]
         for block in itertools.count():
-            for at, source in enumerate(self.sources(1024 * block, 1024).tolist(), 1024 * block):
+            sources = self.sources(BLOCK * block, BLOCK).tolist()
+            for at, source in enumerate(sources, BLOCK * block):
                 document = next(streams[source], None)
                 if document is None:  # at its end, or not yet begun
                     streams[source] = iter(makers[source]())

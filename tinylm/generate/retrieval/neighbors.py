@@ -39,8 +39,8 @@ def knn_search(queries, keys, k, metric="l2"):
     for first in range(0, len(queries), step):
         some = queries[first : first + step]  # (n, D)
         rough = -(some @ keys.T)  # (n, N)
-        if metric == "l2":  # |q - k|^2 = |q|^2 - 2 q.k + |k|^2
-            rough = 2 * rough + squares + (some**2).sum(axis=1, keepdims=True)
+        if metric == "l2":  # |q - k|^2 = |q|^2 - 2 q.k + |k|^2, and |q|^2 is the same for all keys
+            rough = 2 * rough + squares
         # A matrix product is fast but rounds: the sum above is off by about D eps (|q| + |k|)^2.
         # All keys that could be among the k closest are measured again, term by term, so that a
         # stored vector has distance 0 to itself.
