@@ -30,7 +30,7 @@ def test_variety_shrinks_by_the_same_share_every_generation():
 
 def test_without_real_text_one_word_is_left_and_a_share_of_it_keeps_both():
     half, rng = [0.5, 0.5], np.random.default_rng(0)
-    # Two words of 10 draws both survive 300 generations with probability below (9 / 10)^300 = 1e-13.
+    # Two words of 10 draws both survive 300 generations with probability below 0.9^300 = 1e-13.
     assert generations(half, 10, 300, rng)[-1].max() == 1
     # 3 of 10 draws real: now and then a word is gone, and comes back.
     rows = generations(half, 10, 300, rng, real=0.3)
