@@ -1,12 +1,24 @@
 """Linear maps and embeddings as modules, and how they start."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 from tests.numeric import host, plain
 from tinylm import Tensor
 from tinylm.backend import Random
-from tinylm.nn import INIT_STD, Embedding, Linear, normal_parameter
+from tinylm.errors import ConfigError
+from tinylm.nn import (
+    INIT_STD,
+    Embedding,
+    FeedForward,
+    GatedFeedForward,
+    LayerNorm,
+    Linear,
+    RMSNorm,
+    normal_parameter,
+)
 
 
 def test_a_linear_module_is_the_books_h_w_plus_b(device, rng):
@@ -50,3 +62,33 @@ def test_an_embedding_looks_rows_up(device):
     table = Embedding(5, 3, Random(0)).to(device)
     ids = np.array([[4, 0], [4, 4]])
     np.testing.assert_array_equal(host(table(plain(ids, device))), host(table.weight)[ids])
+
+
+def test_weights_to_be_loaded_later_take_no_memory_until_then():
+    later = normal_parameter((1000, 1000), None, INIT_STD)
+    assert later.shape == (1000, 1000) and later.dtype == np.float32 and later.requires_grad
+    assert later.data.strides == (0, 0)  # every index shows the same zero
+    assert not later.numpy()[:2].any()
+    assert normal_parameter((2, 2), None, INIT_STD, np.float64).dtype == np.float64
+
+
+def test_weights_are_drawn_from_a_stream_that_can_be_repeated(rng):
+    assert normal_parameter((2, 2), Random(0), INIT_STD).requires_grad
+    with pytest.raises(ConfigError, match=r"rng must be a stream .* not Generator"):
+        normal_parameter((2, 2), rng, INIT_STD)
+
+
+def test_defaults_are_those_of_gpt_2():
+    # Radford et al. 2019: biases, and weights of deviation 0.02
+    for made, expected in (
+        (Linear, {"bias": True, "std": 0.02}),
+        (Embedding, {"std": 0.02}),
+        (FeedForward, {"activation": "gelu", "bias": True, "out_std": 0.02}),
+        # Shazeer 2020 and Touvron et al. 2023 leave the biases of gated layers out.
+        (GatedFeedForward, {"activation": "swiglu", "bias": False, "out_std": 0.02}),
+        # Ba et al. 2016 as in GPT-2; Zhang & Sennrich 2019 as in Llama
+        (LayerNorm, {"bias": True, "eps": 1e-5}),
+        (RMSNorm, {"bias": False, "eps": 1e-6}),
+    ):
+        parameters = inspect.signature(made).parameters
+        assert {name: parameters[name].default for name in expected} == expected

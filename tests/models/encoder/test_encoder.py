@@ -7,8 +7,16 @@ from hypothesis import strategies as st
 
 import tinylm as tl
 from tinylm.autograd import Tensor
+from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.models.encoder.encoder import Electra, Encoder, EncoderConfig, distilled, without_head
+from tinylm.models.encoder.encoder import (
+    Electra,
+    Encoder,
+    EncoderConfig,
+    distilled,
+    encoder_block,
+    without_head,
+)
 from tinylm.models.encoder.presets import build, electra_pair, preset, tiny
 
 IDS = np.array([[1, 4, 2, 7, 5], [3, 9, 4, 8, 1]])
@@ -294,6 +302,15 @@ def test_an_electra_pair_shares_its_tables():
         Electra(tiny("electra-base"), tiny("electra-base-generator"))
     with pytest.raises(ConfigError, match="must be 'replaced' and 'token'"):
         Electra(tiny("bert-base-uncased"), tiny("electra-base-generator"))
+
+
+def test_a_feed_forward_is_four_times_as_wide_as_the_model_unless_said_otherwise():
+    for d_hidden, width in ((None, 64), (24, 24)):
+        block = encoder_block(
+            tiny("bert-base-uncased", d_model=16, d_hidden=d_hidden), Random(0), "f4"
+        )
+        assert block.feed_forward.hidden.weight.shape == (16, width)
+        assert block.feed_forward.hidden.bias is not None and len(block.norms) == 2
 
 
 def test_pooling_reads_the_first_position_and_pairs_are_told_from_it():

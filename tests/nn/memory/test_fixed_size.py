@@ -98,6 +98,8 @@ def test_the_order_of_pairs_in_a_memory_does_not_matter(rng):
 
 def test_averages_are_the_worked_numbers():
     assert trace(m.cumulative_average(), [2], [4], [9]) == [[2], [3], [5]]
+    assert trace(m.cumulative_average(), [2, 4], [9]) == [[3], [5]]  # one after the other
+    assert trace(m.exponential_average(0.5), [2, 4]) == [[2.5]]  # 4 / 2 + 2 / 4
     one_to_five = [[1], [2], [3], [4], [5]]
     assert trace(m.moving_average(3), *one_to_five) == [
         [1],

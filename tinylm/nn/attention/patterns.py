@@ -84,13 +84,14 @@ def fixed(queries, keys=None, *, stride, summary=1, causal=True, offset=None, li
 def blocks(queries, keys=None, *, size, back=0, causal=True, offset=None, like=None):
     """The query's own block of `size` positions, and the `back` blocks before it.
 
+    Not causal, also the `back` blocks after it.
+
     With back = 1 a token sees what a memory of two segments holds: between 1 + size keys for the
     first of its segment and 2 size for the last   (book eq. 2.60).
     """
     i, j, seen = _grid(queries, keys, offset, like, causal, size=size)
-    behind = i // size - j // size  # blocks between key and query; negative for keys after it
-    ahead = 0 if causal else back
-    return seen & (behind >= -ahead) & (behind <= back)
+    behind = i // size - j // size  # in blocks; negative for keys after the query
+    return seen & (abs(behind) <= back)
 
 
 def first_tokens(queries, keys=None, *, count, causal=True, offset=None, like=None):

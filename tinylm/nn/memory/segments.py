@@ -244,10 +244,10 @@ class RecurrentMemory(Module):
 
     def __call__(self, x, memory=None):
         """x (B, T, D), memory (B, n, D) of the segment before or None -> (y (B, T, D), memory)."""
-        B, T, _ = x.shape
+        B, T, D = x.shape
         n = self.start.shape[1]
         if memory is None:
-            memory = self.start + np.zeros_like(x.data, shape=(B, 1, 1))  # (1, n, D) -> (B, n, D)
+            memory = ad.broadcast_to(self.start, shape=(B, n, D))  # the same for every row
         y = self.layers(concatenate([memory, x, memory], axis=1))  # (B, n + T + n, D)
         return y[:, n : n + T], y[:, n + T :]
 
@@ -271,7 +271,8 @@ class BlockRecurrentCell(Module):
     def __call__(self, x, state=None):
         """x (B, T, D), state (B, n, D) or None -> (y (B, T, D), state)."""
         if state is None:
-            state = self.start + np.zeros_like(x.data, shape=(x.shape[0], 1, 1))  # (B, n, D)
+            _, n, D = self.start.shape
+            state = ad.broadcast_to(self.start, shape=(len(x), n, D))  # the same for every row
         y = x + self.inside(x) + self.reading(x, state)  # (B, T, D)
         g = sigmoid(self.gate)  # (D,)
         update = self.writing(state, x)  # the state attends to the tokens: (B, n, D)
