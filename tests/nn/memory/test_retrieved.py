@@ -138,8 +138,8 @@ def test_where_nothing_is_retrieved_attention_is_local_and_causal_unless_told(rn
 
 
 def test_retrieved_keys_that_are_local_are_told_from_the_rest():
-    # Query 0 sees key 0, query 1 keys 0 and 1, query 2 keys 1 and 2.
-    index = np.array([[0, 2], [1, 0], [0, 2]])
+    # The last two queries of three tokens: the first sees keys 0 and 1, the second 1 and 2.
+    index = np.array([[1, 0, 2], [0, 2, 1]])
     np.testing.assert_array_equal(
-        knn.not_local(index, p.window(3, width=2)), [[False, True], [False, False], [True, False]]
+        knn.not_local(index, p.window(2, 3, width=2)), [[False, False, True], [True, False, False]]
     )
