@@ -58,7 +58,7 @@ class Entry:
     draw: Callable
     order: int = 2
     avoid: Callable | None = None
-    margin: float = 0.02  # twenty times the widest step of the differences
+    margin: float = 0.02  # differences reach two steps of 1e-3 to each side: ten times that
     tolerance: float | None = None
     reason: str = ""
     source: str = ""

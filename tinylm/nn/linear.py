@@ -45,8 +45,8 @@ def fit_to_width(module, d_model):
     INIT_STD is meant for D = 768. A narrow masked LM that starts from it stays longer at the loss
     of a model that has only learned how frequent each token is.
     """
-    # A row of x W sums D products, so its variance is D std^2 for inputs of variance 1: std must
-    # grow as 1/sqrt(D) to keep it.
+    # An entry of x W is a sum of D products, so for inputs of variance 1 its variance is D std^2:
+    # to keep it, a narrow model needs a larger std, in proportion to 1/sqrt(D).
     factor = (768 / d_model) ** 0.5
     for p in module.parameters():
         if getattr(p, "decays", p.ndim >= 2):  # a map or an embedding

@@ -29,8 +29,8 @@ class AdamW(FlatOptimizer):
     lr            learning rate, per step; may be given to each step() instead
     betas         decay of the running mean of g and of g**2
     eps           added to the root of the running mean of g**2
-    weight_decay  per step and unit lr; applies to matrices of maps and embeddings
-                  (optim.flat.decays), not to the rest
+    weight_decay  lambda: each step multiplies a weight by 1 - lr lambda; applies to matrices of
+                  maps and embeddings (optim.flat.decays), not to the rest
     """
 
     def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1):

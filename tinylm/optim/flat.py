@@ -245,8 +245,8 @@ class FlatOptimizer:
 
     parameters    FlatParameters, or a dict or list of Tensors
     lr            learning rate, per step; may be given to each step() instead
-    weight_decay  per step and unit lr; applies to matrices of maps and embeddings (decays), not to
-                  the rest
+    weight_decay  lambda: the rule takes lr lambda times a weight off it at each step; applies to
+                  matrices of maps and embeddings (decays), not to the rest
     """
 
     def __init__(self, parameters, lr, weight_decay):

@@ -11,9 +11,10 @@ from tinylm.errors import ConfigError
 
 
 def warm_up_steps(warmup, steps):
-    """The steps of warm-up in a training of `steps` steps.
+    """How many of a training's `steps` steps warm up.
 
-    They are `warmup`, or a tenth of all steps if `warmup` would leave none at the full rate.
+    returns  `warmup`, or a tenth of `steps` where `warmup` is not below `steps`: then the full rate
+             would never be reached
     """
     if warmup < steps:
         return warmup
@@ -21,7 +22,7 @@ def warm_up_steps(warmup, steps):
 
 
 def adapted(warmup, steps):
-    """A message for users: warm_up_steps() differ from the `warmup` of the configuration."""
+    """The message for a warm-up of the configuration that warm_up_steps() has shortened."""
     return (
         f"warm-up: {warmup} steps are not fewer than the {steps} to train, so "
         f"{warm_up_steps(warmup, steps)} steps warm up"

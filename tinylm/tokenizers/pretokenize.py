@@ -34,7 +34,7 @@ class SplitPattern:
         return self.split.findall(text)
 
     def last_cut(self, text, start, stop):
-        """The last certain cut c of `text` with start < c < stop, or `start` if there is none."""
+        """The last certain cut c of `text` with start < c <= stop, or `start` if there is none."""
         match = self.cut.search(text, start, stop)
         if match:
             return match.start()
@@ -56,16 +56,16 @@ _GPT2_CUT = r"(?r)(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=[^\s\p{L}\p{N}])(?
 GPT2 = SplitPattern("gpt2", regex.compile(_GPT2_SPLIT), regex.compile(_GPT2_CUT))
 
 # GPT-2's pattern with every digit a piece of its own, which helps arithmetic: StarCoder, Cohere's
-# Command R, SmolLM. Published as two passes, digits first; here in one: white space before a digit
-# stands before a border, and stays whole.
+# Command R, SmolLM. Published as two passes, digits first; here in one. A digit is a border already
+# in the first pass, so white space before it stays whole, as at the end of a text.
 _DIGITS_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
-# and around any digit
+# The cuts of GPT-2's pattern, and one before and after every digit.
 _DIGITS_CUT = r"(?r)(?<=\p{L})(?=\P{L})|(?<=\p{N})|(?=\p{N})|(?<=[^\s\p{L}\p{N}])(?=\s)"
 GPT2_DIGITS = SplitPattern("gpt2-digits", regex.compile(_DIGITS_SPLIT), regex.compile(_DIGITS_CUT))
 
 # LLaMA 3 (after GPT-4): contractions of either case; letters take one sign before them; three
 # digits at the most; other signs take the ends of lines after them; ends of lines take white space
-# before them. Qwen 2: so too, but single digits.
+# before them. Qwen 2 differs in one thing: every digit is a piece of its own.
 _LINES_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
     r"\s*[\r\n]+|\s+(?!\S)|\s+"

@@ -74,7 +74,7 @@ class WordTokenizer(Tokenizer):
         )
 
     def last_cut(self, text, start, stop):
-        """No word holds white space, so a text may be cut before any."""
+        """No word holds white space, so a text may be cut before any of it."""
         match = _CUT.search(text, start + 1, stop)
         if match:
             return match.start()

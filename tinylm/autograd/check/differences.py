@@ -14,7 +14,7 @@ from tinylm.autograd.engine.tensor import Tensor, array_of, recording
 from tinylm.errors import GraphError
 
 # Five points leave an error of h^4 f'''''/30 from the step and 1e-16 |f|/h from rounding. At this
-# step both are near 1e-12 for functions of size one.
+# step both are about 1e-13 for functions of size one.
 STEP = 1e-3
 SMALLER = (1e-3, 1e-4, 1e-5, 1e-6)
 

@@ -14,7 +14,7 @@ from tinylm import backend
 from tinylm.autograd.engine.tensor import Tensor, rectangular
 from tinylm.errors import DtypeError, ShapeError, TinylmError
 
-USUAL = np.dtype(np.float32), np.dtype(np.float64)
+USUAL = np.dtype(np.float32), np.dtype(np.float64)  # dtypes that kernels take as they are
 IDS = ("ids", "targets")  # operands that are integers by nature
 
 

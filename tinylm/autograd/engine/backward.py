@@ -269,12 +269,12 @@ def _cotangent(output, cotangent):
                 "or reduce to a scalar first"
             )
         return Tensor(np.ones_like(output.data))
-    g = cotangent
-    if not isinstance(cotangent, Tensor):
+    if isinstance(cotangent, Tensor):
+        g = cotangent
+    else:
         g = Tensor(cotangent)
-        if not backend.is_array(
-            cotangent
-        ):  # a number or a list: in the output's dtype, on its device
+        written_out = not backend.is_array(cotangent)
+        if written_out:  # a number or a list: in the output's dtype, on its device
             g = Tensor(np.asarray(cotangent, output.dtype), device=output.device)
     if g.shape != output.shape:
         raise ShapeError(f"backward: the cotangent has shape {g.shape}, the output {output.shape}")

@@ -4,8 +4,8 @@
         loss = model(ids)
     print(counts.table())
 
-Counts are exact for what the engine executes: the book's estimate of 6 N D can be compared with
-them. Read next: operation.py, where `observers` are called.
+The book's estimate of 6 N D for training (N parameters, D tokens) can be compared with them. Read
+next: operation.py, where `observers` are called.
 """
 
 import contextlib
@@ -68,7 +68,8 @@ FLOPS = {
 }
 # Backward of these fused products costs as much as forward for each of the two factors that needs
 # a gradient:  Y = A B,  dA = G B^T,  dB = A^T G. Attention is two such products: its backward
-# always computes all four gradients and costs twice its forward pass.
+# always computes all four gradients and counts twice its forward pass. (In tiles it computes the
+# scores once more, which is not counted.)
 PRODUCTS = {"linear", "unembedding"}
 FREE = {
     "reshape",

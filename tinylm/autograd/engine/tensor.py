@@ -96,9 +96,10 @@ class Tensor:
     name           shown in error messages
     """
 
-    # Two of these are unset on most Tensors. `frozen`: finetune.freezing has taken the parameter
+    # Three of these are unset on most Tensors. `frozen`: finetune.freezing has taken the parameter
     # out of training; nn/module.py still counts it. `decays`: whether weight decay shrinks it,
-    # where the number of its axes does not decide that (optim/flat.py).
+    # where the number of its axes does not decide that (optim/flat.py). `_shown`: the gradient
+    # that was last read through `grad`.
     __slots__ = (
         "data",
         "requires_grad",

@@ -45,11 +45,11 @@ def _visible(q, k, mask, causal):
         keys = np.arange(S, like=q)
         visible = keys[None, :] <= queries[:, None] + (S - T)  # (T, S)
     if mask is not None:
-        mask = mask[(None,) * (4 - mask.ndim)]  # (..., T, S) -> (B|1, H|1, T, S)
+        mask = mask[(None,) * (4 - mask.ndim)]  # (..., T|1, S|1) -> (B|1, H|1, T|1, S|1)
         if mask.shape[1] > 1:
-            mask = mask.reshape(len(mask), *q.shape[1:3], *mask.shape[2:])  # (B|1, G, R, T, S)
+            mask = mask.reshape(len(mask), *q.shape[1:3], *mask.shape[2:])  # (B|1, G, R, T|1, S|1)
         else:
-            mask = mask[:, :, None]  # (B|1, 1, 1, T, S)
+            mask = mask[:, :, None]  # (B|1, 1, 1, T|1, S|1)
         visible = mask if visible is None else visible & mask
     return visible
 

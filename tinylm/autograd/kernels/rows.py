@@ -110,10 +110,8 @@ def _one_hot(ids, rows, dtype):
 def _sum_runs(ids, g):
     """The distinct ids among sorted ids (n,), and for each the sum of its rows of g (n, D)."""
     while True:
-        first = np.concatenate(
-            ([True], ids[1:] != ids[:-1])
-        )  # True where a run of equal ids begins
-        starts = np.flatnonzero(first)
+        changes = ids[1:] != ids[:-1]
+        starts = np.flatnonzero(np.concatenate(([True], changes)))  # where runs of equal ids begin
         lengths = np.diff(np.append(starts, len(ids)))
         long = len(lengths) and lengths.max() > RUN
         if long:

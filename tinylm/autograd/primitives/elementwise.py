@@ -79,7 +79,7 @@ erf = _elementwise("erf", lambda x: _erf(_reals("erf", x)), lambda g, y, a: g * 
 
 
 def _power(a, b):
-    # np.power on float32 costs as much as 500 multiplications
+    # np.power on float32 costs as much as 6 multiplications, and 300 if some bases are negative.
     if type(b) in (int, float):
         if b == 2:
             return a * a

@@ -81,7 +81,8 @@ def _scatter_add(values, shape, index):
     if type(out) is not np.ndarray:
         backend.backend_of(out).module.add.at(out, index, values)
         return out
-    # np.add.at adds in one chain: in float64, rounded once at the end
+    # np.add.at adds to an element one value after another, so rounding errors add up: the sums are
+    # taken in float64 and rounded once.
     wide = np.dtype(np.float64) if out.dtype.kind == "f" else out.dtype
     out = out.astype(wide)
     np.add.at(out, index, np.asarray(values, wide))

@@ -196,7 +196,7 @@ def logsumexp(a, axis=None, keepdims=False):
     if a.dtype.kind in "iub":
         wide = a.astype(np.float64)  # a difference of two int8 may not fit into int8
     else:
-        wide = _in_float32(a)  # the sum of a million ones passes 65504
+        wide = _in_float32(a)  # float16 ends at 65504, which a sum of exponentials may pass
     top = largest(wide, axis)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):
@@ -211,7 +211,7 @@ def logsumexp(a, axis=None, keepdims=False):
 def _sums_from_the_end(g, y, a, axis=None):
     # a_j is part of every y_i with i >= j, so dL/da_j = sum over i >= j of g_i
     sums = flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis)
-    return reshape(sums, shape=a.shape)  # another shape without an axis, and of a single number
+    return reshape(sums, shape=a.shape)  # with axis None, y is flat and a need not be
 
 
 @primitive(_sums_from_the_end, linear=True)

@@ -85,9 +85,9 @@ class GPTConfig:
     feed_forward: tuple = ("dense",)  # dense | experts, layer by layer, repeated to the last layer
     experts: int = 0  # in each layer of experts; every one is a feed-forward
     experts_per_token: int = 2
-    gates: str = (
-        "probability"  # of one expert per token: its probability | share: 1, as of all chosen
-    )
+    # Weight of the one chosen expert if experts_per_token is 1. probability: its probability among
+    # all experts | share: its share among the chosen, which is 1. With more experts always shares.
+    gates: str = "probability"
 
     def __post_init__(self):
         for field in WORDS_BY_LAYER:

@@ -108,9 +108,8 @@ class _Table:
         # Dropping the last digit, the word predicted, leaves the context; sorted, as the keys are.
         contexts = keys // base
         changes = contexts[1:] != contexts[:-1]
-        starts = np.flatnonzero(
-            np.concatenate([[True], changes])
-        )  # first row of each context, (m,)
+        firsts = np.concatenate([[True], changes])  # (n,)
+        starts = np.flatnonzero(firsts)  # first row of each context, (m,)
         self.contexts = contexts[starts]
         self.totals = np.add.reduceat(counts, starts)
         self.kinds = np.diff(np.append(starts, len(keys)))

@@ -3,9 +3,9 @@
 Every format of GGUF here is an affine code: weight = scale * code + offset, with one scale (and one
 offset, or none) for each group of 16 or 32 neighbors in a row. The formats differ only in how
 codes, scales and offsets are packed into bytes, so each is one function `bytes -> (codes, scale,
-offset)`, and dequantizing is one line for all. "Q4_0" reads: 4 bits, symmetric; a final 1: with an
-offset; K: 256 weights whose group scales are quantized in turn (ggml-quants.c of llama.cpp defines
-them). Book section 2.3.2. Read next: `quantized.py`, which multiplies with them.
+offset)`, and dequantizing is one line for all. The name Q4_0 means 4 bits without an offset, Q4_1 4
+bits with one, Q4_K blocks of 256 weights whose group scales are quantized in turn (ggml-quants.c of
+llama.cpp defines them). Book section 2.3.2. Read next: `quantized.py`, which multiplies with them.
 """
 
 import math
@@ -127,7 +127,7 @@ def _q5_k(blocks):  # group scales (16) | fifth bits: bit g of byte i is group g
     return codes, *_k_scales(blocks)
 
 
-def _q6_k(blocks):  # 128 low halves | 64 upper pairs | 16 group scales int8 | scale float16
+def _q6_k(blocks):  # 256 low halves | 256 upper pairs | 16 group scales int8 | scale float16
     halves = blocks[:, :128].reshape(-1, 2, 64)
     low = _nibbles(halves)  # (n, 2, 128)
     shifts = np.array([[0], [2], [4], [6]], np.uint8)  # a byte holds four pairs of bits

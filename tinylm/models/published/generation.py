@@ -4,9 +4,10 @@
                         epsilon_cutoff, eta_cutoff
     repetition_penalty  in any case
 
-Where `do_sample` is not true, the file means the most probable token, which is the default only of
-a chat here. A field with a value that generation here has no way to follow is refused, and so is an
-unknown field. The ids that begin and end a text are read by tokenizers/published/folder.py.
+Where `do_sample` is not true, the model was published for greedy decoding: always the most probable
+token. Here only a chat decodes so by default. A field with a value that generation here has no way
+to follow is refused, and so is an unknown field. The ids that begin and end a text are read by
+tokenizers/published/folder.py.
 """
 
 from pathlib import Path

@@ -23,9 +23,9 @@ from tinylm.nn.attention.multi_head import merge_heads, split_heads
 from tinylm.nn.linear import Linear
 from tinylm.nn.module import Module
 
-# In all forms: q, k (B, H, T, F) are features, phi already applied; v (B, H, T, J). The state (B,
-# H, F, J + 1) is mu with nu as its last column: nu is what mu would be if every value were 1, so
-# one product updates both.
+# In all forms: q, k (B, H, T, F) are features, phi already applied; v (B, H, T, J). The state,
+# (B, H, F, J + 1), is mu with nu as its last column: nu is what mu would be if every value were 1,
+# so one product updates both.
 
 
 def _with_ones(q, k, v):
@@ -107,11 +107,10 @@ def linear_attention_chunked(q, k, v, state=None, chunk=32):
     v = _with_ones(q, k, v)
     J = v.shape[3] - 1
 
-    def chunks(
-        x,
-    ):  # (B, H, T, .) -> (B, H, n, C, .), padded with zeros, which add nothing to a state
+    def chunks(x):
+        # Padded with zeros, which add nothing to a state.
         x = pad(x, ((0, 0), (0, 0), (0, n * C - T), (0, 0)))
-        return x.reshape(B, H, n, C, x.shape[-1])
+        return x.reshape(B, H, n, C, x.shape[-1])  # (B, H, n C, .) -> (B, H, n, C, .)
 
     q, k, v = chunks(q), chunks(k), chunks(v)
     # What each chunk adds to the state, sum_t phi(k_t)^T [v_t, 1]; and the state before each chunk,

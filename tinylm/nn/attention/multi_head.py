@@ -1,8 +1,9 @@
 """Multi-head attention of a sequence with itself, and with another (book eqs. 2.6-2.11).
 
-Per head, Att(Q, K, V) = Softmax(Q K^T / sqrt(K) + Mask) V; the heads are computed side by side,
-merged and projected. Shapes: B batch, T queries, S keys, D model width, H heads, G heads of keys
-and values, K head width. Read next: block.py, which puts attention around a residual stream.
+Per head, Att(Q, K, V) = Softmax(Q K^T / sqrt(K) + Mask) V, where K^T are the keys and the K under
+the root is the width of a head; the heads are computed side by side, merged and projected. Shapes:
+B batch, T queries, S keys, D model width, H heads, G heads of keys and values, K head width. Read
+next: block.py, which puts attention around a residual stream.
 """
 
 import numpy as np
@@ -124,7 +125,7 @@ class SelfAttention(Module):
         T = x.shape[1]
         if segments is not None:
             x = segments.extended(layer, x)  # (B, T, D) -> (B, S, D)
-        q, k, v = projected(self, x)  # (B, H, T, K), (B, G, T, K) twice
+        q, k, v = projected(self, x)  # (B, H, T, K), (B, G, T, K) twice; with segments S, not T
         if rotation is not None:
             cos, sin = rotation
             q = rotary(q, cos=cos, sin=sin)
@@ -287,9 +288,11 @@ def projected(attention, x):
     x        (B, T, D)
     returns  (B, H, T, K), (B, G, T, K), (B, G, T, K); the last two are empty if G is 0
 
-    With qk_norm a score is at most |gain_q| |gain_k| sqrt(K), whatever the projections are, so
+    With the norm of each head, and g_q and g_k the largest gains, a score is at most
+    g_q g_k sqrt(K), whatever the projections are: |q| <= g_q sqrt(K), |k| <= g_k sqrt(K). So
     training cannot make it grow until softmax saturates (Henry et al. 2020, query-key
-    normalization; Dehghani et al. 2023).
+    normalization; Dehghani et al. 2023). With the norm over all heads the bound is sqrt(H G) times
+    as large, because one head may hold all of the length.
 
     Check: tinylm gradcheck nn.projected
     """

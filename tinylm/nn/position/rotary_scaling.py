@@ -104,9 +104,8 @@ def yarn(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0):
     """
     frequencies = rotary_frequencies(width, base)
     done = trained * frequencies / (2 * math.pi)  # turns within m_l: m_l / T_k
-    kept = np.clip(
-        (done - slow) / (fast - slow), 0, 1
-    )  # gamma in the paper: 1 keeps, 0 divides by s
+    ramp = (done - slow) / (fast - slow)
+    kept = np.clip(ramp, 0, 1)  # gamma in the paper: 1 keeps a frequency, 0 divides it by s
     frequencies = frequencies * kept + frequencies / _checked(factor) * (1 - kept)
     return frequencies, yarn_magnitude(factor)
 

@@ -196,9 +196,8 @@ def lstm_scan(inputs, weight, h, c, *, keep):
     B, T, _ = inputs.shape
     H = weight.shape[0]
     inputs = _time_first(inputs)  # (T, B, 4H)
-    states = np.empty_like(
-        inputs, shape=(2, T + 1, B, H)
-    )  # h and c before each token, and after all
+    # h and c before each token, and after the last.
+    states = np.empty_like(inputs, shape=(2, T + 1, B, H))
     gates = np.empty_like(inputs)  # i, f, g, o
     squashed = np.empty_like(inputs, shape=(T, B, H))  # tanh(c')
     states[0, 0] = h

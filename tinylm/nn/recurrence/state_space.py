@@ -63,8 +63,9 @@ def recurrence_by_doubling(a, b):
 
 
 def _by_b(g, h, a, b):
-    # h_t goes into the output, with cotangent g_t, and into h_{t+1}:  m_t = dL/dh_t = g_t + a_{t+1}
-    # m_{t+1}. That is a linear recurrence backwards in time, and dL/db_t = m_t.
+    # h_t goes into the output, with cotangent g_t, and into h_{t+1}:
+    #   m_t = dL/dh_t = g_t + a_{t+1} m_{t+1}
+    # That is a linear recurrence backwards in time, and dL/db_t = m_t.
     rest = ((0, 0),) * (a.ndim - 2)
     later = pad(a[:, 1:], ((0, 0), (0, 1), *rest))  # a_{t+1}; 0 after the last step
     return flip(linear_recurrence(flip(later, axis=1), flip(g, axis=1)), axis=1)

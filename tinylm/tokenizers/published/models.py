@@ -220,7 +220,7 @@ class LikelyModel:
 
     pieces   list of (token, log-probability), in the order of ids
     unknown  id for characters without a token, or None: they are an error
-    bytes    unknown characters become their bytes <0x00> to <0xFF>, where all of them are tokens
+    fallback True: unknown characters become their bytes <0x00> to <0xFF>, where all are tokens
     hidden   tokens that no text is cut into: special ones
     """
 

@@ -21,7 +21,7 @@ from tinylm.tokenizers.published.strict import Described, built
 _MARKS = regex.compile(f"{MARK}+", regex.V1)
 _ACCENTS = regex.compile(f"{ACCENT}+", regex.V1)
 # Unicode's White_Space: str.isspace and str.strip take \x1c to \x1f besides.
-_SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # White_Space
+_SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _LEFT, _RIGHT = regex.compile(rf"\A[{_SPACES}]+"), regex.compile(rf"(?r)[{_SPACES}]+\Z")
 # More marks on one letter than text has; up to 30 they are sorted fast enough.
 _MANY_MARKS = regex.compile(r"\p{M}{31,}")

@@ -42,7 +42,7 @@ MARK = "▁"
 class PieceTokenizer(Tokenizer):
     """Pieces of SentencePiece.
 
-    described  dict from `described`
+    described  dict, as the static method `described` makes it
     raises     DataError if its parts do not fit together
     """
 

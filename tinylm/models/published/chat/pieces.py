@@ -36,7 +36,7 @@ def encode_pieces(tokenizer, pieces, name, before=()):
     raises   DataError if the tokenizer lacks a mark
     """
     flags = {token.content: token for token in getattr(tokenizer, "added", ())}
-    # at: the end of the piece in the whole text, which some tokenizers treat differently at 0.
+    # at: where the piece ends in the whole text; some tokenizers treat the beginning differently.
     runs, ids, at = merged(pieces), [], sum(map(len, before))
     last = merged(before)[-2:] or [Mark()]
     if last[-1].isspace() and getattr(flags.get(last[0]), "rstrip", False):

@@ -115,7 +115,7 @@ def _yarn(f, context, trained):
 
 
 def _temperature(factor, scale):
-    """YaRN's factor of the scores, 0.1 * scale * ln(factor) + 1   (Peng et al. 2023)."""
+    """YaRN's factor of cosines and sines, 0.1 * scale * ln(factor) + 1   (Peng et al. 2024)."""
     if factor > 1:
         return 0.1 * scale * math.log(factor) + 1.0
     return 1.0
