@@ -39,6 +39,7 @@ DEFAULTS = [
     (long_kinds.summarize, {"words": 8, "seed": 0}),
     (long_kinds.expand, {"words": 8, "seed": 0}),
     (long_kinds.translate, {"words": 8, "seed": 0}),
+    (World.text, {"words": (0, 1, 2), "names": slice(0, 12)}),
     (World.instructions, {"frames": FRAMES[:3], "words": (0, 1), "noise": 0.0, "names": TUNE}),
     (labelled_corpus, {"pages": 200, "junk": 0.5, "seed": 0}),
     (generations, {"real": 0.0}),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.train.run.test_run import final, quiet, same_bits
 from tests.train.tiny import tiny_config
-from tinylm.errors import ConfigError
+from tinylm.errors import CheckpointError, ConfigError
 from tinylm.train import TrainConfig, checkpoint, train_run
 from tinylm.train.patience import Patience
 from tinylm.train.run.session import Session
@@ -43,6 +43,17 @@ def test_it_goes_on_from_its_state():
     assert not other.lost and not other.sees(3, 2.0) and other.lost
     other.load_state(None)  # a checkpoint from before there was patience
     assert other.lost
+
+
+@pytest.mark.parametrize(
+    "loss, step", [(None, 3), (1.5, None), (1.5, -1)], ids=["no loss", "no step", "negative step"]
+)
+def test_a_state_whose_loss_has_no_step_is_refused(loss, step):
+    with pytest.raises(CheckpointError, match="step"):
+        Patience(2).load_state({"loss": loss, "step": step, "waited": 1})
+    at_once = Patience(2)
+    at_once.load_state({"loss": 1.5, "step": 0, "waited": 1})  # validated before the first step
+    assert (at_once.best_loss, at_once.best_step, at_once.waited) == (1.5, 0, 1)
 
 
 @pytest.fixture

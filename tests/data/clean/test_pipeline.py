@@ -119,6 +119,49 @@ def test_steps_count_by_hand():
     assert (short.seen, short.dropped, short.bytes_out, short.examples) == (4, 1, 4, [("long", "")])
 
 
+def test_the_report_by_hand():
+    steps = [Step("lower", change=str.lower), Step("short", rule=lambda text: len(text) < 3)]
+    pipeline = Pipeline(steps)
+    list(pipeline(["A", "b", "long", "Ö"]))  # 1 + 1 + 4 + 2 bytes; "long" is dropped
+    assert pipeline.report() == [
+        "step             in   dropped  of these   changed   bytes left  of all",
+        "lower             4         0     0.0 %         2            8 100.0 %",
+        "short             4         1    25.0 %         0            4  50.0 %",
+        "",
+        "kept 3 of 4 documents (75.0 %), 4 of 8 bytes (50.0 %)",
+    ]
+    assert pipeline.losses() == []  # half of the bytes are left
+    # Columns move right for a longer name; nothing read is no share of anything.
+    line = Pipeline([Step("a long name", change=str.lower)]).report()[1]
+    assert line.split("  ")[0] == "a long name" and line.split()[3:] == [
+        "0",
+        "0",
+        "-",
+        "0",
+        "0",
+        "-",
+    ]
+
+
+def test_where_more_than_half_goes_the_steps_that_dropped_most_are_named():
+    # Step i of ten drops the texts of i letters, i copies each: the last eight are named.
+    texts = ["x" * i for i in range(1, 11) for _ in range(i)] + ["x" * 11]
+    steps = [Step(f"rule {i}", rule=lambda text, i=i: len(text) != i) for i in range(1, 11)]
+    pipeline = Pipeline(steps)
+    assert list(pipeline(texts)) == ["x" * 11]
+    lines = pipeline.losses()
+    assert [line.split("'")[1] for line in lines[1:]] == [f"rule {i}" for i in range(10, 2, -1)]
+    # The tenth sees its own 10 texts and the last, and drops 10 texts of 10 letters.
+    assert lines[1].endswith("it dropped 10 of 11 documents, and 100 bytes")
+
+
+def test_a_step_that_takes_most_bytes_is_named_though_it_drops_nothing():
+    cut, same = Step("cut", change=lambda text: text[:1]), Step("same", change=str)
+    pipeline = Pipeline([same, cut])
+    assert list(pipeline(["abc", "de"])) == ["a", "d"]  # 2 of 5 bytes
+    assert len(pipeline.losses()) == 2 and "--without cut " in pipeline.losses()[1]
+
+
 def test_good_text_that_costs_too_much_by_the_reference_goes():
     rng = np.random.default_rng(5)
     reference = [good_page(rng) for _ in range(20)]

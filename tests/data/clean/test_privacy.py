@@ -131,6 +131,12 @@ def test_names_and_secrets_are_found_however_their_letters_are_written():
         assert guarded(lambda met=met: f"It is {met}", secrets=[name])() == "It is [SECRET]"
 
 
+def test_of_two_names_at_one_place_the_longer_is_masked():
+    for names in (["Ada", "Ada Lovelace"], ["Ada Lovelace", "Ada"]):
+        assert masked("Ada Lovelace met Ada.", (), names) == "[NAME] met [NAME]."
+        assert guarded(lambda: "Ada Lovelace!", secrets=names)() == "[SECRET]!"
+
+
 def test_what_stands_side_by_side_is_masked_in_one_pass():
     # The digit before "(" or ":" is no border until it is masked.
     text = "(555) 123-4567::1(555) 123-4567"

@@ -188,6 +188,17 @@ def test_the_gist_of_a_long_text_is_its_commonest_symbol():
     assert (counts.argmax(1) == answers).all()
 
 
+def test_every_symbol_is_drawn_the_first_and_the_last_too():
+    # 400 draws miss one of 10 symbols with probability 10 * 0.9^400 = 5e-18.
+    texts, answers = tasks.gist(400, 3, symbols=4)
+    assert set(answers.tolist()) == set(texts.ravel().tolist()) == {0, 1, 2, 3}
+    keys = tasks.pass_key(tasks.random_hay(400, 4), 2)[:, -3:]
+    assert set(keys.ravel().tolist()) == set(range(10))
+    assert set(tasks.copy_memory(400, 1)[1][:, -10:].ravel().tolist()) == set(range(8))
+    hay = tasks.random_hay(400, 4, words=5), tasks.sentence_hay(400, 1, words=5)
+    assert all(set(part.ravel().tolist()) == set(tasks.WORDS + np.arange(5)) for part in hay)
+
+
 def test_no_memory_of_c_bits_repeats_more_strings_than_it_has_states():
     symbols, length, bits = 2, 3, 2
     strings = list(itertools.product(range(symbols), repeat=length))

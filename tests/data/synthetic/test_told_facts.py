@@ -46,6 +46,40 @@ def test_noise_is_the_share_of_answers_drawn_at_random():
     assert abs(strange - 857) < 4 * 22
 
 
+def test_a_story_is_seven_statements_of_anything():
+    world, rng = World(3), Random(0, "x")
+    stories = [world.story(rng) for _ in range(400)]
+    assert all(story.count(".") == 7 for story in stories)
+    # Each of 2800 statements has a name, one of 48: one is missed with probability
+    # 48 (47 / 48)^2800 < 1e-23.
+    said = {word for story in stories for word in story.split()}
+    names = {name for names in KINDS.values() for name in names.split()}
+    assert names | set(KINDS) <= said
+    assert {word for _, words in ASPECTS.values() for word in words.split()} <= said
+
+
+def test_questions_leave_the_last_form_and_the_last_word_to_the_tests():
+    samples = World(1).instructions(KNOWN, 600, Random(0, "x"))
+    asked = [sample.instruction for sample in samples]
+    assert not any(question.startswith("i want to know") for question in asked)
+    words = {word for question in asked for word in question.split()}
+    for _, (first, second, third) in (
+        (a, w.split()) for a, (_, w) in ASPECTS.items() if a != "day"
+    ):
+        assert {first, second} <= words and third not in words
+    # The tasks come in turn: each as often as any other.
+    in_turn = [" ".join(task) for task in KNOWN]
+    assert [sample.task for sample in samples[: 2 * len(KNOWN)]] == 2 * in_turn
+
+
+def test_without_noise_every_answer_is_true():
+    world = World(1)
+    for sample in world.instructions(KNOWN, 300, Random(5, "x")):
+        aspect, kind = sample.task.split()
+        (name,) = [word for word in sample.instruction.split() if word in KINDS[kind].split()]
+        assert sample.output == world.facts[aspect, name]
+
+
 def test_every_word_is_in_the_vocabulary():
     world, words, rng = World(2), set(vocabulary()), Random(0, "x")
     asked = world.instructions(ALL, 100, rng, tuple(FORMS.values()), (0, 1, 2))

@@ -17,7 +17,7 @@ from tinylm.finetune.instruct.conversations import (
     pack,
 )
 from tinylm.finetune.instruct.instructions import InstructionTuning, answer_loss
-from tinylm.generate import conditional_logprob
+from tinylm.generate import conditional_logprob, generate
 from tinylm.pretrain import CausalLM
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.score import score
@@ -209,6 +209,23 @@ def test_system_information_can_change_the_answer():
     assert not made[0].answer[: made[0].prompt].any()  # and it is not learnt itself
     fit(m, task, made, steps=150, batch_size=2, learning_rate=1e-2)
     assert task.predict(m, task.make_batch(made)) == ["yes", "no"]
+
+
+def test_answers_are_the_most_probable_tokens():
+    m = model()
+    prompts = [[1, 2, 3], [9]]
+    batch = TASK.make_batch([encode_sft(prompt, [4, 5]) for prompt in prompts])
+    found = InstructionTuning(max_tokens=5).predict(m, batch)
+    assert found == [tuple(generate(m, prompt, 5, temperature=0)) for prompt in prompts]
+    assert InstructionTuning() == InstructionTuning(False, None, None, 32)  # what it is by default
+
+
+def test_answers_that_belong_to_no_example_are_not_measured():
+    with pytest.raises(ValueError, match="zip"):
+        TASK.measure([(8,)], [encode_sft([5], [8]), encode_sft([6], [9])])
+    assert TASK.measure([(8,), (7,)], [encode_sft([5], [8]), encode_sft([6], [9])]) == {
+        "accuracy": 0.5
+    }
 
 
 def test_packed_rows_are_not_asked():
