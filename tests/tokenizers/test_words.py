@@ -63,3 +63,11 @@ def test_saving_and_loading_change_nothing(tmp_path):
 def test_a_word_given_twice_is_refused():
     with pytest.raises(DataError, match="'a' is in the vocabulary twice"):
         WordTokenizer(["a", "b", "a"])
+
+
+def test_a_text_is_cut_before_its_last_white_space():
+    tokenizer = WordTokenizer(["a"])
+    # Before the space at 4, not the one at 2; a space at the start of the range cuts off nothing.
+    assert tokenizer.last_cut("ab cd ef", 0, 5) == 2 and tokenizer.last_cut("ab cd ef", 0, 6) == 5
+    assert tokenizer.last_cut(" abc", 0, 4) == 0 and tokenizer.last_cut("a bc", 0, 4) == 1
+    assert tokenizer.last_cut("ab cd", 2, 5) == 2

@@ -2,6 +2,8 @@
 equals, caches, devices.
 """
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from tinylm.nn.position.bias import (
     POSITION_BIASES,
     AlibiBias,
     FireBias,
+    KerpleLogBias,
     KerplePowerBias,
     OffsetBias,
     SandwichBias,
@@ -84,6 +87,44 @@ def test_the_bias_of_a_longer_text_continues_that_of_a_shorter(name):
     )
 
 
+LEARNED = {  # numbers of H heads
+    "offset": 513 * H,  # one per offset 0 .. 512
+    "t5": 32 * H,  # one per bucket
+    "alibi": 0,
+    "kerple_power": 2 * H,  # beta1 and beta2
+    "kerple_log": 2 * H,
+    "sandwich": 0,
+    "fire": 1
+    + 2 * 32
+    + (32 + 1) * H,  # c; weights and biases of 32 hidden units; those of H outputs
+}
+
+
+@pytest.mark.parametrize("name", POSITION_BIASES)
+def test_a_bias_learns_as_many_numbers_as_its_paper_says(name, rng):
+    layer = made(name)
+    assert layer.count_parameters() == LEARNED[name]
+    if LEARNED[name]:
+        bias = layer(PLACES, PLACES)
+        bias.backward(rng.normal(size=bias.shape))
+        assert all((p.grad.numpy() != 0).any() for p in layer.parameters())
+
+
+DEFAULTS = [
+    (T5Bias, dict(buckets=32, max_distance=128, bidirectional=False)),  # Raffel et al. 2020
+    (SandwichBias, dict(width=128, heads=1)),  # Chi et al. 2023
+    (FireBias, dict(hidden=32, c=0.1, threshold=512)),  # Li et al. 2024, their code
+    (OffsetBias, dict(max_offset=512, bidirectional=False)),  # ours: the same length
+    (AlibiBias, dict(slopes=None)),  # Press et al. 2022: those of alibi_slopes
+]
+
+
+@pytest.mark.parametrize("bias, expected", DEFAULTS)
+def test_defaults_are_those_of_the_papers(bias, expected):
+    parameters = inspect.signature(bias).parameters
+    assert {name: parameters[name].default for name in expected} == expected
+
+
 # Where the bias stands   (book eqs. 2.76, 2.80, 2.81).
 
 
@@ -143,6 +184,10 @@ def test_an_offset_without_a_number_is_refused():
     made("offset", max_offset=4)(
         PLACES[:1], PLACES
     )  # keys after the query are masked: no number needed
+
+
+def test_a_text_of_no_tokens_has_an_empty_bias():
+    assert made("offset")(PLACES[:0], PLACES[:0]).shape == (H, 0, 0)
 
 
 def test_bidirectional_offsets_have_a_number_for_each_sign():
@@ -262,6 +307,14 @@ def test_kerple_of_power_one_is_alibi_and_starts_there():
     np.testing.assert_allclose(start.numpy(), made("alibi")(PLACES, PLACES).numpy(), rtol=1e-13)
 
 
+def test_logarithmic_kerple_starts_anywhere_in_two_ranges():
+    layer = KerpleLogBias(4000, Random(0), dtype=np.float64)
+    # Of 4000 numbers, some come within a 400th of either end; the lowest hundredth is left out.
+    for raw, top in (layer.a, 2), (layer.b, 1):
+        beta = tl.softplus(raw).numpy() / top
+        assert 0.01 <= beta.min() < 0.0125 and 0.9975 < beta.max() < 1
+
+
 def test_the_exponential_of_logarithmic_kerple_is_a_power_law():
     n = np.arange(50.0)
     np.testing.assert_allclose(
@@ -323,6 +376,16 @@ def test_fire_depends_on_the_offset_alone_only_up_to_its_threshold():
 
     np.testing.assert_allclose(rows(3), rows(8), rtol=1e-13)
     assert np.abs(rows(8) - rows(30))[..., :2].max() > 1e-3
+
+
+def test_fire_starts_with_its_kinks_spread_over_all_distances():
+    layer = FireBias(4, Random(0), hidden=4000, dtype=np.float64)
+    kinks = layer.hidden.bias.numpy()  # in (-1, 1); of 4000, some within a 1000th of either end
+    assert -1 <= kinks.min() < -0.998 and 0.998 < kinks.max() < 1
+    assert tl.softplus(layer.c).item() == pytest.approx(0.1)
+    # Slopes of deviation 1, outputs of 1/sqrt(F), known within 1 / sqrt(2 * 4000) = 1 %.
+    assert layer.hidden.weight.numpy().std() == pytest.approx(1, abs=0.05)
+    assert layer.out.weight.numpy().std() * 4000**0.5 == pytest.approx(1, abs=0.05)
 
 
 def test_fire_with_straight_lines_is_alibi():

@@ -41,6 +41,13 @@ def test_every_pair_adds_the_vectors_of_its_clipped_offset(rng):
         np.testing.assert_allclose(y[1, 2, i], weights @ (v.numpy()[1, 2] + a_v[row]), rtol=1e-12)
 
 
+def test_two_tables_of_33_vectors_tell_offsets_up_to_16_apart():
+    layer = ShawRelative(K, Random(0))  # Shaw et al. 2018: clipped at k = 16 for translation
+    assert layer.keys.weight.shape == layer.values.weight.shape == (2 * 16 + 1, K)
+    index = relative_index(np.array([20]), np.arange(41), layer.clip)[0]
+    assert index.tolist() == [0] * 4 + [*range(33)] + [32] * 4  # 16 away on either side
+
+
 def test_the_shift_trick_equals_the_lookup(device, rng):
     q, table = rng.normal(size=(B, H, T, K)), rng.normal(size=(2 * T - 1, K))
     looked_up = np.einsum(

@@ -2,6 +2,8 @@
 the worked examples.
 """
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,25 @@ def test_position_15_of_20_behaves_as_7_and_a_half_of_10():
     new = scaled_rotary_angles(np.array([15]), K, "linear", dtype=np.float64, factor=2.0)
     old = rotary_angles(np.array([7.5]), K, dtype=np.float64)
     np.testing.assert_allclose(new, old, atol=1e-15)
+
+
+DEFAULTS = {
+    "none": dict(base=10000.0),  # Su et al. 2021
+    "linear": dict(base=10000.0),
+    "ntk": dict(base=10000.0),
+    "dynamic_ntk": dict(base=10000.0, factor=1.0),  # the plain rule s = m / m_l
+    "yarn": dict(base=10000.0, fast=32.0, slow=1.0),  # Peng et al. 2024, section 3.2
+    "yarn_by_index": dict(base=10000.0, fast=32.0, slow=1.0, magnitude=None),
+    "llama3": dict(base=500000.0, low=1.0, high=4.0),  # LLaMA 3 (Dubey et al. 2024)
+    "longrope": dict(base=10000.0, factor=1.0),
+    "longrope_by_length": dict(base=10000.0, factor=1.0, magnitude=None),
+}
+
+
+@pytest.mark.parametrize("name", SCALINGS)
+def test_defaults_are_those_of_the_papers(name):
+    parameters = inspect.signature(SCALINGS[name]).parameters
+    assert {key: parameters[key].default for key in DEFAULTS[name]} == DEFAULTS[name]
 
 
 @pytest.mark.parametrize("name", SCALINGS)
@@ -165,6 +186,26 @@ def test_yarn_by_turns_ramps_linearly_in_the_turns():
     )
 
 
+def test_yarn_by_index_ramps_linearly_between_two_pairs():
+    def kept(width=8, base=10.0, **settings):
+        """The share of its frequency that each pair keeps; the rest is divided by 2."""
+        plain = rotary_frequencies(width, base)
+        new, _ = yarn_by_index(width, base, factor=2.0, **settings)
+        return (2 * new / plain - 1).tolist()
+
+    # With K = 8 and base 10, pair k makes n / (2 pi 10^(k/4)) turns in n positions, whether there
+    # is such a pair or not: for n = 200 pi it makes 100 at 0, 10 at 4, 1 at 8. The ramp stops at
+    # index K - 1 = 7, as in the authors' code, although the last pair is 3.
+    n = 200 * np.pi
+    assert kept(trained=n, fast=100.1, slow=1.1) == pytest.approx([1, 6 / 7, 5 / 7, 4 / 7])
+    # It starts at pair 0 at the latest: 1000 turns would be made at index -4.
+    assert kept(trained=n, fast=1000.0, slow=10.1) == pytest.approx([1, 3 / 4, 2 / 4, 1 / 4])
+    # 56.2 turns are made at index 1 and 31.6 at 2: nothing lies between 1 and 2, nor between 0 and
+    # 0 where even pair 0 makes less than one turn.
+    assert kept(trained=n, fast=50.0, slow=40.0) == pytest.approx([1, 1, 0, 0])
+    assert kept(trained=1.9 * np.pi) == pytest.approx([1, 0, 0, 0])
+
+
 def test_the_magnitude_of_yarn_is_a_temperature_of_the_scores():
     # cosine and sine of queries and of keys grow by m, so every score grows by m^2
     settings = dict(dtype=np.float64, factor=4.0, trained=512)
@@ -173,6 +214,9 @@ def test_the_magnitude_of_yarn_is_a_temperature_of_the_scores():
     np.testing.assert_allclose(cos**2 + sin**2, yarn_magnitude(4.0) ** 2, rtol=1e-14)
     # LongRoPE's rule instead: sqrt(1 + ln 4 / ln 512) with 4 = 2^2, 512 = 2^9
     np.testing.assert_allclose(cos1**2 + sin1**2, 1 + 2 / 9, rtol=1e-14)
+    # from any growth on: ln 1.5 / ln 1.5^8 = 1/8
+    slight = longrope(K, factors=[1.0] * 32, factor=1.5, trained=1.5**8)
+    assert slight[1] ** 2 == pytest.approx(1 + 1 / 8)
 
 
 def test_equal_factors_of_longrope_are_position_interpolation():
@@ -215,6 +259,49 @@ def test_the_search_for_factors_is_never_worse_than_where_it_began():
     assert found == score(factors, first) and found < score(start[0], 0) / 4 and first == 0
     assert (np.diff(factors) >= 0).all() and factors.min() >= 1 and factors.max() <= 4
     assert search_factors(score, start, 4.0, Random(0), rounds=0)[2] == score(start[0], 0)
+
+
+def test_a_search_scores_every_start_and_every_child_once():
+    seen = []
+
+    def score(factors, keep_first):
+        seen.append((factors.copy(), keep_first))
+        return 7.0
+
+    start = [np.full(2, 4.0), np.full(2, 3.0)]
+    found = search_factors(score, start, 4.0, Random(0), keep_first=(0, 2))
+    assert len(seen) == 2 * 2 + 10 * 8  # starts x first tokens, then 10 rounds of 8 children
+    assert {first for _, first in seen[4:]} == {0, 2}
+    # What is equally good does not replace what was found before.
+    np.testing.assert_array_equal(found[0], start[0])
+    assert found[1:] == (0, 7.0)
+
+
+def test_a_search_goes_on_from_the_better_start():
+    def score(factors, keep_first):
+        return factors.sum() + keep_first
+
+    worse, better = np.full(3, 4.0), np.full(3, 2.0)
+    for start in [worse, better], [better, worse]:
+        factors, first, found = search_factors(score, start, 4.0, Random(0), 0, keep_first=(5, 1))
+        np.testing.assert_array_equal(factors, better)
+        assert (first, found) == (1, 3 * 2 + 1)
+
+
+def test_children_of_a_search_differ_by_a_fifth_and_stay_within_their_bounds():
+    def children(start, limit):
+        seen = []
+        search_factors(lambda f, _: seen.append(f[0]) or 0.0, [[start]], limit, Random(0), 1, 2000)
+        return np.log(seen[1:])
+
+    # Factors stay in [1, s]: of children of 1 one half is cut off there, and so at s.
+    assert np.mean(children(1.0, 4.0) == 0) == pytest.approx(
+        0.5, abs=0.04
+    )  # 0.5 / sqrt(2000) = 0.011
+    assert np.mean(children(4.0, 4.0) == np.log(4.0)) == pytest.approx(0.5, abs=0.04)
+    free = children(100.0, 1e4)  # the bounds are far: 4.6 / 0.2 = 23 deviations
+    assert np.std(free) == pytest.approx(0.2, rel=0.06)  # 2000 draws: known within 1.6 %
+    assert np.mean(free) == pytest.approx(np.log(100), abs=0.02)  # 0.2 / sqrt(2000) = 0.0045
 
 
 def test_unknown_schemes_and_shrinking_factors_are_refused():

@@ -68,6 +68,12 @@ def test_bidirectional_buckets_give_each_side_half():
     # query count from 4.
     offset = np.array([0, 1, 2, 3, 4, 100, -1, -2, -3, -4, -100])
     assert t5_bucket(offset, 8, 8, bidirectional=True).tolist() == [0, 1, 2, 2, 3, 3, 5, 6, 6, 7, 7]
+    # T5's encoder: 32 buckets, 16 a side, 8 of them exact; the borders after grow by the root of 2,
+    # as 8 * 2^(t/2) reaches 128 at t = 8: 8, 11.3, 16, 22.6, 32, 45.3, 64, 90.5.
+    expected = [*range(8), 8, 12, 16, 23, 32, 46, 64, 91]
+    assert starts(t5_bucket(FAR, bidirectional=True)) == dict(enumerate(expected))
+    after = starts(t5_bucket(-FAR[1:], bidirectional=True))  # the index of offset -1 is 0
+    assert after == {16 + n: first - 1 for n, first in enumerate(expected) if n}
 
 
 @pytest.mark.parametrize("buckets, distance", [(32, 16), (1, 5)])

@@ -8,7 +8,7 @@ import pytest
 import tinylm as tl
 from tests.numeric import assert_matches_twin, gradients, host
 from tinylm.backend import Random
-from tinylm.errors import ShapeError
+from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.recurrence.state_space import (
     MambaBlock,
     linear_recurrence,
@@ -126,8 +126,84 @@ def test_mamba_does_not_see_the_future(rng):
 
 
 def test_mamba_begins_with_steps_between_a_thousandth_and_a_tenth():
-    steps = softplus(block().step.bias).numpy()  # Gu & Dao 2023, section 3.6
-    assert (steps > 0.001 - 1e-9).all() and (steps < 0.1 + 1e-9).all()
+    # Gu & Dao 2023, section 3.6. Of 4000 channels some come within a hundredth of either end.
+    module = MambaBlock(1, Random(0), d_inner=4000, d_state=1, dtype=np.float64)
+    steps = softplus(module.step.bias).numpy()
+    assert 0.001 - 1e-9 < steps.min() < 0.00101 and 0.099 < steps.max() < 0.1 + 1e-9
+    # Evenly on a logarithmic scale: the middle is 0.01. A mean of 4000 numbers spread over two
+    # powers of ten has a standard error of 2 / sqrt(12 * 4000) = 0.009.
+    assert np.log10(steps).mean() == pytest.approx(-2, abs=0.03)
+
+
+def test_mamba_has_the_sizes_and_the_beginning_of_the_paper():
+    # D = 33: E = 2 D, a step size through ceil(33 / 16) = 3 numbers, N = 16, 4 taps; no biases but
+    # those of the convolution and of the step size.
+    module = MambaBlock(33, Random(0))
+    shapes = {name: parameter.shape for name, parameter in module.named_parameters().items()}
+    assert shapes == {
+        "input.weight": (33, 2 * 66),
+        "kernel": (4, 66),
+        "kernel_bias": (66,),
+        "select.weight": (66, 3 + 16 + 16),
+        "step.weight": (3, 66),
+        "step.bias": (66,),
+        "log_decay": (66, 16),
+        "skip": (66,),
+        "out.weight": (66, 33),
+    }
+    # A = -1, -2, .., -16 in every channel (S4D-real), and what skips the state passes unchanged.
+    np.testing.assert_allclose(np.exp(module.log_decay.numpy()), [range(1, 17)] * 66, rtol=1e-6)
+    assert (module.skip.numpy() == 1).all() and (module.kernel_bias.numpy() == 0).all()
+    # n inputs of variance 1 and weights of variance 1/n: outputs of variance 1. The smallest matrix
+    # has 198 weights, so its deviation is known within 1 / sqrt(2 * 198) = 5 %.
+    for map in module.input.weight, module.kernel, module.select.weight, module.step.weight:
+        assert map.numpy().std() * len(map) ** 0.5 == pytest.approx(1, abs=0.15)
+    assert module.out.weight.numpy().std() * 66**0.5 == pytest.approx(1, abs=0.15)
+
+
+def test_every_parameter_of_mamba_learns(rng):
+    module = block()
+    y, _ = module(tl.Tensor(rng.normal(size=(2, 9, 4))))
+    (y * y).sum().backward()
+    for name, parameter in module.named_parameters().items():
+        assert (parameter.grad.numpy() != 0).all(), name
+
+
+def test_mamba_of_one_channel_by_hand():
+    # One number everywhere, a convolution of one tap. u = silu(2 x - 1) = silu(1) = s for x = 1; B
+    # and C are u; the step is softplus(0) = ln 2 and A = -1, so half of the state is kept.
+    #   h_1 = ln 2 * s * s;  h_2 = h_1 / 2 + h_1;  y_t = s h_t;  the gate is silu(x) = s.
+    module = MambaBlock(1, Random(0), d_inner=1, d_state=1, width=1, rank=1, dtype=np.float64)
+    module.input.weight.assign_(np.ones((1, 2)))
+    module.kernel.assign_(np.array([[2.0]]))
+    module.kernel_bias.assign_(np.array([-1.0]))
+    module.select.weight.assign_(np.ones((1, 3)))
+    module.step.weight.assign_(np.zeros((1, 1)))
+    module.step.bias.assign_(np.zeros(1))
+    module.skip.assign_(np.zeros(1))
+    module.out.weight.assign_(np.ones((1, 1)))
+    s = 1 / (1 + np.exp(-1))  # 0.7311
+    y, (window, h) = module(tl.Tensor(np.ones((1, 2, 1))))
+    np.testing.assert_allclose(y.numpy()[0, :, 0], np.log(2) * s**4 * np.array([1, 1.5]))
+    np.testing.assert_allclose(h.numpy(), [[[1.5 * np.log(2) * s**2]]])
+    assert window.shape == (1, 0, 1)  # one tap remembers nothing
+
+
+def test_the_memory_of_mamba_is_three_inputs_and_the_state_however_much_was_read(rng):
+    module, state = block(), None
+    sizes = [(2, 3, 8), (2, 8, 3)]  # four taps need the last three inputs; E = 8, N = 3
+    assert [part.shape for part in module.initial_state(2)] == sizes
+    for T in 1, 2, 9:
+        _, state = module(tl.Tensor(rng.normal(size=(2, T, 4))), state)
+        assert [part.shape for part in state] == sizes
+
+
+@pytest.mark.parametrize("size", ["d_model", "d_inner", "d_state", "width", "rank"])
+def test_a_mamba_without_channels_states_or_taps_is_refused(size):
+    sizes = dict(d_model=2, d_inner=2, d_state=2, width=2, rank=2)
+    sizes[size] = -1 if size in ("d_inner", "rank") else 0  # 0 there stands for the default
+    with pytest.raises(ConfigError, match="at least 1"):
+        MambaBlock(**sizes, rng=Random(0))
 
 
 def test_softplus_is_exact_at_both_ends():

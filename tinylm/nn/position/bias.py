@@ -239,8 +239,8 @@ def sandwich(distance, width):
     width     w, even, the book's d-bar: to be chosen, not the width of the model
     returns   float64 array of the same shape; w/2 for n = 0
     """
-    twice_k = np.arange(2, width + 1, 2, like=distance)  # (w/2,)
-    angles = distance[..., None] / 10000.0 ** (twice_k / width)  # (..., w/2)
+    k = np.arange(1, width // 2 + 1, like=distance)  # (w/2,)
+    angles = distance[..., None] / 10000.0 ** (2 * k / width)  # (..., w/2)
     return np.sum(np.cos(angles), axis=-1)
 
 

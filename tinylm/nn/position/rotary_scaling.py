@@ -52,7 +52,7 @@ def ntk_base(width, base, factor):
 
     raises   ConfigError for K = 2, whose only pair has frequency 1 for any base
     """
-    if width <= 2:
+    if width == 2:
         raise ConfigError(
             f"ntk: with head width {width} the only pair turns by 1 radian whatever the base: "
             "use linear"
@@ -125,9 +125,7 @@ def yarn_by_index(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0, 
 
     low = max(math.floor(index(fast)), 0)
     high = min(math.ceil(index(slow)), width - 1)  # as in their code; the last pair is K/2 - 1
-    length = high - low
-    if length <= 0:
-        length = 0.001  # as in their code: a ramp without length would divide by 0
+    length = max(high - low, 1)  # indices are whole: no pair lies on a ramp of 1 or shorter
     kept = 1 - np.clip((np.arange(width // 2) - low) / length, 0, 1)
     frequencies = rotary_frequencies(width, base)
     frequencies = frequencies * kept + frequencies / _checked(factor) * (1 - kept)

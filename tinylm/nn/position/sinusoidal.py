@@ -27,7 +27,7 @@ def sinusoidal(positions, d_model, base=10000.0, dtype=np.float32):
             f"sinusoidal: sines and cosines come in pairs, so d_model = {d_model} must be even"
         )
     frequencies = rotary_frequencies(d_model, base, like=positions)
-    cos, sin = turns(positions.reshape(-1), frequencies, dtype)  # (n, D/2) each
+    cos, sin = turns(positions.ravel(), frequencies, dtype)  # (n, D/2) each
     pairs = np.stack([sin, cos], axis=-1)  # (n, D/2, 2): sin_0, cos_0, sin_1, cos_1, ...
     return pairs.reshape(*positions.shape, d_model)
 
