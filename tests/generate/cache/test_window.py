@@ -134,3 +134,26 @@ def test_keys_that_turn_in_part_are_not_turned_back_in_the_cache(parts, message)
         StreamingLM(model, 4, 1, shift=True)
     offline = model(IDS, mask=window_mask(T, 4, 1)).data  # without shifting they stay as they are
     np.testing.assert_allclose(StreamingLM(model, 4, 1).logits(IDS), offline, rtol=0, atol=1e-12)
+
+
+def test_a_stream_reads_without_dropout_and_leaves_the_model_as_it_was():
+    model = make_gpt(context=T, n_head=2, positions="rope", dropout=0.5)
+    lm = StreamingLM(model, window=4, sinks=1)
+    expected = model.eval()(IDS, mask=window_mask(T, 4, 1)).data
+    for training in (True, False):
+        model.train(training)
+        np.testing.assert_allclose(lm.logits(IDS), expected, rtol=0, atol=1e-12)
+        assert all(part.training == training for part in model.modules())
+    np.testing.assert_array_equal(lm.next_logits(IDS), lm.logits(IDS)[:, -1])
+
+
+def test_a_window_cache_goes_back_only_to_what_it_still_holds():
+    lm = StreamingLM(MODEL, window=2, sinks=1)
+    cache = lm.new_cache(2)
+    lm.logits(IDS[:, :3], cache)  # all three slots are full, and nothing is forgotten yet
+    cache.crop(3)
+    for length in (-1, 4):
+        with pytest.raises(ShapeError, match="3 tokens were read into 3 slots"):
+            cache.crop(length)
+    cache.crop(0)
+    assert cache.stored == 0 and cache.bytes == 0

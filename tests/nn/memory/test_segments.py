@@ -306,3 +306,23 @@ def test_values_are_squeezed_as_keys_are_unless_said_otherwise(rng):
         keys, values = memory.read(state)
         np.testing.assert_array_equal(host(keys)[0, 0, 0], host(k)[0, 0, :2].max(0))
         np.testing.assert_allclose(host(values)[0, 0, 0], expected[0], rtol=1e-15)
+
+
+def test_each_head_of_infini_attention_has_its_own_gate(rng):
+    q, k, v = (tl.Tensor(rng.normal(size=(B, 2, N, 3))) for _ in range(3))
+    before = la.linear_attention_recurrent(*map(la.elu_features, (q, k)), v)[1]
+    gate = tl.Tensor(np.array([800.0, -800.0]))  # head 0 reads the memory, head 1 the segment
+    y, _ = sm.infini_attention(q, k, v, gate, before)
+    inside = host(tl.attention(q, k, v, causal=True))
+    np.testing.assert_allclose(host(y)[:, 1], inside[:, 1], rtol=1e-12)
+    assert np.abs(host(y)[:, 0] - inside[:, 0]).max() > 1e-2
+
+
+def test_the_state_of_infini_attention_is_that_of_linear_attention(rng):
+    q, k, v = (tl.Tensor(rng.normal(size=(B, 2, T, 3))) for _ in range(3))
+    state, gate = None, tl.Tensor(np.zeros(2))
+    for start in range(0, T, N):
+        now = slice(start, start + N)
+        _, state = sm.infini_attention(q[:, :, now], k[:, :, now], v[:, :, now], gate, state)
+    whole = la.linear_attention_recurrent(*map(la.elu_features, (q, k)), v)[1]
+    np.testing.assert_allclose(host(state), host(whole), rtol=1e-12)

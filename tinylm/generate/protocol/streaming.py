@@ -11,7 +11,7 @@ from tinylm.autograd import Tensor, no_grad, rotary
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.cache.window import WindowCache
 from tinylm.generate.protocol.language_model import check_tokens
-from tinylm.nn import rotary_angles
+from tinylm.nn import evaluating, rotary_angles
 
 
 def rotary_turn(head_width, base=10000.0):
@@ -86,20 +86,15 @@ class StreamingLM:
         tokens = check_tokens(tokens, self, cache)
         if cache is None:
             cache = self.new_cache(len(tokens))
-        device, training = self.model.parameters()[0].device, self.model.training
+        device = self.model.parameters()[0].device
         ids, columns = backend.to_device(tokens, device), []
-        self.model.eval()
-        try:
-            with no_grad():
-                for t in range(tokens.shape[1]):
-                    # The position in the stream, which may be far beyond the trained context.
-                    position = backend.to_device(np.array([cache.length]), device)
-                    column = ids[:, t : t + 1]  # (B, 1)
-                    scores = self.model(column, cache=cache, positions=position)  # (B, 1, V)
-                    columns.append(scores.data)
-        finally:
-            if training:
-                self.model.train()
+        with evaluating(self.model), no_grad():
+            for t in range(tokens.shape[1]):
+                # The position in the stream, which may be far beyond the trained context.
+                position = backend.to_device(np.array([cache.length]), device)
+                column = ids[:, t : t + 1]  # (B, 1)
+                scores = self.model(column, cache=cache, positions=position)  # (B, 1, V)
+                columns.append(scores.data)
         return np.concatenate(columns, axis=1)  # (B, T, V)
 
     def next_logits(self, tokens, cache=None):
