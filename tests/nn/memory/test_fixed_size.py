@@ -8,6 +8,7 @@ import pytest
 
 import tinylm as tl
 from tests.numeric import gradients, host, leaf, plain
+from tinylm.autograd.engine.profile import count_operations
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention import linear_attention as la
@@ -360,3 +361,17 @@ def test_defaults_are_those_of_the_papers():
 def test_a_rule_of_memory_is_not_changed_while_it_remembers():
     with pytest.raises(dataclasses.FrozenInstanceError):
         m.full().update = None
+
+
+def test_work_for_a_token_grows_with_all_that_is_kept_and_not_with_a_window(rng):
+    q, k, v = map(tl.Tensor, heads(rng))
+    for memory, most in ((m.full(), T), (m.window(4), 4), (m.first_and_window(1, 2), 3)):
+        state = None
+        for t in range(T):
+            now = slice(t, t + 1)
+            state = memory.update(k[:, :, now], v[:, :, now], state)
+            with count_operations() as counts:
+                m.attend(q[:, :, now], *memory.read(state))
+            pairs = min(t + 1, most)
+            assert counts.matmul_flops() == 2 * B * H * pairs * (K + J)
+            assert m.stored_numbers(state) == B * G * pairs * (K + J)
