@@ -21,6 +21,7 @@ from tinylm.finetune.context.auto_compressor import (
 )
 from tinylm.finetune.context.context_distillation import ContextDistillation
 from tinylm.finetune.context.contexts import make_batch, read_short
+from tinylm.finetune.context.gist import GistCompressor
 from tinylm.models.early.cases import ready
 from tinylm.pretrain import CausalLM
 
@@ -210,9 +211,44 @@ def test_impossible_settings_are_refused():
     for changes, match in (
         ({"mode": "append"}, "append"),
         ({"kappa": 0}, "kappa 0"),
+        ({"segment": 0}, "segment 0"),
         ({"bptt": 1}, "bptt 1"),
     ):
         with pytest.raises(ConfigError, match=match):
             AutoCompressor(gpt(), **{"kappa": 1, **changes})
-    with pytest.raises(ConfigError, match="low <= high"):
-        SegmentedLM(4, 3)
+    AutoCompressor(gpt(), 1, segment=1, bptt=2)  # the least of each
+    for low, high in ((4, 3), (0, 3), (0, None)):
+        with pytest.raises(ConfigError, match="low <= high"):
+            SegmentedLM(low, high)
+    assert (SegmentedLM(1).low, SegmentedLM(1).high) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [lambda m: AutoCompressor(m, 5000).summary, lambda m: GistCompressor(m, 5000).gist],
+)
+def test_new_tokens_begin_around_the_mean_embedding(vectors):
+    model = gpt(vocab_size=50)
+    found, table = vectors(model).data, model.tokens.weight.data
+    # the mean of 5000 draws and the deviation of 40,000, within five standard errors of theirs
+    np.testing.assert_allclose(found.mean(0), table.mean(0), atol=5 * table.std() / 5000**0.5)
+    spread = (found - table.mean(0)).std()
+    assert spread == pytest.approx(table.std(), rel=5 / 80000**0.5)
+
+
+def test_segments_are_cut_where_it_is_said_and_every_row_is_read_whole():
+    model, all_tokens = compressor(segment=4), np.ones_like(TEXTS, bool)
+    (usual, real), (said, _) = model.compress(TEXTS), model.compress(TEXTS, all_tokens, [4, 8])
+    np.testing.assert_array_equal(usual.data, said.data)
+    assert real.all() and real.shape == (2, 2)
+    assert (model.compress(TEXTS, cuts=[6])[0].data != usual.data).any()
+
+
+def test_the_question_is_counted_as_the_last_segment():
+    # three segments of two tokens and the question: 4, 3, 2 passes are left, and a group of two
+    # ends with the question
+    model, left = compressor(segment=2), []
+    stopped = model.stopped
+    model.stopped = lambda sigma, n: left.append(n) or stopped(sigma, n)
+    model.read(make_batch([dataclasses.replace(EXAMPLES[0], context=(1, 2, 3, 4, 5, 6))]))
+    assert left == [4, 3, 2]

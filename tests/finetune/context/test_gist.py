@@ -37,8 +37,12 @@ def test_the_mask_of_two_gist_tokens_after_two_of_a_prompt():
 
 def test_without_prompt_the_mask_is_causal_and_what_does_not_fit_is_refused():
     assert (gist_mask(0, 2, 4) == np.tri(4, dtype=bool)).all()
+    assert (gist_mask(2, 2, 4) == np.tri(4, dtype=bool)).all()  # nothing is behind the gist yet
     with pytest.raises(ShapeError, match="3 tokens of a prompt and 2 gist tokens"):
         gist_mask(3, 2, 4)
+    for prompt, k in ((-1, 2), (2, -1)):
+        with pytest.raises(ShapeError, match="do not fit into 4"):
+            gist_mask(prompt, k, 4)
     with pytest.raises(ConfigError, match="1 or more"):
         gist(0)
 

@@ -180,6 +180,27 @@ def test_a_beam_as_wide_as_all_answers_finds_the_best_one_and_a_narrow_one_no_be
     assert conditional_logprob(model, [*PROMPT, 1], greedy) <= score + 1e-12
 
 
+def test_a_beam_of_two_finds_the_answer_that_greedy_search_misses():
+    # The likeliest first token is 0, with 1/2; but Pr(0 0) is 1/2 0.4, and Pr(1 0) 0.4 0.9.
+    after = np.array([[0.4, 0.3, 0.3], [0.9, 0.05, 0.05], [1 / 3] * 3])
+    teacher = EnumerableLM([np.tile([0.5, 0.4, 0.1], (3, 1)), np.tile(after, (3, 1, 1))])
+    asked = [ContextExample((), (1,), teacher=np.zeros((1, 3)))] * 3
+    for width, answer in ((1, (0, 0)), (2, (1, 0))):
+        said = sd.hard_targets(teacher, asked, 2, width=width, batch_size=2)
+        assert [e.answer for e in said] == [answer] * 3
+        assert all(e.teacher is None for e in said)  # its logits were at another answer
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_short_answers_are_summed_by_tokens_too(n):
+    teacher, student = pair()
+    whole, by_tokens = (
+        f(teacher, student, PROMPT, SHORT, n).item()
+        for f in (sd.sequence_kl, sd.sequence_kl_by_tokens)
+    )
+    assert by_tokens == pytest.approx(whole, rel=1e-12) and whole > 0
+
+
 def test_drawn_targets_follow_the_seed_and_forget_what_the_teacher_said_before():
     model = gpt()
     e = [ContextExample((1, 2), (3,), teacher=np.zeros((1, 7)))]

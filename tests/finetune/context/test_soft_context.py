@@ -91,3 +91,18 @@ def test_contexts_that_differ_and_vectors_that_do_not_fit_are_refused():
         compress_context(gpt(), AnswerLikelihood(), EXAMPLES, 2)
     with pytest.raises(ConfigError, match=r"\(2, 5\), needs \(kappa, 8\)"):
         SoftContext(gpt(), np.zeros((2, 5)))
+    for shape in ((8,), (0, 8), (1, 2, 8)):
+        with pytest.raises(ConfigError, match="kappa >= 1"):
+            SoftContext(gpt(), np.zeros(shape))
+    assert SoftContext(gpt(), np.zeros((1, 8))).sigma.shape == (1, 8)
+
+
+def test_vectors_without_a_slope_stay_where_they_began():
+    # no decay pulls sigma to 0, where no token's embedding lies
+    class Flat(AnswerLikelihood):
+        def loss(self, model, batch):
+            return (model.sigma * 0.0).sum(), {"tokens": 1, "loss": 0.0}
+
+    model, same = gpt(), [dataclasses.replace(e, context=CONTEXT) for e in EXAMPLES]
+    soft = compress_context(model, Flat(), same, 2, seed=3, steps=5, learning_rate=0.1)
+    np.testing.assert_array_equal(soft.sigma.data, random_context(model, 2, seed=3))

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.finetune.continual.several import ENCODER_INPUT, encoder, word_task
+from tests.finetune.continual.several import ENCODER_INPUT, SPECIAL, encoder, word_task
 from tinylm.errors import ConfigError
 from tinylm.finetune.continual.many_tasks import Item, ManyHeads, ManyTasks, items, with_logits
 from tinylm.finetune.fitting import answers, fit
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 
@@ -67,12 +68,27 @@ def test_many_tasks_answer_with_their_own_names():
     model = ManyHeads(encoder(), (2, 3))
     said = answers(model, tasks, [Item(0, [1], "no"), Item(1, [1], 0)])
     assert said[0] in ("no", "yes") and said[1] in (0, 1, 2)
+    logits = model(*_inputs(tasks, [Item(0, [1], "no"), Item(1, [1], 0)]))
+    best = [z.numpy()[0].argmax() for _, _, z in logits]
+    assert said == [("no", "yes")[best[0]], best[1]]
     with pytest.raises(ConfigError, match="one EncoderInput for all"):
         ManyTasks(())
+    with pytest.raises(ConfigError, match="one EncoderInput for all"):
+        ManyTasks((Classification(ENCODER_INPUT), Classification(EncoderInput(SPECIAL, limit=4))))
+
+
+def _inputs(tasks, examples):
+    """Token ids and tasks of examples of one length."""
+    batch = tasks.make_batch(examples)
+    return batch.inputs, batch.which
 
 
 def test_a_classifier_of_one_task_is_what_many_heads_are_made_of():
     assert all(isinstance(c, Classifier) for c in ManyHeads(encoder(), (2, 3)).classifiers)
+    heads = ManyHeads(shared := encoder(), (2, 2), seed=4).classifiers  # seeds 4 and 5
+    for head, seed in zip(heads, (4, 5)):
+        alone = Classifier(shared, 2, seed=seed)
+        np.testing.assert_array_equal(head.out.weight.numpy(), alone.out.weight.numpy())
 
 
 def test_logits_of_a_float64_model_are_kept_as_exactly():

@@ -46,6 +46,8 @@ def test_a_reservoir_never_holds_more_than_fits_and_first_takes_all():
         assert len(reservoir) == min(i + 1, 3) and reservoir.seen == i + 1
     assert len(set(reservoir.items)) == 3
     assert Reservoir(5).extend("abc").items == list("abc")
+    (only,) = Reservoir(1).extend("abc").items  # one place is enough for a sample
+    assert only in "abc"
     with pytest.raises(ConfigError, match="at least 1"):
         Reservoir(0)
 

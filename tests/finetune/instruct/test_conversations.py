@@ -51,6 +51,7 @@ def test_the_books_example_ignores_seven_tokens_and_learns_five():
     # last token of the context.
     assert np.flatnonzero(targets != IGNORE).tolist() == [6, 7, 8, 9, 10]
     assert targets[6:].tolist() == y and sample.prompt == 7 and sample.first_answer().tolist() == y
+    assert sample.targets(whole=True).tolist() == [*x, *y][1:]  # pre-training learns all
 
 
 @pytest.mark.parametrize("x, y", [([], [1]), ([1], [])])
@@ -111,8 +112,16 @@ def test_no_text_forges_an_end_or_a_turn(content):
 
 
 def test_a_conversation_without_an_answer_is_refused():
-    with pytest.raises(DataError, match="no message of the assistant"):
+    with pytest.raises(DataError, match="no message of the assistant$"):
         encode_conversation(TOKENIZER, ROLES, TALK[:2])
+
+
+@pytest.mark.parametrize("asked, learnt", [(2, "yo<|end|>4.<|end|>"), (3, "4.<|end|>")])
+def test_answers_count_from_the_first_message_that_is_no_prompt(asked, learnt):
+    one = encode_conversation(TOKENIZER, ROLES, TALK, prompt_turns=asked)
+    assert TOKENIZER.decode(one.ids[one.answer]) == learnt
+    last = encode_conversation(TOKENIZER, ROLES, TALK, prompt_turns=4)  # itself the last answer
+    assert TOKENIZER.decode(last.ids[last.answer]) == "4.<|end|>"
 
 
 def test_an_unknown_template_is_refused_with_the_names():
@@ -152,6 +161,8 @@ def test_packed_rows_hold_every_example_once_and_are_not_too_long(lengths):
 def test_an_example_longer_than_a_row_is_named():
     with pytest.raises(DataError, match="example 0 has .* rows have room for 9"):
         pack(examples(), 8)
+    (first, *_) = examples()
+    assert pack([first], len(first) - 1) == [[first]]  # the last token is only a target
 
 
 def test_the_published_template_of_smollm2_is_masked_to_the_token():
@@ -217,6 +228,14 @@ def test_answers_of_a_prompt_are_not_learnt(program):
     assert TOKENIZER.decode(one.ids[one.answer]) == "4.<|end|>"
     with pytest.raises(DataError, match="no message of the assistant in its completion"):
         encode_conversation(TOKENIZER, ROLES, TALK[:4], prompt_turns=3)
+
+
+def test_what_follows_the_last_answer_is_not_shown_to_a_program_that_marks_answers():
+    template = jinja_template("{{ messages|length }}" + BLOCKS)  # it writes how many there are
+    longer = [*TALK[:3], *said(("user", "bye"), ("user", "again"))]
+    cut, whole = (encode_conversation(TOKENIZER, template, talk) for talk in (TALK[:3], longer))
+    np.testing.assert_array_equal(cut.ids, whole.ids)
+    np.testing.assert_array_equal(cut.answer, whole.answer)
 
 
 def test_tools_reach_the_program():

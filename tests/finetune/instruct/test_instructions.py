@@ -18,6 +18,7 @@ from tinylm.finetune.instruct.conversations import (
 )
 from tinylm.finetune.instruct.instructions import InstructionTuning, answer_loss
 from tinylm.generate import conditional_logprob, generate
+from tinylm.models import GPT, GPTConfig
 from tinylm.pretrain import CausalLM
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.score import score
@@ -259,6 +260,76 @@ def test_every_device_computes_the_same(device):
     np.testing.assert_allclose(
         answer_loss(m, TASK, pack(examples(), 30), device=device)[0], expected, **EXACT
     )
+
+
+def test_conversations_in_a_row_are_numbered_and_each_is_counted_from_0():
+    three, two, one = encode_sft([5, 6], [7, 8]), encode_sft([1], [2, 3]), encode_sft([4], [9])
+    batch = TASK.make_batch([[three, two], [one]])  # 3 + 2 inputs, and one beside them
+    assert batch.inputs.tolist() == [[5, 6, 7, 1, 2], [4, 0, 0, 0, 0]]
+    assert batch.targets.tolist() == [[IGNORE, 7, 8, 2, 3], [9] + [IGNORE] * 4]
+    assert batch.segments.tolist() == [[0, 0, 0, 1, 1], [0, -1, -1, -1, -1]]
+    assert batch.positions.tolist() == [[0, 1, 2, 0, 1], [0, 0, 0, 0, 0]]
+    assert batch.mask.tolist() == [[True] * 5, [True] + [False] * 4]
+    assert batch.prompt.tolist() == [2, 1]
+    alone = TASK.make_batch([three])  # nothing is packed and nothing padded
+    assert alone.mask is None and alone.segments is None and alone.positions is None
+
+
+def test_every_conversation_of_a_row_needs_two_tokens():
+    bare = Encoded(np.array([1]), np.array([False]))
+    for row in ([], [encode_sft([1], [2]), bare], [bare, encode_sft([1], [2])]):
+        with pytest.raises(DataError, match="fewer than two tokens"):
+            TASK.make_batch([row])
+    assert TASK.make_batch([encode_sft([1], [2])]).targets.tolist() == [[2]]  # two are enough
+
+
+def test_answers_are_the_most_probable_tokens_one_by_one():
+    m, task = model(), InstructionTuning(max_tokens=3)
+    examples = [encode_sft([1, 2, 3], [4]), encode_sft([5], [6])]  # answers of one token, too
+    expected = []
+    for one in examples:
+        ids = one.ids[: one.prompt].tolist()
+        for _ in range(3):
+            ids.append(int(m(np.array([ids])).data[0, -1].argmax()))
+        expected.append(tuple(ids[one.prompt :]))
+    assert task.predict(m, task.make_batch(examples)) == expected
+    assert task.predict(m, task.make_batch(examples[:1])) == expected[:1]  # without padding
+
+
+def test_answers_are_right_if_they_are_equal_but_for_the_end_mark():
+    task = InstructionTuning(end=END)
+    examples = [encode_sft([1], [7, 8, END]), encode_sft([1], [7, 8])]
+    assert task.measure([(7, 8), (7, 8)], examples) == {"accuracy": 1.0}
+    assert task.measure([(7, 8), (7,)], examples) == {"accuracy": 0.5}
+    assert task.measure([()], [encode_sft([1], [END])]) == {"accuracy": 1.0}  # nothing is said
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        task.measure([(7, 8)], examples)
+
+
+def test_padding_takes_no_room_of_experts():
+    # Each expert takes a share of a batch's tokens: with padding among them a row would lose some.
+    config = GPTConfig(
+        TOKENIZER.vocab_size,
+        64,
+        2,
+        2,
+        16,
+        positions="rope",
+        feed_forward=("experts",),
+        experts=2,
+        experts_per_token=1,
+    )
+    m, rows = (
+        GPT(config, 0, np.float64).eval(),
+        [encode_sft([5, 6, 7], [8, 9]), encode_sft([1], [2])],
+    )
+    seen, hidden = [], m.hidden
+    m.hidden = lambda ids, **options: seen.append(options) or hidden(ids, **options)
+    padded, packed = TASK.make_batch(rows), TASK.make_batch([[rows[0]], [rows[1]]])
+    losses = [TASK.loss(m, batch)[0].item() for batch in (padded, packed)]
+    assert seen[0]["mask"].tolist() == [[[[True] * 4]], [[[True] + [False] * 3]]]
+    assert seen[1]["mask"].shape == (2, 1, 4, 4)  # of segments, which hides padding as well
+    np.testing.assert_allclose(*losses, **EXACT)
 
 
 def test_an_example_without_an_answer_is_not_asked():

@@ -1,5 +1,6 @@
 """A fine-tuned model comes back as it was, whatever it is made of."""
 
+import json
 import sys
 
 import numpy as np
@@ -13,7 +14,7 @@ from tinylm.finetune.instruct.conversations import ROLES, chat_template
 from tinylm.finetune.instruct.saved import of_dict, save_tuned, template_of_run
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.published.chat_template import RefusedTemplate, template_of
-from tinylm.train import TrainConfig, load_run
+from tinylm.train import TrainConfig, checkpoint, load_run
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,18 @@ def test_the_configuration_of_the_run_it_comes_from_is_kept(tmp_path):
     assert (config.batch_size, config.lr, config.n_layer) == (3, 0.5, 1) and template_of_run(
         tmp_path
     ) is None
+
+
+def test_a_run_may_lie_deep_and_go_on_and_says_how_it_was_tuned(tmp_path):
+    model, folder = GPT(GPTConfig(TOKENIZER.vocab_size, 16, 1, 1, 4), 0), tmp_path / "a" / "b"
+    for step in (1, 2):
+        path = save_tuned(folder, model, TOKENIZER, step=step, settings={"lr": 0.5})
+    shown = json.loads((folder / "config.json").read_text())
+    assert shown["finetune"] == {"lr": 0.5} and shown["gpt"]["context"] == 16
+    state = checkpoint.load(path, files=()).state
+    assert state["finetune"] == {"lr": 0.5} and state["chat_template"] is None
+    bare = save_tuned(tmp_path / "c", model, TOKENIZER)
+    assert checkpoint.load(bare, files=()).state["finetune"] == {}
 
 
 def test_the_default_system_message_of_a_template_is_kept(tmp_path):

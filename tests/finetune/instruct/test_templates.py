@@ -84,6 +84,8 @@ def test_slots_and_values_must_match():
         template.format()
     with pytest.raises(DataError, match="no slot for b"):
         template.format(a="1", b="2")
+    with pytest.raises(DataError, match=r"no slot for a; its slots are \(none\)"):
+        PromptTemplate("Hi").format(a="1")
     with pytest.raises(DataError, match="value of a is int"):
         template.format(a=1)
 

@@ -191,7 +191,5 @@ class SegmentedLM:
         """Mean cross-entropy of an AutoCompressor in nats: (Tensor (), {"tokens", "loss"})."""
         cuts = to_cpu(batch.cuts)[0].tolist()
         states = [h for h, _ in model.segments(batch.inputs, batch.real, cuts)]
-        h = states[0]
-        if len(states) > 1:
-            h = concatenate(states, axis=1)  # (B, T - 1, D): column t predicts token t + 1
+        h = concatenate(states, axis=1)  # (B, T - 1, D): column t predicts token t + 1
         return score(model.model.logits(h), batch.targets[:, 1:])

@@ -19,6 +19,7 @@ import numpy as np
 from tinylm.autograd import broadcast_to, concatenate
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.errors import ConfigError, DataError
+from tinylm.models.decoder.gpt import GPT
 from tinylm.pretrain.batch import IGNORE, Batch, pad_rows
 
 
@@ -197,7 +198,8 @@ def read_short(model, batch):
 
 
 def read(model, batch):
-    """Logits of the answer by a student: model.read(batch) of a compressor, else read_short()."""
-    if hasattr(model, "read"):
-        return model.read(batch)
-    return read_short(model, batch)
+    """Logits of the answer by a student: read_short() of a GPT, a compressor's own read()."""
+    # a GPT has a read() too, of the next segment of a text
+    if isinstance(model, GPT) or not hasattr(model, "read"):
+        return read_short(model, batch)
+    return model.read(batch)

@@ -33,7 +33,7 @@ def all_answers(vocab_size, n):
             f"{vocab_size}^{n} answers are too many to list: draw some, sampled_cross_entropy()"
         )
     answers = list(itertools.product(range(vocab_size), repeat=n))
-    return np.array(answers, np.int64).reshape(-1, n)  # also for n = 0: one empty answer
+    return np.array(answers, np.int64).reshape(len(answers), n)  # for n = 0 one empty answer
 
 
 def answer_scores(model, prompt, answers):
