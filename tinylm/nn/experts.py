@@ -47,7 +47,7 @@ from tinylm.nn.module import Module
 
 @dataclass(frozen=True)
 class Routing:
-    """The experts of n tokens.
+    """Which experts n tokens are sent to, and with what weights.
 
     experts  (n, k) integers: the chosen experts, best first
     gates    (n, k) Tensor: the weight of each choice's output
@@ -243,7 +243,7 @@ class MixtureOfExperts(Module):
         self.collector = None  # set by collect_auxiliary() while it is open
 
     def __call__(self, x, mask=None):
-        """x (..., D) -> (..., D).
+        """The weighted outputs of the chosen experts: x (..., D) -> (..., D).
 
         mask  (...) bool, True for tokens; padding goes to no expert and gets zeros. None: that of
               collect_auxiliary() while it is open, or else all are tokens

@@ -76,9 +76,9 @@ class Tokenizer:
         if allow_special:
             special = self._special_pattern
         parts = read_text(source, chunk_bytes)
-        for position, text in certain_chunks(
-            parts, chunk_bytes, self.last_cut, special, self._longest_special
-        ):
+        longest = self._longest_special
+        chunks = certain_chunks(parts, chunk_bytes, self.last_cut, special, longest)
+        for position, text in chunks:
             yield self._encode_chunk(text, position, special)
 
     def _encode_chunk(self, text, position, special):

@@ -19,9 +19,9 @@ class ByteTokenizer(Tokenizer):
 
     def __init__(self, special=()):
         special = numbered(special, 256)
-        super().__init__(
-            [bytes([value]) for value in range(256)] + [utf8(name) for name in special], special
-        )
+        single_bytes = [bytes([value]) for value in range(256)]
+        names = [utf8(name) for name in special]
+        super().__init__(single_bytes + names, special)
 
     def encode_plain(self, text, position=0):
         """The ids of `text`, (T,) int32; `position` is where the text begins in a longer one, for

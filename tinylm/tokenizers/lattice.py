@@ -120,11 +120,10 @@ def backward(arriving, power=1.0):
         for start, _, score in here:
             leaving[start].append((end, score))
     # From the end to the start: the node at position p is sums[n - p], until they are reversed.
+    n = len(arriving) - 1
     sums = [0.0]
     for ahead in leaving[-2::-1]:
-        sums.append(
-            _log_sum([sums[len(arriving) - 1 - end] + power * score for end, score in ahead])
-        )
+        sums.append(_log_sum([sums[n - end] + power * score for end, score in ahead]))
     return sums[::-1]
 
 
@@ -140,9 +139,8 @@ def expected_counts(arriving):
     counts = {}
     for end, here in enumerate(arriving):
         for start, token, score in here:
-            counts[token] = counts.get(token, 0.0) + exp(
-                before[start] + score + after[end] - before[-1]
-            )
+            log_share = before[start] + score + after[end] - before[-1]  # of paths with this edge
+            counts[token] = counts.get(token, 0.0) + exp(log_share)
     return counts
 
 

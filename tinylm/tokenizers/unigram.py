@@ -202,7 +202,8 @@ class UnigramTokenizer(Tokenizer):
         section 3.3).
 
         rng      tinylm.backend.Random
-        power    0: all segmentations alike; 1: as the model believes; large: nearly always `encode`
+        power    0: all segmentations alike; 1: by their probabilities; large: nearly always the
+                 best one, which `encode` returns
         returns  (T,) int32
         """
         ids = []

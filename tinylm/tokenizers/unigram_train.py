@@ -228,7 +228,7 @@ class WordLattices:
         return sums[self.last]  # (nodes,) -> (words,)
 
     def expected(self, scores, weights):
-        """The E step.
+        """The E step of EM: how often each piece occurs, averaged over all segmentations.
 
         scores   (N,) log-probabilities of the pieces
         weights  (words,) occurrences
@@ -238,9 +238,8 @@ class WordLattices:
         after = self._swept(scores, self.behind, self.last, self.target, self.source, np.logaddexp)
         totals = before[self.last]  # log-probability of each word
         # p(a path uses this edge) = forward * p(edge) * backward / p(word), (edges,)
-        chance = np.exp(
-            before[self.source] + scores[self.piece] + after[self.target] - totals[self.word]
-        )
+        log_paths = before[self.source] + scores[self.piece] + after[self.target]
+        chance = np.exp(log_paths - totals[self.word])
         counts = np.bincount(self.piece, weights[self.word] * chance, minlength=len(scores))
         return counts, float(weights @ totals)
 

@@ -57,14 +57,9 @@ def _clean(c):
 
 
 def _is_sign(c):
-    """Punctuation, and every ASCII character that is no letter, digit or space."""
-    return (
-        c.isascii()
-        and c.isprintable()
-        and not c.isalnum()
-        and c != " "
-        or unicodedata.category(c)[0] == "P"
-    )
+    """Punctuation, and every printable ASCII character that is no letter, digit or space."""
+    ascii_sign = c.isascii() and c.isprintable() and not c.isalnum() and c != " "
+    return ascii_sign or unicodedata.category(c)[0] == "P"
 
 
 def _apart(c):
@@ -109,7 +104,7 @@ def _decoded(piece):
 
 
 class WordPieceTokenizer(Tokenizer):
-    """Words cut into pieces.
+    """A tokenizer that cuts words into the longest pieces of its vocabulary.
 
     pieces   the vocabulary in the order of ids; "##" begins a piece that continues a word. The
              names in SPECIAL are special tokens where they are in it

@@ -34,8 +34,8 @@ class Node:
     replay    () -> Tensor: the same output recomputed as differentiable operations. Backward
               continues through that graph instead where derivatives of derivatives are needed, and
               always for checkpoint()
-    cells     version cell of each argument that `derive` reads, and of the output if it reads
-              that; None for constants
+    cells     version counter (Tensor._version) of each argument that `derive` reads, and of the
+              output if it reads that; None for constants
     versions  what the cells held when the operation was recorded
     order     its number: larger than those of all nodes whose results it reads
     fused     True if `derive` is a kernel's, whose arrays are freshly made

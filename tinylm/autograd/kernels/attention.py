@@ -97,7 +97,10 @@ def _fast_softmax(scores, visible):
 
 
 def _careful_softmax(scores, visible, limit):
-    """The same less the row maximum:  exp(s - m) / sum exp(s - m) = exp(s) / sum exp(s)."""
+    """As _fast_softmax(), for any scores: less the row maximum m where that is out of bounds.
+
+    exp(s - m) / sum exp(s - m) = exp(s) / sum exp(s)
+    """
     if visible is not None:
         scores = np.where(visible, scores, -np.inf)
     # Only rows out of bounds are shifted. So the result of a row depends, to the last bit, on what
@@ -195,7 +198,9 @@ def _fast_backward(g, q, k, v, y, weights, scale, dropped, dq, dk, dv):
 
 
 def _careful_backward(g, q, k, v, y, weights, scale, dropped, visible, dq, dk, dv):
-    """The same where something is inf or nan: nothing passes between a query and a hidden key."""
+    """As _fast_backward(), where something is inf or nan: none of it passes between a query and a
+    hidden key.
+    """
     seen_by = transposed(np.broadcast_to(visible, weights.shape))  # (B, G, R, S, T)
     kept = _after_dropout(weights, dropped)
     dv[...] = np.sum(seen_matmul(transposed(kept), g, seen_by), axis=2)

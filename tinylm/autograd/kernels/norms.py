@@ -57,7 +57,7 @@ def _normalized(rows, eps, center):
 
 
 def _normalized_large(rows, eps, center):
-    """The same where a square overflows (from 1e20 in float32)."""
+    """As _normalized(), for rows whose squares overflow (from 1e20 in float32)."""
     # With x = s u, s the largest value of the row, no square of u overflows:
     #   x / sqrt(mean(x^2) + eps) = u / sqrt(mean(u^2) + eps/s^2),   r = 1 / (s sqrt(...))
     with np.errstate(over="ignore", invalid="ignore"):

@@ -16,7 +16,7 @@ BLOCK = 4096  # rows in one product with one-hot rows
 
 
 def as_rows(x):
-    """x (..., D) as a matrix (n, D); D may be 0, where NumPy cannot tell n from the size."""
+    """x (..., D) as a matrix (n, D); D may be 0, where the size does not give n."""
     if x.size:
         return x.reshape(-1, x.shape[-1])
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -178,7 +178,7 @@ def best_fit(sizes, capacity):
 
     sizes     (N,) integers in [1, capacity]
     returns   list of bins, each a list of indices into sizes; at most 11/9 of the fewest possible,
-              plus 6/9 (Johnson et al. 1974)
+              plus 4 (Johnson et al. 1974)
 
     The room of a bin is an integer below capacity, so bins of equal room are in one stack and the
     search is a bisection over the rooms that occur: N log(capacity) in all.

@@ -30,7 +30,7 @@ _CHUNK = 1 << 18  # bytes of text in memory at once
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared corpus.
+    """A corpus prepared for training: two token files and their description.
 
     train, val  TokenFile; val has no token where val_fraction was 0
     meta        content of meta.json: vocab_size, sha256 of the text, val_fraction, seed,

@@ -81,7 +81,7 @@ def few_repeated_lines(items=0.30, characters=0.20):
 
 
 def few_repeated_paragraphs(items=0.30, characters=0.20):
-    """The same rule for paragraphs."""
+    """The rule on the shares of paragraphs, and of their characters, that repeat earlier ones."""
 
     def rule(text):
         a, b = repeated_parts(paragraphs_of(text))

@@ -98,7 +98,7 @@ def filtered(samples, *complaints):
 
 
 def empty_answer(sample):
-    """A complaint: an answer is empty, or there is none."""
+    """The complaint "empty answer" if an answer is empty, or there is none; else None."""
     messages = sample.messages()
     answers = [message["content"] for message in messages if message["role"] == "assistant"]
     if answers and all(map(str.strip, answers)):
@@ -107,7 +107,7 @@ def empty_answer(sample):
 
 
 def answer_repeats_question(sample):
-    """A complaint: an answer is an exact copy of the message before it."""
+    """The complaint that an answer is an exact copy of the message before it, or None."""
     messages = sample.messages()
     # (m_1, m_2), (m_2, m_3), ..: every message with the one before it.
     same = any(
@@ -120,7 +120,7 @@ def answer_repeats_question(sample):
 
 
 def seen_before():
-    """A complaint with a memory: the same conversation occurred before."""
+    """A function sample -> "seen before" if it got the same conversation already, else None."""
     seen = set()
 
     def complain(sample):
@@ -134,7 +134,7 @@ def seen_before():
 
 
 def longer_than(characters):
-    """A complaint: the conversation has more characters than that."""
+    """A function sample -> "too long" if the conversation has more characters, else None."""
 
     def complain(sample):
         if sum(len(message["content"]) for message in sample.messages()) > characters:

@@ -14,7 +14,7 @@ UNITS = ("auto", "file", "paragraph", "line")
 
 
 def read_documents(paths, unit="auto", key="text", bad=None):
-    """The documents of files.
+    """The documents in files, one after the other.
 
     paths    iterable of paths: files, folders with text files, or patterns (sources.py)
     unit     "file"; "paragraph", ended by blank lines; "line"; "auto": for .jsonl files (may be

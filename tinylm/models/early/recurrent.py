@@ -71,7 +71,7 @@ class RecurrentLM(Module):
         return self.read(ids)[0]
 
     def read(self, ids, state=None):
-        """Read T more tokens.
+        """Logits of T more tokens, and the state after the last.
 
         ids      (B, T) integers
         state    what an earlier call returned; None begins anew. Cut it off with `detach` for

@@ -135,7 +135,7 @@ class SkipGram(Module):
         return embedding(centers, self.words)
 
     def loss(self, centers, contexts, negatives):
-        """Negative sampling.
+        """The negative-sampling loss of pairs of a center and a context.
 
         centers, contexts  (n,) integers;  negatives (n, K), drawn from the noise
         returns            Tensor ()
@@ -147,7 +147,7 @@ class SkipGram(Module):
         )
 
     def softmax_loss(self, centers, contexts):
-        """The same task with a softmax over the whole vocabulary: mean cross-entropy, Tensor ()."""
+        """The loss of the same pairs by a softmax over all words: mean cross-entropy, Tensor ()."""
         return cross_entropy(unembedding(self.hidden(centers), self.outputs), contexts)
 
 
@@ -164,7 +164,7 @@ class CBOW(Module):
         return embedding(contexts, self.words).mean(axis=1)
 
     def loss(self, contexts, centers, negatives):
-        """Negative sampling.
+        """The negative-sampling loss of centers and the contexts around them.
 
         contexts  (n, c) integers;  centers (n,);  negatives (n, K), drawn from the noise
         returns   Tensor ()
@@ -176,7 +176,7 @@ class CBOW(Module):
         )
 
     def softmax_loss(self, contexts, centers):
-        """The same task with a softmax over the whole vocabulary: mean cross-entropy, Tensor ()."""
+        """The loss of the same pairs by a softmax over all words: mean cross-entropy, Tensor ()."""
         return cross_entropy(unembedding(self.hidden(contexts), self.outputs), centers)
 
 

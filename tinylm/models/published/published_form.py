@@ -34,7 +34,7 @@ CLASSES = "bert, megatron-bert or electra", "bart or blenderbot", "xlnet"
 
 
 def published_form(model):
-    """The same function of the ids in the parts of a published family.
+    """A model that computes the same, made of the parts of a published family, and its config.json.
 
     model    GPT, Encoder, Seq2Seq or XLNet
     returns  (model, its config.json as a dict)
@@ -61,7 +61,7 @@ def _refuse(field, value, instead, classes):
 
 
 def _decoder(model):
-    """(model, config.json) of a GPT in the first spelling that a family has."""
+    """(model, config.json) of a GPT, in the first of its _spellings() that some family has."""
     refusal = None  # of the first spelling: the model as it is
     for config in _spellings(model.config):
         try:
@@ -80,7 +80,7 @@ def _decoder(model):
 
 
 def _spellings(c):
-    """The configuration, and others in which a model can compute the same."""
+    """Equivalent configurations: the given one, then others in which a model computes the same."""
     yield c
     # Positions that are computed, or none, are a table like a learned one; no bias is one of zero.
     tables = {}

@@ -36,7 +36,7 @@ def unit(vectors):
 
 
 class SentenceEncoder:
-    """Texts to unit vectors.
+    """Turns texts into vectors of length 1.
 
     encoder    Encoder, put into evaluation mode
     tokenizer  with `framed`, as those of published models have

@@ -98,7 +98,7 @@ class SelfAttention(Module):
                 self.k_norm = RMSNorm(keys * self.width, eps=qk_eps, dtype=dtype)
 
     def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0, segments=None):
-        """Attend.
+        """Every position attends to those that it sees: (B, T, D) -> (B, T, D).
 
         x         (B, T, D)
         rotation  (cos, sin) of rotary_angles for these T positions, or None
@@ -202,7 +202,7 @@ class CrossAttention(Module):
         return kv[:, : self.heads], kv[:, self.heads :]
 
     def __call__(self, x, memory, mask=None, bias=None):
-        """Attend to another sequence.
+        """Every position of x attends to another sequence.
 
         x        (B, T, D)
         memory   (B, S, D), or what keys_values() returned for it

@@ -49,7 +49,7 @@ class CrossLayerAttention(Module):
         self.out = Linear(d_model, d_model, rng, dtype=dtype)
 
     def __call__(self, x, shared=None):
-        """Attend.
+        """Attention of own queries to own keys and values, or to those of a layer below.
 
         x        (B, T, D)
         shared   (k, v) of the owner below; an owner ignores it and computes new ones
@@ -121,7 +121,7 @@ class SharedWeightAttention(Module):
         self.out = Linear(d_model, d_model, rng, dtype=dtype)
 
     def __call__(self, x, weights=None):
-        """Attend.
+        """Own values mixed by own attention weights, or by those of a layer below.
 
         x        (B, T, D)
         weights  (B, H, T, T) of the owner below; an owner ignores it and computes new ones

@@ -83,7 +83,7 @@ class RelativeAttention(Module):
         return split_heads(self.qkv(x), self.heads, self.heads)
 
     def __call__(self, q, k, v, waves, visible=None, other=None):
-        """Attend.
+        """Attention of the queries of one stream to the contents.
 
         q        (B, H, T, K) queries of either stream;  k, v of the content stream
         waves    relative_waves(T, D)
@@ -137,7 +137,7 @@ class TwoStreamBlock(Module):
         self.dropout, self.rng = dropout, rng
 
     def __call__(self, content, query, waves, visible=None, strictly=None, other=None):
-        """One layer.
+        """Both streams after one layer.
 
         content   (B, T, D);  query (B, T, D), or None where nothing is predicted
         visible   what contents see, as in RelativeAttention

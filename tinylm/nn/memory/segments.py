@@ -45,7 +45,7 @@ class SegmentRecurrentAttention(Module):
         self.out = Linear(d_model, d_model, rng, dtype=dtype)
 
     def __call__(self, x, past=None, detach=True):
-        """Attend.
+        """Attention of a segment to itself and to the inputs kept from earlier segments.
 
         x        (B, T, D)  this segment's input of the layer
         past     (B, M, D)  what the call for the segment before returned, or None

@@ -1,4 +1,4 @@
-"""Positions: how a model knows the order of its tokens   (book section 2.3.5).
+"""Positions: how the order of the tokens enters a model   (book section 2.3.5).
 
 Added to embeddings: learned.py, sinusoidal.py. A rotation of queries and keys: rotary.py,
 rotary_forms.py, rotary_scaling.py (longer contexts). Added to scores: bias.py, t5_buckets.py,

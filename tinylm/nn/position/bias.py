@@ -78,7 +78,7 @@ class OffsetBias(Module):
         self.table = undecayed(normal_parameter((rows, heads), rng, std, dtype))
 
     def __call__(self, query_positions, key_positions):
-        """(T,), (S,) -> (H, T, S).
+        """The bias of each score: positions (T,), (S,) -> (H, T, S).
 
         raises   DataError for an offset beyond the table; on a GPU it takes the last row instead
         """
@@ -118,7 +118,7 @@ class T5Bias(Module):
         self.table = undecayed(normal_parameter((buckets, heads), rng, std, dtype))
 
     def __call__(self, query_positions, key_positions):
-        """(T,), (S,) -> (H, T, S)."""
+        """The bias of each score: positions (T,), (S,) -> (H, T, S)."""
         offset = offsets(query_positions, key_positions)[..., 0, :, :]  # (T, S)
         bucket = t5_bucket(offset, self.buckets, self.max_distance, self.bidirectional)
         values = embedding(bucket, self.table)  # (T, S) -> (T, S, H)
@@ -155,7 +155,7 @@ class AlibiBias(Module):
         self.dtype = dtype
 
     def __call__(self, query_positions, key_positions):
-        """(T,), (S,) -> (H, T, S)."""
+        """The bias of each score: positions (T,), (S,) -> (H, T, S)."""
         distance = np.abs(offsets(query_positions, key_positions))  # (1, T, S)
         slopes = self.slopes[:, None, None]  # (H, 1, 1)
         slopes = backend.to_device(slopes, backend.device_of(distance))
@@ -202,7 +202,7 @@ class KerplePowerBias(Module):
         self.b = undecayed(Tensor(b, requires_grad=True))
 
     def __call__(self, query_positions, key_positions):
-        """(T,), (S,) -> (H, T, S)."""
+        """The bias of each score: positions (T,), (S,) -> (H, T, S)."""
         distance = np.abs(offsets(query_positions, key_positions))  # (1, T, S)
         distance = distance.astype(self.a.dtype)
         return kerple_power(distance, softplus(self.a), 2 * sigmoid(self.b))  # (H, T, S)
@@ -224,7 +224,7 @@ class KerpleLogBias(Module):
         self.b = start(1)
 
     def __call__(self, query_positions, key_positions):
-        """(T,), (S,) -> (H, T, S)."""
+        """The bias of each score: positions (T,), (S,) -> (H, T, S)."""
         distance = np.abs(offsets(query_positions, key_positions))  # (1, T, S)
         distance = distance.astype(self.a.dtype)
         return kerple_log(distance, softplus(self.a), softplus(self.b))  # (H, T, S)
@@ -255,7 +255,7 @@ class SandwichBias(Module):
         self.width, self.dtype = width, dtype
 
     def __call__(self, query_positions, key_positions):
-        """(T,), (S,) -> (1, T, S)."""
+        """The bias of each score: positions (T,), (S,) -> (1, T, S)."""
         values = sandwich(offsets(query_positions, key_positions), self.width)
         return Tensor(values.astype(self.dtype))
 
@@ -300,7 +300,7 @@ class FireBias(Module):
         self.out = Linear(hidden, heads, rng, std=hidden**-0.5, dtype=dtype)
 
     def __call__(self, query_positions, key_positions, from_start=None):
-        """(T,), (S,) -> (H, T, S).
+        """The bias of each score: positions (T,), (S,) -> (H, T, S).
 
         from_start  (T,) or (B, T), the distance of queries from the beginning of their own text,
                     where padding or other texts come before it; the query positions if None. (B, T)

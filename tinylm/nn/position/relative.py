@@ -80,7 +80,7 @@ class ShawRelative(Module):
         self.values = Embedding(2 * clip + 1, width, rng, std, dtype)  # a^V
 
     def __call__(self, q, k, v, query_positions, key_positions, mask=None, scale=None):
-        """Attend.
+        """Attention with the vectors of both tables beside keys and values.
 
         q, k, v                         (B, H, T, K), (B, H, S, K) twice
         query_positions, key_positions  (T,) and (S,), or (B, T) and (B, S), integers

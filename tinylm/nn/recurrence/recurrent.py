@@ -361,7 +361,7 @@ class Recurrent(Module):
         return self.cell.initial_state(batch)
 
     def __call__(self, x, state=None):
-        """Read T tokens.
+        """The outputs for T tokens, and the state after the last.
 
         x        (B, T, D)
         state    what an earlier call returned, to continue from there; None begins a new sequence

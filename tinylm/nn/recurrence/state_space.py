@@ -47,7 +47,7 @@ def recurrence_by_steps(a, b):
 
 
 def recurrence_by_doubling(a, b):
-    """The same in log2 T rounds: after round r, each position has composed the last 2^r steps.
+    """h_t = a_t h_{t-1} + b_t in log2 T rounds: after round r each h_t has composed 2^r steps.
 
     a, b     (B, T, ...)
     returns  (B, T, ...)
@@ -195,7 +195,7 @@ class MambaBlock(Module):
         return Tensor(window), Tensor(h)
 
     def __call__(self, x, state=None, recurrence=linear_recurrence):
-        """Read T tokens.
+        """The outputs for T tokens, and the state after the last.
 
         x        (B, T, D)
         state    what an earlier call returned; None begins a new sequence

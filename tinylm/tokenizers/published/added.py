@@ -83,7 +83,7 @@ class Finder:
         self._pattern = special_pattern(self._of)
 
     def cut(self, text, special):
-        """The parts of a text.
+        """A text cut at the added tokens in it.
 
         special  whether special tokens are found
         returns  list of (start, stop, AddedToken or None)

@@ -36,7 +36,7 @@ def agreed(described, settings, older=None, built=False):
     described = _with_ends(described, settings, built)
     clean = settings.flags.get("clean_up_tokenization_spaces", False)
     if _kind(described.get("model")) == "BPE":
-        # BPE keeps every space, so cleaning would remove spaces of the text: the library wants a
+        # BPE keeps every space, so cleaning would remove spaces of the text: the library needs a
         # second flag for it.
         name = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
         clean = clean and settings.flags.get(name, False)

@@ -40,7 +40,7 @@ MARK = "▁"
 
 
 class PieceTokenizer(Tokenizer):
-    """Pieces of SentencePiece.
+    """The tokenizer of a SentencePiece model.
 
     described  dict, as the static method `described` makes it
     raises     DataError if its parts do not fit together

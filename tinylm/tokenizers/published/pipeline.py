@@ -164,7 +164,7 @@ class PipelineTokenizer(Tokenizer):
         return self.model.encode(piece)
 
     def framed(self, first, second=None, limit=None, allow_special=False):
-        """The ids of one text or two with the special tokens that the model wants around them.
+        """The ids of one text or two with the special tokens that belong around them.
 
         limit    most ids; a longer text loses its end, of two the longer one first. None: no limit
         returns  (ids (T,) int32, segments (T,) int32)

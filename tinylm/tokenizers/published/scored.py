@@ -23,7 +23,7 @@ _HIGHEST = 1e30  # of a score, so that no sum of 32 bits overflows
 
 
 class Vocabulary:
-    """Pieces of SentencePiece.
+    """The pieces of a SentencePiece model: text, score and kind of each id.
 
     written  list of [text, score, kind]
     raises   DataError for a piece that is none, or stands twice

@@ -134,7 +134,7 @@ def _gemma(f, d_model, width):
 
 def _gemma2(f, d_model, width):
     # Scores are divided by sqrt(K), but in the largest of its three sizes, of 46 layers, by
-    # sqrt(D / H). No setting tells them apart.
+    # sqrt(D / H). No setting distinguishes them.
     divisor = width
     if f.integer("block_count") == 46:
         divisor = d_model // f.integer("attention.head_count")
