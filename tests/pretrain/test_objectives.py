@@ -25,15 +25,19 @@ from tinylm.pretrain.denoising.seq2seq import Denoise, Fragment, Masked, Seq2Seq
 from tinylm.pretrain.discriminative.contrastive import SentenceEmbedding
 from tinylm.pretrain.discriminative.pairs import NextSentence, SentenceOrder, SentencePairs
 from tinylm.pretrain.discriminative.replaced import ReplacedTokens
+from tinylm.pretrain.early.co_training import co_training
+from tinylm.pretrain.early.decision_list import decision_list, yarowsky
+from tinylm.pretrain.early.naive_bayes import naive_bayes
+from tinylm.pretrain.early.self_training import self_training
 from tinylm.pretrain.language.causal import CausalLM
 from tinylm.pretrain.language.fim import FillInMiddle
 from tinylm.pretrain.language.multi_token import MultiTokenLM
 from tinylm.pretrain.language.prefix import PrefixLM, PrefixTask
 from tinylm.pretrain.languages import CodeSwitched, TranslationLM
 from tinylm.pretrain.masked.choose import WholeWords, choose_tokens
-from tinylm.pretrain.masked.masked import MaskedLM, corrupt_chosen
+from tinylm.pretrain.masked.masked import MaskedLM, StaticMasks, corrupt_chosen
 from tinylm.pretrain.masked.permuted import PermutedLM
-from tinylm.pretrain.masked.span_boundary import SpanBoundaryLM
+from tinylm.pretrain.masked.span_boundary import SpanBoundaryLM, spanbert
 from tinylm.pretrain.masked.spans import GeometricSpans
 from tinylm.pretrain.objectives import OBJECTIVES, TASK_FAMILIES, objective
 from tinylm.train.trainer import Trainer
@@ -287,6 +291,10 @@ DEFAULTS = [
     (corrupt_chosen, {"shares": (0.8, 0.1, 0.1)}),
     (choose_tokens, {"rate": 0.15}),
     (GeometricSpans, {"p": 0.2, "longest": 10}),
+    (GeometricSpans.__call__, {"rate": 0.15}),
+    (WholeWords.__call__, {"rate": 0.15}),
+    (StaticMasks, {"seed": 0}),
+    (spanbert, {"rate": 0.15}),
     (SpanBoundaryLM, {"longest": 10}),
     (noise.TokenMasking, {"rate": 0.15}),
     (noise.TokenDeletion, {"rate": 0.15}),
@@ -302,11 +310,17 @@ DEFAULTS = [
     (CodeSwitched, {"rate": 0.2}),
     (FillInMiddle, {"rate": 0.9, "suffix_first": 0.5}),
     (SentenceEmbedding, {"temperature": 0.05}),
+    # Blum & Mitchell 1998: 30 rounds, a pool of 75; Laplace adds 1 to every count.
+    (co_training, {"per_class": 1, "rounds": 30, "pool": 75, "seed": 0}),
+    (naive_bayes, {"smoothing": 1.0}),
+    (self_training, {"threshold": 0.9, "rounds": 10}),
+    (decision_list, {"smoothing": 0.1}),
+    (yarowsky, {"discourses": None, "threshold": 1.0, "rounds": 20, "smoothing": 0.1}),
 ]
 
 
 @pytest.mark.parametrize(
-    "made, expected", DEFAULTS, ids=lambda value: getattr(value, "__name__", "")
+    "made, expected", DEFAULTS, ids=lambda value: getattr(value, "__qualname__", "")
 )
 def test_defaults_are_those_of_the_papers(made, expected):
     parameters = inspect.signature(made).parameters

@@ -132,6 +132,7 @@ def test_the_head_is_dropped_and_the_encoder_stays():
     assert not any(name.startswith(("head", "classifier")) for name in bare.named_parameters())
     np.testing.assert_array_equal(bare.hidden(IDS).numpy(), bert.hidden(IDS).numpy())
     assert bare.tokens.weight is bert.tokens.weight and bert.head is not None
+    assert bare.config == tiny("bert-base-uncased", head=None, classes=0)
     with pytest.raises(ConfigError, match="no head"):
         bare(IDS)
 

@@ -199,3 +199,14 @@ def test_a_part_is_picked_by_the_first_number_of_the_last_row():
             draws = np.full((5, 11), 0.5)
             draws[-1, 0] = number
             assert mixture.pick(draws) == sum(number >= edge for edge in edges)
+
+
+@pytest.mark.parametrize("weights", [(1.5, -0.5), (0.5, 0.25, 0.25), (1.0,), (0.4, 0.4)])
+def test_weights_of_a_mixture_that_are_no_probabilities_are_refused(weights):
+    with pytest.raises(ConfigError, match="must be 2 probabilities that sum to 1"):
+        noise.Mixture((None, None), weights)
+
+
+def test_a_part_of_weight_0_is_never_picked():
+    mixture = noise.Mixture(("never", "always"), (0.0, 1.0))
+    assert {mixture.pick(np.full((5, 3), number)) for number in (0.0, 0.5, 0.999)} == {1}

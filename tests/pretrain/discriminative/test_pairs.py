@@ -198,6 +198,11 @@ def test_pairs_of_any_lengths_are_padded():
     bare = Special(9, cls=4, sep=5)
     with pytest.raises(ConfigError, match="no special id for pad"):
         SentencePairs(bare, SentenceOrder()).with_pairs([([0], [1, 2]), ([3, 0, 1], [2])], [0, 1])
+    equal = SentencePairs(bare, SentenceOrder()).with_pairs([([0], [1]), ([2], [3])], [0, 1])
+    assert equal.inputs.tolist() == [[4, 0, 5, 1, 5], [4, 2, 5, 3, 5]]  # one length needs no [PAD]
+    first = Special(9, pad=0, cls=4, sep=5)  # the id 0 is an id like any other
+    padded = SentencePairs(first, SentenceOrder()).with_pairs([([1], [2]), ([1], [2, 3])], [0, 1])
+    assert padded.inputs[0].tolist() == [4, 1, 5, 2, 5, 0]
     with pytest.raises(ConfigError, match="set classes=2"):
         objective().loss(encoder(languages=0, classes=0), batch)
 

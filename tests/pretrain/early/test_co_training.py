@@ -91,3 +91,35 @@ def test_every_text_is_labeled_at_most_once_and_the_pool_limits_the_choice():
     assert sorted(rows) == list(range(36))  # all of the unlabeled in the end, each once
     with pytest.raises(ConfigError, match="some of both"):
         co_training(naive_bayes(V, 2), [], data[:4], [])
+
+
+def test_a_pool_of_one_labels_one_text_a_round_and_no_pool_all_that_are_surest():
+    data = two_views(12, 2)
+    labeled, unlabeled = data[:4], [x for x, _ in data[4:]]
+
+    def rounds(pool, per_class):
+        learn = naive_bayes(V, 2)
+        return co_training(learn, [first, second], labeled, unlabeled, per_class, 50, pool)[2]
+
+    assert [len(labels) for labels in rounds(1, 1)] == [1] * 8
+    assert [len(labels) for labels in rounds(None, 8)] == [8]
+
+
+def test_the_surer_of_two_models_names_the_label():
+    """Both views see the one text; the first says A with 0.6, the second B with 0.9."""
+
+    def learn(examples):
+        says = [0.6, 0.4] if examples[0][0] == "one" else [0.1, 0.9]
+        return lambda inputs: np.tile(says, (len(inputs), 1))
+
+    views = [lambda x: "one", lambda x: "two"]
+    p, models, history = co_training(learn, views, [("seed", 0)], ["text"])
+    assert history == [{0: 1}] and len(models) == 2
+    # sqrt(0.6 * 0.1) against sqrt(0.4 * 0.9)
+    expected = np.sqrt([0.06, 0.36]) / np.sqrt([0.06, 0.36]).sum()
+    np.testing.assert_allclose(p(["text"]), [expected], rtol=1e-12)
+
+
+def test_a_class_that_is_impossible_for_one_model_is_so_for_both():
+    both_ = together([np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]])])
+    np.testing.assert_allclose(both_, [[1, 0]], atol=1e-100)

@@ -72,3 +72,27 @@ def test_a_collocation_that_leans_to_no_sense_is_no_rule():
     assert [(feature, sense) for _, feature, sense in rules] == [("left", "a"), ("right", "b")]
     # log((1 + 0.1) / (0 + 0.1)) with the smoothing of 0.1
     assert rules[0][0] == pytest.approx(math.log(11), rel=1e-12)
+
+
+def test_smoothing_counts_once_for_each_other_sense():
+    three = decision_list([{"a"}, {"a"}, {"b"}, {"c"}], ["x", "x", "y", "z"], smoothing=0.5)
+    assert three[0] == (math.log(2.5 / 1.0), "a", "x")  # (2 + s) / (0 + 2 s)
+    # b and c are as sure as one another: by their names
+    assert three[1:] == [(math.log(1.5), "b", "y"), (math.log(1.5), "c", "z")]
+    one = decision_list([{"a"}, {"a"}, {"b"}], ["x", "x", None], smoothing=0.5)
+    assert one == [(math.log(5), "a", "x")]  # of a single sense (2 + s) / s; no label, no count
+
+
+def test_a_rule_at_the_threshold_labels_and_one_below_does_not():
+    """With one added, what stood once with a sense has the log ratio of (1 + 1) / (0 + 1)."""
+    contexts = [{"life", "animal"}, {"animal"}]
+    options = dict(seeds={"life": "living"}, smoothing=1.0)
+    assert yarowsky(contexts, threshold=math.log(2), **options)[0] == ["living", "living"]
+    assert yarowsky(contexts, threshold=math.log(2.1), **options)[0] == ["living", None]
+
+
+def test_after_one_round_seeds_alone_have_labeled_and_stand_above_what_was_learnt():
+    labels, rules, history = yarowsky(CONTEXTS, SEEDS, rounds=1)
+    assert history == [labels] and labels.count(None) == 5
+    assert [rule[1:] for rule in rules[:2]] == [("life", "living"), ("manufacturing", "factory")]
+    assert all(ratio >= 1 for ratio, _, _ in rules)

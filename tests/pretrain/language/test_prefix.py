@@ -6,7 +6,7 @@ import pytest
 import tinylm as tl
 from tests.pretrain.tiny import decoder, encoder
 from tinylm.backend import Random
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, ShapeError
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.denoising.seq2seq import seq2seq_batch
 from tinylm.pretrain.language.prefix import PrefixLM, PrefixTask, prefix_mask, prefix_split
@@ -88,3 +88,26 @@ def test_the_first_number_says_how_long_the_prefix_of_a_task_is():
         draws[0, 0], draws[0, 1], draws[1, 0] = number, 1 - number, 1 - number
         source, target = PrefixTask()(ids, draws)
         assert source.tolist() == list(range(k)) and target.tolist() == list(range(k, 10))
+
+
+@pytest.mark.parametrize(
+    "shares, lengths",
+    [((0.3, 0.6), {3, 4, 5, 6}), ((0.3, 0.3), {3}), ((1.0, 1.0), {9}), ((0.0, 0.0), {1})],
+)
+def test_a_prefix_takes_the_shares_asked_for_but_leaves_a_token(shares, lengths):
+    found = set()
+    for number in np.linspace(0, 0.999, 50):
+        draws = np.full((5, 11), number)
+        found.add(len(PrefixTask(*shares)(np.arange(10), draws)[0]))
+    assert found == lengths
+    # In one stack the prefix counts inputs: eleven tokens are ten inputs, all of them at most.
+    rows = PrefixLM(*shares).make_batch(np.zeros((100, 11), int), Random(0))
+    counts = (rows.targets == IGNORE).sum(1) + 1
+    assert set(counts) == {10 if k == 9 else k for k in lengths}
+
+
+def test_two_tokens_are_the_shortest_row():
+    batch = PrefixLM().make_batch(np.array([[4, 7]]), Random(0))
+    assert batch.inputs.tolist() == [[4]] and batch.targets.tolist() == [[7]]
+    with pytest.raises(ShapeError):
+        PrefixLM().make_batch(np.array([[4]]), Random(0))

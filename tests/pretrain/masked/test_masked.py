@@ -286,3 +286,8 @@ def test_a_fate_on_a_border_belongs_to_what_lies_above_it():
 def test_shares_that_are_no_probabilities_are_refused(shares):
     with pytest.raises(ConfigError, match="three probabilities"):
         MaskedLM(SPECIAL, shares=shares)
+
+
+@pytest.mark.parametrize("shares", [(1, 0, 0), (0, 0, 1), (0.7, 0.2, 0.1)])
+def test_shares_may_be_nothing_and_sum_to_1_as_far_as_floats_do(shares):
+    assert MaskedLM(SPECIAL, shares=shares).shares == shares  # 0.7 + 0.2 + 0.1 is 1 - 2^-53

@@ -132,8 +132,11 @@ def test_partial_prediction_takes_the_end_of_the_order(rng):
     batch = PermutedLM(SPECIAL, share=1 / 3).make_batch(rng.integers(0, 5, (20, 6)), Random(0))
     for order, targets in zip(batch.order, batch.targets):
         assert set(order[-2:]) == set(np.flatnonzero(targets != IGNORE))  # a third of six
-    with pytest.raises(ConfigError, match="above 0"):
-        PermutedLM(SPECIAL, share=0)
+    least = PermutedLM(SPECIAL, share=0.01).make_batch(rng.integers(0, 5, (20, 6)), Random(0))
+    assert ((least.targets != IGNORE).sum(1) == 1).all()  # one of six at least
+    for share in (0, 1.5):
+        with pytest.raises(ConfigError, match="above 0 and at most 1"):
+            PermutedLM(SPECIAL, share=share)
 
 
 def test_padding_is_not_predicted():

@@ -96,3 +96,43 @@ def test_poisson_spans_read_lengths_from_the_first_row_and_places_from_the_secon
     assert lengths.tolist() == [3]
     turned = spans.poisson_spans(10, 0.3, np.stack([draws[0], draws[1][::-1]]))
     assert turned[1].tolist() == [3] and turned[0].tolist() != starts.tolist()
+
+
+def test_a_span_of_one_token_lies_at_every_place_alike():
+    ids, eligible = np.zeros((4000, 7), int), np.ones((4000, 7), bool)
+    eligible[:, [0, 4]] = False  # five places are left
+    chosen = spans.GeometricSpans(longest=1)(ids, eligible, Random(0), 0.2)
+    counts = chosen.sum(0)
+    assert counts[[0, 4]].tolist() == [0, 0]
+    # 4000 spans over five places: four deviations of a binomial
+    assert (abs(counts[[1, 2, 3, 5, 6]] - 800) < 4 * np.sqrt(4000 * 0.2 * 0.8)).all()
+
+
+RISING = np.linspace(0, 0.99, 21)
+
+
+@pytest.mark.parametrize(
+    "cuts, places, starts, lengths",
+    [
+        # 4 of 10 tokens in 4 / 2 spans: of the gaps 1, 2 and 3 the one with the least number is cut
+        (RISING, RISING, [0, 2], [1, 3]),
+        (RISING[::-1], RISING, [0, 4], [3, 1]),
+        # 6 tokens are left, with 7 slots around them; the last two lie behind 5 and 6 of them
+        (RISING, RISING[-11::-1], [5, 7], [1, 3]),
+    ],
+)
+def test_a_partition_is_cut_by_the_first_row_and_placed_by_the_second(
+    cuts, places, starts, lengths
+):
+    found = spans.partition_spans(10, 0.4, np.stack([cuts[:11], places[:11]]), mean=2.0)
+    assert [part.tolist() for part in found] == [starts, lengths]
+
+
+@pytest.mark.parametrize("share, count", [(0.0, 0), (0.05, 1), (0.1, 1), (0.25, 2), (0.75, 5)])
+def test_a_partition_has_as_many_spans_as_the_mean_says(share, count):
+    """Of 20 tokens 0, 1, 2, 5 and 15 are taken, three a span: 0.3 spans are one, 0.7 are one, 1.7
+    are two.
+    """
+    starts, lengths = spans.partition_spans(20, share, np.stack([RISING, RISING]))
+    assert len(starts) == len(lengths) == count
+    assert lengths.sum() == 20 * share

@@ -55,9 +55,6 @@ def co_training(learn, views, labeled, unlabeled, per_class=1, rounds=30, pool=7
             "there must be some of both"
         )
     waiting = Random(seed, "pool").permutation(len(unlabeled)).tolist()
-    size = pool
-    if pool is None:
-        size = len(unlabeled)
     examples, history = list(labeled), []
 
     def learn_views():
@@ -65,12 +62,12 @@ def co_training(learn, views, labeled, unlabeled, per_class=1, rounds=30, pool=7
 
     models = learn_views()
     for _ in range(rounds):
-        near = sorted(waiting[:size])  # the pool, refilled by what was behind it
+        near = sorted(waiting[:pool])  # refilled by what was behind it; [:None] is all
         if not near:
             break
         picks = []
         for model, view in zip(models, views):
-            p = model([view(unlabeled[row]) for row in near])  # (size, C)
+            p = model([view(unlabeled[row]) for row in near])  # (pool, C)
             picks += most_confident(p, per_class)
         labels = {}
         for _, place, label in sorted(picks, key=lambda pick: -pick[0]):

@@ -31,7 +31,7 @@ def decision_list(contexts, labels, smoothing=0.1):
     rules = []
     for feature, count in counts.items():
         total = sum(count.values())
-        sense = max(senses, key=lambda s: (count[s], -senses.index(s)))  # of a tie the first
+        sense = max(senses, key=lambda s: count[s])  # a tie gives a ratio of 1 at most: no rule
         # log [ (n_sense + s) / (n_others + (K - 1) s) ],  K senses
         others = max(1, len(senses) - 1) * smoothing
         ratio = math.log((count[sense] + smoothing) / (total - count[sense] + others))

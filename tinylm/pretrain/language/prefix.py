@@ -89,7 +89,8 @@ class PrefixTask:
 
     def __call__(self, ids, draws):
         """ids (T,), draws (5, T + 1) uniform -> source (k,), target (T - k,), 1 <= k < T."""
-        low = max(1, round(self.shortest * len(ids)))
-        high = max(low, min(round(self.longest * len(ids)), len(ids) - 1))
+        most = max(1, len(ids) - 1)  # a token is left to predict
+        low = min(max(1, round(self.shortest * len(ids))), most)
+        high = min(max(low, round(self.longest * len(ids))), most)
         k = low + int(draws[0, 0] * (high - low + 1))  # uniform in low .. high
         return prefix_split(ids, k)
