@@ -131,14 +131,14 @@ def test_a_query_with_no_feature_in_common_gets_zero_and_a_finite_gradient(rng):
 
 
 def test_features_are_what_they_say(rng):
-    x = np.array([-2.0, -1e-9, 0.0, 1e-9, 3.0])
+    x = np.array([-2.0, -1e-9, 0.0, 1e-9, 0.5, 3.0])
     np.testing.assert_allclose(
-        host(la.elu_features(tl.Tensor(x))), [np.exp(-2), 1, 1, 1, 4], atol=2e-9
+        host(la.elu_features(tl.Tensor(x))), [np.exp(-2), 1, 1, 1, 1.5, 4], atol=2e-9
     )
     _, (slope,) = gradients(la.elu_features, [x])
-    cotangent = np.random.default_rng(0).normal(size=5)
+    cotangent = np.random.default_rng(0).normal(size=6)
     np.testing.assert_allclose(
-        slope, cotangent * [np.exp(-2), 1, 1, 1, 1], atol=4e-9
+        slope, cotangent * [np.exp(-2), 1, 1, 1, 1, 1], atol=4e-9
     )  # no jump of the slope at 0
     assert np.isfinite(host(la.elu_features(tl.Tensor(np.array([800.0, -800.0]))))).all()
     q, k = rng.normal(size=(2, 6, 3))
