@@ -56,3 +56,14 @@ def test_groups_of_neighbors_and_impossible_owners():
     for owners in ((1, 1), (0, 0, 1), ()):
         with pytest.raises(ConfigError, match="owners"):
             SharedCache(owners, 1, 1, 1)
+
+
+@pytest.mark.parametrize("owners", [(0,), (0, 0, 2, 2), (0, 1, 2)])
+def test_its_length_moves_on_with_the_last_layer(owners):
+    cache, new = SharedCache(owners, 1, 1, 2), np.ones((1, 1, 3, 2), np.float32)
+    for before in (0, 3):
+        for layer in range(len(owners)):
+            assert cache.length == before  # the positions of one pass are the same in every layer
+            keys, _ = cache.update(layer, new, new)
+            assert keys.shape == (1, 1, before + 3, 2)
+        assert cache.length == before + 3

@@ -227,6 +227,11 @@ def test_at_least_one_key_must_be_chosen(rng):
     for count in (0, -1):  # a slice up to -1 would choose all but one
         with pytest.raises(ConfigError, match="count must be 1 or more"):
             topk_attention(q, q, q, count)
+    # One key alone has the weight 1: the result is its value.
+    best = np.argmax(np.where(np.tri(4, dtype=bool), host(q) @ host(q).swapaxes(-1, -2), -9e9), -1)
+    np.testing.assert_allclose(
+        host(topk_attention(q, q, q, 1))[0, 0], host(q)[0, 0, best[0, 0]], rtol=1e-15
+    )
 
 
 def test_nearest_keys_come_first_and_of_equals_the_first():
