@@ -53,6 +53,21 @@ def test_the_least_compute_for_a_loss_is_the_inverse_of_the_best_loss_for_a_comp
         compute_optimal(1e20, Parametric(1, -0.1, 1, 0.3))
 
 
+@pytest.mark.parametrize("per_token", [1.0, 2.0, 6.0])
+def test_any_price_of_a_token_gives_the_same_tradeoff(per_token):
+    N, D, loss = compute_optimal(1e20, per_token=per_token)
+    assert per_token * N * D == pytest.approx(1e20)
+    assert minimal_compute(loss, per_token=per_token) == pytest.approx(1e20, rel=1e-9)
+    # What counts is the product N D: the optimum for so many operations at 6 each.
+    assert compute_optimal(6 * 1e20 / per_token)[:2] == pytest.approx((N, D))
+
+
+@pytest.mark.parametrize("alpha, beta", [(0.0, 0.3), (0.3, 0.0), (-0.1, 0.3), (0.3, -0.1)])
+def test_without_a_falling_term_there_is_no_optimum(alpha, beta):
+    with pytest.raises(ConfigError, match="must be positive"):
+        compute_optimal(1e20, Parametric(1, alpha, 1, beta))
+
+
 def test_larger_models_reach_a_loss_with_fewer_tokens_and_small_ones_never():
     needed = tokens_to_reach(2.2, np.array([1e8, 1e9, 1e10, 1e11]))
     # 406.4 / (1e8)^0.34 = 0.775 > 2.2 - 1.69: no number of tokens makes up for that
@@ -87,6 +102,42 @@ def test_approach_1_does_not_take_the_end_of_the_row_for_the_optimum():
         (size, tokens, CHINCHILLA(size, tokens)) for size in best * np.array([0.01, 0.02, 0.03])
     ]
     assert len(envelope(too_small, [1e20])[0]) == 0
+
+
+def curves_of_three(losses):
+    """Three models of 1, 2 and 4 parameters, each measured after 100 and 10 000 tokens."""
+    ends = [1.0, 0.25]  # log-log lines: after 1000 tokens half of the first loss
+    return [(N, np.array([1e2, 1e4]), loss * np.array(ends)) for N, loss in zip((1, 2, 4), losses)]
+
+
+def test_the_lowest_of_three_curves_is_taken_where_it_lies_between_the_others():
+    # At 12 000 operations the models have read 2000, 1000 and 500 tokens.
+    C, N, D, loss = envelope(curves_of_three((4, 1, 4)), [12_000])
+    assert (C, N, D) == (12_000, 2, 1000) and loss == pytest.approx(0.5)
+    assert envelope(curves_of_three((4, 1, 4)), [6_000], per_token=3.0)[2] == 1000
+    # Of two curves none lies between; at an end the optimum may lie outside.
+    assert envelope(curves_of_three((4, 1, 4))[1:], [12_000])[0].size == 0
+    for at_an_end in (1, 4, 9), (9, 4, 1):
+        assert envelope(curves_of_three(at_an_end), [12_000])[0].size == 0
+    # 600 operations are 50 tokens of the middle model, 1.2 million are 100 000: not measured.
+    assert envelope(curves_of_three((4, 1, 4)), [600, 1.2e6])[0].size == 0
+    # The middle model's own first and last measurement count, where two others have theirs.
+    for C, other in (1200, 50.0), (120_000, 20_000.0):
+        curves = [(N, np.sort([other, C / 6 / N]), np.full(2, 4.0)) for N in (1, 4)]
+        curves.append(curves_of_three((4, 1, 4))[1])
+        assert envelope(curves, [C])[1].tolist() == [2]
+
+
+def test_three_runs_make_a_parabola():
+    # 2 + (log N - 5)^2 has its bottom at e^5, wherever the three runs lie around it.
+    for z in ([4.0, 5.5, 6.0], [3.0, 4.0, 9.0]):
+        N = np.exp(z)
+        C, size, loss = isoflop([(7.0, N, 2 + (np.array(z) - 5) ** 2)])
+        assert (C, size, loss) == (7.0, pytest.approx(np.exp(5)), pytest.approx(2))
+    for z in ([5.5, 6.0, 7.0], [3.0, 4.0, 4.9]):  # the bottom is not between them
+        assert isoflop([(7.0, np.exp(z), 2 + (np.array(z) - 5) ** 2)])[0].size == 0
+    z = np.array([4.0, 5.0, 6.0])
+    assert isoflop([(7.0, np.exp(z), 2 - (z - 5) ** 2)])[0].size == 0  # a hill has no bottom
 
 
 def test_approach_2_finds_the_exponent_from_parabolas():

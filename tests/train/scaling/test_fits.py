@@ -151,6 +151,13 @@ def test_no_start_of_a_hundred_ends_lower():
     )
 
 
+def test_a_start_that_is_given_is_where_it_starts():
+    truth = power_law(X, 5, -0.3, 1.5)
+    found = fit_law(OFFSET, X, truth, starts=[[np.log(5), 0.3, np.log(1.5)]])
+    assert found.objective < 1e-30  # squares of rounding
+    assert found.theta == pytest.approx([np.log(5), 0.3, np.log(1.5)], rel=1e-12)
+
+
 def test_no_start_ever_gets_worse():
     rng, logs, y = np.random.default_rng(0), columns(N, D), np.log(noisy_losses())
     theta = rng.normal(size=(50, 5)) * [3, 1, 3, 1, 1]
@@ -177,8 +184,12 @@ def test_weights_are_repetitions():
 def test_what_cannot_be_fitted_is_refused():
     with pytest.raises(ConfigError, match="4 runs cannot tell 5 numbers"):
         fit_law(JOINT, (N[:4], D[:4]), np.ones(4))
-    with pytest.raises(ShapeError, match="one positive loss for each"):
-        fit_law(POWER, X, -np.ones(len(X)))
+    for losses in -np.ones(len(X)), np.zeros(len(X)), np.ones(len(X) - 1), np.ones((len(X), 1)):
+        with pytest.raises(ShapeError, match="one positive loss for each"):
+            fit_law(POWER, X, losses)
+    # Two runs are enough for two numbers: the line through two points.
+    two = fit_law(POWER, np.array([1.0, 100.0]), np.array([5.0, 0.5]))
+    assert two.numbers == pytest.approx({"A": 5, "alpha": 0.5}, rel=1e-6)
     with pytest.raises(ShapeError, match="must be positive"):
         columns([1.0, 0.0])
     with pytest.raises(ShapeError, match="one number for each run"):

@@ -45,6 +45,20 @@ def test_for_a_straight_line_the_delta_method_is_the_textbooks():
     )
 
 
+def test_the_interval_of_new_runs_is_the_textbooks():
+    noisy = power_law(X, 5, -0.3) * np.exp(0.1 * np.random.default_rng(1).normal(size=len(X)))
+    fit, t = fit_law(POWER, X, noisy, np.inf), np.log(X)
+    s = np.sqrt((fit.residuals**2).sum() / 10)  # 12 runs, 2 numbers
+    for x, level, runs in (1e5, 0.95, 1), (1e9, 0.9, 4), (1e9, 0.5, np.inf):
+        # s^2 (1/m + 1/n + (t - mean)^2 / Sxx), in log losses: a factor to either side
+        far = (np.log(x) - t.mean()) ** 2 / ((t - t.mean()) ** 2).sum()
+        half = t_quantile(0.5 + level / 2, 10) * s * np.sqrt(1 / runs + 1 / 12 + far)
+        y, low, high = prediction(fit, x, level=level, runs=runs)
+        assert y == fit(x)
+        assert np.log(high / y) == pytest.approx(half, rel=1e-6)
+        assert np.log(y / low) == pytest.approx(half, rel=1e-6)
+
+
 def noisy_fit(seed, spread=0.02):
     truth = power_law(X, 5, -0.3, 1.5)
     return fit_law(
@@ -69,6 +83,17 @@ def test_the_bootstrap_is_seeded_and_as_wide_as_the_delta_method():
     assert 0.4 < (ends[1] - ends[0]) / (high - low) < 1.6  # 12 runs: the two agree roughly
     y, low, high = bootstrap_prediction(fit, thetas, 1e8)
     assert low < y < high
+
+
+@pytest.mark.parametrize("strange", [0, 2, 3])
+def test_every_run_is_drawn_and_left_out_as_often_as_chance_says(strange):
+    x, losses = np.array([1.0, 10, 100, 1000]), power_law(np.array([1.0, 10, 100, 1000]), 5, -0.3)
+    losses[strange] *= 3
+    thetas = bootstrap(fit_law(POWER, x, losses, np.inf), np.inf, 400, seed=1)
+    # A resample of 4 without the strange run, of two others at least, fits the law exactly:
+    # (3^4 - 3) / 4^4 = 0.305 of them; four standard deviations of 400 are 0.092.
+    right = np.abs(thetas[:, 1] - 0.3) < 1e-5
+    assert right.mean() == pytest.approx(0.305, abs=0.092)
 
 
 def test_runs_of_a_group_are_drawn_together():

@@ -88,6 +88,33 @@ def test_features_as_many_as_examples_are_the_worst():
     )  # nothing fitted: all is noise
 
 
+@pytest.mark.parametrize(
+    "p, risk",
+    [
+        # Of 120 features of weight^2 1/120, p are used; noise 0.5, so left = (120 - p) / 120 + 1/4.
+        (0, 1.25),
+        (30, 1.0 * (1 + 30 / 9)),  # below 40 examples: left (1 + p / (n - p - 1))
+        (38, (82 / 120 + 0.25) * 39),
+        (39, np.inf),
+        (41, np.inf),
+        (42, 42 / 120 * (1 - 40 / 42) + (78 / 120 + 0.25) * 41),
+        (60, 0.5 * (1 - 40 / 60) + 0.75 * (1 + 40 / 19)),  # above: used (1 - n / p) + left (..)
+        (120, 1 - 40 / 120 + 0.25 * (1 + 40 / 79)),
+    ],
+)
+def test_the_expected_risk_by_hand(p, risk):
+    assert expected_risk(40, p, np.full(120, 120**-0.5), 0.5) == pytest.approx(risk)
+
+
+def test_all_features_and_no_noise_leave_no_risk():
+    weights = np.array([1.0, -2.0, 0.5])
+    assert measured_risk(10, 3, weights, 0.0, seed=0) == pytest.approx(0, abs=1e-20)
+    # Nothing fitted: the variance of x . w + noise, 5.25 + 4, over 400 tests to four of its
+    # standard errors sqrt(2 / 400).
+    found = measured_risk(10, 0, weights, 2.0, seed=0)
+    assert found == pytest.approx(9.25, rel=4 * (2 / 400) ** 0.5)
+
+
 @pytest.mark.parametrize("p", [10, 20, 80, 120])
 def test_the_measured_risk_is_the_expected_one(p):
     # 40 draws of 40 examples: the spread of a mean is some per cent; four times its own standard
@@ -128,5 +155,7 @@ def test_rank_correlation_by_hand():
         1 - 6 * 2 / (4 * 15)
     )  # 1 - 6 sum d^2 / (n (n^2 - 1))
     assert np.isnan(rank_correlation([1, 2], [1, 1]))
-    with pytest.raises(ShapeError, match="same length"):
-        rank_correlation([1, 2], [1, 2, 3])
+    assert rank_correlation([5, 7], [2, 1]) == -1
+    for x, y in ([1, 2], [1, 2, 3]), ([1], [1]), ([1, 2, 3], [1]):
+        with pytest.raises(ShapeError, match="same length"):
+            rank_correlation(x, y)

@@ -1,6 +1,8 @@
 """Runs read their text once, are the same from the same seed, and come back from their file."""
 
 import json
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from tinylm.data import MarkovChain
 from tinylm.errors import ConfigError, DataError
 from tinylm.models import GPTConfig
 from tinylm.models.decoder.sizes import count_parameters
+from tinylm.train.scaling import sweep
 from tinylm.train.scaling.accounting import step_flops
 from tinylm.train.scaling.sweep import load_runs, one_pass, save_run, train_one
 
@@ -61,6 +64,36 @@ def test_a_run_says_what_it_was_and_is_a_function_of_its_seed(tmp_path):
         load_runs(tmp_path / "runs.jsonl") == [run, run]
         and load_runs(tmp_path / "none.jsonl") == []
     )
+
+
+def test_a_run_reads_as_its_schedule_says(monkeypatch):
+    calls = []
+
+    def fake(model, objective, optimizer, rows, first, total, rate, clip):
+        calls.append((optimizer.betas, optimizer.weight_decay, rate, clip, first, total, len(rows)))
+        return SimpleNamespace(loss=float(len(calls)))  # the loss of step i is i
+
+    monkeypatch.setattr(sweep, "train_step", fake)
+    text = np.zeros(40_000, int)
+    began = time.process_time()
+    run = train_one(CONFIG, text, HELD_OUT, 1200 * T * BATCH, BATCH, 0.5)
+    assert len(calls) == 1200 and 0 <= run.seconds <= time.process_time() - began
+    # Hoffmann et al. 2022: AdamW; all of one pass, so no decay is needed.
+    assert {call[:2] + call[3:] for call in calls} == {((0.9, 0.95), 0.0, 1.0, 0, BATCH, BATCH)}
+    rates = [call[2] for call in calls]
+    assert max(rates) == 0.5 and rates.index(0.5) == 100  # a hundred steps up at most
+    assert rates[-1] == pytest.approx(0.05) and rates[:100] == sorted(rates[:100])
+    # The curve: sixteen parts of 75 steps, and the mean loss of each.
+    assert run.curve[0] == (75 * T * BATCH, 38.0) and run.curve[-1] == (1200 * T * BATCH, 1163.0)
+    assert len(run.curve) == 16
+    # A tenth of the steps rises where that is less than a hundred: 4 of 30, from 1/5 on.
+    calls.clear()
+    run = train_one(CONFIG, text, HELD_OUT, 30 * T * BATCH, BATCH, 1.0, points=50)
+    rates = [call[2] for call in calls]
+    assert rates[0] == pytest.approx(1 / 5) and rates.index(1.0) == 4 and len(run.curve) == 30
+    calls.clear()
+    train_one(CONFIG, text, HELD_OUT, T * BATCH, BATCH, 1.0)  # one batch is enough
+    assert len(calls) == 1
 
 
 def test_a_file_that_was_cut_short_is_read_up_to_there(tmp_path):

@@ -56,7 +56,7 @@ def tokens_to_reach(target, N, law=CHINCHILLA):
     # B / D^beta = target - E - A / N^alpha, solved for D
     room = target - law.E - law.A * np.asarray(N, float) ** -law.alpha
     with np.errstate(divide="ignore", invalid="ignore"):
-        tokens = (law.B / np.where(room > 0, room, 1)) ** (1 / law.beta)
+        tokens = (law.B / room) ** (1 / law.beta)
     return np.where(room > 0, tokens, np.inf)
 
 
