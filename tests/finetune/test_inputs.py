@@ -125,6 +125,46 @@ def test_special_ids_are_found_by_their_usual_names():
     )
 
 
+def test_a_limit_counts_the_marks_that_there_are():
+    # the marks alone fill a row of two, or of three for a pair
+    assert EncoderInput(SPECIAL, limit=2).row([1, 2])[0].tolist() == [CLS, SEP]
+    assert EncoderInput(SPECIAL, limit=3).row(([1], [2]))[0].tolist() == [CLS, SEP, SEP]
+    assert EncoderInput(Special(9, sep=8), limit=3).row([1, 2, 3])[0].tolist() == [1, 2, 8]
+    assert EncoderInput(Special(9, sep=8), limit=4).row(([1, 2], [3]))[0].tolist() == [1, 8, 3, 8]
+    assert EncoderInput(Special(9), limit=2).row([1, 2, 3])[0].tolist() == [1, 2]
+
+
+def test_a_sentence_without_words_is_a_row_of_marks():
+    for limit in (None, 2):
+        ids, segments, first = EncoderInput(SPECIAL, limit=limit).word_row([])
+        assert ids.tolist() == [CLS, SEP] and segments.tolist() == [0, 0] and len(first) == 0
+    ids, segments, first = INPUTS.word_row([], before=[1])
+    assert ids.tolist() == [CLS, 1, SEP, SEP] and segments.tolist() == [0, 0, 0, 1]
+
+
+def test_words_of_a_vocabulary_without_marks_begin_where_they_stand():
+    ids, segments, first = EncoderInput(Special(9)).word_row([5, 6], before=[1, 2])
+    assert ids.tolist() == [1, 2, 5, 6] and first.tolist() == [2, 3]
+    assert segments.tolist() == [0, 0, 1, 1]
+    question = EncoderInput(SPECIAL, limit=6).word_row([5, 6, 7], before=[1, 2])
+    assert question[0].tolist() == [CLS, 1, 2, SEP, 5, SEP] and question[2].tolist() == [4]
+    with pytest.raises(ConfigError, match="no room for a word"):
+        EncoderInput(SPECIAL, limit=5).word_row([5], before=[1, 2])
+
+
+def test_of_two_unknown_tokens_the_more_usual_one_stands_for_a_word():
+    class Silent:
+        special = {"<unk>": 3, "[UNK]": 4}
+
+        def encode(self, text):
+            return np.array([], np.int64)
+
+    assert EncoderInput(Special(9), Silent()).pieces(["x"])[0] == [4]
+    Silent.special = {}
+    with pytest.raises(DataError, match="no unknown token"):
+        EncoderInput(Special(9), Silent()).pieces(["x"])
+
+
 def test_mistakes_are_explained():
     with pytest.raises(DataError, match="needs a tokenizer"):
         INPUTS.row("words")

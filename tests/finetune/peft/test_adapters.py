@@ -58,5 +58,6 @@ def test_taking_adapters_away_gives_the_base_back():
 def test_a_width_or_activation_that_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="width 0"):
         Adapter(4, 0, Random(0))
+    assert Adapter(4, 1, Random(0)).down.weight.shape == (4, 1)
     with pytest.raises(ConfigError, match="swiglu"):
         Adapter(4, 2, Random(0), "swiglu")

@@ -1,8 +1,10 @@
 """The formulas for how much each method trains are what is found trained."""
 
 import numpy as np
+import pytest
 
 from tests.finetune.peft.few_parameters import gpt
+from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import count_trainable
 from tinylm.finetune.peft.adapters import houlsby, pfeiffer
 from tinylm.finetune.peft.counts import counts
@@ -11,6 +13,22 @@ from tinylm.finetune.peft.lora import lora
 from tinylm.finetune.peft.partial import bitfit, last_layers, norms_only
 from tinylm.finetune.peft.prefix import hidden_prefix, key_value_prefix
 from tinylm.finetune.peft.soft_prompts import prompt_tuning, random_start
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bias": False},
+        {"norm": "rms"},
+        {"norm_placement": "post"},
+        {"qk_norm": "head"},
+        {"activation": "swiglu"},
+        {"kv_sharing": 2},
+    ],
+)
+def test_other_models_have_other_formulas(changes):
+    with pytest.raises(ConfigError, match="the formulas are those of a GPT with biases"):
+        counts(gpt(positions="rope", **changes).config)
 
 
 def test_every_formula_counts_what_is_trained():

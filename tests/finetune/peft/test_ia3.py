@@ -27,6 +27,12 @@ def test_only_three_vectors_a_layer_learn(changes):
     assert_only_these_learn(model, 2 * (2 * G * K + F))
 
 
+def test_a_layer_that_reads_the_keys_of_another_has_no_vectors_for_them():
+    # keys and values, 8 numbers each, of the first layer, which the second reads; 12 hidden units each
+    model = ia3(gpt(positions="rope", kv_sharing=2))
+    assert count_trainable(model) == 2 * 8 + 2 * 12
+
+
 def test_queries_are_not_scaled_and_keys_and_values_are():
     qkv = ia3(gpt()).blocks[0].attention.qkv
     for scale, value in zip(qkv.scales, (2.0, 3.0)):

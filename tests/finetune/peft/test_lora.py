@@ -184,6 +184,22 @@ def test_packed_over_all_columns_is_the_plain_one():
     assert np.array_equal(packed.folded()[0], plain.folded()[0])
 
 
+def test_a_second_change_goes_around_what_has_none():
+    model = lora(lora(gpt(), "qkv", r=2), r=3)
+    ranks = {name: part.a.shape[1] for name, _, _, part in places(model, LoRA)}
+    assert len(ranks) == 8  # four maps in each of two layers, each changed once
+    assert {name: r for name, r in ranks.items() if r == 2}.keys() == {
+        "blocks.0.attention.qkv",
+        "blocks.1.attention.qkv",
+    }
+
+
+def test_a_map_without_biases_is_merged_too():
+    model = learnt(lora(gpt(bias=False), r=2))
+    apart = model(IDS).numpy()
+    np.testing.assert_allclose(merge(model)(IDS).numpy(), apart, rtol=0, atol=1e-12)
+
+
 def test_unwrapping_without_merging_gives_the_base_back():
     model = gpt()
     before = model(IDS).numpy()

@@ -29,5 +29,8 @@ def test_the_last_layers():
     block = (8 + 1) * 24 + (8 + 1) * 8 + (8 + 1) * 12 + (12 + 1) * 8 + 2 * 16
     assert_only_these_learn(last_layers(gpt(), 1), block + 16, names)
     assert {name.split(".")[1] for name in trainable(last_layers(encoder(), 1))} == {"1"}
-    with pytest.raises(ConfigError, match="3 of 2 layers"):
-        last_layers(gpt(), 3)
+    every = trainable(last_layers(gpt(), 2))  # all but the embeddings
+    assert set(gpt().named_parameters()) - set(every) == {"tokens.weight", "positions.table.weight"}
+    for k in (3, 0):
+        with pytest.raises(ConfigError, match=f"{k} of 2 layers"):
+            last_layers(gpt(), k)

@@ -167,6 +167,7 @@ def test_what_a_prefix_cannot_stand_in_front_of_is_refused():
         (gpt(positions="alibi"), "distance"),
         (gpt(attention=("window",), window=2), "distance"),
         (encoder("albert-base-v2"), "share their weights"),
+        (gpt(positions="rope", kv_sharing=2), "share keys and values"),
     ):
         with pytest.raises(ConfigError, match=why):
             hidden_prefix(model, 2)
@@ -209,6 +210,19 @@ def test_a_prefix_of_turned_states_may_be_moved_after_it_is_made(device):
     assert np.allclose(
         as_key_values(tuned)(to_device(IDS, device)).numpy(), said, rtol=0, atol=1e-12
     )
+
+
+def test_drawn_states_are_spread_as_embeddings_are():
+    model = gpt(vocab_size=50)
+    std = float(np.std(model.tokens.weight.data))
+    states = np.stack([block.states.numpy() for block in hidden_prefix(model, 2000).model.blocks])
+    # 2 x 2000 x 8 draws: the deviation is within five of its standard errors, 1/sqrt(2 n)
+    assert states.std() == pytest.approx(std, rel=5 / 64000**0.5)
+
+
+def test_a_network_makes_its_own_start():
+    with pytest.raises(ConfigError, match="a network makes its own start"):
+        key_value_prefix(gpt(), start=np.zeros((2, 2, 2, 3, 4)), d_hidden=5)
 
 
 @pytest.mark.parametrize("form", [hidden_prefix, key_value_prefix])

@@ -131,12 +131,17 @@ def test_a_soft_prompt_generates_what_it_predicts():
 
 def test_prompts_that_do_not_fit_are_refused():
     model = gpt()
-    with pytest.raises(ShapeError, match="one sequence"):
-        prompt_keys_values(model, [])
+    for prompt in ([], [PROMPT]):
+        with pytest.raises(ShapeError, match="one sequence"):
+            prompt_keys_values(model, prompt)
     with pytest.raises(ConfigError, match="no room"):
         PrefixedLM(model, prompt_keys_values(model, [1] * 16))
-    with pytest.raises(ShapeError, match="this model needs"):
-        PrefixedLM(model, np.zeros((1, 2, 2, 3, 4)))
+    almost = PrefixedLM(model, prompt_keys_values(model, [1] * 15))
+    assert almost.context == 1 and almost.vocab_size == 12  # room for one token is room
+    assert almost.logits(np.array([[3]])).shape == (1, 1, 12)
+    for shape in ((1, 2, 2, 3, 4), (2, 2, 2, 3), (2, 2, 2, 3, 5)):  # of two layers, K = 4
+        with pytest.raises(ShapeError, match="this model needs"):
+            PrefixedLM(model, np.zeros(shape))
     with pytest.raises(ShapeError, match="past the context of 12"):
         PrefixedLM(model, prompt_keys_values(model, PROMPT)).logits(np.zeros((1, 13), int))
 

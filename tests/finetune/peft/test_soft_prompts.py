@@ -162,9 +162,34 @@ def test_the_nearest_words_are_by_angle_and_in_order():
     assert ids.tolist() == [[0, 1, 2]] and cosines[0, 0] > 0.99 > cosines[0, 1] > 0.7
 
 
+def test_padding_behind_a_prompt_takes_no_room_of_experts():
+    # a mask reaches only the experts of a GPT, with the prompt's columns in front and behind
+    mask = np.array([[True] * 5, [True] * 3 + [False] * 2])
+    for changes, told in (({}, False), ({"feed_forward": ("experts",), "experts": 2}, True)):
+        model = gpt(**changes)
+        soft, seen = hybrid(model, [WORDS, INPUT, [4]]), []
+        hidden = model.hidden
+        model.hidden = lambda ids, seen=seen, hidden=hidden, **options: (
+            seen.append(options) or hidden(ids, **options)
+        )
+        assert soft.hidden(IDS, mask=mask).shape == soft.hidden(IDS).shape == (2, 5, 8)
+        assert seen[1] == {} and bool(seen[0]) == told
+        if told:
+            wide = seen[0]["mask"]
+            assert wide.shape == (2, 1, 1, 3 + 5 + 1)
+            assert wide[1, 0, 0].tolist() == [True] * 6 + [False] * 2 + [True]
+
+
+def test_only_words_need_a_tokenizer():
+    assert hybrid(gpt(), [[1, 2], Soft(1), INPUT]).before.tolist() == [1, 2, 12]
+    drawn = hybrid(gpt(), [Soft(2), Soft(2), INPUT]).model.tokens.sources
+    assert not np.array_equal(drawn[0].vectors.numpy(), drawn[1].vectors.numpy())  # each its own
+
+
 def test_what_cannot_be_a_prompt_is_refused():
-    with pytest.raises(ConfigError, match="2 places for the input"):
-        hybrid(gpt(), [INPUT, INPUT])
+    for pattern, places in (([INPUT, INPUT], 2), ([[1, 2]], 0)):
+        with pytest.raises(ConfigError, match=f"{places} places for the input"):
+            hybrid(gpt(), pattern)
     with pytest.raises(ConfigError, match="give the tokenizer"):
         hybrid(gpt(), ["word", INPUT])
     with pytest.raises(ShapeError, match="vectors are 3 wide"):

@@ -158,6 +158,7 @@ def test_a_bounded_score_lies_between_0_and_1():
         model.score.out.weight.data *= 1000  # scores far from 0
     y, z = bounded(IDS, **FIELDS).numpy(), free(IDS, **FIELDS).numpy()
     assert y.shape == (2,) and (y >= 0).all() and (y <= 1).all()
+    assert bounded.score.out.weight.shape == (16, 1)  # one number, so one column
     np.testing.assert_allclose(y, 1 / (1 + np.exp(-z)), rtol=0, atol=EXACT)
 
 

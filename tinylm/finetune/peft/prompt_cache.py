@@ -144,7 +144,7 @@ class PrefixedLM:
                 f"PrefixedLM: keys and values of shape {keys_values.shape}; "
                 f"this model needs (L, 2, G, n, K), {expected}"
             )
-        if c.context is not None and n >= c.context:
+        if n >= c.context:
             raise ConfigError(
                 f"PrefixedLM: a prefix of {n} leaves no room in a context of {c.context}"
             )
