@@ -28,7 +28,7 @@ def test_only_three_vectors_a_layer_learn(changes):
 
 
 def test_a_layer_that_reads_the_keys_of_another_has_no_vectors_for_them():
-    # keys and values, 8 numbers each, of the first layer, which the second reads; 12 hidden units each
+    # keys and values of the first layer, 8 numbers each, which the second reads; 12 hidden units
     model = ia3(gpt(positions="rope", kv_sharing=2))
     assert count_trainable(model) == 2 * 8 + 2 * 12
 
