@@ -182,7 +182,7 @@ def test_plain_words_are_counted():
     with pytest.raises(ConfigError, match="one word too many, 'b'.*quote"):
         parse(["r", "a", "b"], Model, positionals=run_prompt)
     assert len(parse(list("abc"), Model, positionals=("RUN...",))[1]) == 3
-    with pytest.raises(ConfigError, match="takes no plain words, met 'extra'"):
+    with pytest.raises(ConfigError, match="takes no plain words, but got 'extra'"):
         parse(["extra"], Model)
 
 
@@ -203,7 +203,7 @@ def test_an_option_of_several_words_takes_them_up_to_the_next_option():
 
 
 def test_a_plain_word_where_a_text_is_an_option_is_shown_as_that_option():
-    with pytest.raises(ConfigError, match="met 'my book.txt'.*--data 'my book.txt'"):
+    with pytest.raises(ConfigError, match="got 'my book.txt'.*--data 'my book.txt'"):
         parse(["my book.txt"], Texts)
     with pytest.raises(ConfigError, match="too many, 'book.txt'.*--data book.txt"):
         parse(["RUN", "book.txt"], Texts, positionals=("RUN",))

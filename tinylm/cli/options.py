@@ -58,7 +58,7 @@ def _no_plain_words(words, fields):
     meant = "settings are --name value"
     if "data" in fields:
         meant += f"; a text is named with --data {' '.join(map(shlex.quote, words))}"
-    return f"takes no plain words, met {' '.join(map(repr, words))}; {meant}"
+    return f"takes no plain words, but got {' '.join(map(repr, words))}; {meant}"
 
 
 def report(line):

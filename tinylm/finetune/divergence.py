@@ -18,7 +18,7 @@ from tinylm.errors import ShapeError
 def kl(teacher_logits, student_logits, temperature=1.0, mask=None):
     """KL(teacher || student), the mean over positions, in nats   (book eq. 3.16)
 
-    teacher_logits, student_logits  (..., V) Tensors, differentiated both; a teacher's logit of
+    teacher_logits, student_logits  (..., V) Tensors, both differentiated; a teacher's logit of
                                     -inf is a token of probability 0
     temperature  divides both logits first. The gradient shrinks with its square: multiply the loss
                  by temperature**2 to weigh it against another (Hinton et al. 2015)

@@ -44,7 +44,9 @@ class Sampling:
         None, "keep tokens at least p times as probable as the best", between(0, 1)
     )
     typical_p: float | None = setting(
-        None, "keep the tokens of most usual surprise that reach p", _top_p_range
+        None,
+        "keep the fewest tokens with surprise nearest the entropy whose probability reaches p",
+        _top_p_range,
     )
     epsilon: float | None = setting(
         None, "keep tokens of probability epsilon or more", between(0, 1)

@@ -3,7 +3,7 @@ a model on it.
 
 An objective has two methods. `make_batch(sequences, rng) -> Batch` is pure and seeded; `loss(model,
 batch)` gives (mean loss in nats per target, {"tokens": targets that count, "loss": the mean as a
-float}). The trainer knows nothing else about what is learned. Read batch.py and special.py, then
+float}). The trainer uses nothing else of an objective. Read batch.py and special.py, then
 the rooms: the families of the book's Table 1.1 (permuted language modeling lives in masked/), and
 what came before them:
 

@@ -82,7 +82,7 @@ def switch_code(ids, chosen, dictionary, draws):
     """
     count = np.sum(dictionary >= 0, axis=1)[ids]  # (...): translations of each token
     which = (draws * count).astype(np.int64)  # uniform in 0 .. count-1
-    which = np.minimum(which, dictionary.shape[1] - 1)  # u * count may round up to count
+    which = np.minimum(which, dictionary.shape[1] - 1)  # inside the table even for a draw of 1
     translated = dictionary[ids, which]
     return np.where(chosen & (count > 0), translated, ids)
 

@@ -35,9 +35,10 @@ TOLERANCE = 1e-9  # float64 sums of some 20 terms, in another order
 class Wrong:
     """An objective with one error: in its batches, or in its loss.
 
-    what         the error
-    right        the objective
-    batch, loss  change(batch) -> batch; change(loss as a float, right, model, batch) -> float
+    what     the error, in words
+    right    the objective without it
+    batch    batch -> changed batch
+    change   (loss as a float, right, model, batch) -> changed loss as a float
     """
 
     what: str

@@ -92,7 +92,7 @@ def table_1_1():
 def language_rows(E, D, S):
     """Language modeling: each token from those before it."""
     x, start = WORDS.ids(SENTENCE), WORDS.special.start
-    causal = CausalLM().make_batch(np.array([[start, *x]])).targets[0]  # (8,) -> (7,)
+    causal = CausalLM().make_batch(np.array([[start, *x]])).targets[0]  # (1, 8) -> (7,)
     prefix, rest = prefix_split(x, 3)
     return [
         ("Causal LM", (D, S), "", numbered(causal), "causal"),

@@ -22,7 +22,7 @@ __all__ = [
     "bits_per_byte",
     "evaluate",
     "load_run",
-    "perplexity",
+    "perplexity_of_loss",
     "prepare_run",
     "train_run",
     "train_step",

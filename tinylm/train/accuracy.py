@@ -1,7 +1,8 @@
 """The share of right answers on the targets of an objective, whichever it is.
 
-A loss of masked tokens, of pairs and of replacements cannot be compared; shares of right answers
-can, with what guessing gives. Read next: evaluation.py, the loss on the same rows.
+The losses of objectives that predict masked tokens, classes of pairs or replaced tokens cannot be
+compared with one another. Shares of right answers can, each beside the share that guessing would
+give. Read next: evaluation.py, the loss on the same rows.
 """
 
 import itertools
@@ -39,7 +40,7 @@ def answers(model, objective, batch):
     if isinstance(batch, Seq2SeqBatch):
         logits = model(batch.inputs, batch.decoder, source_mask=batch.mask).data  # (B, T, V)
     elif isinstance(batch, TokenBatch) and batch.order is None:
-        # The output layer gets the n positions with a target only.
+        # The output layer is computed only at the n positions with a target.
         states, targets = chosen(model.hidden(batch.inputs, **batch.options), batch.targets)
         return _flat(model.logits(states).data.argmax(axis=-1)), _flat(targets)
     else:

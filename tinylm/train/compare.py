@@ -64,7 +64,7 @@ def slopes(x, runs):
 
 
 class EqualReading:
-    """Have all that are compared been trained on the same tokens, in the same order?"""
+    """A check that all models compared were trained on the same tokens, in the same order."""
 
     def __init__(self):
         self._digests = {}
@@ -76,8 +76,8 @@ class EqualReading:
         self._digests[name, seed] = digest, tokens + ids.size
 
     def check(self):
-        """Return the tokens that each read, of all seeds together. raises DataError naming two that
-        did not read the same.
+        """Return the number of tokens that each has read, over all seeds together. Raises DataError
+        naming two that did not read the same.
         """
         first = {}
         for (name, seed), (digest, tokens) in self._digests.items():

@@ -1,14 +1,16 @@
 """The training loop: forward, loss, backward, update, for one process or several   (book section
 2.2.2, 2.2.3).
 
-With n_k the targets that count in micro-batch k and n = sum_k n_k over the whole batch on all
-workers, the gradient of the mean loss is
+Let micro-batch k have n_k targets that count and the mean loss M_k over them, and let n be the sum
+of n_k over the whole batch on all workers. The gradient of the mean loss M of the batch is
 
     dM = sum_k (n_k / n) dM_k        (eq. 2.33, for a mean instead of a sum)
 
 so every backward pass starts from the cotangent n_k / n, and gradients are simply added: over
 micro-batches in the flat buffer (`accumulate`), over workers by the communicator (`train_step`).
-Each worker then updates its own slice of the parameters, and the slices are exchanged.
+As n is known only after a reduction over the workers, n_k is first divided by the number of rows,
+and the sum corrected afterwards. Each worker then updates its own slice of the parameters, and the
+slices are exchanged.
 
 All state of a Trainer is explicit: parameters, the optimizer's moments, the counters of the random
 streams, and the number of steps, which is also the position in the data because batches are pure
@@ -313,6 +315,7 @@ def train_step(
 def accumulate(model, objective, flat, micro_batches, tokens):
     """Leave in `flat` this worker's share of the gradient of the mean loss over `tokens` targets.
 
+    tokens   n above: targets of the whole batch, or what the caller corrects for afterwards
     returns  its share of the mean loss: the sum over micro-batches of (n_k / n) M_k
     """
     flat.zero_grad()

@@ -24,9 +24,9 @@ def ended(folder, name, **changes):
         ("replaced", "Hidden tokens"),
         ("permuted", "Hidden tokens"),
         ("translation", "Hidden tokens"),
-        ("bart", "A text, what the encoder reads of it, and what the decoder says:"),
+        ("bart", "A text, what the encoder reads, and what the decoder writes:"),
         ("mass", "A text, what the encoder reads"),
-        ("prefix", "A prefix, and how the model goes on"),
+        ("prefix", "A prefix, and the model's continuation"),
         ("fim", "A text whose middle is left out"),
         ("multi-token", "A sample, 200 tokens after"),
         ("next-sentence", "Right answers on the validation text:"),
@@ -84,7 +84,7 @@ def test_the_other_verbs_take_such_a_run_or_say_why_not(tmp_path, capsys):
     assert main(["generate", str(run.directory), "the"]) == 1
     error = capsys.readouterr().err
     assert (
-        "was trained with objective masked: an encoder tells what is hidden" in error
+        "was trained with objective masked: an encoder predicts masked tokens" in error
         and error.count("\n") == 1
     )
 

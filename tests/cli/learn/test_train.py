@@ -103,7 +103,7 @@ def test_a_resumed_run_keeps_the_bits_of_one_that_never_stopped(text, tiny, tmp_
         (["--learning-rate", "1"], "did you mean --lr or --min-lr"),
         (["--device", "tpu"], "no device named 'tpu'"),
         (["--workers", "17"], "17 workers cannot share a batch of 16"),
-        (["RUN"], "takes no plain words, met 'RUN'"),
+        (["RUN"], "takes no plain words, but got 'RUN'"),
     ],
 )
 def test_bad_settings_are_one_line_and_leave_nothing_behind(

@@ -78,4 +78,4 @@ def test_a_run_that_is_not_there_is_named(tmp_path, capsys):
 def test_published_weights_are_no_run(run, tmp_path, capsys):
     assert main(["export", str(run), str(tmp_path / "model")]) == 0
     assert main(["export", str(tmp_path / "model"), str(tmp_path / "other")]) == 1
-    assert "model is published already: exported are runs" in capsys.readouterr().err
+    assert "model is published already: `tinylm export` takes runs" in capsys.readouterr().err

@@ -218,10 +218,10 @@ def test_a_decoder_for_plain_text_has_no_special_ids(tmp_path):
         ({"objective": "bart", "architecture": "encoder"}, "bart trains seq2seq here, not encoder"),
         (
             {"objective": "masked", "positions": "rope"},
-            "no choice of positions: leave --positions away",
+            "no choice of positions: leave out --positions",
         ),
         ({"objective": "prefix", "norm": "rms"}, "prefix: its model has no choice of norm"),
-        ({"objective": "bart", "n_kv_head": 2}, "no choice of n_kv_head: leave --n-kv-head away"),
+        ({"objective": "bart", "n_kv_head": 2}, "no choice of n_kv_head: leave out --n-kv-head"),
         (
             {"objective": "masked", "norm_placement": "branch"},
             "norm_placement pre or post, not branch",
@@ -242,7 +242,7 @@ def test_a_decoder_for_plain_text_has_no_special_ids(tmp_path):
         ),
         (
             {"objective": "masked", "dictionary": "d.tsv"},
-            "no use for a dictionary: leave --dictionary away",
+            "no use for a dictionary: leave out --dictionary",
         ),
         ({"short_context": 8}, "short_context 8 and short_steps 0: give both or none"),
         ({"short_context": 128, "short_steps": 5}, "no more tokens than the context of 64"),

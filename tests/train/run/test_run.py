@@ -278,7 +278,7 @@ def test_a_run_is_never_written_over(whole):
         ConfigError, match="is there already and is not written over: go on with --resume"
     ):
         train(tiny_config(whole[0].parent))
-    with pytest.raises(ConfigError, match="leave --out elsewhere away"):
+    with pytest.raises(ConfigError, match="leave out --out elsewhere"):
         train(TrainConfig(resume=str(whole[0]), out="elsewhere"))
     assert (whole[0] / "log.jsonl").read_text() == before
 

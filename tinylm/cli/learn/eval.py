@@ -1,9 +1,9 @@
 """`tinylm eval RUN [FILE...]`: loss, perplexity and bits per byte of a trained model on a text.
 
-RUN is a run, or published weights: a folder that `tinylm export` wrote, a name, a file. Without
---data the text is what the run kept for validation. Bits per byte compare models with different
-tokenizers. Of an objective other than causal the loss and the share of right answers are printed:
-its loss is not of a whole text.
+RUN is a run, or published weights: a name, a file, or a folder such as `tinylm export` writes.
+Without --data the text is what the run kept for validation. Bits per byte can be compared between
+models with different tokenizers. For objectives other than causal the loss and the share of right
+answers are printed: their loss does not cover every token of the text, so it gives no perplexity.
 """
 
 import json

@@ -36,7 +36,7 @@ def score_published(name, config, data, aside, bad):
     if not isinstance(found.model, GPT):
         raise ConfigError(
             f"{name} is of type {type(found.model).__name__}, which gives no probability of a "
-            "text; scored are decoders, such as GPT-2 or LLaMA"
+            "text; only decoders, such as GPT-2 or LLaMA, can be scored"
         )
     if found.tokenizer is None:
         raise ConfigError(

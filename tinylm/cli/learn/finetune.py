@@ -4,8 +4,8 @@ alone.
 RUN is a run of `tinylm train` or `tinylm finetune`, a name of published weights (smollm2), a file
 or a folder of weights. FILE has one sample a line, {"instruction": ..., "input": ..., "output":
 ...}, {"prompt": ..., "completion": ...} or {"messages": [{"role": ..., "content": ...}, ...]}, or
-is a JSON list of such. The result is a run of its own: `tinylm chat` talks with it. Ctrl-C ends
-early and saves.
+is a JSON list of such. The result is a run of its own, which `tinylm chat` opens. Ctrl-C stops
+after the current step and saves.
 """
 
 import dataclasses
@@ -42,11 +42,13 @@ class FinetuneConfig:
     val_fraction: float = setting(
         0.1, "part of the samples kept for validation; 0: none", between(0, 0.9)
     )
-    epochs: float = setting(3.0, "times the samples are read", positive)
-    steps: int | None = setting(None, "updates; none: as many as the epochs have", at_least(1))
+    epochs: float = setting(3.0, "how many times all samples are read", positive)
+    steps: int | None = setting(None, "updates; none: as many as the epochs need", at_least(1))
     batch_size: int = setting(16, "samples (with --pack: rows) of a batch", at_least(1))
     micro_batch: int = setting(
-        0, "of these differentiated at a time; 0: all. Fewer need less memory", at_least(0)
+        0,
+        "samples differentiated at a time; 0: the whole batch. Fewer need less memory",
+        at_least(0),
     )
     lr: float = setting(
         3e-4, "highest learning rate, after a warm-up and before a straight fall to 0", positive
@@ -56,24 +58,24 @@ class FinetuneConfig:
     clip: float = setting(1.0, "largest gradient norm; 0: no clipping", at_least(0))
     lora: int = setting(
         0,
-        "rank of a low-rank change, trained in place of the matrices and merged into them; "
-        "0: all weights",
+        "rank of the low-rank updates that are trained instead of the matrices, and merged into "
+        "them at the end; 0: train all weights",
         at_least(0),
     )
     lora_alpha: float | None = setting(
-        None, "the change is scaled by alpha / rank; none: twice the rank", above(0)
+        None, "low-rank updates are scaled by alpha / rank; none: twice the rank", above(0)
     )
     turns: str = setting(
-        "all", "answers of a conversation that are learnt: all, or the last", one_of("all", "last")
+        "all", "which answers of a conversation are learnt: all or last", one_of("all", "last")
     )
     template: str = setting(
         "",
         "how conversations are written: roles, chatml, llama3, gemma, llama2, mistral, zephyr; "
         "none: as the model was tuned before, or roles",
     )
-    pack: bool = setting(False, "put several samples in a row, so that little is padding")
-    whole: bool = setting(False, "take the loss on questions too, as in pre-training")
-    seed: int = setting(1337, "of the order of samples, the split, and new weights")
+    pack: bool = setting(False, "put several samples into one row, to leave little padding")
+    whole: bool = setting(False, "take the loss on questions too, as in pretraining")
+    seed: int = setting(1337, "seed of the order of samples, the split, and new weights")
     device: str = setting("cpu", "cpu or gpu")
     out: str = setting("", "directory of the result; none: beside RUN, or in runs/")
 

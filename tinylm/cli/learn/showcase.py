@@ -190,10 +190,10 @@ def mended(run, model):
     batch = run.objective.make_batch(row[None], Random(run.config.seed, "closing"))
     source, target = batch.inputs[0], batch.targets[0]
     lines = [
-        "A text, what the encoder reads of it, and what the decoder says:",
+        "A text, what the encoder reads, and what the decoder writes:",
         "",
-        f"  text   {written(row, run, special)}",
-        f"  reads  {written(source, run, special)}",
+        f"  text    {written(row, run, special)}",
+        f"  reads   {written(source, run, special)}",
     ]
     if (target == IGNORE).any():  # only hidden places are predicted: nothing to generate freely
         places = np.flatnonzero(target != IGNORE)[: 2 * HIDDEN]
@@ -208,7 +208,7 @@ def mended(run, model):
         temperature=0.0,
         notice=None,
     )
-    return [*lines, f"  says   {written(written_by_model, run, special)}"]
+    return [*lines, f"  writes  {written(written_by_model, run, special)}"]
 
 
 def middle(run, model):
@@ -247,7 +247,7 @@ def continued(run, model):
         " ".join(run.tokenizer.decode(part).split()) for part in (ids[:k], ids[k:])
     )
     return [
-        "A prefix, and how the model goes on, the most probable token each time:",
+        "A prefix, and the model's continuation, the most probable token each time:",
         "",
         f"  {prefix}",
         f"  -> {continuation}",
@@ -285,7 +285,8 @@ def in_words(share, count, commonest):
     ]
     if share < 1.1 * commonest:  # less than a tenth better
         lines.append(
-            "It hardly does better than guessing yet. A few answers a row teach less a step than "
-            "all next tokens do: give it more --steps and a larger --batch-size, such as 64."
+            "This is hardly better than guessing yet: a step with a few targets in each row teaches "
+            "less than one that predicts every next token. Try more --steps and a larger "
+            "--batch-size, such as 64."
         )
     return lines

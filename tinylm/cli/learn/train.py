@@ -1,9 +1,9 @@
-"""`tinylm train`: train a small model and end with what it can do. Without a setting: a GPT, on
-Python's own English.
+"""`tinylm train`: train a small model and show what it has learnt. Without settings it trains a GPT
+on the English of Python's own documentation.
 
 `--objective NAME` trains any objective that `tinylm corrupt --list` names, with the model that
-belongs to it. `--resume RUN` goes on with a run, to the same bits as if it had never stopped.
-Ctrl-C and SIGTERM save and say how to go on.
+belongs to it. `--resume RUN` continues a run and gives the same bits as if it had never stopped.
+Ctrl-C and SIGTERM save the run and print the command that continues it.
 """
 
 # From here to the arithmetic of the loss, each calls the next:

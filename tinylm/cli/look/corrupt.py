@@ -1,8 +1,8 @@
 """`tinylm corrupt "text" --objective NAME`: the inputs, targets and attention mask that an
 objective makes of a text.
 
-The text is split into words, not into the tokens of a model, to make the picture readable.
-`--list` lists the objectives. A pair of translations is written with | between them.
+The text is split into words, not into the tokens of a model, to keep the output readable. In the
+mask a row is a query and a column a key. A pair of translations is written with | between them.
 """
 
 from dataclasses import dataclass
@@ -39,10 +39,12 @@ DICTIONARY = {
 class CorruptConfig:
     """What `tinylm corrupt` takes."""
 
-    objective: str = setting("masked", "which one; --list names them")
-    seed: int = setting(0, "of what is drawn")
-    list: bool = setting(False, "name the objectives, one a line")
-    family: str = setting("", "with --list: only those whose family has this in its name")
+    objective: str = setting("masked", "name of the objective; --list lists them")
+    seed: int = setting(0, "seed of the random choices")
+    list: bool = setting(False, "list the objectives, one a line")
+    family: str = setting(
+        "", "with --list: only objectives of this family, such as masked or denoising"
+    )
 
 
 def main(argv):

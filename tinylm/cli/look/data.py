@@ -31,20 +31,20 @@ class DataConfig:
     languages: tuple[str, ...] = setting(
         (),
         "languages to keep, as ISO 639-1 codes; 'all' keeps "
-        "every language; none: en, and all of code",
+        "every language; none: en of prose, all of code",
     )
     min_words: int | None = setting(
         None, "words of the shortest document kept; none: 50 of prose, 0 of code", at_least(0)
     )
     similarity: float = setting(
-        0.8, "near copies share this part of their word 5-grams", at_least(0)
+        0.8, "near copies share at least this part of their word 5-grams", at_least(0)
     )
     toxic_words: str = setting("", "file of words, one a line, in place of the few built in")
     toxic_most: float = setting(0.01, "part of a document's words that may be toxic", at_least(0))
     names: str = setting("", "file of names to mask, one a line")
-    reference: str = setting("", "file or folder of good text: what is unlike it goes")
+    reference: str = setting("", "file or folder of good text; texts unlike it are dropped")
     held_out: str = setting(
-        "", "file or folder of test texts: what holds one of their word 13-grams goes"
+        "", "file or folder of test texts; documents that share a word 13-gram are dropped"
     )
     without: tuple[str, ...] = setting((), "leave a step out; may be given several times")
     shard_mb: int = setting(64, "megabytes of text in one shard, with --out", at_least(1))
@@ -114,7 +114,7 @@ def steps(config):
         if config.languages or config.reference or config.toxic_words:
             raise ConfigError(
                 "--preset code has no rule for --languages, --reference or "
-                "--toxic-words: leave them away, or take --preset prose"
+                "--toxic-words: leave them out, or take --preset prose"
             )
         return code_steps(config.min_words or 0, config.similarity, names, held_out, config.without)
     languages = config.languages or ("en",)

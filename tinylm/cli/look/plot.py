@@ -126,7 +126,7 @@ def save_figure(runs, out):
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtra(
-            "--out needs matplotlib: pip install 'tinylm[plot]', or leave --out away"
+            "--out needs matplotlib: pip install 'tinylm[plot]', or leave out --out"
         ) from None
     if Path(out).suffix.lower() not in (".png", ".svg", ".pdf"):
         raise ConfigError(f"out must end in .png, .svg or .pdf, not {Path(out).name!r}")

@@ -26,10 +26,10 @@ class TokenizeConfig:
         "bytes",
         "a run, a saved tokenizer, published weights, bytes, or gpt2:DIR with GPT-2's two files",
     )
-    special: bool = setting(False, "names of special tokens in the text mean the tokens")
+    special: bool = setting(False, "read names of special tokens in the text as these tokens")
     train: tuple[str, ...] = setting(
         (),
-        "learn a vocabulary from these files, folders and patterns; a TEXT to cut stands before",
+        "learn a vocabulary from these files, folders and patterns; put TEXT before this option",
         several=True,
     )
     skip_bad: bool = setting(

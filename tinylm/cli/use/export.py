@@ -35,7 +35,8 @@ def main(argv):
 
     if is_published(run):
         raise ConfigError(
-            f"{run} is published already: exported are runs of `tinylm train` and `tinylm finetune`"
+            f"{run} is published already: `tinylm export` takes runs of `tinylm train` and "
+            "`tinylm finetune`"
         )
     opened = export_run(run, folder)
     model = opened.model

@@ -1,8 +1,8 @@
 """Prefix tuning: learnt states in front of the text in every layer   (Li & Liang 2021; book eqs.
 3.19-3.22, Fig. 3.5)
 
-In the book every layer l reads p^l_0 .. p^l_n in front of the text's states, and its outputs for
-them are cut off:
+In the book every layer l reads n learnt states p^l_0, p^l_1, ... in front of the text's states, and
+its outputs for them are cut off:
 
     H^l     = [p^l ; h^l]                            (3.20)    L n D numbers to learn
     h^(l+1) = Layer(H^l) without its first n rows    (3.21)

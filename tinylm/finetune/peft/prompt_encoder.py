@@ -1,6 +1,6 @@
 """Soft prompts computed by a small network   (book section 3.3.2.2; Liu et al. 2021, P-tuning)
 
-    p_0 .. p_n = f(u_0 .. u_n)        u and the parameters of f are learnt
+    p_0 .. p_{n-1} = f(u_0 .. u_{n-1})        u and the parameters of f are learnt
 
 Vectors that are learnt one by one do not depend on each other. A network f that reads them as a
 sequence couples them, and training is often easier. After training only the output of f is kept:

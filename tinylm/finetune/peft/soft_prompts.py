@@ -1,13 +1,13 @@
 """Soft prompts: learnt vectors in place of the embeddings of a prompt's words   (book section
 3.3.2.2)
 
-    [ p_0 .. p_n ; e_0 .. e_m ]                  prompt tuning: n D numbers (Lester et al. 2021;
-                                                 Fig. 3.6)
-    [ p_0 .. p_n ; q_0 .. q_m' ; e_0 .. e_m ]    hybrid, with words q of a hard prompt (Liu et al.
-                                                 2023)
+    [ p_0 .. p_{n-1} ; e_0 .. e_m ]                  prompt tuning: n D numbers (Lester et al. 2021;
+                                                     Fig. 3.6)
+    [ p_0 .. p_{n-1} ; q_0 .. q_m' ; e_0 .. e_m ]    hybrid, with words q of a hard prompt (Liu et
+                                                     al. 2023)
 
-The vectors get ids of their own, V and up: `SoftTokens` replaces the embedding table and looks ids
-below V up in the table, others among the vectors. So a soft prompt is a sequence of ids like any
+The vectors get ids of their own, V and up: `SoftTokens` replaces the embedding table. It looks up
+ids below V in the table and others among the vectors. So a soft prompt is a sequence of ids like any
 other, may stand anywhere, in encoders as in decoders, and two rows of a batch may carry the prompts
 of two tasks. Nothing else in the model changes. Read next: prompt_encoder.py
 (P-tuning); prefix.py, which reaches every layer; prompt_cache.py, to generate after one.

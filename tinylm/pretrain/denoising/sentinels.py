@@ -65,7 +65,7 @@ def reconstruct(source, target, sentinels):
         elif token in spans:
             text += spans[token]
         else:
-            raise DataError(f"reconstruct: the target says nothing about sentinel {token}")
+            raise DataError(f"reconstruct: sentinel {token} of the source is not in the target")
     return np.array(text, np.int64)
 
 

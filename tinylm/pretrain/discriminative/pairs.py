@@ -195,7 +195,7 @@ class SentencePairs:
         """
         if getattr(model, "classifier", True) is None:
             raise ConfigError(
-                "SentencePairs.loss: this model tells no classes: "
+                "SentencePairs.loss: this model has no classifier: "
                 "set classes=2 in its configuration"
             )
         h = model.hidden(batch.inputs, **batch.options)  # (B, T, D)

@@ -2,9 +2,9 @@
 
     Pr(class | words)  proportional to  Pr(class) * product over words of Pr(word | class)
 
-McCallum & Nigam 1998. Each class draws the words of a text independently. Far from true, and hard
-to beat with a dozen examples, which is why the bootstrapping of the 1990s used it. Read next:
-self_training.py, co_training.py.
+McCallum & Nigam 1998. Given the class, the words of a text are taken to be independent. That is far
+from true, and yet hard to beat with a dozen examples, which is why the bootstrapping of the 1990s
+used it. Read next: self_training.py, co_training.py.
 """
 
 import numpy as np

@@ -2,7 +2,7 @@
 
     L = - sum over chosen i of log Pr(x_i | corrupted x)             (book eqs. 1.10-1.12, 1.18)
 
-Of the chosen 15 % of the tokens, 80 % become [MASK], 10 % another word and 10 % stay as they are;
+Of the chosen 15 % of the tokens, 80 % become [MASK], 10 % a random token and 10 % stay as they are;
 all of them are predicted, also those that stay: at no position can the model trust its input. Masks
 are drawn anew each time a text is read (dynamic) unless fixed by StaticMasks. Masked tokens are
 predicted independently of each other; permuted.py does not assume that. Read next: choose.py for

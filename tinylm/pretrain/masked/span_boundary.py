@@ -2,8 +2,9 @@
 
     L = sum over masked i of [ -log Pr(x_i | h_i)  -  log Pr(x_i | h_{s-1}, h_{e+1}, p_{i-s+1}) ]
 
-for a span s .. e and its i-th place p: the two states around a span must describe it (Joshi et al.
-2020; D2L 11.9).
+for a span s .. e: h_{s-1} and h_{e+1} are the states beside it, and p_j is the embedding of its
+j-th place, counted from 1 here and from 0 in the code. The two states must describe the whole span
+(Joshi et al. 2020; D2L 11.9).
 Read next: spans.py; models/encoder/heads.py (SpanBoundaryHead).
 """
 

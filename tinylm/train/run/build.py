@@ -113,8 +113,8 @@ def encoder_config(config, special):
 
 
 def generator_config(discriminator):
-    """The EncoderConfig of ELECTRA's generator: a quarter of the discriminator's width, with
-    embedding tables of the same width   (Clark et al. 2020, section 3.2).
+    """The EncoderConfig of ELECTRA's generator: a quarter of the discriminator's heads, and so of its
+    width; embeddings as wide as the discriminator's   (Clark et al. 2020, section 3.2).
     """
     c = discriminator
     heads = max(1, c.n_head // 4)
@@ -164,7 +164,7 @@ def decoder_of(model, config, words):
             f"the run was trained with objective {config.objective}: "
             f"{_why_no_decoder(model, config)}; "
             "`tinylm eval` scores it, and training ends with examples. "
-            "To go on with texts, train with objective causal"
+            "To continue texts, train with objective causal"
         )
     if not config.recipe.own_ids or model.config.vocab_size == words:
         return model
@@ -180,9 +180,9 @@ def decoder_of(model, config, words):
 def _why_no_decoder(model, config):
     if isinstance(model, Seq2Seq):
         return (
-            "an encoder-decoder says a target for a source "
+            "an encoder-decoder writes a target for a source "
             "(in Python: tinylm.generate.protocol.conditional.Conditional)"
         )
     if config.recipe.shifted:
-        return "its prefix is read in both directions, which generating does not do here"
-    return "an encoder tells what is hidden and does not go on with a text"
+        return "its prefix is read in both directions, which `tinylm generate` does not do"
+    return "an encoder predicts masked tokens and cannot continue a text"

@@ -101,23 +101,24 @@ def check_objective(config):
     if config.architecture and config.architecture not in allowed:
         raise ConfigError(
             f"objective {name} trains {' or '.join(allowed)} here, not {config.architecture}: "
-            "leave --architecture away"
+            "leave out --architecture"
         )
     recipe = config.recipe
     for field, only in FIXED.get(recipe.model, FIXED_OF_ENCODERS).items():
         if getattr(config, field) != only:
             raise ConfigError(
                 f"objective {name}: its model has no choice of {field}: "
-                f"leave --{field.replace('_', '-')} away"
+                f"leave out --{field.replace('_', '-')}"
             )
     if config.norm_placement == "branch" and recipe.model not in ("gpt", "multi_token"):
         raise ConfigError(f"objective {name}: its model has norm_placement pre or post, not branch")
     if config.activation in GATES and recipe.model == "xlnet":
         raise ConfigError(
             f"objective {name}: its model has no gated feed-forward: "
-            f"activation {config.activation} will not do"
+            f"activation {config.activation} cannot be used"
         )
-    # A causal row needs one token besides its target, others two, a middle also its two sides.
+    # A causal row needs one token besides its target, others two; for fim the four special ids that
+    # take the place of tokens must leave room for one.
     lengths = {"context": config.context}
     if config.short_steps:
         lengths["short_context"] = config.short_context
@@ -142,4 +143,4 @@ def check_files(config):
             f"objective {name} needs --dictionary FILE with lines word<TAB>translation"
         )
     if config.dictionary and not takes_dictionary:
-        raise ConfigError(f"objective {name} has no use for a dictionary: leave --dictionary away")
+        raise ConfigError(f"objective {name} has no use for a dictionary: leave out --dictionary")

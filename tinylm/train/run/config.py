@@ -48,7 +48,8 @@ class TrainConfig:
     )
     architecture: str | None = setting(
         None,
-        "of causal and prefix decoder or seq2seq, of masked encoder or seq2seq; none: the first",
+        "causal and prefix can train a decoder or seq2seq, masked an encoder or seq2seq; "
+        "none: the first of these",
         one_of("encoder", "decoder", "seq2seq"),
     )
     data: tuple[str, ...] = setting(
@@ -64,7 +65,7 @@ class TrainConfig:
         "bpe", "chars, bytes, bpe (learnt from the text), or a tokenizer file that was saved"
     )
     vocab_size: int = setting(512, "tokens of the vocabulary that bpe learns", above(0))
-    val_fraction: float = setting(0.1, "part of the text kept for validation; 0: none", below_one)
+    val_fraction: float = setting(0.1, "share of the text kept for validation; 0: none", below_one)
 
     # The model.
     n_layer: int = setting(4, "blocks", at_least(1))
@@ -112,33 +113,37 @@ class TrainConfig:
     )
     patience: int = setting(
         0,
-        "end when so many validations in a row brought no lower loss; 0: only after steps",
+        "stop after this many validations in a row without a lower loss; 0: never",
         at_least(0),
     )
     batch_size: int = setting(16, "windows of a whole batch, over all workers", at_least(1))
     micro_batch: int = setting(
-        0, "windows a worker differentiates at a time; 0: all of its own", at_least(0)
+        0,
+        "windows a worker reads at a time, their gradients added; 0: all of its own",
+        at_least(0),
     )
     lr: float | None = setting(
         None,
-        "peak learning rate; none: 4e-3 where a decoder says the next token, else 1e-3",
+        "peak learning rate; none: 4e-3 for causal, prefix, fim and multi-token, else 1e-3",
         positive,
     )
     min_lr: float | None = setting(
-        None, "learning rate at the end; none: a tenth of lr", at_least(0)
+        None, "learning rate at the end of the run; none: a tenth of lr", at_least(0)
     )
     warmup: int = setting(
         100, "steps of linear warm-up; a tenth of a run that is not longer", at_least(0)
     )
     schedule: str = setting("cosine", ", ".join(SCHEDULES), one_of(*SCHEDULES))
-    weight_decay: float = setting(0.1, "of matrices, per step and unit learning rate", at_least(0))
+    weight_decay: float = setting(
+        0.1, "of matrices: each step subtracts weight_decay * learning rate * weight", at_least(0)
+    )
     betas: tuple[float, float] = setting(
         (0.9, 0.99), "decays of AdamW's two running means", two_decays
     )
     clip: float = setting(1.0, "largest gradient norm; 0: no clipping", at_least(0))
 
     # Numbers and machine. Workers and device may change between two parts of a run.
-    seed: int = setting(1337, "of weights, batches and dropout")
+    seed: int = setting(1337, "seed of the initial weights, the batches and dropout")
     dtype: str = setting("float32", "float32 or float64", one_of("float32", "float64"))
     device: str = setting("cpu", "cpu or gpu")
     workers: int = setting(
@@ -149,7 +154,7 @@ class TrainConfig:
     eval_every: int = setting(250, "steps between validations; 0: only at the end", at_least(0))
     eval_batches: int = setting(
         20,
-        "batches of a validation on the way; 0: the whole validation text, as at the end",
+        "batches of each validation before the last; 0: the whole validation text, as at the end",
         at_least(0),
     )
     checkpoint_every: int = setting(
@@ -303,7 +308,7 @@ def continued(saved, asked, given=None, source="checkpoint"):
             f"{name} is {old[name]!r} there and {new[name]!r} here" for name in differing
         )
         raise CheckpointError(
-            f"{source} is of another configuration: {both}; leave these settings away to go on, "
+            f"{source} has another configuration: {both}; leave out these settings to continue, "
             "or start a new run without --resume"
         )
     changed = given & (set(MAY_CHANGE) - {"out"})

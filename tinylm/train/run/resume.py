@@ -31,7 +31,7 @@ def reopen(wanted, report, given):
     """
     if wanted.out and (given is None or "out" in given):
         raise ConfigError(
-            f"--resume goes on in the run's own directory: leave --out {wanted.out} away"
+            f"--resume continues in the run's own directory: leave out --out {wanted.out}"
         )
     directory, path = checkpoints.find_run(wanted.resume)
     held = lock(directory, report)
@@ -52,7 +52,7 @@ def reopen(wanted, report, given):
     except BaseException:
         held.close()
         raise
-    report(f"going on from {path}")
+    report(f"continuing from {path}")
     return config, tokenizer, data, path, held
 
 

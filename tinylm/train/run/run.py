@@ -192,7 +192,7 @@ def prepare_run(config, report=print, given=None):
         tokenizer.save(directory / "tokenizer.json")
         data = prepare_text(config, tokenizer, directory / "data", bad=bad)
         keep_dictionary(config, directory)
-        # Rows and objective are made before workers start: a text that does not do raises here.
+        # Rows and objective are made before workers start, so that an unsuitable text raises here.
         run = _ready(config, tokenizer, data, lock=begun.lock, begun=begun)
         text = json.dumps(as_json(config), indent=2)
         write_text(directory / "config.json", text + "\n")

@@ -77,7 +77,7 @@ def fields_of(saved):
         if name not in KEPT:
             raise CheckpointError(
                 f"{fields.where}: state has a field {name!r} that this version of tinylm does "
-                "not know"
+                "not have"
             )
     return fields
 
@@ -156,7 +156,7 @@ def _check_size(config, words, saved, fields):
         raise CheckpointError(
             f"{fields.where}: state.config describes a model of at least {least:,} numbers "
             f"(n_layer {config.n_layer}, d_model {D}, d_hidden {F}, context {config.context}), "
-            f"and {numbers:,} lie there"
+            f"but {numbers:,} were saved"
         )
 
 
@@ -201,5 +201,5 @@ def _gpt(fields, saved, config):
         raise CheckpointError(f"{fields.where}: state.gpt describes no model: {error}") from None
     raise CheckpointError(
         f"{fields.where}: state.gpt describes another model than the {arrays} arrays of "
-        f"{numbers:,} numbers that lie there"
+        f"{numbers:,} numbers that were saved"
     )

@@ -128,7 +128,7 @@ class Session:
             self.config.device,
         )
         found = {}
-        if self.config.recipe.whole_text:  # of other losses these two mean nothing
+        if self.config.recipe.whole_text:  # these two have no meaning for other losses
             found = {
                 "perplexity": perplexity_of_loss(loss),
                 "bits_per_byte": self.run.data.bits_per_byte(loss),

@@ -66,7 +66,9 @@ def _may_go_on(data):
 
 @functools.lru_cache(maxsize=None)
 def _begins_spaced(head, size):
-    """True if most letters whose UTF-8 of `size` bytes begins with `head` continue a word."""
+    """True if, of the characters whose UTF-8 of `size` bytes begins with `head`, at least as many
+    continue a word as belong to scripts without spaces, and there is one.
+    """
     # All endings of up to two bytes are tried; of longer ones the last byte is fixed.
     tails = itertools.product(range(0x80, 0xC0), repeat=min(size - len(head), 2))
     data = (head + bytes(tail) + b"\x80" * (size - len(head) - len(tail)) for tail in tails)

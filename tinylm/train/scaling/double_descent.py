@@ -5,8 +5,8 @@ Fit n examples with the first p of d features, by least squares, and by the solu
 when p > n. As p comes near n the fit has just enough freedom to pass through the noise of every
 example, and pays for it between them; with more features there are many such fits, and the one of
 least norm is tame (Belkin et al. 2019; for networks Nakkiran et al. 2020). For Gaussian features
-the expected error is known for every p (Breiman & Freedman 1983; Belkin, Hsu & Xu 2020), so the
-peak needs no faith.
+the expected error has a formula for every p (Breiman & Freedman 1983; Belkin, Hsu & Xu 2020), with
+which the measured peak can be compared.
 """
 
 import numpy as np
