@@ -79,7 +79,7 @@ def train(vocab_size, training, steps, seed, device):
             loss = loss_of(model, windows.batch(step), device)
         loss.backward()
         clip_grad_norm(parameters, 1.0)
-        # linear warm-up over WARMUP steps, then half a cosine down to 0
+        # linear warm-up over WARMUP steps, then half a cosine down to a tenth of LR
         optimizer.step(LR * cosine(step, steps, WARMUP))
         losses.append(loss.item())
     return model, np.reshape(losses, (3, -1)).mean(1)

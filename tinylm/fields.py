@@ -111,7 +111,7 @@ class Fields:
                 owner = self.name or "it"
                 raise self.error(
                     f"{self.where}: {owner} has a field {show(name)} that this "
-                    "version of tinylm does not know"
+                    "version of tinylm does not have"
                 )
         found = {}
         for name, kind in hints.items():

@@ -1,4 +1,4 @@
-"""Do the tests of a row bite? Each row's mutants are run against the tests that the row names.
+"""Mutation testing of the index: small errors in a row's code, run against the row's own tests.
 
 The repository is copied once for every worker; a mutant is written into the copy, the row's own
 tests run there, and the file is put back. `survives` means that all of them still pass. Read first:
@@ -29,7 +29,7 @@ NOT_COPIED = shutil.ignore_patterns(
 
 @dataclass
 class Verdict:
-    """What the mutants of one row came to."""
+    """The result of one row: how many of its mutants the tests noticed, and which survived."""
 
     row: object  # book.Row
     killed: int = 0
@@ -38,7 +38,7 @@ class Verdict:
 
 
 def audit(table, root, per_row=6, seed=0, jobs=1, seconds=120, report=None):
-    """Run mutants of every row of `table` against the tests that the row names.
+    """Run mutants (programs with one small error) of every row against the row's own tests.
 
     table    list of book.Row
     root     the repository, with tests/ in it; it is copied and never written to

@@ -1,5 +1,4 @@
-"""Does the index tell the truth? Every symbol must import, every test and every script must be
-there.
+"""Checks of the index: every symbol must import, every test and every script must be there.
 
 Symbols are imported; tests are looked up in the syntax tree of their file, so nothing is run.
 """
@@ -17,7 +16,7 @@ def repository():
     """The folder that holds tests/ and scripts/ beside tinylm/, or None when only the package is
     installed.
 
-    An installed package that is asked from inside a checkout answers for that checkout.
+    For an installed package that runs inside a checkout it is that checkout.
     """
     for folder in (Path(tinylm.__file__).resolve().parent.parent, Path.cwd()):
         if (folder / "tests").is_dir() and (folder / "tinylm" / "book").is_dir():
@@ -33,7 +32,7 @@ def names(column):
 def resolve(symbol):
     """The object of `package.module:attribute.attribute`, or of a dotted name.
 
-    raises   LookupError saying which part is not there
+    raises   LookupError naming the part that is not there
     """
     if ":" in symbol:
         module_name, _, path = symbol.partition(":")
@@ -126,9 +125,9 @@ def complaints(table, root=None, verbs=()):
     """Resolve every row.
 
     table    list of Row
-    root     the repository; None: tests and scripts cannot be looked for and are passed over
+    root     the repository; None: tests and scripts are not checked
     verbs    the verbs of the command line, for scripts that are commands
-    returns  list of lines "id: what is wrong"; empty when the index tells the truth
+    returns  list of lines "id: what is wrong"; empty if nothing is
     """
     found = []
     for row in table:

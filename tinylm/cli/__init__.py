@@ -51,7 +51,7 @@ VERBS = {  # verb: (what it does, an example)
         'tinylm embed minilm "A cat sits" "A dog runs"',
     ),
     "plot": ("draw loss, learning rate and gradient norm", "tinylm plot RUN --out curves.png"),
-    "bench": ("measure speed against the installed peers", "tinylm bench W1 --workers 2"),
+    "bench": ("compare the speed with torch, where installed", "tinylm bench W1 --workers 2"),
     "book": ("find a concept of the book in the code", "tinylm book rope"),
 }
 ROOMS = {

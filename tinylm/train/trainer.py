@@ -68,7 +68,7 @@ class Trainer:
     learning_rate  step -> learning rate; a number for a constant one
     clip         largest gradient norm; 0: any
     micro_batch  rows a worker differentiates at a time; 0: all of its own
-    seed         of what the objective draws
+    seed         of the objective's random choices, such as masks
     comm         communicator; None for one process. Every worker makes the same trainer and calls
                  the same methods
 

@@ -285,8 +285,8 @@ def in_words(share, count, commonest):
     ]
     if share < 1.1 * commonest:  # less than a tenth better
         lines.append(
-            "This is hardly better than guessing yet: a step with a few targets in each row teaches "
-            "less than one that predicts every next token. Try more --steps and a larger "
-            "--batch-size, such as 64."
+            "This is hardly better than guessing yet: a step with a few targets a row teaches less "
+            "than one that predicts every next token. Try more --steps and a larger --batch-size, "
+            "such as 64."
         )
     return lines

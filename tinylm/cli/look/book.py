@@ -1,8 +1,8 @@
 """`tinylm book`: from a section, a word or an id of the book to the code, the test and the script.
 
-`tinylm book` counts the concepts of every section; `tinylm book --check` resolves every row of the
-index; `tinylm book --mutate C2a-C06` breaks the code of a row in small ways and lists the errors
-that the row's own tests do not notice.
+`tinylm book` counts the concepts of every section; `tinylm book --check` checks that the symbols,
+tests and scripts of the index exist; `tinylm book --mutate C2a-C06` makes small errors in the code
+of a row and lists those that the row's own tests do not notice.
 """
 
 import os
@@ -26,17 +26,15 @@ class BookConfig:
 
     check: bool = setting(
         False,
-        "resolve every row: symbols import, tests and scripts are there; exit 1 if one is not",
+        "check that every symbol imports and every test and script exists; exit 1 if one does not",
     )
     mutate: bool = setting(
         False,
-        "run the rows' own tests on programs with one small error each; exit 1 if one passes",
+        "make one small error at a time and run the row's own tests; exit 1 if one goes unnoticed",
     )
-    per_row: int = setting(6, "how many errors of a row are tried (--mutate)", at_least(1))
-    seed: int = setting(0, "which errors are drawn (--mutate)", at_least(0))
-    jobs: int = setting(
-        1, "how many copies of the program are tested side by side (--mutate)", at_least(1)
-    )
+    per_row: int = setting(6, "with --mutate: errors tried for each row", at_least(1))
+    seed: int = setting(0, "with --mutate: seed of the choice of errors", at_least(0))
+    jobs: int = setting(1, "with --mutate: copies of the program tested in parallel", at_least(1))
 
 
 def main(argv):

@@ -78,7 +78,7 @@ def main(argv):
 
 
 def print_json(reports):
-    """A JSON list with one object for each Report; a number that JSON does not know becomes text."""
+    """Print a JSON list with one object for each Report; inf and nan, which JSON lacks, as text."""
     rows = [report.as_dict() for report in reports]
     for row in rows:
         for key, value in row.items():
@@ -89,7 +89,7 @@ def print_json(reports):
 
 
 def print_table(reports, width):
-    """A row for each Report as it comes, the reason under each that failed, and the count."""
+    """Print a row for each Report as it comes, the reason under each that failed, and the count."""
     print(
         f"{'name':<{width}}  {'1st order':>9}  {'2nd order':>9}  {'points':>7}  "
         f"{'dtype':<7}  {'device':<6}  verdict"

@@ -31,21 +31,19 @@ class GenerateConfig:
     num: int = setting(1, "samples, each with a seed of its own", at_least(1))
     beams: int = setting(
         1,
-        "above 1: beam search of this width instead of sampling, shown when it is done",
+        "above 1: beam search of this width instead of sampling; the text is shown at the end",
         at_least(1),
     )
     length_penalty: float = setting(
-        0.0, "of a beam: score = log-probability / tokens^penalty", at_least(0)
+        0.0, "with --beams: score = log-probability / tokens^penalty", at_least(0)
     )
-    seed: int = setting(1337, "of the first sample; the next ones count on from it")
+    seed: int = setting(1337, "seed of the first sample; each further one adds 1")
     echo: bool = setting(True, "show the prompt before what follows it")
     device: str = setting("cpu", "cpu or gpu")
     raw: bool = setting(
         False, "continue the prompt as plain text, without the chat template of the model"
     )
-    bits: str = setting(
-        "32", "of a weight while decoding published weights: 32, 8 or 4", one_of("32", "8", "4")
-    )
+    bits: str = setting("32", "bits of a weight while decoding: 32, 8 or 4", one_of("32", "8", "4"))
     stats: bool = setting(False, "print the speed and the share of the memory bandwidth in use")
 
 

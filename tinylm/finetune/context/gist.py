@@ -76,7 +76,8 @@ class GistCompressor(Module):
         One masked pass over context, gist, question and answer.
         """
         B, C = batch.context.shape
-        total = C + self.k + batch.inputs.shape[1] + batch.targets.shape[1] - 1  # y_n is not read
+        # The last token of an answer is only predicted, not read.
+        total = C + self.k + batch.inputs.shape[1] + batch.targets.shape[1] - 1
         context = tokens(self.model, batch.context, batch.context_real)
         question = tokens(self.model, batch.inputs, batch.real)
         prompt = [context, vectors(self.gist, B), question]

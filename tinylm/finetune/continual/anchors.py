@@ -18,7 +18,7 @@ from tinylm.nn import evaluating
 
 
 def moved_apart(parameters, start, importance=None, strength=1.0):
-    """(strength / 2) sum_i F_i (theta_i - theta*_i)^2
+    """The penalty (strength / 2) sum_i F_i (theta_i - theta*_i)^2.
 
     parameters  list of Tensors theta
     start       list of arrays theta*

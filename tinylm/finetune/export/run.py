@@ -112,10 +112,11 @@ def _of_class(model, objective):
     if objective in REFUSED:
         raise ConfigError(
             f"objective = {objective!r} has no published class ({REFUSED[objective]}); "
-            f"exported are {', '.join(exported())}"
+            f"these can be exported: {', '.join(exported())}"
         )
     if isinstance(model, MultiTokenHeads):
-        return model.model, ["The heads that say tokens further ahead are not part of these files."]
+        note = "The heads that predict tokens further ahead are not part of these files."
+        return model.model, [note]
     if isinstance(model, Electra):
         return model.discriminator, ["The generator is not part of these files."]
     return model, []

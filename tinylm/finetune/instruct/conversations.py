@@ -115,7 +115,7 @@ def encode_conversation(tokenizer, template, messages, turns="all", prompt_turns
         if prompt_turns:
             where = " in its completion"
         raise DataError(
-            "encode_conversation: nobody answers: the conversation has no message of "
+            "encode_conversation: there is no answer: the conversation has no message of "
             f"the assistant{where}"
         )
     last = learnt[-1]

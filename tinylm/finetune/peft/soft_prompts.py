@@ -7,10 +7,10 @@
                                                      al. 2023)
 
 The vectors get ids of their own, V and up: `SoftTokens` replaces the embedding table. It looks up
-ids below V in the table and others among the vectors. So a soft prompt is a sequence of ids like any
-other, may stand anywhere, in encoders as in decoders, and two rows of a batch may carry the prompts
-of two tasks. Nothing else in the model changes. Read next: prompt_encoder.py
-(P-tuning); prefix.py, which reaches every layer; prompt_cache.py, to generate after one.
+ids below V in the table and others among the vectors. So a soft prompt is a sequence of ids like
+any other, may stand anywhere, in encoders as in decoders, and two rows of a batch may carry the
+prompts of two tasks. Nothing else in the model changes. Read next: prompt_encoder.py (P-tuning);
+prefix.py, which reaches every layer; prompt_cache.py, to generate after one.
 """
 
 from dataclasses import dataclass

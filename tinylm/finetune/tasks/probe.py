@@ -3,9 +3,9 @@
     Pr(class | text) = softmax(v W + b),    v = pool(BERT_theta(text)), theta frozen
 
 A frozen encoder gives the same vector for a text every time, so its vectors are computed once and
-the probe is a logistic regression on them: the same result as training the layer in place, at a
-thousandth of the cost. Any classifier may take its place, deep or traditional. Read next:
-classify.py, heads.py.
+the probe is a logistic regression on them: the same result as training the layer in place, but the
+encoder does not run in every step. Any classifier may take the layer's place, deep or traditional.
+Read next: classify.py, heads.py.
 """
 
 from dataclasses import dataclass

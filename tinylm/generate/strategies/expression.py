@@ -203,7 +203,7 @@ class _Parser:
         if c == ".":
             return _dot()
         if c in ANCHORS:
-            self.fail(f"the anchor {c} is not taken: {ANCHORS[c]}, or write \\{c} for the sign")
+            self.fail(f"the anchor {c} is not supported: {ANCHORS[c]}, or write \\{c} for the sign")
         # Any other character is itself, } and ] without their opening ones too, as in `re`.
         if c != "\\":
             return Characters(merged([(ord(c), ord(c))]))
@@ -262,7 +262,7 @@ class _Parser:
             return category(c)
         anchor = "\\" + c
         if not inside and anchor in ANCHORS:
-            self.fail(f"the anchor {anchor} is not taken: {ANCHORS[anchor]}")
+            self.fail(f"the anchor {anchor} is not supported: {ANCHORS[anchor]}")
         code = self.code(c, inside)
         if inside:
             return [(code, code)]

@@ -113,8 +113,8 @@ def encoder_config(config, special):
 
 
 def generator_config(discriminator):
-    """The EncoderConfig of ELECTRA's generator: a quarter of the discriminator's heads, and so of its
-    width; embeddings as wide as the discriminator's   (Clark et al. 2020, section 3.2).
+    """The EncoderConfig of ELECTRA's generator: a quarter of the discriminator's heads, and so of
+    its width; embeddings as wide as the discriminator's   (Clark et al. 2020, section 3.2).
     """
     c = discriminator
     heads = max(1, c.n_head // 4)

@@ -131,7 +131,7 @@ class TrainConfig:
         None, "learning rate at the end of the run; none: a tenth of lr", at_least(0)
     )
     warmup: int = setting(
-        100, "steps of linear warm-up; a tenth of a run that is not longer", at_least(0)
+        100, "steps of linear warm-up; a run without more steps takes a tenth of them", at_least(0)
     )
     schedule: str = setting("cosine", ", ".join(SCHEDULES), one_of(*SCHEDULES))
     weight_decay: float = setting(
