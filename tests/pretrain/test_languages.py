@@ -97,18 +97,13 @@ def test_no_language_is_told_unless_asked_for():
 
 def test_words_are_said_in_the_other_language():
     dictionary = np.full((8, 2), -1)
-    dictionary[1], dictionary[2, 0] = (5, 6), 7
-    ids = np.array([0, 1, 1, 2, 2])
-    out = switch_code(
-        ids, np.array([True, True, True, True, False]), dictionary, np.array([0, 0.1, 0.9, 0.9, 0])
-    )
-    assert out.tolist() == [
-        0,
-        5,
-        6,
-        7,
-        2,
-    ]  # 0 has no translation, 1 has two, the last was not chosen
+    dictionary[1], dictionary[2, 0], dictionary[3, 0] = (5, 6), 7, 0
+    ids = np.array([0, 1, 1, 1, 2, 2, 3])
+    chosen = np.array([True, True, True, True, True, False, True])
+    draws = np.array([0, 0.1, 0.5, 0.999, 0.9, 0, 0.5])
+    out = switch_code(ids, chosen, dictionary, draws)
+    # 0 has no translation, 1 has two, the second 2 was not chosen, that of 3 has the id 0
+    assert out.tolist() == [0, 5, 6, 6, 7, 2, 0]
 
 
 def test_a_text_may_mix_languages_without_saying_so():

@@ -100,6 +100,17 @@ def test_embeddings_are_the_sum_of_token_position_and_segment():
     np.testing.assert_allclose(one_hot, bert.tokens(IDS[:1]).numpy(), rtol=0, atol=0)
 
 
+def test_a_language_is_a_fourth_summand():
+    """XLM: one language for all, or one for each token."""
+    xlm = model("xlm-15")
+    for languages in (2, np.array([[0, 0, 2, 1, 1]])):
+        plain = xlm.tokens.weight.numpy()[IDS[:1]] + xlm.positions.table.weight.numpy()[:5]
+        plain = plain + xlm.languages.weight.numpy()[np.broadcast_to(languages, (1, 5))]
+        expected = xlm.embedding_norm(Tensor(plain)).numpy()
+        found = xlm.embed(IDS[:1], languages=languages).numpy()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=EXACT)
+
+
 def test_a_token_that_occurs_twice_gathers_both_gradients():
     bert = model(head=None)
     same = np.array([[4, 2, 4]])
@@ -338,6 +349,7 @@ def test_a_configuration_that_makes_no_sense_is_refused(fields, message):
 
 
 def test_a_sequence_longer_than_the_context_is_refused():
+    assert model()(np.zeros((1, 16), int)).shape == (1, 16, 31)  # as long as the context
     with pytest.raises(ShapeError, match="17 tokens do not fit the context of 16"):
         model()(np.zeros((1, 17), int))
 

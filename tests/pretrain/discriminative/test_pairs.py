@@ -90,6 +90,13 @@ def test_swapped_parts_are_the_window_turned(rng):
         whole = np.concatenate([second, first] if kind == SWAPPED else [first, second])
         assert np.array_equal(whole, np.arange(6))
     assert abs((classes == SWAPPED).sum() - 100) < 4 * np.sqrt(50)
+    assert {len(first) for first, _ in pairs} == {1, 2, 3, 4, 5}  # both parts have a token
+
+
+def test_of_two_equally_long_the_second_is_cut_first():
+    assert truncate_pair([1, 2], [5, 6], 3) == ([1, 2], [5])  # as in BERT's own code
+    assert truncate_pair([1, 2], [5, 6], 2) == ([1], [5])
+    assert truncate_pair([1, 2], [5, 6], 0) == ([], [])
 
 
 def test_the_longer_of_a_pair_is_cut():

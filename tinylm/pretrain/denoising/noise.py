@@ -7,6 +7,7 @@ these. The latter are called as noise(ids, draws) -> ids with draws (5, T + 1) u
 seq2seq.py, which trains on them.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -179,7 +180,7 @@ class Mixture:
         w = self.weights
         if w is None:
             return
-        if len(w) != len(self.parts) or min(w) < 0 or abs(sum(w) - 1) > 1e-9:
+        if len(w) != len(self.parts) or min(w) < 0 or not math.isclose(sum(w), 1):
             raise ConfigError(
                 f"Mixture: weights {w} must be {len(self.parts)} probabilities that sum to 1"
             )

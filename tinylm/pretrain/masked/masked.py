@@ -9,6 +9,7 @@ predicted independently of each other; permuted.py does not assume that. Read ne
 the choice, discriminative/pairs.py for the rest of BERT.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ class MaskedLM:
 
     def __post_init__(self):
         self.special.need("MaskedLM", "mask")
-        if len(self.shares) != 3 or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-9:
+        if len(self.shares) != 3 or min(self.shares) < 0 or not math.isclose(sum(self.shares), 1):
             raise ConfigError(
                 f"MaskedLM: shares {self.shares} must be three probabilities that sum to 1"
             )
