@@ -12,7 +12,7 @@ from tinylm.errors import TrainingError
 from tinylm.optim import SGD, AdamW, FlatParameters
 from tinylm.parallel import launch, obstacle
 from tinylm.pretrain import IGNORE, Batch, CausalLM
-from tinylm.train.trainer import random_streams, train_step
+from tinylm.train.trainer import accumulate, random_streams, train_step
 
 needs_workers = pytest.mark.skipif(
     obstacle() is not None, reason="no shared-memory workers on this system"
@@ -74,6 +74,21 @@ def test_averaging_micro_batches_without_weights_would_be_wrong(rng):
     batch = uneven_batch(rng)
     parts = [step_of(batch.rows(i, i + 1))[0].loss for i in range(B)]
     assert abs(np.mean(parts) - step_of(batch)[0].loss) > 0.1
+
+
+def test_a_workers_share_is_its_targets_over_all(rng):
+    batch, model = uneven_batch(rng), tiny_model()
+    mean = CausalLM().loss(model, batch)[1]["loss"]  # over its 25 targets
+    flat = FlatParameters(model.named_parameters())
+    gradients = []
+    for everywhere in (1, 2, 25, 100):  # targets that all workers have together
+        parts = batch.rows(0, 2), batch.rows(2, B)
+        share = accumulate(model, CausalLM(), flat, parts, everywhere)
+        assert share == pytest.approx(mean * 25 / everywhere, rel=1e-12)
+        gradients.append(flat.collect() * everywhere)
+    for gradient in gradients[1:]:
+        np.testing.assert_allclose(gradient, gradients[0], rtol=1e-10, atol=1e-12)
+    assert accumulate(model, CausalLM(), flat, (), 0) == 0.0  # nothing counted anywhere
 
 
 def test_clipping_scales_the_gradient_to_the_limit(rng):
