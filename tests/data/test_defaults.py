@@ -10,6 +10,7 @@ import pytest
 
 import tinylm.data
 from tinylm.data.batches.serialize import number_tokens
+from tinylm.data.clean import cleaning, quality, repetition
 from tinylm.data.clean.classifier import QualityClassifier
 from tinylm.data.clean.contamination import Contamination
 from tinylm.data.clean.dedup import NearDuplicates
@@ -62,6 +63,20 @@ DEFAULTS = [
     (LanguageId, {"add": 0.5, "most": 1000}),
     (LanguageId.keeps, {"least": 0.5}),
     (CharNGram, {"order": 5, "alphabet": 65536}),
+    # Raffel et al. 2020, section 2.2, and Rae et al. 2021, appendix A.1.1
+    (cleaning.sentence_lines, {"least": 5}),
+    (cleaning.at_least_sentences, {"least": 3}),
+    (quality.word_count, {"least": 50, "most": 100_000}),
+    (quality.mean_word_length, {"least": 3, "most": 10}),
+    (quality.few_symbols, {"most": 0.1}),
+    (quality.few_bullets, {"most": 0.9}),
+    (quality.few_ellipses, {"most": 0.3}),
+    (quality.alphabetic_words, {"least": 0.8}),
+    (quality.has_stop_words, {"least": 2, "stop_words": quality.STOP_WORDS}),
+    (quality.gopher_quality, {"least_words": 50}),
+    (repetition.few_repeated_lines, {"items": 0.3, "characters": 0.2}),
+    (repetition.few_repeated_paragraphs, {"items": 0.3, "characters": 0.2}),
+    (repetition.few_repeated_ngrams, {"top": None, "repeated": None}),
     (Pipeline, {"show": 0}),
     (standard_steps, {"min_words": 50, "similarity": 0.8, "toxic_most": 0.01}),
     (WordList.clean, {"most": 0.01}),

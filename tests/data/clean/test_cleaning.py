@@ -55,6 +55,19 @@ def test_lines_that_are_no_sentences_go():
     )
 
 
+def test_a_line_of_five_words_is_long_enough():
+    assert cleaning.sentence_lines("This line has five words.\nThis one has four.") == (
+        "This line has five words."
+    )
+    assert cleaning.sentence_lines("Two words.\nOne.", least=2) == "Two words."
+    # Every one of the three conditions is needed, and a blank line needs none.
+    assert cleaning.sentence_lines("five words without an end") == ""
+    assert cleaning.sentence_lines("JavaScript has five words here.") == ""
+    assert cleaning.sentence_lines('He said "five words are here."') == (
+        'He said "five words are here."'
+    )
+
+
 @given(st.text("ab .\n!", max_size=80))
 def test_choosing_sentence_lines_twice_is_once(text):
     once = cleaning.sentence_lines(text, least=2)

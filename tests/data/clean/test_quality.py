@@ -13,6 +13,8 @@ from tinylm.data.clean import quality
         (quality.mean_word_length(3, 10), "the word", "a b c d"),
         (quality.mean_word_length(3, 10), "a" * 10, "a" * 11),
         (quality.few_symbols(0.1), "w " * 10 + "#", "w # "),
+        (quality.few_symbols(1.0), "#", "##"),  # without a word: as if there were one
+        (quality.mean_word_length(3, 10), "aa bbbb", "aa bbb"),  # 3 on average, 2.5
         (quality.few_symbols(0.1), "w " * 9 + "end...", "so... and..."),
         (quality.few_bullets(0.9), "- a\n" * 9 + "b", "- a\n- b"),
         (quality.few_ellipses(0.3), "a...\nb\nc\nd", "a...\nb…\nc\nd"),

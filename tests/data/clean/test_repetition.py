@@ -35,6 +35,40 @@ def test_shares_are_shares_and_fall_with_n(words, n):
     )  # a longer repeat holds shorter
 
 
+def test_overlapping_repetitions_count_fully_and_the_longest_of_equals_decides():
+    assert repetition.top_ngram_share(["a"] * 4, 2) == 3 * 2 / 4  # a a, three times in four letters
+    # "a b" and "ccc d" are each there twice: 2 * 4 of 18 letters
+    words = "a b x ccc d y a b z ccc d w".split()
+    assert repetition.top_ngram_share(words, 2) == pytest.approx(2 * 4 / sum(map(len, words)))
+    assert repetition.top_ngram_share([], 2) == repetition.repeated_ngram_share([], 2) == 0.0
+
+
+def test_parts_are_what_stands_between_breaks():
+    text = " one \n\n two\nthree \n \n\nfour\n"
+    assert repetition.lines_of(text) == ["one", "two", "three", "four"]
+    assert repetition.paragraphs_of(text) == ["one", "two\nthree", "four"]
+
+
+@pytest.mark.parametrize(
+    "rule", [repetition.few_repeated_lines, repetition.few_repeated_paragraphs]
+)
+def test_either_share_decides_and_borders_are_kept(rule):
+    # Of four parts one is repeated, 2 of 8 characters: 0.25 of both.
+    text = "\n\n".join(["ab", "cd", "ab", "ef"])
+    assert rule(0.25, 0.25)(text)
+    assert not rule(0.24, 0.25)(text) and not rule(0.25, 0.24)(text)
+
+
+def test_thresholds_of_ngrams_are_those_of_table_a1():
+    assert repetition.TOP_NGRAM == {2: 0.20, 3: 0.18, 4: 0.16}
+    assert repetition.REPEATED_NGRAMS == {n: round(0.20 - n / 100, 2) for n in range(5, 11)}
+    # One kind alone is enough: "a cat" fills 8 of 10 letters, its second time 4.
+    text = "a cat b a cat c"
+    rule = repetition.few_repeated_ngrams
+    assert rule({2: 8 / 10}, {2: 4 / 10})(text)
+    assert not rule({2: 0.79}, {2: 4 / 10})(text) and not rule({2: 8 / 10}, {2: 0.39})(text)
+
+
 def test_rules_keep_prose_and_drop_refrains():
     prose = "\n\n".join(
         f"Sentence {i} speaks about {word} and nothing else at all."
