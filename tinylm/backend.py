@@ -113,7 +113,7 @@ def _gpu_backend():
     if not cupy.is_available():
         raise DeviceError(
             "CuPy is installed but finds no GPU (cupy.is_available() is False): "
-            "use --device cpu, or mend the driver"
+            "use --device cpu, or repair the driver"
         )
     kernel = cupy.RawKernel(PHILOX_CUDA, "philox")
 

@@ -89,7 +89,7 @@ def test_edited_array_is_named(saved):
         checkpoint.load(saved)
     np.savez(saved / "model.npz", **{**members, "gain": np.ones(4)})
     with pytest.raises(
-        CheckpointError, match=r"array 'gain' has shape \[4\], but state.json says \[3\]"
+        CheckpointError, match=r"array 'gain' has shape \[4\], but state.json has \[3\]"
     ):
         checkpoint.load(saved)
     np.savez(saved / "model.npz", gain=np.ones(3))

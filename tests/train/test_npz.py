@@ -23,7 +23,7 @@ def saved(tmp_path):
 
 
 def edit(saved, change):
-    """Change what state.json says, and make its checksum right again."""
+    """Change what state.json holds, and make its checksum right again."""
     content = json.loads((saved / "state.json").read_text())
     del content["sha256"]
     change(content)
@@ -60,7 +60,7 @@ HUGE = 300_000_000  # float32: 1.2 GB
 
 def test_a_header_of_another_shape_takes_no_memory(saved):
     write(saved / "model.npz", {"w": member((HUGE,)), "b": member((3,), "<f8", bytes(24))})
-    match = r"array 'w' has shape \[300000000\], but state.json says \[2, 3\]"
+    match = r"array 'w' has shape \[300000000\], but state.json has \[2, 3\]"
     refused_without_memory(saved, match)
 
 
@@ -87,7 +87,7 @@ def test_a_small_file_cannot_be_unpacked_into_a_large_memory(saved):
 
 def test_a_file_that_is_longer_than_its_header_says_is_refused(saved):
     write(saved / "model.npz", {"w": member((2, 3), data=bytes(32)), "b": b""})
-    refused_without_memory(saved, "array 'w' is not as long as its header says")
+    refused_without_memory(saved, "array 'w' does not have the length in its header")
 
 
 def test_another_model_than_expected_takes_no_memory(saved):

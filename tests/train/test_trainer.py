@@ -125,7 +125,7 @@ def test_a_state_of_another_model_or_optimizer_changes_nothing(tmp_path):
         trainer.optimizer, kept = SGD(trainer.optimizer.flat), trainer.optimizer
         trainer.load_state(arrays, state)
     trainer.optimizer = kept
-    with pytest.raises(CheckpointError, match="was the seed another"):
+    with pytest.raises(CheckpointError, match="was it made with another seed"):
         trainer.load_state(
             arrays, {**state, "random": [{"seed": 5, "path": ["dropout"], "counter": 0}]}
         )

@@ -81,7 +81,7 @@ def save(path, arrays, state):
     except OSError as error:
         raise CheckpointError(
             f"save checkpoint: cannot write {path} ({error.strerror or error}); earlier "
-            "checkpoints are untouched: free space or permit writing, then go on with --resume"
+            "checkpoints are untouched: free space or permit writing, then continue with --resume"
         ) from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -218,9 +218,9 @@ def find_run(path):
         )
     if newest is None:
         raise CheckpointError(
-            f"{path} holds no complete checkpoint: the run ended before its first, or is not that "
-            "far yet. Start it again: `tinylm train` with another --out, or remove this directory "
-            "first"
+            f"{path} holds no complete checkpoint: the run ended before its first, or has not "
+            "reached it yet. Start it again: `tinylm train` with another --out, or remove this "
+            "directory first"
         )
     return path, newest
 

@@ -147,7 +147,7 @@ def _array(path, archive, info, name, expected):
     def check(what, value):  # what: shape, dtype or sha256
         if value != expected[what]:
             raise damaged(
-                path, f"array {name!r} has {what} {value}, but state.json says {expected[what]}"
+                path, f"array {name!r} has {what} {value}, but state.json has {expected[what]}"
             )
 
     try:
@@ -158,7 +158,7 @@ def _array(path, archive, info, name, expected):
             check("shape", list(shape))
             check("dtype", dtype.str)
             if info.file_size != member.tell() + nbytes(expected):
-                raise damaged(path, f"array {name!r} is not as long as its header says")
+                raise damaged(path, f"array {name!r} does not have the length in its header")
             # The bytes are read into the array itself: no second copy of it is ever in memory.
             array = np.empty(shape, dtype, order="F" if fortran else "C")
             data = array.reshape(-1, order="A").view(np.uint8)

@@ -172,7 +172,7 @@ class Trainer:
             raise TrainingError(
                 f"step {self.step + 1}: {rows} rows of {batch.inputs.shape[1]} tokens at a time "
                 f"do not fit in memory ({error}): use a micro_batch below {rows}, "
-                "which changes no result, or a smaller model"
+                "which changes only the loss `contrastive`, or a smaller model"
             ) from None
         if not step.updated:
             self._rewind(counters)
@@ -242,7 +242,7 @@ class Trainer:
         own = [(rng.seed, list(rng.path)) for rng in self.streams]
         if own != [stream[:2] for stream in streams]:
             raise CheckpointError(
-                "the random streams are not those of this model: was the seed another?"
+                "the random streams are not those of this model: was it made with another seed?"
             )
         self.model.load_state_dict(arrays["model"])
         for name, value in moments.items():

@@ -193,7 +193,7 @@ def test_a_second_result_gets_a_name_of_its_own(base, data):
         (["nowhere", "--data", "DATA"], "no run at 'nowhere'"),
         (["RUN", "--data", "DATA", "--lora", "99"], "rank 99 of a map"),
         (["RUN", "--data", "DATA", "--template", "nice"], "no chat template 'nice'"),
-        (["RUN", "--data", "DATA", "--out", "RUN"], "is not written over"),
+        (["RUN", "--data", "DATA", "--out", "RUN"], "is not overwritten"),
         (["SHORT", "--data", "DATA"], "take a model with a longer one"),
     ],
 )
@@ -317,7 +317,7 @@ def test_two_tunings_do_not_share_a_directory(base, data, tmp_path, monkeypatch,
     out, real, seen = str(tmp_path / "out"), fitting.fit, []
 
     def fit(*args, **options):
-        with pytest.raises(ConfigError, match="is there already"):
+        with pytest.raises(ConfigError, match="exists already"):
             begin(out)
         with pytest.raises(CheckpointError, match="is being trained by process"):
             lock(out)
@@ -330,7 +330,7 @@ def test_two_tunings_do_not_share_a_directory(base, data, tmp_path, monkeypatch,
     lock(out).close()  # and it is free afterwards
     assert main(["finetune", str(base), "--data", str(data), "--out", out, "--steps", "1"]) == 1
     said = capsys.readouterr().err
-    assert "is not written over: choose another --out" in said and "--resume" not in said
+    assert "is not overwritten: choose another --out" in said and "--resume" not in said
 
 
 @pytest.mark.parametrize("when", ["scored", "saved"])

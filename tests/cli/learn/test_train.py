@@ -138,7 +138,7 @@ def test_a_text_that_is_none_is_one_line(data, words, tiny, tmp_path, capsys):
 def test_a_run_is_not_written_over(run, text, tiny, capsys):
     before = weights(run)
     assert main(["train", "--data", str(text), "--out", str(run), *tiny]) == 1
-    assert f"go on with --resume {run}" in capsys.readouterr().err
+    assert f"continue it with --resume {run}" in capsys.readouterr().err
     assert all(
         np.array_equal(a, b) for a, b in zip(before.values(), weights(run).values(), strict=True)
     )
@@ -159,7 +159,7 @@ def test_ctrl_c_saves_and_ends_with_130(text, tiny, tmp_path, monkeypatch, capsy
 
     monkeypatch.setattr(Trainer, "run", stop_at_once)
     assert main(["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]) == 130
-    assert f"go on with: tinylm train --resume {tmp_path / 'run'}" in capsys.readouterr().out
+    assert f"to continue: tinylm train --resume {tmp_path / 'run'}" in capsys.readouterr().out
 
 
 def test_show_config_trains_nothing(tmp_path, monkeypatch, capsys):
@@ -265,7 +265,7 @@ def test_a_signal_to_end_saves_first(text, tiny, tmp_path, workers, name, code):
     with Job(text, tiny, out, workers, preexec_fn=no_nohup) as job:
         job.process.send_signal(getattr(signal, name))
         status, said = job.ended()
-    assert status == code and f"saved; go on with: tinylm train --resume {out}" in said
+    assert status == code and f"saved; to continue: tinylm train --resume {out}" in said
     assert checkpoint.latest(out)
 
 
@@ -328,7 +328,7 @@ def test_a_signal_to_one_worker_alone_saves_too(text, tiny, tmp_path):
     with Job(text, tiny, tmp_path / "run", "2") as job:
         os.kill(job.workers()[1], signal.SIGTERM)
         status, said = job.ended()
-    assert status == 143 and "saved; go on with" in said and checkpoint.latest(tmp_path / "run")
+    assert status == 143 and "saved; to continue" in said and checkpoint.latest(tmp_path / "run")
 
 
 @needs_fork

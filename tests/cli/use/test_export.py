@@ -66,7 +66,7 @@ def test_a_folder_of_something_else_is_named_in_one_line(run, tmp_path, capsys):
     (tmp_path / "mine").write_text("x")
     assert main(["export", str(run), str(tmp_path)]) == 1
     told = capsys.readouterr().err
-    assert told.startswith(f"tinylm export: {tmp_path} holds mine, which is not written over")
+    assert told.startswith(f"tinylm export: {tmp_path} holds mine, which is not overwritten")
     assert told.count("\n") == 1
 
 

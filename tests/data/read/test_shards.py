@@ -168,7 +168,7 @@ def test_a_line_that_is_no_document_is_an_error(tmp_path, line):
 
 def test_files_that_are_there_are_not_written_over(tmp_path):
     (tmp_path / "00000.jsonl.gz").write_bytes(b"somebody's corpus")
-    with pytest.raises(DataError, match="is there already and is not written over"):
+    with pytest.raises(DataError, match="exists already and is not overwritten"):
         with ShardWriter(tmp_path) as shards:
             shards.add("a")
     assert (tmp_path / "00000.jsonl.gz").read_bytes() == b"somebody's corpus"

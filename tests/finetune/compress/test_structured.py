@@ -187,7 +187,7 @@ def test_ablation_is_the_rise_of_the_loss_without_the_head():
 def test_the_least_important_go_and_every_layer_keeps_some():
     table = np.array([[0.1, 0.2, 0.3], [9.0, 8.0, 7.0]])
     assert least_important(table, 3) == {0: [0, 1], 1: [2]}
-    with pytest.raises(ConfigError, match="5 heads cannot go"):
+    with pytest.raises(ConfigError, match="5 heads cannot be removed"):
         least_important(table, 5)
 
 

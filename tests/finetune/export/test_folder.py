@@ -64,10 +64,10 @@ def below(folder):
 @pytest.mark.parametrize(
     "spoil, message",
     [
-        (other, "holds notes.txt, which is not written over: name another folder"),
+        (other, "holds notes.txt, which is not overwritten: name another folder"),
         (changed, "holds a, changed since it was exported"),
         (link, "holds a, changed since it was exported"),
-        (unlisted, "holds a, which is not written over, for it is no earlier"),
+        (unlisted, "holds a, which is not overwritten, for it is no earlier"),
         (linked_list, "for it is no earlier export"),
         (below, "holds sub, which"),
     ],
@@ -89,7 +89,7 @@ def test_another_folder_a_file_and_links_are_refused(tmp_path):
     refused = "holds config.json, which .* no earlier export of tinylm: name another folder"
     with pytest.raises(ConfigError, match=refused):
         write(tmp_path / "model", a="1")
-    with pytest.raises(ConfigError, match="file is a file that is there already"):
+    with pytest.raises(ConfigError, match="file is an existing file"):
         write(tmp_path / "file", a="1")
     with pytest.raises(ConfigError, match="link is a link to .*elsewhere.*: name the folder"):
         write(tmp_path / "link", a="1")

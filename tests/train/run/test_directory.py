@@ -50,7 +50,7 @@ def test_two_starts_in_one_directory_one_is_refused(tmp_path, monkeypatch, exist
         return real(path, flags, *mode)
 
     monkeypatch.setattr(os, "open", late)
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="exists already"):
         directory.begin(str(tmp_path / "run"))
     assert (tmp_path / "run" / "lock").exists()
 

@@ -163,7 +163,7 @@ def test_ctrl_c_saves_and_the_run_goes_on_to_the_same_bits(whole, tmp_path, monk
         summary = train_run(tiny_config(tmp_path), None, said.append)
     run = tmp_path / "run"
     assert summary["interrupted"] and "validation_loss" not in summary
-    assert said[-1].endswith(f"go on with: tinylm train --resume {run}")
+    assert said[-1].endswith(f"to continue: tinylm train --resume {run}")
     assert checkpoint.latest(run).name == "step-000005"  # pressed in step 4, agreed on in step 5
     train(TrainConfig(resume=str(run)))
     assert same_run(run, whole[0])
@@ -275,7 +275,7 @@ def test_bad_text_is_one_clear_error_and_leaves_no_directory(tmp_path, content, 
 def test_a_run_is_never_written_over(whole):
     before = (whole[0] / "log.jsonl").read_text()
     with pytest.raises(
-        ConfigError, match="is there already and is not written over: go on with --resume"
+        ConfigError, match="exists already and is not overwritten: continue it with --resume"
     ):
         train(tiny_config(whole[0].parent))
     with pytest.raises(ConfigError, match="leave out --out elsewhere"):
@@ -310,7 +310,7 @@ def test_another_text_is_refused(tmp_path):
 def test_a_fork_of_history_is_refused(whole):
     with pytest.raises(
         CheckpointError,
-        match="later checkpoints, step-000008: remove them to go on from step-000006",
+        match="later checkpoints, step-000008: remove them to continue from step-000006",
     ):
         prepare_run(TrainConfig(resume=str(checkpoint.steps(whole[0])[6])), quiet)
 
@@ -339,7 +339,9 @@ def test_every_kind_of_tokenizer_can_be_used(whole, tmp_path, tokenizer):
 
 
 def test_an_unknown_tokenizer_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="'word' is neither chars, bytes, bpe nor a file"):
+    with pytest.raises(
+        ConfigError, match="'word' is neither chars, bytes, bpe nor an existing file"
+    ):
         prepare_run(tiny_config(tmp_path, tokenizer="word"), quiet)
 
 

@@ -182,7 +182,7 @@ def test_weights_are_repetitions():
 
 
 def test_what_cannot_be_fitted_is_refused():
-    with pytest.raises(ConfigError, match="4 runs cannot tell 5 numbers"):
+    with pytest.raises(ConfigError, match="4 runs cannot determine 5 numbers"):
         fit_law(JOINT, (N[:4], D[:4]), np.ones(4))
     for losses in -np.ones(len(X)), np.zeros(len(X)), np.ones(len(X) - 1), np.ones((len(X), 1)):
         with pytest.raises(ShapeError, match="one positive loss for each"):

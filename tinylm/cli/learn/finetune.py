@@ -146,7 +146,7 @@ def _tuned(config, name, directory):
     if stopped_by:
         steps = f", after {done} steps"
     report(
-        f"saved in {directory}{steps}. Go on with\n  tinylm chat {where}\n"
+        f"saved in {directory}{steps}. To try next:\n  tinylm chat {where}\n"
         f"  tinylm generate {where} {shlex.quote(_question(config))}"
     )
     if stopped_by:

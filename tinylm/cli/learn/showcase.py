@@ -41,7 +41,7 @@ def closing(run, summary):
     lines = []
     for part in filter(None, parts):
         lines += ["", *part]
-    lines += ["", "Go on with"]
+    lines += ["", "To try next:"]
     if recipe.generates:
         lines.append(f"  tinylm generate {where} {shlex.quote(some_words(run))}")
     lines += [

@@ -69,7 +69,7 @@ class ShardWriter:
             self._file = gzip.GzipFile(self.folder / name, "xb", compresslevel=6, mtime=0)
         except FileExistsError:
             raise DataError(
-                f"shards: {self.folder / name} is there already and is not written over: "
+                f"shards: {self.folder / name} exists already and is not overwritten: "
                 "choose another folder, or remove the file"
             ) from None
         self.shards.append({"name": name, "documents": 0, "bytes": 0, "crc": 0})

@@ -131,7 +131,7 @@ def least_important(importance, count, at_least=1):
             left -= 1
     if left > 0:
         raise ConfigError(
-            f"least_important: {count} heads cannot go: "
+            f"least_important: {count} heads cannot be removed: "
             f"{layers} layers of {heads} keep {at_least} each"
         )
     return {layer: sorted(found) for layer, found in sorted(removed.items())}

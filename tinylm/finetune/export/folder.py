@@ -109,7 +109,7 @@ def check_free(path):
     if not path.exists():
         return
     if not path.is_dir():
-        raise ConfigError(f"{path} is a file that is there already: {elsewhere}")
+        raise ConfigError(f"{path} is an existing file: {elsewhere}")
     if path.samefile(os.curdir):
         raise ConfigError(f"{path} is the working folder, which cannot be replaced: {elsewhere}")
     there = sorted(path.iterdir())
@@ -120,18 +120,18 @@ def check_free(path):
     if not listed:
         names = ", ".join(file.name for file in (files or there)[:_SHOWN])
         raise ConfigError(
-            f"{path} holds {names}, which is not written over, "
+            f"{path} holds {names}, which is not overwritten, "
             f"for it is no earlier export of tinylm: {elsewhere}"
         )
     others = [file.name for file in files if file.name not in listed]
     if others:
         names = ", ".join(others[:_SHOWN])
-        raise ConfigError(f"{path} holds {names}, which is not written over: {elsewhere}")
+        raise ConfigError(f"{path} holds {names}, which is not overwritten: {elsewhere}")
     changed = [file.name for file in files if _sum(file) != listed[file.name]]
     if changed:
         raise ConfigError(
             f"{path} holds {', '.join(changed[:_SHOWN])}, changed since it was exported, "
-            f"which is not written over: {elsewhere}, or remove it"
+            f"which is not overwritten: {elsewhere}, or remove it"
         )
 
 

@@ -36,8 +36,8 @@ class PromptTemplate:
     def __post_init__(self):
         if _BLANK in self.text and not self.text.rstrip().endswith(_BLANK):
             raise ConfigError(
-                f"PromptTemplate: the blank {_BLANK} must stand at the end, for a model writes on "
-                f"from what is before it: {self.text[-80:]!r}"
+                f"PromptTemplate: the blank {_BLANK} must stand at the end, since a model "
+                f"continues the text before it: {self.text[-80:]!r}"
             )
 
     @property

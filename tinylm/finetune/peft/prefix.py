@@ -264,7 +264,7 @@ def hidden_prefix(model, n=None, start=None, seed=0):
     start    (L, n, D) array in place of n, such as prompt_cache.hidden_states_of_prompt
     returns  HiddenPrefixTuned
     raises   ConfigError without n and start; for a model whose layers share weights; and for one
-             with score biases or windows, which depend on a distance that a state has not
+             with score biases or windows, which depend on a distance that a state does not have
     """
     _check_start("hidden_prefix", n, start)
     c, weight = model.config, model.tokens.weight
@@ -275,7 +275,8 @@ def hidden_prefix(model, n=None, start=None, seed=0):
         )
     if getattr(model, "position_bias", None) is not None or "window" in getattr(c, "attention", ()):
         raise ConfigError(
-            "hidden_prefix: score biases and windows go by distance, which a state has not: "
+            "hidden_prefix: score biases and windows depend on a distance, "
+            "which a learnt state does not have: "
             "use key_value_prefix"
         )
     if getattr(c, "kv_sharing", 1) > 1:

@@ -37,7 +37,7 @@ WORDS_BY_LAYER = {"attention": ATTENTION, "feed_forward": FEED_FORWARD, "rotatio
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """What a GPT is made of; sizes in the book's symbols.
+    """The settings of a GPT: its sizes and the kinds of its parts.
 
     The defaults are those of the smallest GPT-2.
     """
@@ -108,7 +108,9 @@ class GPTConfig:
         for field, allowed in WORDS_BY_LAYER.items():
             pattern = getattr(self, field)
             if not pattern:
-                raise ConfigError(f"GPTConfig: {field} is empty: give a word for a layer at least")
+                raise ConfigError(
+                    f"GPTConfig: {field} is empty: give a word for at least one layer"
+                )
             for word in pattern:
                 _check_word(field, word, allowed)
 
@@ -166,7 +168,7 @@ class GPTConfig:
             )
         if self.rope_scaling is not None:
             self._check_scaling(self.rope_scaling)
-        # Both patterns repeat, so no more layers need a look than their common period.
+        # Both patterns repeat, so it is enough to check the layers of one common period.
         period = math.lcm(max(1, len(self.rotation)), self.kv_sharing)
         for layer in range(min(self.n_layer, period)):
             owner = layer - layer % self.kv_sharing

@@ -67,7 +67,7 @@ def _check_free(folder):
     if others:
         raise ConfigError(
             f"save_pretrained: {folder} holds {', '.join(others[:3])}, which are not these "
-            "weights: written over are config.json and model.safetensors alone; name another folder"
+            "weights: only config.json and model.safetensors are overwritten; name another folder"
         )
 
 

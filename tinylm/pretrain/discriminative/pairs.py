@@ -129,7 +129,7 @@ class NextSentence:
                 return other
         raise DataError(
             f"NextSentence: the corpus of {len(self.corpus)} tokens "
-            f"has nothing but the {len(true)} that come next"
+            f"holds only copies of the {len(true)} that come next"
         )
 
 

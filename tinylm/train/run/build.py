@@ -163,7 +163,7 @@ def decoder_of(model, config, words):
         raise ConfigError(
             f"the run was trained with objective {config.objective}: "
             f"{_why_no_decoder(model, config)}; "
-            "`tinylm eval` scores it, and training ends with examples. "
+            "`tinylm eval` scores it, and `tinylm train` ends with examples. "
             "To continue texts, train with objective causal"
         )
     if not config.recipe.own_ids or model.config.vocab_size == words:

@@ -162,7 +162,7 @@ class TrainConfig:
     )
     keep: int = setting(2, "checkpoints kept, the newest", at_least(1))
     out: str = setting("", "directory of the run; none: runs/ and the time")
-    resume: str = setting("", "a run, or a checkpoint in it, to go on with")
+    resume: str = setting("", "a run to continue, or a checkpoint in it")
 
     def __post_init__(self):
         """A path alone becomes a tuple of one: configurations of older runs have a path."""

@@ -68,7 +68,7 @@ def lock(directory, report=lambda line: None):
         held.close()
         raise CheckpointError(
             f"{directory} is being trained by {owner}: wait until it has ended, or end it, "
-            "then go on with --resume"
+            "then continue with --resume"
         ) from None
     except OSError as error:  # some network file systems
         report(
@@ -158,9 +158,9 @@ def _take(path):
 
 
 def _occupied(path, resumes):
-    there = f"{path} is there already and is not written over"
+    there = f"{path} exists already and is not overwritten"
     if resumes and path.is_dir() and checkpoints.latest(path):
-        return f"{there}: go on with --resume {path}, or choose another --out"
+        return f"{there}: continue it with --resume {path}, or choose another --out"
     started = (path / LOCK).exists() or (path / "config.json").exists()
     if started and not checkpoints.latest(path):
         return (

@@ -41,7 +41,7 @@ def reopen(wanted, report, given):
         saved = checkpoints.load(path, files=())
         if "data" not in saved.state:  # nothing of the optimizer was kept either
             raise CheckpointError(
-                f"{path} is a fine-tuned model, whose training cannot be taken up again: "
+                f"{path} is a fine-tuned model, whose training cannot be resumed: "
                 f"tune it further with `tinylm finetune {directory} --data FILE`"
             )
         # The checkpoint's configuration counts, not RUN/config.json, which is there to be read.
@@ -64,8 +64,8 @@ def _check_newest(directory, path):
     later = names[names.index(path.name) + 1 :]
     if later:
         raise CheckpointError(
-            f"{directory} has later checkpoints, {', '.join(later)}: remove them to go on from "
-            f"{path.name}, or go on from the newest with --resume {directory}"
+            f"{directory} has later checkpoints, {', '.join(later)}: remove them to continue from "
+            f"{path.name}, or continue from the newest with --resume {directory}"
         )
 
 
@@ -88,7 +88,7 @@ def _same_data(directory, sha256, config, tokenizer, report):
             text = ", ".join(config.data) or "the help of this Python version"
             raise CheckpointError(
                 f"the run was trained on another text than {text} holds now: "
-                "going on needs the same one"
+                "resuming needs the same text"
             )
         real.mkdir(exist_ok=True)
         for name in PREPARED:

@@ -19,7 +19,7 @@ and the directory:
         log.jsonl       losses and rates, step by step (log.py)
         checkpoints/    the newest few (checkpoint.py)
 
-A directory that holds a run is never written over: `resume` continues it. Read next: trainer.py;
+A directory that holds a run is never overwritten: `resume` continues it. Read next: trainer.py;
 session.py, which logs, validates and saves meanwhile.
 """
 

@@ -241,7 +241,7 @@ class Session:
         if summary["interrupted"]:
             return (
                 f"stopped at step {summary['step']}, saved; "
-                f"go on with: tinylm train --resume {self.run.directory}"
+                f"to continue: tinylm train --resume {self.run.directory}"
             )
         ended = f"{summary['step']} steps, {clock(summary['seconds'])}"
         if "validation_loss" in summary:

@@ -46,7 +46,7 @@ def make_tokenizer(config):
     path = Path(config.tokenizer)
     if not path.exists():
         raise ConfigError(
-            f"tokenizer {config.tokenizer!r} is neither chars, bytes, bpe nor a file that is there"
+            f"tokenizer {config.tokenizer!r} is neither chars, bytes, bpe nor an existing file"
         )
     return tokenizers.load(path)
 

@@ -158,7 +158,7 @@ def memory(config, B, T, dtype=np.float32):
     )
     if not simple:
         raise ConfigError(
-            "memory: written down for pre-norm blocks with learned or rope positions and no "
+            "memory: the formula is for pre-norm blocks with learned or rope positions and no "
             "dropout or caps; measure others with count_operations()"
         )
     D, F, L, V, H, K = c.d_model, c.hidden_width, c.n_layer, c.vocab_size, c.n_head, c.key_width

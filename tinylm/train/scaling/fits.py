@@ -125,7 +125,7 @@ def fit_law(law, sizes, losses, delta=DELTA, starts=None, steps=300, keep=8):
         )
     if len(losses) < len(law.names):
         raise ConfigError(
-            f"fit_law: {len(losses)} runs cannot tell {len(law.names)} numbers "
+            f"fit_law: {len(losses)} runs cannot determine {len(law.names)} numbers "
             f"({', '.join(law.names)}): add runs"
         )
     y = np.log(losses)

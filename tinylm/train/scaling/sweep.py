@@ -68,7 +68,7 @@ def one_pass(ids, T, tokens, batch, seed):
     if count < batch or count > there:
         raise DataError(
             f"one_pass: {tokens} tokens in windows of {T}, {batch} at a time, from a text of "
-            f"{len(ids)}: give a longer text or ask for a number of tokens in between"
+            f"{len(ids)}: give a longer text, or ask for fewer tokens, but at least a batch"
         )
     order = Random(seed, "one pass").permutation(there)[:count]
     for at in range(0, count, batch):
