@@ -31,7 +31,7 @@ class Block(Module):
         """x (B, T, D), memory (B, S, D) for cross-attention -> (B, T, D).
 
         real     (B, T) bool for a layer of experts, True for tokens; None for other feed-forwards
-        options  of the attention: rotation, mask, bias, cache, layer
+        options  of the attention: rotation, mask, bias, cache, layer, segments
         """
         p = self.dropout if self.training else 0.0
         norms = iter(self.norms)

@@ -81,8 +81,8 @@ def all_finite(*arrays):
 
 
 def _all_finite(x):
-    # The sum of squares is finite only if all values are, and takes a fifth of the time. Where it
-    # overflows though they are finite, the values themselves decide.
+    # The sum of squares is finite only if all values are, and takes half of the time or less. Where
+    # it overflows though they are finite, the values themselves decide.
     if type(x) is np.ndarray and x.flags.c_contiguous and x.itemsize > 2:
         flat = x.reshape(-1)
         with np.errstate(over="ignore", invalid="ignore"):

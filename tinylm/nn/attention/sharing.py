@@ -76,7 +76,7 @@ class SharedPairs:
     It stands in for a cache in SelfAttention. The first layer of a group stores its pair here; the
     others, made with owner=False, attend to it: the layers of a group compute
 
-        y_l = Softmax(q_l K^T / sqrt(K)) V,    K and V of the first layer
+        y_l = Softmax(q_l K^T / sqrt(head width)) V,    K and V of the first layer
 
     share   layers in a group
     cache   of earlier tokens, with one slot for each group; or None

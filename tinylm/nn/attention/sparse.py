@@ -33,8 +33,8 @@ def gather_rows(x, *, index, keep):
     """
 
     # y[p] = x[index[p]], so dL/dx[n] is the sum of g[p] over all p with index[p] = n. Counting with
-    # weights adds in float64 in one pass, 38 ms where np.add.at takes 92 for 2048 queries of 64
-    # keys, 32 wide.
+    # weights adds in float64 in one pass: 30 ms for 2048 queries of 64 keys, 32 wide, where
+    # np.add.at takes 36 in float32 and 200 in float64.
     def backward(g):
         K = x.shape[1]
         if type(x) is not np.ndarray:  # a GPU adds in parallel

@@ -29,7 +29,7 @@ def columns_of_tokens(ids, mask=None):
     Padding in front of a row does not shift the positions of its tokens.
 
     ids      (B, T) or (T,)
-    mask     (B, T) bool, True for tokens; of None or another shape no row begins with padding
+    mask     (B, T) bool, True for tokens; None, or a mask of another shape: no row is padded
     returns  (T,) integers, or (B, T) where a row begins with padding, which gets position 0
     """
     columns = np.arange(ids.shape[-1], like=ids)

@@ -1,8 +1,8 @@
 """T5's buckets of offsets: one per offset nearby, wider ones further away (book eqs. 2.77-2.79).
 
 Far buckets have equal width in log(offset). Their borders are computed in integers: in floating
-point log(128/16) / log(1024/16) * 16 can come out below 8, which puts offset 128 a bucket too low.
-Raffel et al. 2020. Read next: bias.py.
+point (log 128 - log 16) / (log 1024 - log 16) * 16, which is 8, comes out below 8, and offset 128
+falls into the bucket before its own. Raffel et al. 2020. Read next: bias.py.
 """
 
 import functools
