@@ -26,6 +26,11 @@ def test_norm_layers_hold_gain_and_bias():
     assert list(LayerNorm(8).named_parameters()) == ["gain", "bias"]
     assert list(LayerNorm(8, bias=False).named_parameters()) == ["gain"]
     assert list(RMSNorm(8).named_parameters()) == ["gain"]
+    assert list(RMSNorm(8, bias=True).named_parameters()) == ["gain"]  # it has none
+    # As in the layers' papers' code: 1e-5 beside a variance, 1e-6 beside a mean square (LLaMA).
+    assert (LayerNorm(8).eps, RMSNorm(8).eps) == (1e-5, 1e-6)
+    gain, bias = LayerNorm(8).parameters()
+    assert (gain.numpy() == 1).all() and (bias.numpy() == 0).all()
 
 
 def test_the_placements_are_what_their_equations_say(rng, x):

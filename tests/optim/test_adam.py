@@ -1,12 +1,13 @@
 """Adam and AdamW against their published algorithm, written out for one number at a time."""
 
+import inspect
 import math
 
 import numpy as np
 import pytest
 
 from tests.numeric import host, leaf, plain
-from tinylm.optim import Adam, AdamW, FlatParameters
+from tinylm.optim import SGD, Adam, AdamW, FlatParameters, Momentum
 from tinylm.optim import adam as adam_module
 
 
@@ -47,6 +48,25 @@ def test_the_first_step_has_the_length_of_the_learning_rate(size):
     give(flat, np.array([size, -size]))
     optimizer.step()
     np.testing.assert_allclose(flat.data, [-0.01, 0.01], rtol=2e-4)  # up to eps / |g| = 1e-8 / 1e-4
+
+
+DEFAULTS = [
+    # Kingma & Ba 2015, algorithm 1.
+    (Adam, dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8)),
+    # Betas and decay as in GPT-3 (Brown et al. 2020, appendix B), the rest of Adam.
+    (AdamW, dict(lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)),
+    # A tenth of the gradient; no decay unless asked; momentum as Sutskever et al. 2013.
+    (SGD, dict(lr=0.1, weight_decay=0.0)),
+    (Momentum, dict(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)),
+]
+
+
+@pytest.mark.parametrize("optimizer, expected", DEFAULTS)
+def test_defaults_are_those_of_the_papers(optimizer, expected):
+    parameters = inspect.signature(optimizer).parameters
+    assert {name: parameters[name].default for name in expected} == expected
+    made = optimizer([leaf([[1.0]])])
+    assert {name: getattr(made, name) for name in expected} == expected
 
 
 def test_adam_is_adamw_without_decay():

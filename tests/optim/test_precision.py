@@ -66,6 +66,17 @@ def test_a_gradient_whose_square_overflows_is_refused_before_anything_changes():
     assert optimizer.t == 0 and not optimizer.m.any()
 
 
+def test_only_a_gradient_whose_own_square_overflows_is_refused():
+    # float32 ends at 3.4e38: the square of 1.5e19 is 2.25e38, the sum of two of them is beyond.
+    p, optimizer = with_gradient(MAKE["AdamW"], [1.0, 2.0], [1.5e19, 1.5e19], SINGLE)
+    optimizer.step()
+    np.testing.assert_allclose(p.numpy(), [0.9, 1.9], rtol=1e-6)  # lr = 0.1
+    # What counts is the gradient after scaling: 1e15 * 1e5 has the square 1e40.
+    p, optimizer = with_gradient(MAKE["AdamW"], [1.0], [1e15], SINGLE)
+    with pytest.raises(TrainingError, match="a gradient of 1.0e[+]20"):
+        optimizer.step(scale=1e5)
+
+
 @pytest.mark.parametrize("dtype, size", [(HALF, 1e3), (HALF, 6e4), (SINGLE, 1e20), (SINGLE, 1e-3)])
 def test_norms_do_not_overflow_and_clipping_keeps_the_direction(dtype, size):
     p, optimizer = with_gradient(SGD, [0.0, 0.0], [3 * size / 5, -4 * size / 5], dtype)

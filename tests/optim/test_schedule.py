@@ -1,5 +1,6 @@
 """Schedules at the points where their value is known."""
 
+import inspect
 import math
 
 import pytest
@@ -73,6 +74,23 @@ def test_every_schedule_stays_between_zero_and_one_and_falls_after_the_warm_up(
     assert all(later <= earlier + 1e-12 for earlier, later in zip(tail, tail[1:]))
 
 
+DEFAULTS = {
+    "constant": dict(warmup=0, floor=0.0),
+    "cosine": dict(warmup=0, floor=0.1),  # a tenth of the peak, as Hoffmann et al. 2022
+    "linear": dict(warmup=0, floor=0.0),  # down to 0, as BERT (Devlin et al. 2019)
+    "inverse_sqrt": dict(warmup=0, floor=0.0),  # Vaswani et al. 2017 have no floor
+    "warmup_stable_decay": dict(
+        warmup=0, floor=0.1, decay=0.2
+    ),  # ours; Hu et al. 2024 decay over 0.1
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_defaults_are_those_of_the_papers(name):
+    parameters = inspect.signature(SCHEDULES[name]).parameters
+    assert {key: parameters[key].default for key in DEFAULTS[name]} == DEFAULTS[name]
+
+
 def test_unknown_names_list_the_known():
     assert schedule.schedule("cosine") is cosine
     with pytest.raises(
@@ -92,6 +110,8 @@ def test_a_batch_grows_in_equal_steps():
         32,
     ]
     assert batch_size_ramp(0, 8, 8, 5) == 8
+    # A ramp of no steps or one: the full batch from step 1 on.
+    assert [batch_size_ramp(s, 8, 32, ramp) for ramp in (0, 1) for s in (0, 1)] == [8, 32] * 2
     with pytest.raises(ConfigError, match="12 is not a multiple of 8"):
         batch_size_ramp(0, 8, 12, 5)
 

@@ -57,13 +57,15 @@ def test_the_plain_average_of_unequal_shards_is_wrong(workers):
 
 def idle(comm):
     gradient, rows = shard_gradient(comm) if comm.rank == 0 else (np.ones(WIDTH), 0)
-    return average_gradients(comm, gradient, rows), shard_gradient(comm)[0], token_weight(comm, 0)
+    weights = [token_weight(comm, n) for n in (0, 1 - comm.rank)]
+    return average_gradients(comm, gradient, rows), shard_gradient(comm)[0], weights
 
 
 def test_a_worker_without_tokens_weighs_nothing():
-    got, expected, none = launch(idle, 2, capacity=4096)
+    got, expected, (none, only) = launch(idle, 2, capacity=4096)
     np.testing.assert_array_equal(got, expected)
     assert none == 0.0  # and no tokens anywhere is no division by zero
+    assert only == 1.0  # the one token of the batch
 
 
 def train(comm, steps, lr):

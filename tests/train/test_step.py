@@ -67,6 +67,28 @@ def test_micro_batches_add_up_to_the_batch(rng, micro_batch, dropout):
     assert (random_streams(model)[0].counter > 0) == (dropout > 0)
 
 
+@pytest.mark.parametrize("counted", [1, T])
+def test_the_loss_of_a_step_on_one_row_is_the_mean_over_its_targets(rng, counted):
+    ids = rng.integers(0, V, (1, T + 1))
+    targets = np.where(np.arange(T) < counted, ids[:, 1:], IGNORE)
+    batch, model = Batch(ids[:, :-1], targets), tiny_model()
+    loss, _ = CausalLM().loss(model, batch)
+    loss.backward()
+    norm = np.sqrt(sum((p.grad.numpy() ** 2).sum() for p in model.parameters()))
+    model = tiny_model()
+    optimizer = SGD(FlatParameters(model.named_parameters()))
+    step = train_step(model, CausalLM(), optimizer, batch, 0, 1, 0.1)
+    assert step.loss == pytest.approx(loss.item(), rel=1e-13) and step.tokens == counted
+    assert step.grad_norm == pytest.approx(norm, rel=1e-12) and step.updated
+
+
+def test_a_batch_with_nothing_to_predict_has_loss_and_gradient_zero_and_is_an_update(rng):
+    batch = uneven_batch(rng)
+    step, grad, _, _ = step_of(Batch(batch.inputs, np.full_like(batch.targets, IGNORE)))
+    assert (step.loss, step.grad_norm, step.tokens, step.updated) == (0.0, 0.0, 0, True)
+    assert not grad.any()
+
+
 def test_averaging_micro_batches_without_weights_would_be_wrong(rng):
     """The test above can fail: with unequal counts the plain mean of the parts' means is another
     number.

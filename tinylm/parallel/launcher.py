@@ -130,10 +130,10 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
     is returned; a second Ctrl-C ends them. SIGTERM is sent to one process only: this one forwards
     it to the workers, and SIGHUP as well, unless it is ignored.
     """
-    if workers == 1:
-        return function(SingleProcess(), *args)
     if workers < 1:
         raise ConfigError(f"launch: {workers} workers, needs at least 1")
+    if workers == 1:
+        return function(SingleProcess(), *args)
     if obstacle():
         raise WorkerError(f"launch: {workers} workers, but {obstacle()}")
     memory = WorkerMemory(workers, capacity, mailbox)

@@ -51,7 +51,9 @@ def test_silu_at_one_and_relu():
     np.testing.assert_allclose(
         tl.silu(tl.Tensor([1.0, -1.0])).numpy(), [0.7310585786, -0.2689414214], atol=5e-11
     )
-    np.testing.assert_array_equal(tl.relu(tl.Tensor([-1.0, 0.0, 2.0])).numpy(), [0.0, 0.0, 2.0])
+    np.testing.assert_array_equal(
+        tl.relu(tl.Tensor([-1.0, 0.0, 0.25, 2.0])).numpy(), [0.0, 0.0, 0.25, 2.0]
+    )
     np.testing.assert_array_equal(tl.relu(np.array([-1.0, 2.0])).numpy(), [0.0, 2.0])
 
 

@@ -17,7 +17,7 @@ def ones(device, n=4):
     return tl.Tensor(np.ones(n), device=device)
 
 
-@pytest.mark.parametrize("shape", [(4,), (1, 4), (2, 3, 5), (0, 3)])
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (2, 3, 5), (0, 3), (3, 1)])
 def test_both_norms_equal_their_twins(device, rng, shape):
     x, gain, bias = rng.normal(size=shape), rng.normal(size=shape[-1]), rng.normal(size=shape[-1])
     assert_matches_twin(tl.layer_norm, composed.layer_norm, [x, gain, bias], device)

@@ -72,7 +72,7 @@ def ring_all_reduce(comm, array):
             "pass a copy"
         )
     n, rank = comm.size, comm.rank
-    pieces = np.array_split(array.reshape(-1), n)  # views
+    pieces = np.array_split(array.ravel(), n)  # views
     # Reduce-scatter: piece k starts at rank k, is added to at every rank, and ends at rank k - 1.
     for step in range(n - 1):
         gone = (rank - step) % n
