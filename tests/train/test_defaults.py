@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinylm.train
+from tinylm.optim import SGD
 from tinylm.train.compare import report
 from tinylm.train.patience import Patience
 from tinylm.train.run.rows import TwoStages
@@ -53,6 +54,7 @@ DEFAULTS = [
     (measured_risk, {"tests": 400}),
     (train_one, {"seed": 0, "points": 16, "probe": None}),
     (Trainer, {"clip": 0.0, "micro_batch": 0, "seed": 0, "comm": None}),
+    (SGD, {"lr": 0.1, "weight_decay": 0.0}),
     (train_step, {"clip": 0.0, "micro_batch": 0, "stop": None}),
     (TwoStages.batch, {"start": 0, "stop": None}),
     (report, {"single": False}),

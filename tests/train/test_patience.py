@@ -29,6 +29,12 @@ def test_it_is_lost_after_so_many_validations_without_a_lower_loss():
     assert (patience.best_loss, patience.best_step) == (1.9, 4)
 
 
+def test_one_validation_without_a_lower_loss_may_be_enough():
+    patience = Patience(1)
+    assert patience.sees(1, 2.0) and not patience.lost
+    assert not patience.sees(2, 2.0) and patience.lost
+
+
 def test_without_limit_it_is_never_lost():
     patience = Patience(0)
     for step in range(100):

@@ -12,7 +12,7 @@ from tinylm.errors import TrainingError
 from tinylm.optim import SGD, AdamW, FlatParameters
 from tinylm.parallel import launch, obstacle
 from tinylm.pretrain import IGNORE, Batch, CausalLM
-from tinylm.train.trainer import accumulate, random_streams, train_step
+from tinylm.train.trainer import Step, accumulate, random_streams, train_step
 
 needs_workers = pytest.mark.skipif(
     obstacle() is not None, reason="no shared-memory workers on this system"
@@ -111,6 +111,15 @@ def test_a_workers_share_is_its_targets_over_all(rng):
     for gradient in gradients[1:]:
         np.testing.assert_allclose(gradient, gradients[0], rtol=1e-10, atol=1e-12)
     assert accumulate(model, CausalLM(), flat, (), 0) == 0.0  # nothing counted anywhere
+
+
+def test_nothing_to_predict_is_a_step_of_length_zero(rng):
+    batch = uneven_batch(rng)
+    nothing = Batch(batch.inputs, np.full_like(batch.targets, IGNORE))
+    before = FlatParameters(tiny_model().named_parameters()).data
+    step, gradient, after, _ = step_of(nothing, optimizer=SGD)
+    assert step == Step(loss=0.0, grad_norm=0.0, tokens=0, stop=None, updated=True)
+    assert not gradient.any() and np.array_equal(after, before)
 
 
 def test_clipping_scales_the_gradient_to_the_limit(rng):

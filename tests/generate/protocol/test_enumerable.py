@@ -92,6 +92,7 @@ def test_bad_tables_and_sizes_are_refused():
         EnumerableLM([np.full((2, 2), 0.4)])
     with pytest.raises(ConfigError, match="sum to 1"):
         EnumerableLM([np.array([[1.5, -0.5], [1.0, 0.0]])])  # the sums are right, a number is not
+    EnumerableLM([np.array([[1.0, 0.0], [0.5, 0.5]])])  # a token may be impossible
     with pytest.raises(ConfigError, match=r"must be \(2, 2, 2\)"):
         EnumerableLM([np.full((2, 2), 0.5)] * 2)
     with pytest.raises(ShapeError, match="past the context of 2"):
