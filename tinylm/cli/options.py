@@ -235,7 +235,7 @@ def help_text(fields, verb, about, positionals=(), examples=()):
         left = f"  --{option} {show_type(kind)}"
         if kind is bool:
             left = f"  --[no-]{option}"
-        remark = "needed"
+        remark = "required"
         if default is not dataclasses.MISSING:
             remark = f"default {_show(default)}"
         lines += _two_columns(left, f"{field.metadata.get('help', '')} ({remark})".strip())

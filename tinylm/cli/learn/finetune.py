@@ -51,7 +51,7 @@ class FinetuneConfig:
         at_least(0),
     )
     lr: float = setting(
-        3e-4, "highest learning rate, after a warm-up and before a straight fall to 0", positive
+        3e-4, "peak learning rate, between a warm-up and a linear decay to 0", positive
     )
     warmup: float = setting(0.1, "share of the steps that warm up", between(0, 1))
     weight_decay: float = setting(0.01, "of matrices", at_least(0))

@@ -31,8 +31,8 @@ class PlotConfig:
     out: str = setting(
         "", "image to write, by matplotlib: .png, .svg or .pdf; none: draw with characters"
     )
-    width: int = setting(0, "characters of a line; 0: the width of the terminal", at_least(0))
-    height: int = setting(14, "characters of height of each drawing", at_least(4))
+    width: int = setting(0, "width in characters; 0: the width of the terminal", at_least(0))
+    height: int = setting(14, "height of each drawing, in characters", at_least(4))
     color: bool = setting(True, "color, when the output is a terminal")
 
 

@@ -40,7 +40,7 @@ class TokenizeConfig:
     )
     vocab_size: int = setting(
         512,
-        "with --train: tokens wanted, among them 256 bytes (not wordpiece) and special tokens",
+        "with --train: size of the vocabulary, with 256 bytes (not wordpiece) and special tokens",
         at_least(257),
     )
     out: str = setting("tokenizer.json", "with --train: where the tokenizer is saved")

@@ -23,7 +23,7 @@ class ChatConfig:
     """What `tinylm chat` takes beside the fields of Sampling."""
 
     system: str = setting("", "the system message; none: the one of the model's chat template")
-    max_tokens: int = setting(400, "tokens of an answer at most", at_least(1))
+    max_tokens: int = setting(400, "longest answer, in tokens", at_least(1))
     seed: int = setting(1337, "seed of the first answer; each further one adds 1")
     device: str = setting("cpu", "cpu or gpu")
     bits: str = setting("32", "bits of a weight while decoding: 32, 8 or 4", one_of("32", "8", "4"))

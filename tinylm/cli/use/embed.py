@@ -1,8 +1,9 @@
 """`tinylm embed minilm "text" "text" ...`: sentence embeddings and their cosine similarities.
 
 The number between two sentences is the cosine of the angle between their vectors: 1 for the same
-direction, 0 for unrelated ones. The weights are published ones (`minilm`) or a folder with an
-encoder; the text "-" stands for the lines of the standard input.
+direction, 0 for a right angle; sentences about unrelated things come close to 0. The weights are
+published ones (`minilm`) or a folder with an encoder; the text "-" stands for the lines of the
+standard input.
 """
 
 from dataclasses import dataclass

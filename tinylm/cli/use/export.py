@@ -1,4 +1,4 @@
-"""`tinylm export RUN DIR`: a run as a folder that Hugging Face's library opens, and tinylm again.
+"""`tinylm export RUN DIR`: write a run as a folder that Hugging Face's library and tinylm can open.
 
 DIR gets the weights (model.safetensors, config.json), the tokenizer (tokenizer.json, its settings,
 and the chat template of a run tuned on conversations), generation_config.json, and a README.md with

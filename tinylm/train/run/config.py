@@ -43,7 +43,7 @@ class TrainConfig:
     # What is learnt, and from which text.
     objective: str = setting(
         "causal",
-        "what is learnt from the text; `tinylm corrupt --list` names and shows them",
+        "what is learnt from the text; `tinylm corrupt --list` lists and describes them",
         known_objective,
     )
     architecture: str | None = setting(
@@ -90,12 +90,14 @@ class TrainConfig:
         "learned, rope, sinusoidal, alibi or none",
         one_of("learned", "rope", "sinusoidal", "alibi", "none"),
     )
-    rope_base: float = setting(10000.0, "longest wavelength of rope, over 2 pi", positive)
+    rope_base: float = setting(
+        10000.0, "b: rope turns pair i of a head by position * b^(-2i/K), K its width", positive
+    )
     bias: bool = setting(True, "biases in linear maps and layer norms")
     tied: bool = setting(True, "output weights are the embedding table")
     dropout: float = setting(
         0.0,
-        "probability of dropping an activation while training; contrastive takes 0.1 for 0",
+        "probability of dropping an activation while training; for 0, contrastive uses 0.1",
         below_one,
     )
 
@@ -105,7 +107,7 @@ class TrainConfig:
     )
     short_context: int = setting(
         0,
-        "tokens of the rows of the first short_steps steps; 0: context from the start",
+        "length of the rows in the first short_steps steps; 0: context from the start",
         at_least(0),
     )
     short_steps: int = setting(
@@ -131,7 +133,9 @@ class TrainConfig:
         None, "learning rate at the end of the run; none: a tenth of lr", at_least(0)
     )
     warmup: int = setting(
-        100, "steps of linear warm-up; a run without more steps takes a tenth of them", at_least(0)
+        100,
+        "steps of linear warm-up; if the run has no more steps than that, a tenth of the run",
+        at_least(0),
     )
     schedule: str = setting("cosine", ", ".join(SCHEDULES), one_of(*SCHEDULES))
     weight_decay: float = setting(
@@ -207,7 +211,7 @@ class TrainConfig:
 
     @property
     def warm_up_steps(self):
-        """The steps of warm-up: `warmup`, or fewer where the run is not longer."""
+        """The steps of warm-up: `warmup`, or a tenth of a run that is not longer than `warmup`."""
         return warm_up_steps(self.warmup, self.steps)
 
     def model(self, vocab_size):
