@@ -28,12 +28,12 @@ from tinylm.finetune.peft import adapters, counts, lora, soft_prompts
 from tinylm.finetune.search import grid_search
 from tinylm.finetune.tasks import crf, heads, spans, tagging, text_to_text
 
-# Devlin et al. 2019, appendix A.3 and code: batches of 16, 3 epochs, a decay of 0.01, a warm-up over
-# a tenth of the steps, gradients clipped at 1; the rate is one for small models. Sanh et al. 2019:
-# temperature 2, teacher and labels alike. Jacob et al. 2018: 8 bits, a scale for each output. Kim &
-# Cho 2021: a fifth of the tokens may go. Chevalier et al. 2023: gradients through two segments. Hu
-# et al. 2022: rank 8, alpha twice that. Where there are two ways, the plain one is the default:
-# answers alone are learnt, tags are independent, nothing is imitated, the search is greedy.
+# Devlin et al. 2019, appendix A.3 and code: batches of 16, 3 epochs, a decay of 0.01, a warm-up
+# over a tenth of the steps, gradients clipped at 1; the rate is one for small models. Sanh et al.
+# 2019: temperature 2, teacher and labels alike. Jacob et al. 2018: 8 bits, a scale for each output.
+# Kim & Cho 2021: a fifth of the tokens may go. Chevalier et al. 2023: gradients through two
+# segments. Hu et al. 2022: rank 8, alpha twice that. Where there are two ways, the plain one is the
+# default: answers alone are learnt, tags are independent, nothing is imitated, search is greedy.
 DEFAULTS = [
     (
         fit,
