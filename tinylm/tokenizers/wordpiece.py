@@ -17,7 +17,8 @@ from tinylm.tokenizers.base import Tokenizer, utf8
 from tinylm.writing import stream_safe
 
 SPECIAL = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
-LONGEST_WORD = 100  # characters; a longer one is unknown, as in BERT's own code
+# Characters; a longer word is unknown. Hugging Face's limit: BERT's own code has 200.
+LONGEST_WORD = 100
 _CACHED = 1 << 16  # words whose pieces are kept at most
 
 # The blocks of Chinese characters in BERT's own code.

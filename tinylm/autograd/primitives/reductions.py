@@ -211,7 +211,7 @@ def logsumexp(a, axis=None, keepdims=False):
 def _sums_from_the_end(g, y, a, axis=None):
     # a_j is part of every y_i with i >= j, so dL/da_j = sum over i >= j of g_i
     sums = flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis)
-    return reshape(sums, shape=a.shape)  # with axis None, y is flat and a need not be
+    return reshape(sums, shape=a.shape)  # y is flat if axis is None, and (1,) of a single number
 
 
 @primitive(_sums_from_the_end, linear=True)
