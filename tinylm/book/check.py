@@ -122,7 +122,7 @@ def script_complaint(script, root, verbs=()):
 
 
 def complaints(table, root=None, verbs=()):
-    """Resolve every row.
+    """What is wrong with the symbols, tests and scripts of a table.
 
     table    list of Row
     root     the repository; None: tests and scripts are not checked

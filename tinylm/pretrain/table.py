@@ -33,7 +33,7 @@ WORDS = Words(SENTENCE, SECOND, "Birds eat worms .", "playing")
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table.
+    """One row of Table 1.1.
 
     method      its name
     encoder, decoder, seq2seq   which architectures it trains

@@ -56,7 +56,8 @@ class Step:
 
 
 class Trainer:
-    """Train a model.
+    """The training of a model: steps of gradient descent on batches, which one process or several
+    share, and a state to save and resume.
 
     model        Module
     objective    make_batch(sequences, rng) -> Batch; loss(model, batch) -> (Tensor, {"tokens",
@@ -140,7 +141,7 @@ class Trainer:
         return self.step >= steps
 
     def advance(self, stop=None):
-        """Do one step.
+        """Do one step: read its batch and update the parameters.
 
         stop     the signal that this worker has received, or None
         returns  Step, its .stop the signal that any worker received
@@ -271,7 +272,7 @@ def train_step(
     stop=None,
     streams=None,
 ):
-    """Update the parameters once.
+    """Update the parameters once, by the gradient of the mean loss over a whole batch.
 
     optimizer    holds the FlatParameters of `model`; its step(lr, start, stop, scale) updates a
                  slice

@@ -17,7 +17,7 @@ from tinylm.settings import at_least, setting
 
 @dataclass
 class EvalConfig:
-    """What `tinylm eval` takes."""
+    """Settings of `tinylm eval`."""
 
     data: tuple[str, ...] = setting(
         (), "text to score: files, folders, patterns; none: the run's validation text", several=True
@@ -107,7 +107,7 @@ def score_run(path, config, files, aside, bad):
 
 
 def report(result):
-    """A result as lines."""
+    """The lines to print of a result of evaluation."""
     lines = [
         f"{result['run']} on {result['data']}: {result['tokens']:,} {result['counted']} scored"
     ]

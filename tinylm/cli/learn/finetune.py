@@ -31,7 +31,7 @@ EXAMPLES = (
 
 @dataclass
 class FinetuneConfig:
-    """What `tinylm finetune` takes."""
+    """Settings of `tinylm finetune`."""
 
     data: tuple[str, ...] = setting(
         help="instructions or conversations, files of JSON lines or a "

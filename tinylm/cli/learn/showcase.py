@@ -20,7 +20,7 @@ SCORED = 20  # batches of which the share of right answers is taken
 
 
 def closing(run, summary):
-    """What is printed after training.
+    """The text that is printed after training.
 
     run      Run
     summary  of train_run
@@ -53,7 +53,7 @@ def closing(run, summary):
 
 
 def sample(run, model):
-    """Text after a prompt."""
+    """Lines with a text that the model generates after a prompt."""
     from tinylm.generate import generate_text
     from tinylm.train.run.build import decoder_of
 

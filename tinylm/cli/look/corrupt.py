@@ -37,7 +37,7 @@ DICTIONARY = {
 
 @dataclass
 class CorruptConfig:
-    """What `tinylm corrupt` takes."""
+    """Settings of `tinylm corrupt`."""
 
     objective: str = setting("masked", "name of the objective; --list lists them")
     seed: int = setting(0, "seed of the random choices")

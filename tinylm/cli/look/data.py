@@ -16,7 +16,7 @@ from tinylm.settings import at_least, one_of, setting
 
 @dataclass
 class DataConfig:
-    """What `tinylm data` takes."""
+    """Settings of `tinylm data`."""
 
     report: bool = setting(False, "print what each step did")
     out: str = setting("", "write what is left into this new folder")

@@ -17,7 +17,7 @@ SHORT = "n_kv_head", "head_width", "norm_eps", "rope_base"
 
 @dataclass
 class ModelsSettings:
-    """What `tinylm models` takes."""
+    """Settings of `tinylm models`."""
 
     parts: bool = setting(
         False, "in the list, show all differences from GPT-2 and not only the first few"

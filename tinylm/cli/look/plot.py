@@ -26,7 +26,7 @@ PANELS = (
 
 @dataclass
 class PlotConfig:
-    """What `tinylm plot` takes."""
+    """Settings of `tinylm plot`."""
 
     out: str = setting(
         "", "image to write, by matplotlib: .png, .svg or .pdf; none: draw with characters"

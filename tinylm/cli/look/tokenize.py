@@ -20,7 +20,7 @@ GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
 
 @dataclass
 class TokenizeConfig:
-    """What `tinylm tokenize` takes."""
+    """Settings of `tinylm tokenize`."""
 
     tokenizer: str = setting(
         "bytes",

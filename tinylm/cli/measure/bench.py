@@ -25,7 +25,7 @@ from tinylm.settings import at_least, setting
 
 @dataclass
 class BenchSettings:
-    """What `tinylm bench` measures."""
+    """Settings of `tinylm bench`."""
 
     rounds: int = setting(
         7, "turns that every contestant takes after a warm-up; each gives one ratio", at_least(1)

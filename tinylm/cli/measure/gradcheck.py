@@ -16,7 +16,7 @@ from tinylm.settings import between, setting
 
 @dataclass
 class GradcheckConfig:
-    """What `tinylm gradcheck` takes."""
+    """Settings of `tinylm gradcheck`."""
 
     module: str = setting("", "your own: package.file:callable, or path/to/file.py:callable")
     order: int = setting(

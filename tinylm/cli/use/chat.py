@@ -20,7 +20,7 @@ EXAMPLES = (
 
 @dataclass
 class ChatConfig:
-    """What `tinylm chat` takes beside the fields of Sampling."""
+    """Settings of `tinylm chat`, beside the fields of Sampling."""
 
     system: str = setting("", "the system message; none: the one of the model's chat template")
     max_tokens: int = setting(400, "longest answer, in tokens", at_least(1))

@@ -16,7 +16,7 @@ from tinylm.settings import setting
 
 @dataclass
 class EmbedConfig:
-    """What `tinylm embed` takes."""
+    """Settings of `tinylm embed`."""
 
     out: str = setting("", "also write the vectors to this file, as NumPy's .npy")
 

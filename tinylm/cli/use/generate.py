@@ -24,7 +24,7 @@ EXAMPLES = (
 
 @dataclass
 class GenerateConfig:
-    """What `tinylm generate` takes beside the fields of Sampling."""
+    """Settings of `tinylm generate`, beside the fields of Sampling."""
 
     max_tokens: int = setting(200, "tokens to generate at most", at_least(0))
     stop: tuple[str, ...] = setting((), "end before this text; may be given several times")

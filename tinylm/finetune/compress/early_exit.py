@@ -114,11 +114,11 @@ class ExitTask:
     weights: tuple | None = None
 
     def make_batch(self, examples, rng):
-        """The task's batch."""
+        """The batch of the task."""
         return self.task.make_batch(examples, rng)
 
     def loss(self, model, batch):
-        """See exit_loss()."""
+        """The weighted mean of the losses of all exits; see exit_loss()."""
         logits = model(batch.inputs, **getattr(batch, "options", {}))  # (L, B, C)
         loss = exit_loss(logits, batch.targets.reshape(-1), self.weights)
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
@@ -132,7 +132,7 @@ class ExitTask:
         return self.task.predict(last_exit, batch)
 
     def measure(self, answers, examples):
-        """The task's measure."""
+        """The scores of the task."""
         return self.task.measure(answers, examples)
 
 

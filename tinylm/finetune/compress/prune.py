@@ -70,11 +70,11 @@ class Mask(Module):
         self.mask = mask
 
     def settings(self):
-        """The mask."""
+        """The mask, which is saved with the weights."""
         return {"mask": self.mask}
 
     def check_settings(self, arrays):
-        """Any mask may be loaded."""
+        """Accept any mask."""
 
     def take_settings(self, arrays):
         """Load the mask."""
@@ -198,7 +198,7 @@ class Movement(Module):
         return {"sparsity": np.array(self.sparsity, np.float64)}
 
     def check_settings(self, arrays):
-        """Any share may be loaded."""
+        """Accept any share."""
 
     def take_settings(self, arrays):
         """Load the share."""

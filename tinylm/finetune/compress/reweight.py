@@ -31,7 +31,7 @@ def straight_through(x, value):
 
 
 class Reweighted(Module):
-    """x change(W) + b.
+    """A linear map whose weight is changed before use: x change(W) + b.
 
     inner    Linear whose weight (d_in, d_out) and bias these are, not copied
     change   Tensor (d_in, d_out) -> Tensor (d_in, d_out); a Module, if it has parameters

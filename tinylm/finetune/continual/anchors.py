@@ -136,7 +136,7 @@ class Penalized:
         self.task, self.penalties = task, penalties
 
     def make_batch(self, examples, rng=None):
-        """As the task's."""
+        """The batch of the task."""
         return self.task.make_batch(examples, rng)
 
     def loss(self, model, batch):
@@ -148,9 +148,9 @@ class Penalized:
         return loss, {**metrics, "loss": float(loss.item())}
 
     def predict(self, model, batch):
-        """As the task's."""
+        """The answers of the task."""
         return self.task.predict(model, batch)
 
     def measure(self, answers, examples):
-        """As the task's."""
+        """The scores of the task."""
         return self.task.measure(answers, examples)

@@ -170,7 +170,7 @@ class ManyTasks:
         return answers
 
     def measure(self, answers, examples):
-        """accuracy."""
+        """The share of right answers: {"accuracy": float}."""
         return {"accuracy": metrics.accuracy(answers, [x.label for x in examples])}
 
 

@@ -21,7 +21,7 @@ from tinylm.train.run.saved import fields_of
 
 
 def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, settings=None):
-    """Write a fine-tuned GPT.
+    """Write a fine-tuned GPT as a run, which `tinylm chat` and `generate` open.
 
     directory  created if needed; must hold no checkpoint of this step
     template   ChatTemplate of the tuning, or None

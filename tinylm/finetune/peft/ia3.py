@@ -44,7 +44,7 @@ class ScaledOutput(Module):
         return {"columns": np.array(self.columns, np.int64)}
 
     def unsavable(self):
-        """See merging.py."""
+        """Why the model cannot be saved, or None; see merging.py."""
         return unsavable(self)
 
     def factors(self):
@@ -79,7 +79,7 @@ class ScaledInput(Module):
         return self.base(x * self.scale)
 
     def unsavable(self):
-        """See merging.py."""
+        """Why the model cannot be saved, or None; see merging.py."""
         return unsavable(self)
 
     def folded(self):

@@ -66,7 +66,7 @@ class LoRA(Module):
         return {"scale": np.array(self.scale, np.float64)}
 
     def check_settings(self, arrays):
-        """Any scale may be loaded."""
+        """Accept any scale."""
 
     def take_settings(self, arrays):
         """Load the scale."""
@@ -82,7 +82,7 @@ class LoRA(Module):
         return {names.get(k, k): v for k, v in state.items() if k != f"{prefix}columns"}
 
     def unsavable(self):
-        """See merging.py."""
+        """Why the model cannot be saved, or None; see merging.py."""
         return unsavable(self)
 
 
@@ -154,7 +154,7 @@ class PackedLoRA(Module):
         self.scale = float(arrays.get("scale", self.scale))
 
     def unsavable(self):
-        """See merging.py."""
+        """Why the model cannot be saved, or None; see merging.py."""
         return unsavable(self)
 
 

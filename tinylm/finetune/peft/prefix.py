@@ -96,7 +96,7 @@ class PrefixTuned(Module):
 
     @property
     def config(self):
-        """The model's."""
+        """The configuration of the model."""
         return self.model.config
 
     def hidden(self, ids, positions=None, mask=None):
@@ -114,7 +114,7 @@ class PrefixTuned(Module):
         return self.logits(self.hidden(ids, positions, mask))
 
     def logits(self, h):
-        """The model's output layer."""
+        """Logits of hidden states, by the output layer of the model."""
         return self.model.logits(h)
 
     def exported(self):
@@ -233,7 +233,7 @@ class HiddenPrefixTuned(Module):
 
     @property
     def config(self):
-        """The model's."""
+        """The configuration of the model."""
         return self.model.config
 
     def hidden(self, ids, *args, **options):
@@ -252,7 +252,7 @@ class HiddenPrefixTuned(Module):
         return self.logits(self.hidden(ids, *args, **options))
 
     def logits(self, h):
-        """The model's output layer."""
+        """Logits of hidden states, by the output layer of the model."""
         return self.model.logits(h)
 
 

@@ -130,7 +130,7 @@ class Prompted(Module):
 
     @property
     def config(self):
-        """The model's."""
+        """The configuration of the model."""
         return self.model.config
 
     def wrap(self, ids):
@@ -168,7 +168,7 @@ class Prompted(Module):
         return self.logits(h)[:, 0]
 
     def logits(self, h):
-        """The model's output layer."""
+        """Logits of hidden states, by the output layer of the model."""
         return self.model.logits(h)
 
     def _all(self, ids, segments=None, mask=None):

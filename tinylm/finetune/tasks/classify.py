@@ -158,5 +158,5 @@ class MultipleChoice:
         return self.scores(model, batch).numpy().argmax(axis=-1).tolist()
 
     def measure(self, answers, examples):
-        """accuracy."""
+        """The share of right answers: {"accuracy": float}."""
         return {"accuracy": metrics.accuracy(answers, [label for _, label in examples])}

@@ -67,5 +67,5 @@ class VectorClassification:
         return model(batch.inputs).numpy().argmax(axis=-1).tolist()
 
     def measure(self, answers, examples):
-        """accuracy."""
+        """The share of right answers: {"accuracy": float}."""
         return {"accuracy": metrics.accuracy(answers, [label for _, label in examples])}

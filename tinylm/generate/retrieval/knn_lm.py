@@ -146,5 +146,5 @@ class KNNLM:
         return mixed.reshape(B, T, V)
 
     def next_logits(self, tokens, cache=None):
-        """The same for the last position: (B, T) -> (B, V)."""
+        """Log-probabilities of the mixture at the last position: (B, T) -> (B, V)."""
         return self.logits(tokens, cache)[:, -1]

@@ -55,7 +55,7 @@ class RAG:
         return [self.retriever.documents[i] for i, _ in self.retriever.search(query, self.k)]
 
     def prompt(self, x):
-        """x' for an input."""
+        """The prompt x' for an input x: the pieces that were retrieved, and x."""
         return rag_prompt(self.retrieve(x), x)
 
     def answer(self, x, max_tokens, **options):

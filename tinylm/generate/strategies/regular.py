@@ -19,7 +19,7 @@ STATES = 4096  # cached moves; when there are more, all are dropped
 
 
 class Places:
-    """The places of a tree.
+    """The places of a regular expression, which is given as a tree (expression.py).
 
     waits[p]  the number of the set that place p waits for, or FORK
     leads[p]  the places after it

@@ -108,7 +108,7 @@ class ReplacedTokens:
         return filled
 
     def loss(self, model, batch):
-        """Both losses.
+        """The generator's loss plus `weight` times the discriminator's.
 
         model    model.generator has hidden(ids, mask=) and logits(h);
                  model.discriminator(ids, mask=) -> (B, T)

@@ -42,7 +42,7 @@ class Lock:
 
 
 def lock(directory, report=lambda line: None):
-    """Lock a run.
+    """Lock a run, so that no other process trains in its directory.
 
     report   called with a line of text where this system has no locks
     returns  Lock

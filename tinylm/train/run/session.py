@@ -262,7 +262,7 @@ class Session:
 
 
 def _scores(found):
-    """A validation in words."""
+    """The scores of a validation as text."""
     text = f"validation loss {found['validation_loss']:.4f}"
     if "bits_per_byte" in found:
         return f"{text}, {found['bits_per_byte']:.4f} bits per byte"

@@ -34,8 +34,9 @@ def expected_risk(n, p, weights, noise):
 
 
 def measured_risk(n, p, weights, noise, seed, tests=400):
-    """The same, measured once: a least-norm fit to n drawn examples, its mean squared error on
-    `tests` new ones.
+    """The mean squared error of one least-norm fit to n drawn examples, on `tests` new ones.
+
+    Arguments are those of expected_risk(), which is its mean over many seeds.
     """
     rng = Random(seed, "double descent", n, p)
     d = len(weights)

@@ -30,14 +30,14 @@ class Published:
 
     @property
     def flops(self):
-        """6 N D, or None."""
+        """Operations of its training, 6 N D; None where D is not given."""
         if self.tokens is None:
             return None
         return training_flops(self.parameters, self.tokens)
 
     @property
     def pf_days(self):
-        """The same in days of a petaflop per second."""
+        """The operations of its training in petaflop/s-days, or None."""
         if self.tokens is None:
             return None
         return self.flops / PF_DAY
