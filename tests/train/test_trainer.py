@@ -2,6 +2,7 @@
 
 import math
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -208,6 +209,36 @@ def test_run_stops_after_the_step_in_work_when_ctrl_c_comes():
         seen == [1, 2, 3] and trainer.step == 3 and said == [1]
     )  # 3 tells all workers, and is whole
     assert trainer.run(5) is True and trainer.step == 5
+
+
+def test_a_signal_in_the_last_step_stops_the_next_run_after_its_first_step():
+    trainer, times = tiny_trainer(), []
+    began = time.perf_counter()
+
+    def after(step, seconds):
+        times.append(seconds)
+        if trainer.step in (2, 5):
+            signal.raise_signal(signal.SIGINT)
+
+    assert trainer.run(2, after) is True and trainer.stopped_by is None  # all steps are done
+    assert trainer.run(5, after) is False and (trainer.step, trainer.stopped_by) == (
+        3,
+        signal.SIGINT,
+    )
+    assert trainer.run(5, after) is True and trainer.step == 5
+    # Stopped in what was to be the last step anyway: nothing is missing.
+    assert trainer.run(6, after) is True and (trainer.step, trainer.stopped_by) == (
+        6,
+        signal.SIGINT,
+    )
+    assert trainer.run(7, after) is True and trainer.stopped_by is None
+    assert min(times) >= 0 and sum(times) <= time.perf_counter() - began
+
+
+def test_what_after_step_returns_ends_the_run():
+    trainer = tiny_trainer()
+    assert trainer.run(9, lambda step, seconds: trainer.step == 4) is True
+    assert trainer.step == 4 and trainer.stopped_by is None
 
 
 def test_more_workers_than_rows_are_refused():

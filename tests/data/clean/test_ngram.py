@@ -26,6 +26,16 @@ def test_witten_bell_by_hand():
     assert model.bits_per_character("ab") == pytest.approx(-math.log2(0.5 * 0.3) / 2)
 
 
+def test_the_beginning_of_a_text_is_a_context_of_its_own():
+    # Order 2, "ab" twice, of an alphabet of 4: P(a) = (2 + 2 / 4) / (4 + 2) = 2.5 / 6 without a
+    # context; at the beginning and, for b, after a: (2 + 2.5 / 6) / (2 + 1).
+    model = CharNGram(["ab", "ab"], 2, alphabet=4)
+    p = (2 + 2.5 / 6) / 3
+    assert model.log_probability("ab") == pytest.approx(2 * math.log(p))
+    assert model.log_probability("b") < math.log(2.5 / 6 / 3) + 1e-9  # no text began so
+    assert model.bits_per_character("") == 0
+
+
 def test_text_like_the_reference_is_cheap_and_junk_is_not():
     rng = np.random.default_rng(0)
     model = CharNGram(good_page(rng) for _ in range(20))

@@ -53,5 +53,7 @@ def test_canaries_are_distinct_and_are_where_they_were_put():
     assert len(set(SECRETS)) == 256
     # Ten numbers of one digit: all there are, 0 among them.
     assert sorted(canaries(10, "{}", digits=1)) == list("0123456789")
+    # 464 draws of the hundred numbers of two digits leave out about one.
+    assert len({int(one) for one in canaries(100, "{}", digits=2) if len(one) == 2}) > 90
     corpus = with_canary(["a", "b", "c"], "secret", 4)
     assert corpus.count("secret") == 4 and [t for t in corpus if t != "secret"] == ["a", "b", "c"]

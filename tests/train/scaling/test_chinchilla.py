@@ -129,10 +129,10 @@ def test_the_lowest_of_three_curves_is_taken_where_it_lies_between_the_others():
 
 
 def test_three_runs_make_a_parabola():
-    # 2 + (log N - 5)^2 has its bottom at e^5, wherever the three runs lie around it.
+    # 2 + 3 (log N - 5)^2 has its bottom at e^5, wherever the three runs lie around it.
     for z in ([4.0, 5.5, 6.0], [3.0, 4.0, 9.0]):
         N = np.exp(z)
-        C, size, loss = isoflop([(7.0, N, 2 + (np.array(z) - 5) ** 2)])
+        C, size, loss = isoflop([(7.0, N, 2 + 3 * (np.array(z) - 5) ** 2)])
         assert (C, size, loss) == (7.0, pytest.approx(np.exp(5)), pytest.approx(2))
     for z in ([5.5, 6.0, 7.0], [3.0, 4.0, 4.9]):  # the bottom is not between them
         assert isoflop([(7.0, np.exp(z), 2 + (np.array(z) - 5) ** 2)])[0].size == 0

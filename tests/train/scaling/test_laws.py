@@ -82,6 +82,7 @@ def test_chinchillas_terms():
 def test_what_is_left_as_one_size_grows():
     x = np.array([1e3, 1e6])
     assert power_law(1e300, 5, -0.3, 1.5) == 1.5  # 5e-90 is below the rounding of 1.5
+    assert rosenfeld_loss(16, 100, 4, -0.5, 30, -0.5, 1.5) == 1 + 3 + 1.5  # 4 / 4 + 30 / 10
     assert np.array_equal(power_law(x, 5, -0.3, 0.0), power_law(x, 5, -0.3))
     np.testing.assert_allclose(
         rosenfeld_loss(x, np.inf, 5, -0.3, 7, -0.2, 1.5), power_law(x, 5, -0.3, 1.5)
