@@ -89,7 +89,7 @@ class Entry:
 
 
 def register(name, function, draw, **fields):
-    """Add an Entry; `fields` as there. Returns it.
+    """Add an Entry under its name, with `fields` as in Entry, and return it.
 
     raises  ConfigError if the name is taken, or if another order or tolerance has no reason
     """

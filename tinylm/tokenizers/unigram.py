@@ -160,7 +160,7 @@ class UnigramTokenizer(Tokenizer):
             utf8(text, position)  # raises DataError with the position of the lone surrogate
             raise
         except DataError:
-            self._raise_unknown(text, position)  # likewise, of the character without a piece
+            self._raise_unknown(text, position)  # the same for the character without a piece
             raise
         return np.frombuffer(ids, np.int32)
 

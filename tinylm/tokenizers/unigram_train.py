@@ -24,7 +24,7 @@ from tinylm.errors import ConfigError
 from tinylm.writing import has_unspaced
 
 SHRINK = 0.75  # kept by a pruning round, as in SentencePiece
-EM_STEPS = 2  # before each pruning, likewise
+EM_STEPS = 2  # before each pruning, as in SentencePiece
 SEED_FACTOR, SEED_LEAST = 10, 20_000  # pieces at the start, as a multiple of those wanted, at least
 LONGEST_WORD = 256  # characters; a longer word teaches nothing and costs much
 

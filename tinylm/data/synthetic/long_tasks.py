@@ -161,7 +161,8 @@ def copy_memory_baseline(blanks, symbols=8, length=10):
 def selective_copy(rows, blanks, symbols=8, length=10, seed=0):
     """copy_memory() with the symbols scattered among the blanks, in order   (Gu & Dao 2023).
 
-    The distance of a symbol from its answer is no longer fixed. Inputs and targets as there.
+    The distance of a symbol from its answer is no longer fixed. Arguments and result as of
+    copy_memory().
     """
     inputs, targets = copy_memory(rows, blanks, symbols, length, seed)
     if blanks < 1:

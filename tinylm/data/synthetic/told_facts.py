@@ -19,7 +19,7 @@ KINDS = {
     "fish": "eel cod carp pike tuna bass sole hake ling dace roach perch",
     "tree": "oak elm ash fir pine yew palm birch beech alder maple cedar",
 }
-# Of each aspect the eight possible values, and three words for it.
+# {aspect: (its eight possible values, three words that name it)}
 ASPECTS = {
     "color": ("red blue green pink gray black white brown", "color hue shade"),
     "food": ("rice corn soup cake milk salt jam tea", "food meal diet"),

@@ -100,9 +100,9 @@ register(
     covers=(),
     source="Clark et al. 2020",
 )
-# Four features: three that GELU has made small are often nearly equal, and a layer norm of such,
-# with no eps to speak of, multiplies rounding: in float32 one draw of twenty is off by 1.2e-5 or
-# more, with four by 5e-6.
+# D = 4, because of float32: after GELU three features are often nearly equal, and a layer norm
+# divides by their small deviation, which enlarges rounding errors (its eps of 1e-12 is no help).
+# With D = 3 one draw of twenty is off by 1.2e-5 or more, with 4 by 5e-6.
 register(
     "models.SpanBoundaryHead",
     lambda head, *inputs: head(*inputs),

@@ -88,8 +88,9 @@ def linear_attention_recurrent(q, k, v, state=None):
 def linear_attention_chunked(q, k, v, state=None, chunk=32):
     """The matrix form inside chunks, the recurrence between them: few large products.
 
-    A query sees the keys of its own chunk one by one and all chunks before it as a state, in
-    about T (C + F) (J + 1) operations instead of T^2 (J + 1).
+    A query sees the keys of its own chunk one by one and all chunks before it as a state. That
+    takes T C (F + J + 1) multiplications inside the chunks and 2 T F (J + 1) for the states, where
+    the matrix form takes T^2 (F + J + 1).
 
     chunk    C, tokens in a chunk
     returns  (y (B, H, T, J), state), as of linear_attention_recurrent

@@ -23,7 +23,7 @@ def _named_rows(x, index):
 
 @fused(_named_rows)
 def gather_rows(x, *, index, keep):
-    """x[index], with a derivative made for long lists.
+    """Rows of a table by number, x[index], with a fast derivative for long lists of numbers.
 
     x        (N, K)
     index    integers of any shape, 0 .. N - 1; a row may be named often

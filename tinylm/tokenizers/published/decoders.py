@@ -71,7 +71,7 @@ def _byte_level(described):
 
 def _metaspace(described):
     mark, scheme = described.character("replacement", "▁"), scheme_of(described)
-    described.take("split", bool, True)  # likewise
+    described.take("split", bool, True)  # of encoding only
     # The mark before the text stands for no space, unless none was put there.
     first = ""
     if scheme == "never":

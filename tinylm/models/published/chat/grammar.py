@@ -113,7 +113,7 @@ class Guard(NodeTransformer):
 
     def visit_Output(self, node):
         self.generic_visit(node)
-        # {{ written(x) }}, and the text between tags likewise.
+        # {{ x }} becomes {{ written(x) }}; text between tags is written through the same call.
         node.nodes = [_call("written", _constant(child)) for child in node.nodes]
         return node
 
