@@ -190,7 +190,7 @@ def train_some(comm, folder, steps, dropout, micro_batch):
 @pytest.mark.parametrize("dropout, micro_batch", [(0.0, 0), (0.3, 2)])
 def test_workers_compute_what_one_process_does(tmp_path, workers, dropout, micro_batch):
     launch(train_some, 1, tmp_path, 5, dropout, 0)
-    launch(train_some, workers, tmp_path, 5, dropout, micro_batch)
+    launch(train_some, workers, tmp_path, 5, dropout, micro_batch, capacity=1 << 24)
     alone = np.load(tmp_path / "1-0.npz")
     for rank in range(workers):
         together = np.load(tmp_path / f"{workers}-{rank}.npz")
@@ -212,7 +212,10 @@ def one_stops(comm):
 
 @needs_workers
 def test_all_workers_stop_when_one_is_asked():
-    assert launch(one_stops, 2) == [signal.SIGTERM, None]  # which signal it was, they know too
+    assert launch(one_stops, 2, capacity=1 << 24) == [
+        signal.SIGTERM,
+        None,
+    ]  # which signal it was, they know too
 
 
 def poisoned(comm):
@@ -238,5 +241,5 @@ def poisoned(comm):
 
 @needs_workers
 def test_all_workers_name_the_rows_that_one_saw_fail():
-    message = launch(poisoned, 2)  # what rank 0 says, whose own rows are fine
+    message = launch(poisoned, 2, capacity=1 << 24)  # what rank 0 says, whose own rows are fine
     assert "step 1: the loss is inf; in rows 3 to 5 of batch 0, first mul" in message
