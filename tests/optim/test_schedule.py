@@ -56,6 +56,10 @@ def test_warmup_stable_decay_has_three_parts():
         values[0] == pytest.approx(1 / 11) and values[10:81] == [1.0] * 71
     )  # decay is steps 80 .. 99
     assert values[99] == pytest.approx(0.0) and values[80] > values[90] > values[98]
+    ends = [SCHEDULES["warmup_stable_decay"](s, 100, floor=0.5) for s in (79, 99)]
+    assert ends == [1.0, pytest.approx(0.5)]
+    # 0.1 of 4 steps is rounded up to one: a line of one step has its first point alone.
+    assert [SCHEDULES["warmup_stable_decay"](s, 4, decay=0.1) for s in range(4)] == [1.0] * 4
 
 
 def test_constant_stays():

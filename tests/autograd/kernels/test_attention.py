@@ -326,6 +326,9 @@ def test_shapes_that_do_not_fit_are_named():
         ShapeError, match="self_attention: width 10 does not divide into 2 query and 2 x 2"
     ):
         tl.self_attention(leaf(np.ones((1, 2, 10))), 2)
+    for shape, kv_heads in ((2, 6), 1), ((1, 2, 4), 0):  # no axis of the batch; no keys at all
+        with pytest.raises(ShapeError, match="need .* at least one head"):
+            tl.self_attention(leaf(np.ones(shape)), 2, kv_heads)
 
 
 @pytest.mark.parametrize("causal", [False, True])
