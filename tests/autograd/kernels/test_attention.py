@@ -351,3 +351,11 @@ def test_a_learned_bias_keeps_its_gradient_where_scores_pass_float32(rng):
     bias = tl.Tensor(np.zeros((3, 3), np.float32), requires_grad=True)
     tl.attention(q, k, v, bias=bias).backward(np.ones((1, 1, 3, 2), np.float32))
     assert bias.grad.dtype == np.float32 and np.isfinite(bias.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("way", [tl.attention, tl.tiled_attention], ids=["plain", "tiled"])
+def test_every_query_sees_every_key_in_any_order_unless_told(way, rng):
+    q, k, v = heads(rng)
+    y = host(way(*map(tl.Tensor, (q, k, v))))
+    turned = host(way(*map(tl.Tensor, (q, k[:, :, ::-1], v[:, :, ::-1]))))
+    np.testing.assert_allclose(turned, y, rtol=1e-12, atol=1e-13)
