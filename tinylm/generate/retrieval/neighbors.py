@@ -123,7 +123,7 @@ class ClusteredIndex:
             members = np.sort(members)  # so that ties go to the lowest index
             n_found = min(k, len(members))
             found, order = knn_search(
-                queries[i : i + 1], self.keys[members], n_found, self.metric
+                queries[i][None], self.keys[members], n_found, self.metric
             )  # (1, n_found) twice
             distances[i, :n_found] = found[0]
             indices[i, :n_found] = members[order[0]]  # positions in `members` -> indices of keys
