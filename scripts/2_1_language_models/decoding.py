@@ -78,7 +78,13 @@ from tinylm.optim.schedule import cosine
 from tinylm.tokenizers import CharTokenizer
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
-CONTEXT, BATCH, LR, WARMUP, PROMPT, LENGTH, PROMPTS = 128, 8, 2e-3, 30, 28, 100, 8
+CONTEXT = 128
+BATCH = 8
+LR = 2e-3
+WARMUP = 30
+PROMPT = 28
+LENGTH = 100
+PROMPTS = 8
 PATTERN = r"[A-Z][a-z]+( [a-z]+){2,4}\."
 # Paired by seed: one model and the same prompts. (1) needs both comparisons, (2) every lookahead.
 PROBABLE = Claim("beams of 16 are more probable than samples", "2.1.3")

@@ -362,7 +362,8 @@ def sweep(lab):
     grid = {"learning_rate": (2e-4, 5e-4, 1e-3, 2e-3), "batch_size": (8, 32), "steps": (50, 150)}
     held = lab.world.instructions(KNOWN, 120, Random(lab.seed, "sweep"), names=TEST)
     # questions like those of "as tuned", so the choice favors that group
-    train, held = lab.encoded(lab.samples(KNOWN, 720)), lab.encoded(held)
+    train = lab.encoded(lab.samples(KNOWN, 720))
+    held = lab.encoded(held)
     for row in grid_search(lambda: lab.tuned([]), lab.task(), train, held, grid, seeds=(0, 1)):
         print("  ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)
 

@@ -183,7 +183,9 @@ def sharp_metrics():
     # A straight line of log loss over log size, and yet 20 tokens go from never to mostly right.
     straight = np.ptp(np.diff(np.log(loss))) < 1e-9
     jumps = all_tokens_right(p[3], 20) < 0.001 and all_tokens_right(p[-1], 20) > 0.5
-    return SHOWS if straight and jumps else OPPOSITE
+    if straight and jumps:
+        return SHOWS
+    return OPPOSITE
 
 
 def main(argv=None):

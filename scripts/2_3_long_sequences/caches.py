@@ -62,7 +62,13 @@ from tinylm.optim.schedule import cosine
 from tinylm.tokenizers import CharTokenizer
 from tinylm.train.compare import ONLY_RUNS, OPPOSITE, SHOWS, Claim, mean_and_range
 
-T, BATCH, LR, WARMUP, LAYERS, HEADS, WIDTH = 64, 16, 2e-3, 30, 3, 4, 96
+T = 64
+BATCH = 16
+LR = 2e-3
+WARMUP = 30
+LAYERS = 3
+HEADS = 4
+WIDTH = 96
 FAR = 10 * T
 # Losses in nats a token, paired by seed: one model and the same texts.
 LITTLE = Claim("8 bits cost at most 0.01", "2.3.1", larger=False, least=-0.01)

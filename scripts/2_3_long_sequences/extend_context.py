@@ -69,7 +69,9 @@ def main(argv=None):
     text, held_out, V = characters()
     # (64, LONG + 1): every way is scored on the last characters of these
     texts = held_out[np.arange(64)[:, None] * LONG + np.arange(LONG + 1)]
-    found, equal, began = {}, EqualReading(), time.process_time()
+    found = {}
+    equal = EqualReading()
+    began = time.process_time()
     for seed in seeds:
         # one model a seed; every way starts from a copy of it
         base = train(

@@ -121,7 +121,9 @@ def main(argv=None):
     steps = STEPS
     names = list(MODELS)
     if args.quick:
-        seeds, steps, names = seeds[:2], 100, ["attention", "LSTM"]
+        seeds = seeds[:2]
+        steps = 100
+        names = ["attention", "LSTM"]
         print(ONLY_RUNS)
     text = CHAIN.sample(20_000, 0)
     held_out = CHAIN.sample(4000, 1)

@@ -249,7 +249,10 @@ def main(argv=None):
     stretches = 32
     schemes = SCHEMES
     if args.quick:
-        seeds, steps, stretches, schemes = seeds[:2], 100, 16, ("learned", "t5", "alibi", "rope")
+        seeds = seeds[:2]
+        steps = 100
+        stretches = 16
+        schemes = ("learned", "t5", "alibi", "rope")
         print(ONLY_RUNS)
     if args.schemes:
         schemes = args.schemes.split(",")
