@@ -85,7 +85,6 @@ def sparse_attention(q, k, v, index, visible=None, scale=None):
     """
     check_heads("sparse_attention", q, k, v)
     B, H, T, K = q.shape
-    G = k.shape[1]
     if index.shape[-2] != T or (visible is not None and visible.shape != index.shape):
         shape = None if visible is None else visible.shape
         raise ShapeError(
