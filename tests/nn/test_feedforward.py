@@ -6,6 +6,7 @@ import pytest
 from tests.numeric import host, leaf
 from tinylm import Tensor, gelu, silu
 from tinylm.backend import Random
+from tinylm.errors import ConfigError
 from tinylm.nn import ACTIVATIONS, GATES, FeedForward, GatedFeedForward, feed_forward
 
 
@@ -55,3 +56,10 @@ def test_without_biases_zero_gives_zero_and_the_count_falls_exactly():
 def test_names_pick_the_class():
     assert all(feed_forward(name) is FeedForward for name in ACTIVATIONS)
     assert all(feed_forward(name) is GatedFeedForward for name in GATES)
+
+
+def test_an_unknown_activation_is_named_and_a_gate_is_told_where_it_belongs():
+    with pytest.raises(ConfigError, match="'swiglu' is not one of .*; that gate is GatedFeedForw"):
+        FeedForward(4, 6, Random(0), "swiglu")
+    with pytest.raises(ConfigError, match="'tan' is not one of relu, gelu, gelu_tanh, silu$"):
+        FeedForward(4, 6, Random(0), "tan")
