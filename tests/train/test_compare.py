@@ -25,6 +25,9 @@ from tinylm.train.compare import (
 def test_one_seed_or_one_prompt_is_not_reported():
     assert report([1.0, 2.0, 6.0]) == (3.0, 1.0, 6.0)
     assert report([[0.0, 1.0], [0.5, 0.5]]) == (0.5, 0.0, 1.0)
+    for shape in (0,), (2, 0), (), (2, 2, 2):
+        with pytest.raises(ShapeError, match="seeds, prompts"):
+            report(np.zeros(shape))
     too_few = ([1.0], "one seed"), ([[1.0], [2.0]], "one prompt"), ([[1.0, 2.0]], "one seed")
     for few, what in too_few:
         with pytest.raises(ConfigError, match=what):

@@ -186,6 +186,10 @@ def test_the_gist_of_a_long_text_is_its_commonest_symbol():
     # The favorite has share 0.5 + 0.5/4 = 0.625, any other 0.125: 200 draws separate them by 14
     # standard deviations.
     assert (counts.argmax(1) == answers).all()
+    # With favor 0.9 its share is 0.9 + 0.1/4; of 40 000 tokens within four standard deviations.
+    texts, answers = tasks.gist(200, 200, symbols=4, favor=0.9, seed=3)
+    share = (texts == answers[:, None]).mean()
+    assert abs(share - 0.925) < 4 * (0.925 * 0.075 / 40_000) ** 0.5
 
 
 def test_every_symbol_is_drawn_the_first_and_the_last_too():
