@@ -17,6 +17,7 @@ from tinylm.models.encoder.presets import build, electra_pair, tiny
 from tinylm.models.encoder.seq2seq import Seq2Seq, Seq2SeqConfig
 from tinylm.models.encoder.xlnet import XLNet, XLNetConfig
 from tinylm.models.low_bit.fixedpoint import to_fixed
+from tinylm.pretrain.discriminative.contrastive import PairedEncoders
 
 NO_EXTRAS = dict(head_width=None, d_hidden=None)
 # fmt: off
@@ -81,6 +82,7 @@ SEEDED = [
     distilled,
     build,
     electra_pair,
+    PairedEncoders,
 ]
 
 

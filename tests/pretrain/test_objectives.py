@@ -27,6 +27,12 @@ from tinylm.pretrain.discriminative.pairs import NextSentence, SentenceOrder, Se
 from tinylm.pretrain.discriminative.replaced import ReplacedTokens
 from tinylm.pretrain.early.co_training import co_training
 from tinylm.pretrain.early.decision_list import decision_list, yarowsky
+from tinylm.pretrain.early.layerwise import (
+    Autoencoder,
+    StackedAutoencoder,
+    minimize,
+    pretrain_layers,
+)
 from tinylm.pretrain.early.naive_bayes import naive_bayes
 from tinylm.pretrain.early.self_training import self_training
 from tinylm.pretrain.language.causal import CausalLM
@@ -313,6 +319,10 @@ DEFAULTS = [
     # Blum & Mitchell 1998: 30 rounds, a pool of 75; Laplace adds 1 to every count.
     (co_training, {"per_class": 1, "rounds": 30, "pool": 75, "seed": 0}),
     (naive_bayes, {"smoothing": 1.0}),
+    (minimize, {"batch_size": 32, "lr": 0.01, "seed": 0}),
+    (pretrain_layers, {"batch_size": 32, "lr": 0.01, "seed": 0}),
+    (Autoencoder, {"tied": True, "noise": 0.0}),
+    (StackedAutoencoder, {"seed": 0}),
     (self_training, {"threshold": 0.9, "rounds": 10}),
     (decision_list, {"smoothing": 0.1}),
     (yarowsky, {"discourses": None, "threshold": 1.0, "rounds": 20, "smoothing": 0.1}),

@@ -85,3 +85,14 @@ def test_as_many_sources_as_rows_or_one():
         lm.new_cache(3)
     with pytest.raises(DataError, match="outside the vocabulary of 31"):
         Conditional(build(tiny("bart-base")), [31])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_it_scores_without_dropout_and_leaves_the_model_in_the_mode_it_found(training):
+    model = build(tiny("bart-base", dropout=0.5), 3, dtype=np.float64)
+    expected = Conditional(model.eval(), SOURCE).logits(TARGET)
+    if training:
+        model.train()
+    np.testing.assert_array_equal(Conditional(model, SOURCE).logits(TARGET), expected)
+    assert model.training == training
+    assert all(block.training == training for block in model.decoder.blocks)

@@ -16,6 +16,7 @@ from tinylm.errors import ConfigError
 from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.decoder.config import ATTENTION, FEED_FORWARD, NORMS_PER_BLOCK, POSITIONS
+from tinylm.models.decoder.gpt import narrowed
 from tinylm.models.decoder.presets import DECODERS, differences, preset, tiny
 from tinylm.models.decoder.sizes import count_active, count_parameters
 from tinylm.nn import ACTIVATIONS, GATES, NORMS
@@ -393,3 +394,18 @@ def test_a_part_of_a_name_gets_the_four_nearest_and_anything_else_the_command():
     with pytest.raises(ConfigError) as told:
         preset("whisper")
     assert str(told.value) == "no model 'whisper': `tinylm models` lists them"
+
+
+def test_a_window_and_a_mask_hide_what_either_hides():
+    """Two queries of columns 2 and 3, four keys, a window of two: i - j < 2."""
+    queries, keys = np.arange(2, 4), np.arange(4)
+    near = np.array([[0, 1, 1, 1], [0, 0, 1, 1]], bool)  # the causal mask comes later
+    np.testing.assert_array_equal(narrowed(None, queries, keys, 2), near)
+    tokens = np.array([[1, 1, 1, 1], [1, 1, 0, 1]], bool)[:, None, None]  # (B, 1, 1, S)
+    both = narrowed(tokens, queries, keys, 2)
+    assert both.shape == (2, 1, 2, 4)
+    np.testing.assert_array_equal(both[:, 0], [near, [[0, 1, 0, 1], [0, 0, 0, 1]]])
+    # A window as long as the keys hides nothing, one token fewer hides the first from the last.
+    assert narrowed(None, queries, keys, 4) is None
+    np.testing.assert_array_equal(narrowed(tokens, queries, keys, 4), tokens)
+    assert narrowed(None, queries, keys, 3).sum() == 7

@@ -66,3 +66,33 @@ def test_words_used_alike_get_vectors_alike():
     model, _ = fitted(table, 3)
     near = cosine(model.words.numpy())
     assert near[0, 1:3].min() > near[0, 3:6].max()
+
+
+def test_the_loss_of_two_pairs_by_hand():
+    """f(X) (w . w~ + b + b~ - log X)^2, added up."""
+    model = GloVe(2, 2, dtype=np.float64)
+    model.words.data[...] = [[1, 2], [0, 1]]
+    model.contexts.data[...] = [[3, -1], [2, 2]]
+    model.word_bias.data[...] = [[0.5], [0]]
+    model.context_bias.data[...] = [[0.25], [-1]]
+    i, j, counts = np.array([0, 1]), np.array([0, 1]), np.array([16.0, 1024.0])
+    assert model.scores(i, j).numpy().tolist() == [1.75, 1.0]  # 3 - 2 + 0.75 and 0 + 2 - 1
+    # 16 of at most 256 weigh (1/16)^(3/4) = 1/8, 1024 weigh 1
+    expected = (1.75 - np.log(16)) ** 2 / 8 + (1 - np.log(1024)) ** 2
+    assert model.loss(i, j, counts, most=256.0).item() == pytest.approx(expected, rel=1e-12)
+    assert model.vectors().tolist() == [[4, 1], [2, 3]]  # w + w~
+
+
+def test_vectors_start_with_half_the_unit_length_and_biases_at_0():
+    model = GloVe(200, 50, dtype=np.float64)
+    for table in (model.words, model.contexts):
+        # entries of deviation 50^-1/2 / 2; the mean square of 10^4 is within 4 sqrt(2 / 10^4)
+        assert np.mean(table.numpy() ** 2) * 200 == pytest.approx(1, abs=4 * np.sqrt(2e-4))
+    assert not np.array_equal(model.words.numpy(), model.contexts.numpy())
+    assert not model.word_bias.numpy().any() and not model.context_bias.numpy().any()
+
+
+def test_a_window_reaches_as_far_as_the_text_does():
+    i, j, counts = cooccurrences([0, 1, 0], 9, 3)
+    # 0 1 and 1 0 next to each other on either side; 0 and 0 at distance 2, in both directions
+    assert sorted(zip(i.tolist(), j.tolist(), counts)) == [(0, 0, 1), (0, 1, 2), (1, 0, 2)]

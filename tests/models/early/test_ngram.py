@@ -213,3 +213,13 @@ def test_perplexity_of_generate_agrees(rng):
     np.testing.assert_allclose(
         perplexity(lm, tokens), np.exp(-lm.logprob(tokens)[1:].mean())
     )  # x_0 is given there
+
+
+def test_kneser_ney_of_order_3_backs_off_to_kinds_of_trigrams():
+    """Nothing is discounted; "aa" was never seen, so what follows a is counted: ab after ^ and d,
+    ac after r, ad after c.
+    """
+    lm = NGramLM(3, 5, "kneser_ney", 0.0).fit(ABRACADABRA)
+    np.testing.assert_allclose(lm.distribution([0, 0]), [0, 0.5, 0.25, 0.25, 0], rtol=1e-12)
+    # After "ra" the text went on with c once, and ended.
+    np.testing.assert_allclose(lm.distribution([4, 0]), [0, 0, 1, 0, 0], rtol=1e-12)

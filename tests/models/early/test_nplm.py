@@ -88,5 +88,40 @@ def test_generate_decodes_from_it_alone_and_in_a_batch():
 
 
 def test_impossible_sizes_are_named():
-    with pytest.raises(ConfigError, match="order 1 must be at least 2"):
-        FeedForwardNGramLM(1, 5, 2, 2)
+    for sizes in ((1, 5, 2, 2), (2, 0, 2, 2), (2, 5, 0, 2), (2, 5, 2, 0)):
+        with pytest.raises(ConfigError, match="must be at least 2, and .* at least 1"):
+            FeedForwardNGramLM(*sizes)
+    assert FeedForwardNGramLM(2, 1, 1, 1).count_parameters() == 7  # 2, 1 + 1, 1 + 1, and W
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_scores_by_hand(direct):
+    """b + U tanh(d + H x) + W x, x the vectors of two words side by side."""
+    model = FeedForwardNGramLM(3, 2, 2, 1, direct, dtype=np.float64)
+    model.words.weight.data[...] = [[np.log(2), 7], [5, 0.5], [0, 0]]  # the last: no word yet
+    model.hidden.weight.data[...] = [[1], [0], [0], [1]]
+    model.hidden.bias.data[...] = -0.5
+    model.out.weight.data[...] = [[10, -10]]
+    model.out.bias.data[...] = [1, 2]
+    if direct:
+        model.direct.weight.data[...] = [[0, 0], [0, 0], [0, 2], [0, 0]]
+    # After 0 and 1: log 2 + 1/2 - 1/2, whose tanh is (4 - 1) / (4 + 1); W gives 2 * 5.
+    found = model.scores(np.array([0, 1])).numpy()
+    np.testing.assert_allclose(found, [7, -4 + 10 * direct], rtol=1e-12)
+    # The text begins with 0: the window is "no word yet" and 0.
+    whole = model(np.array([[0, 1], [1, 1]])).numpy()  # two texts of two words
+    windows = np.array([[[2, 0], [0, 1]], [[2, 1], [1, 1]]])
+    by_window = [[model.scores(window).numpy() for window in text] for text in windows]
+    np.testing.assert_allclose(whole, by_window, rtol=1e-12)
+    assert whole.shape == (2, 2, 2) and whole[0, 0, 0] != whole[0, 0, 1]
+
+
+def test_a_table_starts_at_1_and_maps_keep_the_variance():
+    model = FeedForwardNGramLM(3, 400, 50, 100, dtype=np.float64)
+    for weight, inputs in (
+        (model.words.weight, 1),
+        (model.hidden.weight, 100),  # two words of 50 numbers
+        (model.out.weight, 100),
+    ):
+        n = weight.numpy().size  # 10^4 or more: four deviations of a mean square
+        assert np.mean(weight.numpy() ** 2) * inputs == pytest.approx(1, abs=4 * np.sqrt(2 / n))

@@ -12,7 +12,13 @@ from tinylm.models.low_bit.fixedpoint import fixed_linear, integer_product, to_f
 def test_the_worked_example():
     codes, scale = to_fixed(np.array([-1.27, 0.5, 1.0]))
     assert scale == np.float32(0.01)  # 1.27 / 127
-    assert codes.tolist() == [-127, 50, 100]
+    assert codes.tolist() == [-127, 50, 100] and codes.dtype == np.int8
+    small, step = to_fixed(np.array([-1.27e-3, 5e-4, 1e-3]))  # the scale follows the numbers
+    assert small.tolist() == [-127, 50, 100] and step == np.float32(1e-5)
+    wide, fine = to_fixed(np.array([-3.2767, 0.5]), bits=16)
+    assert wide.tolist() == [-32767, 5000] and fine == np.float32(1e-4) and wide.dtype == np.int16
+    units, one = to_fixed(np.array([127.0, -3.0]))
+    assert units.tolist() == [127, -3] and one == 1
 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=40), st.sampled_from([8, 16]))

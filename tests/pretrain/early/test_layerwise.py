@@ -30,6 +30,9 @@ def test_the_error_of_bits_by_hand():
     a, u = np.array([[0.0, np.log(3.0)]]), np.array([[0.25, 1.0]])
     # s(0) = 1/2 costs log 2 whatever u is; s(log 3) = 3/4 for a bit that is 1 costs -log(3/4)
     np.testing.assert_allclose(bit_cross_entropy(Tensor(a), u).item(), np.log(2) - np.log(0.75))
+    # A row's bits are summed, rows are averaged: four bits in doubt cost 2 log 2 a row.
+    doubt = bit_cross_entropy(Tensor(np.zeros((2, 2))), np.array([[0.0, 1.0], [1.0, 1.0]]))
+    assert doubt.item() == pytest.approx(2 * np.log(2), rel=1e-12)
     sure = bit_cross_entropy(Tensor(np.array([[800.0, -800.0]])), np.array([[1.0, 0.0]]))
     assert sure.item() == 0  # and no overflow
 
@@ -95,3 +98,38 @@ def test_the_supervised_phase_goes_on_from_there_and_leaves_decoders_alone(rng):
 def test_a_stack_needs_a_layer():
     with pytest.raises(ConfigError, match="one layer at least"):
         StackedAutoencoder((3,), 2)
+
+
+def test_a_batch_is_drawn_only_where_it_is_smaller_than_the_text():
+    weight, seen = Tensor(np.ones(1), requires_grad=True), []
+
+    def loss(rows, rng):
+        seen.append(rows.tolist())
+        return (weight * weight).sum()
+
+    for size in (3, 4, 5):
+        losses = minimize(loss, {"weight": weight}, 4, 2, size)
+        assert losses.shape == (2,) and losses[0] > losses[1]
+    assert [len(rows) for rows in seen] == [3, 3, 4, 4, 4, 4]
+    assert seen[2:] == [[0, 1, 2, 3]] * 4 and all(0 <= row < 4 for row in sum(seen[:2], []))
+
+
+def test_noise_silences_its_share_of_the_inputs():
+    layer, n = Autoencoder(50, 1, Random(0), noise=0.25, dtype=np.float64), 4000
+    read = []
+    layer.encode = lambda u: (read.append(u.numpy()), Tensor(np.zeros((len(u), 1))))[1]
+    layer.loss(np.ones((n // 50, 50)), Random(1))
+    assert set(np.unique(read[0])) == {0, 1}
+    assert abs((read[0] == 0).sum() - n / 4) < 4 * np.sqrt(n * 3 / 16)  # of a binomial
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_outputs_start_with_the_variance_of_inputs(tied):
+    """Entries of deviation d_in^-1/2, and those of a decoder of its own d_out^-1/2."""
+    layer = Autoencoder(100, 400, Random(0), tied=tied, dtype=np.float64)
+    maps = [layer.weight] if tied else [layer.weight, layer.back]
+    for matrix in maps:  # 40,000 numbers: their mean square is within 4 sqrt(2 / 40,000)
+        mean_square = np.mean(matrix.numpy() ** 2) * matrix.shape[0]
+        assert mean_square == pytest.approx(1, abs=4 * np.sqrt(2 / 40_000))
+    assert (layer.back is None) == tied
+    assert not layer.bias.numpy().any() and not layer.back_bias.numpy().any()
