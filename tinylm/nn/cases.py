@@ -27,8 +27,9 @@ def module(kind, *sizes, **options):
     made = kind(*sizes, Random(int(np.prod(sizes)), "cases"), dtype=np.float64, **options)
     for name, parameter in made.named_parameters().items():
         spread = np.std(parameter.data) if parameter.size else 1.0
-        if spread < 0.1 and not name.endswith("bias"):
-            parameter.data *= 0.5 / max(spread, 1e-3)  # gains, all 1, have no spread
+        # Gains are all 1 and have no spread: they are of size one already.
+        if 0 < spread < 0.1 and not name.endswith("bias"):
+            parameter.data *= 0.5 / max(spread, 1e-3)
     return made
 
 

@@ -13,7 +13,7 @@ from tinylm.models.published.build import fill
 from tinylm.models.published.formats import read_gguf, read_safetensors, write_safetensors
 from tinylm.models.published.layouts import LAYOUTS
 from tinylm.models.published.layouts import gguf as gguf_layout
-from tinylm.models.published.layouts.rules import adjacent_pairs, grouped_qkv, linear
+from tinylm.models.published.layouts.rules import adjacent_pairs, grouped_qkv, linear_weight
 from tinylm.models.published.load import load_pretrained, read_layout
 from tinylm.models.published.save import canonical, described_as, kind_of, save_pretrained
 
@@ -287,7 +287,7 @@ def test_rules_undo_what_they_do(rng):
     rule = grouped_qkv("w", "w", config)
     np.testing.assert_array_equal(rule.write(rule.read(parts([fused]), np.float64))[0], fused)
     arrays = [rng.normal(size=(rows, 6)) for rows in (8, 4, 4)]
-    rule = adjacent_pairs(linear("w", "q", "k", "v", sizes=(8, 4, 4)), (2, 1, 0))
+    rule = adjacent_pairs(linear_weight("w", "q", "k", "v", sizes=(8, 4, 4)), (2, 1, 0))
     ours = rule.read(parts(arrays), np.float64)
     for back, array in zip(rule.write(ours), arrays):
         np.testing.assert_array_equal(back, array)
@@ -300,7 +300,7 @@ def test_rules_undo_what_they_do(rng):
 def test_a_wide_map_lies_by_rows_and_a_narrowing_one_by_columns(rng):
     for shape, order in (((12, 4), "C_CONTIGUOUS"), ((4, 12), "F_CONTIGUOUS")):
         array = rng.normal(size=shape)
-        ours = linear("w", "w").read([lambda array=array: array], np.float32)
+        ours = linear_weight("w", "w").read([lambda array=array: array], np.float32)
         assert ours.flags[order] and ours.dtype == np.float32
         np.testing.assert_array_equal(ours, array.T.astype(np.float32))
 
