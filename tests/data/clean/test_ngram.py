@@ -34,6 +34,7 @@ def test_the_beginning_of_a_text_is_a_context_of_its_own():
     assert model.log_probability("ab") == pytest.approx(2 * math.log(p))
     assert model.log_probability("b") < math.log(2.5 / 6 / 3) + 1e-9  # no text began so
     assert model.bits_per_character("") == 0
+    assert CharNGram("ab", 2).counts == CharNGram(["ab"], 2).counts  # one text, not two letters
 
 
 def test_text_like_the_reference_is_cheap_and_junk_is_not():

@@ -160,6 +160,10 @@ def test_a_step_that_takes_most_bytes_is_named_though_it_drops_nothing():
     pipeline = Pipeline([same, cut])
     assert list(pipeline(["abc", "de"])) == ["a", "d"]  # 2 of 5 bytes
     assert len(pipeline.losses()) == 2 and "--without cut " in pipeline.losses()[1]
+    shorter = Step("shorter", change=lambda text: text[:-1])  # takes 2 bytes, cut 5 of the other 7
+    pipeline = Pipeline([shorter, Step("cut", change=lambda text: text[:1])])
+    assert list(pipeline(["abcde", "wxyz"])) == ["a", "w"]
+    assert [line.split()[1] for line in pipeline.losses()[1:]] == ["cut", "shorter"]
 
 
 def test_good_text_that_costs_too_much_by_the_reference_goes():
@@ -188,5 +192,7 @@ def test_steps_can_be_left_out_and_stand_once():
         standard_steps(without=["near"])
     with pytest.raises(ConfigError, match="'a' stands twice"):
         Pipeline([Step("a", rule=bool), Step("a", rule=bool)])
+    with pytest.raises(ConfigError, match="neither a rule nor a change"):
+        Pipeline([Step("a")])
     with pytest.raises(ConfigError, match="3 reference texts are too few"):
         standard_steps(reference=["a", "b", "c"])

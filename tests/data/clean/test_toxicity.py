@@ -9,6 +9,7 @@ from tinylm.errors import DataError
 def test_whole_words_and_phrases_count_in_either_case():
     words = WordList(["bad", "very nasty"])
     assert words.share("Bad, and very NASTY things") == pytest.approx(2 / 5)
+    assert words.share("bad") == 1.0
     assert words.share("badly very nice nasty") == 0.0 and words.share("") == 0.0
 
 
