@@ -100,6 +100,8 @@ def test_a_new_crf_loses_what_independent_tags_lose():
 
 def test_one_word_costs_the_same_with_and_without_a_chain():
     task, bert = Tagging(INPUTS, BIO), encoder()
+    assert TokenClassifier(bert, 5).chain is None
+    assert TokenClassifier(bert, 5, crf=True).chain.transitions.shape == (5, 5)
     batch = task.make_batch([([4], ["B-A"])])
     plain, crf = (
         task.loss(TokenClassifier(bert, 5, crf).eval(), batch)[0].item() for crf in (False, True)

@@ -54,6 +54,8 @@ def test_answers_of_ids_are_measured_whole_and_by_tokens():
     # the first is right; of the second one token of two is found among three said: F1 is 2 / 5
     measured = TASK.measure([[5, 6], [7, 1, 2]], examples)
     assert measured == {"exact": 0.5, "f1": pytest.approx((1 + 2 / 5) / 2)}
+    two_of_three = TASK.measure([[5, 6], [7, 1, 2], [7, 8]], [*examples, examples[1]])
+    assert two_of_three["exact"] == pytest.approx(2 / 3)
 
 
 def test_texts_are_read_and_said_through_the_tokenizer():
