@@ -79,7 +79,7 @@ def test_windows_are_cut_in_two_and_no_negative_is_what_comes_next(rng):
         )
         assert np.array_equal(row[len(first) :], second) == (kind == IS_NEXT)
     assert abs((classes == NOT_NEXT).sum() - 200) < 4 * 10
-    with pytest.raises(DataError, match="nothing but"):
+    with pytest.raises(DataError, match="holds only copies of the"):
         NextSentence(np.zeros(9, int), p_negative=1.0)(np.zeros((1, 4), int), Random(0))
 
 
