@@ -382,3 +382,10 @@ def test_a_router_has_no_bias_and_learns_through_the_gates(rng):
         assert moe.router.bias is None
         (moe(tl.Tensor(rng.normal(size=(9, 3)))) ** 2).sum().backward()
         assert np.abs(moe.router.weight.grad.numpy()).max() > 0
+
+
+def test_the_balance_loss_of_one_token_is_its_probability_times_the_experts():
+    # All choices, one, fall on one expert: E P_e; of no token at all it is 0.
+    one = load_balancing_loss(tl.Tensor(np.log([[1.0, 3.0]])), np.array([[1]]))
+    assert one.item() == pytest.approx(2 * 3 / 4, rel=1e-14)
+    assert load_balancing_loss(tl.Tensor(np.zeros((0, 2))), np.zeros((0, 1), int)).item() == 0
