@@ -293,9 +293,10 @@ def test_the_balance_loss_of_three_tokens_by_hand():
     one, two = np.array([[1], [1], [0]]), np.array([[1, 0], [1, 0], [0, 1]])
     assert load_balancing_loss(logits, one).item() == pytest.approx(7 / 6, rel=1e-14)
     assert load_balancing_loss(logits, two).item() == pytest.approx(1, rel=1e-14)
-    # Padding does not count: without the last token all choices fall on the second expert.
-    real = np.array([True, True, False])
-    assert load_balancing_loss(logits, one, real).item() == pytest.approx(2 * 3 / 4, rel=1e-14)
+    # Padding does not count, whatever it holds: without it all choices fall on the second expert.
+    padded = tl.Tensor(np.log([[1.0, 3.0], [9.0, 1.0], [1.0, 3.0]]))
+    real, chosen = np.array([True, False, True]), np.array([[1], [0], [1]])
+    assert load_balancing_loss(padded, chosen, real).item() == pytest.approx(2 * 3 / 4, rel=1e-14)
 
 
 def test_a_share_of_one_choice_is_the_whole(rng):
