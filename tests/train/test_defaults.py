@@ -47,7 +47,7 @@ DEFAULTS = [
     (chinchilla.envelope, {"per_token": 6.0}),
     (intervals.confidence, {"level": 0.95}),
     (intervals.prediction, {"level": 0.95, "runs": 1}),
-    (intervals.bootstrap, {"resamples": 200, "seed": 0, "groups": None}),
+    (intervals.bootstrap, {"resamples": 200, "seed": 0, "groups": None, "steps": 150}),
     (intervals.bootstrap_prediction, {"level": 0.95, "seed": 0}),
     (broken_law, {"breaks": 1}),
     (three_phases, {"sharpness": 0.5}),
