@@ -28,6 +28,9 @@ Measured output:
         attention repeats more than the LSTM, T = 40: +0.829 [+0.63, +1.03], 3 seeds: shows
         the window reaches 46 tokens back: for T in [40] it has no access, and is at chance: yes
 
+That the window at T = 40 cannot show anything follows from its reach; this was put into the rule
+after the figures were known.
+
 Attention does not mind the silence, which to it is a distance like any other; for the LSTM every
 blank is a step in which to forget. Not shown: that an LSTM cannot learn it. It was given no more
 steps than attention needs.
