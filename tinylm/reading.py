@@ -338,3 +338,47 @@ def json_values(lines, path, bad=None):
             refuse(f"{path}, line {number} is no JSON ({error})", bad)
             continue
         yield number, value
+
+
+def json_records(path, bad=None):
+    """The values of a JSON file with one list, or of JSON lines.
+
+    bad      as `json_lines`; a list is read whole or not at all
+    returns  iterable of (position, value), where a position is "line 3" or "record 3"
+    raises   DataError as `json_lines`, or with the reason why the list is no JSON
+    """
+    lines = list(numbered_lines(path, bad))  # once: a pipe cannot be read again
+    first = next((line for _, line in lines if line.strip()), "")
+    if not first.lstrip().startswith("["):  # one object a line, not one list
+        return ((f"line {number}", value) for number, value in json_values(lines, path, bad))
+    try:
+        found = strict_json("\n".join(line for _, line in lines))
+    except ValueError as error:
+        raise DataError(
+            f"{path}, the list is no JSON ({error}): give a list of objects, or one object a line"
+        ) from None
+    return [(f"record {i}", value) for i, value in enumerate(found, 1)]
+
+
+_NEEDED = object()  # the default of a field that must be there
+_HALF = re.compile("[\ud800-\udfff]")  # half of a pair of surrogates (UTF-16)
+
+
+def json_text(record, field, default=_NEEDED):
+    """A field of a JSON object that must be text.
+
+    default  returned if the field is missing or null; without it the field must be there
+    raises   DataError naming the field if it is missing, no text, or no text that UTF-8 can write
+    """
+    value = record.get(field, default)
+    if value is None and default is not _NEEDED:  # null where a field may be left out
+        return default
+    if value is _NEEDED:
+        raise DataError(f"the field {field!r} is missing")
+    if not isinstance(value, str):
+        raise DataError(f"the field {field!r} must be text, not {value!r:.60}")
+    if not value.isascii() and _HALF.search(value):  # JSON can write it, UTF-8 cannot
+        raise DataError(
+            f"the field {field!r} has half a character (\\ud800 to \\udfff): {value!r:.60}"
+        )
+    return value

@@ -8,13 +8,11 @@ chosen and a rejected answer. An unknown field raises DataError rather than losi
 next: book_instructions.py; finetune/instruct/conversations.py, which turns samples into tokens.
 """
 
-import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tinylm.data.read.messages import read_messages
 from tinylm.errors import DataError
-from tinylm.reading import json_values, numbered_lines, refuse, strict_json
+from tinylm.reading import json_records, json_text, refuse, strict_json
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def as_sample(record):
 
 def _read(path, make, bad):
     found = []
-    for place, record in _records(Path(path), bad):
+    for place, record in json_records(path, bad):
         try:
             found += make(record)
         except DataError as error:
@@ -137,28 +135,12 @@ def _read(path, make, bad):
     return found
 
 
-def _records(path, bad):
-    """(position, parsed JSON) of every record of a file."""
-    lines = list(numbered_lines(path, bad))  # once: a pipe cannot be read again
-    first = next((line for _, line in lines if line.strip()), "")
-    if not first.lstrip().startswith("["):  # one object a line, not one list
-        return ((f"line {number}", record) for number, record in json_values(lines, path, bad))
-    try:
-        found = strict_json("\n".join(line for _, line in lines))
-    except ValueError as error:
-        raise DataError(
-            f"instructions: {path}, the list is no JSON ({error}): give a list of "
-            "objects, or one object a line"
-        ) from None
-    return [(f"record {i}", record) for i, record in enumerate(found, 1)]
-
-
 def _samples(record):
     """The samples of one record of any known form: list of Instruction or Conversation."""
     if not isinstance(record, dict):
         raise DataError(f"a sample is an object with fields, not {record!r:.60}")
     record = {name: value for name, value in record.items() if value is not None}
-    task, system = _text(record, "task", ""), _system(record)
+    task, system = json_text(record, "task", ""), _system(record)
     # A list of all messages.
     talks = [name for name in _TALKS if name in record]
     if talks:
@@ -187,7 +169,7 @@ def _samples(record):
         return [_prompt_and_completion(record, *pair, task, system)]
     # Plain text.
     _only(record, *pair, *_INPUT, *_SYSTEM, "task", "chosen", "rejected")
-    instruction, answer = (_text(record, name) for name in pair)
+    instruction, answer = (json_text(record, name) for name in pair)
     return [Instruction(instruction, answer, _input(record), system, task)]
 
 
@@ -230,7 +212,7 @@ def _system(record):
     names = _found(record, _SYSTEM)
     _one_of(names)
     if names:
-        return _text(record, names[0], "")
+        return json_text(record, names[0], "")
     return ""
 
 
@@ -242,11 +224,13 @@ def _seed_task(record, task, system):
     _only(record, "instruction", "instances", *_SYSTEM, "task")
     for one in instances:
         _only(one, "output", *_INPUT)
-    task = task or _text(record, "name", "")
-    instruction = _text(record, "instruction")
+    task = task or json_text(record, "name", "")
+    instruction = json_text(record, "instruction")
     samples = []
     for one in instances:
-        samples.append(Instruction(instruction, _text(one, "output"), _input(one), system, task))
+        samples.append(
+            Instruction(instruction, json_text(one, "output"), _input(one), system, task)
+        )
     return samples
 
 
@@ -317,10 +301,10 @@ def _preferences(record):
         return [_messages_preference(record)]
     names = _found(record, _PROMPTS)
     _one_of(names)
-    instruction = _text(record, names[0] if names else "instruction")
+    instruction = json_text(record, names[0] if names else "instruction")
     _only(record, *names, *_INPUT, "task", "chosen", "rejected", "output")
     prompt = Instruction(instruction, "", _input(record)).user
-    return [Preference(prompt, _text(record, "chosen"), _text(record, "rejected"))]
+    return [Preference(prompt, json_text(record, "chosen"), json_text(record, "rejected"))]
 
 
 def _messages_preference(record):
@@ -344,31 +328,12 @@ def _messages_preference(record):
     return Preference(chosen[0]["content"], chosen[1]["content"], rejected[1]["content"])
 
 
-_NEEDED = object()  # the default of a field that must be there
-_HALF = re.compile("[\ud800-\udfff]")  # half of a pair of surrogates (UTF-16)
-
-
-def _text(record, field, default=_NEEDED):
-    value = record.get(field, default)
-    if value is None and default is not _NEEDED:  # null where a field may be left out
-        return default
-    if value is _NEEDED:
-        raise DataError(f"the field {field!r} is missing")
-    if not isinstance(value, str):
-        raise DataError(f"the field {field!r} must be text, not {value!r:.60}")
-    if not value.isascii() and _HALF.search(value):  # JSON can write it, UTF-8 cannot
-        raise DataError(
-            f"the field {field!r} has half a character (\\ud800 to \\udfff): {value!r:.60}"
-        )
-    return value
-
-
 def _input(record):
     names = _found(record, _INPUT)
     _one_of(names)
     if not names:
         return ""
-    text = _text(record, names[0], "")
+    text = json_text(record, names[0], "")
     if text.strip().lower() == "<noinput>":  # self-instruct's mark of an empty input
         return ""
     return text
