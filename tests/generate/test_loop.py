@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
+from tests.generate.small import make_gpt
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate import (
     EnumerableLM,
@@ -17,9 +18,13 @@ from tinylm.generate import (
     stream_text,
 )
 from tinylm.generate.cache.key_value import check_padding
-from tinylm.generate.loop import Rows
+from tinylm.generate.loop import Rows, generate_rows
 from tinylm.generate.protocol.enumerable import TokenCache
-from tinylm.generate.protocol.score import log_probabilities, sequence_logprob
+from tinylm.generate.protocol.score import (
+    conditional_logprob,
+    log_probabilities,
+    sequence_logprob,
+)
 from tinylm.tokenizers import ByteTokenizer, CharTokenizer
 
 
@@ -251,3 +256,27 @@ def test_bad_options_are_refused_at_the_call(gpt):
         generate(gpt(), [0], 3, stop="x")
     with pytest.raises(ShapeError, match="1 seeds for 2 prompts"):
         generate_batch(gpt(), [[0], [1]], 3, seed=[1])
+
+
+def test_rows_carry_text_log_probabilities_and_the_reason_of_their_end():
+    model, tokenizer = make_gpt(256, 32, spread=0.6), ByteTokenizer()
+    prompts = [[1, 2, 3], [4]]
+    plain = generate_batch(model, prompts, 6, seed=3, temperature=0.7)
+    rows = generate_rows(model, prompts, 6, seed=3, tokenizer=tokenizer, temperature=0.7)
+    for prompt, tokens, row in zip(prompts, plain, rows):
+        assert row.tokens == tokens and row.finish == "length"
+        assert row.text == bytes(tokens).decode("utf-8", "replace")
+        # log Pr under the model itself, not of the distribution at temperature 0.7
+        terms = conditional_logprob(model, prompt, tokens, reduction="none")
+        np.testing.assert_allclose(row.logprobs, terms, rtol=0, atol=1e-10)
+    ended = generate_rows(
+        model, prompts, 6, seed=3, tokenizer=tokenizer, eos=plain[0][2], temperature=0.7
+    )[0]
+    assert ended.finish == "end" and ended.tokens == plain[0][:3] and len(ended.logprobs) == 3
+
+
+def test_a_stop_string_is_the_reason_of_an_end():
+    model = Script("xyAB", 1)
+    (row,) = generate_rows(model, [[1]], 6, stop=["AB"], tokenizer=ByteTokenizer(), temperature=0.0)
+    assert (row.text, row.finish, row.tokens) == ("xy", "stop", [*b"xy"])
+    assert len(row.logprobs) == 2  # of the tokens that are part of the text

@@ -9,6 +9,7 @@ fast/folded.py for the speed of a single prompt, trace.py for a look inside.
 import codecs
 import difflib
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from tinylm import backend
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.fast.fastest import fastest
 from tinylm.generate.protocol.language_model import as_language_model, check_token_ids
+from tinylm.generate.protocol.score import token_logprobs
 from tinylm.generate.sample import Sampling, Uniforms, choose, seen_tokens
 from tinylm.generate.stop import Output
 
@@ -74,23 +76,78 @@ def generate_batch(
     returns  list of B lists of int
     """
     lm, sampling = as_language_model(lm), as_sampling(sampling)
-    B = len(prompts)
+    seeds = _seeds(seed, len(prompts))
+    results = [[] for _ in prompts]
+    outputs = [Output(stop, tokenizer, eos) for _ in prompts]
+    if len(prompts) == 1:  # the fast decoders read one sequence at a time
+        lm = fastest(lm)
+    for r, tokens, _ in _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice):
+        results[r] += tokens
+    return results
+
+
+def _seeds(seed, B):
+    """One seed for each of B rows: seed, seed + 1, .. of an integer."""
     if isinstance(seed, (int, np.integer)):
-        seeds = [seed + r for r in range(B)]
-    else:
-        seeds = list(seed)
+        return [seed + r for r in range(B)]
+    seeds = list(seed)
     if len(seeds) != B:
         raise ShapeError(
             f"generate_batch: {len(seeds)} seeds for {B} prompts; "
             "give one each, or a single integer"
         )
-    results = [[] for _ in prompts]
+    return seeds
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What was generated after one prompt.
+
+    tokens    list of int, the end token included
+    logprobs  (n,) float64: log Pr of each token under the model itself, whatever the sampling
+    text      str, up to the first stop string; bytes that are not UTF-8 become U+FFFD
+    finish    why it ended: "end" (an end token), "stop" (a stop string), "length" (max_tokens)
+    """
+
+    tokens: list
+    logprobs: np.ndarray
+    text: str
+    finish: str
+
+
+def generate_rows(
+    lm,
+    prompts,
+    max_tokens,
+    *,
+    seed=0,
+    stop=(),
+    eos=None,
+    tokenizer=None,
+    notice=warnings.warn,
+    **sampling,
+):
+    """As `generate_batch`, with the text, the log-probabilities and the end of every row.
+
+    tokenizer  has token_bytes(id): needed, as there is text
+    returns    list of B Generated
+    """
+    lm, sampling = as_language_model(lm), as_sampling(sampling)
+    seeds = _seeds(seed, len(prompts))
     outputs = [Output(stop, tokenizer, eos) for _ in prompts]
-    if B == 1:  # the fast decoders read one sequence at a time
+    tokens = [[] for _ in prompts]
+    texts = [b""] * len(prompts)
+    logprobs = [[] for _ in prompts]  # of all tokens chosen, also those cut by a stop string
+    if len(prompts) == 1:
         lm = fastest(lm)
-    for r, tokens, _ in _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice):
-        results[r] += tokens
-    return results
+    steps = _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice, logprobs)
+    for r, released, piece in steps:
+        tokens[r] += released
+        texts[r] += piece
+    return [
+        Generated(row, np.array(terms[: len(row)]), text.decode("utf-8", "replace"), output.finish)
+        for row, terms, text, output in zip(tokens, logprobs, texts, outputs)
+    ]
 
 
 def stream_text(
@@ -150,17 +207,21 @@ def as_sampling(options):
     return Sampling(**options)
 
 
-def _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice):
-    """Check everything, then return the generator of (row, tokens released, bytes released)."""
+def _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice, logprobs=None):
+    """Check everything, then return the generator of (row, tokens released, bytes released).
+
+    logprobs  a list for each row, which gets log Pr of every token chosen; None: not computed
+    """
     if not isinstance(max_tokens, (int, np.integer)) or max_tokens < 0:
         raise ConfigError(
             f"generate: max_tokens must be a whole number, 0 or more, not {max_tokens!r}"
         )
     rows = Rows(lm, [check_prompt(prompt, lm) for prompt in prompts], notice)
-    return _loop(rows, int(max_tokens), sampling, [Uniforms(seed) for seed in seeds], outputs)
+    streams = [Uniforms(seed) for seed in seeds]
+    return _loop(rows, int(max_tokens), sampling, streams, outputs, logprobs)
 
 
-def _loop(rows, max_tokens, sampling, streams, outputs):
+def _loop(rows, max_tokens, sampling, streams, outputs, logprobs):
     active = list(range(len(outputs)))  # the prompt of each unfinished row
     if not active:
         return
@@ -169,7 +230,11 @@ def _loop(rows, max_tokens, sampling, streams, outputs):
         seen = seen_tokens(rows.tokens, rows.lm.vocab_size)  # (B, V)
     for _ in range(max_tokens):
         # Predict: logits (b, V) of the b unfinished rows -> one token each, (b,).
-        tokens = choose(rows.next_logits(), sampling, [streams[r] for r in active], seen).tolist()
+        logits = rows.next_logits()
+        tokens = choose(logits, sampling, [streams[r] for r in active], seen).tolist()
+        if logprobs is not None:
+            for r, term in zip(active, token_logprobs(logits, tokens).tolist()):
+                logprobs[r].append(term)
         # Append.
         rows.append(tokens)
         if seen is not None:

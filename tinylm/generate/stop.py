@@ -54,10 +54,13 @@ class Output:
     tokenizer  gives token_bytes(id); None: tokens have no text
     eos        id of the token that ends the row, several of them, or None. It is released as a
                token and has no text
+
+    `finish` is None until the row ends, then "end" (an end token), "stop" (a stop string) or
+    "length" (closed from outside, out of tokens).
     """
 
     def __init__(self, stop=(), tokenizer=None, eos=None):
-        self.done, self.tokenizer = False, tokenizer
+        self.finish, self.tokenizer = None, tokenizer
         if eos is None or isinstance(eos, (int, np.integer)):
             eos = [eos]
         self.ends = frozenset(eos)
@@ -71,24 +74,33 @@ class Output:
         self._received = 0  # bytes in
         self._released = 0  # bytes out
 
+    @property
+    def done(self):
+        """True once the row has ended."""
+        return self.finish is not None
+
     def add(self, token):
-        """Add a token and set `done` if the row has ended; returns (tokens, bytes) it releases."""
+        """Add a token and set `finish` if the row ends with it; returns (tokens, bytes) it
+        releases.
+        """
         if token in self.ends:
-            tokens, text = self.close()
+            tokens, text = self.close("end")
             return [*tokens, token], text
         if self.tokenizer is None:
             return [token], b""
         piece = self.tokenizer.token_bytes(token)
         if self.stops is None:
             return [token], piece
-        text, self.done = self.stops.feed(piece)
+        text, found = self.stops.feed(piece)
+        if found:
+            self.finish = "stop"
         self._received += len(piece)
         self._waiting.append((token, self._received))
         return self._release(text), text
 
-    def close(self):
+    def close(self, finish="length"):
         """End the row and release what was held back; returns (tokens, bytes)."""
-        self.done = True
+        self.finish = finish
         text = b""
         if self.stops:
             text = self.stops.held

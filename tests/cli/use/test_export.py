@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tinylm.cli import main
-from tinylm.cli.use.open_model import open_model
+from tinylm.prompt.protocol.opened import open_model
 
 
 def test_a_folder_generates_what_the_run_generates(run, tmp_path, capsys):

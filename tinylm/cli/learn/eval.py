@@ -34,7 +34,7 @@ def main(argv):
     """Score a model on a text and print the result."""
     from tinylm.backend import backend
     from tinylm.cli.learn.eval_published import score_published
-    from tinylm.cli.use.open_model import is_published
+    from tinylm.prompt.protocol.opened import is_published
     from tinylm.reading import BadLines
 
     config, (path, *files) = parse(

@@ -165,11 +165,11 @@ def _opened(name, config):
 
     returns  (model, tokenizer, template, TrainConfig of a run or None)
     """
-    from tinylm.cli.use.open_model import check_decoder, is_published
     from tinylm.finetune.freezing import unfreeze
     from tinylm.finetune.instruct.conversations import MARKS, ROLES, chat_template
     from tinylm.finetune.instruct.vocabulary import add_special, grow_vocabulary
     from tinylm.finetune.peft.lora import lora
+    from tinylm.prompt.protocol.opened import check_decoder, is_published
 
     if is_published(name):
         from tinylm.models.published.load import load_pretrained
@@ -321,7 +321,7 @@ def _save(directory, name, config, model, tokenizer, template, base, steps, loss
 
 def _beside(name):
     """Where the result goes without --out: beside the run, or in runs/."""
-    from tinylm.cli.use.open_model import is_published
+    from tinylm.prompt.protocol.opened import is_published
 
     if is_published(name):
         return Path("runs") / f"{Path(name).stem}-tuned"

@@ -32,10 +32,10 @@ class ChatConfig:
 
 def main(argv):
     """Read a line, answer, and so on."""
-    from tinylm.cli.use.open_model import BITS, open_model
     from tinylm.generate import Sampling
     from tinylm.generate.fast.fastest import fastest
     from tinylm.models.published.chat_template import RefusedTemplate
+    from tinylm.prompt.protocol.opened import BITS, open_model
 
     given = {}
     config, sampling, (name,) = parse(
@@ -88,7 +88,7 @@ def _read():
 
 def _answer(opened, lm, messages, config, sampling, turn):
     """Show the next turn as it comes; returns its text."""
-    from tinylm.cli.use.open_model import Timer
+    from tinylm.cli.use.timer import Timer
     from tinylm.generate import stream_text
 
     ids, timer, pieces = opened.template.encode(opened.tokenizer, messages), Timer(), []

@@ -30,8 +30,8 @@ def main(argv):
         about=__doc__,
         examples=EXAMPLES,
     )
-    from tinylm.cli.use.open_model import is_published
     from tinylm.finetune.export.run import export_run
+    from tinylm.prompt.protocol.opened import is_published
 
     if is_published(run):
         raise ConfigError(

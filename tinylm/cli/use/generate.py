@@ -49,9 +49,10 @@ class GenerateConfig:
 
 def main(argv):
     """Print the prompt and the text that the model generates."""
-    from tinylm.cli.use.open_model import BITS, Timer, open_model
+    from tinylm.cli.use.timer import Timer
     from tinylm.generate import Sampling, stream_text
     from tinylm.generate.fast.fastest import fastest
+    from tinylm.prompt.protocol.opened import BITS, open_model
 
     given = {}
     config, sampling, (path, *prompt) = parse(

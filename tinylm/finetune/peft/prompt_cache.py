@@ -19,13 +19,14 @@ from tinylm.generate.protocol.language_model import check_tokens, padded
 from tinylm.nn import evaluating
 
 
-def prompt_keys_values(model, ids):
+def prompt_keys_values(model, ids, before=None):
     """The keys and values of a prompt, all that later tokens see of it.
 
     model    GPT; in evaluation mode during the call
     ids      (n,) integers, also of learnt vectors (soft_prompts.SoftTokens)
-    returns  (L, 2, G, n, K) NumPy array: keys and values of every layer, keys turned to positions 0
-             .. n-1
+    before   (L, 2, G, m, K) array: keys and values of m tokens before the prompt; None for none
+    returns  (L, 2, G, m + n, K) NumPy array: keys and values of every layer, keys turned to
+             positions 0 .. m + n - 1
     """
     c, weight = model.config, model.tokens.weight
     ids = np.asarray(ids)
@@ -34,9 +35,15 @@ def prompt_keys_values(model, ids):
             f"prompt_keys_values: the prompt has shape {ids.shape}; "
             "it is one sequence of at least one id, (n,)"
         )
-    n = len(ids)
+    m = 0
+    if before is not None:
+        m = before.shape[3]
+    n = m + len(ids)
     sizes = (c.cache_layers, 1, c.kv_heads, c.key_width)
     cache = KeyValueCache(*sizes, weight.dtype, weight.device, n)
+    if m:
+        cache.arrays(n)[:, :, 0, :, :m] = to_device(before, weight.device)
+        cache.length = m
     with evaluating(model), no_grad():
         model.hidden(to_device(ids[None], weight.device), cache=cache)  # fills the cache
     return np.array(

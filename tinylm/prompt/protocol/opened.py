@@ -1,8 +1,10 @@
-"""Opens the models of `tinylm generate` and `tinylm chat`: runs of `tinylm train` and published
-weights.
+"""A model with all that its prompts need: tokenizer, chat template, the ids that begin and end a
+text.
+
+Runs of `tinylm train` and `tinylm finetune`, and published weights: a name, a file, or a folder.
+Read next: model.py, prompts and replies as text.
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +110,7 @@ def open_model(name, device="cpu", bits=None):
         if tokenizer is None:
             raise ConfigError(
                 f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, "
-                "...); in Python, tinylm.models.published.load.load_pretrained gives the model alone"
+                "...); in Python, tinylm.models.published.load.load_pretrained gives the model"
             )
         eos = published.special.get("eos", next(iter(published.ends), None))
         if template:
@@ -155,43 +157,3 @@ def _end(name, tokenizer, template, eos):
             f"in its chat template {template.name}"
         )
     return tokenizer.special[template.end]
-
-
-class Timer:
-    """Tokens and seconds of a stream: `for piece in timer.watch(pieces)`.
-
-    The first piece is counted apart, because its time includes reading the prompt.
-    """
-
-    def __init__(self):
-        self.first, self.rest, self.count = 0.0, 0.0, 0
-
-    def watch(self, tokens):
-        """Yield the items of `tokens`, measuring the time between them."""
-        begun = time.perf_counter()
-        for i, token in enumerate(tokens):
-            now = time.perf_counter()
-            if i:
-                self.rest, self.count = self.rest + now - begun, self.count + 1
-            else:
-                self.first = now - begun
-            yield token
-            begun = time.perf_counter()
-
-    def report(self, lm):
-        """A line on the speed and, if the weights are read directly, the share of the bandwidth."""
-        from tinylm.generate.fast.direct import DirectDecoder, memory_bandwidth
-        from tinylm.generate.fast.fastest import fastest
-
-        if not self.count:
-            return "too few tokens to measure a speed"
-        text = f"{self.count / self.rest:.1f} tokens/s after {self.first:.2f} s for the prompt"
-        decoder = fastest(lm)
-        if not isinstance(decoder, DirectDecoder):
-            return text
-        nbytes, bandwidth = decoder.weight_bytes(), memory_bandwidth()
-        rate = nbytes * self.count / self.rest
-        return (
-            f"{text}; each reads {nbytes / 1e6:.0f} MB of weights: {rate / 1e9:.1f} GB/s, "
-            f"{rate / bandwidth:.0%} of the {bandwidth / 1e9:.1f} GB/s that this machine reads"
-        )

@@ -6,10 +6,10 @@ import pytest
 
 from tests.tokenizers.published.test_pipeline import added, byte_level
 from tinylm.cli import main
-from tinylm.cli.use.open_model import open_model
 from tinylm.generate import Sampling
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.published.save import save_pretrained
+from tinylm.prompt.protocol.opened import open_model
 
 FRAME = {
     "type": "TemplateProcessing",

@@ -1,0 +1,310 @@
+"""A model behind the text protocol: batches, stores and chunks change no reply and no score."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.generate.small import make_gpt
+from tests.prompt.small import END, KINDS, text_model
+from tinylm.errors import ConfigError, DataError
+from tinylm.generate import EnumerableLM
+from tinylm.generate.protocol.score import conditional_logprob
+from tinylm.models.published.chat.builtin import TEMPLATES
+from tinylm.prompt import TextModel
+from tinylm.tokenizers import ByteTokenizer, CharTokenizer
+
+QUESTIONS = [f"A prompt that all of them begin with. Question: {q}" for q in ("a", "bcd", "ef gh")]
+LABELS = [" yes", " no", " x"]
+
+
+def by_hand(lm, prompt, continuation):
+    """log Pr of each token of a continuation by one plain forward pass without any cache."""
+    ids = [END, *lm.tokenizer.encode(prompt)]
+    model = lm.opened.lm
+    return conditional_logprob(model, ids, lm.tokenizer.encode(continuation), reduction="none")
+
+
+@pytest.mark.parametrize("changes", KINDS)
+def test_scores_are_those_of_a_plain_forward_pass(changes):
+    lm = text_model(**changes)
+    for prompt, scores in zip(QUESTIONS, lm.score_batch(QUESTIONS, LABELS)):
+        for text, terms in zip(LABELS, scores.terms):
+            np.testing.assert_allclose(terms, by_hand(lm, prompt, text), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        lm.score(QUESTIONS[1], LABELS).sums, scores_of(lm, QUESTIONS[1]), rtol=0, atol=1e-10
+    )
+
+
+def scores_of(lm, prompt):
+    return [by_hand(lm, prompt, text).sum() for text in LABELS]
+
+
+@given(
+    prompts=st.lists(st.text("ab ", min_size=0, max_size=12), min_size=1, max_size=5),
+    shared=st.sampled_from(["", "a shared beginning, "]),
+    texts=st.lists(st.text("ab", min_size=1, max_size=5), min_size=1, max_size=4),
+    batch_size=st.integers(1, 3),
+)
+def test_a_batch_of_any_prompts_and_continuations_scores_as_each_alone(
+    prompts, shared, texts, batch_size
+):
+    lm = text_model(n_layer=1, batch_size=batch_size)
+    prompts = [f"{shared}{prompt}." for prompt in prompts]  # the point: no space at the end
+    found = lm.score_batch(prompts, texts)
+    for prompt, scores in zip(prompts, found):
+        for text, terms in zip(texts, scores.terms):
+            np.testing.assert_allclose(terms, by_hand(lm, prompt, text), rtol=0, atol=1e-10)
+
+
+def test_each_prompt_may_have_continuations_of_its_own():
+    lm = text_model()
+    first, second = lm.score_batch(["p.", "q."], [["a"], ["bc", "d"]])
+    assert first.continuations == ("a",) and second.continuations == ("bc", "d")
+    np.testing.assert_allclose(second.terms[0], by_hand(lm, "q.", "bc"), atol=1e-10)
+    with pytest.raises(ConfigError, match="1 lists of continuations for 2 prompts"):
+        lm.score_batch(["p.", "q."], [["a"]])
+
+
+def test_many_long_continuations_are_scored_in_parts(monkeypatch):
+    lm = text_model()
+    texts = ["abc", "abd", "xy", "q", "zzzz"]
+    whole = lm.score("A prompt with enough text.", texts).sums
+    # Room for the logits of one continuation at a time: the cache is copied for each.
+    monkeypatch.setattr("tinylm.prompt.protocol.model.LOGITS", 1)
+    parts = text_model().score("A prompt with enough text.", texts).sums
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-10)
+
+
+def test_the_prior_is_the_score_after_the_unconditional_prompt():
+    lm = text_model()
+    scores = lm.score("Question: a\nAnswer:", LABELS, unconditional="Answer:")
+    prior = [by_hand(lm, "Answer:", text).sum() for text in LABELS]
+    np.testing.assert_allclose(scores.prior, prior, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(scores.by("unconditional"), scores.sums - prior, atol=1e-10)
+
+
+def test_probabilities_of_all_single_tokens_sum_to_one():
+    # The 257 one-token continuations are the whole vocabulary but the end token, which is no text,
+    # and bytes that are no characters alone; here only the 128 of ASCII: their mass is below 1.
+    lm = text_model()
+    ascii_ = [chr(c) for c in range(128)]
+    mass = np.exp(lm.score("A prompt.", ascii_).sums).sum()
+    rest = np.exp(lm.opened.lm.next_logits(np.array([[END, *b"A prompt."]]))[0])
+    assert mass == pytest.approx(rest[:128].sum() / rest.sum(), abs=1e-12)
+
+
+@pytest.mark.parametrize("changes", KINDS)
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 0.8, "top_k": 5}])
+def test_every_prompt_of_a_batch_gets_the_reply_that_it_gets_alone(changes, sampling):
+    lm = text_model(**changes)
+    together = lm.complete_batch(QUESTIONS, max_tokens=12, seed=5, **sampling)
+    for r, (prompt, reply) in enumerate(zip(QUESTIONS, together)):
+        alone = text_model(**changes).complete(prompt, max_tokens=12, seed=5 + r, **sampling)
+        assert reply.tokens == alone.tokens and reply.text == alone.text
+        assert reply.finish == alone.finish
+        np.testing.assert_allclose(reply.logprobs, alone.logprobs, rtol=0, atol=1e-9)
+
+
+def test_small_batches_give_the_replies_of_a_large_one():
+    large = text_model().complete_batch(QUESTIONS, max_tokens=6, temperature=1.0)
+    small = text_model(batch_size=2).complete_batch(QUESTIONS, max_tokens=6, temperature=1.0)
+    assert [reply.tokens for reply in small] == [reply.tokens for reply in large]
+
+
+def test_log_probabilities_of_a_reply_are_its_scores():
+    lm = text_model()
+    reply = lm.complete("A prompt that is long enough.", max_tokens=5, temperature=0.5, seed=1)
+    ids = [END, *b"A prompt that is long enough."]
+    expected = conditional_logprob(lm.opened.lm, ids, reply.tokens, reduction="none")
+    # Of the model itself, not of the sharper distribution that was sampled from.
+    np.testing.assert_allclose(reply.logprobs, expected, rtol=0, atol=1e-10)
+    assert reply.logprob == pytest.approx(expected.sum())
+
+
+def test_samples_differ_and_are_repeated_by_their_seed():
+    lm = text_model()
+    samples = lm.sample("A prompt.", 6, seed=3, max_tokens=4)
+    assert len({tuple(reply.tokens) for reply in samples}) > 1
+    again = lm.sample("A prompt.", 6, seed=3, max_tokens=4)
+    assert [reply.tokens for reply in again] == [reply.tokens for reply in samples]
+    assert samples[2].tokens == lm.sample("A prompt.", 1, seed=5, max_tokens=4)[0].tokens
+
+
+def test_a_reply_ends_before_a_stop_string_or_when_tokens_run_out():
+    lm = text_model()
+    free = lm.complete("A prompt.", max_tokens=20)
+    assert free.finish == "length" and len(free.tokens) == 20
+    stop = free.text[5:7]
+    cut = lm.complete("A prompt.", max_tokens=20, stop=stop)
+    assert cut.finish == "stop" and cut.text == free.text[: free.text.index(stop)]
+    assert len(cut.logprobs) == len(cut.tokens)
+
+
+class Always:
+    """A language model that is sure of one token, then of the end."""
+
+    vocab_size, context = 257, 8
+
+    def __init__(self, token, length):
+        self.token, self.length = token, length
+
+    def new_cache(self, batch, padding=None):
+        class Cache:
+            length = 0
+
+            def select(self, rows):
+                pass
+
+        return Cache()
+
+    def next_logits(self, tokens, cache=None):
+        cache.length += tokens.shape[1]
+        scores = np.full((len(tokens), 257), -1.0)
+        scores[:, self.token if cache.length < self.length else END] = 1.0
+        return scores
+
+
+def test_the_end_token_ends_a_reply_and_has_no_text():
+    lm = TextModel.of(Always(ord("a"), 4), ByteTokenizer(["<|e|>"]), ends=(END,))
+    reply = lm.complete("xy", max_tokens=10)
+    assert (reply.text, reply.finish, reply.tokens) == ("aa", "end", [97, 97, END])
+
+
+def test_a_reply_never_goes_past_the_context():
+    lm = text_model(context=16)
+    prompts = ["abcdefghijkl", "ab"]
+    long, short = lm.complete_batch(prompts, max_tokens=9)
+    assert len(long.tokens) == 16 - 13 and long.finish == "length"
+    assert len(short.tokens) == 9
+    with pytest.raises(DataError, match="the prompt has 16 tokens and the model reads 16"):
+        lm.complete("a" * 15)
+    with pytest.raises(DataError, match="fewer demonstrations"):
+        lm.score("a" * 14, ["bcd"])
+
+
+def test_white_space_at_the_end_of_a_prompt_belongs_to_the_reply():
+    lm = text_model()
+    plain = lm.complete("A prompt:", max_tokens=6)
+    spaced = lm.complete("A prompt: ", max_tokens=6)
+    assert spaced.tokens == plain.tokens
+    assert spaced.text == plain.text.removeprefix(" ")
+    np.testing.assert_allclose(
+        lm.score("A prompt: ", ["b"]).sums, lm.score("A prompt:", [" b"]).sums, atol=1e-12
+    )
+
+
+def test_a_reply_that_is_made_to_begin_with_a_text_continues_it():
+    lm = text_model()
+    joined = lm.complete("A prompt.\nA: Let us think.", max_tokens=6)
+    begun = lm.complete("A prompt.\nA:", begin=" Let us think.", max_tokens=6)
+    assert begun.tokens == joined.tokens and begun.text == joined.text
+    np.testing.assert_allclose(
+        lm.score("A prompt.\nA:", ["b"], begin=" I").sums,
+        lm.score("A prompt.\nA: I", ["b"]).sums,
+        atol=1e-12,
+    )
+
+
+# A model with a chat template: ids 256 and 257 are its marks.
+def chat_model(**settings):
+    tokenizer = ByteTokenizer(["<|im_start|>", "<|im_end|>"])
+    gpt = make_gpt(258, 256, spread=0.5)
+    template = TEMPLATES["chatml"]
+    return TextModel.of(gpt, tokenizer, ends=(257,), template=template, **settings)
+
+
+def test_a_prompt_is_a_turn_of_the_chat_template():
+    lm = chat_model()
+    ids, _ = lm._ids("Hi", "")
+    marks = [256, *b"user\nHi", 257, *b"\n", 256, *b"assistant\n"]
+    assert ids[-len(marks) :] == marks
+    same = lm.complete([{"role": "user", "content": "Hi"}], max_tokens=4)
+    assert same.tokens == lm.complete("Hi", max_tokens=4).tokens
+
+
+def test_a_system_message_goes_first_unless_the_prompt_has_one():
+    lm = chat_model(system="Be short.")
+    ids, _ = lm._ids("Hi", "")
+    assert ids[: len(b"xsystem\nBe short.")] == [256, *b"system\nBe short."]
+    messages = [{"role": "system", "content": "No."}, {"role": "user", "content": "Hi"}]
+    ids, _ = lm._ids(messages, "")
+    assert ids[: len(b"xsystem\nNo.")] == [256, *b"system\nNo."]
+
+
+def test_the_first_word_of_a_turn_has_no_space_before_it():
+    lm = chat_model()
+    np.testing.assert_array_equal(lm.score("Hi", [" yes"]).sums, lm.score("Hi", ["yes"]).sums)
+    begun = lm.score("Hi", [" yes"], begin="I say").terms[0]
+    assert len(begun) == len(b" yes")
+
+
+def test_a_raw_model_shares_account_and_store_and_continues_text():
+    lm = chat_model()
+    raw = lm.raw()
+    raw.complete("Some text.", max_tokens=2)
+    assert lm.account.calls == 1 and not raw.chat and lm.chat
+    with pytest.raises(DataError, match="needs the chat template"):
+        raw.complete([{"role": "user", "content": "Hi"}])
+
+
+def test_settings_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match="no chat template"):
+        text_model().of(text_model().opened.lm, ByteTokenizer(), chat=True)
+    with pytest.raises(ConfigError, match="needs chat=True"):
+        TextModel.of(text_model().opened.lm, ByteTokenizer(), system="Be short.")
+    with pytest.raises(ConfigError, match="batch_size 0"):
+        TextModel.of(text_model().opened.lm, ByteTokenizer(), batch_size=0)
+
+
+def test_the_account_counts_whole_prompts_and_what_was_really_read():
+    lm = text_model()
+    lm.complete("The prompt has text.", max_tokens=3)
+    n = 1 + len("The prompt has text.")
+    assert (lm.account.calls, lm.account.prompt_tokens, lm.account.read_tokens) == (1, n, n)
+    assert lm.account.generated_tokens == 3 and lm.account.seconds > 0
+    lm.complete("The prompt has text. More", max_tokens=1)
+    # 5 new bytes; the last byte of a prompt is always read, since its logits are needed
+    assert lm.account.read_tokens == n + 5 + 1
+    before = lm.account.copy()
+    lm.score_batch(["The prompt has text. One", "The prompt has text. Two!"], ["a", "bc"])
+    spent = lm.account.since(before)
+    assert (spent.calls, spent.scored_tokens) == (2, 6)
+    assert spent.prompt_tokens == 2 * n + len(" One") + len(" Two!")
+    assert spent.read_tokens == len("One") + len("Two!")  # the common prefix was in the store
+    assert spent.tokens == spent.prompt_tokens + 6
+
+
+def test_candidates_of_one_prompt_read_it_once():
+    lm = text_model()
+    lm.score("A prompt of some length.", ["a", "bc", "def"])
+    assert lm.account.read_tokens == lm.account.prompt_tokens == 1 + len("A prompt of some length.")
+
+
+def test_new_weights_are_read_anew():
+    lm = text_model()
+    prompt = "A prompt of some length."
+    old = lm.score(prompt, ["a"]).sums
+    lm.opened.lm.model.blocks[0].norms[0].gain.data[:] = 0.5
+    lm.weights_changed()
+    new = lm.score(prompt, ["a"]).sums
+    assert abs(new - old) > 1e-6
+    np.testing.assert_allclose(new, by_hand(lm, prompt, "a").sum(), atol=1e-10)
+
+
+def test_a_model_of_tables_has_the_protocol_too():
+    # Every score can be computed by hand: a product of table entries.
+    tables = EnumerableLM.random(3, 3, seed=1)
+    lm = TextModel.of(tables, CharTokenizer("abc"), start=0)
+    scores = lm.score("a", ["b", "bc"])
+    p_b = tables.tables[0][0, 1]
+    np.testing.assert_allclose(scores.sums, np.log([p_b, p_b * tables.tables[1][0, 1, 2]]))
+    best = lm.complete("a", max_tokens=1)
+    assert best.tokens == [int(tables.tables[0][0].argmax())]
+
+
+def test_no_prompts_give_no_replies():
+    lm = text_model()
+    assert lm.complete_batch([]) == [] and lm.score_batch([], []) == []
+    with pytest.raises(DataError, match="at least one continuation"):
+        lm.score("a", [])

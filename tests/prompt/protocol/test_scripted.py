@@ -1,0 +1,81 @@
+"""Replies written by hand check every prompt, and never show more than the order of the calls."""
+
+import re
+
+import pytest
+
+from tinylm.errors import DataError
+from tinylm.prompt import ScriptedLM
+
+
+def test_replies_come_in_the_order_of_the_script():
+    lm = ScriptedLM([("first", "one"), (re.compile("second.*"), "two"), (None, "three")])
+    replies = [lm.complete(prompt).text for prompt in ("first", "second, longer", "anything")]
+    assert replies == ["one", "two", "three"] and lm.finished
+    assert lm.prompts == ["first", "second, longer", "anything"]
+
+
+def test_a_prompt_that_is_not_the_expected_one_is_refused_with_both():
+    lm = ScriptedLM([("first", "one"), ("second", "two")])
+    lm.complete("first")
+    assert not lm.finished
+    with pytest.raises(DataError, match="prompt 2 is\n'other'\nand should be\n'second'"):
+        lm.complete("other")
+    with pytest.raises(DataError, match="prompt 1 is"):  # a pattern must match the whole
+        ScriptedLM([(re.compile("fir"), "one")]).complete("first")
+
+
+def test_a_call_after_the_last_reply_is_refused():
+    with pytest.raises(DataError, match="the script is over, but a prompt came: 'more'"):
+        ScriptedLM([]).complete("more")
+
+
+def test_a_table_replies_in_any_order_and_again():
+    lm = ScriptedLM({"a": "1", "b": "2"})
+    assert [reply.text for reply in lm.complete_batch(["b", "a", "b"])] == ["2", "1", "2"]
+    with pytest.raises(DataError, match=r"no reply for the prompt 'c'; .* \['a', 'b'\]"):
+        lm.complete("c")
+
+
+def test_a_text_to_begin_with_is_a_part_of_the_prompt():
+    lm = ScriptedLM([("Q: x\nA: Let us think.", "Done.")])
+    assert lm.complete("Q: x\nA:", begin=" Let us think.").text == "Done."
+    messages = [{"role": "user", "content": "x"}]
+    lm = ScriptedLM([([*messages, {"role": "assistant", "content": "Well,"}], "yes")])
+    assert lm.complete(messages, begin="Well,").text == "yes"
+
+
+def test_replies_are_cut_as_those_of_a_model():
+    lm = ScriptedLM({"p": "one two three\nfour"})
+    cut = lm.complete("p", stop="\n")
+    assert (cut.text, cut.finish) == ("one two three", "stop")
+    assert lm.complete("p", stop=("four", "two")).text == "one "  # the first to occur
+    short = lm.complete("p", max_tokens=2)
+    assert (short.text, short.finish, len(short.tokens)) == ("one two", "length", 2)
+    assert lm.complete("p", max_tokens=4).finish == "end"
+
+
+def test_scores_are_given_by_continuation():
+    lm = ScriptedLM([("p", {" yes": -1.0, " oh no": -0.5, " other": -9})])
+    scores = lm.score("p", [" oh no", " yes"])
+    assert scores.sums.tolist() == [-0.5, -1.0] and scores.best() == 0
+    assert [len(terms) for terms in scores.terms] == [2, 1]
+
+
+def test_a_reply_of_the_wrong_kind_is_refused():
+    with pytest.raises(DataError, match="was to be completed, but its reply is {'a': 0}"):
+        ScriptedLM({"p": {"a": 0}}).complete("p")
+    with pytest.raises(DataError, match="were to be scored after 'p'"):
+        ScriptedLM({"p": "text"}).score("p", ["a"])
+    with pytest.raises(DataError, match="were to be scored after 'p'"):
+        ScriptedLM({"p": {"a": 0}}).score("p", ["a", "b"])
+
+
+def test_words_are_counted():
+    lm = ScriptedLM({"two words": "a reply of five words"})
+    lm.complete("two words")
+    assert (lm.account.calls, lm.account.prompt_tokens, lm.account.generated_tokens) == (1, 2, 5)
+    assert lm.count("a b  c ") == 4  # white space at the end is a token of its own
+    lm = ScriptedLM({"a b": {"x y": -1.0}})
+    lm.score("a b", ["x y"])
+    assert lm.account.scored_tokens == 2 and lm.account.tokens == 4

@@ -1,0 +1,75 @@
+"""Every call of a method is recorded: the exact prompt, the reply, what was read from it."""
+
+import json
+
+from tinylm.prompt import ScriptedLM
+
+
+def method(lm):
+    reply = lm.complete("What is 1 + 1?\nA:", begin=" It is", stop="\n")
+    answer = lm.parsed("answer", reply.text.strip(". "))
+    lm.score([{"role": "user", "content": "Right?"}], ["yes", "no"])
+    lm.parsed("verdict", "yes")
+    return answer
+
+
+SCRIPT = [
+    ("What is 1 + 1?\nA: It is", " 2.\n"),
+    ([{"role": "user", "content": "Right?"}], {"yes": -0.5, "no": -1.5}),
+]
+
+
+def test_a_trace_holds_prompts_replies_and_what_was_read():
+    lm = ScriptedLM(SCRIPT)
+    with lm.tracing() as trace:
+        assert method(lm) == "2"
+    first, second = trace.calls
+    assert (first.kind, first.prompt, first.begin) == ("complete", "What is 1 + 1?\nA:", " It is")
+    assert (first.reply, first.finish, first.parsed) == (" 2.", "stop", [("answer", "2")])
+    assert second.kind == "score" and second.reply == {"yes": -0.5, "no": -1.5}
+    assert second.parsed == [("verdict", "yes")]
+
+
+def test_a_trace_can_be_read():
+    lm = ScriptedLM(SCRIPT)
+    with lm.tracing() as trace:
+        method(lm)
+    lines = trace.text().splitlines()
+    assert lines[1:6] == [
+        "call 1, complete",
+        "What is 1 + 1?",
+        "A:",
+        "=>  It is[ 2.] (stop)",
+        "   answer: '2'",
+    ]
+    assert lines[7:] == [
+        "call 2, score",
+        "user: Right?",
+        "=> 'yes'   -0.5000",
+        "=> 'no'    -1.5000",
+        "   verdict: 'yes'",
+    ]
+
+
+def test_a_trace_is_json_whatever_was_read():
+    lm = ScriptedLM({"p": "r"})
+    with lm.tracing() as trace:
+        lm.complete("p")
+        lm.parsed("set", {1})
+        lm.parsed("ä", 2)
+    (call,) = json.loads(trace.json())
+    assert call["parsed"] == [["set", "{1}"], ["ä", 2]] and call["reply"] == "r"
+    assert "ä" in trace.json()
+
+
+def test_nothing_is_recorded_outside_and_traces_nest():
+    lm = ScriptedLM({"p": "r"})
+    assert lm.parsed("before any call", 3) == 3
+    with lm.tracing() as outer:
+        lm.complete("p")
+        with lm.tracing() as inner:
+            lm.complete("p")
+            lm.complete("p")
+        lm.complete("p")
+    lm.complete("p")
+    assert len(inner.calls) == 2 and len(outer.calls) == 2

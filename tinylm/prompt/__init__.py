@@ -1,0 +1,11 @@
+"""Prompting: a model is given a text, and what it writes next is the answer   (book chapter 3).
+
+No weight changes in this floor; what changes is the text. The rooms, in the order of the book:
+
+protocol    prompts and replies as text: completing, scoring, what it cost, what was sent
+"""
+
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.protocol import Account, Completion, Scores, ScriptedLM, TextLM, TextModel
+
+__all__ = ["Account", "Answer", "Completion", "Scores", "ScriptedLM", "TextLM", "TextModel"]

@@ -1,0 +1,23 @@
+"""What a prompting method returns: the answer that was read from a reply, and the reply.
+
+A method is a function method(lm, item, demonstrations=(), ..) -> Answer of a model with the text
+protocol (protocol/text_lm.py) and a question (data/read/items.py). Reading the answer may fail,
+and a failure is no guess: the value is then None. Read next: protocol/text_lm.py.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer of a method to one question.
+
+    value    str as it is compared with the gold answer, or None: the reply had none that could be
+             read
+    text     the reply that it was read from; of several, the last
+    details  more that a method found: {"votes": Counter, "steps": list, ..}
+    """
+
+    value: str | None
+    text: str = ""
+    details: dict = field(default_factory=dict)

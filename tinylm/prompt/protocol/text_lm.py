@@ -1,0 +1,146 @@
+"""The text protocol: complete a prompt, score continuations   (book section 3.1.1).
+
+    y = argmax over y of Pr(y | x)      Pr(y | x) = prod_j Pr(y_j | x, y_<j)
+
+x is a prompt and y what follows it. A prompting method sees only text: it runs on published
+weights, on a run of `tinylm train`, and, to prove its control flow, on replies written by hand
+(scripted.py). All of them are a TextLM, which counts (account.py) and records (trace.py) what they
+do. Read next: completion.py, model.py.
+"""
+
+import contextlib
+import time
+
+from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.protocol.account import Account
+from tinylm.prompt.protocol.trace import Call, Trace
+
+
+class TextLM:
+    """A language model over texts. A class of its kind gives `_complete`, `_score` and `count`.
+
+    account   Account of all calls so far
+    context   most tokens of a prompt and its reply, or None
+    """
+
+    context = None
+
+    def __init__(self):
+        self.account, self._trace = Account(), None
+
+    def complete(self, prompt, **options):
+        """One reply: Completion. Arguments as in complete_batch."""
+        return self.complete_batch([prompt], **options)[0]
+
+    def complete_batch(self, prompts, begin="", max_tokens=256, stop=(), seed=0, **sampling):
+        """A reply to each prompt; every prompt gets what it would get alone.
+
+        prompts     list of str; or of lists of {"role", "content"}, if there is a chat template
+        begin       text that the reply is made to begin with, such as "Let's think step by step.";
+                    not part of the reply's text
+        max_tokens  of a reply
+        stop        strings that end a reply; not part of its text
+        seed        an integer: prompt r uses seed + r; or one each
+        **sampling  fields of generate.Sampling; without any, the most probable token is taken
+        returns     list of Completion
+        """
+        prompts = list(prompts)
+        if not prompts:
+            return []
+        if isinstance(stop, str):
+            stop = (stop,)
+        if not sampling:
+            sampling = {"temperature": 0.0}
+        begun = time.perf_counter()
+        found = self._complete(prompts, begin, max_tokens, tuple(stop), seed, sampling)
+        self.account.add(calls=len(prompts), seconds=time.perf_counter() - begun)
+        self.account.add(generated_tokens=sum(len(reply.tokens) for reply in found))
+        if self._trace is not None:
+            for prompt, reply in zip(prompts, found):
+                self._trace.calls.append(Call("complete", prompt, begin, reply.text, reply.finish))
+        return found
+
+    def sample(self, prompt, count, seed=0, **options):
+        """`count` replies to one prompt, with seeds of their own: list of Completion.
+
+        Samples from the model's own distribution unless an option of Sampling is given.
+        """
+        options = {"temperature": 1.0, **options}
+        return self.complete_batch([prompt] * count, seed=seed, **options)
+
+    def score(self, prompt, continuations, **options):
+        """The log-probabilities of continuations: Scores. Arguments as in score_batch."""
+        return self.score_batch([prompt], [continuations], **options)[0]
+
+    def score_batch(self, prompts, continuations, begin="", unconditional=None):
+        """log Pr(continuation | prompt), in nats, of several continuations of each prompt.
+
+        prompts        as in complete_batch
+        continuations  a list of str for all prompts, or one list for each. They follow the prompt
+                       as they are: " Paris" after "Answer:" (seam.py)
+        begin          as in complete_batch
+        unconditional  a prompt without the question: Scores.prior is log Pr after it
+        returns        list of Scores
+        raises         DataError for an empty continuation, or none
+        """
+        prompts, lists = list(prompts), list(continuations)
+        if lists and isinstance(lists[0], str):
+            lists = [lists] * len(prompts)
+        if len(lists) != len(prompts):
+            raise ConfigError(
+                f"score_batch: {len(lists)} lists of continuations for {len(prompts)} prompts; "
+                "give one list of texts for all, or one for each"
+            )
+        lists = [list(texts) for texts in lists]
+        if not all(lists):
+            raise DataError("score: give at least one continuation for each prompt")
+        if not prompts:
+            return []
+        begun = time.perf_counter()
+        priors = [None] * len(prompts)
+        if unconditional is not None:
+            # The prior of a list of continuations is the same for every prompt.
+            different = list(dict.fromkeys(map(tuple, lists)))
+            found = self._score([unconditional] * len(different), different, begin)
+            table = {texts: scores.sums for texts, scores in zip(different, found)}
+            priors = [table[tuple(texts)] for texts in lists]
+            self.account.add(calls=len(different))
+        found = self._score(prompts, lists, begin)
+        found = [_with_prior(scores, prior) for scores, prior in zip(found, priors)]
+        self.account.add(calls=len(prompts), seconds=time.perf_counter() - begun)
+        if self._trace is not None:
+            for prompt, scores in zip(prompts, found):
+                values = dict(zip(scores.continuations, scores.sums.tolist()))
+                self._trace.calls.append(Call("score", prompt, begin, values))
+        return found
+
+    def count(self, text):
+        """The number of tokens of a text."""
+        raise NotImplementedError
+
+    def parsed(self, what, value):
+        """Record what a method read from the last reply, if a trace is kept; returns the value."""
+        if self._trace is not None and self._trace.calls:
+            self._trace.calls[-1].parsed.append((what, value))
+        return value
+
+    @contextlib.contextmanager
+    def tracing(self):
+        """`with lm.tracing() as trace:` records every call inside in a Trace."""
+        before, self._trace = self._trace, Trace()
+        try:
+            yield self._trace
+        finally:
+            self._trace = before
+
+    def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
+        """list of Completion; adds prompt_tokens and read_tokens to the account."""
+        raise NotImplementedError
+
+    def _score(self, prompts, lists, begin):
+        """list of Scores without prior; adds prompt_tokens, read_tokens and scored_tokens."""
+        raise NotImplementedError
+
+
+def _with_prior(scores, prior):
+    return type(scores)(scores.continuations, scores.terms, prior, scores.apart)
