@@ -270,9 +270,9 @@ def test_rows_carry_text_log_probabilities_and_the_reason_of_their_end():
         terms = conditional_logprob(model, prompt, tokens, reduction="none")
         np.testing.assert_allclose(row.logprobs, terms, rtol=0, atol=1e-10)
     ended = generate_rows(
-        model, prompts, 6, seed=3, tokenizer=tokenizer, eos=plain[0][2], temperature=0.7
+        model, prompts, 6, seed=3, tokenizer=tokenizer, eos=plain[0][1], temperature=0.7
     )[0]
-    assert ended.finish == "end" and ended.tokens == plain[0][:3] and len(ended.logprobs) == 3
+    assert ended.finish == "end" and ended.tokens == plain[0][:2] and len(ended.logprobs) == 2
 
 
 def test_a_stop_string_is_the_reason_of_an_end():

@@ -148,8 +148,7 @@ class TextModel(TextLM):
         if self.context is not None and len(ids) >= self.context:
             raise DataError(
                 f"the prompt has {len(ids)} tokens and the model reads {self.context}: shorten it, "
-                "or give fewer demonstrations or documents (prompt/in_context/few_shot.py fits "
-                "them to a budget of tokens)"
+                "or give fewer demonstrations or documents"
             )
 
     # Completing.
