@@ -11,6 +11,7 @@ from tinylm.data.measure.numbers import (
     extract_gsm8k_answer,
     numbers_in,
     same_number,
+    significant,
 )
 
 
@@ -107,3 +108,30 @@ def test_the_answer_of_gsm8k_stands_after_its_mark(text, answer):
 )
 def test_without_the_mark_or_a_number_there_is_no_answer(text):
     assert extract_gsm8k_answer(text) is None
+
+
+@pytest.mark.parametrize(
+    "value, digits, written",
+    [
+        (Fraction(17, 60), 3, "0.283"),
+        (Fraction(1, 2), 3, "0.5"),
+        (0, 3, "0"),
+        (1000, 3, "1000"),
+        (12345, 3, "12300"),
+        (Fraction(12345, 10), 3, "1230"),
+        (Fraction(-1, 3000), 2, "-0.00033"),
+        # exactly half a unit goes to the even digit, a hair more goes up
+        (Fraction(125, 1000), 2, "0.12"),
+        (Fraction(135, 1000), 2, "0.14"),
+        (Fraction(1250001, 10**7), 2, "0.13"),
+        (Fraction(9996, 10000), 3, "1"),
+        (10**20 + 1, 3, "1" + "0" * 20),
+        (Fraction(10**30 + 1, 10**30), 3, "1"),
+    ],
+)
+def test_significant_digits_are_rounded_once(value, digits, written):
+    assert significant(value, digits) == written
+
+
+def test_three_digits_are_significant_by_default():
+    assert significant(Fraction(2, 3)) == "0.667"

@@ -6,6 +6,7 @@ unless a tolerance is given. Read next: answers.py, which compares words.
 """
 
 import re
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 
 _WHOLE = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)"  # 1,234 or 1234
@@ -69,3 +70,16 @@ def extract_gsm8k_answer(text):
     if match is None:
         return None
     return re.sub("[$€£,+]", "", match[1])
+
+
+def significant(value, digits=3):
+    """An exact number in decimals with so many significant digits, as few as are needed.
+
+    value    int or Fraction; exactly half a unit is rounded to the even digit
+    returns  str, never with an exponent: 17/60 -> "0.283", 4/3 -> "1.33", 1/2 -> "0.5"
+    """
+    value = Fraction(value)
+    # One division rounds once: the two operands are exact whatever the precision.
+    context = Context(prec=digits, rounding=ROUND_HALF_EVEN)
+    quotient = context.divide(Decimal(value.numerator), Decimal(value.denominator))
+    return f"{context.normalize(quotient):f}"

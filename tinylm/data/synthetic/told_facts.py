@@ -12,6 +12,7 @@ import numpy as np
 
 from tinylm.backend import Random
 from tinylm.data.read.instructions import Instruction
+from tinylm.data.synthetic.draws import pick
 
 KINDS = {
     "animal": "cat dog fox cow pig goat deer wolf bear lion hare mole",
@@ -53,11 +54,6 @@ NEW_PAIR = [
 ]
 KNOWN = [task for task in ALL if task not in NEW_ASPECT + NEW_PAIR]
 TUNE, TEST = slice(0, 6), slice(6, 12)  # of the names of a kind
-
-
-def pick(choices, rng):
-    """One of the choices, drawn uniformly."""
-    return choices[int(rng.integers(0, len(choices), ()))]
 
 
 class World:
