@@ -308,3 +308,14 @@ def test_no_prompts_give_no_replies():
     assert lm.complete_batch([]) == [] and lm.score_batch([], []) == []
     with pytest.raises(DataError, match="at least one continuation"):
         lm.score("a", [])
+
+
+@given(text=st.text("aé 語\n", max_size=8))
+def test_the_texts_of_tokens_join_to_the_text(text):
+    lm = text_model(n_layer=1)
+    pieces = lm.token_texts(text)
+    assert "".join(pieces) == text and len(pieces) == lm.count(text)
+
+
+def test_the_last_token_of_a_character_has_it():
+    assert text_model(n_layer=1).token_texts("né") == ["n", "", "é"]  # é is two bytes

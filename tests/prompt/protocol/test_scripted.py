@@ -79,3 +79,7 @@ def test_words_are_counted():
     lm = ScriptedLM({"a b": {"x y": -1.0}})
     lm.score("a b", ["x y"])
     assert lm.account.scored_tokens == 2 and lm.account.tokens == 4
+
+
+def test_the_tokens_of_a_scripted_model_are_words():
+    assert ScriptedLM([]).token_texts("a bc\nd ") == ["a", " bc", "\nd", " "]

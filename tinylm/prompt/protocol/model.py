@@ -5,7 +5,9 @@ the prefix of all (prefix_store.py), and a prompt for all of its continuations. 
 scripted.py; ../answer.py.
 """
 
+import codecs
 import copy
+import itertools
 
 import numpy as np
 
@@ -100,6 +102,14 @@ class TextModel(TextLM):
     def count(self, text):
         """Tokens of a text."""
         return len(self.tokenizer.encode(text))
+
+    def token_texts(self, text):
+        """The tokens of a text as text, see TextLM."""
+        ids = self.tokenizer.encode(text)
+        # A token may hold a part of a character, so bytes are decoded as they come.
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        ends = [self.tokenizer.decode_bytes(ids[:t]) for t in range(len(ids) + 1)]
+        return [decoder.decode(b[len(a) :], b is ends[-1]) for a, b in itertools.pairwise(ends)]
 
     # From prompts to ids.
 

@@ -50,6 +50,10 @@ class ScriptedLM(TextLM):
         """Words."""
         return len(_words(text))
 
+    def token_texts(self, text):
+        """The words, each with the white space before it."""
+        return _words(text)
+
     def _next(self, prompt, begin):
         """The reply to a prompt."""
         whole = prompt

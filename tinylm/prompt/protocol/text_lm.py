@@ -17,7 +17,8 @@ from tinylm.prompt.protocol.trace import Call, Trace
 
 
 class TextLM:
-    """A language model over texts. A class of its kind gives `_complete`, `_score` and `count`.
+    """A language model over texts. A class of its kind gives `_complete`, `_score`, `count` and
+    `token_texts`.
 
     account   Account of all calls so far
     context   most tokens of a prompt and its reply, or None
@@ -116,6 +117,12 @@ class TextLM:
 
     def count(self, text):
         """The number of tokens of a text."""
+        raise NotImplementedError
+
+    def token_texts(self, text):
+        """The tokens of a text as text: list of str, whose concatenation is the text as the tokens
+        decode. Of tokens that share a character, the last one has it and the others are "".
+        """
         raise NotImplementedError
 
     def parsed(self, what, value):
