@@ -3,6 +3,7 @@
 No weight changes in this floor; what changes is the text. The rooms, in the order of the book:
 
 protocol    prompts and replies as text: completing, scoring, what it cost, what was sent
+template    prompts as text: fields, slots, roles, formats, the prompts of the book
 """
 
 from tinylm.prompt.answer import Answer
