@@ -7,7 +7,7 @@
 The model continues after the last name. It knows no end, and may write the other speaker's next
 line too, so the names at the start of a line are stop strings. A line of a content that would read
 as a name is indented by one space, so every text can stand in a field and is read back as it was.
-Read next: prompt_format.py; ../protocol/text_lm.py.
+Read next: ../protocol/text_lm.py, which completes prompts.
 """
 
 import re
