@@ -9,10 +9,10 @@ the most; memory is what one forward and backward allocates at its peak. About h
 `python scripts/2_3_long_sequences/attention_cost.py [--seed N] [--device cpu|gpu] [--quick]`;
 --quick stops at 512. Read next: fixed_size_memory.py.
 
-Measured output (two shared cores; the run of the times was judged by medians, not by intervals):
+Measured output (Xeon with AVX-512, an idle machine, one thread):
 
     1. Operations in matrix products, millions, one head of width 32, and the exponent of their
-       growth
+      growth
        tokens                        256      512     1024     2048     4096   exponent  book
        dense                        8.39    33.55   134.22   536.87  2147.48      2.000     2
        dense in tiles of 128        6.29    20.97    75.50   285.21  1107.30      1.957     2
@@ -22,36 +22,51 @@ Measured output (two shared cores; the run of the times was judged by medians, n
        linear, chunks of 64         3.21     6.42    12.85    25.69    51.38      1.000     1
 
     2. Time of forward and backward, ms, median of 5 (least .. most at the longest); exponent of the
-       upper half
+      upper half
        tokens                        256      512     1024     2048     4096   exponent   spread
-       dense                        1.27     3.56    10.89    51.72   206.82       2.17   184.3 .. 464.8
-       dense in tiles of 128        1.21     3.58    11.94    44.55   175.38       1.94   138.7 .. 226.3
-       window 64, gathered          7.52    18.37    36.46    74.33   167.27       1.11   156.1 .. 386.4
-       window 64, in blocks         1.56     1.91     2.73     4.73     8.45       0.83   7.9 .. 9.7
-       linear, as a matrix          1.95     3.57    10.80    47.25   179.38       2.07   171.7 .. 378.3
-       linear, chunks of 64         3.06     3.36     4.22     8.71    14.71       0.80   12.5 .. 15.0
-       window 64, gathered: faster than dense from 4096 tokens on, 1.2 times at 4096
-       window 64, in blocks: faster than dense from 512 tokens on, 24.5 times at 4096
-       linear, chunks of 64: faster than dense from 512 tokens on, 14.1 times at 4096
+       dense                        0.82     2.12     8.27    34.54   153.81       2.12   152.0 .. 157.2
+       dense in tiles of 128        1.18     2.54     7.68    25.80    96.00       1.82   93.4 .. 96.6
+       window 64, gathered          9.89    19.08    42.92    94.44   198.95       1.11   192.9 .. 363.8
+       window 64, in blocks         1.44     1.66     2.30     3.41     6.32       0.72   5.9 .. 6.7
+       linear, as a matrix          2.61     5.49    15.60    47.49   177.89       1.75   174.4 .. 181.0
+       linear, chunks of 64         2.24     2.94     4.43     7.58    14.35       0.85   14.3 .. 14.5
+       dense: time grows with the square of the length, exponent above 1.5: +0.611 [+0.581, +0.641],
+         5 seeds: shows
+       dense in tiles of 128: time grows with the square of the length, exponent above 1.5: +0.302
+         [+0.242, +0.361], 5 seeds: shows
+       window 64, gathered: time grows with the length, exponent below 1.5: +0.312 [+0.063, +0.561],
+         5 seeds: shows
+       window 64, gathered: faster than dense at the longest, logarithms: -0.376 [-0.698, -0.0532],
+         5 seeds: shows the opposite
+       window 64, in blocks: time grows with the length, exponent below 1.5: +0.772 [+0.73, +0.814],
+         5 seeds: shows
+       window 64, in blocks: faster than dense at the longest, logarithms: +3.19 [+3.12, +3.27], 5
+         seeds: shows
+       linear, as a matrix: time grows with the square of the length, exponent above 1.5: +0.25
+         [+0.243, +0.258], 5 seeds: shows
+       linear, chunks of 64: time grows with the length, exponent below 1.5: +0.66 [+0.634, +0.687],
+         5 seeds: shows
+       linear, chunks of 64: faster than dense at the longest, logarithms: +2.37 [+2.35, +2.39], 5
+         seeds: shows
 
     3. Memory of forward and backward at its peak, KiB
        tokens                        256      512     1024     2048     4096   exponent
        dense                         744     2474     9006    34358   134214       1.97
-       dense in tiles of 128         540      735     1123     1900     3454       0.86
-       window 64, gathered         12744    25481    50953   101897   203785       1.00
-       window 64, in blocks          756     1463     2875     5699    11347       0.99
-       linear, as a matrix          1502     5136    18932    72636   284492       1.97
-       linear, chunks of 64          854     1647     3230     6395    12725       0.99
+       dense in tiles of 128         509      703     1092     1869     3423       0.87
+       window 64, gathered         12712    25416    50824   101640   203272       1.00
+       window 64, in blocks          789     1527     3003     5955    11859       0.99
+       linear, as a matrix          1487     5138    18966    72734   284718       1.97
+       linear, chunks of 64          872     1712     3390     6747    13461       1.00
 
     4. Fig. 2.5: numbers kept and read for the output at position i: width 8, window 4, 8 features,
-       RNN state 16
+      RNN state 16
        i                                         0        3       15      255
        (a) standard: kept = read                16       64      256     4096
        (b) sparse: kept                         16       64      256     4096
        (b) sparse: read                         16       64       64       64
        (c) linear: kept = read                  72       72       72       72
        (d) recurrent: kept = read               16       16       16       16
-       Fig. 2.7(a), window 4, 4 found            16       64      128      128
+       Fig. 2.7(a), window 4, 4 found           16       64      128      128
 
     5. Fig. 2.8: what a cache holds, 2 L G K m numbers
                                               2 layers, 4 heads of 8, 16 tokens     32 layers, 32 heads of 128, 4096 tokens, fp16

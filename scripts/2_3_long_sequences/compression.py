@@ -12,29 +12,28 @@ for those. About 3 minutes on two cores for three seeds; --quick: two seeds, 60 
 `python scripts/2_3_long_sequences/compression.py [--seed N] [--device cpu] [--quick]`. Read next:
 tinylm/generate/measure/compression.py.
 
-Measured output (on a machine busy with other work: the seconds are several times those of an idle
-one; the verdicts were computed afterwards from the printed figures of the seeds, not by this run):
+Measured output (one core):
 
     343,064 bytes to learn from, 8,000 held-out bytes (2,932 tokens) to compress, 500 steps
         seed    loss, bits  code, bits  bits/byte  comes back  train s  code s  decode s
-        0          17621.6       17623      2.211        True      255     7.6       7.6
-        1          17925.1       17926      2.249        True      300    13.5      12.3
-        2          18218.2       18220      2.286        True      190     5.2       4.6
+        0          17621.3       17622      2.211        True       36     0.9       0.9
+        1          17920.9       17922      2.249        True       36     1.0       0.9
+        2          18210.4       18211      2.285        True       37     1.0       0.9
     bits per byte, headers and all (the model's header: 8 bytes)
-        GPT                                   2.249 (2.211 .. 2.286)
+        GPT                                   2.248 (2.211 .. 2.285)
         zlib                                  2.701
         bz2                                   2.652
         lzma                                  2.691
         zlib, 32 kB of training text before   2.247
         lzma, all training text before        1.838
     at most 2 bits over the loss, and the text comes back: shows
-    GPT needs fewer bits per byte than zlib: +0.452 [+0.359, +0.545], 3 seeds: shows
-    GPT needs fewer bits per byte than bz2: +0.403 [+0.31, +0.496], 3 seeds: shows
-    GPT needs fewer bits per byte than lzma: +0.442 [+0.349, +0.535], 3 seeds: shows
-    GPT needs fewer bits per byte than zlib, 32 kB of training text before: -0.00167
-      [-0.0948, +0.0915], 3 seeds: too small to tell; 0.093 could have been seen
-    GPT needs fewer bits per byte than lzma, all training text before: -0.411
-      [-0.504, -0.318], 3 seeds: shows the opposite
+    GPT needs fewer bits per byte than zlib: +0.453 [+0.361, +0.545], 3 seeds: shows
+    GPT needs fewer bits per byte than bz2: +0.404 [+0.312, +0.496], 3 seeds: shows
+    GPT needs fewer bits per byte than lzma: +0.443 [+0.351, +0.535], 3 seeds: shows
+    GPT needs fewer bits per byte than zlib, 32 kB of training text before: -0.00133 [-0.0933,
+      +0.0906], 3 seeds: too small to tell; 0.092 could have been seen
+    GPT needs fewer bits per byte than lzma, all training text before: -0.41 [-0.502, -0.318], 3
+      seeds: shows the opposite
 """
 
 import argparse

@@ -14,75 +14,73 @@ minutes on one core. `python scripts/2_3_long_sequences/length_generalization.py
 [--device cpu|gpu] [--quick] [--schemes a,b]`; --quick is two seeds, fewer steps and four schemes.
 Read next: extend_context.py, what training at the new length adds.
 
-Measured output (the intervals are computed from mean, least and most of its three seeds):
+Measured output:
 
-    every scheme read the same 780000 characters, 64 at a time; 3 seed(s); 195 s of one core
+    every scheme read the same 780000 characters, 64 at a time; 3 seeds; 128 s of one core
     perplexity of the same 1024 characters, by how many are read up to them
-        read at a time                           64                    128                    256                    512
-        none                    9.38 (9.33 .. 9.45)    9.84 (9.76 .. 9.94)   9.98 (9.87 .. 10.15) 10.19 (10.10 .. 10.29)
-        learned                 9.34 (9.05 .. 9.60) 10.46 (10.23 .. 10.62) 10.55 (10.37 .. 10.65)
-                                10.80 (10.53 .. 11.02)
-        sinusoidal           10.09 (10.00 .. 10.21) 10.52 (10.44 .. 10.58) 10.75 (10.62 .. 10.82)
-                             10.98 (10.87 .. 11.11)
-        t5                      8.84 (8.83 .. 8.87)    9.55 (9.53 .. 9.56)    9.91 (9.86 .. 9.97) 10.19 (10.12 .. 10.26)
-        alibi                   7.38 (7.33 .. 7.41)    7.41 (7.39 .. 7.44)    7.42 (7.39 .. 7.46)    7.43 (7.40 .. 7.49)
-        kerple_log              7.34 (7.18 .. 7.57)    7.41 (7.24 .. 7.65)    7.48 (7.27 .. 7.74)    7.53 (7.30 .. 7.79)
-        rope                    6.71 (6.68 .. 6.74)    7.14 (7.11 .. 7.18)   9.75 (9.34 .. 10.33) 11.15 (10.46 .. 11.92)
-        rope, linear            6.71 (6.68 .. 6.74)    8.64 (8.46 .. 8.90) 11.49 (11.05 .. 11.87) 13.64 (13.24 .. 13.84)
-        rope, ntk               6.71 (6.68 .. 6.74)    7.01 (6.93 .. 7.12)    7.69 (7.53 .. 7.81) 11.38 (10.75 .. 11.92)
-        rope, yarn              6.71 (6.68 .. 6.74)    7.90 (7.82 .. 8.06)   9.73 (9.48 .. 10.07) 11.45 (11.02 .. 11.72)
+                                    64                 128                 256                 512
+    none              9.4 (9.3 .. 9.5)    9.8 (9.8 .. 9.9)  10.0 (9.9 .. 10.2) 10.2 (10.1 .. 10.3)
+    learned           9.3 (9.0 .. 9.6) 10.5 (10.2 .. 10.6) 10.5 (10.4 .. 10.6) 10.8 (10.5 .. 11.0)
+    sinusoidal     10.1 (10.0 .. 10.2) 10.5 (10.4 .. 10.6) 10.7 (10.6 .. 10.8) 11.0 (10.9 .. 11.1)
+    t5                8.8 (8.8 .. 8.9)    9.6 (9.5 .. 9.6)   9.9 (9.9 .. 10.0) 10.2 (10.1 .. 10.3)
+    alibi             7.4 (7.3 .. 7.4)    7.4 (7.4 .. 7.4)    7.4 (7.4 .. 7.5)    7.4 (7.4 .. 7.5)
+    kerple_log        7.3 (7.2 .. 7.6)    7.4 (7.2 .. 7.7)    7.5 (7.3 .. 7.7)    7.5 (7.3 .. 7.8)
+    rope              6.7 (6.7 .. 6.7)    7.1 (7.1 .. 7.2)   9.7 (9.3 .. 10.3) 11.1 (10.5 .. 11.9)
+    rope, linear      6.7 (6.7 .. 6.7)    8.6 (8.5 .. 8.9) 11.5 (11.1 .. 11.9) 13.6 (13.2 .. 13.8)
+    rope, ntk         6.7 (6.7 .. 6.7)    7.0 (6.9 .. 7.1)    7.7 (7.5 .. 7.8) 11.4 (10.7 .. 11.9)
+    rope, yarn        6.7 (6.7 .. 6.7)    7.9 (7.8 .. 8.1)   9.7 (9.5 .. 10.1) 11.5 (11.0 .. 11.7)
     perplexity of all 16384 characters, in pieces
-        read at a time                           64                    128                    256                    512
-        none                 10.73 (10.68 .. 10.79) 10.94 (10.92 .. 10.98) 11.16 (11.13 .. 11.17)
-                             11.33 (11.32 .. 11.34)
-        learned              10.84 (10.68 .. 10.97) 11.31 (11.19 .. 11.43) 11.57 (11.48 .. 11.69)
-                             11.82 (11.73 .. 11.95)
-        sinusoidal           11.64 (11.55 .. 11.75) 11.79 (11.76 .. 11.84) 11.95 (11.92 .. 11.97)
-                             12.16 (12.10 .. 12.23)
-        t5                   10.29 (10.23 .. 10.35) 10.63 (10.56 .. 10.72) 10.97 (10.94 .. 11.03)
-                             11.30 (11.23 .. 11.37)
-        alibi                   8.83 (8.74 .. 8.91)    8.79 (8.70 .. 8.88)    8.78 (8.69 .. 8.87)    8.77 (8.69 .. 8.87)
-        kerple_log              8.71 (8.51 .. 8.94)    8.71 (8.50 .. 8.95)    8.73 (8.50 .. 8.97)    8.77 (8.52 .. 9.01)
-        rope                    8.01 (7.96 .. 8.04)    8.12 (8.06 .. 8.17)    9.33 (9.23 .. 9.50) 10.85 (10.67 .. 11.19)
-        rope, linear            8.01 (7.96 .. 8.04) 10.16 (10.00 .. 10.38) 13.09 (12.54 .. 13.73)
-                                15.09 (14.39 .. 15.48)
-        rope, ntk               8.01 (7.96 .. 8.04)    8.10 (8.02 .. 8.16)    8.44 (8.36 .. 8.53)   9.77 (9.57 .. 10.10)
-        rope, yarn              8.01 (7.96 .. 8.04)    9.35 (9.26 .. 9.45) 11.22 (10.92 .. 11.47) 13.02 (12.67 .. 13.29)
+                                    64                 128                 256                 512
+    none           10.7 (10.7 .. 10.8) 10.9 (10.9 .. 11.0) 11.2 (11.1 .. 11.2) 11.3 (11.3 .. 11.3)
+    learned        10.8 (10.7 .. 11.0) 11.3 (11.2 .. 11.4) 11.6 (11.5 .. 11.7) 11.8 (11.7 .. 11.9)
+    sinusoidal     11.6 (11.5 .. 11.7) 11.8 (11.8 .. 11.8) 11.9 (11.9 .. 12.0) 12.2 (12.1 .. 12.2)
+    t5             10.3 (10.2 .. 10.4) 10.6 (10.6 .. 10.7) 11.0 (10.9 .. 11.0) 11.3 (11.2 .. 11.4)
+    alibi             8.8 (8.7 .. 8.9)    8.8 (8.7 .. 8.9)    8.8 (8.7 .. 8.9)    8.8 (8.7 .. 8.9)
+    kerple_log        8.7 (8.5 .. 8.9)    8.7 (8.5 .. 8.9)    8.7 (8.5 .. 9.0)    8.8 (8.5 .. 9.0)
+    rope              8.0 (8.0 .. 8.0)    8.1 (8.1 .. 8.2)    9.3 (9.2 .. 9.5) 10.8 (10.7 .. 11.2)
+    rope, linear      8.0 (8.0 .. 8.0) 10.2 (10.0 .. 10.4) 13.1 (12.5 .. 13.7) 15.1 (14.4 .. 15.5)
+    rope, ntk         8.0 (8.0 .. 8.0)    8.1 (8.0 .. 8.2)    8.4 (8.4 .. 8.5)   9.8 (9.6 .. 10.1)
+    rope, yarn        8.0 (8.0 .. 8.0)    9.3 (9.3 .. 9.5) 11.2 (10.9 .. 11.5) 13.0 (12.7 .. 13.3)
     the same targets, read with 512 characters instead of 64, nats
-        none: reading more context helps: -0.0834 [-0.115, -0.0515], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.0834 [-0.115, -0.0515], 3 seeds: shows
+        none: reading more context helps: -0.0829 [-0.116, -0.0503], 3 seeds: shows the opposite
+            reading more context costs at most 0.02 nats: -0.0829 [-0.116, -0.0503], 3 seeds: shows
               the opposite
-        learned: reading more context helps: -0.145 [-0.162, -0.128], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.145 [-0.162, -0.128], 3 seeds: shows
+        learned: reading more context helps: -0.145 [-0.163, -0.128], 3 seeds: shows the opposite
+            reading more context costs at most 0.02 nats: -0.145 [-0.163, -0.128], 3 seeds: shows
               the opposite
-        sinusoidal: reading more context helps: -0.0842 [-0.131, -0.0378], 3 seeds: shows the
+        sinusoidal: reading more context helps: -0.084 [-0.13, -0.0375], 3 seeds: shows the opposite
+            reading more context costs at most 0.02 nats: -0.084 [-0.13, -0.0375], 3 seeds: shows
+              the opposite
+        t5: reading more context helps: -0.141 [-0.16, -0.122], 3 seeds: shows the opposite
+            reading more context costs at most 0.02 nats: -0.141 [-0.16, -0.122], 3 seeds: shows the
+              opposite
+        alibi: reading more context helps: -0.00751 [-0.0246, +0.00955], 3 seeds: too small to tell;
+          0.017 could have been seen
+            reading more context costs at most 0.02 nats: -0.00751 [-0.0246, +0.00955], 3 seeds: too
+              small to tell; -0.0029 could have been seen
+        kerple_log: reading more context helps: -0.0265 [-0.0494, -0.00351], 3 seeds: shows the
           opposite
-            reading more context costs at most 0.02 nats: -0.0842 [-0.131, -0.0378], 3 seeds: shows
+            reading more context costs at most 0.02 nats: -0.0265 [-0.0494, -0.00351], 3 seeds: too
+              small to tell; 0.003 could have been seen
+        rope: reading more context helps: -0.507 [-0.662, -0.352], 3 seeds: shows the opposite
+            reading more context costs at most 0.02 nats: -0.507 [-0.662, -0.352], 3 seeds: shows
               the opposite
-        t5: reading more context helps: -0.141 [-0.161, -0.122], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.141 [-0.161, -0.122], 3 seeds: shows
-              the opposite
-        alibi: reading more context helps: -0.00795 [-0.0252, +0.00933], 3 seeds: too small to
-          tell; 0.017 could have been seen
-            reading more context costs at most 0.02 nats: -0.00795 [-0.0252, +0.00933], 3 seeds:
-              too small to tell; -0.0027 could have been seen
-        kerple_log: reading more context helps: -0.0266 [-0.0488, -0.00441], 3 seeds: shows the
+        rope, linear: reading more context helps: -0.71 [-0.764, -0.656], 3 seeds: shows the
           opposite
-            reading more context costs at most 0.02 nats: -0.0266 [-0.0488, -0.00441], 3 seeds: too
-              small to tell; 0.0022 could have been seen
-        rope: reading more context helps: -0.507 [-0.661, -0.352], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.507 [-0.661, -0.352], 3 seeds: shows
+            reading more context costs at most 0.02 nats: -0.71 [-0.764, -0.656], 3 seeds: shows the
+              opposite
+        rope, ntk: reading more context helps: -0.528 [-0.653, -0.403], 3 seeds: shows the opposite
+            reading more context costs at most 0.02 nats: -0.528 [-0.653, -0.403], 3 seeds: shows
               the opposite
-        rope, linear: reading more context helps: -0.71 [-0.764, -0.655], 3 seeds: shows the
-          opposite
-            reading more context costs at most 0.02 nats: -0.71 [-0.764, -0.655], 3 seeds: shows
+        rope, yarn: reading more context helps: -0.535 [-0.608, -0.462], 3 seeds: shows the opposite
+            reading more context costs at most 0.02 nats: -0.535 [-0.608, -0.462], 3 seeds: shows
               the opposite
-        rope, ntk: reading more context helps: -0.528 [-0.652, -0.404], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.528 [-0.652, -0.404], 3 seeds: shows
-              the opposite
-        rope, yarn: reading more context helps: -0.535 [-0.607, -0.463], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.535 [-0.607, -0.463], 3 seeds: shows
-              the opposite
+    rope, linear better than rope alone at 512: -0.203 [-0.371, -0.0346], 3 seeds: shows the
+      opposite
+    rope, ntk better than rope alone at 512: -0.0213 [-0.0696, +0.0269], 3 seeds: too small to tell;
+      0.048 could have been seen
+    rope, yarn better than rope alone at 512: -0.0281 [-0.194, +0.138], 3 seeds: too small to tell;
+      0.17 could have been seen
 
 On the same targets no scheme got better by reading more. ALiBi alone lost less than 0.02 nats in
 the mean, and that it does so just fails to show: a window of the trained length does as well or

@@ -13,9 +13,9 @@ finetune/context/context_distillation.py.
 
 Measured output:
 
-    columns: of a context of 6 tokens, those still read. tokens right, chance 0.17; divergence from
-    the teacher with
-        the whole context, nats a token; mean (least .. most over seeds)
+    columns: of a context of 6 tokens, those still read. tokens right, chance 0.17;
+    divergence from the teacher with the whole context, nats a token; mean (least .. most over
+      seeds)
     any context, tested on new ones
                          columns            tokens right              divergence
         whole context          6     0.99 (0.99 .. 1.00)     0.00 (0.00 .. 0.00)
@@ -24,11 +24,11 @@ Measured output:
         at best 2              2                       -     0.40 (0.39 .. 0.40)
         cut to 4               4     0.59 (0.55 .. 0.63)     0.37 (0.33 .. 0.40)
         at best 4              4                       -     0.09 (0.09 .. 0.09)
-        gist 1                 1     0.30 (0.25 .. 0.39)     0.80 (0.59 .. 0.91)
-        gist 2                 2     0.47 (0.29 .. 0.81)     0.58 (0.15 .. 0.83)
-        gist 4                 4     0.65 (0.35 .. 0.96)     0.31 (0.06 .. 0.58)
-        replace 2              2     0.68 (0.58 .. 0.81)     0.24 (0.15 .. 0.32)
-        accumulate 2           2     0.76 (0.69 .. 0.89)     0.19 (0.09 .. 0.25)
+        gist 1                 1     0.30 (0.25 .. 0.38)     0.80 (0.59 .. 0.91)
+        gist 2                 2     0.47 (0.29 .. 0.80)     0.58 (0.15 .. 0.83)
+        gist 4                 4     0.64 (0.35 .. 0.95)     0.32 (0.06 .. 0.57)
+        replace 2              2     0.71 (0.59 .. 0.80)     0.22 (0.16 .. 0.29)
+        accumulate 2           2     0.77 (0.69 .. 0.89)     0.18 (0.09 .. 0.25)
     one context, new questions
                          columns            tokens right              divergence
         whole context          6     0.96 (0.88 .. 1.00)     0.00 (0.00 .. 0.00)
@@ -39,18 +39,40 @@ Measured output:
         soft 3                 3     0.80 (0.44 .. 1.00)     0.21 (0.01 .. 0.56)
         soft 6                 6     0.96 (0.88 .. 1.00)     0.00 (0.00 .. 0.01)
         random 6               6     0.17 (0.16 .. 0.17)     5.66 (4.80 .. 6.14)
-    3 seeds; 420 s of one core
+    3 seed(s); 255 s of one core
+    the context matters: whole context > cut to 4 > cut to 2 > none
+      by divergence: +0.369 [+0.278, +0.461], 3 seeds: shows
+      by tokens right: +0.0523 [-0.0727, +0.177], 3 seeds: too small to tell; 0.13 could have been
+        seen
+    two gist tokens hold more than two facts can: gist 2 > at best 2
+      by divergence: -0.187 [-1.12, +0.745], 3 seeds: too small to tell; 0.93 could have been seen
+    more gist tokens hold more: gist 4 > gist 2 > gist 1
+      by divergence: +0.217 [-0.267, +0.701], 3 seeds: too small to tell; 0.48 could have been seen
+      by tokens right: +0.171 [-0.375, +0.717], 3 seeds: too small to tell; 0.55 could have been
+        seen
+    two summaries hold more than two facts can: replace 2 > at best 2
+      by divergence: +0.18 [+0.00571, +0.354], 3 seeds: shows
+    summaries side by side hold more than replaced ones: accumulate 2 > replace 2
+      by divergence: +0.0361 [-0.173, +0.245], 3 seeds: too small to tell; 0.21 could have been seen
+      by tokens right: +0.0671 [-0.232, +0.366], 3 seeds: too small to tell; 0.3 could have been
+        seen
+    weights hold the context: into weights > none
+      by divergence: +6.65 [+5.3, +8.01], 3 seeds: shows
+      by tokens right: +0.807 [+0.73, +0.884], 3 seeds: shows
+    trained vectors and not any vectors: soft 1 > random 6
+      by divergence: +3.38 [+0.228, +6.53], 3 seeds: shows
+      by tokens right: +0.0657 [-0.0391, +0.17], 3 seeds: too small to tell; 0.1 could have been
+        seen
+    more vectors hold more: soft 6 > soft 3 > soft 2 > soft 1
+      by divergence: +1.28 [-2.13, +4.68], 3 seeds: too small to tell; 3.4 could have been seen
+      by tokens right: +0.298 [-0.509, +1.1], 3 seeds: too small to tell; 0.81 could have been seen
 
-Weights, and as many vectors as the context has tokens, hold it whole, also for questions that were
-not fitted; half as many come near in two seeds of three. For contexts not seen in training, two
-summary vectors hold more than any two facts could, in every seed; two gist tokens do in one seed
-only, and the spread is wide: 500 steps are few, and when a compressor finds its trick is chance.
-The cuts were trained for 150 steps and are far from what they could be, so the bound stands for
-them. "none" is the teacher itself without its context. This run printed no intervals. By its rule,
-that every seed agrees, these rankings did not show: by tokens right the context, two summaries side
-by side and more soft vectors; by divergence two gist tokens over two facts and the summaries side
-by side. Seeds were run side by side on a busy machine, "replace 2" in a run of its own, and their
-times added up.
+Weights hold the whole context, also for questions that were not fitted, and as many vectors as the
+context has tokens do so too. For contexts not seen in training, two summary vectors hold more than
+any two facts could. Between the numbers of gist tokens or of soft vectors three seeds tell nothing:
+500 steps are few, and when a compressor finds its trick is chance, so the spread is wide. The cuts
+were trained for 150 steps and are far from what they could be; the bound "at best" stands for them.
+"none" is the teacher itself without its context.
 """
 
 import argparse
