@@ -4,6 +4,7 @@ No weight changes in this floor; what changes is the text. The rooms, in the ord
 
 protocol    prompts and replies as text: completing, scoring, what it cost, what was sent
 template    prompts as text: fields, slots, roles, formats, the prompts of the book
+optimize    prompts are found: spaces, estimates, strategies; prompts that a model writes
 """
 
 from tinylm.prompt.answer import Answer
