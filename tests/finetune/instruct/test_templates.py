@@ -1,14 +1,11 @@
-"""Prompt templates say what the book prints, and a label is chosen by its probability."""
+"""Templates for tuning say what the book prints, and a label is chosen by its probability."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tinylm.errors import ConfigError, DataError
+from tinylm.errors import DataError
 from tinylm.finetune.instruct.templates import (
     TEMPLATES,
-    PromptTemplate,
     classify_by_likelihood,
     tokens_saved,
     with_system,
@@ -63,36 +60,6 @@ def test_without_a_blank_the_prompt_is_the_text_and_the_answer_the_next_line():
         "Read the following sentence, and answer whether it is grammatically correct.\nIt is.",
         "\nYes",
     )
-
-
-def test_both_ways_to_write_a_slot_are_read():
-    template = PromptTemplate("{*a*} and {b}, {{not}} { this }: {*a*}")
-    assert (
-        template.slots == ("a", "b")
-        and template.format(a="1", b="2") == "1 and 2, {not} { this }: 1"
-    )
-
-
-@given(st.text(alphabet="{}*ab_", max_size=20))
-def test_braces_of_users_are_only_braces(said):
-    assert PromptTemplate("{*a*}|{b}").format(a=said, b="x") == f"{said}|x"
-
-
-def test_slots_and_values_must_match():
-    template = PromptTemplate("{a}")
-    with pytest.raises(DataError, match="no value for a; its slots are a"):
-        template.format()
-    with pytest.raises(DataError, match="no slot for b"):
-        template.format(a="1", b="2")
-    with pytest.raises(DataError, match=r"no slot for a; its slots are \(none\)"):
-        PromptTemplate("Hi").format(a="1")
-    with pytest.raises(DataError, match="value of a is int"):
-        template.format(a=1)
-
-
-def test_the_blank_stands_at_the_end():
-    with pytest.raises(ConfigError, match="must stand at the end"):
-        PromptTemplate("_____ {a}")
 
 
 def test_system_information_goes_first():
