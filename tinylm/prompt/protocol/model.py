@@ -111,6 +111,10 @@ class TextModel(TextLM):
         ends = [self.tokenizer.decode_bytes(ids[:t]) for t in range(len(ids) + 1)]
         return [decoder.decode(b[len(a) :], b is ends[-1]) for a, b in itertools.pairwise(ends)]
 
+    def length(self, prompt, begin=""):
+        """Tokens of a prompt: chat template, or ids before every text, included."""
+        return len(self._ids(prompt, begin)[0])
+
     # From prompts to ids.
 
     def _ids(self, prompt, begin):

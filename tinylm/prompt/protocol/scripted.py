@@ -54,6 +54,12 @@ class ScriptedLM(TextLM):
         """The words, each with the white space before it."""
         return _words(text)
 
+    def length(self, prompt, begin=""):
+        """Words of a prompt, or of all its messages."""
+        if not isinstance(prompt, str):
+            prompt = " ".join(message["content"] for message in prompt)
+        return self.count(prompt) + self.count(begin)
+
     def _next(self, prompt, begin):
         """The reply to a prompt."""
         whole = prompt
@@ -116,9 +122,7 @@ class ScriptedLM(TextLM):
         return found
 
     def _count_prompt(self, prompt, begin):
-        if not isinstance(prompt, str):
-            prompt = " ".join(message["content"] for message in prompt)
-        tokens = self.count(prompt) + self.count(begin)
+        tokens = self.length(prompt, begin)
         self.account.add(prompt_tokens=tokens, read_tokens=tokens)
 
 

@@ -17,8 +17,8 @@ from tinylm.prompt.protocol.trace import Call, Trace
 
 
 class TextLM:
-    """A language model over texts. A class of its kind gives `_complete`, `_score`, `count` and
-    `token_texts`.
+    """A language model over texts. A class of its kind gives `_complete`, `_score`, `count`,
+    `token_texts` and `length`.
 
     account   Account of all calls so far
     context   most tokens of a prompt and its reply, or None
@@ -122,6 +122,13 @@ class TextLM:
     def token_texts(self, text):
         """The tokens of a text as text: list of str, whose concatenation is the text as the tokens
         decode. Of tokens that share a character, the last one has it and the others are "".
+        """
+        raise NotImplementedError
+
+    def length(self, prompt, begin=""):
+        """The number of tokens that a prompt takes of the context, with all that is put around it.
+
+        prompt, begin  as in complete_batch
         """
         raise NotImplementedError
 

@@ -1,0 +1,259 @@
+"""Zero-, one- and few-shot prompts: a task, demonstrations of it, and a question   (book section
+3.1.2; Brown et al. 2020).
+
+    x = (instruction, (x_1, y_1), .., (x_k, y_k), x_query)      y = argmax over y of Pr(y | x)
+
+No weight changes: what the model learns about the task, it reads. A prompt that is too long loses
+demonstrations from its beginning, never the instruction or the question. Read next: selection.py,
+which demonstrations; calibration.py, what their labels do to the answer.
+"""
+
+from dataclasses import dataclass
+
+from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.answer import Answer
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A prompt that fits, and what became of the demonstrations.
+
+    text     str
+    kept     tuple of the demonstrations in it, in order
+    dropped  tuple of those that had no room
+    tokens   of the text
+    """
+
+    text: str
+    kept: tuple
+    dropped: tuple
+    tokens: int
+
+
+@dataclass(frozen=True)
+class FewShotPrompt:
+    """How a task, its demonstrations and a question become one text.
+
+    instruction        description of the task
+    question_name      name of the question's field, "Q" for "Q: ..."; "": the question alone
+    answer_name        name of the answer's field, with which the prompt ends: "A:"
+    context_name       name of the field of an item's passage, if it has one
+    between            text between the fields of one item
+    separator          text between demonstrations
+    system             system information, before everything else
+    demo_repeats_task  True: the instruction stands in every demonstration and before the question,
+                       as in the book; False: once, at the beginning
+    labels             True: blocks begin with SYSTEM, DEMO1, DEMO2, .., USER
+    conclusion         the answer after a rationale; {} is the answer
+    raises             ConfigError if `between` or `separator` is empty
+
+    Names and `between` decide the form: question_name="", answer_name="", between=" → " and
+    separator="\\n" give bare lines "source → target".
+    """
+
+    instruction: str = ""
+    question_name: str = "Q"
+    answer_name: str = "A"
+    context_name: str = "Context"
+    between: str = "\n"
+    separator: str = "\n\n"
+    system: str = ""
+    demo_repeats_task: bool = False
+    labels: bool = False
+    conclusion: str = "The answer is {}."
+
+    def __post_init__(self):
+        for name in ("between", "separator"):
+            if not getattr(self, name):
+                raise ConfigError(f"FewShotPrompt: {name} is empty: nothing would end a field")
+
+    # One item.
+
+    def _fields(self, item, answer):
+        """The fields of an item; without an answer they end where the model writes."""
+        parts = []
+        if item.context:
+            parts.append(_field(self.context_name, item.context))
+        parts.append(_field(self.question_name, item.question))
+        parts.append(_field(self.answer_name, answer))
+        text = self.between.join(parts)
+        if answer is None:
+            return text.rstrip()  # the space before an answer belongs to the answer
+        return text
+
+    def query(self, item):
+        """The fields of a question, up to where its answer begins: "Q: ...\\nA:"."""
+        return self._fields(item, None)
+
+    def demonstration(self, item, rationale=False):
+        """The fields of an item with its answer.
+
+        rationale  put the item's worked solution before the answer
+        raises     DataError for an item without an answer, or without the rationale that is needed
+        """
+        if item.answer is None:
+            raise DataError(f"a demonstration needs an answer: {item.question!r:.60} has none")
+        if not rationale:
+            return self._fields(item, item.answer)
+        if not item.rationale:
+            raise DataError(f"the demonstration {item.question!r:.60} has no rationale")
+        return self._fields(item, f"{item.rationale} {self.conclusion.format(item.answer)}")
+
+    def continuation(self, item, answer):
+        """What follows query(item) if this is the answer, with the space it begins with: " yes"."""
+        return self._fields(item, answer)[len(self.query(item)) :]
+
+    # The whole prompt.
+
+    def prompt(self, item, demonstrations=(), rationale=False):
+        """The prompt for a question after demonstrations: str.
+
+        item            Item; its own answer is not used
+        demonstrations  Items with answers, in their order in the prompt
+        rationale       as in demonstration()
+        """
+        shown = [self.demonstration(demo, rationale) for demo in demonstrations]
+        names = [f"DEMO{i + 1}" for i in range(len(shown))]
+        if len(shown) == 1:
+            names = ["DEMO"]
+        head, task = self._head()
+        blocks = []
+        if head:
+            blocks.append(("SYSTEM", head))
+        for name, text in zip([*names, "USER"], [*shown, self.query(item)]):
+            blocks.append((name, _lines(task, text)))
+        if self.labels:
+            return self.separator.join(f"{name} {text}" for name, text in blocks)
+        return self.separator.join(text for _, text in blocks)
+
+    def messages(self, item, demonstrations=()):
+        """The same for a chat: demonstrations are turns of the user and the assistant.
+
+        returns  list of {"role", "content"}; the last is the user's
+        """
+        head, task = self._head()
+        turns = []
+        if head:
+            turns.append({"role": "system", "content": head})
+        for demo in demonstrations:
+            self.demonstration(demo)  # raises without an answer
+            turns += [self._turn(demo, task), {"role": "assistant", "content": demo.answer}]
+        return [*turns, self._turn(item, task)]
+
+    def _turn(self, item, task):
+        """A user's turn: the fields of an item without that of the answer."""
+        text = self.query(item).removesuffix(_field(self.answer_name, None)).rstrip()
+        return {"role": "user", "content": _lines(task, text)}
+
+    def _head(self):
+        """(text before all demonstrations, text at the beginning of each)."""
+        if self.demo_repeats_task:
+            return self.system, self.instruction
+        return _lines(self.system, self.instruction), ""
+
+    # Length, and the end of an answer.
+
+    def fit(self, item, demonstrations, count, budget, rationale=False):
+        """A prompt of at most `budget` tokens; demonstrations are dropped from the first on.
+
+        Order them from the least to the most important (selection.py does): the one nearest to the
+        question is dropped last.
+
+        count    function from a text to its number of tokens: `length` or `count` of a TextLM
+        budget   an integer, or None: no limit
+        returns  Fitted
+        raises   DataError if instruction and question alone are too long
+        """
+        demonstrations = tuple(demonstrations)
+        for n in range(len(demonstrations) + 1):
+            text = self.prompt(item, demonstrations[n:], rationale)
+            tokens = count(text)
+            if budget is None or tokens <= budget:
+                return Fitted(text, demonstrations[n:], demonstrations[:n], tokens)
+        raise DataError(
+            f"instruction and question alone have {tokens} tokens, and {budget} are allowed: "
+            "shorten them"
+        )
+
+    @property
+    def stop(self):
+        """The strings that end an answer: the separator, or the next field or block."""
+        if self.separator == "\n":
+            return ("\n",)
+        names = [self.context_name, self.question_name]
+        found = [f"\n{name}:" for name in names if name]
+        if self.labels:
+            found += ["\nDEMO", "\nUSER"]
+        return (self.separator, *found)
+
+    def read(self, reply):
+        """The answer in a reply: up to the first stop string, without the answer's field name.
+
+        returns  str, or None if nothing is left
+        """
+        text = reply.strip().removeprefix(f"{self.answer_name}:")
+        ends = [text.find(stop) for stop in self.stop if stop in text]
+        return text[: min(ends, default=None)].strip() or None
+
+
+def _lines(*texts):
+    """The texts that are not empty, each on lines of its own."""
+    return "\n".join(filter(None, texts))
+
+
+def _field(name, content):
+    """ "name: content", or up to where the content begins."""
+    if not name:
+        return content or ""
+    if content is None:
+        return f"{name}:"
+    return f"{name}: {content}"
+
+
+def few_shot(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    prompt=None,
+    normalization="sum",
+    budget=None,
+    seed=0,
+    max_tokens=64,
+):
+    """Answer a question after demonstrations   (book section 3.1.2)
+
+    An item with options gets the most probable of them; another the text up to the stop string.
+
+    lm              TextLM
+    prompt          FewShotPrompt; None: "Q: .. A: .." without instruction
+    normalization   of the options' scores, as in Scores.by
+    budget          most tokens of the prompt; None: the model's context without the answer
+    returns         Answer; details: "kept" and "dropped" demonstrations, "finish" of a reply or
+                    "scores" of the options
+    """
+    prompt = prompt or FewShotPrompt()
+    endings = [prompt.continuation(item, option) for option in item.options]
+    if budget is None and lm.context is not None:
+        budget = lm.context - max([lm.count(ending) for ending in endings] or [max_tokens])
+    fitted = prompt.fit(item, demonstrations, lm.length, budget)
+    details = {"kept": fitted.kept, "dropped": fitted.dropped}
+    if not item.options:
+        reply = lm.complete(fitted.text, max_tokens=max_tokens, stop=prompt.stop, seed=seed)
+        value = lm.parsed("answer", prompt.read(reply.text))
+        return Answer(value, reply.text, {**details, "finish": reply.finish})
+    unconditional = None
+    if normalization == "unconditional":  # the answer's field without any question before it
+        unconditional = _field(prompt.answer_name, None)
+    scores = lm.score(fitted.text, endings, unconditional=unconditional)
+    best = scores.best(normalization)
+    value = lm.parsed("answer", item.options[best])
+    return Answer(value, endings[best], {**details, "scores": scores})
+
+
+def zero_shot(lm, item, demonstrations=(), **options):
+    """Answer a question without any demonstration; those that are given are not used.
+
+    options  as in few_shot
+    """
+    return few_shot(lm, item, (), **options)
