@@ -5,8 +5,8 @@ only.
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.prompt.small import text_model
 
+from tests.prompt.small import text_model
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import ScriptedLM
