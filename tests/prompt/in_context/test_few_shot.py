@@ -63,7 +63,7 @@ TRAFFIC = (
 )
 FOOD = Item("I love the food here. It's amazing!", "positive", ("positive", "negative", "neutral"))
 WORDS = FewShotPrompt(question_name="", answer_name="", between=" → ", separator="\n")
-texts = st.text("ab .\n", min_size=1, max_size=12).filter(str.strip)
+texts = st.text("abQ: .\n", min_size=1, max_size=12).filter(str.strip)
 
 
 def test_zero_one_and_two_shots_are_the_prompts_of_the_book():
@@ -203,14 +203,22 @@ def test_a_reply_is_read_up_to_the_stop_string():
 
 
 def test_the_next_field_or_block_ends_an_answer():
-    assert FewShotPrompt().stop == ("\n\n", "\nContext:", "\nQ:")
+    assert FewShotPrompt().stop == ("\n\n", "\nContext:", "\nQ:", "\nA:")
     assert POLARITY.stop == WORDS.stop == ("\n",)
-    assert GRAMMAR.stop == ("\n\n", "\nContext:", "\nInput:", "\nDEMO", "\nUSER")
+    assert GRAMMAR.stop == (*("\n\n", "\nContext:", "\nInput:", "\nOutput:", "\nDEMO", "\nUSER"),)
     assert FewShotPrompt(question_name="", context_name="").stop == ("\n\n",)
     read = FewShotPrompt().read
     assert read("A: four\nQ: five?") == "four" and read("four") == "four"
     assert read("two\nlines\n\nQ: x\nQ: y") == "two\nlines" and read(" \n") is None
     assert GRAMMAR.read("\nOutput: x\nUSER y") == "x"
+    assert WORDS.read(" now\n来 → come") == "now"
+
+
+def test_lines_of_a_text_that_read_as_fields_are_no_fields():
+    item = Item("What does this do?\nA: It stops.", "Nothing.\nQ: is a line")
+    shown = FewShotPrompt().demonstration(item)
+    assert shown == "Q: What does this do?\n A: It stops.\nA: Nothing.\n Q: is a line"
+    assert FewShotPrompt().read(shown.partition("\nA:")[2]) == item.answer
 
 
 def test_an_item_with_options_gets_the_most_probable_one():

@@ -4,14 +4,15 @@
     x = (instruction, (x_1, y_1), .., (x_k, y_k), x_query)      y = argmax over y of Pr(y | x)
 
 No weight changes: what the model learns about the task, it reads. A prompt that is too long loses
-demonstrations from its beginning, never the instruction or the question. Read next: selection.py,
-which demonstrations; calibration.py, what their labels do to the answer.
+demonstrations from its beginning, never the instruction or the question. Read next:
+../template/fields.py, how fields are written.
 """
 
 from dataclasses import dataclass
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.template.fields import read_reply, render_fields, stop_strings
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,25 @@ class FewShotPrompt:
 
     def _fields(self, item, answer):
         """The fields of an item; without an answer they end where the model writes."""
-        parts = []
+        fields = [(self.question_name, item.question), (self.answer_name, answer)]
         if item.context:
-            parts.append(_field(self.context_name, item.context))
-        parts.append(_field(self.question_name, item.question))
-        parts.append(_field(self.answer_name, answer))
-        text = self.between.join(parts)
+            fields.insert(0, (self.context_name, item.context))
+        if self._in_lines:
+            return render_fields(fields)
+        text = self.between.join(_field(name, content) for name, content in fields)
         if answer is None:
             return text.rstrip()  # the space before an answer belongs to the answer
         return text
+
+    @property
+    def _in_lines(self):
+        """True if every field is a line "name: content"."""
+        return self.between == "\n" and bool(self.question_name and self.answer_name)
+
+    @property
+    def _names(self):
+        names = (self.context_name, self.question_name, self.answer_name)
+        return tuple(name for name in names if name)
 
     def query(self, item):
         """The fields of a question, up to where its answer begins: "Q: ...\\nA:"."""
@@ -180,20 +191,24 @@ class FewShotPrompt:
         """The strings that end an answer: the separator, or the next field or block."""
         if self.separator == "\n":
             return ("\n",)
-        names = [self.context_name, self.question_name]
-        found = [f"\n{name}:" for name in names if name]
+        blocks = ()
         if self.labels:
-            found += ["\nDEMO", "\nUSER"]
-        return (self.separator, *found)
+            blocks = ("\nDEMO", "\nUSER")
+        if self._in_lines:
+            return (self.separator, *stop_strings(self._names), *blocks)
+        return (self.separator, *blocks)
 
     def read(self, reply):
         """The answer in a reply: up to the first stop string, without the answer's field name.
 
         returns  str, or None if nothing is left
         """
-        text = reply.strip().removeprefix(f"{self.answer_name}:")
+        text = reply.strip()
         ends = [text.find(stop) for stop in self.stop if stop in text]
-        return text[: min(ends, default=None)].strip() or None
+        text = text[: min(ends, default=None)].strip()
+        if self._in_lines:
+            text = read_reply(text, self.answer_name, self._names)
+        return text or None
 
 
 def _lines(*texts):
