@@ -167,7 +167,7 @@ class FewShotPrompt:
     def fit(self, item, demonstrations, count, budget, rationale=False):
         """A prompt of at most `budget` tokens; demonstrations are dropped from the first on.
 
-        Order them from the least to the most important (selection.py does): the one nearest to the
+        Order them from the least to the most important: the one nearest to the
         question is dropped last.
 
         count    function from a text to its number of tokens: `length` or `count` of a TextLM
