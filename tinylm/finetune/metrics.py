@@ -108,7 +108,7 @@ def entity_f1(found, gold):
     """F1 over entities: one counts as found if its type, its first and its last word are right
     (Tjong Kim Sang 2002).
 
-    found, gold  one list of (type, start, stop) per sentence, as tagging.bio_decode gives
+    found, gold  one list of (type, start, stop) per sentence, as bio.bio_decode gives
     returns      {"precision", "recall", "f1"}; each 1.0 where there is nothing to find and nothing
                  was found
     """

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.finetune.tasks.heads_small import INPUTS, SPECIAL, decoder, encoder, texts, untrained
+from tinylm.data.read.bio import bio_decode, bio_encode
 from tinylm.errors import DataError
 from tinylm.finetune import answers, evaluate, fit
 from tinylm.finetune.inputs import EncoderInput
@@ -12,30 +13,10 @@ from tinylm.finetune.tasks.tagging import (
     Tagging,
     TokenClassifier,
     bio_constraints,
-    bio_decode,
-    bio_encode,
 )
 from tinylm.pretrain.batch import IGNORE
 
 BIO = ("O", "B-A", "I-A", "B-B", "I-B")
-LENGTHS = st.lists(
-    st.tuples(st.sampled_from(["A", "B"]), st.integers(0, 3), st.integers(1, 3)), max_size=5
-)
-
-
-def test_the_example_of_the_book():
-    # B-ORG begins an organization, I-ORG goes on, O is none.
-    assert bio_encode([("ORG", 1, 3)], 5) == ["O", "B-ORG", "I-ORG", "O", "O"]
-
-
-@given(LENGTHS, st.integers(0, 3))
-def test_decoding_undoes_encoding(parts, rest):
-    spans, at = [], 0
-    for kind, gap, length in parts:
-        spans.append((kind, at + gap, at + gap + length))
-        at += gap + length
-    tags = bio_encode(spans, at + rest)
-    assert bio_decode(tags) == spans and len(tags) == at + rest
 
 
 @given(st.lists(st.sampled_from(BIO), max_size=10))
@@ -48,12 +29,6 @@ def test_encoding_undoes_decoding_but_for_an_i_that_continues_nothing(tags):
     valid &= not tags or np.isfinite(start[BIO.index(tags[0])])
     assert (again == tags) == valid
     assert [t[1:] for t in again] == [t[1:] for t in tags]  # such an I becomes a B; no more changes
-
-
-def test_spans_that_lie_badly_are_refused():
-    for spans in ([("A", 0, 0)], [("A", 0, 4)], [("A", 0, 2), ("B", 1, 3)]):
-        with pytest.raises(DataError, match="bio_encode"):
-            bio_encode(spans, 3)
 
 
 def test_the_best_valid_sequence_is_not_the_best_tag_of_each_word():

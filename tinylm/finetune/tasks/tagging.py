@@ -15,6 +15,7 @@ import numpy as np
 
 from tinylm.autograd import dropout, log_softmax, where
 from tinylm.backend import Random, to_cpu
+from tinylm.data.read.bio import bio_decode, mark_of
 from tinylm.errors import DataError
 from tinylm.finetune import metrics
 from tinylm.finetune.inputs import EncoderInput
@@ -23,53 +24,6 @@ from tinylm.finetune.tasks.heads import hidden_states, innermost
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.batch import IGNORE, TokenBatch, pad_rows
 from tinylm.pretrain.score import score
-
-OUTSIDE = "O"
-
-
-def _mark(tag):
-    """B, I, or "" for a tag that is neither, such as O or a part of speech (INTJ)."""
-    mark = tag.partition("-")[0]  # not tag[0]: INTJ begins with I
-    if mark in ("B", "I"):
-        return mark
-    return ""
-
-
-def bio_encode(spans, length):
-    """Entities as tags.
-
-    spans    (type, start, stop) each, words start .. stop-1; no two share a word
-    length   words of the sentence
-    returns  list of str
-    raises   DataError for a span that is empty, leaves the sentence or overlaps another
-    """
-    tags = [OUTSIDE] * length
-    for kind, start, stop in spans:
-        if not 0 <= start < stop <= length or any(tag != OUTSIDE for tag in tags[start:stop]):
-            raise DataError(
-                f"bio_encode: the span {(kind, start, stop)} lies outside {length} words "
-                "or upon another span"
-            )
-        tags[start:stop] = [f"B-{kind}", *[f"I-{kind}"] * (stop - start - 1)]
-    return tags
-
-
-def bio_decode(tags):
-    """The entities of a tag sequence: (type, start, stop) each, in order.
-
-    An I that continues nothing begins an entity, as in CoNLL's own evaluation.
-    """
-    spans = []
-    kind, start = None, None  # the open entity, if any
-    for i, tag in enumerate([*tags, OUTSIDE]):  # the last O closes what is open
-        mark, type_here = _mark(tag), tag.partition("-")[2]
-        continues = mark == "I" and type_here == kind
-        if kind is not None and not continues:
-            spans.append((kind, start, i))
-            kind = None
-        if kind is None and mark:
-            kind, start = type_here, i
-    return spans
 
 
 def bio_constraints(tags):
@@ -81,7 +35,7 @@ def bio_constraints(tags):
 
     def type_of(tag, marks):
         """The type of a tag with one of these marks, else None."""
-        if _mark(tag) in marks:
+        if mark_of(tag) in marks:
             return tag.partition("-")[2]
         return None
 
@@ -209,7 +163,7 @@ class Tagging:
         answers_flat = [tag for row in predicted for tag in row]
         gold_flat = [tag for row in gold for tag in row]
         found = {"accuracy": metrics.accuracy(answers_flat, gold_flat)}
-        if any(_mark(tag) == "B" for tag in self.tags):
+        if any(mark_of(tag) == "B" for tag in self.tags):
             entities = [bio_decode(row) for row in predicted]
             found |= metrics.entity_f1(entities, [bio_decode(row) for row in gold])
         return found

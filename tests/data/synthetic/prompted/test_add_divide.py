@@ -47,6 +47,7 @@ def test_items_are_pairs_within_the_limit():
     # 40 numbers: one is missed in 4,000 draws with probability 40 (39/40)^4000 < 1e-40
     assert numbers == set(range(-20, 21)) - {0}
     assert add_divide_items(1)[0].rationale.count("×") == 1
+    assert {item.answer for item in add_divide_items(40, largest=1)} == {"-2", "0", "2"}
     with pytest.raises(ConfigError, match="largest is 0"):
         add_divide_items(1, largest=0)
 

@@ -47,5 +47,6 @@ def test_all_questions_up_to_the_limit_occur():
     assert len({item.question for item in coin_items(200, most=3)}) == 7
     flips = {numbers_in(item.question)[0] for item in coin_items(200)}
     assert flips == {"2", "3", "4", "5"}
+    assert {numbers_in(item.question)[0] for item in coin_items(9, most=2)} == {"2"}
     with pytest.raises(ConfigError, match="most is 1"):
         coin_items(1, most=1)

@@ -2,7 +2,7 @@
 
 The book's example for self-consistency: one flip each of three friends, exactly one head. One
 solution lists the outcomes (3 of 8), one uses C(3, 1) 0.5^1 0.5^2 = 0.375, and both agree; the
-wrong one, 1/3, does not.
+wrong one, 1/3, does not. Read next: word_problems.py.
 """
 
 from fractions import Fraction

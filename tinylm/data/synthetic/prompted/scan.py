@@ -12,6 +12,7 @@ The grammar has 20,910 commands. Its splits test whether a learner composes what
 sequences, and to a verb that it saw only alone. Read next: add_divide.py.
 """
 
+from functools import cache
 from itertools import product
 
 from tinylm.backend import Random
@@ -94,13 +95,15 @@ def simple_split(seed=0, share=0.8):
 
 def length_split(longest=_TRAIN_ACTIONS):
     """(train, test): commands of at most `longest` actions, and all longer ones."""
-    train, test = [], []
-    for command in commands():
-        if len(interpret(command)) <= longest:
-            train.append(command)
-        else:
-            test.append(command)
+    train = [command for command, actions in _lengths() if actions <= longest]
+    test = [command for command, actions in _lengths() if actions > longest]
     return train, test
+
+
+@cache
+def _lengths():
+    """(command, number of its actions) of all commands."""
+    return [(command, len(interpret(command))) for command in commands()]
 
 
 def add_jump_split(repeats=1467):
