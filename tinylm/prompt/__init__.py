@@ -4,6 +4,7 @@ No weight changes in this floor; what changes is the text. The rooms, in the ord
 
 protocol    prompts and replies as text: completing, scoring, what it cost, what was sent
 template    prompts as text: fields, slots, roles, formats, the prompts of the book
+refine      drafts made better: by feedback, by instructions, after naming the error
 optimize    prompts are found: spaces, estimates, strategies; prompts that a model writes
 in_context  demonstrations in a prompt: which, in which order, and why they work
 """

@@ -1,0 +1,127 @@
+"""Refinement without feedback: "Please refine it!", or one aspect alone   (book section 3.2.3).
+
+The prompt holds the source and a draft, and an instruction: improve it in general, or mend one
+thing, such as its grammar. Repeated, each refinement gets the draft that the one before has
+written. Whether a refinement kept to its aspect is seen in what it changed (`changes`). Read next:
+deliberate.py.
+"""
+
+import difflib
+
+from tinylm.errors import ConfigError, DataError
+from tinylm.finetune.instruct.templates import PromptTemplate
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.refine.self_refine import answer_of
+
+TRANSLATE = PromptTemplate(
+    "Translate the following text from {*source*} to {*target*}:\n{*source*}: {*text*}\n{*target*}:"
+)
+# In the book: "Please refine the translation to improve its accuracy and fluency if necessary."
+INSTRUCTIONS = {
+    "general": "Please refine the translation to improve its accuracy and fluency if necessary.",
+    "short": "Please refine it!",
+    "grammar": "Please correct all grammatical errors in the translation.",
+    "terms": "Please correct all wrongly translated terms in the translation.",
+    "omissions": "Please add everything of the source that the translation leaves out.",
+}
+REFINE = PromptTemplate(
+    "You are given {*article*} {*source*} text along with its {*target*} translation. "
+    "{*instruction*}\n"
+    "{*source*}: {*text*}\n"
+    "{*target*}: {*draft*}\n"
+    "Refinement:"
+)
+
+
+def refinement_prompt(text, draft, instruction="general", languages=("Chinese", "English")):
+    """The prompt that asks for a better translation: str.
+
+    text         in the first language;  draft  in the second
+    instruction  a key of INSTRUCTIONS, or a sentence of its own
+    languages    their names, the source's first
+    """
+    source, target = languages
+    article = "a"
+    if source[0] in "AEIOU":
+        article = "an"
+    return REFINE.format(
+        article=article,
+        source=source,
+        target=target,
+        text=text,
+        draft=draft,
+        instruction=INSTRUCTIONS.get(instruction, instruction),
+    )
+
+
+def translate(
+    lm, item, demonstrations=(), *, seed=0, max_tokens=256, languages=("Chinese", "English")
+):
+    """The draft: a translation of the question, after those of the demonstrations: Answer."""
+    source, target = languages
+    names = {"source": source, "target": target}
+    shown = [
+        f"{TRANSLATE.format(text=demo.question, **names)} {answer_of(demo)}"
+        for demo in demonstrations
+    ]
+    prompt = "\n\n".join([*shown, TRANSLATE.format(text=item.question, **names)])
+    reply = lm.complete(prompt, stop=_stop(languages), seed=seed, max_tokens=max_tokens)
+    text = reply.text.strip()
+    return Answer(lm.parsed("draft", text or None), text)
+
+
+def refine_aspects(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    seed=0,
+    max_tokens=256,
+    draft=None,
+    instructions=("general",),
+    languages=("Chinese", "English"),
+):
+    """Refine a translation, one instruction after the other   (book section 3.2.3)
+
+    item          its question is the source text
+    draft         y_0; None: the model translates first, with the demonstrations
+    instructions  keys of INSTRUCTIONS or sentences; each gets the draft of the one before
+    returns       Answer; details: drafts, and changes of each refinement. None if a reply was empty
+    raises        ConfigError without an instruction
+    """
+    if isinstance(instructions, str) or not instructions:
+        raise ConfigError(
+            f"refine_aspects: instructions is a list of at least one, not {instructions!r}"
+        )
+    options = {"max_tokens": max_tokens}
+    if draft is None:
+        draft = translate(lm, item, demonstrations, seed=seed, languages=languages, **options).value
+        if draft is None:
+            return Answer(None, "", {"drafts": [], "changes": []})
+    drafts, changed = [draft], []
+    for t, instruction in enumerate(instructions):
+        prompt = refinement_prompt(item.question, drafts[-1], instruction, languages)
+        reply = lm.complete(prompt, stop=_stop(languages), seed=seed + t + 1, **options)
+        refined = lm.parsed("draft", reply.text.strip())
+        if not refined:
+            return Answer(None, reply.text, {"drafts": drafts, "changes": changed})
+        changed.append(changes(drafts[-1], refined))
+        drafts.append(refined)
+    return Answer(drafts[-1], reply.text, {"drafts": drafts, "changes": changed})
+
+
+def _stop(languages):
+    """What a reply must not go on with: another field, or another task."""
+    return tuple(f"\n{name}" for name in (*[f"{one}:" for one in languages], "Refinement:", "\n"))
+
+
+def changes(before, after):
+    """What a refinement changed, in words: list of (words before, words after), two lists each.
+
+    A word inserted has [] before, one deleted [] after. Raises DataError for a text without words.
+    """
+    old, new = before.split(), after.split()
+    if not old or not new:
+        raise DataError("changes: both texts need at least one word")
+    blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    return [(old[i:j], new[k:m]) for kind, i, j, k, m in blocks if kind != "equal"]

@@ -1,0 +1,135 @@
+"""Deliberate, then generate: name the error of a draft first, then write   (DTG; Li et al. 2023a;
+book section 3.2.3).
+
+    Given the Chinese sentence: ..
+    The English translation is: ..
+    Please first detect the error type, and then refine the translation.
+    Error Type:
+
+Feedback and refinement are one reply. In its second form the draft is no draft at all: it is a
+random sentence of the corpus, and the error type "Incorrect Translation" stands there already. The
+model gets negative evidence, what the answer is not (Marcus 1993), and needs no first run. Read
+next: markov.py.
+"""
+
+import re
+
+import numpy as np
+
+from tinylm.errors import DataError
+from tinylm.finetune.instruct.templates import PromptTemplate
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.refine.aspects import translate
+from tinylm.prompt.refine.self_refine import answer_of
+
+DELIBERATE = PromptTemplate(
+    "Given the {*from*} sentence: {*source*}\n"
+    "The {*to*} translation is: {*target*}\n"
+    "Please first detect the error type, and then refine the translation."
+)
+ERROR = "Error Type:"
+WRONG = "Incorrect Translation"
+REFINED = "Refined Translation:"
+_REPLY = re.compile(rf"(?:\s*{ERROR})?\s*(.*?)(?:\n+|(?={REFINED}))\s*(?:{REFINED})?\s*(.*)", re.S)
+STOP = "\nGiven the ", f"\n{ERROR}"
+
+
+def deliberation_prompt(source, target, languages=("Chinese", "English")):
+    """The prompt with a source and a draft, without the line of the error type: str."""
+    names = {"from": languages[0], "to": languages[1]}
+    return DELIBERATE.format(source=source, target=target, **names)
+
+
+def read_deliberation(reply):
+    """(error type, refined text) of a reply after "Error Type:".
+
+    The error type is the rest of the first line, and the text what follows, with or without the
+    name "Refined Translation:" before it.
+
+    returns  (str, str or None); None for a reply of one line: there is no refined text
+    """
+    found = _REPLY.fullmatch(reply.strip())
+    if found is None:
+        return reply.strip(), None
+    return found[1].strip(), found[2].strip() or None
+
+
+def deliberate(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    seed=0,
+    max_tokens=256,
+    draft=None,
+    languages=("Chinese", "English"),
+):
+    """Detect the error type of a draft and refine it, in one reply   (DTG)
+
+    item            its question is the source sentence
+    demonstrations  for the draft, if the model writes it
+    draft           None: the model translates first
+    returns         Answer; details: draft, error
+    """
+    if draft is None:
+        first = translate(
+            lm, item, demonstrations, seed=seed, max_tokens=max_tokens, languages=languages
+        )
+        draft = first.value
+        if draft is None:
+            return Answer(None, first.text, {"draft": None, "error": None})
+    prompt = deliberation_prompt(item.question, draft, languages) + "\n"
+    reply = lm.complete(prompt, begin=ERROR, stop=STOP, seed=seed + 1, max_tokens=max_tokens)
+    error, text = read_deliberation(reply.text)
+    lm.parsed("error type", error)
+    return Answer(lm.parsed("refined", text), reply.text, {"draft": draft, "error": error})
+
+
+def wrong_draft(corpus, reference, rng):
+    """A random text of the corpus that is not the reference: str.
+
+    corpus     list of str; equal texts count once
+    reference  str, or None if it is unknown: then any text may be drawn
+    rng        numpy Generator
+    raises     DataError if nothing is left to draw from
+    """
+    texts = [text for text in dict.fromkeys(corpus) if text != reference]
+    if not texts:
+        raise DataError(
+            f"wrong_draft: of the {len(corpus)} texts of the corpus none differs from the reference"
+        )
+    return texts[int(rng.integers(len(texts)))]
+
+
+def deliberate_negative(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    seed=0,
+    max_tokens=256,
+    corpus,
+    languages=("Chinese", "English"),
+):
+    """Write after a random wrong draft and the error type "Incorrect Translation"   (DTG)
+
+    item            its question is the source sentence; its answer, if known, is not drawn
+    demonstrations  Items with answers: each is shown with a wrong draft of its own, and its answer
+                    as the refined text
+    corpus          list of str, texts in the language of the answers
+    returns         Answer; details: draft
+    """
+    rng = np.random.default_rng(seed)
+    begin = f"{ERROR} {WRONG}"
+    shown = []
+    for demo in demonstrations:
+        draft = wrong_draft(corpus, answer_of(demo), rng)
+        prompt = deliberation_prompt(demo.question, draft, languages)
+        shown.append(f"{prompt}\n{begin}\n{demo.answer}")
+    draft = wrong_draft(corpus, item.answer, rng)
+    prompt = deliberation_prompt(item.question, draft, languages)
+    prompt = "\n\n".join([*shown, prompt]) + "\n"
+    reply = lm.complete(prompt, begin=begin, stop=STOP, seed=seed, max_tokens=max_tokens)
+    text = reply.text.strip().removeprefix(REFINED).strip()
+    text = lm.parsed("refined", text or None)
+    return Answer(text, reply.text, {"draft": draft})

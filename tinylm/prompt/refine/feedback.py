@@ -1,0 +1,84 @@
+"""Where feedback on a draft comes from: a person, an oracle, a score, the model itself   (book
+section 3.2.3; Fernandes et al. 2023, Pan et al. 2024).
+
+    f_t = Feedback(x, y_t)
+
+All sources are functions source(lm, item, draft, seed=, max_tokens=) -> Feedback, and only the text
+of the feedback goes into the next prompt, so that one can take the place of another. Read next:
+self_refine.py.
+"""
+
+from dataclasses import dataclass
+
+from tinylm.finetune.instruct.templates import PromptTemplate
+
+# The book's prompt for feedback, with the fields of what it is about.
+FEEDBACK = PromptTemplate(
+    "You will be given a question and its response. Evaluate the accuracy and depth of this "
+    "response, and identify any factual inaccuracies or areas needing further explanation.\n"
+    "Question: {*question*}\n"
+    "Response: {*response*}\n"
+    "Feedback:"
+)
+ENOUGH = "Nothing needs to be changed."
+FEEDBACK_OR_ENOUGH = PromptTemplate(
+    FEEDBACK.text.replace("\nQuestion", f' If the response is good, write "{ENOUGH}"\nQuestion', 1)
+)
+STOP = "\nQuestion:", "\nResponse:", "\nFeedback:"
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What is said of a draft.
+
+    text    str, for the prompt of the refinement
+    score   a number, larger for better drafts, from a source that has one
+    enough  True: the source wants no further refinement
+    """
+
+    text: str
+    score: float | None = None
+    enough: bool = False
+
+
+def model_feedback(template=FEEDBACK_OR_ENOUGH, enough=ENOUGH):
+    """Feedback that the model writes itself, or another: a source.
+
+    template  PromptTemplate with the slots question and response
+    enough    a reply with this phrase in it, whatever the case of letters, ends the refinement
+    """
+
+    def source(lm, item, draft, seed=0, max_tokens=256):
+        prompt = template.format(question=item.question, response=draft)
+        reply = lm.complete(prompt, stop=STOP, seed=seed, max_tokens=max_tokens)
+        text = lm.parsed("feedback", reply.text.strip())
+        return Feedback(text, enough=enough.casefold() in text.casefold())
+
+    return source
+
+
+def outside_feedback(judge):
+    """Feedback from outside the model, a person or an oracle: a source.
+
+    judge  function (item, draft) -> text of what should be changed; "" for nothing
+    """
+
+    def source(lm, item, draft, seed=0, max_tokens=256):
+        text = judge(item, draft)
+        return Feedback(text, enough=not text)
+
+    return source
+
+
+def score_feedback(score, text="The quality of this response is {:.2f}."):
+    """A score in words, such as that of a reward model: a source.
+
+    score  function (question, draft) -> number, larger for better
+    text   with one field of str.format for the number
+    """
+
+    def source(lm, item, draft, seed=0, max_tokens=256):
+        value = float(score(item.question, draft))
+        return Feedback(text.format(value), score=value)
+
+    return source

@@ -1,0 +1,170 @@
+"""Self-refinement: predict, get feedback, refine; the last two again and again   (book section
+3.2.3; Madaan et al. 2024).
+
+    y_0 = Predict(x)      f_t = Feedback(x, y_t)      y_{t+1} = Refine(x, y_t, f_t)
+
+No weight changes, and one model may take all three parts. Refinement may also break what was right
+(markov.py), so when it stops matters as much as how it goes on. Read next: aspects.py, refinement
+without feedback.
+"""
+
+from dataclasses import dataclass
+
+from tinylm.errors import ConfigError, DataError
+from tinylm.finetune.instruct.templates import PromptTemplate
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.refine.feedback import STOP, Feedback, model_feedback
+
+PREDICT = PromptTemplate('Generate a response to the question: "{*question*}"')
+REFINE = PromptTemplate(
+    "Question: {*question*}\n"
+    "Response: {*response*}\n"
+    "Feedback: {*feedback*}\n"
+    "Now refine the response based on the feedback provided.\n"
+    "Refined response:"
+)
+STOPS = {
+    "feedback": "the feedback wants no further refinement",
+    "unchanged": "a refinement returned the draft that it was given, a fixed point",
+    "score": "the feedback's score fell: the draft before is the result",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A draft, and the feedback on it; None if there was none any more."""
+
+    draft: str
+    feedback: Feedback | None = None
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """The course of a refinement.
+
+    result   the draft that it ended with; None if a refinement was empty
+    steps    list of Step, in order
+    stopped  a key of STOPS; "count" (max_iter refinements), or "empty" (an empty refinement)
+    """
+
+    result: str | None
+    steps: list
+    stopped: str
+
+
+def refinement(draft, feedback, refine, max_iter=3, stops=("feedback", "unchanged")):
+    """Feedback and refinement by turns.
+
+    draft     y_0, str
+    feedback  function of the draft y_t and of t -> Feedback
+    refine    function of y_t, its Feedback and t -> y_{t+1}
+    max_iter  refinements at most; 0: the first draft is the result, and nothing is called
+    stops     keys of STOPS, the rules in effect. "score" costs one more feedback than the others:
+              the last draft needs its score too
+    returns   Refinement
+    raises    ConfigError for a rule that there is not, max_iter below 0, or the rule "score" with
+              feedback that has none
+    """
+    unknown = [name for name in stops if name not in STOPS]
+    if unknown:
+        raise ConfigError(f"refinement: no rule {unknown[0]!r}; there are {', '.join(STOPS)}")
+    if max_iter < 0:
+        raise ConfigError(f"refinement: max_iter must be 0 or more, not {max_iter}")
+    steps, before = [], None
+    for t in range(max_iter + 1):
+        last = t == max_iter
+        if max_iter == 0 or (last and "score" not in stops):
+            return Refinement(draft, [*steps, Step(draft)], "count")
+        found = feedback(draft, t)
+        steps.append(Step(draft, found))
+        if "score" in stops:
+            if found.score is None:
+                raise ConfigError('refinement: the rule "score" needs feedback with a score')
+            if before is not None and found.score < before.score:
+                return Refinement(steps[-2].draft, steps, "score")
+        if "feedback" in stops and found.enough:
+            return Refinement(draft, steps, "feedback")
+        if last:
+            return Refinement(draft, steps, "count")
+        refined = refine(draft, found, t)
+        if not refined:
+            return Refinement(None, [*steps, Step(refined)], "empty")
+        if "unchanged" in stops and refined == draft:
+            return Refinement(draft, [*steps, Step(refined)], "unchanged")
+        draft, before = refined, found
+
+
+def answer_of(demonstration):
+    """The answer of an Item that is shown as an example. Raises DataError if it has none."""
+    if demonstration.answer is None:
+        raise DataError(f"a demonstration needs an answer: {demonstration.question!r:.60} has none")
+    return demonstration.answer
+
+
+def respond(lm, item, demonstrations=(), *, seed=0, max_tokens=256):
+    """The prediction: a response to a question, in the form of the book's example: Answer.
+
+    demonstrations  Items with answers, shown before in the same form
+    """
+    shown = [
+        "".join(PREDICT.pair(answer_of(demo), question=demo.question)) for demo in demonstrations
+    ]
+    prompt = "\n\n".join([*shown, PREDICT.format(question=item.question)])
+    another = "\n" + PREDICT.text.partition(":")[0]  # a model that continues texts asks on
+    reply = lm.complete(prompt, stop=(another, *STOP), seed=seed, max_tokens=max_tokens)
+    text = reply.text.strip()
+    return Answer(lm.parsed("draft", text or None), text)
+
+
+def self_refine(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    seed=0,
+    max_tokens=256,
+    predict=respond,
+    feedback=None,
+    max_iter=3,
+    stops=("feedback", "unchanged"),
+    read=str.strip,
+):
+    """Predict, then refine with feedback   (book section 3.2.3; Madaan et al. 2024)
+
+    lm        TextLM
+    item      Item;  demonstrations: for the prediction
+    predict   a method whose answer's text is the first draft
+    feedback  a source of feedback.py; model_feedback() unless given
+    max_iter  0: the answer is that of `predict`
+    stops     as in refinement()
+    read      function: text of the last draft -> value, or None
+    returns   Answer; details: drafts, feedback (texts) and stopped, as in Refinement
+    """
+    if feedback is None:
+        feedback = model_feedback()
+    options = {"max_tokens": max_tokens}
+    first = predict(lm, item, demonstrations, seed=seed, **options)
+    if first.value is None:
+        return Answer(None, first.text, {"drafts": [], "feedback": [], "stopped": "empty"})
+
+    # Each call has a seed of its own: seed for y_0, then two an iteration.
+    def evaluate(draft, t):
+        return feedback(lm, item, draft, seed=seed + 2 * t + 1, **options)
+
+    def refine(draft, found, t):
+        prompt = REFINE.format(question=item.question, response=draft, feedback=found.text)
+        reply = lm.complete(prompt, stop=STOP, seed=seed + 2 * t + 2, **options)
+        return lm.parsed("draft", reply.text.strip())
+
+    course = refinement(first.text.strip(), evaluate, refine, max_iter, stops)
+    value = first.value
+    if course.result is None:
+        value = None
+    elif course.result != first.text.strip():
+        value = read(course.result) or None
+    details = {
+        "drafts": [step.draft for step in course.steps],
+        "feedback": [step.feedback.text for step in course.steps if step.feedback],
+        "stopped": course.stopped,
+    }
+    return Answer(value, course.steps[-1].draft, details)
