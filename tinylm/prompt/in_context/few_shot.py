@@ -5,7 +5,7 @@
 
 No weight changes: what the model learns about the task, it reads. A prompt that is too long loses
 demonstrations from its beginning, never the instruction or the question. Read next:
-../template/fields.py, how fields are written.
+selection.py.
 """
 
 from dataclasses import dataclass
