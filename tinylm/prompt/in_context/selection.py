@@ -94,7 +94,7 @@ class NearestByEmbedding:
         return vectors
 
     def ranked(self, item):
-        """All demonstrations, nearest first: (n,) integers; of equal distances the earlier first."""
+        """All demonstrations, nearest first: (n,) integers; of equals the earlier first."""
         return knn_search(self.vectors([text_of(item)]), self.keys, len(self.pool))[1][0]
 
     def __call__(self, item, k):
