@@ -280,3 +280,15 @@ def test_a_stop_string_is_the_reason_of_an_end():
     (row,) = generate_rows(model, [[1]], 6, stop=["AB"], tokenizer=ByteTokenizer(), temperature=0.0)
     assert (row.text, row.finish, row.tokens) == ("xy", "stop", [*b"xy"])
     assert len(row.logprobs) == 2  # of the tokens that are part of the text
+    assert row.stopped_by == "AB"
+
+
+def test_of_several_stop_strings_the_one_that_ended_the_text_is_named():
+    for script, name in [("xyAB", "AB"), ("xBA", "B"), ("xBAB", "B")]:
+        model, stop = Script(script, 1), ["AB", "B"]
+        (row,) = generate_rows(model, [[1]], 6, stop=stop, tokenizer=ByteTokenizer())
+        assert row.stopped_by == name
+    (row,) = generate_rows(Script("xyz", 1), [[1]], 3, stop=["AB"], tokenizer=ByteTokenizer())
+    assert (row.finish, row.stopped_by) == ("length", "")
+    (row,) = generate_rows(Script("xyz", 1), [[1]], 3, tokenizer=ByteTokenizer())
+    assert row.stopped_by == ""

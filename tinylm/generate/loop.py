@@ -103,16 +103,18 @@ def _seeds(seed, B):
 class Generated:
     """What was generated after one prompt.
 
-    tokens    list of int, the end token included
-    logprobs  (n,) float64: log Pr of each token under the model itself, whatever the sampling
-    text      str, up to the first stop string; bytes that are not UTF-8 become U+FFFD
-    finish    why it ended: "end" (an end token), "stop" (a stop string), "length" (max_tokens)
+    tokens      list of int, the end token included
+    logprobs    (n,) float64: log Pr of each token under the model itself, whatever the sampling
+    text        str, up to the first stop string; bytes that are not UTF-8 become U+FFFD
+    finish      why it ended: "end" (an end token), "stop" (a stop string), "length" (max_tokens)
+    stopped_by  the stop string that ended it, else ""
     """
 
     tokens: list
     logprobs: np.ndarray
     text: str
     finish: str
+    stopped_by: str = ""
 
 
 def generate_rows(
@@ -144,10 +146,11 @@ def generate_rows(
     for r, released, piece in steps:
         tokens[r] += released
         texts[r] += piece
-    return [
-        Generated(row, np.array(terms[: len(row)]), text.decode("utf-8", "replace"), output.finish)
-        for row, terms, text, output in zip(tokens, logprobs, texts, outputs)
-    ]
+    found = []
+    for row, terms, text, output in zip(tokens, logprobs, texts, outputs):
+        terms, text = np.array(terms[: len(row)]), text.decode("utf-8", "replace")
+        found.append(Generated(row, terms, text, output.finish, output.stopped_by))
+    return found
 
 
 def stream_text(

@@ -14,6 +14,8 @@ class StopStrings:
     """Finds the first of several strings in a text that arrives in pieces.
 
     strings  str or several; empty ones are refused
+
+    `found` is the one that ended the text, "" so far without one.
     """
 
     def __init__(self, strings):
@@ -23,6 +25,7 @@ class StopStrings:
         if not all(isinstance(string, str) and string for string in strings):
             raise ConfigError(f"stop must be strings of at least one character, not {strings!r}")
         self.strings = [string.encode("utf-8") for string in strings]
+        self.found = ""
         self.held = b""  # the longest end of the text so far that begins a stop string
 
     def feed(self, piece):
@@ -32,10 +35,11 @@ class StopStrings:
                  before it)
         """
         text = self.held + piece
-        starts = [start for start in map(text.find, self.strings) if start >= 0]
-        if starts:  # of several, the one that starts first ends the text
-            self.held = b""
-            return text[: min(starts)], True
+        found = [string for string in self.strings if string in text]
+        if found:  # of several, the one that starts first ends the text
+            first = min(found, key=text.find)
+            self.found, self.held = first.decode("utf-8"), b""
+            return text[: text.find(first)], True
         # With the stop string "</s>", the text "a </" releases "a " and holds "</": lengths of all
         # proper prefixes of stop strings with which the text ends.
         lengths = (
@@ -78,6 +82,13 @@ class Output:
     def done(self):
         """True once the row has ended."""
         return self.finish is not None
+
+    @property
+    def stopped_by(self):
+        """The stop string that ended the row, else ""."""
+        if self.stops is None:
+            return ""
+        return self.stops.found
 
     def add(self, token):
         """Add a token and set `finish` if the row ends with it; returns (tokens, bytes) it

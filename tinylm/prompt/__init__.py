@@ -7,6 +7,7 @@ template    prompts as text: fields, slots, roles, formats, the prompts of the b
 refine      drafts made better: by feedback, by instructions, after naming the error
 optimize    prompts are found: spaces, estimates, strategies; prompts that a model writes
 in_context  demonstrations in a prompt: which, in which order, and why they work
+reasoning   steps in words before the answer, a calculator, search over steps
 """
 
 from tinylm.prompt.answer import Answer

@@ -237,6 +237,10 @@ def test_the_first_word_of_a_turn_has_no_space_before_it():
     np.testing.assert_array_equal(lm.score("Hi", [" yes"]).sums, lm.score("Hi", ["yes"]).sums)
     begun = lm.score("Hi", [" yes"], begin="I say").terms[0]
     assert len(begun) == len(b" yes")
+    # The same method gives " Let us" to models that continue "A:".
+    assert lm._ids("Hi", " Let us") == lm._ids("Hi", "Let us")
+    spaced = lm.score("Hi", [" yes"], begin=" I say").terms[0]
+    np.testing.assert_array_equal(spaced, begun)
 
 
 def test_a_raw_model_shares_account_and_store_and_continues_text():

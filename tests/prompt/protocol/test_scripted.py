@@ -48,10 +48,12 @@ def test_a_text_to_begin_with_is_a_part_of_the_prompt():
 def test_replies_are_cut_as_those_of_a_model():
     lm = ScriptedLM({"p": "one two three\nfour"})
     cut = lm.complete("p", stop="\n")
-    assert (cut.text, cut.finish) == ("one two three", "stop")
-    assert lm.complete("p", stop=("four", "two")).text == "one "  # the first to occur
+    assert (cut.text, cut.finish, cut.stopped_by) == ("one two three", "stop", "\n")
+    cut = lm.complete("p", stop=("four", "two"))
+    assert (cut.text, cut.stopped_by) == ("one ", "two")  # the first to occur
     short = lm.complete("p", max_tokens=2)
     assert (short.text, short.finish, len(short.tokens)) == ("one two", "length", 2)
+    assert short.stopped_by == lm.complete("p", max_tokens=2, stop="four").stopped_by == ""
     assert lm.complete("p", max_tokens=4).finish == "end"
 
 

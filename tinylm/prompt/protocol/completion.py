@@ -21,17 +21,19 @@ NORMALIZATIONS = "sum", "token", "character", "byte", "unconditional"
 class Completion:
     """A reply.
 
-    text      str, without the stop string
-    tokens    list of int; an end token included
-    logprobs  (n,) float64: log Pr of each token under the model itself, whatever the sampling;
-              empty for a ScriptedLM
-    finish    "end" (the model ended its text), "stop" (a stop string), "length" (max_tokens)
+    text        str, without the stop string
+    tokens      list of int; an end token included
+    logprobs    (n,) float64: log Pr of each token under the model itself, whatever the sampling;
+                empty for a ScriptedLM
+    finish      "end" (the model ended its text), "stop" (a stop string), "length" (max_tokens)
+    stopped_by  the stop string that ended it, else ""
     """
 
     text: str
     tokens: list
     logprobs: np.ndarray
     finish: str
+    stopped_by: str = ""
 
     @property
     def logprob(self):

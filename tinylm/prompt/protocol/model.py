@@ -121,7 +121,8 @@ class TextModel(TextLM):
         """(ids of a prompt and of what the reply begins with, white space taken off their end)."""
         if self.chat:
             messages = self._messages(prompt)
-            begin, space = split_space(begin)
+            # A turn does not begin with the space that separates words inside a text.
+            begin, space = split_space(begin.removeprefix(" "))
             ids = self.opened.template.encode(self.tokenizer, messages).tolist()
             return ids + self.tokenizer.encode(begin).tolist(), space
         text, space = split_space(self._text(prompt) + begin)
@@ -148,6 +149,7 @@ class TextModel(TextLM):
             text = self._text(prompt) + begin
             return seam(self.tokenizer, text, continuation, self.opened.begin, self.opened.start)
         before, _ = self._ids(prompt, "")
+        begin = begin.removeprefix(" ")
         if begin:
             joint = seam(self.tokenizer, begin, continuation)
             return Seam(before + joint.prompt, joint.continuation, joint.apart)
@@ -183,7 +185,9 @@ class TextModel(TextLM):
             for r, reply in zip(rows, replies):
                 # White space taken off the prompt comes back at the beginning of the reply.
                 text = reply.text.removeprefix(pairs[r][1])
-                found[r] = Completion(text, reply.tokens, reply.logprobs, reply.finish)
+                found[r] = Completion(
+                    text, reply.tokens, reply.logprobs, reply.finish, reply.stopped_by
+                )
         return found
 
     def _batches(self, all_ids, max_tokens):

@@ -132,11 +132,13 @@ def _words(text):
 
 def _cut(reply, max_tokens, stop):
     """A reply up to the first stop string and at most max_tokens words, as a Completion."""
-    finish = "end"
-    starts = [reply.find(string) for string in stop if string in reply]
-    if starts:
-        reply, finish = reply[: min(starts)], "stop"
+    finish, stopped_by = "end", ""
+    found = [string for string in stop if string in reply]
+    if found:
+        finish, stopped_by = "stop", min(found, key=reply.find)
+        reply = reply[: reply.find(stopped_by)]
     words = _words(reply)
     if len(words) > max_tokens:
         words, finish = words[:max_tokens], "length"
-    return Completion("".join(words), list(range(len(words))), np.zeros(0), finish)
+        stopped_by = ""
+    return Completion("".join(words), list(range(len(words))), np.zeros(0), finish, stopped_by)
