@@ -1,0 +1,76 @@
+"""Prompts in several rounds: a reply becomes a part of the next prompt   (book section 3.1.3).
+
+    round 1   Please solve the problem.              -> solution
+    round 2   Evaluate the correctness of this solution, .. work out your own solution.
+
+To judge a solution that lies there is another task than to find one, and may use what the first
+round wrote. Read next: ../refine/, where rounds go on until a draft is good.
+"""
+
+from tinylm.data.measure.numbers import numbers_in
+from tinylm.errors import ConfigError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.template.library import LIBRARY
+
+
+class Rounds:
+    """Templates that are filled in one after the other.
+
+    rounds   list of (name, PromptTemplate): the reply of a round is the value of the slot `name` in
+             the rounds after it
+    raises   ConfigError for no rounds, or two of one name
+    """
+
+    def __init__(self, rounds):
+        self.rounds = list(rounds)
+        names = [name for name, _ in self.rounds]
+        if not names or len(set(names)) < len(names):
+            raise ConfigError(
+                f"Rounds: give at least one, each with a name of its own, not {names}"
+            )
+
+    @property
+    def slots(self):
+        """The slots that no round fills: they are given before the first."""
+        known, needed = [], []
+        for name, template in self.rounds:
+            needed += [slot for slot in template.slots if slot not in known]
+            known.append(name)
+        return tuple(dict.fromkeys(needed))
+
+    def run(self, lm, seed=0, max_tokens=512, **values):
+        """All rounds in order.
+
+        values   str for each of `slots`
+        returns  {name: reply} as they are, white space at the ends taken off
+        raises   DataError as PromptTemplate.format for missing values
+        """
+        replies = {}
+        for number, (name, template) in enumerate(self.rounds):
+            known = {**values, **replies}
+            filled = {slot: known[slot] for slot in template.slots if slot in known}
+            reply = lm.complete(
+                template.format(**filled), seed=seed + number, max_tokens=max_tokens
+            )
+            replies[name] = reply.text.strip()
+        return replies
+
+
+SOLVE_THEN_JUDGE = Rounds([("solution", LIBRARY["math"]), ("judgment", LIBRARY["math.judge"])])
+
+
+def solve_then_judge(
+    lm, item, demonstrations=(), *, rounds=SOLVE_THEN_JUDGE, seed=0, max_tokens=512
+):
+    """Solve a problem, then judge the solution and solve it again.
+
+    lm       TextLM
+    item     Item
+    demonstrations  are not used: the prompts of the book have none
+    rounds   Rounds whose only slot to be given is "problem"
+    returns  Answer: the last number of the last reply, or None. details: the replies by name
+    """
+    replies = rounds.run(lm, seed, max_tokens, problem=item.question)
+    last = list(replies.values())[-1]
+    value = lm.parsed("answer", next(reversed(numbers_in(last)), None))
+    return Answer(value, last, replies)
