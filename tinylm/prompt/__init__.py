@@ -8,6 +8,7 @@ refine      drafts made better: by feedback, by instructions, after naming the e
 optimize    prompts are found: spaces, estimates, strategies; prompts that a model writes
 in_context  demonstrations in a prompt: which, in which order, and why they work
 reasoning   steps in words before the answer, a calculator, search over steps
+rag         texts are found for a question, and the answer is given from them
 """
 
 from tinylm.prompt.answer import Answer

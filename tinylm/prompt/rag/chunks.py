@@ -1,0 +1,170 @@
+"""Documents as passages that fit into a prompt   (book section 3.2.5, the first step of RAG).
+
+A passage holds whole paragraphs or sentences as far as they fit; a sentence that is too long is cut
+between words, and a word between characters. Neighbors share some sentences, so that a fact and
+the words that it refers to stay together somewhere. Passages are slices of their document:
+
+    document[p.start : p.end] == p.text,      merged(passages(document, ..)) == [the document]
+
+so nothing is lost and nothing is changed. Read next: retrievers.py.
+"""
+
+from dataclasses import dataclass
+
+import regex
+
+from tinylm.data.clean.words import words_of
+from tinylm.errors import ConfigError
+
+_ABBREVIATION = (
+    r"(?<!\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|No|vs|cf|al|etc|approx|Fig|Eq|e\.g|i\.e|[\p{Lu}]))"
+    r"(?<!(?:^|\n)\s*\d{1,3})"  # the number of an entry in a list
+)
+_PARAGRAPH = r"\n[^\S\n]*\n\s*"
+_SENTENCE = (
+    rf"(?:[!?…]+|{_ABBREVIATION}\.+)[\p{{Pe}}\p{{Pf}}\"']*\s+(?!\p{{Ll}})"
+    r"|[。！？]+[\p{Pe}\p{Pf}]*\s*"
+    rf"|{_PARAGRAPH}"
+)
+# From coarse to fine; each pattern matches the end of a piece. \X is a letter with its marks.
+_ENDS = {
+    "paragraph": regex.compile(_PARAGRAPH),
+    "sentence": regex.compile(_SENTENCE),
+    "word": regex.compile(r"\s+"),
+    "character": regex.compile(r"\X"),
+}
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A slice of a document.
+
+    document    its name, or its number
+    start, end  characters of the document
+    text        document[start:end]
+    """
+
+    document: object
+    start: int
+    end: int
+    text: str
+
+
+def count_words(text):
+    """The number of words of a text; in scripts without spaces, of its letters."""
+    return len(words_of(text))
+
+
+def passages(text, size=100, overlap=20, unit="sentence", measure=count_words, document=0):
+    """A document as passages in order, which cover all of it.
+
+    text      str
+    size      most that a passage measures; only a single character that measures more is a larger
+              passage
+    overlap   most that two neighbors have in common; less than size
+    unit      "sentence": a passage is filled with whole sentences; "paragraph": with whole
+              paragraphs; "word": with words
+    measure   function from a text to its size: words, or the tokens of a model, TextLM.count
+    document  name of the document in every Passage
+    returns   list of Passage; [] for a text of white space
+    raises    ConfigError for sizes or units that do not exist
+    """
+    if size < 1 or not 0 <= overlap < size:
+        raise ConfigError(
+            f"passages: size {size} must be 1 or more, and overlap {overlap} from 0 to size - 1"
+        )
+    levels = list(_ENDS)
+    if unit not in levels[:3]:
+        raise ConfigError(f"passages: unit {unit!r} is none of {', '.join(levels[:3])}")
+    if not text.strip():
+        return []
+
+    def fits(start, end):
+        return measure(text[start:end]) <= size
+
+    ends = [_ENDS[level] for level in levels[levels.index(unit) :]]
+    units = list(_units(text, 0, len(text), ends, fits))  # (start, end) one after the other
+    found, first = [], 0
+    while True:
+        begun, start = first, units[first][0]
+        last = _last_that_fits(fits, units, first)
+        end = units[last][1]
+        found.append(Passage(document, start, end, text[start:end]))
+        if last == len(units) - 1:
+            return found
+        # The next passage begins with the last units of this one, if its first new one still fits.
+        first = last + 1
+        while first - 1 > begun:
+            shared = units[first - 1][0]
+            if measure(text[shared:end]) > overlap or not fits(shared, units[last + 1][1]):
+                break
+            first -= 1
+
+
+def all_passages(documents, **options):
+    """The passages of several documents.
+
+    documents  dict from a name to a text
+    options    of passages()
+    returns    list of Passage
+    """
+    found = []
+    for name, text in documents.items():
+        found += passages(text, document=name, **options)
+    return found
+
+
+def merged(found):
+    """Passages of one document that overlap or touch become one.
+
+    So two neighbors that were both retrieved are read as one text, without the repetition.
+
+    found    list of Passage
+    returns  list of Passage; each stands where the first of its parts stood
+    """
+    order = sorted(range(len(found)), key=lambda i: (found[i].start, found[i].end))
+    joined = {}  # document -> [(first place in `found`, Passage)]
+    for i in order:
+        one = found[i]
+        parts = joined.setdefault(one.document, [])
+        if parts and one.start <= parts[-1][1].end:
+            place, before = parts.pop()
+            rest = one.text[max(0, before.end - one.start) :]
+            end = max(before.end, one.end)
+            one = Passage(one.document, before.start, end, before.text + rest)
+            i = min(i, place)
+        parts.append((i, one))
+    pairs = [pair for parts in joined.values() for pair in parts]
+    return [one for _, one in sorted(pairs, key=lambda pair: pair[0])]
+
+
+def _units(text, start, end, ends, fits):
+    """The slice itself if it fits, else its pieces, cut by the first pattern of `ends`."""
+    if fits(start, end) or not ends:
+        yield start, end
+        return
+    for match in ends[0].finditer(text, start, end):
+        if match.end() < end:
+            yield from _units(text, start, match.end(), ends[1:], fits)
+            start = match.end()
+    yield from _units(text, start, end, ends[1:], fits)
+
+
+def _last_that_fits(fits, units, first):
+    """The number of the last unit that fits into a passage which begins with unit `first`.
+
+    Steps double before they halve, so that a short passage of a long document costs little.
+    """
+    start, low, high = units[first][0], first, len(units) - 1
+    step = 1
+    while low + step <= high and fits(start, units[low + step][1]):
+        low += step
+        step *= 2
+    high = min(high, low + step - 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(start, units[middle][1]):
+            low = middle
+        else:
+            high = middle - 1
+    return low
