@@ -8,13 +8,49 @@ and numbers that it never saw. Hybrid takes what both find. Reranked scores the 
 a slow and better function. Read next: prompt.py.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.retrieval.neighbors import knn_search
 from tinylm.models.published.sentence_encoder import load_sentence_encoder, unit
+from tinylm.prompt.rag.chunks import merged
 
 BATCH = 32  # texts embedded at a time
+
+
+@dataclass(frozen=True)
+class FoundTexts:
+    """What a retriever found.
+
+    texts    list of str, the most relevant first
+    ranking  list of (number, score) as the retriever gave them
+    """
+
+    texts: list
+    ranking: list
+
+    @property
+    def best(self):
+        """The highest score; minus infinity if nothing was found."""
+        return max((score for _, score in self.ranking), default=-np.inf)
+
+
+def find_texts(retriever, query, k):
+    """The k best texts for a query: FoundTexts. k = 0 does not call the retriever.
+
+    A retriever with `passages` (index_file.py) has neighbors that overlap: those become one text.
+    """
+    ranking = []
+    if k > 0:
+        ranking = retriever.search(query, k)
+    passages = getattr(retriever, "passages", None)
+    if passages is not None:
+        texts = [passage.text for passage in merged([passages[i] for i, _ in ranking])]
+    else:
+        texts = [retriever.documents[i] for i, _ in ranking]
+    return FoundTexts(texts, ranking)
 
 
 class Dense:

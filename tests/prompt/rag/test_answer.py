@@ -1,0 +1,140 @@
+"""Retrieve, ask, answer: which prompt is sent, and when an answer is refused."""
+
+import numpy as np
+import pytest
+
+from tests.prompt.rag.test_prompt import LOS_ANGELES, PARIS, QUESTION
+from tests.prompt.small import text_model
+from tinylm.data.read.items import Item
+from tinylm.errors import ConfigError, DataError
+from tinylm.generate.retrieval.bm25 import InvertedIndex
+from tinylm.prompt import ScriptedLM
+from tinylm.prompt.rag import RagPrompt, answer_from, retrieval_answer
+from tinylm.prompt.rag.chunks import passages
+from tinylm.prompt.rag.retrievers import find_texts
+
+ITEM = Item(QUESTION, "Los Angeles")
+INDEX = InvertedIndex(["Birds fly.", PARIS, *LOS_ANGELES])
+
+
+def test_the_book_example():  # V-71
+    found = INDEX.search(QUESTION, 2)
+    texts = [INDEX.documents[i] for i, _ in found]
+    reply = "The 2028 Olympics will be held in Los Angeles [1].\nQuestion: And before?"
+    lm = ScriptedLM([(RagPrompt().prompt(QUESTION, texts), reply)])
+    with lm.tracing() as trace:
+        answer = retrieval_answer(lm, ITEM, retriever=INDEX, k=2)
+    assert answer.value == "The 2028 Olympics will be held in Los Angeles."
+    assert answer.text == "The 2028 Olympics will be held in Los Angeles [1]."
+    assert answer.details["retrieved"] == found and answer.details["texts"] == texts
+    assert answer.details["refused"] is None and answer.details["logprob"] is None
+    (citation,) = answer.details["citations"]
+    assert citation.number == 1 and citation.known and 0 < citation.support <= 1
+    assert trace.calls[-1].parsed == [("answer", answer.value)]
+
+
+def test_the_model_refuses_in_its_words():  # V-72
+    lm = ScriptedLM([(RagPrompt().prompt(QUESTION, [PARIS]), "No answer!")])
+    answer = answer_from(lm, ITEM, [PARIS])
+    assert (answer.value, answer.details["refused"]) == ("No answer!", "words")
+
+
+def test_nothing_relevant_is_refused_without_a_call():
+    lm = ScriptedLM([])
+    best = INDEX.search(QUESTION, 1)[0][1]
+    answer = retrieval_answer(lm, ITEM, retriever=INDEX, least_score=best * 1.01)
+    assert (answer.value, answer.details["refused"]) == ("No answer!", "retrieval")
+    assert answer.details["texts"] == [] and answer.details["retrieved"][0][1] == best
+    nothing = retrieval_answer(lm, Item("zebra?"), retriever=INDEX, least_score=-1e9)
+    assert nothing.details["refused"] == "retrieval" and nothing.details["retrieved"] == []
+    lm = ScriptedLM([(None, "yes")])
+    answer = retrieval_answer(lm, ITEM, retriever=INDEX, least_score=best)  # not less: answered
+    assert answer.value == "yes"
+
+
+def test_an_answer_of_little_probability_is_refused():
+    lm = text_model(context=128)
+    form = RagPrompt("A.", refuse=False)
+    options = {"form": form, "budget": 90, "max_tokens": 4}
+    answer = answer_from(lm, ITEM, ["t"], **options)
+    mean = answer.details["logprob"]
+    reply = lm.complete(form.prompt(QUESTION, ["t"]), max_tokens=4)
+    np.testing.assert_allclose(mean, np.mean(reply.logprobs), rtol=1e-9)
+    assert answer.details["refused"] is None and answer.value == (answer.text or None)
+    kept = answer_from(lm, ITEM, ["t"], least_logprob=mean - 1e-6, **options)
+    assert kept.value == answer.value
+    refused = answer_from(lm, ITEM, ["t"], least_logprob=mean + 1e-6, **options)
+    assert (refused.value, refused.details["refused"]) == ("No answer!", "likelihood")
+    with pytest.raises(ConfigError, match="least_logprob"):
+        answer_from(ScriptedLM([(None, "yes")]), ITEM, [], least_logprob=-1.0)
+
+
+def test_an_empty_reply_is_no_answer_and_no_refusal():
+    answer = answer_from(ScriptedLM([(None, " \n")]), ITEM, [])
+    assert answer.value is None and answer.details["refused"] is None
+
+
+def test_options_of_the_reply_are_handed_on():
+    calls = []
+
+    class Spy(ScriptedLM):
+        def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
+            calls.append((max_tokens, stop, seed, sampling))
+            return super()._complete(prompts, begin, max_tokens, stop, seed, sampling)
+
+    lm = Spy([(None, "a"), (None, "b")])
+    retrieval_answer(lm, ITEM, retriever=INDEX, seed=3, max_tokens=9, temperature=0.5)
+    retrieval_answer(lm, ITEM, retriever=INDEX)
+    assert calls == [
+        (9, ("\nQuestion:",), 3, {"temperature": 0.5}),
+        (64, ("\nQuestion:",), 0, {"temperature": 0.0}),
+    ]
+    # three texts by default
+    assert "\nRelevant Text 3:" in lm.prompts[0] and "\nRelevant Text 4:" not in lm.prompts[0]
+
+
+def test_texts_are_cut_to_what_the_context_leaves():
+    # 200 words - 100 of the reply - 64 for a chat template: 36 for the prompt
+    lm = ScriptedLM([(None, "x")], context=200)
+    form = RagPrompt("Do.", False)
+    answer = answer_from(lm, Item("q?"), ["w " * 50], form=form, max_tokens=100)
+    assert (
+        lm.count(lm.prompts[0]) == 36
+        and answer.details["cut"] == 2 * (50 - 29)
+        and not answer.details["dropped"]
+    )
+    with pytest.raises(DataError, match="there is room for 3"):
+        answer_from(lm, Item("q?"), [], form=form, budget=3)
+    answer = answer_from(ScriptedLM([(None, "x")]), Item("q?"), ["a b", "c d"], form=form, budget=9)
+    assert answer.details["dropped"] == (1,) and answer.details["texts"] == ["a b"]
+
+
+def test_demonstrations_come_before_the_question():
+    demonstrations = [Item("a?", "b", context="c")]
+    lm = ScriptedLM([(RagPrompt().prompt("q?", ["t"], demonstrations), "x")])
+    assert answer_from(lm, Item("q?"), ["t"], demonstrations).value == "x"
+    lm = ScriptedLM([(RagPrompt().prompt(QUESTION, [], demonstrations), "x")])
+    answer = retrieval_answer(lm, ITEM, demonstrations, retriever=None, k=0)  # nothing is searched
+    assert answer.value == "x" and answer.details["retrieved"] == []
+
+
+def test_a_name_that_is_repeated_by_a_chat_model_is_not_part_of_the_answer():
+    answer = answer_from(ScriptedLM([(None, "Answer: Rome [2].")]), ITEM, ["t"])
+    assert answer.value == "Rome." and not answer.details["citations"][0].known
+    bare = RagPrompt(answer_name=None)
+    assert answer_from(ScriptedLM([(None, " Rome ")]), ITEM, ["t"], form=bare).value == "Rome"
+
+
+def test_neighbors_that_overlap_are_read_as_one_text():
+    class Index:
+        passages = passages("A b. C d. E f. G h.", 4, 2)
+        documents = [one.text for one in passages]
+
+        def search(self, query, k):
+            return [(1, 0.5), (0, 0.25)][:k]
+
+    found = find_texts(Index(), "q", 2)
+    assert found.texts == ["A b. C d. E f. "] and found.ranking == [(1, 0.5), (0, 0.25)]
+    assert found.best == 0.5
+    assert find_texts(Index(), "q", 1).texts == ["C d. E f. "]
+    assert find_texts(Index(), "q", 0).best == -np.inf

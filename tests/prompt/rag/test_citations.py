@@ -1,0 +1,59 @@
+"""Marks in brackets: which texts they mean, and whether the texts have the words."""
+
+import pytest
+
+from tinylm.prompt.rag.citations import Citation, find_citations, without_citations
+
+TEXTS = ["The Games are held in Los Angeles.", "In 1984 the city was host.", "Birds fly."]
+
+
+def numbers(answer, texts=TEXTS):
+    return [one.number for one in find_citations(answer, texts)]
+
+
+def test_each_mark_belongs_to_the_words_before_it():
+    found = find_citations("Yes. It is held in Los Angeles [1], as in 1984 [2][3].", TEXTS)
+    assert found == [
+        Citation(1, "It is held in Los Angeles", 4 / 6),  # it, is: not in the text
+        Citation(2, "as in 1984", 2 / 3),
+        Citation(3, "as in 1984", 0.0),
+    ]
+
+
+def test_forms_of_marks():
+    assert numbers("a [1, 3] b [2; 1] c [1-3] d [2–3], e [ 1 ]") == [1, 3, 2, 1, 1, 2, 3, 2, 3]
+    assert numbers("none (1) [a] [] [1 2] [-1]") == []
+    assert numbers("in the years [1-1001]", TEXTS) == list(range(1, 1002))  # 1000 apart
+    assert numbers("in the years [1-1002]", TEXTS) == [1]
+
+
+def test_a_text_that_was_not_given_is_unknown():
+    found = find_citations("Birds fly [3][4][0].", TEXTS)
+    assert [(one.number, one.known, one.support) for one in found] == [
+        (3, True, 1.0),
+        (4, False, None),
+        (0, False, None),
+    ]
+
+
+def test_a_mark_without_words_supports_nothing():
+    assert find_citations("[1]", TEXTS) == [Citation(1, "", 0.0)]
+    assert find_citations("No mark.", TEXTS) == []
+
+
+def test_a_statement_ends_where_a_sentence_or_a_mark_does():
+    found = find_citations("Fish swim! Birds fly. [3] They sing [3]", TEXTS)
+    assert [one.statement for one in found] == ["Birds fly", "They sing"]
+
+
+def test_words_that_repeat_count_each_time():
+    (one,) = find_citations("fly fly swim [3]", TEXTS)
+    assert one.support == 2 / 3
+
+
+@pytest.mark.parametrize(
+    "answer, bare",
+    [("Los Angeles [1].", "Los Angeles."), ("[1] a [2, 3] b\n[1]", "a b"), ("a [b] c", "a [b] c")],
+)
+def test_an_answer_without_its_marks(answer, bare):
+    assert without_citations(answer) == bare

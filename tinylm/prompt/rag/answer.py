@@ -1,0 +1,128 @@
+"""Retrieve, put the texts before the question, answer, and check the answer   (book section 3.2.5;
+Lewis et al. 2020).
+
+The retriever is called once, before the first token is generated; tools have another way, in
+which the model calls it while it writes. An answer is refused for one of three reasons: nothing
+that was found is relevant enough, the model says so, or the model gave its own answer too little
+probability. Read first: prompt.py.
+"""
+
+import numpy as np
+
+from tinylm.errors import ConfigError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.rag.citations import find_citations, without_citations
+from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt, is_refusal
+from tinylm.prompt.rag.retrievers import find_texts
+from tinylm.prompt.template.fields import read_reply
+
+FORM = RagPrompt()
+TEMPLATE = 64  # tokens that are left for the marks and the system message of a chat template
+
+
+def retrieval_answer(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    retriever,
+    k=3,
+    form=FORM,
+    least_score=None,
+    least_logprob=None,
+    budget=None,
+    seed=0,
+    max_tokens=64,
+    **sampling,
+):
+    """The answer to a question from the texts that a retriever finds for it.
+
+    lm              TextLM
+    item            Item; its question is the query
+    demonstrations  Items with a context and an answer; the answer of some may be NO_ANSWER
+    retriever       has search(query, k) and documents (retrievers.py)
+    k               texts at most; 0: none, the model's memory with the same instruction
+    form            RagPrompt
+    least_score     refuse, without calling the model, if the best text scores less; None: never
+    least_logprob   refuse if the answer has less than this log-probability a token, in nats
+    budget          tokens of the prompt; None: what the model's context leaves
+    returns         Answer. value: the answer without its citations; NO_ANSWER if it is refused;
+                    None if the reply is empty. details: retrieved [(number, score)], texts, dropped
+                    and cut (prompt.py), refused (None, "retrieval", "words" or "likelihood"),
+                    citations (list of Citation), logprob (mean, or None)
+    raises          DataError if not even the question fits
+    """
+    found = find_texts(retriever, item.question, k)
+    details = {"retrieved": found.ranking, "texts": found.texts, "refused": None, "citations": []}
+    if least_score is not None and found.best < least_score:
+        return Answer(NO_ANSWER, "", details | {"refused": "retrieval", "texts": []})
+    return answer_from(
+        lm,
+        item,
+        found.texts,
+        demonstrations,
+        form=form,
+        least_logprob=least_logprob,
+        budget=budget,
+        seed=seed,
+        max_tokens=max_tokens,
+        details=details,
+        **sampling,
+    )
+
+
+def answer_from(
+    lm,
+    item,
+    texts,
+    demonstrations=(),
+    *,
+    form=FORM,
+    least_logprob=None,
+    budget=None,
+    seed=0,
+    max_tokens=64,
+    details=None,
+    **sampling,
+):
+    """The answer to a question from given texts, without a retriever.
+
+    texts    list of str, the most relevant first
+    details  more for Answer.details
+    returns  Answer, as retrieval_answer
+    """
+    if budget is None and lm.context is not None:
+        budget = lm.context - max_tokens - TEMPLATE
+    fitted = form.fit(item.question, texts, lm.count, budget, demonstrations)
+    details = {"retrieved": [], **(details or {}), "texts": fitted.texts}
+    details |= {"dropped": fitted.dropped, "cut": fitted.cut, "refused": None}
+    reply = lm.complete(
+        fitted.prompt, max_tokens=max_tokens, stop=form.stop(), seed=seed, **sampling
+    )
+    text = reply.text.strip()
+    if form.answer_name is not None:
+        text = read_reply(reply.text, form.answer_name, form.names(len(fitted.texts)))
+    details["citations"] = find_citations(text, fitted.texts)
+    details["logprob"] = _mean(reply.logprobs)
+    value = without_citations(text) or None
+    if is_refusal(text):
+        details["refused"], value = "words", NO_ANSWER
+    elif least_logprob is not None and _certainty(details["logprob"]) < least_logprob:
+        details["refused"], value = "likelihood", NO_ANSWER
+    lm.parsed("answer", value)
+    return Answer(value, text, details)
+
+
+def _mean(logprobs):
+    """The mean log-probability of a token; None for a reply without any."""
+    if not len(logprobs):
+        return None
+    return float(np.mean(logprobs))
+
+
+def _certainty(logprob):
+    if logprob is None:
+        raise ConfigError(
+            "least_logprob needs the probabilities of the reply, which this model does not give"
+        )
+    return logprob

@@ -1,0 +1,95 @@
+"""Which texts an answer cites, and whether they say it   (book section 3.2.5, answers that are
+faithful to the texts).
+
+    The Games will be held in Los Angeles [1], as in 1984 [2][3].
+
+A model may cite a text that it was not given, or one that has nothing to do with the statement.
+The first is found with certainty. For the second the share of the statement's words that occur in
+the text is measured: a low share shows an unsupported statement, a high one proves nothing, since
+"A beat B" and "B beat A" have the same words. Gao et al. 2023 measure the same with a model of
+entailment. Read next: answer.py.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import regex
+
+from tinylm.data.measure.answers import answer_words
+
+MOST = 1000  # a range of more texts, such as [1990-2024], is no citation
+_NUMBERS = r"\d+(?:\s*[-–]\s*\d+)?"
+_MARK = regex.compile(rf"[^\S\n]*\[({_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)\]")
+
+
+@dataclass(frozen=True)
+class Citation:
+    """One statement and one text that it cites.
+
+    number     of the text, from 1, as written
+    statement  the words before the mark, back to the last mark or the end of the last sentence
+    support    share of the words of the statement that are in the text, 0 .. 1; None if there is no
+               text with this number
+    """
+
+    number: int
+    statement: str
+    support: float | None
+
+    @property
+    def known(self):
+        """True if there is a text with this number."""
+        return self.support is not None
+
+
+def find_citations(answer, texts):
+    """The citations of an answer, checked against the texts that its prompt had.
+
+    answer   str with marks such as [1], [1, 3], [2-4]
+    texts    list of str; the first is number 1
+    returns  list of Citation in the order of the answer. Marks that follow each other, [1][2],
+             belong to one statement
+    """
+    words = [set(answer_words(text)) for text in texts]
+    found, statement, last = [], "", 0
+    for match in _MARK.finditer(answer):
+        before = _statement(answer[last : match.start()])
+        if before:
+            statement = before
+        last = match.end()
+        for number in _numbers(match[1]):
+            support = None
+            if 1 <= number <= len(texts):
+                support = _share(answer_words(statement), words[number - 1])
+            found.append(Citation(number, statement, support))
+    return found
+
+
+def without_citations(answer):
+    """An answer without its marks and the spaces before them."""
+    return _MARK.sub("", answer).strip()
+
+
+def _numbers(mark):
+    """The numbers in a mark: "1, 3-5" -> [1, 3, 4, 5]."""
+    numbers = []
+    for part in regex.split(r"[,;]", mark):
+        ends = [int(number) for number in regex.findall(r"\d+", part)]
+        if ends[-1] - ends[0] > MOST:
+            ends = [ends[0]]
+        numbers += range(ends[0], ends[-1] + 1)
+    return numbers
+
+
+def _statement(text):
+    """The end of a text from its last sentence on; "" if there are no words."""
+    text = text.strip(" \t\n.,;:!?")
+    return regex.split(r"(?<=[.!?])\s+", text)[-1]
+
+
+def _share(statement, words):
+    """The share of the words of a statement that are in a set of words; 0 without any."""
+    if not statement:
+        return 0.0
+    counts = Counter(statement)
+    return sum(count for word, count in counts.items() if word in words) / counts.total()

@@ -1,0 +1,174 @@
+"""The prompt of retrieval-augmented generation: question and numbered texts   (book section 3.2.5).
+
+    Your task is to answer the following question. To help you, relevant texts are provided. ...
+    Question: Where will the 2028 Olympics be held?
+    Relevant Text 1: ...
+    Relevant Text 2: ...
+    Answer:
+
+A second instruction allows the model to refuse: retrieval often finds nothing that helps, and an
+answer from memory would then look as if the texts supported it. The texts are cut to the room that
+there is, never the instruction or the question. Read next: citations.py, answer.py.
+"""
+
+from dataclasses import dataclass
+
+import regex
+
+from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.template.fields import render_fields, stop_strings
+
+INSTRUCTION = (
+    "Your task is to answer the following question. To help you, relevant texts are provided. "
+    "Please base your answer on these texts."
+)
+NO_ANSWER = "No answer!"
+REFUSAL = (
+    "Please note that your answers need to be as accurate as possible and faithful to the facts. "
+    "If the information provided is insufficient for an accurate response, you may simply output "
+    f'"{NO_ANSWER}".'
+)
+CITE = "After each statement, give the number of the text that supports it in brackets, as in [1]."
+LEAST_WORDS = 8  # a text is cut to no fewer words; with less room it is left out
+_REFUSED = regex.compile(r"[\s\"'“‘*]*no answer\b", regex.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A prompt that fits, and what it lacks.
+
+    prompt   str
+    texts    list of the texts that are in it, the last one perhaps cut
+    cut      the number of characters taken off the last of them; 0: none
+    dropped  the texts, by index, that are not in it
+    """
+
+    prompt: str
+    texts: list
+    cut: int = 0
+    dropped: tuple = ()
+
+
+@dataclass(frozen=True)
+class RagPrompt:
+    """How a question and its texts are written.
+
+    instruction    the task
+    refuse         allow the model to refuse, with the book's words (REFUSAL)
+    cite           ask for the numbers of the texts (CITE)
+    question_name, text_name, answer_name
+                   of the fields; answer_name None: the prompt ends with the texts, for a chat model
+    """
+
+    instruction: str = INSTRUCTION
+    refuse: bool = True
+    cite: bool = False
+    question_name: str = "Question"
+    text_name: str = "Relevant Text"
+    answer_name: str | None = "Answer"
+
+    def prompt(self, question, texts=(), demonstrations=()):
+        """The prompt for a question.
+
+        question        str
+        texts           list of str, the most relevant first; they are numbered from 1
+        demonstrations  Items with answers; the context of one, if any, is its text
+        returns         str
+        raises          DataError for a demonstration without an answer
+        """
+        notes = [self.instruction]
+        if self.refuse:
+            notes.append(REFUSAL)
+        if self.cite:
+            notes.append(CITE)
+        blocks = []
+        for item in demonstrations:
+            if item.answer is None:
+                raise DataError(f"RagPrompt: the demonstration {item.question!r:.60} has no answer")
+            context = [item.context] if item.context else []
+            blocks.append(self._fields(item.question, context, item.answer))
+        blocks.append(self._fields(question, texts, None))
+        # The instruction is the beginning of the first block; blank lines separate blocks.
+        blocks[0] = [("", "\n".join(notes)), *blocks[0]]
+        return "\n\n".join(render_fields(block) for block in blocks)
+
+    def _fields(self, question, texts, answer):
+        fields = [(self.question_name, question.strip())]
+        for number, text in enumerate(texts, 1):
+            fields.append((f"{self.text_name} {number}", text.strip()))
+        if self.answer_name is not None:
+            fields.append((self.answer_name, answer))
+        elif answer is not None:
+            raise ConfigError("RagPrompt: demonstrations need a name for their answers")
+        return fields
+
+    def names(self, texts):
+        """The names of the fields of a prompt with so many texts: tuple of str."""
+        names = [self.question_name, *(f"{self.text_name} {i + 1}" for i in range(texts))]
+        if self.answer_name is not None:
+            names.append(self.answer_name)
+        return tuple(names)
+
+    def stop(self):
+        """Strings with which a reply has gone on to another question."""
+        return stop_strings([self.question_name])
+
+    def fit(self, question, texts, count, budget, demonstrations=()):
+        """The prompt with as much of the texts as fits.
+
+        Texts are kept whole from the first on; the first that does not fit is cut after a word,
+        and the rest is left out. Instruction, demonstrations and question are always whole.
+
+        count    function from a text to its number of tokens: TextLM.count
+        budget   most tokens of the prompt; None: no limit
+        returns  Fitted
+        raises   DataError if there is no room even without texts
+        """
+        texts = list(texts)
+
+        def prompt_of(kept):
+            return self.prompt(question, kept, demonstrations)
+
+        def fits(kept):
+            return budget is None or count(prompt_of(kept)) <= budget
+
+        if not fits([]):
+            raise DataError(
+                f"RagPrompt: instruction and question have {count(prompt_of([]))} tokens without "
+                f"any text, and there is room for {budget}: give fewer demonstrations, or a model "
+                "with a longer context"
+            )
+        kept = 0
+        while kept < len(texts) and fits(texts[: kept + 1]):
+            kept += 1
+        whole, rest = texts[:kept], texts[kept:]
+        if not rest:
+            return Fitted(prompt_of(whole), whole)
+        part = _longest_beginning(rest[0], lambda part: fits([*whole, part]))
+        if part:
+            dropped = tuple(range(kept + 1, len(texts)))
+            cut = len(rest[0].rstrip()) - len(part)
+            return Fitted(prompt_of([*whole, part]), [*whole, part], cut, dropped)
+        return Fitted(prompt_of(whole), whole, dropped=tuple(range(kept, len(texts))))
+
+
+def is_refusal(reply):
+    """True if a reply refuses in the words of the prompt: it begins with "No answer", or has "No
+    answer!" in it.
+    """
+    return NO_ANSWER.casefold() in reply.casefold() or _REFUSED.match(reply) is not None
+
+
+def _longest_beginning(text, fits):
+    """The longest beginning of a text that fits and ends with a word; "" below LEAST_WORDS."""
+    ends = [match.end() for match in regex.finditer(r"\S+", text)]
+    low, high = 0, len(ends) - 1  # the whole text does not fit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(text[: ends[middle - 1]]):
+            low = middle
+        else:
+            high = middle - 1
+    if low < LEAST_WORDS:
+        return ""
+    return text[: ends[low - 1]]
