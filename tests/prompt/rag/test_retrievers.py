@@ -119,6 +119,8 @@ def test_a_hybrid_search_fuses_what_its_retrievers_find():
     assert hybrid.search("q", 3) == reciprocal_rank_fusion([first.found, second.found])
     hybrid.search("q", 20)
     assert first.depths == second.depths == [10, 10, 20]
+    Hybrid([first]).search("q", 1)
+    assert first.depths[-1] == 50  # by default
     shallow = Hybrid([first, second], depth=1)
     assert [i for i, _ in shallow.search("q", 1)] == [2]  # 3 is best of one list alone: lower wins
     weighted = Hybrid([first, second], functools.partial(weighted_fusion, weights=(1.0, 0.1)))
@@ -145,7 +147,9 @@ def test_candidates_are_put_in_the_order_of_a_second_score():
     assert asked == [("q", ["a dog sat", "birds fly", "the cat sat"])]  # not the fourth
     assert first.depths == [3]
     assert len(reranked.search("q", 4)) == 4 and first.depths == [3, 4]
-    assert Reranked(Fixed([]), score).search("q", 1) == [] and len(asked) == 2
+    empty = Fixed([])
+    assert Reranked(empty, score).search("q", 1) == [] and len(asked) == 2
+    assert empty.depths == [20]  # by default
 
 
 def test_the_score_of_a_passage_is_the_likelihood_of_the_question():

@@ -40,7 +40,8 @@ class FoundTexts:
 def find_texts(retriever, query, k):
     """The k best texts for a query: FoundTexts. k = 0 does not call the retriever.
 
-    A retriever with `passages`, such as an index of files, has neighbors that overlap: those become one text.
+    A retriever with `passages`, such as an index of files, may find neighbors that overlap: those
+    become one text.
     """
     ranking = []
     if k > 0:
