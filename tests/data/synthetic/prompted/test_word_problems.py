@@ -98,6 +98,24 @@ def test_numbers_stay_small_and_every_change_occurs():
     assert starts == set(range(2, 21))  # 300 draws of 19 numbers: one is missed once in 600,000
 
 
+@pytest.mark.parametrize(
+    "pattern, numbers",
+    [
+        ("(?:buys|finds) ([0-9]+) more", {1, 2, 3}),  # up to `largest`
+        ("are ([0-9]+) times", {2, 3, 4, 5}),
+        ("into ([0-9]+) equal", {2, 3, 4, 5}),
+        ("(?:gives|loses) ([0-9]+) of", {1, 2, 3, 4}),
+    ],
+)
+def test_the_numbers_of_every_change(pattern, numbers):
+    texts = " ".join(item.question for item in word_problem_items(600, largest=3))
+    found = {int(number) for number in re.findall(pattern, texts)}
+    if "gives" in pattern:
+        assert found >= numbers  # up to one less than there are
+    else:
+        assert found == numbers
+
+
 def test_a_wrong_step_ends_the_solution_with_a_wrong_number():
     rationale = "So 12+3=<<12+3=15>>15. Then 15/5=<<15/5=3>>3."
     wrong = [wrong_step(rationale, 0, generator(seed, "x")) for seed in range(200)]
