@@ -9,7 +9,7 @@ English and Spanish (`--data` or TINYLM_DATA: bitext/bible_en_es.tsv.gz), else o
 and a made-up language with other words in another order. Retrieval: of 400 held-out verses, how
 often is the translation the nearest (cosine of mean states of the middle layer, less the mean of
 the language). Zero-shot: is a verse of the Old or the New Testament, fine-tuned on English, tested
-in Spanish (made-up: is something "old" or "quiet" in it). Three seeds. About 8 minutes on one core;
+in Spanish (made-up: is something "old" or "quiet" in it). Three seeds. About 7 minutes on one core;
 --quick under two. `python scripts/1_pretraining/cross_lingual.py [--data FOLDER] [--seed N]
 [--device D] [--quick]`.
 
@@ -17,14 +17,25 @@ Measured output (CPU, the Bible, mean and standard deviation over 3 seeds):
 
     19484 pairs to learn from, 400 held out; 500 steps of 16 pairs; a guess retrieves 0.0025
                                   there       and back    task in 1st      zero-shot  taught in 2nd
-    masked LM            0.009 +- 0.005 0.009 +- 0.005 0.682 +- 0.015 0.494 +- 0.006 0.658 +- 0.002
-    half translation LM  0.015 +- 0.000 0.021 +- 0.007 0.657 +- 0.034 0.513 +- 0.018 0.654 +- 0.019
-    masked LM in language 1: 6.150 nats in a model of two languages, 6.052 in one of its own
-    masked LM in language 2: 6.167 nats in a model of two languages, 6.062 in one of its own
+    masked LM            0.008 +- 0.004 0.009 +- 0.005 0.682 +- 0.015 0.494 +- 0.006 0.658 +- 0.002
+    half translation LM  0.016 +- 0.001 0.021 +- 0.007 0.657 +- 0.034 0.513 +- 0.018 0.654 +- 0.019
+    translation LM retrieves better, there (section 1.3.4): +0.0075 [+0.00129, +0.0137], 3 seeds:
+      shows
+    translation LM retrieves better, and back (section 1.3.4): +0.0117 [-0.00731, +0.0306], 3 seeds:
+      too small to tell; 0.019 could have been seen
+    translation LM helps zero-shot transfer (section 1.3.4): +0.0184 [-0.0255, +0.0622], 3 seeds:
+      too small to tell; 0.044 could have been seen
+    zero-shot transfer is better than a coin (section 1.3.4): +0.0127 [-0.0332, +0.0586], 3 seeds:
+      too small to tell; 0.046 could have been seen
+    masked LM in language 1: 6.150 +- 0.026 nats in a model of two
+      a model of two languages is worse in this one than a model of its own (section 1.3.4): +0.0982
+        [+0.0725, +0.124], 3 seeds: shows
+    masked LM in language 2: 6.167 +- 0.032 nats in a model of two
+      a model of two languages is worse in this one than a model of its own (section 1.3.4): +0.105
+        [+0.0704, +0.139], 3 seeds: shows
 
-This run printed no intervals. By its rule, the ranges of the three seeds apart, none of the claims
-on translation LM showed. After 500 steps masked LM has hardly begun to learn (6.1 nats of 8.3), so
-little of the claims can show.
+After 500 steps masked LM has hardly begun to learn (6.1 nats of 8.3), so little of the claims can
+show.
 """
 
 import argparse
