@@ -1,7 +1,8 @@
 """In-context learning: a model is shown how a task is done, in its prompt   (book section 3.1.2).
 
-In order: few_shot.py (a task, demonstrations and a question as one text), selection.py (which
-demonstrations).
+In order: few_shot.py (a task, demonstrations and a question as one text), selection.py,
+learned_retriever.py and clusters.py (which demonstrations), sensitivity.py (what their order does),
+calibration.py (what their labels do), structured.py (one field of a prompt at a time).
 """
 
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot, zero_shot

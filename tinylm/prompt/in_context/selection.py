@@ -9,7 +9,7 @@ relevance takes distance from those already chosen into account (Carbonell and G
 
 A selector is a function of the question and k. It returns the most similar demonstration last, next
 to the question, so that few_shot.py drops it last. The question itself is never among them. Read
-next: few_shot.py.
+next: learned_retriever.py, clusters.py.
 """
 
 import numpy as np

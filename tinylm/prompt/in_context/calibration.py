@@ -1,0 +1,120 @@
+"""Labels that a model prefers whatever the question is, and two ways to take that back   (book
+section 3.1.4.1, after eq. 3.1).
+
+Demonstrations move the answer: to the majority label, to the last one, to common words. Contextual
+calibration measures the preference p_cf after inputs without content, and divides by it (Zhao et
+al. 2021):
+
+    q = W p / sum,      W = diag(p_cf)^-1,      p_cf the mean over "N/A", "" and "[MASK]"
+
+so that an input without content has no preference. Batch calibration takes the mean prediction over
+the questions at hand in place of p_cf (Zhou et al. 2024). Read next:
+structured.py.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.errors import DataError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+
+CONTENT_FREE = "N/A", "", "[MASK]"
+
+
+@dataclass(frozen=True)
+class Blank:
+    """An input without content in place of an Item, whose question cannot be empty."""
+
+    question: str
+    context: str = ""
+
+
+def calibrated(probabilities, prior):
+    """Probabilities divided by a prior, as distributions again   (Zhao et al. 2021)
+
+    probabilities  (..., K), each a distribution over labels
+    prior          (K,) positive
+    returns        (..., K) float64. The prior itself becomes uniform; a uniform prior changes
+                   nothing. (The paper writes a softmax of W p; it has the same maximum)
+    raises         DataError for a prior with a zero, or of another length
+    """
+    probabilities, prior = np.asarray(probabilities, float), np.asarray(prior, float)
+    if prior.shape != probabilities.shape[-1:] or not (prior > 0).all():
+        raise DataError(
+            f"calibrated: the prior {prior} must be {probabilities.shape[-1]} positive numbers"
+        )
+    divided = probabilities / prior
+    return divided / divided.sum(axis=-1, keepdims=True)
+
+
+def content_free_prior(lm, options, demonstrations=(), prompt=None, inputs=CONTENT_FREE):
+    """p_cf: what a model predicts after demonstrations for inputs without content: (K,) float64.
+
+    options  the K labels
+    prompt   FewShotPrompt; None: "Q: .. A: .."
+    inputs   texts without content; their distributions are averaged
+    """
+    return label_probabilities(
+        lm, [Blank(text) for text in inputs], options, demonstrations, prompt
+    ).mean(axis=0)
+
+
+def label_probabilities(lm, items, options, demonstrations=(), prompt=None):
+    """Pr(label | prompt) among the labels alone, for each item: (n, K) float64."""
+    prompt = prompt or FewShotPrompt()
+    prompts = [prompt.prompt(item, demonstrations) for item in items]
+    endings = [[prompt.continuation(item, option) for option in options] for item in items]
+    return np.array([scores.probabilities() for scores in lm.score_batch(prompts, endings)])
+
+
+def contextual_calibration(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    prompt=None,
+    inputs=CONTENT_FREE,
+    seed=0,
+    max_tokens=0,
+):
+    """Answer a question with options by calibrated probabilities   (Zhao et al. 2021)
+
+    seed, max_tokens  not used: nothing is drawn or generated
+    returns           Answer; details: "probabilities", "calibrated" and "prior", (K,) each
+    raises            DataError for an item without options
+    """
+    _require_options([item])
+    probabilities = label_probabilities(lm, [item], item.options, demonstrations, prompt)[0]
+    prior = content_free_prior(lm, item.options, demonstrations, prompt, inputs)
+    return _answer(lm, item, probabilities, prior)
+
+
+def batch_calibration(lm, items, demonstrations=(), *, prompt=None):
+    """Answer questions by probabilities divided by their mean over these questions   (Zhou et al.
+    2024)
+
+    items    with the same options
+    returns  list of Answers, details as of contextual_calibration()
+    raises   DataError for no items, or different options
+    """
+    items = list(items)
+    _require_options(items)
+    if any(item.options != items[0].options for item in items):
+        raise DataError("batch_calibration: all items must have the same options, in one order")
+    probabilities = label_probabilities(lm, items, items[0].options, demonstrations, prompt)
+    prior = probabilities.mean(axis=0)
+    return [_answer(lm, item, p, prior) for item, p in zip(items, probabilities)]
+
+
+def _answer(lm, item, probabilities, prior):
+    fair = calibrated(probabilities, prior)
+    value = lm.parsed("answer", item.options[int(fair.argmax())])
+    details = {"probabilities": probabilities, "calibrated": fair, "prior": prior}
+    return Answer(value, value, details)
+
+
+def _require_options(items):
+    if not items or not all(item.options for item in items):
+        raise DataError("calibration needs items with options: their labels are compared")

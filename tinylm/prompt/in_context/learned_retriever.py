@@ -1,0 +1,215 @@
+"""A retriever of demonstrations that learns from the model itself which of them help   (book section
+3.3.1; Rubin et al. 2022, EPR).
+
+A demonstration helps if the right answer becomes likely after it: s(c) = log Pr(y | c, x). For
+every question of a pool, candidates are scored so; the best are positives, the worst negatives. Two
+encoders learn to put a question next to its positives:
+
+    loss = - log  exp(q . c+) / (exp(q . c+) + sum over negatives c- of exp(q . c-))
+
+where the negatives of a question are its own and all demonstrations of the other questions of the
+batch (van den Oord et al. 2018, InfoNCE). Encoders are linear maps of features that are handed in:
+words (selection.BagOfWords) or embeddings. Read next: clusters.py.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.autograd import Tensor, cross_entropy, no_grad
+from tinylm.backend import Random
+from tinylm.errors import ConfigError, DataError
+from tinylm.finetune.fitting import fit
+from tinylm.nn.linear import Linear
+from tinylm.nn.module import Module
+from tinylm.pretrain.batch import Batch
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.in_context.selection import NearestByWords, first_allowed, text_of
+
+
+def likelihoods(lm, item, demonstrations, prompt=None):
+    """log Pr(answer | demonstration, question) after each demonstration alone: (n,) float64.
+
+    lm              TextLM
+    demonstrations  Items with answers
+    prompt          FewShotPrompt; None: "Q: .. A: .."
+    """
+    prompt = prompt or FewShotPrompt()
+    prompts = [prompt.prompt(item, [demo]) for demo in demonstrations]
+    ending = prompt.continuation(item, item.answer)
+    return np.array([scores.sums[0] for scores in lm.score_batch(prompts, [ending])])
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A question of a pool, demonstrations that help it most, and those that help it least.
+
+    question, positives, negatives  numbers in the pool: int, and two tuples
+    """
+
+    question: int
+    positives: tuple
+    negatives: tuple
+
+
+def contrasts(lm, pool, nearest, candidates=50, kept=5, prompt=None):
+    """What a model finds helpful: a Contrast for every question of a pool.
+
+    nearest     selector that proposes candidates (selection.py)
+    candidates  scored for each question; the paper's number
+    kept        positives, and negatives
+    raises      DataError for a pool of fewer than three, or an item without answer
+    """
+    pool = list(pool)
+    if len(pool) < 3 or any(item.answer is None for item in pool):
+        raise DataError(
+            f"a retriever learns from three items with answers or more; of {len(pool)}, "
+            f"{sum(item.answer is None for item in pool)} have none"
+        )
+    number = {item: i for i, item in enumerate(pool)}
+    found = []
+    for i, item in enumerate(pool):
+        near = nearest(item, candidates)
+        if len(near) < 2:
+            continue  # nothing to contrast
+        order = np.argsort(-likelihoods(lm, item, near, prompt), kind="stable")
+        ranked = [number[near[j]] for j in order]
+        n = min(kept, len(ranked) // 2)  # none is both
+        found.append(Contrast(i, tuple(ranked[:n]), tuple(ranked[-n:])))
+    return found
+
+
+def info_nce(questions, candidates, excluded=None):
+    """The mean loss of questions whose positives are the first candidates, in order.
+
+    questions   (B, D) Tensor
+    candidates  (C, D) Tensor, C >= B: candidate b is the positive of question b, all others are
+                its negatives
+    excluded    (B, C) bool, True: no negative of this question; None: none
+    returns     scalar Tensor, log C where all inner products are equal
+    """
+    scores = questions @ candidates.T  # (B, C)
+    if excluded is not None:
+        scores = scores + np.where(excluded, -1e9, 0.0).astype(scores.dtype)
+    return cross_entropy(scores, np.arange(len(questions.data)))
+
+
+class TwoEncoders(Module):
+    """Linear maps of the features of questions and of demonstrations into one space: (n, D) each.
+
+    d_features  width of the features;  d_model  D
+    """
+
+    def __init__(self, d_features, d_model, seed=0, dtype=np.float32):
+        rng = Random(seed, "retriever")
+        std = d_features**-0.5  # keeps the size of a vector of independent entries
+        sizes = {"bias": False, "std": std, "dtype": dtype}
+        self.question = Linear(d_features, d_model, rng.child("question"), **sizes)
+        self.demonstration = Linear(d_features, d_model, rng.child("demonstration"), **sizes)
+
+
+@dataclass(frozen=True)
+class _ContrastBatch(Batch):
+    """Features of questions in `inputs`, the numbers of their positives in `targets` (B, 1), and
+    the features (2 B, d) and numbers (2 B,) of all candidates, the positives first.
+    """
+
+    candidates: np.ndarray = None
+    numbers: np.ndarray = None
+
+
+class RetrievalTask:
+    """The task of fitting.fit: one positive and one negative of each question, drawn anew.
+
+    asked, shown  (n, d) features of the pool's questions and demonstrations
+    """
+
+    def __init__(self, asked, shown):
+        self.asked, self.shown = asked, shown
+
+    def make_batch(self, examples, rng):
+        """A batch of Contrasts."""
+        drawn = []
+        for name in ("positives", "negatives"):
+            for example in examples:
+                numbers = getattr(example, name)
+                drawn.append(numbers[int(rng.integers(0, len(numbers)))])
+        numbers = np.array(drawn)  # (2 B,)
+        questions = self.asked[[example.question for example in examples]]
+        targets = numbers[: len(examples), None]
+        return _ContrastBatch(questions, targets, self.shown[numbers], numbers)
+
+    def loss(self, model, batch):
+        """(InfoNCE, its counts). What is a question's positive is never its negative too."""
+        excluded = batch.numbers[None, :] == batch.targets  # (B, 2 B)
+        rows = np.arange(len(batch))
+        excluded[rows, rows] = False
+        candidates = model.demonstration(Tensor(batch.candidates))
+        loss = info_nce(model.question(Tensor(batch.inputs)), candidates, excluded)
+        return loss, {"tokens": len(batch), "loss": float(loss.data)}
+
+
+class LearnedRetriever:
+    """A selector (selection.py) by the inner product of learnt encodings.
+
+    pool      list of Items with answers
+    features  function from n texts to (n, d)
+    model     TwoEncoders
+    """
+
+    def __init__(self, pool, features, model):
+        self.pool, self.features, self.model = list(pool), features, model
+        shown = _rows(features, map(shown_text, self.pool), model)
+        with no_grad():
+            self.keys = model.demonstration(Tensor(shown)).data  # (n, D)
+
+    def ranked(self, item):
+        """All demonstrations, best first: (n,) integers; of equal scores the earlier first."""
+        with no_grad():
+            query = self.model.question(Tensor(_rows(self.features, [text_of(item)], self.model)))
+        return np.argsort(-(self.keys @ query.data[0]), kind="stable")
+
+    def __call__(self, item, k):
+        return first_allowed(self.ranked(item), self.pool, item, k)
+
+
+def learn_retriever(
+    lm,
+    pool,
+    features,
+    nearest=None,
+    candidates=50,
+    kept=5,
+    d_model=64,
+    epochs=30,
+    learning_rate=1e-2,
+    batch_size=32,
+    seed=0,
+    prompt=None,
+):
+    """Train a retriever of demonstrations from a pool for a model: LearnedRetriever.
+
+    features         function from n texts to (n, d), such as selection.BagOfWords
+    nearest          selector that proposes candidates; None: NearestByWords
+    candidates, kept as in contrasts();  prompt  FewShotPrompt
+    raises           ConfigError for kept below 1
+    """
+    if kept < 1:
+        raise ConfigError(f"learn_retriever: kept {kept} must be 1 or more")
+    pool = list(pool)
+    examples = contrasts(lm, pool, nearest or NearestByWords(pool), candidates, kept, prompt)
+    width = np.shape(features([text_of(pool[0])]))[1]
+    model = TwoEncoders(width, d_model, seed)
+    asked, shown = (_rows(features, map(f, pool), model) for f in (text_of, shown_text))
+    fit(model, RetrievalTask(asked, shown), examples, epochs, batch_size, learning_rate, seed=seed)
+    return LearnedRetriever(pool, features, model)
+
+
+def shown_text(item):
+    """The text of a demonstration: question and answer."""
+    return f"{text_of(item)}\n{item.answer}"
+
+
+def _rows(features, texts, model):
+    """Features of texts in the dtype of a model: (n, d)."""
+    return np.asarray(features(list(texts)), model.question.weight.dtype)
