@@ -1,5 +1,5 @@
-"""Demonstrations without a person: different questions, answered by the model itself   (book section
-3.3.1; Zhang et al. 2023, Auto-CoT).
+"""Demonstrations without a person: different questions, answered by the model itself   (book
+section 3.3.1; Zhang et al. 2023, Auto-CoT).
 
 Questions are clustered by their embeddings, and each cluster gives one demonstration, so they
 differ: similar demonstrations with the same mistake mislead. In a cluster the question nearest to

@@ -1,5 +1,5 @@
-"""A retriever of demonstrations that learns from the model itself which of them help   (book section
-3.3.1; Rubin et al. 2022, EPR).
+"""A retriever of demonstrations that learns from the model itself which of them help   (book
+section 3.3.1; Rubin et al. 2022, EPR).
 
 A demonstration helps if the right answer becomes likely after it: s(c) = log Pr(y | c, x). For
 every question of a pool, candidates are scored so; the best are positives, the worst negatives. Two
