@@ -1,0 +1,174 @@
+"""Chain-of-thought prompting: the steps before the answer   (book section 3.2.1; Wei et al. 2022;
+Kojima et al. 2022).
+
+    few-shot      demonstrations show steps, so the reply has steps too
+    zero-shot     the reply begins with "Let's think step by step."
+    two stages    the steps of the zero-shot reply, then "Therefore, the answer is" after them
+
+A transformer has a fixed depth for each token it writes. Steps give it more tokens, and each step
+can read the ones before it. Read next: ../protocol/text_lm.py.
+"""
+
+from dataclasses import replace
+
+from tinylm.errors import DataError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.reasoning.calculator_loop import complete_with_calculator
+from tinylm.prompt.reasoning.conclusion import LETTERS, reader, split_conclusion, with_options
+from tinylm.prompt.template.fields import stop_strings
+
+TRIGGERS = (
+    "Let's think step by step.",
+    "Let's think logically.",
+    "Please show me your thinking steps first.",
+)
+EXTRACT = "\nTherefore, the answer is"
+
+
+def with_trigger(prompt, trigger=TRIGGERS[0]):
+    """The prompt with the sentence at its end, once   (book section 3.1.3)."""
+    if prompt.endswith(trigger):
+        return prompt
+    if prompt and not prompt[-1].isspace():
+        return f"{prompt} {trigger}"
+    return f"{prompt}{trigger}"
+
+
+def cot_prompt(item, demonstrations=(), prompt=None):
+    """The few-shot prompt whose demonstrations have their rationale before the answer: str.
+
+    A multiple-choice question is given with its options, and its answer as (a), (b), ..
+    raises   DataError for a demonstration without answer or rationale
+    """
+    prompt = prompt or FewShotPrompt()
+    shown = [replace(_asked(demo), answer=_lettered(demo)) for demo in demonstrations]
+    return prompt.prompt(_asked(item), shown, rationale=True)
+
+
+def _asked(item):
+    """The item with its options in the question."""
+    return replace(item, question=with_options(item), options=(), answer=None)
+
+
+def _lettered(demo):
+    """The answer as a demonstration states it."""
+    if not demo.options or demo.answer is None:
+        return demo.answer
+    return f"({LETTERS[demo.gold]})"
+
+
+def chain_of_thought(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    prompt=None,
+    read=None,
+    calculator=None,
+    seed=0,
+    max_tokens=256,
+    **sampling,
+):
+    """Few-shot chain of thought   (Wei et al. 2022)
+
+    demonstrations  Items with answer and rationale; without any, it is plain zero-shot prompting
+    prompt          FewShotPrompt; None: "Q: .. A: .."
+    read            reader of the answer (conclusion.py); None: by the item
+    calculator      computes the annotations <<a=b>> of the reply (calculator_loop.py); None: the
+                    model does
+    returns         Answer; details: "rationale", "finish", "computed"
+    """
+    prompt = prompt or FewShotPrompt()
+    text = cot_prompt(item, demonstrations, prompt)
+    options = {"stop": prompt.stop, "max_tokens": max_tokens, "seed": seed, **sampling}
+    reply, computed = _reply(lm, text, calculator, options)
+    return _answer(lm, item, reply, read, {"finish": reply.finish, "computed": computed})
+
+
+def zero_shot_cot(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    trigger=TRIGGERS[0],
+    prompt=None,
+    read=None,
+    calculator=None,
+    seed=0,
+    max_tokens=256,
+    **sampling,
+):
+    """The reply begins with a trigger sentence, and its conclusion is the answer   (Kojima et al.
+    2022). Demonstrations are not used.
+
+    trigger  text that the reply begins with; any other sentence is a control
+    returns  Answer; details: "rationale", "finish", "computed"; the others as chain_of_thought
+    """
+    text, options = _zero_shot(item, prompt, trigger)
+    options.update(max_tokens=max_tokens, seed=seed, **sampling)
+    reply, computed = _reply(lm, text, calculator, options)
+    return _answer(lm, item, reply, read, {"finish": reply.finish, "computed": computed})
+
+
+def two_stage_cot(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    trigger=TRIGGERS[0],
+    extract=EXTRACT,
+    prompt=None,
+    read=None,
+    calculator=None,
+    seed=0,
+    max_tokens=256,
+    answer_tokens=32,
+    **sampling,
+):
+    """Zero-shot chain of thought, and a second call for the answer   (Kojima et al. 2022)
+
+    The second prompt is the first one, the reply to it, and the extracting sentence: whatever comes
+    next is the answer, and no mark is looked for. Demonstrations are not used.
+
+    max_tokens     of the steps;  answer_tokens  of the answer
+    returns        Answer; details: "rationale", "finish" of the steps, "computed"
+    """
+    text, options = _zero_shot(item, prompt, trigger)
+    options.update(max_tokens=max_tokens, seed=seed, **sampling)
+    steps, computed = _reply(lm, text, calculator, options)
+    rationale = lm.parsed("rationale", steps.text.strip())
+    options.update(begin=options["begin"] + steps.text + extract, max_tokens=answer_tokens)
+    reply = lm.complete(text, **options)
+    value = lm.parsed("answer", (read or reader(item))(reply.text.strip(), item))
+    details = {"rationale": rationale, "finish": steps.finish, "computed": computed}
+    return Answer(value, reply.text, details)
+
+
+def _zero_shot(item, prompt, trigger):
+    """(prompt, options of the call): the trigger begins the reply."""
+    if not trigger.strip():
+        raise DataError("zero-shot chain of thought needs a sentence for the reply to begin with")
+    prompt = prompt or FewShotPrompt()
+    names = (prompt.question_name, prompt.answer_name)
+    # Steps may have blank lines, so only the next field ends them.
+    stop = stop_strings([name for name in names if name]) or prompt.stop
+    return cot_prompt(item, (), prompt), {"begin": f" {trigger}", "stop": stop}
+
+
+def _reply(lm, text, calculator, options):
+    """(reply, computed annotations)."""
+    if calculator is None:
+        return lm.complete(text, **options), []
+    reply = complete_with_calculator(lm, text, calculator=calculator, **options)
+    return reply, reply.computed
+
+
+def _answer(lm, item, reply, read, details):
+    """Answer from a reply with steps and a conclusion."""
+    rationale, conclusion = split_conclusion(reply.text)
+    value = None
+    if conclusion is not None:
+        value = (read or reader(item))(conclusion, item)
+    lm.parsed("answer", value)
+    return Answer(value, reply.text, {"rationale": rationale, **details})

@@ -1,0 +1,86 @@
+"""Where the steps of a reply end and its answer begins   (book sections 3.2.1 and 3.1.4.5).
+
+    Add them: 2 + 4 + 9 = 15. Divide, 15/3 = 5.   So the answer is   5.
+    steps                                          mark               answer
+
+The first mark counts, and the first match after it: a model that is not stopped goes on with a
+question of its own. A reply without a mark has no answer. Read next: chain_of_thought.py.
+"""
+
+import re
+
+from tinylm.data.measure.numbers import numbers_in
+from tinylm.errors import DataError
+
+# "So the answer is", "Final answer:", and the mark of GSM8K.
+MARK = re.compile(
+    r"(?:\b(?:so|thus|hence|therefore),? )?\b(?:the )?(?:final )?answer(?: is:?|:)|####",
+    re.IGNORECASE,
+)
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def split_conclusion(text):
+    """(steps, what follows the first mark) of a reply, both str without white space at their ends;
+    the second is None without a mark.
+    """
+    found = MARK.search(text)
+    if found is None:
+        return text.strip(), None
+    return text[: found.start()].strip(), text[found.end() :].strip()
+
+
+# Readers: function(text, item) -> str or None, the answer in what follows a mark.
+
+
+def first_number(text, item=None):
+    """The first number, without currency sign and commas; None if there is none."""
+    found = numbers_in(text)
+    if not found:
+        return None
+    return re.sub("[$€£,+ ]", "", found[0])
+
+
+def first_yes_no(text, item=None):
+    """The first "yes" or "no", in small letters; None if there is neither."""
+    found = re.search(r"\b(yes|no)\b", text.lower())
+    return found and found[1]
+
+
+def first_option(text, item):
+    """The option of the item that the text names first: by its letter, as (c), c) or a letter
+    alone, or by its own words. None if it names none.
+    """
+    places = []
+    for letter, option in zip(LETTERS, item.options):
+        named = rf"\({letter}\)|\b{letter}\)|^{letter}\b(?! \w)|(?<!\w){re.escape(option)}(?!\w)"
+        found = re.search(named, text, re.IGNORECASE)
+        if found:
+            # Of options that begin at the same place the longest is meant: "cat food", not "cat".
+            places.append((found.start(), -len(found[0]), option))
+    if not places:
+        return None
+    return min(places)[2]
+
+
+def first_line(text, item=None):
+    """The first line, without the period and quotation marks around it; None if it is empty."""
+    line = text.strip().partition("\n")[0].strip().removesuffix(".")
+    return line.strip().strip('"').strip() or None
+
+
+def reader(item):
+    """The reader for an item: first_option if it has options, else first_line."""
+    if item.options:
+        return first_option
+    return first_line
+
+
+def with_options(item):
+    """The question with its options, "(a) ...", as in Figure 3.1; without options as it is."""
+    if not item.options:
+        return item.question
+    if len(item.options) > len(LETTERS):
+        raise DataError(f"{len(item.options)} options have no letters: there are {len(LETTERS)}")
+    options = [f"({letter}) {option}" for letter, option in zip(LETTERS, item.options)]
+    return f"{item.question} {' '.join(options)}"
