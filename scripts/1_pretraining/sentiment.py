@@ -33,39 +33,30 @@ Shakespeare), of --kinds BERT,GPT,ELECTRA and below of T5,denoise:
     ELECTRA pre-trained         0.536 +- 0.012    0.534 +- 0.011    0.594 +- 0.024
     published encoder           0.848 +- 0.023    0.861 +- 0.008    0.895 +- 0.004
     pre-training helps BERT
-      10% of labels: +0.006 [-0.0454, +0.0574], 5 seeds: too small to tell; 0.051 could have been
-        seen
-      30% of labels: +0.0137 [-0.0456, +0.073], 5 seeds: too small to tell; 0.059 could have been
-        seen
-      100% of labels: -0.003 [-0.0441, +0.0381], 5 seeds: too small to tell; 0.041 could have been
-        seen
+      10% labels: +0.006 [-0.0454, +0.0574], 5 seeds: too small to tell; 0.051 could have been seen
+      30% labels: +0.0137 [-0.0456, +0.073], 5 seeds: too small to tell; 0.059 could have been seen
+      100% labels: -0.003 [-0.0441, +0.0381], 5 seeds: too small to tell; 0.041 could have been seen
     pre-training helps GPT
-      10% of labels: -0.005 [-0.0544, +0.0444], 5 seeds: too small to tell; 0.049 could have been
-        seen
-      30% of labels: -0.0123 [-0.0806, +0.056], 5 seeds: too small to tell; 0.068 could have been
-        seen
-      100% of labels: +0.0223 [-0.0242, +0.0689], 5 seeds: too small to tell; 0.047 could have been
+      10% labels: -0.005 [-0.0544, +0.0444], 5 seeds: too small to tell; 0.049 could have been seen
+      30% labels: -0.0123 [-0.0806, +0.056], 5 seeds: too small to tell; 0.068 could have been seen
+      100% labels: +0.0223 [-0.0242, +0.0689], 5 seeds: too small to tell; 0.047 could have been
         seen
     pre-training helps ELECTRA
-      10% of labels: -0.054 [-0.0938, -0.0142], 5 seeds: shows the opposite
-      30% of labels: -0.0483 [-0.101, +0.00448], 5 seeds: too small to tell; 0.053 could have been
-        seen
-      100% of labels: -0.0773 [-0.123, -0.0321], 5 seeds: shows the opposite
+      10% labels: -0.054 [-0.0938, -0.0142], 5 seeds: shows the opposite
+      30% labels: -0.0483 [-0.101, +0.00448], 5 seeds: too small to tell; 0.053 could have been seen
+      100% labels: -0.0773 [-0.123, -0.0321], 5 seeds: shows the opposite
     BERT suits classification better than GPT
-      10% of labels: +0.0233 [-0.0325, +0.0792], 5 seeds: too small to tell; 0.056 could have been
-        seen
-      30% of labels: +0.029 [-0.0138, +0.0718], 5 seeds: too small to tell; 0.043 could have been
-        seen
-      100% of labels: -0.013 [-0.0649, +0.0389], 5 seeds: too small to tell; 0.052 could have been
-        seen
+      10% labels: +0.0233 [-0.0325, +0.0792], 5 seeds: too small to tell; 0.056 could have been seen
+      30% labels: +0.029 [-0.0138, +0.0718], 5 seeds: too small to tell; 0.043 could have been seen
+      100% labels: -0.013 [-0.0649, +0.0389], 5 seeds: too small to tell; 0.052 could have been seen
     ELECTRA suits classification better than BERT
-      10% of labels: -0.06 [-0.0926, -0.0274], 5 seeds: shows the opposite
-      30% of labels: -0.062 [-0.0821, -0.0419], 5 seeds: shows the opposite
-      100% of labels: -0.0743 [-0.132, -0.0165], 5 seeds: shows the opposite
+      10% labels: -0.06 [-0.0926, -0.0274], 5 seeds: shows the opposite
+      30% labels: -0.062 [-0.0821, -0.0419], 5 seeds: shows the opposite
+      100% labels: -0.0743 [-0.132, -0.0165], 5 seeds: shows the opposite
     the published encoder beats the best of these
-      10% of labels: +0.249 [+0.205, +0.293], 5 seeds: shows
-      30% of labels: +0.265 [+0.228, +0.302], 5 seeds: shows
-      100% of labels: +0.207 [+0.159, +0.256], 5 seeds: shows
+      10% labels: +0.249 [+0.205, +0.293], 5 seeds: shows
+      30% labels: +0.265 [+0.228, +0.302], 5 seeds: shows
+      100% labels: +0.207 [+0.159, +0.256], 5 seeds: shows
 
       T5: 658,272 parameters, 614 steps of 16 rows of 48 tokens, loss 8.20 -> 3.97, 29 s
       denoise: 658,272 parameters, 220 steps of 16 rows of 48 tokens, loss 8.25 -> 5.87, 20 s
@@ -75,21 +66,17 @@ Shakespeare), of --kinds BERT,GPT,ELECTRA and below of T5,denoise:
     denoise from scratch        0.578 +- 0.020    0.582 +- 0.022    0.671 +- 0.008
     denoise pre-trained         0.511 +- 0.014    0.546 +- 0.048    0.639 +- 0.051
     pre-training helps T5
-      10% of labels: -0.03 [-0.0829, +0.0229], 5 seeds: too small to tell; 0.053 could have been
-        seen
-      30% of labels: -0.028 [-0.0539, -0.00215], 5 seeds: shows the opposite
-      100% of labels: -0.0283 [-0.055, -0.00168], 5 seeds: shows the opposite
+      10% labels: -0.03 [-0.0829, +0.0229], 5 seeds: too small to tell; 0.053 could have been seen
+      30% labels: -0.028 [-0.0539, -0.00215], 5 seeds: shows the opposite
+      100% labels: -0.0283 [-0.055, -0.00168], 5 seeds: shows the opposite
     pre-training helps denoise
-      10% of labels: -0.0673 [-0.124, -0.0111], 5 seeds: shows the opposite
-      30% of labels: -0.036 [-0.102, +0.03], 5 seeds: too small to tell; 0.066 could have been seen
-      100% of labels: -0.0317 [-0.109, +0.0454], 5 seeds: too small to tell; 0.077 could have been
-        seen
+      10% labels: -0.0673 [-0.124, -0.0111], 5 seeds: shows the opposite
+      30% labels: -0.036 [-0.102, +0.03], 5 seeds: too small to tell; 0.066 could have been seen
+      100% labels: -0.0317 [-0.109, +0.0454], 5 seeds: too small to tell; 0.077 could have been seen
     T5 suits classification better than denoise
-      10% of labels: +0.0373 [-0.011, +0.0857], 5 seeds: too small to tell; 0.048 could have been
-        seen
-      30% of labels: +0.008 [-0.0401, +0.0561], 5 seeds: too small to tell; 0.048 could have been
-        seen
-      100% of labels: +0.00333 [-0.0647, +0.0714], 5 seeds: too small to tell; 0.068 could have been
+      10% labels: +0.0373 [-0.011, +0.0857], 5 seeds: too small to tell; 0.048 could have been seen
+      30% labels: +0.008 [-0.0401, +0.0561], 5 seeds: too small to tell; 0.048 could have been seen
+      100% labels: +0.00333 [-0.0647, +0.0714], 5 seeds: too small to tell; 0.068 could have been
         seen
 
 At this size pre-training does not help, for ELECTRA, T5 and denoise it does
@@ -369,7 +356,7 @@ def report(ways, kinds, train, seeds):
 def judge(claim, claimed, other):
     """Print the verdict with each share of the labels. claimed, other: (shares, seeds)."""
     for each, share, a, b in zip(together([claim] * len(SHARES)), SHARES, claimed, other):
-        print(f"  {share:.0%} of labels: {each.judge(a, b)}")
+        print(f"  {share:.0%} labels: {each.judge(a, b)}")
 
 
 def main(argv=None):
