@@ -4,7 +4,7 @@ A model that only ever saw the right text learns to copy from any text, and neve
 example has texts that do not answer (distractors) beside the one that does, in random order; and in
 some the right text is missing, and the answer is "No answer!" (Zhang et al. 2024 mix in this way;
 the refusals are the book's). Read first: prompt.py; read next:
-../../finetune/instruct/instructions.py.
+finetune/instruct/instructions.py.
 """
 
 from tinylm.backend import Random
