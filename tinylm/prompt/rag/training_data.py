@@ -72,7 +72,7 @@ def encode_rag(tokenizer, examples, begin=(), end=None):
 
     examples  of rag_examples
     begin     ids before every text;  end  id that ends an answer, or None
-    returns   list of Encoded: the tokens are those of the same prompt at inference (protocol/seam.py)
+    returns   list of Encoded, with the tokens of the same prompt at inference (protocol/seam.py)
     """
     found = []
     for example in examples:
