@@ -30,6 +30,10 @@ VERBS = {  # verb: (what it does, an example)
         'tinylm generate RUN "The with statement"',
     ),
     "chat": ("chat with a model tuned on instructions", "tinylm chat smollm2"),
+    "prompt": (
+        "answer questions by any prompting method, and what it costs",
+        'tinylm prompt smollm2 "What is the capital of Japan?" --trace',
+    ),
     "export": ("write a run in the format of Hugging Face's library", "tinylm export RUN model"),
     "models": ("list the families of language models and their sizes", "tinylm models llama3-8b"),
     "eval": ("loss, perplexity and bits per byte on a text", "tinylm eval RUN --data book.txt"),
@@ -56,7 +60,7 @@ VERBS = {  # verb: (what it does, an example)
 }
 ROOMS = {
     "learn": ("train", "finetune", "eval"),
-    "use": ("generate", "chat", "export", "embed"),
+    "use": ("generate", "chat", "prompt", "export", "embed"),
     "look": ("models", "tokenize", "corrupt", "data", "plot", "book"),
     "measure": ("gradcheck", "bench"),
 }

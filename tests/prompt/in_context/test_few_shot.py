@@ -258,3 +258,11 @@ def test_a_real_model_answers_and_keeps_its_weights():
     assert chosen.value in ("up", "down")
     after = [p.data for p in lm.opened.lm.model.parameters()]
     assert all((a == b).all() for a, b in zip(weights, after))
+
+
+def test_an_answer_that_leaves_no_room_for_a_prompt_is_refused():
+    lm = ScriptedLM({}, context=20)
+    with pytest.raises(ConfigError, match="an answer of 20 tokens leaves no room"):
+        few_shot(lm, Item("?"), max_tokens=20)
+    with pytest.raises(DataError, match="and 1 are allowed"):
+        zero_shot(lm, Item("two words"), max_tokens=19)

@@ -1,1 +1,1 @@
-"""Verbs that use a model: generate.py, chat.py, export.py, embed.py. timer.py measures speed."""
+"""Verbs that use a model: generate.py, chat.py, prompt.py, export.py, embed.py; timer.py."""

@@ -250,7 +250,13 @@ def few_shot(
     prompt = prompt or FewShotPrompt()
     endings = [prompt.continuation(item, option) for option in item.options]
     if budget is None and lm.context is not None:
-        budget = lm.context - max([lm.count(ending) for ending in endings] or [max_tokens])
+        answer = max([lm.count(ending) for ending in endings] or [max_tokens])
+        budget = lm.context - answer
+        if budget < 1:
+            raise ConfigError(
+                f"few_shot: an answer of {answer} tokens leaves no room for a prompt in the "
+                f"model's context of {lm.context}: lower max_tokens"
+            )
     fitted = prompt.fit(item, demonstrations, lm.length, budget)
     details = {"kept": fitted.kept, "dropped": fitted.dropped}
     if not item.options:
@@ -266,9 +272,27 @@ def few_shot(
     return Answer(value, endings[best], {**details, "scores": scores})
 
 
-def zero_shot(lm, item, demonstrations=(), **options):
+def zero_shot(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    prompt=None,
+    normalization="sum",
+    budget=None,
+    seed=0,
+    max_tokens=64,
+):
     """Answer a question without any demonstration; those that are given are not used.
 
     options  as in few_shot
     """
-    return few_shot(lm, item, (), **options)
+    return few_shot(
+        lm,
+        item,
+        prompt=prompt,
+        normalization=normalization,
+        budget=budget,
+        seed=seed,
+        max_tokens=max_tokens,
+    )

@@ -1,0 +1,40 @@
+"""One rule for right answers, whatever method gave them."""
+
+from fractions import Fraction
+
+import pytest
+
+from tinylm.data.read.items import Item
+from tinylm.prompt.evaluation.judge import answer_key, is_right
+
+
+@pytest.mark.parametrize(
+    "value, gold, right",
+    [
+        ("0.375", "3/8", True),
+        ("37.5 %", "3/8", True),
+        ("$1,200", "1200", True),
+        ("1/3", "0.333", False),  # another number, though near
+        ("the Tokyo.", "tokyo", True),
+        ("Tokyo, Japan", "Tokyo", False),
+        ("5 apples", "5", False),
+        (None, "5", False),
+    ],
+)
+def test_answers_are_compared_by_value_or_by_words(value, gold, right):
+    assert is_right(value, Item("?", gold)) is right
+
+
+def test_an_option_must_be_the_gold_option_to_the_letter():
+    item = Item("?", "two", ("Two", "two"))
+    assert is_right("two", item) and not is_right("Two", item)
+
+
+def test_without_a_gold_answer_nothing_is_right_or_wrong():
+    assert is_right("5", Item("?")) is None and is_right(None, Item("?")) is None
+
+
+def test_keys_of_equal_answers_are_equal():
+    assert answer_key("50 %") == answer_key("1/2") == Fraction(1, 2)
+    assert answer_key("A cat!") == answer_key("cat") == ("cat",)
+    assert answer_key(None) is None and answer_key("...") == ()

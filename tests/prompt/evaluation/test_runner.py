@@ -1,0 +1,105 @@
+"""A method on a list of questions, kept in a file that can be continued."""
+
+import json
+
+import pytest
+
+from tinylm.data.read.items import Item
+from tinylm.errors import ConfigError, DataError
+from tinylm.prompt import Answer, ScriptedLM
+from tinylm.prompt.evaluation.runner import Record, answer_items, fingerprint
+
+ITEMS = [Item("one?", "1"), Item("two?", "2"), Item("three?")]
+ABOUT = {"model": "scripted", "method": "echo"}
+
+
+def method(lm, item, demonstrations=(), *, seed=0, suffix=""):
+    reply = lm.complete(item.question + suffix)
+    return Answer(reply.text or None, reply.text, {"seed": seed})
+
+
+def script():
+    return ScriptedLM([("one?", "1"), ("two?", ""), ("three?", "3 or 4")])
+
+
+def run(lm, file=None, items=ITEMS, **options):
+    return list(answer_items(lm, method, items, file=file, about=ABOUT, **options))
+
+
+def test_every_item_is_answered_judged_and_accounted():
+    first, second, third = run(script())
+    assert (first.item, first.value, first.right) == (0, "1", True)
+    assert (second.value, second.right) == (None, False)
+    assert (third.value, third.right, third.generated_tokens) == ("3 or 4", None, 3)
+    assert (first.calls, first.prompt_tokens, first.tokens) == (1, 1, 2)
+
+
+def test_each_item_has_a_seed_of_its_own():
+    seeds = []
+
+    def seeded(lm, item, demonstrations=(), *, seed=0):
+        seeds.append(seed)
+        return Answer("x")
+
+    list(answer_items(ScriptedLM([]), seeded, ITEMS, seed=7))
+    assert seeds == [7, 1007, 2007]
+
+
+def test_an_interrupted_run_goes_on_behind_its_last_answer(tmp_path):
+    file = tmp_path / "deep" / "answers.jsonl"
+    going = answer_items(script(), method, ITEMS, file=file, about=ABOUT)
+    kept = [next(going)]
+    going.close()
+    # The rest of the script is enough: the first question is not sent again.
+    lm = ScriptedLM([("two?", ""), ("three?", "3 or 4")])
+    records = run(lm, file)
+    assert records[0] == kept[0] and [r.item for r in records] == [0, 1, 2] and lm.finished
+    assert run(ScriptedLM([]), file) == records
+    head, *lines = file.read_text().splitlines()
+    assert json.loads(head) == {**ABOUT, "questions": fingerprint(ITEMS), "seed": 0}
+    assert [Record(**json.loads(line)) for line in lines] == records
+
+
+def test_a_half_written_line_is_answered_again(tmp_path):
+    file = tmp_path / "answers.jsonl"
+    run(script(), file)
+    whole = file.read_text()
+    file.write_text(whole[:-20])
+    run(ScriptedLM([("three?", "3 or 4")]), file)
+    assert [line.split('"seconds"')[0] for line in file.read_text().splitlines()] == [
+        line.split('"seconds"')[0] for line in whole.splitlines()
+    ]
+
+
+def test_a_file_of_another_run_is_refused(tmp_path):
+    file = tmp_path / "answers.jsonl"
+    run(script(), file)
+    with pytest.raises(ConfigError, match="seed was 0 and is 3"):
+        run(script(), file, seed=3)
+    with pytest.raises(ConfigError, match="questions was"):
+        run(script(), file, items=ITEMS[:2])
+    file.write_text("half a line")
+    with pytest.raises(DataError, match="no whole line"):
+        run(script(), file)
+
+
+def test_a_file_with_lines_missing_is_refused(tmp_path):
+    file = tmp_path / "answers.jsonl"
+    run(script(), file)
+    head, _, *rest = file.read_text().splitlines()
+    file.write_text("\n".join([head, *rest]) + "\n")
+    with pytest.raises(DataError, match="line 2: item 1, where 0 was expected"):
+        run(script(), file)
+    file.write_text(head + '\n{"item": 0}\n')
+    with pytest.raises(DataError, match="line 2: no record of an answer"):
+        run(script(), file)
+
+
+def test_options_reach_the_method():
+    records = run(ScriptedLM([("one?!", "1")]), items=ITEMS[:1], suffix="!")
+    assert records[0].right
+
+
+def test_other_answers_are_another_fingerprint():
+    assert fingerprint(ITEMS) == fingerprint(list(ITEMS))
+    assert fingerprint(ITEMS) != fingerprint([Item("one?", "2"), *ITEMS[1:]])

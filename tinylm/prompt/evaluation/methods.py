@@ -1,0 +1,71 @@
+"""All prompting methods by name, each with its section of the book.
+
+A method is a function method(lm, item, demonstrations=(), ..) -> Answer. It is imported when it is
+used, so that a list of all is quick. Read next: runner.py.
+"""
+
+import difflib
+import importlib
+import inspect
+from dataclasses import dataclass
+
+from tinylm.errors import ConfigError
+
+# Arguments that every method takes from its caller; the others are its own options.
+COMMON = "lm", "item", "demonstrations", "seed"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A prompting method.
+
+    name      as on the command line
+    section   of the book
+    function  "module:name"
+    summary   a line
+    """
+
+    name: str
+    section: str
+    function: str
+    summary: str
+
+    def load(self):
+        """The function."""
+        module, _, name = self.function.partition(":")
+        return getattr(importlib.import_module(f"tinylm.prompt.{module}"), name)
+
+    def options(self):
+        """The method's own options with their defaults: {name: value}."""
+        parameters = inspect.signature(self.load()).parameters
+        return {
+            name: parameter.default
+            for name, parameter in parameters.items()
+            if name not in COMMON and parameter.kind is not parameter.VAR_KEYWORD
+        }
+
+    def accepts(self, name):
+        """True if the function takes a keyword of that name."""
+        parameters = inspect.signature(self.load()).parameters.values()
+        return name in self.options() or any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+# fmt: off
+METHODS = {
+    method.name: method
+    for method in (
+        Method("zero-shot", "3.1.2", "in_context.few_shot:zero_shot", "the question alone"),
+        Method("few-shot", "3.1.2", "in_context.few_shot:few_shot", "after demonstrations"),
+    )
+}
+# fmt: on
+
+
+def method_named(name):
+    """The Method of a name. Raises ConfigError with the closest names."""
+    if name in METHODS:
+        return METHODS[name]
+    hint = f"there are {', '.join(METHODS)}"
+    if near := difflib.get_close_matches(name, METHODS, n=3):
+        hint = f"did you mean {' or '.join(near)}? `tinylm prompt --list` shows all"
+    raise ConfigError(f"no prompting method {name!r}; {hint}")
