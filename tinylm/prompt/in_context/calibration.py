@@ -9,7 +9,7 @@ al. 2021):
 
 so that an input without content has no preference. Batch calibration takes the mean prediction over
 the questions at hand in place of p_cf (Zhou et al. 2024). Read next:
-structured.py.
+structured.py, implicit_bayes.py.
 """
 
 from dataclasses import dataclass
