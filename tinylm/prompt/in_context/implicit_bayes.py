@@ -3,15 +3,15 @@
 
     p(y | prompt) = sum over theta of p(y | prompt, theta) p(theta | prompt)
 
-Pre-training texts come from a mixture of hidden Markov models (data/synthetic/hmm_mixture.py), whose
-concept theta is not observed; nothing trains a model to find it, yet predicting the next token needs
-it. Demonstrations of one concept make its posterior grow, and a model that has learnt the mixture
-answers as if it computed that posterior. Its distance is measured at every position:
+Pre-training texts come from a mixture of hidden Markov models, whose concept theta is not observed
+(data/synthetic/hmm_mixture.py). Nothing trains a model to find it, yet predicting the next token
+needs it. Demonstrations of one concept make its posterior grow, and a model that has learnt the
+mixture answers as if it computed that posterior. Its distance is measured at every position:
 
     KL_t = sum over x of p(x | x_<t) log( p(x | x_<t) / q(x | x_<t) )
 
-whose sum over t has, over texts of the mixture, the mean H(q) - H(p): the loss of the model less the
-least that is possible. Read next: gradient_descent.py.
+Its sum over t, averaged over texts of the mixture, is the loss of the model less the least that is
+possible. Read next: gradient_descent.py.
 """
 
 from dataclasses import dataclass
