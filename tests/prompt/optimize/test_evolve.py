@@ -19,13 +19,12 @@ from tinylm.prompt.optimize.evolve import (
     genetic,
     genetic_search,
     genetic_step,
-    read_prompt,
     roulette,
     slot_breed,
     slot_combine,
     tournament,
 )
-from tinylm.prompt.optimize.search import search
+from tinylm.prompt.optimize.search import search_prompts
 from tinylm.prompt.optimize.space import PromptSpace
 
 BITS = PromptSpace(*[["0", "1"]] * 10)
@@ -84,14 +83,14 @@ def test_a_generation_keeps_size_and_best(seed, size):
 
 @pytest.mark.parametrize("strategy", [genetic_search, differential_search])
 def test_onemax_is_solved_with_fewer_evaluations_than_prompts(strategy):
-    found = search(BITS, ones(), strategy, seed=0, size=12, generations=40)
+    found = search_prompts(BITS, ones(), strategy, seed=0, size=12, generations=40)
     assert found.score == 10 and found.evaluations < BITS.choices / 2
     assert (np.diff(found.best_so_far) >= 0).all()
 
 
 @pytest.mark.parametrize("strategy", [genetic_search, differential_search])
 def test_a_run_is_a_function_of_its_seed(strategy):
-    runs = [search(BITS, ones(), strategy, seed=s, generations=3) for s in (0, 0, 1)]
+    runs = [search_prompts(BITS, ones(), strategy, seed=s, generations=3) for s in (0, 0, 1)]
     assert runs[0] == runs[1] != runs[2]
 
 
@@ -199,6 +198,8 @@ def test_a_model_breeds_two_prompts():
     with lm.tracing() as trace:
         assert breed("Add.", "Total {x}.", rng) == "First"
     assert trace.calls[0].parsed == [("prompt", "First")]
+    assert breed("Add.", "Subtract.", rng) == "Sum it up."  # the last of two
+    assert LMOperator(ScriptedLM([(None, "no tag")]))("a", "b", rng) is None
     assert "Prompt 1: Add.\nPrompt 2: Total {x}.\n" in lm.prompts[0]
 
 
@@ -216,19 +217,6 @@ def test_a_reply_may_be_made_to_begin_with_the_tag():
     assert LMOperator(lm, begin="\n<prompt>")("a", "b", np.random.default_rng(0)) == "Go."
 
 
-@pytest.mark.parametrize(
-    "reply, prompt",
-    [
-        ("no tags", None),
-        ("<prompt></prompt>", None),
-        ("<prompt>a</prompt> <prompt>b\nc", "b\nc"),
-        ("<prompt>a <prompt>b</prompt> c", "b"),
-    ],
-)
-def test_the_last_tag_counts(reply, prompt):
-    assert read_prompt(reply) == prompt
-
-
 def test_a_model_is_sampled_with_seeds_of_the_generator():
     class Recorder(ScriptedLM):
         def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
@@ -242,4 +230,4 @@ def test_a_model_is_sampled_with_seeds_of_the_generator():
     breed("a", "b", rng)
     breed("a", "b", rng)
     assert lm.seen[0][0] != lm.seen[1][0]
-    assert lm.seen[0][1:] == (256, ("</prompt>",), {"temperature": 0.5, "top_k": 5})
+    assert lm.seen[0][1:] == (256, (), {"temperature": 0.5, "top_k": 5})

@@ -8,11 +8,10 @@ given them as instructions; in a space of slots they are operations on choices. 
 is never lost, in either. Read first: space.py, estimate.py.
 """
 
-import re
-
 import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.prompt.optimize.proposals import tagged
 
 
 def roulette(scores, rng):
@@ -102,7 +101,7 @@ def differential(evaluate, population, combine, generations=10, held=(), seed=0)
     return evaluate.found(held)
 
 
-# Operators of a space of slots, and strategies for search().
+# Operators of a space of slots, and strategies for search_prompts().
 
 
 def slot_breed(space, rate=None):
@@ -138,14 +137,14 @@ def first_population(space, size, rng):
 
 
 def genetic_search(space, evaluate, rng, size=8, generations=10, rate=None):
-    """The genetic algorithm in a space of slots, a strategy of search()."""
+    """The genetic algorithm in a space of slots, a strategy of search_prompts()."""
     population = first_population(space, size, rng)
     for _ in range(generations):
         population = genetic_step(evaluate, population, slot_breed(space, rate), rng)
 
 
 def differential_search(space, evaluate, rng, size=8, generations=10):
-    """Differential evolution in a space of slots, a strategy of search()."""
+    """Differential evolution in a space of slots, a strategy of search_prompts()."""
     population = first_population(space, size, rng)
     for _ in range(generations):
         population = differential_step(evaluate, population, slot_combine(space), rng)
@@ -191,16 +190,8 @@ class LMOperator:
         reply = self.lm.complete(
             self.template.format(*prompts),
             begin=self.begin,
-            stop=("</prompt>",),
             seed=int(rng.integers(2**31)),
             **self.options,
         )
-        return self.lm.parsed("prompt", read_prompt(self.begin + reply.text))
-
-
-def read_prompt(reply):
-    """The text after the last <prompt>, up to </prompt>: str, or None without one."""
-    found = re.findall(r"<prompt>((?:(?!</?prompt>).)*)", reply, re.DOTALL)
-    if not found:
-        return None
-    return found[-1].strip() or None
+        written = tagged(self.begin + reply.text)
+        return self.lm.parsed("prompt", next(reversed(written), None))

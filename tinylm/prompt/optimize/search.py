@@ -5,7 +5,7 @@
 Exhaustive search finds it, for as many evaluations as the space has prompts. Random search is the
 baseline of every other strategy at the same budget. A hill climb goes to the best neighbor, and
 ends in a local optimum; a beam keeps several prompts. All of them only evaluate: the evaluator
-remembers the best prompt observed, so the result never gets worse.
+remembers the best prompt observed, so the result never gets worse. Read next: bandit.py.
 """
 
 import itertools
@@ -15,7 +15,7 @@ import numpy as np
 from tinylm.errors import ConfigError
 
 
-def search(space, evaluate, strategy, held=(), seed=0, **options):
+def search_prompts(space, evaluate, strategy, held=(), seed=0, **options):
     """The best prompt that a strategy finds in a space.
 
     space     PromptSpace

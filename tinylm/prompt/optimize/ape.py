@@ -1,0 +1,98 @@
+"""APE: a model writes prompts, and the best are kept and varied   (book section 3.3.1 and eq. 3.10;
+Zhou et al. 2023).
+
+    C <- prompts from a description of the task, or from pairs of inputs and outputs
+    repeat:  evaluate C,   prune it to the top percentage,   C' = Expand(C, f),   C <- C'
+    result:  the best prompt that was observed
+
+C is replaced by C', so a good prompt leaves C when its variants come in; the evaluator has
+seen it and returns it. Read first: estimate.py, paraphrase.py. Read next: evolve.py.
+"""
+
+import math
+
+import numpy as np
+
+from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.optimize.paraphrase import lm_paraphrases
+from tinylm.prompt.optimize.proposals import propose
+
+DESCRIPTION = (
+    "You are given a task to complete using LLMs. Please write a prompt to guide the LLMs.\n{}\n"
+)
+INDUCTION = (
+    "You are provided with several input-output pairs for a task. "
+    "Please write an instruction for performing this task.\n{}\n"
+)
+
+
+def init_from_description(lm, description, count=8, seed=0, **options):
+    """Prompts that a model writes for the description of a task: list of `count` different str.
+
+    options  of propose()
+    """
+    options = {"begin": "Prompt:", **options}
+    return propose(lm, DESCRIPTION.format(description), count, seed=seed, **options)
+
+
+def init_from_pairs(lm, items, count=8, seed=0, **options):
+    """Instructions that a model infers from inputs and outputs: list of `count` different str.
+
+    items    Items with answers, in the order in which they are shown
+    options  of propose()
+    raises   DataError without items, or for one without an answer
+    """
+    if not items or any(item.answer is None for item in items):
+        raise DataError("init_from_pairs: induction needs items, each with an answer")
+    pairs = "\n".join(f"Input: {item.question} Output: {item.answer}" for item in items)
+    options = {"begin": "Instruction:", **options}
+    return propose(lm, INDUCTION.format(pairs), count, seed=seed, **options)
+
+
+def prune(candidates, scores, keep):
+    """The best ceil(keep |C|) candidates, best first; of equal ones the earlier.
+
+    keep    share, above 0 and at most 1
+    raises  ConfigError for another
+    """
+    if not 0 < keep <= 1:
+        raise ConfigError(f"prune: the share {keep} must be above 0 and at most 1")
+    # rounded first: 0.1 * 30 is a little more than 3 in floating point
+    count = math.ceil(round(keep * len(candidates), 9))
+    order = np.argsort(-np.asarray(scores, float), kind="stable")
+    return [candidates[i] for i in order[:count]]
+
+
+def paraphraser(lm, count=2, **options):
+    """An Expand: `count` paraphrases of each prompt, written by a model."""
+
+    def expand(prompts, rng):
+        return [
+            new
+            for prompt in prompts
+            for new in lm_paraphrases(lm, prompt, count, int(rng.integers(2**31)), **options)
+        ]
+
+    return expand
+
+
+def ape(evaluate, candidates, expand, keep=0.5, rounds=3, held=(), seed=0):
+    """The best prompt that was observed: Found.
+
+    evaluate    PromptEvaluator, whose budget also ends the loop
+    candidates  the first prompts, from init_from_description or init_from_pairs
+    expand      f: function(prompts, rng) -> new prompts; paraphraser, a lexicon, edits, ..
+    keep        share of the candidates that is expanded
+    rounds      how often
+    held        held-out examples, on which the winner is scored
+    """
+    rng, candidates = np.random.default_rng(seed), list(dict.fromkeys(candidates))
+    with evaluate.search():
+        scores = evaluate(candidates)
+        for _ in range(rounds):
+            kept = prune(candidates, scores, keep)
+            candidates = list(dict.fromkeys(expand(kept, rng)))
+            if not candidates:
+                break
+            scores = evaluate(candidates)
+    return evaluate.found(held)

@@ -1,0 +1,159 @@
+"""Textual gradients: a model criticizes a prompt by its errors, and revises it (ProTeGi, Pryzant et
+al. 2023; book section 3.3.1).
+
+    gradient = Critic(prompt, errors on a batch)        prompt' = Revise(prompt, errors, gradient)
+
+The critique is to the prompt what a gradient is to weights: it names the direction in which the
+prompt should change. Around it is a beam search: every prompt of the beam is revised in several
+ways and paraphrased, and a bandit selects the next beam with few evaluations. Read first:
+measures.py, bandit.py.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.prompt.optimize.bandit import select_prompts, successive_rejects
+from tinylm.prompt.optimize.paraphrase import lm_paraphrases
+from tinylm.prompt.optimize.proposals import propose, tagged
+
+CRITIC = """This is a prompt for a task:
+{prompt}
+
+With it, these examples were answered wrongly:
+{errors}
+
+Give {count} reasons why the prompt could have led to these errors, as a numbered list.
+"""
+REVISE = """This is a prompt for a task:
+{prompt}
+
+With it, these examples were answered wrongly:
+{errors}
+
+The problem of this prompt is: {reason}
+Write {count} different improved prompts, each between <prompt> and </prompt>.
+"""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An item and the wrong answer to it; None: the reply could not be read."""
+
+    item: object
+    answer: str | None
+
+    @property
+    def text(self):
+        """The mistake as the critic reads it."""
+        answer = self.answer or "(none)"
+        return f"Input: {self.item.question}\nRight answer: {self.item.answer}\nAnswer: {answer}"
+
+
+def mistakes(evaluate, prompt, count, rng):
+    """The examples of a random batch that a prompt does not solve (a score below 1).
+
+    evaluate  PromptEvaluator whose measure is a TaskMetric, which keeps the answers
+    count     of the batch
+    returns   list of Mistake, in the order of the batch
+    """
+    m = len(evaluate.items)
+    which = rng.permutation(m)[:count]
+    values = evaluate.values([prompt], which)[0]
+    items = [evaluate.items[i] for i, value in zip(which, values) if value < 1]
+    return [Mistake(item, evaluate.measure.given[prompt, item]) for item in items]
+
+
+def gradients(lm, prompt, wrong, count=4, seed=0, **options):
+    """Reasons for mistakes, written by a model: list of at most `count` str.
+
+    wrong    list of Mistake
+    options  of propose()
+    """
+    request = CRITIC.format(prompt=prompt, errors=_texts(wrong), count=count)
+    options = {"begin": "1.", "per_reply": count, "max_tokens": 256, "rounds": 1, **options}
+    return propose(lm, request, count, seed=seed, **options)
+
+
+def revise(lm, prompt, wrong, reason, count=1, seed=0, **options):
+    """Prompts that avoid a problem, written by a model: list of at most `count` str."""
+    request = REVISE.format(prompt=prompt, errors=_texts(wrong), reason=reason, count=count)
+    options = {"begin": "<prompt>", "per_reply": count, "max_tokens": 256, "rounds": 1, **options}
+    # A reply that never closes its tag could go on after the prompt: "\n\n" ends it too.
+    return propose(lm, request, count, read=tagged, seed=seed, **options)
+
+
+def _texts(wrong):
+    return "\n\n".join(mistake.text for mistake in wrong)
+
+
+def feedback_revise(
+    lm, prompt, wrong, rng, errors=4, groups=1, reasons=4, revisions=1, paraphrases=2
+):
+    """Expand one prompt: critiques of groups of its mistakes, revisions, and paraphrases of these.
+
+    lm           TextLM that criticizes and writes
+    errors       mistakes that a critic reads at a time
+    groups       such groups, drawn from all mistakes
+    reasons      of each group;  revisions  for each reason;  paraphrases  of each revision
+    returns      list of different str without the prompt; empty if there is no mistake
+    """
+    found = []
+    for _ in range(groups):
+        some = [wrong[i] for i in rng.permutation(len(wrong))[:errors]]
+        if not some:
+            break
+        for reason in gradients(lm, prompt, some, reasons, _seed(rng)):
+            revised = revise(lm, prompt, some, reason, revisions, _seed(rng))
+            found += revised
+            if paraphrases:
+                for new in revised:
+                    found += lm_paraphrases(lm, new, paraphrases, _seed(rng))
+    return [new for new in dict.fromkeys(found) if new != prompt]
+
+
+def _seed(rng):
+    return int(rng.integers(2**31))
+
+
+def protegi(
+    lm,
+    evaluate,
+    prompts,
+    width=4,
+    rounds=6,
+    batch=64,
+    most=8,
+    pulls=300,
+    algorithm=successive_rejects,
+    held=(),
+    seed=0,
+    **expansion,
+):
+    """Beam search with textual gradients: Found.
+
+    lm         TextLM that criticizes and writes
+    evaluate   PromptEvaluator with a TaskMetric, whose budget also ends the search
+    prompts    the first prompts
+    width      of the beam
+    batch      examples on which a prompt's mistakes are sought
+    most       new prompts of each member of the beam, drawn from all that were written
+    pulls      evaluations in which a bandit selects the next beam
+    algorithm  of bandit.py
+    held       held-out examples, on which the winner is scored
+    expansion  errors, groups, reasons, revisions, paraphrases of feedback_revise()
+    """
+    rng, beam = np.random.default_rng(seed), list(dict.fromkeys(prompts))
+    with evaluate.search():
+        for _ in range(rounds):
+            new = []
+            for prompt in beam:
+                wrong = mistakes(evaluate, prompt, batch, rng)
+                written = feedback_revise(lm, prompt, wrong, rng, **expansion)
+                new += [written[i] for i in rng.permutation(len(written))[:most]]
+            candidates = list(dict.fromkeys([*beam, *new]))
+            beam = candidates
+            if len(candidates) > width:
+                beam = select_prompts(evaluate, candidates, width, pulls, rng, algorithm)
+        evaluate(beam)
+    return evaluate.found(held)

@@ -1,0 +1,94 @@
+"""Prompts that a model writes: asking for them, and reading them from its replies   (book section
+3.3.1).
+
+A model may answer with one text, a list, or texts between tags, and with the same one twice; a
+search needs different prompts and nothing around them. Read next: paraphrase.py, ape.py.
+"""
+
+import re
+
+from tinylm.errors import ConfigError
+
+_MARK = re.compile(r"^[ \t]*(?:\d+[.)]|[-*•])[ \t]+", re.MULTILINE)
+_LABEL = re.compile(r"(?:new |improved )?(?:prompt|instruction|input|output)(?: \d+)?:\s*", re.I)
+_QUOTES = {'"': '"', "“": "”", "'": "'", "`": "`"}
+
+
+def cleaned(text):
+    """A prompt without white space, a label such as "Prompt:", and quotes around the whole."""
+    text = text.strip()
+    found = _LABEL.match(text)
+    if found:
+        text = text[found.end() :]
+    if len(text) > 1 and _QUOTES.get(text[0]) == text[-1] and text[-1] not in text[1:-1]:
+        text = text[1:-1].strip()
+    return text
+
+
+def read_list(reply):
+    """The entries of a reply that is a list, numbered or with bullets; else the reply itself.
+
+    returns  list of str, cleaned; text before the first entry is left out, empty entries too
+    """
+    starts = list(_MARK.finditer(reply))
+    if not starts:
+        return list(filter(None, [cleaned(reply)]))
+    ends = [following.start() for following in starts[1:]] + [len(reply)]
+    entries = [cleaned(reply[start.end() : end]) for start, end in zip(starts, ends)]
+    return list(filter(None, entries))
+
+
+def tagged(reply):
+    """The texts between <prompt> and </prompt>: list of str; the last end tag may be missing, as a
+    stop string does not come back.
+    """
+    found = re.findall(r"<prompt>((?:(?!</?prompt>).)*)", reply, re.DOTALL)
+    return list(filter(None, map(str.strip, found)))
+
+
+def propose(
+    lm,
+    request,
+    count,
+    begin="",
+    read=read_list,
+    per_reply=1,
+    rounds=4,
+    seed=0,
+    max_tokens=128,
+    stop=("\n\n",),
+    **sampling,
+):
+    """Different prompts that a model writes at a request.
+
+    request    the prompt for the model
+    count      how many are wanted
+    begin      text that the replies begin with: "Instruction:" makes a model that continues texts
+               write one, "1." a list
+    read       function(reply with its beginning) -> list of prompts
+    per_reply  how many prompts a reply is expected to have
+    rounds     how often more replies are sampled for those that are missing
+    sampling   of TextLM.complete; by default the model's own distribution
+    returns    list of str, at most `count`, in the order in which they came
+    raises     ConfigError for a count below 1
+    """
+    if count < 1:
+        raise ConfigError(f"propose: {count} prompts are wanted, and 1 is the least")
+    found, asked = {}, 0
+    options = {"temperature": 1.0, **sampling}
+    for _ in range(rounds):
+        replies = -(-(count - len(found)) // per_reply)
+        for reply in lm.sample(
+            request,
+            replies,
+            seed=seed + asked,
+            begin=begin,
+            max_tokens=max_tokens,
+            stop=stop,
+            **options,
+        ):
+            found.update(dict.fromkeys(read(begin + reply.text)))
+        asked += replies
+        if len(found) >= count:
+            break
+    return lm.parsed("prompts", list(found)[:count])
