@@ -1,0 +1,86 @@
+"""Game of 24: reach a target from given numbers with + - * /   (Yao et al. 2023)
+
+    4 9 10 13   ->   13 - 9 = 4 (left: 4 4 10), 10 - 4 = 6 (left: 4 6), 4 * 6 = 24 (left: 24)
+
+A thought combines two numbers into one. The tree is small enough to be searched whole, so that a
+search with a narrow beam and an estimated value can be compared with the truth. Values are exact
+fractions. Read next: tree_of_thoughts.py.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+
+from tinylm.prompt.reasoning.calculator import decimal_text
+
+TARGET = 24
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Numbers that are left, and how they came about.
+
+    left   tuple of Fraction, in rising order
+    steps  tuple of str: "13 - 9 = 4 (left: 4 4 10)"
+    """
+
+    left: tuple
+    steps: tuple = ()
+
+    @classmethod
+    def of(cls, numbers):
+        """The beginning of a game."""
+        return cls(tuple(sorted(map(Fraction, numbers))))
+
+
+def combinations(hand):
+    """Every hand that one step leads to: list of Hand. Steps with the same numbers left are one."""
+    found = {}
+    n = len(hand.left)
+    for i in range(n):
+        for j in range(i + 1, n):
+            rest = hand.left[:i] + hand.left[i + 1 : j] + hand.left[j + 1 :]
+            for text, value in _results(hand.left[i], hand.left[j]):
+                left = tuple(sorted([*rest, value]))
+                step = f"{text} = {_text(value)} (left: {' '.join(map(_text, left))})"
+                found.setdefault(left, Hand(left, (*hand.steps, step)))
+    return list(found.values())
+
+
+def _results(a, b):
+    """(expression, value) of two numbers, a <= b."""
+    x, y = _text(a), _text(b)
+    yield f"{x} + {y}", a + b
+    yield f"{x} * {y}", a * b
+    yield f"{y} - {x}", b - a
+    yield f"{x} - {y}", a - b
+    if a != 0:
+        yield f"{y} / {x}", b / a
+    if b != 0:
+        yield f"{x} / {y}", a / b
+
+
+def _text(value):
+    text = decimal_text(value)
+    if Fraction(text) != value:
+        text = str(value)  # 8/3: a rounded number could not be checked
+    if value < 0 or "/" in text:
+        return f"({text})"
+    return text
+
+
+def solved(hand, target=TARGET):
+    """True if the target is all that is left."""
+    return hand.left == (target,)
+
+
+def solvable(hand, target=TARGET):
+    """True if steps lead from the hand to the target, by trying all: the exact value of a state."""
+    return _solvable(hand.left, Fraction(target))
+
+
+@cache
+def _solvable(left, target):
+    if len(left) == 1:
+        return left[0] == target
+    return any(_solvable(child.left, target) for child in combinations(Hand(left)))

@@ -1,0 +1,125 @@
+"""Reasoning as a graph of thoughts   (book section 3.2.1; Besta et al. 2024).
+
+A tree branches and never joins. In a graph a thought may have several parents, so partial solutions
+can be merged, and a thought may be refined into a better one:
+
+    generate   one thought -> several          aggregate   several -> one
+    refine     one -> one                      keep_best   the n with the highest score
+
+The volume of a thought is the number of thoughts that it was made from, its latency the longest
+path to it. A chain of N thoughts has volume and latency N - 1 at its end, a k-ary tree log_k N for
+both; splitting and merging again keeps the latency of the tree and has the volume of the chain.
+"""
+
+from dataclasses import dataclass
+
+from tinylm.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Thought:
+    """A vertex.
+
+    content  anything: a text, a list of numbers, ..
+    parents  tuple of the numbers of the thoughts that it was made from
+    """
+
+    content: object
+    parents: tuple = ()
+
+
+class ThoughtGraph:
+    """Thoughts and the operations on them. Operations take and give lists of numbers of thoughts.
+
+    root      content of thought 0
+    thoughts  list of Thought; parents come before their children
+    scores    {number: score} of what was scored
+    """
+
+    def __init__(self, root):
+        self.thoughts, self.scores = [Thought(root)], {}
+
+    def contents(self, numbers):
+        """What the thoughts are: list."""
+        return [self.thoughts[number].content for number in numbers]
+
+    def _add(self, content, parents):
+        self.thoughts.append(Thought(content, tuple(parents)))
+        return len(self.thoughts) - 1
+
+    def generate(self, numbers, function):
+        """Several new thoughts of each: function(content) -> list of contents."""
+        made = []
+        for number in numbers:
+            contents = function(self.thoughts[number].content)
+            made += [self._add(content, (number,)) for content in contents]
+        return made
+
+    def aggregate(self, numbers, function):
+        """One new thought of all: function(list of contents) -> content."""
+        if not numbers:
+            raise ConfigError("aggregate: there is no thought to make one of")
+        return [self._add(function(self.contents(numbers)), numbers)]
+
+    def refine(self, numbers, function):
+        """A new version of each: function(content) -> content."""
+        return [self._add(function(self.thoughts[number].content), (number,)) for number in numbers]
+
+    def score(self, numbers, function):
+        """Score each, function(content) -> float, and give the same thoughts back."""
+        for number in numbers:
+            self.scores[number] = float(function(self.thoughts[number].content))
+        return list(numbers)
+
+    def keep_best(self, numbers, n=1):
+        """The n thoughts with the highest scores, best first; of equal ones the earlier.
+
+        raises   ConfigError for a thought without a score, or n below 1
+        """
+        missing = [number for number in numbers if number not in self.scores]
+        if missing or n < 1:
+            raise ConfigError(
+                f"keep_best: n {n} must be 1 or more, and thoughts without a score cannot be "
+                f"compared: {missing}"
+            )
+        return sorted(numbers, key=lambda number: -self.scores[number])[:n]
+
+    def ancestors(self, number):
+        """The thoughts that one was made from, directly or not: set of numbers."""
+        found, left = set(), list(self.thoughts[number].parents)
+        while left:
+            parent = left.pop()
+            if parent not in found:
+                found.add(parent)
+                left += self.thoughts[parent].parents
+        return found
+
+    def volume(self, number):
+        """How many thoughts a thought was made from."""
+        return len(self.ancestors(number))
+
+    def latency(self, number):
+        """The number of steps on the longest path from the root to a thought."""
+        longest = [0]
+        for thought in self.thoughts[1 : number + 1]:
+            longest.append(1 + max(longest[parent] for parent in thought.parents))
+        return longest[number]
+
+
+def merged_in_pairs(graph, numbers, merge):
+    """Aggregate neighbors two by two until one thought is left; an odd one waits for its turn.
+
+    merge    function(list of two contents) -> content
+    returns  the number of the last thought
+    """
+    numbers = list(numbers)
+    if not numbers:
+        raise ConfigError("merged_in_pairs: there is no thought to merge")
+    while len(numbers) > 1:
+        pairs = [numbers[i : i + 2] for i in range(0, len(numbers), 2)]
+        numbers = []
+        for pair in pairs:
+            if len(pair) == 2:
+                pair = graph.aggregate(pair, merge)
+            numbers += pair
+    return numbers[0]

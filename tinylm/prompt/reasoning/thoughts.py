@@ -1,0 +1,156 @@
+"""A model proposes thoughts, and evaluates them   (book section 3.2.1; Yao et al. 2023).
+
+    propose    sample lines that may come next, each alone; or all of them in one reply
+    evaluate   Pr(sure), Pr(likely), Pr(impossible) after the steps so far, times 20, 1, 0.001; or
+               votes for the best of several states
+
+A state is the tuple of lines so far; a line with a conclusion ("The answer is 5.") finishes it. The
+search is that of tree_of_thoughts.py. Read next: graph_of_thoughts.py.
+"""
+
+import re
+from collections import Counter
+
+import numpy as np
+
+from tinylm.errors import ConfigError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.reasoning.chain_of_thought import cot_prompt
+from tinylm.prompt.reasoning.conclusion import reader, split_conclusion
+from tinylm.prompt.reasoning.tree_of_thoughts import breadth_first
+from tinylm.prompt.template.fields import render_fields
+
+EVALUATE = (
+    "Evaluate whether the steps so far can lead to the answer of the question. "
+    "Reply sure, likely or impossible."
+)
+# How much each reply is worth: the numbers of the paper's program.
+WORTH = {" sure": 20.0, " likely": 1.0, " impossible": 0.001}
+VOTE = (
+    "Several beginnings of a solution are given. Decide which is the most promising. "
+    "Reply with its number."
+)
+
+
+def sample_thoughts(lm, prompt, state, count, *, seed=0, max_tokens=64, stop=(), temperature=0.7):
+    """Lines that may come next, sampled each alone: states of one line more.
+
+    prompt   str; the lines of the state are what the reply begins with
+    returns  list of at most `count` tuples, as equal and empty lines are dropped
+    """
+    begin = "".join(f"\n{line}" for line in state) + "\n"
+    replies = lm.sample(
+        prompt,
+        count,
+        seed=seed,
+        begin=begin,
+        max_tokens=max_tokens,
+        stop=("\n", *stop),
+        temperature=temperature,
+    )
+    lines = dict.fromkeys(reply.text.strip() for reply in replies)
+    return [(*state, line) for line in lines if line]
+
+
+def list_thoughts(lm, prompt, state, *, seed=0, max_tokens=256, stop=()):
+    """Lines that may come next, all in one reply, so that they differ: states of one line more.
+
+    prompt   str that asks for one possible next step on each line
+    """
+    reply = lm.complete(prompt, seed=seed, max_tokens=max_tokens, stop=stop)
+    lines = dict.fromkeys(line.strip() for line in reply.text.splitlines())
+    found = [(*state, line) for line in lines if line]
+    return lm.parsed("thoughts", found)
+
+
+def value_thoughts(lm, question, states, worth=WORTH):
+    """The expected worth of each state, by the probabilities of the replies.
+
+    worth    {continuation: its worth}
+    returns  (len(states),) float64: sum over replies of Pr(reply) worth(reply), where Pr is over
+             these replies alone
+    """
+    prompts = []
+    for state in states:
+        steps = " ".join(state)
+        fields = [("", EVALUATE), ("Question", question), ("Steps", steps), ("Evaluation", None)]
+        prompts.append(render_fields(fields))
+    found = lm.score_batch(prompts, list(worth))
+    return np.array([scores.probabilities() @ list(worth.values()) for scores in found])
+
+
+def vote(lm, question, states, *, votes=5, seed=0, max_tokens=16, temperature=0.7):
+    """Shares of votes for each state: (len(states),) float64, with the sum 1.
+
+    votes    replies that are sampled; one without the number of a state is no vote
+    returns  equal shares if there was no vote at all
+    """
+    if votes < 1:
+        raise ConfigError(f"vote: votes {votes} must be 1 or more")
+    choices = [(f"Choice {i + 1}", " ".join(state)) for i, state in enumerate(states)]
+    fields = [("", VOTE), ("Question", question), *choices, ("Best choice", None)]
+    replies = lm.sample(
+        render_fields(fields), votes, seed=seed, max_tokens=max_tokens, temperature=temperature
+    )
+    numbers = [re.search(r"[0-9]+", reply.text) for reply in replies]
+    numbers = [int(found[0]) for found in numbers if found]
+    counts = Counter(number for number in numbers if 1 <= number <= len(states))
+    lm.parsed("votes", counts)
+    if not counts:
+        return np.full(len(states), 1 / len(states))
+    return np.array([counts[i + 1] for i in range(len(states))]) / counts.total()
+
+
+def tree_of_thoughts(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    width=2,
+    branches=3,
+    depth=6,
+    prompt=None,
+    read=None,
+    seed=0,
+    max_tokens=64,
+    temperature=0.7,
+):
+    """Answer a question by a breadth-first search over lines of reasoning.
+
+    demonstrations  Items whose rationales have one step on each line
+    width           states kept at each depth; 1: a greedy chain of the best lines
+    branches        lines that are sampled for each of them
+    depth           most lines;  max_tokens  of a line
+    read            reader of the answer (conclusion.py); None: by the item
+    returns         Answer of the best state; details: "search", a Search, and "steps"
+    """
+    prompt = prompt or FewShotPrompt()
+    text, calls = cot_prompt(item, demonstrations, prompt), 0
+
+    def propose(state):
+        nonlocal calls
+        calls += 1
+        return sample_thoughts(
+            lm,
+            text,
+            state,
+            branches,
+            seed=seed + (calls - 1) * branches,  # no two lines are drawn with the same seed
+            max_tokens=max_tokens,
+            stop=prompt.stop,
+            temperature=temperature,
+        )
+
+    def evaluate(states):
+        return value_thoughts(lm, item.question, states)
+
+    def finished(state):
+        return split_conclusion(state[-1])[1] is not None
+
+    search = breadth_first((), propose, evaluate, depth=depth, width=width, finished=finished)
+    details = {"search": search, "steps": list(search.state or ())}
+    if search.state is None or not finished(search.state):
+        return Answer(None, "\n".join(search.state or ()), details)
+    value = (read or reader(item))(split_conclusion(search.state[-1])[1], item)
+    return Answer(lm.parsed("answer", value), "\n".join(search.state), details)
