@@ -4,11 +4,12 @@ No weight changes in this floor; what changes is the text. The rooms, in the ord
 
 protocol    prompts and replies as text: completing, scoring, what it cost, what was sent
 template    prompts as text: fields, slots, roles, formats, the prompts of the book
-refine      drafts made better: by feedback, by instructions, after naming the error
-optimize    prompts are found: spaces, estimates, strategies; prompts that a model writes
 in_context  demonstrations in a prompt: which, in which order, and why they work
 reasoning   steps in words before the answer, a calculator, search over steps
+refine      drafts made better: by feedback, by instructions, after naming the error
+ensemble    several answers and one decision: models, prompts, outputs; votes and risks
 rag         texts are found for a question, and the answer is given from them
+optimize    prompts are found: spaces, estimates, strategies; prompts that a model writes
 """
 
 from tinylm.prompt.answer import Answer

@@ -72,3 +72,21 @@ def test_small_long_tasks_are_scored_by_them(ids, answers):
         assert m.rouge_l(gold[:-1], gold) == pytest.approx(
             2 * (answers - 1) / (2 * answers - 1)
         )  # one word short
+
+
+def test_edit_distance_by_hand():
+    assert m.edit_distance("kitten", "sitting") == 3  # k -> s, e -> i, + g
+    assert m.edit_distance("", "abc") == m.edit_distance("abc", "") == 3
+    assert m.edit_distance("abc", "abc") == m.edit_distance([], []) == 0
+    assert m.edit_distance("abc", "bc") == m.edit_distance("bc", "abc") == 1
+    assert m.edit_distance("police killed the gunman".split(), "police kill a man".split()) == 3
+
+
+@given(tokens, tokens, tokens)
+def test_edit_distance_is_a_metric(a, b, c):
+    d = m.edit_distance(a, b)
+    assert d == m.edit_distance(b, a) and (d == 0) == (a == b)
+    assert d <= m.edit_distance(a, c) + m.edit_distance(c, b)
+    # With insertions and deletions alone it takes len(a) + len(b) - 2 common ones.
+    assert abs(len(a) - len(b)) <= d <= max(len(a), len(b))
+    assert d <= len(a) + len(b) - 2 * m.longest_common_subsequence(a, b)

@@ -323,3 +323,11 @@ def test_the_texts_of_tokens_join_to_the_text(text):
 
 def test_the_last_token_of_a_character_has_it():
     assert text_model(n_layer=1).token_texts("né") == ["n", "", "é"]  # é is two bytes
+
+
+def test_the_ids_of_a_prompt_are_those_that_are_read():
+    lm = text_model(context=8)
+    assert lm.ids("ab ", begin="c ") == [END, *b"ab c"]  # the space belongs to the reply
+    assert lm.lm is lm.opened.lm
+    with pytest.raises(DataError, match="the prompt has 8 tokens and the model reads 8"):
+        lm.ids("abcdefg")

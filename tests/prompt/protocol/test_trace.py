@@ -3,6 +3,7 @@
 import json
 
 from tinylm.prompt import ScriptedLM
+from tinylm.prompt.protocol.trace import Call
 
 
 def method(lm):
@@ -73,3 +74,12 @@ def test_nothing_is_recorded_outside_and_traces_nest():
         lm.complete("p")
     lm.complete("p")
     assert len(inner.calls) == 2 and len(outer.calls) == 2
+
+
+def test_a_call_from_outside_is_recorded_where_a_trace_is_kept():
+    lm, call = ScriptedLM([]), Call("complete", "x", "", "y")
+    lm.record(call)  # nobody keeps one
+    with lm.tracing() as trace:
+        lm.record(call)
+        lm.parsed("answer", "y")
+    assert trace.calls == [call] and call.parsed == [("answer", "y")]

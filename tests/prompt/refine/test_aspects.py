@@ -102,6 +102,12 @@ def test_changes_are_words_replaced_inserted_and_deleted():
         changes("a", " ")
 
 
+def test_frequent_words_of_a_long_text_count_as_well():
+    # difflib would take words above 1 % of 200 or more for noise, unless it is told not to.
+    words = ["very"] * 250
+    assert changes(" ".join(words), " ".join([*words, "good"])) == [([], ["good"])]
+
+
 def test_a_refiner_of_agreement_changes_verbs_alone():
     # An oracle of subject-verb agreement stands for the model: it knows one aspect.
     verbs = {"run": "runs", "sing": "sings"}

@@ -114,6 +114,18 @@ def test_the_seed_decides_the_draft():
     assert drafts[0] == drafts[1] != drafts[2]
 
 
+def test_draft_and_refinement_have_seeds_of_their_own():
+    seeds = []
+
+    class Recorder(ScriptedLM):
+        def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
+            seeds.append(seed)
+            return super()._complete(prompts, begin, max_tokens, stop, seed, sampling)
+
+    deliberate(Recorder([(None, "one"), (None, "two")]), ITEM, seed=5)
+    assert seeds == [5, 6]
+
+
 def test_both_run_on_a_model():
     lm = text_model(context=512)
     item = Item("aqua", "water")

@@ -88,3 +88,18 @@ def rouge_l(candidate, reference):
 def best_over_references(metric, candidate, references):
     """The largest score over several references."""
     return max(metric(candidate, reference) for reference in references)
+
+
+def edit_distance(a, b):
+    """The fewest insertions, deletions and replacements that turn a into b   (Levenshtein 1966)
+
+    a, b  sequences of anything that can be compared, such as words or the characters of a str
+    """
+    # d(i, j) for the first i and j: the last ones are replaced (or equal), deleted or inserted.
+    row = list(range(len(b) + 1))  # d(0, j) = j insertions
+    for i, x in enumerate(a, 1):
+        before, row = row, [i]  # d(i, 0) = i deletions
+        for j, y in enumerate(b, 1):
+            replaced = before[j - 1] + (x != y)
+            row.append(min(replaced, before[j] + 1, row[j - 1] + 1))
+    return row[-1]

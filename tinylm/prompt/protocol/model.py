@@ -117,6 +117,17 @@ class TextModel(TextLM):
 
     # From prompts to ids.
 
+    @property
+    def lm(self):
+        """The language model that reads batches (generate/protocol/language_model.py)."""
+        return self._lm
+
+    def ids(self, prompt, begin=""):
+        """The ids of a prompt and of what the reply begins with: list of int, checked for room."""
+        ids, _ = self._ids(prompt, begin)
+        self._check_room(ids)
+        return ids
+
     def _ids(self, prompt, begin):
         """(ids of a prompt and of what the reply begins with, white space taken off their end)."""
         if self.chat:

@@ -56,9 +56,8 @@ class TextLM:
         found = self._complete(prompts, begin, max_tokens, tuple(stop), seed, sampling)
         self.account.add(calls=len(prompts), seconds=time.perf_counter() - begun)
         self.account.add(generated_tokens=sum(len(reply.tokens) for reply in found))
-        if self._trace is not None:
-            for prompt, reply in zip(prompts, found):
-                self._trace.calls.append(Call("complete", prompt, begin, reply.text, reply.finish))
+        for prompt, reply in zip(prompts, found):
+            self.record(Call("complete", prompt, begin, reply.text, reply.finish))
         return found
 
     def sample(self, prompt, count, seed=0, **options):
@@ -137,6 +136,11 @@ class TextLM:
         if self._trace is not None and self._trace.calls:
             self._trace.calls[-1].parsed.append((what, value))
         return value
+
+    def record(self, call):
+        """Add a Call to the trace, if one is kept."""
+        if self._trace is not None:
+            self._trace.calls.append(call)
 
     @contextlib.contextmanager
     def tracing(self):

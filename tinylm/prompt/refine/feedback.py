@@ -3,9 +3,9 @@ section 3.2.3; Fernandes et al. 2023, Pan et al. 2024).
 
     f_t = Feedback(x, y_t)
 
-All sources are functions source(lm, item, draft, seed=, max_tokens=) -> Feedback, and only the text
-of the feedback goes into the next prompt, so that one can take the place of another. Read next:
-self_refine.py.
+All sources are functions source(lm, item, draft, **options) -> Feedback, with options of
+TextLM.complete. Only the text of the feedback goes into the next prompt, so that one source can
+take the place of another. Read next: self_refine.py.
 """
 
 from dataclasses import dataclass
@@ -48,9 +48,9 @@ def model_feedback(template=FEEDBACK_OR_ENOUGH, enough=ENOUGH):
     enough    a reply with this phrase in it, whatever the case of letters, ends the refinement
     """
 
-    def source(lm, item, draft, seed=0, max_tokens=256):
+    def source(lm, item, draft, **options):
         prompt = template.format(question=item.question, response=draft)
-        reply = lm.complete(prompt, stop=STOP, seed=seed, max_tokens=max_tokens)
+        reply = lm.complete(prompt, stop=STOP, **options)
         text = lm.parsed("feedback", reply.text.strip())
         return Feedback(text, enough=enough.casefold() in text.casefold())
 
@@ -63,7 +63,7 @@ def outside_feedback(judge):
     judge  function (item, draft) -> text of what should be changed; "" for nothing
     """
 
-    def source(lm, item, draft, seed=0, max_tokens=256):
+    def source(lm, item, draft, **options):
         text = judge(item, draft)
         return Feedback(text, enough=not text)
 
@@ -77,7 +77,7 @@ def score_feedback(score, text="The quality of this response is {:.2f}."):
     text   with one field of str.format for the number
     """
 
-    def source(lm, item, draft, seed=0, max_tokens=256):
+    def source(lm, item, draft, **options):
         value = float(score(item.question, draft))
         return Feedback(text.format(value), score=value)
 

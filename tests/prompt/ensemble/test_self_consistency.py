@@ -1,0 +1,213 @@
+"""Self-consistency: chains of thought vote on their answers."""
+
+import itertools
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tests.prompt.ensemble.sampler import Sampler, reply
+from tests.prompt.small import text_model
+from tinylm.data.read.items import Item
+from tinylm.errors import ConfigError, DataError
+from tinylm.generate import EnumerableLM
+from tinylm.prompt.ensemble.combine import vote
+from tinylm.prompt.ensemble.self_consistency import (
+    ThoughtPrompt,
+    majority_law,
+    path_weights,
+    read_conclusion,
+    self_consistency,
+    vote_law,
+)
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+
+COINS = Item("Three friends each flip one coin. What is the probability of exactly one head?")
+# The three paths of the book: by listing outcomes, by the binomial formula, and a wrong one.
+PATHS = [
+    " There are 8 outcomes. HTT, THT and TTH have exactly one head. The answer is 3/8.",
+    " C(3,1) (0.5)^1 (0.5)^(3-1) = 3 * 0.5 * 0.25. So the answer is 0.375.",
+    " Each friend is as likely to have the head as the others. The answer is 1/3.",
+]
+
+
+def test_the_three_paths_of_the_book():
+    lm = Sampler(PATHS)
+    with lm.tracing() as trace:
+        answer = self_consistency(lm, COINS, samples=3, seed=8)
+    assert answer.value == "0.375" and answer.details["confidence"] == 2 / 3
+    assert answer.details["answers"] == ["3/8", "0.375", "1/3"]
+    assert answer.details["shares"] == {"0.375": 2 / 3, "1/3": 1 / 3}
+    assert answer.text == PATHS[1] and answer.details["texts"] == PATHS
+    assert trace.calls[-1].parsed == [("answers", ["3/8", "0.375", "1/3"])]
+    prompts, max_tokens, stop, seed, sampling = lm.seen[0]
+    assert lm.prompts == [f"Q: {COINS.question}\nA: Let's think step by step."] * 3
+    assert (max_tokens, seed, sampling) == (256, 8, {"temperature": 0.7})
+    assert "\n\n" not in stop and "\nQ:" in stop  # a chain may have paragraphs
+
+
+def test_without_comparing_values_it_is_a_tie():
+    answer = self_consistency(Sampler(PATHS), COINS, samples=3, canonical=str)
+    assert answer.details["confidence"] == 1 / 3 and answer.value == "0.375"
+
+
+def test_demonstrations_show_their_reasoning():
+    demo = Item("1+1?", "2", rationale="One and one.")
+    lm = Sampler([" It is 4. The answer is 4."])
+    answer = self_consistency(lm, Item("2+2?"), [demo], samples=1)
+    assert lm.prompts == ["Q: 1+1?\nA: One and one. The answer is 2.\n\nQ: 2+2?\nA:"]
+    assert answer.value == "4"
+    with pytest.raises(DataError, match="no rationale"):
+        self_consistency(lm, Item("2+2?"), [Item("1+1?", "2")])
+
+
+def test_one_sample_is_that_sample():
+    lm = text_model(context=128)
+    prompt = ThoughtPrompt()
+    answer = self_consistency(lm, Item("2+2?"), samples=1, seed=3, max_tokens=5)
+    single = lm.complete(
+        "Q: 2+2?\nA:",
+        begin=prompt.trigger,
+        stop=prompt.stop,
+        seed=3,
+        max_tokens=5,
+        temperature=0.7,
+    )
+    assert answer.text == single.text
+    with pytest.raises(ConfigError, match="samples must be 1 or more, not 0"):
+        self_consistency(lm, Item("2+2?"), samples=0)
+    assert self_consistency.__kwdefaults__["samples"] == 10
+
+
+def test_paths_without_an_answer_lower_the_confidence():
+    answer = self_consistency(Sampler(["The answer is 1.", "no", "no"]), COINS, samples=3)
+    assert (answer.value, answer.details["confidence"]) == ("1", 1 / 3)
+    answer = self_consistency(Sampler(["no", "none"]), COINS, samples=2)
+    assert (answer.value, answer.text, answer.details["confidence"]) == (None, "none", 0.0)
+
+
+def test_votes_may_be_weighted_by_the_probability_of_their_path():
+    paths = ["The answer is a.", "The answer is b.", "The answer is b."]
+    options = {"samples": 3, "weights": "probability"}
+    lm = Sampler(paths, [math.log(0.5), math.log(0.1), math.log(0.2)])
+    answer = self_consistency(lm, COINS, **options)
+    assert answer.value == "a" and answer.details["confidence"] == pytest.approx(0.5 / 0.8)
+    assert self_consistency(Sampler(paths), COINS, samples=3).value == "b"
+
+
+@pytest.mark.parametrize(
+    "text, answer",
+    [
+        ("So the answer is 3/8.", "3/8"),
+        ("The answer is 0.375.", "0.375"),
+        ("The answer is: yes\nQ: more", "yes"),
+        ("the answer is 5. No, the answer is 6.", "6"),
+        ("The answer is 37.5 %. Done", "37.5 %"),
+        ("The answer is New York .", "New York"),
+        ("4 + 4 = 8\n#### 1,208", "1208"),
+        ("It is 7.", None),
+        ("The answer is", None),
+        ("", None),
+    ],
+)
+def test_the_conclusion_of_a_chain(text, answer):
+    assert read_conclusion(text) == answer
+
+
+def test_the_weights_of_paths():
+    paths = [reply("x", -1, -3), reply("y", -2), reply("")]
+    assert path_weights(paths).tolist() == [1, 1, 1]
+    np.testing.assert_allclose(path_weights(paths, "probability"), np.exp([-4, -2, 0]))
+    np.testing.assert_allclose(path_weights(paths, "mean"), np.exp([-2, -2, 0]))
+    improbable = [reply("x", -2000.0), reply("y", -2001.0)]
+    np.testing.assert_allclose(path_weights(improbable, "probability"), np.exp([0, -1]))
+    assert path_weights([], "probability").tolist() == []
+    with pytest.raises(ConfigError, match="'best' is none of count, probability, mean"):
+        path_weights(paths, "best")
+
+
+def test_the_end_of_a_chain_depends_on_the_form():
+    lines = FewShotPrompt(question_name="", answer_name="", between=" > ", separator="\n")
+    assert ThoughtPrompt(lines).stop == ("\n",)
+    assert ThoughtPrompt().begin([1]) == "" and ThoughtPrompt(trigger=" Hm,").begin([]) == " Hm,"
+
+
+# The vote as an estimate of Pr(a | x), on chains that can be listed.
+
+LM = EnumerableLM.random(3, 2, seed=11, spread=1.2)
+STRINGS, PROBABILITIES = LM.all_strings(0)
+ANSWERS = ["abc"[y] for _, y in STRINGS]  # r is the first token, and a the second
+MARGINAL = {a: math.fsum(p for p, b in zip(PROBABILITIES, ANSWERS) if a == b) for a in "abc"}
+
+
+def test_all_paths_weighted_by_their_probability_are_the_exact_marginal():
+    ballot = vote(ANSWERS, PROBABILITIES)
+    assert ballot.shares == pytest.approx(MARGINAL)
+    paths = [reply(a, *np.log([p])) for a, p in zip(ANSWERS, PROBABILITIES)]
+    weighted = vote(ANSWERS, path_weights(paths, "probability"))
+    assert weighted.shares == pytest.approx(MARGINAL)
+
+
+def test_the_vote_may_differ_from_the_answer_of_the_best_path():
+    # A path of .4 against two of .3 that agree.
+    strings = [("r1", "a"), ("r2", "b"), ("r3", "b")]
+    probabilities = [0.4, 0.3, 0.3]
+    assert vote([a for _, a in strings], probabilities).value == "b"
+    assert strings[int(np.argmax(probabilities))][1] == "a"
+
+
+def test_shares_are_unbiased_by_listing_all_samples():
+    expected = Counter()
+    for drawn in itertools.product(range(len(STRINGS)), repeat=2):
+        chance = PROBABILITIES[list(drawn)].prod()
+        for a, share in vote([ANSWERS[i] for i in drawn]).shares.items():
+            expected[a] += chance * share
+    assert dict(expected) == pytest.approx(MARGINAL)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3])
+def test_the_law_of_the_winner_by_listing_all_samples(m):
+    found = Counter()
+    for drawn in itertools.product(range(len(STRINGS)), repeat=m):
+        chance = PROBABILITIES[list(drawn)].prod()
+        found[vote([ANSWERS[i] for i in drawn]).value] += chance
+    assert vote_law(MARGINAL, m) == pytest.approx(dict(found))
+
+
+def test_the_law_is_a_distribution_and_goes_to_the_most_probable_answer():
+    best = max(MARGINAL, key=MARGINAL.get)
+    laws = [vote_law(MARGINAL, m) for m in (1, 5, 25, 60)]
+    for law in laws:
+        assert sum(law.values()) == pytest.approx(1)
+    assert laws[0] == pytest.approx(MARGINAL)
+    rising = [law[best] for law in laws]
+    assert rising == sorted(rising) and rising[-1] > 0.95
+    with pytest.raises(ConfigError, match="too many to list"):
+        vote_law({str(a): 0.1 for a in range(10)}, 20)
+
+
+def test_the_binomial_law_by_hand():
+    # q = .6, m = 3: .6^3 + 3 * .6^2 * .4
+    assert majority_law(0.6, 3) == pytest.approx(0.648)
+    assert majority_law(0.6, 1) == pytest.approx(0.6)
+    assert majority_law(0.6, 2) == pytest.approx(0.6)  # .36 + .48 / 2: the second vote is lost
+    assert majority_law(0.5, 7) == pytest.approx(0.5)
+    assert (majority_law(0, 3), majority_law(1, 3)) == (0, 1)
+
+
+def test_majorities_help_above_one_half_and_harm_below():
+    odd = [1, 3, 5, 21, 101]
+    better = [majority_law(0.6, m) for m in odd]
+    assert better == sorted(better) and better[-1] > 0.97
+    worse = [majority_law(0.4, m) for m in odd]
+    np.testing.assert_allclose(worse, 1 - np.array(better), rtol=0, atol=1e-12)
+
+
+def test_both_laws_agree_on_two_answers():
+    for m in (1, 3, 7):  # odd: no ties
+        assert vote_law({"right": 0.7, "wrong": 0.3}, m)["right"] == pytest.approx(
+            majority_law(0.7, m)
+        )
+    # A tie of two votes goes to the first in the order of text, not to a coin.
+    assert vote_law({"right": 0.7, "wrong": 0.3}, 2)["right"] == pytest.approx(0.49 + 0.42)

@@ -1,0 +1,136 @@
+"""Minimum Bayes risk: the candidate that is least wrong on average   (book section 3.2.4, eq. 3.9;
+Kumar and Byrne 2004).
+
+    Risk(y) = E[R(y, y_r)] = sum over y_r in Omega of R(y, y_r) Pr(y_r | x)      y = argmin Risk(y)
+
+R is the loss of answering y where y_r is right. Samples stand for Pr(. | x), and usually for Omega
+too. The rules of combine.py are special cases:
+
+    R = [y != y_r]          majority vote; on whole strings the most probable string
+    R = 1 - overlap         the greatest overlap with the others
+    R = (y - y_r)^2         the candidate nearest to the mean
+    R = |y - y_r|           the median
+
+Read next: self_consistency.py.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.errors import DataError, ShapeError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.ensemble.combine import word_overlap
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+
+
+def zero_one(y, right):
+    """1 for a wrong answer, 0 for the right one."""
+    return float(y != right)
+
+
+def squared(y, right):
+    """(y - y_r)^2 of numbers."""
+    return float((y - right) ** 2)
+
+
+def absolute(y, right):
+    """|y - y_r| of numbers."""
+    return float(abs(y - right))
+
+
+def overlap_risk(similarity=word_overlap):
+    """The risk 1 - similarity(y, y_r), for a similarity from 0 to 1: a function."""
+
+    def risk(y, right):
+        return 1 - similarity(y, right)
+
+    return risk
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The candidate with the smallest risk.
+
+    value  the candidate;  number  its index
+    risks  (n,) float64, of all candidates
+    """
+
+    value: object
+    number: int
+    risks: np.ndarray
+
+
+def risks(candidates, risk=zero_one, references=None, weights=None):
+    """Risk(y) of every candidate: (n,) float64   (book eq. 3.9)
+
+    candidates  list of n, of whatever `risk` compares
+    risk        function R(y, y_r)
+    references  list of m that stand for Pr(y_r | x); the candidates themselves unless given
+    weights     (m,) of the references, proportional to Pr(y_r | x); equal unless given
+    raises      ShapeError for another number of weights; DataError if they are negative, or 0 in
+                sum
+    """
+    if references is None:
+        references = candidates
+    if weights is None:
+        weights = np.ones(len(references))
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != (len(references),):
+        raise ShapeError(
+            f"risks: weights have shape {weights.shape}, and there are {len(references)} references"
+        )
+    if not len(weights) or (weights < 0).any() or not weights.sum() > 0:
+        raise DataError(f"risks: the weights {weights.tolist()} are no distribution")
+    shares = weights / math.fsum(weights)
+    # fsum does not depend on the order of its terms, so that equal risks stay equal.
+    return np.array(
+        [math.fsum(p * risk(y, right) for p, right in zip(shares, references)) for y in candidates]
+    )
+
+
+def minimum_risk(candidates, risk=zero_one, references=None, weights=None):
+    """The candidate with the smallest risk: Decision   (book eq. 3.9)
+
+    arguments as in risks(). Of equal risks the first in order (of numbers, or of text) is taken
+    raises    DataError without a candidate
+    """
+    candidates = list(candidates)
+    if not candidates:
+        raise DataError("minimum_risk: there is no candidate to decide between")
+    found = risks(candidates, risk, references, weights)
+    number = min(range(len(candidates)), key=lambda i: (found[i], candidates[i]))
+    return Decision(candidates[number], number, found)
+
+
+def least_risk(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    seed=0,
+    max_tokens=64,
+    samples=8,
+    temperature=1.0,
+    prompt=None,
+    risk=None,
+):
+    """Sample answers, and take the one with the smallest risk among them   (book eq. 3.9)
+
+    prompt   with prompt(), read() and stop, such as a FewShotPrompt: its default
+    samples  number of answers, at the temperature
+    risk     function R(y, y_r) of two texts; 1 - word overlap unless given
+    returns  Answer; details: answers (None where one could not be read) and their risks
+    """
+    prompt = prompt or FewShotPrompt()
+    text = prompt.prompt(item, demonstrations)
+    options = {"max_tokens": max_tokens, "stop": prompt.stop, "temperature": temperature}
+    replies = lm.sample(text, samples, seed, **options)
+    answers = [prompt.read(reply.text) for reply in replies]
+    read = [answer for answer in answers if answer is not None]
+    if not read:
+        return Answer(None, replies[-1].text, {"answers": answers, "risks": []})
+    found = minimum_risk(read, risk or overlap_risk())
+    details = {"answers": answers, "risks": found.risks.tolist()}
+    return Answer(lm.parsed("answer", found.value), found.value, details)

@@ -1,0 +1,116 @@
+"""Several answers become one: by vote, or by the greatest overlap with the others   (book section
+3.2.4, eq. 3.6).
+
+    y = Combine(y_1, .., y_K)
+
+The order of the answers must not matter, so every tie has a rule: of equal answers the first in the
+order of text is taken. An answer that could not be read (None) is no vote, and counts among those
+who disagree. Read next: prompts.py; bayes_risk.py, of which both are special cases.
+"""
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.data.measure.answers import answer_words, edit_distance, token_f1
+from tinylm.data.measure.numbers import canonical_number
+from tinylm.errors import ShapeError
+
+
+def canonical_answer(text):
+    """What two answers must have in common to be the same: a Fraction for a number, else a str.
+
+    "3/8", "0.375" and "37.5%" are one answer, and so are "Yes." and "yes"   (book section 3.2.4)
+    """
+    number = canonical_number(text)
+    if number is not None:
+        return number
+    return " ".join(text.casefold().split()).rstrip(".!")
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """A vote.
+
+    value   the winner, in its most frequent spelling; None if nobody voted
+    shares  {value: share of all weight}, the largest first. The weight of those without an answer
+            is in the whole and in no share
+    """
+
+    value: str | None
+    shares: dict
+
+    @property
+    def confidence(self):
+        """The share of the winner: 0 if there is none."""
+        return self.shares.get(self.value, 0.0)
+
+
+def vote(values, weights=None, canonical=canonical_answer):
+    """The answer with the greatest weight   (book section 3.2.4)
+
+    values     list of str, None for an answer that could not be read
+    weights    of the voters, 0 or more; 1 each unless given
+    canonical  function: str -> what is compared
+    returns    Ballot. Of equal weights the value that is first in the order of text wins
+    raises     ShapeError for another number of weights
+    """
+    weights = _weights("vote", values, weights)
+    camps = defaultdict(lambda: defaultdict(list))  # what is compared -> {spelling: its weights}
+    for value, weight in zip(values, weights):
+        if value is not None:
+            camps[canonical(value)][value].append(weight)
+    # fsum does not depend on the order of its terms, so that ties stay ties.
+    whole = math.fsum(weights)
+    sums = {}
+    for spellings in camps.values():
+        name = min(spellings, key=lambda text: (-math.fsum(spellings[text]), text))
+        sums[name] = math.fsum(weight for terms in spellings.values() for weight in terms)
+    order = sorted(sums, key=lambda name: (-sums[name], name))
+    shares = {name: sums[name] / whole if whole else 0.0 for name in order}
+    return Ballot(next(iter(shares), None), shares)
+
+
+def word_overlap(a, b):
+    """F1 of the words in common, 0 .. 1."""
+    return token_f1(answer_words(a), answer_words(b))
+
+
+def edit_similarity(a, b):
+    """1 - (words to insert, delete or replace) / (words of the longer text), 0 .. 1."""
+    a, b = answer_words(a), answer_words(b)
+    if not a and not b:
+        return 1.0
+    return 1 - edit_distance(a, b) / max(len(a), len(b))
+
+
+def max_overlap(values, similarity=word_overlap):
+    """The answer with the greatest overlap with the others   (book section 3.2.4)
+
+        y = argmax over y_i of sum over k != i of similarity(y_i, y_k)
+
+    values      list of str; None is left out
+    similarity  symmetric function of two texts
+    returns     (the text, the sums of all (n,) float64, nan where there was no text); of equal sums
+                the first in the order of text; (None, ..) without any
+    """
+    sums = np.full(len(values), np.nan)
+    texts = [i for i, value in enumerate(values) if value is not None]
+    for i in texts:
+        sums[i] = math.fsum(similarity(values[i], values[k]) for k in texts if k != i)
+    if not texts:
+        return None, sums
+    best = min(texts, key=lambda i: (-sums[i], values[i]))
+    return values[best], sums
+
+
+def _weights(name, values, weights):
+    """`weights` as a list of float, 1 each if None."""
+    if weights is None:
+        return [1.0] * len(values)
+    weights = [float(weight) for weight in weights]
+    if len(weights) != len(values):
+        raise ShapeError(f"{name}: {len(weights)} weights for {len(values)} answers")
+    return weights

@@ -1,0 +1,122 @@
+"""Models, prompts and samples together   (book section 3.2.4, Fig. 3.2).
+
+    y[m, k, s]    the answer of model m after prompt k, sample s
+
+The three kinds of ensembles are the three axes of one table, and each pure kind is a table with one
+axis longer than 1. A table is reduced at once, all cells voting, or axis by axis, where first the
+samples agree, then the prompts, then the models; the two can differ. Read next:
+self_consistency.py.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.errors import ConfigError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.ensemble.combine import vote
+from tinylm.prompt.ensemble.prompts import PHRASINGS
+
+AXES = "models", "prompts", "samples"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The answers.
+
+    values  (M, K, S) array of str, None where an answer could not be read
+    """
+
+    values: np.ndarray
+
+    def vote(self, weights=None):
+        """The vote of all cells: Ballot.
+
+        weights  (M,) of the models; equal unless given
+        """
+        cells = None
+        if weights is not None:
+            M, K, S = self.values.shape
+            cells = np.repeat(np.asarray(weights, np.float64), K * S)
+        return vote(self.values.ravel().tolist(), cells)
+
+    def nested_vote(self, order=("samples", "prompts", "models")):
+        """Votes along one axis after the other: the winner of all, or None.
+
+        order    the axes, each once; the last has the last word
+        raises   ConfigError for another order
+        """
+        if sorted(order) != sorted(AXES):
+            raise ConfigError(f"Grid: the order {order!r} must name each of {', '.join(AXES)} once")
+        table, axes = self.values, list(AXES)
+        for name in order:
+            table = np.moveaxis(table, axes.index(name), -1)
+            axes.remove(name)
+            winners = [vote(row.tolist()).value for row in table.reshape(-1, table.shape[-1])]
+            table = _table(winners, table.shape[:-1])
+        return table.item()
+
+
+def _table(values, shape):
+    """Objects as an array of this shape."""
+    table = np.empty(len(values), object)
+    table[:] = values
+    return table.reshape(shape)
+
+
+def run_grid(
+    lms,
+    item,
+    demonstrations=(),
+    *,
+    seed=0,
+    max_tokens=64,
+    prompts=PHRASINGS,
+    samples=1,
+    temperature=1.0,
+):
+    """The answers of M models after K prompts, S of each: Grid, in M K S calls.
+
+    lms      list of TextLM
+    prompts  list of prompts with prompt(), read() and stop, such as FewShotPrompts
+    samples  S; 1 takes the most probable tokens, more are sampled at the temperature
+    raises   ConfigError for an axis of length 0
+    """
+    if not lms or not prompts or samples < 1:
+        raise ConfigError(
+            f"run_grid: {len(lms)} models, {len(prompts)} prompts and {samples} samples; each must "
+            "be 1 or more"
+        )
+    if samples == 1:
+        temperature = 0.0
+    values = []
+    for lm in lms:
+        for prompt in prompts:
+            text = prompt.prompt(item, demonstrations)
+            replies = lm.sample(
+                text,
+                samples,
+                seed,
+                max_tokens=max_tokens,
+                stop=prompt.stop,
+                temperature=temperature,
+            )
+            values += [prompt.read(reply.text) for reply in replies]
+            lm.parsed("answers", values[-samples:])
+    return Grid(_table(values, (len(lms), len(prompts), samples)))
+
+
+def grid_vote(lms, item, demonstrations=(), *, nested=False, **options):
+    """The vote of a grid   (book section 3.2.4, Fig. 3.2)
+
+    lms      list of TextLM
+    nested   True: samples, then prompts, then models
+    options  of run_grid()
+    returns  Answer; details: values (M, K, S) as lists, and shares of all cells
+    """
+    grid = run_grid(lms, item, demonstrations, **options)
+    ballot = grid.vote()
+    value = ballot.value
+    if nested:
+        value = grid.nested_vote()
+    return Answer(value, value or "", {"values": grid.values.tolist(), "shares": ballot.shares})

@@ -1,0 +1,129 @@
+"""One model, several prompts for one question: the answers are combined   (book section 3.2.4,
+Fig. 3.2b, eq. 3.6).
+
+    y_i = argmax over y of Pr(y | x_i), i = 1 .. K        y = Combine(y_1, .., y_K)
+
+Combine is a vote, or the answer with the greatest overlap with the others, which also serves for
+texts that are never equal to the letter. Read next: tokens.py, where the prompts agree on every
+token; diversity.py, where different prompts come from.
+"""
+
+from dataclasses import dataclass
+
+from tinylm.errors import ConfigError
+from tinylm.finetune.instruct.templates import PromptTemplate
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.ensemble.combine import max_overlap, vote
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.refine.self_refine import answer_of
+
+
+@dataclass(frozen=True)
+class Phrasing:
+    """A prompt written as a template, with the methods of a FewShotPrompt.
+
+    template   str with the slot {*text*} for the question; the answer is on the next line
+    separator  between demonstrations
+    """
+
+    template: str
+    separator: str = "\n\n"
+
+    def prompt(self, item, demonstrations=()):
+        """The template, filled, after demonstrations in the same form: str."""
+        form = PromptTemplate(self.template)
+        shown = ["".join(form.pair(answer_of(demo), text=demo.question)) for demo in demonstrations]
+        return self.separator.join([*shown, form.format(text=item.question)])
+
+    def continuation(self, item, answer):
+        """What follows the prompt if this is the answer, with the white space before it."""
+        prompt, whole = PromptTemplate(self.template).pair(answer, text=item.question)
+        return whole
+
+    @property
+    def stop(self):
+        """The strings that end an answer."""
+        return (self.separator,)
+
+    def read(self, reply):
+        """The answer in a reply, or None if it is empty."""
+        return reply.strip().partition(self.separator)[0].strip() or None
+
+
+# The book's three prompts for making a text simpler.
+SIMPLIFY = (
+    Phrasing("Make this text simpler.\n{*text*}"),
+    Phrasing("Condense and simplify this text.\n{*text*}"),
+    Phrasing("Rewrite for easy reading.\n{*text*}"),
+)
+# Three forms of a question, for any task.
+PHRASINGS = (
+    FewShotPrompt(),
+    FewShotPrompt(question_name="Question", answer_name="Answer"),
+    FewShotPrompt("Answer the question.", question_name="Input", answer_name="Output"),
+)
+
+
+def texts_of(prompts, item, demonstrations=()):
+    """(the K prompts as texts, the strings that end an answer after any of them).
+
+    raises  ConfigError without a prompt
+    """
+    if not prompts:
+        raise ConfigError("an ensemble of prompts needs at least one")
+    texts = [prompt.prompt(item, demonstrations) for prompt in prompts]
+    return texts, tuple(dict.fromkeys(stop for prompt in prompts for stop in prompt.stop))
+
+
+def vote_of(values, weights=None):
+    """Combine by vote: (the answer, {value: its share})."""
+    ballot = vote(values, weights)
+    return ballot.value, ballot.shares
+
+
+COMBINE = {
+    "vote": vote_of,
+    "overlap": max_overlap,
+}
+
+
+def prompt_ensemble(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    seed=0,
+    max_tokens=64,
+    prompts=PHRASINGS,
+    combine="vote",
+):
+    """Answer after each of several prompts, and combine the answers   (book eq. 3.6)
+
+    lm       TextLM
+    seed     not used: the most probable tokens are taken
+    prompts  list of prompts with prompt(), read() and stop, such as FewShotPrompts
+    combine  "vote", "overlap", or a function: list of answers (None where one could not be read)
+             -> (answer or None, what it found)
+    returns  Answer; details: answers, and "combined", what the combination found: the shares of a
+             vote, the sums of overlaps
+    """
+    texts, _ = texts_of(prompts, item, demonstrations)
+    if isinstance(combine, str):
+        if combine not in COMBINE:
+            raise ConfigError(
+                f"prompt_ensemble: no combination {combine!r}; there are {', '.join(COMBINE)}"
+            )
+        combine = COMBINE[combine]
+    # Prompts whose answers end in the same way are completed in one batch.
+    replies = [None] * len(prompts)
+    for stop in dict.fromkeys(prompt.stop for prompt in prompts):
+        rows = [k for k, prompt in enumerate(prompts) if prompt.stop == stop]
+        found = lm.complete_batch(
+            [texts[k] for k in rows], stop=stop, max_tokens=max_tokens, seed=seed
+        )
+        for k, reply in zip(rows, found):
+            replies[k] = reply
+    answers = [prompt.read(reply.text) for prompt, reply in zip(prompts, replies)]
+    value, combined = combine(answers)
+    details = {"answers": answers, "combined": combined}
+    return Answer(lm.parsed("answer", value), replies[-1].text, details)

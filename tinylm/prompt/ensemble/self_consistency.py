@@ -1,0 +1,185 @@
+"""Self-consistency: sample several chains of thought, and vote on their answers   (book section
+3.2.4; Wang et al. 2023).
+
+    Pr(a | x) = sum over r of Pr(a, r | x)      a = argmax, estimated by the votes of m samples
+
+Many ways of reasoning r lead to one answer a; greedy decoding follows one of them. The vote sums
+over all, so it is the answers, not the texts, that are compared, and numbers by their value. Read
+next: outputs.py; bayes_risk.py, of which a vote is one case.
+"""
+
+import itertools
+import math
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinylm.data.measure.numbers import extract_gsm8k_answer
+from tinylm.errors import ConfigError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.ensemble.combine import canonical_answer, vote
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+
+_CONCLUSION = re.compile(r"answer is:? *(.+?)(?:\.?[ \t]*(?:\n|$)|\. )", re.IGNORECASE)
+
+
+def read_conclusion(text):
+    """The answer that a chain of thought ends with: the last "the answer is ..", or GSM8K's "####".
+
+    returns  str, or None: a number somewhere in the text is no conclusion
+    """
+    found = _CONCLUSION.findall(text)
+    if found:
+        return found[-1].strip() or None
+    return extract_gsm8k_answer(text)
+
+
+@dataclass(frozen=True)
+class ThoughtPrompt:
+    """A prompt for answers with their reasoning.
+
+    form     FewShotPrompt of the question and of demonstrations with rationales
+    trigger  what the reply begins with where no demonstration shows how to reason
+    """
+
+    form: FewShotPrompt = field(default_factory=FewShotPrompt)
+    trigger: str = " Let's think step by step."
+
+    def prompt(self, item, demonstrations=()):
+        """The prompt after demonstrations with rationales: str."""
+        return self.form.prompt(item, demonstrations, rationale=True)
+
+    def begin(self, demonstrations):
+        """What the reply begins with."""
+        if demonstrations:
+            return ""
+        return self.trigger
+
+    @property
+    def stop(self):
+        """The strings that end a reply."""
+        if self.form.separator == "\n\n":  # paragraphs of a chain are no end of it
+            return tuple(stop for stop in self.form.stop if stop != "\n\n")
+        return self.form.stop
+
+    def read(self, reply):
+        """The answer of a reply, or None."""
+        return read_conclusion(reply)
+
+
+def path_weights(replies, kind="count"):
+    """The weight of each path in the vote: (m,) float64.
+
+    replies  list of Completion
+    kind     "count": 1;  "probability": Pr(r, a | x), up to a factor that all share;  "mean":
+             Pr(r, a | x)^(1/n) of n tokens, the geometric mean of their probabilities
+    raises   ConfigError for another kind
+
+    Samples already come up as often as they are probable. Their probabilities are right as weights
+    where every different path is listed once; on samples they make probable paths count twice.
+    """
+    if kind == "count":
+        return np.ones(len(replies))
+    logs = np.array([reply.logprob for reply in replies])
+    if kind == "mean":
+        lengths = np.array([max(1, len(reply.logprobs)) for reply in replies])
+        return np.exp(logs / lengths)
+    if kind != "probability":
+        raise ConfigError(f"path_weights: {kind!r} is none of count, probability, mean")
+    return np.exp(logs - logs.max(initial=-np.inf))  # the most probable path weighs 1
+
+
+def self_consistency(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    seed=0,
+    max_tokens=256,
+    samples=10,
+    temperature=0.7,
+    weights="count",
+    prompt=None,
+    canonical=canonical_answer,
+):
+    """Sample chains of thought and return the answer that most of them reach   (Wang et al. 2023)
+
+    demonstrations  Items with rationales; none: the reply begins with "Let's think step by step."
+    samples         number of chains m, at the temperature
+    weights         of the votes, as in path_weights
+    prompt          with prompt(), begin(), read() and stop; ThoughtPrompt() unless given
+    canonical       function: answer -> what is compared
+    returns         Answer, its text a chain that reaches the answer; details: answers (None where
+                    a chain reached none), shares and confidence of the vote, and texts
+    raises          ConfigError for no sample
+    """
+    if samples < 1:
+        raise ConfigError(f"self_consistency: samples must be 1 or more, not {samples}")
+    prompt = prompt or ThoughtPrompt()
+    replies = lm.sample(
+        prompt.prompt(item, demonstrations),
+        samples,
+        seed,
+        begin=prompt.begin(demonstrations),
+        max_tokens=max_tokens,
+        stop=prompt.stop,
+        temperature=temperature,
+    )
+    answers = [prompt.read(reply.text) for reply in replies]
+    ballot = vote(answers, path_weights(replies, weights), canonical)
+    lm.parsed("answers", answers)
+    details = {
+        "answers": answers,
+        "shares": ballot.shares,
+        "confidence": ballot.confidence,
+        "texts": [reply.text for reply in replies],
+    }
+    if ballot.value is None:
+        return Answer(None, replies[-1].text, details)
+    chosen = answers.index(ballot.value)  # the winner is spelt as one of the answers
+    return Answer(ballot.value, replies[chosen].text, details)
+
+
+# The law of the vote, for answers that are drawn independently.
+
+
+def majority_law(q, m):
+    """Probability that a vote of m finds the right one of two answers: float.
+
+        sum over k > m/2 of C(m, k) q^k (1 - q)^(m - k)      and half of the term k = m/2
+
+    q        probability that one sample is right
+    m        samples; a tie, of even m, is decided by a coin
+    """
+    total = 0.0
+    for k in range(m + 1):
+        term = math.comb(m, k) * q**k * (1 - q) ** (m - k)
+        if 2 * k > m:
+            total += term
+        elif 2 * k == m:
+            total += term / 2
+    return total
+
+
+def vote_law(probabilities, m):
+    """The distribution of the winner of m votes among any number of answers: {answer: float}.
+
+    probabilities  {answer: Pr(a | x)}; ties are decided as in vote()
+    m              independent samples
+    raises         ConfigError where there are more than 200,000 outcomes to list
+    """
+    answers = sorted(probabilities)
+    outcomes = math.comb(m + len(answers) - 1, m)
+    if outcomes > 200_000:
+        raise ConfigError(f"vote_law: {outcomes} outcomes of {m} votes are too many to list")
+    law = dict.fromkeys(answers, 0.0)
+    # A multiset of m answers has the probability m! / prod n_a! * prod p_a^n_a.
+    for votes in itertools.combinations_with_replacement(answers, m):
+        counts = {answer: votes.count(answer) for answer in answers}
+        chance = math.factorial(m)
+        for answer, n in counts.items():
+            chance *= probabilities[answer] ** n / math.factorial(n)
+        winner = min(answers, key=lambda answer: (-counts[answer], answer))
+        law[winner] += chance
+    return law

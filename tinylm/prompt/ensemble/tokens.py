@@ -1,0 +1,169 @@
+"""One answer after several prompts at once: every token is chosen by all of them   (book section
+3.2.4, eq. 3.7).
+
+    y_j = argmax over v of sum over k of log Pr(v | x_k, y_1 .. y_{j-1})
+
+All prompts are continued by the same tokens. They are the rows of one batch, each with its own part
+of the cache, and of unequal lengths. Besides the sum of logarithms (a product of experts) the
+tokens may be chosen by a mixture: with fixed weights, or with those of Bayes' rule, which makes the
+choice that of eq. 3.8 (marginal.py). Read next: marginal.py.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.errors import ConfigError, DataError
+from tinylm.generate.loop import Rows, check_prompt
+from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.score import log_probabilities
+from tinylm.generate.sample import greedy
+from tinylm.generate.stop import Output
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.ensemble.means import arithmetic_mean, check_weights, log_sum_exp
+from tinylm.prompt.ensemble.prompts import PHRASINGS, texts_of
+from tinylm.prompt.protocol.trace import Call
+
+
+def product_rule(terms, weights, totals):
+    """sum_k K w_k log Pr(v | x_k, y_<j): eq. 3.7 with equal weights   (K, V) -> (V,)."""
+    used = weights > 0
+    return len(weights) * weights[used] @ terms[used]
+
+
+def mixture_rule(terms, weights, totals):
+    """log sum_k w_k Pr(v | x_k, y_<j), the weights staying the same   (K, V) -> (V,)."""
+    return arithmetic_mean(terms, weights)
+
+
+def bayes_rule(terms, weights, totals):
+    """log Pr(v | y_<j) under eq. 3.8: prompts that predicted the tokens so far weigh more
+
+    (K, V) -> (V,).
+    """
+    # Pr(v | y_<j) = sum_k w_k Pr(y_<j | x_k) Pr(v | x_k, y_<j) / sum_k w_k Pr(y_<j | x_k)
+    with np.errstate(divide="ignore"):
+        so_far = np.log(weights) + totals
+    return log_sum_exp(so_far[:, None] + terms) - log_sum_exp(so_far)
+
+
+RULES = {"product": product_rule, "mixture": mixture_rule, "bayes": bayes_rule}
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A text that several prompts have chosen.
+
+    tokens    list of int, an end token included
+    terms     (n, K) float64: log Pr of each token after each prompt
+    text      str, up to the first stop string
+    finish    "end", "stop" or "length"
+    """
+
+    tokens: list
+    terms: np.ndarray
+    text: str
+    finish: str
+
+
+def decode_jointly(
+    lm, prompts, max_tokens, rule="product", weights=None, stop=(), eos=None, tokenizer=None
+):
+    """Greedy decoding after K prompts at once: Joint   (book eq. 3.7)
+
+    lm         a model of tinylm.models, or a language model (generate/protocol/language_model.py)
+    prompts    K sequences of integers, of any lengths
+    rule       a key of RULES: how K distributions become one score for each token
+    weights    (K,) of the prompts, 0 or more; equal unless given
+    stop, eos, tokenizer   as in generate(); without a tokenizer the text is empty
+    raises     ConfigError for a rule that there is not or no prompt; DataError for a prompt that
+               leaves no room in the context, or where no token is possible after all prompts
+    """
+    if rule not in RULES:
+        raise ConfigError(f"decode_jointly: no rule {rule!r}; there are {', '.join(RULES)}")
+    if not len(prompts):
+        raise ConfigError("decode_jointly: give at least one prompt")
+    lm, choose = as_language_model(lm), RULES[rule]
+    weights = check_weights(weights, len(prompts))
+    prompts = [check_prompt(prompt, lm) for prompt in prompts]
+    longest = max(map(len, prompts))
+    if lm.context is not None:
+        if longest > lm.context:
+            raise DataError(
+                f"decode_jointly: a prompt has {longest} tokens and the model reads {lm.context}: "
+                "shorten it"
+            )
+        # The last token is chosen after all others have been read.
+        max_tokens = min(max_tokens, lm.context - longest + 1)
+    rows, output = Rows(lm, prompts), Output(stop, tokenizer, eos)
+    totals = np.zeros(len(prompts))  # log Pr(y_<j | x_k)
+    tokens, kept, text = [], [], b""
+    for _ in range(max_tokens):
+        terms = log_probabilities(rows.next_logits())  # (K, V)
+        scores = choose(terms, weights, totals)  # (V,)
+        token = int(greedy(scores[None])[0])
+        rows.append([token] * len(prompts))
+        totals = totals + terms[:, token]
+        kept.append(terms[:, token])
+        released, piece = output.add(token)
+        tokens, text = tokens + released, text + piece
+        if output.done:
+            break
+    else:
+        released, piece = output.close()
+        tokens, text = tokens + released, text + piece
+    terms = np.array(kept[: len(tokens)]).reshape(-1, len(prompts))
+    return Joint(tokens, terms, text.decode("utf-8", "replace"), output.finish)
+
+
+def complete_jointly(lm, prompts, begin="", max_tokens=256, stop=(), rule="product", weights=None):
+    """decode_jointly() for texts: Joint, its text as that of a reply.
+
+    lm       TextModel
+    prompts  list of prompts, as in complete_batch
+    begin    text that the reply is made to begin with
+    raises   DataError for a prompt that leaves no room for a reply
+
+    The account counts K calls, and every generated token K times: each prompt's row has read it.
+    """
+    prompts = list(prompts)
+    begun = time.perf_counter()
+    rows = [lm.ids(prompt, begin) for prompt in prompts]
+    found = decode_jointly(
+        lm.lm, rows, max_tokens, rule, weights, stop, lm.opened.ends or None, lm.tokenizer
+    )
+    read, written = sum(map(len, rows)), len(prompts) * len(found.tokens)
+    lm.account.add(calls=len(prompts), prompt_tokens=read, read_tokens=read)
+    lm.account.add(generated_tokens=written, seconds=time.perf_counter() - begun)
+    for prompt in prompts:
+        lm.record(Call("complete", prompt, begin, found.text, found.finish))
+    return found
+
+
+def token_ensemble(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    seed=0,
+    max_tokens=64,
+    prompts=PHRASINGS,
+    rule="product",
+    weights=None,
+):
+    """One answer whose every token all prompts have chosen   (book eq. 3.7)
+
+    lm       TextModel
+    seed     not used: the most probable token is taken
+    prompts  list of prompts with prompt(), read() and stop, such as FewShotPrompts
+    rule     a key of RULES
+    returns  Answer; details: "agreement", for each prompt log Pr of the whole reply, and "finish"
+    """
+    texts, stop = texts_of(prompts, item, demonstrations)
+    found = complete_jointly(
+        lm, texts, max_tokens=max_tokens, stop=stop, rule=rule, weights=weights
+    )
+    value = lm.parsed("answer", prompts[0].read(found.text))
+    details = {"agreement": found.terms.sum(axis=0).tolist(), "finish": found.finish}
+    return Answer(value, found.text, details)
