@@ -9,7 +9,7 @@ With the construction below, the query (x_q, -W0 x_q) ends as (x_q, -W1 x_q), wh
 one step of gradient descent on the context's squared loss. With W0 = 0, L such layers are L steps:
 the labels become residuals y_i - W_t x_i, which is all that the next step needs. The other way
 round, attention to a context is a linear map whose update sum_i v_i k_i^T has the form of a
-gradient (dual_form). Read next: implicit_bayes.py.
+gradient (dual_form). Read next: regression.py.
 """
 
 import numpy as np
@@ -98,13 +98,14 @@ def predictions(layers, x, y, queries, start=None):
 
 
 def gradient_steps(x, y, start, rate, steps=1):
-    """W after steps of gradient descent on (1/2N) sum_i |W x_i - y_i|^2: (d_y, d_x).
+    """W after steps of gradient descent on (1/2N) sum_i |W x_i - y_i|^2: (..., d_y, d_x).
 
-    x  (N, d_x);  y  (N, d_y);  start  (d_y, d_x)
+    x  (..., N, d_x);  y  (..., N, d_y);  start  (..., d_y, d_x)
     """
     W = np.asarray(start, np.float64)
+    x_columns, y_columns = np.swapaxes(x, -1, -2), np.swapaxes(y, -1, -2)
     for _ in range(steps):
-        W = W - rate / len(x) * (W @ x.T - y.T) @ x  # (d_y, N) @ (N, d_x)
+        W = W - rate / x.shape[-2] * (W @ x_columns - y_columns) @ x  # (d_y, N) @ (N, d_x)
     return W
 
 
