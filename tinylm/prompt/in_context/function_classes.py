@@ -43,7 +43,7 @@ def two_layer_relu(rows, d, rng, hidden=100):
 
 
 def decision_tree(rows, d, rng, depth=4):
-    """A full binary tree: a node compares one coordinate with 0, a leaf has a value from N(0, 1)."""
+    """A full binary tree: a node compares a coordinate with 0, a leaf has a value from N(0, 1)."""
     coordinates = rng.integers(0, d, (rows, 2**depth - 1))
     values = rng.normal((rows, 2**depth), np.float64)
     row = np.arange(rows)[:, None]

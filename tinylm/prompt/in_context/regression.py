@@ -23,7 +23,7 @@ def least_squares(x, y, query):
 
 
 def ridge(strength):
-    """The predictor with the penalty lambda |w|^2; with sigma^2 / tau^2 it is the posterior mean."""
+    """Predictor with the penalty lambda |w|^2; sigma^2 / tau^2 gives the posterior mean."""
     if strength <= 0:
         raise ConfigError(f"ridge: strength {strength} must be positive; use least_squares for 0")
 
