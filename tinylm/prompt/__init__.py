@@ -10,6 +10,7 @@ refine      drafts made better: by feedback, by instructions, after naming the e
 ensemble    several answers and one decision: models, prompts, outputs; votes and risks
 rag         texts are found for a question, and the answer is given from them
 optimize    prompts are found: spaces, estimates, strategies; prompts that a model writes
+tools       calls inside a reply are run, and replaced by their results
 """
 
 from tinylm.prompt.answer import Answer

@@ -1,0 +1,141 @@
+"""Calls are run while the text is generated   (book section 3.2.5; Parisi et al. 2022, Schick et
+al. 2023).
+
+    the model writes   10 m * 4 m * 2 m = {tool: calculator, expression: 10 * 4 * 2}
+    the text becomes   10 m * 4 m * 2 m = 80
+    the model goes on  80 m^3
+
+As soon as a call is complete its tool is run, the result replaces the call, and generation goes on
+with the replaced text: the model never reads its own call again. What it had read up to the call is
+in its prefix store, and only the rest is read (protocol/prefix_store.py): the text is the one that
+a model without any store would write. Read next: answer.py.
+"""
+
+from dataclasses import dataclass
+
+from tinylm.backend import Random
+from tinylm.errors import ConfigError
+from tinylm.prompt.tools.markers import find_marker, open_marker
+
+# Inside another call a result must not change where that call ends, or what its arguments are.
+_NOT_INSIDE = frozenset('{}":\\\n')
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One call and its result.
+
+    call      str, as the model wrote it
+    name      of the tool; "" if the call could not be read
+    result    str that replaced it
+    error     kind of the error, "" if there was none (registry.Result); "nested": the result cannot
+              stand inside another call, and "[error]" stands there
+    position  characters of the text before the result
+    """
+
+    call: str
+    name: str
+    result: str
+    error: str
+    position: int
+
+
+@dataclass(frozen=True)
+class ToolText:
+    """A reply in which all calls were replaced by their results.
+
+    text        str
+    calls       list of ToolCall, in order
+    finish      as of Completion; or "calls": a call beyond the most that are allowed ended it
+    unfinished  a call that was cut off at the end, which is no part of the text
+    pieces      the number of times that the model was called
+    """
+
+    text: str
+    calls: list
+    finish: str
+    unfinished: str = ""
+    pieces: int = 1
+
+
+def complete_with_tools(
+    lm,
+    prompt,
+    tools,
+    *,
+    begin="",
+    max_tokens=256,
+    stop=(),
+    seed=0,
+    max_calls=8,
+    **sampling,
+):
+    """Complete a prompt; calls in the reply are run, and replaced by their results.
+
+    lm          TextLM
+    tools       Tools (registry.py)
+    begin       text that the reply begins with; calls in it are not run
+    max_tokens  of the reply, with results in the place of calls
+    stop        strings that end the reply, also inside a call
+    max_calls   further calls end the reply; 0: the first one does
+    returns     ToolText; without a call its text is that of lm.complete, unless it has braces
+    """
+    if isinstance(stop, str):
+        stop = (stop,)
+    if max_calls < 0:
+        raise ConfigError(f"complete_with_tools: max_calls {max_calls} must be 0 or more")
+    text, calls, pieces = "", [], 0
+    while True:
+        # A brace may end a call, and a call ends with its line.
+        marks = ("}",)
+        if open_marker(text) is not None:
+            marks = ("}", "\n")
+        reply = lm.complete(
+            prompt,
+            begin=begin + text,
+            max_tokens=max_tokens - lm.count(text),
+            stop=tuple(dict.fromkeys((*stop, *marks))),
+            seed=_piece_seed(seed, pieces),
+            **sampling,
+        )
+        pieces += 1
+        text += reply.text
+        mark = reply.stopped_by
+        if mark in stop or mark not in marks:
+            return _finished(text, calls, reply.finish, pieces)
+        text += mark
+        found = find_marker(text)
+        if found is not None:
+            if len(calls) == max_calls:
+                return _finished(text[: found.start], calls, "calls", pieces)
+            text = _replaced(lm, text, found, tools, calls)
+        if lm.count(text) >= max_tokens:
+            return _finished(text, calls, "length", pieces)
+
+
+def _replaced(lm, text, found, tools, calls):
+    """The text with the result in the place of a call, which is added to `calls`."""
+    result = tools.run(found)
+    shown, error = result.text, result.error
+    before, after = text[: found.start], text[found.end :]
+    if open_marker(before) is not None and _NOT_INSIDE & set(shown):
+        shown, error = "[error]", error or "nested"
+    call = text[found.start : found.end]
+    calls.append(ToolCall(call, found.name, shown, error, found.start))
+    lm.parsed("call", (call, shown))
+    return before + shown + after
+
+
+def _finished(text, calls, finish, pieces):
+    start = open_marker(text)
+    unfinished = ""
+    if start is not None:
+        text, unfinished = text[:start], text[start:]
+    return ToolText(text, calls, finish, unfinished, pieces)
+
+
+def _piece_seed(seed, piece):
+    """The seed of a piece: with the same one, every piece would begin with the same draws."""
+    if piece == 0:
+        return seed
+    return int(Random(seed, "tools", piece).integers(0, 1 << 62, ()))
