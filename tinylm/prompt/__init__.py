@@ -5,6 +5,7 @@ No weight changes in this floor; what changes is the text. The rooms, in the ord
 protocol    prompts and replies as text: completing, scoring, what it cost, what was sent
 template    prompts as text: fields, slots, roles, formats, the prompts of the book
 in_context  demonstrations in a prompt: which, in which order, and why they work
+tasks       the tasks of language processing: classification, extraction, generation, questions
 reasoning   steps in words before the answer, a calculator, search over steps
 refine      drafts made better: by feedback, by instructions, after naming the error
 ensemble    several answers and one decision: models, prompts, outputs; votes and risks

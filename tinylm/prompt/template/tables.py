@@ -87,7 +87,7 @@ def longest_copy(answer, context):
     """
     answer, context = answer_words(answer), answer_words(context)
     # row[j] = length of the longest common run that ends at answer[i - 1] and context[j - 1]
-    best, end, row = 0, 0, [0] * (len(context) + 1)
+    best, end, row = 0, 0, [0 for _ in context]
     for i, word in enumerate(answer, 1):
         row = [0] + [row[j] + 1 if word == other else 0 for j, other in enumerate(context)]
         if max(row) > best:

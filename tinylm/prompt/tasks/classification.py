@@ -1,0 +1,167 @@
+"""Classification by prompting, in three ways   (book section 3.1.4.1, eq. 3.1).
+
+    generated   "Analyze the polarity of the following text ..": a free reply, mapped to a label
+    cloze       ".. The polarity of the text is ____": the next words, mapped to a label
+    scores      y = argmax over y in Y of Pr(y | x), with x up to the blank      (3.1)
+
+The first needs a mapping (labels.py), which may fail; the last chooses among the labels and cannot.
+Item.question is the text, Item.options the labels Y. Read next: verbalizer.py; extraction.py.
+"""
+
+from dataclasses import dataclass, replace
+
+from tinylm.errors import DataError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.tasks.labels import LabelMapper
+
+CONTENT_FREE = "N/A"  # in place of the text for the prior of a label (Zhao et al. 2021)
+
+
+@dataclass(frozen=True)
+class ClassificationPrompt:
+    """The words around a text that is to be classified.
+
+    attribute    what the labels are values of
+    definitions  ((label, what it means), ..): a line each, for classes that need explanation
+    only_label   end with the question, and "Just answer: positive, negative, or neutral."
+    """
+
+    attribute: str = "polarity"
+    definitions: tuple = ()
+    only_label: bool = False
+
+    @property
+    def cloze(self):
+        """The sentence that the label completes."""
+        return f"The {self.attribute} of the text is"
+
+    def instruction(self, labels):
+        """What is to be done, with the labels and their definitions."""
+        text = (
+            f"Analyze the {self.attribute} of the following text and classify it as "
+            f"{listed(labels)}."
+        )
+        if not self.definitions:
+            return text
+        lines = [
+            f"{label[:1].upper()}{label[1:]}: {meaning}." for label, meaning in self.definitions
+        ]
+        return "\n".join([f"{text} The classes are defined as follows.", *lines])
+
+    def prompt(self, item, demonstrations=()):
+        """The prompt for a text: ends with a line break, after which an answer begins.
+
+        demonstrations  Items with answers
+        raises          DataError for an item without options, or a demonstration without an answer
+        """
+        if not item.options:
+            raise DataError(f"the labels of {item.question!r:.60} are its options; it has none")
+        shown = []
+        for demo in demonstrations:
+            if demo.answer is None:
+                raise DataError(f"a demonstration needs an answer: {demo.question!r:.60} has none")
+            answer = f"{self.cloze} {demo.answer}."
+            if self.only_label:
+                answer = demo.answer
+            shown.append(f"{self._text(demo.question, item.options)}\n{answer}\n\n")
+        head = self.instruction(item.options)
+        return f"{head}\n{''.join(shown)}{self._text(item.question, item.options)}\n"
+
+    def _text(self, text, labels):
+        lines = ["Text:", text]
+        if self.only_label:
+            lines.append(f"What is the {self.attribute} of the text?")
+            lines.append(f"Just answer: {listed(labels)}.")
+        return "\n".join(lines)
+
+
+def listed(words):
+    """Words as a list in a sentence: "positive, negative, or neutral"; "yes or no"."""
+    *others, last = words
+    if len(others) > 1:
+        return f"{', '.join(others)}, or {last}"
+    return " or ".join(words)
+
+
+def classify_generated(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    prompt=ClassificationPrompt(),
+    mapper=None,
+    seed=0,
+    max_tokens=48,
+):
+    """Classify a text by a free reply that is mapped to a label.
+
+    lm       TextLM
+    prompt   ClassificationPrompt
+    mapper   LabelMapper; None: one of the item's labels without synonyms
+    returns  Answer; value None if no rule decides. details: "mapped", how the label was found
+    """
+    mapper = mapper or LabelMapper(item.options)
+    reply = lm.complete(
+        prompt.prompt(item, demonstrations), stop=("\nText:",), seed=seed, max_tokens=max_tokens
+    )
+    mapped = mapper.read(reply.text)
+    return Answer(lm.parsed("label", mapped.label), reply.text, {"mapped": mapped})
+
+
+def classify_by_cloze(
+    lm, item, demonstrations=(), *, prompt=ClassificationPrompt(), mapper=None, seed=0, max_tokens=8
+):
+    """Classify a text by the words that complete "The polarity of the text is".
+
+    Arguments and result as in classify_generated; only the first sentence of the reply is read.
+    """
+    mapper = mapper or LabelMapper(item.options)
+    prompt = replace(prompt, only_label=False)
+    reply = lm.complete(
+        prompt.prompt(item, demonstrations),
+        begin=prompt.cloze,
+        stop=("\n", "."),
+        seed=seed,
+        max_tokens=max_tokens,
+    )
+    mapped = mapper.read(reply.text)
+    return Answer(lm.parsed("label", mapped.label), reply.text, {"mapped": mapped})
+
+
+def classify_by_scores(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    prompt=ClassificationPrompt(),
+    normalization="sum",
+    seed=0,
+    max_tokens=0,
+):
+    """Classify a text by the label of greatest probability   (book eq. 3.1)
+
+        y = argmax over y in Y of Pr(y | x),   x = "... The polarity of the text is"
+
+    The probability of a label of several tokens is the product of theirs.
+
+    normalization  as in Scores.by. "unconditional" divides by the label's probability after the
+                   same prompt with the text "N/A", which corrects a preference for a label
+                   (contextual calibration, Zhao et al. 2021: no part of eq. 3.1)
+    seed, max_tokens  are not used: nothing is sampled
+    returns        Answer; details: "scores", and "probabilities" {label: its share}, the softmax of
+                   the scores
+    """
+    prompt = replace(prompt, only_label=False)
+    unconditional = None
+    if normalization == "unconditional":
+        empty = replace(item, question=CONTENT_FREE, answer=None)
+        unconditional = prompt.prompt(empty, demonstrations)
+    scores = lm.score(
+        prompt.prompt(item, demonstrations),
+        [f" {label}" for label in item.options],
+        begin=prompt.cloze,
+        unconditional=unconditional,
+    )
+    value = lm.parsed("label", item.options[scores.best(normalization)])
+    shares = dict(zip(item.options, scores.probabilities(normalization).tolist()))
+    return Answer(value, value, {"scores": scores, "probabilities": shares})

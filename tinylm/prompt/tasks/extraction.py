@@ -1,0 +1,184 @@
+"""Information extraction by prompting: names, typed entities, relations, anything described   (book
+section 3.1.4.2).
+
+    1. Tom Jenkins - Person Name             Tom Jenkins - Harbor Bank: Tom Jenkins heads it.
+    2. Harbor Bank - Organization
+
+Replies are lists in a form that the prompt requires. A line that is not in this form is returned as
+unread, an entity that the text does not contain as invented: models do both. Item.question is the
+text. Read next: data/synthetic/prompted/named_entities.py; generation.py.
+"""
+
+import re
+from dataclasses import dataclass
+
+from tinylm.data.synthetic.prompted.named_entities import entity_lines
+from tinylm.finetune.metrics import entity_f1
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.template.library import LIBRARY
+
+_BULLET = r"[ \t]*(?:\d+[.)]|[-*•])?[ \t]*"
+_DASH = r"[ \t]+[-–—][ \t]+"
+_ENTITY = re.compile(rf"{_BULLET}(\S.*){_DASH}(\S.*?)[ \t.]*")
+_NOTHING = re.compile(r"(?:there (?:are|is) )?(?:none|no\b[^,\n]*|nothing)[.!]?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What was read from a reply.
+
+    found     list, in the order of the reply
+    unread    lines that are not in the form
+    invented  the entities of `found` that do not stand in the text
+    """
+
+    found: list
+    unread: list
+    invented: list
+
+
+def parse_entities(reply, text=None, types=None):
+    """Entities with their types, from lines "1. Tom Jenkins - Person Name".
+
+    A number or a bullet may stand before it; of several dashes the last one separates.
+
+    text     that they were extracted from: what it does not contain is invented
+    types    allowed types, in lower case or not; a line with another is unread
+    returns  Extracted with found [(entity, type)]
+    """
+    found, unread = [], []
+    known = None
+    if types is not None:
+        known = {kind.casefold(): kind for kind in types}
+    for line in _lines(reply):
+        match = _ENTITY.fullmatch(line)
+        kind = match and match[2]
+        if match and known is not None:
+            kind = known.get(kind.casefold())
+        if not kind:
+            unread.append(line)
+        else:
+            found.append((match[1].strip(), kind))
+    return Extracted(found, unread, _invented([name for name, _ in found], text))
+
+
+def parse_names(reply, text=None):
+    """Names, from a list in lines, or one sentence "Person names ..: Tom Jenkins, Ana Ferreira".
+
+    returns  Extracted with found [name]; nothing is found in "None." or "No person names."
+    """
+    found, unread = [], []
+    for line in _lines(reply):
+        rest = re.fullmatch(rf"{_BULLET}(.*)", line)[1]
+        listed = rest.split(":")[-1].strip()
+        if not listed or _NOTHING.fullmatch(listed):
+            continue  # a heading, or the statement that there are none
+        names = re.split(r"\s*,\s*(?:and\s+)?|\s+and\s+|\s*;\s*", listed.rstrip("."))
+        if all(_is_name(name) for name in names):
+            found += names
+        else:
+            unread.append(line)
+    found = list(dict.fromkeys(found))
+    return Extracted(found, unread, _invented(found, text))
+
+
+def parse_relations(reply, entities):
+    """Relations, from lines "A - B: description" between known entities.
+
+    returns  Extracted with found [(head, tail, description)]
+    """
+    longest_first = sorted(entities, key=len, reverse=True)
+    one = "(" + "|".join(map(re.escape, longest_first)) + ")"
+    pattern = re.compile(rf"{_BULLET}{one}{_DASH}{one}:[ \t]*(\S.*)")
+    found, unread = [], []
+    for line in _lines(reply):
+        match = pattern.fullmatch(line)
+        if match is None or not entities:
+            unread.append(line)
+        else:
+            found.append((match[1], match[2], match[3].rstrip()))
+    return Extracted(found, unread, [])
+
+
+def extraction_scores(found, gold):
+    """Precision, recall and F1 of entities over several texts, an entity being (words, type).
+
+    found, gold  one list of (entity, type) per text; one that is found twice counts once
+    returns      {"precision", "recall", "f1"} as finetune.metrics.entity_f1
+    """
+    return entity_f1(found, gold)
+
+
+def extract_names(lm, item, demonstrations=(), *, seed=0, max_tokens=128):
+    """All person names of a text: Answer, the names in lines; None if nothing could be read.
+
+    details  "extracted", an Extracted. An empty answer is the value "": there are no names
+    """
+    prompt = LIBRARY["names"].format(text=item.question)
+    return _extract(lm, prompt, lambda reply: parse_names(reply, item.question), seed, max_tokens)
+
+
+def extract_entities(lm, item, demonstrations=(), *, types=None, seed=0, max_tokens=256):
+    """All entities of a text with their types: Answer, numbered lines.
+
+    types    allowed types, which are then listed in the prompt
+    """
+    prompt = LIBRARY["entities"].format(text=item.question)
+    if types is not None:
+        prompt = prompt.replace("\nText:", f"\nTypes: {', '.join(types)}\nText:", 1)
+
+    def read(reply):
+        return parse_entities(reply, item.question, types)
+
+    return _extract(lm, prompt, read, seed, max_tokens)
+
+
+def extract_relations(lm, item, demonstrations=(), *, entities, seed=0, max_tokens=256):
+    """The relations between given entities: Answer, lines "A - B: description"."""
+    prompt = LIBRARY["relations"].format(entities=", ".join(entities), text=item.question)
+    return _extract(lm, prompt, lambda reply: parse_relations(reply, entities), seed, max_tokens)
+
+
+def extract(lm, item, demonstrations=(), *, task, seed=0, max_tokens=256):
+    """Whatever is described: Answer with the reply as it is.
+
+    task     description that completes "Your task is to", such as those of EXTRACTIONS
+    """
+    prompt = LIBRARY["extract"].format(task_description=task, text=item.question)
+    reply = lm.complete(prompt, seed=seed, max_tokens=max_tokens)
+    value = lm.parsed("answer", reply.text.strip() or None)
+    return Answer(value, reply.text)
+
+
+def _extract(lm, prompt, read, seed, max_tokens):
+    reply = lm.complete(prompt + "\n", seed=seed, max_tokens=max_tokens)
+    extracted = read(reply.text)
+    value = None
+    if extracted.found or not extracted.unread and reply.text.strip():
+        value = _written(extracted.found)
+    return Answer(lm.parsed("found", value), reply.text, {"extracted": extracted})
+
+
+def _written(found):
+    """What was found, in the form of the prompt."""
+    if not found or isinstance(found[0], str):
+        return "\n".join(found)
+    if len(found[0]) == 2:
+        return entity_lines(found)
+    return "\n".join(f"{head} - {tail}: {text}" for head, tail, text in found)
+
+
+def _lines(reply):
+    return [line.strip() for line in reply.splitlines() if line.strip()]
+
+
+def _invented(names, text):
+    if text is None:
+        return []
+    return [name for name in names if name not in text]
+
+
+def _is_name(text):
+    """True for one to five words, of which the first is in capitals or has no case."""
+    words = text.split()
+    return 1 <= len(words) <= 5 and not text[0].islower() and text[-1].isalnum()
