@@ -4,8 +4,8 @@ reported.
 
 import pytest
 
-from tinylm.data.synthetic.prompted.named_entities import entity_lines, named_entity_items
 from tinylm.data.read.items import Item
+from tinylm.data.synthetic.prompted.named_entities import entity_lines, named_entity_items
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.tasks.extraction import (
     extract,

@@ -8,10 +8,10 @@ from tinylm.autograd import Tensor
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.generate.protocol.score import log_probabilities
-from tinylm.prompt.tasks.masked_cloze import MaskedCloze, classify_by_mask
-from tinylm.prompt.template import PromptTemplate
 from tinylm.pretrain.special import Special
 from tinylm.pretrain.words import Words
+from tinylm.prompt.tasks.masked_cloze import MaskedCloze, classify_by_mask
+from tinylm.prompt.template import PromptTemplate
 
 VOCABULARY = Words("the tram was late again . it good bad very")
 SPECIAL = VOCABULARY.special
