@@ -20,7 +20,10 @@ from tinylm.prompt.tasks.extraction import (
 from tinylm.prompt.template import EXTRACTIONS, LIBRARY
 
 # The entities of the book's example, in a sentence of its own.
-TEXT = "Tom Jenkins of the European Tourism Organization expects that in 2024 more people will go from the UK to Europe."
+TEXT = (
+    "Tom Jenkins of the European Tourism Organization expects that in 2024 more people will go "
+    "from the UK to Europe."
+)
 FIVE = [
     ("Tom Jenkins", "Person Name"),
     ("European Tourism Organization", "Organization"),
