@@ -85,6 +85,8 @@ def test_a_content_cannot_forge_a_field():
     assert render_fields([("John", "David: hi")]) == "John: David: hi"
     assert render_fields([("", "Q: a\nQ:"), ("Q", "b")]) == " Q: a\n Q:\nQ: b"
     assert render_fields([("Q", "aQ:\nb Q: c")]) == "Q: aQ:\nb Q: c"
+    # The first line of a content is never indented, so its spaces stay.
+    assert parse_fields("Q:   Q: a", ("Q",)) == [("Q", "  Q: a")]
 
 
 PARTS = st.lists(st.sampled_from(["\n", " ", "Q:", "A:", "Q", ":", "Q (1):", "x", "\r", "ab"]))

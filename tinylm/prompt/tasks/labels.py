@@ -141,7 +141,8 @@ class LabelMapper:
         """The label with the most similar embedding."""
         vectors = np.asarray(self.embed([reply, *self.labels]), np.float64)  # (1 + n, d)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = vectors / np.where(lengths == 0, 1, lengths)
+        # A vector of zeros is similar to nothing.
+        vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
         similar = vectors[1:] @ vectors[0]  # (n,) cosines
         best = int(similar.argmax())
         if similar[best] < self.least:

@@ -10,6 +10,7 @@ as a name is indented by one space, so every text can stand in a field and is re
 Read next: ../protocol/text_lm.py, which completes prompts.
 """
 
+import itertools
 import re
 
 from tinylm.errors import ConfigError, DataError
@@ -150,8 +151,7 @@ def dialogue(turns, speakers=("John", "David")):
     turns    list of str
     returns  list of (name, content) with len(turns) + 1 entries
     """
-    names = [speakers[i % len(speakers)] for i in range(len(turns) + 1)]
-    return list(zip(names, [*turns, None]))
+    return list(zip(itertools.cycle(speakers), [*turns, None]))
 
 
 # In a content, a line that begins with spaces and a name is written with one space more. The rule

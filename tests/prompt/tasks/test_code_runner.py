@@ -1,0 +1,161 @@
+"""Generated code is judged by what it returns, and cannot loop, fill the memory or touch files."""
+
+import pytest
+
+from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.tasks.code_runner import LIMITS, Limits, run_function
+
+AVERAGE = """
+def calculate_average(numbers):
+    if numbers:  # the list is not empty
+        return sum(numbers) / len(numbers)
+    return 0
+"""
+CASES = [(([1, 2, 3],), 2), (([],), 0), (([1.5],), 1.5)]
+# Starting Python takes about 0.1 s; the shortest limit that can be given is a second.
+QUICK = Limits(1)
+
+
+def returning(expression, *lines):
+    """Code of a function f() that does something and returns an expression."""
+    return "\n".join(["def f():", *(f"    {line}" for line in lines), f"    return {expression}"])
+
+
+def status(code, expected=1, limits=LIMITS):
+    return run_function(code, "f", [((), expected)], limits).status
+
+
+def test_the_function_of_the_book_passes():
+    ran = run_function(AVERAGE, "calculate_average", CASES)
+    assert ran.passed and ran.results == ("2.0", "0", "1.5") and ran.message == ""
+    wrong = run_function(AVERAGE.replace("return 0", "return 1"), "calculate_average", CASES)
+    assert wrong.status == "failed" and not wrong.passed
+    assert wrong.message == "calculate_average([]) is 1, not 0"
+    assert wrong.results == ("2.0", "1", "1.5")
+
+
+@pytest.mark.parametrize(
+    "expression, expected, passes",
+    [
+        ("1.0", 1, True),  # numbers by value
+        ("True", 1, False),  # but a truth value is no number
+        ("1", True, False),
+        ("True", True, True),
+        ("(1, 2)", (1, 2), True),
+        ("[1, 2]", (1, 2), False),
+        ("{'a': [None]}", {"a": [None]}, True),
+        ("'1'", 1, False),
+        ("'\\x1e\\ud800é'", "\x1e\ud800é", True),
+        ("f", 1, False),  # an object that is no literal
+        ("None", None, True),
+    ],
+)
+def test_results_are_compared_by_value_and_type(expression, expected, passes):
+    assert (status(returning(expression), expected) == "passed") is passes
+
+
+def test_several_arguments_are_handed_over():
+    ran = run_function("def add(a, b):\n    return a + b", "add", [((2, 3), 5), (("x", "y"), "x")])
+    assert ran.message == "add('x', 'y') is 'xy', not 'x'"
+
+
+def test_what_is_printed_is_kept_apart_from_what_is_returned():
+    ran = run_function(
+        returning("1", "print('hi', end='')", "print('\\x1e(1, 2)')"), "f", [((), 1)]
+    )
+    assert ran.passed and ran.output == "hi\x1e(1, 2)\n"
+    long = run_function(returning("1", "print('x' * 10**6)"), "f", [((), 1)])
+    assert long.passed and len(long.output) == 2**16
+
+
+def test_errors_are_named():
+    for code, message in (
+        (returning("g()"), "NameError: name 'g' is not defined"),
+        ("def f(:", "SyntaxError: invalid syntax"),
+        ("g = 1", "no function f is defined"),
+        ("f = 1", "no function f is defined"),
+        (returning("f()"), "RecursionError: maximum recursion depth exceeded"),
+        (returning("1", "raise SystemExit"), "SystemExit"),
+        (returning("input()"), "EOFError: EOF when reading a line"),
+        (returning("1", "import numpy"), "ModuleNotFoundError: No module named 'numpy'"),
+    ):
+        ran = run_function(code, "f", [((), 1)])
+        assert (ran.status, ran.message) == ("error", message)
+    assert status(returning("1", "import os", "os._exit(3)")) == "crashed"
+    second = "def f(x):\n    return 1 / x"
+    ran = run_function(second, "f", [((1,), 1), ((0,), 1)])
+    assert ran.results == ("1.0",) and ran.message == "ZeroDivisionError: division by zero"
+
+
+def test_the_standard_library_can_be_used():
+    modules = "math json collections itertools re random heapq datetime statistics functools"
+    modules += " string decimal fractions typing dataclasses bisect"
+    lines = [f"import {module}" for module in modules.split()]
+    lines.append("point = collections.namedtuple('Point', 'x')")
+    assert status(returning("point(math.gcd(4, 6)).x", *lines), 2) == "passed"
+
+
+def test_an_endless_loop_is_ended():
+    ran = run_function(returning("1", "while True: pass"), "f", [((), 1)], QUICK)
+    # By processor time, or on a busy machine by the clock
+    assert ran.status == "timeout" and ran.message.startswith("no result after 1 s")
+
+
+def test_code_that_waits_is_ended_too():
+    ran = run_function("import time\n" + returning("1", "time.sleep(600)"), "f", [((), 1)], QUICK)
+    assert ran.status == "timeout" and ran.message == "no result after 1 s"
+
+
+def test_memory_is_limited():
+    small = Limits(memory=128 << 20)
+    assert status(returning("len(bytes(64 << 20))"), 64 << 20, small) == "passed"
+    assert status(returning("len(bytes(128 << 20))"), 128 << 20, small) == "memory"
+    grow = returning("1", "kept = []", "while True: kept.append(bytes(1 << 20))")
+    assert status(grow, limits=small) == "memory"
+
+
+@pytest.mark.parametrize(
+    "line, what",
+    [
+        ("open('/tmp/written', 'w')", "opened '/tmp/written'"),
+        ("open('here', 'w')", "opened 'here'"),
+        ("open('/etc/passwd')", "opened '/etc/passwd'"),
+        ("open(os.__file__, 'a')", "opened"),  # the library may be read, not written
+        ("open(os.path.dirname(os.__file__) + '/../x')", "opened"),
+        ("os.open('/tmp/written', os.O_CREAT)", "opened"),
+        ("os.listdir('/')", "opened '/'"),
+        ("os.remove('/tmp/none')", "used os.remove"),
+        ("os.mkdir('x')", "used os.mkdir"),
+        ("os.system('true')", "used os.system"),
+        ("os.fork()", "used os.fork"),
+        ("os.kill(os.getppid(), 0)", "used os.kill"),
+        ("import subprocess; subprocess.run(['true'])", "used subprocess.Popen"),
+        ("import socket; socket.socket()", "used socket.__new__"),
+        ("import socket; socket.create_connection(('127.0.0.1', 80))", "used socket.getaddrinfo"),
+        ("import ctypes; ctypes.CDLL(None)", "used ctypes.dlopen"),
+        ("import shutil; shutil.rmtree('/tmp/none')", "used shutil.rmtree"),
+    ],
+)
+def test_files_processes_and_network_are_refused(line, what):
+    # Hidden from `except Exception`, so the code cannot go on as if nothing had happened.
+    code = returning("1", "import os", "try:", f"    {line}", "except Exception: pass")
+    ran = run_function(code, "f", [((), 1)])
+    assert ran.status == "refused" and ran.message.startswith(f"it {what}")
+
+
+def test_the_library_may_be_read():
+    assert status(returning("len(open(os.__file__).read()) > 0", "import os"), True) == "passed"
+
+
+def test_nothing_is_run_without_a_case_or_with_values_that_cannot_be_written():
+    with pytest.raises(DataError, match="without a case nothing is tested"):
+        run_function(AVERAGE, "calculate_average", [])
+    for case in (((object(),), 1), ((1,), object())):
+        with pytest.raises(DataError, match="cannot be written as a Python literal"):
+            run_function(AVERAGE, "calculate_average", [case])
+    with pytest.raises(DataError, match="is no name of a function"):
+        run_function(AVERAGE, "a b", CASES)
+    for wrong in ({"seconds": 0}, {"memory": (64 << 20) - 1}):
+        with pytest.raises(ConfigError, match="Python itself needs 1 s, 64 MiB"):
+            Limits(**wrong)
+    assert (Limits(1, 64 << 20).seconds, LIMITS.seconds, LIMITS.memory) == (1, 5, 512 << 20)

@@ -1,0 +1,95 @@
+"""Code from a description or from its beginning, judged by running it   (book section 3.1.4.3; Chen
+et al. 2021).
+
+    Please write a Python function to calculate the average of a list of numbers.
+
+    pass@k = 1 - C(n - c, k) / C(n, k)     n programs drawn, c of them right
+
+Code is run only if cases to test it with are given, in a child process with limits. Read next:
+code_runner.py.
+"""
+
+import ast
+from math import comb
+
+from tinylm.errors import ConfigError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.tasks.code_runner import LIMITS, run_function
+from tinylm.prompt.template.delimiters import code_blocks
+from tinylm.prompt.template.library import LIBRARY
+
+# A function's body has ended where one of these begins a line (Chen et al. 2021).
+STOP = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(", "\n@", "\n```")
+
+
+def write_function(
+    lm, item, demonstrations=(), *, name, cases=(), limits=LIMITS, seed=0, max_tokens=256
+):
+    """Write a Python function for what the item's question describes.
+
+    lm       TextLM
+    item     Item: "calculate the average of a list of numbers"
+    name     of the function
+    cases    [(arguments, expected)]; with any, the code is run (code_runner.py)
+    limits   Limits of running it
+    returns  Answer: the code; None if the reply has none that defines the function.
+             details: "ran", a Ran, if it was run
+    """
+    prompt = LIBRARY["code"].format(purpose=item.question)
+    reply = lm.complete(prompt + "\n", seed=seed, max_tokens=max_tokens)
+    return _answer(lm, read_code(reply.text, name), name, reply.text, cases, limits)
+
+
+def complete_function(
+    lm, item, demonstrations=(), *, name, cases=(), limits=LIMITS, seed=0, max_tokens=256
+):
+    """Complete a Python function whose beginning is the item's question: its signature, comments.
+
+    Arguments and result as in write_function; the code is the question and the reply, up to where
+    the next statement at a line's start would begin.
+    """
+    reply = lm.complete(item.question, stop=STOP, seed=seed, max_tokens=max_tokens)
+    code = item.question.rstrip() + "\n" + reply.text.strip("\n").rstrip()
+    if name not in defined(code):
+        code = None
+    return _answer(lm, code, name, reply.text, cases, limits)
+
+
+def _answer(lm, code, name, text, cases, limits):
+    details = {}
+    if code is not None and cases:
+        details["ran"] = run_function(code, name, cases, limits)
+    return Answer(lm.parsed("code", code), text, details)
+
+
+def read_code(reply, name):
+    """The code of a reply that defines a function: the first block that does, or the whole reply.
+
+    returns  str, or None if neither is Python that defines it
+    """
+    for text in [*(text for _, text in code_blocks(reply)), reply.strip()]:
+        if name in defined(text):
+            return text
+    return None
+
+
+def defined(code):
+    """The names of the functions that Python code defines at its top; none if it is no Python."""
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return ()
+    return tuple(node.name for node in body if isinstance(node, ast.FunctionDef))
+
+
+def pass_at_k(n, c, k):
+    """The probability that one of k programs is right, from n that were drawn   (Chen et al. 2021)
+
+    Unbiased: the share of all sets of k among the n that hold one of the c right ones.
+    1 - (1 - c/n)^k is too small.
+
+    raises  ConfigError unless 0 <= c <= n and 1 <= k <= n
+    """
+    if not (0 <= c <= n and 1 <= k <= n):
+        raise ConfigError(f"pass_at_k: n {n}, c {c}, k {k}: c is 0 .. n, and k is 1 .. n")
+    return 1 - comb(n - c, k) / comb(n, k)

@@ -1,0 +1,88 @@
+"""Text generation: continuing a story or a dialogue, and writing under requirements   (book section
+3.1.4.3).
+
+A model that ignores a requirement ("five characters per line") is found out by a check, and may try
+again; a text that meets none of the tries' checks is not handed on as an answer. Read next:
+code_completion.py; ../template/constraints.py, the checks.
+"""
+
+from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.template.constraints import unmet
+from tinylm.prompt.template.fields import complete_fields, parse_fields, render_fields
+from tinylm.prompt.template.library import LIBRARY
+
+
+def continue_story(lm, item, demonstrations=(), *, seed=0, max_tokens=256):
+    """Continue the beginning of a story, which is the item's question: Answer."""
+    reply = lm.complete(
+        LIBRARY["story"].format(story=item.question), seed=seed, max_tokens=max_tokens
+    )
+    return Answer(lm.parsed("story", reply.text.strip() or None), reply.text)
+
+
+def continue_dialogue(lm, item, demonstrations=(), *, speakers, turns=2, seed=0, max_tokens=64):
+    """Continue a dialogue, the speakers by turns.
+
+    item      Item, whose question is the dialogue so far: lines "Name: content"
+    speakers  the names, in order; the next turn is that of the one after the last speaker
+    turns     how many more
+    returns   Answer: the new turns as lines. details: "turns" [(name, content)]
+    raises    DataError if the question has no turn of a speaker
+    """
+    fields = parse_fields(item.question, tuple(speakers))
+    if not fields or fields[-1][0] not in speakers or fields[-1][1] is None:
+        raise DataError(
+            f"continue_dialogue: {item.question!r:.60} must end with a turn of one of {speakers}"
+        )
+    given = len(fields)
+    for turn in range(turns):
+        before = speakers.index(fields[-1][0])
+        name = speakers[(before + 1) % len(speakers)]
+        fields = complete_fields(
+            lm, [*fields, (name, None)], seed=seed + turn, max_tokens=max_tokens
+        )
+    new = fields[given:]
+    return Answer(render_fields(new), new[-1][1], {"turns": new})
+
+
+def requirements(constraints):
+    """What constraints require, as lines for a prompt: "- no more than 50 words"."""
+    return "\n".join(f"- {constraint('').requirement}" for constraint in constraints)
+
+
+def write(lm, item, demonstrations=(), *, constraints=(), tries=4, seed=0, max_tokens=256):
+    """Write what the item's question describes, under requirements that are stated and checked.
+
+    constraints  list of functions from a text to a Check (../template/constraints.py)
+    tries, ..    as in generate_until, which also gives the result
+    """
+    prompt = item.question
+    if constraints:
+        prompt = f"{prompt} Here are the requirements.\n{requirements(constraints)}"
+    return generate_until(lm, prompt, constraints, tries, seed, max_tokens)
+
+
+def generate_until(lm, prompt, constraints, tries=4, seed=0, max_tokens=256):
+    """Replies to one prompt until one meets all constraints.
+
+    The first is the most probable one, the others are drawn, with seeds of their own.
+
+    lm       TextLM
+    prompt   str
+    tries    most replies
+    returns  Answer; value None if no reply meets them. details: "unmet", the failed checks of every
+             reply; text is the last reply
+    raises   ConfigError for no tries
+    """
+    if tries < 1:
+        raise ConfigError(f"generate_until: tries {tries} must be 1 or more")
+    failures = []
+    for number in range(tries):
+        sampling = {"temperature": 1.0} if number else {}
+        reply = lm.complete(prompt, seed=seed + number, max_tokens=max_tokens, **sampling)
+        text = reply.text.strip()
+        failures.append(unmet(text, constraints))
+        if text and not failures[-1]:
+            return Answer(lm.parsed("text", text), reply.text, {"unmet": failures})
+    return Answer(lm.parsed("text", None), reply.text, {"unmet": failures})

@@ -1,0 +1,148 @@
+"""Multiple choice: what is scored decides how often a model is right   (book section 3.1.4.5;
+Hendrycks et al. 2021, MMLU).
+
+    letters   the options are listed, and "A", "B", .. are scored after "Answer:"
+    options   the options are listed, and their texts are scored
+    cloze     the options are not listed; their texts are scored after the question, against their
+              scores without it (Holtzman et al. 2021)
+
+Long options are less probable, and some are probable after anything; Scores.by has the ways to
+correct it. A reply that was generated is read by its letter. Read next:
+../protocol/completion.py.
+"""
+
+import re
+import string
+
+from tinylm.errors import DataError
+from tinylm.prompt.answer import Answer
+
+LETTERS = string.ascii_uppercase
+
+
+def choice_prompt(item, answered=False):
+    """The question, its options with letters, and "Answer:".
+
+        What melts? (A) ice (B) iron (C) both
+        Answer:
+
+    answered  with the letter of the gold option, for demonstrations
+    raises    DataError for an item without options, or with more than there are letters
+    """
+    options = _options(item)
+    listed = " ".join(f"({letter}) {option}" for letter, option in zip(LETTERS, options))
+    text = f"{item.question} {listed}\nAnswer:"
+    if answered:
+        return f"{text} {LETTERS[item.gold]}"
+    return text
+
+
+def choose_by_letter(lm, item, demonstrations=(), *, seed=0, max_tokens=0):
+    """The option whose letter is most probable after "Answer:".
+
+    demonstrations  Items with options and answers
+    seed, max_tokens  are not used: nothing is sampled
+    returns         Answer: the option's text. details: "scores", "letter"
+    """
+    scores = lm.score(
+        _listed(item, demonstrations), [f" {letter}" for letter in LETTERS[: len(item.options)]]
+    )
+    return _chosen(lm, item, scores, "sum")
+
+
+def choose_by_option(
+    lm, item, demonstrations=(), *, normalization="character", seed=0, max_tokens=0
+):
+    """The listed option whose text is most probable, by one of the normalizations of Scores.by.
+
+    normalization  "unconditional" compares with "Answer:" alone
+    """
+    shown = [f"{choice_prompt(demo)} {demo.options[demo.gold]}\n\n" for demo in demonstrations]
+    prompt = "".join(shown) + choice_prompt(item)
+    return _chosen(lm, item, _text_scores(lm, prompt, item, normalization), normalization)
+
+
+def choose_by_cloze(
+    lm, item, demonstrations=(), *, normalization="unconditional", seed=0, max_tokens=0
+):
+    """The option that best continues the question, the options not being listed.
+
+    normalization  "unconditional": log Pr(option | question) - log Pr(option | "Answer:"), so an
+                   option that is probable anywhere has no advantage
+    """
+    _options(item)
+    shown = [f"{demo.question}\nAnswer: {demo.options[demo.gold]}\n\n" for demo in demonstrations]
+    prompt = f"{''.join(shown)}{item.question}\nAnswer:"
+    return _chosen(lm, item, _text_scores(lm, prompt, item, normalization), normalization)
+
+
+def choose_generated(lm, item, demonstrations=(), *, seed=0, max_tokens=64):
+    """The option that a generated reply names; None if it names none, or several."""
+    reply = lm.complete(
+        _listed(item, demonstrations), stop=("\n\n",), seed=seed, max_tokens=max_tokens
+    )
+    index = read_choice(reply.text, item.options)
+    value = None
+    if index is not None:
+        value = item.options[index]
+    return Answer(lm.parsed("answer", value), reply.text)
+
+
+def read_choice(reply, options):
+    """The number of the option that a reply names, by the first of these that names just one:
+
+    1. the reply is a letter or an option:                 "B", "(b).", "iron"
+    2. a letter after "answer", "option" or "choice":      "So the answer is (c)."
+    3. a letter in parentheses, or before one:             "I choose (B), since .."
+    4. an option's text as whole words
+
+    returns  int, or None
+    """
+    letters = LETTERS[: len(options)]
+    bare = reply.strip().strip("().:*\"' \n").casefold()
+    for index, option in enumerate(options):
+        if bare in (letters[index].casefold(), option.strip().strip(".").casefold()):
+            return index
+    either = f"[{letters}{letters.lower()}]"
+    patterns = (
+        rf"(?:answer|option|choice)(?:\s+is)?\s*:?\s*[*\"]*\(?({either})(?![\w'])",
+        rf"(?<!\w)\(?({either})\)",
+    )
+    for pattern in patterns:
+        flags = re.IGNORECASE if pattern is patterns[0] else 0
+        named = {letters.index(letter.upper()) for letter in re.findall(pattern, reply, flags)}
+        if named:
+            return named.pop() if len(named) == 1 else None
+    named = [
+        index
+        for index, option in enumerate(options)
+        if re.search(rf"(?<!\w){re.escape(option.strip())}(?!\w)", reply, re.IGNORECASE)
+    ]
+    return named[0] if len(named) == 1 else None
+
+
+def _options(item):
+    if not 2 <= len(item.options) <= len(LETTERS):
+        raise DataError(
+            f"multiple choice needs 2 to {len(LETTERS)} options; {item.question!r:.60} has "
+            f"{len(item.options)}"
+        )
+    return item.options
+
+
+def _listed(item, demonstrations):
+    shown = [f"{choice_prompt(demo, answered=True)}\n\n" for demo in demonstrations]
+    return "".join(shown) + choice_prompt(item)
+
+
+def _text_scores(lm, prompt, item, normalization):
+    unconditional = None
+    if normalization == "unconditional":
+        unconditional = "Answer:"
+    return lm.score(prompt, [f" {option}" for option in item.options], unconditional=unconditional)
+
+
+def _chosen(lm, item, scores, normalization):
+    best = scores.best(normalization)
+    value = lm.parsed("answer", item.options[best])
+    return Answer(value, value, {"scores": scores, "letter": LETTERS[best]})

@@ -1,0 +1,34 @@
+"""Question answering: open-domain questions and word problems   (book section 3.1.4.5).
+
+    Question: Which river flows through Vienna?
+    Answer: ____
+
+GSM8K's answers are worked solutions that end with "#### number", so a reply is read there and
+nowhere else. Read next: multiple_choice.py; ../reasoning/, methods for such problems.
+"""
+
+from tinylm.data.measure.numbers import extract_gsm8k_answer
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot
+
+NAMED = FewShotPrompt(question_name="Question", answer_name="Answer")
+WORKED = FewShotPrompt(conclusion="\n#### {}")
+
+
+def answer_question(lm, item, demonstrations=(), *, prompt=NAMED, seed=0, max_tokens=32):
+    """Answer an open-domain question: Answer, up to the end of its field.
+
+    prompt  FewShotPrompt; by default "Question: .." and "Answer: .."
+    """
+    return few_shot(lm, item, demonstrations, prompt=prompt, seed=seed, max_tokens=max_tokens)
+
+
+def answer_word_problem(lm, item, demonstrations=(), *, prompt=WORKED, seed=0, max_tokens=256):
+    """Answer a word problem of GSM8K after worked solutions that end with "#### number".
+
+    demonstrations  Items with rationale and answer
+    returns         Answer: the number after the mark; None without one
+    """
+    text = prompt.prompt(item, demonstrations, rationale=True)
+    reply = lm.complete(text, stop=prompt.stop, seed=seed, max_tokens=max_tokens)
+    return Answer(lm.parsed("answer", extract_gsm8k_answer(reply.text)), reply.text)
