@@ -22,7 +22,7 @@ from tinylm.prompt.template.constraints import (
 
 STORY = "One rainy morning, Ida found a blue button under the stairs."
 TALK = (
-    "Tourist: Hello, can you take me to the harbor?\nTaxi Driver: Of course! Is it your first visit?\n"
+    "Tourist: Hello, can you take me to the harbor?\nTaxi Driver: Sure! Is it your first visit?\n"
     "Tourist: Yes. What should I see?\nTaxi Driver: The lighthouse, after lunch."
 )
 
