@@ -6,7 +6,7 @@
 Inputs and values are vectors of d numbers and enter the blocks of a GPT by a linear map in place of
 the embedding of tokens; another map reads a number at every x. All predictions of a prompt are
 trained at once, so one prompt of K examples is K tasks. Read next:
-function_classes.py.
+induction.py.
 """
 
 import numpy as np
