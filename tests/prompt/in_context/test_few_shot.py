@@ -170,6 +170,10 @@ def test_a_budget_is_never_exceeded_and_costs_demonstrations_alone(questions, qu
         assert len(prompt.prompt(item, demos[len(found.dropped) - 1 :])) > budget
 
 
+def test_forms_are_values():
+    assert len({FewShotPrompt(), FewShotPrompt(), POLARITY}) == 2  # equal ones are one
+
+
 def test_without_a_budget_nothing_is_dropped():
     found = FewShotPrompt().fit(Item("x"), [REASONS] * 50, len, None)
     assert len(found.kept) == 50 and found.dropped == ()

@@ -44,7 +44,10 @@ def test_random_demonstrations_are_different_ones_by_the_seed():
     assert all(len(set(two)) == 2 for two in drawn)
     # 12 ordered pairs, each missed by 60 draws with probability (11/12)^60 = 0.5 %
     assert len(set(drawn)) > 9
-    assert random_demonstrations(POOL, Item("x"), 2) == list(drawn[0])
+    pool = [Item(str(i), "y") for i in range(30)]
+    first = random_demonstrations(pool, Item("x"), 30)
+    assert first == random_demonstrations(pool, Item("x"), 30, seed=0)
+    assert first != random_demonstrations(pool, Item("x"), 30, seed=1)
     assert len(random_demonstrations(POOL, Item("x"), 9)) == 4  # no more than there are
 
 
@@ -58,6 +61,7 @@ def test_the_nearest_by_words_share_rare_words():
     assert select.ranked(Item("the cat")).tolist() == sorted(range(4), key=lambda i: -scores[i])
     assert NearestByWords(POOL, k1=0.5, b=0.1).index.k1 == 0.5
     assert NearestByWords(POOL, k1=0.5, b=0.1).index.b == 0.1
+    assert (select.index.k1, select.index.b) == (1.2, 0.75)  # BM25's usual settings
 
 
 @given(st.lists(st.tuples(*[st.integers(-4, 4)] * 2), min_size=1, max_size=9), st.integers(1, 9))

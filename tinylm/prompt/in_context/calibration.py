@@ -23,7 +23,7 @@ from tinylm.prompt.in_context.few_shot import FewShotPrompt
 CONTENT_FREE = "N/A", "", "[MASK]"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Blank:
     """An input without content in place of an Item, whose question cannot be empty."""
 

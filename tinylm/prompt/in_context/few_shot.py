@@ -15,7 +15,7 @@ from tinylm.prompt.answer import Answer
 from tinylm.prompt.template.fields import read_reply, render_fields, stop_strings
 
 
-@dataclass(frozen=True)
+@dataclass
 class Fitted:
     """A prompt that fits, and what became of the demonstrations.
 
@@ -175,16 +175,18 @@ class FewShotPrompt:
         returns  Fitted
         raises   DataError if instruction and question alone are too long
         """
-        demonstrations = tuple(demonstrations)
-        for n in range(len(demonstrations) + 1):
-            text = self.prompt(item, demonstrations[n:], rationale)
+        kept, dropped = tuple(demonstrations), ()
+        while True:
+            text = self.prompt(item, kept, rationale)
             tokens = count(text)
             if budget is None or tokens <= budget:
-                return Fitted(text, demonstrations[n:], demonstrations[:n], tokens)
-        raise DataError(
-            f"instruction and question alone have {tokens} tokens, and {budget} are allowed: "
-            "shorten them"
-        )
+                return Fitted(text, kept, dropped, tokens)
+            if not kept:
+                raise DataError(
+                    f"instruction and question alone have {tokens} tokens, and {budget} are "
+                    "allowed: shorten them"
+                )
+            kept, dropped = kept[1:], (*dropped, kept[0])
 
     @property
     def stop(self):

@@ -53,7 +53,7 @@ def by_concept(mixture, ids):
     return belief @ mixture.emission
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shots:
     """What is known and predicted in the n-th example of prompts, means over rows and positions.
 

@@ -43,8 +43,8 @@ def induction_circuit(vocab_size, context):
     for block in model.blocks:
         block.feed_forward.out.weight.assign_(np.zeros_like(block.feed_forward.out.weight.data))
 
-    # An RMS norm divides by rms(x): with m ones in the stream, sqrt(m / D). Queries, keys and values
-    # are multiplied by it again. x W maps row vectors: a.T @ b sends part a to part b.
+    # An RMS norm divides by rms(x), which is sqrt(m / D) with m ones in the stream. Queries, keys
+    # and values are multiplied by it again. x W maps row vectors: a.T @ b sends part a to part b.
     two, three = np.sqrt(2 / D), np.sqrt(3 / D)
     shift = position[1:].T @ position[:-1]  # position t -> t - 1
     set_attention(

@@ -40,7 +40,7 @@ def likelihoods(lm, item, demonstrations, prompt=None):
     return np.array([scores.sums[0] for scores in lm.score_batch(prompts, [ending])])
 
 
-@dataclass(frozen=True)
+@dataclass
 class Contrast:
     """A question of a pool, demonstrations that help it most, and those that help it least.
 

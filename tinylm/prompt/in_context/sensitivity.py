@@ -17,7 +17,7 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sensitivity:
     """Accuracies over the variants of a prompt.
 

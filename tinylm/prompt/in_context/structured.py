@@ -54,7 +54,7 @@ class StructuredPrompt:
         return replace(self, **{_known(name): value})
 
 
-@dataclass(frozen=True)
+@dataclass
 class Search:
     """What a search found.
 
