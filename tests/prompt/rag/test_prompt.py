@@ -69,10 +69,10 @@ def test_citations_are_asked_for_after_the_other_instructions():
 
 
 def test_demonstrations_have_texts_and_answers():
-    demonstrations = [Item("a?", "b", context="c"), Item("d?", NO_ANSWER)]
+    demonstrations = [Item("a?", "b", context="c\n \ne\n\n"), Item("d?", NO_ANSWER)]
     form = RagPrompt("Answer.", False, question_name="Q", text_name="T", answer_name="A")
     assert form.prompt("q?", ["t"], demonstrations) == (
-        "Answer.\nQ: a?\nT 1: c\nA: b\n\nQ: d?\nA: No answer!\n\nQ: q?\nT 1: t\nA:"
+        "Answer.\nQ: a?\nT 1: c\nT 2: e\nA: b\n\nQ: d?\nA: No answer!\n\nQ: q?\nT 1: t\nA:"
     )
     assert form.stop() == ("\nQ:",) and form.names(0) == ("Q", "A")
     with pytest.raises(DataError, match="'x' has no answer"):

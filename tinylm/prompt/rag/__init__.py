@@ -3,14 +3,17 @@
 
 In order: chunks.py (documents as passages), retrievers.py (which of them belong to a question),
 prompt.py (question and numbered texts), citations.py (which texts an answer cites), answer.py (all
-of it as a method).
+of it as a method), evaluate.py (closed book, oracle and retrieved; refusals; texts against memory),
+training_data.py (examples for fine-tuning).
 """
 
 from tinylm.prompt.rag.answer import answer_from, retrieval_answer
 from tinylm.prompt.rag.chunks import Passage, all_passages, merged, passages
 from tinylm.prompt.rag.citations import Citation, find_citations
+from tinylm.prompt.rag.evaluate import closed_book, context_reliance, refusals, three_contexts
 from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt, is_refusal
 from tinylm.prompt.rag.retrievers import Dense, Hybrid, Reranked, question_likelihood
+from tinylm.prompt.rag.training_data import encode_rag, rag_examples
 
 __all__ = [
     "NO_ANSWER",
@@ -22,10 +25,16 @@ __all__ = [
     "Reranked",
     "all_passages",
     "answer_from",
+    "closed_book",
+    "context_reliance",
+    "encode_rag",
     "find_citations",
     "is_refusal",
     "merged",
     "passages",
     "question_likelihood",
+    "rag_examples",
+    "refusals",
     "retrieval_answer",
+    "three_contexts",
 ]

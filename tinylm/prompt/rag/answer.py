@@ -4,7 +4,7 @@ Lewis et al. 2020).
 The retriever is called once, before the first token is generated; tools have another way, in
 which the model calls it while it writes. An answer is refused for one of three reasons: nothing
 that was found is relevant enough, the model says so, or the model gave its own answer too little
-probability. Read first: prompt.py.
+probability. Read next: evaluate.py.
 """
 
 import numpy as np

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import regex
 
+from tinylm.data.synthetic.prompted.retrieval_qa import NO_ANSWER
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.template.fields import render_fields, stop_strings
 
@@ -22,7 +23,6 @@ INSTRUCTION = (
     "Your task is to answer the following question. To help you, relevant texts are provided. "
     "Please base your answer on these texts."
 )
-NO_ANSWER = "No answer!"
 REFUSAL = (
     "Please note that your answers need to be as accurate as possible and faithful to the facts. "
     "If the information provided is insufficient for an accurate response, you may simply output "
@@ -72,7 +72,7 @@ class RagPrompt:
 
         question        str
         texts           list of str, the most relevant first; they are numbered from 1
-        demonstrations  Items with answers; the context of one, if any, is its text
+        demonstrations  Items with answers; their contexts are their texts (texts_of)
         returns         str
         raises          DataError for a demonstration without an answer
         """
@@ -85,8 +85,7 @@ class RagPrompt:
         for item in demonstrations:
             if item.answer is None:
                 raise DataError(f"RagPrompt: the demonstration {item.question!r:.60} has no answer")
-            context = [item.context] if item.context else []
-            blocks.append(self._fields(item.question, context, item.answer))
+            blocks.append(self._fields(item.question, texts_of(item), item.answer))
         blocks.append(self._fields(question, texts, None))
         # The instruction is the beginning of the first block; blank lines separate blocks.
         blocks[0] = [("", "\n".join(notes)), *blocks[0]]
@@ -150,6 +149,11 @@ class RagPrompt:
             cut = len(rest[0].rstrip()) - len(part)
             return Fitted(prompt_of([*whole, part]), [*whole, part], cut, dropped)
         return Fitted(prompt_of(whole), whole, dropped=tuple(range(kept, len(texts))))
+
+
+def texts_of(item):
+    """The texts in the context of an item, which blank lines separate: list of str."""
+    return [text for text in regex.split(r"\n\s*\n", item.context) if text.strip()]
 
 
 def is_refusal(reply):
