@@ -19,16 +19,17 @@ from tinylm.prompt.ensemble.bayes_risk import (
     squared,
     zero_one,
 )
-from tinylm.prompt.ensemble.combine import canonical_answer, edit_similarity, vote
+from tinylm.prompt.ensemble.combine import edit_similarity, vote
+from tinylm.prompt.evaluation.judge import answer_key
 
 numbers = st.lists(st.integers(-20, 20), min_size=1, max_size=9)
 
 
 def test_the_risks_of_the_book_example():
     # Two samples say 3/8 and one says 1/3: risks 1/3 and 2/3.
-    values = [canonical_answer(text) for text in ("3/8", "0.375", "1/3")]
+    values = [answer_key(text) for text in ("3/8", "0.375", "1/3")]
     np.testing.assert_allclose(risks(values), [1 / 3, 1 / 3, 2 / 3], rtol=0, atol=1e-15)
-    assert minimum_risk(values).value == canonical_answer("37.5%")
+    assert minimum_risk(values).value == answer_key("37.5%")
 
 
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9))

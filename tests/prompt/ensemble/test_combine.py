@@ -1,7 +1,6 @@
 """Combining answers: votes and overlaps, whose order does not matter."""
 
 import itertools
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from tinylm.errors import ShapeError
 from tinylm.prompt.ensemble.bayes_risk import minimum_risk, overlap_risk
 from tinylm.prompt.ensemble.combine import (
     Ballot,
-    canonical_answer,
     edit_similarity,
     max_overlap,
     vote,
@@ -28,16 +26,15 @@ def test_the_three_answers_of_the_book_have_a_majority():
     assert ballot.value == "0.375"  # of two spellings as frequent the first in the order of text
     assert ballot.shares == {"0.375": 2 / 3, "1/3": 1 / 3}
     assert ballot.confidence == 2 / 3
-    as_text = vote(["3/8", "0.375", "1/3"], canonical=str)
+    as_text = vote(["3/8", "0.375", "1/3"], key=str)
     assert as_text.confidence == 1 / 3  # three strings: a tie
 
 
 def test_the_same_answer_in_many_forms():
-    same = ["3/8", "0.375", "37.5%", "37.5 %", ".375"]
-    assert {canonical_answer(text) for text in same} == {Fraction(3, 8)}
-    assert canonical_answer(" Yes. ") == canonical_answer("yes") == "yes"
-    assert canonical_answer("New  York!") == "new york"
-    assert canonical_answer("1/3") != canonical_answer("0.333")  # no tolerance
+    assert vote(["3/8", "0.375", "37.5%", "37.5 %", ".375"]).confidence == 1
+    assert vote(["Yes.", "yes", "New York!"]).shares == {"Yes.": 2 / 3, "New York!": 1 / 3}
+    assert vote(["1/3", "0.333"]).confidence == 0.5  # no tolerance
+    assert vote(["} ]", "] ]", "] ]"]).confidence == 2 / 3  # brackets are answers too
 
 
 def test_a_vote_counts():

@@ -5,21 +5,17 @@ import inspect
 import pytest
 
 from tinylm.prompt.ensemble.bayes_risk import least_risk
-from tinylm.prompt.ensemble.diversity import (
-    generate_demonstrations,
-    paraphrases,
-    translations,
-)
+from tinylm.prompt.ensemble.diversity import generate_demonstrations, translations
 from tinylm.prompt.ensemble.grid import run_grid
 from tinylm.prompt.ensemble.marginal import marginal_answer
 from tinylm.prompt.ensemble.models import model_vote
 from tinylm.prompt.ensemble.outputs import beam_outputs, best_of_n
+from tinylm.prompt.ensemble.paths import sample_paths
 from tinylm.prompt.ensemble.prompts import PHRASINGS, prompt_ensemble
 from tinylm.prompt.ensemble.self_consistency import self_consistency
 from tinylm.prompt.ensemble.tokens import complete_jointly, decode_jointly, token_ensemble
 
 METHODS = (
-    best_of_n,
     least_risk,
     marginal_answer,
     model_vote,
@@ -44,19 +40,21 @@ def test_methods_have_one_seed_and_short_answers(method):
 def test_self_consistency_has_the_temperature_of_the_paper_and_room_to_reason():
     found = defaults(self_consistency)
     assert (found["temperature"], found["samples"], found["weights"]) == (0.7, 10, "count")
-    assert (found["seed"], found["max_tokens"]) == (0, 256)
+    for function in (self_consistency, best_of_n, sample_paths):
+        found = defaults(function)
+        assert (found["seed"], found["max_tokens"], found["temperature"]) == (0, 256, 0.7)
 
 
 def test_samples_come_from_the_models_own_distribution():
-    for function in (best_of_n, least_risk, run_grid, generate_demonstrations, paraphrases):
+    for function in (least_risk, run_grid, generate_demonstrations):
         assert defaults(function)["temperature"] == 1.0
     assert defaults(best_of_n)["n"] == defaults(least_risk)["samples"] == 8
     assert defaults(run_grid)["samples"] == 1
 
 
 def test_texts_that_the_model_writes_have_room():
-    for function in (generate_demonstrations, paraphrases):
-        assert (defaults(function)["seed"], defaults(function)["max_tokens"]) == (0, 128)
+    found = defaults(generate_demonstrations)
+    assert (found["seed"], found["max_tokens"]) == (0, 128)
     assert defaults(translations) == {"source": "English", "seed": 0, "max_tokens": 256}
     assert defaults(beam_outputs)["max_tokens"] == 64
     assert defaults(complete_jointly)["max_tokens"] == 256
@@ -65,5 +63,5 @@ def test_texts_that_the_model_writes_have_room():
 def test_prompts_choose_together_by_eq_3_7():
     for function in (decode_jointly, complete_jointly, token_ensemble):
         assert defaults(function)["rule"] == "product"
-    for function in (prompt_ensemble, token_ensemble, run_grid):
+    for function in (prompt_ensemble, token_ensemble, run_grid, marginal_answer):
         assert defaults(function)["prompts"] is PHRASINGS

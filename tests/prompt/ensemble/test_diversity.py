@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.prompt.ensemble.sampler import Sampler
+from tests.prompt.small import text_model
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.prompt import ScriptedLM
@@ -16,7 +17,6 @@ from tinylm.prompt.ensemble.diversity import (
     ambiguity,
     disagreement,
     generate_demonstrations,
-    paraphrases,
     permute_demonstrations,
     translations,
     vary_demonstrations,
@@ -111,31 +111,21 @@ def test_written_demonstrations_are_different():
             generate_demonstrations(lm, [], 1, prompt=FewShotPrompt(**names))
 
 
-def test_an_instruction_in_other_words():
-    lm = Sampler([" Sum up.", " ", "Be brief.", "Sum up.", "Summarize."])
-    found = paraphrases(lm, "Summarize.", 5, seed=7, max_tokens=30)
-    assert found == ["Summarize.", "Sum up.", "Be brief."]
-    prompts, max_tokens, stop, seed, sampling = lm.seen[0]
-    assert prompts[0] == (
-        "Rewrite the following instruction in other words. Keep its meaning.\n"
-        "Instruction: Summarize.\nRewritten instruction:"
-    )
-    assert (len(prompts), max_tokens, stop, seed) == (5, 30, ("\n\n",), 7)
-    assert sampling == {"temperature": 1.0}
-
-
 def test_a_prompt_in_other_languages():
     start = "Translate the following text from English to"
     lm = ScriptedLM(
         [
-            (f"{start} German:\nEnglish: Sum up.\nGerman:", " Fasse zusammen.\nEnglish: more"),
-            (f"{start} French:\nEnglish: Sum up.\nFrench:", " Résume."),
+            (f"{start} German.\nSum up.\nGerman:", " Fasse zusammen.\n\nmore"),
+            (f"{start} French.\nSum up.\nFrench:", " Résume."),
         ]
     )
     found = translations(lm, "Sum up.", ["German", "French"])
     assert found == {"English": "Sum up.", "German": "Fasse zusammen.", "French": "Résume."}
     with pytest.raises(DataError, match="the model's German translation is empty"):
         translations(ScriptedLM([(None, " ")]), "Sum up.", ["German"])
+    model = text_model()
+    greedy = model.complete(f"{start} French.\nAdd.\n", begin="French:", max_tokens=3, stop="\n\n")
+    assert translations(model, "Add.", ["French"], max_tokens=3)["French"] == greedy.text.strip()
 
 
 # Error and ambiguity.

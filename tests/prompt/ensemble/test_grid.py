@@ -142,3 +142,12 @@ def test_the_same_sample_of_every_prompt_has_the_same_seed():
     lm = text_model()
     grid = run_grid([lm, lm], ITEM, prompts=SIMPLIFY[:1], samples=2, max_tokens=4, seed=3)
     assert grid.values[0].tolist() == grid.values[1].tolist()
+
+
+def test_a_table_with_three_long_axes():
+    rng = np.random.default_rng(0)
+    values = rng.choice(np.array(["x", "y", "z"], object), size=(2, 3, 4))
+    winners = [[vote(list(cell)).value for cell in model] for model in values]
+    by_model = [vote(prompts).value for prompts in winners]
+    assert Grid(values).nested_vote() == vote(by_model).value
+    assert Grid(values).vote() == vote(values.ravel().tolist())

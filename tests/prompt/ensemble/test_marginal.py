@@ -97,6 +97,10 @@ def test_draws_follow_the_prior():
 def test_one_draw_has_no_standard_error():
     estimate, error = monte_carlo(np.log([[0.5, 0.5]]), np.array([0]))
     assert estimate.tolist() == [0.5, 0.5] and np.isnan(error).all()
+    assert draw_prompts(1, [0, 1], np.random.default_rng(0)).tolist() == [1]
+    # Two draws have one: of 1/4 and 3/4 the standard deviation is sqrt(1/8), over sqrt(2).
+    estimate, error = monte_carlo(np.log([[0.25], [0.75]]), np.array([0, 1]))
+    np.testing.assert_allclose([estimate, error], [[0.5], [0.25]], rtol=0, atol=1e-12)
 
 
 def test_the_table_is_that_of_the_scores():

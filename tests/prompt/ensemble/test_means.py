@@ -72,3 +72,15 @@ def test_weights_are_shares():
     for weights in ([0, 0], [2, -1], [np.nan, 1], [np.inf, 1]):
         with pytest.raises(ConfigError, match="must be 0 or more, and not all 0"):
             check_weights(weights, 2)
+
+
+def test_any_number_of_axes_may_stand_between():
+    p = np.random.default_rng(0).dirichlet(np.ones(4), (2, 3, 5))  # (K, B, T, V)
+    weights = np.array([0.2, 0.8])
+    mixture = np.einsum("k,kbtv->btv", weights, p)
+    np.testing.assert_allclose(np.exp(arithmetic_mean(np.log(p), weights)), mixture, atol=1e-12)
+    product = np.exp(geometric_mean(np.log(p), weights))
+    np.testing.assert_allclose(product[1, 4], np.exp(geometric_mean(np.log(p[:, 1, 4]), weights)))
+    np.testing.assert_allclose(
+        np.exp(arithmetic_mean(np.log(p[:, 0, 0, 0]), weights)), mixture[0, 0, 0]
+    )

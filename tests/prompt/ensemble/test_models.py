@@ -18,6 +18,7 @@ from tinylm.prompt.ensemble.models import (
     EnsembleLM,
     ModelEnsemble,
     check_same_tokenizer,
+    check_text_model,
     model_vote,
 )
 from tinylm.tokenizers import ByteTokenizer
@@ -190,3 +191,10 @@ def test_models_vote_on_answers():
     )
     with pytest.raises(ConfigError, match="at least one model"):
         model_vote([], "item", method=method)
+
+
+def test_where_distributions_are_needed():
+    check_text_model("here", text_model())
+    check_text_model("here", ModelEnsemble([text_model()]).whole)
+    with pytest.raises(ConfigError, match="here: it works on distributions .* ScriptedLM"):
+        check_text_model("here", ScriptedLM([]))

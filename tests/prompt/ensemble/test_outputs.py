@@ -1,15 +1,18 @@
 """Several outputs of one model, ranked by a score."""
 
 import itertools
+import math
 
 import pytest
 
 from tests.prompt.ensemble.sampler import Sampler, reply
 from tests.prompt.small import text_model
+from tinylm.data.measure.proportions import pass_at_k
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.generate import EnumerableLM, sequence_logprob
 from tinylm.generate.strategies.beam import beam_search, power_penalty
+from tinylm.prompt import ScriptedLM
 from tinylm.prompt.ensemble.outputs import (
     beam_outputs,
     best_of_n,
@@ -19,7 +22,7 @@ from tinylm.prompt.ensemble.outputs import (
     rerank,
 )
 from tinylm.prompt.ensemble.self_consistency import majority_law
-from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.reasoning.conclusion import first_number
 
 
 def test_a_beam_gives_its_complete_hypotheses_best_first():
@@ -52,7 +55,7 @@ def test_a_beam_is_counted_and_bounded():
     assert max(len(one.tokens) for one in found) <= 3  # 5 tokens of prompt, and 8 are read
     account = lm.account
     assert (account.calls, account.prompt_tokens, account.read_tokens) == (1, 5, 5)
-    assert account.generated_tokens == 3 * max(len(one.tokens) for one in found)
+    assert account.generated_tokens == 3 * 3
     for count in (0, 4):
         with pytest.raises(ConfigError, match=f"{count} hypotheses of a beam of width 3"):
             beam_outputs(lm, "abcd", count, width=3)
@@ -64,6 +67,9 @@ def test_hypotheses_that_ended_come_without_the_end_token():
     end = beam_outputs(lm, "abc", 1, max_tokens=4, width=4)[0].tokens[-1]
     lm.opened = type(lm.opened)(**{**vars(lm.opened), "eos": end, "ends": (end,)})
     found = beam_outputs(lm, "abc", 4, max_tokens=4, width=4)
+    lengths = {len(one.tokens) for one in found}
+    assert len(lengths) > 1  # every step of the longest is counted for the whole beam
+    assert lm.account.generated_tokens == 4 * 4 + 4 * max(lengths)
     ended = [one for one in found if one.finish == "end"]
     assert ended and all(one.tokens[-1] == end for one in ended)
     shown = [bytes(one.tokens[:-1]).decode("utf-8", "replace") for one in ended]
@@ -110,45 +116,39 @@ def test_the_most_agreed_output():
 ITEM = Item("2+2?")
 
 
-def test_a_verifier_chooses_the_output():
-    lm = Sampler([" 5", " four", " 4\nQ: more"])
+def test_a_verifier_chooses_the_chain():
+    lm = Sampler([" Hm. The answer is 5.", " four", " 2 and 2. The answer is 4.\nQ: more"])
     calls = []
 
     def score(question, path):
         calls.append((question, path))
-        return path.strip() == "4"
+        return path.endswith("4.")
 
-    with lm.tracing() as trace:
-        answer = best_of_n(lm, ITEM, n=3, score=score, seed=6)
-    assert calls == [("2+2?", " 5"), ("2+2?", " four"), ("2+2?", " 4")]
-    assert (answer.value, answer.text) == ("4", " 4")
-    assert answer.details == {"outputs": [" 4", " 5", " four"], "scores": [1.0, 0.0, 0.0]}
+    answer = best_of_n(lm, ITEM, n=3, score=score, seed=6)
+    texts = [" Hm. The answer is 5.", " four", " 2 and 2. The answer is 4."]
+    assert calls == [("2+2?", text) for text in texts]
+    assert (answer.value, answer.text) == ("4", texts[2])
+    assert answer.details == {"outputs": [texts[2], *texts[:2]], "scores": [1.0, 0.0, 0.0]}
     prompts, max_tokens, stop, seed, sampling = lm.seen[0]
-    assert prompts == ["Q: 2+2?\nA:"] * 3 and (max_tokens, seed) == (64, 6)
-    assert sampling == {"temperature": 1.0} and "\nQ:" in stop
-    assert trace.calls[-1].parsed == [("answer", "4")]
+    assert (len(prompts), max_tokens, seed, sampling) == (3, 256, 6, {"temperature": 0.7})
 
 
-def test_without_a_verifier_it_is_the_most_probable_sample():
-    lm = Sampler([" 5", " 4", " 6"], [-3.0, -1.0, -2.0])
+def test_without_a_verifier_it_is_the_most_probable_chain():
+    lm = Sampler(["Answer: 5", "Answer: 4", "Answer: 6"], [-3.0, -1.0, -2.0])
     answer = best_of_n(lm, ITEM, n=3)
     assert answer.value == "4" and answer.details["scores"] == [-1.0, -2.0, -3.0]
 
 
-def test_an_output_without_an_answer_stays_the_best():
-    answer = best_of_n(Sampler([" ", " 4"]), ITEM, n=2, score=lambda q, path: -len(path))
-    assert answer.value is None and answer.details["outputs"] == [" ", " 4"]
+def test_a_chain_without_an_answer_may_be_the_best():
+    lm = Sampler(["no", "The answer is 4."])
+    answer = best_of_n(lm, ITEM, n=2, score=lambda question, path: -len(path))
+    assert answer.value is None and answer.details["outputs"] == ["no", "The answer is 4."]
 
 
-def test_one_output_is_one_sample():
-    lm = text_model()
-    answer = best_of_n(lm, ITEM, n=1, seed=5, max_tokens=4)
-    options = {"temperature": 1.0, "max_tokens": 4, "stop": FewShotPrompt().stop}
-    single = lm.complete("Q: 2+2?\nA:", seed=5, **options)
-    assert answer.text == single.text
-    with pytest.raises(ConfigError, match="n must be 1 or more, not 0"):
-        best_of_n(lm, ITEM, n=0)
-    assert best_of_n.__kwdefaults__["n"] == 8
+def test_eight_chains_are_sampled_with_the_options_of_a_path():
+    lm = Sampler(["Answer: $ 4 now"] * 8)
+    answer = best_of_n(lm, ITEM, trigger="So:", read=first_number)
+    assert answer.value == "4" and lm.prompts == ["Q: 2+2?\nA: So:"] * 8
 
 
 def test_the_best_of_n_by_a_perfect_verifier_is_pass_at_n():
@@ -163,5 +163,14 @@ def test_the_best_of_n_by_a_perfect_verifier_is_pass_at_n():
         accuracy += chance * right[best]
         vote += chance * (right[list(drawn)].sum() > n / 2)
     assert accuracy == pytest.approx(1 - (1 - q) ** n, abs=1e-12)
+    # pass@n of more samples than n estimates the same number: all counts of right ones in 5.
+    counts = [(math.comb(5, c) * q**c * (1 - q) ** (5 - c), c) for c in range(6)]
+    expected = sum(chance * pass_at_k(5, c, n) for chance, c in counts)
+    assert accuracy == pytest.approx(expected, abs=1e-12)
     assert vote == pytest.approx(majority_law(q, n), abs=1e-12)
     assert vote < accuracy  # the vote of the same samples knows less
+
+
+def test_a_model_that_shows_no_distributions_is_refused():
+    with pytest.raises(ConfigError, match="give a TextModel"):
+        beam_outputs(ScriptedLM([]), "x", 1)

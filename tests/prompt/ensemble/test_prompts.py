@@ -106,6 +106,18 @@ def test_the_stops_of_all_prompts():
         texts_of([], ITEM)
 
 
+def test_of_options_every_prompt_takes_the_most_probable():
+    item = Item("Is ice cold?", options=("yes", "no"))
+    table = {"Say": (-1, -2), "Tell": (-2, -1), "Now": (-1, -3)}
+    forms = [Phrasing(f"{name}: {{*text*}}") for name in table]
+    lm = ScriptedLM(
+        [(f"{name}: Is ice cold?", {"\nyes": yes, "\nno": no}) for name, (yes, no) in table.items()]
+    )
+    answer = prompt_ensemble(lm, item, prompts=forms)
+    assert lm.finished and (answer.value, answer.text) == ("yes", "yes")
+    assert answer.details["answers"] == ["yes", "no", "yes"]
+
+
 def test_an_unknown_combination_is_refused():
     with pytest.raises(ConfigError, match="no combination 'mean'; there are vote, overlap"):
         prompt_ensemble(None, ITEM, combine="mean")

@@ -10,18 +10,17 @@ import pytest
 from tests.prompt.ensemble.sampler import Sampler, reply
 from tests.prompt.small import text_model
 from tinylm.data.read.items import Item
-from tinylm.errors import ConfigError, DataError
+from tinylm.errors import ConfigError
 from tinylm.generate import EnumerableLM
 from tinylm.prompt.ensemble.combine import vote
 from tinylm.prompt.ensemble.self_consistency import (
-    ThoughtPrompt,
     majority_law,
     path_weights,
-    read_conclusion,
     self_consistency,
     vote_law,
 )
-from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.reasoning.chain_of_thought import zero_shot_cot
+from tinylm.prompt.reasoning.conclusion import first_number
 
 COINS = Item("Three friends each flip one coin. What is the probability of exactly one head?")
 # The three paths of the book: by listing outcomes, by the binomial formula, and a wrong one.
@@ -41,43 +40,38 @@ def test_the_three_paths_of_the_book():
     assert answer.details["shares"] == {"0.375": 2 / 3, "1/3": 1 / 3}
     assert answer.text == PATHS[1] and answer.details["texts"] == PATHS
     assert trace.calls[-1].parsed == [("answers", ["3/8", "0.375", "1/3"])]
-    prompts, max_tokens, stop, seed, sampling = lm.seen[0]
+    _, max_tokens, _, seed, sampling = lm.seen[0]
     assert lm.prompts == [f"Q: {COINS.question}\nA: Let's think step by step."] * 3
     assert (max_tokens, seed, sampling) == (256, 8, {"temperature": 0.7})
-    assert "\n\n" not in stop and "\nQ:" in stop  # a chain may have paragraphs
 
 
 def test_without_comparing_values_it_is_a_tie():
-    answer = self_consistency(Sampler(PATHS), COINS, samples=3, canonical=str)
+    answer = self_consistency(Sampler(PATHS), COINS, samples=3, key=str)
     assert answer.details["confidence"] == 1 / 3 and answer.value == "0.375"
 
 
-def test_demonstrations_show_their_reasoning():
+def test_options_are_voted_on_as_texts():
+    cable = Item("What needs cable?", options=("radio", "television"))
+    lm = Sampler(["So the answer is (b).", "The answer is television.", "The answer is (a)."])
+    answer = self_consistency(lm, cable, samples=3)
+    assert answer.details["shares"] == {"television": 2 / 3, "radio": 1 / 3}
+
+
+def test_demonstrations_and_options_of_a_path_are_handed_on():
     demo = Item("1+1?", "2", rationale="One and one.")
-    lm = Sampler([" It is 4. The answer is 4."])
-    answer = self_consistency(lm, Item("2+2?"), [demo], samples=1)
-    assert lm.prompts == ["Q: 1+1?\nA: One and one. The answer is 2.\n\nQ: 2+2?\nA:"]
-    assert answer.value == "4"
-    with pytest.raises(DataError, match="no rationale"):
-        self_consistency(lm, Item("2+2?"), [Item("1+1?", "2")])
+    lm = Sampler(["The answer is 4 or so."])
+    answer = self_consistency(lm, Item("2+2?"), [demo], samples=1, read=first_number)
+    assert answer.value == "4" and lm.prompts[0].startswith("Q: 1+1?\nA: One and one.")
 
 
 def test_one_sample_is_that_sample():
-    lm = text_model(context=128)
-    prompt = ThoughtPrompt()
-    answer = self_consistency(lm, Item("2+2?"), samples=1, seed=3, max_tokens=5)
-    single = lm.complete(
-        "Q: 2+2?\nA:",
-        begin=prompt.trigger,
-        stop=prompt.stop,
-        seed=3,
-        max_tokens=5,
-        temperature=0.7,
-    )
-    assert answer.text == single.text
-    with pytest.raises(ConfigError, match="samples must be 1 or more, not 0"):
-        self_consistency(lm, Item("2+2?"), samples=0)
-    assert self_consistency.__kwdefaults__["samples"] == 10
+    lm, question = text_model(context=128), Item("2+2?")
+    options = {"seed": 3, "max_tokens": 5}
+    answer = self_consistency(lm, question, samples=1, **options)
+    single = zero_shot_cot(lm, question, temperature=0.7, **options)
+    assert (answer.value, answer.text) == (single.value, single.text)
+    with pytest.raises(ConfigError, match="1 chain of thought or more, not 0"):
+        self_consistency(lm, question, samples=0)
 
 
 def test_paths_without_an_answer_lower_the_confidence():
@@ -96,25 +90,6 @@ def test_votes_may_be_weighted_by_the_probability_of_their_path():
     assert self_consistency(Sampler(paths), COINS, samples=3).value == "b"
 
 
-@pytest.mark.parametrize(
-    "text, answer",
-    [
-        ("So the answer is 3/8.", "3/8"),
-        ("The answer is 0.375.", "0.375"),
-        ("The answer is: yes\nQ: more", "yes"),
-        ("the answer is 5. No, the answer is 6.", "6"),
-        ("The answer is 37.5 %. Done", "37.5 %"),
-        ("The answer is New York .", "New York"),
-        ("4 + 4 = 8\n#### 1,208", "1208"),
-        ("It is 7.", None),
-        ("The answer is", None),
-        ("", None),
-    ],
-)
-def test_the_conclusion_of_a_chain(text, answer):
-    assert read_conclusion(text) == answer
-
-
 def test_the_weights_of_paths():
     paths = [reply("x", -1, -3), reply("y", -2), reply("")]
     assert path_weights(paths).tolist() == [1, 1, 1]
@@ -125,12 +100,6 @@ def test_the_weights_of_paths():
     assert path_weights([], "probability").tolist() == []
     with pytest.raises(ConfigError, match="'best' is none of count, probability, mean"):
         path_weights(paths, "best")
-
-
-def test_the_end_of_a_chain_depends_on_the_form():
-    lines = FewShotPrompt(question_name="", answer_name="", between=" > ", separator="\n")
-    assert ThoughtPrompt(lines).stop == ("\n",)
-    assert ThoughtPrompt().begin([1]) == "" and ThoughtPrompt(trigger=" Hm,").begin([]) == " Hm,"
 
 
 # The vote as an estimate of Pr(a | x), on chains that can be listed.
@@ -183,7 +152,7 @@ def test_the_law_is_a_distribution_and_goes_to_the_most_probable_answer():
     assert laws[0] == pytest.approx(MARGINAL)
     rising = [law[best] for law in laws]
     assert rising == sorted(rising) and rising[-1] > 0.95
-    with pytest.raises(ConfigError, match="too many to list"):
+    with pytest.raises(ConfigError, match="10015005 outcomes of 20 votes are too many to list"):
         vote_law({str(a): 0.1 for a in range(10)}, 20)
 
 

@@ -1,5 +1,7 @@
 """Several prompts choose every token together: checked by listing all strings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.generate import EnumerableLM, generate_batch, sequence_logprob
 from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.prompt import ScriptedLM
 from tinylm.prompt.ensemble.marginal import log_marginal
 from tinylm.prompt.ensemble.prompts import Phrasing
 from tinylm.prompt.ensemble.tokens import (
@@ -239,3 +242,18 @@ def test_the_method_reads_an_answer():
     assert found.text == wanted.text and found.value == (wanted.text.strip() or None)
     assert found.details["agreement"] == pytest.approx(wanted.terms.sum(axis=0).tolist())
     assert found.details["finish"] == wanted.finish
+
+
+def test_a_model_that_shows_no_distributions_is_refused():
+    with pytest.raises(ConfigError, match="give a TextModel"):
+        token_ensemble(ScriptedLM([]), Item("2+2?"))
+
+
+def test_the_models_end_token_ends_a_text():
+    lm = text_model(spread=1.0)
+    free = complete_jointly(lm, ["abc", "de"], max_tokens=6)
+    end = free.tokens[2]
+    lm.opened = replace(lm.opened, eos=end, ends=(end,))
+    found = complete_jointly(lm, ["abc", "de"], max_tokens=6)
+    assert found.finish == "end" and found.tokens == free.tokens[: free.tokens.index(end) + 1]
+    assert 0 < lm.account.seconds < 60

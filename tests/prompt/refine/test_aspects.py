@@ -3,6 +3,7 @@
 import pytest
 
 from tinylm.data.read.items import Item
+from tinylm.data.synthetic.prompted.agreement import VERBS, agreement_items, repaired
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.refine.aspects import changes, refine_aspects, refinement_prompt, translate
@@ -109,14 +110,12 @@ def test_frequent_words_of_a_long_text_count_as_well():
 
 
 def test_a_refiner_of_agreement_changes_verbs_alone():
-    # An oracle of subject-verb agreement stands for the model: it knows one aspect.
-    verbs = {"run": "runs", "sing": "sings"}
-    drafts = ["the dog run near the old house", "she sing and the birds sing"]
-    for draft in drafts:
-        words = draft.split()
-        singular = [i for i, word in enumerate(words) if word in verbs and words[i - 1] != "birds"]
-        mended = " ".join(verbs[w] if i in singular else w for i, w in enumerate(words))
-        lm = ScriptedLM([(prompt(draft, GRAMMAR), mended)])
+    # The toy task of agreement stands for the model: its oracle knows this one aspect.
+    forms = {*VERBS, *VERBS.values()}
+    for item in agreement_items(20, seed=3):
+        draft = item.question.split(": ")[-1]
+        lm = ScriptedLM([(prompt(draft, GRAMMAR), repaired(draft))])
         answer = refine_aspects(lm, ITEM, draft=draft, instructions=["grammar"])
-        (found,) = answer.details["changes"]
-        assert all(before[0] in verbs for before, _ in found) and len(found) == len(singular) == 1
+        assert answer.value == item.answer
+        ((((before,), (after,)),),) = answer.details["changes"]
+        assert {before, after} <= forms and before != after

@@ -5,11 +5,13 @@ import pytest
 
 from tests.prompt.small import text_model
 from tinylm.data.read.items import Item
+from tinylm.data.synthetic.prompted.cipher import draft_items, error_type
 from tinylm.errors import DataError
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.refine.deliberate import (
     deliberate,
     deliberate_negative,
+    deliberation_prompt,
     read_deliberation,
     wrong_draft,
 )
@@ -92,6 +94,18 @@ def test_demonstrations_have_wrong_drafts_of_their_own():
         deliberate_negative(lm, ITEM, [Item("火。")], corpus=corpus)
 
 
+def test_without_a_corpus_the_answers_of_the_demonstrations_are_the_wrong_drafts():
+    demos = [Item("火。", "Fire."), Item("冰。", "Ice.")]
+    lm = ScriptedLM([(None, "x")] * 20)
+    drafts = {
+        deliberate_negative(lm, ITEM, demos, seed=seed).details["draft"] for seed in range(20)
+    }
+    assert drafts == {"Fire.", "Ice."}
+    assert "is: Ice.\nPlease" in lm.prompts[0].split("\n\n")[0]  # each is the other's wrong draft
+    with pytest.raises(DataError, match="of the 0 texts"):
+        deliberate_negative(lm, ITEM)
+
+
 def test_a_wrong_draft_is_never_the_reference_and_otherwise_uniform():
     corpus = ["right", "a", "b", "right", "b", "c"]
     rng = np.random.default_rng(0)
@@ -135,3 +149,17 @@ def test_both_run_on_a_model():
     ):
         assert answer.value is None or isinstance(answer.value, str)
     assert lm.account.calls == 2
+
+
+@pytest.mark.parametrize("kind", ["omission", "substitution", "order"])
+def test_an_oracle_of_planted_errors_in_the_place_of_the_model(kind):
+    # Drafts of a toy language with one known error: what the prompt holds is enough to mend it.
+    for item in draft_items(5, seed=1, kinds=[kind]):
+        sentence = Item(item.question.split(": ")[-1])
+        reply = f" {error_type(sentence.question, item.context)}\n{item.answer}"
+        names = ("English", "toy")
+        asked = deliberation_prompt(sentence.question, item.context, names)
+        lm = ScriptedLM([(f"{asked}\nError Type:", reply)])
+        answer = deliberate(lm, sentence, draft=item.context, languages=names)
+        assert answer.details["error"] == item.rationale == kind
+        assert answer.value == item.answer != item.context

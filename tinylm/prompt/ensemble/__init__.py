@@ -7,6 +7,7 @@ models.py            several models: distributions averaged, or answers voted on
 tokens.py            several prompts choose every token together (eq. 3.7)
 marginal.py          the prompt as a hidden variable: exact sum and Monte Carlo (eq. 3.8)
 diversity.py         five ways to different prompts; error and ambiguity
+paths.py             sampled chains of thought, and the answers that they reach
 outputs.py           several outputs, samples or a beam's, ranked by a score: best of n
 grid.py              models, prompts and samples together
 self_consistency.py  sampled chains of thought vote; the law of the vote

@@ -15,19 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.data.measure.answers import answer_words, edit_distance, token_f1
-from tinylm.data.measure.numbers import canonical_number
 from tinylm.errors import ShapeError
-
-
-def canonical_answer(text):
-    """What two answers must have in common to be the same: a Fraction for a number, else a str.
-
-    "3/8", "0.375" and "37.5%" are one answer, and so are "Yes." and "yes"   (book section 3.2.4)
-    """
-    number = canonical_number(text)
-    if number is not None:
-        return number
-    return " ".join(text.casefold().split()).rstrip(".!")
+from tinylm.prompt.evaluation.judge import answer_key
 
 
 @dataclass(frozen=True)
@@ -48,12 +37,13 @@ class Ballot:
         return self.shares.get(self.value, 0.0)
 
 
-def vote(values, weights=None, canonical=canonical_answer):
+def vote(values, weights=None, key=answer_key):
     """The answer with the greatest weight   (book section 3.2.4)
 
     values     list of str, None for an answer that could not be read
     weights    of the voters, 0 or more; 1 each unless given
-    canonical  function: str -> what is compared
+    key        function: str -> what two votes for the same answer have in common; answer_key makes
+               "3/8", "0.375" and "37.5%" one answer
     returns    Ballot. Of equal weights the value that is first in the order of text wins
     raises     ShapeError for another number of weights
     """
@@ -61,7 +51,7 @@ def vote(values, weights=None, canonical=canonical_answer):
     camps = defaultdict(lambda: defaultdict(list))  # what is compared -> {spelling: its weights}
     for value, weight in zip(values, weights):
         if value is not None:
-            camps[canonical(value)][value].append(weight)
+            camps[key(value)][value].append(weight)
     # fsum does not depend on the order of its terms, so that ties stay ties.
     whole = math.fsum(weights)
     sums = {}

@@ -4,8 +4,8 @@ section 3.2.4).
     1. other demonstrations                     vary_demonstrations
     2. demonstrations that the model writes     generate_demonstrations
     3. the same demonstrations in other orders  permute_demonstrations
-    4. the same instruction in other words      paraphrases
-    5. the prompt transformed, as by translation translations
+    4. the same prompt in other words           lm_paraphrases of optimize/paraphrase.py
+    5. the prompt transformed, as translated    translations
 
     (mean prediction - y)^2 = mean of (prediction - y)^2 - variance of the predictions
 
@@ -22,16 +22,10 @@ import numpy as np
 
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError, ShapeError
-from tinylm.finetune.instruct.templates import PromptTemplate
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
-from tinylm.prompt.refine.aspects import TRANSLATE
+from tinylm.prompt.optimize.paraphrase import lm_translator
 
 FEW = 5040  # arrangements up to which all are listed before some are drawn: 7!
-PARAPHRASE = PromptTemplate(
-    "Rewrite the following instruction in other words. Keep its meaning.\n"
-    "Instruction: {*text*}\n"
-    "Rewritten instruction:"
-)
 
 
 def vary_demonstrations(pool, size, count, rng):
@@ -123,18 +117,6 @@ def generate_demonstrations(
     return lm.parsed("demonstrations", found)
 
 
-def paraphrases(lm, text, count, *, seed=0, max_tokens=128, temperature=1.0):
-    """An instruction in other words: list of different str, the given one first.
-
-    count    replies sampled; equal ones are kept once
-    """
-    prompt = PARAPHRASE.format(text=text)
-    options = {"max_tokens": max_tokens, "temperature": temperature, "stop": "\n\n"}
-    replies = lm.sample(prompt, count, seed, **options)
-    written = [reply.text.strip() for reply in replies]
-    return lm.parsed("paraphrases", list(dict.fromkeys([text, *filter(None, written)])))
-
-
 def translations(lm, text, languages, *, source="English", seed=0, max_tokens=256):
     """A prompt in other languages: {language: str}, its own first.
 
@@ -142,15 +124,13 @@ def translations(lm, text, languages, *, source="English", seed=0, max_tokens=25
     source     the language of the text
     raises     DataError for an empty translation
     """
-    prompts = [TRANSLATE.format(source=source, target=name, text=text) for name in languages]
-    stop = f"\n{source}:"
-    replies = lm.complete_batch(prompts, seed=seed, max_tokens=max_tokens, stop=stop)
     found = {source: text}
-    for name, reply in zip(languages, replies):
-        found[name] = reply.text.strip()
+    for name in languages:
+        options = {"seed": seed, "max_tokens": max_tokens, "temperature": 0.0}
+        ((found[name], _),) = lm_translator(lm, source, name, 1, **options)(text)
         if not found[name]:
             raise DataError(f"translations: the model's {name} translation is empty")
-    return lm.parsed("translations", found)
+    return found
 
 
 # What diversity is worth.

@@ -14,6 +14,7 @@ import numpy as np
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.means import arithmetic_mean, check_weights, log_sum_exp
+from tinylm.prompt.ensemble.prompts import PHRASINGS
 
 
 def log_table(lm, prompts, candidates, **options):
@@ -84,7 +85,7 @@ def marginal_answer(
     item,
     demonstrations=(),
     *,
-    prompts,
+    prompts=PHRASINGS,
     prior=None,
     draws=None,
     seed=0,

@@ -169,6 +169,15 @@ class ModelEnsemble(TextLM):
         return found
 
 
+def check_text_model(name, lm):
+    """Raise ConfigError for a TextLM that does not show its next-token distributions."""
+    if not isinstance(lm, TextModel):
+        raise ConfigError(
+            f"{name}: it works on distributions over tokens, which a {type(lm).__name__} does not "
+            "show; give a TextModel (`whole` of a ModelEnsemble)"
+        )
+
+
 def model_vote(
     lms, item, demonstrations=(), *, method, seed=0, max_tokens=64, weights=None, **options
 ):

@@ -15,7 +15,8 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.generate.strategies.beam import beam_search
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.combine import max_overlap
-from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.ensemble.models import check_text_model
+from tinylm.prompt.ensemble.paths import sample_paths
 from tinylm.prompt.protocol import Completion
 
 
@@ -27,6 +28,7 @@ def beam_outputs(lm, prompt, count, begin="", max_tokens=64, width=None, length_
     length_penalty  as in beam_search: function of the number of tokens; None: none
     raises          ConfigError for a beam narrower than the list
     """
+    check_text_model("beam_outputs", lm)
     if width is None:
         width = count
     if not 1 <= count <= width:
@@ -86,41 +88,44 @@ def best_of_n(
     demonstrations=(),
     *,
     seed=0,
-    max_tokens=64,
+    max_tokens=256,
     n=8,
     score=None,
-    temperature=1.0,
-    prompt=None,
+    temperature=0.7,
+    **options,
 ):
-    """Sample n outputs and keep the one with the best score   (book section 3.2.4)
+    """Sample n chains of thought and keep the one with the best score   (book section 3.2.4)
 
-    n        outputs, at the temperature
-    score    function (question, text of the output) -> number, such as a verifier's probability
-             that it is right; None: the model's own log-probability
-    prompt   with prompt(), read() and stop: a FewShotPrompt unless given
-    returns  Answer, of the best output even if no answer can be read from it; details: outputs
-             (texts, best first) and their scores
-    raises   ConfigError for n below 1
+    n        chains, at the temperature
+    score    function (question, text of the chain) -> number, such as a verifier's probability that
+             it is right; None: the model's own log-probability
+    options  of sample_paths: prompt, trigger, read
+    returns  Answer, of the best chain even if it reaches no answer; details: outputs (texts, best
+             first) and their scores
     """
-    if n < 1:
-        raise ConfigError(f"best_of_n: n must be 1 or more, not {n}")
-    prompt = prompt or FewShotPrompt()
-    text = prompt.prompt(item, demonstrations)
-    options = {"max_tokens": max_tokens, "stop": prompt.stop, "temperature": temperature}
-    replies = lm.sample(text, n, seed, **options)
+    paths = sample_paths(
+        lm,
+        item,
+        demonstrations,
+        count=n,
+        seed=seed,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        **options,
+    )
 
-    def value_of(reply):
+    def value_of(path):
         if score is None:
-            return own_logprob(reply)
-        return score(item.question, reply.text)
+            return own_logprob(path.reply)
+        return score(item.question, path.reply.text)
 
-    ranked = rerank(replies, value_of)
+    ranked = rerank(paths, value_of)
+    best = ranked[0][1]
     details = {
-        "outputs": [reply.text for _, reply in ranked],
+        "outputs": [path.reply.text for _, path in ranked],
         "scores": [value for value, _ in ranked],
     }
-    best = ranked[0][1].text
-    return Answer(lm.parsed("answer", prompt.read(best)), best, details)
+    return Answer(best.answer, best.reply.text, details)
 
 
 def most_agreed(outputs, similarity=None):

@@ -100,20 +100,34 @@ def prompt_ensemble(
     """Answer after each of several prompts, and combine the answers   (book eq. 3.6)
 
     lm       TextLM
+    item     of one with options, every prompt takes the most probable option
     seed     not used: the most probable tokens are taken
-    prompts  list of prompts with prompt(), read() and stop, such as FewShotPrompts
+    prompts  list of prompts with prompt(), read(), stop and continuation(), such as FewShotPrompts
     combine  "vote", "overlap", or a function: list of answers (None where one could not be read)
              -> (answer or None, what it found)
     returns  Answer; details: answers, and "combined", what the combination found: the shares of a
              vote, the sums of overlaps
     """
-    texts, _ = texts_of(prompts, item, demonstrations)
     if isinstance(combine, str):
         if combine not in COMBINE:
             raise ConfigError(
                 f"prompt_ensemble: no combination {combine!r}; there are {', '.join(COMBINE)}"
             )
         combine = COMBINE[combine]
+    answers, last = _answers(lm, item, demonstrations, prompts, seed, max_tokens)
+    value, combined = combine(answers)
+    details = {"answers": answers, "combined": combined}
+    return Answer(lm.parsed("answer", value), last, details)
+
+
+def _answers(lm, item, demonstrations, prompts, seed, max_tokens):
+    """(the K answers, the last text): y_i = argmax over y of Pr(y | x_i)."""
+    texts, _ = texts_of(prompts, item, demonstrations)
+    if item.options:
+        # The argmax over a few options is exact: each of them is scored.
+        endings = [[form.continuation(item, y) for y in item.options] for form in prompts]
+        found = [item.options[scores.best()] for scores in lm.score_batch(texts, endings)]
+        return found, found[-1]
     # Prompts whose answers end in the same way are completed in one batch.
     replies = [None] * len(prompts)
     for stop in dict.fromkeys(prompt.stop for prompt in prompts):
@@ -124,6 +138,4 @@ def prompt_ensemble(
         for k, reply in zip(rows, found):
             replies[k] = reply
     answers = [prompt.read(reply.text) for prompt, reply in zip(prompts, replies)]
-    value, combined = combine(answers)
-    details = {"answers": answers, "combined": combined}
-    return Answer(lm.parsed("answer", value), replies[-1].text, details)
+    return answers, replies[-1].text

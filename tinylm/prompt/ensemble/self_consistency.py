@@ -10,62 +10,14 @@ next: outputs.py; bayes_risk.py, of which a vote is one case.
 
 import itertools
 import math
-import re
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinylm.data.measure.numbers import extract_gsm8k_answer
 from tinylm.errors import ConfigError
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.ensemble.combine import canonical_answer, vote
-from tinylm.prompt.in_context.few_shot import FewShotPrompt
-
-_CONCLUSION = re.compile(r"answer is:? *(.+?)(?:\.?[ \t]*(?:\n|$)|\. )", re.IGNORECASE)
-
-
-def read_conclusion(text):
-    """The answer that a chain of thought ends with: the last "the answer is ..", or GSM8K's "####".
-
-    returns  str, or None: a number somewhere in the text is no conclusion
-    """
-    found = _CONCLUSION.findall(text)
-    if found:
-        return found[-1].strip() or None
-    return extract_gsm8k_answer(text)
-
-
-@dataclass(frozen=True)
-class ThoughtPrompt:
-    """A prompt for answers with their reasoning.
-
-    form     FewShotPrompt of the question and of demonstrations with rationales
-    trigger  what the reply begins with where no demonstration shows how to reason
-    """
-
-    form: FewShotPrompt = field(default_factory=FewShotPrompt)
-    trigger: str = " Let's think step by step."
-
-    def prompt(self, item, demonstrations=()):
-        """The prompt after demonstrations with rationales: str."""
-        return self.form.prompt(item, demonstrations, rationale=True)
-
-    def begin(self, demonstrations):
-        """What the reply begins with."""
-        if demonstrations:
-            return ""
-        return self.trigger
-
-    @property
-    def stop(self):
-        """The strings that end a reply."""
-        if self.form.separator == "\n\n":  # paragraphs of a chain are no end of it
-            return tuple(stop for stop in self.form.stop if stop != "\n\n")
-        return self.form.stop
-
-    def read(self, reply):
-        """The answer of a reply, or None."""
-        return read_conclusion(reply)
+from tinylm.prompt.ensemble.combine import vote
+from tinylm.prompt.ensemble.paths import sample_paths
+from tinylm.prompt.evaluation.judge import answer_key
 
 
 def path_weights(replies, kind="count"):
@@ -100,35 +52,31 @@ def self_consistency(
     samples=10,
     temperature=0.7,
     weights="count",
-    prompt=None,
-    canonical=canonical_answer,
+    key=answer_key,
+    **options,
 ):
     """Sample chains of thought and return the answer that most of them reach   (Wang et al. 2023)
 
     demonstrations  Items with rationales; none: the reply begins with "Let's think step by step."
     samples         number of chains m, at the temperature
     weights         of the votes, as in path_weights
-    prompt          with prompt(), begin(), read() and stop; ThoughtPrompt() unless given
-    canonical       function: answer -> what is compared
+    key             function: answer -> what is compared
+    options         of sample_paths: prompt, trigger, read
     returns         Answer, its text a chain that reaches the answer; details: answers (None where
                     a chain reached none), shares and confidence of the vote, and texts
-    raises          ConfigError for no sample
     """
-    if samples < 1:
-        raise ConfigError(f"self_consistency: samples must be 1 or more, not {samples}")
-    prompt = prompt or ThoughtPrompt()
-    replies = lm.sample(
-        prompt.prompt(item, demonstrations),
-        samples,
-        seed,
-        begin=prompt.begin(demonstrations),
+    paths = sample_paths(
+        lm,
+        item,
+        demonstrations,
+        count=samples,
+        seed=seed,
         max_tokens=max_tokens,
-        stop=prompt.stop,
         temperature=temperature,
+        **options,
     )
-    answers = [prompt.read(reply.text) for reply in replies]
-    ballot = vote(answers, path_weights(replies, weights), canonical)
-    lm.parsed("answers", answers)
+    replies, answers = [path.reply for path in paths], [path.answer for path in paths]
+    ballot = vote(answers, path_weights(replies, weights), key)
     details = {
         "answers": answers,
         "shares": ballot.shares,

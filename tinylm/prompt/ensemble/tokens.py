@@ -22,6 +22,7 @@ from tinylm.generate.sample import greedy
 from tinylm.generate.stop import Output
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.means import arithmetic_mean, check_weights, log_sum_exp
+from tinylm.prompt.ensemble.models import check_text_model
 from tinylm.prompt.ensemble.prompts import PHRASINGS, texts_of
 from tinylm.prompt.protocol.trace import Call
 
@@ -123,10 +124,11 @@ def complete_jointly(lm, prompts, begin="", max_tokens=256, stop=(), rule="produ
     lm       TextModel
     prompts  list of prompts, as in complete_batch
     begin    text that the reply is made to begin with
-    raises   DataError for a prompt that leaves no room for a reply
+    raises   DataError for a prompt that leaves no room for a reply; ConfigError for another TextLM
 
     The account counts K calls, and every generated token K times: each prompt's row has read it.
     """
+    check_text_model("complete_jointly", lm)
     prompts = list(prompts)
     begun = time.perf_counter()
     rows = [lm.ids(prompt, begin) for prompt in prompts]

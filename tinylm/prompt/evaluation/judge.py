@@ -20,7 +20,8 @@ def answer_key(value):
     number = canonical_number(value)
     if number is not None:
         return number
-    return tuple(answer_words(value))
+    # An answer of brackets alone has no words; it is compared as it stands.
+    return tuple(answer_words(value)) or tuple(value.split())
 
 
 def is_right(value, item):

@@ -56,6 +56,26 @@ METHODS = {
     for method in (
         Method("zero-shot", "3.1.2", "in_context.few_shot:zero_shot", "the question alone"),
         Method("few-shot", "3.1.2", "in_context.few_shot:few_shot", "after demonstrations"),
+        Method("self-refine", "3.2.3", "refine.self_refine:self_refine",
+               "draft, feedback, refinement"),
+        Method("refine-aspects", "3.2.3", "refine.aspects:refine_aspects",
+               "refine a translation by instruction"),
+        Method("deliberate", "3.2.3", "refine.deliberate:deliberate",
+               "name the error of a draft, then refine it"),
+        Method("deliberate-negative", "3.2.3", "refine.deliberate:deliberate_negative",
+               "write after a random wrong draft"),
+        Method("prompt-ensemble", "3.2.4", "ensemble.prompts:prompt_ensemble",
+               "several prompts vote"),
+        Method("token-ensemble", "3.2.4", "ensemble.tokens:token_ensemble",
+               "several prompts choose each token"),
+        Method("marginal", "3.2.4", "ensemble.marginal:marginal_answer",
+               "options summed over several prompts"),
+        Method("best-of-n", "3.2.4", "ensemble.outputs:best_of_n",
+               "the best scored of n chains of thought"),
+        Method("self-consistency", "3.2.4", "ensemble.self_consistency:self_consistency",
+               "sampled chains of thought vote"),
+        Method("least-risk", "3.2.4", "ensemble.bayes_risk:least_risk",
+               "the sample most like the others"),
     )
 }
 # fmt: on

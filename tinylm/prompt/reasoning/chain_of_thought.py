@@ -105,7 +105,7 @@ def zero_shot_cot(
     trigger  text that the reply begins with; any other sentence is a control
     returns  Answer; details: "rationale", "finish", "computed"; the others as chain_of_thought
     """
-    text, options = _zero_shot(item, prompt, trigger)
+    text, options = zero_shot_prompt(item, prompt, trigger)
     options.update(max_tokens=max_tokens, seed=seed, **sampling)
     reply, computed = _reply(lm, text, calculator, options)
     return _answer(lm, item, reply, read, {"finish": reply.finish, "computed": computed})
@@ -134,7 +134,7 @@ def two_stage_cot(
     max_tokens     of the steps;  answer_tokens  of the answer
     returns        Answer; details: "rationale", "finish" of the steps, "computed"
     """
-    text, options = _zero_shot(item, prompt, trigger)
+    text, options = zero_shot_prompt(item, prompt, trigger)
     options.update(max_tokens=max_tokens, seed=seed, **sampling)
     steps, computed = _reply(lm, text, calculator, options)
     rationale = lm.parsed("rationale", steps.text.strip())
@@ -145,8 +145,8 @@ def two_stage_cot(
     return Answer(value, reply.text, details)
 
 
-def _zero_shot(item, prompt, trigger):
-    """(prompt, options of the call): the trigger begins the reply."""
+def zero_shot_prompt(item, prompt, trigger):
+    """(prompt, {"begin", "stop"} of the call): the trigger begins the reply."""
     if not trigger.strip():
         raise DataError("zero-shot chain of thought needs a sentence for the reply to begin with")
     prompt = prompt or FewShotPrompt()

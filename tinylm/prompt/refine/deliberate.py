@@ -108,7 +108,7 @@ def deliberate_negative(
     *,
     seed=0,
     max_tokens=256,
-    corpus,
+    corpus=None,
     languages=("Chinese", "English"),
 ):
     """Write after a random wrong draft and the error type "Incorrect Translation"   (DTG)
@@ -116,9 +116,13 @@ def deliberate_negative(
     item            its question is the source sentence; its answer, if known, is not drawn
     demonstrations  Items with answers: each is shown with a wrong draft of its own, and its answer
                     as the refined text
-    corpus          list of str, texts in the language of the answers
+    corpus          list of str, texts in the language of the answers; None: the answers of the
+                    demonstrations
     returns         Answer; details: draft
+    raises          DataError if the corpus has no wrong text
     """
+    if corpus is None:
+        corpus = [answer_of(demo) for demo in demonstrations]
     rng = np.random.default_rng(seed)
     begin = f"{ERROR} {WRONG}"
     shown = []

@@ -1,0 +1,69 @@
+"""Several chains of thought for one question, and the answer that each of them reaches   (book
+section 3.2.4).
+
+They are what self-consistency votes on and what a verifier scores. With demonstrations that have
+rationales the model follows their form; without, the reply begins with "Let's think step by step."
+Read next: self_consistency.py, outputs.py.
+"""
+
+from dataclasses import dataclass
+
+from tinylm.errors import ConfigError
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.protocol import Completion
+from tinylm.prompt.reasoning.chain_of_thought import TRIGGERS, cot_prompt, zero_shot_prompt
+from tinylm.prompt.reasoning.conclusion import reader, split_conclusion
+
+
+@dataclass(frozen=True)
+class Path:
+    """A chain of thought.
+
+    reply   Completion
+    answer  str that it reaches, or None
+    """
+
+    reply: Completion
+    answer: str | None
+
+
+def sample_paths(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    count,
+    seed=0,
+    max_tokens=256,
+    temperature=0.7,
+    prompt=None,
+    trigger=TRIGGERS[0],
+    read=None,
+):
+    """Sample chains of thought: list of `count` Path.
+
+    demonstrations  Items with rationales; none: the reply begins with the trigger
+    prompt          FewShotPrompt; None: "Q: .. A: .."
+    read            reader of the answer (reasoning/conclusion.py); None: by the item
+    raises          ConfigError for a count below 1
+    """
+    if count < 1:
+        raise ConfigError(f"sample_paths: sample 1 chain of thought or more, not {count}")
+    prompt = prompt or FewShotPrompt()
+    if demonstrations:
+        text, options = cot_prompt(item, demonstrations, prompt), {"stop": prompt.stop}
+    else:
+        text, options = zero_shot_prompt(item, prompt, trigger)
+    # All chains are rows of one batch: the prompt is read once, and then each row has its own seed.
+    replies = lm.sample(
+        text, count, seed, max_tokens=max_tokens, temperature=temperature, **options
+    )
+    paths = []
+    for reply in replies:
+        _, conclusion = split_conclusion(reply.text)
+        answer = None  # a chain without a conclusion reaches no answer: none is guessed from it
+        if conclusion is not None:
+            answer = (read or reader(item))(conclusion, item)
+        paths.append(Path(reply, answer))
+    lm.parsed("answers", [path.answer for path in paths])
+    return paths
