@@ -62,9 +62,10 @@ def test_a_model_that_reads_the_last_demonstration_has_the_spread_of_its_answers
     assert found.values[0] == ("2", "2") and not found.correct[0].any()
     drawn = order_sensitivity(None, ITEMS, DEMOS, most=2, seed=5, method=last_answer)
     assert drawn.variants == tuple(orders(3, 2, 5)) != tuple(orders(3, 2))
-    assert order_sensitivity(None, ITEMS, DEMOS, most=2, method=last_answer).variants == tuple(
-        orders(3, 2)
-    )
+    two = order_sensitivity(None, ITEMS, DEMOS, most=2, method=last_answer)
+    assert two.variants == tuple(orders(3, 2))
+    many = order_sensitivity(None, ITEMS, DEMOS * 2, method=last_answer)
+    assert many.variants == tuple(orders(6)) and len(many.variants) == 120
 
 
 def test_only_some_answers_may_be_unstable():

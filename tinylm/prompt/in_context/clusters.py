@@ -14,6 +14,7 @@ import numpy as np
 
 from tinylm.generate.retrieval.neighbors import k_means, knn_search
 from tinylm.prompt.in_context.selection import text_of
+from tinylm.prompt.reasoning.chain_of_thought import TRIGGERS, zero_shot_cot
 
 WORDS, STEPS = 60, 5  # most words of a question and lines of a rationale (Zhang et al., section 5)
 
@@ -49,7 +50,18 @@ def is_simple(item, answer, rationale, words=WORDS, steps=STEPS):
     return len(text_of(item).split()) <= words and len(lines) <= steps
 
 
-def auto_cot(lm, pool, k, embed, solve, *, seed=0, words=WORDS, steps=STEPS):
+def auto_cot(
+    lm,
+    pool,
+    k,
+    embed,
+    *,
+    solve=zero_shot_cot,
+    opening=TRIGGERS[0],
+    seed=0,
+    words=WORDS,
+    steps=STEPS,
+):
     """At most k demonstrations with rationales that the model wrote.
 
     lm            TextLM
@@ -57,6 +69,7 @@ def auto_cot(lm, pool, k, embed, solve, *, seed=0, words=WORDS, steps=STEPS):
     embed         function from n texts to (n, D)
     solve         method (lm, item, seed=) -> Answer that reasons without demonstrations; the
                   rationale is its details["rationale"], or else its text
+    opening       sentence put before every rationale, or ""
     words, steps  limits of a simple demonstration
     returns       list of Items with answer and rationale, in the order of the clusters; a cluster
                   without a simple one has none
@@ -69,6 +82,7 @@ def auto_cot(lm, pool, k, embed, solve, *, seed=0, words=WORDS, steps=STEPS):
             answer = solve(lm, asked, seed=seed)
             rationale = answer.details.get("rationale", answer.text).strip()
             if is_simple(asked, answer.value, rationale, words, steps):
-                demonstrations.append(replace(asked, answer=answer.value, rationale=rationale))
+                shown = f"{opening} {rationale}".strip()
+                demonstrations.append(replace(asked, answer=answer.value, rationale=shown))
                 break
     return demonstrations
