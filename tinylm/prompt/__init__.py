@@ -10,8 +10,9 @@ reasoning   steps in words before the answer, a calculator, search over steps
 refine      drafts made better: by feedback, by instructions, after naming the error
 ensemble    several answers and one decision: models, prompts, outputs; votes and risks
 rag         texts are found for a question, and the answer is given from them
-optimize    prompts are found: spaces, estimates, strategies; prompts that a model writes
 tools       calls inside a reply are run, and replaced by their results
+optimize    prompts are found: spaces, estimates, strategies; prompts that a model writes
+compress    shorter prompts that can still be read
 """
 
 from tinylm.prompt.answer import Answer

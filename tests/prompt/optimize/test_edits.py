@@ -11,6 +11,7 @@ from tinylm.prompt.optimize.edits import (
     Edited,
     edit_distance,
     grips,
+    phrase_parts,
     phrases,
     possible,
     random_edit,
@@ -40,6 +41,13 @@ def scored(score, **settings):
 )
 def test_a_phrase_ends_at_punctuation_and_before_function_words(text, parts):
     assert phrases(text) == list(filter(None, parts.split("|")))
+
+
+@given(text=st.text("a .,t\n", max_size=12).map(lambda text: text.replace("t", "the")))
+def test_the_parts_of_phrases_join_to_the_text(text):
+    parts = phrase_parts(text)
+    assert "".join(parts) == text
+    assert phrases(text) == [" ".join(part.split()) for part in parts if part.strip()]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """Different prompts are read from what a model writes, and more are sampled for those missing."""
 
+import numpy as np
 import pytest
 
 from tinylm.errors import ConfigError
 from tinylm.prompt import ScriptedLM
-from tinylm.prompt.optimize.proposals import cleaned, propose, read_list, tagged
+from tinylm.prompt.optimize.proposals import cleaned, draw_seed, propose, read_list, tagged
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,14 @@ def test_a_list_is_read_by_its_marks(reply, entries):
 )
 def test_tags_hold_prompts_and_the_last_may_stay_open(reply, prompts):
     assert tagged(reply) == prompts
+
+
+def test_seeds_are_drawn_from_all_of_31_bits():
+    rng = np.random.default_rng(0)
+    seeds = [draw_seed(rng) for _ in range(400)]
+    # The largest of 400 is below 0.97 * 2^31 once in 200,000 runs.
+    assert 0.97 * 2**31 < max(seeds) < 2**31 and min(seeds) >= 0
+    assert all(isinstance(seed, int) for seed in seeds)
 
 
 class Seeds(ScriptedLM):

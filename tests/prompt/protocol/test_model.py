@@ -12,7 +12,7 @@ from tinylm.generate import EnumerableLM
 from tinylm.generate.protocol.score import conditional_logprob
 from tinylm.models.published.chat.builtin import TEMPLATES
 from tinylm.prompt import TextModel
-from tinylm.tokenizers import ByteTokenizer, CharTokenizer
+from tinylm.tokenizers import ByteTokenizer, CharTokenizer, WordTokenizer
 
 QUESTIONS = [f"A prompt that all of them begin with. Question: {q}" for q in ("a", "bcd", "ef gh")]
 LABELS = [" yes", " no", " x"]
@@ -319,6 +319,12 @@ def test_the_texts_of_tokens_join_to_the_text(text):
     lm = text_model(n_layer=1)
     pieces = lm.token_texts(text)
     assert "".join(pieces) == text and len(pieces) == lm.count(text)
+
+
+def test_the_texts_of_words_have_spaces_between_them():
+    tokenizer = WordTokenizer(["a", "bc"])
+    lm = TextModel.of(make_gpt(tokenizer.vocab_size), tokenizer)
+    assert lm.token_texts("bc a bc") == ["bc", " a", " bc"]
 
 
 def test_the_last_token_of_a_character_has_it():

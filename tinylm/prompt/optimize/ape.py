@@ -15,7 +15,7 @@ import numpy as np
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.optimize.paraphrase import lm_paraphrases
-from tinylm.prompt.optimize.proposals import propose
+from tinylm.prompt.optimize.proposals import draw_seed, propose
 
 DESCRIPTION = (
     "You are given a task to complete using LLMs. Please write a prompt to guide the LLMs.\n{}\n"
@@ -70,7 +70,7 @@ def paraphraser(lm, count=2, **options):
         return [
             new
             for prompt in prompts
-            for new in lm_paraphrases(lm, prompt, count, int(rng.integers(2**31)), **options)
+            for new in lm_paraphrases(lm, prompt, count, draw_seed(rng), **options)
         ]
 
     return expand

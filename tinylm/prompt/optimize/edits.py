@@ -8,6 +8,7 @@ paper finds phrases with a parser; here a phrase ends at punctuation and before 
 Read first: estimate.py, paraphrase.py. Read next: feedback.py.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,19 +22,27 @@ FUNCTION_WORDS = frozenset(
 )
 
 
+def phrase_parts(text):
+    """The phrases of a text with the white space before them: their concatenation is the text."""
+    parts, before = [], "."  # so that the first word begins a phrase
+    for word in re.findall(r"\s*\S+|\s+$", text):
+        bare = word.strip().casefold()
+        starts = bare in FUNCTION_WORDS and before not in FUNCTION_WORDS
+        if bare and (starts or before[-1] in ".,;:!?"):
+            parts.append("")
+        if not parts:  # the text is white space
+            parts.append("")
+        parts[-1] += word
+        before = bare or before
+    return parts
+
+
 def phrases(text):
-    """The phrases of a text: list of str, which joined by spaces are its words.
+    """The phrases of a text, words with one space between them: list of str.
 
     "Translate the following text into French." -> Translate | the following text | into French.
     """
-    found = []
-    for word in text.split():
-        before = found[-1][-1] if found else ""
-        starts = word.casefold() in FUNCTION_WORDS and before.casefold() not in FUNCTION_WORDS
-        if not found or starts or before[-1] in ".,;:!?":
-            found.append([])
-        found[-1].append(word)
-    return [" ".join(words) for words in found]
+    return [phrase for part in phrase_parts(text) if (phrase := " ".join(part.split()))]
 
 
 def edit_distance(a, b):

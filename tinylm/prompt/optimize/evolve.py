@@ -11,7 +11,7 @@ is never lost, in either. Read first: space.py, estimate.py.
 import numpy as np
 
 from tinylm.errors import ConfigError
-from tinylm.prompt.optimize.proposals import tagged
+from tinylm.prompt.optimize.proposals import draw_seed, tagged
 
 
 def roulette(scores, rng):
@@ -190,7 +190,7 @@ class LMOperator:
         reply = self.lm.complete(
             self.template.format(*prompts),
             begin=self.begin,
-            seed=int(rng.integers(2**31)),
+            seed=draw_seed(rng),
             **self.options,
         )
         written = tagged(self.begin + reply.text)

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinylm.prompt.optimize.bandit import select_prompts, successive_rejects
 from tinylm.prompt.optimize.paraphrase import lm_paraphrases
-from tinylm.prompt.optimize.proposals import propose, tagged
+from tinylm.prompt.optimize.proposals import draw_seed, propose, tagged
 
 CRITIC = """This is a prompt for a task:
 {prompt}
@@ -103,17 +103,13 @@ def feedback_revise(
         some = [wrong[i] for i in rng.permutation(len(wrong))[:errors]]
         if not some:
             break
-        for reason in gradients(lm, prompt, some, reasons, _seed(rng)):
-            revised = revise(lm, prompt, some, reason, revisions, _seed(rng))
+        for reason in gradients(lm, prompt, some, reasons, draw_seed(rng)):
+            revised = revise(lm, prompt, some, reason, revisions, draw_seed(rng))
             found += revised
             if paraphrases:
                 for new in revised:
-                    found += lm_paraphrases(lm, new, paraphrases, _seed(rng))
+                    found += lm_paraphrases(lm, new, paraphrases, draw_seed(rng))
     return [new for new in dict.fromkeys(found) if new != prompt]
-
-
-def _seed(rng):
-    return int(rng.integers(2**31))
 
 
 def protegi(

@@ -46,6 +46,11 @@ def tagged(reply):
     return list(filter(None, map(str.strip, found)))
 
 
+def draw_seed(rng):
+    """A seed for sampling, 0 .. 2^31 - 1, from a numpy generator."""
+    return int(rng.integers(2**31))
+
+
 def propose(
     lm,
     request,

@@ -109,7 +109,12 @@ class TextModel(TextLM):
         # A token may hold a part of a character, so bytes are decoded as they come.
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         ends = [self.tokenizer.decode_bytes(ids[:t]) for t in range(len(ids) + 1)]
-        return [decoder.decode(b[len(a) :], b is ends[-1]) for a, b in itertools.pairwise(ends)]
+        pieces = [decoder.decode(b[len(a) :], b is ends[-1]) for a, b in itertools.pairwise(ends)]
+        # A tokenizer of words takes the space before the first one off when it decodes.
+        surplus = sum(map(len, pieces)) - len(self.tokenizer.decode(ids))
+        if surplus:
+            pieces[0] = pieces[0][surplus:]
+        return pieces
 
     def length(self, prompt, begin=""):
         """Tokens of a prompt: chat template, or ids before every text, included."""

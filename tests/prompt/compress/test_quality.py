@@ -1,0 +1,142 @@
+"""A compressed prompt costs nothing if it is the prompt; otherwise agreement and divergence are
+those of the formulas, and random deletion is the baseline.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.prompt.compress.test_selective_context import is_subsequence
+from tests.prompt.small import text_model
+from tinylm.data.read.items import Item
+from tinylm.errors import ConfigError
+from tinylm.prompt import ScriptedLM
+from tinylm.prompt.compress.quality import (
+    Quality,
+    against_random,
+    agreement,
+    option_divergence,
+    quality,
+    random_deletion,
+    sampled_divergence,
+)
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+
+LM = text_model(n_layer=1, context=160)
+ITEMS = [Item(f"{c}?", options=("x", "yy", "z")) for c in "abcde"]
+FULL, SHORT = "Choose one of the three letters.", "Choose a letter."
+
+
+def test_the_full_prompt_itself_costs_nothing():
+    found = quality(LM, FULL, FULL, ITEMS)
+    assert found == Quality(1.0, 0, 1.0, pytest.approx(0.0, abs=1e-12))
+    assert sampled_divergence(LM, FULL, FULL, ITEMS[:2]) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_divergence_is_that_of_the_options_distributions():
+    found = option_divergence(LM, FULL, SHORT, ITEMS)
+    expected = []
+    for item in ITEMS:
+        p, q = (
+            LM.score(FewShotPrompt(text).prompt(item), [" x", " yy", " z"]).probabilities()
+            for text in (FULL, SHORT)
+        )
+        expected.append((p * np.log(p / q)).sum())
+    np.testing.assert_allclose(found, np.mean(expected))
+    assert found > 0
+
+
+def test_an_option_without_probability_adds_nothing():
+    prompt = "{}\n\nQ: a?\nA:"
+    lm = ScriptedLM(
+        {
+            prompt.format("f"): {" x": 0.0, " yy": -np.inf, " z": 0.0},
+            prompt.format("s"): {" x": 0.0, " yy": 0.0, " z": 0.0},
+        }
+    )
+    found = option_divergence(lm, "f", "s", ITEMS[:1])
+    np.testing.assert_allclose(found, np.log(3 / 2))  # halves against thirds
+
+
+def test_agreement_is_the_share_of_equal_answers():
+    prompt = "{}\n\nQ: {}\nA:"
+    questions = [Item("a"), Item("b"), Item("c")]
+    replies = {"f": (" 1", " 2", " 3"), "s": (" 1", " 2 ", " 4")}
+    lm = ScriptedLM(
+        {
+            prompt.format(text, item.question): reply
+            for text, row in replies.items()
+            for item, reply in zip(questions, row)
+        }
+    )
+    assert agreement(lm, "f", "s", questions) == 2 / 3
+
+
+def test_the_sampled_divergence_estimates_that_of_replies():
+    item = Item("a?")
+    one, two = FewShotPrompt(FULL).prompt(item), FewShotPrompt(SHORT).prompt(item)
+    # Replies of one byte: the exact divergence is that of the next byte's distributions.
+    p, q = (np.exp(LM.score(text, [chr(c) for c in range(128)]).sums) for text in (one, two))
+    # the end token and the bytes of longer characters have no text of their own, so only a band
+    found = sampled_divergence(LM, FULL, SHORT, [item], samples=400, max_tokens=1)
+    ascii_part = (p * np.log(p / q)).sum() / p.sum()
+    assert abs(found - ascii_part) < 0.25
+    again = sampled_divergence(LM, FULL, SHORT, [item], samples=400, max_tokens=1)
+    assert found == again != sampled_divergence(LM, FULL, SHORT, [item], seed=1, max_tokens=1)
+
+
+def test_the_sampled_divergence_is_a_mean_of_log_ratios():
+    prompt = "{}\n\nQ: {}\nA:"
+    script = []
+    for question, p, q in (("a", -1.0, -3.0), ("b", -2.0, -1.0)):
+        full, short = prompt.format("f", question), prompt.format("s", question)
+        script += [(full, " y"), (full, ""), (full, {" y": p}), (short, {" y": q})]
+    lm = ScriptedLM(script)
+    found = sampled_divergence(lm, "f", "s", [Item("a"), Item("b")], samples=2)
+    assert found == (2.0 - 1.0) / 2 and lm.finished  # empty replies are left out
+    lm = ScriptedLM([(None, ""), (None, " y"), (None, {" y": -1.0}), (None, {" y": -2.0})])
+    assert sampled_divergence(lm, "f", "s", [Item("a"), Item("b")], samples=1) == 1.0
+
+
+def test_every_item_draws_with_seeds_of_its_own():
+    class Recorder(ScriptedLM):
+        def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
+            self.seen.append((len(prompts), seed, max_tokens))
+            return super()._complete(prompts, begin, max_tokens, stop, seed, sampling)
+
+    lm = Recorder([(None, " y")] * 4 + [(None, {" y": -1.0})] * 2)
+    lm._left += lm._left
+    lm.seen = []
+    sampled_divergence(lm, "f", "s", [Item("a"), Item("b")])
+    assert lm.seen == [(4, 0, 16), (4, 4, 16)]
+
+
+@given(text=st.text("ab é", min_size=1, max_size=20), seed=st.integers(0, 99), data=st.data())
+def test_random_deletion_keeps_as_many_tokens_as_wanted(text, seed, data):
+    tokens = data.draw(st.integers(0, len(text)))
+    found = random_deletion(LM, text, tokens, np.random.default_rng(seed))
+    assert is_subsequence(found.text, text) and len(found.text) == tokens
+    assert found.before == LM.count(text)
+    with pytest.raises(ConfigError, match=f"{len(text) + 1} of {len(text)} tokens"):
+        random_deletion(LM, text, len(text) + 1, np.random.default_rng(seed))
+
+
+def test_every_token_is_as_likely_to_stay():
+    rng = np.random.default_rng(0)
+    texts = [random_deletion(LM, "abcde", 2, rng).text for _ in range(1000)]
+    counts = np.array([sum(letter in text for text in texts) for letter in "abcde"])
+    assert np.abs(counts - 400).max() < 4 * np.sqrt(1000 * 0.4 * 0.6)  # 4 standard deviations
+    with pytest.raises(ConfigError, match="-1 of 5"):
+        random_deletion(LM, "abcde", -1, rng)
+
+
+def test_a_method_is_measured_against_random_ones_of_its_length():
+    rng = np.random.default_rng(0)
+    found, random = against_random(LM, FULL, SHORT, ITEMS, rng)
+    assert found == quality(LM, FULL, SHORT, ITEMS)
+    assert len(random) == 5 and len({one.divergence for one in random}) == 5
+    assert all((one.ratio, one.saved) == (found.ratio, found.saved) for one in random)
+    form = FewShotPrompt(question_name="I", answer_name="O")
+    other, _ = against_random(LM, FULL, SHORT, ITEMS, rng, draws=1, form=form)
+    assert other.divergence != found.divergence

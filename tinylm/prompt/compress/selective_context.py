@@ -1,0 +1,38 @@
+"""Selective Context: what says least is dropped (Li et al. 2023; book section 3.3.3).
+
+    I(u) = sum over tokens of unit u of -log p(x_t | x_<t)         u stays if I(u) >= the percentile
+
+A unit is a token, a word, a phrase or a sentence; phrases leave a text that can still be read. The
+text is scored once, as it is: information is not computed anew after a unit has gone, as LLMLingua
+does. Read first: information.py. Read next: llmlingua.py.
+"""
+
+import numpy as np
+
+from tinylm.errors import ConfigError
+from tinylm.prompt.compress.compressed import Compressed
+from tinylm.prompt.compress.information import split_units, token_information, unit_information
+
+
+def selective_context(lm, text, keep_ratio=0.5, unit="phrase", before=""):
+    """The text without its least informative units.
+
+    lm          TextLM that scores the text
+    text        str
+    keep_ratio  share of the units that stays, 0 < r <= 1: those at or above the percentile
+                100 (1 - r) of the information. Equal units stay or go together
+    unit        "token", "word", "phrase" or "sentence"
+    before      text in front of it, which is not compressed
+    returns     Compressed; details: "units", "information" (U,), "kept" (U,) bool, "threshold"
+    raises      ConfigError for another share or unit
+    """
+    if not 0 < keep_ratio <= 1:
+        raise ConfigError(f"selective_context: the share {keep_ratio} must be above 0, at most 1")
+    pieces, each = token_information(lm, text, before)
+    units = split_units(pieces, unit)
+    information = unit_information(pieces, each, units)
+    threshold = float(np.percentile(information, 100 * (1 - keep_ratio)))
+    kept = information >= threshold
+    short = "".join(piece for piece, stays in zip(units, kept) if stays)
+    details = {"units": units, "information": information, "kept": kept, "threshold": threshold}
+    return Compressed.of(lm, text, short, **details)
