@@ -47,13 +47,13 @@ def test_fifteen_groups_are_the_default():
     sure = (np.arange(15) + 0.5) / 15
     for groups in (reliability(sure, [True] * 15), adaptive_reliability(sure, [True] * 15)):
         assert [count for count, _, _ in groups] == [1] * 15
-    # 0.5/15 and 0.9/15 share a group of 15
-    assert len(reliability([0.5 / 15, 0.9 / 15, 1.1 / 15], [True] * 3)) == 2
+    # 0.5/15 and 0.99/15 share a group of 15; of 16 they would not
+    assert len(reliability([0.5 / 15, 0.99 / 15, 1.01 / 15], [True] * 3)) == 2
     assert len(adaptive_reliability(np.linspace(0, 1, 40), [True] * 40)) == 15
     # Both confidences are in the first of 15 groups, and in two of 30.
-    sure, correct = [0.2 / 15, 0.8 / 15], [True, False]
-    assert expected_calibration_error(sure, correct) == pytest.approx(0.5 - 0.5 / 15)
-    assert expected_calibration_error(sure, correct, bins=30) == pytest.approx(0.5 + 0.3 / 15)
+    sure, correct = [0.2 / 15, 0.98 / 15], [True, False]
+    assert expected_calibration_error(sure, correct) == pytest.approx(0.5 - 0.59 / 15)
+    assert expected_calibration_error(sure, correct, bins=30) == pytest.approx(0.5 + 0.39 / 15)
 
 
 @given(ANSWERS, st.integers(1, 20))

@@ -1,5 +1,7 @@
 """A duration is the difference of two years that the text names."""
 
+import re
+
 import pytest
 
 from tinylm.data.read.items import Item
@@ -52,6 +54,12 @@ def test_items_have_a_text_and_two_steps():
     items = duration_items(300, longest=2)
     assert {item.answer for item in items} == {"1 year", "2 years"}
     assert {int(item.answer.split()[0]) for item in duration_items(400)} == set(range(1, 31))
+    # 3,000 draws of 100 first years and 98 numbers: one is missed with probability below 1e-10
+    texts = " ".join(item.context for item in duration_items(3000, longest=1))
+    starts = [int(year) for year in re.findall(r"(?:from|In|since) ([0-9]{4})", texts)]
+    numbers = [int(n) for n in re.findall(r"(?:cost|staff of|ended,) ([0-9]+)", texts)]
+    assert set(starts) == set(range(1900, 2000)) and set(numbers) == set(range(2, 100))
+    assert duration_items(1, longest=1)[0].answer == "1 year"
     item = items[0]
     start, end = (
         int(answer.rstrip(".").split()[-1])

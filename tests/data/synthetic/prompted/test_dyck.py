@@ -74,6 +74,12 @@ def test_every_prefix_of_three_can_occur():
     assert found == {"()(", "(()"}
 
 
+def test_a_bracket_is_opened_or_closed_with_equal_chance():
+    # After "(" a second symbol of three may do both.
+    opened = sum(dyck_prefix(3, 3, 1, generator(seed, "x"))[1] == "(" for seed in range(400))
+    assert abs(opened - 200) < 40  # four standard deviations of 10
+
+
 def test_defaults_and_limits():
     items = dyck_items(40)
     assert {len(item.question.partition("Input: ")[2].split()) for item in items} == {6}

@@ -51,6 +51,10 @@ def test_difficulty_is_the_number_of_numbers(numbers, word):
         assert mean(drawn).denominator == 1  # answers are whole
 
 
+def test_the_only_number_up_to_1_is_1():
+    assert {item.answer for item in mean_items(9, largest=1)} == {"1"}
+
+
 def test_both_kinds_and_all_numbers_occur():
     items = mean_items(200)
     assert {"average" in item.question for item in items} == {True, False}

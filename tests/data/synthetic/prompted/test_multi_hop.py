@@ -43,6 +43,13 @@ def test_a_missing_fact_ends_the_walk():
         read_hops("What is Berlin?")
 
 
+def test_nobody_is_their_own_teacher():
+    for seed in range(20):
+        facts = KnowledgeGraph.random(2, generator(seed, "x")).facts
+        teachers = {who: whom for (who, relation), whom in facts.items() if relation == "teacher"}
+        assert len(teachers) == 2 and all(who != whom for who, whom in teachers.items())
+
+
 def test_a_graph_is_its_text():
     graph = KnowledgeGraph.random(5, generator(0, "x"))
     text = "\n".join(graph.sentence(*fact) for fact in graph.facts)

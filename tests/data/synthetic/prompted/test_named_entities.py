@@ -64,6 +64,13 @@ def test_the_annotation_is_what_is_found():
         ("Person Name", "lives in", "Location"),
     }
     assert any(one.relations == () for one in texts)
+    # "on 5 May 1990", but "in 1990" and "since 1990"
+    assert all(
+        (" " in name) == (f" on {name}" in one.text)
+        for one in texts
+        for name, kind in one.entities
+        if kind == "Date"
+    )
     days = {name for one in texts for name, kind in one.entities if kind == "Date" and " " in name}
     years = {int(name[-4:]) for one in texts for name, kind in one.entities if kind == "Date"}
     assert days and min(years) >= 1950 and max(years) < 2030

@@ -78,6 +78,9 @@ def test_difficulty_is_the_share_of_redundant_phrases():
                        *ADJECTIVES, *AFTER)
     )  # fmt: skip
     assert abs(count / 400 - 2.8) < 4 * 0.046
+    numbers = {slots["number"] for one in full for slots in [dict(meaning(one.long)[1])]
+               if "number" in slots}  # fmt: skip
+    assert numbers == set(range(10, 101, 10))
     for redundancy in (-0.1, 1.1):
         with pytest.raises(ConfigError, match="redundancy"):
             verbose_items(1, redundancy=redundancy)
