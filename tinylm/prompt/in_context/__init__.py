@@ -8,6 +8,6 @@ function_classes.py, regression.py and real_decoder.py (as regression), inductio
 induction_circuit.py (as copying).
 """
 
-from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot, zero_shot
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
 
-__all__ = ["FewShotPrompt", "few_shot", "zero_shot"]
+__all__ = ["FewShotPrompt"]
