@@ -4,7 +4,8 @@
 In order: fields.py ("Name: content"), library.py (the book's prompts as templates), task_spec.py (a
 task as attributes), roles.py (system, user, demonstrations, conversations), delimiters.py and
 code_style.py (where an input begins and ends), tables.py (records as context), constraints.py (what
-a text must meet), stepwise.py (a procedure in the prompt), rounds.py (a reply in the next prompt).
+a text must meet), stepwise.py (a procedure in the prompt), rounds.py (a reply in the next prompt),
+feature_tokens.py (features before prompts had words).
 Slots are in finetune/instruct/prompt_template.py, as tuning on instructions uses them too.
 """
 
