@@ -60,7 +60,6 @@ class FeatureTokens:
             )
         for name, value in values.items():
             if value not in self.features[name]:
-                raise DataError(
-                    f"FeatureTokens: {name} is {value!r}; it can be {', '.join(self.features[name])}"
-                )
+                known = ", ".join(self.features[name])
+                raise DataError(f"FeatureTokens: {name} is {value!r}; it can be {known}")
         return [values[name] for name in self.features]
