@@ -7,6 +7,7 @@ template    prompts as text: fields, slots, roles, formats, the prompts of the b
 in_context  demonstrations in a prompt: which, in which order, and why they work
 tasks       the tasks of language processing: classification, extraction, generation, questions
 reasoning   steps in words before the answer, a calculator, search over steps
+decompose   sub-problems: listed at first, generated one by one, solved by models and tools
 refine      drafts made better: by feedback, by instructions, after naming the error
 ensemble    several answers and one decision: models, prompts, outputs; votes and risks
 rag         texts are found for a question, and the answer is given from them

@@ -40,6 +40,7 @@ def test_what_leaves_the_same_numbers_is_one_step():
     assert {child.left for child in combinations(Hand.of([2, 2]))} == {(4,), (0,), (1,)}
     assert len(combinations(Hand.of([2, 2]))) == 3
     assert combinations(Hand.of([5])) == []
+    assert combinations(Hand.of([2, 2]))[1].steps == ("2 - 2 = 0 (left: 0)",)
 
 
 def test_nothing_is_divided_by_zero():

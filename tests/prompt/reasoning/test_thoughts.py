@@ -145,6 +145,12 @@ def test_a_search_that_ends_too_early_has_no_answer():
     assert silent.value is None and silent.text == "" and silent.details["steps"] == []
 
 
+def wordy(prompt):
+    if "Evaluation:" in prompt:
+        return dict.fromkeys(WORTH, 0.0)
+    return " w" * 99
+
+
 def test_defaults_are_a_width_of_2_3_branches_and_6_lines():
     def endless(prompt):
         if "Evaluation:" in prompt:
@@ -156,6 +162,8 @@ def test_defaults_are_a_width_of_2_3_branches_and_6_lines():
     answer = tree_of_thoughts(FunctionLM(endless), QUESTION)
     assert [len(level) for level in answer.details["search"].levels] == [1, 2, 2, 2, 2, 2, 2]
     assert answer.details["search"].generated == 3 + 5 * 2 * 3
+    long = tree_of_thoughts(FunctionLM(wordy), QUESTION, depth=1)
+    assert len(long.text.split()) == 64
 
 
 def test_demonstrations_and_the_answers_reader_are_the_callers():

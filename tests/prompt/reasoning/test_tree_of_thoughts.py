@@ -113,6 +113,18 @@ def test_depth_first_may_end_early_or_with_finished_states():
     assert search.expanded == 3 and search.levels == ["ccc", "ccb", "cca"]
     search = depth_first("", propose, greedy, depth=9, finished=lambda word: len(word) == 2)
     assert len(search.levels) == 9 and search.state == "cc"
+    # Once no state may be expanded, ends that were proposed before are not looked at either.
+    search = depth_first("", propose, greedy, depth=3, most=2, finished=lambda word: word == "a")
+    assert search.levels == [] and search.state is None
+
+
+def test_the_best_end_may_come_last():
+    def reverse(words):  # "c" is followed first, and all that follows "a" is better
+        return [VALUES[word[-1]] if len(word) == 1 else -ord(word[0]) for word in words]
+
+    search = depth_first("", propose, reverse, depth=2)
+    assert search.levels[0] == "ca" and search.state == "aa"
+    assert breadth_first("", propose, greedy, depth=1).state == "c"  # one thought is enough
 
 
 def test_impossible_searches_are_refused():

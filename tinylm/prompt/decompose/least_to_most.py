@@ -1,0 +1,191 @@
+"""Least-to-most prompting: sub-problems are listed first, then solved from the first to the last
+(book section 3.2.2, eqs. 3.2-3.4; Zhou et al. 2023).
+
+    call 1        the problem -> we need to know: "p_1", "p_2"
+    call 2, 3     the problem, p_1 -> a_1;  the problem, p_1, a_1, p_2 -> a_2
+    call 4        the problem, p_1, a_1, p_2, a_2, the question -> a_0
+
+Each prompt is the one before it with the answer filled in, so a model reads it once. Chain of
+thought may go into any of these prompts: the reply is made to begin with a trigger sentence, and
+what follows its conclusion is the answer. Read next: successive.py.
+"""
+
+import re
+
+from tinylm.data.read.items import Item
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.decompose.plan import decompose, up_front
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.reasoning.conclusion import reader, split_conclusion
+from tinylm.prompt.template.fields import render_fields, stop_strings
+
+TASK = (
+    "Your task is to decompose a problem into several sub-problems. You will be given a few "
+    "examples to illustrate how to achieve this."
+)
+# The two demonstrations of the book, in words of our own.
+GROUPS = Item(
+    "Which group is the largest?",
+    context="In a community, 5% are infants, 15% are children, 40% are adults, and 40% are "
+    "elderly.",
+)
+BEADS = Item(
+    "How many beads do they have in total?",
+    context="Alice has twice as many beads as Bob, and Bob has five times as many as Charlie. "
+    "Charlie has 6 beads.",
+)
+DECOMPOSITIONS = (
+    (
+        GROUPS,
+        (
+            "What percentage are infants?",
+            "What percentage are children?",
+            "What percentage are adults?",
+            "What percentage are elderly?",
+        ),
+    ),
+    (BEADS, ("How many beads does Bob have?", "How many beads does Alice have?")),
+)
+_NEEDED = re.compile(r"need to know:?", re.IGNORECASE)
+_QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”')
+
+
+def decomposition_prompt(item, decompositions=DECOMPOSITIONS):
+    """The prompt of the first call: the task, demonstrations, and the problem.
+
+    decompositions  (Item, sub-problems) pairs
+    """
+    fields = [("TASK", TASK)]
+    for number, (demo, problems) in enumerate(decompositions):
+        fields += [(f"DEMO{number + 1} Q", _whole(demo)), ("A", needed(demo, problems))]
+    fields += [("USER Q", _whole(item)), ("A", None)]
+    return render_fields(fields)
+
+
+def needed(item, problems):
+    """The reply that lists sub-problems: ... we need to know: "p_1", "p_2"."""
+    listed = ", ".join(f'"{problem}"' for problem in problems)
+    return f'To answer the question "{item.question}", we need to know: {listed}.'
+
+
+def read_needed(reply):
+    """The sub-problems of a reply, what is quoted after "we need to know": list of str; empty if
+    nothing is needed; None if the reply does not have these words.
+    """
+    found = _NEEDED.search(reply)
+    if found is None:
+        return None
+    listed = reply[found.end() :].lstrip().partition("\n")[0]
+    return [(straight or curly).strip() for straight, curly in _QUOTED.findall(listed)]
+
+
+def _whole(item):
+    return " ".join(filter(None, (item.context, item.question)))
+
+
+def solving_prompt(item, pairs, problem=None, demonstrations=(), rationale=False):
+    """The prompt for a sub-problem, or for the question itself at the end.
+
+    pairs           (sub-problem, answer) pairs before it: p_<i, a_<i
+    problem         p_i; None: the question of the item, FINAL
+    demonstrations  Items with answers, in front
+    rationale       True: they show their rationales
+    returns         str. The problem p_0 comes first: the context of the item, or its question if it
+                    has none
+    """
+    fields = [("", item.context or item.question)]
+    for number, (earlier, answer) in enumerate(pairs):
+        fields += [(f"SUB-PROB{number + 1} Q", earlier), ("A", answer)]
+    if problem is None:
+        fields += [("FINAL Q", item.question), ("A", None)]
+    else:
+        fields += [(f"SUB-PROB{len(pairs) + 1} Q", problem), ("A", None)]
+    form = FewShotPrompt()
+    shown = [form.demonstration(demo, rationale) for demo in demonstrations]
+    return form.separator.join([*shown, render_fields(fields)])
+
+
+STOP = (*stop_strings(["Q", "A", "FINAL Q", "USER Q"]), "\nSUB-PROB", "\nDEMO")
+
+
+class Solver:
+    """S_i and S_0 of a model that gets the pairs so far in its prompt.
+
+    item            p_0
+    trigger         text that every reply begins with; "": none
+    demonstrations, max_tokens, seed as of least_to_most
+
+    The last reply of `conclude` is kept in `text`, and what was read from it in `value`.
+    """
+
+    def __init__(self, lm, item, demonstrations=(), *, trigger="", seed=0, max_tokens=128):
+        self.lm, self.item, self.demonstrations = lm, item, demonstrations
+        self.trigger, self.seed, self.max_tokens = trigger, seed, max_tokens
+        self.text = ""
+
+    def _reply(self, pairs, problem):
+        begin = f" {self.trigger}".rstrip()
+        reply = self.lm.complete(
+            solving_prompt(
+                self.item, pairs, problem, self.demonstrations, rationale=bool(self.trigger)
+            ),
+            begin=begin,
+            stop=STOP,
+            seed=self.seed,
+            max_tokens=self.max_tokens,
+        )
+        steps, conclusion = split_conclusion(reply.text)
+        if conclusion is None:
+            conclusion = steps  # a reply that is an answer and nothing else
+        return reply.text, conclusion
+
+    def solve(self, problem, whole, pairs):
+        """S_i: the answer to a sub-problem, str."""
+        _, answer = self._reply(pairs, problem)
+        return self.lm.parsed("sub-answer", answer)
+
+    def conclude(self, whole, pairs):
+        """S_0: the answer to the question, str."""
+        self.text, answer = self._reply(pairs, None)
+        return answer
+
+
+def least_to_most(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    decompositions=DECOMPOSITIONS,
+    trigger="",
+    plan_trigger="",
+    read=None,
+    most=16,
+    seed=0,
+    max_tokens=128,
+):
+    """Answer a question by sub-problems that are listed first.
+
+    demonstrations  Items in front of every solving prompt
+    decompositions  (Item, sub-problems) demonstrations of the first call
+    trigger         text that the replies of the solving calls begin with, such as "Let's think step
+                    by step."; "": none. Demonstrations then show their rationales
+    plan_trigger    the same for the first call
+    read            reader of the answer (reasoning/conclusion.py); None: by the item
+    most            sub-problems that are solved at most
+    max_tokens      of each reply
+    returns         Answer; details: "sub_problems" (None: the first reply had no list, and nothing
+                    was solved), "pairs", "plan"
+    """
+    options = {"stop": STOP, "seed": seed, "max_tokens": max_tokens}
+    begin = f" {plan_trigger}".rstrip()
+    reply = lm.complete(decomposition_prompt(item, decompositions), begin=begin, **options)
+    problems = lm.parsed("sub-problems", read_needed(reply.text))
+    if problems is None:
+        return Answer(None, reply.text, {"sub_problems": None, "pairs": [], "plan": None})
+    options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
+    solver = Solver(lm, item, demonstrations, **options)
+    listed = up_front(lambda problem: problems)
+    plan = decompose(item, listed, solver.solve, solver.conclude, most)
+    value = lm.parsed("answer", (read or reader(item))(plan.answer, item))
+    details = {"sub_problems": problems, "pairs": plan.pairs, "plan": plan}
+    return Answer(value, solver.text, details)

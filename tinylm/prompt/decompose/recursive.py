@@ -1,0 +1,116 @@
+"""A sub-problem may be decomposed in turn   (book section 3.2.2; Khot et al. 2023, decomposed
+prompting).
+
+S_i is then a program of its own: it generates sub-problems, solves them, and combines the answers.
+With k sub-problems at every level and d levels, the number of calls is
+
+    T(0) = 1,   T(d) = 1 + k T(d - 1) + 1         (G, the sub-problems, S_0)
+
+A depth of 1 is least-to-most prompting, of 0 a direct answer.
+"""
+
+from tinylm.data.read.items import Item
+from tinylm.errors import ConfigError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.decompose.least_to_most import (
+    DECOMPOSITIONS,
+    STOP,
+    Solver,
+    decomposition_prompt,
+    read_needed,
+)
+from tinylm.prompt.decompose.plan import decompose, up_front
+from tinylm.prompt.reasoning.conclusion import reader
+
+
+def calls(branches, depth):
+    """T(depth), calls of a whole tree with so many sub-problems at every level."""
+    if branches < 0 or depth < 0:
+        raise ConfigError(f"calls: branches {branches} and depth {depth} must be 0 or more")
+    count = 1
+    for _ in range(depth):
+        count = 2 + branches * count
+    return count
+
+
+def recursive_solve(problem, generate, solve, conclude, depth, pairs=()):
+    """Solve a problem, and its sub-problems, by sub-problems.
+
+    generate  G: problem -> list of sub-problems; an empty list: it is simple enough
+    solve     S: (problem, pairs) -> answer of what is not decomposed
+    conclude  S_0: (problem, pairs) -> answer from those of the sub-problems
+    depth     levels of sub-problems at most; what is below is solved as it is
+    pairs     (problem, answer) pairs of the level that were solved before
+    returns   the answer
+    """
+    if depth < 0:
+        raise ConfigError(f"recursive_solve: depth {depth} must be 0 or more")
+    if depth == 0:
+        return solve(problem, pairs)
+    problems = generate(problem)
+    if not problems:
+        return solve(problem, pairs)
+
+    def deeper(part, whole, before):
+        return recursive_solve(part, generate, solve, conclude, depth - 1, before)
+
+    count = len(problems)
+    return decompose(problem, up_front(lambda whole: problems), deeper, conclude, count).answer
+
+
+def recursive_prompting(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    depth=2,
+    decompositions=DECOMPOSITIONS,
+    trigger="",
+    read=None,
+    seed=0,
+    max_tokens=128,
+):
+    """Least-to-most prompting whose sub-problems are decomposed too.
+
+    depth    levels of sub-problems at most: 0 answers directly, 1 is least_to_most
+    others   as of least_to_most
+    returns  Answer; details: "pairs" of the first level, "decomposed", the problems that had
+             sub-problems in the order in which they were generated. A reply without a list means
+             that its problem is solved as it is
+    """
+    pairs_at_top, text, decomposed = [], "", {}
+
+    def solver(problem):
+        options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
+        return Solver(lm, problem, demonstrations, **options)
+
+    def generate(problem):
+        prompt = decomposition_prompt(problem, decompositions)
+        reply = lm.complete(prompt, stop=STOP, seed=seed, max_tokens=max_tokens)
+        questions = lm.parsed("sub-problems", read_needed(reply.text)) or []
+        if questions:
+            decomposed[problem.question] = questions
+        # Every sub-problem is about the passage of the whole.
+        passage = item.context or item.question
+        return [Item(question, context=passage) for question in questions]
+
+    def solve(problem, pairs):
+        if problem is item:
+            return conclude(problem, ())
+        return solver(problem).solve(problem.question, item, _as_text(pairs))
+
+    def conclude(problem, pairs):
+        nonlocal pairs_at_top, text
+        solving = solver(problem)
+        answer = solving.conclude(problem, _as_text(pairs))
+        if problem is item:
+            pairs_at_top, text = _as_text(pairs), solving.text
+        return lm.parsed("answer of a level", answer)
+
+    answer = recursive_solve(item, generate, solve, conclude, depth)
+    value = lm.parsed("answer", (read or reader(item))(answer, item))
+    return Answer(value, text, {"pairs": pairs_at_top, "decomposed": decomposed})
+
+
+def _as_text(pairs):
+    return [(problem.question, answer) for problem, answer in pairs]

@@ -1,0 +1,82 @@
+"""Successive prompting: the next sub-problem is generated when the last one is solved   (book
+section 3.2.2, eq. 3.5; Dua et al. 2022).
+
+    p_i = G_i(p_0, {p_<i, a_<i})        a_i = S_i(p_i, {p_0, p_<i, a_<i})
+
+"What is the capital of Germany?" can only be the second question once the answer to the first,
+where Einstein was born, is known; a list made in advance cannot have these words. The model ends
+the plan itself. Read next: recursive.py.
+"""
+
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.decompose.least_to_most import Solver
+from tinylm.prompt.decompose.plan import decompose
+from tinylm.prompt.reasoning.conclusion import reader
+from tinylm.prompt.template.fields import read_reply, render_fields, stop_strings
+
+END = "There are no more questions."
+TASK = (
+    "A problem is solved by simple questions, one at a time. Write the next question that has to "
+    f'be answered, or "{END}" once the problem can be answered.'
+)
+NEXT = "Next question"
+
+
+def next_prompt(item, pairs):
+    """The prompt of G_i: the problem, the pairs so far, and the next question open."""
+    fields = [("", TASK)]
+    if item.context:
+        fields.append(("Context", item.context))
+    fields.append(("Problem", item.question))
+    for number, (problem, answer) in enumerate(pairs):
+        fields += [(f"Question {number + 1}", problem), (f"Answer {number + 1}", answer)]
+    return render_fields([*fields, (NEXT, None)])
+
+
+class Asker:
+    """G_i of a model.
+
+    end   text with which the model ends the plan, in any letter case; an empty reply ends it too
+    """
+
+    def __init__(self, lm, *, end=END, seed=0, max_tokens=64):
+        self.lm, self.end, self.seed, self.max_tokens = lm, end, seed, max_tokens
+
+    def generate(self, item, pairs):
+        """The next sub-problem, str, or None."""
+        number = len(pairs) + 1
+        stop = ("\n", *stop_strings([f"Answer {number}"]))
+        reply = self.lm.complete(
+            next_prompt(item, pairs), stop=stop, seed=self.seed, max_tokens=self.max_tokens
+        )
+        problem = read_reply(reply.text, NEXT, (f"Answer {number}",)) or None
+        if problem is not None and self.end.rstrip(".").lower() in problem.lower():
+            problem = None
+        return self.lm.parsed("next sub-problem", problem)
+
+
+def successive_prompting(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    most=8,
+    end=END,
+    trigger="",
+    read=None,
+    seed=0,
+    max_tokens=128,
+):
+    """Answer a question by sub-problems that are generated one at a time.
+
+    demonstrations, trigger, read, max_tokens   as of least_to_most
+    most     sub-problems that are solved at most
+    end      text with which the model ends the plan
+    returns  Answer; details: "pairs", "plan", a Plan that is not complete if the model did not end
+    """
+    options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
+    solver = Solver(lm, item, demonstrations, **options)
+    asker = Asker(lm, end=end, seed=seed)
+    plan = decompose(item, asker.generate, solver.solve, solver.conclude, most)
+    value = lm.parsed("answer", (read or reader(item))(plan.answer, item))
+    return Answer(value, solver.text, {"pairs": plan.pairs, "plan": plan})
