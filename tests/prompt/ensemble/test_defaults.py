@@ -45,6 +45,12 @@ def test_self_consistency_has_the_temperature_of_the_paper_and_room_to_reason():
         assert (found["seed"], found["max_tokens"], found["temperature"]) == (0, 256, 0.7)
 
 
+def test_chains_end_as_in_two_stages():
+    found = defaults(sample_paths)
+    assert (found["extract"], found["answer_tokens"]) == ("\nTherefore, the answer is", 32)
+    assert found["trigger"] == "Let's think step by step."
+
+
 def test_samples_come_from_the_models_own_distribution():
     for function in (least_risk, run_grid, generate_demonstrations):
         assert defaults(function)["temperature"] == 1.0

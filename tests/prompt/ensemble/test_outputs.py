@@ -124,7 +124,7 @@ def test_a_verifier_chooses_the_chain():
         calls.append((question, path))
         return path.endswith("4.")
 
-    answer = best_of_n(lm, ITEM, n=3, score=score, seed=6)
+    answer = best_of_n(lm, ITEM, n=3, score=score, seed=6, extract=None)
     texts = [" Hm. The answer is 5.", " four", " 2 and 2. The answer is 4."]
     assert calls == [("2+2?", text) for text in texts]
     assert (answer.value, answer.text) == ("4", texts[2])
@@ -141,7 +141,7 @@ def test_without_a_verifier_it_is_the_most_probable_chain():
 
 def test_a_chain_without_an_answer_may_be_the_best():
     lm = Sampler(["no", "The answer is 4."])
-    answer = best_of_n(lm, ITEM, n=2, score=lambda question, path: -len(path))
+    answer = best_of_n(lm, ITEM, n=2, score=lambda question, path: -len(path), extract=None)
     assert answer.value is None and answer.details["outputs"] == ["no", "The answer is 4."]
 
 

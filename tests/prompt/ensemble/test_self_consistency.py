@@ -67,7 +67,7 @@ def test_demonstrations_and_options_of_a_path_are_handed_on():
 def test_one_sample_is_that_sample():
     lm, question = text_model(context=128), Item("2+2?")
     options = {"seed": 3, "max_tokens": 5}
-    answer = self_consistency(lm, question, samples=1, **options)
+    answer = self_consistency(lm, question, samples=1, extract=None, **options)
     single = zero_shot_cot(lm, question, temperature=0.7, **options)
     assert (answer.value, answer.text) == (single.value, single.text)
     with pytest.raises(ConfigError, match="1 chain of thought or more, not 0"):
@@ -75,9 +75,11 @@ def test_one_sample_is_that_sample():
 
 
 def test_paths_without_an_answer_lower_the_confidence():
-    answer = self_consistency(Sampler(["The answer is 1.", "no", "no"]), COINS, samples=3)
+    answer = self_consistency(
+        Sampler(["The answer is 1.", "no", "no"]), COINS, samples=3, extract=None
+    )
     assert (answer.value, answer.details["confidence"]) == ("1", 1 / 3)
-    answer = self_consistency(Sampler(["no", "none"]), COINS, samples=2)
+    answer = self_consistency(Sampler(["no", "none"]), COINS, samples=2, extract=None)
     assert (answer.value, answer.text, answer.details["confidence"]) == (None, "none", 0.0)
 
 

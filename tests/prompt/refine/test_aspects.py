@@ -41,6 +41,12 @@ def test_each_refinement_gets_the_draft_of_the_one_before():
     assert answer.value == "three" and answer.details["drafts"] == ["one", "two", "three"]
 
 
+def test_names_that_a_chat_model_repeats_are_no_part_of_a_text():
+    lm = ScriptedLM([(None, "English: one"), (None, "Refinement: two"), (None, "English: three")])
+    answer = refine_aspects(lm, ITEM, instructions=["short", "terms"])
+    assert answer.details["drafts"] == ["one", "two", "three"]
+
+
 def test_the_instructions_have_short_names():
     assert "Please refine it!" in refinement_prompt("x", "y", "short")
     assert refinement_prompt("x", "y") == refinement_prompt("x", "y", GENERAL)

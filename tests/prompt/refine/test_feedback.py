@@ -11,6 +11,7 @@ from tinylm.prompt.refine.feedback import (
     model_feedback,
     outside_feedback,
     score_feedback,
+    without_names,
 )
 
 ITEM = Item("Name two rivers of France.", "Seine, Loire")
@@ -38,6 +39,14 @@ def test_the_model_may_end_the_refinement_by_a_phrase():
     assert not model_feedback()(lm, ITEM, "Seine, Po").enough
     lm = ScriptedLM([(None, "Well done!")])
     assert model_feedback(enough="DONE")(lm, ITEM, "Seine").enough
+
+
+def test_a_name_that_a_chat_model_repeats_is_no_part_of_the_reply():
+    assert without_names(" Feedback: It is good. ", ["Feedback"]) == "It is good."
+    assert without_names("It is Feedback: good", ["Feedback"]) == "It is Feedback: good"
+    assert without_names("Refined: Response: x", ["Refined", "Response"]) == "x"
+    lm = ScriptedLM([(None, "Feedback: Good.")])
+    assert model_feedback()(lm, ITEM, "Seine").text == "Good."
 
 
 def test_what_was_read_is_traced_and_the_limit_is_kept():

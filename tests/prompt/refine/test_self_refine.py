@@ -81,6 +81,22 @@ def test_it_is_three_iterations_by_default_and_the_model_gives_feedback():
     assert (answer.value, answer.details["stopped"], lm.finished) == ("one", "feedback", False)
 
 
+def test_names_that_a_chat_model_repeats_are_no_part_of_a_draft():
+    lm = ScriptedLM([(None, "one"), (None, "bad"), (None, "Refined response: two")])
+    assert self_refine(lm, ITEM, max_iter=1).value == "two"
+    lm = ScriptedLM([(None, "one"), (None, "bad"), (None, "Response: two")])
+    assert self_refine(lm, ITEM, max_iter=1).value == "two"
+
+
+def test_when_the_score_falls_the_answer_is_the_draft_before():
+    lm = ScriptedLM([(None, "aa"), (None, "aaa"), (None, "a"), (None, "never")])
+    length = score_feedback(lambda question, draft: len(draft))
+    answer = self_refine(lm, ITEM, feedback=length, stops=("score",), read=str.upper)
+    assert (answer.value, answer.text) == ("AAA", "aaa")
+    assert answer.details["drafts"] == ["aa", "aaa", "a"]
+    assert answer.details["stopped"] == "score"
+
+
 def test_a_fixed_point_ends_it():
     lm = ScriptedLM([(None, text) for text in ("one", "bad", "two", "bad", " two ", "never")])
     answer = self_refine(lm, ITEM, max_iter=9)

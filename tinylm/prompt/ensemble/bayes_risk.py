@@ -100,6 +100,7 @@ def minimum_risk(candidates, risk=zero_one, references=None, weights=None):
     if not candidates:
         raise DataError("minimum_risk: there is no candidate to decide between")
     found = risks(candidates, risk, references, weights)
+    # (risk, candidate): of equal risks the smaller candidate, whatever the order of the list.
     number = min(range(len(candidates)), key=lambda i: (found[i], candidates[i]))
     return Decision(candidates[number], number, found)
 
@@ -126,6 +127,7 @@ def least_risk(
     prompt = prompt or FewShotPrompt()
     text = prompt.prompt(item, demonstrations)
     options = {"max_tokens": max_tokens, "stop": prompt.stop, "temperature": temperature}
+    # The samples are both Omega and, with weight 1/m each, the distribution Pr(y_r | x).
     replies = lm.sample(text, samples, seed, **options)
     answers = [prompt.read(reply.text) for reply in replies]
     read = [answer for answer in answers if answer is not None]

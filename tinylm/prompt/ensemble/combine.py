@@ -56,8 +56,10 @@ def vote(values, weights=None, key=answer_key):
     whole = math.fsum(weights)
     sums = {}
     for spellings in camps.values():
+        # A camp goes by the spelling with the most weight: "0.375" of {"3/8": 1, "0.375": 2}.
         name = min(spellings, key=lambda text: (-math.fsum(spellings[text]), text))
         sums[name] = math.fsum(weight for terms in spellings.values() for weight in terms)
+    # Descending weight, then ascending text: the order of the voters plays no part.
     order = sorted(sums, key=lambda name: (-sums[name], name))
     shares = {name: sums[name] / whole if whole else 0.0 for name in order}
     return Ballot(next(iter(shares), None), shares)
@@ -73,6 +75,7 @@ def edit_similarity(a, b):
     a, b = answer_words(a), answer_words(b)
     if not a and not b:
         return 1.0
+    # The distance is at most the length of the longer text, where nothing is in common.
     return 1 - edit_distance(a, b) / max(len(a), len(b))
 
 
@@ -89,6 +92,7 @@ def max_overlap(values, similarity=word_overlap):
     sums = np.full(len(values), np.nan)
     texts = [i for i, value in enumerate(values) if value is not None]
     for i in texts:
+        # sum over k != i; its own similarity, 1, would be the same for all
         sums[i] = math.fsum(similarity(values[i], values[k]) for k in texts if k != i)
     if not texts:
         return None, sums

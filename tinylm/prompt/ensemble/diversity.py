@@ -79,6 +79,7 @@ def _different(draw, every, most, count, rng):
 
     draw   function -> a random arrangement;  every  function -> all of them;  most  their number
     """
+    # A few are listed and shuffled, which also gives all of them; of many, some are drawn.
     if most <= FEW:
         listed = list(every())
         return [listed[i] for i in rng.permutation(most)[:count]]
@@ -102,6 +103,7 @@ def generate_demonstrations(
     question, answer = prompt.question_name, prompt.answer_name
     if not question or not answer:
         raise ConfigError("generate_demonstrations: the prompt needs names for both fields")
+    # The prompt ends where a question begins, so the model writes one, and then its answer.
     shown = [prompt.demonstration(demo) for demo in demonstrations]
     text = prompt.separator.join([*shown, f"{question}:"])
     known, found = {demo.question for demo in demonstrations}, []
@@ -111,6 +113,7 @@ def generate_demonstrations(
     for reply in replies:
         asked, mark, answered = reply.text.partition(f"\n{answer}:")
         asked, answered = asked.strip(), answered.strip()
+        # A copy of what is shown would add nothing, and weigh it twice.
         if mark and asked and answered and asked not in known:
             known.add(asked)
             found.append(Item(asked, answered))
@@ -188,6 +191,7 @@ def disagreement(answers):
             f"disagreement: {len(answers)} lists of lengths {sorted(lengths)}; give two or more "
             "members, with an answer to each of the same questions"
         )
+    # K (K - 1) / 2 pairs of members, N questions each.
     pairs = list(itertools.combinations(answers, 2))
     different = [a != b for first, second in pairs for a, b in zip(first, second)]
     return sum(different) / len(different)

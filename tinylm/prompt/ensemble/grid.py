@@ -37,6 +37,7 @@ class Grid:
         cells = None
         if weights is not None:
             M, K, S = self.values.shape
+            # A model's weight belongs to each of its K S cells.
             cells = np.repeat(np.asarray(weights, np.float64), K * S)
         return vote(self.values.ravel().tolist(), cells)
 
@@ -48,6 +49,7 @@ class Grid:
         """
         if sorted(order) != sorted(AXES):
             raise ConfigError(f"Grid: the order {order!r} must name each of {', '.join(AXES)} once")
+        # The named axis is moved to the end, and each row along it becomes its winner.
         table, axes = self.values, list(AXES)
         for name in order:
             table = np.moveaxis(table, axes.index(name), -1)
@@ -59,6 +61,7 @@ class Grid:
 
 def _table(values, shape):
     """Objects as an array of this shape."""
+    # Object by object: np.array() would look into them.
     table = np.empty(len(values), object)
     table[:] = values
     return table.reshape(shape)
@@ -89,7 +92,7 @@ def run_grid(
         )
     if samples == 1:
         temperature = 0.0
-    values = []
+    values = []  # in the order m, k, s
     for lm in lms:
         for prompt in prompts:
             text = prompt.prompt(item, demonstrations)

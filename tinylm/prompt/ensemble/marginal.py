@@ -1,5 +1,5 @@
 """The prompt as a hidden variable: sum over all prompts, each with its probability   (book section
-3.2.4, eqs. 3.8).
+3.2.4, eq. 3.8).
 
     Pr(y | p) = sum over x of Pr(y | x) Pr(x | p)
 
@@ -48,6 +48,7 @@ def posterior(logs, prior=None):
     """Pr(x_k | p, y), the prompts after y was seen: (K, n), (K,) -> (K, n), columns of sum 1."""
     with np.errstate(divide="ignore"):
         shares = np.log(check_weights(prior, len(logs)))
+    # Pr(x | p, y) = Pr(y | x) Pr(x | p) / Pr(y | p)
     joint = np.asarray(logs, np.float64) + shares[:, None]
     return np.exp(joint - log_sum_exp(joint))
 
@@ -72,6 +73,7 @@ def monte_carlo(logs, drawn):
     drawn    (N,) numbers of the prompts
     returns  (estimate (n,), its standard error (n,): nan for N = 1)
     """
+    # The mean of Pr(y | x_i) over x_i ~ Pr(x | p) is the sum of eq. 3.8 (of log Pr it is not).
     probabilities = np.exp(np.asarray(logs, np.float64)[drawn])  # (N, n)
     N = len(drawn)
     if N == 1:

@@ -47,6 +47,7 @@ def geometric_mean(logs, weights):
     """
     logs, weights = np.asarray(logs, np.float64), np.asarray(weights, np.float64)
     used = weights > 0  # 0 * -inf is nan, and a member without weight has no say
+    # Z = sum_v prod_k p_k(v)^{w_k} <= 1, with equality where all p_k are the same.
     sums = np.einsum("k,k...->...", weights[used], logs[used])
     return log_probabilities(sums)
 

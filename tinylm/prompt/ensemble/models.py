@@ -68,6 +68,7 @@ class EnsembleLM:
         self.lms = [as_language_model(lm) for lm in lms]
         if not self.lms:
             raise ConfigError("EnsembleLM: an ensemble needs at least one model")
+        # The same size is necessary, not sufficient: check_same_tokenizer compares the tokens.
         sizes = [lm.vocab_size for lm in self.lms]
         if len(set(sizes)) > 1:
             raise ConfigError(
@@ -92,6 +93,7 @@ class EnsembleLM:
         return self._averaged("next_logits", tokens, cache)
 
     def _averaged(self, name, tokens, cache):
+        # Each member reads the same tokens into a cache of its own, and may be of another shape.
         caches = [None] * len(self.lms)
         if cache is not None:
             caches = cache.caches
@@ -110,6 +112,7 @@ def check_same_tokenizer(models):
     first = models[0]
     for number, model in enumerate(models[1:], 2):
         a, b = first.tokenizer, model.tokenizer
+        # Equal descriptions: the same tokens, merges and special tokens.
         same = a is b or (a.vocab_size == b.vocab_size and a.to_dict() == b.to_dict())
         if not same:
             raise ConfigError(
@@ -140,6 +143,7 @@ class ModelEnsemble(TextLM):
         lm = EnsembleLM([model.lm for model in models], weights, mean)
         check_same_tokenizer(models)
         first = models[0]
+        # All that concerns tokens and templates is the first member's: it is the same for all.
         opened = dataclasses.replace(first.opened, lm=lm)
         self.members = len(models)
         self.whole = TextModel(opened, first.chat, first.system, first.batch_size)
@@ -192,6 +196,7 @@ def model_vote(
     """
     if not lms:
         raise ConfigError("model_vote: give at least one model")
+    # Only answers are compared, so the models may have nothing in common but the language.
     answers = [
         method(lm, item, demonstrations, seed=seed, max_tokens=max_tokens, **options) for lm in lms
     ]

@@ -45,6 +45,7 @@ def beam_outputs(lm, prompt, count, begin="", max_tokens=64, width=None, length_
     lm.account.add(calls=1, prompt_tokens=len(ids), read_tokens=len(ids))
     # Every step reads one token of each string of the beam.
     lm.account.add(generated_tokens=width * max(len(one.tokens) for one in found))
+    # Hypotheses as replies; the end token has no text.
     replies = []
     for one in found:
         finish, tokens = "length", list(one.tokens)
@@ -75,6 +76,7 @@ def rerank(outputs, score):
     outputs  list of anything;  score  function of one of them; equal scores keep their order
     raises   DataError for a score that is nan
     """
+    # Each output is scored once: a score may be a call of another model.
     scored = [(float(score(output)), output) for output in outputs]
     for value, output in scored:
         if math.isnan(value):  # has no place in an order
@@ -99,7 +101,7 @@ def best_of_n(
     n        chains, at the temperature
     score    function (question, text of the chain) -> number, such as a verifier's probability that
              it is right; None: the model's own log-probability
-    options  of sample_paths: prompt, trigger, read
+    options  of sample_paths: prompt, trigger, extract, read
     returns  Answer, of the best chain even if it reaches no answer; details: outputs (texts, best
              first) and their scores
     """

@@ -2,8 +2,9 @@
 section 3.2.4).
 
 They are what self-consistency votes on and what a verifier scores. With demonstrations that have
-rationales the model follows their form; without, the reply begins with "Let's think step by step."
-Read next: self_consistency.py, outputs.py.
+rationales the model follows their form; without, the reply begins with "Let's think step by step.",
+and a chain that ends without an answer is continued by "Therefore, the answer is" (Kojima et al.
+2022). Read next: self_consistency.py, outputs.py.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from tinylm.errors import ConfigError
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.protocol import Completion
-from tinylm.prompt.reasoning.chain_of_thought import TRIGGERS, cot_prompt, zero_shot_prompt
+from tinylm.prompt.reasoning.chain_of_thought import EXTRACT, TRIGGERS, cot_prompt, zero_shot_prompt
 from tinylm.prompt.reasoning.conclusion import reader, split_conclusion
 
 
@@ -38,12 +39,17 @@ def sample_paths(
     temperature=0.7,
     prompt=None,
     trigger=TRIGGERS[0],
+    extract=EXTRACT,
+    answer_tokens=32,
     read=None,
 ):
     """Sample chains of thought: list of `count` Path.
 
     demonstrations  Items with rationales; none: the reply begins with the trigger
     prompt          FewShotPrompt; None: "Q: .. A: .."
+    extract         text with which a chain of the zero-shot form that has no conclusion goes on;
+                    what follows, most probable token by token, is the answer. None: there is none
+    answer_tokens   most tokens of an answer after `extract`
     read            reader of the answer (reasoning/conclusion.py); None: by the item
     raises          ConfigError for a count below 1
     """
@@ -52,18 +58,27 @@ def sample_paths(
     prompt = prompt or FewShotPrompt()
     if demonstrations:
         text, options = cot_prompt(item, demonstrations, prompt), {"stop": prompt.stop}
+        extract = None  # demonstrations show how a chain ends
     else:
         text, options = zero_shot_prompt(item, prompt, trigger)
     # All chains are rows of one batch: the prompt is read once, and then each row has its own seed.
     replies = lm.sample(
         text, count, seed, max_tokens=max_tokens, temperature=temperature, **options
     )
+    read = read or reader(item)
     paths = []
     for reply in replies:
         _, conclusion = split_conclusion(reply.text)
+        if conclusion is None and extract is not None:
+            begin = options["begin"] + reply.text + extract
+            # The chain is fixed now, and its answer is no further chance.
+            found = lm.complete(
+                text, begin=begin, stop=options["stop"], max_tokens=answer_tokens, seed=seed
+            )
+            conclusion = found.text.strip()
         answer = None  # a chain without a conclusion reaches no answer: none is guessed from it
         if conclusion is not None:
-            answer = (read or reader(item))(conclusion, item)
+            answer = read(conclusion, item)
         paths.append(Path(reply, answer))
     lm.parsed("answers", [path.answer for path in paths])
     return paths

@@ -37,8 +37,8 @@ class Phrasing:
 
     def continuation(self, item, answer):
         """What follows the prompt if this is the answer, with the white space before it."""
-        prompt, whole = PromptTemplate(self.template).pair(answer, text=item.question)
-        return whole
+        _, ending = PromptTemplate(self.template).pair(answer, text=item.question)
+        return ending
 
     @property
     def stop(self):
@@ -49,6 +49,9 @@ class Phrasing:
         """The answer in a reply, or None if it is empty."""
         return reply.strip().partition(self.separator)[0].strip() or None
 
+
+# A prompt is an object with prompt(item, demonstrations), read(reply), stop, and continuation(item,
+# answer) where options are scored: a FewShotPrompt, or a Phrasing.
 
 # The book's three prompts for making a text simpler.
 SIMPLIFY = (

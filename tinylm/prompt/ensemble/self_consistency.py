@@ -61,7 +61,7 @@ def self_consistency(
     samples         number of chains m, at the temperature
     weights         of the votes, as in path_weights
     key             function: answer -> what is compared
-    options         of sample_paths: prompt, trigger, read
+    options         of sample_paths: prompt, trigger, extract, read
     returns         Answer, its text a chain that reaches the answer; details: answers (None where
                     a chain reached none), shares and confidence of the vote, and texts
     """
@@ -83,6 +83,7 @@ def self_consistency(
         "confidence": ballot.confidence,
         "texts": [reply.text for reply in replies],
     }
+    # No chain reached an answer: none is guessed.
     if ballot.value is None:
         return Answer(None, replies[-1].text, details)
     chosen = answers.index(ballot.value)  # the winner is spelt as one of the answers
@@ -100,6 +101,7 @@ def majority_law(q, m):
     q        probability that one sample is right
     m        samples; a tie, of even m, is decided by a coin
     """
+    # k of m samples are right: a binomial number.
     total = 0.0
     for k in range(m + 1):
         term = math.comb(m, k) * q**k * (1 - q) ** (m - k)

@@ -30,6 +30,7 @@ from tinylm.prompt.protocol.trace import Call
 def product_rule(terms, weights, totals):
     """sum_k K w_k log Pr(v | x_k, y_<j): eq. 3.7 with equal weights   (K, V) -> (V,)."""
     used = weights > 0
+    # check_weights() made a mean of them; K times the mean is the sum of the book.
     return len(weights) * weights[used] @ terms[used]
 
 
@@ -101,9 +102,11 @@ def decode_jointly(
     totals = np.zeros(len(prompts))  # log Pr(y_<j | x_k)
     tokens, kept, text = [], [], b""
     for _ in range(max_tokens):
+        # Predict: each row gives its own distribution of the same next token.
         terms = log_probabilities(rows.next_logits())  # (K, V)
         scores = choose(terms, weights, totals)  # (V,)
         token = int(greedy(scores[None])[0])
+        # Append: all rows get it, so that y_<j is shared (eq. 3.7).
         rows.append([token] * len(prompts))
         totals = totals + terms[:, token]
         kept.append(terms[:, token])
@@ -114,6 +117,7 @@ def decode_jointly(
     else:
         released, piece = output.close()
         tokens, text = tokens + released, text + piece
+    # Tokens that a stop string cut off have no part in the text, nor in its probability.
     terms = np.array(kept[: len(tokens)]).reshape(-1, len(prompts))
     return Joint(tokens, terms, text.decode("utf-8", "replace"), output.finish)
 

@@ -11,12 +11,13 @@ import difflib
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.instruct.templates import PromptTemplate
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.refine.feedback import without_names
 from tinylm.prompt.refine.self_refine import answer_of
 
 TRANSLATE = PromptTemplate(
     "Translate the following text from {*source*} to {*target*}:\n{*source*}: {*text*}\n{*target*}:"
 )
-# In the book: "Please refine the translation to improve its accuracy and fluency if necessary."
+# The first three are the book's.
 INSTRUCTIONS = {
     "general": "Please refine the translation to improve its accuracy and fluency if necessary.",
     "short": "Please refine it!",
@@ -66,7 +67,7 @@ def translate(
     ]
     prompt = "\n\n".join([*shown, TRANSLATE.format(text=item.question, **names)])
     reply = lm.complete(prompt, stop=_stop(languages), seed=seed, max_tokens=max_tokens)
-    text = reply.text.strip()
+    text = without_names(reply.text, [target])
     return Answer(lm.parsed("draft", text or None), text)
 
 
@@ -99,10 +100,11 @@ def refine_aspects(
         if draft is None:
             return Answer(None, "", {"drafts": [], "changes": []})
     drafts, changed = [draft], []
+    # y_{t+1} follows from the source, y_t and instruction t alone: there is no feedback.
     for t, instruction in enumerate(instructions):
         prompt = refinement_prompt(item.question, drafts[-1], instruction, languages)
         reply = lm.complete(prompt, stop=_stop(languages), seed=seed + t + 1, **options)
-        refined = lm.parsed("draft", reply.text.strip())
+        refined = lm.parsed("draft", without_names(reply.text, ["Refinement", languages[1]]))
         if not refined:
             return Answer(None, reply.text, {"drafts": drafts, "changes": changed})
         changed.append(changes(drafts[-1], refined))
@@ -120,6 +122,7 @@ def changes(before, after):
 
     A word inserted has [] before, one deleted [] after. Raises DataError for a text without words.
     """
+    # The longest block of equal words, then those to its left and right (Ratcliff, Obershelp).
     old, new = before.split(), after.split()
     if not old or not new:
         raise DataError("changes: both texts need at least one word")

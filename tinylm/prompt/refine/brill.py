@@ -64,6 +64,7 @@ def contexts(template, words, tags, i):
     if kind == "all words":
         row = words
     seen = [row[i + k] if 0 <= i + k < len(row) else EDGE for k in offsets]
+    # "One of": each tag is a value by itself, and an equal pair one value.
     if kind == "any tag":
         return [(one,) for one in dict.fromkeys(seen)]
     return [tuple(seen)]
@@ -130,6 +131,7 @@ class BrillTagger:
             raise ConfigError(
                 f"BrillTagger: no template {unknown_names[0]!r}; there are {', '.join(TEMPLATES)}"
             )
+        # Lexicon first: the rules then learn from the errors that it makes on its own data.
         tagger = cls(*most_frequent_tags(sentences))
         now = [tagger.first_tags(words) for words, _ in sentences]
         while len(tagger.rules) < most_rules:
@@ -137,6 +139,7 @@ class BrillTagger:
             if rule is None or rule.gain < least_gain:
                 break
             tagger.rules.append(rule)
+            # Later rules see the tags that this one has changed.
             now = [apply_rule(rule, words, tags) for (words, _), tags in zip(sentences, now)]
         return tagger
 
@@ -149,7 +152,7 @@ def most_frequent_tags(sentences):
 
     raises  DataError without a word
     """
-    counts = defaultdict(Counter)
+    counts = defaultdict(Counter)  # word -> {tag: count}
     for words, tags in sentences:
         for word, tag in zip(words, tags):
             counts[word][tag] += 1
@@ -175,6 +178,8 @@ def best_rule(sentences, now, templates=tuple(TEMPLATES)):
     returns    Rule with its gain, which may be 0 or negative; of equal gains the first by its text
     """
     fixed = Counter()  # rule without gain -> errors that it would remove
+    # Only rules that would mend at least one error are worth counting: each error proposes, for
+    # every template, the rule that sees what stands around it.
     for (words, gold), tags in zip(sentences, now):
         for i, (tag, right) in enumerate(zip(tags, gold)):
             if tag != right:

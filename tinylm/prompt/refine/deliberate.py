@@ -30,6 +30,7 @@ DELIBERATE = PromptTemplate(
 ERROR = "Error Type:"
 WRONG = "Incorrect Translation"
 REFINED = "Refined Translation:"
+# "Omission", a line break or the name of the next field, and the text.
 _REPLY = re.compile(rf"(?:\s*{ERROR})?\s*(.*?)(?:\n+|(?={REFINED}))\s*(?:{REFINED})?\s*(.*)", re.S)
 STOP = "\nGiven the ", f"\n{ERROR}"
 
@@ -78,6 +79,7 @@ def deliberate(
         draft = first.value
         if draft is None:
             return Answer(None, first.text, {"draft": None, "error": None})
+    # The reply begins with "Error Type:", so the first thing to be written is the error.
     prompt = deliberation_prompt(item.question, draft, languages) + "\n"
     reply = lm.complete(prompt, begin=ERROR, stop=STOP, seed=seed + 1, max_tokens=max_tokens)
     error, text = read_deliberation(reply.text)
@@ -93,6 +95,7 @@ def wrong_draft(corpus, reference, rng):
     rng        numpy Generator
     raises     DataError if nothing is left to draw from
     """
+    # Each text once: a frequent sentence is no likelier draft than a rare one.
     texts = [text for text in dict.fromkeys(corpus) if text != reference]
     if not texts:
         raise DataError(
@@ -130,6 +133,7 @@ def deliberate_negative(
         draft = wrong_draft(corpus, answer_of(demo), rng)
         prompt = deliberation_prompt(demo.question, draft, languages)
         shown.append(f"{prompt}\n{begin}\n{demo.answer}")
+    # The error type stands there already: the model reads that the draft is wrong, not why.
     draft = wrong_draft(corpus, item.answer, rng)
     prompt = deliberation_prompt(item.question, draft, languages)
     prompt = "\n\n".join([*shown, prompt]) + "\n"

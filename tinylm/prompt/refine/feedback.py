@@ -24,6 +24,7 @@ ENOUGH = "Nothing needs to be changed."
 FEEDBACK_OR_ENOUGH = PromptTemplate(
     FEEDBACK.text.replace("\nQuestion", f' If the response is good, write "{ENOUGH}"\nQuestion', 1)
 )
+# A model that continues texts would go on with another field.
 STOP = "\nQuestion:", "\nResponse:", "\nFeedback:"
 
 
@@ -41,6 +42,17 @@ class Feedback:
     enough: bool = False
 
 
+def without_names(text, names):
+    """A reply without white space at its ends, and without a field's name at its beginning.
+
+    A chat model often repeats the name with which the prompt ended: "Feedback: It is good."
+    """
+    text = text.strip()
+    for name in names:
+        text = text.removeprefix(f"{name}:").lstrip()
+    return text
+
+
 def model_feedback(template=FEEDBACK_OR_ENOUGH, enough=ENOUGH):
     """Feedback that the model writes itself, or another: a source.
 
@@ -51,7 +63,8 @@ def model_feedback(template=FEEDBACK_OR_ENOUGH, enough=ENOUGH):
     def source(lm, item, draft, **options):
         prompt = template.format(question=item.question, response=draft)
         reply = lm.complete(prompt, stop=STOP, **options)
-        text = lm.parsed("feedback", reply.text.strip())
+        text = lm.parsed("feedback", without_names(reply.text, ["Feedback"]))
+        # Models put the phrase into a sentence of their own, so it may stand anywhere.
         return Feedback(text, enough=enough.casefold() in text.casefold())
 
     return source
@@ -65,7 +78,7 @@ def outside_feedback(judge):
 
     def source(lm, item, draft, **options):
         text = judge(item, draft)
-        return Feedback(text, enough=not text)
+        return Feedback(text, enough=not text)  # nothing to change
 
     return source
 
@@ -78,6 +91,7 @@ def score_feedback(score, text="The quality of this response is {:.2f}."):
     """
 
     def source(lm, item, draft, **options):
+        # The model reads the number in words; the rule "score" compares the number itself.
         value = float(score(item.question, draft))
         return Feedback(text.format(value), score=value)
 

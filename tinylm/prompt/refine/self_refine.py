@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.instruct.templates import PromptTemplate
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.refine.feedback import STOP, Feedback, model_feedback
+from tinylm.prompt.refine.feedback import STOP, Feedback, model_feedback, without_names
 
 PREDICT = PromptTemplate('Generate a response to the question: "{*question*}"')
 REFINE = PromptTemplate(
@@ -72,23 +72,27 @@ def refinement(draft, feedback, refine, max_iter=3, stops=("feedback", "unchange
         raise ConfigError(f"refinement: max_iter must be 0 or more, not {max_iter}")
     steps, before = [], None
     for t in range(max_iter + 1):
-        last = t == max_iter
+        last = t == max_iter  # y_t is the last draft: nothing refines it any more
         if max_iter == 0 or (last and "score" not in stops):
             return Refinement(draft, [*steps, Step(draft)], "count")
+        # f_t = Feedback(x, y_t)
         found = feedback(draft, t)
         steps.append(Step(draft, found))
         if "score" in stops:
             if found.score is None:
                 raise ConfigError('refinement: the rule "score" needs feedback with a score')
+            # y_t is worse than y_{t-1}: that one is the best so far, as no score fell before.
             if before is not None and found.score < before.score:
                 return Refinement(steps[-2].draft, steps, "score")
         if "feedback" in stops and found.enough:
             return Refinement(draft, steps, "feedback")
         if last:
             return Refinement(draft, steps, "count")
+        # y_{t+1} = Refine(x, y_t, f_t)
         refined = refine(draft, found, t)
         if not refined:
             return Refinement(None, [*steps, Step(refined)], "empty")
+        # With the most probable tokens a fixed point repeats forever: same draft, same feedback.
         if "unchanged" in stops and refined == draft:
             return Refinement(draft, [*steps, Step(refined)], "unchanged")
         draft, before = refined, found
@@ -154,17 +158,19 @@ def self_refine(
     def refine(draft, found, t):
         prompt = REFINE.format(question=item.question, response=draft, feedback=found.text)
         reply = lm.complete(prompt, stop=STOP, seed=seed + 2 * t + 2, **options)
-        return lm.parsed("draft", reply.text.strip())
+        names = ["Refined response", "Response"]
+        return lm.parsed("draft", without_names(reply.text, names))
 
-    course = refinement(first.text.strip(), evaluate, refine, max_iter, stops)
-    value = first.value
-    if course.result is None:
-        value = None
-    elif course.result != first.text.strip():
-        value = read(course.result) or None
+    draft = first.text.strip()
+    course = refinement(draft, evaluate, refine, max_iter, stops)
+    value, text = first.value, course.result  # an unchanged draft keeps its method's own reading
+    if text is None:
+        value, text = None, course.steps[-1].draft
+    elif text != draft:
+        value = read(text) or None
     details = {
         "drafts": [step.draft for step in course.steps],
         "feedback": [step.feedback.text for step in course.steps if step.feedback],
         "stopped": course.stopped,
     }
-    return Answer(value, course.steps[-1].draft, details)
+    return Answer(value, text, details)
