@@ -11,35 +11,14 @@ from tinylm.prompt.evaluation.methods import METHODS
 from tinylm.prompt.evaluation.runner import Record
 
 
-@pytest.fixture(scope="module")
-def model(text, tmp_path_factory):
-    """A run of three steps whose context holds a prompt."""
-    path = str(tmp_path_factory.mktemp("prompt") / "run")
-    small = "--tokenizer=bytes --n-layer=1 --n-head=1 --d-model=8 --batch-size=2 --workers=1"
-    long = "--context=120 --steps=3 --warmup=0"
-    assert main(["train", "--data", str(text), "--out", path, *small.split(), *long.split()]) == 0
-    return path
-
-
-@pytest.fixture
-def file(tmp_path):
-    path = tmp_path / "items.jsonl"
-    items = [
-        {"question": f"the {word}?", "answer": "cat", "options": ["cat", "dog"]}
-        for word in ("one", "two", "six")
-    ]
-    path.write_text("".join(json.dumps(item) + "\n" for item in items))
-    return str(path)
-
-
-def test_one_question_is_answered(model, capsys):
-    assert main(["prompt", model, "Is it?", "--max-tokens", "4", "--trace"]) == 0
+def test_one_question_is_answered(prompted, capsys):
+    assert main(["prompt", prompted, "Is it?", "--max-tokens", "4", "--trace"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:4] == ["call 1, complete", "Q: Is it?", "A:"] and lines[4].startswith("=> [")
 
 
-def test_a_file_gives_answers_and_figures(model, file, capsys):
-    assert main(["prompt", model, "--data", file]) == 0
+def test_a_file_gives_answers_and_figures(prompted, items_file, capsys):
+    assert main(["prompt", prompted, "--data", items_file]) == 0
     *answers, title, right, cost = capsys.readouterr().out.splitlines()
     assert len(answers) == 3 and answers[2].split()[0] == "3"
     marks = sum(line.endswith("right") for line in answers)
@@ -48,37 +27,56 @@ def test_a_file_gives_answers_and_figures(model, file, capsys):
     assert "1.0 calls" in cost
 
 
-def test_figures_as_json(model, file, capsys):
-    assert main(["prompt", model, "--data", file, "--json", "--limit", "2"]) == 0
+def test_figures_as_json(prompted, items_file, capsys):
+    assert main(["prompt", prompted, "--data", items_file, "--json", "--limit", "2"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["count"] == 2 and len(result["answers"]) == 2 and result["calls"] == 1
     assert result["method"] == "zero-shot" and result["answers"][0]["value"] in ("cat", "dog")
-    assert main(["prompt", model, "--data", file, "--json", "--report"]) == 0
+    assert main(["prompt", prompted, "--data", items_file, "--json", "--report"]) == 0
     assert "answers" not in json.loads(capsys.readouterr().out)
 
 
-def test_demonstrations_are_not_asked(model, file, capsys):
-    few = ["prompt", model, "--data", file, "--shots", "2", "--method", "few-shot", "--trace"]
+def test_demonstrations_are_not_asked(prompted, items_file, capsys):
+    few = [
+        "prompt",
+        prompted,
+        "--data",
+        items_file,
+        "--shots",
+        "2",
+        "--method",
+        "few-shot",
+        "--trace",
+    ]
     assert main(few) == 0
     out = capsys.readouterr().out
     assert out.count("call 1, score") == 1 and "few-shot: " not in out
     assert "Q: the one?\nA: cat\n\nQ: the two?\nA: cat\n\nQ: the six?\nA:" in out
-    assert main([*few, "--demos", file, "--report"]) == 0
+    assert main([*few, "--demos", items_file, "--report"]) == 0
     assert "few-shot: 3 questions" in capsys.readouterr().out
 
 
-def test_a_run_is_resumed_from_its_file(model, file, tmp_path, capsys):
+def test_a_run_is_resumed_from_its_file(prompted, items_file, tmp_path, capsys):
     out = str(tmp_path / "answers.jsonl")
-    assert main(["prompt", model, "--data", file, "--limit", "3", "--out", out]) == 0
+    assert main(["prompt", prompted, "--data", items_file, "--limit", "3", "--out", out]) == 0
     first = capsys.readouterr().out
-    assert main(["prompt", model, "--data", file, "--limit", "3", "--out", out]) == 0
+    assert main(["prompt", prompted, "--data", items_file, "--limit", "3", "--out", out]) == 0
     assert capsys.readouterr().out == first
-    assert main(["prompt", model, "--data", file, "--out", out, "--seed", "1"]) == 1
+    assert main(["prompt", prompted, "--data", items_file, "--out", out, "--seed", "1"]) == 1
     assert "seed was 1337 and is 1" in capsys.readouterr().err
 
 
-def test_methods_are_compared(model, file, capsys):
-    arguments = ["prompt", model, "--data", file, "--shots", "1", "--compare", "zero-shot,few-shot"]
+def test_methods_are_compared(prompted, items_file, capsys):
+    arguments = [
+        "prompt",
+        prompted,
+        "--data",
+        items_file,
+        "--shots",
+        "1",
+        "--compare",
+        "zero-shot,few-shot",
+    ]
     assert main(arguments) == 0
     header, plain, few = capsys.readouterr().out.splitlines()
     assert header.split()[:2] == ["method", "right"]
@@ -94,11 +92,11 @@ def test_all_methods_are_listed_with_their_options(capsys):
     assert out.strip() == listed()
     for method in METHODS.values():
         assert f"{method.name} " in out and method.summary in out
-    assert "--option normalization=sum" in out
+    assert '--option normalization="sum"' in out
 
 
-def test_options_of_the_method(model, file, capsys):
-    arguments = ["prompt", model, "--data", file, "--option"]
+def test_options_of_the_method(prompted, items_file, capsys):
+    arguments = ["prompt", prompted, "--data", items_file, "--option"]
     assert main([*arguments, "normalization=byte"]) == 0
     capsys.readouterr()
     for wrong, message in [
@@ -110,8 +108,8 @@ def test_options_of_the_method(model, file, capsys):
         assert message in capsys.readouterr().err
 
 
-def test_an_instruction_goes_before_everything(model, capsys):
-    assert main(["prompt", model, "Why?", "--instruction", "Be brief.", "--trace"]) == 0
+def test_an_instruction_goes_before_everything(prompted, capsys):
+    assert main(["prompt", prompted, "Why?", "--instruction", "Be brief.", "--trace"]) == 0
     assert "Be brief.\n\nQ: Why?\nA:" in capsys.readouterr().out
 
 
@@ -128,8 +126,8 @@ def test_an_instruction_goes_before_everything(model, capsys):
         (["RUN", "--data", "FILE", "--compare", "few-shot", "--out", "x"], "leave out --out"),
     ],
 )
-def test_what_cannot_be_done_is_refused(words, message, model, file, capsys):
-    words = [{"RUN": model, "FILE": file}.get(word, word) for word in words]
+def test_what_cannot_be_done_is_refused(words, message, prompted, items_file, capsys):
+    words = [{"RUN": prompted, "FILE": items_file}.get(word, word) for word in words]
     assert main(["prompt", *words]) == 1
     assert message in capsys.readouterr().err
 

@@ -1,9 +1,14 @@
-"""`tinylm eval RUN [FILE...]`: loss, perplexity and bits per byte of a trained model on a text.
+"""`tinylm eval RUN [FILE...]`: loss, perplexity and bits per byte of a trained model on a text, or
+its accuracy on multiple-choice questions.
 
 RUN is a run, or published weights: a name, a file, or a folder such as `tinylm export` writes.
 Without --data the text is what the run kept for validation. Bits per byte can be compared between
 models with different tokenizers. For objectives other than causal the loss and the share of right
 answers are printed: their loss does not cover every token of the text, so it gives no perplexity.
+
+`tinylm eval RUN --task arc-easy --data FILE` scores the options of every question and prints the
+share of right ones, ranked in every usual way, with the prompt that was used; --task choice is for
+any file of questions with options.
 """
 
 import json
@@ -27,6 +32,11 @@ class EvalConfig:
     )
     batch_size: int = setting(0, "windows scored at a time; 0: as many as in training", at_least(0))
     device: str = setting("cpu", "cpu or gpu")
+    task: str = setting("", "score multiple-choice questions: choice, arc-easy, piqa or boolq")
+    limit: int = setting(0, "with --task: the first so many questions; 0: all", at_least(0))
+    shots: int = setting(
+        0, "with --task: the first so many questions are demonstrations", at_least(0)
+    )
     json: bool = setting(False, "print one JSON object instead of lines")
 
 
@@ -47,9 +57,15 @@ def main(argv):
             "tinylm eval RUN",
             "tinylm eval RUN --data book.txt --json",
             "tinylm eval smollm2 book.txt",
+            "tinylm eval smollm2 --task arc-easy --data ARC-Easy.json.gz --limit 200",
         ),
     )
     backend(config.device)
+    if config.task:
+        from tinylm.cli.learn.eval_task import main as score_task
+
+        score_task(path, config, (*files, *config.data))
+        return
     files, bad = (*files, *config.data), BadLines(config.skip_bad)
     with tempfile.TemporaryDirectory(prefix="tinylm-eval-") as aside:
         if is_published(path):

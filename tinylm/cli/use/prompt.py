@@ -92,7 +92,7 @@ def listed():
     for method in METHODS.values():
         lines.append(f"{method.name:{width}}  {method.section:9}  {method.summary}")
         own = [
-            f"{name}={value}"
+            f"{name}={json.dumps(value)}"
             for name, value in method.options().items()
             if isinstance(value, (int, float, str)) and name != "max_tokens"
         ]

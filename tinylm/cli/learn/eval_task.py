@@ -1,0 +1,80 @@
+"""`tinylm eval RUN --task NAME --data FILE`: accuracy on multiple-choice questions. Read first:
+eval.py.
+"""
+
+import dataclasses
+import json
+import sys
+
+from tinylm.errors import DataError
+
+HEADINGS = {  # how each way of ranking the options is usually called
+    "sum": "acc, by log-probability",
+    "token": "by log-probability a token",
+    "character": "acc_norm, a character",
+    "byte": "by log-probability a byte",
+    "unconditional": "against no question",
+}
+
+
+def main(name, config, files):
+    """Score the files' questions and print accuracies.
+
+    name    of the model
+    config  EvalConfig
+    files   of questions with options
+    """
+    from tinylm.data.read.items import read_items
+    from tinylm.prompt import TextModel
+    from tinylm.prompt.evaluation.choice import evaluate_choices, task_named
+    from tinylm.reading import BadLines
+
+    task = task_named(config.task)
+    if not files:
+        raise DataError("--task needs questions: give a file of them with --data FILE")
+    bad = BadLines(config.skip_bad)
+    items = [item for file in files for item in read_items(file, bad)]
+    demonstrations, items = items[: config.shots], items[config.shots :]
+    items = items[: config.limit or None]
+    if not items:
+        raise DataError(f"no question is left behind the {config.shots} of --shots")
+    lm = TextModel.open(name, config.device, chat=False)
+    show = None
+    if sys.stderr.isatty() and not config.json:
+        show = _show
+    report = evaluate_choices(lm, task, items, demonstrations, show)
+    if show is not None:
+        print(file=sys.stderr)
+    if config.json:
+        result = {"run": str(name), "data": ", ".join(map(str, files)), "task": config.task}
+        result |= dataclasses.asdict(report) | {"shots": config.shots, "left_out": bad.count}
+        accuracies = {way: report.right[way] / report.count for way in report.right}
+        print(json.dumps(result | {"accuracy": accuracies, "customary": task.normalization}))
+        return
+    print("\n".join([*bad.report(), *lines(name, config, task, report)]))
+
+
+def lines(name, config, task, report):
+    """The report as lines to print."""
+    found = [
+        f"{name} on {config.task}: {report.count} questions, {config.shots} demonstrations",
+        "  prompt, which the options follow:",
+        *(f"    | {line}" for line in report.prompt.splitlines()),
+    ]
+    for way, heading in HEADINGS.items():
+        accuracy, low, high = report.interval(way)
+        line = f"  {heading:27} {accuracy:6.3f}  95 % interval {low:.3f} to {high:.3f}"
+        if way == task.normalization:
+            line += "  <- customary"
+        found.append(line)
+    found.append(f"  {'a guess':27} {report.chance:6.3f}")
+    found.append(f"  {'expected calibration error':27} {report.error:6.3f}")
+    if report.apart:
+        found.append(
+            f"  {report.apart} options shared a token with their prompt and were encoded apart"
+        )
+    return found
+
+
+def _show(done, count):
+    print(f"\r{done} of {count}", end="", file=sys.stderr, flush=True)
