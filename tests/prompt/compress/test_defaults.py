@@ -1,10 +1,12 @@
 """What holds where nothing is said, and where it comes from."""
 
+import dataclasses
 import inspect
 
 import pytest
 
 from tinylm.prompt.compress import (
+    compressed,
     information,
     length_limit,
     llmlingua,
@@ -44,3 +46,11 @@ DEFAULTS = [
 def test_defaults_are_those_of_the_papers(function, expected):
     parameters = inspect.signature(function).parameters
     assert {name: parameters[name].default for name in expected} == expected
+
+
+@pytest.mark.parametrize("kind", [compressed.Compressed, llmlingua.Rates, quality.Quality])
+def test_results_do_not_change(kind):
+    values = [None] * len(dataclasses.fields(kind))
+    result = kind(*values)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(result, dataclasses.fields(kind)[0].name, 1)

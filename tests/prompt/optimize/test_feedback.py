@@ -73,13 +73,11 @@ def evaluator(lm, **settings):
 
 def test_mistakes_are_the_examples_of_a_batch_with_a_wrong_answer():
     evaluate = evaluator(Plural())
-    found = mistakes(evaluate, "Pluralize.", 3, np.random.default_rng(0))
+    found = mistakes(evaluate, "Pluralize.", [2, 1, 0])
     assert found == [Mistake(ITEMS[1], "oxs")]
     assert found[0].text == "Input: ox\nRight answer: oxen\nAnswer: oxs"
-    evaluated = evaluate.evaluations
-    assert evaluated == 3
-    assert mistakes(evaluate, "irregular", 64, np.random.default_rng(0)) == []
-    mistakes(evaluate, "other", 2, np.random.default_rng(0))
+    assert mistakes(evaluate, "irregular", [0, 1, 2]) == []
+    assert mistakes(evaluate, "other", [0, 2]) == []
     assert evaluate.evaluations == 3 + 3 + 2
 
 
@@ -104,21 +102,23 @@ def test_the_reviser_reads_the_reason_too():
     assert revise(lm, "Pluralize.", WRONG, "Irregular nouns.", 2) == ["A.", "B."]
     lm = ScriptedLM([(None, "A.</prompt> <prompt>B.")])
     assert revise(lm, "p", WRONG, "r") == ["A."] and "Write 1 different" in lm.prompts[0]
+    lm = ScriptedLM([(None, "A.</prompt>")])  # of two that were wanted; no more are sampled
+    assert revise(lm, "p", WRONG, "r", 2) == ["A."]
 
 
 def test_an_expansion_criticizes_revises_and_paraphrases():
     lm = Plural()
     wrong = [Mistake(ITEMS[1], "oxs")]
-    found = feedback_revise(lm, "Pluralize.", wrong, np.random.default_rng(0))
-    irregular, please = "Pluralize, also irregular nouns.", "Please pluralize this noun."
-    expected = [irregular, f"Kindly: {irregular}", f"Now: {irregular}"]
-    expected += [please, f"Kindly: {please}", f"Now: {please}"]
-    assert found == expected
-    # one critique, and for each of its two reasons a revision and paraphrases of it
-    assert len(lm.asked) == 1 + 2 * (1 + 1)
-    plain = feedback_revise(lm, irregular, wrong, np.random.default_rng(0), paraphrases=0)
-    assert plain == [please]  # without the prompt itself
-    assert feedback_revise(lm, "Pluralize.", [], np.random.default_rng(0)) == []
+    found = feedback_revise(lm, "Pluralize.", wrong, np.random.default_rng(0), groups=1, reasons=2)
+    new = ["Pluralize, also irregular nouns.", "Please pluralize this noun."]
+    varied = [f"{word}: {old}" for old in [*new, "Pluralize."] for word in ("Kindly", "Now")]
+    assert found == new + varied
+    # one critique, a revision for each of its two reasons, and paraphrases of three prompts
+    assert len(lm.asked) == 1 + 2 + 3
+    plain = feedback_revise(lm, new[0], wrong, np.random.default_rng(0), reasons=2, paraphrases=0)
+    assert plain == [new[1]]  # without the prompt itself
+    right = feedback_revise(lm, "p", [], np.random.default_rng(0))
+    assert right == ["Kindly: p", "Now: p"]  # nothing to criticize
 
 
 def test_groups_of_mistakes_are_criticized_apart():
@@ -131,7 +131,8 @@ def test_groups_of_mistakes_are_criticized_apart():
     assert critics[0] != critics[1]
     lm.asked.clear()
     feedback_revise(lm, "p", wrong, rng, paraphrases=0)
-    assert len(re.findall("Input: n", lm.asked[0])) == 4
+    critics = [asked for asked in lm.asked if "reasons" in asked]
+    assert [len(re.findall("Input: n", asked)) for asked in critics] == [4] * 4
 
 
 def test_the_beam_takes_over_a_better_prompt():
@@ -150,8 +151,8 @@ def test_a_round_is_expansion_of_every_member_and_selection():
     found = protegi(
         lm, evaluate, ["Pluralize.", "p", "p"], width=2, rounds=1, most=1, pulls=40, algorithm=ucb
     )
-    # both have a mistake, and one new prompt each is taken; the winners are evaluated in full
-    assert sum("reasons" in asked for asked in lm.asked) == 2
+    # both have a mistake, which four critics read, and one new prompt each is taken
+    assert sum("reasons" in asked for asked in lm.asked) == 2 * 4
     seen = {prompt for prompt, _ in evaluate.measure.given}
     assert len(seen) == 4 and {"Pluralize.", "p"} < seen
     assert found.prompt in seen

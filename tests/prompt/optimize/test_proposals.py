@@ -83,7 +83,7 @@ def test_replies_are_sampled_until_there_are_enough_different_prompts():
         found = propose(lm, "Write:", 3, begin="Prompt:", seed=7)
     assert found == ["Add.", "Sum.", "Total."]
     assert lm.prompts == ["Write:Prompt:"] * 4
-    options = (128, ("\n\n",), {"temperature": 1.0})
+    options = (128, ("\n\n",), {"temperature": 0.9, "top_p": 0.9})
     assert lm.calls == [(3, 7, *options), (1, 10, *options)]  # no seed is used twice
     assert trace.calls[-1].parsed == [("prompts", found)]
 
@@ -106,7 +106,7 @@ def test_rounds_are_limited():
 def test_options_of_sampling_are_the_callers():
     lm = Seeds({"x": "a b c"})
     assert propose(lm, "x", 1, temperature=0.5, top_k=3, max_tokens=2, stop=("c",)) == ["a b"]
-    assert lm.calls == [(1, 0, 2, ("c",), {"temperature": 0.5, "top_k": 3})]
+    assert lm.calls == [(1, 0, 2, ("c",), {"temperature": 0.5, "top_p": 0.9, "top_k": 3})]
     assert propose(lm, "x", 1, read=lambda reply: [reply.upper()]) == ["A B C"]
 
 

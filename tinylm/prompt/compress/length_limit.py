@@ -23,7 +23,7 @@ def truncate(lm, text, max_tokens):
         return text
     pieces = lm.token_texts(text)
     cut = ""
-    for n in range(min(max_tokens, len(pieces)), 0, -1):
+    for n in range(len(pieces), 0, -1):
         # A beginning may have more tokens than it had within the text.
         start, rest = "".join(pieces[:n]), "".join(pieces[n:])
         if lm.count(start.rstrip()) > max_tokens:

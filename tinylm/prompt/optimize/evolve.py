@@ -136,14 +136,14 @@ def first_population(space, size, rng):
     return list(drawn)
 
 
-def genetic_search(space, evaluate, rng, size=8, generations=10, rate=None):
+def genetic_search(space, evaluate, rng, size=10, generations=10, rate=None):
     """The genetic algorithm in a space of slots, a strategy of search_prompts()."""
     population = first_population(space, size, rng)
     for _ in range(generations):
         population = genetic_step(evaluate, population, slot_breed(space, rate), rng)
 
 
-def differential_search(space, evaluate, rng, size=8, generations=10):
+def differential_search(space, evaluate, rng, size=10, generations=10):
     """Differential evolution in a space of slots, a strategy of search_prompts()."""
     population = first_population(space, size, rng)
     for _ in range(generations):

@@ -50,37 +50,35 @@ class Mistake:
         return f"Input: {self.item.question}\nRight answer: {self.item.answer}\nAnswer: {answer}"
 
 
-def mistakes(evaluate, prompt, count, rng):
-    """The examples of a random batch that a prompt does not solve (a score below 1).
+def mistakes(evaluate, prompt, which):
+    """The examples of a batch that a prompt does not solve (a score below 1).
 
     evaluate  PromptEvaluator whose measure is a TaskMetric, which keeps the answers
-    count     of the batch
+    which     numbers of the batch's examples
     returns   list of Mistake, in the order of the batch
     """
-    m = len(evaluate.items)
-    which = rng.permutation(m)[:count]
     values = evaluate.values([prompt], which)[0]
     items = [evaluate.items[i] for i, value in zip(which, values) if value < 1]
     return [Mistake(item, evaluate.measure.given[prompt, item]) for item in items]
 
 
-def gradients(lm, prompt, wrong, count=4, seed=0, **options):
+def gradients(lm, prompt, wrong, count=4, seed=0, max_tokens=256, **options):
     """Reasons for mistakes, written by a model: list of at most `count` str.
 
     wrong    list of Mistake
     options  of propose()
     """
     request = CRITIC.format(prompt=prompt, errors=_texts(wrong), count=count)
-    options = {"begin": "1.", "per_reply": count, "max_tokens": 256, "rounds": 1, **options}
-    return propose(lm, request, count, seed=seed, **options)
+    options = {"begin": "1.", "per_reply": count, "rounds": 1, **options}
+    return propose(lm, request, count, seed=seed, max_tokens=max_tokens, **options)
 
 
-def revise(lm, prompt, wrong, reason, count=1, seed=0, **options):
+def revise(lm, prompt, wrong, reason, count=1, seed=0, max_tokens=256, **options):
     """Prompts that avoid a problem, written by a model: list of at most `count` str."""
     request = REVISE.format(prompt=prompt, errors=_texts(wrong), reason=reason, count=count)
-    options = {"begin": "<prompt>", "per_reply": count, "max_tokens": 256, "rounds": 1, **options}
+    options = {"begin": "<prompt>", "read": tagged, "per_reply": count, "rounds": 1, **options}
     # A reply that never closes its tag could go on after the prompt: "\n\n" ends it too.
-    return propose(lm, request, count, read=tagged, seed=seed, **options)
+    return propose(lm, request, count, seed=seed, max_tokens=max_tokens, **options)
 
 
 def _texts(wrong):
@@ -88,27 +86,28 @@ def _texts(wrong):
 
 
 def feedback_revise(
-    lm, prompt, wrong, rng, errors=4, groups=1, reasons=4, revisions=1, paraphrases=2
+    lm, prompt, wrong, rng, errors=4, groups=4, reasons=1, revisions=1, paraphrases=2
 ):
-    """Expand one prompt: critiques of groups of its mistakes, revisions, and paraphrases of these.
+    """Expand one prompt: critiques of groups of its mistakes, revisions, and paraphrases of these
+    and of the prompt itself.
 
     lm           TextLM that criticizes and writes
     errors       mistakes that a critic reads at a time
-    groups       such groups, drawn from all mistakes
-    reasons      of each group;  revisions  for each reason;  paraphrases  of each revision
-    returns      list of different str without the prompt; empty if there is no mistake
+    groups       such groups, each drawn from all mistakes
+    reasons      of each group;  revisions  for each reason;  paraphrases  of each prompt
+    returns      list of different str without the prompt
     """
-    found = []
+    revised = []
     for _ in range(groups):
         some = [wrong[i] for i in rng.permutation(len(wrong))[:errors]]
         if not some:
             break
         for reason in gradients(lm, prompt, some, reasons, draw_seed(rng)):
-            revised = revise(lm, prompt, some, reason, revisions, draw_seed(rng))
-            found += revised
-            if paraphrases:
-                for new in revised:
-                    found += lm_paraphrases(lm, new, paraphrases, draw_seed(rng))
+            revised += revise(lm, prompt, some, reason, revisions, draw_seed(rng))
+    found = list(revised)
+    if paraphrases:
+        for old in dict.fromkeys([*revised, prompt]):
+            found += lm_paraphrases(lm, old, paraphrases, draw_seed(rng))
     return [new for new in dict.fromkeys(found) if new != prompt]
 
 
@@ -142,9 +141,9 @@ def protegi(
     rng, beam = np.random.default_rng(seed), list(dict.fromkeys(prompts))
     with evaluate.search():
         for _ in range(rounds):
-            new = []
+            new, which = [], rng.permutation(len(evaluate.items))[:batch]
             for prompt in beam:
-                wrong = mistakes(evaluate, prompt, batch, rng)
+                wrong = mistakes(evaluate, prompt, which)
                 written = feedback_revise(lm, prompt, wrong, rng, **expansion)
                 new += [written[i] for i in rng.permutation(len(written))[:most]]
             candidates = list(dict.fromkeys([*beam, *new]))

@@ -9,7 +9,7 @@ import collections
 import re
 
 from tinylm.errors import ConfigError
-from tinylm.prompt.optimize.proposals import propose, read_list
+from tinylm.prompt.optimize.proposals import SAMPLING, propose, read_list
 from tinylm.prompt.optimize.space import PromptSpace
 
 # Words of instructions that can replace each other.
@@ -107,17 +107,11 @@ def lm_translator(lm, source, target, count=4, seed=0, max_tokens=128, **samplin
     source, target  names of languages
     """
 
+    options = {"max_tokens": max_tokens, "stop": ("\n\n",), **SAMPLING, **sampling}
+
     def translate(text):
         request = f"Translate the following text from {source} to {target}.\n{text}\n"
-        replies = lm.sample(
-            request,
-            count,
-            seed,
-            max_tokens=max_tokens,
-            stop=("\n\n",),
-            begin=f"{target}:",
-            **sampling,
-        )
+        replies = lm.sample(request, count, seed, begin=f"{target}:", **options)
         return [(lm.parsed("translation", reply.text.strip()), reply.logprob) for reply in replies]
 
     return translate
@@ -129,7 +123,7 @@ PARAPHRASE = (
 )
 
 
-def lm_paraphrases(lm, prompt, count=4, seed=0, **options):
+def lm_paraphrases(lm, prompt, count=4, seed=0, max_tokens=256, **options):
     """New prompts for the same task, written by a model: list of at most `count` str.
 
     options  of propose()
@@ -138,5 +132,6 @@ def lm_paraphrases(lm, prompt, count=4, seed=0, **options):
     def read(reply):
         return [new for new in read_list(reply) if new != prompt]
 
-    options = {"begin": "1.", "per_reply": count, "max_tokens": 256, "read": read, **options}
-    return propose(lm, PARAPHRASE.format(prompt), count, seed=seed, **options)
+    options = {"begin": "1.", "per_reply": count, "read": read, **options}
+    request = PARAPHRASE.format(prompt)
+    return propose(lm, request, count, seed=seed, max_tokens=max_tokens, **options)

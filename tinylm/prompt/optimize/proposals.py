@@ -14,6 +14,10 @@ _LABEL = re.compile(r"(?:new |improved )?(?:prompt|instruction|input|output)(?: 
 _QUOTES = {'"': '"', "“": "”", "'": "'", "`": "`"}
 
 
+# As in the code of APE: prompts that differ, but none from the tail of the distribution.
+SAMPLING = {"temperature": 0.9, "top_p": 0.9}
+
+
 def cleaned(text):
     """A prompt without white space, a label such as "Prompt:", and quotes around the whole."""
     text = text.strip()
@@ -73,14 +77,14 @@ def propose(
     read       function(reply with its beginning) -> list of prompts
     per_reply  how many prompts a reply is expected to have
     rounds     how often more replies are sampled for those that are missing
-    sampling   of TextLM.complete; by default the model's own distribution
+    sampling   of TextLM.complete, in place of SAMPLING
     returns    list of str, at most `count`, in the order in which they came
     raises     ConfigError for a count below 1
     """
     if count < 1:
         raise ConfigError(f"propose: {count} prompts are wanted, and 1 is the least")
     found, asked = {}, 0
-    options = {"temperature": 1.0, **sampling}
+    options = {**SAMPLING, **sampling}
     for _ in range(rounds):
         replies = -(-(count - len(found)) // per_reply)
         for reply in lm.sample(
