@@ -103,10 +103,14 @@ def test_bare_lines_are_a_form_of_names_and_separators():
     assert WORDS.prompt(Item("女孩"), [Item(*pair) for pair in pairs]) == (
         "现在 → now\n来 → come\n去 → go\n男孩 → boy\n女孩 →"
     )
-    lines = [("12 5", "(12 + 5)/(12 × 5) = 0.283"), ("3 1", "(3 + 1)/(3 × 1) = 1.33")]
-    assert WORDS.prompt(Item("19 73"), [Item(*line) for line in lines]) == (
-        "12 5 → (12 + 5)/(12 × 5) = 0.283\n3 1 → (3 + 1)/(3 × 1) = 1.33\n19 73 →"
-    )
+    lines = [
+        "12 5 → (12 + 5)/(12 × 5) = 0.283",
+        "3 1 → (3 + 1)/(3 × 1) = 1.33",
+        "-9 4 → (−9 + 4)/(−9 × 4) = 0.138",
+        "15 15 → (15 + 15)/(15 × 15) = 0.133",
+    ]
+    shown = [Item(*line.split(" → ")) for line in lines]
+    assert WORDS.prompt(Item("19 73"), shown) == "\n".join([*lines, "19 73 →"])
 
 
 def test_a_passage_stands_before_its_question():
@@ -249,6 +253,22 @@ def test_a_model_without_room_for_all_gets_the_last_demonstrations():
     assert few_shot(two, asked, [Item("a", "b"), Item("c", "d")]).value == "y"
     given_budget = ScriptedLM([("Q: x\nA:", " y")])
     assert few_shot(given_budget, Item("x"), [Item("c", "d")], budget=6).value == "y"
+
+
+def test_demonstrations_may_be_turns_of_a_chat():
+    demos = [Item("a", "b"), Item("c", "d")]
+    turns = FewShotPrompt().messages(Item("x"), demos)
+
+    class Chat(ScriptedLM):
+        def _next(self, prompt, begin):
+            self.prompts.append(prompt)
+            return " y"
+
+    chat = Chat([])
+    assert few_shot(chat, Item("x"), demos, turns=True).value == "y" and chat.prompts == [turns]
+    # Words of the turns: 2, 1, 2, 1, 2; without the first demonstration 5.
+    assert few_shot(chat, Item("x"), demos, turns=True, budget=7).details["kept"] == (demos[1],)
+    assert chat.prompts[1] == FewShotPrompt().messages(Item("x"), demos[1:])
 
 
 def test_a_real_model_answers_and_keeps_its_weights():

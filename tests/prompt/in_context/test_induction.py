@@ -175,6 +175,26 @@ def test_the_circuit_does_not_mistake_the_first_token_for_one_with_a_token_befor
     assert np.isclose(both[2], both[4]) and both[2] > both[[0, 1, 3]].max()
 
 
+def test_every_number_of_the_circuit_is_what_it_was_made_for():
+    V, context = 5, 8
+    model = induction_circuit(V, context)
+    ids = np.array([[3, 1, 2, 0, 1]])
+    first, second = (pattern[0, 0] for pattern in attention_patterns(model, ids))
+    # A match is e^40 times as likely as anything else, and the first position e^-80 times.
+    assert np.isclose(np.log(first[4, 3] / first[4, 0]), 40)
+    assert np.isclose(np.log(second[4, 2] / second[4, 3]), 40)
+    assert np.isclose(np.log(second[4, 3] / second[4, 0]), 80)
+    # After the first layer the stream holds the token, its position and the token before, one each.
+    stream = model.add_positions(model.tokens(ids), np.arange(5))
+    stream = model.blocks[0](stream).data[0]
+    parts = np.split(stream, [V, V + context], axis=1)
+    for part, ones in zip(parts, (ids[0], range(5), [3, 3, 1, 2, 0])):
+        assert np.allclose(part, np.eye(part.shape[1])[list(ones)], atol=1e-5)
+    # What is copied counts four times as much as the token itself.
+    logits = model(ids).data[0, 4]
+    assert np.isclose(logits[2] / logits[1], 4, rtol=1e-5)
+
+
 def test_half_of_the_circuit_is_not_enough():
     ids = repeated(20, 8, 10, seed=3)
     model = induction_circuit(10, 16)

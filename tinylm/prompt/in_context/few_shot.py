@@ -19,7 +19,7 @@ from tinylm.prompt.template.fields import read_reply, render_fields, stop_string
 class Fitted:
     """A prompt that fits, and what became of the demonstrations.
 
-    text     str
+    text     str; or list of messages
     kept     tuple of the demonstrations in it, in order
     dropped  tuple of those that had no room
     tokens   of the text
@@ -164,20 +164,22 @@ class FewShotPrompt:
 
     # Length, and the end of an answer.
 
-    def fit(self, item, demonstrations, count, budget, rationale=False):
+    def fit(self, item, demonstrations, count, budget, write=None):
         """A prompt of at most `budget` tokens; demonstrations are dropped from the first on.
 
         Order them from the least to the most important: the one nearest to the
         question is dropped last.
 
-        count    function from a text to its number of tokens: `length` or `count` of a TextLM
+        count    function from a prompt to its number of tokens: `length` of a TextLM
         budget   an integer, or None: no limit
+        write    function (item, demonstrations) to the prompt; None: self.prompt
         returns  Fitted
         raises   DataError if instruction and question alone are too long
         """
+        write = write or self.prompt
         kept, dropped = tuple(demonstrations), ()
         while True:
-            text = self.prompt(item, kept, rationale)
+            text = write(item, kept)
             tokens = count(text)
             if budget is None or tokens <= budget:
                 return Fitted(text, kept, dropped, tokens)
@@ -233,6 +235,7 @@ def few_shot(
     demonstrations=(),
     *,
     prompt=None,
+    turns=False,
     normalization="sum",
     budget=None,
     seed=0,
@@ -244,6 +247,7 @@ def few_shot(
 
     lm              TextLM
     prompt          FewShotPrompt; None: "Q: .. A: .." without instruction
+    turns           True: demonstrations are earlier turns of a chat; needs a chat model
     normalization   of the options' scores, as in Scores.by
     budget          most tokens of the prompt; None: the model's context without the answer
     returns         Answer; details: "kept" and "dropped" demonstrations, "finish" of a reply or
@@ -259,7 +263,10 @@ def few_shot(
                 f"few_shot: an answer of {answer} tokens leaves no room for a prompt in the "
                 f"model's context of {lm.context}: lower max_tokens"
             )
-    fitted = prompt.fit(item, demonstrations, lm.length, budget)
+    write = prompt.prompt
+    if turns:
+        write = prompt.messages
+    fitted = prompt.fit(item, demonstrations, lm.length, budget, write)
     details = {"kept": fitted.kept, "dropped": fitted.dropped}
     if not item.options:
         reply = lm.complete(fitted.text, max_tokens=max_tokens, stop=prompt.stop, seed=seed)
@@ -280,6 +287,7 @@ def zero_shot(
     demonstrations=(),
     *,
     prompt=None,
+    turns=False,
     normalization="sum",
     budget=None,
     seed=0,

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot
 
 
@@ -72,7 +73,7 @@ def order_sensitivity(lm, items, demonstrations, *, most=120, seed=0, **options)
 
     items    Items with answers
     most     orders that are tried
-    options  method, same, and those of the method, as in sensitivity()
+    options  method, right, and those of the method, as in sensitivity()
     """
     demonstrations = list(demonstrations)
     tried = orders(len(demonstrations), most, seed)
@@ -95,13 +96,13 @@ def paraphrase_sensitivity(lm, items, demonstrations, instructions, prompt=None,
     return replace(found, variants=tuple(instructions))
 
 
-def sensitivity(lm, items, variants, settings, method=few_shot, same=None, **options):
+def sensitivity(lm, items, variants, settings, method=few_shot, right=is_right, **options):
     """Answer all items under each of several settings of a method: Sensitivity.
 
     variants  what the settings are called
     settings  list of keyword arguments of the method
     method    name(lm, item, demonstrations, ..) -> Answer
-    same      function of (value, gold answer) to bool; None: equal texts
+    right     function of (value, item) to bool
     options   of the method, the same for all
     raises    DataError without variants or items, or for an item without an answer
     """
@@ -115,14 +116,5 @@ def sensitivity(lm, items, variants, settings, method=few_shot, same=None, **opt
     for setting in settings:
         answers = [method(lm, item, **setting, **options).value for item in items]
         values.append(tuple(answers))
-        correct.append([_right(answer, item, same) for answer, item in zip(answers, items)])
+        correct.append([right(answer, item) for answer, item in zip(answers, items)])
     return Sensitivity(variants, tuple(values), np.array(correct, bool))
-
-
-def _right(value, item, same):
-    """Whether an answer is the gold one; one that could not be read is wrong."""
-    if value is None:
-        return False
-    if same is None:
-        return value == item.answer
-    return bool(same(value, item.answer))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
+from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot
 
 FIELDS = "instruction", "demonstrations", "user_input"
@@ -118,7 +119,7 @@ def validation_score(lm, items, method=few_shot, **options):
         right = 0
         for item in items:
             answer = method(lm, item, prompt.demonstrations, prompt=prompt.prompt, **options)
-            right += answer.value == item.answer
+            right += bool(is_right(answer.value, item))
         return right / len(items)
 
     return score
