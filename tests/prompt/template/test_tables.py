@@ -90,6 +90,7 @@ CONTEXT = "The old mill was rebuilt in 1908 after a fire that had begun in the g
         # Two runs of four words each, in another order
         ("had begun in the granary old mill was rebuilt", "had begun in granary".split(), 1.0),
         ("was rebuilt in May", ["was", "rebuilt", "in"], 0.0),
+        ("He slept in the granary.", ["in", "granary"], 0.0),  # the end of both, but no run of four
         ("", [], 0.0),
         ("Nothing.", [], 0.0),
     ],

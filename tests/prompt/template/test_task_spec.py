@@ -31,6 +31,7 @@ def test_attributes_are_pairs_of_key_and_value_in_json():
     assert json.loads(SPEC.to_json()) == dict(SPEC.pairs)
     assert list(json.loads(SPEC.to_json())) == ["Task", *NAMES, "Template"]
     assert TaskSpec.from_json(SPEC.to_json()) == SPEC
+    assert TaskSpec("a", "b").to_json() == '{\n  "Task": "a",\n  "Template": "b"\n}'
     assert "Überset" in TaskSpec("Übersetzung", "x").to_json()
 
 
@@ -68,6 +69,9 @@ def test_what_is_no_task_is_refused():
     for text in ('{"Task": "a"}', '{"Template": "a"}', '["Task"]', "[]", "3", '{"Task": 1}'):
         with pytest.raises(DataError, match="an object of texts with 'Task' and 'Template'"):
             TaskSpec.from_json(text)
+    for twice in ('"Task": "b"', '"Template": "b"'):
+        with pytest.raises(DataError, match="a key is given twice"):
+            TaskSpec.from_json(f'{{"Task": "a", "Template": "b", {twice}}}')
     with pytest.raises(DataError, match="an object of texts"):
         TaskSpec.from_json('{"Task": "a", "Template": "b", "Style": ["c"]}')
     with pytest.raises(DataError, match="should have"):

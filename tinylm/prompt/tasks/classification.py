@@ -60,6 +60,7 @@ class ClassificationPrompt:
         for demo in demonstrations:
             if demo.answer is None:
                 raise DataError(f"a demonstration needs an answer: {demo.question!r:.60} has none")
+            # A demonstration has the form that the reply is to have.
             answer = f"{self.cloze} {demo.answer}."
             if self.only_label:
                 answer = demo.answer
@@ -77,6 +78,7 @@ class ClassificationPrompt:
 
 def listed(words):
     """Words as a list in a sentence: "positive, negative, or neutral"; "yes or no"."""
+    # The comma before "or" only where there are three or more.
     *others, last = words
     if len(others) > 1:
         return f"{', '.join(others)}, or {last}"
@@ -116,6 +118,7 @@ def classify_by_cloze(
     Arguments and result as in classify_generated; only the first sentence of the reply is read.
     """
     mapper = mapper or LabelMapper(item.options)
+    # The sentence to complete stands in place of the question.
     prompt = replace(prompt, only_label=False)
     reply = lm.complete(
         prompt.prompt(item, demonstrations),
@@ -152,12 +155,14 @@ def classify_by_scores(
                    the scores
     """
     prompt = replace(prompt, only_label=False)
+    # Pr(y | prompt without a text): what the model prefers before it has read anything.
     unconditional = None
     if normalization == "unconditional":
         empty = replace(item, question=CONTENT_FREE, answer=None)
         unconditional = prompt.prompt(empty, demonstrations)
     scores = lm.score(
         prompt.prompt(item, demonstrations),
+        # The space before a word belongs to it (protocol/seam.py).
         [f" {label}" for label in item.options],
         begin=prompt.cloze,
         unconditional=unconditional,

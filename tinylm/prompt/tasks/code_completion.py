@@ -49,6 +49,7 @@ def complete_function(
     the next statement at a line's start would begin.
     """
     reply = lm.complete(item.question, stop=STOP, seed=seed, max_tokens=max_tokens)
+    # The body goes on at the indentation that the reply has.
     code = item.question.rstrip() + "\n" + reply.text.strip("\n").rstrip()
     if name not in defined(code):
         code = None
@@ -67,6 +68,7 @@ def read_code(reply, name):
 
     returns  str, or None if neither is Python that defines it
     """
+    # Chat models write blocks and words around them, others only code.
     for text in [*(text for _, text in code_blocks(reply)), reply.strip()]:
         if name in defined(text):
             return text

@@ -88,6 +88,7 @@ def run_function(code, name, cases, limits=LIMITS):
     returns  Ran
     raises   DataError for no cases, or values that cannot be written as Python literals
     """
+    # Values go to the child and back as literals, which can run nothing (unlike pickle).
     calls = [tuple(arguments) for arguments, _ in cases]
     if not calls:
         raise DataError(
@@ -125,6 +126,7 @@ def _same(given, wanted):
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return False  # an object that is no literal, such as <function f>
     numbers = (int, float)
+    # bool is a kind of int, but is not in `numbers`.
     if type(value) in numbers and type(wanted) in numbers:
         return value == wanted  # 2 and 2.0 are the same mean
     return type(value) is type(wanted) and value == wanted
@@ -133,6 +135,7 @@ def _same(given, wanted):
 def _in_child(task, limits):
     """Run a task in a child; returns (status or "done", results, message, output)."""
     with tempfile.TemporaryDirectory() as folder:
+        # -I no user folder or environment, -S no site packages, -B no .pyc files
         command = [
             sys.executable,
             "-I",
@@ -151,6 +154,7 @@ def _in_child(task, limits):
             env={},
             start_new_session=True,  # a group of its own, so that all of it can be killed
         )
+        # The clock has two seconds more than the processor: starting Python, a busy machine.
         try:
             written, _ = child.communicate(
                 task.encode("utf-8", "surrogatepass"), limits.seconds + 2
@@ -159,7 +163,9 @@ def _in_child(task, limits):
             os.killpg(child.pid, signal.SIGKILL)
             child.communicate()
             return "timeout", [], f"no result after {limits.seconds} s", ""
+    # The report is what follows the last mark: printed marks do not matter.
     output, mark, report = written.decode("utf-8", "replace").rpartition(_MARK)
+    # No report: the process ended before it could write one.
     if not mark:
         if child.returncode == -signal.SIGXCPU:
             return "timeout", [], f"no result after {limits.seconds} s of processor time", report

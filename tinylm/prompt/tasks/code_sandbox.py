@@ -70,6 +70,7 @@ def limit(seconds, memory):
     """Set the limits of this process, and leave the network if the system allows it."""
     # At the soft limit SIGXCPU ends the process, so the parent knows why; SIGKILL a second later.
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    # Further allocations raise MemoryError; writing to any file fails.
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -102,6 +103,7 @@ def guard():
 def run(code, name, calls):
     """(status, results, message) of a function's calls."""
     results = []
+    # "generated", so that `if __name__ == "__main__"` does not run.
     space = {"__name__": "generated", "__builtins__": __builtins__}
     try:
         exec(compile(code, "<generated>", "exec"), space)
@@ -124,6 +126,7 @@ def run(code, name, calls):
 
 def main():
     """Read a task from standard input, and report."""
+    # A descriptor of its own, as the code may close or replace sys.stdout.
     report = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
     sys.stdout = io.TextIOWrapper(sys.stdout.buffer, "utf-8", "backslashreplace")
     task = sys.stdin.buffer.read().decode("utf-8", "surrogatepass")
@@ -135,6 +138,7 @@ def main():
     sys.stdout.flush()
     report.write("\x1e" + ascii(found))
     report.flush()
+    # Threads that still run, and functions registered for the exit, are not waited for.
     os._exit(0)
 
 

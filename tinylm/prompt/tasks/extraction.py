@@ -51,9 +51,11 @@ def parse_entities(reply, text=None, types=None):
     if types is not None:
         known = {kind.casefold(): kind for kind in types}
     for line in _lines(reply):
+        # Greedy before the dash, so of several dashes the last one separates.
         match = _ENTITY.fullmatch(line)
         kind = match and match[2]
         if match and known is not None:
+            # None for a type that is not allowed: the line is unread.
             kind = known.get(kind.casefold())
         if not kind:
             unread.append(line)
@@ -70,10 +72,12 @@ def parse_names(reply, text=None):
     found, unread = [], []
     for line in _lines(reply):
         rest = re.fullmatch(rf"{_BULLET}(.*)", line)[1]
+        # "Person names identified in the text: Tom" is a heading and a list.
         listed = rest.split(":")[-1].strip()
         if not listed or _NOTHING.fullmatch(listed):
             continue  # a heading, or the statement that there are none
         names = re.split(r"\s*,\s*(?:and\s+)?|\s+and\s+|\s*;\s*", listed.rstrip("."))
+        # One word that is no name, and the line is a sentence.
         if all(_is_name(name) for name in names):
             found += names
         else:
@@ -87,6 +91,7 @@ def parse_relations(reply, entities):
 
     returns  Extracted with found [(head, tail, description)]
     """
+    # Of "Europe" and "European Union" the longer is tried first.
     longest_first = sorted(entities, key=len, reverse=True)
     one = "(" + "|".join(map(re.escape, longest_first)) + ")"
     pattern = re.compile(rf"{_BULLET}{one}{_DASH}{one}:[ \t]*(\S.*)")
@@ -154,6 +159,8 @@ def _extract(lm, prompt, read, seed, max_tokens):
     reply = lm.complete(prompt + "\n", seed=seed, max_tokens=max_tokens)
     extracted = read(reply.text)
     value = None
+    # Found nothing and read everything: there is nothing. Found nothing, but lines are unread: the
+    # reply is not in the form, and its value is None.
     if extracted.found or not extracted.unread and reply.text.strip():
         value = _written(extracted.found)
     return Answer(lm.parsed("found", value), reply.text, {"extracted": extracted})

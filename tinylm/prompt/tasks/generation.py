@@ -37,6 +37,7 @@ def continue_dialogue(lm, item, demonstrations=(), *, speakers, turns=2, seed=0,
         )
     given = len(fields)
     for turn in range(turns):
+        # The speaker of the last turn is followed by the next in the list.
         before = speakers.index(fields[-1][0])
         name = speakers[(before + 1) % len(speakers)]
         fields = complete_fields(
@@ -79,10 +80,12 @@ def generate_until(lm, prompt, constraints, tries=4, seed=0, max_tokens=256):
         raise ConfigError(f"generate_until: tries {tries} must be 1 or more")
     failures = []
     for number in range(tries):
+        # Without sampling every try would be the same.
         sampling = {"temperature": 1.0} if number else {}
         reply = lm.complete(prompt, seed=seed + number, max_tokens=max_tokens, **sampling)
         text = reply.text.strip()
         failures.append(unmet(text, constraints))
+        # An empty text meets every upper limit.
         if text and not failures[-1]:
             return Answer(lm.parsed("text", text), reply.text, {"unmet": failures})
     return Answer(lm.parsed("text", None), reply.text, {"unmet": failures})

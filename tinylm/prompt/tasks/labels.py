@@ -18,14 +18,15 @@ from tinylm.errors import ConfigError, DataError
 RULES = ("exact", "single", "statement", "excluded", "synonym", "nearest", "several", "none")
 # Words that negate a label up to three words after them, in the same clause. "not only" does not.
 _NEGATION = re.compile(
-    r"(?:\b(?:not(?!\s+(?:only|just))|no|never|neither|nor|without|cannot|rather\s+than|instead\s+of)"
-    r"|n't)\s+(?:[\w'-]+\s+){0,3}$",
+    r"(?:\b(?:not(?!\s+(?:only|just))|no|never|neither|nor|without|cannot"
+    r"|rather\s+than|instead\s+of)|n't)\s+(?:[\w'-]+\s+){0,3}$",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(r"[.;!?\n]|\b(?:but|however|although)\b", re.IGNORECASE)
 # What stands before a label that is stated to be the answer.
 _STATEMENT = re.compile(
-    r"(?:\b(?:is|as|be|was|are)|[:=])\s*(?:\b(?:a|an|the|clearly|rather|mostly|overall)\s+)*[\"'*(\[]*$",
+    r"(?:\b(?:is|as|be|was|are)|[:=])\s*"
+    r"(?:\b(?:a|an|the|clearly|rather|mostly|overall)\s+)*[\"'*(\[]*$",
     re.IGNORECASE,
 )
 
@@ -71,6 +72,7 @@ class LabelMapper:
         unknown = [label for label in self.synonyms if label not in self.labels]
         if unknown:
             raise ConfigError(f"LabelMapper: {unknown[0]!r} has synonyms and is no label")
+        # {form in lower case: label}, for labels and synonyms
         self._label_of = {}
         forms = [(label, label) for label in self.labels]
         forms += [(word, label) for label, words in self.synonyms.items() for word in words]
@@ -91,15 +93,18 @@ class LabelMapper:
     def read(self, reply):
         """The label of a reply: Mapped."""
         reply = reply.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+        # 1. The whole reply is a label.
         exact = [label for label in self.labels if _key(label) == _key(reply)]
         if exact:
             return Mapped(exact[0], "exact", (exact[0],))
         mentions = list(self._mention.finditer(reply))
+        # 2. Labels are mentioned; synonyms count only if none is.
         own = [found for found in mentions if self._is_label(found)]
         if not own and mentions:
             return self._decided(reply, mentions, "synonym")
         if own:
             return self._decided(reply, own, "single")
+        # 3. Nothing is mentioned, so any label would be an inference from the meaning.
         if self.embed is not None:
             return self._nearest(reply)
         return Mapped(None, "none")
@@ -112,6 +117,7 @@ class LabelMapper:
 
     def _decided(self, reply, mentions, rule):
         """The label by these mentions; `rule` is the name if one alone is asserted."""
+        # A negation reaches to the end of its clause: "not positive, but negative".
         clauses = [0, *(found.end() for found in _CLAUSE.finditer(reply)), len(reply) + 1]
         asserted, stated, negated = [], [], []
         for start, end in zip(clauses, clauses[1:]):
@@ -125,11 +131,13 @@ class LabelMapper:
             # "is positive or negative" states neither.
             if len(labels) == 1 and _STATEMENT.search(reply[start : positive[0].start()]):
                 stated += labels
+        # The order of the rules, from the strongest: one label, one statement, one that is left.
         asserted = tuple(dict.fromkeys(asserted))
         if len(asserted) == 1:
             return Mapped(asserted[0], rule, asserted)
         if len(set(stated)) == 1:
             return Mapped(stated[0], "statement", asserted)
+        # "neither positive nor negative" leaves one of three.
         left = [label for label in self.labels if label not in negated]
         if not asserted and len(left) == 1:
             return Mapped(left[0], "excluded")

@@ -52,8 +52,10 @@ class MaskedCloze:
                 f"MaskedCloze: {text!r:.80} must have {BLANK} in one place, not {text.count(BLANK)}"
             )
         before, after = text.split(BLANK)
+        # As with a causal model: "was [MASK]" is filled with " good".
         before, space = split_space(before)
         before, after = self._ids(before), self._ids(after)
+        # [CLS] before [MASK] .. [MASK] after [SEP]
         if self.special.cls is not None:
             before = [self.special.cls, *before]
         if self.special.sep is not None:
@@ -67,9 +69,11 @@ class MaskedCloze:
         # Step by step: each word's j-th token after its first j - 1, all words in one batch.
         terms = [np.zeros(len(ids)) for ids in tokens]
         for j in range(max(map(len, tokens))):
+            # Words that have a j-th token
             open_words = [k for k, ids in enumerate(tokens) if j < len(ids)]
             for n in sorted({len(tokens[k]) for k in open_words}):  # rows of one length together
                 group = [k for k in open_words if len(tokens[k]) == n]
+                # (words of the group, T): j tokens are known, n - j are masked
                 rows = [
                     before + tokens[k][:j] + [self.special.mask] * (n - j) + after for k in group
                 ]

@@ -99,10 +99,12 @@ def read_choice(reply, options):
     returns  int, or None
     """
     letters = LETTERS[: len(options)]
+    # 1. Nothing but a letter or an option, up to marks
     bare = reply.strip().strip("().:*\"' \n").casefold()
     for index, option in enumerate(options):
         if bare in (letters[index].casefold(), option.strip().strip(".").casefold()):
             return index
+    # 2. and 3. A letter; "a" as an article is none, so lower case only with a cue or in ( ).
     either = f"[{letters}{letters.lower()}]"
     patterns = (
         rf"(?:answer|option|choice)(?:\s+is)?\s*:?\s*[*\"]*\(?({either})(?![\w'])",
@@ -113,6 +115,7 @@ def read_choice(reply, options):
         named = {letters.index(letter.upper()) for letter in re.findall(pattern, reply, flags)}
         if named:
             return named.pop() if len(named) == 1 else None
+    # 4. The options' own words
     named = [
         index
         for index, option in enumerate(options)
@@ -138,6 +141,7 @@ def _listed(item, demonstrations):
 def _text_scores(lm, prompt, item, normalization):
     unconditional = None
     if normalization == "unconditional":
+        # What makes an option probable without any question: frequent words, short texts
         unconditional = "Answer:"
     return lm.score(prompt, [f" {option}" for option in item.options], unconditional=unconditional)
 

@@ -29,6 +29,7 @@ def answer_word_problem(lm, item, demonstrations=(), *, prompt=WORKED, seed=0, m
     demonstrations  Items with rationale and answer
     returns         Answer: the number after the mark; None without one
     """
+    # Each demonstration: Q, the worked solution, "####" and the number.
     text = prompt.prompt(item, demonstrations, rationale=True)
     reply = lm.complete(text, stop=prompt.stop, seed=seed, max_tokens=max_tokens)
     return Answer(lm.parsed("answer", extract_gsm8k_answer(reply.text)), reply.text)

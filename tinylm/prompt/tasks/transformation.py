@@ -21,6 +21,7 @@ def translate(
     def filled(text):
         return LIBRARY["translate.following"].format(source=source, target=target, text=text)
 
+    # Each pair as the prompt itself will look, and an empty line, which ends the reply.
     shown = "".join(f"{filled(demo.question)}\n{demo.answer}\n\n" for demo in demonstrations)
     return _transformed(lm, shown + filled(item.question) + "\n", seed, max_tokens)
 

@@ -31,6 +31,7 @@ def label_masses(scores, verbalizer, normalization="sum"):
     returns      {label: log of the sum of its words' probabilities}; of scores that are normalized
                  in another way, the log of the sum of their exponentials
     """
+    # log sum_w exp(score of w), label after label
     terms, masses, start = scores.by(normalization), {}, 0
     for label, words in verbalizer.items():
         masses[label] = float(np.logaddexp.reduce(terms[start : start + len(words)]))
@@ -70,6 +71,7 @@ def classify_by_verbalizer(
                    logarithms)
     """
     words = words_of(verbalizer)
+    # All words in one call: the prompt is read once.
     scores = lm.score(template.format(text=item.question), [f" {word}" for word in words])
     masses = label_masses(scores, verbalizer, normalization)
     value = lm.parsed("label", max(masses, key=masses.get))

@@ -28,6 +28,7 @@ def render_code(pairs):
     pairs = list(pairs)
     lines = []
     for number, (name, value) in enumerate(pairs):
+        # Names have no escapes: they are a part of the prompt, and values are data.
         if not name or set(name) & set("[]\\\n"):
             raise ConfigError(
                 f"render_code: {name!r} is no name: it must not be empty, or hold a bracket, a "
@@ -51,6 +52,7 @@ def parse_code(text):
     while place < len(text):
         found = _LINE.match(text, place)
         if found is None:
+            # Only the last line may have no value.
             last = re.fullmatch(r"\[([^\[\]\n\\]+)\] =", text[place:])
             if last is None:
                 raise DataError(f"parse_code: {text[place:]!r:.60} is not [name] = [value]")
@@ -65,6 +67,7 @@ def read_value(reply):
 
     returns  str; None if there is no closing bracket, or another opening one before it
     """
+    # The opening bracket is missing if the reply was made to begin with it.
     found = _VALUE.match(reply)
     if found is None:
         return None
@@ -79,6 +82,7 @@ def complete_code(lm, pairs, **options):
     options  of TextLM.complete
     returns  str, or None as in read_value
     """
+    # A value may have several lines, so a stop string is a line that begins with [.
     reply = lm.complete(render_code(pairs), stop=("\n[",), **options)
     return lm.parsed("value", read_value(reply.text))
 

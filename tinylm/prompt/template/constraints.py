@@ -63,6 +63,7 @@ def must_mention(phrases):
     """Each of the phrases, as whole words, in capitals or not."""
 
     def check(text):
+        # All that are missing are reported, not only the first.
         missing = [phrase for phrase in phrases if not mentions(text, phrase)]
         return Check(f"mention {', '.join(phrases)}", not missing, missing)
 
@@ -81,6 +82,7 @@ def must_not_mention(phrases):
 
 def mentions(text, phrase):
     """True if the phrase stands in the text as whole words, in any case and spacing."""
+    # No word border beside a mark, as in C++: look for letters around the phrase.
     words = r"\s+".join(map(re.escape, phrase.split()))
     return re.search(rf"(?<!\w){words}(?!\w)", text, re.IGNORECASE) is not None
 
@@ -104,8 +106,10 @@ def characters_per_line(count):
     _check_limit("characters_per_line", count)
 
     def check(text):
+        # A Chinese character is alphanumeric, its punctuation is not.
         lengths = [sum(map(str.isalnum, line)) for line in _lines(text)]
         lengths = [length for length in lengths if length]
+        # No line at all is no poem.
         met = bool(lengths) and all(length == count for length in lengths)
         return Check(f"{count} characters per line", met, lengths)
 

@@ -43,6 +43,7 @@ def tag(text, name="text"):
 def untag(text, name="text"):
     """The text between the tags. DataError if there are others, or a tag inside."""
     _check_tag(name)
+    # In what tag() wrote, no < is left between the tags.
     inside = text.removeprefix(f"<{name}>").removesuffix(f"</{name}>")
     if text != f"<{name}>{inside}</{name}>" or "<" in inside:
         raise DataError(f"untag: {text!r:.60} is not one text in <{name}> and </{name}>")
@@ -72,6 +73,7 @@ def fence(text, language=""):
 
     language  what is written after the first fence
     """
+    # CommonMark: a block ends with at least as many backticks as it began with.
     longest = max(map(len, re.findall("`+", text)), default=0)
     marks = "`" * max(3, longest + 1)
     return f"{marks}{language}\n{text}\n{marks}"
@@ -79,6 +81,7 @@ def fence(text, language=""):
 
 def unfence(text):
     """The text of one block of code. DataError if it is not fenced."""
+    # (backticks)(language) line break (text, its line break) (the same backticks)
     found = re.fullmatch(r"(`{3,})[^\n`]*\n((?:.*\n)?)\1", text, re.DOTALL)
     if found is None or found[1] in found[2]:
         raise DataError(f"unfence: {text!r:.60} is not one block between lines of backticks")
@@ -90,6 +93,7 @@ def code_blocks(reply):
 
     A block that is not closed goes to the end of the reply, as when tokens ran out.
     """
+    # (backticks)(language) line break (text), then the same backticks alone, or the end
     found = re.findall(
         r"^[ \t]*(`{3,})([^\n`]*)\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", reply, re.DOTALL | re.MULTILINE
     )

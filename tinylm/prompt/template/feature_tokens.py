@@ -21,6 +21,7 @@ class FeatureTokens:
 
     def __init__(self, features):
         self.features = {name: tuple(values) for name, values in features.items()}
+        # A token has the name of the value alone, so values of two features must differ.
         values = [value for group in self.features.values() for value in group]
         if len(set(values)) < len(values) or any(len(v) < 2 for v in self.features.values()):
             raise ConfigError(

@@ -35,11 +35,14 @@ def render_fields(fields):
                     f"render_fields: the field {name!r} is open, and only the last, with a name, "
                     "can be: the model continues after it"
                 )
+            # No space after the colon: it belongs to the reply.
             lines.append(f"{name}:")
         elif name:
+            # The first line stands behind the name, so only the others could read as a field.
             first, *rest = content.split("\n")
             lines.append("\n".join([f"{name}: {first}", *_indented(rest, names)]))
         elif number == 0 and content:
+            # Before all fields every line stands at the start.
             lines.append("\n".join(_indented(content.split("\n"), names)))
         else:
             raise DataError(
@@ -66,6 +69,7 @@ def parse_fields(text, names):
     fields = []
     start = re.compile(rf"^{_any(names)}:", re.MULTILINE)
     starts = list(start.finditer(text))
+    # The line break before a name belongs to the form, not to the content.
     before = text
     if starts:
         before = text[: starts[0].start()]
@@ -77,6 +81,7 @@ def parse_fields(text, names):
         if following is not None:
             content = text[found.end() : following.start()].removesuffix("\n")
         else:
+            # Nothing after the last colon: an open field. A space after it: an empty content.
             content = text[found.end() :] or None
         if content is not None:
             content = _dedented(content.removeprefix(" "), names, first=False)
@@ -117,6 +122,7 @@ def read_reply(reply, name, names):
 
     returns  str without white space at its ends, lines un-indented
     """
+    # A second line of the same name is a new turn, too.
     names = (name, *names)
     check_names(names)
     reply = reply.lstrip().removeprefix(f"{name}:")
@@ -140,6 +146,7 @@ def complete_fields(lm, fields, stop=(), **options):
     if not fields or fields[-1][1] is not None:
         raise DataError("complete_fields: the last field must be open: (name, None)")
     name, names = fields[-1][0], field_names(fields)
+    # The reply is stopped at another name, and cut there again if the model was not stopped.
     reply = lm.complete(render_fields(fields), stop=(*stop_strings(names), *stop), **options)
     content = lm.parsed(name, read_reply(reply.text, name, names))
     return [*fields[:-1], (name, content)]

@@ -38,6 +38,7 @@ def in_order(fields):
             )
         if name in ranks:
             raise DataError(f"the field {name} is given twice: number them, {name}1, {name}2")
+        # By name, then by number as a number: DEMO10 after DEMO2.
         ranks[name] = ORDER.index(found[1]), int(found[2] or 0)
     return sorted(fields, key=lambda field: ranks[field[0]])
 
@@ -69,9 +70,11 @@ def to_messages(fields):
         elif isinstance(content, str):
             turns.append(("user", content))
         else:
+            # What the model is shown as its own earlier answer.
             turns += [("user", content[0]), ("assistant", content[1])]
     messages = []
     for role, content in turns:
+        # The templates of LLaMA and Gemma refuse two turns of one role in a row.
         if messages and messages[-1]["role"] == role:
             content = f"{messages.pop()['content']}\n{content}"
         messages.append({"role": role, "content": content})
@@ -122,6 +125,7 @@ class Conversation:
 
     def fields(self, text):
         """The same as fields, the model's next turn open."""
+        # Names at the start of a line, which also end the reply (fields.py).
         user, model = self.names
         fields = [("", self.system)] if self.system else []
         for asked, reply in self.turns:

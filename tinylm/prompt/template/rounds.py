@@ -32,6 +32,7 @@ class Rounds:
     @property
     def slots(self):
         """The slots that no round fills: they are given before the first."""
+        # A slot is given from outside if no earlier round has its name.
         known, needed = [], []
         for name, template in self.rounds:
             needed += [slot for slot in template.slots if slot not in known]
@@ -47,6 +48,7 @@ class Rounds:
         """
         replies = {}
         for number, (name, template) in enumerate(self.rounds):
+            # A reply goes before a value of the same name.
             known = {**values, **replies}
             filled = {slot: known[slot] for slot in template.slots if slot in known}
             reply = lm.complete(

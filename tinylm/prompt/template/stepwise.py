@@ -63,6 +63,7 @@ def read_steps(reply, names=STEPS):
     names    of the steps, in order
     returns  StepsRead
     """
+    # A heading: "Step" and a number, or a name, or both; then a mark or the end of the line.
     heads = []
     pattern = re.compile(
         rf"^[ \t#*]*(?:Step[ \t]+(\d+)\b[ \t]*[:.)–-]*[ \t*]*)?({_any(names)})?[*]*[ \t]*"
@@ -73,10 +74,12 @@ def read_steps(reply, names=STEPS):
         name = _named(found[1], found[2], names)
         if name is not None:
             heads.append((name, found.start(), found.end()))
+    # A step goes from the end of its heading to the start of the next one.
     steps = []
     ends = [start for _, start, _ in heads[1:]] + [len(reply)]
     for (name, _, start), end in zip(heads, ends):
         steps.append((name, reply[start:end].strip()))
+    # The order of a procedure with repeated steps: 1 2 2 3 is in order, 1 2 1 3 is not.
     order = [name for name, _ in steps]
     before = reply[: heads[0][1]] if heads else reply
     return StepsRead(
@@ -101,6 +104,7 @@ def _named(number, name, names):
         by_name = next(step for step in names if step.lower() == name.lower())
     if number is None:
         return by_name
+    # "Step 2: Detailed Calculation": which of the two is meant cannot be known.
     if name is not None and by_name != by_number:
         return None
     return by_number
@@ -120,6 +124,7 @@ def solve_stepwise(lm, item, demonstrations=(), *, seed=0, max_tokens=512):
     )
     read = read_steps(reply.text)
     value = None
+    # The review comes last, and its last number is the result of the whole.
     if read.followed:
         value = next(reversed(numbers_in(read.text(STEPS[-1]))), None)
     return Answer(lm.parsed("answer", value), reply.text, {"steps": read})

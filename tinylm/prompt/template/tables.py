@@ -29,6 +29,7 @@ def render_table(columns, rows):
     returns  str; |, backslashes and line breaks in a cell are escaped
     raises   DataError for a row of another length, or no columns
     """
+    # A head, a line of dashes, and one line a record.
     columns, rows = list(columns), [list(row) for row in rows]
     if not columns:
         raise DataError("render_table: a table needs at least one column")
@@ -64,6 +65,7 @@ def _line(cells):
 def _cells(line):
     """The cells of one line, without the escapes."""
     found = re.findall(r" ((?:[^\\|]|\\.)*) (?:\||\Z)", line.removeprefix("|"))
+    # \| is |, \n a line break, \\ a backslash
     cells = [re.sub(r"\\.", lambda mark: _UNESCAPES.get(mark[0], mark[0]), cell) for cell in found]
     if not cells or _line(cells) != line:
         raise DataError(f"parse_table: {line!r:.60} is no line of cells | .. | .. |")
@@ -101,14 +103,20 @@ def copied_share(answer, context, run=4):
     0.0 for an answer in its own words, 1.0 for one that is put together from the context
     """
     answer, context = answer_words(answer), answer_words(context)
-    known = {tuple(context[j : j + run]) for j in range(len(context) - run + 1)}
+    # A word is copied if it is in a run that the context has, too.
+    known = set(_runs(context, run))
     copied = set()
-    for i in range(len(answer) - run + 1):
-        if tuple(answer[i : i + run]) in known:
+    for i, words in enumerate(_runs(answer, run)):
+        if words in known:
             copied.update(range(i, i + run))
     if not answer:
         return 0.0
     return len(copied) / len(answer)
+
+
+def _runs(words, length):
+    """All runs of `length` words, in order: list of tuples."""
+    return [tuple(words[i : i + length]) for i in range(len(words) - length + 1)]
 
 
 def answer_from_context(lm, item, demonstrations=(), *, seed=0, max_tokens=128):

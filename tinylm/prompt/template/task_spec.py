@@ -48,6 +48,7 @@ class TaskSpec:
 
     def with_attribute(self, name, value):
         """The task with another value of an attribute, or with one more."""
+        # A dict keeps the order of the attributes, and puts a new one last.
         changed = {**dict(self.attributes), name: value}
         return TaskSpec(self.task, self.template, tuple(changed.items()))
 
@@ -71,6 +72,7 @@ class TaskSpec:
         attributes  names of the attributes
         raises      DataError if a name is missing, twice, or out of order
         """
+        # The order is fixed, so a text that was changed by hand is not half read.
         names = (TASK, *attributes, TEMPLATE)
         pairs = parse_fields(text, names)
         found = tuple(name for name, _ in pairs)
@@ -82,13 +84,19 @@ class TaskSpec:
     def from_json(cls, text):
         """The task of a JSON object. DataError if it is none, or has a value that is no text."""
         try:
+            # As pairs, so that a key that is given twice is noticed.
             pairs = json.loads(text, object_pairs_hook=list)
         except json.JSONDecodeError as error:
             raise DataError(
                 f"TaskSpec: not JSON, {error.msg.lower()} at line {error.lineno}: pairs are "
                 "separated by commas"
             ) from None
-        given = dict(pairs) if _are_pairs(pairs) else {}
+        given = {}
+        if _are_pairs(pairs):
+            given = dict(pairs)
+            if len(given) < len(pairs):
+                raise DataError(f"TaskSpec: a key is given twice in {text!r:.80}")
+        # Any other JSON (a list, a number) has no pairs.
         if TASK not in given or TEMPLATE not in given:
             raise DataError(
                 f"TaskSpec: an object of texts with {TASK!r} and {TEMPLATE!r}, not {text!r:.80}"
