@@ -119,6 +119,12 @@ def test_demonstrations_come_before_the_question():
     assert answer.value == "x" and answer.details["retrieved"] == []
 
 
+def test_without_a_retriever_the_texts_are_those_of_the_context():
+    item = Item("Where is Oslo?", context="Birds fly.\n\nOslo is in Norway.")
+    lm = ScriptedLM([(RagPrompt().prompt(item.question, ["Oslo is in Norway."]), "Norway")])
+    assert retrieval_answer(lm, item).value == "Norway"
+
+
 def test_a_name_that_is_repeated_by_a_chat_model_is_not_part_of_the_answer():
     answer = answer_from(ScriptedLM([(None, "Answer: Rome [2].")]), ITEM, ["t"])
     assert answer.value == "Rome." and not answer.details["citations"][0].known

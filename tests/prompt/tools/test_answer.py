@@ -71,6 +71,15 @@ def test_options_are_shown_and_read():
     assert "(a) red" in lm.prompts[0]
 
 
+def test_without_tools_there_is_a_calculator():
+    lm = ScriptedLM(
+        [(None, "{tool: calculator, expression: 6 * 7}"), (None, ", so the answer is 42")]
+    )
+    answer = tool_answer(lm, Item("q?"))
+    assert answer.value == "42" and answer.text == "42, so the answer is 42"
+    assert "Tools:\ncalculator(expression)" in lm.prompts[0]
+
+
 def test_a_reply_without_a_conclusion_has_no_answer():
     answer = tool_answer(ScriptedLM([(None, "Los Angeles")]), ITEM, tools=TOOLS)
     assert answer.value is None and answer.text == "Los Angeles"

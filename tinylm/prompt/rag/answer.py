@@ -10,9 +10,10 @@ probability. Read next: evaluate.py.
 import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.rag.citations import find_citations, without_citations
-from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt, is_refusal
+from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt, is_refusal, texts_of
 from tinylm.prompt.rag.retrievers import find_texts
 from tinylm.prompt.template.fields import read_reply
 
@@ -25,7 +26,7 @@ def retrieval_answer(
     item,
     demonstrations=(),
     *,
-    retriever,
+    retriever=None,
     k=3,
     form=FORM,
     least_score=None,
@@ -40,7 +41,8 @@ def retrieval_answer(
     lm              TextLM
     item            Item; its question is the query
     demonstrations  Items with a context and an answer; the answer of some may be NO_ANSWER
-    retriever       has search(query, k) and documents (retrievers.py)
+    retriever       has search(query, k) and documents (retrievers.py); None: words are looked for in
+                    the texts of the item's context
     k               texts at most; 0: none, the model's memory with the same instruction
     form            RagPrompt
     least_score     refuse, without calling the model, if the best text scores less; None: never
@@ -52,6 +54,8 @@ def retrieval_answer(
                     citations (list of Citation), logprob (mean, or None)
     raises          DataError if not even the question fits
     """
+    if retriever is None:
+        retriever = InvertedIndex(texts_of(item))
     found = find_texts(retriever, item.question, k)
     details = {"retrieved": found.ranking, "texts": found.texts, "refused": None, "citations": []}
     if least_score is not None and found.best < least_score:

@@ -16,6 +16,7 @@ from tinylm.prompt.answer import Answer
 from tinylm.prompt.reasoning.conclusion import reader, split_conclusion, with_options
 from tinylm.prompt.template.fields import render_fields, stop_strings
 from tinylm.prompt.tools.loop import complete_with_tools
+from tinylm.prompt.tools.registry import Tools, calculator
 
 INSTRUCTION = (
     "Your task is to answer the following question. You may use external tools, such as web "
@@ -73,7 +74,7 @@ def tool_answer(
     item,
     demonstrations=(),
     *,
-    tools,
+    tools=None,
     form=FORM,
     seed=0,
     max_tokens=256,
@@ -83,12 +84,14 @@ def tool_answer(
     """The answer to a question by a model that may call tools.
 
     lm              TextLM
-    tools           Tools (registry.py)
+    tools           Tools (registry.py); None: a calculator alone
     demonstrations  as in ToolPrompt.prompt
     returns         Answer. value: what follows "the answer is", None without these words. text: the
                     reply with results in the place of calls. details: calls (list of ToolCall),
                     finish, unfinished (loop.ToolText)
     """
+    if tools is None:
+        tools = Tools({"calculator": calculator})
     found = complete_with_tools(
         lm,
         form.prompt(item, tools, demonstrations),

@@ -5,8 +5,8 @@
 
 Both create a context by calling something outside of the model, and Pr(y | context) does not depend
 on who called. What differs is when: RAG searches once, for the question, before the first token;
-a model with tools searches when it needs to, for what it has worked out so far. Read first:
-answer.py, prompt/rag/answer.py.
+a model with tools searches when it needs to, for what it has worked out so far. Read next:
+annotated.py.
 """
 
 from dataclasses import dataclass, replace
