@@ -41,8 +41,8 @@ def retrieval_answer(
     lm              TextLM
     item            Item; its question is the query
     demonstrations  Items with a context and an answer; the answer of some may be NO_ANSWER
-    retriever       has search(query, k) and documents (retrievers.py); None: words are looked for in
-                    the texts of the item's context
+    retriever       has search(query, k) and documents (retrievers.py); None: words are looked for
+                    in the texts of the item's context
     k               texts at most; 0: none, the model's memory with the same instruction
     form            RagPrompt
     least_score     refuse, without calling the model, if the best text scores less; None: never
