@@ -92,6 +92,10 @@ METHODS = {
                "sampled chains of thought vote"),
         Method("least-risk", "3.2.4", "ensemble.bayes_risk:least_risk",
                "the sample most like the others"),
+        Method("rag", "3.2.5", "rag.answer:retrieval_answer",
+               "from retrieved texts, or \"No answer!\""),
+        Method("tools", "3.2.5", "tools.answer:tool_answer",
+               "calls of tools are run while it writes"),
     )
 }
 # fmt: on
