@@ -51,6 +51,9 @@ def test_different_instructions_mean_different_things():
              "summarize the text in 20 words", "list the dates of the text",
              "classify the text as true or false"]  # fmt: skip
     assert len({meaning(text) for text in texts}) == len(texts)
+    for other in ("translate the poem into French", "list the dates of the text text"):
+        with pytest.raises(DataError, match="is no object of the grammar"):
+            meaning(other)
     for other in ("translate the text", "sing", "summarize the text in ten words"):
         with pytest.raises(DataError, match="of none of 4 forms"):
             meaning(other)

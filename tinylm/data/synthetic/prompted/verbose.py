@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import generator, pick
 from tinylm.data.synthetic.templates import first_slots
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 
 # The grammar of short instructions, and the values of its slots.
 COMMANDS = (
@@ -106,6 +106,9 @@ def meaning(text):
     raises  DataError for what is no instruction of the grammar
     """
     kind, found = first_slots(COMMANDS, shortened(text))
+    for slot, value in found.items():
+        if slot in _VALUES and value not in _VALUES[slot]:
+            raise DataError(f"{value!r} is no {slot} of the grammar, in {text!r:.80}")
     return COMMANDS[kind].split()[0], tuple(sorted(found.items()))
 
 
