@@ -1,10 +1,13 @@
 """Problems solved by their sub-problems   (book section 3.2.2).
 
 In order: plan.py (the paradigm, eqs. 3.2-3.5), least_to_most.py (all sub-problems first),
-successive.py (the next one when the last is solved), recursive.py (sub-problems of sub-problems).
+successive.py (the next one when the last is solved), recursive.py (sub-problems of sub-problems),
+outline.py (a text by its sections), map_reduce.py (a long document by its segments).
 """
 
 from tinylm.prompt.decompose.least_to_most import least_to_most
+from tinylm.prompt.decompose.map_reduce import map_reduce, segments
+from tinylm.prompt.decompose.outline import outline_then_write
 from tinylm.prompt.decompose.plan import decompose, up_front
 from tinylm.prompt.decompose.recursive import recursive_prompting, recursive_solve
 from tinylm.prompt.decompose.successive import successive_prompting
@@ -12,8 +15,11 @@ from tinylm.prompt.decompose.successive import successive_prompting
 __all__ = [
     "decompose",
     "least_to_most",
+    "map_reduce",
+    "outline_then_write",
     "recursive_prompting",
     "recursive_solve",
+    "segments",
     "successive_prompting",
     "up_front",
 ]

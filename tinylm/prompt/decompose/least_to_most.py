@@ -118,7 +118,7 @@ class Solver:
     The last reply of `conclude` is kept in `text`, and what was read from it in `value`.
     """
 
-    def __init__(self, lm, item, demonstrations=(), *, trigger="", seed=0, max_tokens=128):
+    def __init__(self, lm, item, demonstrations=(), *, trigger="", seed=0, max_tokens):
         self.lm, self.item, self.demonstrations = lm, item, demonstrations
         self.trigger, self.seed, self.max_tokens = trigger, seed, max_tokens
         self.text = ""

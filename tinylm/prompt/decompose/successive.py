@@ -12,7 +12,7 @@ from tinylm.prompt.answer import Answer
 from tinylm.prompt.decompose.least_to_most import Solver
 from tinylm.prompt.decompose.plan import decompose
 from tinylm.prompt.reasoning.conclusion import reader
-from tinylm.prompt.template.fields import read_reply, render_fields, stop_strings
+from tinylm.prompt.template.fields import read_reply, render_fields
 
 END = "There are no more questions."
 TASK = (
@@ -44,12 +44,10 @@ class Asker:
 
     def generate(self, item, pairs):
         """The next sub-problem, str, or None."""
-        number = len(pairs) + 1
-        stop = ("\n", *stop_strings([f"Answer {number}"]))
         reply = self.lm.complete(
-            next_prompt(item, pairs), stop=stop, seed=self.seed, max_tokens=self.max_tokens
+            next_prompt(item, pairs), stop="\n", seed=self.seed, max_tokens=self.max_tokens
         )
-        problem = read_reply(reply.text, NEXT, (f"Answer {number}",)) or None
+        problem = read_reply(reply.text, NEXT, ()) or None
         if problem is not None and self.end.rstrip(".").lower() in problem.lower():
             problem = None
         return self.lm.parsed("next sub-problem", problem)

@@ -1,0 +1,113 @@
+"""Divide and conquer over a long document: map over segments, then reduce   (book section 3.2.2).
+
+    map      does this segment discuss the topic?       each segment alone, in one batch
+    reduce   these were the findings: does the document?
+
+Attention over n tokens costs n^2; over K segments of n/K tokens, K (n/K)^2 = n^2 / K. What
+needs two segments at once is lost. Whether a document contains something is the OR of its segments,
+provided that no mention is cut in two: segments may overlap.
+"""
+
+import re
+from bisect import bisect_right
+
+from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.reasoning.conclusion import first_yes_no
+
+MAP = "You are given a text. Please determine whether the text discusses {topic}.\n\n{segment}"
+REDUCE = (
+    "Your task is to determine whether the text discusses {topic}. The text has been divided into "
+    "segments, and you have obtained the relevance of each segment to the topic of {topic}. Based "
+    "on this, please provide your final result.\n\n{findings}"
+)
+
+
+def segments(text, size, count=len, overlap=0):
+    """Cut a text between words.
+
+    size     most tokens of a segment; a single word may have more
+    count    function from a text to its tokens: `count` of a TextLM; len counts characters
+    overlap  words at the end of a segment with which the next one begins, unless they leave no room
+             for another word
+    returns  list of str. Without overlap their concatenation is the text, white space included
+    raises   ConfigError for a size below 1, or an overlap that is negative or as large as the size
+    """
+    if size < 1 or not 0 <= overlap < size:
+        raise ConfigError(
+            f"segments: size {size} must be 1 or more, overlap {overlap} 0 or more and smaller"
+        )
+    words = re.findall(r"\s*\S+(?:\s+\Z)?", text) or [text] * bool(text)
+    found, start, end = [], 0, 0
+    while end < len(words):
+        # Ends of the segment that add a word; every word has a token at least.
+        ends = range(end + 1, min(len(words), start + size) + 1)
+        fitting = bisect_right(ends, size, key=lambda last: count("".join(words[start:last])))
+        if not fitting and start < end:
+            start = end  # no room for another word after the overlap
+            continue
+        if fitting:
+            end = ends[fitting - 1]
+        else:
+            end += 1  # a word that is too long stands alone
+        found.append("".join(words[start:end]))
+        start = max(end - overlap, start)
+    return found
+
+
+def attention_cost(lengths):
+    """Pairs of tokens that attention compares in texts that are read alone: sum of n^2.
+
+    Of K equal segments n^2 / K, where the text has n^2.
+    """
+    return sum(length * length for length in lengths)
+
+
+def any_segment(findings):
+    """The OR of findings: True if one is "yes", False if all are "no", else None: it is open."""
+    if "yes" in findings:
+        return True
+    if None in findings:
+        return None
+    return False
+
+
+def map_reduce(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    size=256,
+    overlap=0,
+    map_template=MAP,
+    reduce_template=REDUCE,
+    seed=0,
+    max_tokens=64,
+):
+    """Decide whether a long document discusses a topic.
+
+    item            question: the topic, such as "AI risks"; context: the document. Demonstrations
+                    are not used
+    size, overlap   of segments, in tokens and words
+    map_template    with {topic} and {segment};  reduce_template  with {topic} and {findings}; None:
+                    the OR of the segments without another call
+    max_tokens      of each reply
+    returns         Answer "yes", "no" or None; details: "segments", "findings" (replies), "read"
+                    ("yes", "no" or None of each segment)
+    raises          DataError for an item without a document
+    """
+    if not item.context:
+        raise DataError("map_reduce: the item needs a context, the document to be divided")
+    parts = segments(item.context, size, lm.count, overlap)
+    prompts = [map_template.format(topic=item.question, segment=part.strip("\n")) for part in parts]
+    replies = lm.complete_batch(prompts, seed=seed, max_tokens=max_tokens)
+    findings = [reply.text.strip() for reply in replies]
+    read = [first_yes_no(finding) for finding in findings]
+    details = {"segments": parts, "findings": findings, "read": read}
+    if reduce_template is None:
+        value = {True: "yes", False: "no", None: None}[any_segment(read)]
+        return Answer(lm.parsed("answer", value), findings[-1], details)
+    listed = "\n".join(f"Segment {i + 1}: {finding}" for i, finding in enumerate(findings))
+    prompt = reduce_template.format(topic=item.question, findings=listed)
+    reply = lm.complete(prompt, seed=seed, max_tokens=max_tokens)
+    return Answer(lm.parsed("answer", first_yes_no(reply.text)), reply.text, details)
