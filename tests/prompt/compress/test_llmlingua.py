@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.generate.small import make_gpt
 from tests.prompt.compress.test_selective_context import is_subsequence
 from tests.prompt.small import text_model
 from tinylm.errors import ConfigError
+from tinylm.prompt import TextModel
 from tinylm.prompt.compress.information import token_information
 from tinylm.prompt.compress.llmlingua import (
     Rates,
@@ -19,6 +21,7 @@ from tinylm.prompt.compress.llmlingua import (
     llmlingua,
     select_demonstrations,
 )
+from tinylm.tokenizers import BPETokenizer
 
 LM = text_model(n_layer=1, context=256)
 DEMOS = ["Q: 1+1\nA: 2", "Q: two and two\nA: four", "Q: 3+3\nA: 6", "Q: 44+44\nA: 88"]
@@ -118,6 +121,25 @@ def test_a_segment_is_read_after_what_was_kept_of_those_before():
     assert parts[1] == "".join(" cd ef"[i] for i in best)
 
 
+def test_a_separator_is_read_and_stays_without_being_counted():
+    texts = ["ab", "cdef", "gh"]
+    parts = compress_tokens(LM, texts, [1, 0.5, 0.5], separator="\n\n")
+    _, information = token_information(LM, "\n\ncdef", "ab")
+    best = sorted(np.argsort(-information[2:], kind="stable")[:2])
+    assert parts[1] == "".join("cdef"[i] for i in best)
+    _, information = token_information(LM, "\n\ngh", f"ab\n\n{parts[1]}")
+    assert parts[2] == "gh"[information[2:].argmax()]
+    # An empty part has no separator.
+    alone = compress_tokens(LM, ["", "ab", "cdef"], [1, 0, 0.5], separator="\n")
+    assert alone == ["", "", compress_tokens(LM, ["cdef"], [0.5])[0]]
+    # A token may hold the separator and the beginning of a part.
+    single = [bytes([byte]) for byte in range(256)]
+    tokenizer = BPETokenizer([*single, b"ab"], [(97, 98)])
+    lm = TextModel.of(make_gpt(257, 32), tokenizer, start=0)
+    assert lm.token_texts("abb") == ["ab", "b"]
+    assert compress_tokens(lm, ["b", "bb"], [1, 0.5], separator="a") == ["b", "b"]
+
+
 def test_a_text_without_white_space_is_cut_at_two_segments(monkeypatch):
     seen = []
 
@@ -156,7 +178,8 @@ def test_a_prompt_by_its_steps():
     rates = final_rates(0.4, sizes, sum(map(LM.count, shown)))
     assert found.details["rates"] == rates
     shares = [rates.instruction, *[rates.demonstrations] * len(shown), rates.question]
-    parts = compress_tokens(LM, ["Answer the question.", *shown, "Q: 5+5\nA:"], shares, 5)
+    texts = ["Answer the question.", *shown, "Q: 5+5\nA:"]
+    parts = compress_tokens(LM, texts, shares, 5, "\n\n")
     assert found.details["parts"] == parts and found.text == "\n\n".join(filter(None, parts))
     assert found.before == LM.count("\n\n".join(["Answer the question.", *DEMOS, "Q: 5+5\nA:"]))
 

@@ -99,6 +99,14 @@ def test_the_sampled_divergence_is_a_mean_of_log_ratios():
     assert sampled_divergence(lm, "f", "s", [Item("a"), Item("b")], samples=1) == 1.0
 
 
+def test_items_without_options_are_compared_by_their_replies():
+    items = [Item("a?"), Item("b?", options=("x", "y"))]
+    found = quality(LM, FULL, SHORT, items, max_tokens=3)
+    sampled = sampled_divergence(LM, FULL, SHORT, items, max_tokens=3)
+    same = agreement(LM, FULL, SHORT, items, max_tokens=3)
+    assert found == Quality(len(SHORT) / len(FULL), len(FULL) - len(SHORT), same, sampled)
+
+
 def test_every_item_draws_with_seeds_of_its_own():
     class Recorder(ScriptedLM):
         def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):

@@ -56,22 +56,19 @@ def final_rates(rate, lengths, selected, instruction_rate=0.85, question_rate=0.
     budget = rate * sum(lengths)
     others = instruction_rate * of_instruction + question_rate * of_question
     demonstrations = float(np.clip(budget - others, 0, selected))
-    factor = 0.0
+    # The other parts change in proportion; one that is full hands its surplus to the other.
+    left, factor = budget - demonstrations, 0.0
     if others:
-        factor = (budget - demonstrations) / others
-    # A part keeps at most all of its tokens; the other then takes over its surplus.
-    instruction = min(1.0, factor * instruction_rate)
-    question = min(1.0, factor * question_rate)
-    left = budget - demonstrations - instruction * of_instruction - question * of_question
-    if left > 0 and of_instruction:
-        instruction = min(1.0, instruction + left / of_instruction)
-        left = budget - demonstrations - instruction * of_instruction - question * of_question
-    if left > 0 and of_question:
-        question = min(1.0, question + left / of_question)
+        factor = left / others
+    instruction, question = factor * instruction_rate, factor * question_rate
+    if instruction > 1 and of_question:
+        question = (left - of_instruction) / of_question
+    elif question > 1 and of_instruction:
+        instruction = (left - of_question) / of_instruction
     share = 0.0
     if selected:
         share = demonstrations / selected
-    return Rates(instruction, share, question)
+    return Rates(min(instruction, 1.0), share, min(question, 1.0))
 
 
 def select_demonstrations(lm, demonstrations, budget):
@@ -92,33 +89,44 @@ def select_demonstrations(lm, demonstrations, budget):
     return sorted(kept), perplexities
 
 
-def compress_tokens(lm, parts, rates, segment=100):
+def compress_tokens(lm, parts, rates, segment=100, separator=""):
     """The fine step: iterative token-level compression   (algorithm 2 of the paper)
 
-    parts    texts that follow each other
-    rates    the share of tokens that stays in each; tokens of one character count as one
-    segment  tokens that are read at a time
-    returns  list of str, the compressed parts. Of the first t tokens of a part with rate r,
-             floor(r t) have stayed at the end of every segment; of equal tokens the first stay
-    raises   ConfigError for a segment without tokens
+    parts      texts that follow each other
+    rates      the share of tokens that stays in each; tokens of one character count as one
+    segment    tokens that are read at a time
+    separator  text between parts, which is read and does not count
+    returns    list of str, the compressed parts. Of the first t tokens of a part with rate r,
+               floor(r t) have stayed at the end of every segment; of equal tokens the first stay
+    raises     ConfigError for a segment without tokens
     """
     if segment < 1:
         raise ConfigError(f"compress_tokens: a segment of {segment} tokens is too short")
-    found = []
+    found, before = [], ""
     for part, rate in zip(parts, rates):
+        lead = ""
+        if before:
+            lead = separator
         kept, read, stayed = "", 0, 0
-        for text in _segments(lm.token_texts(part), segment):
+        for text in _segments(lm.token_texts(lead + part), segment):
             # p(x_t | what was kept before this segment, the segment up to t)
-            pieces, information = token_information(lm, text, "".join(found) + kept)
+            pieces, information = token_information(lm, text, before + kept)
             units = split_units(pieces, "token")
             worth = unit_information(pieces, information, units)
-            read += len(units)
+            # Tokens of the separator, at the beginning of the first segment, stay.
+            free = 0
+            while len(kept) < len(lead):
+                kept += units[free]
+                free += 1
+            read += len(units) - free
             # 1e-9: a product such as 0.29 * 100 may be a little less than its integer
             count = int(rate * read + 1e-9) - stayed
-            best = np.sort(np.argsort(-worth, kind="stable")[:count])
-            kept += "".join(units[i] for i in best)
+            best = np.sort(np.argsort(-worth[free:], kind="stable")[:count])
+            kept += "".join(units[free + i] for i in best)
             stayed += count
-        found.append(kept)
+        found.append(kept.removeprefix(lead))
+        if found[-1]:
+            before += kept
     return found
 
 
@@ -170,7 +178,7 @@ def llmlingua(
     shown = [demonstrations[i] for i in selected]
     rates = final_rates(rate, lengths, sum(map(lm.count, shown)), *given)
     shares = [rates.instruction, *[rates.demonstrations] * len(shown), rates.question]
-    parts = compress_tokens(lm, [instruction, *shown, question], shares, segment)
+    parts = compress_tokens(lm, [instruction, *shown, question], shares, segment, separator)
     short = separator.join(filter(None, parts))
     details = {"selected": selected, "perplexities": perplexities, "rates": rates, "parts": parts}
     return Compressed.of(lm, long, short, **details)

@@ -91,15 +91,17 @@ def sampled_divergence(lm, full, short, items, samples=4, seed=0, max_tokens=16,
 def quality(lm, full, short, items, **options):
     """Quality of a short instruction in place of a full one.
 
-    items  Items with options;  options  of TaskMetric
+    items    Items. If all of them have options, the divergence is exact, over the options; else it
+             is that of replies, from samples
+    options  of TaskMetric
     """
     lengths = Compressed.of(lm, full, short)
-    return Quality(
-        lengths.ratio,
-        lengths.saved,
-        agreement(lm, full, short, items, **options),
-        option_divergence(lm, full, short, items, **options),
-    )
+    same = agreement(lm, full, short, items, **options)
+    divergence = sampled_divergence
+    if all(item.options for item in items):
+        divergence = option_divergence
+    found = divergence(lm, full, short, items, **options)
+    return Quality(lengths.ratio, lengths.saved, same, found)
 
 
 def random_deletion(lm, text, tokens, rng):

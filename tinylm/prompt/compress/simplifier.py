@@ -50,10 +50,10 @@ class Simplifier:
         model = build(tiny("t5-v1.1-small", **sizes), seed)
         return cls(model, Answering(special, tokenizer, longest=longest))
 
-    def __call__(self, texts, batch_size=16):
+    def __call__(self, texts):
         """The short forms of texts: list of str."""
         examples = [TextToText(TASK, text, None) for text in texts]
-        return answers(self.model, self.task, examples, batch_size=batch_size)
+        return answers(self.model, self.task, examples)
 
 
 def measure(short, items):
