@@ -64,8 +64,16 @@ def test_what_is_printed_is_kept_apart_from_what_is_returned():
         returning("1", "print('hi', end='')", "print('\\x1e(1, 2)')"), "f", [((), 1)]
     )
     assert ran.passed and ran.output == "hi\x1e(1, 2)\n"
-    long = run_function(returning("1", "print('x' * 10**6)"), "f", [((), 1)])
+    long = run_function(returning("1", "print('x' * 10**5)"), "f", [((), 1)])
     assert long.passed and len(long.output) == 2**16
+
+
+def test_endless_output_is_ended_before_it_fills_the_memory():
+    code = returning("1", "while True: print('x' * 1000)")
+    ran = run_function(code, "f", [((), 1)], Limits(30))
+    assert ran.status == "output" and ran.message == "more than 1048576 bytes of output"
+    assert len(ran.output) == 2**16
+    assert status(returning("'x' * 2**21"), "x") == "output"  # a result counts, too
 
 
 def test_errors_are_named():
@@ -104,6 +112,11 @@ def test_an_endless_loop_is_ended():
 def test_code_that_waits_is_ended_too():
     ran = run_function("import time\n" + returning("1", "time.sleep(600)"), "f", [((), 1)], QUICK)
     assert ran.status == "timeout" and ran.message == "no result after 1 s"
+
+
+def test_code_that_closes_its_output_is_still_ended():
+    code = "import os, time\n" + returning("1", "os.closerange(0, 99)", "time.sleep(600)")
+    assert status(code, limits=QUICK) == "timeout"
 
 
 def test_memory_is_limited():

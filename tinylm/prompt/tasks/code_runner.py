@@ -5,7 +5,7 @@ Code is judged by running it, and generated code may loop forever, take all memo
 Here it runs in a process of its own:
 
     time       RLIMIT_CPU, and a wall clock that kills the whole process group
-    memory     RLIMIT_AS
+    memory     RLIMIT_AS; of what it prints a megabyte
     files      an empty folder to work in, RLIMIT_FSIZE 0 so nothing is written, no file is opened
                but those of Python itself
     processes  none is started
@@ -18,19 +18,21 @@ child's side; code_completion.py.
 
 import ast
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm.errors import ConfigError, DataError
 
-STATUSES = "passed", "failed", "error", "timeout", "memory", "refused", "crashed"
 _CHILD = Path(__file__).with_name("code_sandbox.py")
 _MARK = "\x1e"  # record separator: begins the child's report on standard output
-_OUTPUT = 1 << 16  # bytes of output that are kept
+_OUTPUT = 1 << 16  # characters of output that are kept
+_REPORT = 1 << 20  # bytes after which a child is ended
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Ran:
     """What became of the code.
 
     status   "passed": every call returned what was expected;  "failed": one returned something
-             else;  "error": an exception;  "timeout", "memory": a limit;  "refused": it did
-             something that is not allowed;  "crashed": the process died
+             else;  "error": an exception;  "timeout", "memory", "output": a limit;  "refused": it
+             did something that is not allowed;  "crashed": the process died
     results  repr of what each call returned, up to the first that failed to return
     message  of the exception or the limit; "" if it passed
     output   what the code printed
@@ -136,18 +138,11 @@ def _in_child(task, limits):
     """Run a task in a child; returns (status or "done", results, message, output)."""
     with tempfile.TemporaryDirectory() as folder:
         # -I no user folder or environment, -S no site packages, -B no .pyc files
-        command = [
-            sys.executable,
-            "-I",
-            "-S",
-            "-B",
-            str(_CHILD),
-            str(limits.seconds),
-            str(limits.memory),
-        ]
+        command = [sys.executable, "-I", "-S", "-B", str(_CHILD)]
+        Path(folder, "task").write_bytes(task.encode("utf-8", "surrogatepass"))
         child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
+            [*command, "task", str(limits.seconds), str(limits.memory)],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=folder,
@@ -155,22 +150,51 @@ def _in_child(task, limits):
             start_new_session=True,  # a group of its own, so that all of it can be killed
         )
         # The clock has two seconds more than the processor: starting Python, a busy machine.
-        try:
-            written, _ = child.communicate(
-                task.encode("utf-8", "surrogatepass"), limits.seconds + 2
-            )
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.communicate()
-            return "timeout", [], f"no result after {limits.seconds} s", ""
+        deadline = time.monotonic() + limits.seconds + 2
+        with child.stdout as pipe:
+            written, fault = _read(pipe, deadline)
+        if not fault:
+            fault = _wait(child, deadline)
+        if fault:
+            os.killpg(child.pid, signal.SIGKILL)  # not waited for yet, so the number is still its
+        code = child.wait()
+    if fault == "timeout":
+        return fault, [], f"no result after {limits.seconds} s", ""
+    if fault:
+        return fault, [], f"more than {_REPORT} bytes of output", written[:_OUTPUT]
     # The report is what follows the last mark: printed marks do not matter.
-    output, mark, report = written.decode("utf-8", "replace").rpartition(_MARK)
+    output, mark, report = written.rpartition(_MARK)
     # No report: the process ended before it could write one.
     if not mark:
-        if child.returncode == -signal.SIGXCPU:
+        if code == -signal.SIGXCPU:
             return "timeout", [], f"no result after {limits.seconds} s of processor time", report
         if "MemoryError" in report:
             return "memory", [], f"more than {limits.memory} bytes", ""
-        return "crashed", [], f"the process ended with code {child.returncode}", report[-_OUTPUT:]
+        return "crashed", [], f"the process ended with code {code}", report[-_OUTPUT:]
     status, results, message = ast.literal_eval(report)
     return status, results, message, output[:_OUTPUT]
+
+
+def _wait(child, deadline):
+    """What is wrong: "timeout" if a child lives on, as it may after it has closed its output."""
+    try:
+        child.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return "timeout"
+    return ""
+
+
+def _read(pipe, deadline):
+    """(what a child writes until it ends, what is wrong: "", "timeout" or "output")."""
+    # Not communicate(): it would keep all that a loop prints.
+    pieces, size = [], 0
+    while size <= _REPORT:
+        ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return "", "timeout"
+        piece = os.read(pipe.fileno(), 1 << 16)
+        if not piece:
+            return b"".join(pieces).decode("utf-8", "replace"), ""
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces).decode("utf-8", "replace"), "output"

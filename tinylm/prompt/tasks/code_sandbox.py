@@ -2,10 +2,10 @@
 
 Run as a script, with nothing but Python's standard library:
 
-    python -I -S -B code_sandbox.py SECONDS BYTES < repr((code, name, calls))
+    python -I -S -B code_sandbox.py FILE SECONDS BYTES
 
-The report is a record separator and the repr of (status, results, message), after whatever the code
-printed. Read first: code_runner.py.
+FILE holds the repr of (code, name, calls). The report is a record separator and the repr of
+(status, results, message), after whatever the code printed. Read first: code_runner.py.
 """
 
 import ast
@@ -125,14 +125,15 @@ def run(code, name, calls):
 
 
 def main():
-    """Read a task from standard input, and report."""
+    """Read a task, run it, and report."""
     # A descriptor of its own, as the code may close or replace sys.stdout.
     report = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
     sys.stdout = io.TextIOWrapper(sys.stdout.buffer, "utf-8", "backslashreplace")
-    task = sys.stdin.buffer.read().decode("utf-8", "surrogatepass")
-    sys.stdin = io.StringIO("")
+    with open(sys.argv[1], "rb") as file:
+        task = file.read().decode("utf-8", "surrogatepass")
+    os.remove(sys.argv[1])
     code, name, calls = ast.literal_eval(task)
-    limit(int(sys.argv[1]), int(sys.argv[2]))
+    limit(int(sys.argv[2]), int(sys.argv[3]))
     guard()
     found = run(code, name, calls)
     sys.stdout.flush()
