@@ -133,6 +133,7 @@ def test_texts_with_the_average_of_two_models():
     ids = generate_batch(EnsembleLM([one.lm, two.lm]), [one.ids("abc")], 5, temperature=0.0)[0]
     assert reply.tokens == ids
     assert both.count("abc") == 3 and both.context == 96
+    assert both.length("abc", begin="d") == one.length("abc", begin="d") == 5  # and the first token
 
 
 def test_one_model_alone_gives_its_own_texts():

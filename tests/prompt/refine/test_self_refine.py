@@ -136,7 +136,7 @@ def test_empty_replies_are_no_answers():
     lm = ScriptedLM([(None, "one"), (None, "bad"), (None, " ")])
     answer = self_refine(lm, ITEM)
     assert (answer.value, answer.details["stopped"]) == (None, "empty")
-    assert answer.details["drafts"] == ["one", ""]
+    assert answer.details["drafts"] == ["one", ""] and answer.text == ""
     lm = ScriptedLM([(None, "one"), (None, "bad"), (None, "two")])
     assert self_refine(lm, ITEM, max_iter=1, read=lambda text: "").value is None
 

@@ -153,6 +153,10 @@ class ModelEnsemble(TextLM):
         """Tokens of a text."""
         return self.whole.count(text)
 
+    def length(self, prompt, begin=""):
+        """Tokens of a prompt with all that is put around it."""
+        return self.whole.length(prompt, begin)
+
     def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
         found = self._counted("_complete", prompts, begin, max_tokens, stop, seed, sampling)
         written = sum(len(reply.tokens) for reply in found)

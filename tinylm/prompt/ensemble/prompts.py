@@ -11,7 +11,7 @@ token; diversity.py, where different prompts come from.
 from dataclasses import dataclass
 
 from tinylm.errors import ConfigError
-from tinylm.finetune.instruct.templates import PromptTemplate
+from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.combine import max_overlap, vote
 from tinylm.prompt.in_context.few_shot import FewShotPrompt

@@ -9,7 +9,7 @@ deliberate.py.
 import difflib
 
 from tinylm.errors import ConfigError, DataError
-from tinylm.finetune.instruct.templates import PromptTemplate
+from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.refine.feedback import without_names
 from tinylm.prompt.refine.self_refine import answer_of

@@ -17,7 +17,7 @@ import re
 import numpy as np
 
 from tinylm.errors import DataError
-from tinylm.finetune.instruct.templates import PromptTemplate
+from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.refine.aspects import translate
 from tinylm.prompt.refine.self_refine import answer_of

@@ -10,7 +10,7 @@ take the place of another. Read next: self_refine.py.
 
 from dataclasses import dataclass
 
-from tinylm.finetune.instruct.templates import PromptTemplate
+from tinylm.finetune.instruct.prompt_template import PromptTemplate
 
 # The book's prompt for feedback, with the fields of what it is about.
 FEEDBACK = PromptTemplate(

@@ -8,10 +8,11 @@ No weight changes, and one model may take all three parts. Refinement may also b
 without feedback.
 """
 
+import itertools
 from dataclasses import dataclass
 
 from tinylm.errors import ConfigError, DataError
-from tinylm.finetune.instruct.templates import PromptTemplate
+from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.refine.feedback import STOP, Feedback, model_feedback, without_names
 
@@ -71,7 +72,7 @@ def refinement(draft, feedback, refine, max_iter=3, stops=("feedback", "unchange
     if max_iter < 0:
         raise ConfigError(f"refinement: max_iter must be 0 or more, not {max_iter}")
     steps, before = [], None
-    for t in range(max_iter + 1):
+    for t in itertools.count():
         last = t == max_iter  # y_t is the last draft: nothing refines it any more
         if max_iter == 0 or (last and "score" not in stops):
             return Refinement(draft, [*steps, Step(draft)], "count")
