@@ -81,7 +81,7 @@ def test_items_are_the_same_texts():
     items = named_entity_items(20, seed=4)
     assert [item.question for item in items] == [one.text for one in texts]
     assert items[0].answer == entity_lines(texts[0].entities)
-    assert f"{texts[0].entities[0][0]} is a" in items[0].rationale
+    assert f"{texts[0].entities[0][0]} is of type" in items[0].rationale
     with pytest.raises(DataError, match="no entity"):
         solve_named_entities(Item("Nothing."))
     assert annotated_texts(3)[0] == annotated_texts(3, seed=0)[0]

@@ -71,7 +71,7 @@ def named_entity_items(count, seed=0):
     """The same texts as questions, their entities as the answer: list of Item."""
     items = []
     for one in annotated_texts(count, seed):
-        rationale = " ".join(f"{name} is a {kind}." for name, kind in one.entities)
+        rationale = " ".join(f"{name} is of type {kind}." for name, kind in one.entities)
         answer = entity_lines(one.entities)
         items.append(Item(one.text, answer, rationale=rationale, task="named_entities"))
     return items
