@@ -85,6 +85,14 @@ def test_rank_bm25_agrees_up_to_its_own_idf():
         )
 
 
+def test_counted_words_give_the_same_index():
+    for options in {}, {"k1": 0.5, "b": 0.25}:
+        whole = InvertedIndex(DOCUMENTS, **options)
+        again = InvertedIndex.of_postings(DOCUMENTS, whole.lengths, dict(whole.postings), **options)
+        assert again.search("the cat sat", 3) == whole.search("the cat sat", 3)
+        assert again.documents == DOCUMENTS
+
+
 def test_what_cannot_be_is_refused():
     for bad in {"b": 1.1}, {"b": -0.1}, {"k1": -0.1}:
         with pytest.raises(ConfigError, match=f"{list(bad)[0]} {list(bad.values())[0]}"):

@@ -44,14 +44,31 @@ class InvertedIndex:
             raise ConfigError(f"InvertedIndex: k1 {k1} must be 0 or more and b {b} from 0 to 1")
         self.documents, self.k1, self.b = list(documents), k1, b
         counts = [collections.Counter(words(document)) for document in self.documents]
-        self.lengths = np.array([count.total() for count in counts], np.float64)  # (N,) words
+        lengths = [count.total() for count in counts]
+        postings = collections.defaultdict(list)  # word -> [(document, count)]
+        for i, count in enumerate(counts):
+            for word, n in count.items():
+                postings[word].append((i, n))
+        self._hold(lengths, postings)
+
+    @classmethod
+    def of_postings(cls, documents, lengths, postings, k1=1.2, b=0.75):
+        """An index of documents whose words were counted before, such as by another run.
+
+        lengths   (N,) words of each document
+        postings  has get(word, default) -> list of (document, count)
+        """
+        index = cls([], k1, b)
+        index.documents = list(documents)
+        index._hold(lengths, postings)
+        return index
+
+    def _hold(self, lengths, postings):
+        self.postings = postings
+        self.lengths = np.asarray(lengths, np.float64)  # (N,)
         self.mean_length = 1.0  # divides; any number will do where there are no words
         if self.lengths.any():
             self.mean_length = self.lengths.mean()
-        self.postings = collections.defaultdict(list)  # word -> [(document, count)]
-        for i, count in enumerate(counts):
-            for word, n in count.items():
-                self.postings[word].append((i, n))
 
     def idf(self, word):
         """Inverse document frequency, log(1 + (N - n + 1/2) / (n + 1/2)): high for rare words."""

@@ -4,12 +4,14 @@
 In order: chunks.py (documents as passages), retrievers.py (which of them belong to a question),
 prompt.py (question and numbered texts), citations.py (which texts an answer cites), answer.py (all
 of it as a method), evaluate.py (closed book, oracle and retrieved; refusals; texts against memory),
-training_data.py (examples for fine-tuning).
+training_data.py (examples for fine-tuning), index_file.py and
+document_index.py (an index of files, kept beside them).
 """
 
 from tinylm.prompt.rag.answer import answer_from, retrieval_answer
 from tinylm.prompt.rag.chunks import Passage, all_passages, merged, passages
 from tinylm.prompt.rag.citations import Citation, find_citations
+from tinylm.prompt.rag.document_index import DocumentIndex, open_index
 from tinylm.prompt.rag.evaluate import closed_book, context_reliance, refusals, three_contexts
 from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt, is_refusal
 from tinylm.prompt.rag.retrievers import Dense, Hybrid, Reranked, question_likelihood
@@ -19,6 +21,7 @@ __all__ = [
     "NO_ANSWER",
     "Citation",
     "Dense",
+    "DocumentIndex",
     "Hybrid",
     "Passage",
     "RagPrompt",
@@ -31,6 +34,7 @@ __all__ = [
     "find_citations",
     "is_refusal",
     "merged",
+    "open_index",
     "passages",
     "question_likelihood",
     "rag_examples",
