@@ -141,6 +141,14 @@ def test_the_table_of_four_ways():
     assert "Relevant Text" not in base.prompts[0] and "Relevant Text 1" in base.prompts[2]
 
 
+def test_three_texts_are_retrieved_by_default():
+    index, items = InvertedIndex(["Rome"] * 9), [Item("Rome?", "old", context="Rome is old")]
+    lm = ScriptedLM([(None, "old")] * 6)
+    three_contexts(lm, items, index)
+    four_ways(lm, ScriptedLM([(None, "old")] * 3), items, index)
+    assert [prompt.count("\nRelevant Text") for prompt in lm.prompts] == [0, 1, 3] * 2
+
+
 def test_precision_and_recall_of_refusals():
     gold = ["x", "x", "x", NO_ANSWER, NO_ANSWER]
     values = ["x", "y", NO_ANSWER, NO_ANSWER, "x"]
@@ -191,6 +199,8 @@ def test_what_an_answer_follows():
     shares = context_reliance([Answer(v) for v in values], ["Peru"] * 7, ["Norway"] * 7)
     assert shares == {"context": 2 / 7, "memory": 1 / 7, "refused": 1 / 7, "neither": 3 / 7}
     assert sum(shares.values()) == 1
+    with pytest.raises(ValueError):
+        context_reliance([Answer("Peru")], ["Peru"], ["Norway", "Chile"])
 
 
 def test_a_reader_follows_altered_texts_and_a_memory_does_not():
@@ -223,6 +233,7 @@ def test_an_answer_that_depends_on_the_order_of_its_texts():
     assert again.prompts == lm.prompts[:5]  # four orders by default, from the same seed
     order_sensitivity(other, Item("q"), ["a", "b", "c"], shuffles=30, seed=1)
     assert other.prompts != lm.prompts
+    assert order_sensitivity(First([]), Item("q"), ["a"], shuffles=1) == 0  # one order is enough
     with pytest.raises(DataError, match="0 orders"):
         order_sensitivity(lm, Item("q"), ["a"], shuffles=0)
 
