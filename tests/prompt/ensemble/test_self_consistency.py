@@ -7,11 +7,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from tests.generate.small import chi_square_bound
 from tests.prompt.ensemble.sampler import Sampler, reply
 from tests.prompt.small import text_model
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.generate import EnumerableLM
+from tinylm.prompt import TextModel
 from tinylm.prompt.ensemble.combine import vote
 from tinylm.prompt.ensemble.self_consistency import (
     majority_law,
@@ -21,6 +23,7 @@ from tinylm.prompt.ensemble.self_consistency import (
 )
 from tinylm.prompt.reasoning.chain_of_thought import zero_shot_cot
 from tinylm.prompt.reasoning.conclusion import first_number
+from tinylm.tokenizers import CharTokenizer
 
 COINS = Item("Three friends each flip one coin. What is the probability of exactly one head?")
 # The three paths of the book: by listing outcomes, by the binomial formula, and a wrong one.
@@ -110,6 +113,11 @@ LM = EnumerableLM.random(3, 2, seed=11, spread=1.2)
 STRINGS, PROBABILITIES = LM.all_strings(0)
 ANSWERS = ["abc"[y] for _, y in STRINGS]  # r is the first token, and a the second
 MARGINAL = {a: math.fsum(p for p, b in zip(PROBABILITIES, ANSWERS) if a == b) for a in "abc"}
+# This one reads three tokens: a prompt of one and a reply of two.
+LM_OF_THREE = EnumerableLM.random(3, 3, seed=11, spread=1.2)
+LM_OF_THREE_STRINGS = [
+    ((x, y), LM_OF_THREE.probability((x, y), bos=0)) for x in range(3) for y in range(3)
+]
 
 
 def test_all_paths_weighted_by_their_probability_are_the_exact_marginal():
@@ -156,6 +164,20 @@ def test_the_law_is_a_distribution_and_goes_to_the_most_probable_answer():
     assert rising == sorted(rising) and rising[-1] > 0.95
     with pytest.raises(ConfigError, match="10015005 outcomes of 20 votes are too many to list"):
         vote_law({str(a): 0.1 for a in range(10)}, 20)
+
+
+def test_votes_of_sampled_replies_follow_the_law():
+    lm = TextModel.of(LM_OF_THREE, CharTokenizer("abc"))
+    runs, m = 400, 3
+    replies = lm.sample("a", runs * m, seed=0, max_tokens=2)
+    answers = [reply.text[1] for reply in replies]
+    votes = Counter(vote(answers[i : i + m]).value for i in range(0, runs * m, m))
+    marginal = Counter()
+    for (_, y), p in LM_OF_THREE_STRINGS:
+        marginal["abc"[y]] += p
+    law = vote_law(marginal, m)
+    statistic = sum((votes[a] - runs * law[a]) ** 2 / (runs * law[a]) for a in "abc")
+    assert statistic < chi_square_bound(3)
 
 
 def test_the_binomial_law_by_hand():
