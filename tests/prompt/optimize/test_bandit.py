@@ -168,7 +168,9 @@ def test_the_bounds_by_hand():
 )
 def test_a_budget_must_pay_for_every_arm(algorithm, least):
     means = [0.1, 0.2, 0.3, 0.4]
-    assert algorithm(constant(means), 4, least).counts.min() == 1
+    found = algorithm(constant(means), 4, least)
+    assert found.counts.min() == 1
+    np.testing.assert_allclose(found.means, means)
     with pytest.raises(
         ConfigError, match=f"4 arms need {least} pulls or more, and there are {least - 1}"
     ):

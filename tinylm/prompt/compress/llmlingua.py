@@ -81,6 +81,7 @@ def select_demonstrations(lm, demonstrations, budget):
         [np.exp(token_information(lm, text)[1].mean()) for text in demonstrations]
     )
     kept, used = [], 0
+    # A demonstration that the model expects teaches it little.
     for i in np.argsort(-perplexities, kind="stable"):
         if used >= budget:
             break
@@ -173,6 +174,7 @@ def llmlingua(
     long = separator.join(filter(None, [instruction, *demonstrations, question]))
     lengths = lm.count(instruction), sum(map(lm.count, demonstrations)), lm.count(question)
     given = instruction_rate, question_rate
+    # Coarse: k times the tokens that the fine step will leave.
     budget = control * demonstration_rate(rate, lengths, *given) * lengths[1]
     selected, perplexities = select_demonstrations(lm, demonstrations, budget)
     shown = [demonstrations[i] for i in selected]

@@ -83,6 +83,7 @@ def sampled_divergence(lm, full, short, items, samples=4, seed=0, max_tokens=16,
         texts = [reply.text for reply in replies if reply.text]
         if not texts:
             continue
+        # E over y ~ p of log p(y) - log q(y) is KL(p || q); single terms may be negative.
         p, q = lm.score_batch(prompts, texts)
         differences += list(p.sums - q.sums)
     return float(np.mean(differences))
@@ -123,6 +124,7 @@ def against_random(lm, full, short, items, rng, draws=5, **options):
     """(Quality of a short instruction, list of `draws` Quality of random ones of equal length)."""
     found = []
     for _ in range(draws):
+        # As many tokens as the short prompt has, of the full one.
         random = random_deletion(lm, full, lm.count(short), rng)
         found.append(quality(lm, full, random.text, items, **options))
     return quality(lm, full, short, items, **options), found

@@ -31,6 +31,7 @@ def selective_context(lm, text, keep_ratio=0.5, unit="phrase", before=""):
     pieces, each = token_information(lm, text, before)
     units = split_units(pieces, unit)
     information = unit_information(pieces, each, units)
+    # >=, as in the paper: with equal information everywhere nothing is dropped.
     threshold = float(np.percentile(information, 100 * (1 - keep_ratio)))
     kept = information >= threshold
     short = "".join(piece for piece, stays in zip(units, kept) if stays)

@@ -42,6 +42,7 @@ class Simplifier:
         longest   most tokens of a short form
         settings  of models.encoder.presets.tiny("t5-v1.1-small"), such as d_model, n_layer
         """
+        # T5 without pre-training, over the few words that instructions are made of.
         texts = [TASK, *(f"{item.question} {item.answer}" for item in items)]
         tokenizer = WordTokenizer.from_text(" ".join(texts))
         special = Special.after(tokenizer.vocab_size, sentinels=0)
@@ -63,6 +64,7 @@ def measure(short, items):
     returns  {"exact": share that is the gold answer, "meaning": share with the meaning of the long
              form, "ratio": words of all short forms / words of all long ones}
     """
+    # Another order of words or a filler left in may still mean the same.
     exact = [text == item.answer for text, item in zip(short, items, strict=True)]
     same = [_means(text) == meaning(item.question) for text, item in zip(short, items)]
     words = sum(len(text.split()) for text in short)

@@ -10,6 +10,7 @@ seen it and returns it. Read first: estimate.py, paraphrase.py. Read next: evolv
 """
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -57,8 +58,8 @@ def prune(candidates, scores, keep):
     """
     if not 0 < keep <= 1:
         raise ConfigError(f"prune: the share {keep} must be above 0 and at most 1")
-    # rounded first: 0.1 * 30 is a little more than 3 in floating point
-    count = math.ceil(round(keep * len(candidates), 9))
+    # A share such as 0.1 is the fraction 1/10 here: 0.1 * 30 is a little more than 3 in floats.
+    count = math.ceil(Fraction(str(keep)) * len(candidates))
     order = np.argsort(-np.asarray(scores, float), kind="stable")
     return [candidates[i] for i in order[:count]]
 
@@ -91,8 +92,9 @@ def ape(evaluate, candidates, expand, keep=0.5, rounds=3, held=(), seed=0):
         scores = evaluate(candidates)
         for _ in range(rounds):
             kept = prune(candidates, scores, keep)
-            candidates = list(dict.fromkeys(expand(kept, rng)))
+            candidates = list(dict.fromkeys(expand(kept, rng)))  # C <- C', without C
             if not candidates:
                 break
             scores = evaluate(candidates)
+    # The best of all sets C, which need not be in the last one.
     return evaluate.found(held)

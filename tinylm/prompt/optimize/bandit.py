@@ -45,6 +45,7 @@ def ucb_indices(counts, means, t, c=1.0):
     c              1: UCB1, for rewards from 0 to 1; larger explores more
     """
     counts = np.asarray(counts)
+    # The mean of n rewards from 0 to 1 is off by more than this with probability t^-4 at most.
     bonus = c * np.sqrt(2 * np.log(max(t, 1)) / np.maximum(counts, 1))
     return np.where(counts > 0, means + bonus, np.inf)
 
@@ -79,11 +80,11 @@ def successive_halving(pull, arms, budget):
     counts, sums = np.zeros(arms, int), np.zeros(arms)
     left, gone = list(range(arms)), []
     for _ in range(rounds):
-        each = budget // (len(left) * rounds)
+        each = budget // (len(left) * rounds)  # half as many arms, twice as many pulls
         sums[left] += np.sum(pull(left, each), axis=1)
         counts[left] += each
         left = _ranked(sums / counts, left)
-        half = (len(left) + 1) // 2
+        half = (len(left) + 1) // 2  # rounded up: ceil(log2 K) rounds leave one
         left, gone = left[:half], left[half:] + gone
     return Pulled(counts, sums / np.maximum(counts, 1), left + gone)
 
@@ -103,6 +104,7 @@ def successive_rejects(pull, arms, budget):
     left, gone, before = list(range(arms)), [], 0
     for phase in range(1, arms):
         total = int(np.ceil((budget - arms) / (_log_bar(arms) * (arms + 1 - phase))))
+        # Pulls of earlier phases count: only what is missing to n_k is pulled.
         sums[left] += np.sum(pull(left, total - before), axis=1)
         counts[left] += total - before
         before = total

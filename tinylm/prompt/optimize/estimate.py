@@ -104,6 +104,7 @@ class PromptEvaluator:
         for prompt in dict.fromkeys(prompts):
             row = self._rows.setdefault(prompt, np.full(len(self.items), np.nan))
             missing = [(prompt, i) for i in dict.fromkeys(which) if np.isnan(row[i])]
+            # A prompt is evaluated as a whole or not at all: half a score cannot be compared.
             if not self._pays_for(len(todo) + len(missing)):
                 self._compute(todo)
                 raise BudgetSpent
@@ -129,6 +130,7 @@ class PromptEvaluator:
                 f"PromptEvaluator: the measure returned {values!r:.80} for {len(todo)} pairs; "
                 "one number for each is needed"
             )
+        # In the order of the pairs, so that trials come in the order of the prompts.
         for (prompt, i), value in zip(todo, values):
             self._rows[prompt][i] = value
             self.evaluations += 1
@@ -167,6 +169,7 @@ class PromptEvaluator:
         if held:
             if any(item in self.items for item in held):
                 raise DataError("a held-out example took part in the search: keep them apart")
+            # An evaluator of its own: the winner's held-out score costs the search nothing.
             held_score = float(PromptEvaluator(self.measure, held)([best.prompt])[0])
         trials = tuple(self.trials)
         return Found(best.prompt, best.score, held_score, trials, self.evaluations, tokens)

@@ -43,11 +43,12 @@ def genetic_step(evaluate, population, breed, rng, select=roulette):
     returns     list of N prompts, best first
     """
     scores = evaluate(population)
-    children = []
+    children = []  # all are bred before any is evaluated: one batch for the model
     for _ in population:
         first, second = select(scores, rng), select(scores, rng)
         child = breed(population[first], population[second], rng)
         children.append(child or population[first])
+    # The old ones compete too: the best score never falls (elitism).
     return evaluate.best([*population, *children], len(population))
 
 
@@ -66,6 +67,7 @@ def differential_step(evaluate, population, combine, rng):
     best = population[scores.argmax()]
     trials = []
     for i, base in enumerate(population):
+        # Donors are two other members: their difference is the direction of the step.
         first, second = rng.choice([j for j in range(n) if j != i], size=2, replace=False)
         trial = combine(base, best, population[first], population[second], rng)
         trials.append(trial or base)
@@ -115,6 +117,7 @@ def slot_combine(space):
     """
 
     def combine(base, best, first, second, rng):
+        # best + mutated (first - second), as v = x_best + F (x_1 - x_2) over numbers
         choice = list(space.choice(best))
         for slot, (i, j) in enumerate(zip(space.choice(first), space.choice(second))):
             if i != j:

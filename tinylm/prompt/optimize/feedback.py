@@ -98,6 +98,7 @@ def feedback_revise(
     returns      list of different str without the prompt
     """
     revised = []
+    # A critic that reads few mistakes at a time finds what these have in common.
     for _ in range(groups):
         some = [wrong[i] for i in rng.permutation(len(wrong))[:errors]]
         if not some:
@@ -141,12 +142,13 @@ def protegi(
     rng, beam = np.random.default_rng(seed), list(dict.fromkeys(prompts))
     with evaluate.search():
         for _ in range(rounds):
+            # One batch for the whole beam, so that its members are criticized alike.
             new, which = [], rng.permutation(len(evaluate.items))[:batch]
             for prompt in beam:
                 wrong = mistakes(evaluate, prompt, which)
                 written = feedback_revise(lm, prompt, wrong, rng, **expansion)
                 new += [written[i] for i in rng.permutation(len(written))[:most]]
-            candidates = list(dict.fromkeys([*beam, *new]))
+            candidates = list(dict.fromkeys([*beam, *new]))  # the beam competes with its revisions
             beam = candidates
             if len(candidates) > width:
                 beam = select_prompts(evaluate, candidates, width, pulls, rng, algorithm)

@@ -66,6 +66,7 @@ class TaskMetric(_Measure):
 
     def answers(self, pairs):
         """The answer to each pair: str, or None where a reply has none."""
+        # Items with and without options in a batch each; the order of the pairs is kept.
         found = [None] * len(pairs)
         choices = [r for r, (_, item) in enumerate(pairs) if item.options]
         texts = [r for r, (_, item) in enumerate(pairs) if not item.options]
@@ -100,6 +101,7 @@ class LogLikelihood(_Measure):
 
     def __call__(self, pairs):
         """list of log-likelihoods."""
+        # A score for each pair: y is the gold answer alone, after its prompt.
         endings = [[self.form.continuation(item, item.answer)] for _, item in pairs]
         scores = self._scores(pairs, endings)
         return [float(score.by(self.normalization)[0]) for score in scores]

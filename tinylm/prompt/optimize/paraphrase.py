@@ -48,7 +48,7 @@ class Lexicon:
 
     def space(self, text):
         """All paraphrases of a text, itself included, as a PromptSpace: a slot is a phrase."""
-        slots, end = [], 0
+        slots, end = [], 0  # by turns: what stands between phrases, and a phrase
         for found in self._pattern.finditer(text):
             slots.append([text[end : found.start()]])
             group, end = self._group[found[0].casefold()], found.end()
@@ -94,7 +94,7 @@ def round_trip(text, there, back, count=None):
     returns      list of str, the most probable first, without the text itself
     """
     scores = {}
-    for middle, first in there(text):
+    for middle, first in there(text):  # Pr(z | text), then Pr(t | z) of every z
         for new, second in back(middle):
             scores[new] = max(scores.get(new, float("-inf")), first + second)
     scores.pop(text, None)

@@ -24,6 +24,7 @@ def cleaned(text):
     found = _LABEL.match(text)
     if found:
         text = text[found.end() :]
+    # Quotes around the whole, not around a word at each end.
     if len(text) > 1 and _QUOTES.get(text[0]) == text[-1] and text[-1] not in text[1:-1]:
         text = text[1:-1].strip()
     return text
@@ -97,7 +98,7 @@ def propose(
             **options,
         ):
             found.update(dict.fromkeys(read(begin + reply.text)))
-        asked += replies
+        asked += replies  # so that later replies have other seeds
         if len(found) >= count:
             break
     return lm.parsed("prompts", list(found)[:count])

@@ -52,6 +52,7 @@ def hill_climb(space, evaluate, rng, start=None, restarts=0):
         if prompt is None or climb > 0:
             prompt = space.sample(rng)
         score = evaluate([prompt])[0]
+        # Ends at the first prompt without a better neighbor: a local optimum.
         while neighbors := space.neighbors(prompt):
             scores = evaluate(neighbors)
             if scores.max() <= score:
@@ -72,6 +73,7 @@ def beam(space, evaluate, rng, width=4, depth=8, start=()):
     kept = evaluate.best(kept, width)
     for _ in range(depth):
         near = [near for prompt in kept for near in space.neighbors(prompt)]
+        # The old ones come first, so that of equal scores they stay, and a plateau ends it.
         best = evaluate.best([*kept, *near], width)
         if best == kept:
             return

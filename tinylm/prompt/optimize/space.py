@@ -82,7 +82,7 @@ class PromptSpace:
     def neighbors(self, prompt):
         """The prompts that differ in the option of one slot: list of str, in order."""
         choice = self.choice(prompt)
-        found = []
+        found = []  # n - 1 for a slot of n options
         for slot, options in enumerate(self.slots):
             for i in range(len(options)):
                 if i != choice[slot]:
@@ -101,5 +101,6 @@ class PromptSpace:
 
     def crossover(self, a, b, rng):
         """Every option is that of one of two prompts, with equal chance."""
+        # (option of a, option of b) of each slot
         parents = list(zip(self.choice(a), self.choice(b)))
         return self.text([pair[rng.integers(2)] for pair in parents])

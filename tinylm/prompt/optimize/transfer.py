@@ -62,5 +62,6 @@ def transfer_matrix(measures, items, test, optimize, budget=None):
     prompts = [
         optimize(PromptEvaluator(measure, items, budget)).prompt for measure in measures.values()
     ]
+    # A column at a time: a model scores all prompts on the same test examples.
     columns = [PromptEvaluator(measure, test)(prompts) for measure in measures.values()]
     return Transfer(tuple(measures), prompts, np.stack(columns, axis=1))
