@@ -166,7 +166,7 @@ def test_anything_described_can_be_extracted():
     task = EXTRACTIONS["events"]
     prompt = (
         "You will be provided with a text. Your task is to extract key events from the text.\n"
-        f"Text: {TEXT}"
+        f"Text: {TEXT}\n"
     )
     assert (
         extract(ScriptedLM([(prompt, " More travel. ")]), Item(TEXT), task=task).value

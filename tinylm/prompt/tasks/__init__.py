@@ -2,7 +2,8 @@
 
 In order: labels.py (from a reply to a label), classification.py (three ways to classify, eq. 3.1),
 verbalizer.py and masked_cloze.py (words that stand for labels, with a causal and a masked model),
-extraction.py (names, entities, relations), generation.py (stories, dialogues, requirements),
+demonstrated.py (a prompt after demonstrations), extraction.py (names, entities, relations),
+generation.py (stories, dialogues, requirements),
 code_completion.py, code_runner.py and code_sandbox.py (code, and running it under limits),
 transformation.py (translation, summaries, style), questions.py and multiple_choice.py.
 """

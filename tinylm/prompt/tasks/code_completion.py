@@ -15,6 +15,7 @@ from math import comb
 from tinylm.errors import ConfigError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.tasks.code_runner import LIMITS, run_function
+from tinylm.prompt.tasks.demonstrated import demonstrated
 from tinylm.prompt.template.delimiters import code_blocks
 from tinylm.prompt.template.library import LIBRARY
 
@@ -29,14 +30,15 @@ def write_function(
 
     lm       TextLM
     item     Item: "calculate the average of a list of numbers"
+    demonstrations  Items whose answers are code
     name     of the function
     cases    [(arguments, expected)]; with any, the code is run (code_runner.py)
     limits   Limits of running it
     returns  Answer: the code; None if the reply has none that defines the function.
              details: "ran", a Ran, if it was run
     """
-    prompt = LIBRARY["code"].format(purpose=item.question)
-    reply = lm.complete(prompt + "\n", seed=seed, max_tokens=max_tokens)
+    prompt = demonstrated(LIBRARY["code"], item, demonstrations, "purpose")
+    reply = lm.complete(prompt, stop=("\nPlease write",), seed=seed, max_tokens=max_tokens)
     return _answer(lm, read_code(reply.text, name), name, reply.text, cases, limits)
 
 

@@ -13,8 +13,10 @@ import re
 from dataclasses import dataclass
 
 from tinylm.data.synthetic.prompted.named_entities import entity_lines
+from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.finetune.metrics import entity_f1
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.tasks.demonstrated import BETWEEN, demonstrated
 from tinylm.prompt.template.library import LIBRARY
 
 _BULLET = r"[ \t]*(?:\d+[.)]|[-*•])?[ \t]*"
@@ -115,11 +117,15 @@ def extraction_scores(found, gold):
 
 
 def extract_names(lm, item, demonstrations=(), *, seed=0, max_tokens=128):
-    """All person names of a text: Answer, the names in lines; None if nothing could be read.
+    """All person names of a text.
 
-    details  "extracted", an Extracted. An empty answer is the value "": there are no names
+    lm       TextLM
+    item     Item, whose question is the text
+    demonstrations  Items whose answers are lists of names
+    returns  Answer: the names in lines, "" if there are none, None if nothing could be read.
+             details: "extracted", an Extracted
     """
-    prompt = LIBRARY["names"].format(text=item.question)
+    prompt = demonstrated(LIBRARY["names"], item, demonstrations)
     return _extract(lm, prompt, lambda reply: parse_names(reply, item.question), seed, max_tokens)
 
 
@@ -127,10 +133,13 @@ def extract_entities(lm, item, demonstrations=(), *, types=None, seed=0, max_tok
     """All entities of a text with their types: Answer, numbered lines.
 
     types    allowed types, which are then listed in the prompt
+    others   as in extract_names; answers of demonstrations are numbered lines, too
     """
-    prompt = LIBRARY["entities"].format(text=item.question)
+    template = LIBRARY["entities"]
     if types is not None:
-        prompt = prompt.replace("\nText:", f"\nTypes: {', '.join(types)}\nText:", 1)
+        with_types = template.text.replace("\nText:", "\nTypes: {*types*}\nText:")
+        template = PromptTemplate(with_types).partial(types=", ".join(types))
+    prompt = demonstrated(template, item, demonstrations)
 
     def read(reply):
         return parse_entities(reply, item.question, types)
@@ -139,8 +148,12 @@ def extract_entities(lm, item, demonstrations=(), *, types=None, seed=0, max_tok
 
 
 def extract_relations(lm, item, demonstrations=(), *, entities, seed=0, max_tokens=256):
-    """The relations between given entities: Answer, lines "A - B: description"."""
-    prompt = LIBRARY["relations"].format(entities=", ".join(entities), text=item.question)
+    """The relations between given entities: Answer, lines "A - B: description".
+
+    others   as in extract_names; the entities stand in every demonstration
+    """
+    template = LIBRARY["relations"].partial(entities=", ".join(entities))
+    prompt = demonstrated(template, item, demonstrations)
     return _extract(lm, prompt, lambda reply: parse_relations(reply, entities), seed, max_tokens)
 
 
@@ -148,19 +161,21 @@ def extract(lm, item, demonstrations=(), *, task, seed=0, max_tokens=256):
     """Whatever is described: Answer with the reply as it is.
 
     task     description that completes "Your task is to", such as those of EXTRACTIONS
+    others   as in extract_names
     """
-    prompt = LIBRARY["extract"].format(task_description=task, text=item.question)
-    reply = lm.complete(prompt, seed=seed, max_tokens=max_tokens)
+    template = LIBRARY["extract"].partial(task_description=task)
+    prompt = demonstrated(template, item, demonstrations)
+    reply = lm.complete(prompt, stop=(BETWEEN,), seed=seed, max_tokens=max_tokens)
     value = lm.parsed("answer", reply.text.strip() or None)
     return Answer(value, reply.text)
 
 
 def _extract(lm, prompt, read, seed, max_tokens):
-    reply = lm.complete(prompt + "\n", seed=seed, max_tokens=max_tokens)
+    reply = lm.complete(prompt, stop=(BETWEEN,), seed=seed, max_tokens=max_tokens)
     extracted = read(reply.text)
-    value = None
     # Found nothing and read everything: there is nothing. Found nothing, but lines are unread: the
     # reply is not in the form, and its value is None.
+    value = None
     if extracted.found or not extracted.unread and reply.text.strip():
         value = _written(extracted.found)
     return Answer(lm.parsed("found", value), reply.text, {"extracted": extracted})

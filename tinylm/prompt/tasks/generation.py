@@ -64,7 +64,7 @@ def write(lm, item, demonstrations=(), *, constraints=(), tries=4, seed=0, max_t
     return generate_until(lm, prompt, constraints, tries, seed, max_tokens)
 
 
-def generate_until(lm, prompt, constraints, tries=4, seed=0, max_tokens=256):
+def generate_until(lm, prompt, constraints, tries=4, seed=0, max_tokens=256, stop=()):
     """Replies to one prompt until one meets all constraints.
 
     The first is the most probable one, the others are drawn, with seeds of their own.
@@ -72,6 +72,7 @@ def generate_until(lm, prompt, constraints, tries=4, seed=0, max_tokens=256):
     lm       TextLM
     prompt   str
     tries    most replies
+    stop     strings that end a reply
     returns  Answer; value None if no reply meets them. details: "unmet", the failed checks of every
              reply; text is the last reply
     raises   ConfigError for no tries
@@ -82,7 +83,9 @@ def generate_until(lm, prompt, constraints, tries=4, seed=0, max_tokens=256):
     for number in range(tries):
         # Without sampling every try would be the same.
         sampling = {"temperature": 1.0} if number else {}
-        reply = lm.complete(prompt, seed=seed + number, max_tokens=max_tokens, **sampling)
+        reply = lm.complete(
+            prompt, stop=stop, seed=seed + number, max_tokens=max_tokens, **sampling
+        )
         text = reply.text.strip()
         failures.append(unmet(text, constraints))
         # An empty text meets every upper limit.

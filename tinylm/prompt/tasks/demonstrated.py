@@ -1,0 +1,38 @@
+"""A template's prompt after demonstrations in the same form   (book section 3.1.2).
+
+    Rewrite this text in a formal tone.        filled in with a demonstration
+    Hey, how are you?
+    Hello, how are you?                        its answer
+
+    Rewrite this text in a formal tone.        filled in with the item
+    ..
+
+in_context/few_shot.py does the same for questions and answers in fields. Read next: extraction.py;
+transformation.py.
+"""
+
+from tinylm.errors import DataError
+
+BETWEEN = "\n\n"  # ends a demonstration, and so the reply of a model that would write another
+
+
+def demonstrated(template, item, demonstrations=(), slot="text"):
+    """The prompt of a template for an item, after demonstrations and their answers.
+
+    template        PromptTemplate with one slot left, for the item's question
+    demonstrations  Items with answers
+    slot            its name
+    returns         str that ends where the answer begins: in a line break, if there is no blank
+    raises          DataError for a demonstration without an answer
+    """
+    shown = []
+    for demo in demonstrations:
+        if demo.answer is None:
+            raise DataError(f"a demonstration needs an answer: {demo.question!r:.60} has none")
+        shown.append("".join(template.pair(demo.answer, **{slot: demo.question})))
+    # Without a blank the answer is on the next line, so the prompt ends with the line break. The
+    # space before a blank belongs to the answer.
+    prompt, space = template.pair("", **{slot: item.question})
+    if space.strip(" "):
+        prompt += space
+    return BETWEEN.join([*shown, prompt])
