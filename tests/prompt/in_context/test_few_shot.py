@@ -251,6 +251,8 @@ def test_a_model_without_room_for_all_gets_the_last_demonstrations():
     two = ScriptedLM({"Q: c\nA: d\n\nQ: x\nA:": {" y": -1.0, " n o": -2.0}}, context=9)
     asked = Item("x", options=("y", "n o"))  # the longest option needs 2 of 9
     assert few_shot(two, asked, [Item("a", "b"), Item("c", "d")]).value == "y"
+    one = ScriptedLM({"Q: x\nA:": {" y": -1.0, " n o": -2.0}}, context=8)  # 7 + 2 are too many
+    assert few_shot(one, asked, [Item("a", "b"), Item("c", "d")]).value == "y"
     given_budget = ScriptedLM([("Q: x\nA:", " y")])
     assert few_shot(given_budget, Item("x"), [Item("c", "d")], budget=6).value == "y"
 

@@ -1,5 +1,7 @@
 """One field of a prompt is optimized and the others stay to the byte."""
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
 from tinylm.data.read.items import Item
@@ -90,6 +92,11 @@ def test_a_prompt_is_scored_by_the_items_it_answers_rightly():
 
     assert validation_score(None, [Item("2 + 1", "3")], method, seed=4)(PROMPT) == 1
     assert seen == [("2 + 1", (PLUS,), "Compute.", 4)]
+
+
+def test_a_prompt_is_not_changed_in_place():
+    with pytest.raises(FrozenInstanceError):
+        PROMPT.instruction = "Other."
 
 
 def test_a_field_that_is_not_there_is_refused():

@@ -287,7 +287,6 @@ def zero_shot(
     demonstrations=(),
     *,
     prompt=None,
-    turns=False,
     normalization="sum",
     budget=None,
     seed=0,
@@ -295,7 +294,7 @@ def zero_shot(
 ):
     """Answer a question without any demonstration; those that are given are not used.
 
-    options  as in few_shot
+    The other arguments are those of few_shot.
     """
     return few_shot(
         lm,

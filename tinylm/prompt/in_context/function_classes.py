@@ -21,25 +21,25 @@ from tinylm.errors import ConfigError
 
 def linear(rows, d, rng):
     """f(x) = w . x with w ~ N(0, I)."""
-    w = rng.normal((rows, d, 1), np.float64)
-    return lambda x: (x @ w)[..., 0]
+    w = rng.normal((rows, d), np.float64)
+    return lambda x: np.einsum("rkd,rd->rk", x, w)
 
 
 def sparse_linear(rows, d, rng, nonzero=3):
     """f(x) = w . x where only `nonzero` coordinates of w, chosen at random, are not 0."""
     if not 1 <= nonzero <= d:
         raise ConfigError(f"sparse_linear: {nonzero} nonzero weights of {d}")
-    w = rng.normal((rows, d, 1), np.float64)
+    w = rng.normal((rows, d), np.float64)
     rank = rng.uniform((rows, d), np.float64).argsort(axis=1).argsort(axis=1)  # a permutation each
     w[rank >= nonzero] = 0
-    return lambda x: (x @ w)[..., 0]
+    return lambda x: np.einsum("rkd,rd->rk", x, w)
 
 
 def two_layer_relu(rows, d, rng, hidden=100):
     """f(x) = sum over r hidden units of a_i relu(w_i . x), w ~ N(0, I) and a ~ N(0, 2 / r)."""
     w = rng.normal((rows, d, hidden), np.float64)
-    a = rng.normal((rows, hidden, 1), np.float64) * (2 / hidden) ** 0.5
-    return lambda x: (np.maximum(x @ w, 0) @ a)[..., 0]
+    a = rng.normal((rows, hidden), np.float64) * (2 / hidden) ** 0.5
+    return lambda x: np.einsum("rkh,rh->rk", np.maximum(x @ w, 0), a)
 
 
 def decision_tree(rows, d, rng, depth=4):

@@ -133,7 +133,7 @@ def mapping_prompts(rows, shots, sources, targets, seed=0, shuffled=False):
     shown = answers
     if shuffled:
         shown = sources + rng.integers(0, targets, answers.shape)
-    ids = np.stack([asked, shown], axis=2).reshape(rows, -1)[:, :-1]
+    ids = np.stack([asked, shown], axis=2).reshape(rows, 2 * shots + 2)[:, :-1]
     return ids, answers[:, -1]
 
 
