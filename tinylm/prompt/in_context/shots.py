@@ -1,5 +1,5 @@
-"""Accuracy against the number of demonstrations, and what demonstrations cannot teach   (book section
-3.1.2).
+"""Accuracy against the number of demonstrations, and what demonstrations cannot teach   (book
+section 3.1.2).
 
 Learning in context shows as a curve that rises with the shots. Two controls belong to it: the same
 demonstrations with their answers exchanged (Min et al. 2022 find that some tasks hardly need right
