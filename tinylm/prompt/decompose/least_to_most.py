@@ -15,6 +15,7 @@ import re
 from tinylm.data.read.items import Item
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.decompose.plan import decompose, up_front
+from tinylm.prompt.decompose.solvers import route
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.reasoning.conclusion import reader, split_conclusion
 from tinylm.prompt.template.fields import render_fields, stop_strings
@@ -47,7 +48,7 @@ DECOMPOSITIONS = (
     (BEADS, ("How many beads does Bob have?", "How many beads does Alice have?")),
 )
 _NEEDED = re.compile(r"need to know:?", re.IGNORECASE)
-_QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”')
+QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”')
 
 
 def decomposition_prompt(item, decompositions=DECOMPOSITIONS):
@@ -76,7 +77,7 @@ def read_needed(reply):
     if found is None:
         return None
     listed = reply[found.end() :].lstrip().partition("\n")[0]
-    return [(straight or curly).strip() for straight, curly in _QUOTED.findall(listed)]
+    return [(straight or curly).strip() for straight, curly in QUOTED.findall(listed)]
 
 
 def _whole(item):
@@ -159,6 +160,7 @@ def least_to_most(
     trigger="",
     plan_trigger="",
     read=None,
+    solvers=None,
     most=16,
     seed=0,
     max_tokens=128,
@@ -171,6 +173,8 @@ def least_to_most(
                     by step."; "": none. Demonstrations then show their rationales
     plan_trigger    the same for the first call
     read            reader of the answer (reasoning/conclusion.py); None: by the item
+    solvers         {name: S} of sub-problems that begin with "[name]" (solvers.py); None: the model
+                    solves all
     most            sub-problems that are solved at most
     max_tokens      of each reply
     returns         Answer; details: "sub_problems" (None: the first reply had no list, and nothing
@@ -185,7 +189,8 @@ def least_to_most(
     options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
     solver = Solver(lm, item, demonstrations, **options)
     listed = up_front(lambda problem: problems)
-    plan = decompose(item, listed, solver.solve, solver.conclude, most)
+    solve = route(solvers or {}, solver.solve)
+    plan = decompose(item, listed, solve, solver.conclude, most)
     value = lm.parsed("answer", (read or reader(item))(plan.answer, item))
     details = {"sub_problems": problems, "pairs": plan.pairs, "plan": plan}
     return Answer(value, solver.text, details)

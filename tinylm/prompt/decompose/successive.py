@@ -11,6 +11,7 @@ the plan itself. Read next: recursive.py.
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.decompose.least_to_most import Solver
 from tinylm.prompt.decompose.plan import decompose
+from tinylm.prompt.decompose.solvers import route
 from tinylm.prompt.reasoning.conclusion import reader
 from tinylm.prompt.template.fields import read_reply, render_fields
 
@@ -62,12 +63,13 @@ def successive_prompting(
     end=END,
     trigger="",
     read=None,
+    solvers=None,
     seed=0,
     max_tokens=128,
 ):
     """Answer a question by sub-problems that are generated one at a time.
 
-    demonstrations, trigger, read, max_tokens   as of least_to_most
+    demonstrations, trigger, read, solvers, max_tokens   as of least_to_most
     most     sub-problems that are solved at most
     end      text with which the model ends the plan
     returns  Answer; details: "pairs", "plan", a Plan that is not complete if the model did not end
@@ -75,6 +77,7 @@ def successive_prompting(
     options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
     solver = Solver(lm, item, demonstrations, **options)
     asker = Asker(lm, end=end, seed=seed)
-    plan = decompose(item, asker.generate, solver.solve, solver.conclude, most)
+    solve = route(solvers or {}, solver.solve)
+    plan = decompose(item, asker.generate, solve, solver.conclude, most)
     value = lm.parsed("answer", (read or reader(item))(plan.answer, item))
     return Answer(value, solver.text, {"pairs": plan.pairs, "plan": plan})

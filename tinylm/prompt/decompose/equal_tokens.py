@@ -1,0 +1,51 @@
+"""Three ways to an answer of several steps, at equal tokens   (book section 3.2.2).
+
+    direct          the answer at once
+    one run         chain of thought: the steps and the answer in one reply
+    several runs    decomposition: a call for each sub-problem
+
+The same model and the same questions; a way that writes more also costs more, so each is compared
+with direct prompting that may spend as many tokens on samples and a vote
+(evaluation/compare.py).
+"""
+
+from tinylm.errors import ConfigError
+from tinylm.prompt.decompose.least_to_most import least_to_most
+from tinylm.prompt.evaluation.compare import compare
+from tinylm.prompt.in_context.few_shot import few_shot
+from tinylm.prompt.reasoning.chain_of_thought import chain_of_thought
+
+WAYS = {"direct": few_shot, "one run": chain_of_thought, "several runs": least_to_most}
+
+
+def three_ways(lm, items, demonstrations=(), *, ways=WAYS, options=None, seed=0, show=None):
+    """The three ways on the same questions, with what they cost.
+
+    items           Items with answers
+    demonstrations  Items with answers and rationales, the same for all ways
+    ways            {name: method}
+    options         {name: options of that method}
+    show            as of compare
+    returns         list of Row, in the order of `ways`: accuracy, calls and tokens of a question,
+                    and the difference to direct prompting with as many tokens
+    raises          ConfigError for options of a way that is not there
+    """
+    options = options or {}
+    unknown = [name for name in options if name not in ways]
+    if unknown:
+        raise ConfigError(f"three_ways: no way {unknown[0]!r}; there are {', '.join(ways)}")
+    methods = {name: (method, options.get(name, {})) for name, method in ways.items()}
+    return compare(lm, methods, items, demonstrations, seed=seed, show=show)
+
+
+def logged_tokens(lm, trace):
+    """Prompt and generated tokens of the calls of a Trace, counted from their texts.
+
+    The account of a ScriptedLM is this number; a real model's tokenizer may join a prompt and the
+    text that a reply begins with, and counts an end token.
+    """
+    return sum(
+        lm.count(call.prompt) + lm.count(call.begin) + lm.count(call.reply)
+        for call in trace.calls
+        if call.kind == "complete"
+    )

@@ -1,0 +1,109 @@
+"""Multi-hop questions: one retrieval for each hop   (book section 3.2.2; Mavi et al. 2024).
+
+    What is the capital of the country where Albert Einstein was born?
+    1. Where was Albert Einstein born?      retrieve, read: Germany
+    2. What is the capital of Germany?      retrieve, read: Berlin
+
+A search with the whole question finds the sentence about Einstein, and hardly the one about Berlin,
+with which it shares no name: the second query has words of the first answer. Questions with known
+hops are in data/synthetic/prompted/multi_hop.py. Read next: scan.py.
+"""
+
+import re
+
+from tinylm.data.read.items import Item
+from tinylm.data.synthetic.prompted.multi_hop import hop_question, read_hops
+from tinylm.errors import DataError
+from tinylm.generate.retrieval.bm25 import InvertedIndex
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.decompose.plan import decompose
+from tinylm.prompt.decompose.successive import Asker
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.reasoning.conclusion import first_line, first_option
+
+
+def sentences(text):
+    """The sentences of a text: list of str."""
+    return [sentence for sentence in re.split(r"(?<=[.!?])\s+", text.strip()) if sentence]
+
+
+def known_hops(item, pairs):
+    """G_i that reads the hops of a generated question: the next one, with the last answer in its
+    words, or None after the last.
+    """
+    start, relations = read_hops(item.question)
+    if len(pairs) == len(relations):
+        return None
+    subject = start
+    if pairs:
+        subject = pairs[-1][1]
+    return hop_question(subject, relations[len(pairs) : len(pairs) + 1])
+
+
+def retrieved(index, query, k):
+    """The k best documents for a query, best first: list of str."""
+    return [index.documents[number] for number, _ in index.search(query, k)]
+
+
+def multi_hop(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    index=None,
+    k=2,
+    generate=None,
+    most=4,
+    read=first_line,
+    seed=0,
+    max_tokens=32,
+):
+    """Answer a question hop by hop.
+
+    demonstrations  Items in front of every reading prompt
+    index           InvertedIndex of what may be retrieved; None: sentences of the item's context
+    k               documents that are retrieved for each hop
+    generate        G_i: (item, pairs) -> the next question or None; None: the model, which does not
+                    see the context (successive.py)
+    most            hops at most
+    read            reader of a hop's answer (reasoning/conclusion.py)
+    returns         Answer: the last hop's, or that of the question itself if there was no hop;
+                    details: "pairs", "retrieved" (the documents of each call), "plan"
+    raises          DataError without a context or an index
+    """
+    if index is None:
+        if not item.context:
+            raise DataError("multi_hop: there is nothing to retrieve: give a context or an index")
+        index = InvertedIndex(sentences(item.context))
+    if generate is None:
+        asker = Asker(lm, seed=seed)
+
+        def generate(problem, pairs):
+            return asker.generate(Item(problem.question), pairs)
+
+    form, found, replies = FewShotPrompt(), [], []
+
+    def answer(question):
+        """Retrieve, and read what was retrieved."""
+        found.append(retrieved(index, question, k))
+        query = Item(question, context=" ".join(found[-1]))
+        prompt = form.prompt(query, demonstrations)
+        reply = lm.complete(prompt, stop=form.stop, seed=seed, max_tokens=max_tokens)
+        replies.append(reply.text)
+        # What a hop gives goes into the next question: a name, without the period.
+        return lm.parsed("hop", read(reply.text.strip(), item))
+
+    def solve(problem, whole, pairs):
+        return answer(problem) or ""
+
+    def conclude(whole, pairs):
+        if not pairs:
+            return answer(whole.question)
+        return pairs[-1][1] or None
+
+    plan = decompose(item, generate, solve, conclude, most)
+    value = plan.answer
+    if value is not None and item.options:
+        value = first_option(value, item)
+    lm.parsed("answer", value)
+    return Answer(value, replies[-1], {"pairs": plan.pairs, "retrieved": found, "plan": plan})
