@@ -89,6 +89,8 @@ def test_options_of_the_reply_are_handed_on():
         (9, ("\nQuestion:",), 3, {"temperature": 0.5}),
         (64, ("\nQuestion:",), 0, {"temperature": 0.0}),
     ]
+    answer_from(Spy([(None, "a")]), ITEM, [])
+    assert calls[-1] == calls[-2]  # the same defaults
     lm = Spy([(None, "a")])
     retrieval_answer(lm, ITEM, retriever=InvertedIndex(["held"] * 9))
     assert lm.prompts[0].count("\nRelevant Text") == 3  # by default

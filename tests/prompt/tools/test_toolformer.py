@@ -107,6 +107,8 @@ def test_positions_are_where_a_call_is_probable():
     np.testing.assert_allclose([p for _, p in found], [0.9, 0.3, 0.3, 0.2, 0.06])
     found = call_positions(ScriptedLM(probabilities(VALUES)), TEXT, ask, most=2, threshold=0.25)
     assert [position for position, _ in found] == places[:2]
+    certain = ScriptedLM(probabilities([1.0] * 7))
+    assert call_positions(certain, TEXT, ask, threshold=1.0) == []
     many = [0.5] * 7
     assert len(call_positions(ScriptedLM(probabilities(many)), TEXT, ask)) == 5  # by default
 
