@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.prompt.small import text_model
+from tinylm.data.clean.words import words_of
 from tinylm.errors import ConfigError
 from tinylm.prompt.rag.chunks import Passage, all_passages, count_words, merged, passages
 
@@ -82,6 +83,11 @@ def test_a_sentence_ends_at_its_mark_and_not_inside(text, first):
     assert passages(text, size, 0)[0].text == first
     if size > 1:  # and with one word less it is cut in two
         assert passages(text, size - 1, 0)[0].text != first
+
+
+@given(st.text("ab,.-' \n\té漢。", max_size=30))
+def test_words_are_counted_as_they_are_written(text):
+    assert count_words(text) == len(words_of(text))
 
 
 DOCUMENTS = st.text("ab. \n!é漢。", max_size=60)

@@ -15,6 +15,7 @@ import regex
 
 from tinylm.data.clean.words import words_of
 from tinylm.errors import ConfigError
+from tinylm.writing import has_unspaced
 
 _ABBREVIATION = (
     r"(?<!\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|No|vs|cf|al|etc|approx|Fig|Eq|e\.g|i\.e|[\p{Lu}]))"
@@ -52,6 +53,8 @@ class Passage:
 
 def count_words(text):
     """The number of words of a text; in scripts without spaces, of its letters."""
+    if text.isascii() or not has_unspaced(text):
+        return len(text.split())  # the same, and much faster
     return len(words_of(text))
 
 
