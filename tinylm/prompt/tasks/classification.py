@@ -5,6 +5,8 @@
     scores      y = argmax over y in Y of Pr(y | x), with x up to the blank      (3.1)
 
 The first needs a mapping (labels.py), which may fail; the last chooses among the labels and cannot.
+Labels that begin alike ("ne") share the probability of that token, so what is generated greedily
+need not be the argmax of (3.1).
 Item.question is the text, Item.options the labels Y. Read next: verbalizer.py; extraction.py.
 """
 
