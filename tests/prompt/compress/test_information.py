@@ -67,6 +67,14 @@ def test_a_long_text_is_read_in_windows():
     np.testing.assert_allclose(after[9:], information[9:])
 
 
+@pytest.mark.parametrize("context", [3, 4, 5])
+def test_the_shortest_contexts_hold_a_token_and_the_one_before(context):
+    lm = text_model(context=context)
+    _, information = token_information(lm, "abcdef")
+    expected = [-lm.score(a, [b]).sums[0] for a, b in zip(["", *"abcde"], "abcdef")]
+    np.testing.assert_allclose(information, expected)
+
+
 def test_a_text_that_fits_is_read_at_once():
     lm = text_model(context=24)
     for before, text in (("", "a" * 23), ("bb", "a b" * 7)):

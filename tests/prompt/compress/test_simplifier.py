@@ -30,6 +30,7 @@ def test_every_word_of_the_items_is_in_the_vocabulary():
                 == text.replace(":", " :").split()
             )
     assert task.longest == 32
+    assert task.special.vocab_size == task.tokenizer.vocab_size + 9  # its special ids, no more
 
 
 def test_the_loss_is_the_cross_entropy_of_the_short_form():

@@ -133,6 +133,13 @@ def test_random_edits_use_every_operator_and_place():
     assert random_edit(alone, rng) == alone
 
 
+def test_a_phrase_is_added_at_every_place_with_equal_chance():
+    rng, start = np.random.default_rng(0), Edited(("a", "b", "c"), ("x",))
+    places = [random_edit(start, rng, ("add",)).phrases.index("x") for _ in range(400)]
+    counts = np.bincount(places, minlength=4)
+    assert ((counts - 100) ** 2 / 100).sum() < 16.3  # chi-square of 3, once in a thousand
+
+
 @given(seed=st.integers(0, 99), edits=st.integers(1, 3), budget=st.integers(1, 40))
 def test_a_climb_only_goes_up_and_keeps_its_budget(seed, edits, budget):
     rng = np.random.default_rng(seed)
