@@ -45,7 +45,7 @@ def calibrated(probabilities, prior):
         raise DataError(
             f"calibrated: the prior {prior} must be {probabilities.shape[-1]} positive numbers"
         )
-    divided = probabilities / prior
+    divided = probabilities / prior  # W p with W = diag(prior)^-1
     return divided / divided.sum(axis=-1, keepdims=True)
 
 
@@ -56,15 +56,16 @@ def content_free_prior(lm, options, demonstrations=(), prompt=None, inputs=CONTE
     prompt   FewShotPrompt; None: "Q: .. A: .."
     inputs   texts without content; their distributions are averaged
     """
-    return label_probabilities(
-        lm, [Blank(text) for text in inputs], options, demonstrations, prompt
-    ).mean(axis=0)
+    blanks = [Blank(text) for text in inputs]
+    # (inputs, K) -> (K,). Each input gives a distribution first, so that all count alike.
+    return label_probabilities(lm, blanks, options, demonstrations, prompt).mean(axis=0)
 
 
 def label_probabilities(lm, items, options, demonstrations=(), prompt=None):
     """Pr(label | prompt) among the labels alone, for each item: (n, K) float64."""
     prompt = prompt or FewShotPrompt()
     prompts = [prompt.prompt(item, demonstrations) for item in items]
+    # Labels of several tokens: a sum of their log-probabilities, then a softmax over the labels.
     endings = [[prompt.continuation(item, option) for option in options] for item in items]
     return np.array([scores.probabilities() for scores in lm.score_batch(prompts, endings)])
 
@@ -104,7 +105,9 @@ def batch_calibration(lm, items, demonstrations=(), *, prompt=None):
     if any(item.options != items[0].options for item in items):
         raise DataError("batch_calibration: all items must have the same options, in one order")
     probabilities = label_probabilities(lm, items, items[0].options, demonstrations, prompt)
-    prior = probabilities.mean(axis=0)
+    # Over many questions every label should be right as often as the others, or nearly; where the
+    # labels are far from balanced, this prior takes away what is true.
+    prior = probabilities.mean(axis=0)  # (n, K) -> (K,)
     return [_answer(lm, item, p, prior) for item, p in zip(items, probabilities)]
 
 

@@ -78,6 +78,7 @@ def auto_cot(
     demonstrations = []
     for members in by_cluster(embed([text_of(item) for item in pool]), k, seed):
         for i in members:
+            # The model sees the question alone, as it would a new one.
             asked = replace(pool[i], answer=None, rationale="")
             answer = solve(lm, asked, seed=seed)
             rationale = answer.details.get("rationale", answer.text).strip()

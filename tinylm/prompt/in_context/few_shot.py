@@ -126,7 +126,7 @@ class FewShotPrompt:
         shown = [self.demonstration(demo, rationale) for demo in demonstrations]
         names = [f"DEMO{i + 1}" for i in range(len(shown))]
         if len(shown) == 1:
-            names = ["DEMO"]
+            names = ["DEMO"]  # the book numbers them from two on
         head, task = self._head()
         blocks = []
         if head:
@@ -188,13 +188,14 @@ class FewShotPrompt:
                     f"instruction and question alone have {tokens} tokens, and {budget} are "
                     "allowed: shorten them"
                 )
+            # Counted anew each time: tokens of parts do not add up to those of the whole.
             kept, dropped = kept[1:], (*dropped, kept[0])
 
     @property
     def stop(self):
         """The strings that end an answer: the separator, or the next field or block."""
         if self.separator == "\n":
-            return ("\n",)
+            return ("\n",)  # every line ends an answer, whatever the next one begins with
         blocks = ()
         if self.labels:
             blocks = ("\nDEMO", "\nUSER")

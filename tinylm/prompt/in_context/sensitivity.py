@@ -77,6 +77,7 @@ def order_sensitivity(lm, items, demonstrations, *, most=120, seed=0, **options)
     """
     demonstrations = list(demonstrations)
     tried = orders(len(demonstrations), most, seed)
+    # k demonstrations have k! orders, which differ in nothing but the order.
     shown = [[demonstrations[i] for i in order] for order in tried]
     return sensitivity(lm, items, tried, [{"demonstrations": one} for one in shown], **options)
 
@@ -114,6 +115,7 @@ def sensitivity(lm, items, variants, settings, method=few_shot, right=is_right, 
         raise DataError(f"accuracy needs gold answers; {missing[0]!r:.60} has none")
     values, correct = [], []
     for setting in settings:
+        # Prompts of one setting begin alike, and the model reads that beginning once.
         answers = [method(lm, item, **setting, **options).value for item in items]
         values.append(tuple(answers))
         correct.append([right(answer, item) for answer, item in zip(answers, items)])

@@ -55,7 +55,7 @@ def accuracy_by_shots(
     items, shots = list(items), tuple(shots)
     if not items:
         raise ConfigError("accuracy_by_shots: there are no items to answer")
-    choose = demonstrations
+    choose = demonstrations  # a selector
     if not callable(demonstrations):
         given = list(demonstrations)
         if max(shots) > len(given):
@@ -81,6 +81,7 @@ def exchanged_answers(demonstrations, seed=0):
     demonstrations = list(demonstrations)
     if len(demonstrations) < 2:
         raise ConfigError(f"exchanged_answers: {len(demonstrations)} demonstrations; needs two")
+    # Uniform among the cycles through all of them; a permutation could leave some in place.
     order = Random(seed, "exchange").permutation(len(demonstrations)).tolist()
     found = list(demonstrations)
     for here, there in zip(order, [*order[1:], order[0]]):
@@ -117,5 +118,5 @@ def forgotten(before, after):
             f"forgotten: {before.shots} and {after.shots} shots on {before.correct.shape[1]} and "
             f"{after.correct.shape[1]} items cannot be compared"
         )
-    lost = (before.correct & ~after.correct).sum(axis=1)
+    lost = (before.correct & ~after.correct).sum(axis=1)  # (n,)
     return lost / np.maximum(before.correct.sum(axis=1), 1)

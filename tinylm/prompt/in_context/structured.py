@@ -80,6 +80,7 @@ def optimize_field(prompt, name, values, score):
     """
     trials = []
     best, highest = prompt, None
+    # The present value comes first and is only beaten, never equaled, so a search does not wander.
     for value in [getattr(prompt, _known(name)), *values]:
         tried = prompt.with_field(name, value)
         reached = score(tried)
@@ -98,6 +99,7 @@ def optimize_fields(prompt, proposals, score, rounds=1):
     trials = []
     for _ in range(rounds):
         for name, propose in proposals.items():
+            # Candidates may depend on what the other fields are by now.
             found = optimize_field(prompt, name, propose(prompt), score)
             prompt = found.prompt
             trials += found.trials
