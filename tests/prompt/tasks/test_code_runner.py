@@ -1,5 +1,9 @@
 """Generated code is judged by what it returns, and cannot loop, fill the memory or touch files."""
 
+import os
+import shutil
+import subprocess
+
 import pytest
 
 from tinylm.errors import ConfigError, DataError
@@ -154,6 +158,17 @@ def test_files_processes_and_network_are_refused(line, what):
     code = returning("1", "import os", "try:", f"    {line}", "except Exception: pass")
     ran = run_function(code, "f", [((), 1)])
     assert ran.status == "refused" and ran.message.startswith(f"it {what}")
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run(["unshare", "--user", "--net", "true"], capture_output=True).returncode != 0,
+    reason="this system gives no process a network namespace of its own",
+)
+def test_the_network_is_another_one():
+    code = returning("os.readlink('/proc/self/ns/net')", "import os")
+    ran = run_function(code, "f", [((), os.readlink("/proc/self/ns/net"))])
+    assert ran.status == "failed" and ran.results[0].startswith("'net:[")
 
 
 def test_the_library_may_be_read():
