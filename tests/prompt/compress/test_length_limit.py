@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.generate.small import make_gpt
 from tests.prompt.small import text_model
 from tinylm.errors import ConfigError
-from tinylm.prompt import ScriptedLM
+from tinylm.prompt import ScriptedLM, TextModel
 from tinylm.prompt.compress.length_limit import simplify_with_limit, truncate
+from tinylm.tokenizers import BPETokenizer
 
 TEXT = "one two three four five six seven eight"
 REQUEST = (
@@ -100,6 +102,14 @@ def test_the_limit_always_holds(text, limit):
 )
 def test_a_text_is_cut_after_a_word_or_else_within_the_first(text, limit, cut):
     assert truncate(BYTES, text, limit) == cut
+
+
+def test_a_word_of_several_tokens_is_not_cut():
+    single = [bytes([byte]) for byte in range(256)]
+    tokenizer = BPETokenizer([*single, b"ab", b" c"], [(97, 98), (32, 99)])
+    lm = TextModel.of(make_gpt(258, 32), tokenizer, start=0)
+    assert lm.token_texts("ab cd") == ["ab", " c", "d"]
+    assert [truncate(lm, "ab cd", limit) for limit in (1, 2, 3)] == ["ab", "ab", "ab cd"]
 
 
 def test_a_limit_is_a_token_at_least():
