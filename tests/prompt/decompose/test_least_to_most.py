@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.prompt.functions import FunctionLM
+from tests.prompt.small import text_model
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted.last_letters import last_letter_items
 from tinylm.prompt import ScriptedLM
@@ -92,6 +93,20 @@ def test_each_prompt_begins_with_the_one_before_it():
         assert longer.startswith(shorter) and len(longer) > len(shorter)
 
 
+def test_a_model_reads_each_prompt_once():
+    # The next prompt is the last one and its answer: its new tokens alone are read.
+    lm = text_model(context=400)
+    prompts = [FIRST, SECOND, FINAL]
+    read = []
+    for prompt in prompts:
+        before = lm.account.read_tokens
+        lm.complete(prompt, max_tokens=2)
+        read.append(lm.account.read_tokens - before)
+    lengths = [lm.count(prompt) for prompt in prompts]
+    # One token for the beginning of the text, and the last one again, from which it goes on.
+    assert read == [lengths[0] + 1, lengths[1] - lengths[0] + 1, lengths[2] - lengths[1] + 1]
+
+
 def test_without_a_reader_the_answer_is_the_first_line():
     answer = least_to_most(ScriptedLM(SCRIPT), STUDY)
     assert answer.value == "The duration of the environmental study was 5 years"
@@ -107,6 +122,7 @@ def test_without_a_reader_the_answer_is_the_first_line():
         ('we need to know:\n"one?", "two?"', 2),
         ('"no?" is not asked. We need to know: "one?"', 1),
         ("we need to know: nothing", 0),
+        ('we need to know: "one?", "one?", and "two?"', 3),  # as they are written
         ("No idea.", None),
         ("", None),
     ],

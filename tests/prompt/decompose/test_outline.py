@@ -81,7 +81,7 @@ def test_without_an_outline_nothing_is_written():
 
 
 def test_outlines_and_sections_have_256_tokens():
-    long = "1. T\n" + "w " * 300 + "\n2. U"
+    long = "1. T\n" + "w " * 253 + "\n2. U"  # "U" is the 257th word
     answer = outline_then_write(ScriptedLM([(None, long), (None, "w " * 300)]), BLOG)
     assert answer.details["outline"] == [Section("T")]
     assert len(answer.details["sections"][0].split()) == 256

@@ -70,8 +70,8 @@ def needed(item, problems):
 
 
 def read_needed(reply):
-    """The sub-problems of a reply, what is quoted after "we need to know": list of str; empty if
-    nothing is needed; None if the reply does not have these words.
+    """The sub-problems of a reply, what is quoted after "we need to know": list of str, in order;
+    empty if nothing is needed; None if the reply does not have these words.
     """
     found = _NEEDED.search(reply)
     if found is None:

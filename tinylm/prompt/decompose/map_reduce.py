@@ -5,7 +5,7 @@
 
 Attention over n tokens costs n^2; over K segments of n/K tokens, K (n/K)^2 = n^2 / K. What
 needs two segments at once is lost. Whether a document contains something is the OR of its segments,
-provided that no mention is cut in two: segments may overlap.
+provided that no mention is cut in two: segments may overlap. Read next: solvers.py.
 """
 
 import re

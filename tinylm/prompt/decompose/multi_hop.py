@@ -45,6 +45,39 @@ def retrieved(index, query, k):
     return [index.documents[number] for number, _ in index.search(query, k)]
 
 
+class HopSolver:
+    """S_i of a model that reads what is retrieved for a question.
+
+    index      InvertedIndex;  k  documents for each question
+    others     as of multi_hop
+    retrieved  the documents of each call so far;  text  the last reply
+    """
+
+    def __init__(self, lm, index, demonstrations=(), *, k, read, seed, max_tokens):
+        self.lm, self.index, self.demonstrations, self.k = lm, index, demonstrations, k
+        self.read, self.form = read, FewShotPrompt()
+        self.options = {"stop": self.form.stop, "seed": seed, "max_tokens": max_tokens}
+        self.retrieved, self.text = [], ""
+
+    def answer(self, question):
+        """The answer to a question, str or None."""
+        self.retrieved.append(retrieved(self.index, question, self.k))
+        query = Item(question, context=" ".join(self.retrieved[-1]))
+        prompt = self.form.prompt(query, self.demonstrations)
+        self.text = self.lm.complete(prompt, **self.options).text
+        return self.lm.parsed("hop", self.read(self.text.strip(), query))
+
+    def solve(self, problem, whole, pairs):
+        """S_i; an answer that cannot be read is empty."""
+        return self.answer(problem) or ""
+
+    def conclude(self, whole, pairs):
+        """S_0: the last hop's answer."""
+        if not pairs:
+            return self.answer(whole.question)
+        return pairs[-1][1] or None
+
+
 def multi_hop(
     lm,
     item,
@@ -81,29 +114,12 @@ def multi_hop(
         def generate(problem, pairs):
             return asker.generate(Item(problem.question), pairs)
 
-    form, found, replies = FewShotPrompt(), [], []
-
-    def answer(question):
-        """Retrieve, and read what was retrieved."""
-        found.append(retrieved(index, question, k))
-        query = Item(question, context=" ".join(found[-1]))
-        prompt = form.prompt(query, demonstrations)
-        reply = lm.complete(prompt, stop=form.stop, seed=seed, max_tokens=max_tokens)
-        replies.append(reply.text)
-        # What a hop gives goes into the next question: a name, without the period.
-        return lm.parsed("hop", read(reply.text.strip(), item))
-
-    def solve(problem, whole, pairs):
-        return answer(problem) or ""
-
-    def conclude(whole, pairs):
-        if not pairs:
-            return answer(whole.question)
-        return pairs[-1][1] or None
-
-    plan = decompose(item, generate, solve, conclude, most)
+    options = {"k": k, "read": read, "seed": seed, "max_tokens": max_tokens}
+    solver = HopSolver(lm, index, demonstrations, **options)
+    plan = decompose(item, generate, solver.solve, solver.conclude, most)
     value = plan.answer
     if value is not None and item.options:
         value = first_option(value, item)
     lm.parsed("answer", value)
-    return Answer(value, replies[-1], {"pairs": plan.pairs, "retrieved": found, "plan": plan})
+    details = {"pairs": plan.pairs, "retrieved": solver.retrieved, "plan": plan}
+    return Answer(value, solver.text, details)

@@ -6,7 +6,7 @@ With k sub-problems at every level and d levels, the number of calls is
 
     T(0) = 1,   T(d) = 1 + k T(d - 1) + 1         (G, the sub-problems, S_0)
 
-A depth of 1 is least-to-most prompting, of 0 a direct answer.
+A depth of 1 is least-to-most prompting, of 0 a direct answer. Read next: outline.py.
 """
 
 from tinylm.data.read.items import Item

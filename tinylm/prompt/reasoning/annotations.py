@@ -2,7 +2,7 @@
 Cobbe et al. 2021).
 
 Of the 27,998 annotations of GSM8K, 27,996 have the value that calculator.py gives; the other two
-are written with //.
+are written with //. Read next: error_injection.py.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ Kojima et al. 2022).
     two stages    the steps of the zero-shot reply, then "Therefore, the answer is" after them
 
 A transformer has a fixed depth for each token it writes. Steps give it more tokens, and each step
-can read the ones before it. Read next: ../protocol/text_lm.py.
+can read the ones before it. Read next: calculator.py.
 """
 
 from dataclasses import replace

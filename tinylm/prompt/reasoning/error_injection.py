@@ -2,7 +2,8 @@
 
 If each of n steps is wrong with probability eps and no error makes up for another, a chain is right
 with probability (1 - eps)^n. How far a model goes along with an error is measured: one number of
-step t is changed, and the model goes on from there.
+step t is changed, and the model goes on from there. Read next:
+tree_of_thoughts.py.
 """
 
 import re

@@ -4,7 +4,7 @@
 
 A thought combines two numbers into one. The tree is small enough to be searched whole, so that a
 search with a narrow beam and an estimated value can be compared with the truth. Values are exact
-fractions. Read next: tree_of_thoughts.py.
+fractions. Read next: graph_of_thoughts.py.
 """
 
 from dataclasses import dataclass

@@ -9,6 +9,7 @@ can be merged, and a thought may be refined into a better one:
 The volume of a thought is the number of thoughts that it was made from, its latency the longest
 path to it. A chain of N thoughts has volume and latency N - 1 at its end, a k-ary tree log_k N for
 both; splitting and merging again keeps the latency of the tree and has the volume of the chain.
+Read next: ../decompose/plan.py.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@
                votes for the best of several states
 
 A state is the tuple of lines so far; a line with a conclusion ("The answer is 5.") finishes it. The
-search is that of tree_of_thoughts.py. Read next: graph_of_thoughts.py.
+search is that of tree_of_thoughts.py. Read next: game_of_24.py.
 """
 
 import re
