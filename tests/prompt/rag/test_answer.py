@@ -146,4 +146,4 @@ def test_neighbors_that_overlap_are_read_as_one_text():
     assert found.texts == ["A b. C d. E f. "] and found.ranking == [(1, 0.5), (0, 0.25)]
     assert found.best == 0.5
     assert find_texts(Index(), "q", 1).texts == ["C d. E f. "]
-    assert find_texts(Index(), "q", 0).best == -np.inf
+    assert find_texts(None, "q", 0).best == -np.inf  # nothing is called
