@@ -111,6 +111,7 @@ def test_rejects_drops_one_arm_a_phase():
     assert pull.log == [([0, 1, 2], 5), ([2, 1], 3)]
     assert found.ranking == [2, 1, 0]
     np.testing.assert_array_equal(found.counts, [5, 8, 8])
+    np.testing.assert_allclose(found.means, [0.1, 0.5, 0.9])
 
 
 @given(
