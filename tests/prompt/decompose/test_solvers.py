@@ -57,6 +57,7 @@ def test_the_searcher_finds_documents():
     assert searcher(index)("Where is Paris?", "p0", []) == "Paris lies in France."
     assert searcher(index, 2)("Paris lies", "p0", []).startswith("Paris lies in France. Berlin")
     assert searcher(index)("Where is #1?", "p0", [("p", "Berlin")]) == "Berlin lies in Germany."
+    assert searcher(index)("lies in France", "p0", []) == "Paris lies in France."  # one document
     with pytest.raises(DataError, match="no document has a word of 'xyz'"):
         searcher(index)("xyz", "p0", [])
     with pytest.raises(ConfigError, match="k 0 must be"):
