@@ -139,6 +139,20 @@ def test_errors_are_the_same_for_the_same_seed_and_options_reach_the_model():
     assert all(prompt.startswith("P: ") for prompt in sent[0])
 
 
+def test_an_error_may_be_of_another_kind():
+    lm = FunctionLM(lambda prompt: f" The answer is {prompt[-1]}.")
+    items = [Item("ab?", "b", rationale="First a. Then b")]
+
+    def next_letter(step, rng):
+        if step.endswith("."):
+            return None  # the first step is left as it is
+        return step[:-1] + chr(ord(step[-1]) + 1)
+
+    table = flip_rates(lm, items, change=next_letter)
+    assert [(row.count, row.flips) for row in table] == [(0, 0), (1, 1)]
+    assert lm.prompts[-1].endswith("First a. Then c")
+
+
 def test_without_steps_there_is_nothing_to_measure():
     with pytest.raises(DataError, match="has no steps"):
         flip_rates(FunctionLM(adding), [Item("1?", "1")])

@@ -82,7 +82,7 @@ class Flips:
     """Answers after an error in one step, compared with those after the same steps without it.
 
     step    which one, from 0
-    count   questions whose solution has such a step with a number in it
+    count   questions whose solution has such a step, with a number in it or what else is changed
     flips   of these, answers that the error changed; an answer that is lost is changed
     """
 
@@ -98,10 +98,11 @@ class Flips:
         return self.flips / self.count
 
 
-def flip_rates(lm, items, demonstrations=(), *, seed=0, **options):
+def flip_rates(lm, items, demonstrations=(), *, change=change_number, seed=0, **options):
     """How often an error in step t changes the answer.
 
     items    Items with rationales
+    change   function (step, rng) -> the step with an error in it, or None: it can have none
     options  of go_on
     returns  list of Flips, one for each step of the longest solution
     raises   DataError for an item without rationale
@@ -114,7 +115,7 @@ def flip_rates(lm, items, demonstrations=(), *, seed=0, **options):
         for t, step in enumerate(steps):
             if t == len(table):
                 table.append(Flips(t))
-            wrong = change_number(step, rng)
+            wrong = change(step, rng)
             if wrong is None:
                 continue
             answers = [
