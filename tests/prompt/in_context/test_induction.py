@@ -124,6 +124,15 @@ def test_mappings_are_new_in_every_row_and_only_the_prompt_shows_them():
     assert not np.array_equal(mapping_prompts(500, 4, 3, 5, seed=1)[0], ids)
 
 
+def test_a_mapping_can_be_given_for_each_row_or_for_all():
+    each = np.array([[0, 1, 2], [4, 3, 4]])
+    ids, answers = mapping_prompts(2, 6, 3, 5, mapping=each)
+    for row, right, mapping in zip(ids, answers, each):
+        assert np.array_equal(row[1::2], 3 + mapping[row[:-1:2]]) and right == 3 + mapping[row[-1]]
+    ids, answers = mapping_prompts(40, 1, 3, 5, mapping=[4, 0, 2])
+    assert np.array_equal(answers, np.array([7, 3, 5])[ids[:, -1]]) and len(set(ids[:, -1])) == 3
+
+
 def test_shuffled_demonstrations_say_nothing():
     ids, answers = mapping_prompts(3000, 4, 3, 5, shuffled=True)
     same = [[t for s, t in zip(row[:-1:2], row[1::2]) if s == row[-1]] for row in ids.tolist()]

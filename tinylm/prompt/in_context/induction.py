@@ -115,8 +115,8 @@ def repeated(rows, length, vocab_size, seed=0):
     return np.concatenate([half, half], axis=1)
 
 
-def mapping_prompts(rows, shots, sources, targets, seed=0, shuffled=False):
-    """Prompts of k random pairs of a random mapping, a new one for each row, and a source.
+def mapping_prompts(rows, shots, sources, targets, seed=0, shuffled=False, mapping=None):
+    """Prompts of k random pairs of a mapping, by default a random one for each row, and a source.
 
         s_1 t_1 s_2 t_2 .. s_k t_k s_query  ->  t_query
 
@@ -124,10 +124,13 @@ def mapping_prompts(rows, shots, sources, targets, seed=0, shuffled=False):
     replacement. Nothing but the prompt says what the mapping is.
 
     shuffled  True: every demonstration has a random target, so that they say nothing: a control
+    mapping   (rows, sources) or (sources,) numbers from 0 to targets - 1: the target of each source
     returns   (ids (rows, 2 k + 1), the right answers (rows,))
     """
     rng = Random(seed, "mappings")
-    mapping = sources + rng.integers(0, targets, (rows, sources))
+    if mapping is None:
+        mapping = rng.integers(0, targets, (rows, sources))
+    mapping = sources + np.broadcast_to(mapping, (rows, sources))  # ids
     asked = rng.integers(0, sources, (rows, shots + 1))  # the last is the query
     answers = np.take_along_axis(mapping, asked, axis=1)
     shown = answers
