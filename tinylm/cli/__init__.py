@@ -34,6 +34,7 @@ VERBS = {  # verb: (what it does, an example)
         "answer questions by any prompting method, and what it costs",
         'tinylm prompt smollm2 "What is the capital of Japan?" --trace',
     ),
+    "rag": ("answer from your own files, with sources", 'tinylm rag notes/ "Who wrote it?"'),
     "export": ("write a run in the format of Hugging Face's library", "tinylm export RUN model"),
     "models": ("list the families of language models and their sizes", "tinylm models llama3-8b"),
     "eval": ("loss, perplexity and bits per byte on a text", "tinylm eval RUN --data book.txt"),
@@ -60,7 +61,7 @@ VERBS = {  # verb: (what it does, an example)
 }
 ROOMS = {
     "learn": ("train", "finetune", "eval"),
-    "use": ("generate", "chat", "prompt", "export", "embed"),
+    "use": ("generate", "chat", "prompt", "rag", "export", "embed"),
     "look": ("models", "tokenize", "corrupt", "data", "plot", "book"),
     "measure": ("gradcheck", "bench"),
 }

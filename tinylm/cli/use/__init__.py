@@ -1,1 +1,1 @@
-"""Verbs that use a model: generate.py, chat.py, prompt.py, export.py, embed.py; timer.py."""
+"""Verbs that use a model: generate.py, chat.py, prompt.py, rag.py, export.py, embed.py."""

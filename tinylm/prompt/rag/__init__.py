@@ -4,8 +4,8 @@
 In order: chunks.py (documents as passages), retrievers.py (which of them belong to a question),
 prompt.py (question and numbered texts), citations.py (which texts an answer cites), answer.py (all
 of it as a method), evaluate.py (closed book, oracle and retrieved; refusals; texts against memory),
-training_data.py (examples for fine-tuning), index_file.py and
-document_index.py (an index of files, kept beside them).
+coverage.py (does a text know the words of a question?), training_data.py (examples for
+fine-tuning), index_file.py and document_index.py (an index of files, kept beside them).
 """
 
 from tinylm.prompt.rag.answer import answer_from, retrieval_answer
