@@ -17,6 +17,7 @@ from tinylm.prompt.in_context import (
     regression,
     selection,
     sensitivity,
+    shots,
     structured,
 )
 
@@ -45,6 +46,8 @@ DEFAULTS = [
     ),
     (clusters.auto_cot, {"words": 60, "steps": 5, "opening": "Let's think step by step."}),
     (clusters.is_simple, {"words": 60, "steps": 5}),
+    (shots.accuracy_by_shots, {"shots": (0, 1, 2, 4, 8, 16)}),
+    (shots.table, {"shots": (0, 4, 16)}),
     (sensitivity.orders, {"most": 120}),
     (sensitivity.order_sensitivity, {"most": 120}),
     (calibration.content_free_prior, {"inputs": ("N/A", "", "[MASK]")}),
@@ -65,6 +68,7 @@ SEEDED = [
     selection.arranged,
     learned_retriever.TwoEncoders,
     learned_retriever.learn_retriever,
+    shots.exchanged_answers,
     clusters.by_cluster,
     clusters.auto_cot,
     sensitivity.orders,

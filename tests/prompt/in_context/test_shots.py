@@ -71,10 +71,10 @@ def test_exchanged_answers_are_the_same_answers_in_other_places():
 
 
 def test_what_is_forgotten_was_known_before():
-    before = Curve((0, 4), np.array([[1, 1, 0, 1], [0, 0, 0, 0]], bool))
-    after = Curve((0, 4), np.array([[1, 0, 1, 0], [1, 1, 0, 0]], bool))
-    assert np.allclose(forgotten(before, after), [2 / 3, 0])
-    for other in (Curve((0, 1), before.correct), Curve((0, 4), before.correct[:, :3])):
+    before = Curve((0, 2, 4), np.array([[1, 1, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0]], bool))
+    after = Curve((0, 2, 4), np.array([[1, 0, 1, 0], [1, 1, 0, 0], [1, 0, 1, 1]], bool))
+    assert np.allclose(forgotten(before, after), [2 / 3, 0, 1])
+    for other in (Curve((0, 1, 4), before.correct), Curve((0, 2, 4), before.correct[:, :3])):
         with pytest.raises(ConfigError, match="cannot be compared"):
             forgotten(before, other)
 
