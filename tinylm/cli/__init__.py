@@ -155,7 +155,7 @@ def _dispatch(argv):
         return 0
     if verb not in VERBS:
         hint = f"choose one of {', '.join(VERBS)}"
-        if near := difflib.get_close_matches(verb, VERBS, n=3, cutoff=0.5):
+        if near := difflib.get_close_matches(verb, VERBS, n=3, cutoff=0.55):
             hint = f"did you mean {' or '.join(near)}?"
         print(f"tinylm: no verb {verb!r}: {hint}", file=sys.stderr)
         return 2
