@@ -60,12 +60,16 @@ def test_a_vote_takes_the_commonest_answer_by_value():
     replies = ["1/2", "3", "50 %", "0.5", "3"]
     lm = ScriptedLM([(None, reply) for reply in replies])
     answer = plain_vote(lm, Item("?"), count=5)
-    assert answer.value == "1/2" and sorted(answer.details["votes"].values()) == [2, 3]
+    # Three spellings of one value, of which none is more frequent: the first in order of text.
+    assert answer.value == "0.5" and sorted(answer.details["votes"].values()) == [0.4, 0.6]
 
 
-def test_of_equally_frequent_answers_the_first_wins():
-    lm = ScriptedLM([(None, "a"), (None, "b"), (None, "")])
-    assert plain_vote(lm, Item("?"), count=3).value == "a"
+def test_of_equally_frequent_answers_the_first_in_order_of_text_wins():
+    lm = ScriptedLM([(None, "d"), (None, "c"), (None, "")])
+    assert plain_vote(lm, Item("?"), count=3).value == "c"
+    # Where a number is wanted, sentences with the same one agree.
+    lm = ScriptedLM([(None, "It is 4."), (None, "5"), (None, "2 + 2 = 4")])
+    assert plain_vote(lm, Item("?", "4"), count=3).details["votes"]["5"] == pytest.approx(1 / 3)
     nothing = plain_vote(ScriptedLM([(None, ""), (None, "")]), Item("?"), count=2)
     assert nothing.value is None and nothing.details == {"votes": {}}
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from tinylm.data.read.items import Item
-from tinylm.prompt.evaluation.judge import answer_key, is_right
+from tinylm.prompt.evaluation.judge import answer_key, is_right, last_number, task_key
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,14 @@ from tinylm.prompt.evaluation.judge import answer_key, is_right
         ("$1,200", "1200", True),
         ("1/3", "0.333", False),  # another number, though near
         ("the Tokyo.", "tokyo", True),
-        ("Tokyo, Japan", "Tokyo", False),
-        ("5 apples", "5", False),
+        ("It is Tokyo, in Japan.", "Tokyo", True),
+        ("Tokyo", "Tokyo Bay", False),
+        ("Tokyoto", "Tokyo", False),  # words, not letters
+        ("He has 2 + 3 = 5 apples.", "5", True),
+        ("5 of 6", "5", False),  # the last number counts
+        ("none", "5", False),
+        ("} ]", "} ]", True),
+        ("] }", "} ]", False),
         (None, "5", False),
     ],
 )
@@ -38,3 +44,15 @@ def test_keys_of_equal_answers_are_equal():
     assert answer_key("50 %") == answer_key("1/2") == Fraction(1, 2)
     assert answer_key("A cat!") == answer_key("cat") == ("cat",)
     assert answer_key(None) is None and answer_key("] ]") == ("]", "]") != answer_key("} ]")
+
+
+def test_the_key_of_a_task_is_its_number_where_one_is_wanted():
+    number, word = Item("?", "7"), Item("?", "seven")
+    assert task_key("3 + 4 = 7", number) == task_key("7.0", number) == 7
+    assert task_key("no number", number) is None and task_key(None, number) is None
+    assert task_key("3 + 4 = 7", word) == task_key("3 + 4 = 7", Item("?")) == ("3", "4", "7")
+
+
+def test_the_last_number_of_a_text():
+    assert last_number("from 3 to 7 apples") == "7" and last_number("37.5 %") == "37.5 %"
+    assert last_number("none") is None

@@ -18,19 +18,19 @@ from tinylm.data.synthetic.prompted.retrieval_qa import (
 from tinylm.errors import DataError, ShapeError
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt import Answer, ScriptedLM
+from tinylm.prompt.evaluation.judge import contains_answer
 from tinylm.prompt.rag.answer import answer_from
 from tinylm.prompt.rag.evaluate import (
     CLOSED_BOOK,
     best_threshold,
     closed_book,
-    contains_answer,
     context_reliance,
     counterfactual,
     coverage_curve,
     four_ways,
-    is_right,
     order_sensitivity,
     refusals,
+    right_or_refused,
     three_contexts,
 )
 from tinylm.prompt.rag.prompt import NO_ANSWER
@@ -46,7 +46,8 @@ from tinylm.prompt.rag.prompt import NO_ANSWER
         ("Angeles", "Los Angeles", False),
         ("", "Los Angeles", False),
         (None, "x", False),
-        ("the", "the", False),  # an article is no word of an answer
+        ("the", "the", True),  # without a word of an answer: compared as it stands
+        ("a", "the", False),
         ("Los Angeles", "Los Angeles", True),
     ],
 )
@@ -56,11 +57,13 @@ def test_a_gold_answer_stands_in_a_text_word_by_word(text, gold, found):
 
 def test_refusing_is_right_where_there_is_no_answer():
     known, unknown = Item("a?", "Rome"), Item("b?", NO_ANSWER)
-    assert is_right(Answer("In Rome."), known) and is_right(Answer(NO_ANSWER), unknown)
+    assert right_or_refused(Answer("In Rome."), known) and right_or_refused(
+        Answer(NO_ANSWER), unknown
+    )
     for answer, item in [(NO_ANSWER, known), ("Rome", unknown), (None, known), (None, unknown)]:
-        assert not is_right(Answer(answer), item)
+        assert not right_or_refused(Answer(answer), item)
     with pytest.raises(DataError, match="'c' has no gold answer"):
-        is_right(Answer("x"), Item("c"))
+        right_or_refused(Answer("x"), Item("c"))
 
 
 def test_a_closed_book_has_the_question_alone():

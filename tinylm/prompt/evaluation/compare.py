@@ -7,7 +7,6 @@ divided by those of one plain prompt. Read next: cli/use/prompt.py.
 """
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,10 @@ import numpy as np
 from tinylm.data.measure.proportions import wilson_interval
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.evaluation.judge import answer_key
+from tinylm.prompt.ensemble.combine import vote
+from tinylm.prompt.evaluation.judge import task_key
 from tinylm.prompt.evaluation.runner import answer_items
+from tinylm.prompt.in_context.few_shot import zero_shot
 from tinylm.train.compare import student_quantile
 
 
@@ -88,23 +89,17 @@ def plain_vote(lm, item, demonstrations=(), *, seed=0, count=1, plain=None, **op
     """The answer that most of `count` samples of plain prompting give.
 
     count    1: the most probable reply; more: samples at temperature 1, a vote among the answers
-             that could be read. Of equally frequent ones the first wins
+             that could be read (ensemble/combine.py)
     plain    the method that is sampled; None: zero_shot
-    returns  Answer; details: "votes" {answer: count}
+    returns  Answer; details: "votes" {answer: its share}
     """
-    from tinylm.prompt.in_context.few_shot import zero_shot
-
     plain = plain or zero_shot
     if count == 1 or item.options:  # the scores of options have no randomness to sample
         return plain(lm, item, demonstrations, seed=seed, **options)
     sampled = Sampled(lm)
     found = [plain(sampled, item, demonstrations, seed=seed + r, **options) for r in range(count)]
-    votes = Counter(answer_key(one.value) for one in found if one.value is not None)
-    if not votes:
-        return Answer(None, found[-1].text, {"votes": {}})
-    winner = max(votes, key=votes.get)  # of equals the one that came first: dicts keep their order
-    value = next(one.value for one in found if answer_key(one.value) == winner)
-    return Answer(value, found[-1].text, {"votes": dict(votes)})
+    ballot = vote([one.value for one in found], key=lambda value: task_key(value, item))
+    return Answer(ballot.value, found[-1].text, {"votes": ballot.shares})
 
 
 class Sampled:
@@ -152,8 +147,6 @@ def compare(lm, methods, items, demonstrations=(), *, seed=0, show=None):
     show     called with a line before each run; None: silent
     returns  list of Row
     """
-    from tinylm.prompt.in_context.few_shot import zero_shot
-
     show = show or (lambda line: None)
 
     def run(method, options):

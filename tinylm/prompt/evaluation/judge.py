@@ -1,12 +1,19 @@
 """Is an answer right? One rule for all methods, so that none is favored by how it is read.
 
-An option must be the gold option. A number must have the same value, in any notation: 0.375, 3/8
-and 37.5 % are one answer. Other texts must have the same words (Rajpurkar et al. 2016: case,
-punctuation and articles do not count). Read next: methods.py.
+A model that answers "Tom has 7 apples." is as right as one whose method has read "7" from it:
+
+- an option must be the gold option;
+- where the gold answer is a number, the last number of the answer must have the same value, in any
+  notation: 0.375, 3/8 and 37.5 % are one answer;
+- otherwise the words of the gold answer must stand in the answer, one after the other (Rajpurkar et
+  al. 2016: case, punctuation and articles do not count). An answer that names two candidates is
+  then right too, if one of them is.
+
+Read next: methods.py.
 """
 
 from tinylm.data.measure.answers import answer_words
-from tinylm.data.measure.numbers import canonical_number
+from tinylm.data.measure.numbers import canonical_number, numbers_in
 
 
 def answer_key(value):
@@ -20,8 +27,41 @@ def answer_key(value):
     number = canonical_number(value)
     if number is not None:
         return number
+    return tuple(_words(value))
+
+
+def _words(text):
     # An answer of brackets alone has no words; it is compared as it stands.
-    return tuple(answer_words(value)) or tuple(value.split())
+    return answer_words(text) or text.split()
+
+
+def last_number(text):
+    """The last number of a text as it is written, or None: "7" of "He has 3 + 4 = 7 apples."."""
+    if canonical_number(text) is not None:
+        return text
+    found = numbers_in(text)
+    if found:
+        return found[-1]
+    return None
+
+
+def contains_answer(text, gold):
+    """True if the words of the gold answer stand in a text, one after the other."""
+    words, wanted = _words(text or ""), _words(gold)
+    if not wanted:
+        return False
+    return any(words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1))
+
+
+def task_key(value, item):
+    """What two equal answers to an item have in common: as answer_key, but of the last number if
+    the item's answer is one, and so a number is wanted.
+
+    returns  hashable; None if there is no answer, or no number where one is wanted
+    """
+    if value is None or item.answer is None or canonical_number(item.answer) is None:
+        return answer_key(value)
+    return answer_key(last_number(value))
 
 
 def is_right(value, item):
@@ -37,4 +77,6 @@ def is_right(value, item):
         return False
     if item.options:
         return value == item.answer
-    return answer_key(value) == answer_key(item.answer)
+    if canonical_number(item.answer) is not None:
+        return task_key(value, item) == answer_key(item.answer)
+    return contains_answer(value, item.answer)

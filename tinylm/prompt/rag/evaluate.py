@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from tinylm.backend import Random
-from tinylm.data.measure.answers import answer_words
 from tinylm.errors import DataError, ShapeError
+from tinylm.prompt.evaluation.judge import contains_answer, is_right
 from tinylm.prompt.rag.answer import answer_from, retrieval_answer
 from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt, texts_of
 
@@ -23,25 +23,13 @@ CLOSED_BOOK = RagPrompt("Your task is to answer the following question.", refuse
 FOLLOWED = "context", "memory", "refused", "neither"
 
 
-def contains_answer(text, gold):
-    """True if the words of the gold answer stand in a text one after the other.
-
-    Case, punctuation and articles do not count (data/measure/answers.py). An answer in a whole
-    sentence is then right, and so is one that names two candidates.
-    """
-    words, wanted = answer_words(text or ""), answer_words(gold)
-    if not wanted:
-        return False
-    return any(words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1))
-
-
-def is_right(answer, item):
-    """True if an Answer is right: the gold answer is in it, or both are refusals."""
+def right_or_refused(answer, item):
+    """True if an Answer is right by the rule of all methods, or if it is a refusal, and rightly."""
     if item.answer is None:
         raise DataError(f"the question {item.question!r:.60} has no gold answer to compare with")
     if NO_ANSWER in (answer.value, item.answer):
         return answer.value == item.answer
-    return contains_answer(answer.value, item.answer)
+    return is_right(answer.value, item)
 
 
 def closed_book(lm, item, demonstrations=(), *, form=CLOSED_BOOK, **options):
@@ -71,7 +59,7 @@ def three_contexts(lm, items, retriever, k=3, oracle=texts_of, demonstrations=()
                 lm, item, demonstrations, retriever=retriever, k=k, **options
             ),
         }
-        right.update({name: is_right(answer, item) for name, answer in answers.items()})
+        right.update({name: right_or_refused(answer, item) for name, answer in answers.items()})
         if texts:
             numbers = [number for number, _ in answers["retrieved"].details["retrieved"]]
             found.append(any(retriever.documents[i] in texts for i in numbers))
@@ -106,7 +94,9 @@ def refusals(answers, items):
     """
     refused = np.array([answer.value == NO_ANSWER for answer in answers], bool)
     unanswerable = np.array([item.answer == NO_ANSWER for item in items], bool)
-    right = np.array([is_right(a, item) for a, item in zip(answers, items, strict=True)], bool)
+    right = np.array(
+        [right_or_refused(a, item) for a, item in zip(answers, items, strict=True)], bool
+    )
     both = int((refused & unanswerable).sum())
     return {
         "precision": _share(both, refused.sum()),

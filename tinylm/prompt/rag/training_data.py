@@ -11,8 +11,8 @@ from tinylm.backend import Random
 from tinylm.data.read.instructions import Instruction
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.prompt.evaluation.judge import contains_answer
 from tinylm.prompt.protocol.seam import seam
-from tinylm.prompt.rag.evaluate import contains_answer
 from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt
 
 FORM = RagPrompt()
