@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 
 from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.tasks import code_runner
 from tinylm.prompt.tasks.code_runner import LIMITS, Limits, run_function
 
 AVERAGE = """
@@ -50,12 +53,117 @@ def test_the_function_of_the_book_passes():
         ("{'a': [None]}", {"a": [None]}, True),
         ("'1'", 1, False),
         ("'\\x1e\\ud800é'", "\x1e\ud800é", True),
-        ("f", 1, False),  # an object that is no literal
+        ("[True]", [1], False),  # also inside
+        ("[1.0]", [1], True),
+        ("[1, 2]", [1, 2, 3], False),
+        ("[1, 2, 3]", [1, 2], False),
+        ("([1, True],)", ([1, 1],), False),
+        ("{'a': 1}", {"a": True}, False),
+        ("{'a': 1}", {"a": 2}, False),
+        ("{'a': 1}", {"b": 1}, False),
+        ("{'a': 1, 'b': 1}", {"a": 1}, False),
+        ("{True: 1}", {1: 1}, False),
+        ("{1, 2}", {2, 1}, True),
+        ("{1, 2}", {2}, False),
+        ("{True}", {1}, False),
+        ("set()", set(), True),
+        ("b'a'", b"a", True),
+        ("1j", 1j, True),
+        ("float('inf')", 1, False),  # it has no literal
         ("None", None, True),
     ],
 )
 def test_results_are_compared_by_value_and_type(expression, expected, passes):
     assert (status(returning(expression), expected) == "passed") is passes
+
+
+def test_an_object_that_looks_like_the_result_is_none():
+    looks = "class A:\n    __repr__ = lambda self: '1'\n    __eq__ = lambda self, other: True\n"
+    looks += "class B(int):\n    __repr__ = lambda self: '1'\n"
+    for value in "A()", "B(2)", "[A()]", "{1: B(2)}", "f":
+        ran = run_function(looks + returning(value), "f", [((), 1)])
+        assert (ran.status, ran.results) == ("crashed", ())
+        assert ran.message == "the result is no plain value"
+    second = "def f(x):\n    return {0: 1, 1: f}[x]"
+    assert run_function(second, "f", [((0,), 1), ((1,), 1)]).results == ("1",)
+    true = type("True_", (int,), {"__repr__": lambda self: "1"})
+    with pytest.raises(DataError, match="cannot be written"):
+        run_function(second, "f", [((0,), true(1))])
+
+
+def test_a_report_cannot_be_printed():
+    # What the child would write for a right answer, but without the random mark.
+    report = "('done', ['1'], '')"
+    for line in (
+        f'print("\\x1e{report}", end="", flush=True)',
+        f'os.write(int(sys.argv[4]), b"{report}")',
+    ):
+        code = returning("2", "import os, sys", line, "os._exit(0)")
+        assert status(code) == "crashed"
+    # What else comes through the report's pipe does not matter, and neither do printed errors.
+    code = returning("1", "import os, sys", "os.write(int(sys.argv[4]), b'(')")
+    assert status(code) == "passed"
+
+
+def test_a_report_that_cannot_be_read_is_a_crash(monkeypatch):
+    for report in "((", "1", "(1, 2)", "(" * 1000, "f()":
+        monkeypatch.setattr(code_runner.secrets, "token_hex", lambda n: "m")
+        monkeypatch.setattr(
+            code_runner, "_run", lambda folder, limits, r=report: ("out", f"m{r}", "", 0)
+        )
+        ran = run_function("", "f", [((), 1)])
+        assert (ran.status, ran.output) == ("crashed", "out")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["sys.stdout.close()", "os.close(1)", "sys.stdout = None", "sys.stdout.flush = None"],
+)
+def test_code_may_close_or_replace_its_output(line):
+    ran = run_function(returning("1", "import os, sys", "print('a')", line), "f", [((), 1)])
+    assert ran.passed
+
+
+def test_an_interrupt_leaves_no_child(monkeypatch):
+    children, start = [], subprocess.Popen
+
+    def popen(*arguments, **options):
+        children.append(start(*arguments, **options))
+        return children[-1]
+
+    def interrupted(pipes, deadline):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(code_runner.subprocess, "Popen", popen)
+    monkeypatch.setattr(code_runner, "_read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_function(returning("1", "while True: pass"), "f", [((), 1)])
+    assert children[0].returncode == -signal.SIGKILL
+
+
+def test_a_process_that_outlives_the_child_is_killed(monkeypatch, tmp_path):
+    # The hook refuses to start processes, so the child here is another script.
+    script = tmp_path / "forks.py"
+    script.write_text(
+        "import os, time\nnumber = os.fork()\nif number:\n    print(number, flush=True)\n"
+        "    os._exit(0)\nos.closerange(0, 99)\ntime.sleep(60)\n"
+    )
+    monkeypatch.setattr(code_runner, "_CHILD", script)
+    ran = run_function("", "f", [((), 1)])
+    assert ran.status == "crashed" and ran.message == "the process ended with code 0"
+    state, deadline = running(ran.output), time.monotonic() + 5
+    while state not in ("", "Z") and time.monotonic() < deadline:
+        state = running(ran.output)
+    assert state in ("", "Z")
+
+
+def running(number):
+    """The state of a process on Linux, "" without one."""
+    try:
+        with open(f"/proc/{int(number)}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def test_several_arguments_are_handed_over():
@@ -140,6 +248,12 @@ def test_memory_is_limited():
         ("open(os.__file__, 'a')", "opened"),  # the library may be read, not written
         ("open(os.path.dirname(os.__file__) + '/../x')", "opened"),
         ("os.open('/tmp/written', os.O_CREAT)", "opened"),
+        ("os.open(os.__file__, os.O_RDONLY | os.O_TRUNC)", "opened"),  # empties it
+        ("open(os.path.dirname(os.__file__) + '-other')", "opened"),
+        ("os.mknod('x')", "used os.mknod"),
+        ("os.mkfifo('x')", "used os.mkfifo"),
+        ("import posix; posix.mkfifo('x')", "used posix.mkfifo"),
+        ("import _posixsubprocess as p; p.fork_exec()", "used _posixsubprocess.fork_exec"),
         ("os.listdir('/')", "opened '/'"),
         ("os.remove('/tmp/none')", "used os.remove"),
         ("os.mkdir('x')", "used os.mkdir"),
@@ -173,6 +287,8 @@ def test_the_network_is_another_one():
 
 def test_the_library_may_be_read():
     assert status(returning("len(open(os.__file__).read()) > 0", "import os"), True) == "passed"
+    folder = "os.path.dirname(os.__file__)"
+    assert status(returning(f"len(os.listdir({folder})) > 0", "import os"), True) == "passed"
 
 
 def test_nothing_is_run_without_a_case_or_with_values_that_cannot_be_written():

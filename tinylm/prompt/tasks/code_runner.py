@@ -11,13 +11,15 @@ Here it runs in a process of its own:
     processes  none is started
     network    a network namespace without a device where the system allows one; no sockets
 
-The last three are enforced by an audit hook, which Python code cannot remove. This stops mistakes,
-not an attacker: against code that means harm use a virtual machine. Read next: code_sandbox.py, the
-child's side; code_completion.py.
+The last three are enforced by an audit hook, which Python code cannot remove. Results come back
+through a pipe of their own, after a random mark, so that nothing printed is taken for them. This
+stops mistakes, not an attacker: against code that means harm use a virtual machine. Read next:
+code_sandbox.py, the child's side; code_completion.py.
 """
 
 import ast
 import os
+import secrets
 import select
 import signal
 import subprocess
@@ -30,9 +32,9 @@ from pathlib import Path
 from tinylm.errors import ConfigError, DataError
 
 _CHILD = Path(__file__).with_name("code_sandbox.py")
-_MARK = "\x1e"  # record separator: begins the child's report on standard output
 _OUTPUT = 1 << 16  # characters of output that are kept
 _REPORT = 1 << 20  # bytes after which a child is ended
+_NUMBERS = int, float  # bool is a kind of int, but is none of them
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Ran:
 
     status   "passed": every call returned what was expected;  "failed": one returned something
              else;  "error": an exception;  "timeout", "memory", "output": a limit;  "refused": it
-             did something that is not allowed;  "crashed": the process died
+             did something that is not allowed;  "crashed": the process died, or the result is no
+             plain value (of the types that a case may have, and no subclass of them)
     results  repr of what each call returned, up to the first that failed to return
     message  of the exception or the limit; "" if it passed
     output   what the code printed
@@ -102,7 +105,7 @@ def run_function(code, name, cases, limits=LIMITS):
             raise DataError(f"run_function: {value!r:.60} cannot be written as a Python literal")
     if not name.isidentifier():
         raise DataError(f"run_function: {name!r} is no name of a function")
-    status, results, message, output = _in_child(repr((code, name, calls)), limits)
+    status, results, message, output = _in_child((code, name, calls), limits)
     if status == "done":
         status = "passed"
         for arguments, given, wanted in zip(calls, results, expected):
@@ -116,85 +119,120 @@ def run_function(code, name, cases, limits=LIMITS):
 
 def _is_literal(value):
     try:
-        return ast.literal_eval(repr(value)) == value
+        return _alike(ast.literal_eval(repr(value)), value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return False
 
 
 def _same(given, wanted):
-    """True if the text of a result is the expected value, of the same type: True is not 1."""
+    """True if the text of a result is the expected value."""
     try:
-        value = ast.literal_eval(given)
+        return _alike(ast.literal_eval(given), wanted)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return False  # an object that is no literal, such as <function f>
-    numbers = (int, float)
-    # bool is a kind of int, but is not in `numbers`.
-    if type(value) in numbers and type(wanted) in numbers:
+        return False  # no literal: inf, or what is nested too deep to be read
+
+
+def _alike(value, wanted):
+    """True for equal values of the same types, also inside of lists and dicts: True is not 1."""
+    if type(value) in _NUMBERS and type(wanted) in _NUMBERS:
         return value == wanted  # 2 and 2.0 are the same mean
-    return type(value) is type(wanted) and value == wanted
+    if type(value) is not type(wanted):
+        return False
+    if isinstance(value, (list, tuple)):
+        return len(value) == len(wanted) and all(map(_alike, value, wanted))
+    if isinstance(value, (set, dict)):
+        keys = {key: key for key in wanted}  # equal keys may be of different types
+        if len(value) != len(keys) or not all(key in keys for key in value):
+            return False
+        if not all(_alike(key, keys[key]) for key in value):
+            return False
+        return isinstance(value, set) or all(_alike(value[key], wanted[key]) for key in value)
+    return value == wanted
 
 
 def _in_child(task, limits):
     """Run a task in a child; returns (status or "done", results, message, output)."""
+    mark = secrets.token_hex(16)
     with tempfile.TemporaryDirectory() as folder:
-        # -I no user folder or environment, -S no site packages, -B no .pyc files
-        command = [sys.executable, "-I", "-S", "-B", str(_CHILD)]
-        Path(folder, "task").write_bytes(task.encode("utf-8", "surrogatepass"))
-        child = subprocess.Popen(
-            [*command, "task", str(limits.seconds), str(limits.memory)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env={},
-            start_new_session=True,  # a group of its own, so that all of it can be killed
-        )
-        # The clock has two seconds more than the processor: starting Python, a busy machine.
-        deadline = time.monotonic() + limits.seconds + 2
-        with child.stdout as pipe:
-            written, fault = _read(pipe, deadline)
-        if not fault:
-            fault = _wait(child, deadline)
-        if fault:
-            os.killpg(child.pid, signal.SIGKILL)  # not waited for yet, so the number is still its
-        code = child.wait()
+        text = repr((mark, *task))
+        Path(folder, "task").write_bytes(text.encode("utf-8", "surrogatepass"))
+        output, report, fault, code = _run(folder, limits)
     if fault == "timeout":
         return fault, [], f"no result after {limits.seconds} s", ""
     if fault:
-        return fault, [], f"more than {_REPORT} bytes of output", written[:_OUTPUT]
-    # The report is what follows the last mark: printed marks do not matter.
-    output, mark, report = written.rpartition(_MARK)
+        return fault, [], f"more than {_REPORT} bytes of output", output[:_OUTPUT]
+    _, found, report = report.rpartition(mark)
+    if found:
+        try:
+            status, results, message = ast.literal_eval(report)
+            return status, results, message, output[:_OUTPUT]
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            pass  # something else was written into it
     # No report: the process ended before it could write one.
-    if not mark:
-        if code == -signal.SIGXCPU:
-            return "timeout", [], f"no result after {limits.seconds} s of processor time", report
-        if "MemoryError" in report:
-            return "memory", [], f"more than {limits.memory} bytes", ""
-        return "crashed", [], f"the process ended with code {code}", report[-_OUTPUT:]
-    status, results, message = ast.literal_eval(report)
-    return status, results, message, output[:_OUTPUT]
+    if code == -signal.SIGXCPU:
+        message = f"no result after {limits.seconds} s of processor time"
+        return "timeout", [], message, output[:_OUTPUT]
+    if "MemoryError" in output:
+        return "memory", [], f"more than {limits.memory} bytes", ""
+    return "crashed", [], f"the process ended with code {code}", output[-_OUTPUT:]
 
 
-def _wait(child, deadline):
-    """What is wrong: "timeout" if a child lives on, as it may after it has closed its output."""
-    try:
-        child.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return "timeout"
-    return ""
+def _run(folder, limits):
+    """(output, report, what is wrong: "", "timeout" or "output"; exit code) of a child."""
+    # -I no user folder or environment, -S no site packages, -B no .pyc files
+    command = [sys.executable, "-I", "-S", "-B", str(_CHILD), "task"]
+    read, write = os.pipe()
+    with open(read, "rb", buffering=0) as reports:
+        try:
+            child = subprocess.Popen(
+                [*command, str(limits.seconds), str(limits.memory), str(write)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env={},
+                pass_fds=(write,),
+                start_new_session=True,  # a group of its own, so that all of it can be killed
+            )
+        finally:
+            os.close(write)
+        with child.stdout as output:
+            # The clock has two seconds more than the processor: starting Python, a busy machine.
+            deadline = time.monotonic() + limits.seconds + 2
+            try:
+                texts, fault = _read([output, reports], deadline)
+                if not fault and not _ended(child, deadline):
+                    fault = "timeout"  # as it may live on after it has closed its output
+            finally:
+                # Also after an interrupt. It is not waited for yet, so the number is still its.
+                os.killpg(child.pid, signal.SIGKILL)
+                code = child.wait()
+    return *texts, fault, code
 
 
-def _read(pipe, deadline):
-    """(what a child writes until it ends, what is wrong: "", "timeout" or "output")."""
+def _ended(child, deadline):
+    """True once a child has ended, which keeps its number; False after the deadline."""
+    while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def _read(pipes, deadline):
+    """(texts that a child writes until it ends, what is wrong: "", "timeout" or "output")."""
     # Not communicate(): it would keep all that a loop prints.
-    pieces, size = [], 0
-    while size <= _REPORT:
-        ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+    written, going, size, fault = {pipe: b"" for pipe in pipes}, list(pipes), 0, ""
+    while going and not fault:
+        ready, _, _ = select.select(going, [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
-            return "", "timeout"
-        piece = os.read(pipe.fileno(), 1 << 16)
-        if not piece:
-            return b"".join(pieces).decode("utf-8", "replace"), ""
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces).decode("utf-8", "replace"), "output"
+            fault = "timeout"
+        for pipe in ready:
+            piece = os.read(pipe.fileno(), 1 << 16)
+            if not piece:
+                going.remove(pipe)
+            written[pipe] += piece
+            size += len(piece)
+        if size > _REPORT:
+            fault = "output"
+    return [text.decode("utf-8", "replace") for text in written.values()], fault

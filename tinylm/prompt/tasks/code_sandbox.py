@@ -2,16 +2,18 @@
 
 Run as a script, with nothing but Python's standard library:
 
-    python -I -S -B code_sandbox.py FILE SECONDS BYTES
+    python -I -S -B code_sandbox.py FILE SECONDS BYTES DESCRIPTOR
 
-FILE holds the repr of (code, name, calls). The report is a record separator and the repr of
-(status, results, message), after whatever the code printed. Read first: code_runner.py.
+FILE holds the repr of (mark, code, name, calls). The report, written to the descriptor, is the mark
+and the repr of (status, results, message). Read first: code_runner.py.
 """
 
+import _posixsubprocess
 import ast
 import ctypes
 import io
 import os
+import posix
 import resource
 import sys
 import traceback
@@ -59,6 +61,14 @@ REFUSED = (
     "webbrowser.",
     "syslog.",
 )
+# Functions without an audit event, by module.
+UNWATCHED = (
+    (os, ("mknod", "mkfifo", "chroot")),
+    (posix, ("mknod", "mkfifo", "chroot")),
+    (_posixsubprocess, ("fork_exec",)),
+)
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+ATOMS = int, float, complex, bool, str, bytes, type(None), type(...)
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 
 
@@ -81,17 +91,31 @@ def limit(seconds, memory):
 
 
 def guard():
-    """Install the hook that refuses events. It cannot be removed."""
+    """Install the hook that refuses events, which cannot be removed, and put functions that raise
+    in the place of those without an event.
+    """
     library = os.path.dirname(os.__file__)
+    for module, names in UNWATCHED:
+        for name in names:
+            if hasattr(module, name):
+                setattr(module, name, refusing(f"{module.__name__}.{name}"))
 
     # Everything that it uses is bound here: the code may change what the modules hold.
     def hook(
-        event, arguments, refused=REFUSED, error=Refused, string=str, integer=int, of=isinstance
+        event,
+        arguments,
+        refused=REFUSED,
+        writing=WRITING,
+        error=Refused,
+        string=str,
+        integer=int,
+        of=isinstance,
     ):
         if event in ("open", "os.listdir", "os.scandir"):  # imports read the library
             path = arguments[0]
-            inside = of(path, string) and path.startswith(library) and ".." not in path
-            written = event == "open" and of(arguments[2], integer) and arguments[2] & 3
+            inside = of(path, string) and ".." not in path
+            inside = inside and (path == library or path.startswith(f"{library}/"))
+            written = event == "open" and of(arguments[2], integer) and arguments[2] & writing
             if not inside or written:
                 raise error(f"it opened {path!r:.80}")
         if event.startswith(refused):
@@ -100,7 +124,29 @@ def guard():
     sys.addaudithook(hook)
 
 
-def run(code, name, calls):
+def refusing(what):
+    """A function in the place of one that the code may not call."""
+
+    def refuse(*arguments, **named):
+        raise Refused(f"it used {what}")
+
+    return refuse
+
+
+def is_plain(value, kind=type, atoms=ATOMS):
+    """True if a value, and all inside it, is of a type that has literals, and of no subclass.
+
+    Another object may have any text as its repr, and equal anything.
+    """
+    found = kind(value)
+    if found is dict:
+        return all(is_plain(key) and is_plain(one) for key, one in value.items())
+    if found is list or found is tuple or found is set:
+        return all(is_plain(one) for one in value)
+    return any(found is one for one in atoms)  # not `in`, which a metaclass may answer
+
+
+def run(code, name, calls, text=repr):
     """(status, results, message) of a function's calls."""
     results = []
     # "generated", so that `if __name__ == "__main__"` does not run.
@@ -111,7 +157,10 @@ def run(code, name, calls):
         if not callable(function):
             return "error", results, f"no function {name} is defined"
         for arguments in calls:
-            results.append(repr(function(*arguments)))
+            value = function(*arguments)
+            if not is_plain(value):
+                return "crashed", results, "the result is no plain value"
+            results.append(text(value))
     except Refused as error:
         return "refused", results, str(error)
     except MemoryError:
@@ -124,23 +173,32 @@ def run(code, name, calls):
     return "done", results, ""
 
 
+def flush(stream):
+    """Write out what was printed; code may have closed the stream, or what is below it."""
+    try:
+        stream.flush()
+    except BaseException:  # whatever the code did to it, its results count
+        pass
+
+
 def main():
     """Read a task, run it, and report."""
-    # A descriptor of its own, as the code may close or replace sys.stdout.
-    report = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
-    sys.stdout = io.TextIOWrapper(sys.stdout.buffer, "utf-8", "backslashreplace")
+    stream = io.TextIOWrapper(sys.stdout.buffer, "utf-8", "backslashreplace")
+    sys.stdout = stream
     with open(sys.argv[1], "rb") as file:
         task = file.read().decode("utf-8", "surrogatepass")
     os.remove(sys.argv[1])
-    code, name, calls = ast.literal_eval(task)
+    mark, *task = ast.literal_eval(task)
+    report, write, leave, text = int(sys.argv[4]), os.write, os._exit, ascii
     limit(int(sys.argv[2]), int(sys.argv[3]))
     guard()
-    found = run(code, name, calls)
-    sys.stdout.flush()
-    report.write("\x1e" + ascii(found))
-    report.flush()
+    found = run(*task)
+    flush(stream)
+    rest = (mark + text(found)).encode()
+    while rest:
+        rest = rest[write(report, rest) :]
     # Threads that still run, and functions registered for the exit, are not waited for.
-    os._exit(0)
+    leave(0)
 
 
 if __name__ == "__main__":
