@@ -14,6 +14,9 @@ rag         texts are found for a question, and the answer is given from them
 tools       calls inside a reply are run, and replaced by their results
 optimize    prompts are found: spaces, estimates, strategies; prompts that a model writes
 compress    shorter prompts that can still be read
+evaluation  methods by name on files of questions: answers, their share that is right, and costs
+
+All methods return an Answer (answer.py): what was read from a reply, and the reply.
 """
 
 from tinylm.prompt.answer import Answer

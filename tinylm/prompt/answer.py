@@ -14,7 +14,8 @@ class Answer:
 
     value    str as it is compared with the gold answer, or None: the reply had none that could be
              read
-    text     the reply that it was read from; of several, the last
+    text     the reply that the value was read from; where several replies are combined, one that
+             gives the value, or the last if none does
     details  more that a method found: {"votes": Counter, "steps": list, ..}
     """
 

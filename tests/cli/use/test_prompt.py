@@ -80,7 +80,7 @@ def test_methods_are_compared(prompted, items_file, capsys):
     assert main(arguments) == 0
     header, plain, few = capsys.readouterr().out.splitlines()
     assert header.split()[:2] == ["method", "right"]
-    assert plain.split()[0] == "zero-shot" and few.split()[0] == "few-shot" and "samples" in few
+    assert plain.split()[0] == "zero-shot" and few.split()[0] == "few-shot" and "(scored)" in few
     assert main([*arguments, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == ["zero-shot", "few-shot"] and rows[0]["plain"] is None

@@ -3,6 +3,8 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.prompt.small import text_model
 from tinylm.data.measure.proportions import wilson_interval
@@ -35,25 +37,62 @@ def test_a_summary_counts_what_was_judged():
         summarize([])
 
 
+def paired(both, first, second, none, level=0.95):
+    """paired_difference of so many questions right in both, the first, the second, none."""
+    a = [True] * both + [True] * first + [False] * second + [False] * none
+    b = [True] * both + [False] * first + [True] * second + [False] * none
+    return paired_difference(
+        [record(i, right) for i, right in enumerate(a)],
+        [record(i, right) for i, right in enumerate(b)],
+        level,
+    )
+
+
 def test_a_paired_difference_and_its_interval():
-    # Differences 1, 0, 0, -1, 1: mean 1/5, standard deviation sqrt(0.7), t = 2.776 with 4 degrees.
-    first = [record(i, right) for i, right in enumerate([1, 1, 0, 0, 1])]
-    second = [record(i, right) for i, right in enumerate([0, 1, 0, 1, 0])]
-    mean, low, high = paired_difference(first, second)
-    half = 2.7764 * math.sqrt(0.7 / 5)
-    assert mean == pytest.approx(0.2)
-    assert (low, high) == (pytest.approx(0.2 - half, abs=1e-4), pytest.approx(0.2 + half, abs=1e-4))
-    assert paired_difference(second, first)[0] == pytest.approx(-0.2)
-    assert paired_difference(first, first) == (0, 0, 0)
-    narrow = paired_difference(first, second, level=0.5)
-    assert narrow[2] - narrow[1] < high - low
+    # Newcombe 1998, an example of 36, 12, 2 and 0 pairs: 0.2 in 0.0569 .. 0.3404.
+    assert paired(36, 12, 2, 0) == pytest.approx((0.2, 0.0569, 0.3404), abs=5e-5)
+
+
+def test_the_interval_by_hand_where_answers_go_together():
+    # e, f, g, h = 6, 2, 1, 6: q = 36 - 2 - 15/2 = 26.5, phi = 26.5 / sqrt(8 * 7 * 7 * 8).
+    (l1, u1), (l2, u2) = wilson_interval(8, 15), wilson_interval(7, 15)
+    a, b, c, d = 8 / 15 - l1, u2 - 7 / 15, u1 - 8 / 15, 7 / 15 - l2
+    phi = 26.5 / 56
+    low = 1 / 15 - math.sqrt(a * a - 2 * phi * a * b + b * b)
+    high = 1 / 15 + math.sqrt(c * c - 2 * phi * c * d + d * d)
+    assert paired(6, 2, 1, 6) == pytest.approx((1 / 15, low, high))
+    # 0 < eh - fg < n/2 counts as no correlation: 2 - 1 < 5/2.
+    wide = paired(1, 1, 1, 2)
+    (l1, u1) = wilson_interval(2, 5)
+    assert wide == pytest.approx(
+        (0, -math.hypot(0.4 - l1, u1 - 0.4), math.hypot(0.4 - l1, u1 - 0.4))
+    )
+
+
+@given(*[st.integers(0, 6)] * 4)
+def test_an_interval_lies_in_its_range_and_is_never_empty(both, first, second, none):
+    if both + first + second + none == 0:
+        return
+    difference, low, high = paired(both, first, second, none)
+    assert -1 <= low < high <= 1 and low <= difference <= high
+    other = paired(both, second, first, none)
+    assert other == pytest.approx((-difference, -high, -low))
+    assert paired(both, first, second, none, 0.5)[1] >= low
+
+
+def test_few_questions_show_little():
+    difference, low, high = paired(0, 1, 0, 1)
+    assert difference == 0.5 and low < 0 and high < 1
+    assert paired(0, 0, 0, 2) == pytest.approx((0, -0.6576, 0.6576), abs=1e-4)  # 1 less 2/(2+z^2)
 
 
 def test_only_the_same_questions_are_paired():
     with pytest.raises(DataError, match="different questions"):
         paired_difference([record(0, True)], [record(1, True)])
-    with pytest.raises(DataError, match="1 judged questions"):
-        paired_difference([record(0, True), record(1, None)], [record(0, True), record(1, True)])
+    with pytest.raises(DataError, match="no question is judged"):
+        paired_difference([record(0, None)], [record(0, True)])
+    one = paired_difference([record(0, True), record(1, None)], [record(0, True), record(1, True)])
+    assert one[0] == 0 and one[1] < 0 < one[2]
 
 
 def test_a_vote_takes_the_commonest_answer_by_value():
@@ -118,3 +157,39 @@ def test_a_method_is_compared_with_plain_samples_of_as_many_tokens():
 def test_without_gold_answers_there_is_nothing_to_compare_with():
     (row,) = compare(text_model(), {"thrice": (thrice, {"max_tokens": 2})}, [Item("a?")])
     assert row.plain is None and row.summary.count == 0
+
+
+def test_one_judged_question_is_compared():
+    (row,) = compare(text_model(), {"thrice": (thrice, {"max_tokens": 2})}, [Item("a?", "b")])
+    difference, low, high = row.difference
+    assert row.summary.count == 1 and low < difference < high
+
+
+def test_options_are_scored_once_however_much_a_method_spends():
+    lm, shown = text_model(context=256), []
+    items = [Item("a?", "b", ("b", "c")), Item("d?", "b", ("b", "c"))]
+    (row,) = compare(lm, {"thrice": (thrice, {"max_tokens": 4})}, items, show=shown.append)
+    assert row.samples == 1 and row.scored and row.plain.calls == 1
+    assert shown[-1] == "plain prompting, options scored"
+    assert row.as_dict()["scored"] is True
+    (mixed,) = compare(lm, {"thrice": (thrice, {"max_tokens": 4})}, [*items, Item("e?", "f")])
+    assert not mixed.scored and mixed.samples > 1
+
+
+def test_plain_prompting_of_other_settings_is_another_run():
+    shown, items = [], [Item("a?", "b")]
+    methods = {
+        "plain": (zero_shot, {"max_tokens": 4, "normalization": "byte"}),
+        "two": (zero_shot, {"max_tokens": 2}),
+        "once": (once, {"max_tokens": 2}),
+        "more": (once, {"max_tokens": 4}),
+    }
+    compare(text_model(), methods, items, show=shown.append)
+    # That of 2 tokens has been run as a method; that of 4 had an option of its own.
+    names = [line.split(",")[0] for line in shown]
+    assert names == ["plain", "two", "once", "more", "plain prompting"]
+
+
+def once(lm, item, demonstrations=(), *, seed=0, max_tokens=64):
+    """A method that sends the plain prompt."""
+    return zero_shot(lm, item, seed=seed, max_tokens=max_tokens)

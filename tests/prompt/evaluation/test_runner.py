@@ -7,7 +7,8 @@ import pytest
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import Answer, ScriptedLM
-from tinylm.prompt.evaluation.runner import Record, answer_items, fingerprint
+from tinylm.prompt.evaluation.answer_file import file_head, fingerprint
+from tinylm.prompt.evaluation.runner import Record, answer_items, read_record
 
 ITEMS = [Item("one?", "1"), Item("two?", "2"), Item("three?")]
 ABOUT = {"model": "scripted", "method": "echo"}
@@ -56,8 +57,10 @@ def test_an_interrupted_run_goes_on_behind_its_last_answer(tmp_path):
     assert records[0] == kept[0] and [r.item for r in records] == [0, 1, 2] and lm.finished
     assert run(ScriptedLM([]), file) == records
     head, *lines = file.read_text().splitlines()
-    assert json.loads(head) == {**ABOUT, "questions": fingerprint(ITEMS), "seed": 0}
-    assert [Record(**json.loads(line)) for line in lines] == records
+    assert json.loads(head) == file_head(ABOUT, {}, [], 0)
+    found = [json.loads(line) for line in lines]
+    assert [line.pop("question") for line in found] == [fingerprint([item]) for item in ITEMS]
+    assert [Record(**line) for line in found] == records
 
 
 def test_a_half_written_line_is_answered_again(tmp_path):
@@ -74,13 +77,23 @@ def test_a_half_written_line_is_answered_again(tmp_path):
 def test_a_file_of_another_run_is_refused(tmp_path):
     file = tmp_path / "answers.jsonl"
     run(script(), file)
-    with pytest.raises(ConfigError, match="seed was 0 and is 3"):
+    with pytest.raises(ConfigError, match="another run: seed was 0 and is 3; give"):
         run(script(), file, seed=3)
-    with pytest.raises(ConfigError, match="questions was"):
-        run(script(), file, items=ITEMS[:2])
-    file.write_text("half a line")
-    with pytest.raises(DataError, match="no whole line"):
-        run(script(), file)
+    with pytest.raises(ConfigError, match="another run: suffix was None and is '!'; give"):
+        run(script(), file, suffix="!")
+    with pytest.raises(ConfigError, match="another run: the demonstrations differ; give"):
+        run(script(), file, demonstrations=[Item("zero?", "0")])
+    with pytest.raises(ConfigError, match="the questions differ, the first at line 3"):
+        run(script(), file, items=[ITEMS[0], *ITEMS])
+
+
+def test_more_questions_extend_a_run_and_fewer_read_its_beginning(tmp_path):
+    file = tmp_path / "answers.jsonl"
+    run(script(), file, items=ITEMS[:2])
+    lm = ScriptedLM([("three?", "3 or 4")])
+    assert len(run(lm, file)) == 3 and lm.finished
+    assert [record.item for record in run(ScriptedLM([]), file, items=ITEMS[:1])] == [0]
+    assert len(file.read_text().splitlines()) == 4  # nothing is lost
 
 
 def test_a_file_with_lines_missing_is_refused(tmp_path):
@@ -90,9 +103,6 @@ def test_a_file_with_lines_missing_is_refused(tmp_path):
     file.write_text("\n".join([head, *rest]) + "\n")
     with pytest.raises(DataError, match="line 2: item 1, where 0 was expected"):
         run(script(), file)
-    file.write_text(head + '\n{"item": 0}\n')
-    with pytest.raises(DataError, match="line 2: no record of an answer"):
-        run(script(), file)
 
 
 def test_options_reach_the_method():
@@ -100,6 +110,29 @@ def test_options_reach_the_method():
     assert records[0].right
 
 
-def test_other_answers_are_another_fingerprint():
-    assert fingerprint(ITEMS) == fingerprint(list(ITEMS))
-    assert fingerprint(ITEMS) != fingerprint([Item("one?", "2"), *ITEMS[1:]])
+VALUES = vars(Record(0, "x", True, "x.", 1, 2, 2, 3, 0, 0.5))
+
+
+def test_a_record_is_read_from_its_values():
+    assert vars(read_record(VALUES)) == VALUES
+    assert read_record({**VALUES, "value": None, "right": None, "seconds": 1}).value is None
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"right": "no"}, "right must be bool or NoneType, not 'no'"),
+        ({"right": 1}, "right must be bool"),
+        ({"value": 5}, "value must be str"),
+        ({"text": None}, "text must be str"),
+        ({"item": True}, "item must be int"),
+        ({"calls": 1.5}, "calls must be int"),
+        ({"seconds": float("inf")}, "seconds must be int or float"),
+        ({"more": 1}, "missing or unknown: more"),
+    ],
+)
+def test_what_is_no_record_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        read_record({**VALUES, **change})
+    with pytest.raises(ValueError, match="missing or unknown: calls"):
+        read_record({name: value for name, value in VALUES.items() if name != "calls"})

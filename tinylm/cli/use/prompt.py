@@ -280,9 +280,13 @@ def comparison_table(rows):
         )
         if row.plain is not None:
             difference, low, high = row.difference
+            cost = f"({row.samples:3} samples)"
+            if row.scored:
+                cost = "(scored)     "
+            elif row.samples == 1:
+                cost = "(  1 sample) "
             line += (
-                f"  {row.plain.accuracy:5.3f} ({row.samples:3} samples)"
-                f"  {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+                f"  {row.plain.accuracy:5.3f} {cost}  {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
             )
         lines.append(line)
     return "\n".join(lines)

@@ -5,9 +5,9 @@
     call 2, 3     the problem, p_1 -> a_1;  the problem, p_1, a_1, p_2 -> a_2
     call 4        the problem, p_1, a_1, p_2, a_2, the question -> a_0
 
-Each prompt is the one before it with the answer filled in, so a model reads it once. Chain of
-thought may go into any of these prompts: the reply is made to begin with a trigger sentence, and
-what follows its conclusion is the answer. Read next: successive.py.
+From call 2 on, each prompt begins with the one before it and its answer: with a prefix cache, only
+what is new is read. Chain of thought may go into any of these prompts: the reply is made to begin
+with a trigger sentence, and what follows its conclusion is the answer. Read next: successive.py.
 """
 
 import re
@@ -116,7 +116,7 @@ class Solver:
     trigger         text that every reply begins with; "": none
     demonstrations, max_tokens, seed as of least_to_most
 
-    The last reply of `conclude` is kept in `text`, and what was read from it in `value`.
+    The last reply of `conclude` is kept in `text`.
     """
 
     def __init__(self, lm, item, demonstrations=(), *, trigger="", seed=0, max_tokens):

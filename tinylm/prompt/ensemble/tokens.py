@@ -130,7 +130,8 @@ def complete_jointly(lm, prompts, begin="", max_tokens=256, stop=(), rule="produ
     begin    text that the reply is made to begin with
     raises   DataError for a prompt that leaves no room for a reply; ConfigError for another TextLM
 
-    The account counts K calls, and every generated token K times: each prompt's row has read it.
+    The account counts K calls, and every token of the text K times: each prompt's row gives it a
+    distribution.
     """
     check_text_model("complete_jointly", lm)
     prompts = list(prompts)

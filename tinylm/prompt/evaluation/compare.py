@@ -3,7 +3,8 @@
 A method that sends ten prompts should be better than one prompt; the question is whether it is
 better than ten plain ones. `plain_vote` spends the tokens of any method on plain prompting: n
 samples of the question alone, and the answer that most of them give. n is the method's tokens
-divided by those of one plain prompt. Read next: cli/use/prompt.py.
+divided by those of one plain prompt. The options of an item are scored, which has no randomness to
+sample: there, the plain prompt is one prompt. Read next: cli/use/prompt.py.
 """
 
 import math
@@ -18,7 +19,6 @@ from tinylm.prompt.ensemble.combine import vote
 from tinylm.prompt.evaluation.judge import task_key
 from tinylm.prompt.evaluation.runner import answer_items
 from tinylm.prompt.in_context.few_shot import zero_shot
-from tinylm.train.compare import student_quantile
 
 
 @dataclass(frozen=True)
@@ -68,33 +68,56 @@ def summarize(records):
 
 
 def paired_difference(records, others, level=0.95):
-    """How much more often the first are right, on the same questions.
+    """How much more often the first are right, on the same questions   (Newcombe 1998, method 10).
 
-    returns  (difference of the accuracies, low, high), the interval by Student's t over questions
-    raises   DataError for different questions, or fewer than two
+    Of n questions, e are right in both, f in the first alone, g in the second alone, h in none:
+
+        d = p1 - p2 = (f - g) / n,   p1 = (e + f) / n in (l1, u1),   p2 = (e + g) / n in (l2, u2)
+        low  = d - sqrt((p1 - l1)^2 - 2 phi (p1 - l1) (u2 - p2) + (u2 - p2)^2)
+        high = d + sqrt((u1 - p1)^2 - 2 phi (u1 - p1) (p2 - l2) + (p2 - l2)^2)
+        phi  = q / sqrt((e + f) (g + h) (e + g) (f + h)),   0 where a factor is 0
+        q    = eh - fg,   or max(eh - fg - n/2, 0) where eh > fg
+
+    l and u are Wilson's limits. The interval lies in -1..1 and is never empty.
+
+    returns  (d, low, high)
+    raises   DataError for different questions, or none that is judged
     """
     if [record.item for record in records] != [record.item for record in others]:
         raise DataError("paired_difference: the answers are of different questions")
     pairs = [(a.right, b.right) for a, b in zip(records, others) if None not in (a.right, b.right)]
-    if len(pairs) < 2:
-        raise DataError(f"paired_difference: {len(pairs)} judged questions; it needs at least 2")
-    change = np.array([float(a) - float(b) for a, b in pairs])  # 1, 0 or -1
-    half = student_quantile((1 + level) / 2, len(pairs) - 1) * change.std(ddof=1)
-    half /= math.sqrt(len(pairs))
-    mean = float(change.mean())
-    return mean, mean - float(half), mean + float(half)
+    if not pairs:
+        raise DataError("paired_difference: no question is judged; it needs at least 1")
+    n = len(pairs)
+    e, f = pairs.count((True, True)), pairs.count((True, False))
+    g, h = pairs.count((False, True)), pairs.count((False, False))
+    p1, p2 = (e + f) / n, (e + g) / n
+    l1, u1 = wilson_interval(e + f, n, level)
+    l2, u2 = wilson_interval(e + g, n, level)
+    q = e * h - f * g
+    if q > 0:
+        q = max(q - n / 2, 0)
+    factors = (e + f) * (g + h) * (e + g) * (f + h)
+    phi = 0.0
+    if factors:
+        phi = q / math.sqrt(factors)
+    down = (p1 - l1) ** 2 - 2 * phi * (p1 - l1) * (u2 - p2) + (u2 - p2) ** 2
+    up = (u1 - p1) ** 2 - 2 * phi * (u1 - p1) * (p2 - l2) + (p2 - l2) ** 2
+    difference = (f - g) / n
+    return difference, difference - math.sqrt(down), difference + math.sqrt(up)
 
 
 def plain_vote(lm, item, demonstrations=(), *, seed=0, count=1, plain=None, **options):
     """The answer that most of `count` samples of plain prompting give.
 
     count    1: the most probable reply; more: samples at temperature 1, a vote among the answers
-             that could be read (ensemble/combine.py)
+             that could be read (ensemble/combine.py). An item with options gets the most probable
+             of them, whatever the count: scores have no randomness to sample
     plain    the method that is sampled; None: zero_shot
     returns  Answer; details: "votes" {answer: its share}
     """
     plain = plain or zero_shot
-    if count == 1 or item.options:  # the scores of options have no randomness to sample
+    if count == 1 or item.options:
         return plain(lm, item, demonstrations, seed=seed, **options)
     sampled = Sampled(lm)
     found = [plain(sampled, item, demonstrations, seed=seed + r, **options) for r in range(count)]
@@ -122,7 +145,9 @@ class Row:
 
     name        of the method
     summary     Summary
-    samples     n of plain_vote: how many plain prompts cost as many tokens
+    samples     n of plain_vote: how many plain prompts cost as many tokens; 1 if all items have
+                options. In a mixed list, the items without options alone are sampled
+    scored      True if all items have options
     plain       Summary of plain_vote; None for plain prompting itself, and where no item has a
                 gold answer
     difference  (accuracy of the method less that of plain_vote, low, high), or None
@@ -131,6 +156,7 @@ class Row:
     name: str
     summary: Summary
     samples: int = 1
+    scored: bool = False
     plain: Summary | None = None
     difference: tuple | None = None
 
@@ -148,33 +174,44 @@ def compare(lm, methods, items, demonstrations=(), *, seed=0, show=None):
     returns  list of Row
     """
     show = show or (lambda line: None)
+    scored = all(item.options for item in items)
 
     def run(method, options):
         return list(answer_items(lm, method, items, demonstrations, seed=seed, **options))
 
     def votes(count, options):
-        shared = {
-            name: value for name, value in options.items() if name in ("prompt", "max_tokens")
-        }
-        if count not in found:
-            show(f"plain prompting, {count} samples a question")
-            found[count] = run(plain_vote, {**shared, "count": count})
-        return found[count]
+        shared = _shared(options)
+        key = count, tuple(shared.items())
+        if key not in found:
+            show(f"plain prompting, {_samples(count, scored)}")
+            found[key] = run(plain_vote, {**shared, "count": count})
+        return found[key]
 
     found, rows = {}, []
     for name, (method, options) in methods.items():
         show(f"{name}, {len(items)} questions")
         records = run(method, options)
         summary = summarize(records)
+        if method is zero_shot and options == _shared(options):
+            found.setdefault((1, tuple(_shared(options).items())), records)
         if method is zero_shot or not summary.count:
-            found.setdefault(1, records)
-            rows.append(Row(name, summary))
+            rows.append(Row(name, summary, scored=scored))
             continue
-        plain = votes(1, options)
-        samples = max(1, round(summary.tokens / summarize(plain).tokens))
-        plain = votes(samples, options)
-        difference = None
-        if summary.count > 1:
-            difference = paired_difference(records, plain)
-        rows.append(Row(name, summary, samples, summarize(plain), difference))
+        plain, samples = votes(1, options), 1
+        if not scored:
+            samples = max(1, round(summary.tokens / summarize(plain).tokens))
+            plain = votes(samples, options)
+        difference = paired_difference(records, plain)
+        rows.append(Row(name, summary, samples, scored, summarize(plain), difference))
     return rows
+
+
+def _shared(options):
+    """Those of a method's options that plain prompting gets too, in one order."""
+    return {name: options[name] for name in ("prompt", "max_tokens") if name in options}
+
+
+def _samples(count, scored):
+    if scored:
+        return "options scored"
+    return f"{count} samples a question"

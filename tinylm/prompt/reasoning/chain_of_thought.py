@@ -72,7 +72,8 @@ def chain_of_thought(
 ):
     """Few-shot chain of thought   (Wei et al. 2022)
 
-    demonstrations  Items with answer and rationale; without any, it is plain zero-shot prompting
+    demonstrations  Items with answer and rationale; without any, the prompt is that of zero-shot
+                    prompting, but a reply without "the answer is" has no answer
     prompt          FewShotPrompt; None: "Q: .. A: .."
     read            reader of the answer (conclusion.py); None: by the item
     calculator      computes the annotations <<a=b>> of the reply (calculator_loop.py); None: the
