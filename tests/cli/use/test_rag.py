@@ -7,6 +7,7 @@ import pytest
 
 from tinylm.cli import main
 from tinylm.prompt import ScriptedLM, TextModel
+from tinylm.prompt.rag import RagPrompt
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ def test_an_answer_has_its_sources(notes, monkeypatch, capsys):
     assert main(asked) == 0
     assert capsys.readouterr().out.splitlines() == [
         "Voss opened it.",
+        "passages given to the model:",
         "  [1] a.txt, characters 0 to 30",
     ]
     (prompt,) = scripted.prompts
@@ -45,21 +47,105 @@ def test_an_answer_has_its_sources(notes, monkeypatch, capsys):
     assert "Bread" not in prompt
     assert main([*asked, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["refused"] == "words" and result["answer"] == "No answer!"
-    assert result["sources"][0]["document"] == "a.txt" and result["covered"] > 0.4
+    assert result["refused"] == "the model finds no answer in the passages"
+    assert result["answer"] == "No answer!" and result["covered"] == 1 and result["missing"] == []
+    assert result["passages"][0]["document"] == "a.txt"
     assert main([*asked, "--trace"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "call 1, complete" and lines[-2] == "(the reply was empty)"
+    assert lines[1] == "call 1, complete" and lines[-3] == "(the reply was empty)"
 
 
-def test_a_question_about_other_things_is_refused_before_a_model_is_called(notes, prompted, capsys):
-    asked = ["rag", notes, "Which king of Spain?", "--model", prompted]
+def scripted(monkeypatch, *replies, **options):
+    """A ScriptedLM in place of every model."""
+    lm = ScriptedLM([(None, reply) for reply in replies], **options)
+    monkeypatch.setattr(TextModel, "open", lambda *a, **k: lm)
+    return lm
+
+
+def test_numbers_are_those_of_the_prompt_where_neighbors_are_one_text(
+    tmp_path, monkeypatch, capsys
+):
+    # Sentences of 5 words; two neighbors about the bridge are found, and are text 1.
+    (tmp_path / "a.txt").write_text("The bridge is quite long. The old bridge was burnt. Bread.")
+    (tmp_path / "b.txt").write_text("No other bridge is here.")
+    lm = scripted(monkeypatch, "Burnt [2].")
+    asked = ["rag", str(tmp_path), "Which bridge?", "--size", "5", "--overlap", "0"]
+    assert main(asked) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "passages given to the model:",
+        "  [1] a.txt, characters 0 to 52",
+        "  [2] b.txt, characters 0 to 24",
+    ]
+    assert "Relevant Text 2: No other bridge" in lm.prompts[0]
+
+
+def test_a_question_about_other_things_is_refused_before_a_model_is_called(
+    notes, monkeypatch, capsys
+):
+    lm = scripted(monkeypatch, "It was.")
+    asked = ["rag", notes, "Which king of Spain opened it?"]
     assert main([*asked, "--trace"]) == 0
-    out = capsys.readouterr().out.strip()
-    assert out == "The documents do not hold the answer (words of the question)."
+    # opened: n = 1 of 2, idf log 2; king and Spain: n = 0, idf log 6. log 2 / (log 2 + 2 log 6)
+    reason = (
+        "0.16 of the question's words are in the passages (missing: king, spain); --covered 0 "
+        "answers anyway"
+    )
+    assert capsys.readouterr().out.strip() == f"refused: {reason}"
     assert main([*asked, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["answer"] == "No answer!" and result["covered"] < 0.4 and not result["sources"]
+    assert result["answer"] == "No answer!" and result["refused"] == reason
+    assert result["covered"] == pytest.approx(0.162, abs=1e-3) and not result["passages"]
+    assert result["missing"] == ["king", "spain"] and lm.prompts == []
+    assert main([*asked, "--covered", "0"]) == 0
+    assert capsys.readouterr().out.startswith("It was.\n")
+    assert main(["rag", notes, "Where does Voss open bridges?", "--covered", "1"]) == 1
+    assert "the script is over" in capsys.readouterr().err  # the model was called
+
+
+def test_without_a_text_nothing_is_answered_from_memory(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.txt").write_text("zebra " * 7)
+    # 3 words for "Relevant Text 1:" and 6, one less than the text has, and too few for a cut one.
+    room = len(RagPrompt().prompt("zebra?").split()) + 3 + 6
+    lm = scripted(monkeypatch, context=room + 96)
+    assert main(["rag", str(tmp_path), "king?", "--covered", "0"]) == 0
+    assert capsys.readouterr().out == "refused: no passage has a word of the question\n"
+    assert main(["rag", str(tmp_path), "zebra?", "--covered", "0"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("refused: none of the 1 passages found fits into the model's context")
+    assert "--size 100 or --max-tokens 96" in out and lm.prompts == []
+    lm = scripted(monkeypatch, "x")
+    asked = ["rag", str(tmp_path), "zebra?", "--max-tokens", "95"]
+    monkeypatch.setattr(lm, "context", room + 96)
+    assert main(asked) == 0 and len(lm.prompts) == 1
+
+
+@pytest.mark.parametrize(
+    "question", ["What does 2**3 give?", "/etc has [what]?", "why " * 100, "/**x", "[", "a\0*"]
+)
+def test_any_text_may_be_a_question(notes, capsys, question):
+    assert main(["rag", notes, question, "--show"]) == 0
+    assert "no passage has a word" in capsys.readouterr().out
+
+
+def test_a_pattern_that_matches_is_no_question(notes, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"bread?\n")))
+    assert main(["rag", f"{notes}/[ab].txt", "--show"]) == 0
+    assert "baked at 230" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_word_is_refused(notes, capsys, empty):
+    assert main(["rag", notes, empty]) == 1
+    assert "the question is empty" in capsys.readouterr().err
+    assert main(["rag", empty]) == 1
+    assert "the question is empty" in capsys.readouterr().err
+    assert main(["rag", empty, notes, "bridge?"]) == 1
+    assert "path of a document is empty" in capsys.readouterr().err
+
+
+def test_an_index_that_is_a_folder_is_refused(notes, capsys):
+    assert main(["rag", notes, "bridge?", "--show", "--index", notes]) == 1
+    assert f"the index {notes} is a folder" in capsys.readouterr().err
 
 
 def test_questions_come_from_the_standard_input(notes, monkeypatch, capsys):

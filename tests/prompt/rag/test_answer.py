@@ -10,10 +10,11 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.rag import RagPrompt, answer_from, retrieval_answer
-from tinylm.prompt.rag.chunks import passages
+from tinylm.prompt.rag.chunks import Passage, passages
 from tinylm.prompt.rag.retrievers import find_texts
 
 ITEM = Item(QUESTION, "Los Angeles")
+FORM = RagPrompt("Do.", False)
 INDEX = InvertedIndex(["Birds fly.", PARIS, *LOS_ANGELES])
 
 
@@ -97,8 +98,7 @@ def test_options_of_the_reply_are_handed_on():
 
 
 def test_texts_are_cut_to_what_the_context_leaves():
-    # 200 words - 100 of the reply - 64 for a chat template: 36 for the prompt
-    lm = ScriptedLM([(None, "x")], context=200)
+    lm = ScriptedLM([(None, "x")], context=136)  # words; 100 are for the reply, 36 for the prompt
     form = RagPrompt("Do.", False)
     answer = answer_from(lm, Item("q?"), ["w " * 50], form=form, max_tokens=100)
     assert (
@@ -106,10 +106,82 @@ def test_texts_are_cut_to_what_the_context_leaves():
         and answer.details["cut"] == 2 * (50 - 29)
         and not answer.details["dropped"]
     )
+    assert answer.details["kept"] == (0,)
+    for room in 0, -1:
+        with pytest.raises(ConfigError, match=f"answer of {136 - room} .* context of 136: lower"):
+            answer_from(lm, Item("q?"), [], max_tokens=136 - room)
+    with pytest.raises(DataError, match="there is room for 1"):  # but for the prompt
+        answer_from(lm, Item("q?"), [], max_tokens=135)
     with pytest.raises(DataError, match="there is room for 3"):
         answer_from(lm, Item("q?"), [], form=form, budget=3)
     answer = answer_from(ScriptedLM([(None, "x")]), Item("q?"), ["a b", "c d"], form=form, budget=9)
     assert answer.details["dropped"] == (1,) and answer.details["texts"] == ["a b"]
+
+
+def test_a_chat_template_takes_its_place_in_the_context():
+    class Chat(ScriptedLM):
+        def length(self, prompt, begin=""):
+            return super().length(prompt, begin) + 30  # its marks and its system message
+
+    lm = Chat([(None, "x")], context=136)
+    answer_from(lm, Item("q?"), ["w " * 50], form=RagPrompt("Do.", False), max_tokens=100)
+    assert lm.count(lm.prompts[0]) == 4  # the text is left out: 2 words are too few
+
+
+def test_the_passages_of_an_answer_are_those_in_its_prompt():
+    class Index:
+        passages = [
+            Passage("a", 0, 6, "one x "),
+            Passage("b", 0, 30, "A" * 30),
+            Passage("a", 3, 9, " x two"),
+            Passage("c", 5, 65, "w " * 30),
+        ]
+        documents = [one.text for one in passages]
+
+        def search(self, query, k):
+            return [(0, 4.0), (1, 3.0), (2, 2.0), (3, 1.0)]
+
+    # The first and the third are neighbors, and one text; the second has no room, and too few words
+    # to be cut; the last is cut to 9 words.
+    form = RagPrompt("Do.", False)
+    lm = ScriptedLM([(None, "x")])
+
+    def count(prompt, begin=""):
+        return len(prompt.split()) + 50 * prompt.count("A" * 30)
+
+    lm.length = count
+    answer = retrieval_answer(lm, Item("q?"), retriever=Index(), form=form, budget=4 + 6 + 3 + 9)
+    assert answer.details["passages"] == [
+        Passage("a", 0, 9, "one x two"),
+        Passage("c", 5, 22, "w w w w w w w w w"),
+    ]
+    assert lm.prompts == [form.prompt("q?", answer.details["texts"])]
+    assert (answer.details["kept"], answer.details["dropped"]) == ((0, 2), (1,))
+    whole = retrieval_answer(ScriptedLM([(None, "x")]), Item("q?"), retriever=Index())
+    assert [one.document for one in whole.details["passages"]] == ["a", "b", "c"]
+    assert whole.details["passages"][2] == Index.passages[3]
+    found = retrieval_answer(ScriptedLM([(None, "x")]), ITEM, retriever=INDEX, k=1)
+    (number, _), text = found.details["retrieved"][0], found.details["texts"][0]
+    assert found.details["passages"] == [Passage(number, 0, len(text), text)]
+
+
+def test_a_check_reads_the_texts_in_the_prompt_before_the_model_does():
+    checked = []
+
+    def check(texts):
+        checked.append(texts)
+        return "too old"
+
+    lm = ScriptedLM([])
+    answer = answer_from(lm, Item("q?"), ["a b", "c d"], form=FORM, budget=9, check=check)
+    assert (answer.value, answer.details["refused"]) == ("No answer!", "too old")
+    assert answer.details["texts"] == [] and answer.details["kept"] == () and lm.prompts == []
+    assert answer.details["dropped"] == (1,) and answer.details["citations"] == []
+    answer = retrieval_answer(lm, ITEM, retriever=INDEX, k=1, check=check)
+    assert answer.details["passages"] == [] and answer.details["retrieved"]
+    assert checked == [["a b"], [INDEX.documents[INDEX.search(QUESTION, 1)[0][0]]]]
+    lm = ScriptedLM([(None, "x")])
+    assert answer_from(lm, Item("q?"), [], check=lambda texts: None).value == "x"
 
 
 def test_demonstrations_come_before_the_question():
@@ -145,5 +217,6 @@ def test_neighbors_that_overlap_are_read_as_one_text():
     found = find_texts(Index(), "q", 2)
     assert found.texts == ["A b. C d. E f. "] and found.ranking == [(1, 0.5), (0, 0.25)]
     assert found.best == 0.5
+    assert found.passages == [Passage(0, 0, 15, "A b. C d. E f. ")]
     assert find_texts(Index(), "q", 1).texts == ["C d. E f. "]
     assert find_texts(None, "q", 0).best == -np.inf  # nothing is called

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.prompt.small import text_model
 from tinylm.data.clean.words import words_of
 from tinylm.errors import ConfigError
-from tinylm.prompt.rag.chunks import Passage, all_passages, count_words, merged, passages
+from tinylm.prompt.rag.chunks import LONG_WORD, Passage, all_passages, count_words, merged, passages
 
 TEXT = "One two three. Four five! Six seven eight nine? Ten.\n\nEleven twelve thirteen."
 
@@ -119,6 +119,16 @@ def test_a_size_in_tokens_is_that_of_the_model():
     assert texts(found) == ["é ", "é é"]  # 2 bytes for a letter
 
 
+def test_a_long_word_counts_as_several_and_is_cut():
+    assert [count_words("a" * n) for n in (1, 20, 21, 40, 41)] == [1, 1, 2, 2, 3]
+    assert count_words("a" * 21 + " b " + "猫") == 2 + 1 + 1
+    assert LONG_WORD == 20
+    # Data without a space, in base64 or as minified code, is cut as other texts are.
+    found = passages("see " + "A" * 100, 3, 1)
+    assert texts(found) == ["see " + "A" * 40, "A" * 60, "A" * 40]  # 20 letters are shared
+    assert merged(found) == [Passage(0, 0, 104, "see " + "A" * 100)]
+
+
 def test_measures_are_few_on_long_documents():
     lengths = []
 
@@ -154,9 +164,17 @@ def test_merged_passages_stand_where_the_first_of_them_stood():
     ]
 
 
-@pytest.mark.parametrize("options", [{"size": 0}, {"size": 5, "overlap": 5}, {"overlap": -1}])
-def test_sizes_that_cannot_be_are_refused(options):
-    with pytest.raises(ConfigError, match="overlap"):
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"size": 0}, "size 0 must be 1"),
+        ({"overlap": -1}, "overlap -1 must be 0"),
+        ({"size": 5}, "overlap 20 must be less than size 5"),
+        ({"size": 5, "overlap": 5}, "overlap 5 must be less than size 5"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ConfigError, match=f"^passages: {message}"):
         passages("a", **options)
 
 

@@ -160,6 +160,35 @@ def test_a_damaged_index_is_refused(folder):
         open_index([folder])
 
 
+def test_an_index_that_cannot_be_read_is_named(folder, monkeypatch):
+    (folder / "i").mkdir()
+    with pytest.raises(ConfigError, match="i is a folder: give the path of a file"):
+        open_index([folder], folder / "i")
+
+    def fail(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(document_index, "read_index", fail)
+    with pytest.raises(DataError, match=r"index .*npz cannot be read \(Permission denied\)"):
+        open_index([folder])
+
+
+def test_one_odd_document_is_left_out(folder):
+    (folder / "half.jsonl").write_text('{"text": "Lima \\ud83d is in Peru"}\n')
+    (folder / "loop.txt").symlink_to("loop.txt")
+    index = open_index([folder])
+    assert index.documents == [A, B] and index.saved
+    assert set(index.left_out) == {"half.jsonl", "loop.txt"}
+    assert "'\\ud83d', half of a character, at 5" in index.left_out["half.jsonl"]
+    assert "symbolic links" in index.left_out["loop.txt"]
+
+
+def test_passages_by_another_rule_are_made_again(folder, monkeypatch):
+    open_index([folder])
+    monkeypatch.setattr(document_index, "LONG_WORD", 30)
+    assert open_index([folder]).read == ["a.txt", "in/b.md"]
+
+
 def letters(texts):
     """The counts of o, j and q: a meaning that can be computed by hand."""
     return np.array([[t.lower().count(letter) + 0.01 for letter in "ojq"] for t in texts])

@@ -154,5 +154,55 @@ def test_other_files_are_no_index(tmp_path):
         np.save(file, np.zeros(3))
     with pytest.raises(CheckpointError, match="a single array"):
         read_index(path)
-    with pytest.raises(OSError):
-        read_index(tmp_path / "none")
+    for none in "none", "":  # "" is the folder
+        with pytest.raises(OSError):
+            read_index(tmp_path / none)
+
+
+@pytest.mark.parametrize(
+    "at, bit, reason",
+    [
+        (6, 0, "encrypted"),  # flag 0 of the general purpose flags
+        (6, 5, "compressed patched data"),
+        (8, 1, "compression method"),
+        (4, 6, "zip file version"),
+    ],
+)
+def test_bits_that_mean_another_kind_of_archive(tmp_path, at, bit, reason):
+    path = tmp_path / "i.npz"
+    write_index(path, stored())
+    data = bytearray(path.read_bytes())
+    # The same field stands 2 bytes later in the directory at the end, which is read first.
+    data[data.index(b"PK\x01\x02") + at + 2] ^= 1 << bit
+    if at == 6:
+        data[at] ^= 1 << bit
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=f"{path} .*no .npz file.*{reason}"):
+        read_index(path)
+
+
+def test_a_directory_that_begins_before_the_file(tmp_path):
+    path = tmp_path / "i.npz"
+    write_index(path, stored())
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"PK\x05\x06")
+    data[end + 12 : end + 16] = (len(data) * 2).to_bytes(4, "little")  # bytes of the directory
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="no .npz file"):
+        read_index(path)
+
+
+def test_a_flipped_bit_is_an_error_or_changes_nothing(tmp_path):
+    path = tmp_path / "i.npz"
+    write_index(path, stored())
+    data = path.read_bytes()
+    for at in range(0, len(data), 7):  # a seventh of the bytes: those of each field are met
+        changed = bytearray(data)
+        changed[at] ^= 1 << at % 8
+        path.write_bytes(changed)
+        try:
+            found = read_index(path)
+        except CheckpointError as error:
+            assert str(path) in str(error)
+        else:
+            assert found.texts == TEXTS and found.words == stored().words

@@ -96,24 +96,39 @@ def test_texts_are_kept_whole_as_far_as_they_fit():
     assert (
         fit(None)
         == fit(4 + 6 + 13 + 6)
-        == Fitted(FORM.prompt("q?", [ONE, TWO, ONE]), [ONE, TWO, ONE])
+        == Fitted(FORM.prompt("q?", [ONE, TWO, ONE]), [ONE, TWO, ONE], (0, 1, 2))
     )
     # The last text has 3 words, less than the 8 that a cut text has at least.
-    assert fit(4 + 6 + 13 + 5) == Fitted(FORM.prompt("q?", [ONE, TWO]), [ONE, TWO], 0, (2,))
+    assert fit(4 + 6 + 13 + 5) == Fitted(FORM.prompt("q?", [ONE, TWO]), [ONE, TWO], (0, 1), 0, (2,))
 
 
 def test_the_first_text_that_does_not_fit_is_cut_after_a_word():
     nine = " ".join("012345678")
     # " 9" was taken off; the third text would fit, but not after a cut one.
-    assert fit(4 + 6 + 12) == Fitted(FORM.prompt("q?", [ONE, nine]), [ONE, nine], 2, (2,))
+    assert fit(4 + 6 + 12) == Fitted(FORM.prompt("q?", [ONE, nine]), [ONE, nine], (0, 1), 2, (2,))
     eight = nine[:-2]
-    assert fit(4 + 6 + 11) == Fitted(FORM.prompt("q?", [ONE, eight]), [ONE, eight], 4, (2,))
-    assert fit(4 + 6 + 10) == Fitted(FORM.prompt("q?", [ONE]), [ONE], 0, (1, 2))
+    assert fit(4 + 6 + 11) == Fitted(FORM.prompt("q?", [ONE, eight]), [ONE, eight], (0, 1), 4, (2,))
     assert fit(4 + 11, [TWO + " \n"]).cut == 4  # the white space at its end was never in the prompt
 
 
+def test_a_later_text_takes_the_place_of_one_that_cannot_be_cut():
+    # 10 words of room: 3 for "Relevant Text 2:" and 7 of TWO, less than the 8 of a cut text.
+    assert fit(4 + 6 + 10) == Fitted(FORM.prompt("q?", [ONE, ONE]), [ONE, ONE], (0, 2), 0, (1,))
+    assert fit(4 + 6 + 5) == Fitted(FORM.prompt("q?", [ONE]), [ONE], (0,), 0, (1, 2))
+    assert fit(4 + 6, [TWO, TWO, ONE]).kept == (2,)
+
+
+def test_a_long_word_is_cut_between_characters():
+    word = "é" * 190  # ten parts of at most 20 characters
+    whole = len(FORM.prompt("q?", [word]))
+    assert FORM.fit("q?", [word], len, whole).texts == [word]
+    fitted = FORM.fit("q?", [word], len, whole - 11)
+    assert fitted.texts == ["é" * 160] and fitted.cut == 30  # 9 parts would have 180 characters
+    assert FORM.fit("q?", [word], len, whole - 31).texts == []  # 8 parts would have 160
+
+
 def test_without_room_for_texts_the_question_stays():
-    assert fit(4) == Fitted("Do.\nQuestion: q?\nAnswer:", [], 0, (0, 1, 2))
+    assert fit(4) == Fitted("Do.\nQuestion: q?\nAnswer:", [], (), 0, (0, 1, 2))
     with pytest.raises(DataError, match="4 tokens without any text, and there is room for 3"):
         fit(3)
 
@@ -124,8 +139,9 @@ def test_a_prompt_never_has_more_than_its_budget(lengths, budget):
     fitted = fit(budget, texts)
     assert count(fitted.prompt) <= budget
     assert fitted.prompt == FORM.prompt("q?", fitted.texts)
-    assert len(fitted.texts) + len(fitted.dropped) == len(texts)
-    assert sum(map(len, fitted.texts)) + fitted.cut == sum(map(len, texts[: len(fitted.texts)]))
+    assert sorted(fitted.kept + fitted.dropped) == list(range(len(texts)))
+    assert list(fitted.kept) == sorted(fitted.kept) and len(fitted.kept) == len(fitted.texts)
+    assert sum(map(len, fitted.texts)) + fitted.cut == sum(len(texts[i]) for i in fitted.kept)
 
 
 @pytest.mark.parametrize(

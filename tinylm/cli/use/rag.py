@@ -2,14 +2,18 @@
 
 DOCS are files, folders and patterns. Their passages are indexed once, in the folder that holds them
 all (.tinylm-index.npz), and again where a file has changed. The passages that fit the question best
-are put before it; the sources of the answer are printed with their files. A question is refused if
-too few of its rare words are in the passages (--covered), or by the model itself. Without a
-question, the lines of the standard input are questions. --show prints the passages alone.
+are put before it; after the answer, those that the model was given are printed with their files, as
+they are numbered in the prompt. A question is refused if too few of its rare words are in them
+(--covered), if there are none, or by the model itself. Without a question, the lines of the
+standard input are questions. --show prints the passages alone.
 """
 
+import glob
 import json
+import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError
@@ -82,12 +86,15 @@ def documents_and_questions(words):
     """The last word is the question, if it is no file or folder and matches none.
 
     returns  (paths, list of questions)
-    raises   ConfigError without any document
+    raises   ConfigError without any document, or for an empty word, such as a variable that is not
+             set
     """
-    from pathlib import Path
-
     *paths, last = words
-    if Path(last).exists() or any(c in last for c in "*[") and list(Path().glob(last)):
+    if not last.strip():
+        raise ConfigError("the question is empty: write it in quotation marks after the documents")
+    if not all(path.strip() for path in paths):
+        raise ConfigError("the path of a document is empty: give a file, a folder or a pattern")
+    if _is_path(last):
         paths, questions = words, [line for line in standard_input().splitlines() if line.strip()]
     else:
         questions = [last]
@@ -96,6 +103,16 @@ def documents_and_questions(words):
             f"no documents: {last!r} is no file or folder. tinylm rag DOCS... QUESTION"
         )
     return paths, questions
+
+
+def _is_path(word):
+    """True if a word is a file or folder, or a pattern that matches one."""
+    try:
+        if Path(word).exists():
+            return True
+        return any(c in word for c in "*[") and any(glob.iglob(word, recursive=True))
+    except (OSError, ValueError, re.error):  # too long for a name, or no pattern
+        return False
 
 
 def opened_index(paths, config):
@@ -137,38 +154,44 @@ def place(passage):
 
 
 def answer_question(lm, index, question, config):
-    """Print the answer to a question, and its sources."""
+    """Print the answer to a question, and the passages that the model was given."""
     from tinylm.data.read.items import Item
-    from tinylm.prompt.answer import Answer
     from tinylm.prompt.rag.answer import retrieval_answer
     from tinylm.prompt.rag.coverage import coverage
     from tinylm.prompt.rag.prompt import NO_ANSWER
 
-    found = index.search(question, config.passages)
-    texts = [index.documents[number] for number, _ in found]
-    share = coverage(index.stored.inverted(), question, texts)
-    with lm.tracing() as trace:
+    seen = []  # the texts in the prompt
+
+    def check(texts):
+        seen.extend(texts)
+        if not texts:
+            return no_text(index, question, config)
+        share, missing = coverage(index.words, question, texts)
         if share < config.covered:
-            details = {"texts": [], "retrieved": found, "refused": "words of the question"}
-            answer = Answer(NO_ANSWER, "", details)
-        else:
-            answer = retrieval_answer(
-                lm,
-                Item(question),
-                retriever=index,
-                k=config.passages,
-                seed=config.seed,
-                max_tokens=config.max_tokens,
-            )
-    shown = len(answer.details["texts"])
-    sources = [index.passages[number] for number, _ in answer.details["retrieved"][:shown]]
+            return too_few(share, missing)
+
+    with lm.tracing() as trace:
+        answer = retrieval_answer(
+            lm,
+            Item(question),
+            retriever=index,
+            k=config.passages,
+            check=check,
+            seed=config.seed,
+            max_tokens=config.max_tokens,
+        )
+    refused, passages = answer.details["refused"], answer.details["passages"]
+    if refused == "words":
+        refused = "the model finds no answer in the passages"
     if config.json:
+        share, missing = coverage(index.words, question, seen)
         result = {
             "question": question,
             "answer": answer.value,
-            "refused": answer.details["refused"],
+            "refused": refused,
             "covered": share,
-            "sources": [vars(source) for source in sources],
+            "missing": missing,
+            "passages": [vars(passage) for passage in passages],
         }
         if config.trace:
             result["trace"] = trace.as_list()
@@ -179,8 +202,29 @@ def answer_question(lm, index, question, config):
     if answer.value is None:
         print("(the reply was empty)")
     elif answer.value == NO_ANSWER:
-        print(f"The documents do not hold the answer ({answer.details['refused']}).")
+        print(f"refused: {refused}")
     else:
         print(answer.value)
-    for number, source in enumerate(sources, 1):
-        print(f"  [{number}] {place(source)}")
+    if passages:
+        print("passages given to the model:")
+    for number, passage in enumerate(passages, 1):
+        print(f"  [{number}] {place(passage)}")
+
+
+def no_text(index, question, config):
+    """Why a prompt has no text: nothing was found, or nothing fits."""
+    found = len(index.search(question, config.passages))
+    if not found:
+        return "no passage has a word of the question"
+    return (
+        f"none of the {found} passages found fits into the model's context: lower --size "
+        f"{config.size} or --max-tokens {config.max_tokens}, or use a model with a longer context"
+    )
+
+
+def too_few(share, missing):
+    """Why a question is refused of whose words the texts have only a share."""
+    return (
+        f"{share:.2f} of the question's words are in the passages "
+        f"(missing: {', '.join(missing)}); --covered 0 answers anyway"
+    )

@@ -4,8 +4,11 @@ Lewis et al. 2020).
 The retriever is called once, before the first token is generated; tools have another way, in
 which the model calls it while it writes. An answer is refused for one of three reasons: nothing
 that was found is relevant enough, the model says so, or the model gave its own answer too little
-probability. Read next: evaluate.py.
+probability. A caller may add a check of its own on the texts that the model would see, such as
+coverage.py. Read next: evaluate.py.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +21,6 @@ from tinylm.prompt.rag.retrievers import find_texts
 from tinylm.prompt.template.fields import read_reply
 
 FORM = RagPrompt()
-TEMPLATE = 64  # tokens that are left for the marks and the system message of a chat template
 
 
 def retrieval_answer(
@@ -31,6 +33,7 @@ def retrieval_answer(
     form=FORM,
     least_score=None,
     least_logprob=None,
+    check=None,
     budget=None,
     seed=0,
     max_tokens=64,
@@ -47,32 +50,39 @@ def retrieval_answer(
     form            RagPrompt
     least_score     refuse, without calling the model, if the best text scores less; None: never
     least_logprob   refuse if the answer has less than this log-probability a token, in nats
+    check           function from the texts in the prompt to a reason to refuse, or None; it is
+                    called before the model
     budget          tokens of the prompt; None: what the model's context leaves
     returns         Answer. value: the answer without its citations; NO_ANSWER if it is refused;
-                    None if the reply is empty. details: retrieved [(number, score)], texts, dropped
-                    and cut (prompt.py), refused (None, "retrieval", "words" or "likelihood"),
-                    citations (list of Citation), logprob (mean, or None)
-    raises          DataError if not even the question fits
+                    None if the reply is empty. details: retrieved [(number, score)], passages (list
+                    of Passage, as they stand in the prompt), texts, kept, dropped and cut
+                    (prompt.py), refused (None, "retrieval", "words", "likelihood", or the reason of
+                    the check), citations (list of Citation), logprob (mean, or None)
+    raises          DataError if not even the question fits; ConfigError if max_tokens leaves no
+                    room for a prompt
     """
     if retriever is None:
         retriever = InvertedIndex(texts_of(item))
     found = find_texts(retriever, item.question, k)
-    details = {"retrieved": found.ranking, "texts": found.texts, "refused": None, "citations": []}
+    details = {"retrieved": found.ranking, "passages": [], "citations": []}
     if least_score is not None and found.best < least_score:
         return Answer(NO_ANSWER, "", details | {"refused": "retrieval", "texts": []})
-    return answer_from(
+    answer = answer_from(
         lm,
         item,
         found.texts,
         demonstrations,
         form=form,
         least_logprob=least_logprob,
+        check=check,
         budget=budget,
         seed=seed,
         max_tokens=max_tokens,
         details=details,
         **sampling,
     )
+    answer.details["passages"] = _in_the_prompt(found.passages, answer.details)
+    return answer
 
 
 def answer_from(
@@ -83,6 +93,7 @@ def answer_from(
     *,
     form=FORM,
     least_logprob=None,
+    check=None,
     budget=None,
     seed=0,
     max_tokens=64,
@@ -96,10 +107,18 @@ def answer_from(
     returns  Answer, as retrieval_answer
     """
     if budget is None and lm.context is not None:
-        budget = lm.context - max_tokens - TEMPLATE
-    fitted = form.fit(item.question, texts, lm.count, budget, demonstrations)
-    details = {"retrieved": [], **(details or {}), "texts": fitted.texts}
-    details |= {"dropped": fitted.dropped, "cut": fitted.cut, "refused": None}
+        budget = lm.context - max_tokens
+        if budget < 1:
+            raise ConfigError(
+                f"answer_from: an answer of {max_tokens} tokens leaves no room for a prompt in the "
+                f"model's context of {lm.context}: lower max_tokens"
+            )
+    fitted = form.fit(item.question, texts, lm.length, budget, demonstrations)
+    details = {"retrieved": [], "citations": [], **(details or {}), "refused": None}
+    details |= {"dropped": fitted.dropped, "cut": fitted.cut}
+    if check is not None and (reason := check(fitted.texts)):
+        return Answer(NO_ANSWER, "", details | {"refused": reason, "texts": [], "kept": ()})
+    details |= {"texts": fitted.texts, "kept": fitted.kept}
     reply = lm.complete(
         fitted.prompt, max_tokens=max_tokens, stop=form.stop(), seed=seed, **sampling
     )
@@ -115,6 +134,15 @@ def answer_from(
         details["refused"], value = "likelihood", NO_ANSWER
     lm.parsed("answer", value)
     return Answer(value, text, details)
+
+
+def _in_the_prompt(found, details):
+    """The passages found that the prompt holds, the last one cut as it is there."""
+    kept = [found[i] for i in details["kept"]]
+    if kept and details["cut"]:
+        text = details["texts"][-1]
+        kept[-1] = replace(kept[-1], end=kept[-1].start + len(text), text=text)
+    return kept
 
 
 def _mean(logprobs):

@@ -27,11 +27,13 @@ _SENTENCE = (
     r"|[。！？]+[\p{Pe}\p{Pf}]*\s*"
     rf"|{_PARAGRAPH}"
 )
+LONG_WORD = 20  # characters; a longer word (an address, data in base64) counts as several
 # From coarse to fine; each pattern matches the end of a piece. \X is a letter with its marks.
 _ENDS = {
     "paragraph": regex.compile(_PARAGRAPH),
     "sentence": regex.compile(_SENTENCE),
     "word": regex.compile(r"\s+"),
+    "part of a word": regex.compile(rf"\X{{{LONG_WORD}}}"),
     "character": regex.compile(r"\X"),
 }
 
@@ -52,10 +54,16 @@ class Passage:
 
 
 def count_words(text):
-    """The number of words of a text; in scripts without spaces, of its letters."""
+    """The number of words of a text; in scripts without spaces, of its letters.
+
+    A word counts once for each LONG_WORD characters that it has begun, so that a limit in words is
+    one in characters too.
+    """
     if text.isascii() or not has_unspaced(text):
-        return len(text.split())  # the same, and much faster
-    return len(words_of(text))
+        found = text.split()  # the same, and much faster
+    else:
+        found = words_of(text)
+    return sum(-(-len(word) // LONG_WORD) for word in found)
 
 
 def passages(text, size=100, overlap=20, unit="sentence", measure=count_words, document=0):
@@ -72,9 +80,14 @@ def passages(text, size=100, overlap=20, unit="sentence", measure=count_words, d
     returns   list of Passage; [] for a text of white space
     raises    ConfigError for sizes or units that do not exist
     """
-    if size < 1 or not 0 <= overlap < size:
+    if size < 1:
+        raise ConfigError(f"passages: size {size} must be 1 or more")
+    if overlap < 0:
+        raise ConfigError(f"passages: overlap {overlap} must be 0 or more")
+    if overlap >= size:
         raise ConfigError(
-            f"passages: size {size} must be 1 or more, and overlap {overlap} from 0 to size - 1"
+            f"passages: overlap {overlap} must be less than size {size}: lower overlap, or raise "
+            "size"
         )
     levels = list(_ENDS)
     if unit not in levels[:3]:

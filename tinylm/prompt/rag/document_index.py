@@ -18,7 +18,7 @@ import numpy as np
 from tinylm.data.read.sources import text_files
 from tinylm.data.read.text import holds_json_lines, json_texts, stream_text
 from tinylm.errors import ConfigError, DataError
-from tinylm.prompt.rag.chunks import Passage, passages
+from tinylm.prompt.rag.chunks import LONG_WORD, Passage, passages
 from tinylm.prompt.rag.index_file import StoredIndex, read_index, write_index
 from tinylm.prompt.rag.retrievers import Dense, Hybrid, embed_all
 from tinylm.reading import BLOCK
@@ -36,7 +36,8 @@ class DocumentIndex:
     read       paths of the documents that were read now; the others were in the index
     saved      False where the index could not be written, as in a folder that is read-only
 
-    `passages` are Passages with the paths of their documents, `documents` their texts.
+    `passages` are Passages with the paths of their documents, `documents` their texts, `words` the
+    InvertedIndex over them.
     """
 
     def __init__(self, stored, embed=None, left_out=None, read=(), saved=True):
@@ -49,10 +50,10 @@ class DocumentIndex:
             Passage(paths[d], start, end, text)
             for (d, start, end), text in zip(spans, self.documents)
         ]
-        self.retriever = stored.inverted()
+        self.retriever = self.words = stored.inverted()
         if embed is not None:
             dense = Dense(self.documents, embed, stored.vectors)
-            self.retriever = Hybrid([self.retriever, dense])
+            self.retriever = Hybrid([self.words, dense])
 
     def search(self, query, k):
         """The k best passages: list of (number, score), best first."""
@@ -70,8 +71,8 @@ def open_index(paths, path=None, *, size=100, overlap=20, embed=None, embedder="
     embedder  its name, with embed: the vectors of another one are made again
     longest   characters of a document; a longer one is left out
     returns   DocumentIndex
-    raises    DataError if no document can be read; CheckpointError for a damaged index;
-              ConfigError for an embedder without a name
+    raises    DataError if no document, or not the index, can be read; CheckpointError for a damaged
+              index; ConfigError for an embedder without a name, or a folder as the index
     """
     if embed is not None and not embedder:
         raise ConfigError("open_index: give the name of the embedder, as the index keeps vectors")
@@ -79,11 +80,11 @@ def open_index(paths, path=None, *, size=100, overlap=20, embed=None, embedder="
     if path is None:
         path = Path(_common_folder(files)) / NAME
     path = Path(path)
-    files = [file for file in files if file.resolve() != path.resolve()]
-    settings = {"size": size, "overlap": overlap, "embedder": embedder if embed else None}
-    old = None
-    if path.exists():
-        old = read_index(path)
+    # realpath takes a link onto itself as it is, which Path.resolve does not.
+    files = [file for file in files if os.path.realpath(file) != os.path.realpath(path)]
+    settings = {"size": size, "overlap": overlap, "long word": LONG_WORD}
+    settings["embedder"] = embedder if embed else None
+    old = _old(path)
     entries, left_out = _entries(files, path.parent, old, settings, longest)
     if not entries:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
@@ -94,6 +95,21 @@ def open_index(paths, path=None, *, size=100, overlap=20, embed=None, embedder="
         return DocumentIndex(old, embed, left_out, read)
     stored = _stored(settings, entries, old, embed)
     return DocumentIndex(stored, embed, left_out, read, _saved(path, stored))
+
+
+def _old(path):
+    """The index that is there, or None."""
+    try:
+        if path.is_dir():
+            raise ConfigError(f"the index {path} is a folder: give the path of a file")
+        return read_index(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(
+            f"the index {path} cannot be read ({error.strerror or error}): check that you may read "
+            "it (ls -l), or give another path"
+        ) from None
 
 
 def _entries(files, folder, old, settings, longest):
@@ -163,6 +179,11 @@ def _text(file, longest):
     text = between.join(found)
     if not text.strip():
         raise DataError("it holds no text but white space")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = ascii(text[error.start])
+        raise DataError(f"it holds {half}, half of a character, at {error.start}") from None
     return text
 
 

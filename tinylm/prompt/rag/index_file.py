@@ -29,6 +29,19 @@ ARRAYS = {
     "count": (np.int64, 1),
     "lengths": (np.int64, 1),
 }
+# What NumPy and zipfile raise for wrong bytes: a bit may mean another version of the format, a
+# password, a place before the file's beginning, or a size that no memory has.
+DAMAGE = (
+    ValueError,
+    KeyError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    MemoryError,
+)
 SOURCE = {"path": str, "bytes": int, "mtime": int, "sha256": str}
 
 
@@ -116,14 +129,11 @@ def read_index(path):
 
     raises   CheckpointError naming the file and what is wrong in it; OSError if it cannot be read
     """
-    try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise ValueError("it is a single array")
-        with file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise _damaged(path, f"it is no .npz file ({error})") from None
+    with open(path, "rb") as opened:
+        try:
+            arrays = _arrays(opened)
+        except DAMAGE as error:
+            raise _damaged(path, f"it is no .npz file ({error})") from None
     vectors = arrays.pop("vectors", None)
     if set(arrays) != set(ARRAYS):
         raise _damaged(path, f"it holds {', '.join(sorted(arrays)) or 'nothing'}")
@@ -139,6 +149,15 @@ def read_index(path):
         raise _damaged(path, fault)
     stored.vectors = vectors
     return stored
+
+
+def _arrays(opened):
+    """The arrays of an open .npz file: dict. Raises one of DAMAGE."""
+    file = np.load(opened, allow_pickle=False)
+    if isinstance(file, np.ndarray):
+        raise ValueError("it is a single array")
+    with file:
+        return {name: file[name] for name in file.files}
 
 
 def _unpacked(arrays):

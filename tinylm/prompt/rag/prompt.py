@@ -17,6 +17,7 @@ import regex
 
 from tinylm.data.synthetic.prompted.retrieval_qa import NO_ANSWER
 from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.rag.chunks import LONG_WORD
 from tinylm.prompt.template.fields import render_fields, stop_strings
 
 INSTRUCTION = (
@@ -30,6 +31,7 @@ REFUSAL = (
 )
 CITE = "After each statement, give the number of the text that supports it in brackets, as in [1]."
 LEAST_WORDS = 8  # a text is cut to no fewer words; with less room it is left out
+_WORD = regex.compile(rf"(?:(?!\s)\X){{1,{LONG_WORD}}}")  # or a part of a long one
 _REFUSED = regex.compile(r"[\s\"'“‘*]*no answer\b", regex.IGNORECASE)
 
 
@@ -39,12 +41,14 @@ class Fitted:
 
     prompt   str
     texts    list of the texts that are in it, the last one perhaps cut
+    kept     their indices among the texts that were given
     cut      the number of characters taken off the last of them; 0: none
     dropped  the texts, by index, that are not in it
     """
 
     prompt: str
     texts: list
+    kept: tuple = ()
     cut: int = 0
     dropped: tuple = ()
 
@@ -115,10 +119,11 @@ class RagPrompt:
     def fit(self, question, texts, count, budget, demonstrations=()):
         """The prompt with as much of the texts as fits.
 
-        Texts are kept whole from the first on; the first that does not fit is cut after a word,
-        and the rest is left out. Instruction, demonstrations and question are always whole.
+        Texts are kept whole as long as they fit. One that does not fit is cut after a word, and is
+        the last one then; without room for LEAST_WORDS of it, it is left out, and a later, shorter
+        one may take its place. Instruction, demonstrations and question are always whole.
 
-        count    function from a text to its number of tokens: TextLM.count
+        count    function from a prompt to its number of tokens: TextLM.length
         budget   most tokens of the prompt; None: no limit
         returns  Fitted
         raises   DataError if there is no room even without texts
@@ -137,18 +142,20 @@ class RagPrompt:
                 f"any text, and there is room for {budget}: give fewer demonstrations, or a model "
                 "with a longer context"
             )
-        kept = 0
-        while kept < len(texts) and fits(texts[: kept + 1]):
-            kept += 1
-        whole, rest = texts[:kept], texts[kept:]
-        if not rest:
-            return Fitted(prompt_of(whole), whole)
-        part = _longest_beginning(rest[0], lambda part: fits([*whole, part]))
-        if part:
-            dropped = tuple(range(kept + 1, len(texts)))
-            cut = len(rest[0].rstrip()) - len(part)
-            return Fitted(prompt_of([*whole, part]), [*whole, part], cut, dropped)
-        return Fitted(prompt_of(whole), whole, dropped=tuple(range(kept, len(texts))))
+        inside, kept, cut = [], [], 0
+        for i, text in enumerate(texts):
+            if fits([*inside, text]):
+                inside.append(text)
+                kept.append(i)
+                continue
+            part = _longest_beginning(text, lambda part: fits([*inside, part]))
+            if part:
+                inside.append(part)
+                kept.append(i)
+                cut = len(text.rstrip()) - len(part)
+                break
+        dropped = tuple(i for i in range(len(texts)) if i not in kept)
+        return Fitted(prompt_of(inside), inside, tuple(kept), cut, dropped)
 
 
 def texts_of(item):
@@ -165,7 +172,7 @@ def is_refusal(reply):
 
 def _longest_beginning(text, fits):
     """The longest beginning of a text that fits and ends with a word; "" below LEAST_WORDS."""
-    ends = [match.end() for match in regex.finditer(r"\S+", text)]
+    ends = [match.end() for match in _WORD.finditer(text)]
     low, high = 0, len(ends) - 1  # the whole text does not fit
     while low < high:
         middle = (low + high + 1) // 2

@@ -15,7 +15,7 @@ import numpy as np
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.retrieval.neighbors import knn_search
 from tinylm.models.published.sentence_encoder import load_sentence_encoder, unit
-from tinylm.prompt.rag.chunks import merged
+from tinylm.prompt.rag.chunks import Passage, merged
 
 BATCH = 32  # texts embedded at a time
 
@@ -24,12 +24,17 @@ BATCH = 32  # texts embedded at a time
 class FoundTexts:
     """What a retriever found.
 
-    texts    list of str, the most relevant first
-    ranking  list of (number, score) as the retriever gave them
+    passages  list of Passage, the most relevant first
+    ranking   list of (number, score) as the retriever gave them
     """
 
-    texts: list
+    passages: list
     ranking: list
+
+    @property
+    def texts(self):
+        """The texts of the passages: list of str."""
+        return [passage.text for passage in self.passages]
 
     @property
     def best(self):
@@ -41,17 +46,18 @@ def find_texts(retriever, query, k):
     """The k best texts for a query: FoundTexts. k = 0 does not call the retriever.
 
     A retriever with `passages`, such as an index of files, may find neighbors that overlap: those
-    become one text.
+    become one text. The passages of another one are its documents, named by their numbers.
     """
     ranking = []
     if k > 0:
         ranking = retriever.search(query, k)
     passages = getattr(retriever, "passages", None)
     if passages is not None:
-        texts = [passage.text for passage in merged([passages[i] for i, _ in ranking])]
+        found = merged([passages[i] for i, _ in ranking])
     else:
-        texts = [retriever.documents[i] for i, _ in ranking]
-    return FoundTexts(texts, ranking)
+        texts = [(i, retriever.documents[i]) for i, _ in ranking]
+        found = [Passage(i, 0, len(text), text) for i, text in texts]
+    return FoundTexts(found, ranking)
 
 
 class Dense:
