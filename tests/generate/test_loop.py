@@ -292,3 +292,47 @@ def test_of_several_stop_strings_the_one_that_ended_the_text_is_named():
     assert (row.finish, row.stopped_by) == ("length", "")
     (row,) = generate_rows(Script("xyz", 1), [[1]], 3, tokenizer=ByteTokenizer())
     assert row.stopped_by == ""
+
+
+def test_tokens_cut_off_by_a_stop_string_are_counted():
+    options = {"tokenizer": ByteTokenizer(), "temperature": 0.0, "stop": ["AB"]}
+    for steps, cut in (6, 2), (3, 0):  # of "xyA" nothing is cut
+        (row,) = generate_rows(Script("xyAB", 1), [[1]], steps, **options)
+        assert row.cut == cut and len(row.tokens) + row.cut == min(steps, 4)
+
+
+def test_stop_strings_are_looked_for_after_the_lead_of_each_row():
+    options = {"tokenizer": ByteTokenizer(), "temperature": 0.0, "stop": ["x"]}
+    for lead, text in ("x", "xy"), ("", ""), ("y", ""):
+        (row,) = generate_rows(Script("xyxA", 1), [[1]], 6, leads=[lead], **options)
+        assert (row.text, row.finish) == (text, "stop")
+
+
+def test_ids_read_before_the_prompt_are_seen_by_the_repetition_penalty():
+    model, prompts = make_gpt(8, 32, spread=0.6), [[1, 2, 3, 4], [5, 6, 4]]
+    options = {"tokenizer": ByteTokenizer(), "temperature": 0.0}
+    # A model that looks at the last token alone, so that only the penalty sees those before it.
+    lm = LastToken(model)
+    whole = generate_rows(lm, prompts, 6, repetition_penalty=5.0, **options)
+    rest = [ids[-1:] for ids in prompts]
+    before = [ids[:-1] for ids in prompts]
+    rows = generate_rows(lm, rest, 6, before=before, repetition_penalty=5.0, **options)
+    assert [row.tokens for row in rows] == [row.tokens for row in whole]
+    plain = generate_rows(lm, rest, 6, repetition_penalty=5.0, **options)
+    assert [row.tokens for row in plain] != [row.tokens for row in whole]
+
+
+class LastToken:
+    """A language model of bigrams: the scores of a model after the last token alone."""
+
+    context = None
+
+    def __init__(self, model):
+        self.table = ModelLM(model).next_logits(np.arange(8)[:, None])
+        self.vocab_size = 8
+
+    def new_cache(self, batch, padding=None):
+        return ModelLM(make_gpt(8)).new_cache(batch, padding)
+
+    def next_logits(self, tokens, cache=None):
+        return self.table[tokens[:, -1]]

@@ -74,3 +74,49 @@ def test_several_tokens_may_end_a_row():
     output = Output(tokenizer=ByteTokenizer(), eos=(3, np.int32(5)))
     assert output.add(ord("a")) == ([ord("a")], b"a") and not output.done
     assert output.add(5) == ([5], b"") and output.done
+
+
+@given(
+    lead=st.text("ab", max_size=4),
+    text=texts,
+    stops=stop_lists,
+    cuts=st.sets(st.integers(1, 11)),
+)
+def test_a_lead_is_passed_and_the_rest_searched_as_a_text_of_its_own(lead, text, stops, cuts):
+    borders = [0, *sorted(c for c in cuts if c < len(text)), len(text)]
+    finder, given_out, found = StopStrings(stops, lead), b"", False
+    for start, stop in zip(borders, borders[1:]):
+        piece, found = finder.feed(text[start:stop].encode())
+        given_out += piece
+        if found:
+            break
+    rest = text.removeprefix(lead)
+    # Nothing can be found in a text that may still become the lead.
+    assert found == any(s in rest for s in stops) or lead.startswith(text)
+    if not found:
+        assert given_out + finder.held == text.encode()
+    else:
+        before = text[: len(text) - len(rest)]
+        assert given_out.decode().startswith(before) and text.startswith(given_out.decode())
+        assert not any(s in given_out.decode()[len(before) :] for s in stops)
+        assert text[len(given_out) :].startswith(finder.found)
+
+
+def test_a_stop_string_in_the_lead_ends_no_text():
+    for pieces in ["\nParis\nx"], ["\n", "Par", "is\n"], list("\nParis\n"):
+        finder = StopStrings(["\n"], "\n")
+        found = [finder.feed(piece.encode()) for piece in pieces]
+        assert b"".join(text for text, _ in found) == b"\nParis" and found[-1][1]
+    finder = StopStrings(["\n"], "\n\n")  # a text that begins otherwise is searched whole
+    assert finder.feed(b"\n") == (b"", False) and finder.held == b"\n"
+    assert finder.feed(b"P") == (b"", True)
+    # It is passed once: the same string after it is text.
+    finder = StopStrings(["\n\n"], "\n")
+    assert finder.feed(b"\n") == (b"\n", False)
+    assert finder.feed(b"\n\n") == (b"", True)
+
+
+def test_a_lead_that_never_ends_is_given_out_at_the_end():
+    output = Output("b", ByteTokenizer(), lead="aab")
+    assert output.add(97) == ([], b"") and output.add(97) == ([], b"")
+    assert output.close() == ([97, 97], b"aa")

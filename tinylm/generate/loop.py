@@ -76,7 +76,7 @@ def generate_batch(
     returns  list of B lists of int
     """
     lm, sampling = as_language_model(lm), as_sampling(sampling)
-    seeds = _seeds(seed, len(prompts))
+    seeds = row_seeds(seed, len(prompts))
     results = [[] for _ in prompts]
     outputs = [Output(stop, tokenizer, eos) for _ in prompts]
     if len(prompts) == 1:  # the fast decoders read one sequence at a time
@@ -86,16 +86,16 @@ def generate_batch(
     return results
 
 
-def _seeds(seed, B):
-    """One seed for each of B rows: seed, seed + 1, .. of an integer."""
+def row_seeds(seed, B):
+    """One seed for each of B rows: seed, seed + 1, .. of an integer.
+
+    raises  ShapeError for a sequence of another length
+    """
     if isinstance(seed, (int, np.integer)):
         return [seed + r for r in range(B)]
     seeds = list(seed)
     if len(seeds) != B:
-        raise ShapeError(
-            f"generate_batch: {len(seeds)} seeds for {B} prompts; "
-            "give one each, or a single integer"
-        )
+        raise ShapeError(f"{len(seeds)} seeds for {B} prompts; give one each, or a single integer")
     return seeds
 
 
@@ -108,6 +108,7 @@ class Generated:
     text        str, up to the first stop string; bytes that are not UTF-8 become U+FFFD
     finish      why it ended: "end" (an end token), "stop" (a stop string), "length" (max_tokens)
     stopped_by  the stop string that ended it, else ""
+    cut         how many more tokens were generated, which a stop string cut off
     """
 
     tokens: list
@@ -115,6 +116,7 @@ class Generated:
     text: str
     finish: str
     stopped_by: str = ""
+    cut: int = 0
 
 
 def generate_rows(
@@ -127,29 +129,35 @@ def generate_rows(
     eos=None,
     tokenizer=None,
     notice=warnings.warn,
+    before=None,
+    leads=None,
     **sampling,
 ):
     """As `generate_batch`, with the text, the log-probabilities and the end of every row.
 
     tokenizer  has token_bytes(id): needed, as there is text
+    before     B lists of the ids that `lm` has read before the prompts, as behind a stored prefix:
+               repetition_penalty counts them too. None: nothing
+    leads      B str: in a text that begins with its own, stop strings are looked for after it
     returns    list of B Generated
     """
     lm, sampling = as_language_model(lm), as_sampling(sampling)
-    seeds = _seeds(seed, len(prompts))
-    outputs = [Output(stop, tokenizer, eos) for _ in prompts]
+    seeds = row_seeds(seed, len(prompts))
+    outputs = [Output(stop, tokenizer, eos, lead) for lead in leads or [""] * len(prompts)]
     tokens = [[] for _ in prompts]
     texts = [b""] * len(prompts)
     logprobs = [[] for _ in prompts]  # of all tokens chosen, also those cut by a stop string
     if len(prompts) == 1:
         lm = fastest(lm)
-    steps = _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice, logprobs)
+    steps = _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice, logprobs, before)
     for r, released, piece in steps:
         tokens[r] += released
         texts[r] += piece
     found = []
     for row, terms, text, output in zip(tokens, logprobs, texts, outputs):
+        cut = len(terms) - len(row)
         terms, text = np.array(terms[: len(row)]), text.decode("utf-8", "replace")
-        found.append(Generated(row, terms, text, output.finish, output.stopped_by))
+        found.append(Generated(row, terms, text, output.finish, output.stopped_by, cut))
     return found
 
 
@@ -210,10 +218,11 @@ def as_sampling(options):
     return Sampling(**options)
 
 
-def _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice, logprobs=None):
+def _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice, logprobs=None, before=None):
     """Check everything, then return the generator of (row, tokens released, bytes released).
 
     logprobs  a list for each row, which gets log Pr of every token chosen; None: not computed
+    before    ids read before each prompt, or None
     """
     if not isinstance(max_tokens, (int, np.integer)) or max_tokens < 0:
         raise ConfigError(
@@ -221,16 +230,19 @@ def _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice, logprobs=N
         )
     rows = Rows(lm, [check_prompt(prompt, lm) for prompt in prompts], notice)
     streams = [Uniforms(seed) for seed in seeds]
-    return _loop(rows, int(max_tokens), sampling, streams, outputs, logprobs)
+    seen = None
+    if sampling.repetition_penalty != 1:
+        texts = rows.tokens
+        if before is not None:
+            texts = [[*earlier, *ids] for earlier, ids in zip(before, texts)]
+        seen = seen_tokens(texts, lm.vocab_size)  # (B, V)
+    return _loop(rows, int(max_tokens), sampling, streams, outputs, logprobs, seen)
 
 
-def _loop(rows, max_tokens, sampling, streams, outputs, logprobs):
+def _loop(rows, max_tokens, sampling, streams, outputs, logprobs, seen):
     active = list(range(len(outputs)))  # the prompt of each unfinished row
     if not active:
         return
-    seen = None
-    if sampling.repetition_penalty != 1:
-        seen = seen_tokens(rows.tokens, rows.lm.vocab_size)  # (B, V)
     for _ in range(max_tokens):
         # Predict: logits (b, V) of the b unfinished rows -> one token each, (b,).
         logits = rows.next_logits()

@@ -14,17 +14,19 @@ class StopStrings:
     """Finds the first of several strings in a text that arrives in pieces.
 
     strings  str or several; empty ones are refused
+    lead     str; in a text that begins with it, they are looked for after it
 
     `found` is the one that ended the text, "" so far without one.
     """
 
-    def __init__(self, strings):
+    def __init__(self, strings, lead=""):
         if isinstance(strings, str):
             strings = [strings]
         strings = list(strings)
         if not all(isinstance(string, str) and string for string in strings):
             raise ConfigError(f"stop must be strings of at least one character, not {strings!r}")
         self.strings = [string.encode("utf-8") for string in strings]
+        self.lead = lead.encode("utf-8")
         self.found = ""
         self.held = b""  # the longest end of the text so far that begins a stop string
 
@@ -35,11 +37,18 @@ class StopStrings:
                  before it)
         """
         text = self.held + piece
+        if len(text) < len(self.lead) and self.lead.startswith(text):
+            self.held = text  # it may still become the lead
+            return b"", False
+        before = b""
+        if text.startswith(self.lead):
+            before, text = self.lead, text[len(self.lead) :]
+        self.lead = b""
         found = [string for string in self.strings if string in text]
         if found:  # of several, the one that starts first ends the text
             first = min(found, key=text.find)
             self.found, self.held = first.decode("utf-8"), b""
-            return text[: text.find(first)], True
+            return before + text[: text.find(first)], True
         # With the stop string "</s>", the text "a </" releases "a " and holds "</": lengths of all
         # proper prefixes of stop strings with which the text ends.
         lengths = (
@@ -47,7 +56,7 @@ class StopStrings:
         )
         cut = len(text) - max(lengths, default=0)
         self.held = text[cut:]
-        return text[:cut], False
+        return before + text[:cut], False
 
 
 class Output:
@@ -58,17 +67,18 @@ class Output:
     tokenizer  gives token_bytes(id); None: tokens have no text
     eos        id of the token that ends the row, several of them, or None. It is released as a
                token and has no text
+    lead       str; in a text that begins with it, stop strings are looked for after it
 
     `finish` is None until the row ends, then "end" (an end token), "stop" (a stop string) or
     "length" (closed from outside, out of tokens).
     """
 
-    def __init__(self, stop=(), tokenizer=None, eos=None):
+    def __init__(self, stop=(), tokenizer=None, eos=None, lead=""):
         self.finish, self.tokenizer = None, tokenizer
         if eos is None or isinstance(eos, (int, np.integer)):
             eos = [eos]
         self.ends = frozenset(eos)
-        self.stops = StopStrings(stop) if stop else None
+        self.stops = StopStrings(stop, lead) if stop else None
         if self.stops and tokenizer is None:
             raise ConfigError(
                 "stop strings are looked for in the text, so they need the tokenizer: "

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from tests.generate.small import make_gpt
 from tests.prompt.small import END, KINDS, text_model
-from tinylm.errors import ConfigError, DataError
-from tinylm.generate import EnumerableLM
+from tinylm.errors import ConfigError, DataError, ShapeError
+from tinylm.generate import EnumerableLM, generate
+from tinylm.generate.fast.direct import DirectDecoder
 from tinylm.generate.protocol.score import conditional_logprob
 from tinylm.models.published.chat.builtin import TEMPLATES
-from tinylm.prompt import TextModel
+from tinylm.prompt import ScriptedLM, TextModel
 from tinylm.tokenizers import ByteTokenizer, CharTokenizer, WordTokenizer
 
 QUESTIONS = [f"A prompt that all of them begin with. Question: {q}" for q in ("a", "bcd", "ef gh")]
@@ -64,16 +65,6 @@ def test_each_prompt_may_have_continuations_of_its_own():
     np.testing.assert_allclose(second.terms[0], by_hand(lm, "q.", "bc"), atol=1e-10)
     with pytest.raises(ConfigError, match="1 lists of continuations for 2 prompts"):
         lm.score_batch(["p.", "q."], [["a"]])
-
-
-def test_many_long_continuations_are_scored_in_parts(monkeypatch):
-    lm = text_model()
-    texts = ["abc", "abd", "xy", "q", "zzzz"]
-    whole = lm.score("A prompt with enough text.", texts).sums
-    # Room for the logits of one continuation at a time: the cache is copied for each.
-    monkeypatch.setattr("tinylm.prompt.protocol.model.LOGITS", 1)
-    parts = text_model().score("A prompt with enough text.", texts).sums
-    np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-10)
 
 
 def test_the_prior_is_the_score_after_the_unconditional_prompt():
@@ -337,3 +328,198 @@ def test_the_ids_of_a_prompt_are_those_that_are_read():
     assert lm.lm is lm.opened.lm
     with pytest.raises(DataError, match="the prompt has 8 tokens and the model reads 8"):
         lm.ids("abcdefg")
+
+
+# Settings under which what is read once, and by which decoder, could change a reply.
+
+
+@pytest.mark.parametrize("changes", KINDS)
+@pytest.mark.parametrize("sampling", [{"temperature": 0.0}, {"temperature": 0.9}])
+def test_a_repetition_penalty_counts_the_whole_prompt_however_it_was_read(changes, sampling):
+    sampling = {"repetition_penalty": 3.0, **sampling}
+    tokens = {}
+    for seed, prompt in enumerate(QUESTIONS):
+        model = text_model(**changes).opened.lm
+        tokens[prompt] = list(
+            generate(model, [END, *prompt.encode()], 8, seed=seed, eos=END, **sampling)
+        )
+    lm = text_model(**changes)
+    together = lm.complete_batch(QUESTIONS, max_tokens=8, **sampling)  # the beginning is shared
+    assert [reply.tokens for reply in together] == list(tokens.values())
+    for seed, prompt in enumerate(QUESTIONS):
+        for _ in range(2):  # the second time, all of it is in the store
+            alone = lm.complete(prompt, max_tokens=8, seed=seed, **sampling)
+            assert alone.tokens == tokens[prompt]
+    whole = lm.without_store().complete_batch(QUESTIONS, max_tokens=8, **sampling)
+    assert [reply.tokens for reply in whole] == list(tokens.values())
+
+
+def quantized_model():
+    """A TextModel that completes with weights of 4 bits, in float64 otherwise."""
+    gpt = make_gpt(257, 96, spread=0.5, d_model=32)  # blocks of 32 weights have a scale
+    tokenizer = ByteTokenizer(["<|endoftext|>"])
+    return TextModel.of(DirectDecoder(gpt, 4), tokenizer, begin=(END,), ends=(END,), start=END)
+
+
+def test_quantized_weights_complete_a_batch_as_each_prompt_alone():
+    # "ab" is read token by token, the others first together and from the store.
+    prompts = [*QUESTIONS, "ab", "abcdefgh", QUESTIONS[0]]
+    lm = quantized_model()
+    decoder, precise = lm.opened.lm, TextModel.of(lm.lm, lm.tokenizer, begin=(END,), ends=(END,))
+    expected = [
+        list(generate(decoder, [END, *p.encode()], 9, temperature=0.0, eos=END)) for p in prompts
+    ]
+    together = lm.complete_batch(prompts, max_tokens=9)
+    assert [reply.tokens for reply in together] == expected
+    assert [lm.complete(prompt, max_tokens=9).tokens for prompt in prompts] == expected
+    whole = lm.without_store().complete_batch(prompts, max_tokens=9)
+    assert [reply.tokens for reply in whole] == expected
+    for a, b in zip(together, whole):
+        np.testing.assert_allclose(a.logprobs, b.logprobs, rtol=0, atol=1e-10)
+    # 4 bits make a difference here, so the above shows which weights were used.
+    assert [r.tokens for r in precise.complete_batch(prompts, max_tokens=9)] != expected
+
+
+def test_quantized_weights_do_not_score():
+    lm = quantized_model()
+    precise = TextModel.of(lm.lm, lm.tokenizer, begin=(END,))
+    for prompts in QUESTIONS, QUESTIONS[:1]:
+        for a, b in zip(lm.score_batch(prompts, LABELS), precise.score_batch(prompts, LABELS)):
+            np.testing.assert_allclose(a.sums, b.sums, rtol=0, atol=1e-10)
+
+
+def test_new_weights_are_read_anew_by_all_that_share_a_model():
+    lm = text_model()
+    raw, whole = lm.raw(), lm.without_store()
+    prompt = "A prompt of some length."
+    gpt = lm.lm.model
+    for one in lm, raw, whole:
+        one.complete(prompt, max_tokens=1)
+    for asked, gain in zip((whole, raw, lm), (0.5, 0.7, 0.9)):
+        gpt.blocks[0].norms[0].gain.data[:] = gain
+        asked.weights_changed()
+        for one in lm, raw, whole:
+            reply = one.complete(prompt, max_tokens=6)
+            ids = [END, *prompt.encode()]
+            expected = conditional_logprob(gpt, ids, reply.tokens, reduction="none")
+            np.testing.assert_allclose(reply.logprobs, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("space", ["\n", "\n\n", " \n"])
+def test_stop_strings_are_looked_for_after_the_white_space_that_is_given_back(space):
+    tokenizer = ByteTokenizer(["<|e|>"])
+    lm = TextModel.of(Written("Q", f"{space}Paris\nfoo"), tokenizer)
+    for prompts in [f"Q{space}"], [f"Q{space}", "Q"]:
+        first, *others = lm.complete_batch(prompts, max_tokens=20, stop="\n")
+        assert (first.text, first.finish, first.stopped_by) == ("Paris", "stop", "\n")
+        for other in others:  # without white space in the prompt, the reply may end at once
+            assert other.text == space[: space.index("\n")] and other.finish == "stop"
+    # White space that the reply does not give back is none: the stop string ends it.
+    lm = TextModel.of(Written("Q", "\tParis\nfoo"), tokenizer)
+    assert lm.complete(f"Q{space}", max_tokens=20, stop="Paris").text == "\t"
+
+
+class Written:
+    """A language model that is sure of one text after a prompt of one byte."""
+
+    vocab_size, context = 257, None
+
+    def __init__(self, prompt, reply):
+        self.text = f"{prompt}{reply}".encode()
+
+    def new_cache(self, batch, padding=None):
+        return Always(0, 0).new_cache(batch)
+
+    def next_logits(self, tokens, cache=None):
+        cache.length += tokens.shape[1]
+        scores = np.zeros((len(tokens), 257))
+        scores[:, self.text[cache.length]] = 1.0
+        return scores
+
+
+def test_rows_that_fit_alone_but_not_together_are_scored_apart():
+    prompts, continuations = ["x" * 85, "y"], [["a", "ab"], ["z" * 80]]
+    lm = text_model(context=96)
+    for prompt, texts, scores in zip(
+        prompts, continuations, lm.score_batch(prompts, continuations)
+    ):
+        for text, terms in zip(texts, scores.terms):
+            np.testing.assert_allclose(terms, by_hand(lm, prompt, text), rtol=0, atol=1e-10)
+
+
+def test_groups_fill_the_context_and_not_more():
+    lm = text_model(context=16)
+    assert lm._groups([13, 2], [3, 3]) == [[1, 0]]  # shorter ones first
+    assert lm._groups([13, 2], [3, 4]) == [[1], [0]]  # 13 + 4 > 16
+    assert lm._groups([15, 2, 3], [9, 9, 9]) == [[1, 2], [0]]  # too long even alone
+    assert text_model(batch_size=2)._groups([3, 1, 2], [0, 0, 0]) == [[1, 2], [0]]
+
+
+def test_a_group_takes_the_memory_of_its_longest_row(monkeypatch):
+    lm = text_model()
+    a_token = 2 * 2 * 8 * 8  # keys and values, layers, width, bytes of a float64
+    monkeypatch.setattr("tinylm.prompt.protocol.model.CACHE_BYTES", 20 * a_token)
+    # Three rows of 5 tokens fit, and with one of 10 only two do.
+    assert lm._groups([5, 5, 5], [0, 0, 0]) == [[0, 1, 2]]
+    assert lm._groups([5, 5, 5, 10], [0, 0, 0, 0]) == [[0, 1, 2], [3]]
+    assert lm.without_store()._groups([5, 10, 5, 5], [0, 0, 0, 0]) == [[0, 2, 3], [1]]
+
+
+def test_a_reply_that_begins_with_spaces_alone_begins_with_nothing():
+    lm = chat_model()
+    plain = lm.complete("Hi", max_tokens=4)
+    for begin, text in (" ", "yes"), (" ", " yes"), ("  ", "yes"):
+        assert lm.complete("Hi", begin=begin, max_tokens=4).tokens == plain.tokens
+        found = lm.score("Hi", [text], begin=begin).terms[0]
+        np.testing.assert_allclose(found, lm.score("Hi", ["yes"]).terms[0], rtol=0, atol=1e-12)
+    # White space after a text belongs to what follows it.
+    np.testing.assert_allclose(
+        lm.score("Hi", ["b"], begin="a ").terms[0],
+        lm.score("Hi", [" b"], begin="a").terms[0],
+        rtol=0,
+        atol=1e-12,
+    )
+
+
+def test_a_prompt_without_messages_is_refused():
+    for lm in chat_model(), chat_model(system="Be short."):
+        with pytest.raises(DataError, match="without messages"):
+            lm.complete([])
+
+
+def test_there_is_one_seed_for_each_prompt():
+    lm = text_model()
+    for seed in [1], [1, 2, 3]:
+        with pytest.raises(ShapeError, match=f"{len(seed)} seeds for 2 prompts"):
+            lm.complete_batch(["a.", "b."], seed=seed, temperature=1.0)
+        with pytest.raises(ShapeError, match="seeds for 2 prompts"):
+            ScriptedLM([(None, "a")] * 2).complete_batch(["a.", "b."], seed=seed)
+    each = lm.complete_batch(["a.", "b."], seed=[4, 9], temperature=1.0, max_tokens=5)
+    for prompt, seed, reply in zip(["a.", "b."], [4, 9], each):
+        alone = lm.complete(prompt, seed=seed, temperature=1.0, max_tokens=5)
+        assert alone.tokens == reply.tokens
+
+
+def test_tokens_that_a_stop_string_cuts_off_were_generated():
+    lm = TextModel.of(Written("Q", "abc\n\nfoo"), ByteTokenizer(["<|e|>"]))
+    reply = lm.complete("Q", max_tokens=20, stop="\n\n")
+    assert (reply.text, len(reply.tokens), reply.cut) == ("abc", 3, 2)
+    assert lm.account.generated_tokens == 5
+    assert lm.complete("Q", max_tokens=4, stop="\n\n").cut == 0  # "abc\n", out of tokens
+    assert lm.account.generated_tokens == 9
+
+
+def test_without_its_store_a_model_reads_every_prompt_whole():
+    lm = text_model()
+    whole, prompt = lm.without_store(), "A prompt of some length."
+    n = 1 + len(prompt)
+    for prompts, tokens in ([prompt], n), ([prompt, prompt], 2 * n):
+        lm.complete_batch(prompts, max_tokens=2)
+        before = lm.account.copy()
+        whole.complete_batch(prompts, max_tokens=2)
+        whole.score_batch(prompts, ["a"])
+        assert lm.account.since(before).read_tokens == 2 * tokens  # the account is shared
+    assert lm.complete(prompt).tokens == whole.complete(prompt).tokens
+    before = lm.account.copy()
+    lm.complete(prompt, max_tokens=2)
+    assert lm.account.since(before).read_tokens == 1

@@ -100,3 +100,27 @@ def test_a_model_that_continues_generates_what_it_would_after_the_whole_text(cha
             rtol=0,
             atol=1e-10,
         )
+
+
+def test_a_beginning_that_is_used_keeps_its_text():
+    store = PrefixStore(GPT, texts=2)
+    first, second, third = [1] * 12, [2] * 12, [3] * 12
+    store.read(first)
+    store.read(second)
+    for n in 10, 9, 8:  # beginnings take no room of their own
+        assert store.read(first[:n])[1] == 0
+    assert len(store._kept) == 2
+    store.read(third)
+    assert store.read(first)[1] == 0  # used after the second, which has left
+    assert store.read(second)[1] == 12
+
+
+def test_a_text_of_which_a_part_is_used_leaves_last():
+    store = PrefixStore(GPT, texts=3)
+    first, second, third = [1] * 12, [2] * 12, [3] * 12
+    for text in first, second, third:
+        store.read(text)
+    assert store.read([1] * 10 + [4] * 2)[1] == 2  # in place of the second
+    assert store.read(first)[1] == 0
+    assert store.read(third)[1] == 0
+    assert store.read(second)[1] == 12

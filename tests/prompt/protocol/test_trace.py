@@ -2,6 +2,7 @@
 
 import json
 
+from tests.prompt.small import text_model
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.protocol.trace import Call
 
@@ -83,3 +84,35 @@ def test_a_call_from_outside_is_recorded_where_a_trace_is_kept():
         lm.record(call)
         lm.parsed("answer", "y")
     assert trace.calls == [call] and call.parsed == [("answer", "y")]
+
+
+def test_what_raw_and_without_store_make_of_a_model_is_traced_with_it():
+    lm = text_model()
+    raw, whole = lm.raw(), lm.without_store()  # made before the trace is begun
+    with lm.tracing() as trace:
+        raw.complete("A prompt.", max_tokens=1)
+        whole.score("Another.", ["a"])
+        assert raw.parsed("value", 1) == 1
+    with whole.tracing() as other:
+        lm.complete("A prompt.", max_tokens=1)
+    raw.complete("A prompt.", max_tokens=1)
+    assert [(call.kind, call.prompt) for call in trace.calls] == [
+        ("complete", "A prompt."),
+        ("score", "Another."),
+    ]
+    assert trace.calls[1].parsed == [("value", 1)] and len(other.calls) == 1
+
+
+def test_every_call_that_is_counted_is_traced():
+    lm = text_model()
+    with lm.tracing() as trace:
+        scores = lm.score_batch(["p.", "q."], ["a", "bc"], begin="A:", unconditional="x.")
+        lm.parsed("choice", 0)
+    assert len(trace.calls) == lm.account.calls == 3
+    prior, *calls = trace.calls
+    assert (prior.kind, prior.prompt, prior.begin) == ("score", "x.", "A:")
+    assert list(prior.reply) == ["a", "bc"]
+    assert list(prior.reply.values()) == scores[0].prior.tolist()
+    assert [call.prompt for call in calls] == ["p.", "q."]
+    assert calls[1].reply == dict(zip(["a", "bc"], scores[1].sums.tolist()))
+    assert calls[1].parsed == [("choice", 0)]

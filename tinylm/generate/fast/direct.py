@@ -43,6 +43,7 @@ class DirectDecoder(FastDecoder):
 
     def __init__(self, model, bits=None):
         c = self._begin(model)
+        self.bits = bits
         matrix = _products(bits)
         self.activation, before, after = _activation(c.activation, self.dtype)
         # Factors that folded.py folds into the matrices around a GELU; `step` multiplies by them.

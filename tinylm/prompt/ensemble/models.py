@@ -159,7 +159,7 @@ class ModelEnsemble(TextLM):
 
     def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
         found = self._counted("_complete", prompts, begin, max_tokens, stop, seed, sampling)
-        written = sum(len(reply.tokens) for reply in found)
+        written = sum(len(reply.tokens) + reply.cut for reply in found)
         # complete_batch() counts the reply once; every member has read it.
         self.account.add(generated_tokens=(self.members - 1) * written)
         return found

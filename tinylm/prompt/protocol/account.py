@@ -15,7 +15,7 @@ class Account:
     prompt_tokens     tokens of all prompts, each counted whole
     read_tokens       tokens of prompts that the model really read: what the prefix store held is
                       not read again
-    generated_tokens  tokens that the model wrote
+    generated_tokens  tokens that the model wrote, also those that a stop string cut off
     scored_tokens     tokens of continuations whose probability was computed
     seconds           time in these calls
     """

@@ -27,6 +27,7 @@ class Completion:
                 empty for a ScriptedLM
     finish      "end" (the model ended its text), "stop" (a stop string), "length" (max_tokens)
     stopped_by  the stop string that ended it, else ""
+    cut         how many more tokens the model wrote, which the stop string cut off
     """
 
     text: str
@@ -34,6 +35,7 @@ class Completion:
     logprobs: np.ndarray
     finish: str
     stopped_by: str = ""
+    cut: int = 0
 
     @property
     def logprob(self):

@@ -2,7 +2,7 @@
 
 Every prompt of a batch gets what it would get alone, and what prompts have in common is read once:
 the prefix of all (prefix_store.py), and a prompt for all of its continuations. Read next:
-scripted.py; ../answer.py.
+score_rows.py, scripted.py; ../answer.py.
 """
 
 import codecs
@@ -11,23 +11,19 @@ import itertools
 
 import numpy as np
 
-from tinylm import backend
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.peft.prompt_cache import PrefixedLM
-from tinylm.generate.fast.fastest import fastest
-from tinylm.generate.fast.folded import FastDecoder
-from tinylm.generate.loop import generate_rows
-from tinylm.generate.protocol.language_model import ModelLM, as_language_model
-from tinylm.generate.protocol.score import log_probabilities
-from tinylm.models import GPT
+from tinylm.generate.loop import generate_rows, row_seeds
+from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.prompt.protocol.completion import Completion, Scores
 from tinylm.prompt.protocol.opened import Opened, open_model
-from tinylm.prompt.protocol.prefix_store import LEAST, ContinuedLM, PrefixStore, common_length
+from tinylm.prompt.protocol.prefix_store import LEAST, ContinuedLM, common_length
+from tinylm.prompt.protocol.reader import Reader
+from tinylm.prompt.protocol.score_rows import score_rows
 from tinylm.prompt.protocol.seam import Seam, prompt_ids, seam, split_space
 from tinylm.prompt.protocol.text_lm import TextLM
 
 CACHE_BYTES = 1 << 29  # of keys and values of a batch: 512 MiB
-LOGITS = 1 << 26  # logits computed at a time: 256 MiB of float32
 
 
 class TextModel(TextLM):
@@ -38,6 +34,10 @@ class TextModel(TextLM):
                 False: the model continues the text; None: True where the model has a template
     system      the system message; None: the template's own
     batch_size  most prompts that are read at a time
+
+    A model opened with bits=8 or 4 completes prompts one by one with its quantized weights, which
+    read a single token; inputs of several tokens, so most of a prompt and all that is scored, are
+    read with all bits (generate/fast/direct.py).
     """
 
     def __init__(self, opened, chat=None, system=None, batch_size=16):
@@ -55,14 +55,8 @@ class TextModel(TextLM):
         self.opened, self.chat, self.system = opened, chat, system
         self.batch_size = batch_size
         self.tokenizer, self.context = opened.tokenizer, opened.lm.context
-        # Batches are read by the model itself, one sequence by the fastest decoder for it.
-        self._fast = fastest(opened.lm)
-        self._lm = opened.lm
-        if isinstance(opened.lm, FastDecoder):
-            self._lm = opened.lm.model
-        self._store = None
-        if isinstance(self._lm, ModelLM) and isinstance(self._lm.model, GPT):
-            self._store = PrefixStore(self._lm.model)
+        self._reader = Reader(opened.lm)
+        self._lm, self._store = self._reader.lm, self._reader.store
 
     @classmethod
     def open(cls, name, device="cpu", bits=None, **settings):
@@ -93,11 +87,21 @@ class TextModel(TextLM):
         other.chat, other.system = False, None
         return other
 
+    def without_store(self):
+        """The same model, which reads every prompt whole; account and trace are shared.
+
+        For measurements of time: what an earlier prompt left in the store makes a later one faster.
+        """
+        other = copy.copy(self)
+        other._store = None
+        return other
+
     def weights_changed(self):
-        """Forget what was read with the old weights; call it after training between prompts."""
-        if self._store is not None:
-            self._store.clear()
-        self._fast = fastest(self.opened.lm)
+        """Forget what was read with the old weights; call it after training between prompts.
+
+        One call is enough for the model and all that raw() and without_store() made of it.
+        """
+        self._reader.renew()
 
     def count(self, text):
         """Tokens of a text."""
@@ -124,7 +128,9 @@ class TextModel(TextLM):
 
     @property
     def lm(self):
-        """The language model that reads batches (generate/protocol/language_model.py)."""
+        """The language model that reads batches, with all bits of its weights
+        (generate/protocol/language_model.py).
+        """
         return self._lm
 
     def ids(self, prompt, begin=""):
@@ -148,6 +154,8 @@ class TextModel(TextLM):
         messages = prompt
         if isinstance(prompt, str):
             messages = [{"role": "user", "content": prompt}]
+        if not messages:
+            raise DataError("the prompt is a list without messages: give at least the user's")
         if self.system is not None and messages[0]["role"] != "system":
             messages = [{"role": "system", "content": self.system}, *messages]
         return messages
@@ -165,7 +173,8 @@ class TextModel(TextLM):
             text = self._text(prompt) + begin
             return seam(self.tokenizer, text, continuation, self.opened.begin, self.opened.start)
         before, _ = self._ids(prompt, "")
-        begin = begin.removeprefix(" ")
+        begin, space = split_space(begin.removeprefix(" "))
+        continuation = space + continuation
         if begin:
             joint = seam(self.tokenizer, begin, continuation)
             return Seam(before + joint.prompt, joint.continuation, joint.apart)
@@ -187,70 +196,78 @@ class TextModel(TextLM):
 
     def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
         pairs = [self._ids(prompt, begin) for prompt in prompts]
-        seeds = seed
-        if isinstance(seed, (int, np.integer)):
-            seeds = [seed + r for r in range(len(prompts))]
+        seeds = row_seeds(seed, len(prompts))
         for ids, _ in pairs:
             self._check_room(ids)
-        self.account.add(prompt_tokens=sum(len(ids) for ids, _ in pairs))
+        lengths = [len(ids) for ids, _ in pairs]
+        self.account.add(prompt_tokens=sum(lengths))
+        groups = self._groups(lengths, [max_tokens] * len(pairs))
+        if self._reader.quantized:
+            groups = [[r] for r in range(len(pairs))]
         found = [None] * len(pairs)
-        for rows in self._batches([ids for ids, _ in pairs], max_tokens):
-            replies = self._generate(
-                [pairs[r][0] for r in rows], max_tokens, stop, [seeds[r] for r in rows], sampling
-            )
-            for r, reply in zip(rows, replies):
-                # White space taken off the prompt comes back at the beginning of the reply.
-                text = reply.text.removeprefix(pairs[r][1])
+        for rows in groups:
+            # White space taken off the prompt comes back at the beginning of the reply, and a stop
+            # string is looked for after it.
+            spaces = [pairs[r][1] for r in rows]
+            options = {"seed": [seeds[r] for r in rows], "leads": spaces, "stop": stop, **sampling}
+            replies = self._generate([pairs[r][0] for r in rows], max_tokens, options)
+            for r, space, reply in zip(rows, spaces, replies):
                 found[r] = Completion(
-                    text, reply.tokens, reply.logprobs, reply.finish, reply.stopped_by
+                    reply.text.removeprefix(space),
+                    reply.tokens,
+                    reply.logprobs,
+                    reply.finish,
+                    reply.stopped_by,
+                    reply.cut,
                 )
         return found
 
-    def _batches(self, all_ids, max_tokens):
-        """Lists of the numbers of rows that are generated together."""
-        together, batches = [], []
-        for r, ids in enumerate(all_ids):
-            if self.context is not None and len(ids) + max_tokens > self.context:
-                batches.append([r])  # has a limit of its own
-                continue
-            together.append(r)
-            longest = max(len(all_ids[i]) for i in together) + max_tokens
-            if len(together) == self._most_rows(longest):
-                batches.append(together)
-                together = []
-        if together:
-            batches.append(together)
-        return batches
+    def _groups(self, lengths, more):
+        """Lists of the numbers of rows that are read together, shorter ones first: little padding.
 
-    def _generate(self, rows, max_tokens, stop, seeds, sampling):
+        lengths  (B,) tokens of the prompts;  more  (B,) tokens after each
+        """
+        groups = []
+        for r in sorted(range(len(lengths)), key=lambda r: lengths[r]):
+            together = [r]
+            if groups:
+                together = [*groups[-1], r]
+            # Aligned at their ends, all rows take the room of the longest prompt.
+            tokens = lengths[r] + max(more[i] for i in together)
+            fits = self.context is None or tokens <= self.context
+            if groups and fits and len(together) <= self._most_rows(tokens):
+                groups[-1] = together
+            else:
+                groups.append([r])
+        return groups
+
+    def _generate(self, rows, max_tokens, options):
         """list of Generated for rows of ids that fit in one batch."""
-        if self.context is not None and len(rows) == 1:
-            max_tokens = min(max_tokens, self.context - len(rows[0]))
         if len(rows) == 1:
-            lm, rest = self._continued(rows[0])
-            rows = [rest]
+            if self.context is not None:
+                max_tokens = min(max_tokens, self.context - len(rows[0]))
+            lm, n = self._continued(rows[0])
         else:
             lm, n = self._after(rows)
-            rows = [ids[n:] for ids in rows]
         return generate_rows(
             lm,
-            rows,
+            [ids[n:] for ids in rows],
             max_tokens,
-            seed=seeds,
-            stop=stop,
+            before=[ids[:n] for ids in rows],
             eos=self.opened.ends or None,
             tokenizer=self.tokenizer,
-            **sampling,
+            **options,
         )
 
     def _continued(self, ids):
-        """(language model after all but the last token, [the last token]) for one sequence."""
+        """(language model after the first n tokens, n) for one sequence."""
+        lm, n = self._reader.single, len(ids) - self._reader.last
         if self._store is None or len(ids) <= LEAST:
             self.account.add(read_tokens=len(ids))
-            return self._fast, ids
-        keys_values, read = self._store.read(ids[:-1])
-        self.account.add(read_tokens=read + 1)
-        return ContinuedLM(self._fast, keys_values), ids[-1:]
+            return lm, 0
+        keys_values, read = self._store.read(ids[:n])
+        self.account.add(read_tokens=read + len(ids) - n)
+        return ContinuedLM(lm, keys_values), n
 
     def _after(self, rows):
         """(language model after the prefix that all rows have in common, tokens of the prefix)."""
@@ -265,7 +282,7 @@ class TextModel(TextLM):
 
     def _most_rows(self, tokens):
         """How many rows of so many tokens are read at a time."""
-        if self._store is None:
+        if self._reader.store is None:
             return self.batch_size
         c, itemsize = self._lm.config, self._lm.model.tokens.weight.dtype.itemsize
         row = 2 * c.cache_layers * c.kv_heads * c.key_width * tokens * itemsize
@@ -293,58 +310,13 @@ class TextModel(TextLM):
         else:
             lm, n = self._after(rows)
         terms = [None] * len(rows)
-        # Rows of similar length are read together: little padding.
-        order = sorted(range(len(rows)), key=lambda r: len(rows[r]))
-        while order:
-            longest = max(len(rows[r]) + max(map(len, after[r])) for r in order[: self.batch_size])
-            now = order[: self._most_rows(longest)]
-            order = order[len(now) :]
-            found = _score_rows(lm, [rows[r][n:] for r in now], [after[r] for r in now])
+        # The last token of a continuation is scored and not read.
+        more = [max(map(len, texts)) - 1 for texts in after]
+        for now in self._groups(list(map(len, rows)), more):
+            found = score_rows(lm, [rows[r][n:] for r in now], [after[r] for r in now])
             for r, row in zip(now, found):
                 terms[r] = row
         return [
             Scores(tuple(texts), tuple(row), apart=tuple(one.apart for one in prompt))
             for texts, row, prompt in zip(lists, terms, seams)
         ]
-
-
-def _score_rows(lm, rows, continuations):
-    """log Pr of each token of each row's continuations, each row read once.
-
-    rows           B lists of ids, of any lengths
-    continuations  B lists of lists of ids
-    returns        B lists of float64 arrays
-    """
-    width = max(map(len, rows))
-    padding = np.array([width - len(ids) for ids in rows])  # (B,), aligned at their ends
-    tokens = np.array([[0] * (width - len(ids)) + ids for ids in rows])  # (B, width)
-    cache = lm.new_cache(len(rows), padding if padding.any() else None)
-    first = log_probabilities(backend.to_cpu(lm.next_logits(tokens, cache)))  # (B, V)
-    terms = [
-        [np.full(len(y), first[b, y[0]]) for y in texts] for b, texts in enumerate(continuations)
-    ]
-    # Tokens after the first need the continuation itself: (row, number of the continuation).
-    longer = [
-        (b, k) for b, texts in enumerate(continuations) for k, y in enumerate(texts) if len(y) > 1
-    ]
-    while longer:
-        length = max(len(continuations[b][k]) for b, k in longer) - 1
-        count = max(1, min(LOGITS // (length * lm.vocab_size), 2 * len(rows)))
-        now, longer = longer[:count], longer[count:]
-        branches = _copied(cache) if longer else cache  # the last may use the cache itself up
-        branches.select([b for b, _ in now])
-        texts = [continuations[b][k] for b, k in now]
-        tokens = np.array([y[:-1] + [0] * (length - len(y) + 1) for y in texts])  # (n, length)
-        logits = backend.to_cpu(lm.logits(tokens, branches))  # (n, length, V)
-        for (b, k), y, scores in zip(now, texts, logits):
-            rest = log_probabilities(scores[: len(y) - 1])  # padding at the right is not looked at
-            terms[b][k][1:] = rest[np.arange(len(y) - 1), y[1:]]
-    return terms
-
-
-def _copied(cache):
-    """A cache that can be cut and continued without changing the other: select() copies arrays."""
-    other = copy.copy(cache)
-    if hasattr(other, "inner"):
-        other.inner = copy.copy(other.inner)
-    return other

@@ -4,7 +4,8 @@ with them.
 Few-shot prompts of one task share their instruction and demonstrations, the candidates of one
 question share all of the prompt, and each turn of a conversation begins with the turns before. The
 keys and values of the common tokens are the same in all of them (finetune/peft/prompt_cache.py), so
-only the rest is read: in a prompt of n tokens that ends in m new ones, m of n. Read next: model.py.
+only the rest is read: in a prompt of n tokens that ends in m new ones, m of n. Read next:
+reader.py.
 """
 
 import numpy as np
@@ -44,19 +45,17 @@ class PrefixStore:
         returns  ((L, 2, G, n, K) array, the number of tokens that were read now)
         """
         lengths = [common_length(ids, kept) for kept, _ in self._kept]
-        best = 0
+        best, before = 0, None
         if lengths and max(lengths) >= LEAST:
-            number = int(np.argmax(lengths))
-            best = lengths[number]
-            kept, found = self._kept[number]
-            if best == len(kept):  # the new text continues it, and takes its place
-                del self._kept[number]
+            best = max(lengths)
+            kept, found = self._kept.pop(lengths.index(best))
+            before = found[:, :, :, :best]
+            # A text that continues the kept one takes its place; otherwise the kept one stays, and
+            # is now the last used.
+            if best == len(ids) or best < len(kept):
+                self._kept.append((kept, found))
             if best == len(ids):
-                found = found[:, :, :, :best]
-                self._kept.append((kept, found) if best == len(kept) else (list(ids), found))
-                del self._kept[: -self.texts]
-                return found, 0
-        before = found[:, :, :, :best] if best else None
+                return before, 0
         found = prompt_keys_values(self.model, ids[best:], before)
         self._kept.append((list(ids), found))
         del self._kept[: -self.texts]

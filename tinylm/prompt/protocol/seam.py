@@ -58,7 +58,7 @@ def prompt_ids(tokenizer, text, begin=(), start=None):
     if start is None:
         raise DataError(
             "the prompt is empty, and this model has no token that begins a text: "
-            "give a prompt, such as a line break with some text before it"
+            "give a prompt with text in it, or the model such a token: start= of TextModel.of"
         )
     return [start]
 

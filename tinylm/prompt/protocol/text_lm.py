@@ -12,6 +12,7 @@ import contextlib
 import time
 
 from tinylm.errors import ConfigError, DataError
+from tinylm.generate.loop import row_seeds
 from tinylm.prompt.protocol.account import Account
 from tinylm.prompt.protocol.trace import Call, Trace
 
@@ -27,7 +28,8 @@ class TextLM:
     context = None
 
     def __init__(self):
-        self.account, self._trace = Account(), None
+        self.account = Account()
+        self._traces = []  # the one that is kept now at the end
 
     def complete(self, prompt, **options):
         """One reply: Completion. Arguments as in complete_batch."""
@@ -44,6 +46,7 @@ class TextLM:
         seed        an integer: prompt r uses seed + r; or one each
         **sampling  fields of generate.Sampling; without any, the most probable token is taken
         returns     list of Completion
+        raises      ShapeError for another number of seeds than of prompts
         """
         prompts = list(prompts)
         if not prompts:
@@ -52,10 +55,11 @@ class TextLM:
             stop = (stop,)
         if not sampling:
             sampling = {"temperature": 0.0}
+        row_seeds(seed, len(prompts))  # raises for a wrong number
         begun = time.perf_counter()
         found = self._complete(prompts, begin, max_tokens, tuple(stop), seed, sampling)
         self.account.add(calls=len(prompts), seconds=time.perf_counter() - begun)
-        self.account.add(generated_tokens=sum(len(reply.tokens) for reply in found))
+        self.account.add(generated_tokens=sum(len(reply.tokens) + reply.cut for reply in found))
         for prompt, reply in zip(prompts, found):
             self.record(Call("complete", prompt, begin, reply.text, reply.finish))
         return found
@@ -102,17 +106,20 @@ class TextLM:
             # The prior of a list of continuations is the same for every prompt.
             different = list(dict.fromkeys(map(tuple, lists)))
             found = self._score([unconditional] * len(different), different, begin)
+            self._record_scores([unconditional] * len(different), begin, found)
             table = {texts: scores.sums for texts, scores in zip(different, found)}
             priors = [table[tuple(texts)] for texts in lists]
             self.account.add(calls=len(different))
         found = self._score(prompts, lists, begin)
         found = [_with_prior(scores, prior) for scores, prior in zip(found, priors)]
         self.account.add(calls=len(prompts), seconds=time.perf_counter() - begun)
-        if self._trace is not None:
-            for prompt, scores in zip(prompts, found):
-                values = dict(zip(scores.continuations, scores.sums.tolist()))
-                self._trace.calls.append(Call("score", prompt, begin, values))
+        self._record_scores(prompts, begin, found)
         return found
+
+    def _record_scores(self, prompts, begin, found):
+        for prompt, scores in zip(prompts, found):
+            values = dict(zip(scores.continuations, scores.sums.tolist()))
+            self.record(Call("score", prompt, begin, values))
 
     def count(self, text):
         """The number of tokens of a text."""
@@ -133,23 +140,24 @@ class TextLM:
 
     def parsed(self, what, value):
         """Record what a method read from the last reply, if a trace is kept; returns the value."""
-        if self._trace is not None and self._trace.calls:
-            self._trace.calls[-1].parsed.append((what, value))
+        if self._traces and self._traces[-1].calls:
+            self._traces[-1].calls[-1].parsed.append((what, value))
         return value
 
     def record(self, call):
         """Add a Call to the trace, if one is kept."""
-        if self._trace is not None:
-            self._trace.calls.append(call)
+        if self._traces:
+            self._traces[-1].calls.append(call)
 
     @contextlib.contextmanager
     def tracing(self):
         """`with lm.tracing() as trace:` records every call inside in a Trace."""
-        before, self._trace = self._trace, Trace()
+        trace = Trace()
+        self._traces.append(trace)
         try:
-            yield self._trace
+            yield trace
         finally:
-            self._trace = before
+            self._traces.pop()
 
     def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
         """list of Completion; adds prompt_tokens and read_tokens to the account."""
