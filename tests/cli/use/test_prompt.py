@@ -5,10 +5,20 @@ import json
 import pytest
 
 from tinylm.cli import main
-from tinylm.cli.use.prompt import answer_line, listed
+from tinylm.cli.use.prompt import (
+    answer_line,
+    comparison_table,
+    json_text,
+    kept_answers,
+    listed,
+    named_options,
+)
 from tinylm.data.read.items import Item
+from tinylm.errors import ConfigError
+from tinylm.prompt.evaluation.compare import Row, Summary
 from tinylm.prompt.evaluation.methods import METHODS
 from tinylm.prompt.evaluation.runner import Record
+from tinylm.reading import strict_json
 
 
 def test_one_question_is_answered(prompted, capsys):
@@ -100,9 +110,11 @@ def test_options_of_the_method(prompted, items_file, capsys):
     assert main([*arguments, "normalization=byte"]) == 0
     capsys.readouterr()
     for wrong, message in [
-        ("normalisation=byte", "the method zero-shot has prompt, normalization"),
+        ("normalisation=byte", "the method zero-shot has normalization, max_tokens"),
         ("normalization", "the method zero-shot has"),
-        ("prompt=x", "cannot be set from the command line"),
+        ("prompt=x", "prompt cannot be set from the command line; the method zero-shot has norm"),
+        ("few-shot.normalization=byte", "the method zero-shot has normalization, max_tokens"),
+        ("temperature=0.5", "the method zero-shot has normalization, max_tokens"),
     ]:
         assert main([*arguments, wrong]) == 1
         assert message in capsys.readouterr().err
@@ -118,6 +130,11 @@ def test_an_instruction_goes_before_everything(prompted, capsys):
     [
         ([], "name a model"),
         (["RUN"], "give one question on the command line, or a file"),
+        (["RUN", "hi", "there", "you"], 'quote the question: tinylm prompt RUN "hi there you"'),
+        (["RUN", "why?", "--raw", "--system", "Be kind."], "--system is a message of a chat"),
+        (["RUN", "why?", "--system", "Be kind."], "has no chat template, so it continues texts"),
+        (["RUN", "why?", "--method", "tools", "--instruction", "x"], "no --instruction"),
+        (["RUN", "why?", "--method", "rag", "--instruction", "x"], "no --instruction"),
         (["RUN", "why?", "--data", "f"], "give one question on the command line, or a file"),
         (["RUN", "why?", "--shots", "2"], "--shots takes demonstrations from a file"),
         (["RUN", "--data", "FILE", "--shots", "3"], "no question is left"),
@@ -129,7 +146,7 @@ def test_an_instruction_goes_before_everything(prompted, capsys):
 def test_what_cannot_be_done_is_refused(words, message, prompted, items_file, capsys):
     words = [{"RUN": prompted, "FILE": items_file}.get(word, word) for word in words]
     assert main(["prompt", *words]) == 1
-    assert message in capsys.readouterr().err
+    assert message.replace("RUN", prompted) in capsys.readouterr().err
 
 
 def test_lines_of_answers():
@@ -138,3 +155,89 @@ def test_lines_of_answers():
         "   1  (no answer could be read from 'a long reply')  wrong, it is 5"
     )
     assert answer_line(record, Item("?"), 1).startswith("(no answer")
+
+
+def test_an_option_goes_to_the_methods_that_have_it():
+    methods = [METHODS[name] for name in ("zero-shot", "self-consistency", "best-of-n", "tools")]
+    found = named_options(methods, ("temperature=0.5", "samples=3", "sc.answer-tokens=4"))
+    assert found == {
+        "zero-shot": {},
+        "self-consistency": {"temperature": 0.5, "samples": 3, "answer_tokens": 4},
+        "best-of-n": {"temperature": 0.5},
+        "tools": {"temperature": 0.5},
+    }
+    assert named_options(methods, ("tools.top_p=0.9",))["tools"] == {"top_p": 0.9}
+    with pytest.raises(ConfigError, match="the method zero-shot has .*; the method self-consist"):
+        named_options(methods, ("nothing=3",))
+    with pytest.raises(ConfigError, match="temperature must be a number"):
+        named_options(methods, ("tools.temperature=hot",))
+
+
+def test_options_of_a_comparison(prompted, items_file, capsys):
+    compared = ["prompt", prompted, "--data", items_file, "--compare", "zero-shot,few-shot"]
+    assert main([*compared, "--option", "few-shot.normalization=byte"]) == 0
+    capsys.readouterr()
+    assert main([*compared, "--option", "few-shot.samples=2"]) == 1
+    assert "the method few-shot has turns, normalization" in capsys.readouterr().err
+
+
+def test_a_comparison_by_one_question(prompted, items_file, capsys):
+    compared = ["prompt", prompted, "--data", items_file, "--compare", "few-shot", "--limit", "1"]
+    assert main(compared) == 0
+    row = capsys.readouterr().out.splitlines()[1]
+    assert "(scored)" in row and row.endswith("]") and "samples" not in row
+
+
+def summary(right, count):
+    return Summary(count, right, 0, 0.1, 0.9, 10.0, 1.0, 0.5)
+
+
+def test_the_plain_side_of_a_comparison():
+    rows = [Row("plain", summary(1, 2))]
+    for samples, scored in [(12, False), (1, False), (1, True)]:
+        rows.append(Row("m", summary(1, 2), samples, scored, summary(2, 2), (-0.5, -0.9, 0.3)))
+    header, plain, *others = comparison_table(rows).splitlines()
+    assert plain.rstrip().endswith("0.50")
+    assert [line.partition("1.000 ")[2] for line in others] == [
+        "( 12 samples)  -0.500 [-0.900, +0.300]",
+        "(  1 sample)   -0.500 [-0.900, +0.300]",
+        "(scored)       -0.500 [-0.900, +0.300]",
+    ]
+
+
+def test_json_has_null_for_what_is_no_number(prompted, capsys):
+    assert main(["prompt", prompted, "why?", "--json", "--max-tokens", "2"]) == 0
+    result = strict_json(capsys.readouterr().out)
+    assert result["accuracy"] is None and result["low"] is None and result["count"] == 0
+    assert json_text({"a": (1.5, float("-inf"))}) == '{"a": [1.5, null]}'
+
+
+def test_settings_of_the_model_are_part_of_a_run(prompted, items_file, tmp_path, capsys):
+    out = str(tmp_path / "answers.jsonl")
+    going = ["prompt", prompted, "--data", items_file, "--out", out, "--limit", "1"]
+    assert main(going) == 0
+    for change, message in [
+        (["--raw"], "raw was False and is True"),
+        (["--method", "few-shot"], "method was 'zero-shot' and is 'few-shot'"),
+        (["--option", "normalization=byte"], "normalization was None and is 'byte'"),
+    ]:
+        assert main([*going, *change]) == 1
+        assert message in capsys.readouterr().err
+    # More questions extend it.
+    assert main([*going[:-1], "3", "--report"]) == 0
+    assert "zero-shot: 3 questions" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_names_its_file(capsys):
+    records = [1, 2]
+    with pytest.raises(KeyboardInterrupt), kept_answers("r.jsonl", records, 4):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.strip() == (
+        "2 of 4 answers are in r.jsonl; the same command continues"
+    )
+    for file, kept in [("", records), ("r.jsonl", [])]:
+        with pytest.raises(ConfigError), kept_answers(file, kept, 4):
+            raise ConfigError("x")
+    with kept_answers("r.jsonl", records, 4):
+        pass
+    assert capsys.readouterr().err == ""

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from tinylm.errors import ConfigError
-from tinylm.prompt.evaluation.methods import METHODS, method_named
+from tinylm.prompt.evaluation.methods import ALIASES, METHODS, method_named
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
@@ -18,7 +18,7 @@ def test_each_method_has_the_one_signature(method):
         assert parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD)
         if parameter.kind is parameter.KEYWORD_ONLY:
             assert parameter.default is not parameter.empty
-    assert method.accepts("seed") or "seed" in [p.name for p in parameters]
+    assert "seed" in [p.name for p in parameters] and not method.accepts("seed")
     assert 0 < len(method.summary) <= 60 and method.section.startswith("3.")
 
 
@@ -26,6 +26,42 @@ def test_options_are_those_that_the_caller_does_not_give():
     options = method_named("few-shot").options()
     assert options["normalization"] == "sum" and options["max_tokens"] == 64
     assert not set(options) & {"lm", "item", "demonstrations", "seed"}
+
+
+def test_a_method_accepts_what_it_can_use():
+    tools, voted = method_named("tools"), method_named("self-consistency")
+    # **sampling takes the fields of Sampling, and no prompt.
+    assert tools.accepts("temperature") and tools.accepts("top_p") and tools.accepts("max_calls")
+    assert not tools.accepts("prompt") and not method_named("rag").accepts("prompt")
+    # What is passed on is what the other function takes.
+    assert voted.accepts("prompt") and voted.accepts("answer_tokens") and voted.accepts("samples")
+    assert (
+        not voted.accepts("top_p") and not voted.accepts("count") and not voted.accepts("nothing")
+    )
+    assert not method_named("zero-shot").accepts("temperature")
+    assert method_named("best-of-n").accepts("prompt")
+
+
+def test_the_command_line_sets_numbers_texts_and_fields_of_sampling():
+    assert method_named("zero-shot").kinds() == {"normalization": str, "max_tokens": int}
+    kinds = method_named("tools").kinds()
+    assert kinds["max_calls"] is int and kinds["temperature"] is float
+    assert kinds["top_k"] == int | None and "tools" not in kinds
+    kinds = method_named("self-consistency").kinds()
+    assert kinds["samples"] is int and kinds["trigger"] is str and kinds["temperature"] is float
+    assert not {"prompt", "read", "key", "count", "top_k"} & set(kinds)
+    assert method_named("few-shot").kinds()["turns"] is bool
+
+
+def test_the_method_before_what_it_passes_on():
+    # sample_paths has a temperature, too; the method's own default counts.
+    assert method_named("self-consistency").options()["temperature"] == 0.7
+
+
+@pytest.mark.parametrize("alias, name", ALIASES.items())
+def test_names_of_the_papers(alias, name):
+    assert method_named(alias) is method_named(alias.upper()) is METHODS[name]
+    assert alias not in METHODS
 
 
 def test_an_unknown_method_is_refused_with_the_nearest():

@@ -8,8 +8,10 @@ what it cost. `--compare a,b,c` sets methods side by side, each against plain pr
 tokens. --trace shows every prompt that was sent, and what was read from the reply.
 """
 
+import contextlib
 import dataclasses
 import json
+import math
 import sys
 from dataclasses import dataclass
 
@@ -42,7 +44,9 @@ class PromptConfig:
     demos: str = setting("", "file of questions with answers, for demonstrations")
     instruction: str = setting("", "description of the task, before everything else")
     option: tuple[str, ...] = setting(
-        (), "option=value of the method, as samples=5; may be given several times"
+        (),
+        "option=value of the method, as samples=5, or of one of several, as "
+        "self-consistency.samples=5; may be given several times",
     )
     compare: str = setting("", "several methods, with commas: a table instead of the answers")
     report: bool = setting(False, "with --data: the figures alone, without the answers")
@@ -64,7 +68,7 @@ def main(argv):
     config, words = parse(
         argv,
         PromptConfig,
-        positionals=("[MODEL]", "[QUESTION]"),
+        positionals=("[MODEL]", "[QUESTION...]"),
         verb="prompt",
         about=__doc__,
         examples=EXAMPLES,
@@ -75,6 +79,8 @@ def main(argv):
     if not words:
         raise ConfigError('name a model, as in `tinylm prompt smollm2 "question"`, or --list')
     name, *question = words
+    if len(question) > 1:
+        raise ConfigError(f'quote the question: tinylm prompt {name} "{" ".join(question)}"')
     items, demonstrations = questions(config, "".join(question))
     lm = opened(name, config)
     if config.compare:
@@ -85,17 +91,20 @@ def main(argv):
 
 def listed():
     """All methods: name, section of the book, a line; and their options."""
-    from tinylm.prompt.evaluation.methods import METHODS
+    from tinylm.prompt.evaluation.methods import METHODS, SAMPLING
 
     width = max(map(len, METHODS))
     lines = []
     for method in METHODS.values():
         lines.append(f"{method.name:{width}}  {method.section:9}  {method.summary}")
+        kinds = method.kinds()
         own = [
             f"{name}={json.dumps(value)}"
             for name, value in method.options().items()
-            if isinstance(value, (int, float, str)) and name != "max_tokens"
+            if name in kinds and name != "max_tokens"
         ]
+        if method.samples():
+            own += [f"{name}=" for name in SAMPLING]
         if own:
             lines.append(f"{'':{width}}  {'':9}  --option {' '.join(own)}")
     return "\n".join(lines)
@@ -131,19 +140,69 @@ def opened(name, config):
     from tinylm.prompt import TextModel
     from tinylm.prompt.protocol.opened import BITS
 
+    if config.raw and config.system:
+        raise ConfigError(
+            "--system is a message of a chat, and --raw continues a text: leave one of them out"
+        )
     chat = False if config.raw else None
-    return TextModel.open(
-        name, config.device, BITS[config.bits], chat=chat, system=config.system or None
-    )
+    lm = TextModel.open(name, config.device, BITS[config.bits], chat=chat)
+    if config.system:
+        if not lm.chat:
+            raise ConfigError(
+                f"--system: {name} has no chat template, so it continues texts; put the words into "
+                "--instruction"
+            )
+        lm.system = config.system
+    return lm
 
 
-def chosen_options(method, config, context):
-    """The method's options: those of --option, --instruction and --max-tokens that it takes.
+def chosen_options(methods, config, context):
+    """The options of each method: {name of the method: {option: value}}.
 
     context  of the model, in tokens, or None. A reply gets at most half of it
-
-    raises   ConfigError for an option that the method does not have, or a value not of its type
+    raises   ConfigError for an option that no method has, or a value not of its type
     """
+    named = named_options(methods, config.option)
+    return {
+        method.name: common_options(method, config, context) | named[method.name]
+        for method in methods
+    }
+
+
+def named_options(methods, texts):
+    """What --option gives to each method: {name of the method: {option: value}}.
+
+    texts    "samples=5" is for every method that has samples; "self-consistency.samples=5" for one
+    raises   ConfigError as chosen_options
+    """
+    from tinylm.prompt.evaluation.methods import ALIASES
+
+    found = {method.name: {} for method in methods}
+    for text in texts:
+        target, equals, value = text.partition("=")
+        owner, _, name = target.rpartition(".")
+        owner, name = ALIASES.get(owner, owner), name.replace("-", "_")
+        taking = [m for m in methods if owner in ("", m.name) and name in m.kinds()]
+        if not equals or not taking:
+            raise ConfigError(f"--option {text!r}: {_what_can_be_set(methods, name)}")
+        for method in taking:
+            found[method.name][name] = read_value(value, method.kinds()[name], name)
+    return found
+
+
+def _what_can_be_set(methods, name):
+    """Why a word of --option is refused, and what could be given instead."""
+    known = []
+    if any(method.accepts(name) and name not in method.kinds() for method in methods):
+        known.append(f"{name} cannot be set from the command line")
+    for method in methods:
+        names = ", ".join(method.kinds()) or "no option"
+        known.append(f"the method {method.name} has {names}")
+    return "; ".join(known)
+
+
+def common_options(method, config, context):
+    """What --instruction and --max-tokens give to a method that takes it."""
     from tinylm.prompt.in_context.few_shot import FewShotPrompt
 
     options = {}
@@ -153,18 +212,6 @@ def chosen_options(method, config, context):
         if not method.accepts("prompt"):
             raise ConfigError(f"the method {method.name} has a prompt of its own: no --instruction")
         options["prompt"] = FewShotPrompt(config.instruction)
-    known = method.options()
-    for text in config.option:
-        name, equals, value = text.partition("=")
-        name = name.replace("-", "_")
-        if not equals or name not in known:
-            raise ConfigError(
-                f"--option {text!r}: the method {method.name} has {', '.join(known) or 'no option'}"
-            )
-        kind = type(known[name])
-        if kind not in (int, float, str, bool):
-            raise ConfigError(f"--option {name}: it cannot be set from the command line")
-        options[name] = read_value(value, kind, name)
     return options
 
 
@@ -175,11 +222,11 @@ def show_answers(lm, name, config, items, demonstrations):
     from tinylm.prompt.evaluation.runner import answer_items
 
     method = method_named(config.method)
-    options = chosen_options(method, config, lm.context)
+    options = chosen_options([method], config, lm.context)[method.name]
     about = {"model": name, "method": method.name, "shots": len(demonstrations)}
-    about |= {key: str(value) for key, value in options.items()}
+    about |= {key: getattr(config, key) for key in ("raw", "system", "device", "bits")}
     records = []
-    with lm.tracing() as trace:
+    with kept_answers(config.out, records, len(items)), lm.tracing() as trace:
         found = answer_items(
             lm,
             method.load(),
@@ -204,14 +251,44 @@ def show_answers(lm, name, config, items, demonstrations):
         print(file=sys.stderr)
     summary = summarize(records)
     if config.json:
-        result = {**about, **dataclasses.asdict(summary), "accuracy": summary.accuracy}
+        result = about | {key: str(value) for key, value in options.items()}
+        result |= {**dataclasses.asdict(summary), "accuracy": summary.accuracy}
         if not config.report:
             result["answers"] = [dataclasses.asdict(record) for record in records]
         if config.trace:
             result["trace"] = trace.as_list()
-        print(json.dumps(result, ensure_ascii=False))
+        print(json_text(result))
     elif len(items) > 1 or config.report:
         print(summary_lines(method.name, summary, len(items)))
+
+
+@contextlib.contextmanager
+def kept_answers(file, records, count):
+    """If what is done inside is ended early, print how many answers are in the file."""
+    try:
+        yield
+    except BaseException:
+        if file and records:
+            print(
+                f"\n{len(records)} of {count} answers are in {file}; the same command continues",
+                file=sys.stderr,
+            )
+        raise
+
+
+def json_text(value):
+    """A value as JSON text; a number that is not finite, which JSON lacks, is null."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def answer_line(record, item, count):
@@ -248,19 +325,17 @@ def show_comparison(lm, config, items, demonstrations):
     if config.out or config.trace:
         raise ConfigError("--compare prints a table: leave out --out and --trace")
     methods = [method_named(name.strip()) for name in config.compare.split(",")]
+    options = chosen_options(methods, config, lm.context)
     rows = compare(
         lm,
-        {
-            method.name: (method.load(), chosen_options(method, config, lm.context))
-            for method in methods
-        },
+        {method.name: (method.load(), options[method.name]) for method in methods},
         items,
         demonstrations,
         seed=config.seed,
         show=lambda line: print(line, file=sys.stderr, flush=True),
     )
     if config.json:
-        print(json.dumps([row.as_dict() for row in rows], ensure_ascii=False))
+        print(json_text([row.as_dict() for row in rows]))
         return
     print(comparison_table(rows))
 

@@ -7,12 +7,16 @@ used, so that a list of all is quick. Read next: runner.py.
 import difflib
 import importlib
 import inspect
+import typing
 from dataclasses import dataclass
 
 from tinylm.errors import ConfigError
+from tinylm.generate.sample import Sampling
 
 # Arguments that every method takes from its caller; the others are its own options.
 COMMON = "lm", "item", "demonstrations", "seed"
+SAMPLING = typing.get_type_hints(Sampling)  # {name: type}
+SIMPLE = int, float, str, bool
 
 
 @dataclass(frozen=True)
@@ -23,31 +27,61 @@ class Method:
     section   of the book
     function  "module:name"
     summary   a line
+    passes    "module:name" of the function that gets the keywords which the method passes on;
+              "": those of a method with **sampling are fields of generate.Sampling
     """
 
     name: str
     section: str
     function: str
     summary: str
+    passes: str = ""
 
     def load(self):
         """The function."""
-        module, _, name = self.function.partition(":")
-        return getattr(importlib.import_module(f"tinylm.prompt.{module}"), name)
+        return _loaded(self.function)
 
     def options(self):
-        """The method's own options with their defaults: {name: value}."""
-        parameters = inspect.signature(self.load()).parameters
-        return {
-            name: parameter.default
-            for name, parameter in parameters.items()
-            if name not in COMMON and parameter.kind is not parameter.VAR_KEYWORD
-        }
+        """The method's options with their defaults, with those that it passes on: {name: value}.
+
+        Fields of Sampling are left out: see `kinds`.
+        """
+        found = _defaults(self.load())
+        if self.passes:
+            found = {**_defaults(_loaded(self.passes)), **found}
+        return found
+
+    def samples(self):
+        """True if the function takes fields of Sampling as **sampling."""
+        parameters = inspect.signature(self.load()).parameters.values()
+        return not self.passes and any(p.kind is p.VAR_KEYWORD for p in parameters)
 
     def accepts(self, name):
         """True if the function takes a keyword of that name."""
-        parameters = inspect.signature(self.load()).parameters.values()
-        return name in self.options() or any(p.kind is p.VAR_KEYWORD for p in parameters)
+        return name in self.options() or (self.samples() and name in SAMPLING)
+
+    def kinds(self):
+        """What can be set by a word of the command line: {name: type}."""
+        found = {name: type(value) for name, value in self.options().items()}
+        found = {name: kind for name, kind in found.items() if kind in SIMPLE}
+        if self.samples():
+            found |= SAMPLING
+        return found
+
+
+def _loaded(function):
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(f"tinylm.prompt.{module}"), name)
+
+
+def _defaults(function):
+    """{name: default} of the keywords that a function can do without."""
+    parameters = inspect.signature(function).parameters
+    return {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if name not in COMMON and parameter.default is not parameter.empty
+    }
 
 
 # fmt: off
@@ -101,9 +135,9 @@ METHODS = {
         Method("marginal", "3.2.4", "ensemble.marginal:marginal_answer",
                "options summed over several prompts"),
         Method("best-of-n", "3.2.4", "ensemble.outputs:best_of_n",
-               "the best scored of n chains of thought"),
+               "the best scored of n chains of thought", "ensemble.paths:sample_paths"),
         Method("self-consistency", "3.2.4", "ensemble.self_consistency:self_consistency",
-               "sampled chains of thought vote"),
+               "sampled chains of thought vote", "ensemble.paths:sample_paths"),
         Method("least-risk", "3.2.4", "ensemble.bayes_risk:least_risk",
                "the sample most like the others"),
         Method("rag", "3.2.5", "rag.answer:retrieval_answer",
@@ -115,11 +149,27 @@ METHODS = {
 # fmt: on
 
 
+# What papers call them.
+ALIASES = {
+    "cot": "chain-of-thought",
+    "zero-shot-chain-of-thought": "zero-shot-cot",
+    "sc": "self-consistency",
+    "cot-sc": "self-consistency",
+    "l2m": "least-to-most",
+    "ltm": "least-to-most",
+    "tot": "tree-of-thoughts",
+    "bon": "best-of-n",
+    "mbr": "least-risk",
+}
+
+
 def method_named(name):
-    """The Method of a name. Raises ConfigError with the closest names."""
-    if name in METHODS:
-        return METHODS[name]
+    """The Method of a name or an alias, in any case. Raises ConfigError with the closest names."""
+    known = name.lower()
+    known = ALIASES.get(known, known)
+    if known in METHODS:
+        return METHODS[known]
     hint = f"there are {', '.join(METHODS)}"
-    if near := difflib.get_close_matches(name, METHODS, n=3):
+    if near := difflib.get_close_matches(known, METHODS, n=3):
         hint = f"did you mean {' or '.join(near)}? `tinylm prompt --list` shows all"
     raise ConfigError(f"no prompting method {name!r}; {hint}")
