@@ -1,6 +1,7 @@
 """The example of the book: four calls, each with all that was found before."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_a_model_reads_each_prompt_once():
 
 
 def test_without_a_reader_the_answer_is_the_first_line():
-    answer = least_to_most(ScriptedLM(SCRIPT), STUDY)
+    answer = least_to_most(ScriptedLM(SCRIPT), replace(STUDY, answer=None))
     assert answer.value == "The duration of the environmental study was 5 years"
 
 
@@ -167,6 +168,10 @@ def test_a_problem_without_a_passage_is_the_passage():
     assert decomposition_prompt(item, ()).startswith("TASK: Your task")
 
 
+def test_where_the_answer_is_a_number_a_number_is_read():
+    assert least_to_most(ScriptedLM(SCRIPT), STUDY).value == "5"
+
+
 def test_demonstrations_stand_in_front_of_solving_prompts():
     demo = Item("1+1?", "2", rationale="Add.")
     lm = ScriptedLM(
@@ -174,7 +179,7 @@ def test_demonstrations_stand_in_front_of_solving_prompts():
          (f"Q: 1+1?\nA: 2\n\n{STUDY.context}\nSUB-PROB1 Q: a?\nA:", "x"),
          (re.compile(r"Q: 1\+1\?\nA: 2\n\n.*FINAL Q: .*", re.DOTALL), "y")]
     )  # fmt: skip
-    assert least_to_most(lm, STUDY, [demo]).value == "y"
+    assert least_to_most(lm, STUDY, [demo]).text == "y"
 
 
 def test_at_most_so_many_sub_problems_are_solved():
@@ -221,7 +226,7 @@ def test_with_a_trigger_demonstrations_show_their_steps():
     lm = ScriptedLM(
         [(None, "we need to know: nothing"), (re.compile("Q: .*Add.*", re.DOTALL), "x")]
     )
-    assert least_to_most(lm, STUDY, [demo], trigger="Think.").value == "x"
+    assert least_to_most(lm, STUDY, [demo], trigger="Think.").text == "x"
 
 
 def test_without_a_trigger_and_steps_it_is_least_to_most():

@@ -22,6 +22,15 @@ from tinylm.prompt.evaluation.judge import answer_key, is_right, last_number, ta
         ("He has 2 + 3 = 5 apples.", "5", True),
         ("5 of 6", "5", False),  # the last number counts
         ("none", "5", False),
+        ("60%", "60", True),  # of one percent sign, both readings count
+        ("It is 60 % of them.", "60", True),
+        ("60", "60%", True),
+        ("60 percent", "60 %", True),
+        ("60%", "0.6", True),
+        ("0.6", "60%", True),
+        ("60%", "6", False),
+        ("60%", "0.6%", False),  # of two, only one
+        ("60", "0.6", False),
         ("} ]", "} ]", True),
         ("] }", "} ]", False),
         (None, "5", False),

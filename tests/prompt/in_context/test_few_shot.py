@@ -292,3 +292,22 @@ def test_an_answer_that_leaves_no_room_for_a_prompt_is_refused():
         few_shot(lm, Item("?"), max_tokens=20)
     with pytest.raises(DataError, match="and 1 are allowed"):
         zero_shot(lm, Item("two words"), max_tokens=19)
+
+
+class Chat(ScriptedLM):
+    """Replies by hand, as turns of a chat."""
+
+    chat = True
+
+
+def test_a_turn_of_a_chat_may_have_paragraphs():
+    reply = "First, add.\n\nThe sum is 5.\nQ: another?"
+    demo = Item("1 + 1?", "2")
+    chat = zero_shot(Chat([(None, reply)]), Item("2 + 3?"))
+    assert chat.value == chat.text == "First, add.\n\nThe sum is 5."
+    # A text that is continued goes on with another block; demonstrations show where one ends.
+    assert zero_shot(ScriptedLM([(None, reply)]), Item("2 + 3?")).value == "First, add."
+    assert few_shot(Chat([(None, reply)]), Item("2 + 3?"), [demo]).value == "First, add."
+    lines = FewShotPrompt(separator="\n")
+    assert lines.stop_for(Chat([])) == lines.stop == ("\n",)
+    assert lines.read("a\nb") == "a" and lines.read("a\nb", ()) == "a\nb"

@@ -232,3 +232,15 @@ def test_symbols(items):
         answer = chain_of_thought(lm, query, [demo])
         assert answer.value == query.answer
         assert answer.details["rationale"] == query.rationale
+
+
+def test_without_demonstrations_the_steps_of_a_chat_may_have_paragraphs():
+    class Chat(ScriptedLM):
+        chat = True
+
+    reply = "2 and 3 are 5.\n\nThe answer is 5."
+    demo = Item("1 + 1?", "2", rationale="Add.")
+    assert chain_of_thought(Chat([(None, reply)]), Item("2 + 3?")).value == "5"
+    # A demonstration ends with a blank line, and a text that is continued may go on with another.
+    assert chain_of_thought(Chat([(None, reply)]), Item("2 + 3?"), [demo]).value is None
+    assert chain_of_thought(ScriptedLM([(None, reply)]), Item("2 + 3?")).value is None

@@ -8,6 +8,7 @@ from tinylm.prompt.reasoning.conclusion import (
     first_line,
     first_number,
     first_option,
+    first_result,
     first_yes_no,
     reader,
     split_conclusion,
@@ -100,8 +101,20 @@ def test_a_line_is_read_without_what_stands_around_it():
     assert first_line(" .\n") is None and first_line("") is None
 
 
+def test_the_result_of_an_equation_is_read():
+    assert first_result(" 18 dollars.\nQ: 2 = 2") == "18"
+    assert first_result("2 + 3 = 5 years. So 5 = 5 and 6 = 6.") == "5"
+    assert first_result("1 + 1.5 = $2.50") == "2.50" and first_result("1+1=2! 3 = 3") == "2"
+    assert first_result("7 = x") == "7"  # nothing after the sign
+    assert first_result("none. Or 4") == "4" and first_result("none") is None
+
+
 def test_the_item_decides_how_it_is_read_and_asked():
     assert reader(CABLE) is first_option and reader(Item("Who?")) is first_line
+    number = Item("How many dollars?", "18")
+    assert reader(number) is first_result and reader(Item("When?", "in 1990")) is first_line
+    assert reader(number)(" 18 dollars.", number) == "18"
+    assert reader(Item("Which?", "2", ("1", "2"))) is first_option
     assert with_options(CABLE) == (
         "What home entertainment equipment requires cable? "
         "(a) radio shack (b) substation (c) television (d) cabinet"

@@ -4,7 +4,8 @@ A model that answers "Tom has 7 apples." is as right as one whose method has rea
 
 - an option must be the gold option;
 - where the gold answer is a number, the last number of the answer must have the same value, in any
-  notation: 0.375, 3/8 and 37.5 % are one answer;
+  notation: 0.375, 3/8 and 37.5 % are one answer. If only one of the two has a percent sign, the
+  other may count percent too: 60 % is right where the answer is 60, or 0.6;
 - otherwise the words of the gold answer must stand in the answer, one after the other (Rajpurkar et
   al. 2016: case, punctuation and articles do not count). An answer that names two candidates is
   then right too, if one of them is.
@@ -64,6 +65,18 @@ def task_key(value, item):
     return answer_key(last_number(value))
 
 
+def _same_value(number, gold):
+    """True if two texts are one number; a percent sign that only one of them has may be its unit,
+    which the question names: "How many percent?"."""
+    if number is None:
+        return False
+    if answer_key(number) == answer_key(gold):
+        return True
+    if ("%" in number) == ("%" in gold):
+        return False
+    return answer_key(number.replace("%", "")) == answer_key(gold.replace("%", ""))
+
+
 def is_right(value, item):
     """True if an answer is the gold answer of an item.
 
@@ -78,5 +91,5 @@ def is_right(value, item):
     if item.options:
         return value == item.answer
     if canonical_number(item.answer) is not None:
-        return task_key(value, item) == answer_key(item.answer)
+        return _same_value(last_number(value), item.answer)
     return contains_answer(value, item.answer)

@@ -203,13 +203,29 @@ class FewShotPrompt:
             return (self.separator, *stop_strings(self._names), *blocks)
         return (self.separator, *blocks)
 
-    def read(self, reply):
+    def stop_for(self, lm, demonstrations=()):
+        """The stop strings of a model's reply.
+
+        As `stop`, but without the blank line where no demonstration shows that one ends an answer
+        and the reply is a turn of a chat: it ends by itself, and may have paragraphs.
+
+        lm              TextLM
+        demonstrations  those in the prompt
+        """
+        if demonstrations or not getattr(lm, "chat", False):
+            return self.stop
+        return tuple(stop for stop in self.stop if stop != "\n\n")
+
+    def read(self, reply, stop=None):
         """The answer in a reply: up to the first stop string, without the answer's field name.
 
+        stop     the stop strings; None: self.stop
         returns  str, or None if nothing is left
         """
         text = reply.strip()
-        ends = [text.find(stop) for stop in self.stop if stop in text]
+        if stop is None:
+            stop = self.stop
+        ends = [text.find(string) for string in stop if string in text]
         text = text[: min(ends, default=None)].strip()
         if self._in_lines:
             text = read_reply(text, self.answer_name, self._names)
@@ -270,8 +286,9 @@ def few_shot(
     fitted = prompt.fit(item, demonstrations, lm.length, budget, write)
     details = {"kept": fitted.kept, "dropped": fitted.dropped}
     if not item.options:
-        reply = lm.complete(fitted.text, max_tokens=max_tokens, stop=prompt.stop, seed=seed)
-        value = lm.parsed("answer", prompt.read(reply.text))
+        stop = prompt.stop_for(lm, fitted.kept)
+        reply = lm.complete(fitted.text, max_tokens=max_tokens, stop=stop, seed=seed)
+        value = lm.parsed("answer", prompt.read(reply.text, stop))
         return Answer(value, reply.text, {**details, "finish": reply.finish})
     unconditional = None
     if normalization == "unconditional":  # the answer's field without any question before it

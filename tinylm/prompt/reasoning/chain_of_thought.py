@@ -82,7 +82,8 @@ def chain_of_thought(
     """
     prompt = prompt or FewShotPrompt()
     text = cot_prompt(item, demonstrations, prompt)
-    options = {"stop": prompt.stop, "max_tokens": max_tokens, "seed": seed, **sampling}
+    stop = prompt.stop_for(lm, demonstrations)
+    options = {"stop": stop, "max_tokens": max_tokens, "seed": seed, **sampling}
     reply, computed = _reply(lm, text, calculator, options)
     return _answer(lm, item, reply, read, {"finish": reply.finish, "computed": computed})
 

@@ -9,7 +9,7 @@ question of its own. A reply without a mark has no answer. Read next: chain_of_t
 
 import re
 
-from tinylm.data.measure.numbers import numbers_in
+from tinylm.data.measure.numbers import canonical_number, numbers_in
 from tinylm.errors import DataError
 
 # "So the answer is", "Final answer:", and the mark of GSM8K.
@@ -41,6 +41,14 @@ def first_number(text, item=None):
     return re.sub("[$€£,+ ]", "", found[0])
 
 
+def first_result(text, item=None):
+    """The first number of the first sentence, but the result where the sentence is an equation:
+    "18" of "18 dollars.", "5" of "2 + 3 = 5 years". None if there is no number.
+    """
+    sentence = re.split(r"[.!?]\s|\n", text.strip(), maxsplit=1)[0]
+    return first_number(sentence.rpartition("=")[2]) or first_number(text)
+
+
 def first_yes_no(text, item=None):
     """The first "yes" or "no", in small letters; None if there is neither."""
     found = re.search(r"\b(yes|no)\b", text.lower())
@@ -70,9 +78,13 @@ def first_line(text, item=None):
 
 
 def reader(item):
-    """The reader for an item: first_option if it has options, else first_line."""
+    """The reader for an item: first_option if it has options, first_result if its answer is a
+    number, else first_line.
+    """
     if item.options:
         return first_option
+    if item.answer is not None and canonical_number(item.answer) is not None:
+        return first_result
     return first_line
 
 
