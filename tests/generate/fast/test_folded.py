@@ -159,12 +159,13 @@ def test_batches_and_bad_tokens_are_refused_as_by_the_model(gpt):
         fast.next_logits(IDS[:, :1], cache)
 
 
-def test_a_long_context_takes_memory_only_as_far_as_it_is_read(gpt):
+@pytest.mark.parametrize("decoder", [FastDecoder, DirectDecoder])
+def test_a_long_context_takes_memory_only_as_far_as_it_is_read(gpt, decoder):
     model = gpt(positions="rope", context=1 << 24)
     ids = np.arange(1030) % 5
     tracemalloc.start()
     try:
-        lm = FastDecoder(model)
+        lm = decoder(model)
         assert tracemalloc.get_traced_memory()[1] < 10 << 20  # a number for each would be 64 MB
     finally:
         tracemalloc.stop()

@@ -92,6 +92,8 @@ class DirectDecoder(FastDecoder):
             stored[:, 0, :, : t + 1].swapaxes(2, 3),  # (L, G, K, t+1) keys
             stored[:, 1, :, : t + 1],  # (L, G, t+1, K) values
         )
+        if t >= len(self.ones):
+            self._make_room(min(self.context, 2 * t))
         np.multiply(self.tokens[token], self.dtype.type(self.config.embedding_scale), x)
         if self.position_table is not None:
             x += self.position_table[t]
