@@ -1,5 +1,7 @@
 """A model behind the text protocol: batches, stores and chunks change no reply and no score."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -253,8 +255,9 @@ def test_settings_that_do_not_fit_are_refused():
 
 
 def test_the_account_counts_whole_prompts_and_what_was_really_read():
-    lm = text_model()
+    lm, begun = text_model(), time.perf_counter()
     lm.complete("The prompt has text.", max_tokens=3)
+    assert lm.account.seconds <= time.perf_counter() - begun
     n = 1 + len("The prompt has text.")
     assert (lm.account.calls, lm.account.prompt_tokens, lm.account.read_tokens) == (1, n, n)
     assert lm.account.generated_tokens == 3 and lm.account.seconds > 0
@@ -268,6 +271,7 @@ def test_the_account_counts_whole_prompts_and_what_was_really_read():
     assert spent.prompt_tokens == 2 * n + len(" One") + len(" Two!")
     assert spent.read_tokens == len("One") + len("Two!")  # the common prefix was in the store
     assert spent.tokens == spent.prompt_tokens + 6
+    assert lm.account.seconds <= time.perf_counter() - begun
 
 
 def test_candidates_of_one_prompt_read_it_once():

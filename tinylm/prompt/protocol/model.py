@@ -63,6 +63,8 @@ class TextModel(TextLM):
         """The model of a run of `tinylm train` or `tinylm finetune`, or of published weights.
 
         name      path of a run, or a name, file or folder of weights, such as "smollm2"
+        device    to compute on
+        bits      8 or 4: of the weights that complete prompts; scores are those of all bits
         settings  chat, system, batch_size
         """
         return cls(open_model(name, device, bits), **settings)

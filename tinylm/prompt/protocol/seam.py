@@ -5,7 +5,8 @@ Evaluations differ most in the tokens at the seam. With byte-level BPE " Paris" 
 has there. The rule here, the same for scoring and generating:
 
 1. White space at the end of the prompt belongs to what follows: ("Answer: ", "Paris") is scored as
-   ("Answer:", " Paris"). For generation it is taken off the prompt, and off the reply.
+   ("Answer:", " Paris"). For generation it is taken off the prompt, and off a reply that begins
+   with it, in which stop strings are looked for behind it.
 2. Both are encoded together, as one text. If that begins with the prompt's own tokens, the rest
    are the continuation's.
 3. Otherwise a token would lie across the seam and belong to neither: prompt and continuation are

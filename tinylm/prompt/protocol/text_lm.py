@@ -42,7 +42,8 @@ class TextLM:
         begin       text that the reply is made to begin with, such as "Let's think step by step.";
                     not part of the reply's text
         max_tokens  of a reply
-        stop        strings that end a reply; not part of its text
+        stop        strings that end a reply; not part of its text. They are looked for after the
+                    white space that the prompt ends in (seam.py)
         seed        an integer: prompt r uses seed + r; or one each
         **sampling  fields of generate.Sampling; without any, the most probable token is taken
         returns     list of Completion
