@@ -9,6 +9,7 @@ from tinylm.prompt.tools.markers import (
     find_marker,
     format_marker,
     inert,
+    is_name,
     open_marker,
     parse_marker,
 )
@@ -76,6 +77,10 @@ def test_a_call_does_not_go_past_its_line():
     found = find_marker(text)
     assert found == Marker("", {}, 2, 18, "it is not closed on its line")
     assert text[found.end :] == "\nb {tool: g}"  # the line break stays
+    # A backslash does not take the end of the line into a string.
+    found = find_marker('{tool: f, x: "1\\\nb {tool: g}')
+    assert (found.start, found.end) == (0, 16) and found.fault == "it is not closed on its line"
+    assert open_marker('{tool: f, x: "1\\') == 0
     found = find_marker("{tool: f, x: {tool: g\n")
     assert (found.start, found.end) == (0, 21)  # of open calls the outer one
     assert find_marker("{ \n {tool: g}").name == "g"  # other braces may
@@ -123,6 +128,23 @@ def test_numbers_are_written_without_quotation_marks():
     assert (
         format_marker("f", {"n": 3, "x": "-1.5", "y": "1,"}) == '{tool: f, n: 3, x: -1.5, y: "1,"}'
     )
+
+
+def test_quotation_marks_outside_of_calls_are_text():
+    assert find_marker('said: "a {tool: g} b"').name == "g"
+    assert find_marker('said: "a {tool: g}').start == 9
+    assert open_marker('said: "a {tool: g') == 9
+    assert find_marker("x", 1) is None and open_marker('{ said: "a') is None
+
+
+def test_a_space_separates_a_result_from_what_it_could_begin_a_call_with():
+    for n in range(1, 6):
+        start, rest = "{tool:"[:n], "{tool:"[n:]
+        assert inert(f"{rest} f", f"a {start}") == f" {rest} f"
+        assert inert(rest[0], start) == f" {rest[0]}"
+        assert inert(f"a {start}") == f"a {start} "
+        assert inert("x", start) == "x" and inert("", start) == "" and inert(rest, "a") == rest
+    assert is_name("a-b_3") and not is_name("a.b") and not is_name("3a")
 
 
 def test_no_call_begins_in_the_result_of_a_tool():

@@ -68,6 +68,29 @@ def test_an_error_without_words_has_the_name_of_its_kind():
     assert run("{tool: f}", Tools({})).text == "[error: no tool 'f'; there are: none]"
 
 
+@pytest.mark.parametrize("limit", [10, None])
+def test_whatever_a_tool_raises_is_an_error(limit):
+    class Wordless(Exception):
+        def __str__(self):
+            raise ValueError
+
+    def leave(kind):
+        raise {"exit": SystemExit(3), "wordless": Wordless()}[kind]
+
+    tools = Tools({"leave": leave}, limit)
+    assert run("{tool: leave, kind: exit}", tools) == Result("[error: leave: 3]", "failed")
+    assert run("{tool: leave, kind: wordless}", tools).text == "[error: leave: Wordless]"
+
+
+def test_the_user_may_interrupt_a_tool():
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run("{tool: f}", Tools({"f": interrupted}, time_limit=None))
+    assert run("{tool: f}", Tools({"f": interrupted})).error == "failed"
+
+
 def test_a_call_that_takes_too_long_is_left_alone():
     going, threads = threading.Event(), []
 
@@ -108,11 +131,14 @@ def test_tools_are_described_in_a_line_each():
 
 
 def test_names_and_parameters_that_a_call_cannot_have():
-    for name in "", "a b", "a,b", "a:b", "{a", "3a", 'a"':
+    for name in "", "a b", "a,b", "a:b", "{a", "3a", 'a"', "a.b", "a\n", "-a":
         with pytest.raises(ConfigError, match="cannot stand in a call"):
             Tools({name: plain})
     for function in (lambda *all: 1), (lambda **all: 1), (lambda a, /: 1):
         with pytest.raises(ConfigError, match="all arguments of f must have names"):
+            Tools({"f": function})
+    for function in max, 3:  # no list of arguments can be read from them
+        with pytest.raises(ConfigError, match="f has no list of arguments"):
             Tools({"f": function})
     assert Tools({"f-2": lambda *, a: a}).describe() == "f-2(a)"
 

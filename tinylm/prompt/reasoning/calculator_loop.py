@@ -8,7 +8,13 @@ A language model knows which expression a step needs before it can compute one. 
 inside an open "<<", the expression is computed and its value is put into the text; whatever the
 model would have written there is never generated. Generation stops at the marks and goes on with
 the longer text, of which the model has all but the new end in its prefix store
-(protocol/prefix_store.py). Read next: annotations.py.
+(protocol/prefix_store.py).
+
+A piece ends at "<<", "=" or ">>", never after white space, which the next prompt would lose
+(protocol/seam.py); that an annotation ends with its line is read from the finished text. So a reply
+in which nothing is computed has the probabilities of plain completion, where no token holds more
+than a part of a mark. Stop strings are looked for in the joined text, across pieces and results.
+Read next: annotations.py.
 """
 
 from dataclasses import dataclass
@@ -18,8 +24,8 @@ from tinylm.errors import DataError
 from tinylm.prompt.reasoning.calculator import calculate, decimal_text
 
 OUTSIDE = ("<<",)
-INSIDE = ("=", ">>", "\n")  # an annotation never goes past its line
-GIVEN_UP = (">>", "\n")  # after an expression that cannot be computed
+INSIDE = ("=", ">>")
+GIVEN_UP = ("<<", ">>")  # after an expression that cannot be computed
 
 
 @dataclass(frozen=True)
@@ -52,15 +58,19 @@ def complete_with_calculator(
 ):
     """Complete a prompt; the results of annotations come from a calculator.
 
-    max_tokens  of the reply, what the calculator writes included
+    max_tokens  of the reply, what the calculator writes included: the reply ends before a result
+                that goes beyond it, or beyond the context of the model
     stop        strings that end the reply; one that is a mark too ends it
     calculator  function str -> Fraction that raises DataError for what it cannot compute
     returns     Calculated; without an annotation its text is that of lm.complete
     """
     if isinstance(stop, str):
         stop = (stop,)
-    text, computed, marks, pieces = "", [], OUTSIDE, 0
-    while True:
+    text, computed, pieces = "", [], 0
+    while not pieces or room_after(lm, prompt, begin, text, max_tokens) > 0:
+        marks, expression = OUTSIDE, open_expression(text)
+        if expression is not None:
+            marks = GIVEN_UP if "=" in expression else INSIDE
         reply = lm.complete(
             prompt,
             begin=begin + text,
@@ -73,23 +83,53 @@ def complete_with_calculator(
         text += reply.text
         mark = reply.stopped_by
         if mark in stop or mark not in marks:  # also if no stop string ended it
-            return Calculated(text, computed, reply.finish, pieces)
+            kept = cut_at(text, stop)
+            return Calculated(kept, computed, reply.finish if kept == text else "stop", pieces)
+        expression = open_expression(text)
         text += mark
-        if mark == "<<":
-            marks = INSIDE
-        elif mark != "=":
-            marks = OUTSIDE
-        else:
-            expression = text[text.rindex("<<") + 2 : -1]
+        if mark == "=" and expression is not None and "=" not in expression:
             result = _result(calculator, expression)
             lm.parsed("annotation", (expression, result))
             computed.append((expression, result))
-            marks = GIVEN_UP
             if result is not None:
-                text += f"{result}>>"
-                marks = OUTSIDE
-        if lm.count(text) >= max_tokens:
-            return Calculated(text, computed, "length", pieces)
+                longer = f"{text}{result}>>"
+                if room_after(lm, prompt, begin, longer, max_tokens) < 0:
+                    break
+                text = longer
+        kept = cut_at(text, stop)
+        if kept != text:
+            return Calculated(kept, computed, "stop", pieces)
+    return Calculated(text, computed, "length", pieces)
+
+
+def open_expression(text):
+    """What stands after the "<<" of an annotation that is open at the end of a text.
+
+    An annotation ends with ">>" or with its line.
+
+    returns  str; None if none is open
+    """
+    _, mark, inside = text.rpartition("\n")[2].rpartition("<<")
+    if not mark or ">>" in inside:
+        return None
+    return inside
+
+
+def cut_at(text, stop):
+    """A text up to the first of several stop strings in it."""
+    return text[: min((text.find(string) for string in stop if string in text), default=None)]
+
+
+def room_after(lm, prompt, begin, text, max_tokens):
+    """How many tokens may follow a text; less than 0 if it is too long.
+
+    prompt, begin, max_tokens  as in complete_with_calculator; begin + text is what the reply is
+                               made to begin with
+    """
+    room = max_tokens - lm.count(text)
+    if lm.context is not None:
+        room = min(room, lm.context - lm.length(prompt, begin + text))
+    return room
 
 
 def _result(calculator, expression):

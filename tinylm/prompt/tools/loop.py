@@ -8,14 +8,20 @@ al. 2023).
 As soon as a call is complete its tool is run, the result replaces the call, and generation goes on
 with the replaced text: the model never reads its own call again. What it had read up to the call is
 in its prefix store, and only the rest is read (protocol/prefix_store.py): the text is the one that
-a model without any store would write. Read next: answer.py.
+a model without any store would write.
+
+A piece of the reply ends at "}", or, while a call is open, before the end of its line; never after
+white space, which the next prompt would lose (protocol/seam.py). So a reply without calls has the
+probabilities of plain completion, where no token holds more than the brace. Stop strings are looked
+for in the joined text, across pieces and results. Read next: answer.py.
 """
 
 from dataclasses import dataclass
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.prompt.tools.markers import find_marker, open_marker
+from tinylm.prompt.reasoning.calculator_loop import cut_at, room_after
+from tinylm.prompt.tools.markers import find_marker, inert, open_marker
 
 # Inside another call a result must not change where that call ends, or what its arguments are.
 _NOT_INSIDE = frozenset('{}":\\\n')
@@ -75,7 +81,8 @@ def complete_with_tools(
     lm          TextLM
     tools       Tools (registry.py)
     begin       text that the reply begins with; calls in it are not run
-    max_tokens  of the reply, with results in the place of calls
+    max_tokens  of the reply, with results in the place of calls; the reply ends before a result
+                that goes beyond it, or beyond the context of the model
     stop        strings that end the reply, also inside a call
     max_calls   further calls end the reply; 0: the first one does
     returns     ToolText; without a call its text is that of lm.complete, unless it has braces
@@ -85,7 +92,7 @@ def complete_with_tools(
     if max_calls < 0:
         raise ConfigError(f"complete_with_tools: max_calls {max_calls} must be 0 or more")
     text, calls, pieces = "", [], 0
-    while True:
+    while not pieces or room_after(lm, prompt, begin, text, max_tokens) > 0:
         # A brace may end a call, and a call ends with its line.
         marks = ("}",)
         if open_marker(text) is not None:
@@ -101,29 +108,40 @@ def complete_with_tools(
         pieces += 1
         text += reply.text
         mark = reply.stopped_by
-        if mark in stop or mark not in marks:
-            return _finished(text, calls, reply.finish, pieces)
-        text += mark
+        ended = mark in stop or mark not in marks
+        if not ended:
+            text += mark
+        whole, text = text, cut_at(text, stop)
+        if text != whole:
+            return _finished(text, calls, "stop", pieces)
         found = find_marker(text)
+        if found is None and ended:
+            return _finished(text, calls, reply.finish, pieces)
         if found is not None:
+            before = text[: found.start]
             if len(calls) == max_calls:
-                return _finished(text[: found.start], calls, "calls", pieces)
-            text = _replaced(lm, text, found, tools, calls)
-        if lm.count(text) >= max_tokens:
-            return _finished(text, calls, "length", pieces)
+                return _finished(before, calls, "calls", pieces)
+            # What was written after a call that was not closed on its line is not kept.
+            text = before + _result(lm, text, found, tools, calls)
+            if room_after(lm, prompt, begin, text, max_tokens) < 0:
+                return _finished(before, calls, "length", pieces)
+            whole, text = text, cut_at(text, stop)
+            if text != whole:
+                return _finished(text, calls, "stop", pieces)
+    return _finished(text, calls, "length", pieces)
 
 
-def _replaced(lm, text, found, tools, calls):
-    """The text with the result in the place of a call, which is added to `calls`."""
+def _result(lm, text, found, tools, calls):
+    """What stands in the place of a call, which is added to `calls`."""
     result = tools.run(found)
-    shown, error = result.text, result.error
-    before, after = text[: found.start], text[found.end :]
+    before = text[: found.start]
+    shown, error = inert(result.text, before), result.error
     if open_marker(before) is not None and _NOT_INSIDE & set(shown):
         shown, error = "[error]", error or "nested"
     call = text[found.start : found.end]
     calls.append(ToolCall(call, found.name, shown, error, found.start))
     lm.parsed("call", (call, shown))
-    return before + shown + after
+    return shown
 
 
 def _finished(text, calls, finish, pieces):

@@ -104,22 +104,44 @@ def format_marker(name, arguments):
     return ", ".join(parts) + "}"
 
 
-def inert(text):
+def inert(text, before=""):
     """A text in which no marker begins: what a tool returns is never run as a call.
 
-    A retrieved page could otherwise call tools ("{tool: send-mail, ..}").
+    A retrieved page could otherwise call tools ("{tool: send-mail, ..}"), also with a brace that
+    stands before the text, or with a colon that comes after it.
+
+    before   what the text is written after
+    returns  str; a space separates it from what it could begin a marker with
     """
-    return text.replace(BEGIN, "{tool :")
+    text = text.replace(BEGIN, "{tool :")
+    starts = [BEGIN[:n] for n in range(1, len(BEGIN))]
+    for start in starts:
+        rest = BEGIN[len(start) :]
+        if text and before.endswith(start) and (text.startswith(rest) or rest.startswith(text)):
+            text = f" {text}"
+    if text.endswith(tuple(starts)):
+        text += " "
+    return text
+
+
+def is_name(text):
+    """True if a marker can have it as the name of its tool."""
+    return re.fullmatch(_NAME, text) is not None
 
 
 def _scan(text, start):
     """(the first complete marker or None, [(start, open braces)] of the markers open at the end)"""
-    depths = []
-    for step in _STEP.finditer(text, start):
-        if not depths and step[0] != BEGIN:
-            continue
+    depths, at = [], start
+    while True:
+        if not depths:  # outside of markers nothing else counts, quotation marks neither
+            at = max(at, text.find(BEGIN, at))
+        step = _STEP.search(text, at)
+        if step is None or not (depths or step[0] == BEGIN):
+            return None, depths
+        at = step.end()
         if step["string"]:
-            if step["closed"] is None and text[step.end() : step.end() + 1] != "\n":
+            # A backslash does not take the end of the line into the string.
+            if step["closed"] is None and not text.startswith(("\n", "\\\n"), at):
                 return None, depths  # the string goes on
         elif step[0] == BEGIN:
             depths.append((step.start(), 0))
@@ -134,7 +156,6 @@ def _scan(text, start):
                 return Marker(one.name, one.arguments, begin, step.end(), one.fault), depths
             change = 1 if step[0] == "{" else -1
             depths.append((begin, depth + change))
-    return None, depths
 
 
 def _value(body, at):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tinylm.errors import ConfigError
 from tinylm.prompt.reasoning.calculator import calculate, decimal_text
-from tinylm.prompt.tools.markers import inert
+from tinylm.prompt.tools.markers import inert, is_name
 
 TIME_LIMIT = 10.0  # seconds of a call
 LONGEST = 2000  # characters of a result; a longer one would fill the model's context
@@ -45,12 +45,18 @@ class Tools:
     def __init__(self, functions, time_limit=TIME_LIMIT, longest=LONGEST):
         self.functions, self.time_limit, self.longest = dict(functions), time_limit, longest
         for name, function in self.functions.items():
-            if not name or set(name) & set(' ,:{}"\n') or name[0].isdigit():
+            if not is_name(name):
                 raise ConfigError(
                     f"Tools: the name {name!r} cannot stand in a call: begin it with a letter, and "
                     "use letters, digits, - and _"
                 )
-            kinds = {one.kind for one in inspect.signature(function).parameters.values()}
+            try:
+                parameters = inspect.signature(function).parameters.values()
+            except (TypeError, ValueError) as error:  # no function, or one such as max
+                raise ConfigError(
+                    f"Tools: {name} has no list of arguments ({error}): give a function that has"
+                ) from error
+            kinds = {one.kind for one in parameters}
             named = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
             if not kinds <= named:
                 raise ConfigError(f"Tools: all arguments of {name} must have names")
@@ -100,8 +106,10 @@ def _within(function, marker, time_limit):
     def call():
         try:
             box.append(Result(str(function(**marker.arguments))))
-        except Exception as error:  # whatever a tool raises is for the model to read
-            box.append(_error("failed", f"{marker.name}: {str(error) or type(error).__name__}"))
+        except BaseException as error:  # whatever a tool raises is for the model to read
+            if time_limit is None and isinstance(error, KeyboardInterrupt):
+                raise  # by the user: only the main thread is interrupted
+            box.append(_error("failed", f"{marker.name}: {_message(error)}"))
 
     if time_limit is None:
         call()
@@ -112,6 +120,14 @@ def _within(function, marker, time_limit):
     if not box:
         return _error("time limit", f"{marker.name}: no result within {time_limit:g} seconds")
     return box[0]
+
+
+def _message(error):
+    """The words of an error, or its name if it has none, or cannot write them."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:
+        return type(error).__name__
 
 
 def _error(kind, message):
