@@ -176,11 +176,13 @@ def test_an_index_that_cannot_be_read_is_named(folder, monkeypatch):
 def test_one_odd_document_is_left_out(folder):
     (folder / "half.jsonl").write_text('{"text": "Lima \\ud83d is in Peru"}\n')
     (folder / "loop.txt").symlink_to("loop.txt")
+    (folder / "loop").symlink_to("loop")
     index = open_index([folder])
     assert index.documents == [A, B] and index.saved
-    assert set(index.left_out) == {"half.jsonl", "loop.txt"}
+    assert set(index.left_out) == {"half.jsonl", "loop", "loop.txt"}
     assert "'\\ud83d', half of a character, at 5" in index.left_out["half.jsonl"]
-    assert "symbolic links" in index.left_out["loop.txt"]
+    for name in "loop", "loop.txt":
+        assert "symbolic links" in index.left_out[name]
 
 
 def test_passages_by_another_rule_are_made_again(folder, monkeypatch):

@@ -160,8 +160,11 @@ def _is_text(file):
         return file.with_suffix("").suffix.lower() in TEXT_SUFFIXES
     if suffix:
         return suffix in TEXT_SUFFIXES
-    with open(file, "rb") as opened:
-        beginning = opened.read(SNIFFED)
+    try:
+        with open(file, "rb") as opened:
+            beginning = opened.read(SNIFFED)
+    except OSError:  # such as a link onto itself: named where it is read, as one with a suffix
+        return True
     # The last character may be cut.
     text = beginning.decode("utf-8", "replace").rstrip("�")
     return "\0" not in text and "�" not in text
