@@ -4,7 +4,8 @@ Shared machines change their speed from minute to minute, so the seconds of one 
 Each contestant is a process of its own; they take turns on the same weights and batches, and the
 result is the ratio within a round. The losses must agree to 1e-4, or it was not the same work.
 `tinylm bench batches` measures the cost of making a batch relative to a training step, for every
-objective. Read next: contestants.py, which runs inside those processes; bench_batches.py.
+objective; `tinylm bench prompting` what prompts save by what they have in common. Read next:
+contestants.py, which runs inside those processes; bench_batches.py; bench_prompting.py.
 """
 
 import json
@@ -190,6 +191,20 @@ def bench_batches(settings):
     return 0
 
 
+def bench_prompting(settings, name="smollm2"):
+    """`tinylm bench prompting [MODEL]`."""
+    from tinylm.cli.measure.bench_prompting import bench, line
+
+    rows = []
+    for row in bench(name, settings.rounds):
+        rows.append(row)
+        if not settings.json:
+            print(line(row), flush=True)
+    if settings.json:
+        print(json.dumps(rows, indent=1))
+    return 0
+
+
 def main(argv):
     """The verb: works to measure as plain words, all of them by default."""
     settings, words = parse(
@@ -203,14 +218,17 @@ def main(argv):
             "tinylm bench W1 --rounds 11",
             "tinylm bench W3 --no-decoding --json",
             "tinylm bench batches",
+            "tinylm bench prompting smollm2 --rounds 3",
         ),
     )
     if words == ["batches"]:
         return bench_batches(settings)
+    if words[:1] == ["prompting"] and len(words) < 3:
+        return bench_prompting(settings, *words[1:])
     unknown = [w for w in words if w not in WORKS]
     if unknown:
         raise ConfigError(
-            f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches alone"
+            f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches or prompting alone"
         )
     if not (settings.training or settings.decoding):
         raise ConfigError("nothing to measure: --no-training and --no-decoding were both given")

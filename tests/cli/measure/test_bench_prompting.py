@@ -1,0 +1,65 @@
+"""`tinylm bench prompting`: the two ways do the same work, and their ratio is reported."""
+
+import json
+
+import pytest
+
+from tests.prompt.small import text_model
+from tinylm.cli.measure import bench_prompting
+from tinylm.cli.measure.bench_prompting import (
+    generation,
+    line,
+    review_prompts,
+    row,
+    scoring,
+)
+from tinylm.errors import TinylmError
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Turns that a tiny model takes at once."""
+    monkeypatch.setattr(bench_prompting, "SCORED", 3)
+    monkeypatch.setattr(bench_prompting, "SCORED_PLAIN", 2)
+
+
+def test_prompts_differ_in_their_last_review_alone():
+    first, second = review_prompts(2, shots=3)
+    assert first.count("Review: ") == second.count("Review: ") == 4
+    assert first.split("\n\n")[:3] == second.split("\n\n")[:3] and first != second
+    assert first.endswith("Sentiment:")
+
+
+def test_both_ways_are_timed_and_agree(short):
+    slow, fast = scoring(text_model(context=512), rounds=2, shots=1)
+    assert len(slow) == len(fast) == 2 and min(slow + fast) > 0
+    slow, fast = generation(text_model(context=512), rounds=1, tokens=3)
+    assert len(slow) == len(fast) == 1
+
+
+def test_other_work_is_noticed(short, monkeypatch):
+    lm = text_model(context=512)
+    other = text_model(context=512, seed=1)
+    monkeypatch.setattr(lm, "without_store", lambda: other)
+    with pytest.raises(TinylmError, match="scores with the store differ"):
+        scoring(lm, rounds=1, shots=1)
+
+
+def test_a_ratio_is_that_of_its_round():
+    found = row("work", "ms", [2.0, 9.0, 4.0], [1.0, 3.0, 1.0])
+    assert (found["ratio_min"], found["ratio_median"], found["ratio_max"]) == (2.0, 3.0, 4.0)
+    assert (found["slow"], found["fast"]) == (4.0, 1.0)
+    assert line(found) == "  work: 4000.0 and 1000.0 ms, 3.00 times as fast (2.00 .. 4.00)"
+
+
+def test_the_command_prints_json(short, monkeypatch, capsys):
+    from tinylm.cli import main
+
+    monkeypatch.setattr(
+        bench_prompting, "bench", lambda name, rounds: [row(name, "ms", [1.0] * rounds, [0.5])]
+    )
+    assert main(["bench", "prompting", "model", "--rounds", "1", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["name"] == "model" and found["ratio_median"] == 2.0
+    assert main(["bench", "prompting", "a", "b"]) == 1
+    assert "prompting alone" in capsys.readouterr().err
