@@ -116,6 +116,7 @@ def test_results_cannot_call_and_are_cut():
     tools = Tools({"long": lambda: "ab c" * 3}, longest=5)
     assert run("{tool: long}", tools) == Result("ab ca ...")
     assert run("{tool: long}", Tools({"long": lambda: "ab ca"}, longest=5)).text == "ab ca"
+    assert run("{tool: line}", Tools({"line": lambda: " a b \n"})) == Result(" a b")
     assert len(run("{tool: long}", Tools({"long": lambda: "a" * 3000})).text) == 2000 + 4
     # also where a fault repeats what the model wrote
     quoted = Marker("f", fault="'{tool: x'")

@@ -90,7 +90,7 @@ class Tools:
         if wrong:
             return _error("arguments", f"{marker.name}: {wrong[0]}")
         result = _within(function, marker, self.time_limit)
-        text = result.text
+        text = result.text.rstrip()  # the next prompt would lose white space (protocol/seam.py)
         if len(text) > self.longest:
             text = f"{text[: self.longest].rstrip()} ..."
         return Result(inert(text), result.error)
