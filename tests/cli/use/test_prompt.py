@@ -6,15 +6,18 @@ import pytest
 
 from tinylm.cli import main
 from tinylm.cli.use.prompt import (
+    PromptConfig,
     answer_line,
     comparison_table,
     json_text,
     kept_answers,
     listed,
     named_options,
+    opened,
 )
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
+from tinylm.prompt import TextModel
 from tinylm.prompt.evaluation.compare import Row, Summary
 from tinylm.prompt.evaluation.methods import METHODS
 from tinylm.prompt.evaluation.runner import Record
@@ -102,7 +105,8 @@ def test_all_methods_are_listed_with_their_options(capsys):
     assert out.strip() == listed()
     for method in METHODS.values():
         assert f"{method.name} " in out and method.summary in out
-    assert '--option normalization="sum"' in out
+    assert '--option normalization="sum"' in out and "max_tokens" not in out
+    assert "--option max_calls=8 temperature= top_k=" in out
 
 
 def test_options_of_the_method(prompted, items_file, capsys):
@@ -130,7 +134,7 @@ def test_an_instruction_goes_before_everything(prompted, capsys):
     [
         ([], "name a model"),
         (["RUN"], "give one question on the command line, or a file"),
-        (["RUN", "hi", "there", "you"], 'quote the question: tinylm prompt RUN "hi there you"'),
+        (["RUN", "hi", "there"], 'quote the question: tinylm prompt RUN "hi there"'),
         (["RUN", "why?", "--raw", "--system", "Be kind."], "--system is a message of a chat"),
         (["RUN", "why?", "--system", "Be kind."], "has no chat template, so it continues texts"),
         (["RUN", "why?", "--method", "tools", "--instruction", "x"], "no --instruction"),
@@ -223,6 +227,17 @@ def test_settings_of_the_model_are_part_of_a_run(prompted, items_file, tmp_path,
     ]:
         assert main([*going, *change]) == 1
         assert message in capsys.readouterr().err
+    with open(out) as lines:
+        about = json.loads(next(lines))["about"]
+    assert about == {
+        "model": prompted,
+        "method": "zero-shot",
+        "shots": 0,
+        "raw": False,
+        "system": "",
+        "device": "cpu",
+        "bits": "32",
+    }
     # More questions extend it.
     assert main([*going[:-1], "3", "--report"]) == 0
     assert "zero-shot: 3 questions" in capsys.readouterr().out
@@ -241,3 +256,12 @@ def test_an_interrupted_run_names_its_file(capsys):
     with kept_answers("r.jsonl", records, 4):
         pass
     assert capsys.readouterr().err == ""
+
+
+def test_a_chat_model_gets_the_system_message(monkeypatch):
+    class Chat:
+        chat, system = True, None
+
+    monkeypatch.setattr(TextModel, "open", lambda *names, **settings: Chat())
+    assert opened("m", PromptConfig(system="Be kind.")).system == "Be kind."
+    assert opened("m", PromptConfig()).system is None

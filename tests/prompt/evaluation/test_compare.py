@@ -18,7 +18,7 @@ from tinylm.prompt.evaluation.compare import (
     summarize,
 )
 from tinylm.prompt.evaluation.runner import Record
-from tinylm.prompt.in_context.few_shot import zero_shot
+from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 
 
 def record(item, right, value="x", tokens=10):
@@ -67,6 +67,12 @@ def test_the_interval_by_hand_where_answers_go_together():
     assert wide == pytest.approx(
         (0, -math.hypot(0.4 - l1, u1 - 0.4), math.hypot(0.4 - l1, u1 - 0.4))
     )
+
+
+def test_the_level_is_that_of_both_sides():
+    l1, u1 = wilson_interval(2, 5, 0.5)
+    half = math.hypot(0.4 - l1, u1 - 0.4)
+    assert paired(1, 1, 1, 2, 0.5) == pytest.approx((0, -half, half))
 
 
 @given(*[st.integers(0, 6)] * 4)
@@ -193,3 +199,14 @@ def test_plain_prompting_of_other_settings_is_another_run():
 def once(lm, item, demonstrations=(), *, seed=0, max_tokens=64):
     """A method that sends the plain prompt."""
     return zero_shot(lm, item, seed=seed, max_tokens=max_tokens)
+
+
+def test_plain_prompting_has_the_same_instruction():
+    def method(lm, item, demonstrations=(), *, seed=0, max_tokens=64, prompt=None):
+        return zero_shot(lm, item, seed=seed, max_tokens=max_tokens, prompt=prompt)
+
+    lm = text_model()
+    options = {"max_tokens": 2, "prompt": FewShotPrompt("Add.")}
+    with lm.tracing() as trace:
+        compare(lm, {"method": (method, options)}, [Item("a?", "b")])
+    assert {call.prompt for call in trace.calls} == {"Add.\n\nQ: a?\nA:"}

@@ -50,6 +50,7 @@ def test_an_interrupted_run_goes_on_behind_its_last_answer(tmp_path):
     file = tmp_path / "deep" / "answers.jsonl"
     going = answer_items(script(), method, ITEMS, file=file, about=ABOUT)
     kept = [next(going)]
+    assert len(file.read_text().splitlines()) == 2  # written at once
     going.close()
     # The rest of the script is enough: the first question is not sent again.
     lm = ScriptedLM([("two?", ""), ("three?", "3 or 4")])

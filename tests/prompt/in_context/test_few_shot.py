@@ -308,6 +308,8 @@ def test_a_turn_of_a_chat_may_have_paragraphs():
     # A text that is continued goes on with another block; demonstrations show where one ends.
     assert zero_shot(ScriptedLM([(None, reply)]), Item("2 + 3?")).value == "First, add."
     assert few_shot(Chat([(None, reply)]), Item("2 + 3?"), [demo]).value == "First, add."
+    dropped = few_shot(Chat([(None, reply)]), Item("2 + 3?"), [demo], budget=6)
+    assert dropped.value == chat.value  # the demonstration had no room
     lines = FewShotPrompt(separator="\n")
     assert lines.stop_for(Chat([])) == lines.stop == ("\n",)
     assert lines.read("a\nb") == "a" and lines.read("a\nb", ()) == "a\nb"

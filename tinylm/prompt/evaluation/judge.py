@@ -72,8 +72,7 @@ def _same_value(number, gold):
         return False
     if answer_key(number) == answer_key(gold):
         return True
-    if ("%" in number) == ("%" in gold):
-        return False
+    # With a percent sign on both sides, or on none, this is the comparison above once more.
     return answer_key(number.replace("%", "")) == answer_key(gold.replace("%", ""))
 
 
