@@ -15,6 +15,7 @@ from tinylm.generate.fast.direct import DirectDecoder
 from tinylm.generate.protocol.score import conditional_logprob
 from tinylm.models.published.chat.builtin import TEMPLATES
 from tinylm.prompt import ScriptedLM, TextModel
+from tinylm.prompt.protocol.score_rows import score_rows
 from tinylm.tokenizers import ByteTokenizer, CharTokenizer, WordTokenizer
 
 QUESTIONS = [f"A prompt that all of them begin with. Question: {q}" for q in ("a", "bcd", "ef gh")]
@@ -527,3 +528,17 @@ def test_without_its_store_a_model_reads_every_prompt_whole():
     before = lm.account.copy()
     lm.complete(prompt, max_tokens=2)
     assert lm.account.since(before).read_tokens == 1
+
+
+def test_the_last_token_of_a_continuation_takes_no_room(monkeypatch):
+    calls = []
+
+    def counted(lm, rows, continuations):
+        calls.append(len(rows))
+        return score_rows(lm, rows, continuations)
+
+    monkeypatch.setattr("tinylm.prompt.protocol.model.score_rows", counted)
+    # 13 tokens of the longest prompt and 3 of 4 that are scored: all of the context.
+    text_model(context=16).score_batch(["x" * 12, "y"], [["a"], ["abcd"]])
+    text_model(context=16).score_batch(["x" * 12, "y"], [["a"], ["abcde"]])
+    assert calls == [2, 1, 1]
