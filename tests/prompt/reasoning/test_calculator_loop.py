@@ -155,6 +155,10 @@ def test_without_annotations_it_is_plain_completion():
         plain = lm.complete("A prompt.", max_tokens=12, seed=3, **sampling)
         found = complete_with_calculator(lm, "A prompt.", max_tokens=12, seed=3, **sampling)
         assert (found.text, found.finish) == (plain.text, plain.finish) and found.pieces == 1
+    plain = lm.complete("A prompt.", max_tokens=12, temperature=1.0)
+    assert complete_with_calculator(lm, "A prompt.", max_tokens=12, temperature=1.0).text == (
+        plain.text
+    )
 
 
 class BadAtSums:

@@ -66,6 +66,7 @@ def test_a_call_that_is_not_closed_ends_with_its_line():
         ]
     )
     found = complete_with_tools(lm, "P", TOOLS)
+    assert lm.account.generated_tokens == 6 + 1 + 2  # the second piece is "y" alone
     assert found.text.endswith("line]\nc\nd") and found.calls[0].error == "malformed"
     assert found.calls[0].call == '{tool: echo, text: "x}y'
 
@@ -264,6 +265,8 @@ def test_a_reply_ends_before_a_result_for_which_there_is_no_room():
     assert (found.text, found.finish) == (" v w", "length")
     lm = ScriptedLM([("P", " {tool: two}")], context=2)
     assert complete_with_tools(lm, "P", tools).text == " "
+    lm = ScriptedLM([("P So", " {tool: two}")], context=3)  # "So" has a word of the context
+    assert complete_with_tools(lm, "P", tools, begin=" So").text == " "
 
 
 @pytest.mark.parametrize("changes", KINDS)

@@ -70,7 +70,9 @@ def complete_with_calculator(
     while not pieces or room_after(lm, prompt, begin, text, max_tokens) > 0:
         marks, expression = OUTSIDE, open_expression(text)
         if expression is not None:
-            marks = GIVEN_UP if "=" in expression else INSIDE
+            marks = INSIDE
+        if expression is not None and "=" in expression:
+            marks = GIVEN_UP
         reply = lm.complete(
             prompt,
             begin=begin + text,
@@ -87,7 +89,7 @@ def complete_with_calculator(
             return Calculated(kept, computed, reply.finish if kept == text else "stop", pieces)
         expression = open_expression(text)
         text += mark
-        if mark == "=" and expression is not None and "=" not in expression:
+        if mark == "=" and expression is not None:
             result = _result(calculator, expression)
             lm.parsed("annotation", (expression, result))
             computed.append((expression, result))
