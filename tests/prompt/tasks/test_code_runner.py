@@ -62,6 +62,8 @@ def test_the_function_of_the_book_passes():
         ("{'a': 1}", {"a": 2}, False),
         ("{'a': 1}", {"b": 1}, False),
         ("{'a': 1, 'b': 1}", {"a": 1}, False),
+        ("{'a': 1}", {"a": 1, "b": 1}, False),
+        ("{1}", {1, 2}, False),
         ("{True: 1}", {1: 1}, False),
         ("{1, 2}", {2, 1}, True),
         ("{1, 2}", {2}, False),
@@ -248,7 +250,8 @@ def test_memory_is_limited():
         ("open(os.__file__, 'a')", "opened"),  # the library may be read, not written
         ("open(os.path.dirname(os.__file__) + '/../x')", "opened"),
         ("os.open('/tmp/written', os.O_CREAT)", "opened"),
-        ("os.open(os.__file__, os.O_RDONLY | os.O_TRUNC)", "opened"),  # empties it
+        # It would empty a file; this one is not there, so no harm is done if the guard fails.
+        ("os.open(os.__file__ + '-none', os.O_RDONLY | os.O_TRUNC)", "opened"),
         ("open(os.path.dirname(os.__file__) + '-other')", "opened"),
         ("os.mknod('x')", "used os.mknod"),
         ("os.mkfifo('x')", "used os.mkfifo"),
