@@ -143,11 +143,22 @@ register(
     "pretrain.info_nce",
     contrastive.info_nce,
     lambda rng: [
-        call(normal(rng, 3, 2), normal(rng, 3, 2), temperature=0.5, symmetric=both)
-        for both in (False, True)
+        call(normal(rng, 3, 3)),
+        call(normal(rng, 3, 3), symmetric=True),
+        call(normal(rng, 2, 4), excluded=np.array([[0, 1, 0, 1], [0, 0, 1, 0]], bool)),
     ],
     covers=(),
-    source="Gao et al. 2021; Radford et al. 2021",
+    source="Oord et al. 2018; Radford et al. 2021",
+)
+register(
+    "pretrain.cosines",
+    contrastive.cosines,
+    lambda rng: [
+        call(normal(rng, 3, 2), normal(rng, 3, 2)),
+        call(normal(rng, 3, 2), normal(rng, 3, 2), np.array(0.7)),
+    ],
+    covers=(),
+    source="Gao et al. 2021",
 )
 register(
     "pretrain.clip_loss",

@@ -5,7 +5,7 @@ import pytest
 
 import tinylm as tl
 from tests.pretrain.tiny import encoder
-from tinylm.errors import ConfigError, ShapeError
+from tinylm.errors import ConfigError, DataError, DtypeError, ShapeError
 from tinylm.optim import SGD, AdamW, FlatParameters
 from tinylm.pretrain.cases import PAIRS, SPECIAL, TEXT
 from tinylm.pretrain.discriminative.contrastive import (
@@ -15,6 +15,7 @@ from tinylm.pretrain.discriminative.contrastive import (
     bilinear_score,
     clip_loss,
     cosine_score,
+    cosines,
     dot_score,
     info_nce,
     mean_pool,
@@ -42,24 +43,24 @@ def test_scores_of_two_sentences(rng):
 
 def test_one_row_has_nothing_to_choose_and_equal_scores_cost_log_B(rng):
     a = vectors(rng, 1)
-    assert info_nce(a, vectors(rng, 1)).item() == pytest.approx(0, abs=1e-12)
+    assert info_nce(cosines(a, vectors(rng, 1))).item() == pytest.approx(0, abs=1e-12)
     same = tl.Tensor(np.ones((5, 3)))
-    assert info_nce(same, same).item() == pytest.approx(np.log(5), rel=1e-12)
+    assert info_nce(cosines(same, same)).item() == pytest.approx(np.log(5), rel=1e-12)
 
 
 def test_the_symmetric_loss_does_not_care_which_side_is_which(rng):
     a, b = vectors(rng), vectors(rng)
-    assert info_nce(a, b, symmetric=True).item() == pytest.approx(
-        info_nce(b, a, symmetric=True).item(), rel=1e-12
+    assert info_nce(cosines(a, b), symmetric=True).item() == pytest.approx(
+        info_nce(cosines(b, a), symmetric=True).item(), rel=1e-12
     )
-    assert info_nce(a, b).item() != pytest.approx(info_nce(b, a).item(), rel=1e-3)
+    assert info_nce(cosines(a, b)).item() != pytest.approx(info_nce(cosines(b, a)).item(), rel=1e-3)
 
 
 def test_by_hand(rng):
     a, b = vectors(rng), vectors(rng)
     x, y = (v.numpy() / np.linalg.norm(v.numpy(), axis=1, keepdims=True) for v in (a, b))
     scores = np.exp(x @ y.T / 0.5)
-    assert info_nce(a, b, 0.5).item() == pytest.approx(
+    assert info_nce(cosines(a, b, 0.5)).item() == pytest.approx(
         -np.log(np.diag(scores) / scores.sum(1)).mean(), rel=1e-9
     )
 
@@ -71,14 +72,48 @@ def test_both_directions_by_hand(rng):
     chances = np.exp(x @ y.T / 0.5)
     there, back = np.diag(chances) / chances.sum(1), np.diag(chances) / chances.sum(0)
     by_hand = (-np.log(there).mean() - np.log(back).mean()) / 2
-    assert info_nce(a, b, 0.5, symmetric=True).item() == pytest.approx(by_hand, rel=1e-9)
+    assert info_nce(cosines(a, b, 0.5), symmetric=True).item() == pytest.approx(by_hand, rel=1e-9)
     log_scale = tl.Tensor(np.array(np.log(2)))  # 1 / 0.5
     assert clip_loss(a, b, log_scale).item() == pytest.approx(by_hand, rel=1e-9)
 
 
+def test_negatives_beyond_the_rows_are_in_every_sum(rng):
+    """Six candidates for three rows: the first three are the right ones."""
+    scores = rng.normal(size=(3, 6))
+    by_hand = [-scores[i, i] + np.log(np.exp(scores[i]).sum()) for i in range(3)]
+    assert info_nce(tl.Tensor(scores)).item() == pytest.approx(np.mean(by_hand), rel=1e-12)
+    assert info_nce(tl.Tensor(np.zeros((3, 6)))).item() == pytest.approx(np.log(6), rel=1e-12)
+
+
+def test_an_excluded_pair_is_not_read(rng):
+    """Chosen away, not subtracted from: whatever its score is, the sum is one without it."""
+    excluded = np.array([[False, False, True], [True, False, False]])
+    a, b, c, d = rng.normal(size=4)
+    by_hand = (np.log(1 + np.exp(b - a)) + np.log(1 + np.exp(d - c))) / 2
+    for unread in (0.0, 1e30, np.inf, np.nan):
+        scores = tl.Tensor(np.array([[a, b, unread], [unread, c, d]]), requires_grad=True)
+        loss = info_nce(scores, excluded)
+        assert loss.item() == pytest.approx(by_hand, rel=1e-12)
+        loss.backward()
+        assert np.isfinite(scores.grad.numpy()).all()
+        assert (scores.grad.numpy() == 0).tolist() == excluded.tolist()
+
+
+def test_an_excluded_pair_is_excluded_in_both_directions(rng):
+    scores = rng.normal(size=(2, 2))
+    excluded = np.array([[False, True], [False, False]])
+    found = info_nce(tl.Tensor(scores), excluded, symmetric=True).item()
+    # Row 1 has two columns to pick from, and column 0 two rows; the others have one.
+    row, column = scores[1, 0] - scores[1, 1], scores[1, 0] - scores[0, 0]
+    by_hand = (np.log(1 + np.exp(row)) / 2 + np.log(1 + np.exp(column)) / 2) / 2
+    assert found == pytest.approx(by_hand, rel=1e-12)
+
+
 def test_equal_similarities_cost_log_B_in_both_directions():
     same = tl.Tensor(np.ones((5, 3)))
-    assert info_nce(same, same, symmetric=True).item() == pytest.approx(np.log(5), rel=1e-12)
+    assert info_nce(cosines(same, same), symmetric=True).item() == pytest.approx(
+        np.log(5), rel=1e-12
+    )
     found = clip_loss(same, same, tl.Tensor(np.array(3.0))).item()
     assert found == pytest.approx(np.log(5), rel=1e-12)
 
@@ -96,7 +131,9 @@ def test_a_bilinear_score_is_h_a_M_h_b():
 def test_the_learned_scale_is_at_most_100(rng, scale, used):
     a, b = vectors(rng), vectors(rng)
     found = clip_loss(a, b, tl.Tensor(np.array(np.log(scale)))).item()
-    assert found == pytest.approx(info_nce(a, b, 1 / used, symmetric=True).item(), rel=1e-9)
+    assert found == pytest.approx(
+        info_nce(cosines(a, b, 1 / used), symmetric=True).item(), rel=1e-9
+    )
 
 
 def clip_model(dtype=np.float64, **changes):
@@ -118,7 +155,7 @@ def test_clip_starts_at_the_temperature_of_the_paper_and_reads_with_two_encoders
     state = model.second.hidden(ids[None]).numpy()[:, 0]
     np.testing.assert_allclose(b[1:], state @ model.second_map.numpy(), rtol=1e-10)
     loss, metrics = objective.loss(model, batch)
-    by_hand = info_nce(tl.Tensor(a), tl.Tensor(b), 0.07, symmetric=True).item()
+    by_hand = info_nce(cosines(tl.Tensor(a), tl.Tensor(b), 0.07), symmetric=True).item()
     assert metrics["loss"] == loss.item() == pytest.approx(by_hand, rel=1e-9)
     assert metrics["tokens"] == batch.tokens == 2
 
@@ -187,7 +224,19 @@ def test_two_readings_differ_by_dropout_alone(pool):
 
 def test_what_does_not_work_is_said(rng):
     with pytest.raises(ShapeError, match="must be the same"):
-        info_nce(vectors(rng), vectors(rng, 3))
+        info_nce(cosines(vectors(rng), vectors(rng, 3)))
+    with pytest.raises(ShapeError, match=r"\(2, 1\), needs \(B, C\) with C >= B"):
+        info_nce(vectors(rng, 2, 1))
+    with pytest.raises(ShapeError, match=r"\(3,\), needs \(B, C\)"):
+        info_nce(vectors(rng)[0])
+    with pytest.raises(ShapeError, match=r"\(2, 3\), needs \(B, B\)"):
+        info_nce(vectors(rng, 2, 3), symmetric=True)
+    with pytest.raises(DtypeError, match="excluded must be bool, True = excluded, not float64"):
+        info_nce(vectors(rng, 2, 3), np.zeros((2, 3)))
+    with pytest.raises(ShapeError, match=r"excluded \(2, 2\), scores \(2, 3\)"):
+        info_nce(vectors(rng, 2, 3), np.zeros((2, 2), bool))
+    with pytest.raises(DataError, match="excluded from its own column"):
+        info_nce(vectors(rng, 2, 3), np.eye(2, 3, dtype=bool))
     with pytest.raises(ConfigError, match="not first or mean"):
         SentenceEmbedding(SPECIAL, pool="max")
     with pytest.raises(ConfigError, match="PairEmbedding: pool = 'max' is not first or mean"):

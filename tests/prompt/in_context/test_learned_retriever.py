@@ -1,12 +1,10 @@
 """A retriever learns which demonstrations a model finds helpful."""
 
-import math
-
 import numpy as np
 import pytest
 
 from tests.prompt.small import text_model
-from tinylm.autograd import Tensor, assert_gradients
+from tinylm.autograd import Tensor
 from tinylm.backend import Random
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
@@ -18,7 +16,6 @@ from tinylm.prompt.in_context.learned_retriever import (
     RetrievalTask,
     TwoEncoders,
     contrasts,
-    info_nce,
     learn_retriever,
     likelihoods,
     shown_text,
@@ -75,27 +72,6 @@ def test_a_pool_without_contrast_is_refused_and_a_question_without_skipped():
     same = [Item("add x", "ADD"), Item("add x", "DOUBLE"), Item("double y", "DOUBLE")]
     found = contrasts(HelpedBySameOperation(), same, NearestByWords(same))
     assert [one.question for one in found] == [2]
-
-
-def test_info_nce_is_the_formula_and_its_gradient_is_right():
-    rng = np.random.default_rng(0)
-    questions, candidates = rng.normal(size=(3, 4)), rng.normal(size=(6, 4))
-    scores = questions @ candidates.T
-    by_hand = np.mean([-scores[b, b] + np.log(np.exp(scores[b]).sum()) for b in range(3)])
-    assert np.isclose(info_nce(Tensor(questions), Tensor(candidates)).data, by_hand)
-    assert_gradients(info_nce, questions, candidates)
-    flat = info_nce(Tensor(np.zeros((3, 4))), Tensor(candidates))
-    assert np.isclose(flat.data, math.log(6))
-
-
-def test_an_excluded_candidate_counts_nothing():
-    rng = np.random.default_rng(1)
-    questions, candidates = rng.normal(size=(2, 3)), rng.normal(size=(4, 3))
-    excluded = np.zeros((2, 4), bool)
-    excluded[:, 3] = True
-    found = info_nce(Tensor(questions), Tensor(candidates), excluded)
-    without = info_nce(Tensor(questions), Tensor(candidates[:3]))
-    assert np.isclose(found.data, without.data)
 
 
 def test_a_positive_of_a_question_is_never_its_negative():

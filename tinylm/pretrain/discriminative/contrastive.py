@@ -23,11 +23,12 @@ from tinylm.autograd import (
     minimum,
     sqrt,
     swapaxes,
+    where,
 )
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.autograd.primitives.statistics import mean_where, scale_of_squares
 from tinylm.backend import Random
-from tinylm.errors import ConfigError, ShapeError
+from tinylm.errors import ConfigError, DataError, DtypeError, ShapeError
 from tinylm.nn.linear import normal_parameter
 from tinylm.nn.module import Module
 from tinylm.pretrain.batch import TokenBatch, pad_rows
@@ -62,25 +63,57 @@ def bilinear_score(a, b, weight):
     return dot_score(matmul(a, weight), b)
 
 
-def info_nce(a, b, temperature=0.05, symmetric=False):
-    """-log of the probability that row i of a picks row i of b, mean over rows.
+def cosines(a, b, temperature=1.0):
+    """The cosine of every row of a with every row of b, divided by a temperature.
 
     a, b         (B, D) Tensors
-    temperature  the cosines are divided by it: a number, or a Tensor () that is learned
-    symmetric    True: the mean of this and of b picking a   (CLIP)
-    returns      Tensor (); 0 for one row, log B when all similarities are equal
+    temperature  a number, or a Tensor () that is learned
+    returns      (B, B) Tensor
     raises       ShapeError
     """
     if a.shape != b.shape or a.ndim != 2:
-        raise ShapeError(f"info_nce: {a.shape} and {b.shape} must be the same (B, D)")
-    scores = matmul(unit(a), swapaxes(unit(b), 0, 1)) / temperature  # (B, D) @ (D, B) -> (B, B)
-    # Row i is a classification among B candidates, of which the i-th is right.
-    gold = np.arange(len(a.data), like=a.data).astype(np.int64)
+        raise ShapeError(f"cosines: {a.shape} and {b.shape} must be the same (B, D)")
+    return matmul(unit(a), swapaxes(unit(b), 0, 1)) / temperature  # (B, D) @ (D, B) -> (B, B)
+
+
+def info_nce(scores, excluded=None, symmetric=False):
+    """-log of the probability that row i picks column i, mean over rows   (Oord et al. 2018)
+
+        - log  exp(s_ii) / sum over the columns j that row i may pick of exp(s_ij)
+
+    scores     (B, C) Tensor, C >= B: of each row with its own column and with the negatives
+    excluded   (B, C) bool, True: row i may not pick column j, whose score is not read; None: all
+               may be picked
+    symmetric  True: the mean of this and of columns that pick rows, for C = B   (CLIP)
+    returns    Tensor (); 0 for one candidate, log C when all scores are equal
+    raises     ShapeError; DtypeError if `excluded` is not bool; DataError for a row that may not
+               pick its own column
+    Check: tinylm gradcheck pretrain.info_nce
+    """
+    if scores.ndim != 2 or scores.shape[0] > scores.shape[1]:
+        raise ShapeError(f"info_nce: scores {scores.shape}, needs (B, C) with C >= B")
+    if symmetric and scores.shape[0] != scores.shape[1]:
+        raise ShapeError(f"info_nce: scores {scores.shape}, needs (B, B) to be symmetric")
+    # Row i is a classification among C candidates, of which the i-th is right.
+    gold = np.arange(scores.shape[0], like=scores.data).astype(np.int64)
+    if excluded is not None:
+        scores = where(_checked(excluded, scores), -np.inf, scores)
     loss = cross_entropy(scores, gold)
     if not symmetric:
         return loss
     back = cross_entropy(swapaxes(scores, 0, 1), gold)
     return (loss + back) / 2
+
+
+def _checked(excluded, scores):
+    """Excluded pairs, if they are bool, of the shape of scores, and leave every row its own."""
+    if excluded.dtype.kind != "b":
+        raise DtypeError(f"info_nce: excluded must be bool, True = excluded, not {excluded.dtype}")
+    if excluded.shape != scores.shape:
+        raise ShapeError(f"info_nce: excluded {excluded.shape}, scores {scores.shape}")
+    if np.diagonal(excluded).any():
+        raise DataError("info_nce: a row is excluded from its own column, the right one")
+    return excluded
 
 
 def clip_loss(a, b, log_scale):
@@ -89,11 +122,11 @@ def clip_loss(a, b, log_scale):
     a, b       (B, D) Tensors
     log_scale  t, a Tensor () that is learned
     returns    Tensor ()
-    raises     ShapeError as info_nce
+    raises     ShapeError as cosines
     Check: tinylm gradcheck pretrain.clip_loss
     """
     temperature = exp(-minimum(log_scale, math.log(LARGEST_SCALE)))  # 1 / scale
-    return info_nce(a, b, temperature, symmetric=True)
+    return info_nce(cosines(a, b, temperature), symmetric=True)
 
 
 def mean_pool(h, mask=None):
@@ -146,7 +179,7 @@ class SentenceEmbedding:
     def loss(self, model, batch):
         """info_nce of two readings. The model is an Encoder in training mode, with dropout."""
         first, second = self.embed(model, batch), self.embed(model, batch)  # dropout drawn twice
-        loss = info_nce(first, second, self.temperature)
+        loss = info_nce(cosines(first, second, self.temperature))
         return loss, {"tokens": len(batch), "loss": float(loss.item())}
 
 

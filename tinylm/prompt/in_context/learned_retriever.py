@@ -16,13 +16,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import Tensor, cross_entropy, no_grad
+from tinylm.autograd import Tensor, no_grad
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.fitting import fit
 from tinylm.nn.linear import Linear
 from tinylm.nn.module import Module
 from tinylm.pretrain.batch import Batch
+from tinylm.pretrain.discriminative.contrastive import info_nce
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.selection import NearestByWords, first_allowed, text_of
 
@@ -79,21 +80,6 @@ def contrasts(lm, pool, nearest, candidates=50, kept=5, prompt=None):
     return found
 
 
-def info_nce(questions, candidates, excluded=None):
-    """The mean loss of questions whose positives are the first candidates, in order.
-
-    questions   (B, D) Tensor
-    candidates  (C, D) Tensor, C >= B: candidate b is the positive of question b, all others are
-                its negatives
-    excluded    (B, C) bool, True: no negative of this question; None: none
-    returns     scalar Tensor, log C where all inner products are equal
-    """
-    scores = questions @ candidates.T  # (B, C)
-    if excluded is not None:
-        scores = scores + np.where(excluded, -1e9, 0.0).astype(scores.dtype)
-    return cross_entropy(scores, np.arange(len(questions.data)))
-
-
 class TwoEncoders(Module):
     """Linear maps of the features of questions and of demonstrations into one space: (n, D) each.
 
@@ -144,8 +130,9 @@ class RetrievalTask:
         excluded = batch.numbers[None, :] == batch.targets  # (B, 2 B)
         rows = np.arange(len(batch))
         excluded[rows, rows] = False
-        candidates = model.demonstration(Tensor(batch.candidates))
-        loss = info_nce(model.question(Tensor(batch.inputs)), candidates, excluded)
+        questions = model.question(Tensor(batch.inputs))  # (B, D)
+        candidates = model.demonstration(Tensor(batch.candidates))  # (2 B, D)
+        loss = info_nce(questions @ candidates.T, excluded)
         return loss, {"tokens": len(batch), "loss": float(loss.data)}
 
 
