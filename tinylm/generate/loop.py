@@ -49,7 +49,6 @@ def generate(
     yields      int
     raises      ConfigError, ShapeError or DataError at the call, before the first token
     """
-    lm, sampling = fastest(as_language_model(lm)), as_sampling(sampling)
     output = Output(stop, tokenizer, eos)
     # Not a generator function: all arguments are checked here, before the first `next`.
     steps = _steps(lm, [prompt_ids], max_tokens, sampling, [seed], [output], notice)
@@ -75,13 +74,9 @@ def generate_batch(
     others   as in `generate`
     returns  list of B lists of int
     """
-    lm, sampling = as_language_model(lm), as_sampling(sampling)
-    seeds = row_seeds(seed, len(prompts))
-    results = [[] for _ in prompts]
     outputs = [Output(stop, tokenizer, eos) for _ in prompts]
-    if len(prompts) == 1:  # the fast decoders read one sequence at a time
-        lm = fastest(lm)
-    for r, tokens, _ in _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice):
+    results = [[] for _ in prompts]
+    for r, tokens, _ in _steps(lm, prompts, max_tokens, sampling, seed, outputs, notice):
         results[r] += tokens
     return results
 
@@ -141,15 +136,11 @@ def generate_rows(
     leads      B str: in a text that begins with its own, stop strings are looked for after it
     returns    list of B Generated
     """
-    lm, sampling = as_language_model(lm), as_sampling(sampling)
-    seeds = row_seeds(seed, len(prompts))
     outputs = [Output(stop, tokenizer, eos, lead) for lead in leads or [""] * len(prompts)]
     tokens = [[] for _ in prompts]
     texts = [b""] * len(prompts)
     logprobs = [[] for _ in prompts]  # of all tokens chosen, also those cut by a stop string
-    if len(prompts) == 1:
-        lm = fastest(lm)
-    steps = _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice, logprobs, before)
+    steps = _steps(lm, prompts, max_tokens, sampling, seed, outputs, notice, logprobs, before)
     for r, released, piece in steps:
         tokens[r] += released
         texts[r] += piece
@@ -185,7 +176,6 @@ def stream_text(
     ids = tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
     if bos is not None:
         ids = [bos, *ids]
-    lm, sampling = fastest(as_language_model(lm)), as_sampling(sampling)
     output = Output(stop, tokenizer, eos)
     return _decoded(_steps(lm, [ids], max_tokens, sampling, [seed], [output], notice))
 
@@ -218,9 +208,12 @@ def as_sampling(options):
     return Sampling(**options)
 
 
-def _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice, logprobs=None, before=None):
+def _steps(lm, prompts, max_tokens, options, seed, outputs, notice, logprobs=None, before=None):
     """Check everything, then return the generator of (row, tokens released, bytes released).
 
+    options   dict of the fields of Sampling
+    seed      an integer, or one for each prompt
+    outputs   an Output for each prompt
     logprobs  a list for each row, which gets log Pr of every token chosen; None: not computed
     before    ids read before each prompt, or None
     """
@@ -228,8 +221,11 @@ def _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice, logprobs=N
         raise ConfigError(
             f"generate: max_tokens must be a whole number, 0 or more, not {max_tokens!r}"
         )
+    lm, sampling = as_language_model(lm), as_sampling(options)
+    streams = [Uniforms(one) for one in row_seeds(seed, len(prompts))]
+    if len(prompts) == 1:  # the fast decoders read one sequence at a time
+        lm = fastest(lm)
     rows = Rows(lm, [check_prompt(prompt, lm) for prompt in prompts], notice)
-    streams = [Uniforms(seed) for seed in seeds]
     seen = None
     if sampling.repetition_penalty != 1:
         texts = rows.tokens

@@ -5,22 +5,10 @@ import json
 import pytest
 
 from tinylm.cli import main
-from tinylm.cli.use.prompt import (
-    PromptConfig,
-    answer_line,
-    comparison_table,
-    json_text,
-    kept_answers,
-    listed,
-    named_options,
-    opened,
-)
-from tinylm.data.read.items import Item
+from tinylm.cli.use.method_options import listed
+from tinylm.cli.use.prompt import kept_answers
 from tinylm.errors import ConfigError
-from tinylm.prompt import TextModel
-from tinylm.prompt.evaluation.compare import Row, Summary
 from tinylm.prompt.evaluation.methods import METHODS
-from tinylm.prompt.evaluation.runner import Record
 from tinylm.reading import strict_json
 
 
@@ -153,30 +141,6 @@ def test_what_cannot_be_done_is_refused(words, message, prompted, items_file, ca
     assert message.replace("RUN", prompted) in capsys.readouterr().err
 
 
-def test_lines_of_answers():
-    record = Record(0, None, False, "a long reply", 1, 1, 1, 1, 0, 0.1)
-    assert answer_line(record, Item("?", "5"), 2) == (
-        "   1  (no answer could be read from 'a long reply')  wrong, it is 5"
-    )
-    assert answer_line(record, Item("?"), 1).startswith("(no answer")
-
-
-def test_an_option_goes_to_the_methods_that_have_it():
-    methods = [METHODS[name] for name in ("zero-shot", "self-consistency", "best-of-n", "tools")]
-    found = named_options(methods, ("temperature=0.5", "samples=3", "sc.answer-tokens=4"))
-    assert found == {
-        "zero-shot": {},
-        "self-consistency": {"temperature": 0.5, "samples": 3, "answer_tokens": 4},
-        "best-of-n": {"temperature": 0.5},
-        "tools": {"temperature": 0.5},
-    }
-    assert named_options(methods, ("tools.top_p=0.9",))["tools"] == {"top_p": 0.9}
-    with pytest.raises(ConfigError, match="the method zero-shot has .*; the method self-consist"):
-        named_options(methods, ("nothing=3",))
-    with pytest.raises(ConfigError, match="temperature must be a number"):
-        named_options(methods, ("tools.temperature=hot",))
-
-
 def test_options_of_a_comparison(prompted, items_file, capsys):
     compared = ["prompt", prompted, "--data", items_file, "--compare", "zero-shot,few-shot"]
     assert main([*compared, "--option", "few-shot.normalization=byte"]) == 0
@@ -192,28 +156,10 @@ def test_a_comparison_by_one_question(prompted, items_file, capsys):
     assert "(scored)" in row and row.endswith("]") and "samples" not in row
 
 
-def summary(right, count):
-    return Summary(count, right, 0, 0.1, 0.9, 10.0, 1.0, 0.5)
-
-
-def test_the_plain_side_of_a_comparison():
-    rows = [Row("plain", summary(1, 2))]
-    for samples, scored in [(12, False), (1, False), (1, True)]:
-        rows.append(Row("m", summary(1, 2), samples, scored, summary(2, 2), (-0.5, -0.9, 0.3)))
-    header, plain, *others = comparison_table(rows).splitlines()
-    assert plain.rstrip().endswith("0.50")
-    assert [line.partition("1.000 ")[2] for line in others] == [
-        "( 12 samples)  -0.500 [-0.900, +0.300]",
-        "(  1 sample)   -0.500 [-0.900, +0.300]",
-        "(scored)       -0.500 [-0.900, +0.300]",
-    ]
-
-
 def test_json_has_null_for_what_is_no_number(prompted, capsys):
     assert main(["prompt", prompted, "why?", "--json", "--max-tokens", "2"]) == 0
     result = strict_json(capsys.readouterr().out)
     assert result["accuracy"] is None and result["low"] is None and result["count"] == 0
-    assert json_text({"a": (1.5, float("-inf"))}) == '{"a": [1.5, null]}'
 
 
 def test_settings_of_the_model_are_part_of_a_run(prompted, items_file, tmp_path, capsys):
@@ -256,12 +202,3 @@ def test_an_interrupted_run_names_its_file(capsys):
     with kept_answers("r.jsonl", records, 4):
         pass
     assert capsys.readouterr().err == ""
-
-
-def test_a_chat_model_gets_the_system_message(monkeypatch):
-    class Chat:
-        chat, system = True, None
-
-    monkeypatch.setattr(TextModel, "open", lambda *names, **settings: Chat())
-    assert opened("m", PromptConfig(system="Be kind.")).system == "Be kind."
-    assert opened("m", PromptConfig()).system is None

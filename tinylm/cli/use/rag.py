@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm.cli.options import parse
+from tinylm.cli.use.text_model import TextModelConfig, open_text_model
 from tinylm.errors import ConfigError
 from tinylm.reading import standard_input
-from tinylm.settings import at_least, between, one_of, setting
+from tinylm.settings import at_least, between, setting
 
 EXAMPLES = (
     'tinylm rag notes/ "Who wrote the report?"',
@@ -48,16 +49,14 @@ class RagConfig:
     trace: bool = setting(False, "show the prompt")
     max_tokens: int = setting(96, "tokens of an answer at most", at_least(1))
     seed: int = setting(1337, "of the sampling options of the model's files, if it has any")
-    raw: bool = setting(False, "continue the prompt as plain text, without the chat template")
-    device: str = setting("cpu", "cpu or gpu")
-    bits: str = setting("32", "bits of a weight while decoding: 32, 8 or 4", one_of("32", "8", "4"))
 
 
 def main(argv):
     """Index the documents and answer the questions."""
-    config, words = parse(
+    config, opening, words = parse(
         argv,
         RagConfig,
+        TextModelConfig,
         positionals=("DOCS...", "[QUESTION]"),
         verb="rag",
         about=__doc__,
@@ -73,11 +72,7 @@ def main(argv):
         for question in questions:
             show_passages(index, question, config)
         return
-    from tinylm.prompt import TextModel
-    from tinylm.prompt.protocol.opened import BITS
-
-    chat = False if config.raw else None
-    lm = TextModel.open(config.model, config.device, BITS[config.bits], chat=chat)
+    lm = open_text_model(config.model, opening)
     for question in questions:
         answer_question(lm, index, question, config)
 

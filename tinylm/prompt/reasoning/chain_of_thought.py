@@ -84,8 +84,7 @@ def chain_of_thought(
     text = cot_prompt(item, demonstrations, prompt)
     stop = prompt.stop_for(lm, demonstrations)
     options = {"stop": stop, "max_tokens": max_tokens, "seed": seed, **sampling}
-    reply, computed = _reply(lm, text, calculator, options)
-    return _answer(lm, item, reply, read, {"finish": reply.finish, "computed": computed})
+    return _answer(lm, item, text, read, calculator, options)
 
 
 def zero_shot_cot(
@@ -109,8 +108,7 @@ def zero_shot_cot(
     """
     text, options = zero_shot_prompt(item, prompt, trigger)
     options.update(max_tokens=max_tokens, seed=seed, **sampling)
-    reply, computed = _reply(lm, text, calculator, options)
-    return _answer(lm, item, reply, read, {"finish": reply.finish, "computed": computed})
+    return _answer(lm, item, text, read, calculator, options)
 
 
 def two_stage_cot(
@@ -166,11 +164,13 @@ def _reply(lm, text, calculator, options):
     return reply, reply.computed
 
 
-def _answer(lm, item, reply, read, details):
-    """Answer from a reply with steps and a conclusion."""
+def _answer(lm, item, text, read, calculator, options):
+    """The Answer of one call: its reply has steps and a conclusion."""
+    reply, computed = _reply(lm, text, calculator, options)
     rationale, conclusion = split_conclusion(reply.text)
     value = None
     if conclusion is not None:
         value = (read or reader(item))(conclusion, item)
     lm.parsed("answer", value)
-    return Answer(value, reply.text, {"rationale": rationale, **details})
+    details = {"rationale": rationale, "finish": reply.finish, "computed": computed}
+    return Answer(value, reply.text, details)

@@ -1,0 +1,72 @@
+"""What `tinylm prompt` prints: answers, figures, a table of methods, or JSON."""
+
+import json
+import math
+
+
+def json_text(value):
+    """A value as JSON text; a number that is not finite, which JSON lacks, is null."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def answer_line(record, item, count):
+    """An answer for the eye: its number, the answer, and whether it is right."""
+    shown = record.value
+    if shown is None:
+        shown = f"(no answer could be read from {record.text!r:.200})"
+    if count == 1 and item.answer is None:
+        return shown
+    mark = {True: "right", False: f"wrong, it is {item.answer}", None: ""}[record.right]
+    return f"{record.item + 1:>4}  {shown}  {mark}".rstrip()
+
+
+def summary_lines(name, summary, count):
+    """The figures of a method as text."""
+    lines = [f"{name}: {count} questions, {summary.unread} without an answer that could be read"]
+    if summary.count:
+        lines.append(
+            f"  right      {summary.right} of {summary.count}: {summary.accuracy:.3f}, "
+            f"95 % interval {summary.low:.3f} to {summary.high:.3f}"
+        )
+    lines.append(
+        f"  a question {summary.tokens:.0f} tokens, {summary.calls:.1f} calls, "
+        f"{summary.seconds:.2f} seconds"
+    )
+    return "\n".join(lines)
+
+
+def comparison_table(rows):
+    """The rows of a comparison as a table."""
+    width = max(len(row.name) for row in rows)
+    lines = [
+        f"{'method':{width}}  right  95 % interval  unread  tokens  calls  seconds  "
+        "plain, as many tokens       difference"
+    ]
+    for row in rows:
+        s = row.summary
+        line = (
+            f"{row.name:{width}}  {s.accuracy:5.3f}  {s.low:.3f} .. {s.high:.3f}"
+            f"  {s.unread:6}  {s.tokens:6.0f}  {s.calls:5.1f}  {s.seconds:7.2f}"
+        )
+        if row.plain is not None:
+            difference, low, high = row.difference
+            cost = f"({row.samples:3} samples)"
+            if row.scored:
+                cost = "(scored)     "
+            elif row.samples == 1:
+                cost = "(  1 sample) "
+            line += (
+                f"  {row.plain.accuracy:5.3f} {cost}  {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+            )
+        lines.append(line)
+    return "\n".join(lines)
