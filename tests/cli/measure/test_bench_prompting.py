@@ -31,18 +31,31 @@ def test_prompts_differ_in_their_last_review_alone():
 
 
 def test_both_ways_are_timed_and_agree(short):
-    slow, fast = scoring(text_model(context=512), rounds=2, shots=1)
-    assert len(slow) == len(fast) == 2 and min(slow + fast) > 0
-    slow, fast = generation(text_model(context=512), rounds=1, tokens=3)
-    assert len(slow) == len(fast) == 1
+    slow, fast, theirs = scoring(text_model(context=512), rounds=2, shots=1)
+    assert len(slow) == len(fast) == 2 and min(slow + fast) > 0 and theirs == []
+    slow, fast, theirs = generation(text_model(context=512), rounds=1, tokens=3)
+    assert len(slow) == len(fast) == 1 and theirs == []
 
 
 def test_other_work_is_noticed(short, monkeypatch):
     lm = text_model(context=512)
     other = text_model(context=512, seed=1)
     monkeypatch.setattr(lm, "without_store", lambda: other)
-    with pytest.raises(TinylmError, match="scores with the store differ"):
+    with pytest.raises(TinylmError, match="scores without the store differ"):
         scoring(lm, rounds=1, shots=1)
+
+
+def test_a_model_that_ends_its_stories_at_once_is_no_measurement(monkeypatch):
+    lm = text_model(context=512)
+    monkeypatch.setattr(lm, "complete_batch", lambda prompts, max_tokens: [Ended()] * len(prompts))
+    with pytest.raises(TinylmError, match="ends most of its stories at once"):
+        generation(lm, rounds=1, tokens=4)
+
+
+class Ended:
+    """A reply of one token."""
+
+    tokens = (256,)
 
 
 def test_a_ratio_is_that_of_its_round():
@@ -56,7 +69,9 @@ def test_the_command_prints_json(short, monkeypatch, capsys):
     from tinylm.cli import main
 
     monkeypatch.setattr(
-        bench_prompting, "bench", lambda name, rounds: [row(name, "ms", [1.0] * rounds, [0.5])]
+        bench_prompting,
+        "bench",
+        lambda name, rounds, peers: [row(name, "ms", [1.0] * rounds, [0.5])],
     )
     assert main(["bench", "prompting", "model", "--rounds", "1", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)

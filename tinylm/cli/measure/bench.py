@@ -196,7 +196,7 @@ def bench_prompting(settings, name="smollm2"):
     from tinylm.cli.measure.bench_prompting import bench, line
 
     rows = []
-    for row in bench(name, settings.rounds):
+    for row in bench(name, settings.rounds, settings.peers):
         rows.append(row)
         if not settings.json:
             print(line(row), flush=True)

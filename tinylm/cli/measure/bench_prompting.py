@@ -4,11 +4,13 @@ in batches.
 A model labels made-up reviews after 16 demonstrations, all of whose prompts begin alike, with and
 without a store of what was read; and it continues 8 prompts together and one by one. The two ways
 take turns, and the result is the ratio within a round. Replies and scores must agree, or it was not
-the same work. Read next: prompt/protocol/prefix_store.py.
+the same work. Where transformers is installed it does the same with the same weights and its own
+cache (peer_transformers.py). Read next: prompt/protocol/prefix_store.py.
 """
 
 import statistics
 import time
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -16,9 +18,10 @@ from tinylm.errors import TinylmError
 
 SHOTS = 16
 SCORED, SCORED_PLAIN = 48, 8  # reviews in a turn with the store, and without it, where each is slow
-TOPICS = "a cat", "the sea", "a train", "a clock", "winter", "two friends", "a key", "the moon"
+HEROES = "a cat", "an old man", "a train", "a clock", "a king", "a girl", "a key", "a moon"
 TOKENS = 32  # of each reply
 LABELS = [" negative", " positive"]
+REVIEW = "ms a review"
 
 
 def review_prompts(count, shots=SHOTS):
@@ -33,8 +36,8 @@ def review_prompts(count, shots=SHOTS):
 
 
 def story_prompts():
-    """The prompts that are continued: list of str."""
-    return [f"Write a short story about {topic}." for topic in TOPICS]
+    """The prompts that are continued, beginnings that a model goes on from: list of str."""
+    return [f"Once upon a time there was {hero} that" for hero in HEROES]
 
 
 def timed(function):
@@ -44,45 +47,71 @@ def timed(function):
     return time.perf_counter() - begun, result
 
 
-def scoring(lm, rounds, shots=SHOTS):
-    """Seconds a review, without and with the store: (list, list) of a ratio each.
+def scoring(lm, rounds, shots=SHOTS, peer=None):
+    """Seconds a review, without the store, with it, and of the peer: three lists of `rounds`.
 
-    raises   TinylmError if the scores differ by more than 1e-3 nats
+    peer    TransformersPeer, or None: the third list is empty
+    raises  TinylmError if the scores differ by more than 1e-3 nats
     """
     prompts = review_prompts(SCORED, shots)
     plain = lm.without_store()
-    slow, fast = [], []
+    slow, fast, theirs = [], [], []
     for _ in range(rounds):
         lm.weights_changed()  # an empty store: its first reading is part of the time
         seconds, found = timed(lambda: lm.score_batch(prompts, LABELS))
         fast.append(seconds / len(prompts))
+        sums = np.array([scores.sums for scores in found])  # (n, labels)
         seconds, others = timed(lambda: plain.score_batch(prompts[:SCORED_PLAIN], LABELS))
         slow.append(seconds / SCORED_PLAIN)
-        apart = max(np.abs(a.sums - b.sums).max() for a, b in zip(found, others))
-        if apart > 1e-3:
-            raise TinylmError(f"bench prompting: scores with the store differ by {apart:.1e} nats")
-    return slow, fast
+        same_scores("without the store", sums, np.array([scores.sums for scores in others]))
+        if peer:
+            seconds, others = timed(lambda: peer.score(prompts, LABELS))
+            theirs.append(seconds / len(prompts))
+            same_scores("of transformers", sums, others)
+    return slow, fast, theirs
 
 
-def generation(lm, rounds, tokens=TOKENS):
-    """Seconds a token, one prompt at a time and all at once: (list, list).
+def same_scores(name, found, others):
+    """Raise TinylmError unless the scores agree, as far as there are others."""
+    apart = np.abs(found[: len(others)] - others).max()
+    if not apart <= 1e-3:
+        raise TinylmError(f"bench prompting: scores {name} differ by {apart:.1e} nats")
 
-    raises   TinylmError if the replies differ in more than their last part
+
+def generation(lm, rounds, tokens=TOKENS, peer=None):
+    """Seconds a token: one prompt at a time, all at once, and all at once by the peer: three lists.
+
+    raises   TinylmError if replies end early, or differ in more than their last part
     """
     prompts = story_prompts()
-    slow, fast = [], []
+    slow, fast, theirs = [], [], []
     for _ in range(rounds):
         seconds, together = timed(lambda: lm.complete_batch(prompts, max_tokens=tokens))
-        fast.append(seconds / sum(len(reply.tokens) for reply in together))
+        replies = [list(reply.tokens) for reply in together]
+        if sum(map(len, replies)) < len(prompts) * tokens / 2:
+            # The time would be that of reading the prompts.
+            raise TinylmError("bench prompting: this model ends most of its stories at once")
+        fast.append(seconds / sum(map(len, replies)))
         seconds, alone = timed(
             lambda: [lm.complete(prompt, max_tokens=tokens) for prompt in prompts]
         )
         slow.append(seconds / sum(len(reply.tokens) for reply in alone))
-        same = [a.tokens[:8] == b.tokens[:8] for a, b in zip(together, alone)]
-        # Rounding differs, and where two tokens are as probable the replies may part.
-        if sum(same) < len(same) - 1:
-            raise TinylmError("bench prompting: replies in a batch are not those of each prompt")
-    return slow, fast
+        same_replies("of each prompt alone", replies, [list(reply.tokens) for reply in alone])
+        if peer:
+            seconds, others = timed(lambda: peer.generate(prompts, tokens))
+            theirs.append(seconds / sum(map(len, others)))
+            same_replies("of transformers", replies, others)
+    return slow, fast, theirs
+
+
+def same_replies(name, replies, others):
+    """Raise TinylmError unless all replies but one begin with the same tokens.
+
+    Rounding differs, and where two tokens are as probable the replies may part.
+    """
+    same = [a[:8] == b[: len(a)][:8] for a, b in zip(replies, others)]
+    if sum(same) < len(same) - 1:
+        raise TinylmError(f"bench prompting: replies in a batch are not those {name}")
 
 
 def row(name, unit, slow, fast):
@@ -99,15 +128,28 @@ def row(name, unit, slow, fast):
     }
 
 
-def bench(name, rounds):
-    """Yield the rows of `tinylm bench prompting` for a model."""
+def bench(name, rounds, peers=True):
+    """Yield the rows of `tinylm bench prompting` for a model.
+
+    peers  whether transformers takes its turns, if it is installed
+    """
     from tinylm.prompt import TextModel
 
     lm = TextModel.open(name, chat=False)
-    scored = f"{SHOTS}-shot labels: each prompt whole, the common part once"
-    yield row(scored, "ms a review", *scoring(lm, rounds))
+    peer = None
+    if peers and find_spec("torch") and find_spec("transformers"):
+        from tinylm.cli.measure.peer_transformers import TransformersPeer
+
+        peer = TransformersPeer(lm)
+    slow, fast, theirs = scoring(lm, rounds, peer=peer)
+    yield row(f"{SHOTS}-shot labels: each prompt whole, the common part once", REVIEW, slow, fast)
+    if theirs:
+        yield row(f"{SHOTS}-shot labels: transformers with a cache, tinylm", REVIEW, theirs, fast)
     lm.weights_changed()
-    yield row("8 prompts: one by one, together", "ms a token", *generation(lm, rounds))
+    slow, fast, theirs = generation(lm, rounds, peer=peer)
+    yield row("8 prompts: one by one, together", "ms a token", slow, fast)
+    if theirs:
+        yield row("8 prompts together: transformers, tinylm", "ms a token", theirs, fast)
 
 
 def line(found):
