@@ -220,3 +220,60 @@ def test_neighbors_that_overlap_are_read_as_one_text():
     assert found.passages == [Passage(0, 0, 15, "A b. C d. E f. ")]
     assert find_texts(Index(), "q", 1).texts == ["C d. E f. "]
     assert find_texts(None, "q", 0).best == -np.inf  # nothing is called
+
+
+CHOICE = Item("Where?", "Paris", ("Los Angeles", "Paris", "No answer!"))
+
+
+def test_of_options_the_most_probable_one_is_the_answer():
+    scores = {" Los Angeles": -3.0, " Paris": -2.0, " No answer!": -4.0}
+    lm = ScriptedLM([(FORM.prompt("Where?", [PARIS]), scores)])
+    with lm.tracing() as trace:
+        answer = answer_from(lm, CHOICE, [PARIS], form=FORM)
+    assert (answer.value, answer.text) == ("Paris", "Paris") and lm.finished
+    assert answer.details["logprob"] == -2.0 and answer.details["refused"] is None
+    assert trace.calls[-1].parsed == [("answer", "Paris")]
+    np.testing.assert_array_equal(answer.details["scores"].sums, list(scores.values()))
+
+
+@pytest.mark.parametrize("name, prior", [("Answer", "Answer:"), (None, "")])
+def test_options_are_compared_by_a_normalization(name, prior):
+    lm = text_model(context=128)
+    form = RagPrompt("A.", False, answer_name=name)
+    index = InvertedIndex([PARIS[:9]])
+    for normalization in ("sum", "character", "unconditional"):
+        answer = retrieval_answer(
+            lm, CHOICE, retriever=index, form=form, normalization=normalization, max_tokens=8
+        )
+        texts = [" Los Angeles", " Paris", " No answer!"]
+        prompt = form.prompt("Where?", answer.details["texts"])
+        expected = lm.score(prompt, texts, unconditional=prior)
+        np.testing.assert_allclose(
+            answer.details["scores"].by(normalization), expected.by(normalization), rtol=1e-9
+        )
+        assert answer.text == CHOICE.options[expected.best(normalization)]
+    assert answer_from(lm, CHOICE, [], form=form).details["scores"].prior is None  # "sum"
+
+
+def test_an_option_may_be_the_refusal_or_too_improbable():
+    def scripted(paris):
+        return ScriptedLM([(None, {" Los Angeles": -9.0, " Paris": paris, " No answer!": -3.0})])
+
+    answer = answer_from(scripted(-5.0), CHOICE, [])
+    assert (answer.value, answer.details["refused"]) == ("No answer!", "words")
+    answer = answer_from(scripted(-2.0), CHOICE, [], least_logprob=-1.5)
+    assert (answer.value, answer.details["refused"]) == ("No answer!", "likelihood")
+    assert answer.text == "Paris"
+    answer = answer_from(scripted(-2.0), CHOICE, [], least_logprob=-2.0)  # not less: answered
+    assert (answer.value, answer.details["refused"]) == ("Paris", None)
+
+
+def test_options_need_the_room_of_the_longest():
+    # "Do." "Question:" "q?" are 3 words, "Relevant" "Text" "1:" "w" 4, and " a b c" 3 more.
+    form = RagPrompt("Do.", False, answer_name=None)
+    item = Item("q?", "d", ("a b c", "d"))
+    for context, kept in (10, (0,)), (9, ()):
+        lm = ScriptedLM([(None, {" a b c": -1.0, " d": -2.0})], context=context)
+        assert answer_from(lm, item, ["w"], form=form).details["kept"] == kept
+    with pytest.raises(ConfigError, match="answer of 3 tokens leaves no room .* context of 3"):
+        answer_from(ScriptedLM([], context=3), item, [])

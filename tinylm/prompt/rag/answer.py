@@ -2,7 +2,8 @@
 Lewis et al. 2020).
 
 The retriever is called once, before the first token is generated; tools have another way, in
-which the model calls it while it writes. An answer is refused for one of three reasons: nothing
+which the model calls it while it writes. Of the options of an item the most probable one is the
+answer, and nothing is generated. An answer is refused for one of three reasons: nothing
 that was found is relevant enough, the model says so, or the model gave its own answer too little
 probability. A caller may add a check of its own on the texts that the model would see, such as
 coverage.py. Read next: evaluate.py.
@@ -35,6 +36,7 @@ def retrieval_answer(
     least_logprob=None,
     check=None,
     budget=None,
+    normalization="sum",
     seed=0,
     max_tokens=64,
     **sampling,
@@ -53,11 +55,13 @@ def retrieval_answer(
     check           function from the texts in the prompt to a reason to refuse, or None; it is
                     called before the model
     budget          tokens of the prompt; None: what the model's context leaves
+    normalization   of the scores of an item's options, as in Scores.by
     returns         Answer. value: the answer without its citations; NO_ANSWER if it is refused;
                     None if the reply is empty. details: retrieved [(number, score)], passages (list
                     of Passage, as they stand in the prompt), texts, kept, dropped and cut
                     (prompt.py), refused (None, "retrieval", "words", "likelihood", or the reason of
-                    the check), citations (list of Citation), logprob (mean, or None)
+                    the check), citations (list of Citation), logprob (mean, or
+                    None); of options: scores
     raises          DataError if not even the question fits; ConfigError if max_tokens leaves no
                     room for a prompt
     """
@@ -76,6 +80,7 @@ def retrieval_answer(
         least_logprob=least_logprob,
         check=check,
         budget=budget,
+        normalization=normalization,
         seed=seed,
         max_tokens=max_tokens,
         details=details,
@@ -95,6 +100,7 @@ def answer_from(
     least_logprob=None,
     check=None,
     budget=None,
+    normalization="sum",
     seed=0,
     max_tokens=64,
     details=None,
@@ -107,10 +113,11 @@ def answer_from(
     returns  Answer, as retrieval_answer
     """
     if budget is None and lm.context is not None:
-        budget = lm.context - max_tokens
+        answer = max([lm.count(ending) for ending in _endings(item)] or [max_tokens])
+        budget = lm.context - answer
         if budget < 1:
             raise ConfigError(
-                f"answer_from: an answer of {max_tokens} tokens leaves no room for a prompt in the "
+                f"answer_from: an answer of {answer} tokens leaves no room for a prompt in the "
                 f"model's context of {lm.context}: lower max_tokens"
             )
     fitted = form.fit(item.question, texts, lm.length, budget, demonstrations)
@@ -119,6 +126,8 @@ def answer_from(
     if check is not None and (reason := check(fitted.texts)):
         return Answer(NO_ANSWER, "", details | {"refused": reason, "texts": [], "kept": ()})
     details |= {"texts": fitted.texts, "kept": fitted.kept}
+    if item.options:
+        return _best_option(lm, item, fitted.prompt, form, normalization, least_logprob, details)
     reply = lm.complete(
         fitted.prompt, max_tokens=max_tokens, stop=form.stop(), seed=seed, **sampling
     )
@@ -134,6 +143,30 @@ def answer_from(
         details["refused"], value = "likelihood", NO_ANSWER
     lm.parsed("answer", value)
     return Answer(value, text, details)
+
+
+def _endings(item):
+    """The options as they follow a prompt: list of str."""
+    return [f" {option}" for option in item.options]
+
+
+def _best_option(lm, item, prompt, form, normalization, least_logprob, details):
+    """The most probable option as the Answer."""
+    unconditional = None
+    if normalization == "unconditional":
+        # the answer's field, without any question before it
+        unconditional = f"{form.answer_name}:"
+        if form.answer_name is None:
+            unconditional = ""
+    scores = lm.score(prompt, _endings(item), unconditional=unconditional)
+    best = scores.best(normalization)
+    value = item.options[best]
+    details |= {"scores": scores, "logprob": _mean(scores.terms[best])}
+    if is_refusal(value):
+        details["refused"] = "words"
+    elif least_logprob is not None and details["logprob"] < least_logprob:
+        details["refused"], value = "likelihood", NO_ANSWER
+    return Answer(lm.parsed("answer", value), item.options[best], details)
 
 
 def _in_the_prompt(found, details):
