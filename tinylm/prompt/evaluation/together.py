@@ -1,0 +1,144 @@
+"""A method on many questions at a time: what it sends for each becomes one batch.
+
+A method is written for one question, and a model reads and writes many rows in little more time
+than one. So every question has a thread, in which the method runs with a TextLM that hands its
+calls on and waits. When all threads wait or have ended, the calls that wait are sent together, and
+each thread goes on with its own reply. A model gives each prompt of a batch what it would get
+alone, so the answers are those of runner.py. Read next: compare.py.
+"""
+
+import queue
+import threading
+from dataclasses import asdict
+
+from tinylm.errors import ConfigError
+from tinylm.generate.loop import row_seeds
+from tinylm.prompt.evaluation.judge import is_right
+from tinylm.prompt.evaluation.runner import Record
+from tinylm.prompt.protocol.text_lm import TextLM
+
+
+def answer_together(lm, method, items, demonstrations=(), *, seed=0, size=32, **options):
+    """Answer items by a method, `size` of them at a time: list of Record.
+
+    lm         TextLM; its account has what was really read, and all seconds
+    method     function method(lm, item, demonstrations, seed=, **options) -> Answer
+    seed       item i gets seed + 1000 i, as in answer_items
+    raises     ConfigError for a size below 1; what the method raises, of the first such item
+
+    The read tokens and the seconds of a Record are its share of those of its batches.
+    """
+    if size < 1:
+        raise ConfigError(f"answer_together: size {size} must be 1 or more")
+    records = []
+    for first in range(0, len(items), size):
+        numbers = range(first, min(first + size, len(items)))
+        records += _answer(lm, method, items, demonstrations, numbers, seed, options)
+    return records
+
+
+def _answer(lm, method, items, demonstrations, numbers, seed, options):
+    """The Records of the items with these numbers."""
+    calls = queue.SimpleQueue()  # of all threads: (number, request, or None at the end)
+    rows = {number: Row(lm, calls, number) for number in numbers}
+    answers, failed = {}, {}
+
+    def run(number):
+        try:
+            answers[number] = method(
+                rows[number], items[number], demonstrations, seed=seed + 1000 * number, **options
+            )
+        except Exception as error:
+            failed[number] = error
+        calls.put((number, None))
+
+    before = lm.account.copy()
+    for number in numbers:
+        threading.Thread(target=run, args=(number,), daemon=True).start()
+    running, waiting = len(rows), {}
+    while running:
+        number, request = calls.get()
+        running -= 1
+        if request is not None:
+            waiting[number] = request
+        if not running and waiting:
+            # Calls come in any order; in that of the items a batch is always the same.
+            replies = _send(lm, [waiting[n] for n in sorted(waiting)])
+            running = len(waiting)
+            for n, reply in zip(sorted(waiting), replies):
+                rows[n].replies.put(reply)
+            waiting = {}
+    if failed:
+        raise failed[min(failed)]
+    spent = lm.account.since(before)
+    records = []
+    for number in numbers:
+        account = rows[number].account
+        account.read_tokens = spent.read_tokens // len(rows)
+        account.seconds = spent.seconds / len(rows)
+        answer = answers[number]
+        right = is_right(answer.value, items[number])
+        records.append(Record(number, answer.value, right, answer.text, **asdict(account)))
+    return records
+
+
+class Row(TextLM):
+    """The TextLM of one question: its calls are put into a queue, and their replies awaited."""
+
+    def __init__(self, lm, calls, number):
+        super().__init__()
+        self._lm, self._calls, self._number = lm, calls, number
+        self.context, self.chat = lm.context, getattr(lm, "chat", False)
+        self.count, self.token_texts, self.length = lm.count, lm.token_texts, lm.length
+        self.replies = queue.SimpleQueue()
+
+    def _ask(self, prompts, begin, *request):
+        self.account.add(prompt_tokens=sum(self.length(prompt, begin) for prompt in prompts))
+        if not self.chat and all(isinstance(prompt, str) for prompt in prompts):
+            # The text a reply begins with follows the prompt: rows with different ones are a batch.
+            prompts, begin = [f"{prompt}{begin}" for prompt in prompts], ""
+        self._calls.put((self._number, (prompts, begin, *request)))
+        reply = self.replies.get()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
+        seeds = row_seeds(seed, len(prompts))
+        settings = {"max_tokens": max_tokens, "stop": stop, **sampling}
+        return self._ask(prompts, begin, "complete", seeds, settings)
+
+    def _score(self, prompts, lists, begin):
+        found = self._ask(prompts, begin, "score", lists, {})
+        scored = sum(len(terms) for scores in found for terms in scores.terms)
+        self.account.add(scored_tokens=scored)
+        return found
+
+
+def _send(lm, requests):
+    """The replies to requests, those of one kind and with the same settings in one batch.
+
+    requests  list of (prompts, begin, "complete" or "score", seeds or lists, settings)
+    returns   list of the lists of replies; an exception for each request of a batch that raised it
+    """
+    kinds = {}
+    for i, (_, begin, kind, _, settings) in enumerate(requests):
+        kinds.setdefault((kind, begin, repr(sorted(settings.items()))), []).append(i)
+    replies = [None] * len(requests)
+    for (kind, begin, _), members in kinds.items():
+        prompts = [prompt for i in members for prompt in requests[i][0]]
+        each = [one for i in members for one in requests[i][3]]
+        try:
+            if kind == "complete":
+                settings = requests[members[0]][4]
+                found = lm.complete_batch(prompts, begin=begin, seed=each, **settings)
+            else:
+                found = lm.score_batch(prompts, each, begin=begin)
+        except Exception as error:
+            for i in members:
+                replies[i] = error
+            continue
+        found = iter(found)
+        for i in members:
+            replies[i] = [next(found) for _ in requests[i][0]]
+    return replies
