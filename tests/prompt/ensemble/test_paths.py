@@ -43,11 +43,20 @@ def test_a_chain_without_an_answer_is_continued_until_it_has_one():
 
 
 def test_the_answer_of_a_chain_is_no_further_chance():
-    lm = Sampler([" Hm."])
-    sample_paths(lm, ITEM, count=1, seed=6, extract=" So:", answer_tokens=5)
+    lm = Sampler([" Hm.", " The answer is 4.", " Oh."])
+    sample_paths(lm, ITEM, count=3, seed=6, extract=" So:", answer_tokens=5)
+    # Chains without an answer go on in one batch, with one seed.
     _, max_tokens, stop, seed, sampling = lm.seen[1]
-    assert (max_tokens, seed, sampling) == (5, 6, {"temperature": 0.0})
-    assert stop == lm.seen[0][2] and lm.prompts[1].endswith("step by step. Hm. So:")
+    start = "Q: 2+2?\nA: Let's think step by step."
+    assert lm.prompts[3:] == [f"{start} Hm. So:", f"{start} Oh. So:"]
+    assert (max_tokens, seed, sampling) == (5, [6, 6], {"temperature": 0.0})
+    assert stop == lm.seen[0][2] and len(lm.seen) == 2
+
+
+def test_chains_that_reach_an_answer_are_not_continued():
+    lm = Sampler([" The answer is 4.", " The answer is 5."])
+    sample_paths(lm, ITEM, count=2)
+    assert len(lm.seen) == 1
 
 
 def test_demonstrations_show_their_reasoning():

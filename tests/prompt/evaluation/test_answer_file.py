@@ -142,3 +142,7 @@ def test_settings_are_compared_as_json_gives_them_back(file):
 def test_other_answers_are_another_fingerprint():
     assert fingerprint(ITEMS) == fingerprint(list(ITEMS))
     assert fingerprint(ITEMS) != fingerprint([Item("one?", "2"), *ITEMS[1:]])
+    for changed in (Item("a?", "1", context="b"), Item("a?", "1", ("1", "2")), Item("b?", "1")):
+        assert fingerprint([changed]) != fingerprint([Item("a?", "1")])
+    # The task of an item may be the name of its file, which may be renamed.
+    assert fingerprint([Item("a?", "1", task="old")]) == fingerprint([Item("a?", "1", task="new")])

@@ -33,6 +33,12 @@ from tinylm.prompt.evaluation.judge import answer_key, is_right, last_number, ta
         ("60", "0.6", False),
         ("} ]", "} ]", True),
         ("] }", "} ]", False),
+        ("The answer is } ].", "} ]", True),  # brackets next to words
+        ("After [ { comes }].", "} ]", True),  # spaces between brackets do not count
+        ("It ends with ) } ].", "} ]", False),  # a longer run is another answer
+        ("It is }", "} ]", False),
+        ("no bracket", "} ]", False),
+        ("f(x)", "fx", True),  # where a word is wanted, marks are not compared
         (None, "5", False),
     ],
 )
@@ -58,6 +64,9 @@ def test_keys_of_equal_answers_are_equal():
 def test_the_key_of_a_task_is_its_number_where_one_is_wanted():
     number, word = Item("?", "7"), Item("?", "seven")
     assert task_key("3 + 4 = 7", number) == task_key("7.0", number) == 7
+    closing = Item("?", "] }")
+    assert task_key("It is ] }.", closing) == task_key("]}", closing) != task_key("} ]", closing)
+    assert task_key("It is closed.", closing) is None
     assert task_key("no number", number) is None and task_key(None, number) is None
     assert task_key("3 + 4 = 7", word) == task_key("3 + 4 = 7", Item("?")) == ("3", "4", "7")
 

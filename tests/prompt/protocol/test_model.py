@@ -310,6 +310,18 @@ def test_no_prompts_give_no_replies():
         lm.score("a", [])
 
 
+def test_every_reply_may_begin_in_its_own_way():
+    lm = text_model(context=40)
+    both = lm.complete_batch(["ab", "ab"], begin=[" c", " de"], max_tokens=4, seed=[3, 3])
+    alone = [lm.complete("ab", begin=begin, max_tokens=4, seed=3) for begin in (" c", " de")]
+    assert [reply.tokens for reply in both] == [reply.tokens for reply in alone]
+    with lm.tracing() as trace:
+        lm.complete_batch(["ab", "ab"], begin=(" c", ""), max_tokens=1)
+    assert [call.begin for call in trace.calls] == [" c", ""]
+    with pytest.raises(ShapeError, match="1 beginnings for 2 prompts; give one each, or a single"):
+        lm.complete_batch(["a", "b"], begin=["x"])
+
+
 @given(text=st.text("aé 語\n", max_size=8))
 def test_the_texts_of_tokens_join_to_the_text(text):
     lm = text_model(n_layer=1)
@@ -325,6 +337,16 @@ def test_the_texts_of_words_have_spaces_between_them():
 
 def test_the_last_token_of_a_character_has_it():
     assert text_model(n_layer=1).token_texts("né") == ["n", "", "é"]  # é is two bytes
+
+
+def test_a_character_without_an_end_is_replaced():
+    class Half(ByteTokenizer):
+        def encode(self, text):
+            return super().encode(text)[:-1]
+
+    lm = TextModel.of(make_gpt(256), Half())
+    assert lm.token_texts("né") == ["n", "\N{REPLACEMENT CHARACTER}"]
+    assert lm.token_texts("n") == []
 
 
 def test_the_ids_of_a_prompt_are_those_that_are_read():

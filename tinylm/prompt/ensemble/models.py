@@ -157,8 +157,8 @@ class ModelEnsemble(TextLM):
         """Tokens of a prompt with all that is put around it."""
         return self.whole.length(prompt, begin)
 
-    def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
-        found = self._counted("_complete", prompts, begin, max_tokens, stop, seed, sampling)
+    def _complete(self, prompts, begins, max_tokens, stop, seed, sampling):
+        found = self._counted("_complete", prompts, begins, max_tokens, stop, seed, sampling)
         written = sum(len(reply.tokens) + reply.cut for reply in found)
         # complete_batch() counts the reply once; every member has read it.
         self.account.add(generated_tokens=(self.members - 1) * written)

@@ -65,17 +65,22 @@ def sample_paths(
     replies = lm.sample(
         text, count, seed, max_tokens=max_tokens, temperature=temperature, **options
     )
+    conclusions = [split_conclusion(reply.text)[1] for reply in replies]
+    going_on = [i for i, conclusion in enumerate(conclusions) if conclusion is None]
+    if extract is not None and going_on:
+        # The chains are fixed now, and their answers are no further chance: one seed for all.
+        found = lm.complete_batch(
+            [text] * len(going_on),
+            begin=[options["begin"] + replies[i].text + extract for i in going_on],
+            stop=options["stop"],
+            max_tokens=answer_tokens,
+            seed=[seed] * len(going_on),
+        )
+        for i, reply in zip(going_on, found):
+            conclusions[i] = reply.text.strip()
     read = read or reader(item)
     paths = []
-    for reply in replies:
-        _, conclusion = split_conclusion(reply.text)
-        if conclusion is None and extract is not None:
-            begin = options["begin"] + reply.text + extract
-            # The chain is fixed now, and its answer is no further chance.
-            found = lm.complete(
-                text, begin=begin, stop=options["stop"], max_tokens=answer_tokens, seed=seed
-            )
-            conclusion = found.text.strip()
+    for reply, conclusion in zip(replies, conclusions):
         answer = None  # a chain without a conclusion reaches no answer: none is guessed from it
         if conclusion is not None:
             answer = read(conclusion, item)

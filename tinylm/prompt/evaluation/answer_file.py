@@ -42,8 +42,12 @@ def file_head(about, options, demonstrations, seed):
 
 
 def fingerprint(items):
-    """A short hash of questions, options and answers: str."""
-    whole = json.dumps([asdict(item) for item in items], ensure_ascii=False)
+    """A short hash of items without their tasks: str.
+
+    A task that is not in a file is the file's name, and a renamed file has the same questions.
+    """
+    known = [asdict(item) | {"task": ""} for item in items]
+    whole = json.dumps(known, ensure_ascii=False)
     return hashlib.sha256(whole.encode("utf-8")).hexdigest()[:16]
 
 

@@ -6,6 +6,8 @@ A model that answers "Tom has 7 apples." is as right as one whose method has rea
 - where the gold answer is a number, the last number of the answer must have the same value, in any
   notation: 0.375, 3/8 and 37.5 % are one answer. If only one of the two has a percent sign, the
   other may count percent too: 60 % is right where the answer is 60, or 0.6;
+- where the gold answer is brackets, as in Dyck languages, the last brackets of the answer must be
+  the same, with any spaces between them;
 - otherwise the words of the gold answer must stand in the answer, one after the other (Rajpurkar et
   al. 2016: case, punctuation and articles do not count). An answer that names two candidates is
   then right too, if one of them is.
@@ -13,8 +15,12 @@ A model that answers "Tom has 7 apples." is as right as one whose method has rea
 Read next: methods.py.
 """
 
+import re
+
 from tinylm.data.measure.answers import answer_words
 from tinylm.data.measure.numbers import canonical_number, numbers_in
+
+_BRACKETS = re.compile(r"[][(){}<>](?:\s*[][(){}<>])*")
 
 
 def answer_key(value):
@@ -46,8 +52,25 @@ def last_number(text):
     return None
 
 
+def last_brackets(text):
+    """The last run of brackets of a text without spaces, or None: "}]" of "It ends with } ]."."""
+    found = _BRACKETS.findall(text)
+    if found:
+        return "".join(found[-1].split())
+    return None
+
+
+def _is_brackets(text):
+    return _BRACKETS.fullmatch(text.strip()) is not None
+
+
 def contains_answer(text, gold):
-    """True if the words of the gold answer stand in a text, one after the other."""
+    """True if a text gives the gold answer: its words stand there, one after the other, or the last
+    brackets of the text are those of the answer.
+    """
+    if _is_brackets(gold):
+        # Words have no brackets (answer_words), and a longer run is another answer.
+        return last_brackets(text or "") == last_brackets(gold)
     words, wanted = _words(text or ""), _words(gold)
     if not wanted:
         return False
@@ -55,14 +78,18 @@ def contains_answer(text, gold):
 
 
 def task_key(value, item):
-    """What two equal answers to an item have in common: as answer_key, but of the last number if
-    the item's answer is one, and so a number is wanted.
+    """What two equal answers to an item have in common: as answer_key, but of the last number or
+    the last brackets where the item's answer is of this kind.
 
-    returns  hashable; None if there is no answer, or no number where one is wanted
+    returns  hashable; None if there is no answer, or none of the kind that is wanted
     """
-    if value is None or item.answer is None or canonical_number(item.answer) is None:
+    if value is None or item.answer is None:
         return answer_key(value)
-    return answer_key(last_number(value))
+    if canonical_number(item.answer) is not None:
+        return answer_key(last_number(value))
+    if _is_brackets(item.answer):
+        return last_brackets(value)
+    return answer_key(value)
 
 
 def _same_value(number, gold):

@@ -7,7 +7,6 @@ score_rows.py, scripted.py; ../answer.py.
 
 import codecs
 import copy
-import itertools
 
 import numpy as np
 
@@ -111,11 +110,12 @@ class TextModel(TextLM):
 
     def token_texts(self, text):
         """The tokens of a text as text, see TextLM."""
-        ids = self.tokenizer.encode(text)
+        ids = self.tokenizer.encode(text).tolist()
         # A token may hold a part of a character, so bytes are decoded as they come.
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        ends = [self.tokenizer.decode_bytes(ids[:t]) for t in range(len(ids) + 1)]
-        pieces = [decoder.decode(b[len(a) :], b is ends[-1]) for a, b in itertools.pairwise(ends)]
+        pieces = [decoder.decode(self.tokenizer.token_bytes(token)) for token in ids]
+        if rest := decoder.decode(b"", final=True):  # a character that never ended
+            pieces[-1] += rest
         # A tokenizer of words takes the space before the first one off when it decodes.
         surplus = sum(map(len, pieces)) - len(self.tokenizer.decode(ids))
         if surplus:
@@ -196,8 +196,8 @@ class TextModel(TextLM):
 
     # Completing.
 
-    def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
-        pairs = [self._ids(prompt, begin) for prompt in prompts]
+    def _complete(self, prompts, begins, max_tokens, stop, seed, sampling):
+        pairs = [self._ids(prompt, begin) for prompt, begin in zip(prompts, begins)]
         seeds = row_seeds(seed, len(prompts))
         for ids, _ in pairs:
             self._check_room(ids)

@@ -90,9 +90,9 @@ class ScriptedLM(TextLM):
             )
         return reply
 
-    def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
+    def _complete(self, prompts, begins, max_tokens, stop, seed, sampling):
         found = []
-        for prompt in prompts:
+        for prompt, begin in zip(prompts, begins):
             reply = self._next(prompt, begin)
             if not isinstance(reply, str):
                 raise DataError(

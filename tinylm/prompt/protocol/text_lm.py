@@ -11,7 +11,7 @@ do. Read next: completion.py, model.py.
 import contextlib
 import time
 
-from tinylm.errors import ConfigError, DataError
+from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.loop import row_seeds
 from tinylm.prompt.protocol.account import Account
 from tinylm.prompt.protocol.trace import Call, Trace
@@ -39,15 +39,15 @@ class TextLM:
         """A reply to each prompt; every prompt gets what it would get alone.
 
         prompts     list of str; or of lists of {"role", "content"}, if there is a chat template
-        begin       text that the reply is made to begin with, such as "Let's think step by step.";
-                    not part of the reply's text
+        begin       text that a reply is made to begin with, such as "Let's think step by step.";
+                    not part of the reply's text. One str for all prompts, or a list of one each
         max_tokens  of a reply
         stop        strings that end a reply; not part of its text. They are looked for after the
                     white space that the prompt ends in (seam.py)
         seed        an integer: prompt r uses seed + r; or one each
         **sampling  fields of generate.Sampling; without any, the most probable token is taken
         returns     list of Completion
-        raises      ShapeError for another number of seeds than of prompts
+        raises      ShapeError for another number of seeds or of beginnings than of prompts
         """
         prompts = list(prompts)
         if not prompts:
@@ -57,12 +57,13 @@ class TextLM:
         if not sampling:
             sampling = {"temperature": 0.0}
         row_seeds(seed, len(prompts))  # raises for a wrong number
+        begins = _one_each(begin, prompts)
         begun = time.perf_counter()
-        found = self._complete(prompts, begin, max_tokens, tuple(stop), seed, sampling)
+        found = self._complete(prompts, begins, max_tokens, tuple(stop), seed, sampling)
         self.account.add(calls=len(prompts), seconds=time.perf_counter() - begun)
         self.account.add(generated_tokens=sum(len(reply.tokens) + reply.cut for reply in found))
-        for prompt, reply in zip(prompts, found):
-            self.record(Call("complete", prompt, begin, reply.text, reply.finish))
+        for prompt, start, reply in zip(prompts, begins, found):
+            self.record(Call("complete", prompt, start, reply.text, reply.finish))
         return found
 
     def sample(self, prompt, count, seed=0, **options):
@@ -83,7 +84,7 @@ class TextLM:
         prompts        as in complete_batch
         continuations  a list of str for all prompts, or one list for each. They follow the prompt
                        as they are: " Paris" after "Answer:" (seam.py)
-        begin          as in complete_batch
+        begin          str, as in complete_batch, the same for all prompts
         unconditional  a prompt without the question: Scores.prior is log Pr after it
         returns        list of Scores
         raises         DataError for an empty continuation, or none
@@ -160,13 +161,28 @@ class TextLM:
         finally:
             self._traces.pop()
 
-    def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
-        """list of Completion; adds prompt_tokens and read_tokens to the account."""
+    def _complete(self, prompts, begins, max_tokens, stop, seed, sampling):
+        """list of Completion, for a prompt and a beginning each; adds prompt_tokens and
+        read_tokens to the account.
+        """
         raise NotImplementedError
 
     def _score(self, prompts, lists, begin):
         """list of Scores without prior; adds prompt_tokens, read_tokens and scored_tokens."""
         raise NotImplementedError
+
+
+def _one_each(begin, prompts):
+    """The beginning of each reply: list of str."""
+    if isinstance(begin, str):
+        return [begin] * len(prompts)
+    begins = list(begin)
+    if len(begins) != len(prompts):
+        raise ShapeError(
+            f"complete_batch: {len(begins)} beginnings for {len(prompts)} prompts; give one each, "
+            "or a single text"
+        )
+    return begins
 
 
 def _with_prior(scores, prior):
