@@ -46,6 +46,10 @@ MAPS = {
     ("PairedEncoders", "second_map"),
     ("Reader", "out"),
     ("Reader", "pair"),
+    ("LinearSelfAttention", "keys"),
+    ("LinearSelfAttention", "queries"),
+    ("LinearSelfAttention", "values"),
+    ("LinearSelfAttention", "projection"),
 }
 EMBEDDINGS = {
     ("Embedding", "weight"),

@@ -89,13 +89,26 @@ def test_a_positive_of_a_question_is_never_its_negative():
     assert counts == {"tokens": 2, "loss": float(loss.data)} and batch.tokens == 2
 
 
+def test_a_part_of_a_batch_keeps_the_candidates_of_its_questions():
+    features = np.eye(6, dtype=np.float32)
+    model, task = TwoEncoders(6, 3), RetrievalTask(features, features)
+    examples = [Contrast(0, (2,), (3,)), Contrast(1, (4,), (5,))]
+    batch = task.make_batch(examples, Random(0))
+    for i, example in enumerate(examples):
+        part = batch.rows(i, i + 1)
+        alone = task.make_batch([example], Random(0))
+        assert part.numbers.tolist() == alone.numbers.tolist()
+        assert np.array_equal(part.candidates, alone.candidates)
+        assert task.loss(model, part)[0].item() == task.loss(model, alone)[0].item() > 0
+
+
 def test_a_batch_draws_among_positives_and_negatives():
     features = np.eye(6, dtype=np.float32)
     task = RetrievalTask(features, features)
     rng = Random(3)
     numbers = [task.make_batch([Contrast(0, (1, 2), (3, 4, 5))], rng).numbers for _ in range(60)]
     # six pairs, each missed by 60 draws with probability (5/6)^60 = 2e-5
-    assert {tuple(pair) for pair in numbers} == {(p, n) for p in (1, 2) for n in (3, 4, 5)}
+    assert {tuple(pair[0]) for pair in numbers} == {(p, n) for p in (1, 2) for n in (3, 4, 5)}
 
 
 def test_the_learnt_retriever_finds_helpful_demonstrations_for_new_questions():

@@ -30,6 +30,7 @@ class Simplifier:
     """An encoder-decoder that makes instructions shorter.
 
     model  models Seq2Seq;  task  finetune.tasks.text_to_text.Answering
+    Check: tinylm gradcheck prompt.Simplifier
     """
 
     def __init__(self, model, task):

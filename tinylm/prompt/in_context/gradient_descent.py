@@ -27,6 +27,7 @@ class LinearSelfAttention(Module):
     seed     of the initial weights
 
     Matrices K, Q, V and P are (D, D); they multiply column vectors from the left, as in the paper.
+    Check: tinylm gradcheck prompt.LinearSelfAttention
     """
 
     def __init__(self, d_token, seed=0, std=0.1, dtype=np.float64):

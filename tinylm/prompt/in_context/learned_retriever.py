@@ -96,8 +96,10 @@ class TwoEncoders(Module):
 
 @dataclass(frozen=True)
 class _ContrastBatch(Batch):
-    """Features of questions in `inputs`, the numbers of their positives in `targets` (B, 1), and
-    the features (2 B, d) and numbers (2 B,) of all candidates, the positives first.
+    """Features of questions in `inputs` (B, d), the numbers of their positives in `targets` (B, 1).
+
+    candidates  (B, 2, d) features of each question's positive and negative, so that a part of a
+                batch keeps those of its questions;  numbers  (B, 2) in the pool
     """
 
     candidates: np.ndarray = None
@@ -108,6 +110,7 @@ class RetrievalTask:
     """The task of fitting.fit: one positive and one negative of each question, drawn anew.
 
     asked, shown  (n, d) features of the pool's questions and demonstrations
+    Check: tinylm gradcheck prompt.RetrievalTask
     """
 
     def __init__(self, asked, shown):
@@ -120,20 +123,20 @@ class RetrievalTask:
             for example in examples:
                 numbers = getattr(example, name)
                 drawn.append(numbers[int(rng.integers(0, len(numbers)))])
-        numbers = np.array(drawn)  # (2 B,)
+        numbers = np.array(drawn).reshape(2, -1).T  # (2 B,) -> (B, 2)
         questions = self.asked[[example.question for example in examples]]
-        targets = numbers[: len(examples), None]
-        return _ContrastBatch(questions, targets, self.shown[numbers], numbers)
+        return _ContrastBatch(questions, numbers[:, :1], self.shown[numbers], numbers)
 
     def loss(self, model, batch):
         """(InfoNCE, its counts). What is a question's positive is never its negative too."""
-        excluded = batch.numbers[None, :] == batch.targets  # (B, 2 B)
-        rows = np.arange(len(batch))
-        excluded[rows, rows] = False
+        numbers = batch.numbers.T.reshape(-1)  # (2 B,): first all positives, then all negatives
+        excluded = numbers[None, :] == batch.targets  # (B, 2 B)
+        np.fill_diagonal(excluded, False)
+        shown = batch.candidates.swapaxes(0, 1).reshape(len(numbers), -1)  # (2 B, d)
         questions = model.question(Tensor(batch.inputs))  # (B, D)
-        candidates = model.demonstration(Tensor(batch.candidates))  # (2 B, D)
-        loss = info_nce(questions @ candidates.T, excluded)
-        return loss, {"tokens": len(batch), "loss": float(loss.data)}
+        scores = questions @ model.demonstration(Tensor(shown)).T  # (B, D) @ (D, 2 B)
+        loss = info_nce(scores, excluded)
+        return loss, {"tokens": len(batch), "loss": float(loss.item())}
 
 
 class LearnedRetriever:

@@ -12,7 +12,7 @@ induction.py.
 import numpy as np
 
 from tinylm.autograd import Tensor, mean
-from tinylm.backend import Random
+from tinylm.backend import Random, to_device
 from tinylm.errors import ShapeError
 from tinylm.models import GPT, GPTConfig
 from tinylm.nn.linear import Linear
@@ -41,17 +41,19 @@ class RealDecoder(Module):
         x        (B, K, d);  y  (B, K)
         returns  (B, K) Tensor
         raises   ShapeError for other shapes, or more examples than there are positions
+        Check: tinylm gradcheck prompt.RealDecoder
         """
-        tokens = interleaved(x, y).astype(self.enter.weight.dtype)  # (B, 2 K, d)
+        tokens = interleaved(x, y)  # (B, 2 K, d)
         T = tokens.shape[1] - 1  # the last value has nothing after it
         if tokens.shape[2] != self.d or T >= self.trunk.config.context:
             raise ShapeError(
                 f"RealDecoder: x {np.shape(x)}, needs (B, K, {self.d}) with K at most "
                 f"{self.trunk.config.context // 2}"
             )
-        positions = np.arange(T)
-        h = self.trunk.add_positions(self.enter(Tensor(tokens[:, :T])), positions)
-        h = self.trunk.transform(h, positions)  # (B, 2 K - 1, D)
+        positions = to_device(np.arange(T), self.enter.weight.device)
+        vectors = self.enter(_constant(tokens[:, :T], self))  # (B, 2 K - 1, D)
+        h = self.trunk.add_positions(vectors, positions)
+        h = self.trunk.transform(h, positions)
         return self.leave(h[:, ::2])[..., 0]  # the positions of x: (B, K)
 
 
@@ -68,6 +70,16 @@ def interleaved(x, y):
 
 
 def squared_error(model, x, y):
-    """The mean over prompts and examples of (prediction - y)^2: scalar Tensor."""
-    errors = model(x, y) - Tensor(np.asarray(y).astype(model.enter.weight.dtype))
+    """The mean over prompts and examples of (prediction - y)^2: scalar Tensor.
+
+    x  (B, K, d);  y  (B, K)
+    Check: tinylm gradcheck prompt.squared_error
+    """
+    errors = model(x, y) - _constant(y, model)  # (B, K)
     return mean(errors * errors)
+
+
+def _constant(array, model):
+    """Numbers as a Tensor with the dtype and on the device of a RealDecoder."""
+    weight = model.enter.weight
+    return Tensor(np.asarray(array).astype(weight.dtype), device=weight.device)
