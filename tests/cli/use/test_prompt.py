@@ -9,6 +9,7 @@ from tinylm.cli.use.method_options import listed
 from tinylm.cli.use.prompt import kept_answers
 from tinylm.errors import ConfigError
 from tinylm.prompt.evaluation.methods import METHODS
+from tinylm.prompt.evaluation.needs import NEEDS
 from tinylm.reading import strict_json
 
 
@@ -94,7 +95,10 @@ def test_all_methods_are_listed_with_their_options(capsys):
     for method in METHODS.values():
         assert f"{method.name} " in out and method.summary in out
     assert '--option normalization="sum"' in out and "max_tokens" not in out
-    assert "--option max_calls=8 temperature= top_k=" in out
+    assert "--option max_calls=8 SAMPLING\n" in out and "any of temperature= top_k=" in out
+    assert "needs languages, demonstrations\n" in out and "reduce_template=..\n" in out
+    for need in NEEDS.values():
+        assert need.what in out and need.given in out
 
 
 def test_options_of_the_method(prompted, items_file, capsys):
@@ -110,6 +114,41 @@ def test_options_of_the_method(prompted, items_file, capsys):
     ]:
         assert main([*arguments, wrong]) == 1
         assert message in capsys.readouterr().err
+
+
+def test_a_question_with_options_or_a_passage(prompted, tmp_path, capsys):
+    asked = ["prompt", prompted, "Which?", "--choice", "a cat, or two", "--choice", "a dog"]
+    assert main(asked) == 0
+    assert capsys.readouterr().out.strip() in ("a cat, or two", "a dog")
+    passage = tmp_path / "passage.txt"
+    passage.write_text("It sat.\n")
+    asked = ["prompt", prompted, "Who?", "--context", str(passage), "--trace", "--max-tokens", "2"]
+    assert main(asked) == 0
+    assert "It sat." in capsys.readouterr().out
+
+
+def test_an_option_of_several_texts_is_given_several_times(prompted, capsys):
+    asked = [
+        "prompt",
+        prompted,
+        "eau",
+        "--method",
+        "refine-aspects",
+        "--max-tokens",
+        "2",
+        "--trace",
+    ]
+    for option in (
+        "source=French",
+        "target=English",
+        "draft=watr",
+        "instructions=Go, go.",
+        "instructions=short",
+    ):
+        asked += ["--option", option]
+    assert main(asked) == 0
+    out = capsys.readouterr().out
+    assert "English: watr\nRefinement:" in out and "translation. Go, go.\n" in out
 
 
 def test_an_instruction_goes_before_everything(prompted, capsys):
@@ -133,6 +172,13 @@ def test_an_instruction_goes_before_everything(prompted, capsys):
         (["RUN", "--data", "FILE", "--shots", "4"], "--shots 4, but there are 3"),
         (["RUN", "why?", "--method", "few-shots"], "did you mean few-shot"),
         (["RUN", "--data", "FILE", "--compare", "few-shot", "--out", "x"], "leave out --out"),
+        (["RUN", "why?", "--method", "few-shot"], "few-shot needs demonstrations: --demos FILE"),
+        (["RUN", "why?", "--method", "rag"], "rag needs a passage to answer from"),
+        (["RUN", "why?", "--method", "deliberate"], "--option source=LANGUAGE"),
+        (["RUN", "why?", "--choice", "yes"], "options must be two or more"),
+        (["RUN", "--data", "FILE", "--choice", "yes"], "--choice and --context go with a question"),
+        (["RUN", "--data", "FILE", "--context", "x"], "--choice and --context go with a question"),
+        (["RUN", "--data", "FILE", "--compare", "zero-shot,rag"], "(3 of 3 questions lack it"),
     ],
 )
 def test_what_cannot_be_done_is_refused(words, message, prompted, items_file, capsys):
@@ -143,6 +189,7 @@ def test_what_cannot_be_done_is_refused(words, message, prompted, items_file, ca
 
 def test_options_of_a_comparison(prompted, items_file, capsys):
     compared = ["prompt", prompted, "--data", items_file, "--compare", "zero-shot,few-shot"]
+    compared += ["--shots", "1"]
     assert main([*compared, "--option", "few-shot.normalization=byte"]) == 0
     capsys.readouterr()
     assert main([*compared, "--option", "few-shot.samples=2"]) == 1
@@ -151,6 +198,7 @@ def test_options_of_a_comparison(prompted, items_file, capsys):
 
 def test_a_comparison_by_one_question(prompted, items_file, capsys):
     compared = ["prompt", prompted, "--data", items_file, "--compare", "few-shot", "--limit", "1"]
+    compared += ["--shots", "1"]
     assert main(compared) == 0
     row = capsys.readouterr().out.splitlines()[1]
     assert "(scored)" in row and row.endswith("]") and "samples" not in row
@@ -168,7 +216,7 @@ def test_settings_of_the_model_are_part_of_a_run(prompted, items_file, tmp_path,
     assert main(going) == 0
     for change, message in [
         (["--raw"], "raw was False and is True"),
-        (["--method", "few-shot"], "method was 'zero-shot' and is 'few-shot'"),
+        (["--method", "stepwise"], "method was 'zero-shot' and is 'stepwise'"),
         (["--option", "normalization=byte"], "normalization was None and is 'byte'"),
     ]:
         assert main([*going, *change]) == 1

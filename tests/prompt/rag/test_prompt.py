@@ -129,7 +129,9 @@ def test_a_long_word_is_cut_between_characters():
 
 def test_without_room_for_texts_the_question_stays():
     assert fit(4) == Fitted("Do.\nQuestion: q?\nAnswer:", [], (), 0, (0, 1, 2))
-    with pytest.raises(DataError, match="4 tokens without any text, and there is room for 3"):
+    with pytest.raises(
+        DataError, match="4 tokens, 1 of them of the question, and there is room for 3"
+    ):
         fit(3)
 
 

@@ -144,7 +144,7 @@ def test_both_run_on_a_model():
     lm = text_model(context=512)
     item = Item("aqua", "water")
     for answer in (
-        deliberate(lm, item, draft="watr", max_tokens=4, languages=("Latin", "English")),
+        deliberate(lm, item, draft="watr", max_tokens=4, source="Latin", target="English"),
         deliberate_negative(lm, item, corpus=["fire"], max_tokens=4),
     ):
         assert answer.value is None or isinstance(answer.value, str)
@@ -160,6 +160,6 @@ def test_an_oracle_of_planted_errors_in_the_place_of_the_model(kind):
         names = ("English", "toy")
         asked = deliberation_prompt(sentence.question, item.context, names)
         lm = ScriptedLM([(f"{asked}\nError Type:", reply)])
-        answer = deliberate(lm, sentence, draft=item.context, languages=names)
+        answer = deliberate(lm, sentence, draft=item.context, source="English", target="toy")
         assert answer.details["error"] == item.rationale == kind
         assert answer.value == item.answer != item.context

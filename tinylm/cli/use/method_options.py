@@ -8,46 +8,54 @@ import json
 from tinylm.cli.values import read_value
 from tinylm.errors import ConfigError
 
+LONGEST = 30  # characters of a default that the list shows
+
 
 def listed():
-    """All methods: name, section of the book, a line; and their options."""
+    """All methods: name, section of the book, a line, what they need, and their options."""
     from tinylm.prompt.evaluation.methods import METHODS, SAMPLING
+    from tinylm.prompt.evaluation.needs import NEEDS
 
     width = max(map(len, METHODS))
+    margin = " " * (width + 13)  # below the summaries
     lines = []
     for method in METHODS.values():
         lines.append(f"{method.name:{width}}  {method.section:9}  {method.summary}")
-        kinds = method.kinds()
-        own = [
-            f"{name}={json.dumps(value)}"
-            for name, value in method.options().items()
-            if name in kinds and name != "max_tokens"
-        ]
+        if method.needs:
+            lines.append(f"{margin}needs {', '.join(method.needs)}")
+        own = own_options(method)
         if method.samples():
-            own += [f"{name}=" for name in SAMPLING]
+            own.append("SAMPLING")
         if own:
-            lines.append(f"{'':{width}}  {'':9}  --option {' '.join(own)}")
+            lines.append(f"{margin}--option {' '.join(own)}")
+    lines += ["", "What methods need:"]
+    for name, need in NEEDS.items():
+        lines.append(f"  {name:{width}} {need.what}")
+        lines.append(f"  {'':{width}} {need.given}")
+    lines += ["", f"SAMPLING is any of {' '.join(f'{name}=' for name in SAMPLING)}"]
     return "\n".join(lines)
 
 
-def chosen_options(methods, config, context):
-    """The options of each method: {name of the method: {option: value}}.
-
-    context  of the model, in tokens, or None. A reply gets at most half of it
-    raises   ConfigError for an option that no method has, or a value not of its type
+def own_options(method):
+    """Options of a method with their defaults, "samples=10", without those of sampling: list of
+    str.
     """
-    named = named_options(methods, config.option)
-    return {
-        method.name: common_options(method, config, context) | named[method.name]
-        for method in methods
-    }
+    defaults, found = method.options(), []
+    for name in method.kinds():
+        if name not in defaults or name == "max_tokens":
+            continue
+        value = json.dumps(defaults[name], ensure_ascii=False)
+        if len(value) > LONGEST:
+            value = ".."
+        found.append(f"{name}={value}")
+    return found
 
 
 def named_options(methods, texts):
     """What --option gives to each method: {name of the method: {option: value}}.
 
     texts    "samples=5" is for every method that has samples; "self-consistency.samples=5" for one
-    raises   ConfigError as chosen_options
+    raises   ConfigError for an option that no method has, or a value not of its type
     """
     from tinylm.prompt.evaluation.methods import ALIASES
 
@@ -60,7 +68,12 @@ def named_options(methods, texts):
         if not equals or not taking:
             raise ConfigError(f"--option {text!r}: {_what_can_be_set(methods, name)}")
         for method in taking:
-            found[method.name][name] = read_value(value, method.kinds()[name], name)
+            kind, options = method.kinds()[name], found[method.name]
+            read = read_value(value, kind, name)
+            # Texts may hold commas, so a list of them grows by one with every use.
+            if kind == tuple[str, ...]:
+                read = options.get(name, ()) + read
+            options[name] = read
     return found
 
 
@@ -75,15 +88,29 @@ def _what_can_be_set(methods, name):
     return "; ".join(known)
 
 
+def check_methods(methods, config, items, demonstrations, named):
+    """Raise ConfigError for a method that lacks what it needs, before a model is opened.
+
+    named  as named_options
+    """
+    from tinylm.prompt.evaluation.needs import check_needs
+
+    for method in methods:
+        if config.instruction and not method.accepts("prompt"):
+            raise ConfigError(f"the method {method.name} has a prompt of its own: no --instruction")
+        check_needs(method, items, demonstrations, named[method.name])
+
+
 def common_options(method, config, context):
-    """What --instruction and --max-tokens give to a method that takes it."""
+    """What --instruction and --max-tokens give to a method that takes it: {option: value}.
+
+    context  of the model, in tokens, or None. A reply gets at most half of it
+    """
     from tinylm.prompt.in_context.few_shot import FewShotPrompt
 
     options = {}
     if method.accepts("max_tokens"):
         options["max_tokens"] = min(config.max_tokens, (context or 2 * config.max_tokens) // 2)
     if config.instruction:
-        if not method.accepts("prompt"):
-            raise ConfigError(f"the method {method.name} has a prompt of its own: no --instruction")
         options["prompt"] = FewShotPrompt(config.instruction)
     return options

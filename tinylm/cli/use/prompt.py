@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
-from tinylm.cli.use.method_options import chosen_options, listed
+from tinylm.cli.use.method_options import check_methods, common_options, listed, named_options
 from tinylm.cli.use.prompt_output import answer_line, comparison_table, json_text, summary_lines
 from tinylm.cli.use.text_model import TextModelConfig, open_text_model
 from tinylm.errors import ConfigError
@@ -43,6 +43,10 @@ class PromptConfig:
     )
     demos: str = setting("", "file of questions with answers, for demonstrations")
     instruction: str = setting("", "description of the task, before everything else")
+    choice: tuple[str, ...] = setting(
+        (), "with a question: an option to choose from; given twice or more"
+    )
+    context: str = setting("", "with a question: file of the passage that it is about")
     option: tuple[str, ...] = setting(
         (),
         "option=value of the method, as samples=5, or of one of several, as "
@@ -79,23 +83,53 @@ def main(argv):
     if len(question) > 1:
         raise ConfigError(f'quote the question: tinylm prompt {name} "{" ".join(question)}"')
     items, demonstrations = questions(config, "".join(question))
+    methods = chosen_methods(config)
+    named = named_options(methods, config.option)
+    # All that may be wrong with the questions is found before the model is opened.
+    check_methods(methods, config, items, demonstrations, named)
     lm = open_text_model(name, opening)
+    options = {
+        method.name: common_options(method, config, lm.context) | named[method.name]
+        for method in methods
+    }
     if config.compare:
-        show_comparison(lm, config, items, demonstrations)
+        calls = {method.name: (method.load(), options[method.name]) for method in methods}
+        show_comparison(lm, calls, config, items, demonstrations)
         return
+    (method,) = methods
     about = {"model": name, **dataclasses.asdict(opening)}
-    show_answers(lm, about, config, items, demonstrations)
+    show_answers(lm, method, options[method.name], about, config, items, demonstrations)
+
+
+def chosen_methods(config):
+    """The methods that are used: list of Method, one unless they are compared."""
+    from tinylm.prompt.evaluation.methods import method_named
+
+    if not config.compare:
+        return [method_named(config.method)]
+    if config.out or config.trace:
+        raise ConfigError("--compare prints a table: leave out --out and --trace")
+    return [method_named(name.strip()) for name in config.compare.split(",")]
 
 
 def questions(config, question):
     """(items to answer, demonstrations) of the command line and the files."""
     from tinylm.data.read.items import Item, read_items
+    from tinylm.reading import read_text_file
 
     if bool(question) == bool(config.data):
         raise ConfigError("give one question on the command line, or a file of them with --data")
+    if not question and (config.choice or config.context):
+        raise ConfigError(
+            "--choice and --context go with a question on the command line; in a file of --data "
+            'they are the fields "options" and "context"'
+        )
     items, demonstrations = [], []
     if question:
-        items = [Item(question)]
+        context = ""
+        if config.context:
+            context = read_text_file(config.context)
+        items = [Item(question, options=config.choice, context=context)]
     else:
         items = read_items(config.data)
     if config.demos:
@@ -112,14 +146,11 @@ def questions(config, question):
     return items, demonstrations
 
 
-def show_answers(lm, about, config, items, demonstrations):
+def show_answers(lm, method, options, about, config, items, demonstrations):
     """Answer every item by one method, and print answers and figures."""
     from tinylm.prompt.evaluation.compare import summarize
-    from tinylm.prompt.evaluation.methods import method_named
     from tinylm.prompt.evaluation.runner import answer_items
 
-    method = method_named(config.method)
-    options = chosen_options([method], config, lm.context)[method.name]
     about = about | {"method": method.name, "shots": len(demonstrations)}
     records = []
     with kept_answers(config.out, records, len(items)), lm.tracing() as trace:
@@ -172,18 +203,16 @@ def kept_answers(file, records, count):
         raise
 
 
-def show_comparison(lm, config, items, demonstrations):
-    """Print a table of methods, each beside plain prompting with as many tokens."""
-    from tinylm.prompt.evaluation.compare import compare
-    from tinylm.prompt.evaluation.methods import method_named
+def show_comparison(lm, methods, config, items, demonstrations):
+    """Print a table of methods, each beside plain prompting with as many tokens.
 
-    if config.out or config.trace:
-        raise ConfigError("--compare prints a table: leave out --out and --trace")
-    methods = [method_named(name.strip()) for name in config.compare.split(",")]
-    options = chosen_options(methods, config, lm.context)
+    methods  {name: (function, its options)}
+    """
+    from tinylm.prompt.evaluation.compare import compare
+
     rows = compare(
         lm,
-        {method.name: (method.load(), options[method.name]) for method in methods},
+        methods,
         items,
         demonstrations,
         seed=config.seed,

@@ -1,7 +1,7 @@
 """All prompting methods by name, each with its section of the book.
 
 A method is a function method(lm, item, demonstrations=(), ..) -> Answer. It is imported when it is
-used, so that a list of all is quick. Read next: runner.py.
+used, so that a list of all is quick. Read next: needs.py, runner.py.
 """
 
 import difflib
@@ -29,6 +29,7 @@ class Method:
     summary   a line
     passes    "module:name" of the function that gets the keywords which the method passes on;
               "": those of a method with **sampling are fields of generate.Sampling
+    needs     names of what it cannot do without, keys of NEEDS (needs.py)
     """
 
     name: str
@@ -36,6 +37,7 @@ class Method:
     function: str
     summary: str
     passes: str = ""
+    needs: tuple = ()
 
     def load(self):
         """The function."""
@@ -62,11 +64,20 @@ class Method:
 
     def kinds(self):
         """What can be set by a word of the command line: {name: type}."""
-        found = {name: type(value) for name, value in self.options().items()}
-        found = {name: kind for name, kind in found.items() if kind in SIMPLE}
+        found = {}
+        for name, value in self.options().items():
+            if type(value) in SIMPLE:
+                found[name] = type(value)
+            elif _is_texts(value):
+                found[name] = tuple[str, ...]
         if self.samples():
             found |= SAMPLING
         return found
+
+
+def _is_texts(value):
+    """True for a tuple of str, at least one."""
+    return type(value) is tuple and bool(value) and all(type(one) is str for one in value)
 
 
 def _loaded(function):
@@ -89,17 +100,18 @@ METHODS = {
     method.name: method
     for method in (
         Method("zero-shot", "3.1.2", "in_context.few_shot:zero_shot", "the question alone"),
-        Method("few-shot", "3.1.2", "in_context.few_shot:few_shot", "after demonstrations"),
+        Method("few-shot", "3.1.2", "in_context.few_shot:few_shot", "after demonstrations",
+               needs=("demonstrations",)),
         Method("calibrated", "3.1.4.1", "in_context.calibration:contextual_calibration",
-               "options, less what the prompt alone prefers"),
+               "options, less what the prompt alone prefers", needs=("options",)),
         Method("context-only", "3.1.3", "template.tables:answer_from_context",
-               "from the item's passage and nothing else"),
+               "from the item's passage and nothing else", needs=("context",)),
         Method("stepwise", "3.1.3", "template.stepwise:solve_stepwise",
                "four named steps of a mathematician"),
         Method("solve-then-judge", "3.1.3", "template.rounds:solve_then_judge",
                "a second round judges and solves again"),
         Method("chain-of-thought", "3.2.1", "reasoning.chain_of_thought:chain_of_thought",
-               "demonstrations with their reasoning"),
+               "demonstrations with their reasoning", needs=("rationales",)),
         Method("zero-shot-cot", "3.2.1", "reasoning.chain_of_thought:zero_shot_cot",
                "Let's think step by step."),
         Method("two-stage-cot", "3.2.1", "reasoning.chain_of_thought:two_stage_cot",
@@ -115,25 +127,25 @@ METHODS = {
         Method("outline", "3.2.2", "decompose.outline:outline_then_write",
                "an outline, then its sections"),
         Method("map-reduce", "3.2.2", "decompose.map_reduce:map_reduce",
-               "a long passage segment by segment"),
+               "does a long passage discuss the topic?", needs=("context",)),
         Method("multi-hop", "3.2.2", "decompose.multi_hop:multi_hop",
-               "a search in the passage for each hop"),
+               "a search in the passage for each hop", needs=("context",)),
         Method("scan", "3.2.2", "decompose.scan:scan_least_to_most",
-               "SCAN commands by the commands inside them"),
+               "SCAN commands by the commands inside them", needs=("command",)),
         Method("self-refine", "3.2.3", "refine.self_refine:self_refine",
                "draft, feedback, refinement"),
         Method("refine-aspects", "3.2.3", "refine.aspects:refine_aspects",
-               "refine a translation by instruction"),
+               "translate, then refine by instruction", needs=("languages",)),
         Method("deliberate", "3.2.3", "refine.deliberate:deliberate",
-               "name the error of a draft, then refine it"),
+               "translate, name the error, then refine", needs=("languages",)),
         Method("deliberate-negative", "3.2.3", "refine.deliberate:deliberate_negative",
-               "write after a random wrong draft"),
+               "translate after a random wrong draft", needs=("languages", "demonstrations")),
         Method("prompt-ensemble", "3.2.4", "ensemble.prompts:prompt_ensemble",
                "several prompts vote"),
         Method("token-ensemble", "3.2.4", "ensemble.tokens:token_ensemble",
                "several prompts choose each token"),
         Method("marginal", "3.2.4", "ensemble.marginal:marginal_answer",
-               "options summed over several prompts"),
+               "options summed over several prompts", needs=("options",)),
         Method("best-of-n", "3.2.4", "ensemble.outputs:best_of_n",
                "the best scored of n chains of thought", "ensemble.paths:sample_paths"),
         Method("self-consistency", "3.2.4", "ensemble.self_consistency:self_consistency",
@@ -141,7 +153,7 @@ METHODS = {
         Method("least-risk", "3.2.4", "ensemble.bayes_risk:least_risk",
                "the sample most like the others"),
         Method("rag", "3.2.5", "rag.answer:retrieval_answer",
-               "from retrieved texts, or \"No answer!\""),
+               "from retrieved texts, or \"No answer!\"", needs=("context",)),
         Method("tools", "3.2.5", "tools.answer:tool_answer",
                "calls of tools are run while it writes"),
     )

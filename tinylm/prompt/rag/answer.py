@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.rag.citations import find_citations, without_citations
@@ -120,7 +120,12 @@ def answer_from(
                 f"answer_from: an answer of {answer} tokens leaves no room for a prompt in the "
                 f"model's context of {lm.context}: lower max_tokens"
             )
-    fitted = form.fit(item.question, texts, lm.length, budget, demonstrations)
+    try:
+        fitted = form.fit(item.question, texts, lm.length, budget, demonstrations)
+    except DataError as error:
+        raise DataError(
+            f"{error}. The model reads {lm.context} tokens, {max_tokens} of them for the answer"
+        ) from None
     details = {"retrieved": [], "citations": [], **(details or {}), "refused": None}
     details |= {"dropped": fitted.dropped, "cut": fitted.cut}
     if check is not None and (reason := check(fitted.texts)):

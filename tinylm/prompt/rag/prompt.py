@@ -137,10 +137,12 @@ class RagPrompt:
             return budget is None or count(prompt_of(kept)) <= budget
 
         if not fits([]):
+            whole = count(prompt_of([]))
+            around = count(self.prompt("", (), demonstrations))
             raise DataError(
-                f"RagPrompt: instruction and question have {count(prompt_of([]))} tokens without "
-                f"any text, and there is room for {budget}: give fewer demonstrations, or a model "
-                "with a longer context"
+                f"RagPrompt: without any text the prompt has {whole} tokens, {whole - around} of "
+                f"them of the question, and there is room for {budget}: shorten the question, give "
+                "fewer demonstrations, or a model with a longer context"
             )
         inside, kept, cut = [], [], 0
         for i, text in enumerate(texts):

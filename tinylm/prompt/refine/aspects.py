@@ -56,17 +56,23 @@ def refinement_prompt(text, draft, instruction="general", languages=("Chinese", 
 
 
 def translate(
-    lm, item, demonstrations=(), *, seed=0, max_tokens=256, languages=("Chinese", "English")
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    seed=0,
+    max_tokens=256,
+    source="Chinese",
+    target="English",
 ):
     """The draft: a translation of the question, after those of the demonstrations: Answer."""
-    source, target = languages
     names = {"source": source, "target": target}
     shown = [
         f"{TRANSLATE.format(text=demo.question, **names)} {answer_of(demo)}"
         for demo in demonstrations
     ]
     prompt = "\n\n".join([*shown, TRANSLATE.format(text=item.question, **names)])
-    reply = lm.complete(prompt, stop=_stop(languages), seed=seed, max_tokens=max_tokens)
+    reply = lm.complete(prompt, stop=_stop(source, target), seed=seed, max_tokens=max_tokens)
     text = without_names(reply.text, [target])
     return Answer(lm.parsed("draft", text or None), text)
 
@@ -78,14 +84,16 @@ def refine_aspects(
     *,
     seed=0,
     max_tokens=256,
-    draft=None,
+    draft="",
     instructions=("general",),
-    languages=("Chinese", "English"),
+    source="Chinese",
+    target="English",
 ):
     """Refine a translation, one instruction after the other   (book section 3.2.3)
 
     item          its question is the source text
-    draft         y_0; None: the model translates first, with the demonstrations
+    draft         y_0; "": the model translates first, with the demonstrations
+    source        language of the source text;  target  of the translation
     instructions  keys of INSTRUCTIONS or sentences; each gets the draft of the one before
     returns       Answer; details: drafts, and changes of each refinement. None if a reply was empty
     raises        ConfigError without an instruction
@@ -94,17 +102,19 @@ def refine_aspects(
         raise ConfigError(
             f"refine_aspects: instructions is a list of at least one, not {instructions!r}"
         )
+    languages = source, target
     options = {"max_tokens": max_tokens}
-    if draft is None:
-        draft = translate(lm, item, demonstrations, seed=seed, languages=languages, **options).value
+    if not draft:
+        names = {"source": source, "target": target}
+        draft = translate(lm, item, demonstrations, seed=seed, **names, **options).value
         if draft is None:
             return Answer(None, "", {"drafts": [], "changes": []})
     drafts, changed = [draft], []
     # y_{t+1} follows from the source, y_t and instruction t alone: there is no feedback.
     for t, instruction in enumerate(instructions):
         prompt = refinement_prompt(item.question, drafts[-1], instruction, languages)
-        reply = lm.complete(prompt, stop=_stop(languages), seed=seed + t + 1, **options)
-        refined = lm.parsed("draft", without_names(reply.text, ["Refinement", languages[1]]))
+        reply = lm.complete(prompt, stop=_stop(*languages), seed=seed + t + 1, **options)
+        refined = lm.parsed("draft", without_names(reply.text, ["Refinement", target]))
         if not refined:
             return Answer(None, reply.text, {"drafts": drafts, "changes": changed})
         changed.append(changes(drafts[-1], refined))
@@ -112,9 +122,9 @@ def refine_aspects(
     return Answer(drafts[-1], reply.text, {"drafts": drafts, "changes": changed})
 
 
-def _stop(languages):
+def _stop(source, target):
     """What a reply must not go on with: another field, or another task."""
-    return tuple(f"\n{name}" for name in (*[f"{one}:" for one in languages], "Refinement:", "\n"))
+    return tuple(f"\n{name}" for name in (f"{source}:", f"{target}:", "Refinement:", "\n"))
 
 
 def changes(before, after):

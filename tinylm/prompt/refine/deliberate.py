@@ -62,25 +62,26 @@ def deliberate(
     *,
     seed=0,
     max_tokens=256,
-    draft=None,
-    languages=("Chinese", "English"),
+    draft="",
+    source="Chinese",
+    target="English",
 ):
     """Detect the error type of a draft and refine it, in one reply   (DTG)
 
     item            its question is the source sentence
     demonstrations  for the draft, if the model writes it
-    draft           None: the model translates first
+    draft           "": the model translates first
+    source          language of the source sentence;  target  of the translation
     returns         Answer; details: draft, error
     """
-    if draft is None:
-        first = translate(
-            lm, item, demonstrations, seed=seed, max_tokens=max_tokens, languages=languages
-        )
+    if not draft:
+        options = {"seed": seed, "max_tokens": max_tokens, "source": source, "target": target}
+        first = translate(lm, item, demonstrations, **options)
         draft = first.value
         if draft is None:
             return Answer(None, first.text, {"draft": None, "error": None})
     # The reply begins with "Error Type:", so the first thing to be written is the error.
-    prompt = deliberation_prompt(item.question, draft, languages) + "\n"
+    prompt = deliberation_prompt(item.question, draft, (source, target)) + "\n"
     reply = lm.complete(prompt, begin=ERROR, stop=STOP, seed=seed + 1, max_tokens=max_tokens)
     error, text = read_deliberation(reply.text)
     lm.parsed("error type", error)
@@ -112,7 +113,8 @@ def deliberate_negative(
     seed=0,
     max_tokens=256,
     corpus=None,
-    languages=("Chinese", "English"),
+    source="Chinese",
+    target="English",
 ):
     """Write after a random wrong draft and the error type "Incorrect Translation"   (DTG)
 
@@ -121,12 +123,13 @@ def deliberate_negative(
                     as the refined text
     corpus          list of str, texts in the language of the answers; None: the answers of the
                     demonstrations
+    source, target  languages, as of deliberate
     returns         Answer; details: draft
     raises          DataError if the corpus has no wrong text
     """
     if corpus is None:
         corpus = [answer_of(demo) for demo in demonstrations]
-    rng = np.random.default_rng(seed)
+    rng, languages = np.random.default_rng(seed), (source, target)
     begin = f"{ERROR} {WRONG}"
     shown = []
     for demo in demonstrations:

@@ -1,0 +1,87 @@
+"""What a method needs of the questions and of its caller, checked before the first call of a model.
+
+Without it a method would stop at the first question that lacks it, after the model was opened and
+perhaps after hours, or do something else: few-shot prompting without demonstrations is zero-shot
+prompting. Read next: runner.py.
+"""
+
+from dataclasses import dataclass
+
+from tinylm.data.synthetic.prompted.scan import interpret
+from tinylm.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that a method cannot do without.
+
+    what   in words
+    given  how it is given on the command line
+    """
+
+    what: str
+    given: str
+
+
+NEEDS = {
+    "options": Need(
+        "options to choose from", '"options" in the file of --data, or --choice A --choice B'
+    ),
+    "context": Need(
+        "a passage to answer from", '"context" in the file of --data, or --context FILE'
+    ),
+    "command": Need("a SCAN command at the end of the question", 'as "jump twice and walk left"'),
+    "demonstrations": Need("demonstrations", "--demos FILE, or --shots N from --data"),
+    "rationales": Need(
+        "demonstrations with worked solutions",
+        '--demos FILE, or --shots N from --data, with the field "rationale"',
+    ),
+    "languages": Need(
+        "the languages of the question and of its translation",
+        "--option source=LANGUAGE --option target=LANGUAGE",
+    ),
+}
+
+
+def check_needs(method, items, demonstrations=(), options=()):
+    """Raise ConfigError if a method lacks something that it needs.
+
+    method          Method (methods.py)
+    items           list of Item
+    demonstrations  list of Item
+    options         names of the options that were chosen
+    """
+    for name in method.needs:
+        need = NEEDS[name]
+        lacking = [item for item in items if not _has(name, item, demonstrations, options)]
+        if not lacking:
+            continue
+        whose = ""
+        if len(items) > 1 and name in ("options", "context", "command"):
+            first = lacking[0].question.strip()
+            whose = f" ({len(lacking)} of {len(items)} questions lack it, first {first!r:.60})"
+        raise ConfigError(f"the method {method.name} needs {need.what}{whose}: {need.given}")
+
+
+def _has(name, item, demonstrations, options):
+    """True if an item, or the call it belongs to, has what is needed."""
+    if name == "options":
+        return bool(item.options)
+    if name == "context":
+        return bool(item.context.strip())
+    if name == "command":
+        return _is_command(item)
+    if name == "demonstrations":
+        return bool(demonstrations)
+    if name == "rationales":
+        return bool(demonstrations) and all(demo.rationale for demo in demonstrations)
+    return {"source", "target"} <= set(options)
+
+
+def _is_command(item):
+    """True if the grammar of SCAN produces what follows the last colon of the question."""
+    try:
+        interpret(item.question.rpartition(":")[2].strip())
+    except DataError:
+        return False
+    return True
