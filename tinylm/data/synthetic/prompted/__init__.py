@@ -3,8 +3,8 @@
 Every task is a generator `..._items(count, seed, ...)` of Items, and a solver `solve_...(item)`
 that computes the answer from the question and its context alone. In reading order: last_letters.py,
 dyck.py, scan.py (symbols); add_divide.py, means.py, coin_flips.py (numbers); word_problems.py,
-comparisons.py, durations.py, multi_hop.py (several steps); cipher.py, agreement.py (text to text);
-polarity.py, named_entities.py, retrieval_qa.py, verbose.py.
+programs.py, comparisons.py, durations.py, multi_hop.py (several steps); cipher.py, agreement.py
+(text to text); polarity.py, named_entities.py, retrieval_qa.py, verbose.py.
 """
 
 from tinylm.data.synthetic.prompted.add_divide import add_divide_items, solve_add_divide
@@ -19,6 +19,12 @@ from tinylm.data.synthetic.prompted.means import mean_items, solve_means
 from tinylm.data.synthetic.prompted.multi_hop import multi_hop_items, solve_multi_hop
 from tinylm.data.synthetic.prompted.named_entities import named_entity_items, solve_named_entities
 from tinylm.data.synthetic.prompted.polarity import polarity_items, solve_polarity
+from tinylm.data.synthetic.prompted.programs import (
+    dial_items,
+    program_items,
+    solve_dial,
+    solve_program,
+)
 from tinylm.data.synthetic.prompted.retrieval_qa import retrieval_items, solve_retrieval
 from tinylm.data.synthetic.prompted.scan import scan_items, solve_scan
 from tinylm.data.synthetic.prompted.verbose import solve_verbose, verbose_items
@@ -33,6 +39,8 @@ TASKS = {
     "means": (mean_items, solve_means),
     "coin_flips": (coin_items, solve_coin_flips),
     "word_problems": (word_problem_items, solve_word_problem),
+    "programs": (program_items, solve_program),
+    "dials": (dial_items, solve_dial),
     "comparisons": (comparison_items, solve_comparison),
     "durations": (duration_items, solve_duration),
     "multi_hop": (multi_hop_items, solve_multi_hop),

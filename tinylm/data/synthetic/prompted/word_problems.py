@@ -7,7 +7,7 @@
     12+3=<<12+3=15>>15. 15/5=<<15/5=3>>3.   (#### 3)
 
 Each step needs the result of the one before, so a wrong step is carried on to the end (section
-3.2.1); `wrong_step` makes one. Read next: comparisons.py.
+3.2.1); `wrong_step` makes one. Read next: programs.py.
 """
 
 import re
