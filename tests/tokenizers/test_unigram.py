@@ -31,6 +31,24 @@ def test_bytes_write_what_no_piece_does(text):
     assert TRAINED.decode(TRAINED.encode(text)) == text
 
 
+def test_every_word_of_a_small_language_is_a_token():
+    words = UnigramTokenizer.of_words(["Ada has 2 pens.", "Ada Ada"], "xyz", ["<end>", "<pad>"])
+    texts = [words.decode([token]) for token in words.encode("Ada has 2 pens.")]
+    assert texts == ["Ada", " has", " 2", " pens", "."]
+    # Other words are spelled, with as few tokens as there can be.
+    assert [words.decode([token]) for token in words.encode(" pen Ad")] == list(" pen Ad")
+    assert [words.decode([token]) for token in words.encode("Adazy")] == ["Ada", "z", "y"]
+    # 6 words, 12 characters of which none is a word but ".", and what is added.
+    letters = set("Ada has 2 pens.") | set("xyz")
+    assert words.vocab_size == len({"Ada", " Ada", " has", " 2", " pens"} | letters) + 2
+    assert words.special == {"<end>": words.vocab_size - 2, "<pad>": words.vocab_size - 1}
+    with pytest.raises(DataError, match="'q'"):
+        words.encode("q")
+    spaced = UnigramTokenizer.of_words(["a-b c"], pattern="spaces")
+    assert spaced.encode("a-b").size == 1 and "<|endoftext|>" in spaced.special
+    assert spaced.pattern.name == "spaces"
+
+
 def test_training_takes_the_size_it_is_given():
     assert TRAINED.vocab_size == 557 and TRAINED.special == {"<|endoftext|>": 556}
     assert TRAINED.encode(" the").size == 1  # the commonest word of the text

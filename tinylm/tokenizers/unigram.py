@@ -113,6 +113,22 @@ class UnigramTokenizer(Tokenizer):
             )
 
     @classmethod
+    def of_words(cls, texts, characters="", special=("<|endoftext|>",), pattern="gpt2"):
+        """A vocabulary without training, for the small language of a generator: every word of the
+        texts is a token, and every character; a text is cut into as few tokens as possible.
+
+        texts       iterable of texts; a word is a piece of the split pattern, with its space
+        characters  further characters that other words may be spelled with
+        """
+        texts = list(texts)
+        words = count_pieces(texts, pattern_named(pattern))
+        pieces = sorted({*words, *characters, *"".join(texts)})
+        # All tokens are equally probable, so the most probable way has the fewest.
+        scores = [-1.0] * len(pieces) + [0.0] * len(special)
+        named = numbered(special, len(pieces))
+        return cls([*pieces, *[None] * len(special)], scores, named, pattern=pattern)
+
+    @classmethod
     def train(
         cls,
         texts,
