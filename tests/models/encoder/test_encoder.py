@@ -68,7 +68,15 @@ def test_roberta_counts_positions_over_tokens_alone():
     padded = np.concatenate([[[6, 6]], IDS[:1]], axis=1)
     found = roberta.hidden(padded, mask=mask).numpy()[:, 2:]
     np.testing.assert_allclose(found, roberta.hidden(IDS[:1]).numpy(), rtol=0, atol=EXACT)
-    assert roberta.positions.table.weight.shape[0] == roberta.config.context + 2
+    table = roberta.positions.table.weight.numpy()
+    assert len(table) == roberta.config.context + 2
+    # Padding has the vector before that of the first token.
+    summed = roberta.tokens.weight.numpy()[padded] + table[[[1, 1, 2, 3, 4, 5, 6]]]
+    summed = summed + roberta.segments.weight.numpy()[0]
+    expected = roberta.embedding_norm(Tensor(summed)).numpy()
+    np.testing.assert_allclose(
+        roberta.embed(padded, mask=mask).numpy(), expected, rtol=0, atol=EXACT
+    )
 
 
 def test_a_permutation_mask_is_a_causal_mask_on_reordered_tokens():

@@ -86,6 +86,8 @@ def test_the_task_masks_its_share(lengths):
 def test_what_does_not_work_is_said():
     with pytest.raises(ConfigError, match="2 spans need 3 sentinels, there are 2"):
         sentinel_spans([1, 2, 3], [True, False, True], [50, 51])
+    source, target = sentinel_spans([1, 2, 3], [True, False, True], [50, 51, 52])  # just enough
+    assert source.tolist() == [50, 2, 51] and target.tolist() == [50, 1, 51, 3, 52]
     with pytest.raises(DataError, match="sentinel 10 of the source is not in the target"):
         reconstruct([1, 10], [11, 3], [10, 11])
     with pytest.raises(ConfigError, match="'even' is not one of"):

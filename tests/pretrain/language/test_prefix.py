@@ -109,5 +109,7 @@ def test_a_prefix_takes_the_shares_asked_for_but_leaves_a_token(shares, lengths)
 def test_two_tokens_are_the_shortest_row():
     batch = PrefixLM().make_batch(np.array([[4, 7]]), Random(0))
     assert batch.inputs.tolist() == [[4]] and batch.targets.tolist() == [[7]]
+    source, target = PrefixTask()(np.array([4, 7]), np.full((5, 3), 0.999))
+    assert source.tolist() == [4] and target.tolist() == [7]
     with pytest.raises(ShapeError):
         PrefixLM().make_batch(np.array([[4]]), Random(0))
