@@ -156,6 +156,12 @@ def test_entities_and_floor_can_be_chosen():
     ginc(concepts=1, entities=1, properties=2, vocab_size=2)
 
 
+def test_with_a_floor_every_state_can_follow_every_other():
+    # Four permutations of six leave most transitions out: the floor is needed for both kinds.
+    assert (ginc(concepts=3, entities=6, properties=4, vocab_size=20).transition > 0).all()
+    assert (ginc(concepts=3, entities=6, properties=4, floor=0.0).transition == 0).any()
+
+
 def test_prompts_are_examples_with_a_delimiter_after_each():
     mixture = ginc(concepts=3, entities=4, properties=5, vocab_size=20, seed=0)
     states = [2, 7, 12, 17]  # property 2 of the four entities

@@ -127,7 +127,11 @@ def test_the_best_prediction_has_no_divergence_from_itself():
     found = compare(world, Best(world), ids, concepts, 4, BEGIN)
     assert np.allclose(found.divergence, 0, atol=1e-12)
     assert np.array_equal(found.best, found.model)
-    assert found.divergence.shape == found.posterior.shape == (3,)
+    assert found.divergence.shape == found.concept.shape == found.posterior.shape == (3,)
+    # who knows the concept is far from it, by what is left to infer: tokens 4 .. 7 of example 2
+    known = by_concept(world, ids)[np.arange(50), 4:8, concepts]  # (50, 4, V)
+    expected = divergence(known, np.log(world.predict(ids)[:, 4:8])).mean()
+    assert np.isclose(found.concept[1], expected) and expected > 0
     assert np.isclose(found.posterior[0], world.prior[concepts].mean())
     by_hand = world.posterior(ids)[np.arange(50), 8, concepts].mean()
     assert np.isclose(found.posterior[2], by_hand)  # before the third example

@@ -67,6 +67,22 @@ def test_a_word_of_several_tokens_is_filled_in_from_the_left():
     assert scores.by("token")[1] == pytest.approx(sum(expected) / 2)
 
 
+def test_words_that_begin_alike_are_read_in_one_row():
+    seen, encoder_model = [], model()
+
+    def recorded(ids):
+        seen.append(ids.shape[0])
+        return encoder_model(ids)
+
+    cloze = MaskedCloze(recorded, VOCABULARY.ids, SPECIAL)
+    words = ["good", "bad", "very good", "very bad", "good bad"]
+    scores = cloze.score("it was [MASK]", words)
+    # one mask: good, bad; two masks; then after "very", after "good"
+    assert seen == [1, 1, 2]
+    alone = [cloze.score("it was [MASK]", [word]).sums[0] for word in words]
+    np.testing.assert_allclose(scores.sums, alone, rtol=1e-6)
+
+
 def test_two_tokens_in_a_blank_have_probabilities_that_sum_to_one():
     cloze = MaskedCloze(model(), VOCABULARY.ids, SPECIAL)
     words = ["good", "bad"]

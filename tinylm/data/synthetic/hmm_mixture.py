@@ -151,8 +151,9 @@ def ginc(concepts=5, entities=10, properties=10, vocab_size=50, stay=0.9, floor=
     each other; how entities do is the same for all concepts.
 
     stay     probability that the entity stays, beside that of drawing it again
-    floor    share of a uniform choice in the transitions of properties, which makes every sequence
-             of examples possible under every concept (not in the paper)
+    floor    share of a uniform choice in the transitions of properties, and of entities that do not
+             stay, which makes every sequence of examples possible under every concept (not in the
+             paper)
     returns  HMMMixture with entities * properties states; state = entity * properties + property
     """
     if min(concepts, entities, properties - 1, vocab_size - 1) < 1:
@@ -161,10 +162,14 @@ def ginc(concepts=5, entities=10, properties=10, vocab_size=50, stay=0.9, floor=
             f"{vocab_size} tokens: needs 1, 1, 2 and 2 or more"
         )
     rng = Random(seed, "ginc")
-    among_entities = stay * np.eye(entities) + (1 - stay) * _mixed_permutations(entities, rng)
+
+    def mixed(n):
+        return (1 - floor) * _mixed_permutations(n, rng) + floor / n
+
+    among_entities = stay * np.eye(entities) + (1 - stay) * mixed(entities)
     transition, start = [], []
     for _ in range(concepts):
-        among = (1 - floor) * _mixed_permutations(properties, rng) + floor / properties
+        among = mixed(properties)
         transition.append(np.kron(among_entities, among))
         start.append(_softmax(rng.uniform((entities * properties,), np.float64) / 10.0))
     table = rng.integers(1, vocab_size, (entities, properties))

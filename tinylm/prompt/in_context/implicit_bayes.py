@@ -58,12 +58,14 @@ class Shots:
     """What is known and predicted in the n-th example of prompts, means over rows and positions.
 
     divergence  (n,) KL of the model from the best prediction, in nats
+    concept     (n,) KL of the model from the prediction of the right concept, which is not known
     posterior   (n,) probability of the right concept before the example
     best        (n,) accuracy of the best prediction on the last token of the example
     model       (n,) that of the model
     """
 
     divergence: np.ndarray
+    concept: np.ndarray
     posterior: np.ndarray
     best: np.ndarray
     model: np.ndarray
@@ -86,13 +88,14 @@ def compare(mixture, lm, ids, concepts, length, begin):
     n = T // length
     log_q = model_predictions(lm, ids, begin)[:, :T]  # (B, T, V)
     p = mixture.predict(ids)[:, :T]
-    distances = divergence(p, log_q).reshape(rows, n, length)
+    known = by_concept(mixture, ids)[np.arange(rows), :T, concepts]  # (B, T, V)
+    distances = [divergence(each, log_q).reshape(rows, n, length) for each in (p, known)]
     right = mixture.posterior(ids)[np.arange(rows), :T, concepts]  # (B, T)
     asked = np.arange(n) * length + length - 2  # the last token before each delimiter
     best = p[:, asked].argmax(-1) == ids[:, asked]  # (B, n)
     model = log_q[:, asked, : p.shape[-1]].argmax(-1) == ids[:, asked]
     return Shots(
-        distances.mean(axis=(0, 2)),
+        *(each.mean(axis=(0, 2)) for each in distances),
         right[:, ::length].mean(axis=0),
         best.mean(axis=0),
         model.mean(axis=0),

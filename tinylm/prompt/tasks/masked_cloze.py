@@ -77,9 +77,11 @@ class MaskedCloze:
                 rows = [
                     before + tokens[k][:j] + [self.special.mask] * (n - j) + after for k in group
                 ]
-                logits = self._logits(np.array(rows, np.int64))[:, len(before) + j]  # (n_words, V)
+                # Words that begin alike, all of them at j = 0, share a row: (n_rows, T).
+                rows, place = np.unique(np.array(rows, np.int64), axis=0, return_inverse=True)
+                logits = self._logits(rows)[:, len(before) + j]  # (n_rows, V)
                 logs = log_probabilities(logits)
-                for row, k in enumerate(group):
+                for row, k in zip(place.reshape(-1), group):
                     terms[k][j] = logs[row, tokens[k][j]]
         return Scores(tuple(words), tuple(terms), apart=(False,) * len(words))
 

@@ -1,0 +1,242 @@
+"""Is learning in context Bayesian inference? A language model beside the best prediction there is.
+
+Book section 3.1.2; Xie et al. 2022. Texts come from a mixture of eight hidden Markov models, and
+nothing names the one a text is of, its concept. A small GPT learns to predict the next token of
+such texts, no more. The best prediction is known exactly: the forward algorithm gives the posterior
+over concepts, and p(x_t | x_<t) = sum over theta of p(theta | x_<t) p(x_t | x_<t, theta). Distances
+are KL divergences in nats. Claims: (1) the more of a text the model has read, the nearer it is to
+the right concept, which it was never given; (2) and to the best prediction; (3) it is nearer to
+that than the best single concept is, and than the mean over concepts without inference; (4) in
+prompts of examples, texts of a kind that it never saw, shots do the same, and make answers right
+more often; (5) trained on one concept it has nothing to infer: no shot changes its distance, and
+none helps. Five seeds, each with its own mixture, texts and models. About 5 minutes on one core.
+`python scripts/3_prompting/in_context_theory.py [--seed N] [--device cpu|gpu] [--plot FILE]
+[--quick]`; --plot saves the curves as a picture (matplotlib). Read next:
+tinylm/prompt/in_context/implicit_bayes.py.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from tinylm import backend
+from tinylm.data.synthetic.hmm_mixture import ginc
+from tinylm.errors import MissingExtra
+from tinylm.finetune import fit
+from tinylm.models import GPT, GPTConfig
+from tinylm.pretrain import CausalLM
+from tinylm.prompt.in_context.implicit_bayes import (
+    by_concept,
+    compare,
+    divergence,
+    model_predictions,
+)
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+
+# One entity, so states are properties; two of eight may have the same token, which hides them.
+# Three transitions of ten are to any state: so a concept shows itself slowly, and the jump from an
+# example to the next is no surprise.
+CONCEPTS, PROPERTIES, TOKENS, FLOOR = 8, 8, 20, 0.3
+BEGIN = TOKENS  # the id before every text
+LENGTH, PARTS = 60, 10  # tokens of a text, and parts over which distances are averaged
+EXAMPLE = 6  # tokens of an example, the delimiter included: the fifth is the answer
+STEPS, BATCH, RATE, TESTED = 1000, 16, 5e-3, 400
+# The rules, written before the run. Distances in nats and accuracies of each seed. In the first
+# part and the first example there is little to infer from, and nothing to be wrong about.
+NEARS = Claim("texts: nearer to the right concept, last tenth < first", "3.1.2", larger=False)
+FALLS = Claim("texts: nearer to the best prediction, last tenth < second", "3.1.2", larger=False)
+SINGLE = Claim("texts: nearer to it than the best single concept", "3.1.2", larger=False)
+PRIOR = Claim("texts: and than all concepts without inference", "3.1.2", larger=False)
+SHOTS = Claim("prompts: nearer to the right concept, last example < second", "3.1.2", larger=False)
+SHOTS_BEST = Claim(
+    "prompts: nearer to the best prediction, last example < second", "3.1.2", larger=False
+)
+RIGHT = Claim(
+    "prompts: answers of the last third of examples are right more often than the first",
+    "3.1.2",
+    limit=1.0,
+)
+FLAT = Claim(
+    "one concept: second and last example as near to the exact prediction, within 0.02",
+    "3.1.2",
+    larger=False,
+    least=-0.02,
+)
+NO_GAIN = Claim("one concept: shots help less than with eight", "3.1.2", larger=False)
+
+
+def trained(mixture, steps, seed, device):
+    """A GPT that has read texts of the mixture, none of them twice."""
+    config = GPTConfig(
+        TOKENS + 1, LENGTH + 1, 2, 4, 64, positions="rope", norm="rms", bias=False, tied=False
+    )
+    model = GPT(config, seed)
+    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
+    model.tokens.weight.data *= 10
+    ids, _ = mixture.sample(steps * BATCH, LENGTH, seed)
+    fit(
+        model.to(device),
+        CausalLM(),
+        np.concatenate([np.full((len(ids), 1), BEGIN), ids], axis=1),
+        steps=steps,
+        batch_size=BATCH,
+        learning_rate=RATE,
+        weight_decay=0.0,
+        seed=seed,
+    )
+    return model
+
+
+def on_texts(mixture, model, seed):
+    """KL divergences on new texts of the mixture, by tenths of a text: {name: (PARTS,)}."""
+    ids, concepts = mixture.sample(TESTED, LENGTH, seed + 1000)
+    log_q = model_predictions(model, ids, BEGIN)[:, :LENGTH]  # (B, T, V)
+    best = mixture.predict(ids)[:, :LENGTH]
+    alone = by_concept(mixture, ids)[:, :LENGTH]  # (B, T, C, V)
+    right = alone[np.arange(TESTED), :, concepts]
+
+    def parts(p, log_q):
+        return divergence(p, log_q).reshape(TESTED, PARTS, -1).mean(axis=(0, 2))
+
+    with np.errstate(divide="ignore"):  # log 0 where p is 0 too
+        log_best, log_alone = np.log(best), np.log(alone)
+        log_prior = np.log(np.einsum("btcv,c->btv", alone, mixture.prior))
+    singles = [parts(best, log_alone[:, :, c]) for c in range(len(mixture.prior))]
+    return {
+        "model, from the best prediction": parts(best, log_q),
+        "best single concept, from it": min(singles, key=np.mean),
+        "no inference, from it": parts(best, log_prior),
+        "model, from the right concept": parts(right, log_q),
+        "best prediction, from it": parts(right, log_best),
+    }
+
+
+def on_prompts(mixture, model, seed):
+    """The model beside the best prediction in prompts of examples: Shots."""
+    ids, concepts = mixture.prompts(
+        TESTED, LENGTH // EXAMPLE, EXAMPLE - 1, range(1, PROPERTIES), seed + 2000
+    )
+    return compare(mixture, model, ids, concepts, EXAMPLE, BEGIN)
+
+
+def run(seed, steps, device):
+    """All measurements of one seed: {"eight" or "one": (on_texts, on_prompts)}."""
+    mixture = ginc(CONCEPTS, 1, PROPERTIES, TOKENS, floor=FLOOR, seed=seed)
+    # The limit: the first concept alone, whose posterior is 1 from the beginning.
+    alone = replace(
+        mixture, prior=[1.0], start=mixture.start[:1], transition=mixture.transition[:1]
+    )
+    found = {}
+    for name, world in (("eight", mixture), ("one", alone)):
+        model = trained(world, steps, seed, device)
+        found[name] = on_texts(world, model, seed), on_prompts(world, model, seed)
+    return found
+
+
+def means(runs, world):
+    """The curves of a world, one row a seed: {name: (seeds, parts)} of texts, and of prompts."""
+    texts = {name: np.array([r[world][0][name] for r in runs]) for name in runs[0][world][0]}
+    fields = "divergence", "concept", "posterior", "best", "model"
+    prompts = {name: np.array([getattr(r[world][1], name) for r in runs]) for name in fields}
+    return texts, prompts
+
+
+def show(runs):
+    """Print the curves: means over seeds."""
+    texts, prompts = means(runs, "eight")
+    one, one_prompts = means(runs, "one")
+    print("KL in nats by tenths of a text, means over seeds")
+    one = {"one concept: model, from the best": one["model, from the best prediction"]}
+    for name, values in (texts | one).items():
+        print(f"    {name:<34}" + "".join(f"{x:>6.3f}" for x in values.mean(axis=0)))
+    print("by examples of a prompt, means over seeds")
+    rows = {
+        "model, from the best prediction": prompts["divergence"],
+        "model, from the right concept": prompts["concept"],
+        "posterior of the right concept": prompts["posterior"],
+        "right answers, best prediction": prompts["best"],
+        "right answers, model": prompts["model"],
+        "one concept: model, from the best": one_prompts["divergence"],
+        "one concept: right answers, model": one_prompts["model"],
+    }
+    for name, values in rows.items():
+        print(f"    {name:<34}" + "".join(f"{x:>6.3f}" for x in values.mean(axis=0)))
+    whole = texts["model, from the best prediction"].mean(axis=1)
+    print(f"whole texts, model from the best prediction: {mean_and_range(whole)}")
+
+
+def gain(right):
+    """Accuracy in the last third of examples less that in the first: (seeds, n) -> (seeds,)."""
+    third = right.shape[1] // 3
+    return right[:, -third:].mean(axis=1) - right[:, 0]
+
+
+def verdicts(runs):
+    """Print the verdict of every claim."""
+    texts, prompts = means(runs, "eight")
+    _, one = means(runs, "one")
+    concept, best = texts["model, from the right concept"], texts["model, from the best prediction"]
+    print(NEARS.line(concept[:, -1], concept[:, 0]))
+    print(FALLS.line(best[:, -1], best[:, 1]))
+    for claim, name in ((SINGLE, "best single concept, from it"), (PRIOR, "no inference, from it")):
+        print(claim.line(best.mean(axis=1), texts[name].mean(axis=1)))
+    print(SHOTS.line(prompts["concept"][:, -1], prompts["concept"][:, 1]))
+    print(SHOTS_BEST.line(prompts["divergence"][:, -1], prompts["divergence"][:, 1]))
+    print(RIGHT.line(gain(prompts["model"]), 0.0))
+    print(FLAT.line(np.abs(one["divergence"][:, -1] - one["divergence"][:, 1]), 0.0))
+    print(NO_GAIN.line(gain(one["model"]), gain(prompts["model"])))
+
+
+def plot(path, runs):
+    """Save the curves of texts and of prompts as a picture."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra("--plot needs matplotlib: pip install 'tinylm[plot]'") from None
+    texts, prompts = means(runs, "eight")
+    figure = Figure(figsize=(12, 3.8))
+    left, middle, right = figure.subplots(1, 3)
+    for name, values in texts.items():
+        left.plot(np.arange(1, PARTS + 1), values.mean(axis=0), label=name)
+    left.set(title="texts", xlabel="tenth of the text", ylabel="KL (nats)")
+    shots = np.arange(LENGTH // EXAMPLE)
+    middle.plot(shots, prompts["divergence"].mean(axis=0), label="model, from the best prediction")
+    middle.plot(shots, prompts["concept"].mean(axis=0), label="model, from the right concept")
+    middle.set(title="prompts", xlabel="examples before", ylabel="KL (nats)")
+    for name in ("posterior", "best", "model"):
+        right.plot(shots, prompts[name].mean(axis=0), label=name)
+    right.set(title="posterior of the concept, right answers", xlabel="examples before")
+    for axis in (left, middle, right):
+        axis.set_ylim(0)
+        axis.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
+    print(f"saved {path}")
+
+
+def main(argv=None):
+    """Train and measure every seed, print the tables and the verdicts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--plot", metavar="FILE", help="also save the curves as a picture")
+    parser.add_argument("--quick", action="store_true", help="two seeds, 40 steps")
+    args = parser.parse_args(argv)
+    backend.blas_threads(1)
+    began = time.process_time()
+    seeds, steps = range(args.seed, args.seed + 5), STEPS
+    if args.quick:
+        seeds, steps = seeds[:2], 40
+        print(ONLY_RUNS)
+    runs = [run(seed, steps, args.device) for seed in seeds]
+    show(runs)
+    print(f"{len(runs)} seeds; {time.process_time() - began:.0f} s of one core")
+    verdicts(runs)
+    if args.plot:
+        plot(args.plot, runs)
+
+
+if __name__ == "__main__":
+    main()
