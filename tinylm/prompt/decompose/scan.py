@@ -8,7 +8,7 @@ et al. 2023; Lake & Baroni 2018).
 The first prompt lists shorter commands, the second translates them in order, each with all that
 were translated before; the last one is the command itself. Outputs are expressions as in the paper,
 so that a model does not have to count: "TURN LEFT" * 2 + "JUMP" is expanded by the program. The
-grammar is in data/synthetic/prompted/scan.py. Read next: rules.py.
+grammar is in data/synthetic/prompted/scan.py. Read next: shorter.py.
 """
 
 import re

@@ -1,7 +1,8 @@
-"""A program and a dial in words are one computation, and its steps are what Python computes."""
+"""A program and a lift in words are one computation, and its steps are what Python computes."""
 
 import contextlib
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,19 +10,19 @@ import pytest
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted.programs import (
     VARIABLES,
-    WAYS,
-    dial_items,
+    lift_items,
     program,
     program_items,
-    solve_dial,
+    solve_lift,
     solve_program,
     traced,
     values_of,
 )
 from tinylm.errors import ConfigError, DataError
 
-START, TURNS = 4, [("+", 5), ("-", 3)]  # 4 + 5 = 9 = 2 and 2 - 3 = -1 = 6 modulo 7
-TEXT = "x = 4\nx = (x + 5) % 7\nx = (x - 3) % 7\nprint(x)"
+START, MOVES = 2, [("+", 3), ("-", 4)]  # 2 + 3 = 5 and 5 - 4 = 1
+TEXT = "x = 2\nx += 3\nx -= 4\nprint(x)"
+WORDS = "A lift is on floor 2. It goes 3 up. It goes 4 down. On which floor is it?"
 
 
 def printed(text):
@@ -33,15 +34,13 @@ def printed(text):
 
 
 def test_a_computation_as_a_program_and_as_its_trace():
-    assert values_of(START, TURNS, 7) == [2, 6]
-    assert program(START, TURNS, 7) == TEXT
-    assert traced(TEXT, [2, 6]) == (
-        "x = 4\nx = (x + 5) % 7  # 2\nx = (x - 3) % 7  # 6\nprint(x)  # 6"
-    )
+    assert values_of(START, MOVES) == [5, 1]
+    assert program(START, MOVES) == TEXT
+    assert traced(TEXT, [5, 1]) == "x = 2\nx += 3  # 5\nx -= 4  # 1\nprint(x)  # 1"
     # A wrong trace keeps the code.
-    assert traced(TEXT, [0, 1]).endswith("% 7  # 1\nprint(x)  # 1")
-    for values in ([], [2], [2, 6, 6]):
-        with pytest.raises(DataError, match=f"{len(values)} values for a program of 2 turns"):
+    assert traced(TEXT, [0, 7]) == "x = 2\nx += 3  # 0\nx -= 4  # 7\nprint(x)  # 7"
+    for values in ([], [5], [5, 1, 1]):
+        with pytest.raises(DataError, match=f"{len(values)} values for a program of 2 moves"):
             traced(TEXT, values)
 
 
@@ -50,80 +49,82 @@ def test_python_prints_the_answer_of_every_program_and_of_its_trace(steps):
     for item in program_items(20, seed=steps, steps=steps):
         text = item.question.partition("\n")[2]
         assert printed(text) == printed(item.rationale) == item.answer == solve_program(item)
-        # A line for the start, one for each turn, one that prints; all but the first have values.
+        # A line for the start, one for each move, one that prints; all but the first have values.
         lines = item.rationale.split("\n")
         assert len(lines) == steps + 2
         assert [("# " in line) for line in lines] == [False] + [True] * (steps + 1)
         assert text == "\n".join(line.partition("  # ")[0] for line in lines)
 
 
-def test_a_dial_in_words():
-    question = (
-        "A dial has the marks 0 to 6 and points to 4. Ada turns it 5 forward. Hugo turns it 3 "
-        "back. Where does it point?"
-    )
-    assert solve_dial(Item(question)) == "6"
-    # With ten marks nothing goes around: 4 + 5 - 3.
-    assert solve_dial(Item(question.replace("0 to 6", "0 to 9"))) == "6"
-    assert solve_dial(Item(question.replace("0 to 6", "0 to 8"))) == "6"  # 9 is 0, and 0 - 3 is 6
-    assert solve_dial(Item(question.replace("0 to 6", "0 to 4"))) == "1"  # 9 is 4, and 4 - 3 is 1
+def test_a_lift_in_words():
+    assert solve_lift(Item(WORDS)) == "1"
+    assert solve_lift(Item(WORDS.replace("up", "down"))) == "-5"
+    # A program, or a lift, that does nothing keeps the value.
+    assert solve_lift(Item("A lift is on floor 6. On which floor is it?")) == "6"
+    assert solve_program(Item("What does this program print?\nx = 6\nprint(x)")) == "6"
 
 
-@pytest.mark.parametrize("marks", [2, 7])
-def test_the_steps_of_a_dial_lead_to_its_answer(marks):
-    signs = {way: sign for sign, way in WAYS.items()}
-    for item in dial_items(20, seed=1, steps=3, marks=marks):
-        assert solve_dial(item) == item.answer
+def test_the_steps_of_a_lift_lead_to_its_answer():
+    signs = {"up": "+", "down": "-"}
+    for item in lift_items(20, seed=1, steps=3):
+        assert solve_lift(item) == item.answer
         steps = [step.split() for step in item.rationale.removesuffix(".").split(". ")]
-        assert len(steps) == 3 and f"points to {steps[0][0]}." in item.question
+        assert len(steps) == 3 and f"on floor {steps[0][0]}." in item.question
         for step, following in zip(steps, [*steps[1:], [item.answer]]):
             value, _, k, way, _, result = step
-            assert values_of(int(value), [(signs[way], int(k))], marks) == [int(result)]
+            assert values_of(int(value), [(signs[way], int(k))]) == [int(result)]
             assert following[0] == result
 
 
-def test_all_values_turns_and_variables_occur():
-    # The rarest, a variable of 8, is missed by 200 draws with probability 8 (7/8)^200 < 1e-10.
-    programs, dials = program_items(200, steps=1), dial_items(200, steps=1)
-    for items in (programs, dials):
-        assert {item.answer for item in items} == set("0123456")
+@pytest.mark.parametrize("make", [program_items, lift_items])
+def test_all_moves_within_the_limits_occur_and_no_other(make):
+    # From 0, 1 or 2 to one of the two others: 6 moves. Of 200 draws one is missed with probability
+    # 6 (5/6)^200 < 1e-14.
+    items = make(200, steps=1, top=2)
+    assert {item.answer for item in items} == set("012")
+    moves = {tuple(re.findall("[0-9]", item.rationale)[:3]) for item in items}
+    assert moves == {
+        (str(a), str(abs(b - a)), str(b)) for a in range(3) for b in range(3) if a != b
+    }
+    # With one floor beside it, a lift goes up and down in turn.
+    assert {item.answer for item in make(50, steps=1, top=1)} == set("01")
+    assert {item.answer for item in make(200)} == set("0123456789")
+
+
+def test_items_differ():
+    # A variable of 8 is missed by 200 draws with probability 8 (7/8)^200 < 1e-10.
+    programs = program_items(200, steps=1)
     assert {item.rationale[0] for item in programs} == set(VARIABLES)
-    assert {item.rationale.split("\n")[0][-1] for item in programs} == set("0123456")
-    turned = {tuple(item.rationale.split()[2:4]) for item in dials}
-    # No turn by nothing: 6 numbers, both ways.
-    assert turned == {(str(k), way) for k in range(1, 7) for way in ("forward", "back")}
-    assert len({item.question for item in dial_items(5)}) == 5
-    assert dial_items(3, seed=1) != dial_items(3, seed=2)
-    assert [item.task for item in (programs[0], dials[0])] == ["programs", "dials"]
+    assert len({item.question for item in lift_items(5)}) == 5
+    assert lift_items(3, seed=1) != lift_items(3, seed=2)
+    assert [item.task for item in (programs[0], lift_items(1)[0])] == ["programs", "lifts"]
 
 
-@pytest.mark.parametrize("make", [program_items, dial_items])
+@pytest.mark.parametrize("make", [program_items, lift_items])
 def test_settings_that_make_no_computation(make):
-    assert make(1, steps=1, marks=2)
     with pytest.raises(ConfigError, match="steps is 0"):
         make(1, steps=0)
-    with pytest.raises(ConfigError, match="marks is 1"):
-        make(1, marks=1)
+    with pytest.raises(ConfigError, match="top is 0"):
+        make(1, top=0)
 
 
 def test_texts_that_are_no_computation_of_this_kind():
     item = Item(f"What does this program print?\n{TEXT}")
-    assert solve_program(item) == "6"
+    assert solve_program(item) == "1"
     for old, new, message in (
-        ("(x - 3)", "(x * 3)", "none of 2 forms"),
-        ("x = (x - 3)", "y = (y - 3)", "changes another variable than 'x'"),
+        ("x -=", "x *=", "none of 2 forms"),
+        ("x -=", "y -=", "changes another variable than 'x'"),
         ("print(x)", "print(y)", "prints another variable than 'x'"),
         ("print?\n", "return?\n", "not of the form"),
         (TEXT, "x = 4", "not of the form"),
     ):
         with pytest.raises(DataError, match=message):
             solve_program(replace(item, question=item.question.replace(old, new)))
-    dial = dial_items(1)[0]
     for old, new in (
-        ("A dial", "A clock"),
-        ("turns", "moves"),
-        ("Where does", "When does"),
-        (" Where does it point?", ""),
+        ("A lift", "A bird"),
+        ("goes", "falls"),
+        ("On which", "At which"),
+        (" On which floor is it?", ""),
     ):
         with pytest.raises(DataError, match="form"):
-            solve_dial(replace(dial, question=dial.question.replace(old, new)))
+            solve_lift(Item(WORDS.replace(old, new)))

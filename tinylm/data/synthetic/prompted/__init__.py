@@ -20,9 +20,9 @@ from tinylm.data.synthetic.prompted.multi_hop import multi_hop_items, solve_mult
 from tinylm.data.synthetic.prompted.named_entities import named_entity_items, solve_named_entities
 from tinylm.data.synthetic.prompted.polarity import polarity_items, solve_polarity
 from tinylm.data.synthetic.prompted.programs import (
-    dial_items,
+    lift_items,
     program_items,
-    solve_dial,
+    solve_lift,
     solve_program,
 )
 from tinylm.data.synthetic.prompted.retrieval_qa import retrieval_items, solve_retrieval
@@ -40,7 +40,7 @@ TASKS = {
     "coin_flips": (coin_items, solve_coin_flips),
     "word_problems": (word_problem_items, solve_word_problem),
     "programs": (program_items, solve_program),
-    "dials": (dial_items, solve_dial),
+    "lifts": (lift_items, solve_lift),
     "comparisons": (comparison_items, solve_comparison),
     "durations": (duration_items, solve_duration),
     "multi_hop": (multi_hop_items, solve_multi_hop),

@@ -1,9 +1,9 @@
 """Straight-line programs, and the same computations in words   (book section 2.2.1).
 
-    x = 4                    A dial has the marks 0 to 6 and points to 4.
-    x = (x + 5) % 7  # 2     Ada turns it 5 forward.        4 and 5 forward is 2.
-    x = (x - 3) % 7  # 6     Hugo turns it 3 back.          2 and 3 back is 6.
-    print(x)  # 6            Where does it point?
+    x = 2            A lift is on floor 2.
+    x += 3  # 5      It goes 3 up.              2 and 3 up is 5.
+    x -= 4  # 1      It goes 4 down.            5 and 4 down is 1.
+    print(x)  # 1    On which floor is it?
 
 A comment holds the value after its line, so a traced program is a solution with its steps. Code in
 the training data is supposed to help with reasoning in words: here the computation is the same, and
@@ -14,39 +14,37 @@ import re
 
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import at_least, generator, pick
-from tinylm.data.synthetic.prompted.last_letters import NAMES
 from tinylm.data.synthetic.templates import first_slots, needed_slots
 from tinylm.errors import DataError
 
 VARIABLES = "a b c m n x y z".split()
-WAYS = {"+": "forward", "-": "back"}
-_DIAL = "A dial has the marks 0 to {last:d} and points to {start:d}."
-_TURNS = ["{who} turns it {k:d} forward.", "{who} turns it {k:d} back."]
-_WHERE = "Where does it point?"
+_LIFT = "A lift is on floor {start:d}."
+_MOVES = {"+": "It goes {k:d} up.", "-": "It goes {k:d} down."}
+_STEPS = {"+": "{value} and {k} up is {result}.", "-": "{value} and {k} down is {result}."}
+_WHERE = "On which floor is it?"
 _PROGRAM = "What does this program print?\n{program}"
 _START = "{v} = {start:d}"
-_LINES = ["{v} = ({v} + {k:d}) % {marks:d}", "{v} = ({v} - {k:d}) % {marks:d}"]
+_LINES = {"+": "{v} += {k:d}", "-": "{v} -= {k:d}"}
 
 
-def values_of(start, turns, marks):
-    """The value after each turn: list of int in 0 .. marks - 1.
+def values_of(start, moves):
+    """The value after each move: list of int.
 
-    turns  list of (sign, number), sign "+" or "-"
+    moves  list of (sign, number), sign "+" or "-"
     """
     found = []
-    for sign, k in turns:
+    for sign, k in moves:
         if sign == "-":
             k = -k
-        start = (start + k) % marks
+        start += k
         found.append(start)
     return found
 
 
-def program(start, turns, marks, variable="x"):
-    """The program of a computation, one line a turn, and one that prints: str."""
+def program(start, moves, variable="x"):
+    """The program of a computation, one line a move, and one that prints: str."""
     lines = [_START.format(v=variable, start=start)]
-    for sign, k in turns:
-        lines.append(_LINES["+-".index(sign)].format(v=variable, k=k, marks=marks))
+    lines += [_LINES[sign].format(v=variable, k=k) for sign, k in moves]
     return "\n".join([*lines, f"print({variable})"])
 
 
@@ -56,77 +54,86 @@ def traced(text, values):
 
     text    as `program` writes it
     values  those of `values_of`, or others for a trace that is wrong
-    raises  DataError for another number of values than of turns
+    raises  DataError for another number of values than of moves
     """
     first, *lines = text.split("\n")
     if len(values) != len(lines) - 1:
-        raise DataError(f"{len(values)} values for a program of {len(lines) - 1} turns")
+        raise DataError(f"{len(values)} values for a program of {len(lines) - 1} moves")
     commented = [f"{line}  # {value}" for line, value in zip(lines, [*values, *values[-1:]])]
     return "\n".join([first, *commented])
 
 
-def program_items(count, seed=0, steps=3, marks=7):
-    """Programs of so many turns; the worked solution is the traced program: list of Item."""
-    rng, items = _drawn(seed, "programs", steps, marks), []
+def program_items(count, seed=0, steps=3, top=9):
+    """Programs of so many moves between 0 and `top`; the worked solution is the traced program:
+    list of Item.
+    """
+    rng, items = _drawn(seed, "programs", steps, top), []
     for _ in range(count):
-        start, turns = _computation(steps, marks, rng)
-        values = values_of(start, turns, marks)
-        text = program(start, turns, marks, pick(VARIABLES, rng))
+        start, moves = _computation(steps, top, rng)
+        values = values_of(start, moves)
+        text = program(start, moves, pick(VARIABLES, rng))
         question = _PROGRAM.format(program=text)
         answer, solution = str(values[-1]), traced(text, values)
         items.append(Item(question, answer, rationale=solution, task="programs"))
     return items
 
 
-def dial_items(count, seed=0, steps=3, marks=7):
-    """The same computations in words: list of Item."""
-    rng, items = _drawn(seed, "dials", steps, marks), []
+def lift_items(count, seed=0, steps=3, top=9):
+    """The same computations in words, a lift between the floors 0 and `top`: list of Item."""
+    rng, items = _drawn(seed, "lifts", steps, top), []
     for _ in range(count):
-        start, turns = _computation(steps, marks, rng)
-        sentences, worked, value = [_DIAL.format(last=marks - 1, start=start)], [], start
-        for (sign, k), result in zip(turns, values_of(start, turns, marks)):
-            sentences.append(_TURNS["+-".index(sign)].format(who=pick(NAMES, rng), k=k))
-            worked.append(f"{value} and {k} {WAYS[sign]} is {result}.")
+        start, moves = _computation(steps, top, rng)
+        sentences, worked, value = [_LIFT.format(start=start)], [], start
+        for (sign, k), result in zip(moves, values_of(start, moves)):
+            sentences.append(_MOVES[sign].format(k=k))
+            worked.append(_STEPS[sign].format(value=value, k=k, result=result))
             value = result
         question, solution = " ".join([*sentences, _WHERE]), " ".join(worked)
-        items.append(Item(question, str(value), rationale=solution, task="dials"))
+        items.append(Item(question, str(value), rationale=solution, task="lifts"))
     return items
 
 
-def _drawn(seed, name, steps, marks):
+def _drawn(seed, name, steps, top):
     at_least("steps", steps, 1)
-    at_least("marks", marks, 2)
+    at_least("top", top, 1)
     return generator(seed, name)
 
 
-def _computation(steps, marks, rng):
-    """(start, turns) of a random computation."""
-    turns = [(pick("+-", rng), int(rng.integers(1, marks))) for _ in range(steps)]
-    return int(rng.integers(marks)), turns
+def _computation(steps, top, rng):
+    """(start, moves) of a random computation whose values stay in 0 .. top."""
+    start, moves = int(rng.integers(top + 1)), []
+    value = start
+    for _ in range(steps):
+        # every other value is equally probable
+        following = int(rng.integers(top))
+        following += following >= value
+        moves.append(("+-"[following < value], abs(following - value)))
+        value = following
+    return start, moves
 
 
 def solve_program(item):
     """What the program prints, from its text alone. DataError for another program."""
     lines = needed_slots(_PROGRAM, item.question)["program"].split("\n")
     begin = needed_slots(_START, lines[0])
-    value = begin["start"]
+    moves = []
     for line in lines[1:-1]:
-        which, found = first_slots(_LINES, line)
+        which, found = first_slots(list(_LINES.values()), line)
         if found["v"] != begin["v"]:
             raise DataError(f"{line!r} changes another variable than {begin['v']!r}")
-        value = values_of(value, [("+-"[which], found["k"])], found["marks"])[0]
+        moves.append(("+-"[which], found["k"]))
     if needed_slots("print({v})", lines[-1])["v"] != begin["v"]:
         raise DataError(f"{lines[-1]!r} prints another variable than {begin['v']!r}")
-    return str(value)
+    return str([begin["start"], *values_of(begin["start"], moves)][-1])
 
 
-def solve_dial(item):
-    """Where the dial points, from the question alone. DataError for another question."""
+def solve_lift(item):
+    """The floor of the lift, from the question alone. DataError for another question."""
     sentences = re.split(r"(?<=\.) ", item.question)
     needed_slots(_WHERE, sentences[-1])
-    begin = needed_slots(_DIAL, sentences[0])
-    value = begin["start"]
+    start = needed_slots(_LIFT, sentences[0])["start"]
+    moves = []
     for sentence in sentences[1:-1]:
-        which, found = first_slots(_TURNS, sentence)
-        value = values_of(value, [("+-"[which], found["k"])], begin["last"] + 1)[0]
-    return str(value)
+        which, found = first_slots(list(_MOVES.values()), sentence)
+        moves.append(("+-"[which], found["k"]))
+    return str([start, *values_of(start, moves)][-1])
