@@ -86,6 +86,20 @@ def test_the_log_likelihood_sees_demonstrations_and_form():
     assert LogLikelihood(lm, form, [DEMO])([("D.", RED)]) == [-1.5]
 
 
+def test_an_instruction_is_read_once_for_all_of_its_examples():
+    items = [Item(f"{c}?", options=("x", "y"), answer="y") for c in "abc"]
+    prompts = ["Say one of the letters.", "Choose one of the letters."]
+    mixed = [(prompt, item) for item in items for prompt in prompts]
+    together, apart = text_model(n_layer=1), text_model(n_layer=1)
+    grades = LogLikelihood(together)(mixed)
+    for k, prompt in enumerate(prompts):
+        alone = LogLikelihood(apart)([(prompt, item) for item in items])
+        np.testing.assert_allclose(grades[k::2], alone)
+    assert together.account.read_tokens == apart.account.read_tokens
+    # two of every three prompts are read from where they differ
+    assert apart.account.read_tokens < apart.account.prompt_tokens / 2
+
+
 def test_both_measures_rank_prompts_in_an_evaluator():
     lm = text_model(n_layer=1)
     items = [Item(f"{c}?", options=("x", "y", "z"), answer="y") for c in "abcdef"]

