@@ -42,6 +42,7 @@ from tinylm.prompt.tasks.labels import LabelMapper, compliance_rate
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 
 LABELS = "negative", "positive"
+SPELLINGS = *LABELS, "Negative", "Positive"  # what a constraint allows: a reply has a capital
 LONGEST = 30  # tokens of a review: 93 % of them
 HELD, SEARCH, REPLIES = (
     60,
@@ -176,9 +177,9 @@ def replies(chat, items):
     for name, line in (("free", False), ('"Just answer"', True)):
         prompt = ClassificationPrompt("sentiment", only_label=line)
         prompts = [prompt.prompt(item) for item in items]
-        keep(name, [reply.text for reply in chat.complete_batch(prompts, max_tokens=16)])
+        keep(name, [reply.text for reply in chat.complete_batch(prompts, max_tokens=12)])
     # The prompts are still those with the line; only what may follow is another.
-    automaton = TokenAutomaton(StringSet(LABELS), chat.tokenizer, chat.opened.ends[0])
+    automaton = TokenAutomaton(StringSet(SPELLINGS), chat.tokenizer, chat.opened.ends[0])
     texts = []
     for prompt in prompts:
         ids, _ = constrained_generate(chat.lm, chat.ids(prompt), automaton, 4, temperature=0.0)
