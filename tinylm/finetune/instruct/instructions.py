@@ -106,9 +106,9 @@ class InstructionTuning:
         model    GPT, or a model with hidden(ids, positions=, mask=) and logits(h)
         returns  (Tensor (), {"tokens": targets that count, "loss": float})
         """
-        options = batch.options
-        if batch.segments is None:
-            options |= padding_options(model, batch.mask)
+        options = padding_options(model, batch.mask)
+        if batch.segments is not None:
+            options = batch.options
         h = model.hidden(batch.inputs, **options)  # (B, T, D)
         h, targets = chosen(h, batch.targets)  # (n, D), (n,): the n targets that are not IGNORE
         return score(model.logits(h), targets)
