@@ -50,9 +50,9 @@ def test_calls_that_wait_are_one_batch():
     ]
     greedy = {"temperature": 0.0}
     assert lm.batches == [
-        (("a?", "bcd ef?", "g?"), "", 5, ("!",), [7, 1007, 2007], greedy),
-        # what replies begin with differs, and stands in the prompts
-        (("bcd ef? so", "g? thus"), "", 5, (), [1007, 2007], greedy),
+        (("a?", "bcd ef?", "g?"), ["", "", ""], 5, ("!",), [7, 1007, 2007], greedy),
+        # what replies begin with differs in a batch
+        (("bcd ef?", "g?"), [" so", " thus"], 5, (), [1007, 2007], greedy),
     ]
     assert [r.calls for r in records] == [1, 2, 2]
     assert [r.prompt_tokens for r in records] == [1, 2 + 3, 1 + 2]
@@ -80,7 +80,7 @@ def test_calls_with_other_settings_are_another_batch():
 
     lm = Watched({"a?": "x", "bcd ef?": "y z", "g?": "u v"})
     records = answer_together(lm, method, ITEMS[:3])
-    assert [batch[:3] for batch in lm.batches] == [(("a?", "g?"), "", 1), (("bcd ef?",), "", 2)]
+    assert [(batch[0], batch[2]) for batch in lm.batches] == [(("a?", "g?"), 1), (("bcd ef?",), 2)]
     assert [r.value for r in records] == ["x", "y z", "u"]
 
 
@@ -116,7 +116,7 @@ def test_scores_are_those_of_the_model():
     lm = text_model()
     answer_together(lm, method, ITEMS[:2])
     for item in ITEMS[:2]:
-        expected = lm.score(f"{item.question} So", [" x", " yz"])
+        expected = lm.score(item.question, [" x", " yz"], begin=" So")
         np.testing.assert_allclose(found[item.question].sums, expected.sums, rtol=1e-9)
 
 
@@ -148,7 +148,5 @@ def test_a_chat_keeps_what_its_replies_begin_with_apart():
         return Answer(lm.complete(item.question, begin="Yes").text)
 
     records = answer_together(lm, method, ITEMS[:2])
-    assert lm.batches[0][:2] == (("a?", "bcd ef?"), "Yes") and [r.value for r in records] == [
-        "1",
-        "2",
-    ]
+    assert lm.batches[0][:2] == (("a?", "bcd ef?"), ["Yes", "Yes"])
+    assert [r.value for r in records] == ["1", "2"]

@@ -175,11 +175,11 @@ def calls_first(lm, call):
     """The model writes a call before anything else, and has read it: then it is random."""
     random, pieces = lm._complete, []
 
-    def complete(prompts, begin, *rest):
-        pieces.append(begin)
+    def complete(prompts, begins, *rest):
+        pieces.append(begins)
         if len(pieces) > 1:
-            return random(prompts, begin, *rest)
-        random(prompts, begin + call, *rest)  # what the store holds now is to be rewound
+            return random(prompts, begins, *rest)
+        random(prompts, [f"{begins[0]}{call}"], *rest)  # what the store holds now is to be rewound
         return [Completion(call[:-1], [0], np.zeros(1), "stop", "}")]
 
     lm._complete = complete

@@ -92,24 +92,23 @@ class Row(TextLM):
         self.count, self.token_texts, self.length = lm.count, lm.token_texts, lm.length
         self.replies = queue.SimpleQueue()
 
-    def _ask(self, prompts, begin, *request):
-        self.account.add(prompt_tokens=sum(self.length(prompt, begin) for prompt in prompts))
-        if not self.chat and all(isinstance(prompt, str) for prompt in prompts):
-            # The text a reply begins with follows the prompt: rows with different ones are a batch.
-            prompts, begin = [f"{prompt}{begin}" for prompt in prompts], ""
-        self._calls.put((self._number, (prompts, begin, *request)))
+    def _ask(self, prompts, begins, *request):
+        tokens = sum(self.length(prompt, begin) for prompt, begin in zip(prompts, begins))
+        self.account.add(prompt_tokens=tokens)
+        self._calls.put((self._number, (prompts, begins, *request)))
         reply = self.replies.get()
         if isinstance(reply, Exception):
             raise reply
         return reply
 
-    def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
+    def _complete(self, prompts, begins, max_tokens, stop, seed, sampling):
         seeds = row_seeds(seed, len(prompts))
         settings = {"max_tokens": max_tokens, "stop": stop, **sampling}
-        return self._ask(prompts, begin, "complete", seeds, settings)
+        return self._ask(prompts, begins, "complete", seeds, settings)
 
     def _score(self, prompts, lists, begin):
-        found = self._ask(prompts, begin, "score", lists, {})
+        # Scores of a batch have one beginning, so it is one of the settings that must be the same.
+        found = self._ask(prompts, [begin] * len(prompts), "score", lists, {"begin": begin})
         scored = sum(len(terms) for scores in found for terms in scores.terms)
         self.account.add(scored_tokens=scored)
         return found
@@ -118,22 +117,23 @@ class Row(TextLM):
 def _send(lm, requests):
     """The replies to requests, those of one kind and with the same settings in one batch.
 
-    requests  list of (prompts, begin, "complete" or "score", seeds or lists, settings)
+    requests  list of (prompts, begins, "complete" or "score", seeds or lists, settings)
     returns   list of the lists of replies; an exception for each request of a batch that raised it
     """
     kinds = {}
-    for i, (_, begin, kind, _, settings) in enumerate(requests):
-        kinds.setdefault((kind, begin, repr(sorted(settings.items()))), []).append(i)
+    for i, (_, _, kind, _, settings) in enumerate(requests):
+        kinds.setdefault((kind, repr(sorted(settings.items()))), []).append(i)
     replies = [None] * len(requests)
-    for (kind, begin, _), members in kinds.items():
+    for (kind, _), members in kinds.items():
         prompts = [prompt for i in members for prompt in requests[i][0]]
+        begins = [begin for i in members for begin in requests[i][1]]
         each = [one for i in members for one in requests[i][3]]
+        settings = requests[members[0]][4]
         try:
             if kind == "complete":
-                settings = requests[members[0]][4]
-                found = lm.complete_batch(prompts, begin=begin, seed=each, **settings)
+                found = lm.complete_batch(prompts, begin=begins, seed=each, **settings)
             else:
-                found = lm.score_batch(prompts, each, begin=begin)
+                found = lm.score_batch(prompts, each, **settings)
         except Exception as error:
             for i in members:
                 replies[i] = error
