@@ -110,9 +110,11 @@ def test_texts_are_cut_to_what_the_context_leaves():
     for room in 0, -1:
         with pytest.raises(ConfigError, match=f"answer of {136 - room} .* context of 136: lower"):
             answer_from(lm, Item("q?"), [], max_tokens=136 - room)
-    with pytest.raises(DataError, match="there is room for 1"):  # but for the prompt
+    # An answer of 135 leaves room for a prompt, but not for this one.
+    message = r"room for 1 \(the model reads 136 tokens, and 135 are for the answer\): shorten"
+    with pytest.raises(DataError, match=message):
         answer_from(lm, Item("q?"), [], max_tokens=135)
-    with pytest.raises(DataError, match="there is room for 3"):
+    with pytest.raises(DataError, match="there is room for 3: shorten the question"):
         answer_from(lm, Item("q?"), [], form=form, budget=3)
     answer = answer_from(ScriptedLM([(None, "x")]), Item("q?"), ["a b", "c d"], form=form, budget=9)
     assert answer.details["dropped"] == (1,) and answer.details["texts"] == ["a b"]

@@ -7,7 +7,8 @@ from tests.prompt.reasoning.test_calculator_loop import Chain, distance
 from tests.prompt.small import KINDS, text_model
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import Completion, ScriptedLM
-from tinylm.prompt.tools.loop import ToolCall, _piece_seed, complete_with_tools
+from tinylm.prompt.reasoning.calculator_loop import piece_seed
+from tinylm.prompt.tools.loop import ToolCall, complete_with_tools
 from tinylm.prompt.tools.registry import Tools, calculator
 
 TOOLS = Tools({"calculator": calculator, "echo": lambda text: text, "plain": lambda: "7"})
@@ -206,7 +207,7 @@ def test_with_and_without_a_store_the_text_is_the_same(changes):
             begin=" So: eight",
             max_tokens=20,
             stop="}",
-            seed=_piece_seed(0, 1),
+            seed=piece_seed(0, 1, "tools"),
             **sampling,
         )
         assert found[0].text.startswith(" So: eight" + rest.text)

@@ -44,6 +44,7 @@ def logged_tokens(lm, trace):
     The account of a ScriptedLM is this number; a real model's tokenizer may join a prompt and the
     text that a reply begins with, and counts an end token.
     """
+    # Scores are left out: no text is generated for them.
     return sum(
         lm.count(call.prompt) + lm.count(call.begin) + lm.count(call.reply)
         for call in trace.calls

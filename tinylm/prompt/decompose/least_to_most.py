@@ -56,6 +56,7 @@ def decomposition_prompt(item, decompositions=DECOMPOSITIONS):
 
     decompositions  (Item, sub-problems) pairs
     """
+    # The fields of the book: TASK, DEMO1, DEMO2, USER.
     fields = [("TASK", TASK)]
     for number, (demo, problems) in enumerate(decompositions):
         fields += [(f"DEMO{number + 1} Q", _whole(demo)), ("A", needed(demo, problems))]
@@ -76,6 +77,7 @@ def read_needed(reply):
     found = _NEEDED.search(reply)
     if found is None:
         return None
+    # The rest of the line alone: below it a model may quote other things.
     listed = reply[found.end() :].lstrip().partition("\n")[0]
     return [(straight or curly).strip() for straight, curly in QUOTED.findall(listed)]
 
@@ -95,8 +97,10 @@ def solving_prompt(item, pairs, problem=None, demonstrations=(), rationale=False
                     has none
     """
     fields = [("", item.context or item.question)]
+    # {p_<i, a_<i}: the prompt of the last call, and one pair more
     for number, (earlier, answer) in enumerate(pairs):
         fields += [(f"SUB-PROB{number + 1} Q", earlier), ("A", answer)]
+    # S_0 answers the question itself, S_i the next sub-problem.
     if problem is None:
         fields += [("FINAL Q", item.question), ("A", None)]
     else:
@@ -125,6 +129,7 @@ class Solver:
         self.text = ""
 
     def _reply(self, pairs, problem):
+        # With a trigger S_i is chain of thought; without one, the reply is the answer.
         begin = f" {self.trigger}".rstrip()
         reply = self.lm.complete(
             solving_prompt(
@@ -182,12 +187,15 @@ def least_to_most(
     """
     options = {"stop": STOP, "seed": seed, "max_tokens": max_tokens}
     begin = f" {plan_trigger}".rstrip()
+    # {p_1, .., p_n} = G(p_0)   (3.2)
     reply = lm.complete(decomposition_prompt(item, decompositions), begin=begin, **options)
     problems = lm.parsed("sub-problems", read_needed(reply.text))
     if problems is None:
         return Answer(None, reply.text, {"sub_problems": None, "pairs": [], "plan": None})
     options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
+    # a_i = S_i(p_i, {p_0, p_<i, a_<i}), then a_0 = S_0(p_0, p_<=n, a_<=n)   (3.3, 3.4)
     solver = Solver(lm, item, demonstrations, **options)
+    # In the loop of all methods, a list is a G_i that does not look at answers.
     listed = up_front(lambda problem: problems)
     solve = route(solvers or {}, solver.solve)
     plan = decompose(item, listed, solve, solver.conclude, most)

@@ -37,6 +37,7 @@ def segments(text, size, count=len, overlap=0):
         raise ConfigError(
             f"segments: size {size} must be 1 or more, overlap {overlap} 0 or more and smaller"
         )
+    # Every word with the white space before it, so that joined words are the text.
     words = re.findall(r"\s*\S+(?:\s+\Z)?", text) or [text] * bool(text)
     found, start, end = [], 0, 0
     while end < len(words):
@@ -51,6 +52,7 @@ def segments(text, size, count=len, overlap=0):
         else:
             end += 1  # a word that is too long stands alone
         found.append("".join(words[start:end]))
+        # So a mention of at most `overlap` words is whole in one of the two segments.
         start = max(end - overlap, start)
     return found
 
@@ -67,6 +69,7 @@ def any_segment(findings):
     """The OR of findings: True if one is "yes", False if all are "no", else None: it is open."""
     if "yes" in findings:
         return True
+    # A segment that was not decided may hold a mention: "no" would be a guess.
     if None in findings:
         return None
     return False
@@ -98,15 +101,18 @@ def map_reduce(
     """
     if not item.context:
         raise DataError("map_reduce: the item needs a context, the document to be divided")
+    # Map: no finding depends on another, so all are one batch.
     parts = segments(item.context, size, lm.count, overlap)
     prompts = [map_template.format(topic=item.question, segment=part.strip("\n")) for part in parts]
     replies = lm.complete_batch(prompts, seed=seed, max_tokens=max_tokens)
     findings = [reply.text.strip() for reply in replies]
     read = [first_yes_no(finding) for finding in findings]
     details = {"segments": parts, "findings": findings, "read": read}
+    # The OR costs no call; a model may weigh a passing mention against the rest.
     if reduce_template is None:
         value = {True: "yes", False: "no", None: None}[any_segment(read)]
         return Answer(lm.parsed("answer", value), findings[-1], details)
+    # Reduce: K short findings in the place of n tokens.
     listed = "\n".join(f"Segment {i + 1}: {finding}" for i, finding in enumerate(findings))
     prompt = reduce_template.format(topic=item.question, findings=listed)
     reply = lm.complete(prompt, seed=seed, max_tokens=max_tokens)

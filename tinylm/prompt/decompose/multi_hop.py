@@ -34,6 +34,7 @@ def known_hops(item, pairs):
     start, relations = read_hops(item.question)
     if len(pairs) == len(relations):
         return None
+    # p_i is about a_{i-1}, the first about the name in the question.
     subject = start
     if pairs:
         subject = pairs[-1][1]
@@ -62,6 +63,7 @@ class HopSolver:
     def answer(self, question):
         """The answer to a question, str or None."""
         self.retrieved.append(retrieved(self.index, question, self.k))
+        # Only what this question has found: passages of earlier hops would distract.
         query = Item(question, context=" ".join(self.retrieved[-1]))
         prompt = self.form.prompt(query, self.demonstrations)
         self.text = self.lm.complete(prompt, **self.options).text
@@ -109,6 +111,7 @@ def multi_hop(
             raise DataError("multi_hop: there is nothing to retrieve: give a context or an index")
         index = InvertedIndex(sentences(item.context))
     if generate is None:
+        # G_i plans by the question and the answers so far; S_i alone reads passages.
         asker = Asker(lm, seed=seed)
 
         def generate(problem, pairs):
@@ -118,6 +121,7 @@ def multi_hop(
     solver = HopSolver(lm, index, demonstrations, **options)
     plan = decompose(item, generate, solver.solve, solver.conclude, most)
     value = plan.answer
+    # The last hop ends in words, and the question wants one of its options.
     if value is not None and item.options:
         value = first_option(value, item)
     lm.parsed("answer", value)

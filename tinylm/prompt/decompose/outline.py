@@ -79,6 +79,7 @@ def section_prompt(task, sections, number, written=()):
     written  texts of the sections before it, as far as the model is to know them
     """
     title = sections[number].title
+    # p_i with its context: the task, the whole plan, and what stands before section i
     parts = [
         f"Task: {task}",
         f"Outline:\n{render_outline(sections)}",
@@ -121,6 +122,7 @@ def outline_then_write(
     # A model that goes on with another section is stopped.
     stop = [f"\nSection {i + 1}:" for i in range(len(outline))]
     options = {"seed": seed, "max_tokens": max_tokens, "stop": stop}
+    # a_i does not depend on a_<i: one batch and short prompts, but sections may repeat each other.
     if parallel:
         prompts = [section_prompt(task, outline, i) for i in range(len(outline))]
         written = [reply.text.strip() for reply in lm.complete_batch(prompts, **options)]
@@ -129,6 +131,7 @@ def outline_then_write(
         for i in range(len(outline)):
             prompt = section_prompt(task, outline, i, written)
             written.append(lm.complete(prompt, **options).text.strip())
+    # S_0 is no model: the sections are joined in the order of the outline.
     titled = [f"{section.title}\n\n{text}" for section, text in zip(outline, written)]
     text = "\n\n".join(titled)
     return Answer(text, written[-1], {"outline": outline, "sections": written})

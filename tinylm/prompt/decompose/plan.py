@@ -63,15 +63,19 @@ def decompose(problem, generate, solve, conclude, most=16):
     while True:
         pairs = tuple(plan.pairs)
         plan.contexts.append(Context("G", problem, pairs))
+        # p_i = G_i(p_0, {p_<i, a_<i})   (3.5)
         following = generate(problem, pairs)
         if following is None:
             break
+        # G_i was called once more than S_i: so it is known whether anything was left.
         if len(pairs) == most:
             plan.complete = False
             break
+        # a_i = S_i(p_i, {p_0, p_<i, a_<i})   (3.3)
         plan.contexts.append(Context("S", following, pairs))
         plan.pairs.append((following, solve(following, problem, pairs)))
     pairs = tuple(plan.pairs)
+    # a_0 = S_0(p_0, p_<=n, a_<=n)   (3.4)
     plan.contexts.append(Context("S0", problem, pairs))
     plan.answer = conclude(problem, pairs)
     return plan
@@ -87,6 +91,7 @@ def up_front(generate):
 
     def following(problem, pairs):
         nonlocal problems
+        # Made when no answer is known yet: the difference between (3.2) and (3.5)
         if problems is None:
             problems = list(generate(problem))
         if len(pairs) == len(problems):

@@ -28,6 +28,7 @@ def calls(branches, depth):
     if branches < 0 or depth < 0:
         raise ConfigError(f"calls: branches {branches} and depth {depth} must be 0 or more")
     count = 1
+    # T(d) = 1 + k T(d - 1) + 1, from the leaves on
     for _ in range(depth):
         count = 2 + branches * count
     return count
@@ -48,9 +49,11 @@ def recursive_solve(problem, generate, solve, conclude, depth, pairs=()):
     if depth == 0:
         return solve(problem, pairs)
     problems = generate(problem)
+    # a leaf: G finds nothing to divide
     if not problems:
         return solve(problem, pairs)
 
+    # S_i is the whole of it once more, one level deeper.
     def deeper(part, whole, before):
         return recursive_solve(part, generate, solve, conclude, depth - 1, before)
 
@@ -87,6 +90,7 @@ def recursive_prompting(
     def generate(problem):
         prompt = decomposition_prompt(problem, decompositions)
         reply = lm.complete(prompt, stop=STOP, seed=seed, max_tokens=max_tokens)
+        # The prompt of least-to-most, for a problem of any level.
         questions = lm.parsed("sub-problems", read_needed(reply.text)) or []
         if questions:
             decomposed[problem.question] = questions
@@ -101,6 +105,7 @@ def recursive_prompting(
 
     def conclude(problem, pairs):
         nonlocal pairs_at_top, text
+        # S_0 of this level; at the top its answer is that of the item.
         solving = solver(problem)
         answer = solving.conclude(problem, _as_text(pairs))
         if problem is item:

@@ -51,6 +51,7 @@ def sub_commands(command):
 
     A single command is itself; one with "and" or "after" has those of both of its parts.
     """
+    # These join whole phrases, so they are split before "twice" and "thrice".
     for word in (" and ", " after "):
         first, found, second = command.partition(word)
         if found:
@@ -69,6 +70,7 @@ def expression(command):
     first, found, second = command.partition(" and ")
     if found:
         return f"{expression(first)} + {expression(second)}"
+    # "a after b" does b first.
     first, found, second = command.partition(" after ")
     if found:
         return f"{expression(second)} + {expression(first)}"
@@ -77,10 +79,12 @@ def expression(command):
         return _times(expression(" ".join(words[:-1])), TIMES[words[-1]])
     if len(words) == 1:
         return f'"{words[0].upper()}"'
+    # D is TURN D; U D turns and then acts.
     turn = f'"TURN {words[-1].upper()}"'
     once = turn
     if words[0] != "turn":
         once = f"{turn} + {expression(words[0])}"
+    # around: four times (turn, act); opposite: two turns, then the act
     match words[1:-1]:
         case ["around"]:
             return _times(once, 4)
@@ -109,6 +113,7 @@ def expand(text):
             raise DataError(f"no action or sign at {text[end:]!r:.40}")
         tokens.append(match[match.lastgroup])
         end = match.end()
+    # sum = product {"+" product},  product = (action | "(" sum ")") {"*" number}
     actions, rest = _sum(tokens)
     if rest:
         raise DataError(f"an expression ends before {' '.join(rest)!r:.40}")
@@ -120,6 +125,7 @@ def _sum(tokens):
     actions, tokens = _product(tokens)
     while tokens[:1] == ["+"]:
         more, tokens = _product(tokens[1:])
+        # A model writes the expression: its size is limited on the way, not at the end.
         actions = _checked(actions + more)
     return actions, tokens
 
@@ -235,12 +241,14 @@ def scan_least_to_most(
     command = item.question.rpartition(":")[2].strip()
     options = {"stop": FewShotPrompt().stop, "seed": seed, "max_tokens": max_tokens}
     reply = lm.complete(listing_prompt(command, listed), **options)
+    # {p_1, .., p_n} = G(p_0)
     commands = lm.parsed("commands", read_listing(reply.text))
     if commands is None:
         return Answer(None, reply.text, {"commands": None, "pairs": []})
     # The command itself comes last, whatever the list says.
     inside = [part for part in dict.fromkeys(commands) if part != command][: most - 1]
     pairs = []
+    # a_i = S_i(p_i, {p_<i, a_<i}): solved commands are the last demonstrations.
     for part in [*inside, command]:
         reply = lm.complete(translation_prompt(part, pairs, translated), **options)
         actions = lm.parsed("actions", read_translation(reply.text, part))

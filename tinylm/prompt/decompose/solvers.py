@@ -54,6 +54,7 @@ def calculator(problem, whole, pairs):
         found = numbers_in(answer)
         if not found:
             raise DataError(f"the calculator needs a number, and {answer!r:.60} has none")
+        # In parentheses, as 2 - #1 with a_1 = -3 is 2 - (-3).
         return f"({found[0].replace('$', '')})"
 
     return decimal_text(calculate(fill_in(problem, pairs, number)))
@@ -86,11 +87,13 @@ def route(solvers, fallback):
     """
 
     def solve(problem, whole, pairs):
+        # The type that G wrote decides which S_i it is.
         name, inside = split_type(problem)
         if name in solvers:
             try:
                 return solvers[name](inside, whole, pairs)
             except DataError:
+                # "[calculator] how much is left?" is no expression: the model may still answer it.
                 return fallback(inside, whole, pairs)
         return fallback(problem, whole, pairs)
 

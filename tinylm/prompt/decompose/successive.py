@@ -29,6 +29,7 @@ def next_prompt(item, pairs):
     if item.context:
         fields.append(("Context", item.context))
     fields.append(("Problem", item.question))
+    # {p_<i, a_<i}: so p_i may have words of a_{i-1}.
     for number, (problem, answer) in enumerate(pairs):
         fields += [(f"Question {number + 1}", problem), (f"Answer {number + 1}", answer)]
     return render_fields([*fields, (NEXT, None)])
@@ -49,6 +50,7 @@ class Asker:
             next_prompt(item, pairs), stop="\n", seed=self.seed, max_tokens=self.max_tokens
         )
         problem = read_reply(reply.text, NEXT, ()) or None
+        # A model puts words around it: "There are no more questions, as ..".
         if problem is not None and self.end.rstrip(".").lower() in problem.lower():
             problem = None
         return self.lm.parsed("next sub-problem", problem)
@@ -78,6 +80,7 @@ def successive_prompting(
     solver = Solver(lm, item, demonstrations, **options)
     asker = Asker(lm, end=end, seed=seed)
     solve = route(solvers or {}, solver.solve)
+    # G_i and S_i take turns until G_i ends the plan.
     plan = decompose(item, asker.generate, solve, solver.conclude, most)
     value = lm.parsed("answer", (read or reader(item))(plan.answer, item))
     return Answer(value, solver.text, {"pairs": plan.pairs, "plan": plan})

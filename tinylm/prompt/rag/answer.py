@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinylm.errors import ConfigError, DataError
+from tinylm.errors import ConfigError
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.rag.citations import find_citations, without_citations
@@ -67,6 +67,7 @@ def retrieval_answer(
     """
     if retriever is None:
         retriever = InvertedIndex(texts_of(item))
+    # z_1 .. z_k for x, once, before the first token
     found = find_texts(retriever, item.question, k)
     details = {"retrieved": found.ranking, "passages": [], "citations": []}
     if least_score is not None and found.best < least_score:
@@ -112,20 +113,18 @@ def answer_from(
     details  more for Answer.details
     returns  Answer, as retrieval_answer
     """
+    window = ""
     if budget is None and lm.context is not None:
         answer = max([lm.count(ending) for ending in _endings(item)] or [max_tokens])
         budget = lm.context - answer
+        window = f"the model reads {lm.context} tokens, and {answer} are for the answer"
         if budget < 1:
             raise ConfigError(
                 f"answer_from: an answer of {answer} tokens leaves no room for a prompt in the "
                 f"model's context of {lm.context}: lower max_tokens"
             )
-    try:
-        fitted = form.fit(item.question, texts, lm.length, budget, demonstrations)
-    except DataError as error:
-        raise DataError(
-            f"{error}. The model reads {lm.context} tokens, {max_tokens} of them for the answer"
-        ) from None
+    # As much of z as the window leaves beside question and answer.
+    fitted = form.fit(item.question, texts, lm.length, budget, demonstrations, window)
     details = {"retrieved": [], "citations": [], **(details or {}), "refused": None}
     details |= {"dropped": fitted.dropped, "cut": fitted.cut}
     if check is not None and (reason := check(fitted.texts)):
@@ -133,6 +132,7 @@ def answer_from(
     details |= {"texts": fitted.texts, "kept": fitted.kept}
     if item.options:
         return _best_option(lm, item, fitted.prompt, form, normalization, least_logprob, details)
+    # y ~ Pr(. | x, z)
     reply = lm.complete(
         fitted.prompt, max_tokens=max_tokens, stop=form.stop(), seed=seed, **sampling
     )
@@ -142,6 +142,7 @@ def answer_from(
     details["citations"] = find_citations(text, fitted.texts)
     details["logprob"] = _mean(reply.logprobs)
     value = without_citations(text) or None
+    # Refused by its own words, or because it was not sure of them.
     if is_refusal(text):
         details["refused"], value = "words", NO_ANSWER
     elif least_logprob is not None and _certainty(details["logprob"]) < least_logprob:
@@ -179,6 +180,7 @@ def _in_the_prompt(found, details):
     kept = [found[i] for i in details["kept"]]
     if kept and details["cut"]:
         text = details["texts"][-1]
+        # What was cut off was not read, so it cannot be a source.
         kept[-1] = replace(kept[-1], end=kept[-1].start + len(text), text=text)
     return kept
 

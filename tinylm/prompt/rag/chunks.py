@@ -17,6 +17,7 @@ from tinylm.data.clean.words import words_of
 from tinylm.errors import ConfigError
 from tinylm.writing import has_unspaced
 
+# "Dr. Lee", "J. S. Bach" and "1. First" have periods that end no sentence.
 _ABBREVIATION = (
     r"(?<!\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|No|vs|cf|al|etc|approx|Fig|Eq|e\.g|i\.e|[\p{Lu}]))"
     r"(?<!(?:^|\n)\s*\d{1,3})"  # the number of an entry in a list
@@ -98,6 +99,7 @@ def passages(text, size=100, overlap=20, unit="sentence", measure=count_words, d
     def fits(start, end):
         return measure(text[start:end]) <= size
 
+    # A unit that is too large is cut by the next finer pattern.
     ends = [_ENDS[level] for level in levels[levels.index(unit) :]]
     units = list(_units(text, 0, len(text), ends, fits))  # (start, end) one after the other
     found, first = [], 0
@@ -138,6 +140,7 @@ def merged(found):
     found    list of Passage
     returns  list of Passage; each stands where the first of its parts stood
     """
+    # In the order of the document, where overlaps are neighbors; i is the rank.
     order = sorted(range(len(found)), key=lambda i: (found[i].start, found[i].end))
     joined = {}  # document -> [(first place in `found`, Passage)]
     for i in order:
@@ -145,6 +148,7 @@ def merged(found):
         parts = joined.setdefault(one.document, [])
         if parts and one.start <= parts[-1][1].end:
             place, before = parts.pop()
+            # [start, before.end) is there already.
             rest = one.text[max(0, before.end - one.start) :]
             end = max(before.end, one.end)
             one = Passage(one.document, before.start, end, before.text + rest)
@@ -177,6 +181,7 @@ def _last_that_fits(fits, units, first):
         low += step
         step *= 2
     high = min(high, low + step - 1)
+    # The last one that fits is in low .. high.
     while low < high:
         middle = (low + high + 1) // 2
         if fits(start, units[middle][1]):

@@ -53,6 +53,7 @@ def find_citations(answer, texts):
     words = [set(answer_words(text)) for text in texts]
     found, statement, last = [], "", 0
     for match in _MARK.finditer(answer):
+        # In [1][2] nothing stands between the marks: the second has the statement of the first.
         before = _statement(answer[last : match.start()])
         if before:
             statement = before
@@ -75,6 +76,7 @@ def _numbers(mark):
     numbers = []
     for part in regex.split(r"[,;]", mark):
         ends = [int(number) for number in regex.findall(r"\d+", part)]
+        # [1990-2024] is a period of years.
         if ends[-1] - ends[0] > MOST:
             ends = [ends[0]]
         numbers += range(ends[0], ends[-1] + 1)
@@ -91,5 +93,6 @@ def _share(statement, words):
     """The share of the words of a statement that are in a set of words; 0 without any."""
     if not statement:
         return 0.0
+    # support = sum over words w of n(w) [w in text] / sum of n(w)
     counts = Counter(statement)
     return sum(count for word, count in counts.items() if word in words) / counts.total()

@@ -51,6 +51,7 @@ def coverage(index, question, texts):
             covered += idf
         else:
             missing.append(word)
+    # "What is it?" has no word that a text could lack.
     if not whole:
         return 1.0, []
     return covered / whole, missing
@@ -65,7 +66,9 @@ def stem(word):
     root = _ENDING.sub("", word)
     while len(root) > 3 and root.endswith("e"):
         root = root[:-1]
+    # running -> runn -> run
     root = _DOUBLE.sub(r"\1", root)
+    # city -> citi, as cities -> citi
     if len(root) > 2 and root.endswith("y"):
         root = f"{root[:-1]}i"
     return root

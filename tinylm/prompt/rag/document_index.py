@@ -91,6 +91,7 @@ def open_index(paths, path=None, *, size=100, overlap=20, embed=None, embedder="
         raise DataError(f"no document can be read: {reasons}"[:1000])
     read = [source["path"] for source, _, number in entries if number is None]
     sources = [source for source, _, _ in entries]
+    # Nothing has changed: nothing is cut, counted or written.
     if old is not None and (old.settings, old.sources) == (settings, sources):
         return DocumentIndex(old, embed, left_out, read)
     stored = _stored(settings, entries, old, embed)
@@ -148,8 +149,10 @@ def _source(file, name, old, known):
     number = known.get(name)
     if number is not None:
         before = old.sources[number]
+        # The same size and time: taken for the same text unread, as rsync does.
         if (before["bytes"], before["mtime"]) == (source["bytes"], source["mtime"]):
             return before, number
+    # A copy has a new time and the same text: the hash decides.
     source["sha256"] = _hash(file)
     if number is not None and old.sources[number]["sha256"] != source["sha256"]:
         number = None
@@ -201,6 +204,7 @@ def _stored(settings, entries, old, embed):
             found = passages(text, settings["size"], settings["overlap"])
             part = np.array([(document, one.start, one.end) for one in found], np.int64)
         else:
+            # The same text: its passages and vectors are kept, under the number that it has now.
             rows = old.spans[:, 0] == number
             part = old.spans[rows].copy()
             part[:, 0] = document
@@ -213,6 +217,7 @@ def _stored(settings, entries, old, embed):
     if embed is not None:
         for document, of_old in enumerate(vectors):
             if of_old is None:
+                # Embedding is the slow part: only what has no vectors yet.
                 cut = [texts[document][start:end] for _, start, end in spans[document].tolist()]
                 vectors[document] = np.asarray(embed_all(embed, cut), np.float32)
         stored.vectors = np.concatenate(vectors)

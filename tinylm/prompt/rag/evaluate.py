@@ -27,6 +27,7 @@ def right_or_refused(answer, item):
     """True if an Answer is right by the rule of all methods, or if it is a refusal, and rightly."""
     if item.answer is None:
         raise DataError(f"the question {item.question!r:.60} has no gold answer to compare with")
+    # A refusal is right where there is no answer, and nowhere else.
     if NO_ANSWER in (answer.value, item.answer):
         return answer.value == item.answer
     return is_right(answer.value, item)
@@ -60,6 +61,7 @@ def three_contexts(lm, items, retriever, k=3, oracle=texts_of, demonstrations=()
             ),
         }
         right.update({name: right_or_refused(answer, item) for name, answer in answers.items()})
+        # recall@k: one of the right texts is among the k
         if texts:
             numbers = [number for number, _ in answers["retrieved"].details["retrieved"]]
             found.append(any(retriever.documents[i] in texts for i in numbers))
@@ -97,6 +99,7 @@ def refusals(answers, items):
     right = np.array(
         [right_or_refused(a, item) for a, item in zip(answers, items, strict=True)], bool
     )
+    # precision = both / refused,  recall = both / unanswerable
     both = int((refused & unanswerable).sum())
     return {
         "precision": _share(both, refused.sum()),
@@ -122,6 +125,7 @@ def coverage_curve(scores, right):
     order = np.argsort(-scores, kind="stable")
     scores = scores[order]
     answered = np.arange(1, len(scores) + 1)
+    # (1/n) sum of right over the n highest scores
     accuracy = np.cumsum(right[order]) / answered
     # Equal scores are answered together or not at all: the curve has a point after the last.
     last = np.append(scores[1:] != scores[:-1], True)
@@ -160,6 +164,7 @@ def followed(answer, context, memory):
         return "refused"
     from_context = contains_answer(answer.value, context)
     from_memory = contains_answer(answer.value, memory)
+    # It names both or none: evidence for neither.
     if from_context == from_memory:
         return "neither"
     if from_context:
@@ -192,6 +197,7 @@ def order_sensitivity(lm, item, texts, shuffles=4, seed=0, **options):
     given = answer_from(lm, item, texts, **options).value
     different = 0
     for _ in range(shuffles):
+        # It may be the given order again, which then counts as no difference.
         shuffled = [texts[i] for i in rng.permutation(len(texts))]
         different += answer_from(lm, item, shuffled, **options).value != given
     return different / shuffles

@@ -83,6 +83,7 @@ class StoredIndex:
         index = InvertedIndex(self.passage_texts())
         self.words = sorted(index.postings)
         self.__post_init__()
+        # Rows of a sparse matrix (W, P): word w has the pairs begin[w] .. begin[w + 1].
         postings = [index.postings[word] for word in self.words]
         pairs = np.array([pair for one in postings for pair in one], np.int64).reshape(-1, 2)
         self.passage, self.count = pairs[:, 0], pairs[:, 1]
@@ -104,6 +105,7 @@ class StoredIndex:
 
 def write_index(path, stored):
     """Write an index, whole or not at all. Raises OSError."""
+    # One array of bytes for all texts, which are its slices.
     texts = [text.encode("utf-8") for text in stored.texts]
     header = {
         "format": FORMAT,
@@ -153,6 +155,7 @@ def read_index(path):
 
 def _arrays(opened):
     """The arrays of an open .npz file: dict. Raises one of DAMAGE."""
+    # A pickle could run code, and an index may come from anywhere.
     file = np.load(opened, allow_pickle=False)
     if isinstance(file, np.ndarray):
         raise ValueError("it is a single array")
@@ -173,6 +176,7 @@ def _unpacked(arrays):
             raise ValueError(f"a source is {source!r:.80}")
     text, at, texts = arrays["text"].tobytes(), 0, []
     for length in lengths:
+        # True is an int for isinstance.
         if type(length) is not int or length < 0:
             raise ValueError(f"a text has length {length!r:.40}")
         texts.append(text[at : at + length].decode("utf-8"))
@@ -195,11 +199,13 @@ def _fault(stored, vectors):
     document, start, end = spans.T
     if P and (document.min() < 0 or document.max() >= len(stored.texts)):
         return "a passage is of no document"
+    # 0 <= start < end <= length of the document
     ends = np.array([len(text) for text in stored.texts], np.int64)
     if ((start < 0) | (start >= end) | (end > ends[document])).any():
         return "a passage lies outside of its document"
     if stored.words != sorted(set(stored.words)) or begin.shape != (len(stored.words) + 1,):
         return "its words are not in order"
+    # W + 1 rising numbers from 0 to N cut N pairs into W words.
     if begin[0] != 0 or begin[-1] != N or (np.diff(begin) < 1).any():
         return "a word has no passages"
     if N and (passage.min() < 0 or passage.max() >= P or count.min() < 1):

@@ -116,7 +116,7 @@ class RagPrompt:
         """Strings with which a reply has gone on to another question."""
         return stop_strings([self.question_name])
 
-    def fit(self, question, texts, count, budget, demonstrations=()):
+    def fit(self, question, texts, count, budget, demonstrations=(), window=""):
         """The prompt with as much of the texts as fits.
 
         Texts are kept whole as long as they fit. One that does not fit is cut after a word, and is
@@ -125,6 +125,7 @@ class RagPrompt:
 
         count    function from a prompt to its number of tokens: TextLM.length
         budget   most tokens of the prompt; None: no limit
+        window   where the budget comes from, for the error
         returns  Fitted
         raises   DataError if there is no room even without texts
         """
@@ -139,11 +140,14 @@ class RagPrompt:
         if not fits([]):
             whole = count(prompt_of([]))
             around = count(self.prompt("", (), demonstrations))
+            if window:
+                window = f" ({window})"
             raise DataError(
                 f"RagPrompt: without any text the prompt has {whole} tokens, {whole - around} of "
-                f"them of the question, and there is room for {budget}: shorten the question, give "
-                "fewer demonstrations, or a model with a longer context"
+                f"them of the question, and there is room for {budget}{window}: shorten the "
+                "question, give fewer demonstrations, or a model with a longer context"
             )
+        # Texts come by relevance, so the first ones get the room.
         inside, kept, cut = [], [], 0
         for i, text in enumerate(texts):
             if fits([*inside, text]):
@@ -176,6 +180,7 @@ def _longest_beginning(text, fits):
     """The longest beginning of a text that fits and ends with a word; "" below LEAST_WORDS."""
     ends = [match.end() for match in _WORD.finditer(text)]
     low, high = 0, len(ends) - 1  # the whole text does not fit
+    # A longer beginning has more tokens, so the longest that fits is found by halving.
     while low < high:
         middle = (low + high + 1) // 2
         if fits(text[: ends[middle - 1]]):

@@ -53,6 +53,7 @@ def find_texts(retriever, query, k):
         ranking = retriever.search(query, k)
     passages = getattr(retriever, "passages", None)
     if passages is not None:
+        # Neighbors share sentences: as one text nothing is read twice.
         found = merged([passages[i] for i, _ in ranking])
     else:
         texts = [(i, retriever.documents[i]) for i, _ in ranking]
@@ -83,6 +84,7 @@ class Dense:
                 f"Dense: vectors {vectors.shape} for {len(self.documents)} documents; "
                 "give one row for each"
             )
+        # Of unit length, so that inner products are cosines: (N, D) @ (D,)
         self.vectors = unit(vectors)
 
     def search(self, query, k):
@@ -99,6 +101,7 @@ def embed_all(embed, texts):
     """Vectors of many texts: (N, D) float64. Texts of similar length share a batch."""
     if not texts:
         return np.zeros((0, 1))
+    # Texts of a batch are padded to the longest of them.
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     parts = [
         np.asarray(embed([texts[i] for i in order[start : start + BATCH]]), np.float64)
@@ -106,6 +109,7 @@ def embed_all(embed, texts):
     ]
     vectors = np.concatenate(parts)
     found = np.empty_like(vectors)
+    # Row i belongs to text order[i].
     found[order] = vectors
     return found
 
@@ -122,6 +126,7 @@ def reciprocal_rank_fusion(results, constant=60):
     """
     fused = {}
     for result in results:
+        # A document that a list does not hold gets nothing, as from an infinite rank.
         for rank, (number, _) in enumerate(result, 1):
             fused[number] = fused.get(number, 0.0) + 1 / (constant + rank)
     return _ordered(fused)
@@ -144,6 +149,7 @@ def weighted_fusion(results, weights):
         scores = np.array([score for _, score in result])
         if not len(scores):
             continue
+        # (s - min) / (max - min): a cosine is at most 1, and BM25 has no largest value.
         width = scores.max() - scores.min()
         scaled = np.ones(len(scores))
         if width > 0:
@@ -172,6 +178,7 @@ class Hybrid:
 
     def search(self, query, k):
         """The k best by the fused score: list of (number, score), best first."""
+        # A passage in the middle of both lists may beat the first of one.
         depth = max(k, self.depth)
         results = [retriever.search(query, depth) for retriever in self.retrievers]
         return self.fuse(results)[:k]
@@ -194,6 +201,7 @@ class Reranked:
         numbers = [number for number, _ in self.retriever.search(query, max(k, self.depth))]
         if not numbers:
             return []
+        # The fast retriever only has to have the right text among its candidates.
         scores = np.asarray(self.score(query, [self.documents[i] for i in numbers]), np.float64)
         order = np.argsort(-scores, kind="stable")[:k]  # equal ones keep the order of the retriever
         return [(numbers[i], float(scores[i])) for i in order]
@@ -215,6 +223,8 @@ def question_likelihood(lm, prompt=PASSAGE_PROMPT):
 
     def score(query, texts):
         prompts = [prompt.replace("{text}", text.strip()) for text in texts]
+        # log Pr(z | q) = log Pr(q | z) + log Pr(z) - log Pr(q), and the last is the same for all z:
+        # with equal Pr(z) this ranks them by Pr(z | q).
         found = lm.score_batch(prompts, [f" {query.strip()}"])
         return np.array([scores.by("token")[0] for scores in found])
 

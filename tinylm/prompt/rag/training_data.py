@@ -52,13 +52,16 @@ def rag_examples(
     items = list(items)
     rng = Random(seed, "rag examples")
     order = rng.permutation(len(items))
+    # An exact share: of few examples a coin for each could leave out all refusals.
     without = set(order[: round(unanswerable * len(items))].tolist())
     found = []
     for number, item in enumerate(items):
         right, answer = [gold(item)], item.answer
         if number in without or answer == NO_ANSWER:
             right, answer = [], NO_ANSWER
+        # n texts in each prompt, so that their number does not show whether one is right.
         given = right + _distractors(item, gold(item), pool, texts - len(right), retriever, rng)
+        # Anywhere in the prompt, so that no place is the right one.
         given = [given[i] for i in rng.permutation(len(given))]
         found.append(Instruction(form.prompt(item.question, given), answer, task="rag"))
     return found
@@ -76,6 +79,7 @@ def encode_rag(tokenizer, examples, begin=(), end=None):
     """
     found = []
     for example in examples:
+        # The loss is -log Pr(y | x, z), on the answer alone.
         joint = seam(tokenizer, example.user, f" {example.output}", begin)
         answer = list(joint.continuation)
         if end is not None:

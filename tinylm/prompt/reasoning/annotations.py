@@ -31,6 +31,7 @@ class Annotation:
         """True if the result is the value, or is what the calculator shows for it (0.333333)."""
         if self.value is None:
             return False
+        # 1/3 is written 0.333333: rounded as the calculator rounds it.
         written = canonical_number(self.result)
         return written in (self.value, Fraction(decimal_text(self.value)))
 
@@ -39,6 +40,7 @@ def annotations(text):
     """The annotations of a solution, in order: list of Annotation."""
     found = []
     for expression, result in ANNOTATION.findall(text):
+        # What is no expression, such as <<3 apples=3>>, has no value and so cannot be right.
         try:
             value = calculate(expression)
         except DataError:

@@ -53,9 +53,11 @@ class _Parser:
         self.tokens = []  # (kind, token, where it begins)
         for match in _TOKEN.finditer(text.translate(_OTHER_SIGNS)):
             kind = match.lastgroup
+            # Its group takes what no rule has: nothing but white space is passed over.
             if kind == "other":
                 self._refuse(f"{text[match.start(kind)]!r} is no part of an expression")
             self.tokens.append((kind, match[kind], match.start(kind)))
+        # With a token for the end no rule has to look whether one is left.
         self.tokens.append(("end", "", len(text)))
 
     def value(self):
@@ -78,6 +80,7 @@ class _Parser:
 
     def _sum(self):
         value = self._product()
+        # A loop and no recursion, so 8 - 4 - 2 is (8 - 4) - 2.
         while sign := self._next("+", "-"):
             term = self._product()
             if sign == "-":
@@ -90,6 +93,7 @@ class _Parser:
         while sign := self._next("*", "/"):
             factor = self._signed()
             if sign == "/":
+                # a / b = a * (1 / b), which is exact for fractions
                 factor = self._inverse(factor)
             value = self._checked(value * factor)
         return value
@@ -112,6 +116,7 @@ class _Parser:
         base = self._percent()
         if self._next("^", "**") is None:
             return base
+        # The exponent may have a sign, and a power of its own: 2^-1, 2^3^2 = 2^(3^2).
         exponent = self._signed()
         if exponent.denominator != 1:
             self._refuse(f"the exponent {exponent} is no whole number")
@@ -168,6 +173,7 @@ def decimal_text(value, digits=6):
     value = Fraction(value)
     places = EXACT_PLACES
     if 10**places % value.denominator:  # no finite decimal of so many places
+        # 33333.3 has 5 digits before the point, which leaves 1 of 6 after it.
         places = max(0, digits - _magnitude(value))
     scaled = str(round(abs(value) * 10**places)).zfill(places + 1)  # half to even
     whole, decimals = scaled[: len(scaled) - places], scaled[len(scaled) - places :].rstrip("0")
@@ -183,6 +189,8 @@ def _magnitude(value):
     """n such that 10^(n-1) <= |value| < 10^n, from the digits of the fraction; value is not 0."""
     above, below = abs(value.numerator), value.denominator
     n = len(str(above)) - len(str(below))  # off by at most one
+    # a and b digits: 10^(a-1) <= above < 10^a and 10^(b-1) <= below < 10^b, so the value lies
+    # between 10^(n-1) and 10^(n+1) for n = a - b, and one comparison decides.
     power = Fraction(10) ** n
     if Fraction(above, below) >= power:
         return n + 1

@@ -68,17 +68,19 @@ def complete_with_calculator(
         stop = (stop,)
     text, computed, pieces = "", [], 0
     while not pieces or room_after(lm, prompt, begin, text, max_tokens) > 0:
+        # Where the text has stopped decides what may stop it next.
         marks, expression = OUTSIDE, open_expression(text)
         if expression is not None:
             marks = INSIDE
         if expression is not None and "=" in expression:
             marks = GIVEN_UP
+        # y_<j, results included, is what the reply begins with: only its end has not been read.
         reply = lm.complete(
             prompt,
             begin=begin + text,
             max_tokens=max_tokens - lm.count(text),
             stop=(*stop, *marks),
-            seed=_piece_seed(seed, pieces),
+            seed=piece_seed(seed, pieces, "calculator"),
             **sampling,
         )
         pieces += 1
@@ -95,6 +97,7 @@ def complete_with_calculator(
             computed.append((expression, result))
             if result is not None:
                 longer = f"{text}{result}>>"
+                # A result is written whole or not at all: half of it would be another number.
                 if room_after(lm, prompt, begin, longer, max_tokens) < 0:
                     break
                 text = longer
@@ -111,6 +114,7 @@ def open_expression(text):
 
     returns  str; None if none is open
     """
+    # the last "<<" of the last line
     _, mark, inside = text.rpartition("\n")[2].rpartition("<<")
     if not mark or ">>" in inside:
         return None
@@ -137,12 +141,17 @@ def room_after(lm, prompt, begin, text, max_tokens):
 def _result(calculator, expression):
     try:
         return decimal_text(calculator(expression))
+    # No value: the model writes one of its own, as it would without a calculator.
     except DataError:
         return None
 
 
-def _piece_seed(seed, piece):
-    """The seed of a piece: with the same one, every piece would begin with the same draws."""
+def piece_seed(seed, piece, stream):
+    """The seed of a piece of a reply: with the same one, all would begin with the same draws.
+
+    piece    its number, from 0; the first has the seed of the whole reply
+    stream   name of the stream of random numbers that the others are drawn from
+    """
     if piece == 0:
         return seed
-    return int(Random(seed, "calculator", piece).integers(0, 1 << 62, ()))
+    return int(Random(seed, stream, piece).integers(0, 1 << 62, ()))

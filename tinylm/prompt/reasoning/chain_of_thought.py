@@ -15,7 +15,7 @@ from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.reasoning.calculator_loop import complete_with_calculator
-from tinylm.prompt.reasoning.conclusion import LETTERS, reader, split_conclusion, with_options
+from tinylm.prompt.reasoning.conclusion import LETTERS, read_conclusion, reader, with_options
 from tinylm.prompt.template.fields import stop_strings
 
 TRIGGERS = (
@@ -28,6 +28,7 @@ EXTRACT = "\nTherefore, the answer is"
 
 def with_trigger(prompt, trigger=TRIGGERS[0]):
     """The prompt with the sentence at its end, once   (book section 3.1.3)."""
+    # Applied twice it changes nothing.
     if prompt.endswith(trigger):
         return prompt
     if prompt and not prompt[-1].isspace():
@@ -42,6 +43,7 @@ def cot_prompt(item, demonstrations=(), prompt=None):
     raises   DataError for a demonstration without answer or rationale
     """
     prompt = prompt or FewShotPrompt()
+    # The options are a part of the question, so a chain ends with a letter: "The answer is (b)."
     shown = [replace(_asked(demo), answer=_lettered(demo)) for demo in demonstrations]
     return prompt.prompt(_asked(item), shown, rationale=True)
 
@@ -82,6 +84,7 @@ def chain_of_thought(
     """
     prompt = prompt or FewShotPrompt()
     text = cot_prompt(item, demonstrations, prompt)
+    # One reply (r, a) ~ Pr(. | (x_1, r_1, a_1), .., (x_k, r_k, a_k), x): rationale, then answer.
     stop = prompt.stop_for(lm, demonstrations)
     options = {"stop": stop, "max_tokens": max_tokens, "seed": seed, **sampling}
     return _answer(lm, item, text, read, calculator, options)
@@ -136,8 +139,10 @@ def two_stage_cot(
     """
     text, options = zero_shot_prompt(item, prompt, trigger)
     options.update(max_tokens=max_tokens, seed=seed, **sampling)
+    # Stage 1: r ~ Pr(. | x, trigger)
     steps, computed = _reply(lm, text, calculator, options)
     rationale = lm.parsed("rationale", steps.text.strip())
+    # Stage 2: a ~ Pr(. | x, trigger, r, "Therefore, the answer is")
     options.update(begin=options["begin"] + steps.text + extract, max_tokens=answer_tokens)
     reply = lm.complete(text, **options)
     value = lm.parsed("answer", (read or reader(item))(reply.text.strip(), item))
@@ -167,10 +172,7 @@ def _reply(lm, text, calculator, options):
 def _answer(lm, item, text, read, calculator, options):
     """The Answer of one call: its reply has steps and a conclusion."""
     reply, computed = _reply(lm, text, calculator, options)
-    rationale, conclusion = split_conclusion(reply.text)
-    value = None
-    if conclusion is not None:
-        value = (read or reader(item))(conclusion, item)
+    rationale, value = read_conclusion(reply.text, item, read)
     lm.parsed("answer", value)
     details = {"rationale": rationale, "finish": reply.finish, "computed": computed}
     return Answer(value, reply.text, details)

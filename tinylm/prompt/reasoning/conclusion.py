@@ -38,6 +38,7 @@ def first_number(text, item=None):
     found = numbers_in(text)
     if not found:
         return None
+    # "$1,200" is 1200: values are compared, and not how they are written.
     return re.sub("[$€£,+ ]", "", found[0])
 
 
@@ -45,12 +46,15 @@ def first_result(text, item=None):
     """The first number of the first sentence, but the result where the sentence is an equation:
     "18" of "18 dollars.", "5" of "2 + 3 = 5 years". None if there is no number.
     """
+    # A period inside of a number has no space after it: "2.5 km." is one sentence.
     sentence = re.split(r"[.!?]\s|\n", text.strip(), maxsplit=1)[0]
+    # Without "=" rpartition returns the whole sentence as its last part.
     return first_number(sentence.rpartition("=")[2]) or first_number(text)
 
 
 def first_yes_no(text, item=None):
     """The first "yes" or "no", in small letters; None if there is neither."""
+    # \b, as "no" is also in "know" and "another"
     found = re.search(r"\b(yes|no)\b", text.lower())
     return found and found[1]
 
@@ -61,6 +65,7 @@ def first_option(text, item):
     """
     places = []
     for letter, option in zip(LETTERS, item.options):
+        # (c), c), a letter alone at the beginning, or the option itself as whole words
         named = rf"\({letter}\)|\b{letter}\)|^{letter}\b(?! \w)|(?<!\w){re.escape(option)}(?!\w)"
         found = re.search(named, text, re.IGNORECASE)
         if found:
@@ -86,6 +91,18 @@ def reader(item):
     if item.answer is not None and canonical_number(item.answer) is not None:
         return first_result
     return first_line
+
+
+def read_conclusion(text, item, read=None):
+    """The steps of a reply, and the answer after its mark.
+
+    read     reader; None: by the item
+    returns  (str, str or None); a reply without a mark has no answer
+    """
+    steps, conclusion = split_conclusion(text)
+    if conclusion is None:
+        return steps, None
+    return steps, (read or reader(item))(conclusion, item)
 
 
 def with_options(item):

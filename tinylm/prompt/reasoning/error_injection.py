@@ -15,7 +15,7 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.reasoning.chain_of_thought import cot_prompt
-from tinylm.prompt.reasoning.conclusion import reader, split_conclusion
+from tinylm.prompt.reasoning.conclusion import read_conclusion
 
 
 def chain_accuracy(eps, steps, values=None):
@@ -33,6 +33,7 @@ def chain_accuracy(eps, steps, values=None):
             "more"
         )
     if values is None:
+        # n steps without an error, each with probability 1 - eps
         return (1 - eps) ** steps
     # p' = p (1 - eps) + (1 - p) eps / (m - 1) has the fixed point 1/m, and the distance to it
     # shrinks by 1 - eps - eps / (m - 1) at every step.
@@ -50,6 +51,7 @@ def change_number(step, rng):
     found = numbers_in(step)
     if not found:
         return None
+    # 1,234 becomes 1238 and not 1,238: commas would have to be set again.
     digits = re.search(r"[0-9]+", found[-1].replace(",", ""))[0]
     # At least 0, as the sign is not touched; always another number.
     by = int(rng.integers(1, 10))
@@ -67,13 +69,11 @@ def go_on(lm, item, steps, demonstrations=(), *, prompt=None, read=None, seed=0,
     returns  Answer of the whole reply
     """
     prompt = prompt or FewShotPrompt()
+    # The given steps are forced, as if the model had written them.
     begin = "".join(f" {step}" for step in steps)
     text = cot_prompt(item, demonstrations, prompt)
     reply = lm.complete(text, begin=begin, stop=prompt.stop, seed=seed, max_tokens=max_tokens)
-    rationale, conclusion = split_conclusion(reply.text)
-    value = None
-    if conclusion is not None:
-        value = (read or reader(item))(conclusion, item)
+    rationale, value = read_conclusion(reply.text, item, read)
     return Answer(lm.parsed("answer", value), begin + reply.text, {"rationale": rationale})
 
 
@@ -118,6 +118,7 @@ def flip_rates(lm, items, demonstrations=(), *, change=change_number, seed=0, **
             wrong = change(step, rng)
             if wrong is None:
                 continue
+            # The same steps before it, the same seed: the error is the only difference.
             answers = [
                 go_on(lm, item, [*steps[:t], last], demonstrations, seed=seed, **options).value
                 for last in (step, wrong)

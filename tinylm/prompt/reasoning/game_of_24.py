@@ -39,10 +39,12 @@ def combinations(hand):
     n = len(hand.left)
     for i in range(n):
         for j in range(i + 1, n):
+            # Two numbers go and one comes: n (n - 1) / 2 pairs, at most 6 results of each.
             rest = hand.left[:i] + hand.left[i + 1 : j] + hand.left[j + 1 :]
             for text, value in _results(hand.left[i], hand.left[j]):
                 left = tuple(sorted([*rest, value]))
                 step = f"{text} = {_text(value)} (left: {' '.join(map(_text, left))})"
+                # 2 + 2 and 2 * 2 leave the same numbers, and so the same game.
                 found.setdefault(left, Hand(left, (*hand.steps, step)))
     return list(found.values())
 
@@ -52,6 +54,7 @@ def _results(a, b):
     x, y = _text(a), _text(b)
     yield f"{x} + {y}", a + b
     yield f"{x} * {y}", a * b
+    # - and / depend on the order.
     yield f"{y} - {x}", b - a
     yield f"{x} - {y}", a - b
     if a != 0:
@@ -83,4 +86,5 @@ def solvable(hand, target=TARGET):
 def _solvable(left, target):
     if len(left) == 1:
         return left[0] == target
+    # V(s) = max of V(s') over the children s', cached: other steps lead to the same numbers.
     return any(_solvable(child.left, target) for child in combinations(Hand(left)))

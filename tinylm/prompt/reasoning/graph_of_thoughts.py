@@ -45,6 +45,7 @@ class ThoughtGraph:
         return [self.thoughts[number].content for number in numbers]
 
     def _add(self, content, parents):
+        # A parent has a smaller number than its children, so there is no cycle.
         self.thoughts.append(Thought(content, tuple(parents)))
         return len(self.thoughts) - 1
 
@@ -88,6 +89,7 @@ class ThoughtGraph:
     def ancestors(self, number):
         """The thoughts that one was made from, directly or not: set of numbers."""
         found, left = set(), list(self.thoughts[number].parents)
+        # Along all edges backwards; a thought that is reached on two paths counts once.
         while left:
             parent = left.pop()
             if parent not in found:
@@ -101,6 +103,7 @@ class ThoughtGraph:
 
     def latency(self, number):
         """The number of steps on the longest path from the root to a thought."""
+        # longest(v) = 1 + max of longest(u) over its parents u, from the root on
         longest = [0]
         for thought in self.thoughts[1 : number + 1]:
             longest.append(1 + max(longest[parent] for parent in thought.parents))
@@ -117,6 +120,7 @@ def merged_in_pairs(graph, numbers, merge):
     if not numbers:
         raise ConfigError("merged_in_pairs: there is no thought to merge")
     while len(numbers) > 1:
+        # n -> ceil(n / 2): about log2 N rounds, and N - 1 merges together
         pairs = [numbers[i : i + 2] for i in range(0, len(numbers), 2)]
         numbers = []
         for pair in pairs:

@@ -17,7 +17,7 @@ from tinylm.errors import ConfigError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.reasoning.chain_of_thought import cot_prompt
-from tinylm.prompt.reasoning.conclusion import reader, split_conclusion
+from tinylm.prompt.reasoning.conclusion import read_conclusion, split_conclusion
 from tinylm.prompt.reasoning.tree_of_thoughts import breadth_first
 from tinylm.prompt.template.fields import render_fields
 
@@ -39,6 +39,7 @@ def sample_thoughts(lm, prompt, state, count, *, seed=0, max_tokens=64, stop=(),
     prompt   str; the lines of the state are what the reply begins with
     returns  list of at most `count` tuples, as equal and empty lines are dropped
     """
+    # z ~ Pr(. | x, s): the state s is what the reply begins with, and a line break ends z.
     begin = "".join(f"\n{line}" for line in state) + "\n"
     replies = lm.sample(
         prompt,
@@ -49,6 +50,7 @@ def sample_thoughts(lm, prompt, state, count, *, seed=0, max_tokens=64, stop=(),
         stop=("\n", *stop),
         temperature=temperature,
     )
+    # Equal lines are one thought: the search would follow the same path twice.
     lines = dict.fromkeys(reply.text.strip() for reply in replies)
     return [(*state, line) for line in lines if line]
 
@@ -58,6 +60,7 @@ def list_thoughts(lm, prompt, state, *, seed=0, max_tokens=256, stop=()):
 
     prompt   str that asks for one possible next step on each line
     """
+    # In one reply each proposal is written after the others, and so is rarely the same.
     reply = lm.complete(prompt, seed=seed, max_tokens=max_tokens, stop=stop)
     lines = dict.fromkeys(line.strip() for line in reply.text.splitlines())
     found = [(*state, line) for line in lines if line]
@@ -76,6 +79,7 @@ def value_thoughts(lm, question, states, worth=WORTH):
         steps = " ".join(state)
         fields = [("", EVALUATE), ("Question", question), ("Steps", steps), ("Evaluation", None)]
         prompts.append(render_fields(fields))
+    # The paper samples the word several times; its probability is what the shares tend to.
     found = lm.score_batch(prompts, list(worth))
     return np.array([scores.probabilities() @ list(worth.values()) for scores in found])
 
@@ -148,9 +152,10 @@ def tree_of_thoughts(
     def finished(state):
         return split_conclusion(state[-1])[1] is not None
 
+    # With width and branches of 1 this is a chain of thought, line by line.
     search = breadth_first((), propose, evaluate, depth=depth, width=width, finished=finished)
     details = {"search": search, "steps": list(search.state or ())}
     if search.state is None or not finished(search.state):
         return Answer(None, "\n".join(search.state or ()), details)
-    value = (read or reader(item))(split_conclusion(search.state[-1])[1], item)
+    _, value = read_conclusion(search.state[-1], item, read)
     return Answer(lm.parsed("answer", value), "\n".join(search.state), details)

@@ -61,14 +61,17 @@ def breadth_first(root, propose, evaluate, *, depth, width=None, finished=_never
     search.levels.append([root])
     for _ in range(depth):
         children = []
+        # { s' : s' in propose(s), s in S_{t-1} }
         for state, _ in kept:
             search.expanded += 1
             children += propose(state)
         search.generated += len(children)
+        # All of a depth in one call, so that `evaluate` may compare them, as a vote does.
         scored = _scored(children, evaluate)
         search.pruned += len(scored) - len(scored[:width])
         scored = scored[:width]
         search.levels.append([state for state, _ in scored])
+        # A solution needs no more thoughts, but may lose to one of a later depth.
         ends += [pair for pair in scored if finished(pair[0])]
         kept = [pair for pair in scored if not finished(pair[0])]
         if not kept:
@@ -107,6 +110,7 @@ def depth_first(
         search.expanded += 1
         children = propose(state)
         search.generated += len(children)
+        # From the best on: the first path that is followed is the most promising.
         for child, value in _scored(children, evaluate):
             if value <= threshold:
                 search.pruned += 1
@@ -115,6 +119,7 @@ def depth_first(
                 if accept(child):
                     search.state, search.value = child, value
                     return True
+                # Not accepted: it is remembered, and the search comes back from here.
                 search.offer(child, value)
             elif visit(child, thoughts + 1):
                 return True

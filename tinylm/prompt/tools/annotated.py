@@ -68,7 +68,9 @@ def annotate_gsm8k(solution):
         pieces.append(solution[last : found.start()])
         last = found.end()
         expression, result = found[1].strip(), found[2].strip()
+        # Computed once more: training must show the result that the tool returns at inference.
         value = _value(expression)
+        # "<<8*2=16>>16 hours": the call takes the place of the annotation and of its result.
         if value == result and solution.startswith(result, last):
             pieces.append(_calculated(expression, result))
             last += len(result)
@@ -85,6 +87,7 @@ def annotate_arithmetic(text):
     pieces, last = [], 0
     for found in _SUM.finditer(text):
         expression, result = found[1], found[3]
+        # "10 / 4 = 2.5" becomes a call; "10 / 3 = 3.3" does not, as the tool writes 3.33333.
         if _value(expression) == result:
             pieces += [text[last : found.start(3)], _calculated(expression, result)]
             last = found.end()
@@ -104,14 +107,17 @@ def encode_calls(tokenizer, prompt, pieces, begin=(), end=None):
     """
     rows, context, new = [], prompt, ""
     for piece in pieces:
+        # A row: context without loss | what the model writes, up to the end of its call.
         if isinstance(piece, Called):
             rows.append(_row(tokenizer, context, new + piece.call, begin))
+            # From here on the result stands where the call stood, as in loop.py.
             context, new = context + new + piece.result, ""
         else:
             new += piece
     if new:
         rows.append(_row(tokenizer, context, new, begin, end))
     elif end is not None:
+        # All that follows is the end token; the tokens before a seam do not depend on what follows.
         before = list(seam(tokenizer, context, "x", begin).prompt)
         rows.append(encode_sft(before, [end]))
     return rows
@@ -133,6 +139,7 @@ def _value(expression):
     """What the calculator writes for an expression; None for what it cannot compute, or a number
     that is no computation.
     """
+    # 3/4 is written like a number and is a computation, too.
     if canonical_number(expression) is not None and "/" not in expression:
         return None
     try:

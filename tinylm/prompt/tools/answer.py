@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.reasoning.conclusion import reader, split_conclusion, with_options
+from tinylm.prompt.reasoning.conclusion import read_conclusion, with_options
 from tinylm.prompt.template.fields import render_fields, stop_strings
 from tinylm.prompt.tools.loop import complete_with_tools
 from tinylm.prompt.tools.registry import Tools, calculator
@@ -58,6 +58,7 @@ class ToolPrompt:
                     f"ToolPrompt: the demonstration {demonstration.question!r:.60} has no answer"
                 )
             solution = f"So the answer is: {demonstration.answer}"
+            # Its calls stay calls: a demonstration shows what to write, not what a tool returns.
             if demonstration.rationale:
                 solution = f"{demonstration.rationale} {solution}"
             blocks.append(list(zip(NAMES, (with_options(demonstration), solution))))
@@ -92,6 +93,7 @@ def tool_answer(
     """
     if tools is None:
         tools = Tools({"calculator": calculator})
+    # y ~ Pr(. | x, results so far)
     found = complete_with_tools(
         lm,
         form.prompt(item, tools, demonstrations),
@@ -102,9 +104,7 @@ def tool_answer(
         max_calls=max_calls,
         **sampling,
     )
-    value, (_, conclusion) = None, split_conclusion(found.text)
-    if conclusion is not None:
-        value = reader(item)(conclusion, item)
+    _, value = read_conclusion(found.text, item)
     lm.parsed("answer", value)
     details = {"calls": found.calls, "finish": found.finish, "unfinished": found.unfinished}
     return Answer(value, found.text, details)

@@ -18,9 +18,8 @@ for in the joined text, across pieces and results. Read next: answer.py.
 
 from dataclasses import dataclass
 
-from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.prompt.reasoning.calculator_loop import cut_at, room_after
+from tinylm.prompt.reasoning.calculator_loop import cut_at, piece_seed, room_after
 from tinylm.prompt.tools.markers import find_marker, inert, open_marker
 
 # Inside another call a result must not change where that call ends, or what its arguments are.
@@ -97,12 +96,13 @@ def complete_with_tools(
         marks = ("}",)
         if open_marker(text) is not None:
             marks = ("}", "\n")
+        # y_j ~ Pr(. | x, y_<j), where y_<j has results in the place of calls
         reply = lm.complete(
             prompt,
             begin=begin + text,
             max_tokens=max_tokens - lm.count(text),
             stop=tuple(dict.fromkeys((*stop, *marks))),
-            seed=_piece_seed(seed, pieces),
+            seed=piece_seed(seed, pieces, "tools"),
             **sampling,
         )
         pieces += 1
@@ -115,10 +115,12 @@ def complete_with_tools(
         if text != whole:
             return _finished(text, calls, "stop", pieces)
         found = find_marker(text)
+        # No call, and the reply has ended: plain completion.
         if found is None and ended:
             return _finished(text, calls, reply.finish, pieces)
         if found is not None:
             before = text[: found.start]
+            # A model may call for ever, and what it wrote before the call is its reply.
             if len(calls) == max_calls:
                 return _finished(before, calls, "calls", pieces)
             # What was written after a call that was not closed on its line is not kept.
@@ -136,6 +138,7 @@ def _result(lm, text, found, tools, calls):
     result = tools.run(found)
     before = text[: found.start]
     shown, error = inert(result.text, before), result.error
+    # An argument of an outer call: a quotation mark or brace would end that call early.
     if open_marker(before) is not None and _NOT_INSIDE & set(shown):
         shown, error = "[error]", error or "nested"
     call = text[found.start : found.end]
@@ -145,15 +148,9 @@ def _result(lm, text, found, tools, calls):
 
 
 def _finished(text, calls, finish, pieces):
+    # Half a call is nothing to read.
     start = open_marker(text)
     unfinished = ""
     if start is not None:
         text, unfinished = text[:start], text[start:]
     return ToolText(text, calls, finish, unfinished, pieces)
-
-
-def _piece_seed(seed, piece):
-    """The seed of a piece: with the same one, every piece would begin with the same draws."""
-    if piece == 0:
-        return seed
-    return int(Random(seed, "tools", piece).integers(0, 1 << 62, ()))

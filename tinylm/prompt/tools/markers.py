@@ -74,6 +74,7 @@ def parse_marker(text):
         fault = f"after {BEGIN!r} comes the name of a tool, and then a comma or the closing brace"
         return Marker("", {}, 0, end, fault)
     name, at, arguments = head[1], head.end(), {}
+    # A comma at the end announces another argument, which is then missing.
     while at < len(body) or body[:at].endswith(","):
         match = _ARGUMENT.match(body, at)
         if match is None:
@@ -97,6 +98,7 @@ def format_marker(name, arguments):
     parts = [f"{BEGIN} {name}"]
     for argument, value in arguments.items():
         value = str(value)
+        # In a string all signs are safe but three, which are written as \" \\ and \n.
         if not _BARE.fullmatch(value):
             escaped = re.sub(r'["\\]', r"\\\g<0>", value).replace("\n", "\\n")
             value = f'"{escaped}"'
@@ -114,6 +116,7 @@ def inert(text, before=""):
     returns  str; a space separates it from what it could begin a marker with
     """
     text = text.replace(BEGIN, "{tool :")
+    # "{to" and "ol: .." make a marker together, wherever it is cut.
     starts = [BEGIN[:n] for n in range(1, len(BEGIN))]
     for start in starts:
         rest = BEGIN[len(start) :]
@@ -144,8 +147,10 @@ def _scan(text, start):
             if step["closed"] is None and not text.startswith(("\n", "\\\n"), at):
                 return None, depths  # the string goes on
         elif step[0] == BEGIN:
+            # One inside another is complete first, and so is run first.
             depths.append((step.start(), 0))
         elif step[0] == "\n":
+            # The line ends all of them; the outermost one is at fault.
             begin = depths[0][0]
             fault = "it is not closed on its line"
             return Marker("", {}, begin, step.start(), fault), []
@@ -154,6 +159,7 @@ def _scan(text, start):
             if step[0] == "}" and depth == 0:
                 one = parse_marker(text[begin : step.end()])
                 return Marker(one.name, one.arguments, begin, step.end(), one.fault), depths
+            # Braces of a text value are counted, so {x} inside of it does not close the marker.
             change = 1 if step[0] == "{" else -1
             depths.append((begin, depth + change))
 

@@ -56,6 +56,7 @@ class Tools:
                 raise ConfigError(
                     f"Tools: {name} has no list of arguments ({error}): give a function that has"
                 ) from error
+            # A call names its arguments, so *args and positional-only ones could not be given.
             kinds = {one.kind for one in parameters}
             named = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
             if not kinds <= named:
@@ -65,6 +66,7 @@ class Tools:
         """One line for each tool, for a prompt: "calculator(expression): ..."."""
         lines = []
         for name, function in self.functions.items():
+            # What a model needs to know of a function: name, arguments, and a line.
             arguments = ", ".join(inspect.signature(function).parameters)
             about = (inspect.getdoc(function) or "").partition("\n")[0]
             lines.append(f"{name}({arguments}): {about}".removesuffix(": "))
@@ -83,6 +85,7 @@ class Tools:
             return _error("unknown tool", f"no tool {marker.name!r}; there are: {known}")
         function = self.functions[marker.name]
         parameters = inspect.signature(function).parameters
+        # Before the call, as a TypeError from inside the function is a fault of the tool.
         wrong = [f"no argument {name!r}" for name in marker.arguments if name not in parameters]
         for name, one in parameters.items():
             if one.default is inspect.Parameter.empty and name not in marker.arguments:
@@ -93,6 +96,7 @@ class Tools:
         text = result.text.rstrip()  # the next prompt would lose white space (protocol/seam.py)
         if len(text) > self.longest:
             text = f"{text[: self.longest].rstrip()} ..."
+        # A text that was found on the web must not call tools.
         return Result(inert(text), result.error)
 
 
@@ -114,6 +118,7 @@ def _within(function, marker, time_limit):
     if time_limit is None:
         call()
         return box[0]
+    # A daemon: a tool that never returns does not keep the program from ending.
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(time_limit)
@@ -152,6 +157,7 @@ def searcher(retriever, k=1):
 
     def search(query):
         """Finds the text that is most relevant to a query."""
+        # Several texts become one line: a call stands inside of a sentence.
         found = [retriever.documents[number].strip() for number, _ in retriever.search(query, k)]
         return " ".join(found) or "nothing found"
 

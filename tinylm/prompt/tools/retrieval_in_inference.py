@@ -46,6 +46,7 @@ class Watched:
     def search(self, query, k):
         """As the retriever's."""
         found = self.retriever.search(query, k)
+        # 0 with RAG; with tools, all that was written before this call
         generated = self.lm.account.since(self._before).generated_tokens
         self.retrievals.append(Retrieval(query, found, generated))
         return found

@@ -35,6 +35,7 @@ TASK = (
 
 def filter_weights():
     """w_0, w_1, ..: (5,) float64, which sum to 1; later tokens have weight 0."""
+    # 1, 0.8, 0.6, 0.4, 0.2, over their sum of 3
     raw = 1 - 0.2 * np.arange(LENGTH)
     return raw / raw.sum()
 
@@ -85,9 +86,11 @@ def score_calls(lm, text, position, calls):
         )
     if not calls:
         return []
+    # z is nothing, the call, or the call with its result, before the whole text.
     prompts = [before]
     for call, result in calls:
         prompts += [f"{call}\n{before}", f"{call} -> {result}\n{before}"]
+    # terms[0]: (n,) log Pr(x_j | z, x_<j) of the tokens after the position
     nothing, *others = [weighted_loss(s.terms[0]) for s in lm.score_batch(prompts, [after])]
     return [
         Candidate(position, call, result, min(nothing, alone), with_result)
@@ -123,6 +126,7 @@ def call_positions(lm, text, ask, most=5, threshold=0.05):
     prompt, found = ask(text), []
     for word in list(_WORD.finditer(text))[1:]:
         before = text[: word.start()].rstrip()
+        # p_i = Pr({tool: | P(x), x_<i): the model copies the text, and here it would call instead.
         logprob = lm.score(prompt, [f" {BEGIN}"], begin=f" {before}").sums[0]
         found.append((word.start(), float(np.exp(logprob))))
     found = [pair for pair in found if pair[1] > threshold]
@@ -143,6 +147,7 @@ def sample_calls(lm, text, position, ask, count=5, seed=0, max_tokens=32):
         marker = find_marker(call)
         whole = marker is not None and (marker.start, marker.end) == (0, len(call))
         if reply.finish == "stop" and whole and not marker.fault:
+            # Of m samples many are the same call, which is run and scored once.
             found.setdefault(call, marker)
     return [(marker, call) for call, marker in found.items()]
 
@@ -181,6 +186,7 @@ def annotate(
                 calls.append((call, result.text))
         scored = score_calls(lm, text, position, calls)
         candidates += scored
+        # argmax over the calls at a position; without one that passes tau_f the text stays as it is
         best = max(scored, key=lambda one: one.gain, default=None)
         if best is not None and best.gain >= least_gain:
             kept.append(best)
@@ -203,6 +209,7 @@ def insert_calls(text, calls):
             raise DataError(f"insert_calls: two calls at position {one.position}")
         pieces += [text[last : one.position], Called(one.call, one.result)]
         last = one.position
+        # (?!\w): the result 80 is not the beginning of 800.
         if one.result and regex.match(rf"{regex.escape(one.result)}(?!\w)", text[last:]):
             last += len(one.result)
         else:
