@@ -14,6 +14,14 @@ def test_lines_of_answers():
     assert answer_line(record, Item("?"), 1).startswith("(no answer")
 
 
+def test_a_long_reply_is_cut():
+    def line(text):
+        return answer_line(Record(0, None, None, text, 1, 1, 1, 1, 0, 0.1), Item("?"), 1)
+
+    assert line("x" * 200).endswith(f"from '{'x' * 200}')")
+    assert line("x" * 199 + " yz").endswith(f"from '{'x' * 199} ..')")
+
+
 def summary(right, count):
     return Summary(count, right, 0, 0.1, 0.9, 10.0, 1.0, 0.5)
 

@@ -152,6 +152,12 @@ def test_nothing_to_know_is_direct_prompting():
     assert lm.prompts[1] == f"{STUDY.context}\nFINAL Q: {STUDY.question}\nA:"
 
 
+def test_the_name_of_a_field_is_no_part_of_an_answer():
+    replies = ['we need to know: "p?", "q?".', "A: one", " SUB-PROB2 Q: two", "FINAL Q: five\n"]
+    answer = least_to_most(ScriptedLM([(None, reply) for reply in replies]), Item("Why?"))
+    assert answer.details["pairs"] == [("p?", "one"), ("q?", "two")] and answer.value == "five"
+
+
 def test_a_reply_without_a_list_is_reported_and_nothing_is_solved():
     lm = ScriptedLM([(None, " I cannot say.")])
     answer = least_to_most(lm, STUDY)

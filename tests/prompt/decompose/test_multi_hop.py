@@ -111,7 +111,8 @@ def test_another_index_and_demonstrations_may_be_given():
     assert answer.text.startswith(" Yes,") and len(answer.text.split()) == 32
     with pytest.raises(DataError, match="nothing to retrieve"):
         multi_hop(lm, Item("Do ants walk?"))
-    lm = ScriptedLM([(None, " p?"), (None, " a")] * 4 + [(None, " p?")])
+    hops = [[(None, f" p{i}?"), (None, " a")] for i in range(4)]
+    lm = ScriptedLM([*sum(hops, []), (None, " p4?")])
     answer = multi_hop(lm, EINSTEIN, read=lambda text, item: text.upper())
     assert [a for _, a in answer.details["pairs"]] == ["A"] * 4
     assert not answer.details["plan"].complete

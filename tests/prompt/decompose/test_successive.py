@@ -72,6 +72,13 @@ def test_a_question_is_read_or_the_end(reply, problem):
     assert Asker(ScriptedLM([(None, reply)])).generate(CAPITAL, ()) == problem
 
 
+def test_a_question_that_was_answered_ends_the_plan():
+    script = [(None, " p?"), (None, " a"), (None, " q?"), (None, " b"), (None, " p?"), (None, " c")]
+    answer = successive_prompting(ScriptedLM(script), CAPITAL)
+    assert answer.details["pairs"] == [("p?", "a"), ("q?", "b")] and answer.value == "c"
+    assert answer.details["plan"].complete
+
+
 def test_another_text_may_end_the_plan():
     lm = ScriptedLM([(None, " Done."), (None, " Berlin")])
     answer = successive_prompting(lm, CAPITAL, end="Done.")
@@ -80,12 +87,15 @@ def test_another_text_may_end_the_plan():
 
 
 def test_a_plan_without_end_is_cut():
-    script = [(None, " p?"), (None, " a")] * 3 + [(None, " p?"), (None, " b")]
-    answer = successive_prompting(ScriptedLM(script), CAPITAL, most=3)
+    def script(count):
+        """A plan that is cut after `count` questions, all of them different."""
+        pairs = [[(None, f" p{i}?"), (None, " a")] for i in range(count)]
+        return [*sum(pairs, []), (None, f" p{count}?"), (None, " b")]
+
+    answer = successive_prompting(ScriptedLM(script(3)), CAPITAL, most=3)
     assert len(answer.details["pairs"]) == 3 and not answer.details["plan"].complete
     assert answer.value == "b"
-    script = [(None, " p?"), (None, " a")] * 8 + [(None, " p?"), (None, " b")]
-    assert len(successive_prompting(ScriptedLM(script), CAPITAL).details["pairs"]) == 8
+    assert len(successive_prompting(ScriptedLM(script(8)), CAPITAL).details["pairs"]) == 8
 
 
 def test_answers_may_be_thought_about_and_read():

@@ -33,6 +33,8 @@ CABLE = Item(
         ("It is 4. Therefore, the final answer is: 4", "It is 4.", "4"),
         ("It is 4.\nAnswer: 4", "It is 4.", "4"),
         ("Thus the answer is 4", "", "4"),
+        ("It is 4. The answer to this question is 4", "It is 4.", "4"),
+        ("So the answer to the problem is: 4", "", "4"),
         ("The answer is", "", ""),
     ],
 )
@@ -46,7 +48,12 @@ def test_the_first_mark_counts():
 
 
 def test_without_a_mark_there_is_no_answer():
-    for text in (" It may be 4. ", "Answers are hard", "the answering is 4"):
+    for text in (
+        " It may be 4. ",
+        "Answers are hard",
+        "the answering is 4",
+        "the answer to life is 4",
+    ):
         assert split_conclusion(text) == (text.strip(), None)
 
 

@@ -3,6 +3,8 @@
 import json
 import math
 
+LONGEST = 200  # characters that are shown of a reply without an answer
+
 
 def json_text(value):
     """A value as JSON text; a number that is not finite, which JSON lacks, is null."""
@@ -23,11 +25,18 @@ def answer_line(record, item, count):
     """An answer for the eye: its number, the answer, and whether it is right."""
     shown = record.value
     if shown is None:
-        shown = f"(no answer could be read from {record.text!r:.200})"
+        shown = f"(no answer could be read from {_beginning(record.text)!r})"
     if count == 1 and item.answer is None:
         return shown
     mark = {True: "right", False: f"wrong, it is {item.answer}", None: ""}[record.right]
     return f"{record.item + 1:>4}  {shown}  {mark}".rstrip()
+
+
+def _beginning(text):
+    """A text, or the first of its characters and dots."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST].rstrip()} .."
 
 
 def summary_lines(name, summary, count):

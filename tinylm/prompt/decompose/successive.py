@@ -38,7 +38,8 @@ def next_prompt(item, pairs):
 class Asker:
     """G_i of a model.
 
-    end   text with which the model ends the plan, in any letter case; an empty reply ends it too
+    end   text with which the model ends the plan, in any letter case; so do an empty reply, and a
+          sub-problem that has been solved: with its answer before it the model has no other
     """
 
     def __init__(self, lm, *, end=END, seed=0, max_tokens=64):
@@ -52,6 +53,8 @@ class Asker:
         problem = read_reply(reply.text, NEXT, ()) or None
         # A model puts words around it: "There are no more questions, as ..".
         if problem is not None and self.end.rstrip(".").lower() in problem.lower():
+            problem = None
+        if problem in [earlier for earlier, _ in pairs]:
             problem = None
         return self.lm.parsed("next sub-problem", problem)
 

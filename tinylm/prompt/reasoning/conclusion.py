@@ -12,9 +12,10 @@ import re
 from tinylm.data.measure.numbers import canonical_number, numbers_in
 from tinylm.errors import DataError
 
-# "So the answer is", "Final answer:", and the mark of GSM8K.
+# "So the answer is", "The answer to this question is", "Final answer:", and the mark of GSM8K.
 MARK = re.compile(
-    r"(?:\b(?:so|thus|hence|therefore),? )?\b(?:the )?(?:final )?answer(?: is:?|:)|####",
+    r"(?:\b(?:so|thus|hence|therefore),? )?\b(?:the )?(?:final )?answer"
+    r"(?: to (?:the|this|your) (?:question|query|problem))?(?: is:?|:)|####",
     re.IGNORECASE,
 )
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
