@@ -21,6 +21,14 @@ def notes(tmp_path):
     return str(folder)
 
 
+def test_files_are_named_from_where_one_is(notes, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    index = str(tmp_path / "far" / "away" / "index.npz")
+    assert main(["rag", "notes", "Who opened the bridge?", "--show", "--index", index]) == 0
+    assert "  notes/a.txt, characters 0 to 30\n" in capsys.readouterr().out
+
+
 def test_passages_are_shown_without_a_model(notes, capsys):
     assert main(["rag", notes, "Who opened the bridge?", "--show"]) == 0
     out, err = capsys.readouterr()

@@ -10,6 +10,7 @@ standard input are questions. --show prints the passages alone.
 
 import glob
 import json
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -138,14 +139,18 @@ def show_passages(index, question, config):
         return
     for number, score in found:
         passage = index.passages[number]
-        print(f"{score:8.3f}  {place(passage)}\n{passage.text.strip()}\n")
+        print(f"{score:8.3f}  {place(passage, config)}\n{passage.text.strip()}\n")
     if not found:
         print("no passage has a word of the question")
 
 
-def place(passage):
+def place(passage, config):
     """Where a passage stands: its file, and its characters."""
-    return f"{passage.document}, characters {passage.start} to {passage.end}"
+    file = passage.document
+    if config.index:
+        # An index names files from its own folder, and this one may be anywhere.
+        file = os.path.relpath(Path(config.index).parent / file)
+    return f"{file}, characters {passage.start} to {passage.end}"
 
 
 def answer_question(lm, index, question, config):
@@ -203,7 +208,7 @@ def answer_question(lm, index, question, config):
     if passages:
         print("passages given to the model:")
     for number, passage in enumerate(passages, 1):
-        print(f"  [{number}] {place(passage)}")
+        print(f"  [{number}] {place(passage, config)}")
 
 
 def no_text(index, question, config):
