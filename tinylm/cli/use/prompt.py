@@ -1,8 +1,8 @@
 """`tinylm prompt smollm2 "question"`: answer questions by any prompting method of the book.
 
 MODEL is a run, or published weights, as in `tinylm generate`. A model with a chat template gets
-each prompt as a user's turn; --raw continues the text instead. Questions come from the command line
-or a file: JSON lines of {"question", "answer", "options", "context", "rationale"}, GSM8K, or lists
+each prompt as a user's turn; --raw continues the text instead. A question on the command line may
+have options (--choice) and a passage (--context); a file has many, as JSON lines of {"question", "answer", "options", "context", "rationale"}, GSM8K, or lists
 of benchmark questions. With answers in the file the accuracy is printed, with its 95 % interval and
 what it cost. `--compare a,b,c` sets methods side by side, each against plain prompting with as many
 tokens. --trace shows every prompt that was sent, and what was read from the reply.
@@ -23,6 +23,7 @@ from tinylm.settings import at_least, setting
 EXAMPLES = (
     "tinylm prompt --list",
     'tinylm prompt smollm2 "What is the capital of Japan?" --trace',
+    'tinylm prompt smollm2 "Is a whale a fish?" --choice yes --choice no',
     "tinylm prompt smollm2 --method self-consistency --data gsm8k_test.jsonl --limit 20 --report",
     "tinylm prompt RUN --data items.jsonl --shots 4 --compare zero-shot,few-shot",
 )
