@@ -15,6 +15,7 @@ from tinylm.prompt.decompose.map_reduce import (
     any_segment,
     attention_cost,
     map_reduce,
+    read_finding,
     segments,
 )
 
@@ -115,6 +116,23 @@ MAPPED = [
     (SEGMENT.format("Trees grow very slowly."), " No.\n"),
     (SEGMENT.format("AI may mislead people."), "Yes, it does."),
 ]
+
+
+@pytest.mark.parametrize(
+    "reply, finding",
+    [
+        ("Yes.", "yes"),
+        (" no, it is about cats", "no"),
+        ("The text discusses AI risks. There is no doubt.", "yes"),  # the first counts
+        ("It does not discuss them, but it discusses cats", "no"),
+        ("It doesn't explicitly discuss AI.", "no"),
+        ("It doesn’t discuss AI.", "no"),
+        ("We know nothing of what was discussed.", None),
+        ("", None),
+    ],
+)
+def test_a_finding_is_in_one_word_or_in_those_of_the_prompt(reply, finding):
+    assert read_finding(reply) == finding
 
 
 def test_segments_are_mapped_in_one_batch_and_reduced_by_another_prompt():

@@ -2,10 +2,11 @@
 
 MODEL is a run, or published weights, as in `tinylm generate`. A model with a chat template gets
 each prompt as a user's turn; --raw continues the text instead. A question on the command line may
-have options (--choice) and a passage (--context); a file has many, as JSON lines of {"question", "answer", "options", "context", "rationale"}, GSM8K, or lists
-of benchmark questions. With answers in the file the accuracy is printed, with its 95 % interval and
-what it cost. `--compare a,b,c` sets methods side by side, each against plain prompting with as many
-tokens. --trace shows every prompt that was sent, and what was read from the reply.
+have options (--choice) and a passage (--context). A file has many: JSON lines of {"question",
+"answer", "options", "context", "rationale"}, GSM8K, or lists of benchmark questions. With answers
+in it the accuracy is printed, with its 95 % interval and what it cost. `--compare a,b,c` sets
+methods side by side, each against plain prompting with as many tokens. --trace shows every prompt
+that was sent, and what was read from the reply.
 """
 
 import contextlib

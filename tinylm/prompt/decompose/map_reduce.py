@@ -13,13 +13,19 @@ from bisect import bisect_right
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.reasoning.conclusion import first_yes_no
 
 MAP = "You are given a text. Please determine whether the text discusses {topic}.\n\n{segment}"
 REDUCE = (
     "Your task is to determine whether the text discusses {topic}. The text has been divided into "
     "segments, and you have obtained the relevance of each segment to the topic of {topic}. Based "
     "on this, please provide your final result.\n\n{findings}"
+)
+
+
+# In one word, or in the words of the prompt.
+_FINDING = re.compile(
+    r"(?P<no>\bno\b|\b(?:does not|doesn['’]t) (?:\w+ )?discuss\b)|\byes\b|\bdiscusses\b",
+    re.IGNORECASE,
 )
 
 
@@ -65,6 +71,18 @@ def attention_cost(lengths):
     return sum(length * length for length in lengths)
 
 
+def read_finding(reply):
+    """What a reply states first: "yes" for "Yes" or "The text discusses ..", "no" for "No" or "does
+    not discuss"; None if it states neither.
+    """
+    found = _FINDING.search(reply)
+    if found is None:
+        return None
+    if found["no"]:
+        return "no"
+    return "yes"
+
+
 def any_segment(findings):
     """The OR of findings: True if one is "yes", False if all are "no", else None: it is open."""
     if "yes" in findings:
@@ -106,7 +124,7 @@ def map_reduce(
     prompts = [map_template.format(topic=item.question, segment=part.strip("\n")) for part in parts]
     replies = lm.complete_batch(prompts, seed=seed, max_tokens=max_tokens)
     findings = [reply.text.strip() for reply in replies]
-    read = [first_yes_no(finding) for finding in findings]
+    read = [read_finding(finding) for finding in findings]
     details = {"segments": parts, "findings": findings, "read": read}
     # The OR costs no call; a model may weigh a passing mention against the rest.
     if reduce_template is None:
@@ -116,4 +134,4 @@ def map_reduce(
     listed = "\n".join(f"Segment {i + 1}: {finding}" for i, finding in enumerate(findings))
     prompt = reduce_template.format(topic=item.question, findings=listed)
     reply = lm.complete(prompt, seed=seed, max_tokens=max_tokens)
-    return Answer(lm.parsed("answer", first_yes_no(reply.text)), reply.text, details)
+    return Answer(lm.parsed("answer", read_finding(reply.text)), reply.text, details)
