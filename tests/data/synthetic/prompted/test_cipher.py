@@ -12,9 +12,11 @@ from tinylm.data.synthetic.prompted.cipher import (
     NONE,
     NOUNS,
     VERBS,
+    WORDS,
     cipher_items,
     draft_items,
     error_type,
+    lexicon,
     random_sentence,
     translate,
     with_error,
@@ -38,6 +40,27 @@ def test_the_verb_is_last_and_adjectives_follow_their_nouns():
 def test_every_word_has_one_translation():
     assert len(LEXICON) == len(set(LEXICON.values())) == len(NOUNS + ADJECTIVES + VERBS)
     assert not set(LEXICON) & set(LEXICON.values())
+
+
+def test_languages_have_words_of_their_own_from_a_common_stock():
+    assert lexicon() == lexicon(0) == LEXICON and len(set(WORDS)) == len(WORDS) == 65**2
+    stock = WORDS[:30]
+    found = [lexicon(seed, stock) for seed in range(5)]
+    for words in found:
+        assert set(words) == set(LEXICON) and set(words.values()) <= set(stock)
+        assert len(set(words.values())) == 26  # no two meanings share a word
+    assert all(a != b for i, a in enumerate(found) for b in found[:i])
+    assert set(lexicon(1, WORDS[:26]).values()) == set(WORDS[:26])
+    with pytest.raises(ConfigError, match="25 words for 26 meanings"):
+        lexicon(0, WORDS[:25])
+
+
+def test_another_language_has_the_same_order():
+    words = lexicon(1)
+    back = {word: english for english, word in words.items()}
+    translation = translate(SENTENCE, words)
+    assert [back[word] for word in translation.split()] == ["cat", "red", "dog", "sees"]
+    assert translation != translate(SENTENCE) == translate(SENTENCE, LEXICON)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,24 @@ def test_a_world_has_a_document_for_every_fact():
     assert DocumentWorld().facts == DocumentWorld(0).facts
 
 
+def test_known_facts_are_kept_and_change_no_other():
+    known = {("river", "Abeton"): "Brenn", ("mayor", "Pelham"): "Otto Lind"}
+    for seed in range(6):
+        free, world = DocumentWorld(seed), DocumentWorld(seed, known)
+        for key, value in world.facts.items():
+            assert value == known.get(key, free.facts[key])
+            assert facts_in(world.documents[key]) == {key: value}
+
+
+def test_a_fact_as_an_item_has_its_document_and_its_answer():
+    world = DocumentWorld(2)
+    for key, text in world.documents.items():
+        item = world.item(*key)
+        assert item.question == f"What is the {key[0]} of {key[1]}?"
+        assert item.answer == world.facts[key] == solve_retrieval(item)
+        assert item.context == item.rationale == text and item.task == "retrieval_qa"
+
+
 def test_an_altered_document_states_another_value():
     world, rng = DocumentWorld(), generator(0, "x")
     key = ("river", "Abeton")

@@ -26,31 +26,41 @@ _QUESTION = "Translate the sentence: {sentence}"
 _KINDS = {word: kind for kind, words in enumerate((NOUNS, ADJECTIVES, VERBS)) for word in words}
 
 
-def _lexicon():
-    """{English word: word of the language}: different words of two syllables, always the same."""
-    syllables = ["".join(pair) for pair in product("bdfklmnprstvz", "aeiou")]
-    words = ["".join(pair) for pair in product(syllables, syllables)]
-    order = Random(0, "cipher").permutation(len(words))
-    return {word: words[i] for word, i in zip(_KINDS, order)}
+_SYLLABLES = ["".join(pair) for pair in product("bdfklmnprstvz", "aeiou")]
+WORDS = tuple("".join(pair) for pair in product(_SYLLABLES, _SYLLABLES))
 
 
-LEXICON = _lexicon()
+def lexicon(seed=0, stock=WORDS):
+    """The words of an invented language: {English word: word of the language}, all different.
+
+    stock   words that they are drawn from; those of two syllables if not given. Languages that
+            share a small stock have the same words with other meanings
+    raises  ConfigError for a stock of fewer words than there are to translate
+    """
+    if len(stock) < len(_KINDS):
+        raise ConfigError(f"lexicon: {len(stock)} words for {len(_KINDS)} meanings: give more")
+    order = Random(seed, "cipher").permutation(len(stock))
+    return {word: stock[i] for word, i in zip(_KINDS, order)}
+
+
+LEXICON = lexicon()
 _ENGLISH = {word: english for english, word in LEXICON.items()}
 
 
-def translate(sentence):
+def translate(sentence, words=LEXICON):
     """The translation of "the [adjective] noun verb the [adjective] noun".
 
+    words   of the language, as lexicon() gives them
     raises  DataError for a sentence of another form
     """
-    words = sentence.split()
-    verbs = [i for i, word in enumerate(words) if word in VERBS]
+    english = sentence.split()
+    verbs = [i for i, word in enumerate(english) if word in VERBS]
     if len(verbs) != 1:
         raise DataError(f"a sentence needs one verb of {', '.join(VERBS)}: {sentence!r:.80}")
     at = verbs[0]
     # Subject, object, verb.
-    order = [*_noun_first(words[:at]), *_noun_first(words[at + 1 :]), words[at]]
-    return " ".join(LEXICON[word] for word in order)
+    order = [*_noun_first(english[:at]), *_noun_first(english[at + 1 :]), english[at]]
+    return " ".join(words[word] for word in order)
 
 
 def _noun_first(phrase):

@@ -44,18 +44,28 @@ _SEPARATOR = "\n\n"  # between the documents of a context
 class DocumentWorld:
     """Facts about towns, and a document for each.
 
-    facts      {(aspect, place): value}, drawn from the seed
+    known      {(aspect, place): value}: facts that are given, such as those of another world
+    facts      {(aspect, place): value}; those that are not known are drawn from the seed
     documents  {(aspect, place): text}
     """
 
-    def __init__(self, seed=0):
-        rng = generator(seed, "world")
+    def __init__(self, seed=0, known=()):
+        rng, known = generator(seed, "world"), dict(known)
         self.facts, self.documents = {}, {}
         for aspect, (values, forms) in ASPECTS.items():
             for place in PLACES:
+                # drawn in any case, so that a known fact changes no other
                 value = pick(values, rng)
+                value = known.get((aspect, place), value)
                 self.facts[aspect, place] = value
                 self.documents[aspect, place] = pick(forms, rng).format(place=place, value=value)
+
+    def item(self, aspect, place):
+        """The question for a fact, with its answer and its document as context: Item."""
+        key = aspect, place
+        question = _QUESTION.format(aspect=aspect, place=place)
+        text = self.documents[key]
+        return Item(question, self.facts[key], context=text, rationale=text, task="retrieval_qa")
 
     def counterfactual(self, aspect, place, rng):
         """(document, value) in which a fact has another value than in the world."""
