@@ -4,12 +4,12 @@ Book section 3.2.5 (RAG, refusals, RAG against fine-tuning; training data with d
 RAFT, Zhang et al. 2024). A world has 16 towns with four facts each, a document for every fact. The
 facts of eight towns never change: they are known. Those of the other eight, the new towns, are
 drawn anew for every world, so only the documents have them. The base model (two layers of width
-64) is trained on the known facts as questions without texts, and on all facts of 60 worlds as a
-question with the right document. Then it is fine-tuned on the questions of 240 more worlds:
+64) is trained on the known facts as questions without texts, and on all facts of 40 worlds as a
+question with the right document. Then it is fine-tuned on the questions of 120 more worlds:
 "right text" with the right document alone, "distractors" with three texts that BM25 finds, of which
 a quarter of the prompts lack the right one and have the answer "No answer!" (both read each
 example once; tokens are printed). Tests are worlds that no training had, searched with BM25, k = 3.
-Five seeds, about 4 minutes on one core. `python scripts/3_prompting/trained_rag.py [--seed N]
+Five seeds, about 2 minutes on one core. `python scripts/3_prompting/trained_rag.py [--seed N]
 [--device cpu|gpu] [--quick]`; --quick is two seeds and a tenth of the worlds. Read next:
 prompt/rag/evaluate.py.
 """
@@ -38,9 +38,9 @@ from tinylm.tokenizers import WordTokenizer
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
 KNOWN, NEW = PLACES[:8], PLACES[8:]
-BASE, TUNED = 60, 240  # worlds of the training of the base, and of each fine-tuning
-TESTED = 2  # worlds of each test: 64 questions about known towns and 64 about new ones
-BATCH, RATE = 16, 5e-3
+BASE, TUNED = 40, 120  # worlds of the training of the base, and of each fine-tuning
+TESTED = 1  # world of each test: 32 questions about known towns and 32 about new ones
+BATCH, RATE = 4, 3e-3
 TEXTS, MISSING = 3, 0.25  # texts in a prompt, and the share of prompts without the right one
 REMOVED = 1 / 3  # of the documents, where refusals are tested
 MODELS = "base", "right text", "distractors"
@@ -244,9 +244,10 @@ def run(seed, worlds, tuned, device):
     for name, lm in models.items():
         found["known", name] = contexts(lm, data, tests, KNOWN)
         found["new", name] = contexts(lm, data, tests, NEW)
-        found["refused", name] = refused(lm, data, others)
         found["altered", name] = reliance(lm, data, others, 0)
         found["altered, among three", name] = reliance(lm, data, others, TEXTS - 1)
+    # only this one had refusals in its training
+    found["refused", name] = refused(lm, data, others)
     print(f"seed {seed}: {time.process_time():.0f} s", file=sys.stderr)
     return found, tokens
 
