@@ -1,0 +1,284 @@
+"""Programs in the training text against text alone, and problems in words. An illustration only.
+
+Book section 2.2.1: code in the training data is held to improve reasoning, chain of thought with
+it. Here a problem in words moves a lift up and down between six floors; a program computes the same
+with += and -=, and a comment after each line holds the value. Three models of two layers and width
+64 read equally many tokens in random order. A fifth is problems in words, the same for all, every
+second one with its steps. The rest is facts about people, towns and rivers, with which nothing is
+computed; or most of it is traced programs; or, as a control, the same programs with random values
+in their comments: equally long, with the same words equally often, but nothing follows from them.
+All are asked the same new problems, for the answer alone and with steps. Programs of one kind that
+compute what the problems need are no code of the web: a gain only means that what is learnt in code
+can be used in words. Five seeds, about 5 minutes on one core. `python
+scripts/3_prompting/code_in_training.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
+seeds and a tenth of the tokens. Read next: tinylm/data/synthetic/prompted/programs.py.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from tinylm import backend
+from tinylm.autograd import no_grad
+from tinylm.data.synthetic.draws import generator
+from tinylm.data.synthetic.prompted.multi_hop import multi_hop_items
+from tinylm.data.synthetic.prompted.programs import lift_items, program_items, traced
+from tinylm.finetune import fit
+from tinylm.finetune.instruct.conversations import encode_sft, pack
+from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.models import GPT, GPTConfig
+from tinylm.prompt import TextModel
+from tinylm.prompt.evaluation.runner import answer_items
+from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
+from tinylm.prompt.reasoning.chain_of_thought import TRIGGERS, zero_shot_cot
+from tinylm.tokenizers import UnigramTokenizer
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+
+TOP = 5  # the highest floor: 30 moves from one to another
+STEPS = 1, 2, 3  # of problems and programs
+SHORT, LONG = STEPS[0], STEPS[-1]
+ASKED = 50  # new problems of either length
+TOKENS, ROW, BATCH, RATE = 450_000, 128, 3, 4e-3
+PROBLEMS = 0.3  # of the tokens
+# What else is read, in shares of the tokens.
+TEXTS = {
+    "text alone": {"facts": 0.7},
+    "with programs": {"facts": 0.2, "programs": 0.5},
+    "random values": {"facts": 0.2, "random values": 0.5},
+}
+FLOORS = tuple(str(floor) for floor in range(TOP + 1))
+WAYS = {"answer alone": zero_shot, "with steps": zero_shot_cot}
+FORM, END = FewShotPrompt(), "<|endoftext|>"
+TASK = InstructionTuning(whole=True)
+
+# Shares of right answers to problems of three steps, one a seed; 0.1 is five problems of 50.
+AT_CHANCE = 0.4  # the best guess from the last move alone, 0.35, and a little
+GAINS = {
+    way: Claim(f"{way}: programs > text alone", "2.2.1", least=0.1, limit=1.0, floor=AT_CHANCE)
+    for way in WAYS
+}
+VALUES = {
+    way: Claim(f"{way}: right values > random ones", "2.2.1", least=0.1, limit=1.0, floor=AT_CHANCE)
+    for way in WAYS
+}
+# The same texts with nothing to learn from them: no gain beyond two or three problems of 50.
+FORM_ALONE = Claim(
+    "with steps: random values gain at most 0.05 over text alone",
+    "2.2.1",
+    larger=False,
+    least=-0.05,
+)
+PRICE = Claim(
+    "fewer facts cost at most 0.05 nats a token of new ones",
+    "2.2.1",
+    larger=False,
+    least=-0.05,
+)
+
+
+# The texts.
+
+
+def facts(count, seed):
+    """Passages of six facts; every 20 of them are about a world of their own."""
+    passages = []
+    for world in range(-(-count // 20)):
+        items = multi_hop_items(20, seed=1000 * seed + world, people=8)
+        passages += [item.context for item in items]
+    return passages
+
+
+def lengths(make, count, seed):
+    """Items of all numbers of steps, in random order."""
+    each = -(-count // len(STEPS))
+    items = [item for steps in STEPS for item in make(each, seed, steps, TOP)]
+    return [items[i] for i in generator(seed, "order").permutation(len(items))]
+
+
+def programs(count, seed):
+    """Traced programs."""
+    return [item.rationale for item in lengths(program_items, count, seed)]
+
+
+def random_values(count, seed):
+    """The same programs with random values in their comments."""
+    rng, found = generator(seed, "values"), []
+    for item in lengths(program_items, count, seed):
+        text = item.question.partition("\n")[2]
+        moves = text.count("=") - 1
+        found.append(traced(text, rng.integers(TOP + 1, size=moves).tolist()))
+    return found
+
+
+def problems(count, seed):
+    """Problems in words, every second one with its steps."""
+    items, texts = lengths(lift_items, count, seed), []
+    for i, item in enumerate(items):
+        if i % 2:
+            text = f"{FORM.query(item)} {TRIGGERS[0]} {item.rationale} The answer is {item.answer}."
+        else:
+            text = FORM.demonstration(item)
+        texts.append(text)
+    return texts
+
+
+KINDS = {
+    "facts": facts, "programs": programs, "random values": random_values, "problems": problems
+}  # fmt: skip
+
+
+def tokenizer():
+    """Every word of the texts is a token."""
+    texts = [text for make in KINDS.values() for text in make(1000, 0)]
+    return UnigramTokenizer.of_words(texts, special=[END])
+
+
+def lessons(words, kind, tokens, seed):
+    """Texts of a kind until they have so many tokens: list of Encoded."""
+    end, found, used = [words.special[END]], [], 0
+    for text in KINDS[kind](tokens // 20, seed):
+        if used >= tokens:
+            break
+        found.append(encode_sft(end, [*words.encode(text), *end]))
+        used += len(found[-1])
+    return found
+
+
+def entropy(examples):
+    """Bits a token if tokens were drawn one by one: how varied the words of a text are."""
+    counts = np.bincount(np.concatenate([one.ids[1:] for one in examples]))
+    p = counts[counts > 0] / counts.sum()
+    return float(-(p * np.log2(p)).sum())
+
+
+def guess(items):
+    """The share of right answers of the best guess from the last move alone."""
+    answers = {}
+    for item in items:
+        last = item.question.rpartition("goes")[2]
+        answers.setdefault(last, []).append(item.answer)
+    best = [max(map(found.count, set(found))) for found in answers.values()]
+    return sum(best) / len(items)
+
+
+# Training and measuring.
+
+
+def trained(words, examples, seed, device):
+    """A model that has read the examples once."""
+    config = GPTConfig(words.vocab_size, 160, 2, 4, 64, norm="rms", bias=False, tied=False)
+    model = GPT(config, seed)
+    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
+    model.tokens.weight.data *= 10
+    rows = pack(examples, ROW)
+    fit(
+        model.to(device),
+        TASK,
+        rows,
+        steps=-(-len(rows) // BATCH),
+        batch_size=BATCH,
+        learning_rate=RATE,
+        weight_decay=0.0,
+        seed=seed,
+    )
+    return model.eval()
+
+
+def loss_of(model, examples):
+    """Nats a token of texts."""
+    batch = TASK.make_batch(examples)
+    with no_grad():
+        return TASK.loss(model, batch)[1]["loss"]
+
+
+def run(seed, tokens, count, device):
+    """All measurements of one seed: {(model, what): number}."""
+    words, found = tokenizer(), {}
+    # Seed 0 of the texts is that of the vocabulary.
+    shared = lessons(words, "problems", round(PROBLEMS * tokens), 2 * seed + 1)
+    new = lessons(words, "facts", 5000, 2 * seed + 2)
+    found["world", "guess"] = guess(lift_items(5000, 2 * seed + 1, LONG, TOP))
+    asked = {n: lift_items(count, 2 * seed + 2, n, TOP) for n in (SHORT, LONG)}
+    for name, shares in TEXTS.items():
+        examples = list(shared)
+        for kind, share in shares.items():
+            texts = lessons(words, kind, round(share * tokens), 2 * seed + 1)
+            found[kind, "tokens"] = np.mean([len(text) for text in texts])
+            found[kind, "entropy"] = entropy(texts)
+            examples += texts
+        found[name, "read"] = sum(map(len, examples))
+        model = trained(words, examples, seed, device)
+        found[name, "facts"] = loss_of(model, new)
+        end = words.special[END]
+        lm = TextModel.of(model, words, begin=(end,), ends=(end,))
+        for way, method in WAYS.items():
+            for n in (SHORT, LONG):
+                items = asked[n]
+                if method is zero_shot:  # the most probable floor, and no steps
+                    items = [replace(item, options=FLOORS) for item in items]
+                records = answer_items(lm, method, items, seed=seed)
+                found[name, way, n] = np.mean([record.right for record in records])
+        print(f"seed {seed}, {name}: {found[name, 'with steps', LONG]:.2f}", file=sys.stderr)
+    return found
+
+
+def column(runs, *key):
+    """A number of every seed."""
+    return [r[key] for r in runs]
+
+
+def show(runs):
+    """Print the tables, mean (least .. most) over seeds."""
+    print("what is read                  tokens a text  bits of a token")
+    for kind in list(dict.fromkeys(kind for shares in TEXTS.values() for kind in shares)):
+        size, bits = (np.mean(column(runs, kind, what)) for what in ("tokens", "entropy"))
+        print(f"    {kind:<25}{size:>14.1f}{bits:>17.2f}")
+    print("right answers to new problems in words")
+    print(f"    {'':<22}" + "".join(f"{name:>22}" for name in TEXTS))
+    for way in WAYS:
+        for n in (SHORT, LONG):
+            cells = [mean_and_range(column(runs, name, way, n), ".2f") for name in TEXTS]
+            print(f"    {way + f', {n} moves':<22}" + "".join(f"{cell:>22}" for cell in cells))
+    best = np.mean(column(runs, "world", "guess"))
+    print(f"    the best guess from the last of {LONG} moves is right {best:.2f} of the time")
+    for what, form in (("facts", ".3f"), ("read", ".0f")):
+        label = {"facts": "nats, new facts", "read": "tokens read"}[what]
+        cells = [f"{np.mean(column(runs, name, what)):{form}}" for name in TEXTS]
+        print(f"    {label:<22}" + "".join(f"{cell:>22}" for cell in cells))
+
+
+def verdicts(runs):
+    """Print the verdict of every claim, of problems with the most steps."""
+    alone, code, control = TEXTS
+    for way in WAYS:
+        scores = [column(runs, name, way, LONG) for name in (alone, code, control)]
+        print(GAINS[way].line(scores[1], scores[0]))
+        print(VALUES[way].line(scores[1], scores[2]))
+    print(FORM_ALONE.line(scores[2], scores[0]))
+    print(PRICE.line(column(runs, code, "facts"), column(runs, alone, "facts")))
+
+
+def main(argv=None):
+    """Train and measure every seed, print the tables and the verdicts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help="two seeds, few tokens")
+    options = parser.parse_args(argv)
+    backend.blas_threads(1)
+    began = time.process_time()
+    seeds, tokens, count = range(options.seed, options.seed + 5), TOKENS, ASKED
+    if options.quick:
+        seeds, tokens, count = seeds[:2], TOKENS // 10, 10
+        print(ONLY_RUNS)
+    runs = [run(seed, tokens, count, options.device) for seed in seeds]
+    show(runs)
+    print(f"{len(runs)} seeds; {time.process_time() - began:.0f} s of one core")
+    verdicts(runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""Direct answers, chain of thought and decomposition by the same weights, at equal tokens.
+
+Book sections 3.2.1 (fig. 3.1) and 3.2.2. One small GPT a seed learns three tasks: the last letters
+of names, the brackets that close a sequence, and questions of several hops about a text. It reads
+answers alone and answers with their steps, as many tokens of both, and nothing else: several runs
+need no training of their own, as a rule splits a question into shorter ones of the same kind, and
+the model answers these directly or with steps. A way that writes more is compared with a vote of
+sampled direct answers that costs as many tokens. Then the questions become longer than all that
+were trained. An exact solver of the parts is the limit. Two layers of width 64, a million tokens,
+five seeds, about 5 minutes on one core. `python scripts/3_prompting/three_ways.py [--seed N]
+[--device cpu|gpu] [--quick]`; --quick is two seeds and a tenth of the tokens. Read next:
+tinylm/prompt/decompose/shorter.py; chain_of_thought.py, where each way has a model of its own.
+"""
+
+import argparse
+import string
+import sys
+import time
+
+import numpy as np
+
+from tinylm import backend
+from tinylm.data.synthetic.draws import generator
+from tinylm.data.synthetic.prompted.dyck import dyck_items
+from tinylm.data.synthetic.prompted.last_letters import last_letter_items
+from tinylm.data.synthetic.prompted.multi_hop import multi_hop_items
+from tinylm.finetune import fit
+from tinylm.finetune.instruct.conversations import encode_sft, pack
+from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.models import GPT, GPTConfig
+from tinylm.prompt import TextModel
+from tinylm.prompt.decompose.equal_tokens import logged_tokens, three_ways
+from tinylm.prompt.decompose.shorter import exact, in_parts
+from tinylm.prompt.evaluation.runner import answer_items
+from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
+from tinylm.prompt.reasoning.chain_of_thought import TRIGGERS, zero_shot_cot
+from tinylm.tokenizers import UnigramTokenizer
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+
+TOKENS, ROW, BATCH, RATE = 1_000_000, 150, 4, 5e-3
+ASKED = 20  # questions of each task and length
+END, FORM, LONGEST = "<|endoftext|>", FewShotPrompt(), 128
+
+
+def letters(count, seed, n, rng=None):
+    """Names of n words."""
+    return last_letter_items(count, seed, words=n)
+
+
+def brackets(count, seed, n, rng=None):
+    """Sequences of n brackets of three kinds, at most three of them open."""
+    return dyck_items(count, seed, length=n, depth=3, kinds=3)
+
+
+def hops(count, seed, n, rng=None):
+    """Questions of n hops, each about a world of its own, of n + 2 sentences; in training, for
+    which there is a generator, also of fewer, from which reading is learnt sooner.
+    """
+    found = []
+    for i in range(count):
+        others = 2
+        if rng is not None:
+            others = int(rng.integers(3))
+        made = multi_hop_items(1, 1000 * seed + i, hops=n, people=4, distractors=others)
+        found += made
+    return found
+
+
+# name: items, the trained lengths, one beyond, share of the tokens
+TASKS = {
+    "letters": (letters, (1, 2, 3, 4), 8, 0.3),
+    "brackets": (brackets, (2, 3, 4, 5), 8, 0.25),
+    "hops": (hops, (1, 2), 3, 0.45),
+}
+WAYS = {
+    "direct": zero_shot,
+    "one run": zero_shot_cot,
+    "several runs": in_parts,
+    "several, steps": in_parts,
+    "several, exact": in_parts,
+}
+OPTIONS = {
+    "one run": {"max_tokens": LONGEST},
+    "several, steps": {"solve": zero_shot_cot, "max_tokens": LONGEST},
+    "several, exact": {"solve": exact},
+}
+
+# The claims, of each task; 0.1 is two questions of 20. "As many tokens" is a vote.
+CLAIMS = {}
+for name, (_, known, longer, _) in TASKS.items():
+    for n, way in ((known[-1], "one run"), (known[-1], "several runs"), (longer, "several runs")):
+        text = f"{name}, {n}: {way} > direct with as many tokens"
+        CLAIMS[name, n, way] = Claim(text, "3.2.2", least=0.1, limit=1.0)
+    text = f"{name}, {longer}: several runs > one run"
+    CLAIMS[name, longer, "one run"] = Claim(text, "3.2.2", least=0.1, limit=1.0)
+
+
+# Training.
+
+
+def answer_alone(item):
+    """(prompt, reply) without steps."""
+    return FORM.query(item), f" {item.answer}"
+
+
+def with_steps(item):
+    """(prompt, reply) with steps, after the sentence of zero-shot chain of thought."""
+    prompt = f"{FORM.query(item)} {TRIGGERS[0]}"
+    return prompt, f" {item.rationale} The answer is {item.answer}."
+
+
+def tokenizer():
+    """Every word of questions and steps is a token; letters spell the answers."""
+    found = [" The answer is ."]
+    for make, trained, *_ in TASKS.values():
+        for item in make(400, 0, trained[-1]):
+            # without the letters of a name that are put together
+            steps = item.rationale.replace(f'"{item.answer}"', '""')
+            found += [with_steps(item)[0], steps]
+    return UnigramTokenizer.of_words(found, string.ascii_lowercase + string.digits, [END])
+
+
+def lessons(words, task, form, tokens, seed):
+    """New questions of the trained lengths, until they have so many tokens: list of Encoded."""
+    make, trained, *_ = TASKS[task]
+    rng, found, used = generator(seed, task, form.__name__), [], 0
+    end = words.special[END]
+    while used < tokens:
+        for n in trained:
+            for item in make(20, int(rng.integers(1 << 40)), n, rng):
+                prompt, reply = form(item)
+                found.append(encode_sft(words.encode(prompt), [*words.encode(reply), end]))
+                used += len(found[-1])
+    return found
+
+
+def trained_model(words, tokens, seed, device):
+    """A TextModel that has read so many tokens."""
+    examples = []
+    for task, (*_, share) in TASKS.items():
+        for form in (answer_alone, with_steps):
+            examples += lessons(words, task, form, share * tokens / 2, seed)
+    # ALiBi: nothing but distances changes in longer questions.
+    config = GPTConfig(
+        words.vocab_size,
+        512,
+        2,
+        4,
+        64,
+        d_hidden=64,
+        head_width=32,
+        positions="alibi",
+        norm="rms",
+        bias=False,
+        tied=False,
+    )
+    model = GPT(config, seed)
+    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
+    model.tokens.weight.data *= 10
+    rows = pack(examples, ROW)
+    fit(
+        model.to(device),
+        InstructionTuning(),
+        rows,
+        steps=-(-len(rows) // BATCH),
+        batch_size=BATCH,
+        learning_rate=RATE,
+        weight_decay=0.0,
+        seed=seed,
+    )
+    return TextModel.of(model.eval(), words, ends=(words.special[END],))
+
+
+# The measurements.
+
+
+def audit(lm, items):
+    """(tokens of the account, tokens of the logged texts, calls) of all ways together."""
+    before = lm.account.copy()
+    with lm.tracing() as trace:
+        for way, method in WAYS.items():
+            list(answer_items(lm, method, items, **OPTIONS.get(way, {})))
+    spent = lm.account.since(before)
+    return spent.tokens, logged_tokens(lm, trace), spent.calls
+
+
+def run(words, seed, tokens, count, device):
+    """All measurements of one seed: {(task, length, way): Row}, and the counts of audit()."""
+    lm, found = trained_model(words, tokens, seed, device), {}
+    for task, (make, trained, beyond, _) in TASKS.items():
+        for n in (trained[-1], beyond):
+            # another stream of items than in training
+            items = make(count, (1 << 41) + seed, n)
+            for row in three_ways(lm, items, ways=WAYS, options=OPTIONS, seed=seed):
+                found[task, n, row.name] = row
+                line = f"{task}, {n}, {row.name}: {row.summary.accuracy:.2f}"
+                print(f"seed {seed}, {line}", file=sys.stderr, flush=True)
+        found[task, "account"] = audit(lm, items[:3])
+    return found
+
+
+def mean_of(rows, what):
+    """The mean of a figure of summaries over seeds."""
+    return np.mean([getattr(row.summary, what) for row in rows])
+
+
+def right(runs, *key):
+    """Shares of right answers, one a seed."""
+    return [r[key].summary.accuracy for r in runs]
+
+
+def voted(runs, *key):
+    """The same of direct answers with as many tokens."""
+    return [r[key].plain.accuracy for r in runs]
+
+
+def show(runs):
+    """Print the table, mean (least .. most) over seeds."""
+
+    def cell(values):
+        return f"{mean_and_range(values, '.2f'):>22}"
+
+    title = f"    {'right, and the cost of a question':<36}{'right':>16}{'calls':>7}{'tokens':>8}"
+    print(title + f"{'direct, as many tokens':>31}")
+    for task, (_, trained, beyond, _) in TASKS.items():
+        for n in (trained[-1], beyond):
+            for way in WAYS:
+                key = task, n, way
+                rows = [r[key] for r in runs]
+                line = f"    {f'{task}, {n}, {way}':<30}{cell(right(runs, *key))}"
+                line += f"{mean_of(rows, 'calls'):>7.1f}{mean_of(rows, 'tokens'):>8.0f}"
+                if way not in ("direct", "several, exact"):
+                    votes = f"{np.mean([row.samples for row in rows]):.0f} votes"
+                    line += f"{votes:>9}{cell(voted(runs, *key))}"
+                print(line)
+    account, logged, calls = np.sum([r[task, "account"] for r in runs for task in TASKS], axis=0)
+    print(
+        f"the account of {calls} calls: {account} tokens, {logged} of the logged prompts and "
+        f"replies and {account - logged} ends of replies"
+    )
+
+
+def verdicts(runs):
+    """Print the verdict of every claim, task by task."""
+    for (task, n, way), claim in CLAIMS.items():
+        if n == TASKS[task][2] and way == "one run":
+            print(claim.line(right(runs, task, n, "several runs"), right(runs, task, n, way)))
+        else:
+            print(claim.line(right(runs, task, n, way), voted(runs, task, n, way)))
+
+
+def main(argv=None):
+    """Train and measure every seed, print the table and the verdicts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help="two seeds, few tokens")
+    options = parser.parse_args(argv)
+    backend.blas_threads(1)
+    began = time.process_time()
+    seeds, tokens, count = range(options.seed, options.seed + 5), TOKENS, ASKED
+    if options.quick:
+        seeds, tokens, count = seeds[:2], TOKENS // 10, 3
+        print(ONLY_RUNS)
+    words = tokenizer()
+    runs = [run(words, seed, tokens, count, options.device) for seed in seeds]
+    show(runs)
+    print(f"{len(runs)} seeds; {time.process_time() - began:.0f} s of one core")
+    verdicts(runs)
+
+
+if __name__ == "__main__":
+    main()
