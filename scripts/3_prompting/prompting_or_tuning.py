@@ -198,7 +198,7 @@ def by_classes(world, gpt, encoder):
     found, fresh = {}, world.encoder(fresh=True)
     for count in CLASSES:
         rows = []
-        for piece in range(min(2, SOME // count)):  # two label sets, where that takes little time
+        for piece in range(1 + (count < SOME)):  # two sets of few labels, which take little time
             labels = world.labels(count, piece)
             items = world.tested(labels)
             shown = world.topics.items(SHOTS, labels, seed=world.seed + 3000)
