@@ -1,0 +1,272 @@
+"""A language that pre-training lacked: demonstrations against continued pre-training.
+
+Book section 3.1.2 (learning in context depends on what the model knows: a language absent from
+pre-training is learnt by more pre-training, not from a prompt). Three invented languages translate
+"the cat sees the dog" word by word, in the same order, with words from one stock: every token of
+the third is known, but not its meaning. A small GPT (two layers of width 64) is pre-trained on
+texts of 17 translations, each text in one of the first two languages; no text names its language.
+Then it is trained on as many texts of the third alone, or with a fifth or a half of old texts
+instead (replay). A model without pre-training reads the same new texts. Tests are sentences that
+were in no text, after 0, 4 and 16 demonstrations; "a reader" knows the rule and looks up the words
+that were shown. Five seeds, about 2 minutes on one core. `python
+scripts/3_prompting/missing_language.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
+seeds and a tenth of the texts. Read next: unseen_mappings.py, where a model does learn from its
+prompt; prompt/in_context/shots.py; scripts/1_pretraining/forgetting.py.
+"""
+
+import argparse
+import itertools
+import sys
+import time
+
+import numpy as np
+
+from tinylm import backend
+from tinylm.data.read.items import Item
+from tinylm.data.synthetic.draws import distinct, generator
+from tinylm.data.synthetic.prompted.cipher import NOUNS, VERBS, WORDS, lexicon, translate
+from tinylm.finetune import fit
+from tinylm.finetune.continual.rehearsal import with_rehearsal
+from tinylm.finetune.instruct.conversations import Encoded
+from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.models import GPT, GPTConfig
+from tinylm.prompt import TextModel
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.in_context.shots import accuracy_by_shots, forgotten, table
+from tinylm.tokenizers import WordTokenizer
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+
+OLD, MISSING = ("first", "second"), "third"
+SHOTS = (0, 4, 16)
+MOST = SHOTS[-1]
+BASE, MORE = 1700, 400  # texts of pre-training, and of what continues it
+BATCH, RATE = 2, 3e-3  # batches of 16 had learnt nothing from as many texts
+HELD_OUT, ASKED = 100, 40  # of the 800 sentences; questions of each test
+REPLAY = {"new alone": 0.0, "a fifth old": 0.2, "half old": 0.5}  # shares of old texts
+STOCK = WORDS[::105]  # 41 words for 18 meanings
+FORM = FewShotPrompt(question_name="", answer_name="", between=" = ", separator=" ; ")
+TOKENIZER = WordTokenizer([*NOUNS, *VERBS, "the", "=", ";", *STOCK])
+BEGIN, END = (int(TOKENIZER.encode(mark)[0]) for mark in "=;")
+
+# Written before the run; scores are shares of right translations, one a seed, after 16 shots.
+FINDS = Claim("old: 16 shots > none, as they show which language is meant", "3.1.2", least=0.1)
+ABSENT = Claim("missing: the base is right in at most 0.05", "3.1.2", larger=False, least=-0.05)
+READER = Claim("missing: a reader of the same shots > the base", "3.1.2", least=0.1)
+TRAINED = Claim("missing: more pre-training > the base", "3.1.2", least=0.5)
+BUILT = Claim("missing: more pre-training > none before the same texts", "3.1.2", least=0.1)
+FORGETS = Claim("old: the base > trained on new alone", "3.1.2", least=0.1)
+FIFTH = Claim("old: a fifth of old texts > new alone", "3.1.2", least=0.1)
+HALF = Claim("old: half old > a fifth", "3.1.2", least=0.1, limit=1.0)
+PRICE = Claim("missing: half old costs at most 0.1 against new alone", "3.1.2", least=-0.1)
+
+
+class Languages:
+    """The languages of a seed, and the sentences for training and for tests."""
+
+    def __init__(self, seed):
+        self.seed = seed
+        names = (*OLD, MISSING)
+        self.words = {name: lexicon(10 * seed + i, STOCK) for i, name in enumerate(names)}
+        triples = itertools.product(NOUNS, VERBS, NOUNS)
+        sentences = [f"the {subject} {verb} the {other}" for subject, verb, other in triples]
+        sentences = distinct(sentences, len(sentences), generator(seed, "sentences"))
+        self.held_out, self.training = sentences[:HELD_OUT], sentences[HELD_OUT:]
+
+    def item(self, sentence, language):
+        """A sentence with its translation; its task is the language."""
+        return Item(sentence, translate(sentence, self.words[language]), task=language)
+
+    def some(self, sentences, count, language, rng):
+        """Items of `count` different ones of the sentences."""
+        return [self.item(s, language) for s in distinct(sentences, count, rng)]
+
+    def texts(self, languages, count, name):
+        """Texts of 17 translations, the languages in turn: list of Encoded."""
+        rng = generator(self.seed, name)
+        return [
+            encode(self.some(self.training, MOST + 1, languages[i % len(languages)], rng))
+            for i in range(count)
+        ]
+
+    def tests(self):
+        """{"old", "missing": (items, selector of demonstrations)}, as table() takes them."""
+        rng = generator(self.seed, "tests")
+        shown = {name: self.some(self.training, MOST, name, rng) for name in self.words}
+        half = ASKED // len(OLD)
+        old = [item for name in OLD for item in self.some(self.held_out, half, name, rng)]
+        new = self.some(self.held_out, ASKED, MISSING, rng)
+        # The demonstrations are in the language of the question.
+        return {name: (items, lambda item, k: shown[item.task][:k])
+                for name, items in (("old", old), ("missing", new))}  # fmt: skip
+
+
+def encode(items):
+    """A text of translations; what counts in the loss are the translations with their ends.
+
+    The sentences are random, so nothing predicts them.
+    """
+    text = FORM.separator.join(FORM.demonstration(item) for item in items) + FORM.separator
+    ids = np.asarray(TOKENIZER.encode(text), np.int64)
+    # A token is in a translation if more "=" than ";" stand before it.
+    begun, ended = np.cumsum(ids == BEGIN), np.cumsum(ids == END)
+    inside = np.append(False, begun[:-1] > ended[:-1])
+    return Encoded(ids, inside)
+
+
+def new_model(seed):
+    """A GPT with random weights."""
+    config = GPTConfig(
+        TOKENIZER.vocab_size,
+        context=10 * (MOST + 1),  # tokens of a translation with its sentence and marks
+        n_layer=2,
+        n_head=4,
+        d_model=64,
+        d_hidden=128,
+        positions="rope",
+        norm="rms",
+        bias=False,
+        tied=False,
+    )
+    model = GPT(config, seed)
+    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
+    model.tokens.weight.data *= 10
+    return model
+
+
+def train(texts, seed, device, start=None):
+    """A model trained on texts, each once; from the weights of `start` if it is given."""
+    model = new_model(seed)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
+    fit(
+        model.to(device),
+        InstructionTuning(),
+        texts,
+        steps=-(-len(texts) // BATCH),
+        batch_size=BATCH,
+        learning_rate=RATE,
+        weight_decay=0.0,
+        seed=seed,
+    )
+    return model.eval()
+
+
+def models_of(languages, base, more, device):
+    """{name: model} of a seed, and the tokens of pre-training and of what follows."""
+    old = languages.texts(OLD, base, "old")
+    new = languages.texts((MISSING,), more, "new")
+    found = {"base": train(old, languages.seed, device)}
+    for name, share in REPLAY.items():
+        # As many texts in all: old ones take the place of new ones.
+        kept = new[: round((1 - share) * more)]
+        texts = with_rehearsal(kept, old, share / (1 - share), languages.seed)
+        found[name] = train(texts, languages.seed, device, found["base"])
+    found["no pre-training"] = train(new, languages.seed, device)
+    return found, (sum(map(len, old)), sum(map(len, new)))
+
+
+def reader(items, choose):
+    """The shares of items whose words have all been shown, at each of SHOTS."""
+    shares = []
+    for k in SHOTS:
+        known = [
+            set(item.question.split())
+            <= {word for shown in choose(item, k) for word in shown.question.split()}
+            for item in items
+        ]
+        shares.append(np.mean(known))
+    return np.array(shares)
+
+
+def run(seed, base, more, device):
+    """All measurements of a seed.
+
+    returns  {(model, test): (3,) accuracy at SHOTS; "forgotten", model: share; ..}, tokens
+    """
+    languages = Languages(seed)
+    tests = languages.tests()
+    models, tokens = models_of(languages, base, more, device)
+    lms = {name: TextModel.of(model, TOKENIZER, ends=(END,)) for name, model in models.items()}
+    options = {"prompt": FORM, "max_tokens": 6}
+    curves = table(lms, tests, SHOTS, **options)
+    found = {
+        (model, test): curve.accuracies
+        for model, row in curves.items()
+        for test, curve in row.items()
+    }
+    for name in REPLAY:
+        lost = forgotten(curves["base"]["old"], curves[name]["old"])
+        found["forgotten", name] = lost[-1]
+    found["a reader", "missing"] = reader(*tests["missing"])
+
+    def old_words(value, item):
+        return value in [translate(item.question, languages.words[name]) for name in OLD]
+
+    items, choose = tests["missing"]
+    found["as old"] = accuracy_by_shots(
+        lms["base"], items, choose, SHOTS, right=old_words, **options
+    ).accuracies
+    print(f"seed {seed}: {time.process_time():.0f} s", file=sys.stderr)
+    return found, tokens
+
+
+def show(runs, tokens):
+    """Print the table, mean (least .. most) over seeds."""
+
+    def cells(rows):
+        return "".join(f"{mean_and_range(column, '.2f'):>20}" for column in np.transpose(rows))
+
+    print(f"{tokens[0]} tokens of pre-training, {tokens[1]} after it")
+    for test in ("old", "missing"):
+        title = f"{test} languages"
+        if test == "missing":
+            title = "missing language"
+        print(f"{title:<23}" + "".join(f"{f'{k} shots':>20}" for k in SHOTS))
+        for name in ("base", *REPLAY, "no pre-training", "a reader"):
+            if (name, test) in runs[0]:
+                print(f"    {name:<19}" + cells([r[name, test] for r in runs]))
+    print("the base on the missing language, right in an old one")
+    print(f"    {'':<19}" + cells([r["as old"] for r in runs]))
+    print("of the old translations that the base had right after 16 shots, forgotten")
+    for name in REPLAY:
+        lost = mean_and_range([r["forgotten", name] for r in runs], ".2f")
+        print(f"    {name:<19}{lost:>20}")
+
+
+def verdicts(runs):
+    """Print the verdict of every claim."""
+
+    def of(name, test, shots=MOST):
+        return [r[name, test][SHOTS.index(shots)] for r in runs]
+
+    print(FINDS.line(of("base", "old"), of("base", "old", 0)))
+    print(ABSENT.line(of("base", "missing"), 0.0))
+    print(READER.line(of("a reader", "missing"), of("base", "missing")))
+    print(TRAINED.line(of("new alone", "missing"), of("base", "missing")))
+    print(BUILT.line(of("new alone", "missing"), of("no pre-training", "missing")))
+    print(FORGETS.line(of("base", "old"), of("new alone", "old")))
+    print(FIFTH.line(of("a fifth old", "old"), of("new alone", "old")))
+    print(HALF.line(of("half old", "old"), of("a fifth old", "old")))
+    print(PRICE.line(of("half old", "missing"), of("new alone", "missing")))
+
+
+def main(argv=None):
+    """Train and test the models of every seed, print the table and the verdicts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help="two seeds, a tenth of the texts")
+    options = parser.parse_args(argv)
+    backend.blas_threads(1)
+    seeds, base, more = range(options.seed, options.seed + 5), BASE, MORE
+    if options.quick:
+        seeds, base, more = seeds[:2], BASE // 10, MORE // 10
+        print(ONLY_RUNS)
+    runs = [run(seed, base, more, options.device) for seed in seeds]
+    show([found for found, _ in runs], runs[0][1])
+    print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")
+    verdicts([found for found, _ in runs])
+
+
+if __name__ == "__main__":
+    main()
