@@ -38,11 +38,11 @@ from tinylm.train.compare import BY_DESIGN, ONLY_RUNS, OPPOSITE, SHOWS, TOO_SMAL
 
 LISTS = {"GSM8K": "reasoning/gsm8k_test.jsonl.gz", "MultiArith": "eval/MultiArith.json.gz"}
 TRAINING = "reasoning/gsm8k_train.jsonl.gz"
-ASKED, VOTED = 48, 10  # questions of each list, and those of them with a vote
+ASKED, VOTED = 32, 6  # questions of each list, and those of them with a vote
 SHOWN, SHORT = 4, 300  # demonstrations, and the most characters of one with its steps
-STEPS, ANSWER = 112, 12  # most tokens of a chain, and of an answer
+STEPS, ANSWER = 100, 12  # most tokens of a chain, and of an answer
 SAMPLES = 5
-ROWS = 48  # read at a time
+ROWS = 32  # read at a time
 
 # name: (method, its options, questions)
 METHODS = {
