@@ -38,11 +38,11 @@ from tinylm.train.compare import BY_DESIGN, ONLY_RUNS, OPPOSITE, SHOWS, TOO_SMAL
 
 LISTS = {"GSM8K": "reasoning/gsm8k_test.jsonl.gz", "MultiArith": "eval/MultiArith.json.gz"}
 TRAINING = "reasoning/gsm8k_train.jsonl.gz"
-ASKED, VOTED = 32, 6  # questions of each list, and those of them with a vote
+ASKED, VOTED = 24, 5  # questions of each list, and those of them with a vote
 SHOWN, SHORT = 4, 300  # demonstrations, and the most characters of one with its steps
-STEPS, ANSWER = 100, 12  # most tokens of a chain, and of an answer
+STEPS, ANSWER = 96, 12  # most tokens of a chain, and of an answer
 SAMPLES = 5
-ROWS = 32  # read at a time
+ROWS = 25  # read at a time
 
 # name: (method, its options, questions)
 METHODS = {
@@ -61,18 +61,20 @@ PAIRS = (
 
 def demonstrations(path, seed):
     """Short training problems with their steps on one line, in random order: list of Item."""
-    items = [
-        replace(item, rationale=" ".join(without_annotations(item.rationale).split()))
-        for item in read_items(path)
-    ]
+    items = [replace(item, rationale=one_line(item.rationale)) for item in read_items(path)]
     short = [item for item in items if len(item.question + item.rationale) <= SHORT]
     order = Random(seed, "demonstrations").permutation(len(short))
     return [short[i] for i in order[:SHOWN]]
 
 
-def sample(path, count, seed):
-    """So many items of a file, in random order."""
-    items = read_items(path)
+def one_line(rationale):
+    """A solution without annotations, its lines as sentences."""
+    lines = without_annotations(rationale).split("\n")
+    return " ".join(f"{line.strip().rstrip('.')}." for line in lines)
+
+
+def sample(items, count, seed):
+    """So many of the items, in random order."""
     return [items[i] for i in Random(seed, "questions").permutation(len(items))[:count]]
 
 
@@ -81,12 +83,12 @@ def commonest(items):
     return Counter(item.answer for item in items).most_common(1)[0][1] / len(items)
 
 
-def row(name, summary):
-    """A line of the table."""
+def row(name, summary, seconds):
+    """A line of the table; `seconds` of the processor for one question."""
     interval = f"{summary.accuracy:.3f} [{summary.low:.3f}, {summary.high:.3f}]"
     return (
         f"    {name:18} {summary.right:3} of {summary.count:3}  {interval:24}{summary.unread:8}"
-        f"{summary.tokens:8.0f}{summary.calls:7.1f}{summary.seconds:8.1f}"
+        f"{summary.tokens:8.0f}{summary.calls:7.1f}{seconds:9.1f}"
     )
 
 
@@ -110,22 +112,22 @@ def compared(records, others, floor):
     return f"{found}; {difference - low:.2g} could have been seen"
 
 
-def run(lm, name, items, shown, seed):
-    """Answer the items of a list by all methods, and print its table."""
-    floor = commonest(items)
+def run(lm, name, items, shown, seed, floor):
+    """Answer items by all methods, and print their table."""
     print(f"{name}: the commonest answer is right for {floor:.3f}")
     print(
         f"    {'':18} {'right':>10}  {'accuracy [95 %]':24}{'unread':>8}{'tokens':>8}{'calls':>7}"
-        f"{'seconds':>8}"
+        f"{'seconds':>9}"
     )
     found = {}
     for method, (function, options, count) in METHODS.items():
-        begun = time.perf_counter()
+        begun = time.process_time()
         found[method] = answer_together(
             lm, function, items[:count], shown, seed=seed, size=ROWS, **options
         )
-        print(row(method, summarize(found[method])), flush=True)
-        print(f"{name}, {method}: {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+        spent = time.process_time() - begun
+        print(row(method, summarize(found[method]), spent / len(found[method])), flush=True)
+        print(f"{name}, {method}: {spent:.0f} s", file=sys.stderr)
     for method, other in PAIRS:
         print(f"  {method} against {other}: {compared(found[method], found[other], floor)}")
 
@@ -152,7 +154,9 @@ def main(argv=None):
     lm = TextModel.open("smollm2", options.device, chat=False, batch_size=ROWS)
     shown = demonstrations(folder / TRAINING, options.seed)
     for name, file in LISTS.items():
-        run(lm, name, sample(folder / file, count, options.seed), shown, options.seed)
+        items = read_items(folder / file)
+        chosen = sample(items, count, options.seed)
+        run(lm, name, chosen, shown, options.seed, commonest(items))
     spent = lm.account
     print(
         f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "
