@@ -98,6 +98,9 @@ def test_items_differ():
     assert len({item.question for item in lift_items(5)}) == 5
     assert lift_items(3, seed=1) != lift_items(3, seed=2)
     assert [item.task for item in (programs[0], lift_items(1)[0])] == ["programs", "lifts"]
+    # Three moves, unless another number is given: a line each, and the first and the last.
+    assert program_items(1)[0].rationale.count("\n") + 1 == 3 + 2
+    assert lift_items(1)[0].question.count("It goes") == 3
 
 
 @pytest.mark.parametrize("make", [program_items, lift_items])
