@@ -1,15 +1,15 @@
 """Programs in the training text against text alone, and problems in words. An illustration only.
 
 Book section 2.2.1: code in the training data is held to improve reasoning, chain of thought with
-it. Here a problem in words moves a lift up and down between ten floors; a program computes the same
-with += and -=, and a comment after each line holds the value. Three models of two layers and width
-64 read equally many tokens in random order. A fifth is problems in words, the same for all, every
-second one with its steps. The rest is facts about people, towns and rivers, with which nothing is
-computed; or most of it is traced programs; or, as a control, the same programs with random values
-in their comments: equally long, with the same words equally often, but nothing follows from them.
-All are asked the same new problems, for the answer alone and with steps. Programs of one kind that
-compute what the problems need are no code of the web: a gain only means that what is learnt in code
-can be used in words. Five seeds, about 5 minutes on one core. `python
+it. Here a problem in words moves a lift up and down between ten floors, twice; a program computes
+the same with += and -=, and a comment after each line holds the value. Three models of two layers
+and width 64 read 400,000 tokens each in random order. Two fifths are problems in words, the same
+for all, every second one with its steps. The rest is facts about people, towns and rivers, with
+which nothing is computed; or most of it is traced programs; or, as a control, the same programs
+with random values in their comments: equally long, with the same words equally often, but nothing
+follows from them. All are asked the same new problems, for the answer alone and with steps. These
+programs compute just what the problems need, and are no code of the web: a gain only means that
+what is learnt in code can be used in words. Five seeds, about 5 minutes on one core. `python
 scripts/3_prompting/code_in_training.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
 seeds and a tenth of the tokens. Read next: tinylm/data/synthetic/prompted/programs.py.
 """
@@ -41,13 +41,13 @@ from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 TOP = 9  # the highest floor: 90 moves from one to another
 MOVES = 2  # of problems and programs
 ASKED = 40  # new problems
-TOKENS, ROW, BATCH, RATE = 320_000, 128, 3, 4e-3
-PROBLEMS = 0.2  # of the tokens
+TOKENS, ROW, BATCH, RATE = 400_000, 128, 3, 4e-3
+PROBLEMS = 0.4  # of the tokens
 # What else is read, in shares of the tokens.
 TEXTS = {
-    "text alone": {"facts": 0.8},
-    "with programs": {"facts": 0.3, "programs": 0.5},
-    "random values": {"facts": 0.3, "random values": 0.5},
+    "text alone": {"facts": 0.6},
+    "with programs": {"facts": 0.1, "programs": 0.5},
+    "random values": {"facts": 0.1, "random values": 0.5},
 }
 FLOORS = tuple(str(floor) for floor in range(TOP + 1))
 WAYS = {"answer alone": zero_shot, "with steps": zero_shot_cot}
@@ -72,7 +72,7 @@ FORM_ALONE = Claim(
     least=-0.05,
 )
 PRICE = Claim(
-    "fewer facts cost at most 0.05 nats a token of new ones",
+    "a sixth of the facts costs at most 0.05 nats a token of new ones",
     "2.2.1",
     larger=False,
     least=-0.05,
@@ -256,7 +256,7 @@ def verdicts(runs):
 def main(argv=None):
     """Train and measure every seed, print the tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=10, help="the first of the seeds")
+    parser.add_argument("--seed", type=int, default=20, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds, few tokens")
     options = parser.parse_args(argv)
