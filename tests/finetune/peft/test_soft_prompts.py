@@ -9,6 +9,8 @@ from tests.finetune.peft.few_parameters import IDS, assert_only_these_learn, enc
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune import fit
 from tinylm.finetune.freezing import freeze
+from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.finetune.peft.soft_prompts import (
     INPUT,
     PromptedSeq2Seq,
@@ -97,6 +99,17 @@ def test_training_from_a_hard_prompt_goes_below_its_loss():
         weight_decay=0.0,
     )
     assert losses[0] == pytest.approx(start, rel=1e-12) and losses[-1] < 0.9 * start
+
+
+def test_answers_are_learnt_behind_a_prompt_as_behind_its_words():
+    model, task = gpt(), InstructionTuning()
+    pairs = [([1, 2, 3], [4]), ([5, 6], [8, 9])]  # of unequal lengths, so one row is padded
+    hard = task.make_batch([encode_sft([*WORDS, *x], y) for x, y in pairs])
+    wanted, counted = task.loss(model, hard)
+    soft = prompt_tuning(model, text_start(model.tokens.weight, WORDS))
+    loss, found = task.loss(soft, task.make_batch([encode_sft(x, y) for x, y in pairs]))
+    np.testing.assert_allclose(loss.numpy(), wanted.numpy(), rtol=ROUNDING)
+    assert found["tokens"] == counted["tokens"] == 3
 
 
 def test_two_tasks_share_a_batch_as_if_they_ran_alone():
