@@ -196,6 +196,7 @@ def test_every_symbol_is_drawn_the_first_and_the_last_too():
     # 400 draws miss one of 10 symbols with probability 10 * 0.9^400 = 5e-18.
     texts, answers = tasks.gist(400, 3, symbols=4)
     assert set(answers.tolist()) == set(texts.ravel().tolist()) == {0, 1, 2, 3}
+    assert set(tasks.gist(400, 3, symbols=4, favor=0.0)[0].ravel().tolist()) == {0, 1, 2, 3}
     keys = tasks.pass_key(tasks.random_hay(400, 4), 2)[:, -3:]
     assert set(keys.ravel().tolist()) == set(range(10))
     assert set(tasks.copy_memory(400, 1)[1][:, -10:].ravel().tolist()) == set(range(8))

@@ -43,6 +43,20 @@ def test_a_stored_vector_is_at_distance_zero_from_itself_even_far_from_the_origi
     assert (distances[:, 0] == 0).all() and (indices[:, 0] == np.arange(300)).all()
     exact = ((keys - keys[indices[:, 1]]) ** 2).sum(axis=1)
     np.testing.assert_array_equal(distances[:, 1], exact)
+    assert (exact == nearest_other(keys)).all()
+
+
+def test_rounding_does_not_hide_a_neighbor(rng):
+    # The product alone is off by about 8 eps (2 * 3e8)^2 = 600, the distances are below 10.
+    keys = 1e8 + rng.normal(size=(100, 8))
+    assert (knn_search(keys, keys, 2)[0][:, 1] == nearest_other(keys)).all()
+
+
+def nearest_other(keys):
+    """The squared distance of each key from the nearest other one, term by term."""
+    squares = ((keys[:, None] - keys[None]) ** 2).sum(axis=2)
+    np.fill_diagonal(squares, np.inf)
+    return squares.min(axis=1)
 
 
 def test_the_ball_holds_all_that_is_near(rng):

@@ -145,3 +145,5 @@ def test_prompts_that_are_no_whole_examples_are_refused():
         compare(world, Best(world), np.zeros((1, 7), int), [0], 4, BEGIN)
     with pytest.raises(ShapeError, match="of 1 tokens"):
         compare(world, Best(world), np.zeros((1, 3), int), [0], 1, BEGIN)
+    # A token and its delimiter are the shortest example.
+    assert len(compare(world, Best(world), np.zeros((1, 4), int), [0], 2, BEGIN).best) == 2

@@ -1,5 +1,6 @@
 """A model behind the text protocol: batches, stores and chunks change no reply and no score."""
 
+import inspect
 import time
 
 import numpy as np
@@ -564,3 +565,8 @@ def test_the_last_token_of_a_continuation_takes_no_room(monkeypatch):
     text_model(context=16).score_batch(["x" * 12, "y"], [["a"], ["abcd"]])
     text_model(context=16).score_batch(["x" * 12, "y"], [["a"], ["abcde"]])
     assert calls == [2, 1, 1]
+
+
+def test_a_reply_has_at_most_256_tokens_by_default():
+    for method in (TextModel.complete_batch, ScriptedLM.complete_batch):
+        assert inspect.signature(method).parameters["max_tokens"].default == 256
