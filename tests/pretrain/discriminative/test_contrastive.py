@@ -146,6 +146,11 @@ def clip_model(dtype=np.float64, **changes):
 def test_clip_starts_at_the_temperature_of_the_paper_and_reads_with_two_encoders():
     model, objective = clip_model(), PairEmbedding(SPECIAL)
     assert np.exp(model.log_scale.item()) == pytest.approx(1 / 0.07, rel=1e-12)
+    for table in (model.first_map.numpy(), model.second_map.numpy()):
+        # Vectors keep their length: entries have variance 1/D, and n of them measure it to
+        # sqrt(2 / n) of itself.
+        D, n = len(table), table.size
+        assert abs((table**2).mean() * D - 1) < 4 * (2 / n) ** 0.5
     batch = objective.make_batch(PAIRS)
     a, b = (v.numpy() for v in objective.embed(model, batch))
     ids = np.array([SPECIAL.cls, *PAIRS[0][0]])  # the first text alone, without padding
