@@ -3,7 +3,7 @@ compared with another.
 """
 
 from tests.generate.small import make_gpt
-from tinylm.prompt import TextModel
+from tinylm.prompt import ScriptedLM, TextModel
 from tinylm.tokenizers import ByteTokenizer
 
 END = 256  # begins and ends a text
@@ -19,3 +19,9 @@ def text_model(context=96, seed=0, batch_size=16, spread=0.5, **changes):
     gpt = make_gpt(257, context, seed=seed, spread=spread, **changes)
     tokenizer = ByteTokenizer(["<|endoftext|>"])
     return TextModel.of(gpt, tokenizer, begin=(END,), ends=(END,), start=END, batch_size=batch_size)
+
+
+class Chat(ScriptedLM):
+    """Replies written by hand that are turns of a chat."""
+
+    chat = True

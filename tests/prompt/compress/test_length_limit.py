@@ -72,7 +72,7 @@ def test_every_attempt_has_a_seed_of_its_own():
     lm = Recorder([(None, TEXT), (None, "one")])
     lm.seen = []
     simplify_with_limit(lm, TEXT, 1, seed=5, temperature=1.0)
-    options = ("Short:", 256, ("\n\n",), {"temperature": 1.0})
+    options = (["Short:"], 256, ("\n\n",), {"temperature": 1.0})
     assert lm.seen == [(5, *options), (6, *options)]
     assert "at most 1 words" in lm.prompts[0]
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.prompt.functions import FunctionLM
+from tests.prompt.small import Chat
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted.multi_hop import KnowledgeGraph, multi_hop_items, read_hops
 from tinylm.errors import DataError
@@ -132,3 +133,22 @@ def test_the_last_hop_may_be_an_option():
 def test_sentences_end_with_their_marks():
     assert sentences(" One. Two 2.5!  Three?") == ["One.", "Two 2.5!", "Three?"]
     assert sentences("") == []
+
+
+def test_the_answer_to_a_hop_may_have_paragraphs_in_a_chat_without_demonstrations():
+    reply, demo = "Let me see.\n\nGermany\nQ: more", Item("1 + 1?", "2")
+
+    def last_line(text, item):
+        return text.splitlines()[-1]
+
+    def hop(problem, pairs):
+        if not pairs:
+            return "Where was Albert Einstein born?"
+        return None
+
+    def value(kind, demonstrations=()):
+        lm = kind([(None, reply)])
+        return multi_hop(lm, EINSTEIN, demonstrations, generate=hop, read=last_line).value
+
+    assert value(Chat) == "Germany"
+    assert value(Chat, [demo]) == value(ScriptedLM) == "Let me see."

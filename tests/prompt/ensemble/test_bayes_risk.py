@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.prompt.small import text_model
+from tests.prompt.small import Chat, text_model
 from tinylm.data.read.items import Item
 from tinylm.errors import DataError, ShapeError
 from tinylm.generate import EnumerableLM
@@ -136,3 +136,13 @@ def test_it_runs_on_a_model_and_keeps_its_seed():
     lm = text_model()
     found = [least_risk(lm, Item("2+2?"), max_tokens=4, samples=3, seed=s) for s in (1, 1)]
     assert found[0] == found[1]
+
+
+def test_a_turn_of_a_chat_may_have_paragraphs_where_no_demonstration_ends_in_one():
+    reply = "In the house.\n\nIt is red.\nQ: more"
+    demo, options = Item("Who?", "Ann"), {"samples": 1}
+    chat = least_risk(Chat([(None, reply)]), Item("Where?"), **options)
+    assert chat.value == "In the house.\n\nIt is red."
+    shown = least_risk(Chat([(None, reply)]), Item("Where?"), [demo], **options)
+    text = least_risk(ScriptedLM([(None, reply)]), Item("Where?"), **options)
+    assert shown.value == text.value == "In the house."

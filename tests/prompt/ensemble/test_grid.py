@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from tests.prompt.small import text_model
+from tests.prompt.small import Chat, text_model
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.ensemble.combine import vote
 from tinylm.prompt.ensemble.grid import Grid, grid_vote, run_grid
 from tinylm.prompt.ensemble.prompts import SIMPLIFY, prompt_ensemble
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
 
 ITEM = Item("Cats sleep.")
 
@@ -151,3 +152,15 @@ def test_a_table_with_three_long_axes():
     by_model = [vote(prompts).value for prompts in winners]
     assert Grid(values).nested_vote() == vote(by_model).value
     assert Grid(values).vote() == vote(values.ravel().tolist())
+
+
+def test_a_turn_of_a_chat_may_have_paragraphs_where_no_demonstration_ends_in_one():
+    reply, demo = "Cats rest.\n\nOften.", Item("Dogs run.", "Dogs are fast.")
+
+    def values(kind, demonstrations=()):
+        lms = [kind([(None, reply)] * 2)]
+        return run_grid(lms, ITEM, demonstrations, prompts=(SIMPLIFY[0], FewShotPrompt())).values
+
+    assert values(Chat).ravel().tolist() == [reply] * 2
+    assert values(Chat, [demo]).ravel().tolist() == ["Cats rest."] * 2
+    assert values(ScriptedLM).ravel().tolist() == ["Cats rest."] * 2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.prompt.small import text_model
+from tests.prompt.small import Chat, text_model
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import ScriptedLM
@@ -11,6 +11,7 @@ from tinylm.prompt.ensemble.prompts import (
     SIMPLIFY,
     Phrasing,
     prompt_ensemble,
+    stops_of,
     texts_of,
 )
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
@@ -94,14 +95,18 @@ def test_a_phrasing_is_a_prompt_with_its_answer_on_the_next_line():
     spaced = Phrasing("{*text*}", separator="\n--\n")
     assert spaced.prompt(Item("x"), [Item("y", "z")]) == "y\nz\n--\nx"
     assert spaced.read("a\n\nb\n--\nc") == "a\n\nb"
+    assert spaced.stop_for(Chat([])) == spaced.stop == ("\n--\n",)
+    assert form.read(" a\n\nb|c", ()) == "a\n\nb|c" and form.read("a|b\n\nc", ("|",)) == "a"
     with pytest.raises(DataError, match="a demonstration needs an answer"):
         form.prompt(Item("x"), [Item("y")])
 
 
-def test_the_stops_of_all_prompts():
-    texts, stop = texts_of([SIMPLIFY[0], FewShotPrompt()], ITEM)
-    assert texts == [BOOK[0], FewShotPrompt().prompt(ITEM)]
-    assert stop == tuple(dict.fromkeys(["\n\n", *FewShotPrompt().stop]))
+def test_the_texts_and_stops_of_all_prompts():
+    forms = [SIMPLIFY[0], FewShotPrompt()]
+    assert texts_of(forms, ITEM) == [BOOK[0], FewShotPrompt().prompt(ITEM)]
+    assert stops_of(ScriptedLM([]), forms) == [("\n\n",), FewShotPrompt().stop]
+    assert stops_of(Chat([]), forms) == [(), ("\nContext:", "\nQ:", "\nA:")]
+    assert stops_of(Chat([]), forms, [ITEM]) == stops_of(ScriptedLM([]), forms)
     with pytest.raises(ConfigError, match="at least one"):
         texts_of([], ITEM)
 
@@ -131,3 +136,15 @@ def test_it_gives_what_each_prompt_gives_alone():
         for form in PHRASINGS
     ]
     assert answer.details["answers"] == alone
+
+
+def test_a_turn_of_a_chat_may_have_paragraphs_where_no_demonstration_ends_in_one():
+    reply, demo = "Cats rest.\n\nOften.", Item("Dogs run.", "Dogs are fast.")
+    forms = (SIMPLIFY[0], FewShotPrompt())
+
+    def answers(kind, demonstrations=()):
+        lm = kind([(None, reply)] * 2)
+        return prompt_ensemble(lm, ITEM, demonstrations, prompts=forms).details["answers"]
+
+    assert answers(Chat) == [reply] * 2
+    assert answers(Chat, [demo]) == answers(ScriptedLM) == ["Cats rest."] * 2

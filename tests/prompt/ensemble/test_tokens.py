@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 
 from tests.generate.small import make_gpt
-from tests.prompt.small import text_model
+from tests.prompt.small import Chat, text_model
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.generate import EnumerableLM, generate_batch, sequence_logprob
 from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.prompt import ScriptedLM
+from tinylm.prompt.ensemble import tokens
 from tinylm.prompt.ensemble.marginal import log_marginal
 from tinylm.prompt.ensemble.prompts import Phrasing
 from tinylm.prompt.ensemble.tokens import (
     RULES,
+    Joint,
     bayes_rule,
     complete_jointly,
     decode_jointly,
@@ -23,6 +25,7 @@ from tinylm.prompt.ensemble.tokens import (
     product_rule,
     token_ensemble,
 )
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.tokenizers import ByteTokenizer
 
 LM = EnumerableLM.random(3, 4, seed=7, spread=1.5)
@@ -242,6 +245,26 @@ def test_the_method_reads_an_answer():
     assert found.text == wanted.text and found.value == (wanted.text.strip() or None)
     assert found.details["agreement"] == pytest.approx(wanted.terms.sum(axis=0).tolist())
     assert found.details["finish"] == wanted.finish
+
+
+@pytest.mark.parametrize("kind", [Chat, ScriptedLM])
+def test_a_turn_of_a_chat_may_have_paragraphs(kind, monkeypatch):
+    seen = []
+
+    def jointly(lm, prompts, stop, **options):
+        seen.append(stop)
+        return Joint([], np.zeros((0, 2)), "one\n\ntwo", "end")
+
+    monkeypatch.setattr(tokens, "complete_jointly", jointly)
+    forms, demo = (Phrasing("Say {*text*}"), FewShotPrompt()), Item("b", "c")
+    free = token_ensemble(kind([]), Item("a"), prompts=forms)
+    shown = token_ensemble(kind([]), Item("a"), [demo], prompts=forms)
+    fields = ("\nContext:", "\nQ:", "\nA:")
+    assert seen[1] == ("\n\n", *fields) and shown.value == "one"
+    if kind is Chat:
+        assert seen[0] == fields and free.value == "one\n\ntwo"
+    else:
+        assert seen[0] == seen[1] and free.value == "one"
 
 
 def test_a_model_that_shows_no_distributions_is_refused():

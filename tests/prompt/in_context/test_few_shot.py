@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.prompt.small import text_model
+from tests.prompt.small import Chat, text_model
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import ScriptedLM
@@ -292,12 +292,6 @@ def test_an_answer_that_leaves_no_room_for_a_prompt_is_refused():
         few_shot(lm, Item("?"), max_tokens=20)
     with pytest.raises(DataError, match="and 1 are allowed"):
         zero_shot(lm, Item("two words"), max_tokens=19)
-
-
-class Chat(ScriptedLM):
-    """Replies by hand, as turns of a chat."""
-
-    chat = True
 
 
 def test_a_turn_of_a_chat_may_have_paragraphs():

@@ -46,8 +46,8 @@ class Plural(ScriptedLM):
 
     def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
         self._left = []
-        for prompt in prompts:
-            self.asked.append(prompt + begin)
+        for prompt, start in zip(prompts, begin):
+            self.asked.append(prompt + start)
             self._left.append((None, self.reply(prompt)))
         return super()._complete(prompts, begin, max_tokens, stop, seed, sampling)
 

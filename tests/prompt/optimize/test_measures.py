@@ -5,7 +5,7 @@ log-likelihood.
 import numpy as np
 import pytest
 
-from tests.prompt.small import text_model
+from tests.prompt.small import Chat, text_model
 from tinylm.autograd import cross_entropy
 from tinylm.data.read.items import Item
 from tinylm.finetune.metrics import spearman
@@ -115,3 +115,15 @@ def test_both_measures_rank_prompts_in_an_evaluator():
 def test_a_prompt_is_the_instruction_before_the_question(measure):
     made = measure(ScriptedLM([]), FewShotPrompt("not this", separator="\n"))
     assert made.prompt("Add.", RED) == "Add.\nQ: What color is blood?\nA:"
+
+
+def test_a_turn_of_a_chat_may_have_paragraphs_where_no_demonstration_ends_in_one():
+    reply = "Red.\n\nBlood is red.\nQ: more"
+
+    def answers(kind, demonstrations=()):
+        return TaskMetric(kind([(None, reply)]), demonstrations=demonstrations).answers(
+            [("Guess.", RED)]
+        )
+
+    assert answers(Chat) == ["Red.\n\nBlood is red."]
+    assert answers(Chat, [DEMO]) == answers(ScriptedLM) == ["Red."]

@@ -85,3 +85,21 @@ def test_words_are_counted():
 
 def test_the_tokens_of_a_scripted_model_are_words():
     assert ScriptedLM([]).token_texts("a bc\nd ") == ["a", " bc", "\nd", " "]
+
+
+def test_words_of_a_stop_string_are_written_and_cut_off():
+    lm = ScriptedLM([(None, "one two\n\nQ: three four")] * 3)
+    # The stop string is a word of its own, which the model has written.
+    found = lm.complete("P", stop="\n\nQ:")
+    assert (found.text, len(found.tokens), found.cut, found.stopped_by) == (
+        "one two",
+        2,
+        1,
+        "\n\nQ:",
+    )
+    assert lm.account.generated_tokens == 3
+    # The end of a word is no word more; and no more is written than is allowed.
+    inside = ScriptedLM([(None, "{a} b")] * 2)
+    assert inside.complete("P", stop="}").cut == 0
+    assert lm.complete("P", stop="\n\nQ:", max_tokens=2).cut == 0
+    assert lm.complete("P", stop="four", max_tokens=1).finish == "length"

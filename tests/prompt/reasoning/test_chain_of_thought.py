@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.prompt.small import text_model
+from tests.prompt.small import Chat, text_model
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted import dyck_items, last_letter_items
 from tinylm.errors import DataError
@@ -235,12 +235,16 @@ def test_symbols(items):
 
 
 def test_without_demonstrations_the_steps_of_a_chat_may_have_paragraphs():
-    class Chat(ScriptedLM):
-        chat = True
-
     reply = "2 and 3 are 5.\n\nThe answer is 5."
     demo = Item("1 + 1?", "2", rationale="Add.")
     assert chain_of_thought(Chat([(None, reply)]), Item("2 + 3?")).value == "5"
     # A demonstration ends with a blank line, and a text that is continued may go on with another.
     assert chain_of_thought(Chat([(None, reply)]), Item("2 + 3?"), [demo]).value is None
     assert chain_of_thought(ScriptedLM([(None, reply)]), Item("2 + 3?")).value is None
+
+
+def test_a_form_without_names_ends_the_steps_of_a_text_at_a_blank_line_and_not_those_of_a_chat():
+    form = FewShotPrompt(question_name="", answer_name="", between=" = ")
+    reply, item = " 2 and 3.\n\nThe answer is 5.", Item("2 + 3")
+    assert zero_shot_cot(Chat([(None, reply)]), item, prompt=form).value == "5"
+    assert zero_shot_cot(ScriptedLM([(None, reply)]), item, prompt=form).value is None

@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 
 from tests.prompt.functions import FunctionLM
+from tests.prompt.small import Chat
 from tinylm.backend import Random
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
@@ -158,3 +159,13 @@ def test_without_steps_there_is_nothing_to_measure():
         flip_rates(FunctionLM(adding), [Item("1?", "1")])
     with pytest.raises(DataError, match="no worked solution has a number in step 3"):
         _ = Flips(3).rate
+
+
+def test_the_steps_of_a_chat_may_have_paragraphs_where_no_demonstration_ends_in_one():
+    item, steps = Item("2 + 3 + 4?", "9"), ["2 + 3 = 5."]
+    reply = "\n\n5 + 4 = 9.\n\nThe answer is 9.\nQ: more"
+    demo = Item("1 + 1?", "2", rationale="Add.")
+    answer = go_on(Chat([(None, reply)]), item, steps)
+    assert answer.value == "9" and answer.text == " 2 + 3 = 5.\n\n5 + 4 = 9.\n\nThe answer is 9."
+    assert go_on(Chat([(None, reply)]), item, steps, [demo]).value is None
+    assert go_on(ScriptedLM([(None, reply)]), item, steps).value is None

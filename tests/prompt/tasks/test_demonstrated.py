@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.prompt.small import Chat
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted.named_entities import named_entity_items
 from tinylm.errors import DataError
@@ -13,6 +14,7 @@ from tinylm.prompt.tasks import (
     extract_relations,
     rewrite,
     summarize,
+    translate,
     write_function,
 )
 from tinylm.prompt.tasks.demonstrated import demonstrated
@@ -71,3 +73,32 @@ def test_the_reply_ends_before_another_demonstration():
     assert answer.text == item.answer == answer.value
     summary = summarize(ScriptedLM([(None, "Short.\n\nSummarize")]), ITEM, [DEMO])
     assert summary.value == "Short."
+
+
+def test_a_turn_of_a_chat_may_have_paragraphs_where_no_demonstration_ends_in_one():
+    reply = "Hello.\n\nHow are you?"
+    methods = (
+        rewrite,
+        summarize,
+        translate,
+        lambda *given: extract(*given, task="to find greetings"),
+    )
+    for method in methods:
+        assert method(Chat([(None, reply)]), ITEM).value == reply
+        assert method(Chat([(None, reply)]), ITEM, [DEMO]).value == "Hello."
+        assert method(ScriptedLM([(None, reply)]), ITEM).value == "Hello."
+
+
+def test_a_chat_may_begin_a_list_with_a_sentence():
+    item = Item("Ann and Ben went home.")
+    lists = (
+        (extract_names, "Here are the names:\n\nAnn\nBen", "Ann\nBen"),
+        (extract_entities, "Here they are:\n\n1. Ann - Person", "1. Ann - Person"),
+        (
+            lambda *given: extract_relations(*given, entities=("Ann", "Ben")),
+            "There is one:\n\nAnn - Ben: went home with",
+            "Ann - Ben: went home with",
+        ),
+    )
+    for method, reply, wanted in lists:
+        assert method(Chat([(None, reply)]), item).value == wanted

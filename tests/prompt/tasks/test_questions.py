@@ -1,5 +1,6 @@
 """Questions are answered in their field, word problems after "####"."""
 
+from tests.prompt.small import Chat
 from tinylm.data.read.items import Item
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.tasks.questions import answer_question, answer_word_problem
@@ -34,3 +35,10 @@ def test_a_word_problem_is_read_after_its_mark():
     assert shown.startswith(f"Q: {DEMO.question}\nA: {DEMO.rationale}")
     assert answer_word_problem(lm, ITEM).value is None  # without the mark nothing is read
     assert lm.prompts[1] == f"Q: {ITEM.question}\nA:"
+
+
+def test_the_solution_of_a_chat_may_have_paragraphs_where_no_demonstration_ends_in_one():
+    reply = "He gives 10 away.\n\n100-10=<<100-10=90>>90\n#### 90\nQ: more"
+    assert answer_word_problem(Chat([(None, reply)]), ITEM).value == "90"
+    assert answer_word_problem(Chat([(None, reply)]), ITEM, [DEMO]).value is None
+    assert answer_word_problem(ScriptedLM([(None, reply)]), ITEM).value is None

@@ -29,7 +29,7 @@ def test_pairs_are_lines_and_the_last_is_open():
 def test_the_answer_ends_with_its_bracket():
     lm = ScriptedLM([(PROMPT, " [Ich habe eine Pflaume.]\n[English] = [I have a fig.]")])
     assert complete_code(lm, PAIRS) == "Ich habe eine Pflaume."
-    assert lm.account.generated_tokens == 4  # the next line was not written
+    assert lm.account.generated_tokens == 4 + 1  # of the next line the bracket that ends the reply
 
 
 @pytest.mark.parametrize(

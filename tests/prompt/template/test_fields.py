@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.prompt.small import text_model
+from tests.prompt.small import Chat, text_model
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.template import (
@@ -13,6 +14,7 @@ from tinylm.prompt.template import (
     parse_fields,
     read_reply,
     render_fields,
+    reply_stops,
     stop_strings,
 )
 
@@ -129,6 +131,13 @@ def test_what_could_not_be_read_back_is_refused():
                 function(name)
     with pytest.raises(ConfigError, match="cannot be read back"):
         stop_strings([""])
+
+
+def test_the_blank_line_is_no_stop_string_of_a_chat_unless_a_demonstration_shows_it():
+    stop = ("\n\n", "\nQ:")
+    assert reply_stops(Chat([]), stop) == ("\nQ:",)
+    assert reply_stops(Chat([]), stop, [Item("a", "b")]) == stop
+    assert reply_stops(ScriptedLM([]), list(stop)) == stop
 
 
 def test_stop_strings_are_the_names_at_the_start_of_a_line():

@@ -67,7 +67,8 @@ def test_a_call_that_is_not_closed_ends_with_its_line():
         ]
     )
     found = complete_with_tools(lm, "P", TOOLS)
-    assert lm.account.generated_tokens == 6 + 1 + 2  # the second piece is "y" alone
+    # The second piece is "y", and the word with the line break that ends it.
+    assert lm.account.generated_tokens == 6 + 2 + 2
     assert found.text.endswith("line]\nc\nd") and found.calls[0].error == "malformed"
     assert found.calls[0].call == '{tool: echo, text: "x}y'
 

@@ -5,7 +5,8 @@
 
 where f counts w in d and idf(w) = log(1 + (N - n_w + 1/2) / (n_w + 1/2)) if n_w of N documents
 contain w. The 1 keeps it positive; without it a word in more than half of the documents would lower
-the score. Read next: rag.py.
+the score. Words are compared as they are written, but for capitals: "sleeps" does not find "sleep",
+which search engines would stem; expand_query() adds such forms. Read next: rag.py.
 """
 
 import collections

@@ -57,7 +57,8 @@ class HopSolver:
     def __init__(self, lm, index, demonstrations=(), *, k, read, seed, max_tokens):
         self.lm, self.index, self.demonstrations, self.k = lm, index, demonstrations, k
         self.read, self.form = read, FewShotPrompt()
-        self.options = {"stop": self.form.stop, "seed": seed, "max_tokens": max_tokens}
+        stop = self.form.stop_for(lm, demonstrations)
+        self.options = {"stop": stop, "seed": seed, "max_tokens": max_tokens}
         self.retrieved, self.text = [], ""
 
     def answer(self, question):

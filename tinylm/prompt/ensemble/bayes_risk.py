@@ -119,17 +119,17 @@ def least_risk(
 ):
     """Sample answers, and take the one with the smallest risk among them   (book eq. 3.9)
 
-    prompt   with prompt(), read() and stop, such as a FewShotPrompt: its default
+    prompt   with prompt(), stop_for() and read(), such as a FewShotPrompt: its default
     samples  number of answers, at the temperature
     risk     function R(y, y_r) of two texts; 1 - word overlap unless given
     returns  Answer; details: answers (None where one could not be read) and their risks
     """
     prompt = prompt or FewShotPrompt()
-    text = prompt.prompt(item, demonstrations)
-    options = {"max_tokens": max_tokens, "stop": prompt.stop, "temperature": temperature}
+    text, stop = prompt.prompt(item, demonstrations), prompt.stop_for(lm, demonstrations)
+    options = {"max_tokens": max_tokens, "stop": stop, "temperature": temperature}
     # The samples are both Omega and, with weight 1/m each, the distribution Pr(y_r | x).
     replies = lm.sample(text, samples, seed, **options)
-    answers = [prompt.read(reply.text) for reply in replies]
+    answers = [prompt.read(reply.text, stop) for reply in replies]
     read = [answer for answer in answers if answer is not None]
     if not read:
         return Answer(None, replies[-1].text, {"answers": answers, "risks": []})

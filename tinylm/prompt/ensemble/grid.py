@@ -81,7 +81,7 @@ def run_grid(
     """The answers of M models after K prompts, S of each: Grid, in M K S calls.
 
     lms      list of TextLM
-    prompts  list of prompts with prompt(), read() and stop, such as FewShotPrompts
+    prompts  list of prompts with prompt(), stop_for() and read(), such as FewShotPrompts
     samples  S; 1 takes the most probable tokens, more are sampled at the temperature
     raises   ConfigError for an axis of length 0
     """
@@ -95,16 +95,16 @@ def run_grid(
     values = []  # in the order m, k, s
     for lm in lms:
         for prompt in prompts:
-            text = prompt.prompt(item, demonstrations)
+            text, stop = prompt.prompt(item, demonstrations), prompt.stop_for(lm, demonstrations)
             replies = lm.sample(
                 text,
                 samples,
                 seed,
                 max_tokens=max_tokens,
-                stop=prompt.stop,
+                stop=stop,
                 temperature=temperature,
             )
-            values += [prompt.read(reply.text) for reply in replies]
+            values += [prompt.read(reply.text, stop) for reply in replies]
             lm.parsed("answers", values[-samples:])
     return Grid(_table(values, (len(lms), len(prompts), samples)))
 

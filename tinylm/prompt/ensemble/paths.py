@@ -57,10 +57,11 @@ def sample_paths(
         raise ConfigError(f"sample_paths: sample 1 chain of thought or more, not {count}")
     prompt = prompt or FewShotPrompt()
     if demonstrations:
-        text, options = cot_prompt(item, demonstrations, prompt), {"stop": prompt.stop}
+        text = cot_prompt(item, demonstrations, prompt)
+        options = {"stop": prompt.stop_for(lm, demonstrations)}
         extract = None  # demonstrations show how a chain ends
     else:
-        text, options = zero_shot_prompt(item, prompt, trigger)
+        text, options = zero_shot_prompt(lm, item, prompt, trigger)
     # All chains are rows of one batch: the prompt is read once, and then each row has its own seed.
     replies = lm.sample(
         text, count, seed, max_tokens=max_tokens, temperature=temperature, **options

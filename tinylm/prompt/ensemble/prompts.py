@@ -16,6 +16,7 @@ from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.combine import max_overlap, vote
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.refine.self_refine import answer_of
+from tinylm.prompt.template.fields import reply_stops
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,25 @@ class Phrasing:
         """The strings that end an answer."""
         return (self.separator,)
 
-    def read(self, reply):
-        """The answer in a reply, or None if it is empty."""
-        return reply.strip().partition(self.separator)[0].strip() or None
+    def stop_for(self, lm, demonstrations=()):
+        """`stop` as it is for a model's reply after these demonstrations: see reply_stops."""
+        return reply_stops(lm, self.stop, demonstrations)
+
+    def read(self, reply, stop=None):
+        """The answer in a reply, or None if it is empty.
+
+        stop  the stop strings; None: self.stop
+        """
+        if stop is None:
+            stop = self.stop
+        text = reply.strip()
+        for string in stop:
+            text = text.partition(string)[0]
+        return text.strip() or None
 
 
-# A prompt is an object with prompt(item, demonstrations), read(reply), stop, and continuation(item,
-# answer) where options are scored: a FewShotPrompt, or a Phrasing.
+# A prompt is an object with prompt(item, demonstrations), stop_for(lm, demonstrations), read(reply,
+# stop), and continuation(item, answer) where options are scored: a FewShotPrompt, or a Phrasing.
 
 # The book's three prompts for making a text simpler.
 SIMPLIFY = (
@@ -68,14 +81,18 @@ PHRASINGS = (
 
 
 def texts_of(prompts, item, demonstrations=()):
-    """(the K prompts as texts, the strings that end an answer after any of them).
+    """The K prompts as texts: list of str.
 
     raises  ConfigError without a prompt
     """
     if not prompts:
         raise ConfigError("an ensemble of prompts needs at least one")
-    texts = [prompt.prompt(item, demonstrations) for prompt in prompts]
-    return texts, tuple(dict.fromkeys(stop for prompt in prompts for stop in prompt.stop))
+    return [prompt.prompt(item, demonstrations) for prompt in prompts]
+
+
+def stops_of(lm, prompts, demonstrations=()):
+    """The strings that end a model's answer to each of the prompts: list of tuples."""
+    return [prompt.stop_for(lm, demonstrations) for prompt in prompts]
 
 
 def vote_of(values, weights=None):
@@ -105,7 +122,7 @@ def prompt_ensemble(
     lm       TextLM
     item     of one with options, every prompt takes the most probable option
     seed     not used: the most probable tokens are taken
-    prompts  list of prompts with prompt(), read(), stop and continuation(), such as FewShotPrompts
+    prompts  list of FewShotPrompts, Phrasings, or other objects with their methods
     combine  "vote", "overlap", or a function: list of answers (None where one could not be read)
              -> (answer or None, what it found)
     returns  Answer; details: answers, and "combined", what the combination found: the shares of a
@@ -125,7 +142,7 @@ def prompt_ensemble(
 
 def _answers(lm, item, demonstrations, prompts, seed, max_tokens):
     """(the K answers, the last text): y_i = argmax over y of Pr(y | x_i)."""
-    texts, _ = texts_of(prompts, item, demonstrations)
+    texts = texts_of(prompts, item, demonstrations)
     if item.options:
         # The argmax over a few options is exact: each of them is scored.
         endings = [[form.continuation(item, y) for y in item.options] for form in prompts]
@@ -133,12 +150,13 @@ def _answers(lm, item, demonstrations, prompts, seed, max_tokens):
         return found, found[-1]
     # Prompts whose answers end in the same way are completed in one batch.
     replies = [None] * len(prompts)
-    for stop in dict.fromkeys(prompt.stop for prompt in prompts):
-        rows = [k for k, prompt in enumerate(prompts) if prompt.stop == stop]
+    stops = stops_of(lm, prompts, demonstrations)
+    for stop in dict.fromkeys(stops):
+        rows = [k for k in range(len(prompts)) if stops[k] == stop]
         found = lm.complete_batch(
             [texts[k] for k in rows], stop=stop, max_tokens=max_tokens, seed=seed
         )
         for k, reply in zip(rows, found):
             replies[k] = reply
-    answers = [prompt.read(reply.text) for prompt, reply in zip(prompts, replies)]
+    answers = [form.read(reply.text, stop) for form, reply, stop in zip(prompts, replies, stops)]
     return answers, replies[-1].text

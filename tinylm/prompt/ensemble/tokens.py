@@ -23,7 +23,7 @@ from tinylm.generate.stop import Output
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.means import arithmetic_mean, check_weights, log_sum_exp
 from tinylm.prompt.ensemble.models import check_text_model
-from tinylm.prompt.ensemble.prompts import PHRASINGS, texts_of
+from tinylm.prompt.ensemble.prompts import PHRASINGS, stops_of, texts_of
 from tinylm.prompt.protocol.trace import Call
 
 
@@ -163,14 +163,16 @@ def token_ensemble(
 
     lm       TextModel
     seed     not used: the most probable token is taken
-    prompts  list of prompts with prompt(), read() and stop, such as FewShotPrompts
+    prompts  list of prompts with prompt(), stop_for() and read(), such as FewShotPrompts
     rule     a key of RULES
     returns  Answer; details: "agreement", for each prompt log Pr of the whole reply, and "finish"
     """
-    texts, stop = texts_of(prompts, item, demonstrations)
+    texts, stops = texts_of(prompts, item, demonstrations), stops_of(lm, prompts, demonstrations)
+    # The one reply is a reply to all prompts, so what ends an answer of any of them ends it.
+    stop = tuple(dict.fromkeys(string for stop in stops for string in stop))
     found = complete_jointly(
         lm, texts, max_tokens=max_tokens, stop=stop, rule=rule, weights=weights
     )
-    value = lm.parsed("answer", prompts[0].read(found.text))
+    value = lm.parsed("answer", prompts[0].read(found.text, stop))
     details = {"agreement": found.terms.sum(axis=0).tolist(), "finish": found.finish}
     return Answer(value, found.text, details)

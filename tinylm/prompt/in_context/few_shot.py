@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.template.fields import read_reply, render_fields, stop_strings
+from tinylm.prompt.template.fields import read_reply, render_fields, reply_stops, stop_strings
 
 
 @dataclass
@@ -204,17 +204,8 @@ class FewShotPrompt:
         return (self.separator, *blocks)
 
     def stop_for(self, lm, demonstrations=()):
-        """The stop strings of a model's reply.
-
-        As `stop`, but without the blank line where no demonstration shows that one ends an answer
-        and the reply is a turn of a chat: it ends by itself, and may have paragraphs.
-
-        lm              TextLM
-        demonstrations  those in the prompt
-        """
-        if demonstrations or not getattr(lm, "chat", False):
-            return self.stop
-        return tuple(stop for stop in self.stop if stop != "\n\n")
+        """`stop` as it is for a model's reply after these demonstrations: see reply_stops."""
+        return reply_stops(lm, self.stop, demonstrations)
 
     def read(self, reply, stop=None):
         """The answer in a reply: up to the first stop string, without the answer's field name.

@@ -83,9 +83,10 @@ class TaskMetric(_Measure):
         for r, item, score in zip(choices, items, scores):
             found[r] = item.options[score.best(self.normalization)]
         prompts = [self.prompt(*pairs[r]) for r in texts]
-        options = {"max_tokens": self.max_tokens, "stop": self.form.stop}
+        stop = self.form.stop_for(self.lm, self.demonstrations)
+        options = {"max_tokens": self.max_tokens, "stop": stop}
         for r, reply in zip(texts, self.lm.complete_batch(prompts, **options)):
-            found[r] = self.form.read(reply.text)
+            found[r] = self.form.read(reply.text, stop)
         return found
 
     def __call__(self, pairs):

@@ -134,11 +134,15 @@ def _cut(reply, max_tokens, stop):
     """A reply up to the first stop string and at most max_tokens words, as a Completion."""
     finish, stopped_by = "end", ""
     found = [string for string in stop if string in reply]
+    written = reply
     if found:
         finish, stopped_by = "stop", min(found, key=reply.find)
         reply = reply[: reply.find(stopped_by)]
-    words = _words(reply)
+        written = written[: len(reply) + len(stopped_by)]
+    words, cut = _words(reply), 0
     if len(words) > max_tokens:
-        words, finish = words[:max_tokens], "length"
-        stopped_by = ""
-    return Completion("".join(words), list(range(len(words))), np.zeros(0), finish, stopped_by)
+        words, finish, stopped_by = words[:max_tokens], "length", ""
+    else:  # a model has written the stop string, too
+        cut = max(0, min(len(_words(written)), max_tokens) - len(words))
+    ids = list(range(len(words)))
+    return Completion("".join(words), ids, np.zeros(0), finish, stopped_by, cut=cut)

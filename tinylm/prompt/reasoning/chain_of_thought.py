@@ -109,7 +109,7 @@ def zero_shot_cot(
     trigger  text that the reply begins with; any other sentence is a control
     returns  Answer; details: "rationale", "finish", "computed"; the others as chain_of_thought
     """
-    text, options = zero_shot_prompt(item, prompt, trigger)
+    text, options = zero_shot_prompt(lm, item, prompt, trigger)
     options.update(max_tokens=max_tokens, seed=seed, **sampling)
     return _answer(lm, item, text, read, calculator, options)
 
@@ -137,7 +137,7 @@ def two_stage_cot(
     max_tokens     of the steps;  answer_tokens  of the answer
     returns        Answer; details: "rationale", "finish" of the steps, "computed"
     """
-    text, options = zero_shot_prompt(item, prompt, trigger)
+    text, options = zero_shot_prompt(lm, item, prompt, trigger)
     options.update(max_tokens=max_tokens, seed=seed, **sampling)
     # Stage 1: r ~ Pr(. | x, trigger)
     steps, computed = _reply(lm, text, calculator, options)
@@ -150,14 +150,14 @@ def two_stage_cot(
     return Answer(value, reply.text, details)
 
 
-def zero_shot_prompt(item, prompt, trigger):
+def zero_shot_prompt(lm, item, prompt, trigger):
     """(prompt, {"begin", "stop"} of the call): the trigger begins the reply."""
     if not trigger.strip():
         raise DataError("zero-shot chain of thought needs a sentence for the reply to begin with")
     prompt = prompt or FewShotPrompt()
     names = (prompt.question_name, prompt.answer_name)
     # Steps may have blank lines, so only the next field ends them.
-    stop = stop_strings([name for name in names if name]) or prompt.stop
+    stop = stop_strings([name for name in names if name]) or prompt.stop_for(lm)
     return cot_prompt(item, (), prompt), {"begin": f" {trigger}", "stop": stop}
 
 

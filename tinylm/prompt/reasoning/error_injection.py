@@ -72,7 +72,8 @@ def go_on(lm, item, steps, demonstrations=(), *, prompt=None, read=None, seed=0,
     # The given steps are forced, as if the model had written them.
     begin = "".join(f" {step}" for step in steps)
     text = cot_prompt(item, demonstrations, prompt)
-    reply = lm.complete(text, begin=begin, stop=prompt.stop, seed=seed, max_tokens=max_tokens)
+    stop = prompt.stop_for(lm, demonstrations)
+    reply = lm.complete(text, begin=begin, stop=stop, seed=seed, max_tokens=max_tokens)
     rationale, value = read_conclusion(reply.text, item, read)
     return Answer(lm.parsed("answer", value), begin + reply.text, {"rationale": rationale})
 

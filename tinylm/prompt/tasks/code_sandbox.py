@@ -4,6 +4,11 @@ Run as a script, with nothing but Python's standard library:
 
     python -I -S -B code_sandbox.py FILE SECONDS BYTES DESCRIPTOR
 
+What Python code can do to this process it can do to the guard. The frames that called it hold the
+mark of the report, so it may forge one; a module that is imported anew (posix) has its functions
+back. Refusing either would break the standard library, and the limits of the process, which hold
+for both, are the real guard: none of them is set in Python's own objects.
+
 FILE holds the repr of (mark, code, name, calls). The report, written to the descriptor, is the mark
 and the repr of (status, results, message). Read first: code_runner.py.
 """

@@ -12,8 +12,14 @@ transformation.py.
 """
 
 from tinylm.errors import DataError
+from tinylm.prompt.template.fields import reply_stops
 
 BETWEEN = "\n\n"  # ends a demonstration, and so the reply of a model that would write another
+
+
+def ends(lm, demonstrations=()):
+    """The stop strings of a model's reply to such a prompt: see reply_stops."""
+    return reply_stops(lm, (BETWEEN,), demonstrations)
 
 
 def demonstrated(template, item, demonstrations=(), slot="text"):

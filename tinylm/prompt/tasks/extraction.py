@@ -16,7 +16,7 @@ from tinylm.data.synthetic.prompted.named_entities import entity_lines
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.finetune.metrics import entity_f1
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.tasks.demonstrated import BETWEEN, demonstrated
+from tinylm.prompt.tasks.demonstrated import demonstrated, ends
 from tinylm.prompt.template.library import LIBRARY
 
 _BULLET = r"[ \t]*(?:\d+[.)]|[-*•])?[ \t]*"
@@ -125,8 +125,11 @@ def extract_names(lm, item, demonstrations=(), *, seed=0, max_tokens=128):
     returns  Answer: the names in lines, "" if there are none, None if nothing could be read.
              details: "extracted", an Extracted
     """
-    prompt = demonstrated(LIBRARY["names"], item, demonstrations)
-    return _extract(lm, prompt, lambda reply: parse_names(reply, item.question), seed, max_tokens)
+
+    def read(reply):
+        return parse_names(reply, item.question)
+
+    return _extract(lm, LIBRARY["names"], item, demonstrations, read, seed, max_tokens)
 
 
 def extract_entities(lm, item, demonstrations=(), *, types=None, seed=0, max_tokens=256):
@@ -139,12 +142,11 @@ def extract_entities(lm, item, demonstrations=(), *, types=None, seed=0, max_tok
     if types is not None:
         with_types = template.text.replace("\nText:", "\nTypes: {*types*}\nText:")
         template = PromptTemplate(with_types).partial(types=", ".join(types))
-    prompt = demonstrated(template, item, demonstrations)
 
     def read(reply):
         return parse_entities(reply, item.question, types)
 
-    return _extract(lm, prompt, read, seed, max_tokens)
+    return _extract(lm, template, item, demonstrations, read, seed, max_tokens)
 
 
 def extract_relations(lm, item, demonstrations=(), *, entities, seed=0, max_tokens=256):
@@ -153,8 +155,11 @@ def extract_relations(lm, item, demonstrations=(), *, entities, seed=0, max_toke
     others   as in extract_names; the entities stand in every demonstration
     """
     template = LIBRARY["relations"].partial(entities=", ".join(entities))
-    prompt = demonstrated(template, item, demonstrations)
-    return _extract(lm, prompt, lambda reply: parse_relations(reply, entities), seed, max_tokens)
+
+    def read(reply):
+        return parse_relations(reply, entities)
+
+    return _extract(lm, template, item, demonstrations, read, seed, max_tokens)
 
 
 def extract(lm, item, demonstrations=(), *, task, seed=0, max_tokens=256):
@@ -165,13 +170,15 @@ def extract(lm, item, demonstrations=(), *, task, seed=0, max_tokens=256):
     """
     template = LIBRARY["extract"].partial(task_description=task)
     prompt = demonstrated(template, item, demonstrations)
-    reply = lm.complete(prompt, stop=(BETWEEN,), seed=seed, max_tokens=max_tokens)
+    stop = ends(lm, demonstrations)
+    reply = lm.complete(prompt, stop=stop, seed=seed, max_tokens=max_tokens)
     value = lm.parsed("answer", reply.text.strip() or None)
     return Answer(value, reply.text)
 
 
-def _extract(lm, prompt, read, seed, max_tokens):
-    reply = lm.complete(prompt, stop=(BETWEEN,), seed=seed, max_tokens=max_tokens)
+def _extract(lm, template, item, demonstrations, read, seed, max_tokens):
+    prompt, stop = demonstrated(template, item, demonstrations), ends(lm, demonstrations)
+    reply = lm.complete(prompt, stop=stop, seed=seed, max_tokens=max_tokens)
     extracted = read(reply.text)
     # Found nothing and read everything: there is nothing. Found nothing, but lines are unread: the
     # reply is not in the form, and its value is None.

@@ -31,5 +31,6 @@ def answer_word_problem(lm, item, demonstrations=(), *, prompt=WORKED, seed=0, m
     """
     # Each demonstration: Q, the worked solution, "####" and the number.
     text = prompt.prompt(item, demonstrations, rationale=True)
-    reply = lm.complete(text, stop=prompt.stop, seed=seed, max_tokens=max_tokens)
+    stop = prompt.stop_for(lm, demonstrations)  # a worked solution of a chat has paragraphs
+    reply = lm.complete(text, stop=stop, seed=seed, max_tokens=max_tokens)
     return Answer(lm.parsed("answer", extract_gsm8k_answer(reply.text)), reply.text)

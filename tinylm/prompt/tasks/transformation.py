@@ -5,7 +5,7 @@ after the last try the result is None. Read next: questions.py; generation.py.
 """
 
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.tasks.demonstrated import BETWEEN, demonstrated
+from tinylm.prompt.tasks.demonstrated import demonstrated, ends
 from tinylm.prompt.tasks.generation import generate_until
 from tinylm.prompt.template.constraints import max_words
 from tinylm.prompt.template.library import LIBRARY
@@ -22,7 +22,7 @@ def translate(
     returns  Answer; None for an empty reply
     """
     template = LIBRARY["translate.following"].partial(source=source, target=target)
-    return _transformed(lm, demonstrated(template, item, demonstrations), seed, max_tokens)
+    return _transformed(lm, template, item, demonstrations, seed, max_tokens)
 
 
 def summarize(lm, item, demonstrations=(), *, limit=50, tries=4, seed=0, max_tokens=128):
@@ -35,15 +35,17 @@ def summarize(lm, item, demonstrations=(), *, limit=50, tries=4, seed=0, max_tok
     """
     template = LIBRARY["summarize"].partial(limit=str(limit))
     prompt = demonstrated(template, item, demonstrations)
-    return generate_until(lm, prompt, [max_words(limit)], tries, seed, max_tokens, (BETWEEN,))
+    stop = ends(lm, demonstrations)
+    return generate_until(lm, prompt, [max_words(limit)], tries, seed, max_tokens, stop)
 
 
 def rewrite(lm, item, demonstrations=(), *, style="formal", seed=0, max_tokens=128):
     """Rewrite a text in another style. Arguments and result as in translate."""
     template = LIBRARY["rewrite"].partial(style=style)
-    return _transformed(lm, demonstrated(template, item, demonstrations), seed, max_tokens)
+    return _transformed(lm, template, item, demonstrations, seed, max_tokens)
 
 
-def _transformed(lm, prompt, seed, max_tokens):
-    reply = lm.complete(prompt, stop=(BETWEEN,), seed=seed, max_tokens=max_tokens)
+def _transformed(lm, template, item, demonstrations, seed, max_tokens):
+    prompt, stop = demonstrated(template, item, demonstrations), ends(lm, demonstrations)
+    reply = lm.complete(prompt, stop=stop, seed=seed, max_tokens=max_tokens)
     return Answer(lm.parsed("text", reply.text.strip() or None), reply.text)

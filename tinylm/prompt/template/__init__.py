@@ -19,6 +19,7 @@ from tinylm.prompt.template.fields import (
     parse_fields,
     read_reply,
     render_fields,
+    reply_stops,
     stop_strings,
 )
 from tinylm.prompt.template.library import EXTRACTIONS, LIBRARY, ROLES
@@ -70,6 +71,7 @@ __all__ = [
     "role_prompt",
     "solve_stepwise",
     "solve_then_judge",
+    "reply_stops",
     "stop_strings",
     "table_prompt",
     "to_messages",

@@ -95,6 +95,21 @@ def stop_strings(names):
     return tuple(f"\n{name}:" for name in names)
 
 
+def reply_stops(lm, stop, demonstrations=()):
+    """The stop strings of a model's reply, given those of the form of its prompt: tuple of str.
+
+    A text that is continued goes on with another block after a blank line. A turn of a chat ends by
+    itself and may have paragraphs: the blank line ends it only where demonstrations show that.
+
+    lm              TextLM
+    stop            stop strings of the form
+    demonstrations  those in the prompt
+    """
+    if demonstrations or not getattr(lm, "chat", False):
+        return tuple(stop)
+    return tuple(string for string in stop if string != "\n\n")
+
+
 def field_names(fields):
     """The different names of fields, in order: tuple of str. Raises ConfigError as check_names."""
     names = tuple(dict.fromkeys(name for name, _ in fields if name))

@@ -92,32 +92,17 @@ def complete_with_tools(
         raise ConfigError(f"complete_with_tools: max_calls {max_calls} must be 0 or more")
     text, calls, pieces = "", [], 0
     while not pieces or room_after(lm, prompt, begin, text, max_tokens) > 0:
-        # A brace may end a call, and a call ends with its line.
-        marks = ("}",)
-        if open_marker(text) is not None:
-            marks = ("}", "\n")
-        # y_j ~ Pr(. | x, y_<j), where y_<j has results in the place of calls
-        reply = lm.complete(
-            prompt,
-            begin=begin + text,
-            max_tokens=max_tokens - lm.count(text),
-            stop=tuple(dict.fromkeys((*stop, *marks))),
-            seed=piece_seed(seed, pieces, "tools"),
-            **sampling,
-        )
+        left = max_tokens - lm.count(text)
+        options = {"max_tokens": left, "seed": piece_seed(seed, pieces, "tools"), **sampling}
+        text, finish = _longer(lm, prompt, begin, text, stop, **options)
         pieces += 1
-        text += reply.text
-        mark = reply.stopped_by
-        ended = mark in stop or mark not in marks
-        if not ended:
-            text += mark
         whole, text = text, cut_at(text, stop)
         if text != whole:
             return _finished(text, calls, "stop", pieces)
         found = find_marker(text)
         # No call, and the reply has ended: plain completion.
-        if found is None and ended:
-            return _finished(text, calls, reply.finish, pieces)
+        if found is None and finish is not None:
+            return _finished(text, calls, finish, pieces)
         if found is not None:
             before = text[: found.start]
             # A model may call for ever, and what it wrote before the call is its reply.
@@ -131,6 +116,21 @@ def complete_with_tools(
             if text != whole:
                 return _finished(text, calls, "stop", pieces)
     return _finished(text, calls, "length", pieces)
+
+
+def _longer(lm, prompt, begin, text, stop, **options):
+    """(the text with one more piece of the reply, the finish of the reply; None: it goes on)."""
+    # A brace may end a call, and a call ends with its line.
+    marks = ("}",)
+    if open_marker(text) is not None:
+        marks = ("}", "\n")
+    stops = tuple(dict.fromkeys((*stop, *marks)))
+    # y_j ~ Pr(. | x, y_<j), where y_<j has results in the place of calls
+    reply = lm.complete(prompt, begin=begin + text, stop=stops, **options)
+    mark = reply.stopped_by
+    if mark in stop or mark not in marks:
+        return text + reply.text, reply.finish
+    return text + reply.text + mark, None
 
 
 def _result(lm, text, found, tools, calls):
