@@ -114,7 +114,7 @@ def test_words_of_a_text_are_those_of_its_topic_in_documents_too():
     for text in sure.documents(20, texts=4, length=2):
         for part in text.split(" . "):
             words = part.split()
-            assert set(words[:2]) == {"x"} if words[3] == "a" else set(words[:2]) == {"y"}
+            assert set(words[:2]) == {{"a": "x", "b": "y"}[words[3]]}
 
 
 def test_what_is_no_word_or_topic_is_refused():
@@ -127,6 +127,7 @@ def test_what_is_no_word_or_topic_is_refused():
             make_topics(**wrong)
     make_topics(2, words=3, own=3)
     with pytest.raises(ConfigError, match="made-up words"):
-        make_topics(4000, words=1000)
+        make_topics(4000, words=901)
+    make_topics(2, words=4898)  # 4900 words of two syllables, of 14 consonants and 5 vowels
     with pytest.raises(ConfigError, match="most"):
         SMALL.documents(1, most=0)
