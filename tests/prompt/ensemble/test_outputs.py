@@ -20,6 +20,7 @@ from tinylm.prompt.ensemble.outputs import (
     most_agreed,
     own_logprob,
     rerank,
+    verified_law,
 )
 from tinylm.prompt.ensemble.self_consistency import majority_law
 from tinylm.prompt.reasoning.conclusion import first_number
@@ -174,3 +175,33 @@ def test_the_best_of_n_by_a_perfect_verifier_is_pass_at_n():
 def test_a_model_that_shows_no_distributions_is_refused():
     with pytest.raises(ConfigError, match="give a TextModel"):
         beam_outputs(ScriptedLM([]), "x", 1)
+
+
+# The law of a verifier that errs.
+
+
+@pytest.mark.parametrize("q, misses, accepts", [(0.3, 0.1, 0.2), (0.6, 0.0, 0.5), (0.5, 0.4, 0.0)])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_law_of_an_erring_verifier_by_listing_all_samples(q, misses, accepts, n):
+    kinds = {  # (right, accepted): probability
+        (True, True): q * (1 - misses),
+        (True, False): q * misses,
+        (False, True): (1 - q) * accepts,
+        (False, False): (1 - q) * (1 - accepts),
+    }
+    total = 0.0
+    for drawn in itertools.product(kinds, repeat=n):
+        _, (right, _) = rerank(drawn, lambda one: one[1])[0]
+        total += right * math.prod(kinds[one] for one in drawn)
+    assert verified_law(q, n, misses, accepts) == pytest.approx(total)
+
+
+def test_the_limits_of_an_erring_verifier():
+    assert verified_law(0.3, 5) == pytest.approx(1 - 0.7**5)  # it never errs: pass@n
+    for guess in (0.0, 0.5, 1.0):  # it accepts right and wrong alike: one sample
+        assert verified_law(0.3, 5, 1 - guess, guess) == pytest.approx(0.3)
+    assert verified_law(0.3, 400, 0.1, 0.2) == pytest.approx(0.27 / (0.27 + 0.14))  # its precision
+    assert (verified_law(0, 4, 0.1, 0.2), verified_law(1, 4, 0.1, 0.2)) == (0, pytest.approx(1))
+    assert (verified_law(0, 4), verified_law(1, 4)) == (0, 1)
+    # one that errs always: the wrong are accepted, the right are left
+    assert verified_law(0.3, 4, 1.0, 1.0) == pytest.approx(0.3**4)

@@ -162,8 +162,22 @@ def test_the_law_is_a_distribution_and_goes_to_the_most_probable_answer():
     assert laws[0] == pytest.approx(MARGINAL)
     rising = [law[best] for law in laws]
     assert rising == sorted(rising) and rising[-1] > 0.95
-    with pytest.raises(ConfigError, match="10015005 outcomes of 20 votes are too many to list"):
-        vote_law({str(a): 0.1 for a in range(10)}, 20)
+
+
+def test_the_law_of_many_votes_on_many_answers():
+    # 10015005 outcomes of 20 votes. Equally probable answers differ by the rule of ties alone.
+    law = list(vote_law({str(a): 0.1 for a in range(10)}, 20).values())
+    assert sum(law) == pytest.approx(1)
+    assert law == sorted(law, reverse=True) and law[0] > 0.13 > 0.07 > law[-1]
+
+
+@pytest.mark.parametrize("m", [1, 2, 4])
+def test_samples_without_an_answer_do_not_vote(m):
+    shares, found = {"a": 0.2, None: 0.5, "b": 0.3}, Counter()
+    for drawn in itertools.product(shares, repeat=m):
+        found[vote(list(drawn)).value] += math.prod(shares[one] for one in drawn)
+    law = vote_law(shares, m)
+    assert law == pytest.approx(dict(found)) and law[None] == 0.5**m
 
 
 def test_votes_of_sampled_replies_follow_the_law():

@@ -4,6 +4,7 @@ import pytest
 
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
+from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt import Answer, ScriptedLM
 from tinylm.prompt.refine.feedback import (
     FEEDBACK,
@@ -50,6 +51,23 @@ def test_the_three_prompts_of_the_book():
         "feedback": ["1. Include specific examples."],
         "stopped": "count",
     }
+
+
+def test_another_template_and_the_options_of_all_calls():
+    options = []
+
+    class Recorder(ScriptedLM):
+        def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
+            options.append((max_tokens, sampling))
+            return super()._complete(prompts, begin, max_tokens, stop, seed, sampling)
+
+    lm = Recorder(
+        [(PREDICT, "one"), (feedback_prompt("one"), "bad"), (f"{QUESTION} one! bad?", "two")]
+    )
+    template = PromptTemplate("{*question*} {*response*}! {*feedback*}?")
+    given = {"feedback": model_feedback(FEEDBACK), "template": template, "temperature": 0.5}
+    assert self_refine(lm, ITEM, max_iter=1, max_tokens=9, **given).value == "two"
+    assert options == [(9, {"temperature": 0.5})] * 3
 
 
 def test_each_iteration_refines_the_draft_of_the_one_before():

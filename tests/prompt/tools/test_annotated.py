@@ -119,6 +119,16 @@ def test_the_loss_is_on_text_and_calls_and_never_on_results():
     np.testing.assert_array_equal(context, lm._ids("Q\nA:", "So RESULT")[0])
 
 
+def test_with_loss_on_results_the_call_and_its_result_follow_the_same_text():
+    lm = text_model()
+    rows = encode_calls(lm.tokenizer, "P", PIECES, end=END, result_loss=True)
+    assert [split(row) for row in rows] == [
+        ("P", "So {tool: f, x: 1}"),
+        ("PSo", " RESULT and {tool: g}"),
+        ("PSo RESULT and", " MORE end"),
+    ]
+
+
 def test_a_text_that_ends_with_a_call_may_still_end():
     lm = text_model()
     pieces = PIECES[:2]

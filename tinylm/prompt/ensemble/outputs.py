@@ -4,7 +4,8 @@ hypothesis selection, Xiao et al. 2013).
 Outputs are sampled, or are the complete hypotheses of a beam. They are ranked by a score: the
 model's own probability, that of another model, the agreement with the others, or a verifier's,
 which is the book's "predict, then verify". With a score that knows the right answer, the best of n
-is right whenever one of them is: 1 - (1 - q)^n. Read next: grid.py.
+is right whenever one of them is, 1 - (1 - q)^n; `verified_law` is the law of a verifier that errs.
+Read next: grid.py.
 """
 
 import math
@@ -128,6 +129,30 @@ def best_of_n(
         "scores": [value for value, _ in ranked],
     }
     return Answer(best.answer, best.reply.text, details)
+
+
+def verified_law(q, n, misses=0.0, accepts=0.0):
+    """Probability that the first of n samples that a verifier accepts is right: float.
+
+        r = q (1 - misses), w = (1 - q) accepts      a sample is right, or wrong, and accepted
+        (1 - (1 - r - w)^n) r / (r + w)  +  (1 - r - w)^n (q - r) / (1 - r - w)
+
+    The second term is that of no accepted sample, where the first sample is taken. With many
+    samples an erring verifier reaches its precision r / (r + w), and not 1.
+
+    q        probability that one sample is right
+    n        independent samples
+    misses   probability that the verifier rejects a right one;  accepts  that it accepts a wrong
+             one; independent of everything else
+    """
+    right, wrong = q * (1 - misses), (1 - q) * accepts
+    rejected = 1 - right - wrong
+    found = 0.0
+    if right:  # of accepted samples this share is right
+        found += (1 - rejected**n) * right / (right + wrong)
+    if q > right:  # and of rejected ones this
+        found += rejected**n * (q - right) / rejected
+    return found
 
 
 def most_agreed(outputs, similarity=None):

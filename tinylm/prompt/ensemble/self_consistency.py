@@ -115,21 +115,29 @@ def majority_law(q, m):
 def vote_law(probabilities, m):
     """The distribution of the winner of m votes among any number of answers: {answer: float}.
 
-    probabilities  {answer: Pr(a | x)}; ties are decided as in vote()
+    probabilities  {answer: Pr(a | x)}, of None: that a sample has no answer, and so no vote; ties
+                   are decided as in vote()
     m              independent samples
-    raises         ConfigError where there are more than 200,000 outcomes to list
+    returns        None wins where no sample has an answer
     """
-    answers = sorted(probabilities)
-    outcomes = math.comb(m + len(answers) - 1, m)
-    if outcomes > 200_000:
-        raise ConfigError(f"vote_law: {outcomes} outcomes of {m} votes are too many to list")
-    law = dict.fromkeys(answers, 0.0)
-    # A multiset of m answers has the probability m! / prod n_a! * prod p_a^n_a.
-    for votes in itertools.combinations_with_replacement(answers, m):
-        counts = {answer: votes.count(answer) for answer in answers}
-        chance = math.factorial(m)
-        for answer, n in counts.items():
-            chance *= probabilities[answer] ** n / math.factorial(n)
-        winner = min(answers, key=lambda answer: (-counts[answer], answer))
-        law[winner] += chance
+    # The votes are multinomial, P(n) = m! prod_a p_a^n_a / n_a!, so the probability of a set of
+    # counts is m! times the coefficient of x^m in a product of sums  e_a = sum_j (p_a x)^j / j!
+    # over the counts j that a may have.
+    counts = np.arange(m + 1)
+    factorials = np.array([math.factorial(j) for j in counts], float)
+    terms = {answer: p**counts / factorials for answer, p in probabilities.items()}
+    answers = sorted(answer for answer in probabilities if answer is not None)
+    law = dict.fromkeys(probabilities, 0.0)
+    if None in law:
+        law[None] = probabilities[None] ** m
+    for winner, c in itertools.product(answers, range(1, m + 1)):
+        # The winner has c votes, answers before it in the order of text fewer, and others no more.
+        series = np.where(counts == c, terms[winner], 0.0)
+        for answer in probabilities:
+            most = m
+            if answer is not None:
+                most = c - (answer < winner)
+            if answer != winner:
+                series = np.convolve(series, np.where(counts <= most, terms[answer], 0.0))[: m + 1]
+        law[winner] += float(factorials[m] * series[m])
     return law

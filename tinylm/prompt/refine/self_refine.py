@@ -106,7 +106,7 @@ def answer_of(demonstration):
     return demonstration.answer
 
 
-def respond(lm, item, demonstrations=(), *, seed=0, max_tokens=256):
+def respond(lm, item, demonstrations=(), *, seed=0, max_tokens=256, **sampling):
     """The prediction: a response to a question, in the form of the book's example: Answer.
 
     demonstrations  Items with answers, shown before in the same form
@@ -116,7 +116,8 @@ def respond(lm, item, demonstrations=(), *, seed=0, max_tokens=256):
     ]
     prompt = "\n\n".join([*shown, PREDICT.format(question=item.question)])
     another = "\n" + PREDICT.text.partition(":")[0]  # a model that continues texts asks on
-    reply = lm.complete(prompt, stop=(another, *STOP), seed=seed, max_tokens=max_tokens)
+    options = {"seed": seed, "max_tokens": max_tokens, **sampling}
+    reply = lm.complete(prompt, stop=(another, *STOP), **options)
     text = reply.text.strip()
     return Answer(lm.parsed("draft", text or None), text)
 
@@ -133,6 +134,8 @@ def self_refine(
     max_iter=3,
     stops=("feedback", "unchanged"),
     read=str.strip,
+    template=REFINE,
+    **sampling,
 ):
     """Predict, then refine with feedback   (book section 3.2.3; Madaan et al. 2024)
 
@@ -143,11 +146,13 @@ def self_refine(
     max_iter  0: the answer is that of `predict`
     stops     as in refinement()
     read      function: text of the last draft -> value, or None
+    template  PromptTemplate of the refinement, with the slots question, response and feedback
+    sampling  options of all calls, such as a temperature
     returns   Answer; details: drafts, feedback (texts) and stopped, as in Refinement
     """
     if feedback is None:
         feedback = model_feedback()
-    options = {"max_tokens": max_tokens}
+    options = {"max_tokens": max_tokens, **sampling}
     first = predict(lm, item, demonstrations, seed=seed, **options)
     if first.value is None:
         return Answer(None, first.text, {"drafts": [], "feedback": [], "stopped": "empty"})
@@ -157,7 +162,7 @@ def self_refine(
         return feedback(lm, item, draft, seed=seed + 2 * t + 1, **options)
 
     def refine(draft, found, t):
-        prompt = REFINE.format(question=item.question, response=draft, feedback=found.text)
+        prompt = template.format(question=item.question, response=draft, feedback=found.text)
         reply = lm.complete(prompt, stop=STOP, seed=seed + 2 * t + 2, **options)
         names = ["Refined response", "Response"]
         return lm.parsed("draft", without_names(reply.text, names))

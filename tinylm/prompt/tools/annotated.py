@@ -94,7 +94,7 @@ def annotate_arithmetic(text):
     return _joined([*pieces, text[last:]])
 
 
-def encode_calls(tokenizer, prompt, pieces, begin=(), end=None):
+def encode_calls(tokenizer, prompt, pieces, begin=(), end=None, result_loss=False):
     """An annotated text as rows for InstructionTuning: one for each call, one for what follows.
 
     Each row has as context the prompt and the text with results so far, and the loss is on what the
@@ -111,7 +111,9 @@ def encode_calls(tokenizer, prompt, pieces, begin=(), end=None):
         if isinstance(piece, Called):
             rows.append(_row(tokenizer, context, new + piece.call, begin))
             # From here on the result stands where the call stood, as in loop.py.
-            context, new = context + new + piece.result, ""
+            context, new = context + new, piece.result
+            if not result_loss:
+                context, new = context + new, ""
         else:
             new += piece
     if new:
