@@ -123,21 +123,29 @@ def vote_law(probabilities, m):
     # The votes are multinomial, P(n) = m! prod_a p_a^n_a / n_a!, so the probability of a set of
     # counts is m! times the coefficient of x^m in a product of sums  e_a = sum_j (p_a x)^j / j!
     # over the counts j that a may have.
-    counts = np.arange(m + 1)
-    factorials = np.array([math.factorial(j) for j in counts], float)
-    terms = {answer: p**counts / factorials for answer, p in probabilities.items()}
+    factorials = [math.factorial(j) for j in range(m + 1)]
     answers = sorted(answer for answer in probabilities if answer is not None)
     law = dict.fromkeys(probabilities, 0.0)
     if None in law:
         law[None] = probabilities[None] ** m
-    for winner, c in itertools.product(answers, range(1, m + 1)):
-        # The winner has c votes, answers before it in the order of text fewer, and others no more.
-        series = np.where(counts == c, terms[winner], 0.0)
-        for answer in probabilities:
-            most = m
-            if answer is not None:
-                most = c - (answer < winner)
-            if answer != winner:
-                series = np.convolve(series, np.where(counts <= most, terms[answer], 0.0))[: m + 1]
-        law[winner] += float(factorials[m] * series[m])
+
+    def series(answer, most):
+        p = probabilities.get(answer, 0.0)
+        terms = [p**j / factorials[j] if j <= most else 0.0 for j in range(m + 1)]
+        return np.array(terms)
+
+    def times(a, b):
+        return np.convolve(a, b)[: m + 1]
+
+    for c in range(1, m + 1):
+        # The winner has c votes, answers after it in the order of text no more ...
+        after = [series(None, 0)]  # the one of this product: only j = 0
+        for answer in answers[:0:-1]:
+            after.append(times(after[-1], series(answer, c)))
+        # ... and answers before it fewer. Of samples without an answer there may be any number.
+        before = series(None, m)
+        for answer in answers:
+            rest = times(before, after.pop())[m - c]
+            law[answer] += factorials[m] / factorials[c] * probabilities[answer] ** c * float(rest)
+            before = times(before, series(answer, c - 1))
     return law
