@@ -8,7 +8,6 @@ over all, so it is the answers, not the texts, that are compared, and numbers by
 next: outputs.py; bayes_risk.py, of which a vote is one case.
 """
 
-import itertools
 import math
 
 import numpy as np
