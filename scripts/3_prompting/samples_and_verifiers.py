@@ -1,0 +1,324 @@
+"""What more samples, a verifier or a refinement make of a model that is right half of the time.
+
+Book sections 3.2.3 (self-refinement) and 3.2.4 (self-consistency; predict, then verify). The model
+of half_learnt_sums.py writes chains of two sums, "11+5-6 = > 11+5=16. 16-6=10. #### 10", and was
+stopped while it still makes errors; it was also trained to give feedback on drafts and to revise
+them. Everything is sampled at temperature 1. Of each question half of the samples are judged; the
+other half estimates how probable its answers are, for the laws:
+
+    a vote of n                  multinomial, from the answers' shares of each question
+    best of n, exact verifier    pass@n = 1 - (1 - p)^n of each question, by the unbiased estimator
+    best of n, 1 verdict in 5 is wrong: `verified_law` of each question
+    accuracy after t refinements: two states, right and wrong, with a limit a / (a + b)
+
+Five seeds. `python scripts/3_prompting/samples_and_verifiers.py [--seed N] [--device cpu|gpu]
+[--quick]`; --quick is two seeds and a quarter of the questions. Read next:
+prompt/ensemble/outputs.py, prompt/refine/markov.py.
+"""
+
+import argparse
+import sys
+import time
+
+import numpy as np
+from half_learnt_sums import (
+    FEEDBACK,
+    FORM,
+    LONGEST,
+    OK,
+    REFINE,
+    TRIGGER,
+    first_wrong,
+    question,
+    train,
+    value_of,
+)
+
+from tinylm import backend
+from tinylm.data.measure.proportions import mean_pass_at_k
+from tinylm.prompt.ensemble.combine import vote
+from tinylm.prompt.ensemble.outputs import best_of_n, rerank, verified_law
+from tinylm.prompt.ensemble.paths import sample_paths
+from tinylm.prompt.ensemble.self_consistency import majority_law, self_consistency, vote_law
+from tinylm.prompt.evaluation.judge import is_right
+from tinylm.prompt.evaluation.runner import answer_items
+from tinylm.prompt.reasoning.chain_of_thought import zero_shot_cot
+from tinylm.prompt.refine import RefinementChain, model_feedback, outside_feedback, self_refine
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+
+ASKED, SAMPLES = 40, 256  # questions; samples of each, half of them for the laws
+SIZES, N = (2, 4, 8, 16, 32), 16  # of groups; the one that claims are about
+ERROR = 0.2  # share of wrong verdicts
+ITERATIONS, DRAWS = 4, 3  # refinements of a draft; drafts of a question
+RIVALS = 4  # samples of a vote that reads and writes as many tokens as one refinement
+CHAIN = {"prompt": FORM, "trigger": TRIGGER, "max_tokens": LONGEST, "temperature": 1.0}
+# The rules, written before the run. Scores are shares of right answers, one a seed.
+VOTE = Claim(f"a vote of {N} > one sample", "3.2.4", least=0.02, limit=1.0)
+VOTE_LAW = Claim("votes are as their law within 0.03", "3.2.4", larger=False, least=-0.03)
+PASS = Claim("best of n is as pass@n within 0.03", "3.2.4", larger=False, least=-0.03)
+MEAN = Claim(f"1 - (1 - mean p)^{N} is above best of {N}", "3.2.4", least=0.02)
+PLUG_IN = Claim(
+    f"mean 1 - (1 - p)^{N}, p from {N} samples, is below best of {N}",
+    "3.2.4",
+    larger=False,
+    least=0.02,
+)
+ERRS = Claim("1 wrong verdict in 5: as its law within 0.03", "3.2.4", larger=False, least=-0.03)
+BY_TEXT = Claim(
+    f"wrong by text, n = {SIZES[-1]}: below that law", "3.2.4", larger=False, least=0.02
+)
+RATHER = Claim(f"{N} samples: a verifier with 1 wrong verdict in 5 > a vote", "3.2.4", least=0.02)
+REFINED = Claim("one refinement > its draft", "3.2.3", least=0.02, limit=1.0)
+BEST_2 = Claim("one refinement > best of 2, by own probability", "3.2.3", least=0.02, limit=1.0)
+EQUAL = Claim(f"a vote of {RIVALS} > one refinement", "3.2.3", least=0.02, limit=1.0)
+ORACLE = Claim("feedback of an oracle > own feedback", "3.2.3", least=0.02, limit=1.0)
+MARKOV = Claim(
+    f"after {ITERATIONS} refinements as the two-state law within 0.05",
+    "3.2.3",
+    larger=False,
+    least=-0.05,
+)
+
+
+# Votes and verifiers.
+
+
+def measured(item, paths, n, rng):
+    """Shares right over groups of n paths: of votes, and of the best by three verifiers."""
+    wrong_texts = {}  # whether a text is misjudged is drawn once
+
+    def exact(path):
+        return is_right(path.answer, item)
+
+    def errs(path):
+        return exact(path) != (rng.random() < ERROR)
+
+    def errs_by_text(path):
+        return exact(path) != wrong_texts.setdefault(path.reply.text, rng.random() < ERROR)
+
+    rows = []
+    for i in range(0, len(paths) - n + 1, n):
+        group = paths[i : i + n]
+        values = [vote([path.answer for path in group]).value]
+        values += [rerank(group, score)[0][1].answer for score in (exact, errs, errs_by_text)]
+        rows.append([is_right(value, item) for value in values])
+    return np.mean(rows, axis=0)
+
+
+def laws(item, paths, n):
+    """What the law of each question promises: of a vote, and of a verifier that errs."""
+    answers = [path.answer for path in paths]
+    shares = {answer: answers.count(answer) / len(answers) for answer in set(answers)}
+    p = shares.get(item.answer, 0.0)
+    return vote_law(shares, n).get(item.answer, 0.0), verified_law(p, n, ERROR, ERROR), p
+
+
+def sampled(lm, items, seed, samples):
+    """{size: {name: share right}} of votes, verifiers and their laws."""
+    both = []
+    for i, item in enumerate(items):
+        paths = sample_paths(lm, item, count=samples, seed=seed + 1000 * i, extract=None, **CHAIN)
+        both.append((item, paths[: samples // 2], paths[samples // 2 :]))
+    rng, found = np.random.default_rng([seed, 2]), {}
+    rights = [[is_right(path.answer, item) for path in rest] for item, _, rest in both]
+    counts = [(len(right), sum(right)) for right in rights]
+    few = np.array([np.mean(right[:N]) for right in rights])
+    for n in SIZES:
+        seen = np.mean([measured(item, paths, n, rng) for item, paths, _ in both], axis=0)
+        names = "vote", "exact verifier", "errs", "errs by text"
+        found[n] = dict(zip(names, seen))
+        vote_is, errs_is, p = np.mean([laws(item, rest, n) for item, _, rest in both], axis=0)
+        found[n] |= {"vote, law": vote_is, "pass@n": mean_pass_at_k(counts, n)}
+        found[n] |= {"errs, law": errs_is, "vote, binomial": majority_law(p, n)}
+        found[n]["mean p alone"] = 1 - (1 - p) ** n
+        found[n]["plug-in"] = np.mean(1 - (1 - few) ** n)
+    found["p"] = np.mean(
+        [[is_right(path.answer, item) for path in paths] for item, paths, _ in both]
+    )
+    found["spread"] = np.std([np.mean(right) for right in rights])
+    return found
+
+
+# Refinement.
+
+
+def draft(lm, item, demonstrations=(), *, seed=0, **options):
+    """The first draft, a sampled chain."""
+    return zero_shot_cot(lm, item, prompt=FORM, trigger=TRIGGER, seed=seed, **options)
+
+
+def refined(lm, item, demonstrations=(), *, seed=0, feedback=None, iterations=1):
+    """Drafts that are refined with the model's own feedback, or another."""
+    return self_refine(
+        lm,
+        item,
+        seed=seed,
+        max_tokens=LONGEST,
+        predict=draft,
+        feedback=feedback or model_feedback(FEEDBACK, OK),
+        max_iter=iterations,
+        stops=(),
+        read=lambda text: value_of(text) or "",
+        template=REFINE,
+        temperature=1.0,
+    )
+
+
+def by_oracle(lm, item, demonstrations=(), *, seed=0):
+    """One refinement with the feedback of an oracle."""
+    judge = outside_feedback(lambda item, draft: first_wrong(item, draft) or OK)
+    return refined(lm, item, seed=seed, feedback=judge)
+
+
+def best_of_2(lm, item, demonstrations=(), *, seed=0):
+    """The more probable of two chains."""
+    return best_of_n(lm, item, n=2, seed=seed, extract=None, **CHAIN)
+
+
+def best_of_2_judged(lm, item, demonstrations=(), *, seed=0):
+    """That of two chains for which the model's own feedback is "ok" with more probability."""
+
+    def score(question, text):
+        context = FEEDBACK.format(question=question, response=text.strip())
+        return lm.score(context, [f" {OK}"]).sums[0]
+
+    return best_of_n(lm, item, n=2, seed=seed, extract=None, score=score, **CHAIN)
+
+
+def voted(lm, item, demonstrations=(), *, seed=0):
+    """A vote."""
+    return self_consistency(lm, item, samples=RIVALS, seed=seed, extract=None, **CHAIN)
+
+
+METHODS = {
+    "a draft": draft,
+    "one refinement": refined,
+    "one refinement, oracle": by_oracle,
+    "best of 2, own probability": best_of_2,
+    "best of 2, own feedback": best_of_2_judged,
+    f"a vote of {RIVALS}": voted,
+}
+
+
+def compared(lm, items, seed):
+    """{method: (share right, tokens a question)}, and the course of refinement against its law."""
+    found = {}
+    for name, method in METHODS.items():
+        options = {}
+        if method is draft:
+            options = {"max_tokens": LONGEST, "temperature": 1.0}
+        records = list(answer_items(lm, method, items, seed=seed, **options))
+        found[name] = np.mean([r.right for r in records]), np.mean([r.tokens for r in records])
+    states = []
+    for i, item in enumerate(items):
+        answer = refined(lm, item, seed=seed + 1000 * i, iterations=ITERATIONS)
+        drafts = answer.details["drafts"]
+        right = [bool(is_right(value_of(text or ""), item)) for text in drafts]
+        # A course that ended early with an empty reply stays wrong.
+        states.append(right + [False] * (ITERATIONS + 1 - len(right)))
+    states = np.array(states).T  # (iterations + 1, drafts)
+    # The first refinement of half of the questions gives a and b; the other half is the measured.
+    half = len(items) // 2
+    chain = RefinementChain.measured(states[:2, :half])
+    found["course"] = states[:, half:].mean(axis=1)
+    found["law"] = chain.curve(found["course"][0], ITERATIONS)
+    found["chain"] = chain.fix, chain.harm, chain.limit(found["course"][0])
+    return found
+
+
+def show(runs):
+    """Print the tables, mean (least .. most) over seeds."""
+
+    def cell(values, width=20):
+        return f"{mean_and_range(values, '.2f'):>{width}}"
+
+    ps, spreads = ([r["sampled"][k] for r in runs] for k in ("p", "spread"))
+    print(f"rounds of the mixture: {', '.join(str(r['rounds']) for r in runs)}")
+    print(f"one sample is right: {mean_and_range(ps, '.2f')}; between questions")
+    print(f"    the standard deviation is {mean_and_range(spreads, '.2f')}")
+    for title, names in {
+        "votes": ("vote", "vote, law", "vote, binomial"),
+        "an exact verifier": ("exact verifier", "pass@n", "mean p alone", "plug-in"),
+        "1 verdict in 5 is wrong": ("errs", "errs, law", "errs by text"),
+    }.items():
+        print(f"{title}: right")
+        print(f"    {'n':>4}" + "".join(f"{name:>20}" for name in names))
+        for n in SIZES:
+            cells = [cell([r["sampled"][n][name] for r in runs]) for name in names]
+            print(f"    {n:>4}" + "".join(cells))
+    print(f"refinement: right{'':>32}tokens a question")
+    for name in METHODS:
+        right, tokens = np.transpose([r["compared"][name] for r in runs])
+        print(f"    {name:<28}{cell(right)}{tokens.mean():>12.0f}")
+    print("after t refinements: right, and the law")
+    courses, law = (np.array([r["compared"][k] for r in runs]) for k in ("course", "law"))
+    for t in range(ITERATIONS + 1):
+        print(f"    {t:>4}{cell(courses[:, t])}{cell(law[:, t])}")
+    fix, harm, limit = np.transpose([r["compared"]["chain"] for r in runs])
+    print(f"    fixed {mean_and_range(fix, '.2f')}, broken {mean_and_range(harm, '.2f')}")
+    print(f"    limit {mean_and_range(limit, '.2f')}")
+
+
+def verdicts(runs):
+    """Print the verdict of every claim."""
+
+    def at(n, name):
+        return np.array([r["sampled"][n][name] for r in runs])
+
+    def off(name, law):
+        return np.mean([np.abs(at(n, name) - at(n, law)) for n in SIZES], axis=0)
+
+    def of(name):
+        return [r["compared"][name][0] for r in runs]
+
+    last = SIZES[-1]
+    print(VOTE.line(at(N, "vote"), [r["sampled"]["p"] for r in runs]))
+    print(VOTE_LAW.line(off("vote", "vote, law"), 0.0))
+    print(PASS.line(off("exact verifier", "pass@n"), 0.0))
+    print(MEAN.line(at(N, "mean p alone"), at(N, "exact verifier")))
+    print(PLUG_IN.line(at(N, "plug-in"), at(N, "exact verifier")))
+    print(ERRS.line(off("errs", "errs, law"), 0.0))
+    print(BY_TEXT.line(at(last, "errs by text"), at(last, "errs, law")))
+    print(RATHER.line(at(N, "errs"), at(N, "vote")))
+    print(REFINED.line(of("one refinement"), of("a draft")))
+    print(BEST_2.line(of("one refinement"), of("best of 2, own probability")))
+    print(EQUAL.line(of(f"a vote of {RIVALS}"), of("one refinement")))
+    print(ORACLE.line(of("one refinement, oracle"), of("one refinement")))
+    ends = [abs(r["compared"]["course"][-1] - r["compared"]["law"][-1]) for r in runs]
+    print(MARKOV.line(ends, 0.0))
+
+
+def run(seed, share, device):
+    """All measurements of one seed."""
+    lm, rounds = train(seed, device)
+    rng = np.random.default_rng([seed, 1])
+    count = max(10, round(ASKED * share))
+    items = [question(rng) for _ in range(count)]
+    found = {"rounds": rounds}
+    found["sampled"] = sampled(lm, items, seed, max(64, int(SAMPLES * share)))
+    print(f"seed {seed}: sampled, p = {found['sampled']['p']:.2f}", file=sys.stderr)
+    found["compared"] = compared(lm, items * DRAWS, seed)
+    return found
+
+
+def main(argv=None):
+    """Train and measure every seed, print the tables and the verdicts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help="two seeds, few questions")
+    args = parser.parse_args(argv)
+    backend.blas_threads(1)
+    began = time.process_time()
+    seeds, share = range(args.seed, args.seed + 5), 1.0
+    if args.quick:
+        seeds, share = seeds[:2], 0.25
+        print(ONLY_RUNS)
+    runs = [run(seed, share, args.device) for seed in seeds]
+    show(runs)
+    print(f"{len(runs)} seeds; {time.process_time() - began:.0f} s of one core")
+    verdicts(runs)
+
+
+if __name__ == "__main__":
+    main()
