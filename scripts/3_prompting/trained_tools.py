@@ -2,7 +2,8 @@
 
 Book section 3.2.5 (fine-tuning for tool use; Toolformer, Schick et al. 2023). A problem is a sum or
 a difference of two numbers of equally many digits, "4408+7257=". A base model learns those of one
-digit. Copies of it are then fine-tuned on one to four digits, the first three on equally many tokens:
+digit. Copies of it are then fine-tuned on one to four digits, the first three of them on equally
+many tokens:
 
     no tool       problems with their results, "4408+7257=11665."
     tool          the result is replaced by {tool: calculator, expression: 4408+7257}; the call is
