@@ -75,6 +75,7 @@ def test_at_most_so_many_questions_are_answered_at_a_time():
 
 def test_calls_with_other_settings_are_another_batch():
     def method(lm, item, demonstrations=(), *, seed=0):
+        assert lm.chat is False  # of a model that does not state it
         tokens = 1 + len(item.question) // 4  # "bcd ef?" alone gets more
         return Answer(lm.complete(item.question, max_tokens=tokens).text)
 
