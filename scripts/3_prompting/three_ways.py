@@ -7,46 +7,46 @@ need no training of their own, as a rule splits a question into shorter ones of 
 the model answers these directly or with steps. A way that writes more is compared with a vote of
 sampled direct answers that costs as many tokens. Then the questions become longer than all that
 were trained. An exact solver of the parts is the limit. Two layers of width 64, a million tokens,
-five seeds, about 6 minutes on one core. `python scripts/3_prompting/three_ways.py [--seed N]
+five seeds, about 5 minutes on one core. `python scripts/3_prompting/three_ways.py [--seed N]
 [--device cpu|gpu] [--quick]`; --quick is two seeds and a tenth of the tokens. Read next:
 tinylm/prompt/decompose/shorter.py; chain_of_thought.py, where each way has a model of its own.
 
 Measured output (one core of a busy machine):
 
-        right, and the cost of a question              right  calls  tokens         direct, as many tokens
-        letters, 4, direct               0.79 (0.40 .. 1.00)    1.0      29
-        letters, 4, one run              0.48 (0.05 .. 1.00)    1.0      92  3 votes   0.63 (0.25 .. 0.95)
-        letters, 4, several runs         1.00 (1.00 .. 1.00)    2.0      50  2 votes   0.61 (0.20 .. 0.95)
-        letters, 4, several, steps       0.93 (0.65 .. 1.00)    2.0     130  4 votes   0.65 (0.20 .. 1.00)
-        letters, 4, several, exact       1.00 (1.00 .. 1.00)    0.0       0
-        letters, 8, direct               0.00 (0.00 .. 0.00)    1.0      37
-        letters, 8, one run              0.00 (0.00 .. 0.00)    1.0     105  3 votes   0.00 (0.00 .. 0.00)
-        letters, 8, several runs         1.00 (1.00 .. 1.00)    4.0     100  3 votes   0.00 (0.00 .. 0.00)
-        letters, 8, several, steps       0.89 (0.55 .. 1.00)    4.0     260  7 votes   0.00 (0.00 .. 0.00)
-        letters, 8, several, exact       1.00 (1.00 .. 1.00)    0.0       0
-        brackets, 5, direct              0.94 (0.90 .. 1.00)    1.0      30
-        brackets, 5, one run             0.55 (0.35 .. 0.65)    1.0      87  3 votes   0.88 (0.75 .. 1.00)
-        brackets, 5, several runs        0.95 (0.85 .. 1.00)    2.4      66  2 votes   0.87 (0.75 .. 1.00)
-        brackets, 5, several, steps      0.70 (0.55 .. 0.80)    2.4     166  6 votes   0.90 (0.80 .. 1.00)
-        brackets, 5, several, exact      1.00 (1.00 .. 1.00)    0.0       0
-        brackets, 8, direct              0.78 (0.50 .. 0.95)    1.0      33
-        brackets, 8, one run             0.05 (0.00 .. 0.10)    1.0      97  3 votes   0.77 (0.55 .. 0.90)
-        brackets, 8, several runs        0.99 (0.95 .. 1.00)    4.0     112  3 votes   0.77 (0.55 .. 0.90)
-        brackets, 8, several, steps      0.51 (0.45 .. 0.55)    4.0     290  9 votes   0.79 (0.50 .. 0.95)
-        brackets, 8, several, exact      1.00 (1.00 .. 1.00)    0.0       0
-        hops, 2, direct                  0.58 (0.35 .. 0.75)    1.0      49
-        hops, 2, one run                 0.56 (0.40 .. 0.75)    1.0      73  1 votes   0.58 (0.35 .. 0.75)
-        hops, 2, several runs            0.58 (0.35 .. 0.75)    2.0      90  2 votes   0.45 (0.15 .. 0.65)
-        hops, 2, several, steps          0.55 (0.40 .. 0.70)    2.0     126  3 votes   0.50 (0.20 .. 0.75)
-        hops, 2, several, exact          1.00 (1.00 .. 1.00)    0.0       0
-        hops, 3, direct                  0.53 (0.45 .. 0.60)    1.0      60
-        hops, 3, one run                 0.45 (0.15 .. 0.65)    1.0      82  1 votes   0.53 (0.45 .. 0.60)
-        hops, 3, several runs            0.66 (0.55 .. 0.80)    3.0     155  3 votes   0.43 (0.30 .. 0.50)
-        hops, 3, several, steps          0.61 (0.35 .. 0.75)    3.0     207  3 votes   0.43 (0.30 .. 0.50)
-        hops, 3, several, exact          1.00 (1.00 .. 1.00)    0.0       0
+                                               right  calls  tokens        direct, as many tokens
+    letters, 4, direct           0.79 (0.40 .. 1.00)    1.0      29
+    letters, 4, one run          0.48 (0.05 .. 1.00)    1.0      92  3 votes  0.63 (0.25 .. 0.95)
+    letters, 4, several runs     1.00 (1.00 .. 1.00)    2.0      50  2 votes  0.61 (0.20 .. 0.95)
+    letters, 4, several, steps   0.93 (0.65 .. 1.00)    2.0     130  4 votes  0.65 (0.20 .. 1.00)
+    letters, 4, several, exact   1.00 (1.00 .. 1.00)    0.0       0
+    letters, 8, direct           0.00 (0.00 .. 0.00)    1.0      37
+    letters, 8, one run          0.00 (0.00 .. 0.00)    1.0     105  3 votes  0.00 (0.00 .. 0.00)
+    letters, 8, several runs     1.00 (1.00 .. 1.00)    4.0     100  3 votes  0.00 (0.00 .. 0.00)
+    letters, 8, several, steps   0.89 (0.55 .. 1.00)    4.0     260  7 votes  0.00 (0.00 .. 0.00)
+    letters, 8, several, exact   1.00 (1.00 .. 1.00)    0.0       0
+    brackets, 5, direct          0.94 (0.90 .. 1.00)    1.0      30
+    brackets, 5, one run         0.55 (0.35 .. 0.65)    1.0      87  3 votes  0.88 (0.75 .. 1.00)
+    brackets, 5, several runs    0.95 (0.85 .. 1.00)    2.4      66  2 votes  0.87 (0.75 .. 1.00)
+    brackets, 5, several, steps  0.70 (0.55 .. 0.80)    2.4     166  6 votes  0.90 (0.80 .. 1.00)
+    brackets, 5, several, exact  1.00 (1.00 .. 1.00)    0.0       0
+    brackets, 8, direct          0.78 (0.50 .. 0.95)    1.0      33
+    brackets, 8, one run         0.05 (0.00 .. 0.10)    1.0      97  3 votes  0.77 (0.55 .. 0.90)
+    brackets, 8, several runs    0.99 (0.95 .. 1.00)    4.0     112  3 votes  0.77 (0.55 .. 0.90)
+    brackets, 8, several, steps  0.51 (0.45 .. 0.55)    4.0     290  9 votes  0.79 (0.50 .. 0.95)
+    brackets, 8, several, exact  1.00 (1.00 .. 1.00)    0.0       0
+    hops, 2, direct              0.58 (0.35 .. 0.75)    1.0      49
+    hops, 2, one run             0.56 (0.40 .. 0.75)    1.0      73  1 votes  0.58 (0.35 .. 0.75)
+    hops, 2, several runs        0.58 (0.35 .. 0.75)    2.0      90  2 votes  0.45 (0.15 .. 0.65)
+    hops, 2, several, steps      0.55 (0.40 .. 0.70)    2.0     126  3 votes  0.50 (0.20 .. 0.75)
+    hops, 2, several, exact      1.00 (1.00 .. 1.00)    0.0       0
+    hops, 3, direct              0.53 (0.45 .. 0.60)    1.0      60
+    hops, 3, one run             0.45 (0.15 .. 0.65)    1.0      82  1 votes  0.53 (0.45 .. 0.60)
+    hops, 3, several runs        0.66 (0.55 .. 0.80)    3.0     155  3 votes  0.43 (0.30 .. 0.50)
+    hops, 3, several, steps      0.61 (0.35 .. 0.75)    3.0     207  3 votes  0.43 (0.30 .. 0.50)
+    hops, 3, several, exact      1.00 (1.00 .. 1.00)    0.0       0
     the account of 419 calls: 22915 tokens, 22494 of the logged prompts and replies and 421 ends of
       replies
-    5 seeds; 344 s of one core
+    5 seeds; 281 s of one core
     letters, 4: one run > direct with as many tokens (section 3.2.2): -0.15 [-0.361, +0.0605], 5
       seeds: too small to tell; 0.31 could have been seen
     letters, 4: several runs > direct with as many tokens (section 3.2.2): +0.39 [+0.0113, +0.769],
@@ -71,17 +71,17 @@ Measured output (one core of a busy machine):
       tell; 0.27 could have been seen
 
 A model that is good at four words and useless at eight answers eight without an error in pieces of
-two, for fewer tokens than its own chain in one run; brackets and hops go the same way, hops as far
-as the model reads one fact (0.6). So the third way needs no better model, only a plan; here a rule
-makes it and joins the answers, and with exact parts it is exact at any length. Steps in one run
-show no gain here and cost accuracy for brackets: a trace has to count along its input, which these
-models learn worse than the answer, and lines above 5 have numbers that no trace had in training.
-The same weights are thus better directly, with their parts too. Votes of samples are mostly below
-the single most probable answer: at temperature 1 these models often err. Several runs also beat
-that single answer, beyond the trained length by 1.00, 0.21 and 0.13. What two hops and shorter
-brackets gain is too small to tell with five seeds. The account is what was sent and received, and a
-token for the end of nearly every reply. Settings were chosen on seed 100, with earlier forms in
-which the model also wrote the plan: it never listed more parts than in training.
+two, for fewer tokens than its own chain in one run. Brackets go the same way; hops in part, as one
+fact in a text is often misread too. So the third way needs no better model, only a plan: a rule
+makes it here and joins the answers, and with exact parts it is exact at any length. Steps in one
+run gain nothing here and cost accuracy for brackets, whose lines of a trace also have numbers above
+5 that no trace had in training; parts answered with steps are no better than direct ones. Votes are
+mostly below the single most probable answer: at temperature 1 these models often err, and a vote of
+two is one sample. Several runs beat that single answer too, beyond the trained length by 1.00, 0.21
+and 0.13. What they gain within it is too small to tell with five seeds. The account is what was
+sent and received, and a token for the end of nearly every reply. Settings were chosen on seed 100,
+with an earlier form in which the model wrote the plan too; its lists ended at about the trained
+length.
 """
 
 import argparse
@@ -287,19 +287,19 @@ def voted(runs, *key):
 
 
 def show(runs):
-    """Print the table, mean (least .. most) over seeds."""
+    """Print right answers, mean (least .. most) over seeds, and the cost of a question."""
 
     def cell(values):
-        return f"{mean_and_range(values, '.2f'):>22}"
+        return f"{mean_and_range(values, '.2f'):>21}"
 
-    title = f"    {'right, and the cost of a question':<36}{'right':>16}{'calls':>7}{'tokens':>8}"
-    print(title + f"{'direct, as many tokens':>31}")
+    title = f"{'':<27}{'right':>21}{'calls':>7}{'tokens':>8}{'direct, as many tokens':>30}"
+    print(title)
     for task, (_, trained, beyond, _) in TASKS.items():
         for n in (trained[-1], beyond):
             for way in WAYS:
                 key = task, n, way
                 rows = [r[key] for r in runs]
-                line = f"    {f'{task}, {n}, {way}':<30}{cell(right(runs, *key))}"
+                line = f"{f'{task}, {n}, {way}':<27}{cell(right(runs, *key))}"
                 line += f"{mean_of(rows, 'calls'):>7.1f}{mean_of(rows, 'tokens'):>8.0f}"
                 if way not in ("direct", "several, exact"):
                     votes = f"{np.mean([row.samples for row in rows]):.0f} votes"
