@@ -1,7 +1,7 @@
 """The task and the model of samples_and_verifiers.py: chains of sums that are learnt by half.
 
-A question is a start below 12 with two sums or differences, "11+5-6"; the reply is a chain,
-"> 11+5=16. 16-6=10. #### 10". A GPT of two layers and width 64 reads 150,000 tokens of chains, and
+A question is a start below 10 with two sums or differences, "9+5-4"; the reply is a chain,
+"> 9+5=14. 14-4=10. #### 10". A GPT of two layers and width 64 reads 150,000 tokens of chains, and
 then rounds of 120,000 tokens of a mixture: chains, feedback on drafts that the model sampled before
 (the number of the first wrong step, or "ok"), and revised chains after a draft and its feedback
 (Welleck et al. 2023). After four rounds or more it is stopped as soon as 0.4 of new chains are
@@ -24,7 +24,7 @@ from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.reasoning.conclusion import first_number, split_conclusion
 from tinylm.tokenizers import CharTokenizer
 
-STEPS, START, OPERAND = 2, 12, 7
+STEPS, START, OPERAND = 2, 10, 6
 CHAINS, MIXTURE, BATCH, RATE = 150_000, 120_000, 16, 5e-3
 ROUNDS, ENOUGH = (4, 6), 0.4  # of the mixture, least and most; chains that are right
 TRIGGER, LONGEST, OK = ">", 40, "ok"
@@ -55,7 +55,7 @@ def question(rng):
 
 
 def chain_of(item):
-    """The right reply: "11+5=16. 16-6=10. #### 10"."""
+    """The right reply: "9+5=14. 14-4=10. #### 10"."""
     return f"{item.rationale.removeprefix(TRIGGER).strip()} {FORM.conclusion.format(item.answer)}"
 
 

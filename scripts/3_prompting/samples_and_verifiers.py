@@ -1,7 +1,7 @@
 """What more samples, a verifier or a refinement make of a model that is right half of the time.
 
 Book sections 3.2.3 (self-refinement) and 3.2.4 (self-consistency; predict, then verify). The model
-of half_learnt_sums.py writes chains of two sums, "11+5-6 = > 11+5=16. 16-6=10. #### 10", and was
+of half_learnt_sums.py writes chains of two sums, "9+5-4 = > 9+5=14. 14-4=10. #### 10", and was
 stopped while it still makes errors; it was also trained to give feedback on drafts and to revise
 them. Everything is sampled at temperature 1. Of each question half of the samples are judged; the
 other half estimates how probable its answers are, for the laws:
@@ -46,7 +46,7 @@ from tinylm.prompt.reasoning.chain_of_thought import zero_shot_cot
 from tinylm.prompt.refine import RefinementChain, model_feedback, outside_feedback, self_refine
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 
-ASKED, SAMPLES = 40, 256  # questions; samples of each, half of them for the laws
+ASKED, SAMPLES = 32, 256  # questions; samples of each, half of them for the laws
 SIZES, N = (2, 4, 8, 16, 32), 16  # of groups; the one that claims are about
 ERROR = 0.2  # share of wrong verdicts
 ITERATIONS, DRAWS = 4, 3  # refinements of a draft; drafts of a question
