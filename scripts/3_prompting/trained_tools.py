@@ -12,9 +12,10 @@ many tokens:
     reader        problems with their results, half of them below a line "{tool: ..} -> 11665"; with
                   it Toolformer's filter scores calls, right ones and those of other problems
 
-Two layers of width 64, five seeds, about 5 minutes on one core. `python scripts/3_prompting/trained_tools.py [--seed N]
-[--device cpu|gpu] [--quick]`; --quick is two seeds and a tenth of the tokens. Read next:
-prompt/tools/annotated.py, prompt/tools/toolformer.py.
+Two layers of width 64, five seeds, about 5 minutes on one core. `python
+scripts/3_prompting/trained_tools.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two seeds
+and a tenth of the tokens. Read next: prompt/tools/annotated.py, prompt/tools/toolformer.py.
+
 
 Measured output (one core of a busy machine):
 
