@@ -1,5 +1,6 @@
 """Texts about topics have an exact posterior, and frequencies that are known."""
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -131,3 +132,8 @@ def test_what_is_no_word_or_topic_is_refused():
     make_topics(2, words=4898)  # 4900 words of two syllables, of 14 consonants and 5 vowels
     with pytest.raises(ConfigError, match="most"):
         SMALL.documents(1, most=0)
+
+
+def test_a_world_does_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        SMALL.names = ("warm", "cold")
