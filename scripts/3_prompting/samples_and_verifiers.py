@@ -89,8 +89,8 @@ in five stops gaining at its precision, about 0.7, whether it errs by draw or by
 does harm: this model breaks half of its right drafts and mends a third of the wrong ones, also when
 an oracle names the step, and its two-state limit, 0.38, lies below the first drafts. On the mean
 the course is as the law (0.36 and 0.38), but a seed's rates come from 48 drafts, too few to predict
-those of 48 others. At equal tokens a vote of 4 is 0.15 better. A better reviser may differ: this one
-was trained on 480,000 to 720,000 tokens, a part of them revisions. Sizes were chosen on seed 100.
+those of 48 others. At equal tokens a vote of 4 is 0.15 better. A model that had read more revisions
+may refine better: this one read 480,000 to 720,000 tokens of the mixture. Sizes: by seed 100.
 """
 
 import argparse
