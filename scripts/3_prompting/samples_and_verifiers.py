@@ -221,7 +221,7 @@ def sampled(lm, items, seed, samples):
 
 def draft(lm, item, demonstrations=(), *, seed=0, **options):
     """The first draft, a sampled chain."""
-    return zero_shot_cot(lm, item, prompt=FORM, trigger=TRIGGER, seed=seed, **options)
+    return zero_shot_cot(lm, item, seed=seed, **CHAIN | options)
 
 
 def refined(lm, item, demonstrations=(), *, seed=0, feedback=None, iterations=1):
@@ -281,10 +281,7 @@ def compared(lm, items, seed):
     """{method: (share right, tokens a question)}, and the course of refinement against its law."""
     found = {}
     for name, method in METHODS.items():
-        options = {}
-        if method is draft:
-            options = {"max_tokens": LONGEST, "temperature": 1.0}
-        records = list(answer_items(lm, method, items, seed=seed, **options))
+        records = list(answer_items(lm, method, items, seed=seed))
         found[name] = np.mean([r.right for r in records]), np.mean([r.tokens for r in records])
     states = []
     for i, item in enumerate(items):
