@@ -83,21 +83,23 @@ class BehindPadding(KeyValueCache):
     def __init__(self, keys_values, batch, capacity=0, padding=None):
         L, _, G, n, K = keys_values.shape
         dtype, device = keys_values.dtype, device_of(keys_values)
-        super().__init__(L, batch, G, K, dtype, device, n + capacity, padding)
-        self.prefix = keys_values
-        shape = (batch, G, n, K)
-        for layer, (k, v) in enumerate(keys_values):
-            if self.padding is None:
-                self.update(layer, np.broadcast_to(k, shape), np.broadcast_to(v, shape))
-            else:  # n columns are reserved; update() below puts the prefix where it belongs
-                nothing = np.zeros_like(keys_values, shape=shape)
-                self.update(layer, nothing, nothing)
+        # Some room for tokens: without it the first of them would have the prefix copied again.
+        room = max(capacity, n // 2)
+        super().__init__(L, batch, G, K, dtype, device, n + room, padding)
+        self.prefix, self.length, self.furthest = keys_values, n, 0
+        if self.padding is None:
+            self._array[:, :, :, :, :n] = keys_values[:, :, None]  # (L, 2, 1, G, n, K)
+            return
+        self.furthest = int(self.padding.max())
+        for row, p in enumerate(self.padding.tolist()):
+            # What does not fit into n columns follows with the tokens, in update().
+            self._array[:, :, row, :, p:n] = keys_values[:, :, :, : max(n - p, 0)]
 
     def update(self, layer, k, v):
         """As KeyValueCache.update(), with the prefix in its columns instead of k and v."""
-        if self.padding is None:
-            return super().update(layer, k, v)
         n = self.prefix.shape[3]
+        if self.padding is None or self.length >= n + self.furthest:  # nothing of it is left
+            return super().update(layer, k, v)
         columns = np.arange(self.length, self.length + k.shape[2], like=k)  # (T,)
         # column c of row b is number c - padding[b] of the prefix, if that is from 0 to n - 1
         number = columns - to_device(self.padding, self.device)[:, None]  # (B, T)
