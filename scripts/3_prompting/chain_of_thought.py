@@ -100,6 +100,7 @@ ASKED = 100  # questions of each length
 VOTES, RESERVED = 9, 16  # samples that vote, and others to measure the law by
 RIVALS = 5  # chains that vote against one least-to-most run: at least as many tokens
 TRIGGER, LONGEST = ">", 100
+# "2+4*3 = 3" without steps, "2+4*3 = > 2+4=1. 1*3=3. #### 3" with them; a newline ends both.
 FORM = FewShotPrompt(
     question_name="", answer_name="", between=" = ", separator="\n", conclusion="#### {}"
 )
@@ -133,7 +134,9 @@ def chain(steps, rng):
     value = int(rng.integers(VALUES))
     question, worked = str(value), []
     for _ in range(steps):
-        sign, operand = "+*"[rng.integers(2)], int(rng.integers(VALUES))
+        sign = "+*"[rng.integers(2)]
+        operand = int(rng.integers(VALUES))
+        # From left to right, without precedence: 2+4*3 is (2+4)*3.
         result = (value * operand) % VALUES
         if sign == "+":
             result = (value + operand) % VALUES
@@ -149,7 +152,9 @@ def lessons(tokens, rationale, rng):
     while used < tokens:
         item = chain(int(rng.choice(TRAINED)), rng)
         query, whole = FORM.query(item), FORM.demonstration(item, rationale) + "\n"
-        found.append(encode_sft(TOKENIZER.encode(query), TOKENIZER.encode(whole[len(query) :])))
+        # The query is masked in the loss: the operands are random, and nothing predicts them.
+        reply = TOKENIZER.encode(whole[len(query) :])
+        found.append(encode_sft(TOKENIZER.encode(query), reply))
         used += len(found[-1])
     return found
 
@@ -160,11 +165,13 @@ def train(tokens, rationale, seed, device):
     returns  (TextModel, TextModel, int)
     """
     examples = lessons(tokens, rationale, np.random.default_rng([seed, 0]))
+    # 160 positions are room for a query of eight steps, 20 tokens, and its reply of LONGEST.
     config = GPTConfig(TOKENIZER.vocab_size, 160, 2, 4, 64, norm="rms", bias=False, tied=False)
     model, early = GPT(config, seed), GPT(config, seed)
     # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
     model.tokens.weight.data *= 10
     model, early = model.to(device), early.to(device)
+    # Each example is read once: steps = ceil(examples / BATCH).
     steps, done = -(-len(examples) // BATCH), 0
 
     def keep(step, seconds):
@@ -271,7 +278,9 @@ def votes(lm, items, seed):
         shares = {str(a): others.count(a) / RESERVED for a in set(others)}
         law = vote_law(shares, VOTES)
         right = [is_right(answer.value, item) for answer in (greedy, ballot)]
-        rows.append((*right, shares.get(item.answer, 0.0), law.get(item.answer, 0.0)))
+        # An answer that no sample reached has the estimate 0.
+        predicted = [of.get(item.answer, 0.0) for of in (shares, law)]
+        rows.append((*right, *predicted))
     greedy, vote, sample, law = np.mean(rows, axis=0)
     return {
         "one greedy chain": greedy,
@@ -291,6 +300,7 @@ def run(seed, tokens, count, device):
     tests = {n: [chain(n, rng) for _ in range(count)] for n in (*TRAINED, *BEYOND)}
     for n in TRAINED:
         found["direct", n] = asked(answers, direct, tests[n], seed)
+        # A constant guess is right as often as the commonest answer occurs.
         common = np.unique([item.answer for item in tests[n]], return_counts=True)[1]
         found["commonest", n] = common.max() / count
     for n, items in tests.items():
@@ -298,11 +308,13 @@ def run(seed, tokens, count, device):
     for n in BEYOND:
         found["vote", n] = asked(steps, voted, tests[n], seed)
         found["least-to-most", n] = asked(steps, least_to_most, tests[n], seed)
+    # Row t: step t gets another result, and the model goes on from there.
     longest = tests[TRAINED[-1]]
     table = flip_rates(
         steps, longest, change=wrong_result, prompt=FORM, seed=seed, max_tokens=LONGEST
     )
     found["flips"] = [row.rate for row in table]
+    # Half of the questions, as each takes 1 + VOTES + RESERVED chains.
     found["votes"] = votes(early, longest[: count // 2], seed)
     return found
 
@@ -340,11 +352,13 @@ def verdicts(runs):
     """Print the verdict of every claim."""
     first, last, far = TRAINED[0], TRAINED[-1], BEYOND[-1]
     gaps = {n: [r["steps", n][0] - r["direct", n][0] for r in runs] for n in (first, last)}
-    direct_last, steps_last = ([r[name, last][0] for r in runs] for name in ("direct", "steps"))
+    direct_last = [r["direct", last][0] for r in runs]
+    steps_last = [r["steps", last][0] for r in runs]
     print(BETTER.line(steps_last, direct_last))
     print(GROWS.line(gaps[last], gaps[first]))
     flips = np.array([r["flips"] for r in runs])  # (seeds, steps)
     print(LATER.line(flips[:, -1], flips[:, 0]))
+    # After step t, last - 1 - t right steps may still undo the error.
     law = [flip_law(last - 1 - t) for t in range(last)]
     print(AS_LAW.line(np.abs(flips - law).mean(axis=1), 0.0))
     ballots = {name: np.array([r["votes"][name] for r in runs]) for name in runs[0]["votes"]}
@@ -352,7 +366,8 @@ def verdicts(runs):
     print(VOTE.line(vote, greedy))
     print(VOTE_LAW.line(np.abs(vote - law), 0.0))
     print(BINOMIAL.line(np.abs(vote - binomial), 0.0))
-    stepped, rivals = ([r[name, far][0] for r in runs] for name in ("least-to-most", "vote"))
+    stepped = [r["least-to-most", far][0] for r in runs]
+    rivals = [r["vote", far][0] for r in runs]
     print(STEPWISE.line(stepped, rivals))
 
 

@@ -84,9 +84,11 @@ TEXTS = {
     "with programs": {"facts": 0.1, "programs": 0.5},
     "random values": {"facts": 0.1, "random values": 0.5},
 }
+# The possible answers, among which a model without steps chooses the most probable one.
 FLOORS = tuple(str(floor) for floor in range(TOP + 1))
 WAYS = {"answer alone": zero_shot, "with steps": zero_shot_cot}
 FORM, END = FewShotPrompt(), "<|endoftext|>"
+# Pre-training: every token counts in the loss, the questions too.
 TASK = InstructionTuning(whole=True)
 
 # Shares of right answers to new problems, one a seed; 0.1 is four problems of 40.
@@ -120,6 +122,7 @@ PRICE = Claim(
 def facts(count, seed):
     """Passages of six facts; every 20 of them are about a world of their own."""
     passages = []
+    # ceil(count / 20) worlds; 1000 seeds apart, so that no two calls share one.
     for world in range(-(-count // 20)):
         items = multi_hop_items(20, seed=1000 * seed + world, people=8)
         passages += [item.context for item in items]
@@ -135,8 +138,11 @@ def random_values(count, seed):
     """The same programs with random values in their comments."""
     rng, found = generator(seed, "values"), []
     for item in program_items(count, seed, MOVES, TOP):
+        # The program follows the first line of the question, which is in words.
         text = item.question.partition("\n")[2]
-        found.append(traced(text, rng.integers(TOP + 1, size=MOVES).tolist()))
+        # Uniform on the floors and independent of the program: the comments carry no information.
+        values = rng.integers(TOP + 1, size=MOVES).tolist()
+        found.append(traced(text, values))
     return found
 
 
@@ -159,26 +165,33 @@ KINDS = {
 
 def tokenizer():
     """Every word of the texts is a token."""
+    # The vocabulary comes from all kinds at once, so that all three models share it.
     texts = [text for make in KINDS.values() for text in make(1000, 0)]
     return UnigramTokenizer.of_words(texts, string.ascii_letters, [END])
 
 
 def lessons(words, kind, tokens, seed):
     """Texts of a kind until they have so many tokens: list of Encoded."""
-    end, found, used, drawn = [words.special[END]], [], 0, 0
+    end = [words.special[END]]
+    found, used, drawn = [], 0, 0
     while used < tokens:
         drawn += 1
+        # 100 texts at a time, each hundred from a seed of its own.
         for text in KINDS[kind](100, 1000 * seed + drawn):
             if used >= tokens:
                 break
-            found.append(encode_sft(end, [*words.encode(text), *end]))
-            used += len(found[-1])
+            # The mark begins a text, as the context of its first word, and ends it.
+            example = encode_sft(end, [*words.encode(text), *end])
+            found.append(example)
+            used += len(example)
     return found
 
 
 def entropy(examples):
     """Bits a token if tokens were drawn one by one: how varied the words of a text are."""
-    counts = np.bincount(np.concatenate([one.ids[1:] for one in examples]))
+    # H = - sum over tokens of p log2 p; the first id of a text is the mark, which nothing predicts.
+    ids = np.concatenate([one.ids[1:] for one in examples])
+    counts = np.bincount(ids)
     p = counts[counts > 0] / counts.sum()
     return float(-(p * np.log2(p)).sum())
 
@@ -189,6 +202,7 @@ def guess(items):
     for item in items:
         last = item.question.rpartition("goes")[2]
         answers.setdefault(last, []).append(item.answer)
+    # For each last move, the commonest answer: sum over moves of max_a n(move, a), over n.
     best = [max(map(found.count, set(found))) for found in answers.values()]
     return sum(best) / len(items)
 
@@ -202,6 +216,7 @@ def trained(words, examples, seed, device):
     model = GPT(config, seed)
     # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
     model.tokens.weight.data *= 10
+    # Several texts share a row of up to ROW inputs; attention does not cross from one to another.
     rows = pack(examples, ROW)
     fit(
         model.to(device),
@@ -227,6 +242,7 @@ def run(words, seed, tokens, count, device):
     """All measurements of one seed: {(model, what): number}."""
     found = {}
     # Seed 0 of the texts is that of the vocabulary.
+    # 2 seed + 1 is for training and 2 seed + 2 for tests: no seed of the script shares either.
     shared = lessons(words, "problems", round(PROBLEMS * tokens), 2 * seed + 1)
     new = lessons(words, "facts", 5000, 2 * seed + 2)
     found["world", "guess"] = guess(lift_items(5000, 0, MOVES, TOP))
@@ -235,7 +251,8 @@ def run(words, seed, tokens, count, device):
         examples = list(shared)
         for kind, share in shares.items():
             texts = lessons(words, kind, round(share * tokens), 2 * seed + 1)
-            found[kind, "tokens"] = np.mean([len(text) for text in texts])
+            lengths = [len(text) for text in texts]
+            found[kind, "tokens"] = np.mean(lengths)
             found[kind, "entropy"] = entropy(texts)
             examples += texts
         found[name, "read"] = sum(map(len, examples))
@@ -261,8 +278,11 @@ def column(runs, *key):
 def show(runs):
     """Print the tables, mean (least .. most) over seeds."""
     print("what is read                  tokens a text  bits of a token")
-    for kind in list(dict.fromkeys(kind for shares in TEXTS.values() for kind in shares)):
-        size, bits = (np.mean(column(runs, kind, what)) for what in ("tokens", "entropy"))
+    # Every kind once, in the order of TEXTS.
+    kinds = dict.fromkeys(kind for shares in TEXTS.values() for kind in shares)
+    for kind in kinds:
+        size = np.mean(column(runs, kind, "tokens"))
+        bits = np.mean(column(runs, kind, "entropy"))
         print(f"    {kind:<25}{size:>14.1f}{bits:>17.2f}")
     print("right answers to new problems in words")
     print(f"    {'':<22}" + "".join(f"{name:>22}" for name in TEXTS))
@@ -271,8 +291,8 @@ def show(runs):
         print(f"    {way:<22}" + "".join(f"{cell:>22}" for cell in cells))
     best = np.mean(column(runs, "world", "guess"))
     print(f"    the best guess from the last move alone is right {best:.2f} of the time")
-    for what, form in (("facts", ".3f"), ("read", ".0f")):
-        label = {"facts": "nats, new facts", "read": "tokens read"}[what]
+    rows = (("facts", "nats, new facts", ".3f"), ("read", "tokens read", ".0f"))
+    for what, label, form in rows:
         cells = [f"{np.mean(column(runs, name, what)):{form}}" for name in TEXTS]
         print(f"    {label:<22}" + "".join(f"{cell:>22}" for cell in cells))
 
@@ -280,12 +300,15 @@ def show(runs):
 def verdicts(runs):
     """Print the verdict of every claim."""
     alone, code, control = TEXTS
+    # Models of one seed read the same problems and answer the same tests, so scores are paired.
     for way in WAYS:
         scores = [column(runs, name, way) for name in (alone, code, control)]
         print(GAINS[way].line(scores[1], scores[0]))
         print(VALUES[way].line(scores[1], scores[2]))
+    # `scores` are those of the last way, with steps.
     print(FORM_ALONE.line(scores[2], scores[0]))
-    print(PRICE.line(column(runs, code, "facts"), column(runs, alone, "facts")))
+    price, facts_alone = (column(runs, name, "facts") for name in (code, alone))
+    print(PRICE.line(price, facts_alone))
 
 
 def main(argv=None):

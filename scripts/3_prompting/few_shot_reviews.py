@@ -89,6 +89,7 @@ from tinylm.prompt.in_context.sensitivity import orders
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
 LABELS = "negative", "positive"
+# "Review: ..\nSentiment:", after which the log-probabilities of the two labels are compared.
 PROMPT = FewShotPrompt(question_name="Review", answer_name="Sentiment")
 SHOTS = 1, 4, 16
 # Accuracies of a draw, paired: both sides label the same reviews. A gain of less than 0.02 is two
@@ -105,27 +106,37 @@ CHOSEN = Claim("choosing among the labels beats generating one", "3.1.4.1", leas
 
 def accuracy(probabilities, items):
     """Share of right labels: probabilities (n, 2), n Items."""
-    return float(np.mean([int(p.argmax()) == item.gold for p, item in zip(probabilities, items)]))
+    # item.gold is the place of the right answer among LABELS, the columns of the probabilities.
+    right = [int(p.argmax()) == item.gold for p, item in zip(probabilities, items)]
+    return float(np.mean(right))
 
 
 def with_random_labels(demonstrations, seed):
     """The demonstrations, half of each label whatever the review says."""
+    # Negative and positive in turn, then shuffled: the label no longer depends on the review,
+    # while both labels stay equally frequent among the demonstrations.
     labels = np.array(LABELS)[np.arange(len(demonstrations)) % 2]
-    labels = labels[Random(seed, "labels").permutation(len(labels))]
+    order = Random(seed, "labels").permutation(len(labels))
+    labels = labels[order]
     return [Item(d.question, str(y), LABELS) for d, y in zip(demonstrations, labels)]
 
 
 def generated(lm, items):
     """Accuracy where the model writes the label: the first word of its reply must be one."""
-    replies = lm.complete_batch([PROMPT.prompt(item) for item in items], max_tokens=4)
+    prompts = [PROMPT.prompt(item) for item in items]
+    replies = lm.complete_batch(prompts, max_tokens=4)
+    # An empty reply has no first word; "" stands for it, and is no label.
     words = [reply.text.strip().split() or [""] for reply in replies]
     first = [word[0].strip(".,!").casefold() for word in words]
     right = np.mean([word == item.answer for word, item in zip(first, items)])
-    return float(right), float(np.mean([word in LABELS for word in first]))
+    # The share of replies that begin with any label bounds the accuracy from above.
+    labels = np.mean([word in LABELS for word in first])
+    return float(right), float(labels)
 
 
 def measure(lm, items, seed, reviews):
     """All accuracies of one draw: dict."""
+    # One permutation is cut in two, so that no labelled review is also a demonstration.
     order = Random(seed, "draw").permutation(len(items)).tolist()
     test = [items[i] for i in order[:reviews]]
     pool = [items[i] for i in order[reviews : reviews + 400]]
@@ -134,25 +145,40 @@ def measure(lm, items, seed, reviews):
 
     def both(name, shown, items):
         """Accuracies without and with calibration."""
+        # q = p / p_cf, normalized: (n, 2) divided by (2,), what the same demonstrations make the
+        # model predict for inputs without content.
         p = label_probabilities(lm, items, LABELS, shown, PROMPT)
         prior = content_free_prior(lm, LABELS, shown, PROMPT)
         found[name] = accuracy(p, items)
-        found[f"{name}, calibrated"] = accuracy(calibrated(p, prior), items)
+        fair = calibrated(p, prior)
+        found[f"{name}, calibrated"] = accuracy(fair, items)
 
     both("zero-shot", (), test)
     for k in SHOTS:
         both(f"{k}-shot", demonstrations[:k], test)
-    both("16-shot, random labels", with_random_labels(demonstrations, seed), test)
+    randomized = with_random_labels(demonstrations, seed)
+    both("16-shot, random labels", randomized, test)
+    # Each question has demonstrations of its own here, so each is a batch of one: (1, 2) -> (2,).
     nearest = NearestByWords(pool)
-    p = [label_probabilities(lm, [item], LABELS, nearest(item, 4), PROMPT)[0] for item in test]
+    p = []
+    for item in test:
+        shown = nearest(item, 4)
+        p.append(label_probabilities(lm, [item], LABELS, shown, PROMPT)[0])
     found["4-shot, nearest"] = accuracy(p, test)
-    found["generated"], found["generated, a label"] = generated(lm, test)
-    some, kinds = test[: reviews // 2], ("", ", calibrated")
+    right, labels = generated(lm, test)
+    found["generated"] = right
+    found["generated, a label"] = labels
+    # Eight orders of the same four demonstrations, on half of the reviews.
+    some = test[: reviews // 2]
+    kinds = ("", ", calibrated")
     by_order = []
     for places in orders(4, 8, seed):
-        both("one order", [demonstrations[i] for i in places], some)
+        shown = [demonstrations[i] for i in places]
+        both("one order", shown, some)
         by_order.append([found.pop(f"one order{kind}") for kind in kinds])
-    for kind, values in zip(kinds, np.array(by_order).T):
+    # (orders, kinds) -> (kinds, orders), for the extremes over orders.
+    by_kind = np.array(by_order).T
+    for kind, values in zip(kinds, by_kind):
         found[f"worst of 8 orders{kind}"] = float(values.min())
         found[f"best of 8 orders{kind}"] = float(values.max())
     return found
@@ -162,11 +188,18 @@ def judge(scores):
     """Print the verdicts. scores: name -> (draws,)."""
     zero = scores["zero-shot"]
     for k in SHOTS:
-        print(f"{HELPS.text}, {k}: {HELPS.judge(scores[f'{k}-shot'], zero)}")
-    steps = [MORE.judge(scores[f"{b}-shot"], scores[f"{a}-shot"]) for a, b in ((1, 4), (4, 16))]
+        verdict = HELPS.judge(scores[f"{k}-shot"], zero)
+        print(f"{HELPS.text}, {k}: {verdict}")
+    # A rise over all of the curve has to show in each of its steps, so the weakest step decides.
+    steps = []
+    for fewer, more in ((1, 4), (4, 16)):
+        verdict = MORE.judge(scores[f"{more}-shot"], scores[f"{fewer}-shot"])
+        steps.append(verdict)
     print(f"{MORE.text}: {weakest(steps)}")
     for name in ("zero-shot", *(f"{k}-shot" for k in SHOTS)):
-        print(f"{MENDS.text} {name}: {MENDS.judge(scores[f'{name}, calibrated'], scores[name])}")
+        verdict = MENDS.judge(scores[f"{name}, calibrated"], scores[name])
+        print(f"{MENDS.text} {name}: {verdict}")
+    # The gap of best and worst order in each draw: without calibration, and with it.
     gaps = [
         scores[f"best of 8 orders{kind}"] - scores[f"worst of 8 orders{kind}"]
         for kind in ("", ", calibrated")
@@ -174,8 +207,10 @@ def judge(scores):
     print(ORDER.line(gaps[0], 0.0))
     print(STEADIES.line(gaps[1], gaps[0]))
     for kind in ("", ", calibrated"):
-        true, random = scores[f"16-shot{kind}"], scores[f"16-shot, random labels{kind}"]
-        print(f"{TRUTH.text}{kind}: {TRUTH.judge(true, random)}")
+        true = scores[f"16-shot{kind}"]
+        random = scores[f"16-shot, random labels{kind}"]
+        verdict = TRUTH.judge(true, random)
+        print(f"{TRUTH.text}{kind}: {verdict}")
     print(NEAREST.line(scores["4-shot, nearest"], scores["4-shot"]))
     print(CHOSEN.line(zero, scores["generated"]))
 
@@ -188,25 +223,31 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
-    files = sorted((Path(options.data or "") / "sentiment").glob("*.txt"))
+    folder = Path(options.data or "") / "sentiment"
+    files = sorted(folder.glob("*.txt"))
     if not options.data or not files:
         print("no reviews to label: give --data DIR with sentiment/*.txt")
         return
-    draws, reviews = (2, 12) if options.quick else (5, 100)
+    draws, reviews = 5, 100
     if options.quick:
+        draws, reviews = 2, 12
         print(ONLY_RUNS)
+    # The reviews of all files are one pool, so a draw mixes products, films and restaurants.
     examples = [example for file in files for example in read_labeled(file)]
     items = [Item(text, LABELS[label], LABELS) for text, label in examples]
+    # Without the chat template the prompt is plain text, and the label is what continues it.
     lm = TextModel.open("smollm2", options.device, chat=False)
     begun = time.perf_counter()
-    found = [
-        measure(lm, items, seed, reviews) for seed in range(options.seed, options.seed + draws)
-    ]
-    scores = {name: np.array([one[name] for one in found]) for name in found[0]}
+    seeds = range(options.seed, options.seed + draws)
+    found = [measure(lm, items, seed, reviews) for seed in seeds]
+    scores = {}
+    for name in found[0]:
+        scores[name] = np.array([one[name] for one in found])  # (draws,)
     print(f"accuracy on {reviews} reviews, mean (least .. most) of {draws} draws")
     for name, values in scores.items():
         print(f"    {name:38} {mean_and_range(values, '.2f')}")
     judge(scores)
+    # Fewer tokens are read than prompts hold: what prompts begin with alike is read once.
     spent = lm.account
     print(
         f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "

@@ -119,17 +119,29 @@ NO_GAIN = Claim("one concept: shots help less than with eight", "3.1.2", larger=
 
 def trained(mixture, steps, seed, device):
     """A GPT that has read texts of the mixture, none of them twice."""
+    # BEGIN adds one id to the vocabulary, and one position to a text.
     config = GPTConfig(
-        TOKENS + 1, LENGTH + 1, 2, 4, 64, positions="rope", norm="rms", bias=False, tied=False
+        TOKENS + 1,
+        LENGTH + 1,
+        n_layer=2,
+        n_head=4,
+        d_model=64,
+        positions="rope",
+        norm="rms",
+        bias=False,
+        tied=False,
     )
     model = GPT(config, seed)
     # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
     model.tokens.weight.data *= 10
+    # The concepts of the texts are dropped: nothing of them enters the training.
     ids, _ = mixture.sample(steps * BATCH, LENGTH, seed)
+    begin = np.full((len(ids), 1), BEGIN)
+    rows = np.concatenate([begin, ids], axis=1)  # (texts, 1 + LENGTH)
     fit(
         model.to(device),
         CausalLM(),
-        np.concatenate([np.full((len(ids), 1), BEGIN), ids], axis=1),
+        rows,
         steps=steps,
         batch_size=BATCH,
         learning_rate=RATE,
@@ -141,19 +153,27 @@ def trained(mixture, steps, seed, device):
 
 def on_texts(mixture, model, seed):
     """KL divergences on new texts of the mixture, by tenths of a text: {name: (PARTS,)}."""
+    # Seeds 1000 away from those of training: these texts are new. The last of the T + 1
+    # predictions has no token to be compared with, and is cut off.
     ids, concepts = mixture.sample(TESTED, LENGTH, seed + 1000)
     log_q = model_predictions(model, ids, BEGIN)[:, :LENGTH]  # (B, T, V)
     best = mixture.predict(ids)[:, :LENGTH]
     alone = by_concept(mixture, ids)[:, :LENGTH]  # (B, T, C, V)
-    right = alone[np.arange(TESTED), :, concepts]
+    right = alone[np.arange(TESTED), :, concepts]  # (B, T, V)
 
     def parts(p, log_q):
-        return divergence(p, log_q).reshape(TESTED, PARTS, -1).mean(axis=(0, 2))
+        # (B, T) -> (B, PARTS, T / PARTS) -> (PARTS,), the mean over texts and within each part
+        distances = divergence(p, log_q).reshape(TESTED, PARTS, -1)
+        return distances.mean(axis=(0, 2))
 
     with np.errstate(divide="ignore"):  # log 0 where p is 0 too
         log_best, log_alone = np.log(best), np.log(alone)
-        log_prior = np.log(np.einsum("btcv,c->btv", alone, mixture.prior))
-    singles = [parts(best, log_alone[:, :, c]) for c in range(len(mixture.prior))]
+        # Without inference: p(theta | x_<t) is replaced by the prior p(theta).
+        mean = np.einsum("btcv,c->btv", alone, mixture.prior)
+        log_prior = np.log(mean)
+    # One concept for all texts, the one whose mean distance is least.
+    C = len(mixture.prior)
+    singles = [parts(best, log_alone[:, :, c]) for c in range(C)]
     return {
         "model, from the best prediction": parts(best, log_q),
         "best single concept, from it": min(singles, key=np.mean),
@@ -165,8 +185,14 @@ def on_texts(mixture, model, seed):
 
 def on_prompts(mixture, model, seed):
     """The model beside the best prediction in prompts of examples: Shots."""
+    # An example begins in any state but that of property 0, the delimiter. It has EXAMPLE - 1
+    # tokens of its own, and the delimiter behind them.
     ids, concepts = mixture.prompts(
-        TESTED, LENGTH // EXAMPLE, EXAMPLE - 1, range(1, PROPERTIES), seed + 2000
+        TESTED,
+        LENGTH // EXAMPLE,
+        EXAMPLE - 1,
+        range(1, PROPERTIES),
+        seed + 2000,
     )
     return compare(mixture, model, ids, concepts, EXAMPLE, BEGIN)
 
@@ -175,21 +201,31 @@ def run(seed, steps, device):
     """All measurements of one seed: {"eight" or "one": (on_texts, on_prompts)}."""
     mixture = ginc(CONCEPTS, 1, PROPERTIES, TOKENS, floor=FLOOR, seed=seed)
     # The limit: the first concept alone, whose posterior is 1 from the beginning.
+    # Slices keep the axis of concepts, now of size 1; the emission is common to all concepts.
     alone = replace(
-        mixture, prior=[1.0], start=mixture.start[:1], transition=mixture.transition[:1]
+        mixture,
+        prior=[1.0],
+        start=mixture.start[:1],
+        transition=mixture.transition[:1],
     )
     found = {}
     for name, world in (("eight", mixture), ("one", alone)):
         model = trained(world, steps, seed, device)
-        found[name] = on_texts(world, model, seed), on_prompts(world, model, seed)
+        texts = on_texts(world, model, seed)
+        prompts = on_prompts(world, model, seed)
+        found[name] = texts, prompts
     return found
 
 
 def means(runs, world):
     """The curves of a world, one row a seed: {name: (seeds, parts)} of texts, and of prompts."""
-    texts = {name: np.array([r[world][0][name] for r in runs]) for name in runs[0][world][0]}
+    of_texts = [r[world][0] for r in runs]
+    of_prompts = [r[world][1] for r in runs]
+    texts = {name: np.array([curves[name] for curves in of_texts]) for name in of_texts[0]}
     fields = "divergence", "concept", "posterior", "best", "model"
-    prompts = {name: np.array([getattr(r[world][1], name) for r in runs]) for name in fields}
+    prompts = {}
+    for name in fields:
+        prompts[name] = np.array([getattr(shots, name) for shots in of_prompts])
     return texts, prompts
 
 
@@ -219,6 +255,7 @@ def show(runs):
 
 def gain(right):
     """Accuracy in the last third of examples less that in the first: (seeds, n) -> (seeds,)."""
+    # The first example has no other before it, so it alone is the accuracy without shots.
     third = right.shape[1] // 3
     return right[:, -third:].mean(axis=1) - right[:, 0]
 
@@ -227,15 +264,23 @@ def verdicts(runs):
     """Print the verdict of every claim."""
     texts, prompts = means(runs, "eight")
     _, one = means(runs, "one")
-    concept, best = texts["model, from the right concept"], texts["model, from the best prediction"]
+    concept = texts["model, from the right concept"]
+    best = texts["model, from the best prediction"]
+    # Distances from the best prediction are compared from the second part on: in the first there
+    # is hardly anything to infer, so the model can hardly be wrong about it.
     print(NEARS.line(concept[:, -1], concept[:, 0]))
     print(FALLS.line(best[:, -1], best[:, 1]))
-    for claim, name in ((SINGLE, "best single concept, from it"), (PRIOR, "no inference, from it")):
-        print(claim.line(best.mean(axis=1), texts[name].mean(axis=1)))
+    # Over whole texts: KL(best || model) against KL(best || rival), one mean a seed.
+    whole = best.mean(axis=1)
+    print(SINGLE.line(whole, texts["best single concept, from it"].mean(axis=1)))
+    print(PRIOR.line(whole, texts["no inference, from it"].mean(axis=1)))
     print(SHOTS.line(prompts["concept"][:, -1], prompts["concept"][:, 1]))
-    print(SHOTS_BEST.line(prompts["divergence"][:, -1], prompts["divergence"][:, 1]))
+    distance = prompts["divergence"]
+    print(SHOTS_BEST.line(distance[:, -1], distance[:, 1]))
     print(RIGHT.line(gain(prompts["model"]), 0.0))
-    print(FLAT.line(np.abs(one["divergence"][:, -1] - one["divergence"][:, 1]), 0.0))
+    # Nothing may change in either direction, hence the absolute difference against 0.
+    change = np.abs(one["divergence"][:, -1] - one["divergence"][:, 1])
+    print(FLAT.line(change, 0.0))
     print(NO_GAIN.line(gain(one["model"]), gain(prompts["model"])))
 
 
@@ -248,12 +293,15 @@ def plot(path, runs):
     texts, prompts = means(runs, "eight")
     figure = Figure(figsize=(12, 3.8))
     left, middle, right = figure.subplots(1, 3)
+    tenths = np.arange(1, PARTS + 1)
     for name, values in texts.items():
-        left.plot(np.arange(1, PARTS + 1), values.mean(axis=0), label=name)
+        left.plot(tenths, values.mean(axis=0), label=name)
     left.set(title="texts", xlabel="tenth of the text", ylabel="KL (nats)")
     shots = np.arange(LENGTH // EXAMPLE)
-    middle.plot(shots, prompts["divergence"].mean(axis=0), label="model, from the best prediction")
-    middle.plot(shots, prompts["concept"].mean(axis=0), label="model, from the right concept")
+    from_best = prompts["divergence"].mean(axis=0)
+    from_right = prompts["concept"].mean(axis=0)
+    middle.plot(shots, from_best, label="model, from the best prediction")
+    middle.plot(shots, from_right, label="model, from the right concept")
     middle.set(title="prompts", xlabel="examples before", ylabel="KL (nats)")
     for name in ("posterior", "best", "model"):
         right.plot(shots, prompts[name].mean(axis=0), label=name)

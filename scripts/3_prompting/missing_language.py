@@ -92,7 +92,9 @@ BATCH, RATE = 2, 3e-3  # batches of 16 had learnt nothing from as many texts
 HELD_OUT, ASKED = 100, 40  # of the 800 sentences; questions of each test
 REPLAY = {"new alone": 0.0, "a fifth old": 0.2, "half old": 0.5}  # shares of old texts
 STOCK = WORDS[::105]  # 41 words for 18 meanings
+# A text is "sentence = translation ; sentence = translation ; ..", and a prompt ends in "=".
 FORM = FewShotPrompt(question_name="", answer_name="", between=" = ", separator=" ; ")
+# One token a word: a translation cannot fail for the spelling of a word.
 TOKENIZER = WordTokenizer([*NOUNS, *VERBS, "the", "=", ";", *STOCK])
 BEGIN, END = (int(TOKENIZER.encode(mark)[0]) for mark in "=;")
 
@@ -114,11 +116,18 @@ class Languages:
     def __init__(self, seed):
         self.seed = seed
         names = (*OLD, MISSING)
-        self.words = {name: lexicon(10 * seed + i, STOCK) for i, name in enumerate(names)}
+        # One small stock for all languages: they share words, with other meanings.
+        self.words = {}
+        for i, name in enumerate(names):
+            self.words[name] = lexicon(10 * seed + i, STOCK)
         triples = itertools.product(NOUNS, VERBS, NOUNS)
         sentences = [f"the {subject} {verb} the {other}" for subject, verb, other in triples]
-        sentences = distinct(sentences, len(sentences), generator(seed, "sentences"))
-        self.held_out, self.training = sentences[:HELD_OUT], sentences[HELD_OUT:]
+        # All of them in random order. Held-out sentences are in no text of any language, though
+        # their words are.
+        rng = generator(seed, "sentences")
+        sentences = distinct(sentences, len(sentences), rng)
+        self.held_out = sentences[:HELD_OUT]
+        self.training = sentences[HELD_OUT:]
 
     def item(self, sentence, language):
         """A sentence with its translation; its task is the language."""
@@ -131,21 +140,28 @@ class Languages:
     def texts(self, languages, count, name):
         """Texts of 17 translations, the languages in turn: list of Encoded."""
         rng = generator(self.seed, name)
-        return [
-            encode(self.some(self.training, MOST + 1, languages[i % len(languages)], rng))
-            for i in range(count)
-        ]
+        found = []
+        for i in range(count):
+            language = languages[i % len(languages)]
+            # As long as the longest prompt: MOST demonstrations and a question.
+            items = self.some(self.training, MOST + 1, language, rng)
+            found.append(encode(items))
+        return found
 
     def tests(self):
         """{"old", "missing": (items, selector of demonstrations)}, as table() takes them."""
         rng = generator(self.seed, "tests")
         shown = {name: self.some(self.training, MOST, name, rng) for name in self.words}
         half = ASKED // len(OLD)
+        # Both old languages have half of the questions each.
         old = [item for name in OLD for item in self.some(self.held_out, half, name, rng)]
         new = self.some(self.held_out, ASKED, MISSING, rng)
-        # The demonstrations are in the language of the question.
-        return {name: (items, lambda item, k: shown[item.task][:k])
-                for name, items in (("old", old), ("missing", new))}  # fmt: skip
+
+        def choose(item, k):
+            # The demonstrations are in the language of the question.
+            return shown[item.task][:k]
+
+        return {"old": (old, choose), "missing": (new, choose)}
 
 
 def encode(items):
@@ -153,11 +169,14 @@ def encode(items):
 
     The sentences are random, so nothing predicts them.
     """
-    text = FORM.separator.join(FORM.demonstration(item) for item in items) + FORM.separator
+    shown = [FORM.demonstration(item) for item in items]
+    text = FORM.separator.join(shown) + FORM.separator
     ids = np.asarray(TOKENIZER.encode(text), np.int64)
     # A token is in a translation if more "=" than ";" stand before it.
-    begun, ended = np.cumsum(ids == BEGIN), np.cumsum(ids == END)
-    inside = np.append(False, begun[:-1] > ended[:-1])
+    begun = np.cumsum(ids == BEGIN)
+    ended = np.cumsum(ids == END)
+    # Moved by one place: "=" itself is outside, the ";" that ends a translation is inside.
+    inside = np.append(False, begun[:-1] > ended[:-1])  # (T,)
     return Encoded(ids, inside)
 
 
@@ -207,21 +226,26 @@ def models_of(languages, base, more, device):
     for name, share in REPLAY.items():
         # As many texts in all: old ones take the place of new ones.
         kept = new[: round((1 - share) * more)]
-        texts = with_rehearsal(kept, old, share / (1 - share), languages.seed)
+        # The share s of the whole is s / (1 - s) old texts for each new one.
+        ratio = share / (1 - share)
+        texts = with_rehearsal(kept, old, ratio, languages.seed)
         found[name] = train(texts, languages.seed, device, found["base"])
+    # The control: the same new texts, from random weights.
     found["no pre-training"] = train(new, languages.seed, device)
-    return found, (sum(map(len, old)), sum(map(len, new)))
+    tokens = sum(map(len, old)), sum(map(len, new))
+    return found, tokens
 
 
 def reader(items, choose):
     """The shares of items whose words have all been shown, at each of SHOTS."""
     shares = []
     for k in SHOTS:
-        known = [
-            set(item.question.split())
-            <= {word for shown in choose(item, k) for word in shown.question.split()}
-            for item in items
-        ]
+        known = []
+        for item in items:
+            # The order of words is one rule, which the reader knows, so a sentence lacks nothing
+            # once each of its words was in a demonstration.
+            seen = {word for shown in choose(item, k) for word in shown.question.split()}
+            known.append(set(item.question.split()) <= seen)
         shares.append(np.mean(known))
     return np.array(shares)
 
@@ -234,7 +258,10 @@ def run(seed, base, more, device):
     languages = Languages(seed)
     tests = languages.tests()
     models, tokens = models_of(languages, base, more, device)
-    lms = {name: TextModel.of(model, TOKENIZER, ends=(END,)) for name, model in models.items()}
+    lms = {}
+    for name, model in models.items():
+        lms[name] = TextModel.of(model, TOKENIZER, ends=(END,))
+    # A translation is subject, object and verb, and ";": four tokens, and two to spare.
     options = {"prompt": FORM, "max_tokens": 6}
     curves = table(lms, tests, SHOTS, **options)
     found = {
@@ -243,17 +270,26 @@ def run(seed, base, more, device):
         for test, curve in row.items()
     }
     for name in REPLAY:
+        # Of what the base had right, the share that is wrong now; the last is after MOST shots.
         lost = forgotten(curves["base"]["old"], curves[name]["old"])
         found["forgotten", name] = lost[-1]
     found["a reader", "missing"] = reader(*tests["missing"])
 
     def old_words(value, item):
-        return value in [translate(item.question, languages.words[name]) for name in OLD]
+        translations = [translate(item.question, languages.words[name]) for name in OLD]
+        return value in translations
 
+    # What the base gets wrong in the missing language may be right in one that it knows.
     items, choose = tests["missing"]
-    found["as old"] = accuracy_by_shots(
-        lms["base"], items, choose, SHOTS, right=old_words, **options
-    ).accuracies
+    curve = accuracy_by_shots(
+        lms["base"],
+        items,
+        choose,
+        SHOTS,
+        right=old_words,
+        **options,
+    )
+    found["as old"] = curve.accuracies
     print(f"seed {seed}: {time.process_time():.0f} s", file=sys.stderr)
     return found, tokens
 
@@ -262,7 +298,9 @@ def show(runs, tokens):
     """Print the table, mean (least .. most) over seeds."""
 
     def cells(rows):
-        return "".join(f"{mean_and_range(column, '.2f'):>20}" for column in np.transpose(rows))
+        # (seeds, shots) -> one cell for each number of shots
+        columns = np.transpose(rows)
+        return "".join(f"{mean_and_range(column, '.2f'):>20}" for column in columns)
 
     print(f"{tokens[0]} tokens of pre-training, {tokens[1]} after it")
     for test in ("old", "missing"):
@@ -271,13 +309,17 @@ def show(runs, tokens):
             title = "missing language"
         print(f"{title:<23}" + "".join(f"{f'{k} shots':>20}" for k in SHOTS))
         for name in ("base", *REPLAY, "no pre-training", "a reader"):
+            # The reader has a row in one table only.
             if (name, test) in runs[0]:
-                print(f"    {name:<19}" + cells([r[name, test] for r in runs]))
+                rows = [r[name, test] for r in runs]
+                print(f"    {name:<19}" + cells(rows))
     print("the base on the missing language, right in an old one")
-    print(f"    {'':<19}" + cells([r["as old"] for r in runs]))
+    as_old = [r["as old"] for r in runs]
+    print(f"    {'':<19}" + cells(as_old))
     print("of the old translations that the base had right after 16 shots, forgotten")
     for name in REPLAY:
-        lost = mean_and_range([r["forgotten", name] for r in runs], ".2f")
+        shares = [r["forgotten", name] for r in runs]
+        lost = mean_and_range(shares, ".2f")
         print(f"    {name:<19}{lost:>20}")
 
 
@@ -287,15 +329,22 @@ def verdicts(runs):
     def of(name, test, shots=MOST):
         return [r[name, test][SHOTS.index(shots)] for r in runs]
 
-    print(FINDS.line(of("base", "old"), of("base", "old", 0)))
-    print(ABSENT.line(of("base", "missing"), 0.0))
-    print(READER.line(of("a reader", "missing"), of("base", "missing")))
-    print(TRAINED.line(of("new alone", "missing"), of("base", "missing")))
-    print(BUILT.line(of("new alone", "missing"), of("no pre-training", "missing")))
-    print(FORGETS.line(of("base", "old"), of("new alone", "old")))
-    print(FIFTH.line(of("a fifth old", "old"), of("new alone", "old")))
-    print(HALF.line(of("half old", "old"), of("a fifth old", "old")))
-    print(PRICE.line(of("half old", "missing"), of("new alone", "missing")))
+    # Scores are paired: in a run, all models have the same languages and the same questions.
+    old, old_alone = of("base", "old"), of("new alone", "old")
+    missing, alone = of("base", "missing"), of("new alone", "missing")
+    # What a prompt gives, of languages that the base knows and of one that it does not.
+    print(FINDS.line(old, of("base", "old", 0)))
+    print(ABSENT.line(missing, 0.0))
+    print(READER.line(of("a reader", "missing"), missing))
+    # What more training gives, and whether it builds on the training before it.
+    print(TRAINED.line(alone, missing))
+    print(BUILT.line(alone, of("no pre-training", "missing")))
+    # What it takes away, and what replay keeps.
+    fifth, half = of("a fifth old", "old"), of("half old", "old")
+    print(FORGETS.line(old, old_alone))
+    print(FIFTH.line(fifth, old_alone))
+    print(HALF.line(half, fifth))
+    print(PRICE.line(of("half old", "missing"), alone))
 
 
 def main(argv=None):
