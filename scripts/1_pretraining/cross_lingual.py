@@ -247,7 +247,7 @@ def balanced(rows):
 
 def main(argv=None):
     """Train one model for each way and seed, print what each finds, and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", default=os.environ.get("TINYLM_DATA", ""))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")

@@ -329,7 +329,7 @@ WAYS = {
 
 def main(argv=None):
     """Pre-train, run every way with every seed, print the table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", default=os.environ.get("TINYLM_DATA", ""))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")

@@ -301,7 +301,7 @@ def run(tasks, seeds, steps, device):
 
 def main():
     """Train, tag, print the tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--steps", type=int, default=200, help="of fine-tuning")
     parser.add_argument("--data", default=os.environ.get("TINYLM_DATA", ""))
     parser.add_argument("--seed", type=int, default=0)

@@ -118,7 +118,7 @@ def train(make, lr, text, V, steps, seed, device):
 
 def main(argv=None):
     """Print the table and the verdicts on the steps of the book."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")

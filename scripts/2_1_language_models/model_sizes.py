@@ -43,7 +43,7 @@ from tinylm.models.decoder.sizes import TABLE_2_2, count_parameters
 
 def main():
     """Print the table, and in how many cases the printed heads do not fit the printed total."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true")

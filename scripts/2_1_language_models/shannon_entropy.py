@@ -71,7 +71,7 @@ def held_out(tokens, tenth):
 
 def main(argv=None):
     """Print the two tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")

@@ -97,7 +97,7 @@ def bits_on_clean(texts, characters, clean):
 
 def main(argv=None):
     """Print the funnel, recall and precision, the losses of both models, and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")

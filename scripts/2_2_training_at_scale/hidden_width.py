@@ -110,7 +110,7 @@ def held_out_loss(text, held_out, V, width, rate, seed, steps, device, note):
 
 def main(argv=None):
     """Train every width from every seed, print the table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds, two widths, few steps")

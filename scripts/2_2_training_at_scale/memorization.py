@@ -72,7 +72,7 @@ def bits(copies, seed, prepare):
 
 def main(argv=None):
     """Print exposure by copies and by what was done to the text, and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")

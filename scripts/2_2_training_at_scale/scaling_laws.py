@@ -333,7 +333,7 @@ def verdicts(rows, truth, smallest):
 
 def main(argv=None):
     """Train, fit, predict, compare."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", default="", help="a text; none: Python's documentation")
     parser.add_argument("--tokens", type=int, default=320_000, help="of the longest runs")
     parser.add_argument("--runs", default="", help="JSON lines: runs in it are not made again")

@@ -190,7 +190,7 @@ def sharp_metrics():
 
 def main(argv=None):
     """Print the three parts and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=("cpu",))
     parser.add_argument("--quick", action="store_true")

@@ -166,7 +166,7 @@ def far_beyond_it(model, ids):
 
 def main(argv=None):
     """Train from every seed, print both tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")

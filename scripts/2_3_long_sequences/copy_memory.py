@@ -118,7 +118,7 @@ def measure(model, blanks, device):
 
 def main(argv=None):
     """Train every reader from every seed, print the table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds, the shortest silence")

@@ -250,7 +250,7 @@ def another_domain(seed, steps, stored):
 
 def main(argv=None):
     """Measure every seed, print the three tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")

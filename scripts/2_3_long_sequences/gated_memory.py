@@ -183,7 +183,7 @@ def accuracy(model, device):
 
 def main(argv=None):
     """Train, split, learn the gates, print accuracies, gates and verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")

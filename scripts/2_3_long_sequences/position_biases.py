@@ -255,7 +255,7 @@ def plot(path, buckets, slopes, table):
 
 def main():
     """Print all five."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument(

@@ -176,7 +176,7 @@ def stream(length, seed):
 
 def main(argv=None):
     """Read streams of each length, print the tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument(
         "--device", default="cpu", choices=("cpu",), help="the store searches on the CPU"

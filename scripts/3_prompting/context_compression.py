@@ -6,7 +6,7 @@ tokens, into a soft context (eq. 3.25), or into the summaries of an AutoCompress
 then costs fewer tokens or none. The contexts here are where each of six places leads, a token a
 fact: a permutation drawn anew. The question is a way to some place; the answer are the next six
 places, so that every fact matters and a cut one is missed. A GPT of two layers learns this with the
-whole context in view; it is the teacher and the start of all others. Three seeds, about 7 minutes
+whole context in view; it is the teacher and the start of all others. Three seeds, about 4 minutes
 on one core. `python scripts/3_prompting/context_compression.py [--seed N] [--device cpu|gpu]
 [--quick]`; --quick is two seeds and a quarter of the steps. Read next:
 finetune/context/context_distillation.py.
@@ -339,7 +339,7 @@ def verdicts(rankings, tables):
 
 def main(argv=None):
     """Train and measure every seed, print both tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds, few steps")

@@ -217,11 +217,13 @@ def judge(scores):
 
 def main(argv=None):
     """Print the table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", default=os.environ.get("TINYLM_DATA"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--quick", action="store_true")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument(
+        "--data", default=os.environ.get("TINYLM_DATA"), help="has sentiment/*.txt; or TINYLM_DATA"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    parser.add_argument("--device", default="cpu", help="cpu or gpu")
+    parser.add_argument("--quick", action="store_true", help="two draws, 12 reviews")
     options = parser.parse_args(argv)
     folder = Path(options.data or "") / "sentiment"
     files = sorted(folder.glob("*.txt"))

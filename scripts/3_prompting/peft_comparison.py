@@ -353,7 +353,7 @@ def read_prompt(base, seed, steps):
 
 def main(argv=None):
     """Pre-train, adapt by every method to every task, print the table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument(

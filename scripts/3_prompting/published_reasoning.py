@@ -175,15 +175,21 @@ def run(lm, name, items, shown, seed, floor):
 def main(argv=None):
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", default=os.environ.get("TINYLM_DATA"))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--data",
+        default=os.environ.get("TINYLM_DATA"),
+        help="has reasoning/ and eval/; or TINYLM_DATA",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the questions")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="4 questions a list")
     options = parser.parse_args(argv)
     folder = Path(options.data or "")
     missing = [file for file in (TRAINING, *LISTS.values()) if not (folder / file).is_file()]
     if not options.data or missing:
-        print(f"no problems to solve: give --data DIR with {', '.join(LISTS.values())}")
+        print(
+            f"no problems to solve: give --data DIR with {', '.join((TRAINING, *LISTS.values()))}"
+        )
         return
     count = ASKED
     if options.quick:

@@ -351,7 +351,7 @@ def verdicts(scores, names):
 def main(argv=None):
     """Print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two draws, a tenth of the documents")
     options = parser.parse_args(argv)

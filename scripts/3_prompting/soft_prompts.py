@@ -198,10 +198,12 @@ def measure(lm, items, seed, sizes):
 def main(argv=None):
     """Print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", default=os.environ.get("TINYLM_DATA"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument(
+        "--data", default=os.environ.get("TINYLM_DATA"), help="has sentiment/*.txt; or TINYLM_DATA"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    parser.add_argument("--device", default="cpu", help="cpu or gpu")
+    parser.add_argument("--quick", action="store_true", help="two draws, 8 reviews")
     options = parser.parse_args(argv)
     files = sorted((Path(options.data or "") / "sentiment").glob("*.txt"))
     if not options.data or not files:

@@ -95,8 +95,8 @@ def test_a_question_about_other_things_is_refused_before_a_model_is_called(
     assert main([*asked, "--trace"]) == 0
     # opened: n = 1 of 2, idf log 2; king and Spain: n = 0, idf log 6. log 2 / (log 2 + 2 log 6)
     reason = (
-        "0.16 of the question's words are in the passages (missing: king, spain); --covered 0 "
-        "answers anyway"
+        "0.16 of the question's words, rare ones weighing most, are in the passages "
+        "(missing: king, spain); --covered 0 answers anyway"
     )
     assert capsys.readouterr().out.strip() == f"refused: {reason}"
     assert main([*asked, "--json"]) == 0

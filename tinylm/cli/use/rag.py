@@ -225,6 +225,6 @@ def no_text(index, question, config):
 def too_few(share, missing):
     """Why a question is refused of whose words the texts have only a share."""
     return (
-        f"{share:.2f} of the question's words are in the passages "
+        f"{share:.2f} of the question's words, rare ones weighing most, are in the passages "
         f"(missing: {', '.join(missing)}); --covered 0 answers anyway"
     )
