@@ -12,7 +12,7 @@ the largest. A classifier has labels of all its classes, a prompt room for three
 beside both, a classifier on an encoder that has read nothing. Five seeds, each with its own topics,
 documents and models; all sides of a seed label the same texts. About 4 minutes on one core. `python
 scripts/3_prompting/prompting_or_tuning.py [--seed N] [--device cpu|gpu] [--quick]`. Read next:
-tinylm/prompt/tasks/classification.py, tinylm/finetune/tasks/classify.py.
+topics_to_read.py, tinylm/prompt/tasks/classification.py, tinylm/finetune/tasks/classify.py.
 
 Measured output (one core of a busy machine):
 
@@ -75,138 +75,84 @@ import argparse
 import copy
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
+from topics_to_read import BATCH, LABELS, TEXTS, WIDTH, World
 
 from tinylm import backend
-from tinylm.data.synthetic.topics import ABOUT, END, make_topics
+from tinylm.data.synthetic.topics import ABOUT, END
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.instruct.conversations import encode_sft
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
-from tinylm.models import GPT, GPTConfig
-from tinylm.models.encoder import Encoder, EncoderConfig
-from tinylm.nn.linear import fit_to_width
-from tinylm.pretrain import CausalLM
-from tinylm.pretrain.masked.masked import MaskedLM
-from tinylm.pretrain.special import Special
 from tinylm.prompt import TextModel
 from tinylm.prompt.in_context.calibration import label_probabilities
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.tasks.masked_cloze import BLANK, MaskedCloze, classify_by_mask
 from tinylm.prompt.template import PromptTemplate
-from tinylm.tokenizers import WordTokenizer
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd, weakest
 
-TOPICS, TEXTS = 64, 4  # TEXTS: of a document
-# Of Zipf's law: two fifths of all texts are of the first three topics, one of 300 is of the last.
-# How often names were read decides how good a prompt is: see the trials in the conclusion.
-EXPONENT = 1.0
-STEPS, BATCH, RATE = 250, 16, 5e-3
-PASSES = 2  # of the encoder, which predicts a seventh of the tokens at a time; a GPT makes one
+STEPS = 250  # of pre-training
 SIZES = {8: 1, 16: 1, 32: 2, 64: 2}  # width of a GPT: its layers
-WIDTH, LAYERS = 64, 2  # of the encoder, and of the GPT that is compared with it
 CLASSES = 2, 4, 8, 16, 32, 64
 SOME = 16  # classes where labels or sizes are compared
-LABELS = 1, 2, 4, 8, 16, 32  # labeled texts a class
 FEW, OWN = 8, 32  # labeled texts a class where classes are compared; of sizes, FEW
-TESTED = 100  # texts of each comparison
 # Rates by a trial of 1e-3 and 5e-3 for heads: 5e-3 was 0.2 to 0.3 better.
-HEAD_RATE, TUNING_RATE, LEAST_STEPS, EPOCHS = 5e-3, 2e-3, 60, 2
+HEAD_RATE, TUNING_RATE = 5e-3, 2e-3
+LEAST_STEPS, EPOCHS = 60, 2
 SHOTS = TEXTS - 1  # as many as a document has room for
 # "zuko bami .. about dalo . ribe tumo .. about": the form of the documents
-PROMPT = FewShotPrompt(question_name="", answer_name="", between=f" {ABOUT} ", separator=f" {END} ")
+PROMPT = FewShotPrompt(
+    question_name="",
+    answer_name="",
+    between=f" {ABOUT} ",
+    separator=f" {END} ",
+)
 CLOZE = PromptTemplate(f"{{*text*}} {ABOUT} {BLANK} {END}")
 # The rules, written before the run: accuracies of each seed, paired.
-FALLS = Claim("a prompt loses 0.1 or more from 2 classes to 64", "3.1.4.1", least=0.1)
+FALLS = Claim(
+    "a prompt loses 0.1 or more from 2 classes to 64",
+    "3.1.4.1",
+    least=0.1,
+)
 HEAD = Claim(
     f"at 64 classes a head with {OWN} a class is better than either prompt", "3.1.4.1", least=0.02
 )
-LEAD = Claim("its lead over the better prompt grows from 2 classes to 64", "3.1.4.1")
-FREE = Claim("without labels, a cloze is better than a head with one a class", "3.4", least=0.02)
-MANY = Claim(f"a head with {LABELS[-1]} a class is better than the cloze", "3.4", least=0.02)
-SIZE = Claim("prompted: the largest GPT is better than the smallest", "3.4", least=0.1)
-HELPS = Claim("fine-tuning helps the smallest GPT", "3.4", least=0.02)
-MORE = Claim("it helps the smallest more than the largest", "3.4")
-
-
-class World:
-    """Topics, their vocabulary, and documents to read before any task."""
-
-    def __init__(self, seed, steps, device):
-        self.seed, self.device = seed, device
-        self.topics = make_topics(TOPICS, seed=seed)
-        self.tokenizer = WordTokenizer([*self.topics.words, *self.topics.names, ABOUT, END])
-        # [CLS] and [MASK] alone: there is one text in a row
-        self.special = replace(Special.after(self.tokenizer.vocab_size, sentinels=0), sep=None)
-        texts = self.topics.documents(steps * BATCH, TEXTS, exponent=EXPONENT, seed=seed)
-        self.rows = np.array([self.tokenizer.encode(text) for text in texts], np.int64)
-        # label sets: consecutive pieces of one order, common and rare topics mixed
-        order = backend.Random(seed, "label sets").permutation(TOPICS).tolist()
-        self.order = [self.topics.names[i] for i in order]
-
-    def labels(self, count, piece=0):
-        """The piece-th set of so many labels."""
-        return tuple(self.order[piece * count : (piece + 1) * count])
-
-    def tested(self, labels):
-        """Texts to be labeled."""
-        return self.topics.items(TESTED, labels, seed=self.seed + 1000)
-
-    def labeled(self, labels, each):
-        """Labeled texts, `each` of every label, and the same where more are drawn."""
-        drawn = self.topics.items(LABELS[-1] * len(labels), labels, seed=self.seed + 2000)
-        return [
-            item
-            for label in labels
-            for item in [one for one in drawn if one.answer == label][:each]
-        ]
-
-    def _read(self, model, objective, passes=1):
-        model = fit_to_width(model, model.config.d_model).to(self.device)
-        steps = passes * len(self.rows) // BATCH
-        settings = {"batch_size": BATCH, "learning_rate": RATE, "weight_decay": 0.0}
-        fit(model, objective, self.rows, steps=steps, seed=self.seed, **settings)
-        return model
-
-    def gpt(self, width, layers):
-        """A GPT that has read the documents."""
-        config = GPTConfig(
-            self.tokenizer.vocab_size,
-            self.rows.shape[1] + 1,
-            layers,
-            4,
-            width,
-            positions="rope",
-            norm="rms",
-            bias=False,
-        )
-        return self._read(GPT(config, self.seed), CausalLM())
-
-    def encoder(self, fresh=False):
-        """An encoder that has read the documents with masks; fresh: one that has read nothing."""
-        config = EncoderConfig(
-            self.special.vocab_size,
-            self.rows.shape[1] + 1,
-            LAYERS,
-            4,
-            WIDTH,
-            segments=0,
-            pooler=False,
-            norm_placement="pre",
-            norm_eps=1e-5,
-            dropout=0.0,
-        )
-        if fresh:
-            return fit_to_width(Encoder(config, self.seed), WIDTH).to(self.device)
-        return self._read(Encoder(config, self.seed), MaskedLM(self.special), PASSES)
+LEAD = Claim(
+    "its lead over the better prompt grows from 2 classes to 64",
+    "3.1.4.1",
+)
+FREE = Claim(
+    "without labels, a cloze is better than a head with one a class",
+    "3.4",
+    least=0.02,
+)
+MANY = Claim(
+    f"a head with {LABELS[-1]} a class is better than the cloze",
+    "3.4",
+    least=0.02,
+)
+SIZE = Claim(
+    "prompted: the largest GPT is better than the smallest",
+    "3.4",
+    least=0.1,
+)
+HELPS = Claim(
+    "fine-tuning helps the smallest GPT",
+    "3.4",
+    least=0.02,
+)
+MORE = Claim(
+    "it helps the smallest more than the largest",
+    "3.4",
+)
 
 
 def tuning(examples, rate):
     """How a model is fine-tuned on so many examples: options of fit()."""
+    # Few examples are read more than EPOCHS times: at least so many updates are needed.
     steps = max(LEAST_STEPS, EPOCHS * len(examples) // BATCH)
     return {"steps": steps, "batch_size": BATCH, "learning_rate": rate}
 
@@ -216,15 +162,20 @@ def prompted(world, model, items, demonstrations=()):
     lm = TextModel.of(model.eval(), world.tokenizer, batch_size=64)
     options = items[0].options
     p = label_probabilities(lm, items, options, demonstrations, PROMPT)  # (n, K)
-    return float(np.mean([options[i] == one.answer for i, one in zip(p.argmax(axis=1), items)]))
+    chosen = [options[i] for i in p.argmax(axis=1)]
+    return float(np.mean([label == one.answer for label, one in zip(chosen, items)]))
 
 
 def by_cloze(world, encoder, items):
     """Accuracy of the most probable label in the blank."""
     cloze = MaskedCloze(encoder.eval(), world.tokenizer.encode, world.special)
+    # A label is put into words by its own name, the one that documents have.
     names = {label: (label,) for label in items[0].options}
-    answers = [classify_by_mask(cloze, item, CLOZE, names).value for item in items]
-    return float(np.mean([a == item.answer for a, item in zip(answers, items)]))
+    right = []
+    for item in items:
+        answer = classify_by_mask(cloze, item, CLOZE, names)
+        right.append(answer.value == item.answer)
+    return float(np.mean(right))
 
 
 def by_head(world, encoder, labeled, items):
@@ -232,8 +183,10 @@ def by_head(world, encoder, labeled, items):
     labels = items[0].options
     model = Classifier(copy.deepcopy(encoder), len(labels), "mean", world.seed)
     task = Classification(EncoderInput(world.special, world.tokenizer), labels)
-    train, test = ([(one.question, one.answer) for one in part] for part in (labeled, items))
-    fit(model, task, train, seed=world.seed, **tuning(train, HEAD_RATE))
+    train = [(one.question, one.answer) for one in labeled]
+    test = [(one.question, one.answer) for one in items]
+    options = tuning(train, HEAD_RATE)
+    fit(model, task, train, seed=world.seed, **options)
     return evaluate(model, task, test)["accuracy"]
 
 
@@ -241,11 +194,14 @@ def tuned(world, model, labeled):
     """A copy of a GPT, fine-tuned to continue the prompts of labeled texts with their labels."""
     model = copy.deepcopy(model)
     encode = world.tokenizer.encode
-    examples = [
-        encode_sft(encode(PROMPT.query(one)), encode(PROMPT.continuation(one, one.answer)))
-        for one in labeled
-    ]
-    fit(model, InstructionTuning(), examples, seed=world.seed, **tuning(examples, TUNING_RATE))
+    # The loss is on the label alone, in the form that the test has.
+    examples = []
+    for one in labeled:
+        context = encode(PROMPT.query(one))
+        target = encode(PROMPT.continuation(one, one.answer))
+        examples.append(encode_sft(context, target))
+    options = tuning(examples, TUNING_RATE)
+    fit(model, InstructionTuning(), examples, seed=world.seed, **options)
     return model
 
 
@@ -257,16 +213,19 @@ def by_classes(world, gpt, encoder):
         for piece in range(1 + (count < SOME)):  # two sets of few labels, which take little time
             labels = world.labels(count, piece)
             items = world.tested(labels)
+            few, own = world.labeled(labels, FEW), world.labeled(labels, OWN)
             shown = world.topics.items(SHOTS, labels, seed=world.seed + 3000)
-            best = np.mean([world.topics.best(one.question, labels) == one.answer for one in items])
+            # Bayes' rule, with the true vocabulary of every topic: no reader is better.
+            ideal = [world.topics.best(one.question, labels) for one in items]
+            best = np.mean([label == one.answer for label, one in zip(ideal, items)])
             rows.append(
                 (
                     best,
                     prompted(world, gpt, items),
                     prompted(world, gpt, items, shown),
-                    by_head(world, encoder, world.labeled(labels, FEW), items),
-                    by_head(world, encoder, world.labeled(labels, OWN), items),
-                    by_head(world, fresh, world.labeled(labels, OWN), items),
+                    by_head(world, encoder, few, items),
+                    by_head(world, encoder, own, items),
+                    by_head(world, fresh, own, items),
                 )
             )
         found[count] = np.mean(rows, axis=0)
@@ -277,7 +236,10 @@ def by_labels(world, encoder):
     """Accuracy of the cloze, and of heads by labeled texts a class: (1 + len(LABELS),)."""
     labels = world.labels(SOME)
     items = world.tested(labels)
-    heads = [by_head(world, encoder, world.labeled(labels, each), items) for each in LABELS]
+    heads = []
+    for each in LABELS:
+        labeled = world.labeled(labels, each)
+        heads.append(by_head(world, encoder, labeled, items))
     return np.array([by_cloze(world, encoder, items), *heads])
 
 
@@ -286,21 +248,20 @@ def by_size(world, gpts):
     labels = world.labels(SOME)
     items, labeled = world.tested(labels), world.labeled(labels, FEW)
     shown = world.topics.items(SHOTS, labels, seed=world.seed + 3000)
-    return {
-        width: np.array(
-            [
-                prompted(world, gpt, items),
-                prompted(world, gpt, items, shown),
-                prompted(world, tuned(world, gpt, labeled), items),
-            ]
-        )
-        for width, gpt in gpts.items()
-    }
+    found = {}
+    for width, gpt in gpts.items():
+        zero_shot = prompted(world, gpt, items)
+        few_shot = prompted(world, gpt, items, shown)
+        # The fine-tuned copy gets the prompt without demonstrations, as in its training.
+        after = prompted(world, tuned(world, gpt, labeled), items)
+        found[width] = np.array([zero_shot, few_shot, after])
+    return found
 
 
 def run(seed, steps, device):
     """All accuracies of one seed, and the parameters of the GPTs."""
     world = World(seed, steps, device)
+    # The GPT of the encoder's width is one of the sizes, so it is trained once.
     gpts = {width: world.gpt(width, layers) for width, layers in SIZES.items()}
     encoder = world.encoder()
     return {
@@ -313,7 +274,8 @@ def run(seed, steps, device):
 
 def columns(runs, part, keys):
     """The measurements of a part, (seeds, keys, columns)."""
-    return np.array([[r[part][key] for key in keys] for r in runs])
+    rows = [[r[part][key] for key in keys] for r in runs]
+    return np.array(rows)
 
 
 def show(runs):
@@ -324,41 +286,48 @@ def show(runs):
 
     print("accuracy by classes, mean +- sd over seeds; heads by labeled texts a class,")
     print(f"fresh: {OWN} a class and an encoder that was not pre-trained")
-    titles = "best", "zero-shot", f"{SHOTS}-shot", f"head, {FEW}", f"head, {OWN}", "fresh"
+    heads = f"head, {FEW}", f"head, {OWN}", "fresh"
+    titles = "best", "zero-shot", f"{SHOTS}-shot", *heads
     print(f"    {'':>3}{'chance':>8}" + "".join(f"{title:>13}" for title in titles))
     classes = columns(runs, "classes", CLASSES)
     for i, count in enumerate(CLASSES):
-        print(f"    {count:>3}{1 / count:>8.2f}{cells(classes[:, i])}")
+        row = cells(classes[:, i])
+        print(f"    {count:>3}{1 / count:>8.2f}{row}")
     better = classes[:, :, 1:3].max(axis=2)  # (seeds, K)
     for column, each in ((3, FEW), (4, OWN)):
-        lead = (classes[:, :, column] - better).mean(axis=0)
+        lead = (classes[:, :, column] - better).mean(axis=0)  # (K,)
         ahead = [count for count, x in zip(CLASSES, lead) if x > 0]
         print(f"    with {each} a class the head's mean is above the better prompt's at: {ahead}")
     print(f"accuracy of {SOME} classes, one encoder, by labeled texts a class")
     labels = columns(runs, "labels", range(1 + len(LABELS)))
-    for i, name in enumerate(["cloze, 0", *(f"head, {each}" for each in LABELS)]):
+    names = ["cloze, 0", *(f"head, {each}" for each in LABELS)]
+    for i, name in enumerate(names):
         print(f"    {name:<10}{mean_and_sd(labels[:, i], '.2f'):>13}")
     print(
         f"accuracy of {SOME} classes, by the size of the GPT; tuned on {FEW} labeled texts a class"
     )
-    print(
-        f"    {'width':>5}{'layers':>8}{'parameters':>12}"
-        + "".join(f"{t:>13}" for t in ("zero-shot", f"{SHOTS}-shot", f"tuned, {FEW}"))
-    )
+    names = "zero-shot", f"{SHOTS}-shot", f"tuned, {FEW}"
+    titles = "".join(f"{name:>13}" for name in names)
+    print(f"    {'width':>5}{'layers':>8}{'parameters':>12}{titles}")
     sizes = columns(runs, "sizes", SIZES)
     for i, (width, layers) in enumerate(SIZES.items()):
-        count = runs[0]["parameters"][width]
-        print(f"    {width:>5}{layers:>8}{count:>12,}{cells(sizes[:, i])}")
+        count = runs[0]["parameters"][width]  # the same of every seed
+        row = cells(sizes[:, i])
+        print(f"    {width:>5}{layers:>8}{count:>12,}{row}")
 
 
 def verdicts(runs):
     """Print the verdict of every claim."""
     classes = columns(runs, "classes", CLASSES)  # (seeds, K, 6)
-    falls = [FALLS.judge(classes[:, 0, c], classes[:, -1, c]) for c in (1, 2)]
+    falls = []
+    for column in (1, 2):  # zero-shot and few-shot; the weaker verdict is that of both
+        accuracy = classes[:, :, column]
+        falls.append(FALLS.judge(accuracy[:, 0], accuracy[:, -1]))
     print(f"{FALLS.text}, zero-shot and {SHOTS}-shot (section 3.1.4.1): {weakest(falls)}")
     better = classes[:, :, 1:3].max(axis=2)  # (seeds, K)
-    print(HEAD.line(classes[:, -1, 4], better[:, -1]))
-    lead = classes[:, :, 4] - better
+    head = classes[:, :, 4]  # with OWN labeled texts a class
+    print(HEAD.line(head[:, -1], better[:, -1]))
+    lead = head - better
     print(LEAD.line(lead[:, -1], lead[:, 0]))
     labels = columns(runs, "labels", range(1 + len(LABELS)))
     print(FREE.line(labels[:, 0], labels[:, 1]))
@@ -366,6 +335,7 @@ def verdicts(runs):
     sizes = columns(runs, "sizes", SIZES)  # (seeds, sizes, 3)
     better = sizes[:, :, :2].max(axis=2)
     print(SIZE.line(better[:, -1], better[:, 0]))
+    # Against the better prompt of each seed, so the choice of it favours prompts.
     gains = sizes[:, :, 2] - better
     print(HELPS.line(gains[:, 0], 0.0))
     print(MORE.line(gains[:, 0], gains[:, -1]))
@@ -380,7 +350,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     backend.blas_threads(1)
     began = time.process_time()
-    seeds, steps = range(args.seed, args.seed + 5), STEPS
+    seeds = range(args.seed, args.seed + 5)
+    steps = STEPS
     if args.quick:
         seeds, steps = seeds[:2], 20
         print(ONLY_RUNS)

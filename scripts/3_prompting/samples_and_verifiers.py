@@ -99,36 +99,34 @@ import time
 
 import numpy as np
 from half_learnt_sums import (
-    FEEDBACK,
-    FORM,
-    LONGEST,
-    OK,
-    REFINE,
-    TRIGGER,
-    first_wrong,
+    CHAIN,
+    RIVALS,
+    best_of_2,
+    best_of_2_judged,
+    by_oracle,
+    draft,
     question,
+    refined,
     train,
     value_of,
+    voted,
 )
 
 from tinylm import backend
 from tinylm.data.measure.proportions import mean_pass_at_k
 from tinylm.prompt.ensemble.combine import vote
-from tinylm.prompt.ensemble.outputs import best_of_n, rerank, verified_law
+from tinylm.prompt.ensemble.outputs import rerank, verified_law
 from tinylm.prompt.ensemble.paths import sample_paths
-from tinylm.prompt.ensemble.self_consistency import majority_law, self_consistency, vote_law
+from tinylm.prompt.ensemble.self_consistency import majority_law, vote_law
 from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.evaluation.runner import answer_items
-from tinylm.prompt.reasoning.chain_of_thought import zero_shot_cot
-from tinylm.prompt.refine import RefinementChain, model_feedback, outside_feedback, self_refine
+from tinylm.prompt.refine import RefinementChain
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 
 ASKED, SAMPLES = 32, 256  # questions; samples of each, half of them for the laws
 SIZES, N = (2, 4, 8, 16, 32), 16  # of groups; the one that claims are about
 ERROR = 0.2  # share of wrong verdicts
 ITERATIONS, DRAWS = 4, 3  # refinements of a draft; drafts of a question
-RIVALS = 4  # samples of a vote that reads and writes as many tokens as one refinement
-CHAIN = {"prompt": FORM, "trigger": TRIGGER, "max_tokens": LONGEST, "temperature": 1.0}
 # The rules, written before the run. Scores are shares of right answers, one a seed.
 VOTE = Claim(f"a vote of {N} > one sample", "3.2.4", least=0.02, limit=1.0)
 VOTE_LAW = Claim("votes are as their law within 0.03", "3.2.4", larger=False, least=-0.03)
@@ -140,13 +138,27 @@ PLUG_IN = Claim(
     larger=False,
     least=0.02,
 )
-ERRS = Claim("1 wrong verdict in 5: as its law within 0.03", "3.2.4", larger=False, least=-0.03)
+ERRS = Claim(
+    "1 wrong verdict in 5: as its law within 0.03",
+    "3.2.4",
+    larger=False,
+    least=-0.03,
+)
 BY_TEXT = Claim(
     f"wrong by text, n = {SIZES[-1]}: below that law", "3.2.4", larger=False, least=0.02
 )
-RATHER = Claim(f"{N} samples: a verifier with 1 wrong verdict in 5 > a vote", "3.2.4", least=0.02)
+RATHER = Claim(
+    f"{N} samples: a verifier with 1 wrong verdict in 5 > a vote",
+    "3.2.4",
+    least=0.02,
+)
 REFINED = Claim("one refinement > its draft", "3.2.3", least=0.02, limit=1.0)
-BEST_2 = Claim("one refinement > best of 2, by own probability", "3.2.3", least=0.02, limit=1.0)
+BEST_2 = Claim(
+    "one refinement > best of 2, by own probability",
+    "3.2.3",
+    least=0.02,
+    limit=1.0,
+)
 EQUAL = Claim(f"a vote of {RIVALS} > one refinement", "3.2.3", least=0.02, limit=1.0)
 ORACLE = Claim("feedback of an oracle > own feedback", "3.2.3", least=0.02, limit=1.0)
 MARKOV = Claim(
@@ -164,20 +176,27 @@ def measured(item, paths, n, rng):
     """Shares right over groups of n paths: of votes, and of the best by three verifiers."""
     wrong_texts = {}  # whether a text is misjudged is drawn once
 
+    # Three verifiers: a verdict is true (1) or false (0), and the first of the best is taken.
     def exact(path):
         return is_right(path.answer, item)
 
     def errs(path):
-        return exact(path) != (rng.random() < ERROR)
+        wrong = rng.random() < ERROR  # a new draw for each path, also for equal texts
+        return exact(path) != wrong
 
     def errs_by_text(path):
-        return exact(path) != wrong_texts.setdefault(path.reply.text, rng.random() < ERROR)
+        # The second argument is drawn each time, and kept for the first of equal texts only.
+        wrong = wrong_texts.setdefault(path.reply.text, rng.random() < ERROR)
+        return exact(path) != wrong
 
     rows = []
-    for i in range(0, len(paths) - n + 1, n):
+    for i in range(0, len(paths) - n + 1, n):  # disjoint groups, so independent ones
         group = paths[i : i + n]
-        values = [vote([path.answer for path in group]).value]
-        values += [rerank(group, score)[0][1].answer for score in (exact, errs, errs_by_text)]
+        answers = [path.answer for path in group]
+        values = [vote(answers).value]
+        for score in (exact, errs, errs_by_text):
+            _, best = rerank(group, score)[0]
+            values.append(best.answer)
         rows.append([is_right(value, item) for value in values])
     return np.mean(rows, axis=0)
 
@@ -185,86 +204,51 @@ def measured(item, paths, n, rng):
 def laws(item, paths, n):
     """What the law of each question promises: of a vote, and of a verifier that errs."""
     answers = [path.answer for path in paths]
-    shares = {answer: answers.count(answer) / len(answers) for answer in set(answers)}
-    p = shares.get(item.answer, 0.0)
-    return vote_law(shares, n).get(item.answer, 0.0), verified_law(p, n, ERROR, ERROR), p
+    total = len(answers)
+    shares = {answer: answers.count(answer) / total for answer in set(answers)}
+    p = shares.get(item.answer, 0.0)  # 0 for an answer that no sample reached
+    by_vote = vote_law(shares, n).get(item.answer, 0.0)
+    return by_vote, verified_law(p, n, ERROR, ERROR), p
 
 
 def sampled(lm, items, seed, samples):
     """{size: {name: share right}} of votes, verifiers and their laws."""
     both = []
     for i, item in enumerate(items):
-        paths = sample_paths(lm, item, count=samples, seed=seed + 1000 * i, extract=None, **CHAIN)
-        both.append((item, paths[: samples // 2], paths[samples // 2 :]))
+        paths = sample_paths(
+            lm,
+            item,
+            count=samples,
+            seed=seed + 1000 * i,
+            extract=None,
+            **CHAIN,
+        )
+        half = samples // 2  # the first half is judged, the rest gives the laws
+        both.append((item, paths[:half], paths[half:]))
     rng, found = np.random.default_rng([seed, 2]), {}
     rights = [[is_right(path.answer, item) for path in rest] for item, _, rest in both]
     counts = [(len(right), sum(right)) for right in rights]
+    # The plug-in law takes p from N samples: 1 - (1 - p)^n is concave in p, so it is too low.
     few = np.array([np.mean(right[:N]) for right in rights])
     for n in SIZES:
-        seen = np.mean([measured(item, paths, n, rng) for item, paths, _ in both], axis=0)
+        shares = [measured(item, paths, n, rng) for item, paths, _ in both]
+        seen = np.mean(shares, axis=0)  # (4,)
         names = "vote", "exact verifier", "errs", "errs by text"
         found[n] = dict(zip(names, seen))
-        vote_is, errs_is, p = np.mean([laws(item, rest, n) for item, _, rest in both], axis=0)
+        by_question = [laws(item, rest, n) for item, _, rest in both]
+        vote_is, errs_is, p = np.mean(by_question, axis=0)
         found[n] |= {"vote, law": vote_is, "pass@n": mean_pass_at_k(counts, n)}
         found[n] |= {"errs, law": errs_is, "vote, binomial": majority_law(p, n)}
+        # One p for all questions hides that they differ: by the same concavity it is too high.
         found[n]["mean p alone"] = 1 - (1 - p) ** n
         found[n]["plug-in"] = np.mean(1 - (1 - few) ** n)
-    found["p"] = np.mean(
-        [[is_right(path.answer, item) for path in paths] for item, paths, _ in both]
-    )
+    judged = [[is_right(path.answer, item) for path in paths] for item, paths, _ in both]
+    found["p"] = np.mean(judged)
     found["spread"] = np.std([np.mean(right) for right in rights])
     return found
 
 
 # Refinement.
-
-
-def draft(lm, item, demonstrations=(), *, seed=0, **options):
-    """The first draft, a sampled chain."""
-    return zero_shot_cot(lm, item, seed=seed, **CHAIN | options)
-
-
-def refined(lm, item, demonstrations=(), *, seed=0, feedback=None, iterations=1):
-    """Drafts that are refined with the model's own feedback, or another."""
-    return self_refine(
-        lm,
-        item,
-        seed=seed,
-        max_tokens=LONGEST,
-        predict=draft,
-        feedback=feedback or model_feedback(FEEDBACK, OK),
-        max_iter=iterations,
-        stops=(),
-        read=lambda text: value_of(text) or "",
-        template=REFINE,
-        temperature=1.0,
-    )
-
-
-def by_oracle(lm, item, demonstrations=(), *, seed=0):
-    """One refinement with the feedback of an oracle."""
-    judge = outside_feedback(lambda item, draft: first_wrong(item, draft) or OK)
-    return refined(lm, item, seed=seed, feedback=judge)
-
-
-def best_of_2(lm, item, demonstrations=(), *, seed=0):
-    """The more probable of two chains."""
-    return best_of_n(lm, item, n=2, seed=seed, extract=None, **CHAIN)
-
-
-def best_of_2_judged(lm, item, demonstrations=(), *, seed=0):
-    """That of two chains for which the model's own feedback is "ok" with more probability."""
-
-    def score(question, text):
-        context = FEEDBACK.format(question=question, response=text.strip())
-        return lm.score(context, [f" {OK}"]).sums[0]
-
-    return best_of_n(lm, item, n=2, seed=seed, extract=None, score=score, **CHAIN)
-
-
-def voted(lm, item, demonstrations=(), *, seed=0):
-    """A vote."""
-    return self_consistency(lm, item, samples=RIVALS, seed=seed, extract=None, **CHAIN)
 
 
 METHODS = {
@@ -282,21 +266,27 @@ def compared(lm, items, seed):
     found = {}
     for name, method in METHODS.items():
         records = list(answer_items(lm, method, items, seed=seed))
-        found[name] = np.mean([r.right for r in records]), np.mean([r.tokens for r in records])
+        right = np.mean([r.right for r in records])
+        tokens = np.mean([r.tokens for r in records])
+        found[name] = right, tokens
     states = []
     for i, item in enumerate(items):
         answer = refined(lm, item, seed=seed + 1000 * i, iterations=ITERATIONS)
         drafts = answer.details["drafts"]
         right = [bool(is_right(value_of(text or ""), item)) for text in drafts]
         # A course that ended early with an empty reply stays wrong.
-        states.append(right + [False] * (ITERATIONS + 1 - len(right)))
+        missing = ITERATIONS + 1 - len(right)
+        states.append(right + [False] * missing)
     states = np.array(states).T  # (iterations + 1, drafts)
     # The first refinement of half of the questions gives a and b; the other half is the measured.
     half = len(items) // 2
     chain = RefinementChain.measured(states[:2, :half])
-    found["course"] = states[:, half:].mean(axis=1)
-    found["law"] = chain.curve(found["course"][0], ITERATIONS)
-    found["chain"] = chain.fix, chain.harm, chain.limit(found["course"][0])
+    course = states[:, half:].mean(axis=1)  # (iterations + 1,)
+    start = course[0]
+    found["course"] = course
+    # p_t = p* + (p_0 - p*) (1 - a - b)^t, from the p_0 of the measured half.
+    found["law"] = chain.curve(start, ITERATIONS)
+    found["chain"] = chain.fix, chain.harm, chain.limit(start)
     return found
 
 
@@ -306,7 +296,8 @@ def show(runs):
     def cell(values, width=20):
         return f"{mean_and_range(values, '.2f'):>{width}}"
 
-    ps, spreads = ([r["sampled"][k] for r in runs] for k in ("p", "spread"))
+    ps = [r["sampled"]["p"] for r in runs]
+    spreads = [r["sampled"]["spread"] for r in runs]
     print(f"rounds of the mixture: {', '.join(str(r['rounds']) for r in runs)}")
     print(f"one sample is right: {mean_and_range(ps, '.2f')}; between questions")
     print(f"    the standard deviation is {mean_and_range(spreads, '.2f')}")
@@ -340,7 +331,9 @@ def verdicts(runs):
         return np.array([r["sampled"][n][name] for r in runs])
 
     def off(name, law):
-        return np.mean([np.abs(at(n, name) - at(n, law)) for n in SIZES], axis=0)
+        # Absolute, so that errors of opposite signs at two sizes do not cancel.
+        errors = [np.abs(at(n, name) - at(n, law)) for n in SIZES]
+        return np.mean(errors, axis=0)  # (seeds,)
 
     def of(name):
         return [r["compared"][name][0] for r in runs]
@@ -358,7 +351,8 @@ def verdicts(runs):
     print(BEST_2.line(of("one refinement"), of("best of 2, own probability")))
     print(EQUAL.line(of(f"a vote of {RIVALS}"), of("one refinement")))
     print(ORACLE.line(of("one refinement, oracle"), of("one refinement")))
-    ends = [abs(r["compared"]["course"][-1] - r["compared"]["law"][-1]) for r in runs]
+    results = [r["compared"] for r in runs]
+    ends = [abs(one["course"][-1] - one["law"][-1]) for one in results]
     print(MARKOV.line(ends, 0.0))
 
 
@@ -369,7 +363,8 @@ def run(seed, share, device):
     count = max(10, round(ASKED * share))
     items = [question(rng) for _ in range(count)]
     found = {"rounds": rounds}
-    found["sampled"] = sampled(lm, items, seed, max(64, int(SAMPLES * share)))
+    samples = max(64, int(SAMPLES * share))  # half of 64 is one group of the largest size
+    found["sampled"] = sampled(lm, items, seed, samples)
     print(f"seed {seed}: sampled, p = {found['sampled']['p']:.2f}", file=sys.stderr)
     found["compared"] = compared(lm, items * DRAWS, seed)
     return found
@@ -384,7 +379,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     backend.blas_threads(1)
     began = time.process_time()
-    seeds, share = range(args.seed, args.seed + 5), 1.0
+    seeds = range(args.seed, args.seed + 5)
+    share = 1.0
     if args.quick:
         seeds, share = seeds[:2], 0.25
         print(ONLY_RUNS)

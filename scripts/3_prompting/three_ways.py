@@ -109,6 +109,7 @@ from tinylm.prompt.reasoning.chain_of_thought import TRIGGERS, zero_shot_cot
 from tinylm.tokenizers import UnigramTokenizer
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 
+# Examples are packed into rows of ROW tokens, so a step reads 600 tokens.
 TOKENS, ROW, BATCH, RATE = 1_000_000, 150, 4, 5e-3
 ASKED = 20  # questions of each task and length
 END, FORM, LONGEST = "<|endoftext|>", FewShotPrompt(), 128
@@ -133,7 +134,14 @@ def hops(count, seed, n, rng=None):
         others = 2
         if rng is not None:
             others = int(rng.integers(3))
-        made = multi_hop_items(1, 1000 * seed + i, hops=n, people=4, distractors=others)
+        # One item a call: items of one call would share their world, and so their facts.
+        made = multi_hop_items(
+            1,
+            1000 * seed + i,
+            hops=n,
+            people=4,
+            distractors=others,
+        )
         found += made
     return found
 
@@ -144,6 +152,7 @@ TASKS = {
     "brackets": (brackets, (2, 3, 4, 5), 8, 0.25),
     "hops": (hops, (1, 2), 3, 0.45),
 }
+# The last three split a question by the same rule, and differ in how the parts are answered.
 WAYS = {
     "direct": zero_shot,
     "one run": zero_shot_cot,
@@ -186,7 +195,8 @@ def tokenizer():
     found = [" The answer is ."]
     for make, trained, *_ in TASKS.values():
         for item in make(400, 0, trained[-1]):
-            # without the letters of a name that are put together
+            # without the letters of a name that are put together, which would become one token:
+            # answers are to be spelled
             steps = item.rationale.replace(f'"{item.answer}"', '""')
             found += [with_steps(item)[0], steps]
     return UnigramTokenizer.of_words(found, string.ascii_lowercase + string.digits, [END])
@@ -201,7 +211,9 @@ def lessons(words, task, form, tokens, seed):
         for n in trained:
             for item in make(20, int(rng.integers(1 << 40)), n, rng):
                 prompt, reply = form(item)
-                found.append(encode_sft(words.encode(prompt), [*words.encode(reply), end]))
+                # The loss is on the reply and its end alone.
+                target = [*words.encode(reply), end]
+                found.append(encode_sft(words.encode(prompt), target))
                 used += len(found[-1])
     return found
 
@@ -210,6 +222,7 @@ def trained_model(words, tokens, seed, device):
     """A TextModel that has read so many tokens."""
     examples = []
     for task, (*_, share) in TASKS.items():
+        # Half of the tokens, not of the examples: one with its steps is longer.
         for form in (answer_alone, with_steps):
             examples += lessons(words, task, form, share * tokens / 2, seed)
     # ALiBi: nothing but distances changes in longer questions.
@@ -234,7 +247,7 @@ def trained_model(words, tokens, seed, device):
         model.to(device),
         InstructionTuning(),
         rows,
-        steps=-(-len(rows) // BATCH),
+        steps=-(-len(rows) // BATCH),  # rounded up: each row once
         batch_size=BATCH,
         learning_rate=RATE,
         weight_decay=0.0,
@@ -249,6 +262,7 @@ def trained_model(words, tokens, seed, device):
 def audit(lm, items):
     """(tokens of the account, tokens of the logged texts, calls) of all ways together."""
     before = lm.account.copy()
+    # Two counts of the same calls: what the model added up as it ran, and what the texts have.
     with lm.tracing() as trace:
         for way, method in WAYS.items():
             list(answer_items(lm, method, items, **OPTIONS.get(way, {})))
@@ -263,7 +277,8 @@ def run(words, seed, tokens, count, device):
         for n in (trained[-1], beyond):
             # another stream of items than in training
             items = make(count, (1 << 41) + seed, n)
-            for row in three_ways(lm, items, ways=WAYS, options=OPTIONS, seed=seed):
+            rows = three_ways(lm, items, ways=WAYS, options=OPTIONS, seed=seed)
+            for row in rows:
                 found[task, n, row.name] = row
                 line = f"{task}, {n}, {row.name}: {row.summary.accuracy:.2f}"
                 print(f"seed {seed}, {line}", file=sys.stderr, flush=True)
@@ -301,6 +316,7 @@ def show(runs):
                 rows = [r[key] for r in runs]
                 line = f"{f'{task}, {n}, {way}':<27}{cell(right(runs, *key))}"
                 line += f"{mean_of(rows, 'calls'):>7.1f}{mean_of(rows, 'tokens'):>8.0f}"
+                # Direct answers are the rival, and the exact solver spends no tokens.
                 if way not in ("direct", "several, exact"):
                     votes = f"{np.mean([row.samples for row in rows]):.0f} votes"
                     line += f"{votes:>9}{cell(voted(runs, *key))}"
@@ -315,6 +331,7 @@ def show(runs):
 def verdicts(runs):
     """Print the verdict of every claim, task by task."""
     for (task, n, way), claim in CLAIMS.items():
+        # Beyond the trained length the key "one run" is that of the claim against one run.
         if n == TASKS[task][2] and way == "one run":
             print(claim.line(right(runs, task, n, "several runs"), right(runs, task, n, way)))
         else:

@@ -11,7 +11,7 @@ a quarter of the prompts lack the right one and have the answer "No answer!" (bo
 example once; tokens are printed). Tests are worlds that no training had, searched with BM25, k = 3.
 Five seeds, about 3 minutes on one core. `python scripts/3_prompting/trained_rag.py [--seed N]
 [--device cpu|gpu] [--quick]`; --quick is two seeds and a tenth of the worlds. Read next:
-prompt/rag/evaluate.py.
+towns_to_read.py, prompt/rag/evaluate.py.
 
 Measured output (one core of a busy machine):
 
@@ -80,159 +80,54 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from towns_to_read import FORM, KNOWN, NEW, TEXTS, Data, questions, train
 
 from tinylm import backend
 from tinylm.backend import Random
-from tinylm.data.read.instructions import Instruction
 from tinylm.data.synthetic.draws import generator
-from tinylm.data.synthetic.prompted.retrieval_qa import PLACES, DocumentWorld
-from tinylm.finetune import fit
-from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.generate.retrieval.bm25 import InvertedIndex
-from tinylm.models import GPT, GPTConfig
-from tinylm.prompt import TextModel
-from tinylm.prompt.rag import NO_ANSWER, RagPrompt, answer_from, encode_rag, rag_examples
+from tinylm.prompt.rag import NO_ANSWER, answer_from
 from tinylm.prompt.rag.answer import retrieval_answer
 from tinylm.prompt.rag.evaluate import FOLLOWED, context_reliance, refusals, three_contexts
-from tinylm.tokenizers import WordTokenizer
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
-KNOWN, NEW = PLACES[:8], PLACES[8:]
 BASE, TUNED = 40, 120  # worlds of the training of the base, and of each fine-tuning
 TESTED = 1  # world of each test: 32 questions about known towns and 32 about new ones
-BATCH, RATE = 4, 3e-3
-TEXTS, MISSING = 3, 0.25  # texts in a prompt, and the share of prompts without the right one
 REMOVED = 1 / 3  # of the documents, where refusals are tested
 MODELS = "base", "right text", "distractors"
-# Training gives words their meaning here, so a short instruction will do.
-FORM = RagPrompt("Answer from the texts.", refuse=False, text_name="Text")
-OPTIONS = {"form": FORM, "max_tokens": 6}
+OPTIONS = {"form": FORM, "max_tokens": 6}  # every answer is shorter
 
 # Written before the run; scores are shares of the questions, one a seed.
-ADDS = Claim("new facts: retrieved texts > closed book, tuned with distractors", "3.2.5", least=0.1)
-HARM = Claim("known facts: distractors take the base below its own memory", "3.2.5", least=0.1)
-RAFT = Claim("new facts, retrieved: distractors in tuning > right text", "3.2.5", least=0.1)
+ADDS = Claim(
+    "new facts: retrieved texts > closed book, tuned with distractors",
+    "3.2.5",
+    least=0.1,
+)
+HARM = Claim(
+    "known facts: distractors take the base below its own memory",
+    "3.2.5",
+    least=0.1,
+)
+RAFT = Claim(
+    "new facts, retrieved: distractors in tuning > right text",
+    "3.2.5",
+    least=0.1,
+)
 READS = Claim("and as many are right as the retriever found, within 0.1", "3.2.5", least=-0.1)
-CELLS = Claim("new facts: RAG with fine-tuning is the best of the four cells", "3.2.5", least=0.1)
+CELLS = Claim(
+    "new facts: RAG with fine-tuning is the best of the four cells",
+    "3.2.5",
+    least=0.1,
+)
 COSTS = Claim("closed book, tuning with distractors costs known facts", "3.2.5", least=0.1)
 PRECISION = Claim("more refusals are right than among random ones", "3.2.5", least=0.1)
 RECALL = Claim("more than half of the questions without a document are refused", "3.2.5")
-FOLLOWS = Claim("altered text: the base follows the text more than its memory", "3.2.5", least=0.1)
+FOLLOWS = Claim(
+    "altered text: the base follows the text more than its memory",
+    "3.2.5",
+    least=0.1,
+)
 UNLEARNS = Claim("tuned with distractors, it follows memory less than the base", "3.2.5")
-
-
-class Data:
-    """The worlds of a seed, and the tokenizer of their words."""
-
-    def __init__(self, seed):
-        self.seed = seed
-        self.known = {k: v for k, v in DocumentWorld(seed).facts.items() if k[1] in KNOWN}
-        texts = [NO_ANSWER]
-        for number in range(20):  # enough to have every word
-            for item in questions(self.world(number)):
-                texts.append(FORM.prompt(item.question, [item.context] * TEXTS))
-                texts.append(item.answer)
-        self.tokenizer = WordTokenizer.from_text(" ".join(texts), special=("<end>",))
-        self.end = self.tokenizer.special["<end>"]
-
-    def world(self, number, altered=()):
-        """World `number` of the seed: its new towns have facts of its own."""
-        return DocumentWorld(1 + 10_000 * self.seed + number, {**self.known, **dict(altered)})
-
-    def encode(self, examples):
-        """Examples with the loss on answers: list of Encoded."""
-        return encode_rag(self.tokenizer, examples, end=self.end)
-
-
-def questions(world, places=PLACES):
-    """An Item for each fact about the places."""
-    return [world.item(*key) for key in world.facts if key[1] in places]
-
-
-def from_memory(data, numbers):
-    """Known facts as questions without texts, once for each world."""
-    items = questions(data.world(0), KNOWN)
-    return [Instruction(FORM.prompt(i.question), i.answer) for _ in numbers for i in items]
-
-
-def from_right_text(data, numbers):
-    """All facts of the worlds, each with its document."""
-    found = []
-    for number in numbers:
-        world = data.world(number)
-        pool = list(world.documents.values())
-        found += rag_examples(
-            questions(world), pool, texts=1, unanswerable=0.0, form=FORM, seed=number
-        )
-    return found
-
-
-def among_distractors(data, numbers):
-    """The same facts, the document among others that BM25 finds, or missing."""
-    found = []
-    for number in numbers:
-        world = data.world(number)
-        pool = list(world.documents.values())
-        found += rag_examples(
-            questions(world),
-            pool,
-            texts=TEXTS,
-            unanswerable=MISSING,
-            retriever=InvertedIndex(pool),
-            form=FORM,
-            seed=number,
-        )
-    return found
-
-
-def train(data, worlds, tuned, device):
-    """The three models of a seed, and the tokens that each was trained on.
-
-    returns  {name: TextModel}, {name: int}
-    """
-    # ALiBi and a feed-forward of width D learnt to read among distractors fastest in trials.
-    config = GPTConfig(
-        data.tokenizer.vocab_size,
-        context=128,
-        n_layer=2,
-        n_head=4,
-        d_model=64,
-        d_hidden=64,
-        positions="alibi",
-        norm="rms",
-        bias=False,
-        tied=False,
-    )
-    base, later = range(1, 1 + worlds), range(1 + worlds, 1 + worlds + tuned)
-    lessons = {
-        "base": from_memory(data, base) + from_right_text(data, base),
-        "right text": from_right_text(data, later),
-        "distractors": among_distractors(data, later),
-    }
-    models, tokens, start = {}, {}, None
-    for name, examples in lessons.items():
-        model = GPT(config, data.seed)
-        # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
-        model.tokens.weight.data *= 10
-        if start is not None:
-            model.load_state_dict(start)
-        encoded = data.encode(examples)
-        steps = -(-len(encoded) // BATCH)
-        fit(
-            model.to(device),
-            InstructionTuning(),
-            encoded,
-            steps=steps,
-            batch_size=BATCH,
-            learning_rate=RATE,
-            weight_decay=0.0,
-            seed=data.seed,
-        )
-        if start is None:
-            start = {key: value.copy() for key, value in model.state_dict().items()}
-        models[name] = TextModel.of(model.eval(), data.tokenizer, ends=(data.end,))
-        tokens[name] = sum(map(len, encoded))
-    return models, tokens
 
 
 # The measurements: of a model on worlds that no training had.
@@ -244,8 +139,13 @@ def contexts(lm, data, numbers, places):
     for number in numbers:
         world = data.world(number)
         index = InvertedIndex(list(world.documents.values()))
-        rows.append(three_contexts(lm, questions(world, places), index, TEXTS, **OPTIONS))
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        items = questions(world, places)
+        rows.append(three_contexts(lm, items, index, TEXTS, **OPTIONS))
+    # {"closed book", "oracle", "retrieved", "recall": share}
+    found = {}
+    for name in rows[0]:
+        found[name] = float(np.mean([row[name] for row in rows]))
+    return found
 
 
 def refused(lm, data, numbers):
@@ -258,12 +158,17 @@ def refused(lm, data, numbers):
     for number in numbers:
         world = data.world(number)
         items = questions(world)
+        # An exact third, drawn without replacement; BM25 searches what is left.
         order = Random(number, "removed").permutation(len(items)).tolist()
-        removed = {items[i].context for i in order[: round(REMOVED * len(items))]}
-        index = InvertedIndex([text for text in world.documents.values() if text not in removed])
+        count = round(REMOVED * len(items))
+        removed = {items[i].context for i in order[:count]}
+        kept = [text for text in world.documents.values() if text not in removed]
+        index = InvertedIndex(kept)
         for item in items:
             answer = retrieval_answer(lm, item, retriever=index, k=TEXTS, **OPTIONS)
             answers.append(answer)
+            # A question whose text is not there has the right answer "No answer!". A miss of BM25
+            # is such a question only where the texts of the prompt decide.
             for items_of, texts in (
                 (by_documents, index.documents),
                 (by_texts, answer.details["texts"]),
@@ -284,9 +189,11 @@ def reliance(lm, data, numbers, distractors):
     for number in numbers:
         world, rng = data.world(number), generator(number, "altered")
         for key in data.known:
+            # The document with another value of the same aspect, which memory contradicts.
             text, value = world.counterfactual(*key, rng)
             texts = [text, *world.distractors(*key, distractors, rng)]
-            texts = [texts[i] for i in rng.permutation(len(texts))]
+            order = rng.permutation(len(texts))  # so that no place is that of the altered text
+            texts = [texts[i] for i in order]
             answers.append(answer_from(lm, world.item(*key), texts, **OPTIONS))
             stated.append(value)
             true.append(data.known[key])
@@ -297,6 +204,7 @@ def run(seed, worlds, tuned, device):
     """All measurements of a seed: {(measurement, model): ..}, and the tokens of the models."""
     data = Data(seed)
     models, tokens = train(data, worlds, tuned, device)
+    # Worlds 1 to worlds + tuned are those of training.
     first = 1 + worlds + tuned
     tests = range(first, first + TESTED)
     others = range(first + TESTED, first + 2 * TESTED)
@@ -315,17 +223,24 @@ def run(seed, worlds, tuned, device):
 def show(runs, tokens):
     """Print the tables, mean (least .. most) over seeds."""
 
+    def joined(rows, columns):
+        text = ""
+        for column in columns:
+            values = [row[column] for row in rows]  # one a seed
+            text += f"{mean_and_range(values, '.2f'):>20}"
+        return text
+
     def cells(name, model, columns):
         rows = [r[name, model] for r in runs]
-        cell = [f"{mean_and_range([row[c] for row in rows], '.2f'):>20}" for c in columns]
-        return f"  {model:<11}" + "".join(cell)
+        return f"  {model:<11}" + joined(rows, columns)
 
     def table(title, name, columns):
         print(f"{title:<13}" + "".join(f"{c:>20}" for c in columns))
         for model in MODELS:
             print(cells(name, model, columns))
 
-    print("tokens of training: " + ", ".join(f"{name} {n}" for name, n in tokens.items()))
+    counts = ", ".join(f"{name} {n}" for name, n in tokens.items())
+    print(f"tokens of training: {counts}")
     columns = "closed book", "oracle", "retrieved", "recall"
     table("known facts", "known", columns)
     table("new facts", "new", columns)
@@ -337,8 +252,7 @@ def show(runs, tokens):
     print(f"{'':<13}" + "".join(f"{m:>20}" for m in measures))
     for judged in ("documents", "texts"):
         rows = [r["refused", MODELS[-1]][judged] for r in runs]
-        cell = [f"{mean_and_range([row[m] for row in rows], '.2f'):>20}" for m in measures]
-        print(f"  {judged:<11}" + "".join(cell))
+        print(f"  {judged:<11}" + joined(rows, measures))
     print("known facts whose text states another value: the answer follows")
     table("text alone", "altered", FOLLOWED)
     table("among three", "altered, among three", FOLLOWED)
@@ -351,16 +265,19 @@ def verdicts(runs):
     def of(name, model, column):
         return [r[name, model][column] for r in runs]
 
+    # The cell of RAG with fine-tuning, which four claims compare with another.
     best = of("new", raft, "retrieved")
     print(ADDS.line(best, of("new", raft, "closed book")))
     print(HARM.line(of("known", base, "closed book"), of("known", base, "retrieved")))
     print(RAFT.line(best, of("new", right, "retrieved")))
     print(READS.line(best, of("new", raft, "recall")))
+    # Best of the four cells: the weakest of its three comparisons decides.
     cells = (base, "closed book"), (base, "retrieved"), (raft, "closed book")
     judged = [CELLS.judge(best, of("new", *cell)) for cell in cells]
     print(f"{CELLS.text} (section {CELLS.section}): {weakest(judged)}")
     print(COSTS.line(of("known", base, "closed book"), of("known", raft, "closed book")))
     found = [r["refused", raft]["documents"] for r in runs]
+    # A random refusal is right with the share of removed documents.
     print(PRECISION.line([row["precision"] for row in found], REMOVED))
     print(RECALL.line([row["recall"] for row in found], 0.5))
     print(FOLLOWS.line(of("altered", base, "context"), of("altered", base, "memory")))
@@ -375,7 +292,8 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="two seeds, a tenth of the worlds")
     options = parser.parse_args(argv)
     backend.blas_threads(1)
-    seeds, worlds, tuned = range(options.seed, options.seed + 5), BASE, TUNED
+    seeds = range(options.seed, options.seed + 5)
+    worlds, tuned = BASE, TUNED
     if options.quick:
         seeds, worlds, tuned = seeds[:2], BASE // 10, TUNED // 10
         print(ONLY_RUNS)

@@ -99,27 +99,54 @@ TAUS = (0.0, 0.5, 1.0)  # nats; Toolformer's tau_f is 0.5 to 1
 TOOLS = Tools({"calculator": calculator})
 # The words of a call are tokens, and so is every digit and sign.
 TOKENIZER = BPETokenizer.train(
-    ["{tool: calculator, expression: 1} -> "] * 9, 300, special=("<|end|>",), pattern="gpt2-digits"
+    ["{tool: calculator, expression: 1} -> "] * 9,
+    300,
+    special=("<|end|>",),
+    pattern="gpt2-digits",
 )
 END = TOKENIZER.special["<|end|>"]
 KINDS = ("no tool", "tool", "results too")
 # The rules, written before the run. Scores are shares, one a seed.
+# 0.1 of 30 problems are three; a price may be paid, so its least is below 0.
 TOOL = Claim("four digits: tool > no tool", "3.2.5", least=0.1, limit=1.0)
 PRICE = Claim("one digit: the tool costs at most 0.05", "3.2.5", least=-0.05)
-MASK = Claim("sampled replies: no loss on results > loss on them", "3.2.5", least=0.05, limit=1.0)
-CALLED = Claim("sampled replies: the former call more often", "3.2.5", least=0.05, limit=1.0)
-USEFUL = Claim("tau 1, four digits: right calls kept > other calls", "3.2.5", least=0.5, limit=1.0)
-NEEDED = Claim("tau 1: right calls kept, four digits > one digit", "3.2.5", least=0.1, limit=1.0)
+MASK = Claim(
+    "sampled replies: no loss on results > loss on them",
+    "3.2.5",
+    least=0.05,
+    limit=1.0,
+)
+CALLED = Claim(
+    "sampled replies: the former call more often",
+    "3.2.5",
+    least=0.05,
+    limit=1.0,
+)
+USEFUL = Claim(
+    "tau 1, four digits: right calls kept > other calls",
+    "3.2.5",
+    least=0.5,
+    limit=1.0,
+)
+NEEDED = Claim(
+    "tau 1: right calls kept, four digits > one digit",
+    "3.2.5",
+    least=0.1,
+    limit=1.0,
+)
 
 
 def problem(digits, rng):
     """A sum or a difference of two numbers with so many digits: an Item with its solution."""
-    a, b = (int(n) for n in rng.integers(10 ** (digits - 1), 10**digits, 2))
+    # From 10^(d - 1) to 10^d - 1: d digits without a leading zero; one digit is 1 to 9.
+    drawn = rng.integers(10 ** (digits - 1), 10**digits, 2)
+    a, b = (int(n) for n in drawn)
     sign, result = "+", a + b
     if rng.integers(2):
         a, b = max(a, b), min(a, b)  # no result is below 0
         sign, result = "-", a - b
-    return Item(f"{a}{sign}{b}=", str(result), rationale=f"{a}{sign}{b}={result}.")
+    question = f"{a}{sign}{b}="
+    return Item(question, str(result), rationale=f"{question}{result}.")
 
 
 def solution(item):
@@ -130,16 +157,27 @@ def solution(item):
 
 def with_tool(item, result_loss=False):
     """The rows of a problem with its call: list of Encoded."""
-    return encode_calls(TOKENIZER, item.question, solution(item), end=END, result_loss=result_loss)
+    # Two rows: the text up to the call, and the text with the call's result in its place. At the
+    # test it is the same: the result replaces the call, and the model reads on from there.
+    return encode_calls(
+        TOKENIZER,
+        item.question,
+        solution(item),
+        end=END,
+        result_loss=result_loss,
+    )
 
 
 def plain(item, before=""):
     """The row of a problem without a call, with a text before it: [Encoded]."""
-    return encode_calls(TOKENIZER, before + item.question, [with_results(solution(item))], end=END)
+    text = with_results(solution(item))
+    return encode_calls(TOKENIZER, before + item.question, [text], end=END)
 
 
 def below_a_line(item, rng):
     """The row of a problem without a call, in half of all cases below its call with the result."""
+    # The filter puts calls before the text, so its model has to know how to read them there, and
+    # also a text without any: the loss without a call is the other side of the difference.
     if rng.integers(2):
         return plain(item)
     call = solution(item)[1]
@@ -154,7 +192,8 @@ def lessons(tokens, largest, rows, rng):
     """
     found, used, problems = [], 0, 0
     while used < tokens:
-        new = rows(problem(int(rng.integers(1, largest + 1)), rng))
+        digits = int(rng.integers(1, largest + 1))
+        new = rows(problem(digits, rng))
         found += new
         used += sum(map(len, new))
         problems += 1
@@ -167,7 +206,7 @@ def tune(model, rows, seed):
         model,
         InstructionTuning(),
         rows,
-        steps=-(-len(rows) // BATCH),
+        steps=-(-len(rows) // BATCH),  # rounded up
         batch_size=BATCH,
         learning_rate=RATE,
         weight_decay=0.0,
@@ -179,7 +218,14 @@ def asked(lm, items, seed, temperature=0):
     """(share of right answers, calls a problem) of replies in which calls are run."""
     right, calls = [], []
     for i, item in enumerate(items):
-        options = {"max_tokens": 40, "max_calls": 2, "seed": seed + i, "temperature": temperature}
+        # A solution needs one call, and a second one is allowed. Digits and signs are tokens, so 40
+        # are enough for the call with its result.
+        options = {
+            "max_tokens": 40,
+            "max_calls": 2,
+            "seed": seed + i,
+            "temperature": temperature,
+        }
         reply = complete_with_tools(lm, item.question, TOOLS, **options)
         right.append(is_right(reply.text, item))
         calls.append(len(reply.calls))
@@ -193,7 +239,9 @@ def gains(lm, digits, rng):
     rows = []
     for _ in range(SCORED):
         item, other = problem(digits, rng), problem(digits, rng)
-        calls = [(one.call, one.result) for one in (solution(item)[1], solution(other)[1])]
+        called = solution(item)[1], solution(other)[1]
+        calls = [(one.call, one.result) for one in called]
+        # The position is that of the result, right behind the "=": what follows is scored.
         scored = score_calls(lm, item.rationale, len(item.question), calls)
         rows.append([one.gain for one in scored])
     return np.array(rows)
@@ -202,11 +250,21 @@ def gains(lm, digits, rng):
 def run(seed, share, device):
     """All measurements of one seed: {name: value}."""
     found, rng = {}, np.random.default_rng([seed, 0])
-    config = GPTConfig(TOKENIZER.vocab_size, 96, 2, 4, 64, norm="rms", bias=False, tied=False)
+    config = GPTConfig(
+        TOKENIZER.vocab_size,
+        context=96,
+        n_layer=2,
+        n_head=4,
+        d_model=64,
+        norm="rms",
+        bias=False,
+        tied=False,
+    )
     base = GPT(config, seed)
     base.tokens.weight.data *= 10  # as in chain_of_thought.py: smaller ones learn more slowly
     base = base.to(device)
-    tune(base, lessons(BASE_TOKENS * share, HEAD, plain, rng)[0], seed)
+    examples, _ = lessons(BASE_TOKENS * share, HEAD, plain, rng)
+    tune(base, examples, seed)
     rows = {
         "no tool": plain,
         "tool": with_tool,
@@ -216,7 +274,7 @@ def run(seed, share, device):
     models = {}
     for name, make in rows.items():
         model = GPT(config, seed).to(device)
-        model.load_state_dict(base.state_dict())
+        model.load_state_dict(base.state_dict())  # all copies start from the same weights
         tokens = TOKENS * share
         if name == "reader":
             tokens *= READER
@@ -225,6 +283,7 @@ def run(seed, share, device):
         models[name] = TextModel.of(model.eval(), TOKENIZER, ends=(END,))
         print(f"seed {seed}: {name} trained", file=sys.stderr)
     models["base"] = TextModel.of(base.eval(), TOKENIZER, ends=(END,))
+    # A stream of its own, so that problems of the test do not depend on the amount of training.
     rng = np.random.default_rng([seed, 1])
     count = max(5, round(ASKED * share))
     for digits in TESTED:
@@ -240,31 +299,40 @@ def run(seed, share, device):
 
 def show(runs):
     """Print the tables, mean (least .. most) over seeds."""
+
+    def joined(columns):
+        return "".join(f"{mean_and_range(values, '.2f'):>20}" for values in columns)
+
     counts = {name: np.mean([r["problems", name] for r in runs]) for name in (*KINDS, "reader")}
-    print("problems in the tokens: " + ", ".join(f"{v:.0f} {k}" for k, v in counts.items()))
+    listed = ", ".join(f"{v:.0f} {k}" for k, v in counts.items())
+    print(f"problems in the tokens: {listed}")
     example = problem(LARGE, np.random.default_rng(0))
     print(f"    {example.question}{with_calls(solution(example))}")
     print("right, by digits of the numbers")
-    print(f"    {'':>6}" + "".join(f"{name:>20}" for name in ("base", *KINDS)))
+    titles = "".join(f"{name:>20}" for name in ("base", *KINDS))
+    print(f"    {'':>6}{titles}")
     for digits in TESTED:
         cells = [[r[name, digits][0] for r in runs] for name in ("base", *KINDS)]
-        print(f"    {digits:>6}" + "".join(f"{mean_and_range(c, '.2f'):>20}" for c in cells))
+        print(f"    {digits:>6}{joined(cells)}")
     titles = [f"{name}, {what}" for name in KINDS[1:] for what in ("right", "calls")]
     print("the same, sampled at temperature 1, and calls a problem")
     print(f"    {'':>6}" + "".join(f"{title:>20}" for title in titles))
     for digits in TESTED:
-        cells = [
-            [r[name, digits, "sampled"][k] for r in runs] for name in KINDS[1:] for k in (0, 1)
-        ]
-        print(f"    {digits:>6}" + "".join(f"{mean_and_range(c, '.2f'):>20}" for c in cells))
+        cells = []
+        for name in KINDS[1:]:
+            pairs = [r[name, digits, "sampled"] for r in runs]
+            right, calls = zip(*pairs)  # one of each a seed
+            cells += [right, calls]
+        print(f"    {digits:>6}{joined(cells)}")
     print("Toolformer's filter: gain of a call in nats, and the share of calls kept")
     titles = "".join(f"{f'tau {tau:g}':>20}" for tau in TAUS)
     print(f"    {'':>2}{'call':>6}{'gain':>23}{titles}")
     for digits in range(1, LARGE + 1):
         for column, name in enumerate(("right", "other")):
             values = np.array([r["gains", digits][:, column] for r in runs])
-            kept = ((values >= tau).mean(axis=1) for tau in TAUS)
-            row = "".join(f"{mean_and_range(share, '.2f'):>20}" for share in kept)
+            # (seeds, SCORED) -> shares of calls with a gain of tau or more, one a seed
+            kept = [(values >= tau).mean(axis=1) for tau in TAUS]
+            row = joined(kept)
             gain = mean_and_range(values.mean(axis=1), ".2f")
             print(f"    {digits:>2}{name:>6}{gain:>23}{row}")
 
@@ -282,10 +350,10 @@ def verdicts(runs):
     print(PRICE.line(right("tool", HEAD), right("no tool", HEAD)))
     for claim, k in ((MASK, 0), (CALLED, 1)):
         # over all trained lengths, (2 models, seeds)
-        sides = [
-            np.mean([[r[name, d, "sampled"][k] for r in runs] for d in range(1, LARGE + 1)], axis=0)
-            for name in KINDS[1:]
-        ]
+        sides = []
+        for name in KINDS[1:]:
+            rows = [[r[name, d, "sampled"][k] for r in runs] for d in range(1, LARGE + 1)]
+            sides.append(np.mean(rows, axis=0))
         print(claim.line(*sides))
     print(USEFUL.line(kept(LARGE, 0), kept(LARGE, 1)))
     print(NEEDED.line(kept(LARGE, 0), kept(HEAD, 0)))
