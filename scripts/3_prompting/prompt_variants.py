@@ -107,12 +107,13 @@ from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 LABELS = "negative", "positive"
 SPELLINGS = *LABELS, "Negative", "Positive"  # what a constraint allows: a reply has a capital
 LONGEST = 30  # tokens of a review: 93 % of them
-HELD, SEARCH, REPLIES = (
-    60,
-    20,
-    30,
-)  # reviews of a draw that judge, that choose, and that are replied to
+# Reviews of a draw; those that choose a prompt are never those that judge it.
+HELD = 60  # judge
+SEARCH = 20  # choose
+REPLIES = 30  # of HELD: a reply is written token by token, while a label is only scored
 TRIED = 12  # prompts that each search may try on them
+# Three wordings with both labels, four without them and two of field names alone: a vote gains
+# only where its members err on different reviews.
 WORDINGS = (
     FewShotPrompt("", "Review", "Sentiment"),
     FewShotPrompt("Decide whether the review is positive or negative.", "Review", "Sentiment"),
@@ -125,24 +126,54 @@ WORDINGS = (
     FewShotPrompt("Find out if the comment is a compliment or a complaint.", "Comment", "Tone"),
 )
 MEMBERS = 5  # an odd number, so that two labels have no tie
+# The search varies the instruction alone, in front of "Q: <review>" and "A:".
 FORM = FewShotPrompt()
+# Of several phrases, so that GrIPS has some to delete, to swap and to replace.
 START = (
     "Read the following review of a product, a film or a restaurant, and decide whether the writer "
     "likes it. Answer positive or negative."
 )
 ANY = "a prompt of APE's at random"
 DESCRIPTION = "The task: decide whether a review is positive or negative."
-# Accuracies of a draw, paired: both sides label the same reviews.
-VOTE = Claim("a vote of five wordings beats the mean of the five", "3.2.4", least=0.01, limit=1.0)
-SUM = Claim("the sum of their log-probabilities does", "3.2.4", least=0.01, limit=1.0)
+# Accuracies of a draw, paired: both sides label the same reviews. An accuracy ends at 1, so a side
+# that is near to it leaves no room for a gain (limit).
+VOTE = Claim(
+    "a vote of five wordings beats the mean of the five",
+    "3.2.4",
+    least=0.01,
+    limit=1.0,
+)
+SUM = Claim(
+    "the sum of their log-probabilities does",
+    "3.2.4",
+    least=0.01,
+    limit=1.0,
+)
 SUM_VOTE = Claim("the sum beats the vote", "3.2.4", least=0.01, limit=1.0)
+# A price, not a gain: which wording is the best is known only after the labels are.
 BEST = Claim("the sum is at most 0.03 below the best of the five", "3.2.4", least=-0.03)
-FINDS = Claim("finds a better prompt than the one by hand", "3.3.1", least=0.02, limit=1.0)
-RANDOM = Claim("finds a better prompt than one of APE's at random", "3.3.1", least=0.02, limit=1.0)
+FINDS = Claim(
+    "finds a better prompt than the one by hand",
+    "3.3.1",
+    least=0.02,
+    limit=1.0,
+)
+RANDOM = Claim(
+    "finds a better prompt than one of APE's at random",
+    "3.3.1",
+    least=0.02,
+    limit=1.0,
+)
+# The largest of several noisy scores is, on average, above what the same prompt scores anew.
 OPTIMISM = Claim("a winner's score on the search reviews is too high", "3.3.1")
-LINE = Claim('"Just answer: .." makes more replies a label and nothing else', "3.1.4.1", least=0.05)
+LINE = Claim(
+    '"Just answer: .." makes more replies a label and nothing else',
+    "3.1.4.1",
+    least=0.05,
+)
 READ = Claim(
-    "a constraint labels more reviews rightly than reading the replies to that line", "3.1.4.1"
+    "a constraint labels more reviews rightly than reading the replies to that line",
+    "3.1.4.1",
 )
 
 
@@ -164,18 +195,30 @@ def ensemble(lm, held, search, seed):
     """Accuracies of five wordings and of what combines them: dict."""
     drawn = Random(seed, "wordings").permutation(len(WORDINGS))[:MEMBERS].tolist()
     logs = np.stack([logs_of(lm, WORDINGS[k], held) for k in drawn])  # (K, n, 2)
-    by_item, equal = logs.transpose(1, 0, 2), np.ones(MEMBERS)  # (n, K, 2)
+    by_item = logs.transpose(1, 0, 2)  # (n, K, 2)
     singles = [accuracy(one.argmax(-1), held) for one in logs]
-    voted = [vote([LABELS[y] for y in one.argmax(-1)]).value for one in by_item]
-    summed = [product_rule(one, equal / MEMBERS, None).argmax() for one in by_item]  # eq. 3.7
-    mixed = [log_marginal(one).argmax() for one in by_item]  # eq. 3.8
-    tried = [accuracy(logs_of(lm, WORDINGS[k], search).argmax(-1), search) for k in drawn]
+    # eq. 3.6: y = argmax over y of the number of wordings k with y_k = y
+    voted = []
+    for one in by_item:
+        labels = [LABELS[y] for y in one.argmax(-1)]
+        voted.append(LABELS.index(vote(labels).value))
+    # eq. 3.7: y = argmax over y of sum over k of log Pr(y | x_k). A label is one token, so the sum
+    # over its tokens has one term.
+    equal = np.ones(MEMBERS) / MEMBERS
+    summed = [product_rule(one, equal, None).argmax() for one in by_item]
+    # eq. 3.8: Pr(y | p) = sum over k of Pr(y | x_k) / K, in the logarithm
+    mixed = [log_marginal(one).argmax() for one in by_item]
+    # What remains to those with a few labels and no ensemble: the wording that is best on them.
+    tried = []
+    for k in drawn:
+        found = logs_of(lm, WORDINGS[k], search)
+        tried.append(accuracy(found.argmax(-1), search))
     return {
         "one wording, mean of 5": float(np.mean(singles)),
         "the worst of the 5": min(singles),
         "the best of the 5": max(singles),
         "the best on the search reviews": singles[int(np.argmax(tried))],
-        "vote (3.6)": accuracy([LABELS.index(label) for label in voted], held),
+        "vote (3.6)": accuracy(voted, held),
         "sum of logarithms (3.7)": accuracy(summed, held),
         "mean of probabilities (3.8)": accuracy(mixed, held),
     }
@@ -187,20 +230,31 @@ def ensemble(lm, held, search, seed):
 def written(chat, search, seed):
     """Six prompts of the model's own, half of them from a description."""
     options = {"max_tokens": 40, "rounds": 1}
-    return [
-        *init_from_description(chat, DESCRIPTION, 3, seed=1000 * seed, **options),
-        *init_from_pairs(chat, search[:4], 3, seed=1000 * seed + 500, **options),
-    ]
+    # Seeds that far apart share no sample between draws or between the two ways.
+    described = init_from_description(chat, DESCRIPTION, 3, seed=1000 * seed, **options)
+    induced = init_from_pairs(chat, search[:4], 3, seed=1000 * seed + 500, **options)
+    return [*described, *induced]
 
 
 def searched(chat, lm, held, search, seed):
     """Scores of the prompts found, on the reviews that chose them and on others: dict, and the
     prompts.
     """
-    measure, budget = TaskMetric(lm, FORM), TRIED * len(search)
+    measure = TaskMetric(lm, FORM)
+    # The budget counts pairs of a prompt and a review, so both searches pay alike.
+    budget = TRIED * len(search)
+    # Six prompts, the best third of them kept, and three paraphrases of each of those two: twelve
+    # prompts. A second round spends only what equal prompts have left of the budget.
     expand = paraphraser(chat, 3, max_tokens=64, rounds=1)
-    tries = PromptEvaluator(measure, search, budget)
-    apes = ape(tries, written(chat, search, seed), expand, 1 / 3, 2, held, seed)
+    apes = ape(
+        PromptEvaluator(measure, search, budget),
+        written(chat, search, seed),
+        expand,
+        keep=1 / 3,
+        rounds=2,
+        held=held,
+        seed=seed,
+    )
     edits = grips(
         PromptEvaluator(measure, search, budget),
         START,
@@ -209,8 +263,10 @@ def searched(chat, lm, held, search, seed):
         held=held,
         seed=seed,
     )
+    # Two prompts of APE's at random: what its writing is worth without its choosing.
     order = Random(seed, "candidates").permutation(len(apes.trials))[:2]
-    others = PromptEvaluator(measure, held)([START, *(apes.trials[i].prompt for i in order)])
+    untested = [apes.trials[i].prompt for i in order]
+    others = PromptEvaluator(measure, held)([START, *untested])
     scores = {
         "by hand": others[0],
         ANY: float(others[1:].mean()),
@@ -227,9 +283,11 @@ def searched(chat, lm, held, search, seed):
 
 def replies(chat, items):
     """Shares of replies that are a label and nothing else, and of right labels: dict."""
-    found, mapper = {}, LabelMapper(LABELS)
+    found = {}
+    mapper = LabelMapper(LABELS)
 
     def keep(name, texts):
+        # A reply that no rule can read has no label, and is wrong.
         mapped = [mapper.read(text) for text in texts]
         right = [one.label == item.answer for one, item in zip(mapped, items)]
         found[f"{name}: a label to the letter"] = compliance_rate(texts, LABELS)
@@ -240,7 +298,9 @@ def replies(chat, items):
     for name, line in (("free", False), ('"Just answer"', True)):
         prompt = ClassificationPrompt("sentiment", only_label=line)
         prompts = [prompt.prompt(item) for item in items]
-        keep(name, [reply.text for reply in chat.complete_batch(prompts, max_tokens=12)])
+        # Twelve tokens hold a label and a short sentence around it.
+        written_out = chat.complete_batch(prompts, max_tokens=12)
+        keep(name, [reply.text for reply in written_out])
     # The prompts are still those with the line; only what may follow is another.
     automaton = TokenAutomaton(StringSet(SPELLINGS), chat.tokenizer, chat.opened.ends[0])
     texts = []
@@ -256,17 +316,23 @@ def measure(chat, items, seed, sizes):
     held, search, replied = sizes
     raw = chat.raw()
     order = Random(seed, "draw").permutation(len(items)).tolist()
-    drawn = [items[i] for i in order if raw.count(items[i].question) <= LONGEST][: held + search]
+    short = [items[i] for i in order if raw.count(items[i].question) <= LONGEST]
+    drawn = short[: held + search]
     held, search = drawn[:held], drawn[held:]
+    # The chat model writes prompts and replies; labels are scored by the same weights without the
+    # turns of a chat, after "A:".
     scores, prompts = searched(chat, raw, held, search, seed)
-    found = ensemble(raw, held, search, seed) | scores | replies(chat, held[:replied])
+    combined = ensemble(raw, held, search, seed)
+    replied_to = replies(chat, held[:replied])
     print(f"draw {seed}: {prompts}", file=sys.stderr, flush=True)
-    return found, prompts
+    return combined | scores | replied_to, prompts
 
 
 def judge(s):
     """Print the verdicts. s: name -> (draws,)."""
-    mean, vote, sums = s["one wording, mean of 5"], s["vote (3.6)"], s["sum of logarithms (3.7)"]
+    mean = s["one wording, mean of 5"]
+    vote = s["vote (3.6)"]
+    sums = s["sum of logarithms (3.7)"]
     print(VOTE.line(vote, mean))
     print(SUM.line(sums, mean))
     print(SUM_VOTE.line(sums, vote))
@@ -274,8 +340,10 @@ def judge(s):
     for name in ("APE", "GrIPS"):
         print(f"{name} {FINDS.line(s[name], s['by hand'])}")
         print(f"{name} {RANDOM.line(s[name], s[ANY])}")
+    # Both searches of a draw are one observation, as they have the same reviews.
     chosen = (s["APE, search reviews"] + s["GrIPS, search reviews"]) / 2
-    print(OPTIMISM.line(chosen, (s["APE"] + s["GrIPS"]) / 2))
+    fresh = (s["APE"] + s["GrIPS"]) / 2
+    print(OPTIMISM.line(chosen, fresh))
     print(LINE.line(s['"Just answer": a label alone'], s["free: a label alone"]))
     print(READ.line(s["constrained: right"], s['"Just answer": right']))
 
@@ -300,8 +368,10 @@ def main(argv=None):
         print(ONLY_RUNS)
     examples = [example for file in files for example in read_labeled(file)]
     items = [Item(text, LABELS[label], LABELS) for text, label in examples]
-    chat, began = TextModel.open("smollm2", options.device), time.perf_counter()
-    runs = [measure(chat, items, seed, sizes) for seed in range(options.seed, options.seed + draws)]
+    chat = TextModel.open("smollm2", options.device)
+    began = time.perf_counter()
+    seeds = range(options.seed, options.seed + draws)
+    runs = [measure(chat, items, seed, sizes) for seed in seeds]
     scores = {name: np.array([run[name] for run, _ in runs]) for name in runs[0][0]}
     print(f"shares of {sizes[0]} reviews, mean (least .. most) of {draws} draws")
     for name, values in scores.items():

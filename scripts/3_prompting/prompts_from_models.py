@@ -85,6 +85,7 @@ KINDS = {
     "flower": "rose violet lily tulip daisy iris".split(),
     "name": "rose lily daisy ruby peter max".split(),
 }
+# Sorted: the order of a set of strings differs from one process to the next.
 WORDS = sorted({word for words in KINDS.values() for word in words})
 FORMS = {
     "singular": "a",
@@ -99,18 +100,29 @@ FORMS = {
 INSTRUCTION = "write the {form} of the {kind}"
 TASKS = tuple(product(FORMS, KINDS))
 # Six of 32 tasks are left out, with each form and each kind seen in others.
-HELD_OUT = tuple((form, tuple(KINDS)[i % 4]) for i, form in enumerate(tuple(FORMS)[:6]))
+HELD_OUT = tuple(zip(tuple(FORMS)[:6], (*KINDS, *KINDS)))
+# Doubling shows whether the gain of another pair shrinks; four pairs leave hardly a doubt.
 PAIRS = 1, 2, 4
-STEPS, BATCH, RATE, ASKED = 700, 16, 5e-3, 60
-LONG, SHORT_STEPS = 1200, 400
+STEPS, BATCH, RATE = 700, 16, 5e-3
+ASKED = 60  # instructions of a test: ten of each task that was left out
+LONG, SHORT_STEPS = 1200, 400  # lessons of the simplifier, and its steps: about five epochs
 # The rules, written before the run: shares of right answers of each seed, paired.
 INDUCES = Claim("four pairs: instructions of unseen tasks are right more often than not", "3.3.1")
 MORE = Claim("more pairs help, 4 > 2 > 1", "3.3.1", limit=1.0)
+# A price that may be paid: the best reader knows the rule by which pairs are drawn.
 NEAR = Claim("four pairs: within 0.1 of the best reader", "3.3.1", least=-0.1)
 MEANING = Claim("the simplifier keeps the meaning of 0.9 or more", "3.3.3", least=0.0)
-EXACT = Claim("it finds the shortest form more often than rules", "3.3.3", least=0.05, limit=1.0)
+EXACT = Claim(
+    "it finds the shortest form more often than rules",
+    "3.3.3",
+    least=0.05,
+    limit=1.0,
+)
 READS = Claim(
-    "a reader of short forms understands more once simplified", "3.3.3", least=0.05, limit=1.0
+    "a reader of short forms understands more once simplified",
+    "3.3.3",
+    least=0.05,
+    limit=1.0,
 )
 RULES = Claim("and more than by rules", "3.3.3", least=0.05, limit=1.0)
 
@@ -129,7 +141,9 @@ def pairs(task, count, rng):
     items = []
     for _ in range(count):
         word = pick(KINDS[kind], rng)
-        words = distinct([word, pick(others, rng)], 2, rng)
+        # The second word makes the kind matter: a single word could only be copied.
+        other = pick(others, rng)
+        words = distinct([word, other], 2, rng)  # in random order, so no place gives it away
         items.append(Item(" ".join(words), f"{FORMS[form]} {word}"))
     return items
 
@@ -147,52 +161,85 @@ def consistent(items):
 
 def vocabulary():
     """A tokenizer of all words that occur; "." ends an instruction."""
-    texts = [INDUCTION.format("Input: Output: Instruction: ."), *map(instruction, TASKS)]
-    return WordTokenizer.from_text(" ".join([*texts, *WORDS, *FORMS.values()]))
+    prompt = INDUCTION.format("Input: Output: Instruction: .")
+    tasks = map(instruction, TASKS)
+    return WordTokenizer.from_text(" ".join([prompt, *tasks, *WORDS, *FORMS.values()]))
 
 
 def inducer(seed, steps, device):
     """A GPT that has learnt to write the instructions of tasks from their pairs: TextModel."""
-    tokenizer, rng = vocabulary(), np.random.default_rng([seed, 0])
+    tokenizer = vocabulary()
+    rng = np.random.default_rng([seed, 0])  # the test has [seed, 1]
     known = [task for task in TASKS if task not in HELD_OUT]
-    end, examples = int(tokenizer.encode(".")[0]), []
+    end = int(tokenizer.encode(".")[0])
+    examples = []
+    # As many examples as training reads: one epoch, each example drawn anew.
     for _ in range(steps * BATCH):
         task = known[rng.integers(len(known))]
-        shown = pairs(task, int(rng.integers(PAIRS[0], PAIRS[-1] + 1)), rng)
+        count = int(rng.integers(PAIRS[0], PAIRS[-1] + 1))  # 1 to 4, three of them too
+        shown = pairs(task, count, rng)
         lines = "\n".join(f"Input: {item.question} Output: {item.answer}" for item in shown)
         prompt = tokenizer.encode(f"{INDUCTION.format(lines)}Instruction:")
-        examples.append(encode_sft(prompt, [*tokenizer.encode(instruction(task)), end]))
+        # The loss is that of the instruction alone: -sum over t of log Pr(y_t | x, y_<t).
+        answer = [*tokenizer.encode(instruction(task)), end]
+        examples.append(encode_sft(prompt, answer))
+    # Rotary positions and RMSNorm, as in LLaMA. Tied weights would enlarge the logits together
+    # with the embeddings below.
     config = GPTConfig(
-        tokenizer.vocab_size, 96, 2, 4, 64, positions="rope", norm="rms", bias=False, tied=False
+        tokenizer.vocab_size,
+        96,
+        2,
+        4,
+        64,
+        positions="rope",
+        norm="rms",
+        bias=False,
+        tied=False,
     )
     model = GPT(config, seed)
     # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
     model.tokens.weight.data *= 10
-    settings = {"batch_size": BATCH, "learning_rate": RATE, "weight_decay": 0.0, "seed": seed}
+    settings = {
+        "batch_size": BATCH,
+        "learning_rate": RATE,
+        "weight_decay": 0.0,
+        "seed": seed,
+    }
     fit(model.to(device), InstructionTuning(), examples, steps=steps, **settings)
     return TextModel.of(model.eval(), tokenizer, ends=(end,))
 
 
 def induction(seed, steps, asked, device):
     """Shares of right instructions: {number of pairs: (known, held out, best reader)}."""
-    lm, rng, found = inducer(seed, steps, device), np.random.default_rng([seed, 1]), {}
+    lm = inducer(seed, steps, device)
+    rng = np.random.default_rng([seed, 1])
+    found = {}
     known = [task for task in TASKS if task not in HELD_OUT]
     for count in PAIRS:
-        right, possible = {"known": [], "held out": []}, []
+        right = {"known": [], "held out": []}
+        possible = []
         for name, tasks in (("known", known), ("held out", HELD_OUT)):
             for i in range(asked):
                 task = tasks[i % len(tasks)]
                 items = pairs(task, count, rng)
+                # Temperature 0 takes the most probable token: one instruction, without sampling.
                 written = init_from_pairs(lm, items, 1, temperature=0.0, max_tokens=12)
                 right[name].append(written == [instruction(task)])
+                # All tasks that fit are equally probable given the pairs, so whatever the best
+                # reader picks among them, it is right with 1 / (how many fit).
                 if name == "held out":
                     possible.append(1 / len(consistent(items)))
-        found[count] = np.mean(right["known"]), np.mean(right["held out"]), np.mean(possible)
+        found[count] = (
+            np.mean(right["known"]),
+            np.mean(right["held out"]),
+            np.mean(possible),
+        )
     return found
 
 
 def meaning_words(text):
     """The command and the values of the slots of an instruction as words, in order: str."""
+    # meaning() sorts the slots by their names; here they stand in the order of the text.
     command, _ = meaning(text)
     _, slots = first_slots(COMMANDS, text)
     return " ".join([command, *map(str, slots.values())])
@@ -200,8 +247,20 @@ def meaning_words(text):
 
 def trained(items, examples, steps, seed, device):
     """A small encoder-decoder over the words of the items, trained on examples."""
-    one = Simplifier.untrained(items, seed, d_model=64, d_hidden=128, head_width=16, longest=16)
-    settings = {"batch_size": BATCH, "learning_rate": RATE, "weight_decay": 0.0, "seed": seed}
+    one = Simplifier.untrained(
+        items,
+        seed,
+        d_model=64,
+        d_hidden=128,
+        head_width=16,
+        longest=16,
+    )
+    settings = {
+        "batch_size": BATCH,
+        "learning_rate": RATE,
+        "weight_decay": 0.0,
+        "seed": seed,
+    }
     fit(one.model.to(device), one.task, examples, steps=steps, **settings)
     return one
 
@@ -210,11 +269,16 @@ def simplification(seed, steps, asked, device):
     """Measures of each way to shorten new instructions: {way: (exact, meaning, ratio, read)}."""
     items = verbose_items(LONG + 2 * asked, seed=seed)
     train = items[:LONG]
+    # The grammar repeats itself: a test instruction that was a lesson would prove nothing. Twice as
+    # many as needed are drawn, so that enough remain.
     known = {item.question for item in train}
     test = [item for item in items[LONG:] if item.question not in known][:asked]
     simplifier = trained(items, simplify_examples(train), steps, seed, device)
     # The reader knows short forms and their meaning; the words of long ones are new to it.
-    lessons = [TextToText("simplify:", i.answer, meaning_words(i.answer)) for i in train]
+    lessons = []
+    for item in train:
+        target = meaning_words(item.answer)
+        lessons.append(TextToText("simplify:", item.answer, target))
     reader = trained(items, lessons, steps, seed + 1, device)
     gold = [meaning_words(item.answer) for item in test]
     ways = {
@@ -228,7 +292,8 @@ def simplification(seed, steps, asked, device):
         asks = [TextToText("simplify:", text, None) for text in texts]
         read = answers(reader.model, reader.task, asks)
         measured = measure(texts, test)
-        found[way] = (*measured.values(), np.mean([a == b for a, b in zip(read, gold)]))
+        understood = np.mean([a == b for a, b in zip(read, gold)])
+        found[way] = (*measured.values(), understood)
     return found
 
 
@@ -236,7 +301,8 @@ def show(runs):
     """Print the tables, mean (least .. most) over seeds."""
 
     def cells(values):
-        return "".join(f"{mean_and_range(column, '.2f'):>20}" for column in np.transpose(values))
+        columns = np.transpose(values)  # (seeds, columns) -> (columns, seeds)
+        return "".join(f"{mean_and_range(column, '.2f'):>20}" for column in columns)
 
     print("right instructions by pairs that were read, mean (least .. most) over seeds")
     print(f"    {'pairs':<11}{'known tasks':>20}{'unseen tasks':>20}{'best reader':>20}")
@@ -253,11 +319,16 @@ def verdicts(runs):
     """Print the verdict of every claim."""
     known = {n: np.array([r["induction"][n] for r in runs]) for n in PAIRS}  # (seeds, 3)
     print(INDUCES.line(known[PAIRS[-1]][:, 1], 0.5))
-    steps = [MORE.judge(known[b][:, 1], known[a][:, 1]) for a, b in zip(PAIRS, PAIRS[1:])]
+    # "4 > 2 > 1" holds if both steps do, so the weaker verdict is that of the claim.
+    steps = []
+    for fewer, more in zip(PAIRS, PAIRS[1:]):
+        steps.append(MORE.judge(known[more][:, 1], known[fewer][:, 1]))
     print(f"{MORE.text} (section 3.3.1): {weakest(steps)}")
     print(NEAR.line(known[PAIRS[-1]][:, 1], known[PAIRS[-1]][:, 2]))
     exact, same, _, read = range(4)
-    short = {way: np.array([r["short"][way] for r in runs]) for way in runs[0]["short"]}
+    short = {}  # way: (seeds, 4)
+    for way in runs[0]["short"]:
+        short[way] = np.array([r["short"][way] for r in runs])
     print(MEANING.line(short["simplifier"][:, same], 0.9))
     print(EXACT.line(short["simplifier"][:, exact], short["rules"][:, exact]))
     print(READS.line(short["simplifier"][:, read], short["long"][:, read]))
@@ -273,7 +344,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     backend.blas_threads(1)
     began = time.process_time()
-    seeds, settings = range(args.seed, args.seed + 5), (STEPS, SHORT_STEPS, ASKED)
+    seeds = range(args.seed, args.seed + 5)
+    settings = STEPS, SHORT_STEPS, ASKED
     if args.quick:
         seeds, settings = seeds[:2], (20, 20, 10)
         print(ONLY_RUNS)

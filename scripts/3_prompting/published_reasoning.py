@@ -81,8 +81,8 @@ TRAINING = "reasoning/gsm8k_train.jsonl.gz"
 ASKED, VOTED = 24, 5  # questions of each list, and those of them with a vote
 SHOWN, SHORT = 4, 300  # demonstrations, and the most characters of one with its steps
 STEPS, ANSWER = 96, 12  # most tokens of a chain, and of an answer
-SAMPLES = 5
-ROWS = 25  # read at a time
+SAMPLES = 5  # chains of a vote
+ROWS = 25  # read at a time: all questions of a list, or the 5 x 5 chains of all votes
 
 # name: (method, its options, questions)
 METHODS = {
@@ -92,6 +92,8 @@ METHODS = {
     "few-shot chain": (chain_of_thought, {"max_tokens": STEPS}, ASKED),
     "vote of 5 chains": (self_consistency, {"max_tokens": STEPS, "samples": SAMPLES}, VOTED),
 }
+# In each pair one thing differs: the steps, the steps again after demonstrations, and the number
+# of chains.
 PAIRS = (
     ("zero-shot chain", "zero-shot"),
     ("few-shot chain", "few-shot"),
@@ -102,6 +104,7 @@ PAIRS = (
 def demonstrations(path, seed):
     """Short training problems with their steps on one line, in random order: list of Item."""
     items = [replace(item, rationale=one_line(item.rationale)) for item in read_items(path)]
+    # All prompts carry them, so long ones would cost as many tokens for every question.
     short = [item for item in items if len(item.question + item.rationale) <= SHORT]
     order = Random(seed, "demonstrations").permutation(len(short))
     return [short[i] for i in order[:SHOWN]]
@@ -109,6 +112,8 @@ def demonstrations(path, seed):
 
 def one_line(rationale):
     """A solution without annotations, its lines as sentences."""
+    # GSM8K writes "48/2 = <<48/2=24>>24 clips" for a calculator, one step a line. Without a period
+    # the steps of a demonstration would run into each other.
     lines = without_annotations(rationale).split("\n")
     return " ".join(f"{line.strip().rstrip('.')}." for line in lines)
 
@@ -120,7 +125,10 @@ def sample(items, count, seed):
 
 def commonest(items):
     """The share of items that have the commonest answer."""
-    return Counter(item.answer for item in items).most_common(1)[0][1] / len(items)
+    times = Counter(item.answer for item in items)
+    # What a model could reach by one constant reply: below it, being right shows no reasoning.
+    _, most = times.most_common(1)[0]
+    return most / len(items)
 
 
 def row(name, summary, seconds):
@@ -137,9 +145,11 @@ def compared(records, others, floor):
 
     floor   the share of right answers of a model that has learnt nothing
     """
+    # A vote has the first few questions of the others: only those can be paired.
     n = min(len(records), len(others))
     records, others = records[:n], others[:n]
     difference, low, high = paired_difference(records, others)
+    # The interval is all above 0, all below it, or it holds 0.
     word = TOO_SMALL
     if low > 0:
         word = SHOWS
@@ -149,6 +159,7 @@ def compared(records, others, floor):
     if max(summarize(side).low for side in (records, others)) <= floor:
         word = f"{BY_DESIGN} (floor)"
     found = f"{difference:+.3f} [{low:+.3f}, {high:+.3f}] on {n} questions: {word}"
+    # A difference above the part of the interval below it would have excluded 0.
     return f"{found}; {difference - low:.2g} could have been seen"
 
 
@@ -163,7 +174,13 @@ def run(lm, name, items, shown, seed, floor):
     for method, (function, options, count) in METHODS.items():
         begun = time.process_time()
         found[method] = answer_together(
-            lm, function, items[:count], shown, seed=seed, size=ROWS, **options
+            lm,
+            function,
+            items[:count],
+            shown,
+            seed=seed,
+            size=ROWS,
+            **options,
         )
         spent = time.process_time() - begun
         print(row(method, summarize(found[method]), spent / len(found[method])), flush=True)
@@ -197,11 +214,13 @@ def main(argv=None):
         count = 4
     backend.blas_threads(1)
     began = time.process_time()
+    # Without the turns of a chat: demonstrations and question are one text that goes on.
     lm = TextModel.open("smollm2", options.device, chat=False, batch_size=ROWS)
     shown = demonstrations(folder / TRAINING, options.seed)
     for name, file in LISTS.items():
         items = read_items(folder / file)
         chosen = sample(items, count, options.seed)
+        # The floor is that of the whole list, not of the few questions that are drawn.
         run(lm, name, chosen, shown, options.seed, commonest(items))
     spent = lm.account
     print(

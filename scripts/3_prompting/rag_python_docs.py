@@ -91,7 +91,7 @@ from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
 DOCUMENTS = 2400
 PASSAGE, BUDGET = 48, 160  # tokens of a passage, and of a prompt at most
-OPTIONS = 4
+OPTIONS = 4  # so a guess is right for one quarter
 ROWS = 32  # read at a time
 WORDS = 6, 30  # of a question
 DRAWS = 5, 60  # and the questions of each
@@ -119,19 +119,12 @@ FUSED = Claim("both retrievers find more than the better one", "3.2.5", limit=1.
 
 @dataclass(frozen=True)
 class Entry:
-    """A documented name.
+    """A documented name."""
 
-    place   (module, kind): names of one place may be options of one question
-    before  what stands before the name: module and class
-    name    the name alone
-    after   its arguments, "(s, encoding)"; "" for a class
-    doc     str
-    """
-
-    place: tuple
-    before: str
-    name: str
-    after: str
+    place: tuple  # (module, kind): names of one place may be options of one question
+    before: str  # what stands before the name: module and class
+    name: str  # the name alone
+    after: str  # its arguments, "(s, encoding)"; "" for a class
     doc: str
 
     @property
@@ -151,7 +144,7 @@ class Entry:
         raises   DataError if one of the names is somewhere else too
         """
         rest = passage[len(self.before) + len(self.name) :]
-        if self.name in rest:
+        if self.name in rest:  # the true name would still be there to be read
             raise DataError(f"the passage repeats the name {self.name!r}: {rest!r:.60}")
         return self.before + counterfactual(self.name + rest, self.name, other)
 
@@ -164,10 +157,12 @@ def entries(folder):
     found = []
     for file in sorted(Path(folder).rglob("*.py")):
         parts = file.relative_to(folder).with_suffix("").parts
-        parts = tuple(part for part in parts if part != "__init__")
-        if not parts or SKIPPED.intersection(parts) or any(part[0] == "_" for part in parts):
+        parts = tuple(part for part in parts if part != "__init__")  # a package has its own name
+        private = any(part[0] == "_" for part in parts)
+        if not parts or private or SKIPPED.intersection(parts):
             continue
-        found += documented(".".join(parts), "", ast.parse(file.read_text("utf-8")).body)
+        tree = ast.parse(file.read_text("utf-8"))  # read, not imported: no module runs
+        found += documented(".".join(parts), "", tree.body)
     return found
 
 
@@ -193,11 +188,13 @@ def gives_away(name, sentence):
     """True if a name can be told from a sentence by its form: they share four letters of a word,
     or the sentence holds a part of the name.
     """
-    parts = re.findall("[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower())
+    spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)  # getName -> get Name
+    parts = re.findall("[a-z]+", spaced.lower())
+    letters = "".join(parts)
     for word in re.findall("[a-z]+", sentence.lower()):
-        if len(word) > 3 and word[:4] in "".join(parts):
+        if len(word) > 3 and word[:4] in letters:  # "converts" in convert_all
             return True
-        if any(len(part) > 2 and part in word for part in parts):
+        if any(len(part) > 2 and part in word for part in parts):  # "is" and "to" are in too many
             return True
     return False
 
@@ -219,20 +216,22 @@ def questions(found, count, seed):
     gives none of them away.
     """
     rng = Random(seed, "questions")
-    times = Counter(entry.sentence for entry in found)
+    times = Counter(entry.sentence for entry in found)  # a sentence of two names has two answers
     places = defaultdict(set)
     for entry in found:
         places[entry.place].add(entry.name)
     made = []
     for entry in found:
-        sentence, words = entry.sentence, len(entry.sentence.split())
+        sentence = entry.sentence
+        words = len(sentence.split())
         if not WORDS[0] <= words <= WORDS[1] or times[sentence] > 1:
             continue
         names = sorted(n for n in places[entry.place] if not gives_away(n, sentence))
         if entry.name not in names or len(names) < OPTIONS:
             continue
         names.remove(entry.name)
-        names = [names[i] for i in rng.permutation(len(names))[: OPTIONS - 1]]
+        order = rng.permutation(len(names))
+        names = [names[i] for i in order[: OPTIONS - 1]]
         passage = entry.passage(count)
         try:
             altered = entry.altered(passage, names[0])
@@ -242,7 +241,8 @@ def questions(found, count, seed):
             continue  # a long signature left no room for it
         options = [entry.name, *names]
         options = tuple(options[i] for i in rng.permutation(OPTIONS))
-        made.append(Question(Item(sentence, entry.name, options), passage, altered, names[0]))
+        item = Item(sentence, entry.name, options)
+        made.append(Question(item, passage, altered, names[0]))
     return [made[i] for i in rng.permutation(len(made))]
 
 
@@ -250,7 +250,7 @@ def collection(pool, found, count, most, seed):
     """The passages of all questions and, up to `most`, of other entries, in random order."""
     rng = Random(seed, "documents")
     others = [found[i] for i in rng.permutation(len(found))]
-    texts = dict.fromkeys(question.passage for question in pool)
+    texts = dict.fromkeys(question.passage for question in pool)  # a dict: no passage stands twice
     for entry in others:
         if len(texts) >= most:
             break
@@ -304,12 +304,13 @@ def measure(lm, draw, retrieve):
     contexts = {
         "no text": [""] * len(draw),
         "oracle": right,
-        "another's": right[1:] + right[:1],
+        "another's": right[1:] + right[:1],  # of the next question: never its own
         "altered": [question.altered for question in draw],
     }
     found = {}
     for name, retriever in retrieve.items():
         contexts[name] = [find_texts(retriever, q.item.question, 1).texts[0] for q in draw]
+        # Every second word: a question that does not quote its passage to the letter.
         halves = [" ".join(q.item.question.split()[::2]) for q in draw]
         by_half = [find_texts(retriever, half, 1).texts for half in halves]
         found[f"recall, {name}"] = share(map(eq, contexts[name], right))
@@ -317,10 +318,12 @@ def measure(lm, draw, retrieve):
     records = answered(lm, draw, contexts)
     altered = records.pop("altered")
     accuracies = {name: share(r.right for r in answers) for name, answers in records.items()}
-    golds, others = [q.item.answer for q in draw], [q.other for q in draw]
+    golds = [q.item.answer for q in draw]  # memory: what is true
+    others = [q.other for q in draw]  # context: what the altered passage states
     shares = context_reliance(altered, others, golds)
     del shares["refused"]  # no option is a refusal
-    return accuracies | found | {f"altered, {kind}": value for kind, value in shares.items()}
+    reliance = {f"altered, {kind}": value for kind, value in shares.items()}
+    return accuracies | found | reliance
 
 
 def share(rights):
@@ -338,7 +341,8 @@ def verdicts(scores, names):
     print(OTHER.line(other, bare))
     distances = []
     for name in names:
-        recall = scores[f"recall, {name}"]
+        # Pr(right) = r Pr(right | own passage) + (1 - r) Pr(right | another's)
+        recall = scores[f"recall, {name}"]  # (draws,)
         distances.append(np.abs(scores[name] - recall * oracle - (1 - recall) * other))
     print(LAW.line(np.mean(distances, axis=0), 0.0))
     print(FOLLOWS.line(scores["altered, context"], scores["altered, memory"]))
@@ -375,7 +379,8 @@ def main(argv=None):
     print(f"ready after {time.process_time() - began:.0f} s", file=sys.stderr)
     runs = []
     for d in range(draws):
-        runs.append(measure(lm, pool[d * size : (d + 1) * size], retrieve))
+        draw = pool[d * size : (d + 1) * size]  # draws share no question
+        runs.append(measure(lm, draw, retrieve))
         print(f"draw {d}: {time.process_time() - began:.0f} s", file=sys.stderr)
     scores = {name: np.array([run[name] for run in runs]) for name in runs[0]}
     print(f"{size} questions a draw of {OPTIONS} options: mean (least .. most) of {draws} draws")

@@ -83,9 +83,12 @@ from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 LABELS = "negative", "positive"
 LONGEST = 30  # tokens of a review: 93 % of them
 HELD, LABELLED = 60, 24  # reviews of a draw that judge, and that choose words or train vectors
+# 32 x 4 / 24 is a little more than five epochs. The rate is large beside those of fine-tuning: a
+# few vectors alone have to move, and no weight of the model can be harmed.
 STEPS, BATCH, RATE = 32, 4, 3e-2
 FORM = FewShotPrompt()
 START = "Is this positive or negative?"
+# Twelve instructions; the empty one is zero-shot, so the search finds nothing worse on its reviews.
 WORDS = (
     "",
     "Is this positive or negative?",
@@ -100,10 +103,25 @@ WORDS = (
     "Reviews and their sentiment.",
     "The following are opinions of customers, and whether each is good or bad.",
 )
-# Accuracies of a draw, paired: both sides label the same reviews.
-ZERO = Claim("the vectors beat zero-shot", "3.3.2", least=0.02, limit=1.0)
-TRAINED = Claim("the vectors beat the words that they start as", "3.3.2", least=0.02, limit=1.0)
-FOUND = Claim("the vectors beat the best words found", "3.3.2", least=0.02, limit=1.0)
+# Accuracies of a draw, paired: both sides label the same reviews. 0.02 is about one of 60.
+ZERO = Claim(
+    "the vectors beat zero-shot",
+    "3.3.2",
+    least=0.02,
+    limit=1.0,
+)
+TRAINED = Claim(
+    "the vectors beat the words that they start as",
+    "3.3.2",
+    least=0.02,
+    limit=1.0,
+)
+FOUND = Claim(
+    "the vectors beat the best words found",
+    "3.3.2",
+    least=0.02,
+    limit=1.0,
+)
 
 
 @dataclass(frozen=True)
@@ -116,13 +134,18 @@ class Labelling(InstructionTuning):
 
     def predict(self, model, batch):
         """The label of each review: list of ids."""
-        h, _ = chosen(model.hidden(batch.inputs), batch.targets)  # (B, D), before the answer
-        scores = to_cpu(model.logits(h).data)[:, list(self.labels)]  # (B, 2)
+        hidden = model.hidden(batch.inputs)  # (B, T, D)
+        # The label is one token, so one position of each row has a target.
+        h, _ = chosen(hidden, batch.targets)  # (B, D), before the answer
+        logits = to_cpu(model.logits(h).data)  # (B, V)
+        # The normalizer of the softmax is the same for both labels, so logits can be compared.
+        scores = logits[:, list(self.labels)]  # (B, 2)
         return [self.labels[i] for i in scores.argmax(axis=-1)]
 
     def measure(self, answers, examples):
         """Share of right labels."""
-        return {"accuracy": float(np.mean([a == e.ids[-1] for a, e in zip(answers, examples)]))}
+        right = [a == e.ids[-1] for a, e in zip(answers, examples)]
+        return {"accuracy": float(np.mean(right))}
 
 
 def digest(parameters):
@@ -137,6 +160,7 @@ def best_words(lm, train, held):
     """Accuracies of zero-shot and of the instruction that is best on the labelled reviews: dict."""
     score = TaskMetric(lm, FORM)
     space = PromptSpace(WORDS)
+    # argmax over the twelve of the accuracy on `train`; the winner alone is scored on `held`.
     found = search_prompts(space, PromptEvaluator(score, train), exhaustive, held)
     zero, start = PromptEvaluator(score, held)(["", START])
     scores = {
@@ -150,22 +174,35 @@ def best_words(lm, train, held):
 
 def soft_prompt(lm, train, held, seed, steps, rate=RATE):
     """Train a soft prompt; its accuracies: dict, and the words nearest to its vectors."""
+    # The space belongs to the token: the prompt ends in "A:".
     labels = tuple(int(lm.tokenizer.encode(f" {label}")[0]) for label in LABELS)
-    model, task = lm.opened.lm.model, Labelling(labels=labels)
+    model = lm.opened.lm.model
+    task = Labelling(labels=labels)
 
     def encoded(items):
-        answers = [lm.tokenizer.encode(FORM.continuation(i, i.answer)) for i in items]
-        return [encode_sft(lm.ids(FORM.prompt(i)), y) for i, y in zip(items, answers)]
+        examples = []
+        for item in items:
+            answer = lm.tokenizer.encode(FORM.continuation(item, item.answer))
+            examples.append(encode_sft(lm.ids(FORM.prompt(item)), answer))
+        return examples
 
     # What the words of START put in front of a question, to the token.
     whole = lm.ids(replace(FORM, instruction=START).prompt(held[0]))
     front = whole[: -len(lm.ids(FORM.prompt(held[0])))]
-    train, held, table = encoded(train), encoded(held), model.tokens
+    train, held = encoded(train), encoded(held)
+    table = model.tokens
     start = text_start(table.weight, front)  # (n, D)
+    # The sequence is [p_0 .. p_{n-1}; e_0 .. e_m], of which only p is trained: n D numbers.
     tuned = prompt_tuning(model, start)
-    settings = {"batch_size": BATCH, "learning_rate": rate, "weight_decay": 0.0, "seed": seed}
+    # Weight decay would pull the vectors to 0, which is no better a place than that of the words.
+    settings = {
+        "batch_size": BATCH,
+        "learning_rate": rate,
+        "weight_decay": 0.0,
+        "seed": seed,
+    }
     losses = fit(tuned, task, train, steps=steps, **settings)
-    learnt = model.tokens.sources[0]()
+    learnt = model.tokens.sources[0]()  # (n, D)
     found = {
         "soft prompt": evaluate(tuned, task, held, 16)["accuracy"],
         "soft prompt, labelled reviews": evaluate(tuned, task, train, 16)["accuracy"],
@@ -183,7 +220,8 @@ def measure(lm, items, seed, sizes):
     """All that is measured in one draw: (dict of numbers, words found, nearest words)."""
     held, labelled, steps = sizes
     order = Random(seed, "draw").permutation(len(items)).tolist()
-    drawn = [items[i] for i in order if lm.count(items[i].question) <= LONGEST][: held + labelled]
+    short = [items[i] for i in order if lm.count(items[i].question) <= LONGEST]
+    drawn = short[: held + labelled]
     held, train = drawn[:held], drawn[held:]
     began = time.process_time()
     scores, words = best_words(lm, train, held)
@@ -216,14 +254,18 @@ def main(argv=None):
     examples = [example for file in files for example in read_labeled(file)]
     items = [Item(text, LABELS[label], LABELS) for text, label in examples]
     lm = TextModel.open("smollm2", options.device, chat=False)
+    # Listed before any soft prompt is put in place, so the vectors are not among them.
     weights = lm.opened.lm.model.parameters()
-    before, began = digest(weights), time.process_time()
-    runs = [measure(lm, items, seed, sizes) for seed in range(options.seed, options.seed + draws)]
+    before = digest(weights)
+    began = time.process_time()
+    seeds = range(options.seed, options.seed + draws)
+    runs = [measure(lm, items, seed, sizes) for seed in seeds]
     if digest(weights) != before:
         raise AssertionError("the weights of the model have changed")
     s = {name: np.array([run[0][name] for run in runs]) for name in runs[0][0]}
     print(f"right of {sizes[0]} reviews, mean (least .. most) of {draws} draws")
     for name, values in s.items():
+        # Counts and seconds have no use for the decimals that shares and losses need.
         form = ".2f"
         if values.min() >= 5:
             form = ".0f"
@@ -232,9 +274,8 @@ def main(argv=None):
     print(TRAINED.line(s["soft prompt"], s["the start's words"]))
     print(FOUND.line(s["soft prompt"], s["the best words found"]))
     for seed, (_, words, nearest) in enumerate(runs, options.seed):
-        print(
-            f"draw {seed}: words {words!r}, nearest to the vectors {' '.join(map(repr, nearest))}"
-        )
+        near = " ".join(map(repr, nearest))
+        print(f"draw {seed}: words {words!r}, nearest to the vectors {near}")
     print(f"the {len(weights)} arrays of weights have the same hash before and after, ", end="")
     print(f"{before[:16]}; {time.process_time() - began:.0f} s of one core")
 
