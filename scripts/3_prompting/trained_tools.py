@@ -16,7 +16,6 @@ Two layers of width 64, five seeds, about 5 minutes on one core. `python
 scripts/3_prompting/trained_tools.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two seeds
 and a tenth of the tokens. Read next: prompt/tools/annotated.py, prompt/tools/toolformer.py.
 
-
 Measured output (one core of a busy machine):
 
     60000 tokens for the base model, 210000 for a copy

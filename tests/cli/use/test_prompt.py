@@ -172,6 +172,7 @@ def test_an_instruction_goes_before_everything(prompted, capsys):
         (["RUN", "--data", "FILE", "--shots", "4"], "--shots 4, but there are 3"),
         (["RUN", "why?", "--method", "few-shots"], "did you mean few-shot"),
         (["RUN", "--data", "FILE", "--compare", "few-shot", "--out", "x"], "leave out --out"),
+        (["RUN", "A question", "--compare", "few-shot"], "give questions with answers by --data"),
         (["RUN", "why?", "--method", "few-shot"], "few-shot needs demonstrations: --demos FILE"),
         (["RUN", "why?", "--method", "rag"], "rag needs a passage to answer from"),
         (["RUN", "why?", "--method", "deliberate"], "--option source=LANGUAGE"),

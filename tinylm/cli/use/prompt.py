@@ -111,6 +111,8 @@ def chosen_methods(config):
         return [method_named(config.method)]
     if config.out or config.trace:
         raise ConfigError("--compare prints a table: leave out --out and --trace")
+    if not config.data:
+        raise ConfigError("--compare counts right answers: give questions with answers by --data")
     return [method_named(name.strip()) for name in config.compare.split(",")]
 
 
