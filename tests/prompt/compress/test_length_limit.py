@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.generate.small import make_gpt
-from tests.prompt.small import text_model
+from tests.prompt.small import Chat, text_model
 from tinylm.errors import ConfigError
 from tinylm.prompt import ScriptedLM, TextModel
 from tinylm.prompt.compress.length_limit import simplify_with_limit, truncate
@@ -44,6 +44,14 @@ def test_a_reply_that_is_too_long_is_shortened_again():
     )
     found = simplify_with_limit(lm, TEXT, 2)
     assert found.text == "numbers" and found.details == {"attempts": 4, "truncated": False}
+
+
+def test_a_short_text_of_a_chat_may_have_paragraphs():
+    found = [
+        simplify_with_limit(kind([(None, " one\n\nto eight")]), TEXT, 3).text
+        for kind in (Chat, ScriptedLM)
+    ]
+    assert found == ["one\n\nto eight", "one"]
 
 
 def test_after_the_last_retry_the_shortest_text_is_cut():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.prompt.small import text_model
+from tests.prompt.small import Chat, text_model
 from tinylm.errors import ConfigError
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.optimize.paraphrase import (
@@ -98,6 +98,11 @@ def test_a_model_translates_with_its_own_probabilities():
     assert first != second and all(-math.inf < logprob < 0 for _, logprob in (first, second))
     again = lm_translator(model, "English", "French", count=2, max_tokens=3)("Add.")
     assert again == [first, second]
+
+
+def test_a_chat_translates_every_paragraph():
+    lm = Chat([(None, " Un.\n\nDeux.")])
+    assert lm_translator(lm, "English", "French", 1)("One.\n\nTwo.")[0][0] == "Un.\n\nDeux."
 
 
 def test_a_model_writes_new_prompts_for_the_same_task():

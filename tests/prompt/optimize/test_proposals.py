@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.prompt.small import Chat
 from tinylm.errors import ConfigError
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.optimize.proposals import cleaned, draw_seed, propose, read_list, tagged
@@ -37,6 +38,9 @@ def test_what_stands_around_a_prompt_is_removed(text, prompt):
         ("Add 1. 5 and 2. Then stop.", ["Add 1. 5 and 2. Then stop."]),
         ("1.5 is a number", ["1.5 is a number"]),
         ("1. Add.\n2. \n3. Sum.", ["Add.", "Sum."]),
+        ("1. Add.\n\n2. Sum.\n\n\nBoth add.\n\n3. No.", ["Add.", "Sum.", "No."]),
+        ("1. Add.\n \n   All.\n2. Sum.\n \nBoth add.", ["Add.\n \n   All.", "Sum."]),
+        ("Add.\n\nAll numbers.", ["Add.\n\nAll numbers."]),
         ("  ", []),
     ],
 )
@@ -93,6 +97,14 @@ def test_a_reply_may_hold_several_prompts():
     assert propose(lm, "List:", 5, begin="1.", per_reply=3) == ["a", "b", "c", "d", "e"]
     assert [call[0] for call in lm.calls] == [2]  # ceil(5 / 3)
     assert propose(ScriptedLM([(None, "1. a\n2. b\n3. c")]), "x", 2, per_reply=2) == ["a", "b"]
+
+
+def test_a_chat_may_leave_blank_lines_between_prompts():
+    reply = " a\n\n2. b\n\nThese are two."
+    assert propose(Chat([(None, reply)]), "List:", 2, begin="1.", per_reply=2) == ["a", "b"]
+    # A model that continues a text has written another text after the blank line.
+    lm = ScriptedLM([(None, reply), (None, " c")])
+    assert propose(lm, "List:", 2, begin="1.", per_reply=2) == ["a", "c"] and lm.finished
 
 
 def test_rounds_are_limited():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.prompt.small import text_model
+from tests.prompt.small import Chat, text_model
 from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt import ScriptedLM
@@ -123,6 +123,10 @@ def test_a_generated_reply_is_read():
     answer = choose_generated(lm, ITEM)
     assert answer.value == "ice" and answer.text == " The answer is (A)."
     assert choose_generated(lm, ITEM).value is None
+    # A chat may think first, unless demonstrations show that the answer comes at once.
+    thought = "It is cold.\n\nThe answer is (A)."
+    assert choose_generated(Chat([(LISTED, thought)]), ITEM).value == "ice"
+    assert choose_generated(Chat([(None, thought)]), ITEM, [DEMO]).value is None
     shown = f"What burns? (A) water (B) wood\nAnswer: B\n\n{LISTED}"
     assert choose_generated(ScriptedLM([(shown, "C")]), ITEM, [DEMO]).value == "both of them"
 

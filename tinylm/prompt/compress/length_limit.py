@@ -7,6 +7,7 @@ Read first: simplify.py, which needs no model. Read next: simplifier.py.
 
 from tinylm.errors import ConfigError
 from tinylm.prompt.compress.compressed import Compressed
+from tinylm.prompt.template.fields import reply_stops
 
 SIMPLIFY = (
     "Simplify the following text so that it has at most {words} words and keeps its meaning.\n"
@@ -53,12 +54,13 @@ def simplify_with_limit(
         raise ConfigError(f"simplify_with_limit: the limit {max_tokens} must be 1 token or more")
     counter = counter or lm
     shortest, attempts = text, 0
+    stop = reply_stops(lm, ("\n\n",))  # a chat may keep the paragraphs of the text
+    options = {"begin": "Short:", "stop": stop, "max_tokens": reply_tokens, **sampling}
     while counter.count(shortest) > max_tokens and attempts <= retries:
         words = len(shortest.split())
         # The limit in words, which a model can follow: as many words a token as the text has.
         most = max(1, words * max_tokens // counter.count(shortest))
         request = SIMPLIFY.format(words=most, text=shortest)
-        options = {"begin": "Short:", "stop": ("\n\n",), "max_tokens": reply_tokens, **sampling}
         reply = lm.complete(request, seed=seed + attempts, **options).text.strip()
         attempts += 1
         lm.parsed("simplification", reply)

@@ -77,7 +77,7 @@ def revise(lm, prompt, wrong, reason, count=1, seed=0, max_tokens=256, **options
     """Prompts that avoid a problem, written by a model: list of at most `count` str."""
     request = REVISE.format(prompt=prompt, errors=_texts(wrong), reason=reason, count=count)
     options = {"begin": "<prompt>", "read": tagged, "per_reply": count, "rounds": 1, **options}
-    # A reply that never closes its tag could go on after the prompt: "\n\n" ends it too.
+    # A text without end tag goes on after the prompt, so there "\n\n" ends the reply too.
     return propose(lm, request, count, seed=seed, max_tokens=max_tokens, **options)
 
 

@@ -11,6 +11,7 @@ import re
 from tinylm.errors import ConfigError
 from tinylm.prompt.optimize.proposals import SAMPLING, propose, read_list
 from tinylm.prompt.optimize.space import PromptSpace
+from tinylm.prompt.template.fields import reply_stops
 
 # Words of instructions that can replace each other.
 SYNONYMS = (
@@ -106,8 +107,8 @@ def lm_translator(lm, source, target, count=4, seed=0, max_tokens=128, **samplin
 
     source, target  names of languages
     """
-
-    options = {"max_tokens": max_tokens, "stop": ("\n\n",), **SAMPLING, **sampling}
+    stop = reply_stops(lm, ("\n\n",))  # a chat translates every paragraph
+    options = {"max_tokens": max_tokens, "stop": stop, **SAMPLING, **sampling}
 
     def translate(text):
         request = f"Translate the following text from {source} to {target}.\n{text}\n"

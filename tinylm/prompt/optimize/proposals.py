@@ -8,8 +8,10 @@ search needs different prompts and nothing around them. Read next: paraphrase.py
 import re
 
 from tinylm.errors import ConfigError
+from tinylm.prompt.template.fields import reply_stops
 
 _MARK = re.compile(r"^[ \t]*(?:\d+[.)]|[-*•])[ \t]+", re.MULTILINE)
+_REMARK = re.compile(r"\n[ \t]*\n(?=\S)")
 _LABEL = re.compile(r"(?:new |improved )?(?:prompt|instruction|input|output)(?: \d+)?:\s*", re.I)
 _QUOTES = {'"': '"', "“": "”", "'": "'", "`": "`"}
 
@@ -33,14 +35,17 @@ def cleaned(text):
 def read_list(reply):
     """The entries of a reply that is a list, numbered or with bullets; else the reply itself.
 
-    returns  list of str, cleaned; text before the first entry is left out, empty entries too
+    An entry may have paragraphs if they are indented, as in Markdown; after a blank line, a text
+    that is not indented is a remark on the list.
+
+    returns  list of str, cleaned; remarks and empty entries are left out
     """
     starts = list(_MARK.finditer(reply))
     if not starts:
         return list(filter(None, [cleaned(reply)]))
     ends = [following.start() for following in starts[1:]] + [len(reply)]
-    entries = [cleaned(reply[start.end() : end]) for start, end in zip(starts, ends)]
-    return list(filter(None, entries))
+    entries = [reply[start.end() : end] for start, end in zip(starts, ends)]
+    return list(filter(None, [cleaned(_REMARK.split(entry)[0]) for entry in entries]))
 
 
 def tagged(reply):
@@ -78,6 +83,7 @@ def propose(
     read       function(reply with its beginning) -> list of prompts
     per_reply  how many prompts a reply is expected to have
     rounds     how often more replies are sampled for those that are missing
+    stop       stop strings; the blank line does not end a chat's reply: see reply_stops
     sampling   of TextLM.complete, in place of SAMPLING
     returns    list of str, at most `count`, in the order in which they came
     raises     ConfigError for a count below 1
@@ -94,7 +100,7 @@ def propose(
             seed=seed + asked,
             begin=begin,
             max_tokens=max_tokens,
-            stop=stop,
+            stop=reply_stops(lm, stop),
             **options,
         ):
             found.update(dict.fromkeys(read(begin + reply.text)))

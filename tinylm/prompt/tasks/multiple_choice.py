@@ -16,6 +16,7 @@ import string
 
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.tasks.demonstrated import ends
 
 LETTERS = string.ascii_uppercase
 
@@ -78,9 +79,8 @@ def choose_by_cloze(
 
 def choose_generated(lm, item, demonstrations=(), *, seed=0, max_tokens=64):
     """The option that a generated reply names; None if it names none, or several."""
-    reply = lm.complete(
-        _listed(item, demonstrations), stop=("\n\n",), seed=seed, max_tokens=max_tokens
-    )
+    prompt, stop = _listed(item, demonstrations), ends(lm, demonstrations)
+    reply = lm.complete(prompt, stop=stop, seed=seed, max_tokens=max_tokens)
     index = read_choice(reply.text, item.options)
     value = None
     if index is not None:
