@@ -107,8 +107,10 @@ def test_what_is_written_is_what_is_read():
     "text, sections",
     [
         ("1) One\n  * a\n## 2. Two\n• b", [Section("One", ("a",)), Section("Two", ("b",))]),
-        ("Section 1: One\n3. Three", [Section("One"), Section("Three")]),
+        ("Section 1: One\n3. Three", [Section("One", ("Three",))]),
         ("1. **Bold**", [Section("Bold")]),
+        ("**Why?**\n- a\n**How:**\nwords", [Section("Why?", ("a",)), Section("How")]),
+        ("1. A\n2. B\n\n1. A\n- text", [Section("A"), Section("B")]),
         ("- too early\nSome words.\n1. One\nmore words", [Section("One")]),
         ("In 2020 it began.\n-5 degrees", []),
         ("", []),

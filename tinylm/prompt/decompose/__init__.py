@@ -2,9 +2,10 @@
 
 In order: plan.py (the paradigm, eqs. 3.2-3.5), least_to_most.py (all sub-problems first),
 successive.py (the next one when the last is solved), recursive.py (sub-problems of sub-problems),
-outline.py (a text by its sections), map_reduce.py (a long document by its segments), solvers.py
-(tools as solvers), multi_hop.py (a search for each hop), scan.py (commands by the commands inside
-them), shorter.py (shorter questions), equal_tokens.py (direct, in one run, in several runs).
+outline.py (a text by its sections), headings.py (the forms of its headings), map_reduce.py (a long
+document by its segments), solvers.py (tools as solvers), multi_hop.py (a search for each hop),
+scan.py (commands by the commands inside them), shorter.py (shorter questions), equal_tokens.py
+(direct, in one run, in several runs).
 """
 
 from tinylm.prompt.decompose.equal_tokens import three_ways

@@ -2,14 +2,14 @@
 
 The outline is a list of sub-problems, given or written by the model; each section is one call. In
 sequence, a section is written after all those before it; in parallel, all sections know the outline
-alone. The text is the sections one after another. Read next: map_reduce.py.
+alone. The text is the sections one after another. Read next: headings.py; map_reduce.py.
 """
 
-import re
 from dataclasses import dataclass
 
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.decompose.headings import headings, point
 from tinylm.prompt.template.fields import render_fields
 
 
@@ -41,8 +41,6 @@ OUTLINE_TASK = (
     "Write the outline of the text that is described: the title of each section on a line that "
     'begins with its number, and its points on lines that begin with "-".'
 )
-_TITLE = re.compile(r"\s*(?:#+ *)?(?:section +)?[0-9]+[.):] *(.+)", re.IGNORECASE)
-_POINT = re.compile(r"\s*[-*•] +(.+)")
 
 
 def render_outline(sections):
@@ -55,16 +53,18 @@ def render_outline(sections):
 
 
 def read_outline(text):
-    """The sections of an outline: list of Section. Lines that are neither a title nor a point are
-    passed over, and points before the first title too.
+    """The sections of an outline: list of Section. Titles are those of headings(); lines that are
+    neither a title nor a point are passed over, and points before the first title too.
     """
+    lines = text.strip().splitlines()
+    titles, end = headings(lines)
     found = []
-    for line in text.splitlines():
-        title, point = _TITLE.fullmatch(line), _POINT.fullmatch(line)
-        if title:
-            found.append((title[1].strip().strip("*"), []))
-        elif point and found:
-            found[-1][1].append(point[1].strip())
+    for i, line in enumerate(lines[:end]):
+        below = point(line)
+        if i in titles:
+            found.append((titles[i], []))
+        elif found and below:
+            found[-1][1].append(below)
     return [Section(title, tuple(points)) for title, points in found]
 
 
