@@ -109,8 +109,8 @@ def test_tokens_that_change_behind_a_text_are_refused():
     class Joins(ScriptedLM):
         """Scores one token fewer than the text has."""
 
-        def _score(self, prompts, lists, begin):
-            (found,) = super()._score(prompts, lists, begin)
+        def _score(self, prompts, lists, begins):
+            (found,) = super()._score(prompts, lists, begins)
             return [type(found)(found.continuations, (found.terms[0][1:],))]
 
     with pytest.raises(DataError, match="'b c' has 2 tokens, and 1 after 'a': let it begin"):

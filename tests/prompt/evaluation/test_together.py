@@ -111,13 +111,17 @@ def test_scores_are_those_of_the_model():
     found = {}
 
     def method(lm, item, demonstrations=(), *, seed=0):
-        found[item.question] = lm.score(item.question, [" x", " yz"], begin=" So")
+        begin = f" So {item.question}"
+        found[item.question] = lm.score(item.question, [" x", " yz"], begin=begin)
         return Answer("x")
 
     lm = text_model()
-    answer_together(lm, method, ITEMS[:2])
+    with lm.tracing() as trace:
+        answer_together(lm, method, ITEMS[:2])
+    assert [call.begin for call in trace.calls] == [" So a?", " So bcd ef?"]
     for item in ITEMS[:2]:
-        expected = lm.score(item.question, [" x", " yz"], begin=" So")
+        begin = f" So {item.question}"
+        expected = lm.score(item.question, [" x", " yz"], begin=begin)
         np.testing.assert_allclose(found[item.question].sums, expected.sums, rtol=1e-9)
 
 

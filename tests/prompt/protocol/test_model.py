@@ -71,6 +71,22 @@ def test_each_prompt_may_have_continuations_of_its_own():
         lm.score_batch(["p.", "q."], [["a"]])
 
 
+def test_the_continuations_of_each_prompt_may_follow_a_text_of_their_own():
+    lm = text_model()
+    prompts, begins = ["p.", "q.", "r."], ["A:", "Answer:", "A:"]
+    found = lm.score_batch(prompts, LABELS, begin=begins, unconditional="x.")
+    for prompt, begin, scores in zip(prompts, begins, found):
+        for text, terms, prior in zip(LABELS, scores.terms, scores.prior):
+            np.testing.assert_allclose(terms, by_hand(lm, prompt + begin, text), atol=1e-10)
+            np.testing.assert_allclose(prior, by_hand(lm, "x." + begin, text).sum(), atol=1e-10)
+    assert lm.account.calls == 3 + 2  # one prior for each different beginning
+    with lm.tracing() as trace:
+        lm.score_batch(["p.", "q."], ["a"], begin=["A:", ""])
+    assert [call.begin for call in trace.calls] == ["A:", ""]
+    with pytest.raises(ShapeError, match="score_batch: 1 beginnings for 2 prompts; give one each"):
+        lm.score_batch(["p.", "q."], ["a"], begin=["A:"])
+
+
 def test_the_prior_is_the_score_after_the_unconditional_prompt():
     lm = text_model()
     scores = lm.score("Question: a\nAnswer:", LABELS, unconditional="Answer:")
@@ -319,7 +335,7 @@ def test_every_reply_may_begin_in_its_own_way():
     with lm.tracing() as trace:
         lm.complete_batch(["ab", "ab"], begin=(" c", ""), max_tokens=1)
     assert [call.begin for call in trace.calls] == [" c", ""]
-    with pytest.raises(ShapeError, match="1 beginnings for 2 prompts; give one each, or a single"):
+    with pytest.raises(ShapeError, match="complete_batch: 1 beginnings for 2 prompts; give one e"):
         lm.complete_batch(["a", "b"], begin=["x"])
 
 

@@ -164,8 +164,8 @@ class ModelEnsemble(TextLM):
         self.account.add(generated_tokens=(self.members - 1) * written)
         return found
 
-    def _score(self, prompts, lists, begin):
-        return self._counted("_score", prompts, lists, begin)
+    def _score(self, prompts, lists, begins):
+        return self._counted("_score", prompts, lists, begins)
 
     def _counted(self, name, *arguments):
         """A call of the average, counted for every member."""

@@ -106,9 +106,8 @@ class Row(TextLM):
         settings = {"max_tokens": max_tokens, "stop": stop, **sampling}
         return self._ask(prompts, begins, "complete", seeds, settings)
 
-    def _score(self, prompts, lists, begin):
-        # Scores of a batch have one beginning, so it is one of the settings that must be the same.
-        found = self._ask(prompts, [begin] * len(prompts), "score", lists, {"begin": begin})
+    def _score(self, prompts, lists, begins):
+        found = self._ask(prompts, begins, "score", lists, {})
         scored = sum(len(terms) for scores in found for terms in scores.terms)
         self.account.add(scored_tokens=scored)
         return found
@@ -133,7 +132,7 @@ def _send(lm, requests):
             if kind == "complete":
                 found = lm.complete_batch(prompts, begin=begins, seed=each, **settings)
             else:
-                found = lm.score_batch(prompts, each, **settings)
+                found = lm.score_batch(prompts, each, begin=begins, **settings)
         except Exception as error:
             for i in members:
                 replies[i] = error

@@ -292,10 +292,10 @@ class TextModel(TextLM):
 
     # Scoring.
 
-    def _score(self, prompts, lists, begin):
+    def _score(self, prompts, lists, begins):
         seams = [
             [self._seam(prompt, begin, text) for text in texts]
-            for prompt, texts in zip(prompts, lists)
+            for prompt, begin, texts in zip(prompts, begins, lists)
         ]
         for prompt in seams:
             for one in prompt:

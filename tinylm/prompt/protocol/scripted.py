@@ -102,9 +102,9 @@ class ScriptedLM(TextLM):
             found.append(_cut(reply, max_tokens, stop))
         return found
 
-    def _score(self, prompts, lists, begin):
+    def _score(self, prompts, lists, begins):
         found = []
-        for prompt, texts in zip(prompts, lists):
+        for prompt, begin, texts in zip(prompts, begins, lists):
             reply = self._next(prompt, begin)
             if not isinstance(reply, dict) or any(text not in reply for text in texts):
                 raise DataError(

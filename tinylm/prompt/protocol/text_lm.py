@@ -57,7 +57,7 @@ class TextLM:
         if not sampling:
             sampling = {"temperature": 0.0}
         row_seeds(seed, len(prompts))  # raises for a wrong number
-        begins = _one_each(begin, prompts)
+        begins = _one_each("complete_batch", begin, prompts)
         begun = time.perf_counter()
         found = self._complete(prompts, begins, max_tokens, tuple(stop), seed, sampling)
         self.account.add(calls=len(prompts), seconds=time.perf_counter() - begun)
@@ -84,10 +84,11 @@ class TextLM:
         prompts        as in complete_batch
         continuations  a list of str for all prompts, or one list for each. They follow the prompt
                        as they are: " Paris" after "Answer:" (seam.py)
-        begin          str, as in complete_batch, the same for all prompts
+        begin          as in complete_batch: one str for all prompts, or a list of one each
         unconditional  a prompt without the question: Scores.prior is log Pr after it
         returns        list of Scores
-        raises         DataError for an empty continuation, or none
+        raises         DataError for an empty continuation, or none; ShapeError for another number
+                       of beginnings than of prompts
         """
         prompts, lists = list(prompts), list(continuations)
         if lists and isinstance(lists[0], str):
@@ -102,26 +103,29 @@ class TextLM:
             raise DataError("score: give at least one continuation for each prompt")
         if not prompts:
             return []
+        begins = _one_each("score_batch", begin, prompts)
         begun = time.perf_counter()
         priors = [None] * len(prompts)
         if unconditional is not None:
             # The prior of a list of continuations is the same for every prompt.
-            different = list(dict.fromkeys(map(tuple, lists)))
-            found = self._score([unconditional] * len(different), different, begin)
-            self._record_scores([unconditional] * len(different), begin, found)
-            table = {texts: scores.sums for texts, scores in zip(different, found)}
-            priors = [table[tuple(texts)] for texts in lists]
+            keys = [(start, tuple(texts)) for start, texts in zip(begins, lists)]
+            different = list(dict.fromkeys(keys))
+            starts, texts = map(list, zip(*different))
+            found = self._score([unconditional] * len(different), texts, starts)
+            self._record_scores([unconditional] * len(different), starts, found)
+            table = {key: scores.sums for key, scores in zip(different, found)}
+            priors = [table[key] for key in keys]
             self.account.add(calls=len(different))
-        found = self._score(prompts, lists, begin)
+        found = self._score(prompts, lists, begins)
         found = [_with_prior(scores, prior) for scores, prior in zip(found, priors)]
         self.account.add(calls=len(prompts), seconds=time.perf_counter() - begun)
-        self._record_scores(prompts, begin, found)
+        self._record_scores(prompts, begins, found)
         return found
 
-    def _record_scores(self, prompts, begin, found):
-        for prompt, scores in zip(prompts, found):
+    def _record_scores(self, prompts, begins, found):
+        for prompt, start, scores in zip(prompts, begins, found):
             values = dict(zip(scores.continuations, scores.sums.tolist()))
-            self.record(Call("score", prompt, begin, values))
+            self.record(Call("score", prompt, start, values))
 
     def count(self, text):
         """The number of tokens of a text."""
@@ -167,19 +171,21 @@ class TextLM:
         """
         raise NotImplementedError
 
-    def _score(self, prompts, lists, begin):
-        """list of Scores without prior; adds prompt_tokens, read_tokens and scored_tokens."""
+    def _score(self, prompts, lists, begins):
+        """list of Scores without prior, for a prompt, a list of texts and a beginning each; adds
+        prompt_tokens, read_tokens and scored_tokens.
+        """
         raise NotImplementedError
 
 
-def _one_each(begin, prompts):
+def _one_each(name, begin, prompts):
     """The beginning of each reply: list of str."""
     if isinstance(begin, str):
         return [begin] * len(prompts)
     begins = list(begin)
     if len(begins) != len(prompts):
         raise ShapeError(
-            f"complete_batch: {len(begins)} beginnings for {len(prompts)} prompts; give one each, "
+            f"{name}: {len(begins)} beginnings for {len(prompts)} prompts; give one each, "
             "or a single text"
         )
     return begins

@@ -123,12 +123,11 @@ def call_positions(lm, text, ask, most=5, threshold=0.05):
     returns    list of (position, probability), the most probable first; not the first word, before
                which nothing was read
     """
-    prompt, found = ask(text), []
-    for word in list(_WORD.finditer(text))[1:]:
-        before = text[: word.start()].rstrip()
-        # p_i = Pr({tool: | P(x), x_<i): the model copies the text, and here it would call instead.
-        logprob = lm.score(prompt, [f" {BEGIN}"], begin=f" {before}").sums[0]
-        found.append((word.start(), float(np.exp(logprob))))
+    starts = [word.start() for word in _WORD.finditer(text)][1:]
+    # p_i = Pr({tool: | P(x), x_<i): the model copies the text, and here it would call instead.
+    begins = [f" {text[:start].rstrip()}" for start in starts]
+    scores = lm.score_batch([ask(text)] * len(starts), [f" {BEGIN}"], begin=begins)
+    found = [(start, float(np.exp(one.sums[0]))) for start, one in zip(starts, scores)]
     found = [pair for pair in found if pair[1] > threshold]
     return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:most]
 
