@@ -123,6 +123,15 @@ def test_only_tiles_that_hold_a_visible_pair_are_computed():
     )  # 2 heads, 10 tiles of 4 scores
 
 
+@pytest.mark.parametrize("T, scores", [(128, 128 * 128), (129, 128 * 128 + 129)])
+def test_a_tile_has_128_rows_and_columns_unless_given(T, scores):
+    # Query 128 begins a second row of tiles, of one row; key 128 a second column, seen by it alone.
+    q = tl.Tensor(np.ones((1, 1, T, 3)))
+    with count_operations() as counts:
+        tl.tiled_attention(q, q, q, causal=True)
+    assert counts.flops["tiled_attention"] == 2 * scores * (3 + 3)
+
+
 def peak(function, tokens, width=8):
     """Bytes allocated at most during forward and backward of one head, beyond what was there
     before.

@@ -86,6 +86,13 @@ def test_memory_stops_growing_and_follows_the_formula():
     assert cache.bytes == cache._array.nbytes
 
 
+def test_without_sinks_a_window_is_all_that_is_kept():
+    plain = StreamingLM(MODEL, 3)
+    assert (plain.sinks, plain.shift) == (0, False)
+    np.testing.assert_array_equal(plain.logits(IDS), StreamingLM(MODEL, 3, sinks=0).logits(IDS))
+    assert np.abs(plain.logits(IDS) - StreamingLM(MODEL, 3, sinks=1).logits(IDS)).max() > 1e-6
+
+
 def test_a_text_far_beyond_the_context_goes_on():
     lm = StreamingLM(MODEL, window=4, sinks=1, shift=True)
     assert len(list(generate(lm, [1], 5 * T, seed=0))) == 5 * T

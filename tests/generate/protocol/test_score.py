@@ -162,6 +162,15 @@ def test_a_string_ends_with_its_first_end_token_and_is_tried_once():
     assert best == (2, 0, 0) and math.isclose(math.exp(score), 0.5 / 9, rel_tol=1e-12)
 
 
+def test_as_many_strings_as_the_limit_are_tried_and_no_more(monkeypatch):
+    lm = EnumerableLM([np.full((3,) * (i + 1), 1 / 3) for i in (1, 2)])
+    monkeypatch.setattr("tinylm.generate.protocol.score.MOST_STRINGS", 9)
+    assert len(exhaustive_map(lm, [0], 2)[0]) == 2  # 3^2 strings
+    monkeypatch.setattr("tinylm.generate.protocol.score.MOST_STRINGS", 8)
+    with pytest.raises(ConfigError, match=r"3\^2 strings are too many"):
+        exhaustive_map(lm, [0], 2)
+
+
 def test_of_equally_probable_strings_the_first_in_the_order_of_ids_is_returned():
     uniform = EnumerableLM([np.full((3,) * (i + 1), 1 / 3) for i in (1, 2)])
     assert exhaustive_map(uniform, [1], 2)[0] == (0, 0)

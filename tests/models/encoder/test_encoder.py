@@ -280,6 +280,19 @@ def test_all_layers_are_given_and_the_last_is_the_hidden_state():
         np.testing.assert_array_equal(layers[-1].numpy(), bert.hidden(IDS).numpy())
 
 
+def test_every_block_reads_the_state_before_it():
+    # H^l = Layer(H^{l-1}): a change in block l is seen from H^l on and not before.
+    bert = model(n_layer=4)
+    before = [h.numpy() for h in bert.layers(IDS)]
+    for level, block in enumerate(bert.blocks, 1):
+        kept = block.feed_forward.out.weight.numpy().copy()
+        block.feed_forward.out.weight.data *= 2
+        after = [h.numpy() for h in bert.layers(IDS)]
+        block.feed_forward.out.weight.assign_(kept)
+        changed = [np.abs(a - b).max() > 1e-9 for a, b in zip(after, before)]
+        assert changed == [False] * level + [True] * (5 - level)
+
+
 def test_distilbert_starts_as_every_other_layer_of_its_teacher():
     teacher = model(n_layer=4)
     student = distilled(teacher)

@@ -225,14 +225,15 @@ def test_a_layer_of_queries_reads_the_pairs_of_the_layer_below(rng, given, qk_no
             above(x, cache=cache)
 
 
-def test_inputs_of_earlier_segments_come_before_the_new_ones(rng):
+@pytest.mark.parametrize("cut", range(1, T))
+def test_inputs_of_earlier_segments_come_before_the_new_ones(rng, cut):
     m, x = module(2), Tensor(rng.normal(size=(B, T, D)))
     whole = m(x, rotation=ROTATION).numpy()
     earlier = SegmentStates(T)
-    first = m(x[:, :2], rotation=[a[:2] for a in ROTATION], segments=earlier)
-    second = m(x[:, 2:], rotation=ROTATION, segments=SegmentStates(T, earlier.kept))
-    np.testing.assert_allclose(first.numpy(), whole[:, :2], rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(second.numpy(), whole[:, 2:], rtol=1e-12, atol=1e-13)
+    first = m(x[:, :cut], rotation=[a[:cut] for a in ROTATION], segments=earlier)
+    second = m(x[:, cut:], rotation=ROTATION, segments=SegmentStates(T, earlier.kept))
+    np.testing.assert_allclose(first.numpy(), whole[:, :cut], rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(second.numpy(), whole[:, cut:], rtol=1e-12, atol=1e-13)
 
 
 def test_heads_have_the_width_that_is_asked_for_and_biases_where_they_are_wanted():

@@ -200,6 +200,8 @@ def groups(comm):
     same(half.all_gather(np.array(comm.rank)), np.array(members))
     half.send(np.array([comm.rank]), (half.rank + 1) % half.size)
     assert half.recv(np.array([0]), (half.rank - 1) % half.size)[0] == members[half.rank - 1]
+    last = comm.split(0, key=1) if comm.rank == 0 else comm.split(0)  # others have the key 0
+    same(last.all_gather(np.array(comm.rank)), np.array([*range(1, comm.size), 0]))
     alone = comm.split(7 if comm.rank == 0 else None)
     assert (alone is None) == (comm.rank != 0)
     same(comm.all_reduce(np.array(1)), np.array(comm.size))

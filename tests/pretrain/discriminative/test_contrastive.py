@@ -146,11 +146,6 @@ def clip_model(dtype=np.float64, **changes):
 def test_clip_starts_at_the_temperature_of_the_paper_and_reads_with_two_encoders():
     model, objective = clip_model(), PairEmbedding(SPECIAL)
     assert np.exp(model.log_scale.item()) == pytest.approx(1 / 0.07, rel=1e-12)
-    for table in (model.first_map.numpy(), model.second_map.numpy()):
-        # Vectors keep their length: entries have variance 1/D, and n of them measure it to
-        # sqrt(2 / n) of itself.
-        D, n = len(table), table.size
-        assert abs((table**2).mean() * D - 1) < 4 * (2 / n) ** 0.5
     batch = objective.make_batch(PAIRS)
     a, b = (v.numpy() for v in objective.embed(model, batch))
     ids = np.array([SPECIAL.cls, *PAIRS[0][0]])  # the first text alone, without padding
@@ -163,6 +158,16 @@ def test_clip_starts_at_the_temperature_of_the_paper_and_reads_with_two_encoders
     by_hand = info_nce(cosines(tl.Tensor(a), tl.Tensor(b), 0.07), symmetric=True).item()
     assert metrics["loss"] == loss.item() == pytest.approx(by_hand, rel=1e-9)
     assert metrics["tokens"] == batch.tokens == 2
+
+
+def test_maps_into_the_common_space_keep_the_length_of_vectors():
+    first, second = encoder(languages=0), encoder(seed=1, languages=0)
+    model = PairedEncoders(first, second, (400, 900), 50)  # the maps alone: no text is read
+    for D, table in ((400, model.first_map.numpy()), (900, model.second_map.numpy())):
+        # Entries have variance 1/D, and n of them measure it to sqrt(2 / n) of itself.
+        n = table.size
+        assert table.shape == (D, 50)
+        assert abs((table**2).mean() * D - 1) < 4 * (2 / n) ** 0.5
 
 
 def test_padding_changes_no_vector_of_a_pair():

@@ -1,6 +1,7 @@
 """The defaults: one seed, short answers, and the settings of the papers."""
 
 import inspect
+from dataclasses import FrozenInstanceError
 
 import pytest
 
@@ -11,7 +12,7 @@ from tinylm.prompt.ensemble.marginal import marginal_answer
 from tinylm.prompt.ensemble.models import model_vote
 from tinylm.prompt.ensemble.outputs import beam_outputs, best_of_n
 from tinylm.prompt.ensemble.paths import sample_paths
-from tinylm.prompt.ensemble.prompts import PHRASINGS, prompt_ensemble
+from tinylm.prompt.ensemble.prompts import PHRASINGS, Phrasing, prompt_ensemble
 from tinylm.prompt.ensemble.self_consistency import self_consistency
 from tinylm.prompt.ensemble.tokens import complete_jointly, decode_jointly, token_ensemble
 
@@ -35,6 +36,12 @@ def defaults(function):
 def test_methods_have_one_seed_and_short_answers(method):
     found = defaults(method)
     assert (found["seed"], found["max_tokens"], found["demonstrations"]) == (0, 64, ())
+
+
+def test_a_phrasing_cannot_be_changed():
+    assert len({Phrasing("{*text*}"), Phrasing("{*text*}")}) == 1  # what does not change is a key
+    with pytest.raises(FrozenInstanceError):
+        PHRASINGS[0].separator = ""
 
 
 def test_self_consistency_has_the_temperature_of_the_paper_and_room_to_reason():

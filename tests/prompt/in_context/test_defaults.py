@@ -27,6 +27,7 @@ from tinylm.prompt.in_context import (
 # 1.2, b 0.75. 120 orders are all orders of five demonstrations.
 DEFAULTS = [
     (few_shot.few_shot, {"normalization": "sum", "budget": None, "max_tokens": 64}),
+    (few_shot.zero_shot, {"normalization": "sum", "budget": None, "max_tokens": 64}),
     (selection.NearestByWords, {"k1": 1.2, "b": 0.75}),
     (selection.NearestByEmbedding, {"metric": "cosine"}),
     (selection.Diverse, {"trade_off": 0.5}),
@@ -64,6 +65,7 @@ DEFAULTS = [
 ]
 SEEDED = [
     few_shot.few_shot,
+    few_shot.zero_shot,
     selection.random_demonstrations,
     selection.arranged,
     learned_retriever.TwoEncoders,

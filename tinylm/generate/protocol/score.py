@@ -15,6 +15,8 @@ from tinylm import backend
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.protocol.language_model import as_language_model, check_token_ids
 
+MOST_STRINGS = 100_000  # that exhaustive_map tries: some ten seconds with a tiny model
+
 
 def log_probabilities(logits):
     """Log-probabilities over V in float64: (..., V) -> (..., V)."""
@@ -139,7 +141,7 @@ def exhaustive_map(lm, x, max_length, eos=None):
     raises      ConfigError where there would be more than 100,000 strings
     """
     lm = as_language_model(lm)
-    if lm.vocab_size**max_length > 100_000:
+    if lm.vocab_size**max_length > MOST_STRINGS:
         raise ConfigError(
             f"exhaustive_map: {lm.vocab_size}^{max_length} strings are too many; use a beam search"
         )

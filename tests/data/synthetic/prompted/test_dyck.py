@@ -85,6 +85,9 @@ def test_defaults_and_limits():
     assert {len(item.question.partition("Input: ")[2].split()) for item in items} == {6}
     assert {c for item in items for c in item.answer.split()} == set(CLOSING.values())
     assert max(len(item.answer.split()) for item in items) == 4
+    # Up to four are open at once, also where some of them are closed again before the end.
+    shown = [item.question.partition("Input: ")[2].split() for item in dyck_items(400)]
+    assert max(len(stack) for symbols in shown for stack in stacks(symbols)) == 4
     for wrong in ({"length": 0}, {"depth": 1}, {"kinds": 0}, {"kinds": 5}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             dyck_items(1, **wrong)
