@@ -19,6 +19,7 @@ from tinylm.prompt.ensemble.self_consistency import (
     majority_law,
     path_weights,
     self_consistency,
+    vote_at_m,
     vote_law,
 )
 from tinylm.prompt.reasoning.chain_of_thought import zero_shot_cot
@@ -178,6 +179,44 @@ def test_samples_without_an_answer_do_not_vote(m):
         found[vote(list(drawn)).value] += math.prod(shares[one] for one in drawn)
     law = vote_law(shares, m)
     assert law == pytest.approx(dict(found)) and law[None] == 0.5**m
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 7])
+def test_votes_of_some_samples_by_listing_all_choices(m):
+    # Seven samples, of which m vote: every choice of m is equally probable.
+    samples = ["a", "b", "b", None, "a", "c", "b"]
+    found = Counter()
+    for chosen in itertools.combinations(samples, m):
+        found[vote(list(chosen)).value] += 1 / math.comb(7, m)
+    assert {a: p for a, p in vote_at_m(Counter(samples), m).items() if p} == pytest.approx(found)
+
+
+@pytest.mark.parametrize("m", [2, 3])
+def test_votes_of_some_samples_are_an_unbiased_law(m):
+    # The mean over all outcomes of four samples is the law itself; that of shares is not.
+    truth, mean, plugged = {"a": 0.6, "b": 0.3, None: 0.1}, Counter(), Counter()
+    for drawn in itertools.product(truth, repeat=4):
+        chance, counts = math.prod(truth[one] for one in drawn), Counter(drawn)
+        for answer, p in vote_at_m(counts, m).items():
+            mean[answer] += chance * p
+        shares = {answer: n / 4 for answer, n in counts.items()}
+        for answer, p in vote_law(shares, m).items():
+            plugged[answer] += chance * p
+    assert dict(mean) == pytest.approx(vote_law(truth, m))
+    assert abs(plugged["a"] - vote_law(truth, m)["a"]) > 0.01
+
+
+def test_votes_of_very_many_samples_are_nearly_independent():
+    # C(200000, 100) has 373 digits, more than a float holds.
+    counts = {"a": 105_000, "b": 95_000}
+    law = vote_law({"a": 0.525, "b": 0.475}, 100)
+    assert vote_at_m(counts, 100)["a"] == pytest.approx(law["a"], abs=1e-3)
+
+
+def test_more_votes_than_samples_are_refused():
+    with pytest.raises(ConfigError, match="3 votes of 2 samples"):
+        vote_at_m({"a": 2}, 3)
+    assert vote_at_m({"a": 2}, 2) == {"a": 1.0}
 
 
 def test_votes_of_sampled_replies_follow_the_law():

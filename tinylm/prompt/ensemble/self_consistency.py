@@ -119,32 +119,64 @@ def vote_law(probabilities, m):
     m              independent samples
     returns        None wins where no sample has an answer
     """
-    # The votes are multinomial, P(n) = m! prod_a p_a^n_a / n_a!, so the probability of a set of
-    # counts is m! times the coefficient of x^m in a product of sums  e_a = sum_j (p_a x)^j / j!
-    # over the counts j that a may have.
+    # The votes are multinomial: P(n) = m! prod over a of p_a^n_a / n_a!.
     factorials = [math.factorial(j) for j in range(m + 1)]
-    answers = sorted(answer for answer in probabilities if answer is not None)
-    law = dict.fromkeys(probabilities, 0.0)
+
+    def weight(answer, j):
+        return probabilities[answer] ** j / factorials[j]
+
+    return _law_of_winners(probabilities, m, weight, 1 / factorials[m])
+
+
+def vote_at_m(counts, m):
+    """The same law, estimated without bias from samples of an answer each: {answer: float}.
+
+    counts   {answer: how many of N samples have it}, None as in vote_law
+    m        votes, at most N
+    returns  what m of the N samples vote for, drawn without putting any back. m of N independent
+             samples are independent, so the mean is vote_law of the true probabilities, as with
+             pass@k (pass_at_k). vote_law(counts / N) is biased: it is no straight line in them
+    raises   ConfigError for more votes than samples
+    """
+    total = sum(counts.values())
+    if m > total:
+        raise ConfigError(f"vote_at_m: {m} votes of {total} samples; draw more samples")
+
+    # P(n) = prod over a of C(N_a, n_a) / C(N, m). All is over N^m: else floats could overflow.
+    def weight(answer, j):
+        return math.comb(counts[answer], j) / total**j
+
+    return _law_of_winners(counts, m, weight, math.comb(total, m) / total**m)
+
+
+def _law_of_winners(names, m, weight, whole):
+    # P(n) = prod over a of weight(a, n_a) / whole. The probability of a set of counts is thus the
+    # coefficient of x^m in a product of sums  e_a = sum over j of weight(a, j) x^j  over the
+    # counts j that a may have.
+    answers = sorted(answer for answer in names if answer is not None)
+    weights = {answer: [weight(answer, j) for j in range(m + 1)] for answer in names}
+    weights.setdefault(None, [1.0] + [0.0] * m)
+    law = dict.fromkeys(names, 0.0)
     if None in law:
-        law[None] = probabilities[None] ** m
+        law[None] = weights[None][m] / whole
 
     def series(answer, most):
-        p = probabilities.get(answer, 0.0)
-        terms = [p**j / factorials[j] if j <= most else 0.0 for j in range(m + 1)]
-        return np.array(terms)
+        terms = np.array(weights[answer])
+        terms[most + 1 :] = 0.0
+        return terms
 
     def times(a, b):
         return np.convolve(a, b)[: m + 1]
 
     for c in range(1, m + 1):
         # The winner has c votes, answers after it in the order of text no more ...
-        after = [series(None, 0)]  # the one of this product: only j = 0
+        after = [np.eye(1, m + 1)[0]]  # the one of this product: only j = 0
         for answer in answers[:0:-1]:
             after.append(times(after[-1], series(answer, c)))
         # ... and answers before it fewer. Of samples without an answer there may be any number.
         before = series(None, m)
         for answer in answers:
             rest = times(before, after.pop())[m - c]
-            law[answer] += factorials[m] / factorials[c] * probabilities[answer] ** c * float(rest)
+            law[answer] += weights[answer][c] * float(rest) / whole
             before = times(before, series(answer, c - 1))
     return law

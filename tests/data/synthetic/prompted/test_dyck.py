@@ -30,6 +30,10 @@ def test_the_examples_of_the_book():
     ]
 
 
+def test_a_trace_may_begin_at_another_number():
+    assert dyck_trace("()", 3) == "3: empty stack\n4: ( ; stack: (\n5: ) ; stack: empty"
+
+
 def test_a_closed_bracket_leaves_the_stack():
     assert stacks("([])(") == [("(",), ("(", "["), ("(",), (), ("(",)]
     assert dyck_trace("()").splitlines()[-1] == "2: ) ; stack: empty"

@@ -44,11 +44,15 @@ def dyck_completion(symbols):
     return "".join(CLOSING[bracket] for bracket in reversed(stack))
 
 
-def dyck_trace(symbols):
-    """The stack after each symbol, one line each, from "0: empty stack" on."""
-    lines = ["0: empty stack"]
+def dyck_trace(symbols, first=0):
+    """The stack after each symbol, one line each, from "0: empty stack" on.
+
+    first    the number of the first line. With other ones than 0 a model reads the numbers of long
+             traces in short ones
+    """
+    lines = [f"{first}: empty stack"]
     brackets = "".join("".join(symbols).split())
-    for i, (bracket, stack) in enumerate(zip(brackets, stacks(symbols)), 1):
+    for i, (bracket, stack) in enumerate(zip(brackets, stacks(symbols)), first + 1):
         lines.append(f"{i}: {bracket} ; stack: {' '.join(stack) or 'empty'}")
     return "\n".join(lines)
 
