@@ -7,6 +7,7 @@ fine-tuned, on right texts alone and on texts among distractors. Book section 3.
 trained_rag.py.
 """
 
+from tinylm.backend import Random
 from tinylm.data.read.instructions import Instruction
 from tinylm.data.synthetic.prompted.retrieval_qa import PLACES, DocumentWorld
 from tinylm.finetune import fit
@@ -18,6 +19,7 @@ from tinylm.prompt.rag import NO_ANSWER, RagPrompt, encode_rag, rag_examples
 from tinylm.tokenizers import WordTokenizer
 
 KNOWN, NEW = PLACES[:8], PLACES[8:]
+MODELS = "base", "right text", "distractors"
 TEXTS, MISSING = 3, 0.25  # texts in a prompt, and the share of prompts without the right one
 BATCH, RATE = 4, 3e-3
 # Training gives words their meaning here, so a short instruction will do.
@@ -98,16 +100,33 @@ def among_distractors(data, numbers):
     return found
 
 
-def train(data, worlds, tuned, device):
-    """The three models of a seed, and the tokens that each was trained on.
+def withheld(data, number, share):
+    """A retriever of a world that lacks some documents, and all questions about the world.
 
+    share    of the documents that are missing
+    returns  InvertedIndex, list of Item
+    """
+    world = data.world(number)
+    items = questions(world)
+    # An exact share, drawn without replacement; BM25 searches what is left.
+    order = Random(number, "removed").permutation(len(items)).tolist()
+    removed = {items[i].context for i in order[: round(share * len(items))]}
+    kept = [text for text in world.documents.values() if text not in removed]
+    return InvertedIndex(kept), items
+
+
+def train(data, worlds, tuned, device, names=MODELS, batch=BATCH, layers=2):
+    """The models of a seed, and the tokens that each was trained on.
+
+    names    of MODELS, the first one among them: both kinds of tuning start from it
+    batch    examples of a step;  layers  of the models
     returns  {name: TextModel}, {name: int}
     """
     # ALiBi and a feed-forward of width D learnt to read among distractors fastest in trials.
     config = GPTConfig(
         data.tokenizer.vocab_size,
         context=128,
-        n_layer=2,
+        n_layer=layers,
         n_head=4,
         d_model=64,
         d_hidden=64,
@@ -125,20 +144,21 @@ def train(data, worlds, tuned, device):
         "distractors": among_distractors(data, later),
     }
     models, tokens, start = {}, {}, None
-    for name, examples in lessons.items():
+    for name in names:
+        examples = lessons[name]
         model = GPT(config, data.seed)
         # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
         model.tokens.weight.data *= 10
         if start is not None:  # both kinds of tuning start from the trained base
             model.load_state_dict(start)
         encoded = data.encode(examples)
-        steps = -(-len(encoded) // BATCH)  # rounded up: each example once
+        steps = -(-len(encoded) // batch)  # rounded up: each example once
         fit(
             model.to(device),
             InstructionTuning(),
             encoded,
             steps=steps,
-            batch_size=BATCH,
+            batch_size=batch,
             learning_rate=RATE,
             weight_decay=0.0,
             seed=data.seed,

@@ -80,10 +80,9 @@ import time
 from dataclasses import replace
 
 import numpy as np
-from towns_to_read import FORM, KNOWN, NEW, TEXTS, Data, questions, train
+from towns_to_read import FORM, KNOWN, MODELS, NEW, TEXTS, Data, questions, train, withheld
 
 from tinylm import backend
-from tinylm.backend import Random
 from tinylm.data.synthetic.draws import generator
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt.rag import NO_ANSWER, answer_from
@@ -94,7 +93,6 @@ from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 BASE, TUNED = 40, 120  # worlds of the training of the base, and of each fine-tuning
 TESTED = 1  # world of each test: 32 questions about known towns and 32 about new ones
 REMOVED = 1 / 3  # of the documents, where refusals are tested
-MODELS = "base", "right text", "distractors"
 OPTIONS = {"form": FORM, "max_tokens": 6}  # every answer is shorter
 
 # Written before the run; scores are shares of the questions, one a seed.
@@ -156,14 +154,7 @@ def refused(lm, data, numbers):
     """
     answers, by_documents, by_texts = [], [], []
     for number in numbers:
-        world = data.world(number)
-        items = questions(world)
-        # An exact third, drawn without replacement; BM25 searches what is left.
-        order = Random(number, "removed").permutation(len(items)).tolist()
-        count = round(REMOVED * len(items))
-        removed = {items[i].context for i in order[:count]}
-        kept = [text for text in world.documents.values() if text not in removed]
-        index = InvertedIndex(kept)
+        index, items = withheld(data, number, REMOVED)
         for item in items:
             answer = retrieval_answer(lm, item, retriever=index, k=TEXTS, **OPTIONS)
             answers.append(answer)

@@ -171,6 +171,21 @@ def test_commands_are_translated_in_order_and_the_whole_one_last():
     ]
 
 
+def test_a_rule_may_split_the_command():
+    lm = FunctionLM(oracle)
+    answer = scan_least_to_most(lm, ITEM, split=sub_commands)
+    # No call lists commands, and nothing is translated twice.
+    assert [command for command, _ in answer.details["pairs"]] == [
+        "walk", "walk twice", "jump", "walk twice and jump",
+    ]  # fmt: skip
+    assert lm.account.calls == 4 and answer.value == ITEM.answer
+    assert answer.details["commands"] == sub_commands("walk twice and jump")
+    # Without any command inside it is one direct translation.
+    lm = FunctionLM(oracle)
+    answer = scan_least_to_most(lm, ITEM, split=lambda command: [command])
+    assert lm.account.calls == 1 and answer.value == ITEM.answer
+
+
 def test_without_a_list_or_actions_there_is_no_answer():
     answer = scan_least_to_most(ScriptedLM([(None, " No idea.")]), ITEM)
     assert answer.value is None and answer.text == " No idea."

@@ -22,11 +22,13 @@ from tinylm.prompt.evaluation.judge import contains_answer
 from tinylm.prompt.rag.answer import answer_from
 from tinylm.prompt.rag.evaluate import (
     CLOSED_BOOK,
+    above,
     best_threshold,
     closed_book,
     context_reliance,
     counterfactual,
     coverage_curve,
+    coverage_threshold,
     four_ways,
     order_sensitivity,
     refusals,
@@ -188,6 +190,29 @@ def test_every_point_of_the_curve_is_what_its_threshold_gives(pairs):
     for threshold, coverage, accuracy in zip(*coverage_curve(scores, right)):
         answered = scores >= threshold
         assert coverage == answered.mean() and accuracy == pytest.approx(right[answered].mean())
+
+
+def test_a_threshold_for_a_coverage():
+    scores = [0.9, 0.1, 0.5, 0.5]
+    # shares that can be answered: 0, 1/4, 3/4 and 1
+    assert coverage_threshold(scores, 0.0) == math.inf
+    assert coverage_threshold(scores, 0.12) == math.inf
+    assert coverage_threshold(scores, 0.25) == 0.9
+    assert coverage_threshold(scores, 0.5) == 0.5  # 1/4 and 3/4 are as near: the larger
+    assert coverage_threshold(scores, 0.125) == 0.9
+    assert coverage_threshold(scores, 0.9) == coverage_threshold(scores, 1.0) == 0.1
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(DataError, match=f"coverage {wrong}"):
+            coverage_threshold(scores, wrong)
+
+
+def test_what_a_given_threshold_answers():
+    scores, right = [0.9, 0.1, 0.5, 0.5], [True, True, False, True]
+    assert above(scores, right, 0.5) == (0.75, pytest.approx(2 / 3))
+    assert above(scores, right, 0.51) == (0.25, 1.0)
+    assert above(scores, right, -1.0) == (1.0, 0.75)
+    coverage, accuracy = above(scores, right, 1.0)
+    assert coverage == 0 and math.isnan(accuracy)
 
 
 def test_an_altered_fact():

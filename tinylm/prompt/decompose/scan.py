@@ -223,6 +223,7 @@ def scan_least_to_most(
     item,
     demonstrations=(),
     *,
+    split=None,
     listed=LISTED,
     translated=TRANSLATED,
     most=16,
@@ -232,6 +233,8 @@ def scan_least_to_most(
     """Translate a SCAN command by the commands inside it.
 
     item            its question ends with the command: "Translate the command into actions: jump"
+    split           function from a command to those inside it, such as sub_commands; None: the
+                    model lists them
     listed          commands of the first prompt's demonstrations
     translated      commands of the second prompt's. Demonstrations of Items are not used
     most            commands that are translated at most
@@ -240,11 +243,14 @@ def scan_least_to_most(
     """
     command = item.question.rpartition(":")[2].strip()
     options = {"stop": FewShotPrompt().stop, "seed": seed, "max_tokens": max_tokens}
-    reply = lm.complete(listing_prompt(command, listed), **options)
-    # {p_1, .., p_n} = G(p_0)
-    commands = lm.parsed("commands", read_listing(reply.text))
-    if commands is None:
-        return Answer(None, reply.text, {"commands": None, "pairs": []})
+    # {p_1, .., p_n} = G(p_0), by a rule or by the model
+    if split is not None:
+        commands = list(split(command))
+    else:
+        reply = lm.complete(listing_prompt(command, listed), **options)
+        commands = lm.parsed("commands", read_listing(reply.text))
+        if commands is None:
+            return Answer(None, reply.text, {"commands": None, "pairs": []})
     # The command itself comes last, whatever the list says.
     inside = [part for part in dict.fromkeys(commands) if part != command][: most - 1]
     pairs = []

@@ -143,6 +143,34 @@ def best_threshold(scores, right, accuracy):
     return tuple(map(float, points[-1]))  # coverage grows along the curve
 
 
+def coverage_threshold(scores, coverage):
+    """The threshold that answers the share of the questions that is nearest to `coverage`.
+
+    scores   (N,)
+    returns  float; of two shares that are as near the larger one is taken
+    raises   DataError for a coverage outside 0 to 1
+    """
+    if not 0 <= coverage <= 1:
+        raise DataError(f"coverage_threshold: coverage {coverage} must be from 0 to 1")
+    thresholds, shares, _ = coverage_curve(scores, np.zeros(len(scores), bool))
+    # No question at all can be answered too: above the highest score.
+    thresholds = np.append(np.inf, thresholds)
+    distances = np.abs(np.append(0.0, shares) - coverage)
+    nearest = np.flatnonzero(distances == distances.min())
+    return float(thresholds[nearest[-1]])
+
+
+def above(scores, right, threshold):
+    """(coverage, accuracy of what is answered) with a threshold that is given.
+
+    It may have been chosen on other questions, as it has to be where its accuracy is reported. The
+    accuracy is nan if nothing is answered.
+    """
+    scores, right = np.asarray(scores, np.float64), np.asarray(right, bool)
+    answered = scores >= threshold
+    return float(answered.mean()), _share(right[answered].sum(), answered.sum())
+
+
 def counterfactual(text, answer, other):
     """A text in which an answer has been replaced by another.
 

@@ -9,6 +9,7 @@ from tinylm.data.synthetic.prompted.scan import (
     interpret,
     length_split,
     phrases,
+    scan_item,
     scan_items,
     scan_steps,
     simple_split,
@@ -78,6 +79,15 @@ def test_the_worked_solution_goes_phrase_by_phrase():
         '"run" is RUN. "turn left" is LTURN. "run after turn left" is LTURN RUN.'
     )
     assert scan_steps("run and look").endswith('"run and look" is RUN LOOK.')
+
+
+def test_an_item_of_a_given_command():
+    item = scan_item("run after turn left")
+    assert item.question == "Translate the command into actions: run after turn left"
+    assert item.answer == "LTURN RUN" and item.rationale == scan_steps("run after turn left")
+    assert item.task == "scan"
+    with pytest.raises(DataError, match="no command"):
+        scan_item("fly")
 
 
 def test_difficulty_is_the_number_of_actions():

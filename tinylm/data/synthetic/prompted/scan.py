@@ -124,6 +124,13 @@ def scan_steps(command):
     return " ".join(f'"{part}" is {" ".join(interpret(part))}.' for part in parts)
 
 
+def scan_item(command):
+    """The question for a command, with its answer and its worked solution: Item."""
+    answer = " ".join(interpret(command))
+    question = _QUESTION.format(command=command)
+    return Item(question, answer, rationale=scan_steps(command), task="scan")
+
+
 def scan_items(count, seed=0, longest=LONGEST):
     """Commands of at most `longest` actions, drawn with repetition: list of Item."""
     known, _ = length_split(longest)
@@ -131,10 +138,7 @@ def scan_items(count, seed=0, longest=LONGEST):
         raise ConfigError(f"scan_items: no command has {longest} actions or fewer")
     rng, items = generator(seed, "scan"), []
     for _ in range(count):
-        command = pick(known, rng)
-        question = _QUESTION.format(command=command)
-        answer = " ".join(interpret(command))
-        items.append(Item(question, answer, rationale=scan_steps(command), task="scan"))
+        items.append(scan_item(pick(known, rng)))
     return items
 
 

@@ -1,0 +1,282 @@
+"""One search before the answer, or a search for each step: questions that need two documents.
+
+Book section 3.2.5 (RAG retrieves before prediction, tools during inference) and 3.2.2 (multi-hop
+questions). "What is the capital of the country where Ada was born?" needs "Ada was born in Istria."
+and "The capital of Istria is Dorham."; the second document shares no name with the question, so
+only the first one tells what to search for. A world has 48 such documents, in an index for BM25.
+One small GPT learns both ways on worlds of its own, as many tokens of each:
+
+    before    the question is the query; k texts stand in the prompt, and the model writes those
+              that it needs, and the answer
+    during    the model writes {tool: web-search, query: ".."}, k texts take the place of the call,
+              and it goes on with the next query or the answer
+
+Questions of one and two hops are trained. Both ways get two texts a hop; "before" also gets twice
+as many, and "given" is the same reader with all right texts among as many. Three hops are beyond
+what was trained. Two layers of width 64, five seeds, about 7 minutes on one core. `python
+scripts/3_prompting/retrieval_in_steps.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
+seeds and a tenth of the tokens. Read next: prompt/tools/retrieval_in_inference.py,
+prompt/decompose/multi_hop.py.
+"""
+
+import argparse
+import string
+import sys
+import time
+
+import numpy as np
+
+from tinylm import backend
+from tinylm.data.synthetic.draws import distinct, generator
+from tinylm.data.synthetic.prompted.multi_hop import (
+    KnowledgeGraph,
+    hop_question,
+    multi_hop_items,
+    read_hops,
+)
+from tinylm.finetune import fit
+from tinylm.finetune.instruct.conversations import pack
+from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.generate.retrieval.bm25 import InvertedIndex
+from tinylm.models import GPT, GPTConfig
+from tinylm.prompt import TextModel
+from tinylm.prompt.decompose.multi_hop import retrieved, sentences
+from tinylm.prompt.evaluation.judge import is_right
+from tinylm.prompt.rag import RagPrompt, answer_from
+from tinylm.prompt.reasoning.conclusion import read_conclusion
+from tinylm.prompt.tools import Tools, encode_calls
+from tinylm.prompt.tools.annotated import Called, with_calls, with_results
+from tinylm.prompt.tools.answer import ToolPrompt
+from tinylm.prompt.tools.markers import format_marker
+from tinylm.prompt.tools.registry import searcher
+from tinylm.prompt.tools.retrieval_in_inference import (
+    SEARCH,
+    retrieval_before,
+    retrieval_during,
+)
+from tinylm.tokenizers import UnigramTokenizer
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+
+PEOPLE, DOCUMENTS = 12, 48  # of a world: two facts a person, and 12 capitals with their rivers
+TEXTS = 2  # for each hop
+TRAINED, BEYOND = (1, 2), 3  # hops
+TOKENS, ROW, BATCH, RATE = 900_000, 160, 3, 5e-3
+ASKED = 40  # questions of each number of hops
+# Training gives the instructions their meaning, so they are short.
+READ = RagPrompt("Answer from the texts.", refuse=False, text_name="Text")
+CALL = ToolPrompt("Search for the facts.", explain=False)
+END, SO = "<|end|>", "So the answer is: {}"
+WAYS = "before", "before, twice the texts", "given", "during"
+COLUMNS = "right", "found", "texts", "tokens"
+# Written before the run; scores are shares of the questions, one a seed.
+FOUND = Claim("two hops, as many texts: both documents found during > before", "3.2.5", least=0.1)
+RIGHT = Claim("two hops, as many texts: right during > before", "3.2.5", least=0.1)
+TWICE = Claim("and during > before with twice the texts", "3.2.5", least=0.1)
+READER = Claim(
+    "two hops: right with all documents given > as one search finds them", "3.2.5", least=0.1
+)
+ONE = Claim("one hop: during costs at most 0.1", "3.2.5", least=-0.1)
+FARTHER = Claim("three hops, not trained: right during > before", "3.2.5", least=0.1)
+
+
+def question(hops, seed):
+    """(Item, InvertedIndex): a question about a world of its own, and the world's documents."""
+    # With all other facts as distractors the context is the whole world.
+    (item,) = multi_hop_items(1, seed, hops, PEOPLE, DOCUMENTS - hops)
+    return item, InvertedIndex(sentences(item.context))
+
+
+# Training.
+
+
+def texts_given(item, index, count, rng):
+    """The right texts of a question among those that a search finds, in random order."""
+    right = sentences(item.rationale)
+    found = [text for text in retrieved(index, item.question, 2 * count) if text not in right]
+    return distinct(right + found[: count - len(right)], count, rng)
+
+
+def to_read(item, index, rng):
+    """(prompt, pieces): texts in the prompt; those that are needed, and the answer."""
+    hops = len(sentences(item.rationale))
+    # both numbers of texts that are tested
+    count = TEXTS * hops * int(rng.integers(1, 3))
+    texts = texts_given(item, index, count, rng)
+    return READ.prompt(item.question, texts), [f" {item.rationale} {SO.format(item.answer)}"]
+
+
+def to_search(item, index):
+    """(prompt, pieces) of the answer with a search for each hop."""
+    start, relations = read_hops(item.question)
+    nodes = KnowledgeGraph.read(item.context).walk(start, relations)
+    search, pieces = searcher(index, TEXTS), []
+    for node, relation in zip(nodes, relations):
+        # The query of a hop is the question of that hop alone, about what the last one has found.
+        query = hop_question(node, [relation])
+        pieces += [" ", Called(format_marker(SEARCH, {"query": query}), search(query))]
+    return CALL.prompt(item, Tools({})), [*pieces, f" {SO.format(item.answer)}"]
+
+
+def tokenizer():
+    """Every word of both ways is a token."""
+    texts = []
+    for seed in range(200):
+        item, index = question(TRAINED[-1], seed)
+        rng = generator(seed, "words")
+        for prompt, pieces in (to_read(item, index, rng), to_search(item, index)):
+            texts += [prompt, with_calls(pieces), with_results(pieces)]
+    return UnigramTokenizer.of_words(texts, string.ascii_letters + string.digits, [END])
+
+
+def lessons(words, tokens, seed):
+    """Rows of new questions, half of the tokens for each way: list of Encoded."""
+    rng, found = generator(seed, "lessons"), []
+    for write in (lambda item, index: to_read(item, index, rng), to_search):
+        used = 0
+        while used < tokens / 2:
+            item, index = question(int(rng.choice(TRAINED)), int(rng.integers(1 << 40)))
+            prompt, pieces = write(item, index)
+            # no loss on what a search returns
+            rows = encode_calls(words, prompt, pieces, end=words.special[END])
+            used += sum(map(len, rows))
+            found += rows
+    return found
+
+
+def trained_model(words, tokens, seed, device):
+    """A TextModel that has read so many tokens."""
+    config = GPTConfig(
+        words.vocab_size,
+        512,
+        n_layer=2,
+        n_head=4,
+        d_model=64,
+        d_hidden=64,
+        head_width=32,
+        positions="alibi",
+        norm="rms",
+        bias=False,
+        tied=False,
+    )
+    model = GPT(config, seed)
+    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
+    model.tokens.weight.data *= 10
+    rows = pack(lessons(words, tokens, seed), ROW)
+    fit(
+        model.to(device),
+        InstructionTuning(),
+        rows,
+        steps=-(-len(rows) // BATCH),  # rounded up: each row once
+        batch_size=BATCH,
+        learning_rate=RATE,
+        weight_decay=0.0,
+        seed=seed,
+    )
+    return TextModel.of(model.eval(), words, ends=(words.special[END],))
+
+
+# The measurements.
+
+
+def ways(hops):
+    """The ways that are tested: no training has as many texts as twice those of three hops."""
+    return [way for way in WAYS if hops in TRAINED or way != WAYS[1]]
+
+
+def answered(lm, way, item, index, rng):
+    """The Answer of a way, and the texts that it was given."""
+    hops = len(sentences(item.rationale))
+    k, longest = TEXTS * hops, 40 * (hops + 1)  # more tokens than a hop has in either way
+    if way == "given":
+        texts = texts_given(item, index, k, rng)
+        return answer_from(lm, item, texts, form=READ, max_tokens=longest), texts
+    options = {"retriever": index, "max_tokens": longest}
+    if way == "during":
+        options |= {"k": TEXTS, "form": CALL, "max_calls": hops + 1}
+        answer = retrieval_during(lm, item, **options)
+    else:
+        if way == "before, twice the texts":
+            k *= 2
+        answer = retrieval_before(lm, item, k=k, form=READ, **options)
+    found = [number for search in answer.details["retrievals"] for number, _ in search.found]
+    return answer, [index.documents[number] for number in found]
+
+
+def asked(lm, way, pairs, seed):
+    """A way on questions: {"right", "both": share, "texts", "tokens": mean of a question}.
+
+    pairs  list of (Item, InvertedIndex)
+    """
+    rows = []
+    for number, (item, index) in enumerate(pairs):
+        before = lm.account.copy()
+        answer, texts = answered(lm, way, item, index, generator(seed, f"given {number}"))
+        spent = lm.account.since(before)
+        found = set(sentences(item.rationale)) <= set(texts)
+        # In both ways the answer stands behind the steps.
+        _, value = read_conclusion(answer.text, item)
+        rows.append((is_right(value, item), found, len(texts), spent.tokens))
+    return dict(zip(COLUMNS, np.mean(rows, axis=0)))
+
+
+def run(words, seed, tokens, count, device):
+    """All measurements of one seed: {(hops, way): dict of asked()}."""
+    lm, found = trained_model(words, tokens, seed, device), {}
+    for hops in (*TRAINED, BEYOND):
+        # another stream of worlds than in training, whose seeds are below 2^40
+        first = (1 << 41) + 1000 * seed
+        pairs = [question(hops, first + i) for i in range(count)]
+        for way in ways(hops):
+            found[hops, way] = asked(lm, way, pairs, seed)
+            print(f"seed {seed}, {hops} hops, {way}: {found[hops, way]}", file=sys.stderr)
+    return found
+
+
+def show(runs):
+    """Print right answers and found documents, mean (least .. most) over seeds, and the cost."""
+    print(f"{'':<32}{'right':>22}{'all documents found':>22}{'texts':>7}{'tokens':>8}")
+    for hops in (*TRAINED, BEYOND):
+        for way in ways(hops):
+            rows = [r[hops, way] for r in runs]
+            right, found, texts, tokens = ([row[name] for row in rows] for name in COLUMNS)
+            cells = f"{mean_and_range(right, '.2f'):>22}{mean_and_range(found, '.2f'):>22}"
+            title = f"{hops} hops, {way}"
+            print(f"{title:<32}{cells}{np.mean(texts):>7.1f}{np.mean(tokens):>8.0f}")
+
+
+def verdicts(runs):
+    """Print the verdict of every claim."""
+
+    def of(hops, way, name="right"):
+        return [r[hops, way][name] for r in runs]
+
+    before, twice, right_texts, during = WAYS
+    print(FOUND.line(of(2, during, "found"), of(2, before, "found")))
+    print(RIGHT.line(of(2, during), of(2, before)))
+    print(TWICE.line(of(2, during), of(2, twice)))
+    print(READER.line(of(2, right_texts), of(2, before)))
+    print(ONE.line(of(1, during), of(1, before)))
+    print(FARTHER.line(of(BEYOND, during), of(BEYOND, before)))
+
+
+def main(argv=None):
+    """Train and test the model of every seed, print the table and the verdicts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help="two seeds, a tenth of the tokens")
+    options = parser.parse_args(argv)
+    backend.blas_threads(1)
+    seeds, tokens, count = range(options.seed, options.seed + 5), TOKENS, ASKED
+    if options.quick:
+        seeds, tokens, count = seeds[:2], TOKENS // 10, 5
+        print(ONLY_RUNS)
+    words = tokenizer()
+    runs = [run(words, seed, tokens, count, options.device) for seed in seeds]
+    show(runs)
+    print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")
+    verdicts(runs)
+
+
+if __name__ == "__main__":
+    main()

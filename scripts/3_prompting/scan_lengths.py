@@ -1,0 +1,248 @@
+"""SCAN's splits: direct translation against least-to-most prompting by the same weights.
+
+Book section 3.2.2 (Lake & Baroni 2018; Zhou et al. 2023). A small GPT translates commands into
+actions, "jump opposite left and walk thrice" into LTURN LTURN JUMP WALK WALK WALK. It is trained on
+one of three training sets, and tested on the commands that the set lacks:
+
+    simple      a random fifth of all commands
+    length      commands of 24 to 48 actions; those of up to 22 were trained
+    add jump    commands with "jump"; it was trained alone, as a tenth of the set
+
+Three ways to translate are trained, as many tokens of each, and all on commands of the set alone:
+
+    direct          the actions
+    expression      an expression that the program expands, ("TURN LEFT" * 2 + "JUMP") * 3
+    least-to-most   the same expressions, first of the commands inside the command, which a rule
+                    lists, then of the command; each with those before it in the prompt
+
+The second way has the third one's notation without its steps, so the difference of the two is what
+the steps add. Right is the exact sequence. Two layers of width 64, five seeds of each split, about
+7 minutes on one core. `python scripts/3_prompting/scan_lengths.py [--seed N] [--device
+cpu|gpu] [--quick]`; --quick is two seeds and a tenth of the tokens. Read next:
+prompt/decompose/scan.py; three_ways.py, for other tasks.
+"""
+
+import argparse
+import string
+import sys
+import time
+
+import numpy as np
+
+from tinylm import backend
+from tinylm.data.synthetic.draws import distinct, generator
+from tinylm.data.synthetic.prompted.scan import (
+    LONGEST,
+    add_jump_split,
+    commands,
+    length_split,
+    scan_item,
+    simple_split,
+)
+from tinylm.finetune import fit
+from tinylm.finetune.instruct.conversations import Encoded, encode_sft, pack
+from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.models import GPT, GPTConfig
+from tinylm.prompt import TextModel
+from tinylm.prompt.decompose.scan import (
+    scan_least_to_most,
+    sub_commands,
+    translation,
+    translation_prompt,
+)
+from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
+from tinylm.tokenizers import UnigramTokenizer
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+
+SPLITS = {"simple": simple_split, "length": length_split, "add jump": add_jump_split}
+TOKENS, ROW, BATCH, RATE = 600_000, 260, 2, 5e-3
+TESTED = 40  # commands of each split
+END, FORM = "<|end|>", FewShotPrompt()
+
+# Written before the run; scores are shares of exact translations, one a seed.
+FALLS = Claim("direct: commands like those trained > longer ones", "3.2.2", least=0.1)
+LONGER = Claim("longer commands: least-to-most > direct", "3.2.2", least=0.1, limit=1.0)
+STEPS = Claim(
+    "longer commands: least-to-most > the same notation without steps",
+    "3.2.2",
+    least=0.1,
+    limit=1.0,
+)
+KNOWN = Claim(
+    "commands like those trained: least-to-most costs at most 0.1", "3.2.2", least=-0.1, floor=0.0
+)
+JUMP = Claim("add jump: least-to-most > direct", "3.2.2", least=0.1, limit=1.0)
+
+
+def itself(command):
+    """No commands inside: the command is translated at once."""
+    return [command]
+
+
+# No demonstrations: training has shown the form.
+CHAIN = {"translated": (), "max_tokens": 80}
+WAYS = {
+    "direct": (zero_shot, {"max_tokens": LONGEST + 2}),
+    "expression": (scan_least_to_most, {"split": itself, **CHAIN}),
+    "least-to-most": (scan_least_to_most, {"split": sub_commands, **CHAIN}),
+}
+
+
+# Training.
+
+
+def direct_row(words, command):
+    """A command with its actions: Encoded."""
+    item = scan_item(command)
+    reply = words.encode(f" {item.answer}")
+    return encode_sft(words.encode(FORM.query(item)), [*reply, words.special[END]])
+
+
+def chain_row(words, command, split):
+    """The last prompt of least-to-most with its reply, and loss on all replies in it: Encoded."""
+    ids, learnt, pairs, text = [], [], [], ""
+    for part in [*(one for one in split(command) if one != command), command]:
+        # Every prompt begins with the one before and its reply, so one row holds them all.
+        prompt, reply = translation_prompt(part, pairs, ()), f" {translation(part)}"
+        for new, loss in ((prompt[len(text) :], False), (reply, True)):
+            tokens = words.encode(new).tolist()
+            ids += tokens
+            learnt += [loss] * len(tokens)
+        text = prompt + reply
+        pairs.append((part, translation(part)))
+    return Encoded(np.array([*ids, words.special[END]]), np.array([*learnt, True]))
+
+
+ROWS = {
+    "direct": direct_row,
+    "expression": lambda words, command: chain_row(words, command, itself),
+    "least-to-most": lambda words, command: chain_row(words, command, sub_commands),
+}
+
+
+def tokenizer():
+    """Every word of both notations is a token."""
+    texts = []
+    for command in commands()[::7]:
+        item = scan_item(command)
+        texts += [FORM.demonstration(item), translation_prompt(command), translation(command)]
+    return UnigramTokenizer.of_words(texts, string.ascii_letters, [END])
+
+
+def lessons(words, known, tokens, seed):
+    """Rows of drawn commands, as many tokens of each way: list of Encoded."""
+    rng, found = generator(seed, "lessons"), []
+    for row in ROWS.values():
+        used = 0
+        while used < tokens / len(ROWS):
+            found.append(row(words, known[int(rng.integers(len(known)))]))
+            used += len(found[-1])
+    return found
+
+
+def trained_model(words, known, tokens, seed, device):
+    """A TextModel that has read so many tokens about the commands that are known."""
+    # ALiBi: nothing but distances changes in longer sequences.
+    config = GPTConfig(
+        words.vocab_size,
+        640,
+        n_layer=2,
+        n_head=4,
+        d_model=64,
+        d_hidden=128,
+        head_width=16,
+        positions="alibi",
+        norm="rms",
+        bias=False,
+        tied=False,
+    )
+    model = GPT(config, seed)
+    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
+    model.tokens.weight.data *= 10
+    rows = pack(lessons(words, known, tokens, seed), ROW)
+    fit(
+        model.to(device),
+        InstructionTuning(),
+        rows,
+        steps=-(-len(rows) // BATCH),  # rounded up: each row once
+        batch_size=BATCH,
+        learning_rate=RATE,
+        weight_decay=0.0,
+        seed=seed,
+    )
+    return TextModel.of(model.eval(), words, ends=(words.special[END],))
+
+
+# The measurements.
+
+
+def asked(lm, way, tested):
+    """(share of exact translations, calls, tokens of a command) of a way on commands."""
+    method, options = WAYS[way]
+    right, before = [], lm.account.copy()
+    for command in tested:
+        item = scan_item(command)
+        # The judge of all methods accepts an answer in a longer one; here all must be equal.
+        right.append(method(lm, item, **options).value == item.answer)
+    spent = lm.account.since(before)
+    return np.mean(right), spent.calls / len(tested), spent.tokens / len(tested)
+
+
+def run(words, seed, tokens, count, device):
+    """All measurements of one seed: {(split, way): figures of asked()}."""
+    found = {}
+    for split, make in SPLITS.items():
+        known, unseen = make()
+        lm = trained_model(words, known, tokens, seed, device)
+        tested = distinct(unseen, count, generator(seed, "tested"))
+        for way in WAYS:
+            found[split, way] = asked(lm, way, tested)
+            line = f"seed {seed}, {split}, {way}: {found[split, way][0]:.2f}"
+            print(f"{line}, {time.process_time():.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
+def show(runs):
+    """Print exact translations, mean (least .. most) over seeds, and the cost of a command."""
+    print(f"{'':<26}{'right':>22}{'calls':>7}{'tokens':>8}")
+    for split in SPLITS:
+        for way in WAYS:
+            right, calls, tokens = np.transpose([r[split, way] for r in runs])
+            row = f"{f'{split}, {way}':<26}{mean_and_range(right, '.2f'):>22}"
+            print(f"{row}{calls.mean():>7.1f}{tokens.mean():>8.0f}")
+
+
+def verdicts(runs):
+    """Print the verdict of every claim."""
+
+    def right(split, way):
+        return [r[split, way][0] for r in runs]
+
+    print(FALLS.line(right("simple", "direct"), right("length", "direct")))
+    print(LONGER.line(right("length", "least-to-most"), right("length", "direct")))
+    print(STEPS.line(right("length", "least-to-most"), right("length", "expression")))
+    print(KNOWN.line(right("simple", "least-to-most"), right("simple", "direct")))
+    print(JUMP.line(right("add jump", "least-to-most"), right("add jump", "direct")))
+
+
+def main(argv=None):
+    """Train and test a model of every seed and split, print the table and the verdicts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help="two seeds, a tenth of the tokens")
+    options = parser.parse_args(argv)
+    backend.blas_threads(1)
+    seeds, tokens, count = range(options.seed, options.seed + 5), TOKENS, TESTED
+    if options.quick:
+        seeds, tokens, count = seeds[:2], TOKENS // 10, 5
+        print(ONLY_RUNS)
+    words = tokenizer()
+    runs = [run(words, seed, tokens, count, options.device) for seed in seeds]
+    show(runs)
+    print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")
+    verdicts(runs)
+
+
+if __name__ == "__main__":
+    main()
