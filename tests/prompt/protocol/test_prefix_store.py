@@ -12,7 +12,13 @@ from tinylm.finetune.peft.prompt_cache import prompt_keys_values
 from tinylm.generate import generate
 from tinylm.generate.fast.fastest import fastest
 from tinylm.generate.protocol.language_model import ModelLM
-from tinylm.prompt.protocol.prefix_store import LEAST, ContinuedLM, PrefixStore, common_length
+from tinylm.prompt.protocol.prefix_store import (
+    LEAST,
+    ContinuedLM,
+    PrefixStore,
+    common_length,
+    shared_length,
+)
 
 GPT = make_gpt(5, 64, n_layer=1)
 
@@ -22,6 +28,21 @@ GPT = make_gpt(5, 64, n_layer=1)
 )
 def test_common_length(a, b, n):
     assert common_length(a, b) == common_length(b, a) == n
+
+
+@pytest.mark.parametrize(
+    "rows, n",
+    [
+        ([[1, 2, 3], [1, 2, 4], [1, 5]], 1),
+        ([[1, 2, 3], [1, 2, 3, 4]], 2),  # the 3 is left to read
+        ([[1, 2], [1, 2, 3, 4], [1, 2, 3, 5]], 1),
+        ([[1, 2, 3]], 2),
+        ([[1], [1]], 0),
+        ([[1, 2], [2, 2]], 0),
+    ],
+)
+def test_every_row_has_a_token_behind_the_shared_ones(rows, n):
+    assert shared_length(rows) == shared_length(rows[::-1]) == n
 
 
 @pytest.mark.parametrize("changes", KINDS)

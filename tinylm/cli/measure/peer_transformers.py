@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.prompt.protocol.prefix_store import shared_length
 
 BATCH = 16  # prompts at a time, as TextModel reads them
 
@@ -48,7 +49,7 @@ class TransformersPeer:
         torch = self.torch
         rows = [self.lm.ids(prompt) for prompt in prompts]
         columns = [self._one_token(label) for label in labels]
-        shared = _common(rows)
+        shared = shared_length(rows)
         found = []
         with torch.inference_mode(), warnings.catch_warnings():
             # Its newest versions rename the parameter past_key_values, which older ones need.
@@ -101,12 +102,3 @@ class TransformersPeer:
                 pad_token_id=0,
             )
         return out[:, longest:].tolist()
-
-
-def _common(rows):
-    """Length of the prefix that all rows share, one token of the shortest left out."""
-    shortest = min(map(len, rows)) - 1
-    for t in range(shortest):
-        if any(row[t] != rows[0][t] for row in rows):
-            return t
-    return shortest

@@ -16,7 +16,7 @@ from tinylm.generate.loop import generate_rows, row_seeds
 from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.prompt.protocol.completion import Completion, Scores
 from tinylm.prompt.protocol.opened import Opened, open_model
-from tinylm.prompt.protocol.prefix_store import LEAST, ContinuedLM, common_length
+from tinylm.prompt.protocol.prefix_store import LEAST, ContinuedLM, shared_length
 from tinylm.prompt.protocol.reader import Reader
 from tinylm.prompt.protocol.score_rows import score_rows
 from tinylm.prompt.protocol.seam import Seam, prompt_ids, seam, split_space
@@ -273,8 +273,7 @@ class TextModel(TextLM):
 
     def _after(self, rows):
         """(language model after the prefix that all rows have in common, tokens of the prefix)."""
-        n = min(common_length(rows[0], ids) for ids in rows)
-        n = min(n, min(map(len, rows)) - 1)  # at least one token is left to read
+        n = shared_length(rows)
         if self._store is None or n < LEAST:
             self.account.add(read_tokens=sum(map(len, rows)))
             return self._lm, 0

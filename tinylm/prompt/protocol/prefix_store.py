@@ -25,6 +25,14 @@ def common_length(a, b):
     return n
 
 
+def shared_length(rows):
+    """The number of tokens with which all rows begin, without the last token of the shortest: one
+    at least is left to read in each.
+    """
+    same = min(common_length(rows[0], ids) for ids in rows)
+    return min(same, min(map(len, rows)) - 1)
+
+
 class PrefixStore:
     """Keys and values of the last few texts that a GPT has read.
 
