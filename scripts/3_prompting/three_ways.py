@@ -277,7 +277,8 @@ def run(words, seed, tokens, count, device):
         for n in (trained[-1], beyond):
             # another stream of items than in training
             items = make(count, (1 << 41) + seed, n)
-            rows = three_ways(lm, items, ways=WAYS, options=OPTIONS, seed=seed)
+            # Votes among samples of the model's own distribution, at temperature 1.
+            rows = three_ways(lm, items, ways=WAYS, options=OPTIONS, seed=seed, temperature=1.0)
             for row in rows:
                 found[task, n, row.name] = row
                 line = f"{task}, {n}, {row.name}: {row.summary.accuracy:.2f}"

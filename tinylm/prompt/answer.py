@@ -7,6 +7,8 @@ and a failure is no guess: the value is then None. Read next: protocol/text_lm.p
 
 from dataclasses import dataclass, field
 
+from tinylm.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -22,3 +24,13 @@ class Answer:
     value: str | None
     text: str = ""
     details: dict = field(default_factory=dict)
+
+
+def check_counts(method, **counts):
+    """Raise ConfigError for an option of a method that counts something and is below 1.
+
+    method  its name;  counts  name of the option: its value
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise ConfigError(f"{method}: {name}={count} must be 1 or more")

@@ -94,7 +94,9 @@ def test_all_methods_are_listed_with_their_options(capsys):
     assert out.strip() == listed()
     for method in METHODS.values():
         assert f"{method.name} " in out and method.summary in out
-    assert '--option normalization="sum"' in out and "max_tokens" not in out
+    assert '--option normalization="sum"' in out and "max_tokens=256" not in out
+    assert "by --max-tokens N, and for\none by --option METHOD.max_tokens=N" in out
+    assert all(method.accepts("max_tokens") for method in METHODS.values())
     assert "--option max_calls=8 SAMPLING\n" in out and "any of temperature= top_k=" in out
     assert "needs languages, demonstrations\n" in out and "reduce_template=..\n" in out
     for need in NEEDS.values():
@@ -176,7 +178,10 @@ def test_an_instruction_goes_before_everything(prompted, capsys):
         (["RUN", "why?", "--method", "few-shot"], "few-shot needs demonstrations: --demos FILE"),
         (["RUN", "why?", "--method", "rag"], "rag needs a passage to answer from"),
         (["RUN", "why?", "--method", "deliberate"], "--option source=LANGUAGE"),
-        (["RUN", "why?", "--choice", "yes"], "options must be two or more"),
+        (["RUN", "why?", "--choice", "yes"], "--choice 'yes' is the only option to choose from"),
+        (["RUN", "why?", "--choice", "yes", "--choice", " "], "an option of --choice is empty"),
+        (["nomodel", "why?"], "or the name of published ones: smollm2 ("),
+        (["RUN", "why?", "--method", "sc", "--option", "samples=0"], "samples=0 must be 1 or more"),
         (["RUN", "--data", "FILE", "--choice", "yes"], "--choice and --context go with a question"),
         (["RUN", "--data", "FILE", "--context", "x"], "--choice and --context go with a question"),
         (["RUN", "--data", "FILE", "--compare", "zero-shot,rag"], "(3 of 3 questions lack it"),

@@ -74,7 +74,7 @@ def test_one_sample_is_that_sample():
     answer = self_consistency(lm, question, samples=1, extract=None, **options)
     single = zero_shot_cot(lm, question, temperature=0.7, **options)
     assert (answer.value, answer.text) == (single.value, single.text)
-    with pytest.raises(ConfigError, match="1 chain of thought or more, not 0"):
+    with pytest.raises(ConfigError, match="samples=0 must be 1 or more"):
         self_consistency(lm, question, samples=0)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.prompt.small import text_model
 from tinylm.data.measure.proportions import wilson_interval
 from tinylm.data.read.items import Item
-from tinylm.errors import DataError
+from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import Answer, ScriptedLM
 from tinylm.prompt.evaluation.compare import (
     compare,
@@ -127,6 +127,56 @@ def test_one_plain_prompt_is_the_most_probable_reply():
     # Samples: other texts with other seeds.
     texts = {plain_vote(lm, item, count=2, seed=s, max_tokens=5).text for s in range(4)}
     assert len(texts) > 1
+
+
+class Drawn(ScriptedLM):
+    """Keeps the sampling of every call; its reply is always the same."""
+
+    def __init__(self):
+        super().__init__([])
+        self.drawn = []
+
+    def _complete(self, prompts, begins, max_tokens, stop, seed, sampling):
+        self.drawn.append(sampling)
+        self._left = [(None, "yes")] * len(prompts)
+        return super()._complete(prompts, begins, max_tokens, stop, seed, sampling)
+
+
+def test_plain_samples_have_the_temperature_of_self_consistency_unless_it_is_given():
+    lm = Drawn()
+    plain_vote(lm, Item("?"), count=2)
+    plain_vote(lm, Item("?"), count=1)
+    plain_vote(lm, Item("?"), count=2, temperature=0.1, top_k=40)
+    greedy, own = {"temperature": 0.0}, {"temperature": 0.7}
+    assert lm.drawn == [own, own, greedy, *[{"temperature": 0.1, "top_k": 40}] * 2]
+    for count, temperature, message in (0, 1, "count=0 must"), (2, 0, "above 0, not 0"):
+        with pytest.raises(ConfigError, match=message):
+            plain_vote(lm, Item("?"), count=count, temperature=temperature)
+
+
+def warm(lm, item, demonstrations=(), *, seed=0, temperature=0.5, **sampling):
+    """A method that samples twice, so two plain prompts cost as many tokens."""
+    for _ in range(2):
+        reply = lm.complete("Q: a?\nA:", temperature=temperature, **sampling)
+    return Answer(reply.text)
+
+
+@pytest.mark.parametrize(
+    "options, sampling, drawn",
+    [
+        ({}, {}, {"temperature": 0.5}),
+        ({"temperature": 0.3, "top_k": 4}, {}, {"temperature": 0.3, "top_k": 4}),
+        ({"top_k": 4}, {"temperature": 1.0}, {"temperature": 1.0, "top_k": 4}),
+        ({"temperature": 0.0}, {}, {"temperature": 0.7}),  # the method does not sample
+    ],
+)
+def test_plain_prompting_is_sampled_as_the_method_is(options, sampling, drawn):
+    lm = Drawn()
+    (row,) = compare(lm, {"warm": (warm, options)}, [Item("a?", "b")], **sampling)
+    assert row.samples == 2 and lm.drawn[-2:] == [drawn, drawn]
+    lm = Drawn()  # one plain prompt is the most probable reply
+    (row,) = compare(lm, {"once": (once, {})}, [Item("a?", "b")], **sampling)
+    assert row.samples == 1 and lm.drawn == [{"temperature": 0.0}] * 2
 
 
 def test_scores_of_options_are_not_sampled():

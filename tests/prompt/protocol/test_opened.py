@@ -6,10 +6,11 @@ import pytest
 
 from tests.tokenizers.published.test_pipeline import added, byte_level
 from tinylm.cli import main
+from tinylm.errors import CheckpointError
 from tinylm.generate import Sampling
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.published.save import save_pretrained
-from tinylm.prompt.protocol.opened import open_model
+from tinylm.prompt.protocol.opened import check_there, open_model
 
 FRAME = {
     "type": "TemplateProcessing",
@@ -48,6 +49,14 @@ def test_a_token_that_is_only_named_is_put_before_no_text(published):
     settings = {"bos_token": "<s>", "eos_token": "<|end|>"}
     opened = open_model(published(byte_level(tokens=TOKENS), tokenizer_config=settings))
     assert opened.prompt_ids("ab") == [*b"ab"] and opened.prompt_ids("") == [258]
+
+
+def test_a_name_of_nothing_is_refused_with_the_names_that_are_known(tmp_path):
+    for open_it in check_there, open_model:
+        with pytest.raises(CheckpointError, match="no run at 'nomodel', .*: smollm2 .*; minilm"):
+            open_it("nomodel")
+    check_there("smollm2")  # whether it is installed or not
+    check_there(tmp_path)
 
 
 def test_sampling_is_what_was_given_else_what_the_files_want(published):

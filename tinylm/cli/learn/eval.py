@@ -44,7 +44,7 @@ def main(argv):
     """Score a model on a text and print the result."""
     from tinylm.backend import backend
     from tinylm.cli.learn.eval_published import score_published
-    from tinylm.prompt.protocol.opened import is_published
+    from tinylm.prompt.protocol.opened import check_there, is_published
     from tinylm.reading import BadLines
 
     config, (path, *files) = parse(
@@ -66,6 +66,7 @@ def main(argv):
 
         score_task(path, config, (*files, *config.data))
         return
+    check_there(path)
     files, bad = (*files, *config.data), BadLines(config.skip_bad)
     with tempfile.TemporaryDirectory(prefix="tinylm-eval-") as aside:
         if is_published(path):

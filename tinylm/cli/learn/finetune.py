@@ -169,8 +169,9 @@ def _opened(name, config):
     from tinylm.finetune.instruct.conversations import MARKS, ROLES, chat_template
     from tinylm.finetune.instruct.vocabulary import add_special, grow_vocabulary
     from tinylm.finetune.peft.lora import lora
-    from tinylm.prompt.protocol.opened import check_decoder, is_published
+    from tinylm.prompt.protocol.opened import check_decoder, check_there, is_published
 
+    check_there(name)
     if is_published(name):
         from tinylm.models.published.load import load_pretrained
 

@@ -33,6 +33,10 @@ def listed():
         lines.append(f"  {name:{width}} {need.what}")
         lines.append(f"  {'':{width}} {need.given}")
     lines += ["", f"SAMPLING is any of {' '.join(f'{name}=' for name in SAMPLING)}"]
+    lines += [
+        "max_tokens, tokens of a reply at most, is set for all methods by --max-tokens N, and for",
+        "one by --option METHOD.max_tokens=N",
+    ]
     return "\n".join(lines)
 
 

@@ -128,6 +128,13 @@ def questions(config, question):
             "--choice and --context go with a question on the command line; in a file of --data "
             'they are the fields "options" and "context"'
         )
+    if len(config.choice) == 1:
+        raise ConfigError(
+            f"--choice {config.choice[0]!r} is the only option to choose from: give two or more, "
+            "as in --choice yes --choice no"
+        )
+    if not all(choice.strip() for choice in config.choice):
+        raise ConfigError("an option of --choice is empty: leave it out, or write it")
     items, demonstrations = [], []
     if question:
         context = ""

@@ -18,14 +18,16 @@ from tinylm.prompt.reasoning.chain_of_thought import chain_of_thought
 WAYS = {"direct": few_shot, "one run": chain_of_thought, "several runs": least_to_most}
 
 
-def three_ways(lm, items, demonstrations=(), *, ways=WAYS, options=None, seed=0, show=None):
+def three_ways(
+    lm, items, demonstrations=(), *, ways=WAYS, options=None, seed=0, show=None, **sampling
+):
     """The three ways on the same questions, with what they cost.
 
     items           Items with answers
     demonstrations  Items with answers and rationales, the same for all ways
     ways            {name: method}
     options         {name: options of that method}
-    show            as of compare
+    show, sampling  as of compare
     returns         list of Row, in the order of `ways`: accuracy, calls and tokens of a question,
                     and the difference to direct prompting with as many tokens
     raises          ConfigError for options of a way that is not there
@@ -35,7 +37,7 @@ def three_ways(lm, items, demonstrations=(), *, ways=WAYS, options=None, seed=0,
     if unknown:
         raise ConfigError(f"three_ways: no way {unknown[0]!r}; there are {', '.join(ways)}")
     methods = {name: (method, options.get(name, {})) for name, method in ways.items()}
-    return compare(lm, methods, items, demonstrations, seed=seed, show=show)
+    return compare(lm, methods, items, demonstrations, seed=seed, show=show, **sampling)
 
 
 def logged_tokens(lm, trace):

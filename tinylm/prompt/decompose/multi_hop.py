@@ -15,7 +15,7 @@ from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted.multi_hop import hop_question, read_hops
 from tinylm.errors import DataError
 from tinylm.generate.retrieval.bm25 import InvertedIndex
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.plan import decompose
 from tinylm.prompt.decompose.successive import Asker
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
@@ -107,6 +107,7 @@ def multi_hop(
                     details: "pairs", "retrieved" (the documents of each call), "plan"
     raises          DataError without a context or an index
     """
+    check_counts("multi_hop", k=k)
     if index is None:
         if not item.context:
             raise DataError("multi_hop: there is nothing to retrieve: give a context or an index")

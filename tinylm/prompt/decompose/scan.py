@@ -14,7 +14,7 @@ grammar is in data/synthetic/prompted/scan.py. Read next: shorter.py.
 import re
 
 from tinylm.errors import DataError
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.least_to_most import QUOTED
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.template.fields import render_fields
@@ -241,6 +241,7 @@ def scan_least_to_most(
     returns         Answer: actions with spaces between; details: "commands" (None: the first reply
                     had no list) and "pairs"
     """
+    check_counts("scan_least_to_most", most=most)
     command = item.question.rpartition(":")[2].strip()
     options = {"stop": FewShotPrompt().stop, "seed": seed, "max_tokens": max_tokens}
     # {p_1, .., p_n} = G(p_0), by a rule or by the model

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.errors import DataError, ShapeError
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.combine import word_overlap
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 
@@ -124,6 +124,7 @@ def least_risk(
     risk     function R(y, y_r) of two texts; 1 - word overlap unless given
     returns  Answer; details: answers (None where one could not be read) and their risks
     """
+    check_counts("least_risk", samples=samples)
     prompt = prompt or FewShotPrompt()
     text, stop = prompt.prompt(item, demonstrations), prompt.stop_for(lm, demonstrations)
     options = {"max_tokens": max_tokens, "stop": stop, "temperature": temperature}

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.generate.strategies.beam import beam_search
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.combine import max_overlap
 from tinylm.prompt.ensemble.models import check_text_model
 from tinylm.prompt.ensemble.paths import sample_paths
@@ -106,6 +106,7 @@ def best_of_n(
     returns  Answer, of the best chain even if it reaches no answer; details: outputs (texts, best
              first) and their scores
     """
+    check_counts("best_of_n", n=n)
     paths = sample_paths(
         lm,
         item,

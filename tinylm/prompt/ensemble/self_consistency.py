@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from tinylm.errors import ConfigError
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.combine import vote
 from tinylm.prompt.ensemble.paths import sample_paths
 from tinylm.prompt.evaluation.judge import answer_key
@@ -64,6 +64,7 @@ def self_consistency(
     returns         Answer, its text a chain that reaches the answer; details: answers (None where
                     a chain reached none), shares and confidence of the vote, and texts
     """
+    check_counts("self_consistency", samples=samples)
     paths = sample_paths(
         lm,
         item,

@@ -3,18 +3,20 @@
 A method that sends ten prompts should be better than one prompt; the question is whether it is
 better than ten plain ones. `plain_vote` spends the tokens of any method on plain prompting: n
 samples of the question alone, and the answer that most of them give. n is the method's tokens
-divided by those of one plain prompt. The options of an item are scored, which has no randomness to
-sample: there, the plain prompt is one prompt. Read next: cli/use/prompt.py.
+divided by those of one plain prompt; the samples have the method's temperature. The options of an
+item are scored, which has no randomness to sample: there, the plain prompt is one prompt. Read
+next: cli/use/prompt.py.
 """
 
+import inspect
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.data.measure.proportions import wilson_interval
-from tinylm.errors import DataError
-from tinylm.prompt.answer import Answer
+from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.combine import vote
 from tinylm.prompt.evaluation.judge import task_key
 from tinylm.prompt.evaluation.runner import answer_items
@@ -107,36 +109,57 @@ def paired_difference(records, others, level=0.95):
     return difference, difference - math.sqrt(down), difference + math.sqrt(up)
 
 
-def plain_vote(lm, item, demonstrations=(), *, seed=0, count=1, plain=None, **options):
+def plain_vote(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    seed=0,
+    count=1,
+    plain=None,
+    temperature=0.7,
+    top_k=None,
+    **options,
+):
     """The answer that most of `count` samples of plain prompting give.
 
-    count    1: the most probable reply; more: samples at temperature 1, a vote among the answers
-             that could be read (ensemble/combine.py). An item with options gets the most probable
-             of them, whatever the count: scores have no randomness to sample
-    plain    the method that is sampled; None: zero_shot
-    returns  Answer; details: "votes" {answer: its share}
+    count        1: the most probable reply; more: samples, a vote among the answers that could be
+                 read (ensemble/combine.py). An item with options gets the most probable of them,
+                 whatever the count: scores have no randomness to sample
+    plain        the method that is sampled; None: zero_shot
+    temperature  of the samples, whatever that of `plain` is. 0.7 is that of self-consistency (Wang
+                 et al. 2023, section 3.1), of which this is the form without chains of thought; at
+                 1 the samples follow Pr(y | x), and votes the laws in ensemble/self_consistency.py
+    top_k        tokens that are sampled from; None: all. For some models the paper has 40
+    returns      Answer; details: "votes" {answer: its share}
+    raises       ConfigError for a count below 1, or the temperature 0, at which all samples are one
     """
+    check_counts("plain_vote", count=count)
+    if temperature <= 0:
+        raise ConfigError(f"plain_vote: samples need a temperature above 0, not {temperature}")
     plain = plain or zero_shot
     if count == 1 or item.options:
         return plain(lm, item, demonstrations, seed=seed, **options)
-    sampled = Sampled(lm)
+    sampled = Sampled(lm, temperature, top_k)
     found = [plain(sampled, item, demonstrations, seed=seed + r, **options) for r in range(count)]
     ballot = vote([one.value for one in found], key=lambda value: task_key(value, item))
     return Answer(ballot.value, found[-1].text, {"votes": ballot.shares})
 
 
 class Sampled:
-    """A TextLM whose replies are samples at temperature 1, whatever a method wants."""
+    """A TextLM whose replies are samples at one temperature, whatever a method wants."""
 
-    def __init__(self, lm):
-        self._lm = lm
+    def __init__(self, lm, temperature, top_k=None):
+        self._lm, self._sampling = lm, {"temperature": temperature}
+        if top_k is not None:
+            self._sampling["top_k"] = top_k
 
     def __getattr__(self, name):
         return getattr(self._lm, name)
 
     def complete(self, prompt, **options):
-        """As TextLM.complete, at temperature 1."""
-        return self._lm.complete(prompt, **{**options, "temperature": 1.0})
+        """As TextLM.complete, sampled in this way."""
+        return self._lm.complete(prompt, **{**options, **self._sampling})
 
 
 @dataclass(frozen=True)
@@ -166,12 +189,13 @@ class Row:
         return {**vars(self), "summary": vars(self.summary), "plain": plain}
 
 
-def compare(lm, methods, items, demonstrations=(), *, seed=0, show=None):
+def compare(lm, methods, items, demonstrations=(), *, seed=0, show=None, **sampling):
     """Methods on the same items, each against plain_vote with as many tokens.
 
-    methods  {name: (function, options)}
-    show     called with a line before each run; None: silent
-    returns  list of Row
+    methods   {name: (function, options)}
+    show      called with a line before each run; None: silent
+    sampling  temperature and top_k of plain_vote, unless given those of each method, if it samples
+    returns   list of Row
     """
     show = show or (lambda line: None)
     scored = all(item.options for item in items)
@@ -179,8 +203,8 @@ def compare(lm, methods, items, demonstrations=(), *, seed=0, show=None):
     def run(method, options):
         return list(answer_items(lm, method, items, demonstrations, seed=seed, **options))
 
-    def votes(count, options):
-        shared = _shared(options)
+    def votes(count, options, drawn):
+        shared = _shared(options) | drawn
         key = count, tuple(shared.items())
         if key not in found:
             show(f"plain prompting, {_samples(count, scored)}")
@@ -197,10 +221,13 @@ def compare(lm, methods, items, demonstrations=(), *, seed=0, show=None):
         if method is zero_shot or not summary.count:
             rows.append(Row(name, summary, scored=scored))
             continue
-        plain, samples = votes(1, options), 1
+        plain, samples = votes(1, options, {}), 1
         if not scored:
             samples = max(1, round(summary.tokens / summarize(plain).tokens))
-            plain = votes(samples, options)
+            drawn = {**_sampled(method, options), **sampling}
+            if samples == 1:
+                drawn = {}  # the most probable reply
+            plain = votes(samples, options, drawn)
         difference = paired_difference(records, plain)
         rows.append(Row(name, summary, samples, scored, summarize(plain), difference))
     return rows
@@ -209,6 +236,21 @@ def compare(lm, methods, items, demonstrations=(), *, seed=0, show=None):
 def _shared(options):
     """Those of a method's options that plain prompting gets too, in one order."""
     return {name: options[name] for name in ("prompt", "max_tokens") if name in options}
+
+
+def _sampled(method, options):
+    """The temperature and top_k with which a method samples: {} if it takes the best token."""
+    parameters = inspect.signature(method).parameters
+    found = {}
+    for name in ("temperature", "top_k"):
+        value = options.get(name)
+        if name not in options and name in parameters:
+            value = parameters[name].default
+        if value is not None:
+            found[name] = value
+    if not found.get("temperature", 1.0):
+        return {}
+    return found
 
 
 def _samples(count, scored):

@@ -69,6 +69,19 @@ def is_published(name):
     )
 
 
+def check_there(name):
+    """Raise CheckpointError, with the names that are known, if there is nothing of that name."""
+    from tinylm.models.published.formats.found import PUBLISHED
+
+    if name in PUBLISHED or Path(name).exists():
+        return
+    known = [f"{name} ({package.what})" for name, package in PUBLISHED.items()]
+    raise CheckpointError(
+        f"no run at {str(name)!r}, and no weights: give the directory that `tinylm train` printed, "
+        f"a file of weights, or the name of published ones: {'; '.join(known)}"
+    )
+
+
 def open_model(name, device="cpu", bits=None):
     """Open a run or published weights.
 
@@ -83,6 +96,7 @@ def open_model(name, device="cpu", bits=None):
     from tinylm.generate.fast.direct import DirectDecoder
 
     backend(device)
+    check_there(name)
     if not is_published(name):
         from tinylm.finetune.instruct.saved import template_of_run
         from tinylm.train import load_run

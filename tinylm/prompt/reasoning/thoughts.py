@@ -14,7 +14,7 @@ from collections import Counter
 import numpy as np
 
 from tinylm.errors import ConfigError
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.reasoning.chain_of_thought import cot_prompt
 from tinylm.prompt.reasoning.conclusion import read_conclusion, split_conclusion
@@ -129,6 +129,7 @@ def tree_of_thoughts(
     read            reader of the answer (conclusion.py); None: by the item
     returns         Answer of the best state; details: "search", a Search, and "steps"
     """
+    check_counts("tree_of_thoughts", width=width, branches=branches, depth=depth)
     prompt = prompt or FewShotPrompt()
     text, calls = cot_prompt(item, demonstrations, prompt), 0
 
