@@ -38,7 +38,7 @@ import numpy as np
 
 import tinylm as tl
 from tinylm.backend import to_cpu, to_device
-from tinylm.data import python_documentation, split_text, without_repeats
+from tinylm.data import frequent_characters, python_documentation, split_text, without_repeats
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.early.ngram import NGramLM
 from tinylm.models.early.nplm import FeedForwardNGramLM
@@ -67,15 +67,8 @@ NETWORKS = {
 
 
 def characters():
-    """(training ids, held-out ids, V) of Python's documentation; characters seen fewer than 20
-    times are one.
-    """
-    text = without_repeats(python_documentation())
-    ids = np.array([ord(c) for c in text])
-    kept, counts = np.unique(ids, return_counts=True)
-    # rarer ones become one symbol, the last
-    kept = kept[counts >= 20]
-    ids = np.where(np.isin(ids, kept), np.searchsorted(kept, ids), len(kept))
+    """(training ids, held-out ids, V) of Python's documentation."""
+    ids, kept = frequent_characters(without_repeats(python_documentation()))
     train, test = split_text(ids, 0.1)
     return train, test, len(kept) + 1
 

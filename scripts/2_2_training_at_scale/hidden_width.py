@@ -47,6 +47,7 @@ from tinylm import backend
 from tinylm.data import (
     EvenWindows,
     RandomWindows,
+    frequent_characters,
     python_documentation,
     split_text,
     without_repeats,
@@ -65,14 +66,8 @@ WIDER = Claim("a wider hidden layer has the lower loss", "2.2.2", larger=False)
 
 
 def characters():
-    """(training ids, held-out ids, V) of Python's documentation; characters seen fewer than 20
-    times are one.
-    """
-    ids = np.array([ord(c) for c in without_repeats(python_documentation())])
-    kept, counts = np.unique(ids, return_counts=True)
-    # rarer ones become one symbol, the last
-    kept = kept[counts >= 20]
-    ids = np.where(np.isin(ids, kept), np.searchsorted(kept, ids), len(kept))
+    """(training ids, held-out ids, V) of Python's documentation."""
+    ids, kept = frequent_characters(without_repeats(python_documentation()))
     return *split_text(ids, 0.1), len(kept) + 1
 
 

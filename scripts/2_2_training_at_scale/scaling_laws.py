@@ -62,7 +62,13 @@ import numpy as np
 
 from tinylm import backend
 from tinylm.cli.look import charplot
-from tinylm.data import python_documentation, read_text, split_text, without_repeats
+from tinylm.data import (
+    frequent_characters,
+    python_documentation,
+    read_text,
+    split_text,
+    without_repeats,
+)
 from tinylm.errors import MissingExtra
 from tinylm.models import GPTConfig
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, together
@@ -85,16 +91,11 @@ PREDICTS = Claim("predicts better than to expect no gain", "2.2.4", larger=False
 
 
 def characters(path):
-    """(ids to learn from, held-out ids, kinds of character) of a text; characters seen fewer than
-    20 times are one.
-    """
+    """(ids to learn from, held-out ids, V, ids of closing brackets) of a text."""
     text = "\n".join(read_text(path)) if path else without_repeats(python_documentation())
-    ids = np.array([ord(c) for c in text])
-    kept, counts = np.unique(ids, return_counts=True)
-    kept = kept[counts >= 20]
+    ids, kept = frequent_characters(text)
     # their numbers, to find them among the targets
-    brackets = [int(np.searchsorted(kept, ord(c))) for c in ")]" if ord(c) in kept]
-    ids = np.where(np.isin(ids, kept), np.searchsorted(kept, ids), len(kept))
+    brackets = [kept.index(c) for c in ")]" if c in kept]
     return *split_text(ids, 0.1), len(kept) + 1, brackets
 
 

@@ -102,7 +102,7 @@ from functools import partial
 import numpy as np
 
 import tinylm as tl
-from tinylm.data import python_documentation, split_text, without_repeats
+from tinylm.data import frequent_characters, python_documentation, split_text, without_repeats
 from tinylm.generate.measure.long_context import chunk_losses, last_losses
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
@@ -129,14 +129,8 @@ SCALE = {"sinusoidal": 50.0}
 
 
 def characters():
-    """(training ids, held-out ids, V) of Python's documentation; characters seen fewer than 20
-    times are one.
-    """
-    ids = np.array([ord(c) for c in without_repeats(python_documentation())])
-    kept, counts = np.unique(ids, return_counts=True)
-    # rarer ones become one symbol, the last
-    kept = kept[counts >= 20]
-    ids = np.where(np.isin(ids, kept), np.searchsorted(kept, ids), len(kept))
+    """(training ids, held-out ids, V) of Python's documentation."""
+    ids, kept = frequent_characters(without_repeats(python_documentation()))
     return *split_text(ids, 0.1), len(kept) + 1
 
 

@@ -49,29 +49,26 @@ runs that were stopped: one of problems of one to three moves between six floors
 came to 1.00 and text alone to 0.53: longer reading narrows the gap.
 """
 
-import argparse
 import string
 import sys
 import time
 from dataclasses import replace
 
 import numpy as np
+from small_runs import command_line, read_once, small_gpt
 
-from tinylm import backend
 from tinylm.autograd import no_grad
 from tinylm.data.synthetic.draws import generator
 from tinylm.data.synthetic.prompted.multi_hop import multi_hop_items
 from tinylm.data.synthetic.prompted.programs import lift_items, program_items, traced
-from tinylm.finetune import fit
 from tinylm.finetune.instruct.conversations import encode_sft, pack
 from tinylm.finetune.instruct.instructions import InstructionTuning
-from tinylm.models import GPT, GPTConfig
 from tinylm.prompt import TextModel
 from tinylm.prompt.evaluation.runner import answer_items
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.prompt.reasoning.chain_of_thought import TRIGGERS, zero_shot_cot
 from tinylm.tokenizers import UnigramTokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.compare import Claim, mean_and_range
 
 TOP = 9  # the highest floor: 90 moves from one to another
 MOVES = 2  # of problems and programs
@@ -212,23 +209,10 @@ def guess(items):
 
 def trained(words, examples, seed, device):
     """A model that has read the examples once."""
-    config = GPTConfig(words.vocab_size, 160, 2, 4, 64, norm="rms", bias=False, tied=False)
-    model = GPT(config, seed)
-    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
-    model.tokens.weight.data *= 10
+    model = small_gpt(words.vocab_size, 160, seed)
     # Several texts share a row of up to ROW inputs; attention does not cross from one to another.
     rows = pack(examples, ROW)
-    fit(
-        model.to(device),
-        TASK,
-        rows,
-        steps=-(-len(rows) // BATCH),
-        batch_size=BATCH,
-        learning_rate=RATE,
-        weight_decay=0.0,
-        seed=seed,
-    )
-    return model.eval()
+    return read_once(model.to(device), rows, BATCH, RATE, seed, TASK)
 
 
 def loss_of(model, examples):
@@ -313,17 +297,11 @@ def verdicts(runs):
 
 def main(argv=None):
     """Train and measure every seed, print the tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=20, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="two seeds, few tokens")
-    options = parser.parse_args(argv)
-    backend.blas_threads(1)
+    options, seeds = command_line(argv, __doc__, "two seeds, few tokens", first=20)
     began = time.process_time()
-    seeds, tokens, count = range(options.seed, options.seed + 5), TOKENS, ASKED
+    tokens, count = TOKENS, ASKED
     if options.quick:
-        seeds, tokens, count = seeds[:2], TOKENS // 10, 10
-        print(ONLY_RUNS)
+        tokens, count = TOKENS // 10, 10
     words = tokenizer()
     runs = [run(words, seed, tokens, count, options.device) for seed in seeds]
     show(runs)

@@ -67,16 +67,13 @@ with the question hurt less than others. Whether the labels of demonstrations ma
 raw accuracies spread over half of the range.
 """
 
-import argparse
-import os
 import time
-from pathlib import Path
 
 import numpy as np
+from reviews_to_label import LABELS, labelled_reviews
 
 from tinylm.backend import Random
 from tinylm.data.read.items import Item
-from tinylm.data.read.labeled import read_labeled
 from tinylm.prompt import TextModel
 from tinylm.prompt.in_context.calibration import (
     calibrated,
@@ -86,9 +83,8 @@ from tinylm.prompt.in_context.calibration import (
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.selection import NearestByWords
 from tinylm.prompt.in_context.sensitivity import orders
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
+from tinylm.train.compare import Claim, mean_and_range, weakest
 
-LABELS = "negative", "positive"
 # "Review: ..\nSentiment:", after which the log-probabilities of the two labels are compared.
 PROMPT = FewShotPrompt(question_name="Review", answer_name="Sentiment")
 SHOTS = 1, 4, 16
@@ -217,26 +213,12 @@ def judge(scores):
 
 def main(argv=None):
     """Print the table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument(
-        "--data", default=os.environ.get("TINYLM_DATA"), help="has sentiment/*.txt; or TINYLM_DATA"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the draws")
-    parser.add_argument("--device", default="cpu", help="cpu or gpu")
-    parser.add_argument("--quick", action="store_true", help="two draws, 12 reviews")
-    options = parser.parse_args(argv)
-    folder = Path(options.data or "") / "sentiment"
-    files = sorted(folder.glob("*.txt"))
-    if not options.data or not files:
-        print("no reviews to label: give --data DIR with sentiment/*.txt")
+    options, items = labelled_reviews(argv, __doc__, "two draws, 12 reviews")
+    if not items:
         return
     draws, reviews = 5, 100
     if options.quick:
         draws, reviews = 2, 12
-        print(ONLY_RUNS)
-    # The reviews of all files are one pool, so a draw mixes products, films and restaurants.
-    examples = [example for file in files for example in read_labeled(file)]
-    items = [Item(text, LABELS[label], LABELS) for text, label in examples]
     # Without the chat template the prompt is plain text, and the label is what continues it.
     lm = TextModel.open("smollm2", options.device, chat=False)
     begun = time.perf_counter()

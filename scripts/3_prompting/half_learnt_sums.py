@@ -11,13 +11,11 @@ right, before it has learnt all sums. Book section 3.2.3. Read next: samples_and
 import sys
 
 import numpy as np
+from small_runs import read_once, small_gpt
 
 from tinylm.data.read.items import Item
-from tinylm.finetune import fit
 from tinylm.finetune.instruct.conversations import encode_sft
-from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
-from tinylm.models import GPT, GPTConfig
 from tinylm.prompt import TextModel
 from tinylm.prompt.ensemble.outputs import best_of_n
 from tinylm.prompt.ensemble.self_consistency import self_consistency
@@ -137,43 +135,17 @@ def mixture(lm, tokens, rng, seed):
     return found
 
 
-def tune(model, rows, rate, seed):
-    """Train a model on rows, each once."""
-    fit(
-        model,
-        InstructionTuning(),
-        rows,
-        steps=-(-len(rows) // BATCH),  # rounded up
-        batch_size=BATCH,
-        learning_rate=rate,
-        weight_decay=0.0,
-        seed=seed,
-    )
-
-
 def train(seed, device):
     """A model that writes chains, gives feedback and revises: (TextModel, rounds)."""
     rng = np.random.default_rng([seed, 0])
-    config = GPTConfig(
-        TOKENIZER.vocab_size,
-        context=160,
-        n_layer=2,
-        n_head=4,
-        d_model=64,
-        norm="rms",
-        bias=False,
-        tied=False,
-    )
-    model = GPT(config, seed)
-    model.tokens.weight.data *= 10  # as in chain_of_thought.py: smaller ones learn more slowly
-    model = model.to(device)
-    tune(model, chains(CHAINS, rng), RATE, seed)
+    model = small_gpt(TOKENIZER.vocab_size, 160, seed).to(device)
+    read_once(model, chains(CHAINS, rng), BATCH, RATE, seed)
     print(f"seed {seed}: chains learnt", file=sys.stderr)
     lm = TextModel.of(model.eval(), TOKENIZER, ends=(END,), batch_size=128)
     # Feedback and revision need some rounds, and the model is to go on making errors.
     for done in range(1, ROUNDS[1] + 1):
         rows = mixture(lm, MIXTURE, rng, seed + done)
-        tune(model, rows, RATE, seed + done)
+        read_once(model, rows, BATCH, RATE, seed + done)
         lm.weights_changed()
         # New questions, so that the share is no measure of what was memorized.
         items = [question(rng) for _ in range(lm.batch_size)]

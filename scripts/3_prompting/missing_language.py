@@ -62,27 +62,23 @@ fifth, and costs less than 0.1 of the new language, is too small to tell. Base m
 to 1.00 in the old languages): not all had finished learning. Settings were chosen on seed 100.
 """
 
-import argparse
 import itertools
 import sys
 import time
 
 import numpy as np
+from small_runs import command_line, read_once, small_gpt
 
-from tinylm import backend
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import distinct, generator
 from tinylm.data.synthetic.prompted.cipher import NOUNS, VERBS, WORDS, lexicon, translate
-from tinylm.finetune import fit
 from tinylm.finetune.continual.rehearsal import with_rehearsal
 from tinylm.finetune.instruct.conversations import Encoded
-from tinylm.finetune.instruct.instructions import InstructionTuning
-from tinylm.models import GPT, GPTConfig
 from tinylm.prompt import TextModel
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.shots import accuracy_by_shots, forgotten, table
 from tinylm.tokenizers import WordTokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.compare import Claim, mean_and_range
 
 OLD, MISSING = ("first", "second"), "third"
 SHOTS = (0, 4, 16)
@@ -182,22 +178,8 @@ def encode(items):
 
 def new_model(seed):
     """A GPT with random weights."""
-    config = GPTConfig(
-        TOKENIZER.vocab_size,
-        context=10 * (MOST + 1),  # tokens of a translation with its sentence and marks
-        n_layer=2,
-        n_head=4,
-        d_model=64,
-        d_hidden=128,
-        positions="rope",
-        norm="rms",
-        bias=False,
-        tied=False,
-    )
-    model = GPT(config, seed)
-    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
-    model.tokens.weight.data *= 10
-    return model
+    context = 10 * (MOST + 1)  # tokens of a translation with its sentence and marks
+    return small_gpt(TOKENIZER.vocab_size, context, seed, d_hidden=128, positions="rope")
 
 
 def train(texts, seed, device, start=None):
@@ -205,17 +187,7 @@ def train(texts, seed, device, start=None):
     model = new_model(seed)
     if start is not None:
         model.load_state_dict(start.state_dict())
-    fit(
-        model.to(device),
-        InstructionTuning(),
-        texts,
-        steps=-(-len(texts) // BATCH),
-        batch_size=BATCH,
-        learning_rate=RATE,
-        weight_decay=0.0,
-        seed=seed,
-    )
-    return model.eval()
+    return read_once(model.to(device), texts, BATCH, RATE, seed)
 
 
 def models_of(languages, base, more, device):
@@ -349,16 +321,10 @@ def verdicts(runs):
 
 def main(argv=None):
     """Train and test the models of every seed, print the table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="two seeds, a tenth of the texts")
-    options = parser.parse_args(argv)
-    backend.blas_threads(1)
-    seeds, base, more = range(options.seed, options.seed + 5), BASE, MORE
+    options, seeds = command_line(argv, __doc__, "two seeds, a tenth of the texts")
+    base, more = BASE, MORE
     if options.quick:
-        seeds, base, more = seeds[:2], BASE // 10, MORE // 10
-        print(ONLY_RUNS)
+        base, more = BASE // 10, MORE // 10
     runs = [run(seed, base, more, options.device) for seed in seeds]
     show([found for found, _ in runs], runs[0][1])
     print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")

@@ -18,18 +18,14 @@ one core. `python scripts/3_prompting/prompt_variants.py --data DIR [--seed N] [
 tinylm/prompt/optimize/estimate.py, and soft_prompts.py for a prompt without words.
 """
 
-import argparse
-import os
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
+from reviews_to_label import LABELS, labelled_reviews
 
 from tinylm import backend
 from tinylm.backend import Random
-from tinylm.data.read.items import Item
-from tinylm.data.read.labeled import read_labeled
 from tinylm.generate import StringSet, TokenAutomaton, constrained_generate
 from tinylm.prompt import TextModel
 from tinylm.prompt.ensemble.combine import vote
@@ -41,9 +37,8 @@ from tinylm.prompt.optimize.ape import ape, init_from_description, init_from_pai
 from tinylm.prompt.optimize.paraphrase import Lexicon
 from tinylm.prompt.tasks.classification import ClassificationPrompt
 from tinylm.prompt.tasks.labels import LabelMapper, compliance_rate
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.compare import Claim, mean_and_range
 
-LABELS = "negative", "positive"
 SPELLINGS = *LABELS, "Negative", "Positive"  # what a constraint allows: a reply has a capital
 LONGEST = 30  # tokens of a review: 93 % of them
 # Reviews of a draw; those that choose a prompt are never those that judge it.
@@ -293,24 +288,12 @@ def judge(s):
 
 def main(argv=None):
     """Print the table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--data", default=os.environ.get("TINYLM_DATA"), help="has sentiment/*.txt; or TINYLM_DATA"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the draws")
-    parser.add_argument("--device", default="cpu", help="cpu or gpu")
-    parser.add_argument("--quick", action="store_true", help="three draws, 8 reviews")
-    options = parser.parse_args(argv)
-    files = sorted((Path(options.data or "") / "sentiment").glob("*.txt"))
-    if not options.data or not files:
-        print("no reviews to label: give --data DIR with sentiment/*.txt")
+    options, items = labelled_reviews(argv, __doc__, "three draws, 8 reviews")
+    if not items:
         return
     draws, searches, sizes = DRAWS, SEARCHES, (HELD, SEARCH, REPLIES)
     if options.quick:
         draws, searches, sizes = 2, 3, (8, 6, 4)
-        print(ONLY_RUNS)
-    examples = [example for file in files for example in read_labeled(file)]
-    items = [Item(text, LABELS[label], LABELS) for text, label in examples]
     backend.blas_threads(1)
     chat = TextModel.open("smollm2", options.device)
     began = time.process_time()

@@ -72,15 +72,14 @@ fine-tuning, the smallest 0.1; the largest gains come at the sizes between, sinc
 learn little in any way. That it helps the smallest more than the largest is too small to tell.
 """
 
-import argparse
 import copy
 import sys
 import time
 
 import numpy as np
+from small_runs import command_line
 from topics_to_read import BATCH, LABELS, TEXTS, WIDTH, World
 
-from tinylm import backend
 from tinylm.data.synthetic.topics import ABOUT, END
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.inputs import EncoderInput
@@ -93,7 +92,7 @@ from tinylm.prompt.in_context.calibration import label_probabilities
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.tasks.masked_cloze import BLANK, MaskedCloze, classify_by_mask
 from tinylm.prompt.template import PromptTemplate
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd, weakest
+from tinylm.train.compare import Claim, mean_and_sd, weakest
 
 STEPS = 250  # of pre-training
 SIZES = {8: 1, 16: 1, 32: 2, 64: 2}  # width of a GPT: its layers
@@ -344,18 +343,11 @@ def verdicts(runs):
 
 def main(argv=None):
     """Train and measure every seed, print the tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="two seeds, 20 steps")
-    args = parser.parse_args(argv)
-    backend.blas_threads(1)
+    args, seeds = command_line(argv, __doc__, "two seeds, 20 steps")
     began = time.process_time()
-    seeds = range(args.seed, args.seed + 5)
     steps = STEPS
     if args.quick:
-        seeds, steps = seeds[:2], 20
-        print(ONLY_RUNS)
+        steps = 20
     runs = []
     for seed in seeds:
         runs.append(run(seed, steps, args.device))

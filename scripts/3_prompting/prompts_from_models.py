@@ -53,14 +53,13 @@ near to the top that a gain of 0.05 over them has no room. Nearly all short form
 occur in training, and only long ones are new; free text would be harder.
 """
 
-import argparse
 import sys
 import time
 from itertools import product
 
 import numpy as np
+from small_runs import command_line, small_gpt
 
-from tinylm import backend
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import distinct, pick
 from tinylm.data.synthetic.prompted.verbose import COMMANDS, meaning, verbose_items
@@ -69,14 +68,13 @@ from tinylm.finetune import fit
 from tinylm.finetune.fitting import answers
 from tinylm.finetune.instruct.conversations import encode_sft
 from tinylm.finetune.instruct.instructions import InstructionTuning
-from tinylm.models import GPT, GPTConfig
 from tinylm.pretrain.denoising.text_to_text import TextToText
 from tinylm.prompt import TextModel
 from tinylm.prompt.compress.simplifier import Simplifier, measure, simplify_examples
 from tinylm.prompt.compress.simplify import simplify
 from tinylm.prompt.optimize.ape import INDUCTION, init_from_pairs
 from tinylm.tokenizers import WordTokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
+from tinylm.train.compare import Claim, mean_and_range, weakest
 
 # Tasks: the one word of a kind among two, with one of eight words before it. Some words are of two
 # kinds or three, so one pair often fits several tasks.
@@ -186,20 +184,7 @@ def inducer(seed, steps, device):
         examples.append(encode_sft(prompt, answer))
     # Rotary positions and RMSNorm, as in LLaMA. Tied weights would enlarge the logits together
     # with the embeddings below.
-    config = GPTConfig(
-        tokenizer.vocab_size,
-        96,
-        2,
-        4,
-        64,
-        positions="rope",
-        norm="rms",
-        bias=False,
-        tied=False,
-    )
-    model = GPT(config, seed)
-    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
-    model.tokens.weight.data *= 10
+    model = small_gpt(tokenizer.vocab_size, 96, seed, positions="rope")
     settings = {
         "batch_size": BATCH,
         "learning_rate": RATE,
@@ -338,18 +323,11 @@ def verdicts(runs):
 
 def main(argv=None):
     """Train and measure every seed, print the tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="two seeds, 20 steps")
-    args = parser.parse_args(argv)
-    backend.blas_threads(1)
+    args, seeds = command_line(argv, __doc__, "two seeds, 20 steps")
     began = time.process_time()
-    seeds = range(args.seed, args.seed + 5)
     settings = STEPS, SHORT_STEPS, ASKED
     if args.quick:
-        seeds, settings = seeds[:2], (20, 20, 10)
-        print(ONLY_RUNS)
+        settings = (20, 20, 10)
     steps, short_steps, asked = settings
     runs = []
     for seed in seeds:

@@ -19,14 +19,13 @@ seeds and a tenth of the tokens. Read next: prompt/tools/retrieval_in_inference.
 prompt/decompose/multi_hop.py.
 """
 
-import argparse
 import string
 import sys
 import time
 
 import numpy as np
+from small_runs import command_line, read_once, small_gpt
 
-from tinylm import backend
 from tinylm.data.synthetic.draws import distinct, generator
 from tinylm.data.synthetic.prompted.multi_hop import (
     KnowledgeGraph,
@@ -34,11 +33,8 @@ from tinylm.data.synthetic.prompted.multi_hop import (
     multi_hop_items,
     read_hops,
 )
-from tinylm.finetune import fit
 from tinylm.finetune.instruct.conversations import pack
-from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.generate.retrieval.bm25 import InvertedIndex
-from tinylm.models import GPT, GPTConfig
 from tinylm.prompt import TextModel
 from tinylm.prompt.decompose.multi_hop import retrieved, sentences
 from tinylm.prompt.evaluation.judge import is_right
@@ -55,7 +51,7 @@ from tinylm.prompt.tools.retrieval_in_inference import (
     retrieval_during,
 )
 from tinylm.tokenizers import UnigramTokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.compare import Claim, mean_and_range
 
 PEOPLE, DOCUMENTS = 12, 48  # of a world: two facts a person, and 12 capitals with their rivers
 TEXTS = 2  # for each hop
@@ -145,34 +141,9 @@ def lessons(words, tokens, seed):
 
 def trained_model(words, tokens, seed, device):
     """A TextModel that has read so many tokens."""
-    config = GPTConfig(
-        words.vocab_size,
-        512,
-        n_layer=2,
-        n_head=4,
-        d_model=64,
-        d_hidden=64,
-        head_width=32,
-        positions="alibi",
-        norm="rms",
-        bias=False,
-        tied=False,
-    )
-    model = GPT(config, seed)
-    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
-    model.tokens.weight.data *= 10
-    rows = pack(lessons(words, tokens, seed), ROW)
-    fit(
-        model.to(device),
-        InstructionTuning(),
-        rows,
-        steps=-(-len(rows) // BATCH),  # rounded up: each row once
-        batch_size=BATCH,
-        learning_rate=RATE,
-        weight_decay=0.0,
-        seed=seed,
-    )
-    return TextModel.of(model.eval(), words, ends=(words.special[END],))
+    model = small_gpt(words.vocab_size, 512, seed, d_hidden=64, head_width=32, positions="alibi")
+    read_once(model.to(device), pack(lessons(words, tokens, seed), ROW), BATCH, RATE, seed)
+    return TextModel.of(model, words, ends=(words.special[END],))
 
 
 # The measurements.
@@ -261,16 +232,10 @@ def verdicts(runs):
 
 def main(argv=None):
     """Train and test the model of every seed, print the table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="two seeds, a tenth of the tokens")
-    options = parser.parse_args(argv)
-    backend.blas_threads(1)
-    seeds, tokens, count = range(options.seed, options.seed + 5), TOKENS, ASKED
+    options, seeds = command_line(argv, __doc__, "two seeds, a tenth of the tokens")
+    tokens, count = TOKENS, ASKED
     if options.quick:
-        seeds, tokens, count = seeds[:2], TOKENS // 10, 5
-        print(ONLY_RUNS)
+        tokens, count = TOKENS // 10, 5
     words = tokenizer()
     runs = [run(words, seed, tokens, count, options.device) for seed in seeds]
     show(runs)

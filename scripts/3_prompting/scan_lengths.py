@@ -22,14 +22,13 @@ cpu|gpu] [--quick]`; --quick is two seeds and a tenth of the tokens. Read next:
 prompt/decompose/scan.py; three_ways.py, for other tasks.
 """
 
-import argparse
 import string
 import sys
 import time
 
 import numpy as np
+from small_runs import command_line, read_once, small_gpt
 
-from tinylm import backend
 from tinylm.data.synthetic.draws import distinct, generator
 from tinylm.data.synthetic.prompted.scan import (
     LONGEST,
@@ -39,10 +38,7 @@ from tinylm.data.synthetic.prompted.scan import (
     scan_item,
     simple_split,
 )
-from tinylm.finetune import fit
 from tinylm.finetune.instruct.conversations import Encoded, encode_sft, pack
-from tinylm.finetune.instruct.instructions import InstructionTuning
-from tinylm.models import GPT, GPTConfig
 from tinylm.prompt import TextModel
 from tinylm.prompt.decompose.scan import (
     scan_least_to_most,
@@ -52,7 +48,7 @@ from tinylm.prompt.decompose.scan import (
 )
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.tokenizers import UnigramTokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.compare import Claim, mean_and_range
 
 SPLITS = {"simple": simple_split, "length": length_split, "add jump": add_jump_split}
 TOKENS, ROW, BATCH, RATE = 600_000, 260, 2, 5e-3
@@ -143,34 +139,9 @@ def lessons(words, known, tokens, seed):
 def trained_model(words, known, tokens, seed, device):
     """A TextModel that has read so many tokens about the commands that are known."""
     # ALiBi: nothing but distances changes in longer sequences.
-    config = GPTConfig(
-        words.vocab_size,
-        640,
-        n_layer=2,
-        n_head=4,
-        d_model=64,
-        d_hidden=128,
-        head_width=16,
-        positions="alibi",
-        norm="rms",
-        bias=False,
-        tied=False,
-    )
-    model = GPT(config, seed)
-    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
-    model.tokens.weight.data *= 10
-    rows = pack(lessons(words, known, tokens, seed), ROW)
-    fit(
-        model.to(device),
-        InstructionTuning(),
-        rows,
-        steps=-(-len(rows) // BATCH),  # rounded up: each row once
-        batch_size=BATCH,
-        learning_rate=RATE,
-        weight_decay=0.0,
-        seed=seed,
-    )
-    return TextModel.of(model.eval(), words, ends=(words.special[END],))
+    model = small_gpt(words.vocab_size, 640, seed, d_hidden=128, head_width=16, positions="alibi")
+    read_once(model.to(device), pack(lessons(words, known, tokens, seed), ROW), BATCH, RATE, seed)
+    return TextModel.of(model, words, ends=(words.special[END],))
 
 
 # The measurements.
@@ -227,16 +198,10 @@ def verdicts(runs):
 
 def main(argv=None):
     """Train and test a model of every seed and split, print the table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="two seeds, a tenth of the tokens")
-    options = parser.parse_args(argv)
-    backend.blas_threads(1)
-    seeds, tokens, count = range(options.seed, options.seed + 5), TOKENS, TESTED
+    options, seeds = command_line(argv, __doc__, "two seeds, a tenth of the tokens")
+    tokens, count = TOKENS, TESTED
     if options.quick:
-        seeds, tokens, count = seeds[:2], TOKENS // 10, 5
-        print(ONLY_RUNS)
+        tokens, count = TOKENS // 10, 5
     words = tokenizer()
     runs = [run(words, seed, tokens, count, options.device) for seed in seeds]
     show(runs)

@@ -55,19 +55,15 @@ about as many seconds and is the steadier way here: 0.86 against 0.64 without an
 made). The word nearest to every vector is the one that it began as. No weight of the model changed.
 """
 
-import argparse
 import hashlib
-import os
 import sys
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
+from reviews_to_label import LABELS, labelled_reviews
 
 from tinylm.backend import Random, to_cpu
-from tinylm.data.read.items import Item
-from tinylm.data.read.labeled import read_labeled
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.freezing import count_trainable
 from tinylm.finetune.instruct.conversations import encode_sft
@@ -78,9 +74,8 @@ from tinylm.prompt import TextModel
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.optimize import PromptEvaluator, PromptSpace, TaskMetric, search_prompts
 from tinylm.prompt.optimize.search import exhaustive
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.compare import Claim, mean_and_range
 
-LABELS = "negative", "positive"
 LONGEST = 30  # tokens of a review: 93 % of them
 HELD, LABELLED = 60, 24  # reviews of a draw that judge, and that choose words or train vectors
 # 32 x 4 / 24 is a little more than five epochs. The rate is large beside those of fine-tuning: a
@@ -235,24 +230,12 @@ def measure(lm, items, seed, sizes):
 
 def main(argv=None):
     """Print the table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--data", default=os.environ.get("TINYLM_DATA"), help="has sentiment/*.txt; or TINYLM_DATA"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the draws")
-    parser.add_argument("--device", default="cpu", help="cpu or gpu")
-    parser.add_argument("--quick", action="store_true", help="two draws, 8 reviews")
-    options = parser.parse_args(argv)
-    files = sorted((Path(options.data or "") / "sentiment").glob("*.txt"))
-    if not options.data or not files:
-        print("no reviews to label: give --data DIR with sentiment/*.txt")
+    options, items = labelled_reviews(argv, __doc__, "two draws, 8 reviews")
+    if not items:
         return
     draws, sizes = 5, (HELD, LABELLED, STEPS)
     if options.quick:
         draws, sizes = 2, (8, 4, 2)
-        print(ONLY_RUNS)
-    examples = [example for file in files for example in read_labeled(file)]
-    items = [Item(text, LABELS[label], LABELS) for text, label in examples]
     lm = TextModel.open("smollm2", options.device, chat=False)
     # Listed before any soft prompt is put in place, so the vectors are not among them.
     weights = lm.opened.lm.model.parameters()

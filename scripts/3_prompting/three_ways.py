@@ -84,22 +84,18 @@ with an earlier form in which the model wrote the plan too; its lists ended at a
 length.
 """
 
-import argparse
 import string
 import sys
 import time
 
 import numpy as np
+from small_runs import command_line, read_once, small_gpt
 
-from tinylm import backend
 from tinylm.data.synthetic.draws import generator
 from tinylm.data.synthetic.prompted.dyck import dyck_items
 from tinylm.data.synthetic.prompted.last_letters import last_letter_items
 from tinylm.data.synthetic.prompted.multi_hop import multi_hop_items
-from tinylm.finetune import fit
 from tinylm.finetune.instruct.conversations import encode_sft, pack
-from tinylm.finetune.instruct.instructions import InstructionTuning
-from tinylm.models import GPT, GPTConfig
 from tinylm.prompt import TextModel
 from tinylm.prompt.decompose.equal_tokens import logged_tokens, three_ways
 from tinylm.prompt.decompose.shorter import exact, in_parts
@@ -107,7 +103,7 @@ from tinylm.prompt.evaluation.runner import answer_items
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.prompt.reasoning.chain_of_thought import TRIGGERS, zero_shot_cot
 from tinylm.tokenizers import UnigramTokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.compare import Claim, mean_and_range
 
 # Examples are packed into rows of ROW tokens, so a step reads 600 tokens.
 TOKENS, ROW, BATCH, RATE = 1_000_000, 150, 4, 5e-3
@@ -226,34 +222,9 @@ def trained_model(words, tokens, seed, device):
         for form in (answer_alone, with_steps):
             examples += lessons(words, task, form, share * tokens / 2, seed)
     # ALiBi: nothing but distances changes in longer questions.
-    config = GPTConfig(
-        words.vocab_size,
-        512,
-        2,
-        4,
-        64,
-        d_hidden=64,
-        head_width=32,
-        positions="alibi",
-        norm="rms",
-        bias=False,
-        tied=False,
-    )
-    model = GPT(config, seed)
-    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
-    model.tokens.weight.data *= 10
-    rows = pack(examples, ROW)
-    fit(
-        model.to(device),
-        InstructionTuning(),
-        rows,
-        steps=-(-len(rows) // BATCH),  # rounded up: each row once
-        batch_size=BATCH,
-        learning_rate=RATE,
-        weight_decay=0.0,
-        seed=seed,
-    )
-    return TextModel.of(model.eval(), words, ends=(words.special[END],))
+    model = small_gpt(words.vocab_size, 512, seed, d_hidden=64, head_width=32, positions="alibi")
+    read_once(model.to(device), pack(examples, ROW), BATCH, RATE, seed)
+    return TextModel.of(model, words, ends=(words.special[END],))
 
 
 # The measurements.
@@ -341,17 +312,11 @@ def verdicts(runs):
 
 def main(argv=None):
     """Train and measure every seed, print the table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="two seeds, few tokens")
-    options = parser.parse_args(argv)
-    backend.blas_threads(1)
+    options, seeds = command_line(argv, __doc__, "two seeds, few tokens")
     began = time.process_time()
-    seeds, tokens, count = range(options.seed, options.seed + 5), TOKENS, ASKED
+    tokens, count = TOKENS, ASKED
     if options.quick:
-        seeds, tokens, count = seeds[:2], TOKENS // 10, 3
-        print(ONLY_RUNS)
+        tokens, count = TOKENS // 10, 3
     words = tokenizer()
     runs = [run(words, seed, tokens, count, options.device) for seed in seeds]
     show(runs)

@@ -74,21 +74,20 @@ tell; judged by the texts in the prompt 0.72 of them are right. Sizes were chose
 busy machine; with 300 worlds in batches of 16 as many were right there as were found.
 """
 
-import argparse
 import sys
 import time
 from dataclasses import replace
 
 import numpy as np
+from small_runs import command_line
 from towns_to_read import FORM, KNOWN, MODELS, NEW, TEXTS, Data, questions, train, withheld
 
-from tinylm import backend
 from tinylm.data.synthetic.draws import generator
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt.rag import NO_ANSWER, answer_from
 from tinylm.prompt.rag.answer import retrieval_answer
 from tinylm.prompt.rag.evaluate import FOLLOWED, context_reliance, refusals, three_contexts
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
+from tinylm.train.compare import Claim, mean_and_range, weakest
 
 BASE, TUNED = 40, 120  # worlds of the training of the base, and of each fine-tuning
 TESTED = 1  # world of each test: 32 questions about known towns and 32 about new ones
@@ -277,17 +276,10 @@ def verdicts(runs):
 
 def main(argv=None):
     """Train and test the models of every seed, print the tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="two seeds, a tenth of the worlds")
-    options = parser.parse_args(argv)
-    backend.blas_threads(1)
-    seeds = range(options.seed, options.seed + 5)
+    options, seeds = command_line(argv, __doc__, "two seeds, a tenth of the worlds")
     worlds, tuned = BASE, TUNED
     if options.quick:
-        seeds, worlds, tuned = seeds[:2], BASE // 10, TUNED // 10
-        print(ONLY_RUNS)
+        worlds, tuned = BASE // 10, TUNED // 10
     runs = [run(seed, worlds, tuned, options.device) for seed in seeds]
     show([found for found, _ in runs], runs[0][1])
     print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")

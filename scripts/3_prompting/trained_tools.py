@@ -70,24 +70,20 @@ run had too, nothing at all). What the model cannot add gains more (0.4 to 0.5 n
 (0.1).
 """
 
-import argparse
 import sys
 import time
 
 import numpy as np
+from small_runs import command_line, read_once, small_gpt
 
-from tinylm import backend
 from tinylm.data.read.items import Item
-from tinylm.finetune import fit
-from tinylm.finetune.instruct.instructions import InstructionTuning
-from tinylm.models import GPT, GPTConfig
 from tinylm.prompt import TextModel
 from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.tools import Tools, calculator, complete_with_tools, encode_calls
 from tinylm.prompt.tools.annotated import annotate_arithmetic, with_calls, with_results
 from tinylm.prompt.tools.toolformer import score_calls
 from tinylm.tokenizers import BPETokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.compare import Claim, mean_and_range
 
 HEAD, LARGE = 1, 4  # digits of the numbers that the base model adds, and the most in fine-tuning
 TESTED = (1, 2, 3, 4, 5)  # five digits were never seen
@@ -199,20 +195,6 @@ def lessons(tokens, largest, rows, rng):
     return found, problems
 
 
-def tune(model, rows, seed):
-    """Train a model on rows, each once."""
-    fit(
-        model,
-        InstructionTuning(),
-        rows,
-        steps=-(-len(rows) // BATCH),  # rounded up
-        batch_size=BATCH,
-        learning_rate=RATE,
-        weight_decay=0.0,
-        seed=seed,
-    )
-
-
 def asked(lm, items, seed, temperature=0):
     """(share of right answers, calls a problem) of replies in which calls are run."""
     right, calls = [], []
@@ -249,21 +231,9 @@ def gains(lm, digits, rng):
 def run(seed, share, device):
     """All measurements of one seed: {name: value}."""
     found, rng = {}, np.random.default_rng([seed, 0])
-    config = GPTConfig(
-        TOKENIZER.vocab_size,
-        context=96,
-        n_layer=2,
-        n_head=4,
-        d_model=64,
-        norm="rms",
-        bias=False,
-        tied=False,
-    )
-    base = GPT(config, seed)
-    base.tokens.weight.data *= 10  # as in chain_of_thought.py: smaller ones learn more slowly
-    base = base.to(device)
+    base = small_gpt(TOKENIZER.vocab_size, 96, seed).to(device)
     examples, _ = lessons(BASE_TOKENS * share, HEAD, plain, rng)
-    tune(base, examples, seed)
+    read_once(base, examples, BATCH, RATE, seed)
     rows = {
         "no tool": plain,
         "tool": with_tool,
@@ -272,13 +242,13 @@ def run(seed, share, device):
     }
     models = {}
     for name, make in rows.items():
-        model = GPT(config, seed).to(device)
+        model = small_gpt(TOKENIZER.vocab_size, 96, seed).to(device)
         model.load_state_dict(base.state_dict())  # all copies start from the same weights
         tokens = TOKENS * share
         if name == "reader":
             tokens *= READER
         examples, found["problems", name] = lessons(tokens, LARGE, make, rng)
-        tune(model, examples, seed)
+        read_once(model, examples, BATCH, RATE, seed)
         models[name] = TextModel.of(model.eval(), TOKENIZER, ends=(END,))
         print(f"seed {seed}: {name} trained", file=sys.stderr)
     models["base"] = TextModel.of(base.eval(), TOKENIZER, ends=(END,))
@@ -360,17 +330,11 @@ def verdicts(runs):
 
 def main(argv=None):
     """Train and measure every seed, print the tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="two seeds, few tokens")
-    args = parser.parse_args(argv)
-    backend.blas_threads(1)
+    args, seeds = command_line(argv, __doc__, "two seeds, few tokens")
     began = time.process_time()
-    seeds, share = range(args.seed, args.seed + 5), 1.0
+    share = 1.0
     if args.quick:
-        seeds, share = seeds[:2], 0.1
-        print(ONLY_RUNS)
+        share = 0.1
     runs = [run(seed, share, args.device) for seed in seeds]
     print(f"{BASE_TOKENS * share:.0f} tokens for the base model, {TOKENS * share:.0f} for a copy")
     show(runs)

@@ -66,11 +66,11 @@ tests the measurement. Training on one mapping gave no reason to read a prompt. 
 with seeds 0 to 5, on mappings of their own.
 """
 
-import argparse
 import hashlib
 import time
 
 import numpy as np
+from small_runs import command_line
 
 from tinylm import backend
 from tinylm.autograd import no_grad
@@ -84,7 +84,7 @@ from tinylm.prompt.in_context.induction import (
     induction_scores,
     mapping_prompts,
 )
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
+from tinylm.train.compare import Claim, mean_and_range, weakest
 
 SOURCES, TARGETS = 5, 10
 SHOTS = 0, 1, 2, 4, 8, 16
@@ -315,17 +315,11 @@ def verdicts(results):
 
 def main(argv=None):
     """Train and test every seed, print the tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=10, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="two seeds, 60 steps: the form alone")
-    options = parser.parse_args(argv)
-    backend.blas_threads(1)
+    options, seeds = command_line(argv, __doc__, "two seeds, 60 steps: the form alone", first=10)
     began = time.process_time()
-    seeds, steps = range(options.seed, options.seed + 5), STEPS
+    steps = STEPS
     if options.quick:
-        seeds, steps = seeds[:2], 60
-        print(ONLY_RUNS)
+        steps = 60
     results = [measure(seed, steps, options.device) for seed in seeds]
     show(results)
     print(f"{len(results)} seeds; {time.process_time() - began:.0f} s of one core")

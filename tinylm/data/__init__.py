@@ -25,6 +25,7 @@ from tinylm.data.mix.mixture import MixtureSampler, mixture_weights
 from tinylm.data.read.documents import read_documents
 from tinylm.data.read.shards import Shards, ShardWriter
 from tinylm.data.read.text import (
+    frequent_characters,
     python_documentation,
     read_text,
     stream_documents,
@@ -57,6 +58,7 @@ __all__ = [
     "best_fit",
     "copy_task",
     "cycle",
+    "frequent_characters",
     "masked",
     "mixture_weights",
     "prepare",

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tinylm import reading
 from tinylm.data.read.text import (
+    frequent_characters,
     python_documentation,
     read_text,
     stream_documents,
@@ -51,6 +52,25 @@ def test_without_repeats_is_idempotent_and_loses_no_paragraph(paragraphs):
     once = without_repeats("\n\n".join(paragraphs))
     assert without_repeats(once) == once
     assert set(once.split("\n\n")) == set(paragraphs or [""])
+
+
+def test_rare_characters_share_the_last_id():
+    ids, kept = frequent_characters("banana b é", least=2)
+    # a three times, b, n and the space twice; é once
+    assert kept == [" ", "a", "b", "n"] and ids.tolist() == [2, 1, 3, 1, 3, 1, 0, 2, 0, 4]
+    text = "x" * 20 + "y" * 19
+    assert frequent_characters(text)[1] == ["x"]
+    ids, kept = frequent_characters("", least=2)
+    assert ids.shape == (0,) and kept == []
+
+
+@given(st.text(characters), st.integers(1, 3))
+def test_frequent_characters_come_back(text, least):
+    ids, kept = frequent_characters(text, least)
+    assert all(text.count(c) >= least for c in kept) and kept == sorted(set(kept))
+    back = [(kept + [None])[i] for i in ids]
+    assert len(back) == len(text)
+    assert all(a == b or (a is None and text.count(b) < least) for a, b in zip(back, text))
 
 
 @given(st.text(characters, min_size=1), st.integers(1, 9))

@@ -9,6 +9,8 @@ Read next: `batches/split.py`, `batches/prepare.py`.
 import codecs
 import io
 
+import numpy as np
+
 from tinylm.data.read.sources import shown, text_files, unreadable
 from tinylm.errors import DataError
 from tinylm.reading import (
@@ -59,6 +61,21 @@ def without_repeats(text, shortest=80):
             seen.add(paragraph)
         kept.append(paragraph)
     return "\n\n".join(kept)
+
+
+def frequent_characters(text, least=20):
+    """A text as ids of its frequent characters; the rare ones share one id.
+
+    least    how often a character must occur
+    returns  (ids, characters): ids (n,) int64 of a text of n characters, below len(characters) + 1;
+             the frequent characters by code point, whose places are their ids. The last id is that
+             of all others, whether there is one or not
+    """
+    points = np.array([ord(c) for c in text], np.int64)
+    kept, counts = np.unique(points, return_counts=True)
+    kept = kept[counts >= least]
+    ids = np.where(np.isin(points, kept), np.searchsorted(kept, points), len(kept))
+    return ids, [chr(point) for point in kept]
 
 
 def stream_text(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):

@@ -1,0 +1,43 @@
+"""The labelled reviews of three scripts, and the command line that names their folder.
+
+Sentences about products, films and restaurants (Kotzias et al. 2015), each with 0 or 1, in
+sentiment/*.txt. Those of all files are one pool, so a draw mixes the three. Read next:
+few_shot_reviews.py, prompt_variants.py, soft_prompts.py.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from tinylm.data.read.items import Item
+from tinylm.data.read.labeled import read_labeled
+from tinylm.train.compare import ONLY_RUNS
+
+LABELS = "negative", "positive"
+
+
+def labelled_reviews(argv, about, quick):
+    """The options --data, --seed, --device and --quick, and the reviews as questions.
+
+    about    the script's docstring, whose first line --help shows
+    quick    what --quick does, for --help
+    returns  (options, list of Item with LABELS as options). Without files there is none, and a line
+             says so
+    """
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
+    parser.add_argument(
+        "--data", default=os.environ.get("TINYLM_DATA"), help="has sentiment/*.txt; or TINYLM_DATA"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    parser.add_argument("--device", default="cpu", help="cpu or gpu")
+    parser.add_argument("--quick", action="store_true", help=quick)
+    options = parser.parse_args(argv)
+    files = []
+    if options.data:
+        files = sorted(Path(options.data, "sentiment").glob("*.txt"))
+    if not files:
+        print("no reviews to label: give --data DIR with sentiment/*.txt")
+    elif options.quick:
+        print(ONLY_RUNS)
+    examples = [example for file in files for example in read_labeled(file)]
+    return options, [Item(text, LABELS[label], LABELS) for text, label in examples]

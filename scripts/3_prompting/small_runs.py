@@ -1,0 +1,67 @@
+"""What the scripts that train small models from several seeds have in common.
+
+Their command line, their model, and one pass over the rows of the training text. Sizes, learning
+rates and what is measured are each script's own. Read next: any script that imports it.
+"""
+
+import argparse
+
+from tinylm import backend
+from tinylm.finetune import fit
+from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.models import GPT, GPTConfig
+from tinylm.train.compare import ONLY_RUNS
+
+
+def command_line(argv, about, quick, first=0):
+    """The options --seed, --device and --quick, and the five seeds, two with --quick.
+
+    about   the script's docstring, whose first line --help shows
+    quick   what --quick does, for --help
+    first   the first seed, unless --seed is given
+    returns (options, range of seeds). The BLAS has one thread from here on, so that the time of the
+            process is that of one core
+    """
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=first, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help=quick)
+    options = parser.parse_args(argv)
+    backend.blas_threads(1)
+    seeds = range(options.seed, options.seed + 5)
+    if options.quick:
+        seeds = seeds[:2]
+        print(ONLY_RUNS)
+    return options, seeds
+
+
+def small_gpt(vocab_size, context, seed, **parts):
+    """A GPT of two layers, four heads and width 64, without biases, its two ends not tied.
+
+    parts  other fields of GPTConfig: positions, d_hidden, ..
+    """
+    settings = {"n_layer": 2, "n_head": 4, "d_model": 64, "norm": "rms", "bias": False}
+    config = GPTConfig(vocab_size, context, tied=False, **settings, **parts)
+    model = GPT(config, seed)
+    # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
+    model.tokens.weight.data *= 10
+    return model
+
+
+def read_once(model, rows, batch, rate, seed, task=None):
+    """Train a model on rows, each once, at a learning rate that falls from `rate`: the model.
+
+    rows  encoded examples or packed rows, as fit() takes them
+    task  as of fit(); None: InstructionTuning
+    """
+    fit(
+        model,
+        task or InstructionTuning(),
+        rows,
+        steps=-(-len(rows) // batch),  # rounded up
+        batch_size=batch,
+        learning_rate=rate,
+        weight_decay=0.0,
+        seed=seed,
+    )
+    return model.eval()
