@@ -1,6 +1,6 @@
 """Answers, figures and tables as `tinylm prompt` prints them."""
 
-from tinylm.cli.use.prompt_output import answer_line, comparison_table, json_text
+from tinylm.cli.use.prompt_output import answer_line, comparison_table
 from tinylm.data.read.items import Item
 from tinylm.prompt.evaluation.compare import Row, Summary
 from tinylm.prompt.evaluation.runner import Record
@@ -37,7 +37,3 @@ def test_the_plain_side_of_a_comparison():
         "(  1 sample)   -0.500 [-0.900, +0.300]",
         "(scored)       -0.500 [-0.900, +0.300]",
     ]
-
-
-def test_json_has_null_for_what_is_no_number():
-    assert json_text({"a": (1.5, float("-inf"))}) == '{"a": [1.5, null]}'

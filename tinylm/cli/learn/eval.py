@@ -11,10 +11,10 @@ share of right ones, ranked in every usual way, with the prompt that was used; -
 any file of questions with options.
 """
 
-import json
 import tempfile
 from dataclasses import dataclass
 
+from tinylm.cli.json_text import json_text
 from tinylm.cli.options import parse
 from tinylm.errors import DataError
 from tinylm.settings import at_least, setting
@@ -75,7 +75,7 @@ def main(argv):
             result = score_run(path, config, files, aside, bad)
     if config.json:
         result["left_out"] = bad.count
-        print(json.dumps(result))
+        print(json_text(result))
         return
     print("\n".join([*bad.report(), *report(result)]))
 

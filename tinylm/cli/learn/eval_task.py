@@ -3,9 +3,9 @@ eval.py.
 """
 
 import dataclasses
-import json
 import sys
 
+from tinylm.cli.json_text import json_text
 from tinylm.errors import DataError
 
 HEADINGS = {  # how each way of ranking the options is usually called
@@ -49,7 +49,7 @@ def main(name, config, files):
         result = {"run": str(name), "data": ", ".join(map(str, files)), "task": config.task}
         result |= dataclasses.asdict(report) | {"shots": config.shots, "left_out": bad.count}
         accuracies = {way: report.right[way] / report.count for way in report.right}
-        print(json.dumps(result | {"accuracy": accuracies, "customary": task.normalization}))
+        print(json_text(result | {"accuracy": accuracies, "customary": task.normalization}))
         return
     print("\n".join([*bad.report(), *lines(name, config, task, report)]))
 

@@ -37,6 +37,7 @@ def main(argv):
     from tinylm.models.published.chat_template import RefusedTemplate
     from tinylm.prompt.protocol.opened import BITS, open_model
 
+    # Options that were given, and not left at their defaults: only these override the model's files.
     given = {}
     config, sampling, (name,) = parse(
         argv,
@@ -54,14 +55,17 @@ def main(argv):
             f"{name} was not tuned to follow instructions: it has no chat template. Try `tinylm generate`"
         )
     if isinstance(opened.template, RefusedTemplate):
+        # A template that this program cannot run is an error here, and none where it is not needed.
         raise opened.template.reason
     sampling = opened.sampling(sampling, given, answers=True)
     start = []
     if config.system:
         start = [{"role": "system", "content": config.system}]
+    # The whole conversation is encoded anew for every turn, as templates may depend on all of it.
     messages, lm, turn = list(start), fastest(opened.lm), 0
     while (line := _read()).strip():
         if line.strip() == "/new":
+            # The system message stays: it was set for all conversations.
             messages = list(start)
             continue
         messages.append({"role": "user", "content": line})
@@ -73,6 +77,7 @@ def main(argv):
 
 def _read():
     """One line of the user; "" at the end of the input."""
+    # No prompt in front of piped lines: the output holds answers alone.
     prompt = "> " * sys.stdin.isatty()
     try:
         return input(prompt)
@@ -92,6 +97,7 @@ def _answer(opened, lm, messages, config, sampling, turn):
     from tinylm.generate import stream_text
 
     ids, timer, pieces = opened.template.encode(opened.tokenizer, messages), Timer(), []
+    # A full window loses its oldest tokens, the system message first; answers go on without them.
     if lm.context is not None and len(ids) + config.max_tokens > lm.context:
         print(
             f"tinylm chat: the conversation has {len(ids)} tokens of at most {lm.context}; "
@@ -107,6 +113,7 @@ def _answer(opened, lm, messages, config, sampling, turn):
         seed=config.seed + turn,
         **sampling,
     )
+    # A piece is whole characters: bytes of one wait until it is complete.
     for piece in timer.watch(stream):
         print(piece, end="", flush=True)
         pieces.append(piece)

@@ -39,17 +39,21 @@ def main(argv):
     from tinylm.models.published.sentence_encoder import load_sentence_encoder
 
     encoder = load_sentence_encoder(name)
+    # The lines stand where the "-" stood, so that other texts may surround them.
     if "-" in texts:
         at = texts.index("-")
         texts[at : at + 1] = _lines()
+    # (n, D), each row of length 1
     vectors = encoder(texts)
     if config.out:
+        # Written aside and renamed: an interrupted run leaves no half of a file.
         with WholeFile(config.out) as file:
             np.save(file, vectors)
     if len(texts) == 1:
         first = ", ".join(f"{x:+.4f}" for x in vectors[0, :8])
         print(f"{vectors.shape[1]} numbers of length 1: {first}, ...")
     else:
+        # Of rows of length 1 the products are the cosines: (n, D) @ (D, n) -> (n, n).
         print(table(texts, vectors @ vectors.T))
 
 

@@ -30,6 +30,7 @@ def main(argv):
         about=__doc__,
         examples=EXAMPLES,
     )
+    # Imported after the words are read, so that --help and errors come at once.
     from tinylm.finetune.export.run import export_run
     from tinylm.prompt.protocol.opened import is_published
 
@@ -44,5 +45,6 @@ def main(argv):
         f"{folder}: {opened.described['architectures'][0]} of {opened.path}, "
         f"{model.count_parameters():,} parameters, {model.config.vocab_size:,} tokens"
     )
+    # Parts of the run that are left out, as no published class has them.
     for note in opened.notes:
         print(note)

@@ -54,6 +54,7 @@ def main(argv):
     from tinylm.generate.fast.fastest import fastest
     from tinylm.prompt.protocol.opened import BITS, open_model
 
+    # Options that were given, and not left at their defaults: only these override the model's files.
     given = {}
     config, sampling, (path, *prompt) = parse(
         argv,
@@ -74,6 +75,7 @@ def main(argv):
     elif not prompt and opened.start is None:
         prompt = "\n"  # no token begins a text, so a line feed does
     if answers:
+        # The template frames the turn, and ends where the answer begins.
         question = [{"role": "user", "content": prompt}]
         start = opened.template.encode(opened.tokenizer, question)
     else:
@@ -81,10 +83,13 @@ def main(argv):
     if answers or not config.echo:
         prompt = ""  # not shown
     if config.beams > 1:
+        # Recommendations of the model's files do not conflict with beams; options of the user do.
         _beams(config, set(given) & set(sampling), opened, start, prompt)
         return
+    # Each piece is flushed: the text is to appear while it is written.
     lm, show = fastest(opened.lm), functools.partial(print, end="", flush=True)
     for i in range(config.num):
+        # Every sample reads the prompt again and has a seed of its own.
         timer = Timer()
         pieces = stream_text(
             lm,
@@ -121,6 +126,7 @@ def _beams(config, sampling, opened, start, shown):
     found = beam_search(
         opened.lm,
         start,
+        # A beam must grow by a token at least, where sampling may stop at none.
         max(1, config.max_tokens),
         config.beams,
         opened.eos,
@@ -133,6 +139,7 @@ def _beams(config, sampling, opened, start, shown):
             if i:
                 print()
             print(f"--- log-probability {best.logprob:.3f}, score {best.score:.3f}")
+        # The mark of the end is in the score of a beam, and not in its text.
         print(shown + tokenizer.decode([token for token in best.tokens if token != opened.eos]))
 
 

@@ -46,6 +46,7 @@ def own_options(method):
     """
     defaults, found = method.options(), []
     for name in method.kinds():
+        # Fields of Sampling are listed once below, and max_tokens too, as all methods have them.
         if name not in defaults or name == "max_tokens":
             continue
         value = json.dumps(defaults[name], ensure_ascii=False)
@@ -66,6 +67,7 @@ def named_options(methods, texts):
     found = {method.name: {} for method in methods}
     for text in texts:
         target, equals, value = text.partition("=")
+        # Without an owner an option is for all methods that have it.
         owner, _, name = target.rpartition(".")
         owner, name = ALIASES.get(owner, owner), name.replace("-", "_")
         taking = [m for m in methods if owner in ("", m.name) and name in m.kinds()]
@@ -116,5 +118,6 @@ def common_options(method, config, context):
     if method.accepts("max_tokens"):
         options["max_tokens"] = min(config.max_tokens, (context or 2 * config.max_tokens) // 2)
     if config.instruction:
+        # The default form of questions and answers, with the instruction in front.
         options["prompt"] = FewShotPrompt(config.instruction)
     return options

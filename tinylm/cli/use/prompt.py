@@ -14,9 +14,10 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 
+from tinylm.cli.json_text import json_text
 from tinylm.cli.options import parse
 from tinylm.cli.use.method_options import check_methods, common_options, listed, named_options
-from tinylm.cli.use.prompt_output import answer_line, comparison_table, json_text, summary_lines
+from tinylm.cli.use.prompt_output import answer_line, comparison_table, summary_lines
 from tinylm.cli.use.text_model import TextModelConfig, open_text_model
 from tinylm.errors import ConfigError
 from tinylm.settings import at_least, setting
@@ -81,24 +82,29 @@ def main(argv):
         return
     if not words:
         raise ConfigError('name a model, as in `tinylm prompt smollm2 "question"`, or --list')
+    # More words than two are a question without quotation marks, or several.
     name, *question = words
     if len(question) > 1:
         raise ConfigError(f'quote the question: tinylm prompt {name} "{" ".join(question)}"')
     items, demonstrations = questions(config, "".join(question))
+    # One method, or those of --compare; each gets its own part of --option.
     methods = chosen_methods(config)
     named = named_options(methods, config.option)
     # All that may be wrong with the questions is found before the model is opened.
     check_methods(methods, config, items, demonstrations, named)
     lm = open_text_model(name, opening)
     options = {
+        # What --option gives overrides --max-tokens and --instruction.
         method.name: common_options(method, config, lm.context) | named[method.name]
         for method in methods
     }
     if config.compare:
+        # A module of a method is imported here, and not for a list of methods.
         calls = {method.name: (method.load(), options[method.name]) for method in methods}
         show_comparison(lm, calls, config, items, demonstrations)
         return
     (method,) = methods
+    # With --out a run is resumed only if nothing that its answers depend on has changed.
     about = {"model": name, **dataclasses.asdict(opening)}
     show_answers(lm, method, options[method.name], about, config, items, demonstrations)
 
@@ -140,17 +146,21 @@ def questions(config, question):
         context = ""
         if config.context:
             context = read_text_file(config.context)
+        # Without --choice the answer is free text; with it, the options are scored.
         items = [Item(question, options=config.choice, context=context)]
     else:
         items = read_items(config.data)
     if config.demos:
+        # From a file of their own: no question is taken away from --data.
         demonstrations = read_items(config.demos)[: config.shots or None]
     elif config.shots:
         if question:
             raise ConfigError("--shots takes demonstrations from a file: --demos FILE, or --data")
+        # A question that was shown with its answer would be no test.
         demonstrations, items = items[: config.shots], items[config.shots :]
     if config.shots > len(demonstrations):
         raise ConfigError(f"--shots {config.shots}, but there are {len(demonstrations)} items")
+    # After the demonstrations, so that --limit counts questions that are asked.
     items = items[: config.limit or None]
     if not items:
         raise ConfigError("no question is left to answer: all are demonstrations")
@@ -175,6 +185,7 @@ def show_answers(lm, method, options, about, config, items, demonstrations):
             about=about,
             **options,
         )
+        # Answers come as they are ready: in a long run the first ones are seen at once.
         for record in found:
             records.append(record)
             if config.trace and not config.json:
@@ -183,12 +194,14 @@ def show_answers(lm, method, options, about, config, items, demonstrations):
                 print(answer_line(record, items[record.item], len(items)), flush=True)
             elif config.report and sys.stderr.isatty():
                 print(f"\r{len(records)} of {len(items)}", end="", file=sys.stderr, flush=True)
+            # A trace of thousands of questions is not kept once it is printed.
             if not config.json:
                 trace.calls.clear()
     if config.report and sys.stderr.isatty():
         print(file=sys.stderr)
     summary = summarize(records)
     if config.json:
+        # With all settings, so that the object alone says what was measured.
         result = about | {key: str(value) for key, value in options.items()}
         result |= {**dataclasses.asdict(summary), "accuracy": summary.accuracy}
         if not config.report:
@@ -206,6 +219,7 @@ def kept_answers(file, records, count):
     try:
         yield
     except BaseException:
+        # Without a file, or before the first answer, there is nothing to continue.
         if file and records:
             print(
                 f"\n{len(records)} of {count} answers are in {file}; the same command continues",
@@ -227,6 +241,7 @@ def show_comparison(lm, methods, config, items, demonstrations):
         items,
         demonstrations,
         seed=config.seed,
+        # Progress goes to the standard error: the output is the table alone.
         show=lambda line: print(line, file=sys.stderr, flush=True),
     )
     if config.json:

@@ -1,24 +1,6 @@
-"""What `tinylm prompt` prints: answers, figures, a table of methods, or JSON."""
-
-import json
-import math
+"""What `tinylm prompt` prints: answers, figures, and a table of methods."""
 
 LONGEST = 200  # characters that are shown of a reply without an answer
-
-
-def json_text(value):
-    """A value as JSON text; a number that is not finite, which JSON lacks, is null."""
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
-
-
-def _finite(value):
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def answer_line(record, item, count):
@@ -26,6 +8,7 @@ def answer_line(record, item, count):
     shown = record.value
     if shown is None:
         shown = f"(no answer could be read from {_beginning(record.text)!r})"
+    # One question without a gold answer: nothing to number, nothing to judge.
     if count == 1 and item.answer is None:
         return shown
     mark = {True: "right", False: f"wrong, it is {item.answer}", None: ""}[record.right]
@@ -68,6 +51,7 @@ def comparison_table(rows):
             f"  {s.unread:6}  {s.tokens:6.0f}  {s.calls:5.1f}  {s.seconds:7.2f}"
         )
         if row.plain is not None:
+            # Columns of one width, whichever of the three it is.
             difference, low, high = row.difference
             cost = f"({row.samples:3} samples)"
             if row.scored:

@@ -9,13 +9,13 @@ standard input are questions. --show prints the passages alone.
 """
 
 import glob
-import json
 import os
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinylm.cli.json_text import json_text
 from tinylm.cli.options import parse
 from tinylm.cli.use.text_model import TextModelConfig, open_text_model
 from tinylm.errors import ConfigError
@@ -65,14 +65,17 @@ def main(argv):
     )
     paths, questions = documents_and_questions(words)
     index = opened_index(paths, config)
+    # A file that cannot be read is left out, and the others are searched.
     for name, reason in index.left_out.items():
         print(f"tinylm rag: {name} is left out: {reason}", file=sys.stderr)
     if not index.saved:
+        # Not an error: the answers are right, but the next call reads all files again.
         print("tinylm rag: the index cannot be written there; --index PATH", file=sys.stderr)
     if config.show:
         for question in questions:
             show_passages(index, question, config)
         return
+    # Only now: --show needs no model, and wrong paths are found before the weights are read.
     lm = open_text_model(config.model, opening)
     for question in questions:
         answer_question(lm, index, question, config)
@@ -85,12 +88,14 @@ def documents_and_questions(words):
     raises   ConfigError without any document, or for an empty word, such as a variable that is not
              set
     """
+    # DOCS and the question are told apart by what is there, as both are words.
     *paths, last = words
     if not last.strip():
         raise ConfigError("the question is empty: write it in quotation marks after the documents")
     if not all(path.strip() for path in paths):
         raise ConfigError("the path of a document is empty: give a file, a folder or a pattern")
     if _is_path(last):
+        # All words are documents: the questions are lines of the standard input.
         paths, questions = words, [line for line in standard_input().splitlines() if line.strip()]
     else:
         questions = [last]
@@ -117,6 +122,7 @@ def opened_index(paths, config):
 
     embed = None
     if config.embed:
+        # The vectors of all passages are kept in the index, beside its words.
         from tinylm.models.published.sentence_encoder import load_sentence_encoder
 
         embed = load_sentence_encoder(config.embed)
@@ -134,8 +140,9 @@ def show_passages(index, question, config):
     """Print the passages found for a question, the best first."""
     found = index.search(question, config.passages)
     if config.json:
+        # The score is that of the search, BM25 or both searches fused: it ranks, no more.
         rows = [{"score": score, **vars(index.passages[number])} for number, score in found]
-        print(json.dumps({"question": question, "passages": rows}, ensure_ascii=False))
+        print(json_text({"question": question, "passages": rows}))
         return
     for number, score in found:
         passage = index.passages[number]
@@ -160,7 +167,7 @@ def answer_question(lm, index, question, config):
     from tinylm.prompt.rag.coverage import coverage
     from tinylm.prompt.rag.prompt import NO_ANSWER
 
-    seen = []  # the texts in the prompt
+    seen = []  # the texts in the prompt: those that fit, given to the check before the model
 
     def check(texts):
         seen.extend(texts)
@@ -181,8 +188,10 @@ def answer_question(lm, index, question, config):
             max_tokens=config.max_tokens,
         )
     refused, passages = answer.details["refused"], answer.details["passages"]
+    # The model itself wrote the words of a refusal.
     if refused == "words":
         refused = "the model finds no answer in the passages"
+    # After a refusal by the model too: how much of the question the texts have.
     if config.json:
         share, missing = coverage(index.words, question, seen)
         result = {
@@ -195,7 +204,7 @@ def answer_question(lm, index, question, config):
         }
         if config.trace:
             result["trace"] = trace.as_list()
-        print(json.dumps(result, ensure_ascii=False))
+        print(json_text(result))
         return
     if config.trace:
         print(trace.text())

@@ -37,6 +37,7 @@ def open_text_model(name, config):
     chat = None  # as the model's files have it
     if config.raw:
         chat = False
+    # False: continue the text; None: as the model was tuned.
     lm = TextModel.open(name, config.device, BITS[config.bits], chat=chat)
     if config.system:
         if not lm.chat:

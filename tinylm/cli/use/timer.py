@@ -17,10 +17,12 @@ class Timer:
         begun = time.perf_counter()
         for i, token in enumerate(tokens):
             now = time.perf_counter()
+            # The first item waits for the whole prompt, each later one for a single step.
             if i:
                 self.rest, self.count = self.rest + now - begun, self.count + 1
             else:
                 self.first = now - begun
+            # Time that the caller spends on the item, such as on printing it, is not counted.
             yield token
             begun = time.perf_counter()
 
@@ -35,6 +37,7 @@ class Timer:
         decoder = fastest(lm)
         if not isinstance(decoder, DirectDecoder):
             return text
+        # A step reads every weight once, so bytes a second bound the tokens a second.
         nbytes, bandwidth = decoder.weight_bytes(), memory_bandwidth()
         rate = nbytes * self.count / self.rest
         return (
