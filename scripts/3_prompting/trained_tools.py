@@ -9,65 +9,15 @@ many tokens:
     tool          the result is replaced by {tool: calculator, expression: 4408+7257}; the call is
                   run in mid-generation, and no loss is on results
     results too   the same, with loss on results
-    reader        problems with their results, half of them below a line "{tool: ..} -> 11665"; with
-                  it Toolformer's filter scores calls, right ones and those of other problems
+    reader        problems with their results, first all, then half of them below a line
+                  "{tool: ..} -> 11665"; with it Toolformer's filter scores calls, right ones and
+                  those of other problems
 
-Two layers of width 64, five seeds, about 5 minutes on one core. `python
+The filter can show something only if its model copies results from the line. With lines above half
+of the problems from the beginning, 600,000 tokens did not teach that (pilot, seed 100). Two
+layers of width 64, five seeds, about 12 minutes on one core. `python
 scripts/3_prompting/trained_tools.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two seeds
 and a tenth of the tokens. Read next: prompt/tools/annotated.py, prompt/tools/toolformer.py.
-
-Measured output (one core of a busy machine):
-
-    60000 tokens for the base model, 210000 for a copy
-    problems in the tokens: 17910 no tool, 6224 tool, 6229 results too, 19041 reader
-        8655-6732={tool: calculator, expression: 8655-6732}.
-    right, by digits of the numbers
-                              base             no tool                tool         results too
-             1 0.96 (0.87 .. 1.00) 0.78 (0.70 .. 0.93) 0.96 (0.80 .. 1.00) 0.71 (0.27 .. 0.87)
-             2 0.02 (0.00 .. 0.03) 0.07 (0.03 .. 0.13) 0.62 (0.10 .. 1.00) 0.43 (0.03 .. 0.90)
-             3 0.00 (0.00 .. 0.00) 0.00 (0.00 .. 0.00) 0.25 (0.00 .. 1.00) 0.20 (0.00 .. 0.97)
-             4 0.00 (0.00 .. 0.00) 0.00 (0.00 .. 0.00) 0.40 (0.00 .. 1.00) 0.24 (0.00 .. 0.97)
-             5 0.00 (0.00 .. 0.00) 0.00 (0.00 .. 0.00) 0.00 (0.00 .. 0.00) 0.00 (0.00 .. 0.00)
-    the same, sampled at temperature 1, and calls a problem
-                       tool, right         tool, calls  results too, right  results too, calls
-             1 0.93 (0.73 .. 1.00) 1.00 (1.00 .. 1.00) 0.44 (0.23 .. 0.60) 0.48 (0.47 .. 0.50)
-             2 0.57 (0.03 .. 1.00) 1.00 (1.00 .. 1.00) 0.19 (0.00 .. 0.47) 0.47 (0.43 .. 0.50)
-             3 0.24 (0.00 .. 1.00) 1.00 (1.00 .. 1.00) 0.08 (0.00 .. 0.37) 0.50 (0.47 .. 0.53)
-             4 0.37 (0.00 .. 1.00) 1.00 (1.00 .. 1.00) 0.09 (0.00 .. 0.40) 0.51 (0.47 .. 0.57)
-             5 0.00 (0.00 .. 0.00) 0.67 (0.37 .. 0.93) 0.00 (0.00 .. 0.00) 0.12 (0.03 .. 0.23)
-    Toolformer's filter: gain of a call in nats, and the share of calls kept
-            call                   gain               tau 0             tau 0.5               tau 1
-         1 right    0.11 (0.04 .. 0.22) 0.75 (0.65 .. 0.85) 0.04 (0.00 .. 0.15) 0.01 (0.00 .. 0.03)
-         1 other -3.06 (-4.24 .. -1.87) 0.13 (0.05 .. 0.17) 0.01 (0.00 .. 0.05) 0.01 (0.00 .. 0.03)
-         2 right    0.38 (0.23 .. 0.54) 0.87 (0.78 .. 0.95) 0.36 (0.17 .. 0.65) 0.08 (0.03 .. 0.12)
-         2 other -2.94 (-3.53 .. -2.53) 0.10 (0.07 .. 0.15) 0.03 (0.00 .. 0.07) 0.01 (0.00 .. 0.03)
-         3 right    0.48 (0.38 .. 0.65) 0.93 (0.88 .. 1.00) 0.45 (0.33 .. 0.60) 0.07 (0.03 .. 0.17)
-         3 other -2.78 (-3.29 .. -2.50) 0.13 (0.07 .. 0.23) 0.02 (0.00 .. 0.05) 0.01 (0.00 .. 0.03)
-         4 right    0.40 (0.33 .. 0.57) 0.88 (0.82 .. 0.90) 0.36 (0.17 .. 0.55) 0.08 (0.03 .. 0.17)
-         4 other -1.93 (-2.80 .. -1.35) 0.10 (0.05 .. 0.17) 0.02 (0.00 .. 0.05) 0.01 (0.00 .. 0.03)
-    5 seeds; 262 s of one core
-    four digits: tool > no tool (section 3.2.5): +0.4 [-0.244, +1.04], 5 seeds: too small to tell;
-      0.74 could have been seen
-    one digit: the tool costs at most 0.05 (section 3.2.5): +0.18 [-0.011, +0.371], 5 seeds: shows
-    sampled replies: no loss on results > loss on them (section 3.2.5): +0.327 [+0.016, +0.637], 5
-      seeds: too small to tell; 0.36 could have been seen
-    sampled replies: the former call more often (section 3.2.5): +0.51 [+0.491, +0.529], 5 seeds:
-      shows
-    tau 1, four digits: right calls kept > other calls (section 3.2.5): +0.075 [+0.0022, +0.148], 5
-      seeds: too small to tell; 0.57 could have been seen
-    tau 1: right calls kept, four digits > one digit (section 3.2.5): +0.075 [-0.00104, +0.151], 5
-      seeds: too small to tell; 0.18 could have been seen
-
-The model with the tool always calls it on trained lengths, and where it learnt to copy the digits
-it adds numbers of four digits, which no model adds alone (0.00 in all five seeds). But 210,000
-tokens were enough for that in some of the seeds only, so the claim is too small to tell; sizes were
-chosen on a pilot (seed 101), which was right in all of one to four digits. Copying ends with the
-trained lengths: five digits are never right. With loss on results the same text is followed by the
-call in one row and by the result in another, and half of the sampled replies leave out the call.
-Toolformer's filter tells right from other calls by the sign of the gain (tau 0), but right calls
-gain less than half a nat here, and with tau 1 nearly nothing is kept (with a tau of 2, which the
-run had too, nothing at all). What the model cannot add gains more (0.4 to 0.5 nats) than a digit
-(0.1).
 """
 
 import sys
@@ -87,10 +37,14 @@ from tinylm.train.compare import Claim, mean_and_range
 
 HEAD, LARGE = 1, 4  # digits of the numbers that the base model adds, and the most in fine-tuning
 TESTED = (1, 2, 3, 4, 5)  # five digits were never seen
-BASE_TOKENS, TOKENS, BATCH, RATE = 60_000, 210_000, 16, 5e-3
-READER = 2  # times TOKENS for the model of the filter, which is compared with none
+BASE_TOKENS, TOKENS, BATCH, RATE = 60_000, 600_000, 16, 5e-3
+# Tokens of the model of the filter, which is compared with none: all problems below a line, and
+# then half of them.
+LINES, HALF = 500_000, 400_000
 ASKED, SCORED = 30, 40  # problems of each length; solutions on which calls are scored
-TAUS = (0.0, 0.5, 1.0)  # nats; Toolformer's tau_f is 0.5 to 1
+# Nats; Toolformer's tau_f is 0.5 to 1. A guess of a digit costs log 10 = 2.3 nats, and a call gains
+# no more than the loss without it: 1 is within reach of results that the model cannot work out.
+TAUS = (0.0, 0.5, 1.0)
 TOOLS = Tools({"calculator": calculator})
 # The words of a call are tokens, and so is every digit and sign.
 TOKENIZER = BPETokenizer.train(
@@ -169,14 +123,24 @@ def plain(item, before=""):
     return encode_calls(TOKENIZER, before + item.question, [text], end=END)
 
 
-def below_a_line(item, rng):
-    """The row of a problem without a call, in half of all cases below its call with the result."""
-    # The filter puts calls before the text, so its model has to know how to read them there, and
-    # also a text without any: the loss without a call is the other side of the difference.
-    if rng.integers(2):
-        return plain(item)
+def below_a_line(item):
+    """The row of a problem without a call, below its call with the result."""
+    # The filter puts calls before the text, so its model has to know how to read them there.
     call = solution(item)[1]
     return plain(item, f"{call.call} -> {call.result}\n")
+
+
+def half_below_a_line(rng):
+    """function from an Item to its row, in half of all cases below a line."""
+
+    def row(item):
+        # The loss without a call is the other side of the filter's difference, so the model has to
+        # know problems without a line too.
+        if rng.integers(2):
+            return plain(item)
+        return below_a_line(item)
+
+    return row
 
 
 def lessons(tokens, largest, rows, rng):
@@ -234,21 +198,22 @@ def run(seed, share, device):
     base = small_gpt(TOKENIZER.vocab_size, 96, seed).to(device)
     examples, _ = lessons(BASE_TOKENS * share, HEAD, plain, rng)
     read_once(base, examples, BATCH, RATE, seed)
-    rows = {
-        "no tool": plain,
-        "tool": with_tool,
-        "results too": lambda item: with_tool(item, result_loss=True),
-        "reader": lambda item: below_a_line(item, rng),
+    # name: what it reads, one after the other, as (tokens, rows of a problem)
+    reading = {
+        "no tool": [(TOKENS, plain)],
+        "tool": [(TOKENS, with_tool)],
+        "results too": [(TOKENS, lambda item: with_tool(item, result_loss=True))],
+        "reader": [(LINES, below_a_line), (HALF, half_below_a_line(rng))],
     }
     models = {}
-    for name, make in rows.items():
+    for name, parts in reading.items():
         model = small_gpt(TOKENIZER.vocab_size, 96, seed).to(device)
         model.load_state_dict(base.state_dict())  # all copies start from the same weights
-        tokens = TOKENS * share
-        if name == "reader":
-            tokens *= READER
-        examples, found["problems", name] = lessons(tokens, LARGE, make, rng)
-        read_once(model, examples, BATCH, RATE, seed)
+        found["problems", name] = 0
+        for tokens, make in parts:
+            examples, problems = lessons(tokens * share, LARGE, make, rng)
+            read_once(model, examples, BATCH, RATE, seed)
+            found["problems", name] += problems
         models[name] = TextModel.of(model.eval(), TOKENIZER, ends=(END,))
         print(f"seed {seed}: {name} trained", file=sys.stderr)
     models["base"] = TextModel.of(base.eval(), TOKENIZER, ends=(END,))
@@ -336,7 +301,8 @@ def main(argv=None):
     if args.quick:
         share = 0.1
     runs = [run(seed, share, args.device) for seed in seeds]
-    print(f"{BASE_TOKENS * share:.0f} tokens for the base model, {TOKENS * share:.0f} for a copy")
+    counts = [f"{tokens * share:.0f}" for tokens in (BASE_TOKENS, TOKENS, LINES + HALF)]
+    print("{} tokens for the base model, {} for a copy, {} for the reader".format(*counts))
     show(runs)
     print(f"{len(runs)} seeds; {time.process_time() - began:.0f} s of one core")
     verdicts(runs)
