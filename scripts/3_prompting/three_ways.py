@@ -6,10 +6,12 @@ answers alone and answers with their steps, as many tokens of both, and nothing 
 need no training of their own, as a rule splits a question into shorter ones of the same kind, and
 the model answers these directly or with steps. A way that writes more is compared with a vote of
 sampled direct answers that costs as many tokens. Then the questions become longer than all that
-were trained. An exact solver of the parts is the limit. Two layers of width 64, two million tokens,
-five seeds, about 5 minutes on one core. `python scripts/3_prompting/three_ways.py [--seed N]
-[--device cpu|gpu] [--quick]`; --quick is two seeds and a tenth of the tokens. Read next:
-tinylm/prompt/decompose/shorter.py; chain_of_thought.py, where each way has a model of its own.
+were trained; no token of their steps is new, as half of the steps of brackets are counted from a
+later number than 0 in training. An exact solver of the parts is the limit. Two layers of width 64,
+two million tokens, five seeds, about 14 minutes on one core. `python
+scripts/3_prompting/three_ways.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two seeds and
+a tenth of the tokens. Read next: tinylm/prompt/decompose/shorter.py; chain_of_thought.py, where
+each way has a model of its own.
 """
 
 import string
