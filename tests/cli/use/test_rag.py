@@ -40,6 +40,14 @@ def test_passages_are_shown_without_a_model(notes, capsys):
     assert "no passage has a word" in capsys.readouterr().out
 
 
+def test_stems_find_other_forms(notes, capsys):
+    asked = ["rag", notes, "bridges?", "--show"]
+    assert main([*asked, "--stem"]) == 0
+    assert "a.txt, characters 0 to 30" in capsys.readouterr().out
+    assert main(asked) == 0
+    assert "no passage has a word" in capsys.readouterr().out
+
+
 def test_an_answer_has_its_sources(notes, monkeypatch, capsys):
     scripted = ScriptedLM([(None, "Voss opened it."), (None, "No answer!"), (None, "")])
     monkeypatch.setattr(TextModel, "open", lambda *a, **k: scripted)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinylm.data.clean.stem import porter_stem
 from tinylm.errors import ConfigError
 from tinylm.generate.retrieval.bm25 import InvertedIndex, expand_query, words
 
@@ -91,6 +92,27 @@ def test_counted_words_give_the_same_index():
         again = InvertedIndex.of_postings(DOCUMENTS, whole.lengths, dict(whole.postings), **options)
         assert again.search("the cat sat", 3) == whole.search("the cat sat", 3)
         assert again.documents == DOCUMENTS
+
+
+def test_with_a_stemmer_forms_of_a_word_are_one_word():
+    documents = ["towns and a relation", "a town", "cities relate"]
+    plain, stemmed = InvertedIndex(documents), InvertedIndex(documents, stem=porter_stem)
+    assert [i for i, _ in plain.search("town", 3)] == [1]
+    assert [i for i, _ in stemmed.search("towns", 3)] == [1, 0]  # the shorter one first
+    # It is the plain index of the stems.
+    stems = [" ".join(stemmed.terms(text)) for text in documents]
+    assert stemmed.terms("Towns relating") == ["town", "relat"]
+    assert stemmed.scores("relations")[0] == InvertedIndex(stems).scores("relat")[0] > 0
+    assert stemmed.idf("relations") == plain.idf("a")  # in two of three
+    # A stem is not stemmed again: that of "generalizes" is "gener", whose own is "gener"; but
+    # that of "databases" is "databas", whose own is "databa".
+    assert porter_stem("databas") == "databa"
+    again = InvertedIndex(["databases", "x"], stem=porter_stem)
+    assert again.search("database", 1) == [(0, pytest.approx(again.idf("database")))]
+    copy = InvertedIndex.of_postings(
+        ["databases", "x"], again.lengths, again.postings, stem=again.stem
+    )
+    assert copy.search("database", 1) == again.search("database", 1)
 
 
 def test_what_cannot_be_is_refused():

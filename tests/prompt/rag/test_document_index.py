@@ -97,6 +97,19 @@ def test_other_passages_are_made_of_all_documents(folder, options):
     assert open_index([folder], size=100, overlap=20).read == ["a.txt", "in/b.md"]  # the defaults
 
 
+def test_with_another_stemmer_words_are_counted_again_and_nothing_is_read(folder):
+    assert open_index([folder]).search("wide countries norways", 3) == []
+    write(folder / "a.txt", "Oslo is in Norway.")
+    stemmed = open_index([folder], stem="porter")
+    assert stemmed.read == ["a.txt"] and len(stemmed.search("norways", 3)) == 1
+    again = open_index([folder], stem="porter")
+    assert again.read == [] and again.search("norways", 3) == stemmed.search("norways", 3)
+    plain = open_index([folder])
+    assert plain.read == [] and plain.search("norways", 3) == []
+    with pytest.raises(ConfigError, match="no stemmer 'snowball'; there are None and 'porter'"):
+        open_index([folder], stem="snowball")
+
+
 def test_files_that_are_no_text_are_named(folder):
     (folder / "x.txt").write_bytes(b"a\0b")
     (folder / "empty.txt").write_text("")

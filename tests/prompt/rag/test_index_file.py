@@ -46,6 +46,15 @@ def test_the_index_searches_as_one_that_was_just_made():
     assert repeated.get("a") == [(0, 2)] and repeated.get("b") == [(0, 1), (1, 1)]
 
 
+def test_the_stemmer_is_stored_by_its_name(tmp_path):
+    one = StoredIndex({"stem": "porter"}, [SOURCE], ["towns"], np.array([(0, 0, 5)]))
+    one.count_words()
+    write_index(tmp_path / "i", one)
+    found = read_index(tmp_path / "i")
+    assert found.words == ["town"] and len(found.inverted().search("towns", 1)) == 1
+    assert stored().inverted().stem is None  # of a file without this setting, too
+
+
 def test_an_index_without_words(tmp_path):
     one = StoredIndex({}, [SOURCE], ["..."], np.array([(0, 0, 3)]))
     one.count_words()
@@ -88,6 +97,7 @@ def test_the_arrays_of_the_damaged_ones_below_are_right_but_for_the_damage(tmp_p
         ({"header": header(format="other")}, "the format is 'other'"),
         ({"header": header(sources=[SOURCE])}, "do not fit together"),
         ({"header": header(settings=3)}, "do not fit together"),
+        ({"header": header(settings={"stem": "other"})}, "the stemmer is 'other'"),
         ({"header": header(sources=[SOURCE, SOURCE | {"bytes": "9"}])}, "a source is"),
         ({"header": header(sources=[SOURCE, {"path": "a"}])}, "a source is"),
         ({"header": header(sources=3)}, "cannot be read"),

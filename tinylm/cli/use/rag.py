@@ -38,6 +38,7 @@ class RagConfig:
     size: int = setting(100, "words of a passage at most", at_least(1))
     overlap: int = setting(20, "words that neighboring passages share at most", at_least(0))
     embed: str = setting("", "search by meaning too, with these sentence vectors: minilm")
+    stem: bool = setting(False, "compare English words by their stems: towns finds town")
     index: str = setting("", "path of the index; none: beside the documents")
     covered: float = setting(
         0.4,
@@ -120,7 +121,9 @@ def opened_index(paths, config):
     """The DocumentIndex, brought up to date."""
     from tinylm.prompt.rag.document_index import open_index
 
-    embed = None
+    embed = stem = None
+    if config.stem:
+        stem = "porter"
     if config.embed:
         # The vectors of all passages are kept in the index, beside its words.
         from tinylm.models.published.sentence_encoder import load_sentence_encoder
@@ -133,6 +136,7 @@ def opened_index(paths, config):
         overlap=config.overlap,
         embed=embed,
         embedder=config.embed,
+        stem=stem,
     )
 
 

@@ -5,8 +5,8 @@
 
 where f counts w in d and idf(w) = log(1 + (N - n_w + 1/2) / (n_w + 1/2)) if n_w of N documents
 contain w. The 1 keeps it positive; without it a word in more than half of the documents would lower
-the score. Words are compared as they are written, but for capitals: "sleeps" does not find "sleep",
-which search engines would stem; expand_query() adds such forms. Read next: rag.py.
+the score. Words are compared as they are written, but for capitals: "sleeps" does not find "sleep"
+unless a stemmer makes them one word; expand_query() adds single forms. Read next: rag.py.
 """
 
 import collections
@@ -38,13 +38,15 @@ class InvertedIndex:
     documents  list of str
     k1         how much a word's second and third occurrence add; 0: nothing
     b          from 0 to 1: how much a document's length lowers its score
+    stem       function from a word to what is compared, such as porter_stem of
+               data/clean/stem.py for English; None: the word
     """
 
-    def __init__(self, documents, k1=1.2, b=0.75):
+    def __init__(self, documents, k1=1.2, b=0.75, stem=None):
         if k1 < 0 or not 0 <= b <= 1:
             raise ConfigError(f"InvertedIndex: k1 {k1} must be 0 or more and b {b} from 0 to 1")
-        self.documents, self.k1, self.b = list(documents), k1, b
-        counts = [collections.Counter(words(document)) for document in self.documents]
+        self.documents, self.k1, self.b, self.stem = list(documents), k1, b, stem
+        counts = [collections.Counter(self.terms(document)) for document in self.documents]
         lengths = [count.total() for count in counts]
         postings = collections.defaultdict(list)  # word -> [(document, count)]
         for i, count in enumerate(counts):
@@ -53,13 +55,13 @@ class InvertedIndex:
         self._hold(lengths, postings)
 
     @classmethod
-    def of_postings(cls, documents, lengths, postings, k1=1.2, b=0.75):
+    def of_postings(cls, documents, lengths, postings, k1=1.2, b=0.75, stem=None):
         """An index of documents whose words were counted before, such as by another run.
 
         lengths   (N,) words of each document
-        postings  has get(word, default) -> list of (document, count)
+        postings  has get(word, default) -> list of (document, count); with `stem`, of stems
         """
-        index = cls([], k1, b)
+        index = cls([], k1, b, stem)
         index.documents = list(documents)
         index._hold(lengths, postings)
         return index
@@ -71,17 +73,30 @@ class InvertedIndex:
         if self.lengths.any():
             self.mean_length = self.lengths.mean()
 
+    def terms(self, text):
+        """What is compared of a text: its words, or their stems, in order."""
+        found = words(text)
+        if self.stem is None:
+            return found
+        return [self.stem(word) for word in found]
+
     def idf(self, word):
         """Inverse document frequency, log(1 + (N - n + 1/2) / (n + 1/2)): high for rare words."""
-        n = len(self.postings.get(word, ()))
+        if self.stem is not None:
+            word = self.stem(word)
+        return self._idf(word)
+
+    def _idf(self, term):
+        # Of a term, which is not stemmed again: stems of stems are other words.
+        n = len(self.postings.get(term, ()))
         return math.log1p((len(self.documents) - n + 0.5) / (n + 0.5))
 
     def scores(self, query):
         """BM25 of every document: (N,) float64. A word that is twice in the query counts twice."""
         scores = np.zeros(len(self.documents))
-        for word in words(query):
-            idf = self.idf(word)
-            for i, f in self.postings.get(word, ()):  # documents without the word get nothing
+        for term in self.terms(query):
+            idf = self._idf(term)
+            for i, f in self.postings.get(term, ()):  # documents without the word get nothing
                 length = 1 - self.b + self.b * self.lengths[i] / self.mean_length
                 scores[i] += idf * f * (self.k1 + 1) / (f + self.k1 * length)
         return scores

@@ -60,8 +60,10 @@ def coverage(index, question, texts):
 def stem(word):
     """A word without the ending of a plural or a verb: sleep for sleeps, bak for bake and baked.
 
-    A rough form for comparisons (compare Porter 1980): -s, -es, -ed or -ing is taken off what keeps
-    three letters, then final e's or the second of two equal consonants; a final y becomes i.
+    A rough form for comparisons: -s, -es, -ed or -ing is taken off what keeps three letters, then
+    final e's or the second of two equal consonants; a final y becomes i. It joins less than
+    porter_stem of data/clean/stem.py, as a word that is joined wrongly, "one" with "on", would
+    count as known.
     """
     root = _ENDING.sub("", word)
     while len(root) > 3 and root.endswith("e"):

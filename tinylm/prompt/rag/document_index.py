@@ -19,7 +19,7 @@ from tinylm.data.read.sources import text_files
 from tinylm.data.read.text import holds_json_lines, json_texts, stream_text
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.rag.chunks import LONG_WORD, Passage, passages
-from tinylm.prompt.rag.index_file import StoredIndex, read_index, write_index
+from tinylm.prompt.rag.index_file import STEMMERS, StoredIndex, read_index, write_index
 from tinylm.prompt.rag.retrievers import Dense, Hybrid, embed_all
 from tinylm.reading import BLOCK
 
@@ -60,7 +60,17 @@ class DocumentIndex:
         return self.retriever.search(query, k)
 
 
-def open_index(paths, path=None, *, size=100, overlap=20, embed=None, embedder="", longest=LONGEST):
+def open_index(
+    paths,
+    path=None,
+    *,
+    size=100,
+    overlap=20,
+    embed=None,
+    embedder="",
+    stem=None,
+    longest=LONGEST,
+):
     """The index of documents: read, brought up to date, and written if anything changed.
 
     paths     files, folders (read recursively) and patterns (data/read/sources.py)
@@ -69,11 +79,15 @@ def open_index(paths, path=None, *, size=100, overlap=20, embed=None, embedder="
     embed     function from a list of N texts to (N, width) vectors: search by words and vectors;
               None: by words
     embedder  its name, with embed: the vectors of another one are made again
+    stem      "porter": English words are compared by their stems; None: as they are written
     longest   characters of a document; a longer one is left out
     returns   DocumentIndex
     raises    DataError if no document, or not the index, can be read; CheckpointError for a damaged
-              index; ConfigError for an embedder without a name, or a folder as the index
+              index; ConfigError for an embedder without a name, a folder as the index, or
+              another stemmer
     """
+    if stem not in STEMMERS:
+        raise ConfigError(f"open_index: no stemmer {stem!r}; there are None and 'porter'")
     if embed is not None and not embedder:
         raise ConfigError("open_index: give the name of the embedder, as the index keeps vectors")
     files = text_files(paths)
@@ -84,6 +98,7 @@ def open_index(paths, path=None, *, size=100, overlap=20, embed=None, embedder="
     files = [file for file in files if os.path.realpath(file) != os.path.realpath(path)]
     settings = {"size": size, "overlap": overlap, "long word": LONG_WORD}
     settings["embedder"] = embedder if embed else None
+    settings["stem"] = stem
     old = _old(path)
     entries, left_out = _entries(files, path.parent, old, settings, longest)
     if not entries:
@@ -120,8 +135,9 @@ def _entries(files, folder, old, settings, longest):
              file that was left out: reason})
     """
     known = {}
-    # The embedder makes no passages: with another one, texts and passages are kept.
-    if old is not None and {**old.settings, "embedder": settings["embedder"]} == settings:
+    # Neither embedder nor stemmer makes passages: with another one, texts and passages are kept.
+    of_search = {name: settings[name] for name in ("embedder", "stem")}
+    if old is not None and {**old.settings, **of_search} == settings:
         known = {source["path"]: number for number, source in enumerate(old.sources)}
     entries, left_out = [], {}
     for file in files:

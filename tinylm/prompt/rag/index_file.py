@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tinylm.data.clean.stem import porter_stem
 from tinylm.errors import CheckpointError
 from tinylm.files import WholeFile, parse_json
 from tinylm.generate.retrieval.bm25 import InvertedIndex
@@ -42,6 +43,8 @@ DAMAGE = (
     OSError,
     MemoryError,
 )
+# settings["stem"]: what makes words one, as functions cannot be stored
+STEMMERS = {None: None, "porter": porter_stem}
 SOURCE = {"path": str, "bytes": int, "mtime": int, "sha256": str}
 
 
@@ -74,13 +77,18 @@ class StoredIndex:
     def __post_init__(self):
         self.number_of = {word: number for number, word in enumerate(self.words)}
 
+    @property
+    def stemmer(self):
+        """The function that makes words one, or None."""
+        return STEMMERS[self.settings.get("stem")]
+
     def passage_texts(self):
         """The texts of the passages: list of P str."""
         return [self.texts[d][start:end] for d, start, end in self.spans.tolist()]
 
     def count_words(self):
         """Fill in words, begin, passage, count and lengths from the texts."""
-        index = InvertedIndex(self.passage_texts())
+        index = InvertedIndex(self.passage_texts(), stem=self.stemmer)
         self.words = sorted(index.postings)
         self.__post_init__()
         # Rows of a sparse matrix (W, P): word w has the pairs begin[w] .. begin[w + 1].
@@ -100,7 +108,8 @@ class StoredIndex:
 
     def inverted(self):
         """The InvertedIndex over the passages, without counting any word."""
-        return InvertedIndex.of_postings(self.passage_texts(), self.lengths, self)
+        texts = self.passage_texts()
+        return InvertedIndex.of_postings(texts, self.lengths, self, stem=self.stemmer)
 
 
 def write_index(path, stored):
@@ -171,6 +180,9 @@ def _unpacked(arrays):
     sources, lengths = header["sources"], header["lengths"]
     if not isinstance(header["settings"], dict) or len(sources) != len(lengths):
         raise ValueError("settings, sources and lengths do not fit together")
+    stem = header["settings"].get("stem")
+    if stem not in STEMMERS:
+        raise ValueError(f"the stemmer is {stem!r:.40}, and there are None and 'porter'")
     for source in sources:
         if {name: type(value) for name, value in source.items()} != SOURCE:
             raise ValueError(f"a source is {source!r:.80}")
