@@ -51,6 +51,7 @@ def main(argv):
     found = table
     if words:
         found = book.find(table, " ".join(words))
+    # Before --check and --mutate too: an audit of no row would pass.
     if not found:
         raise DataError(
             f"nothing in the index for {' '.join(words)!r}: `tinylm book` lists the sections"
@@ -68,6 +69,7 @@ def main(argv):
 
 def overview(table):
     """Sections with how many concepts each."""
+    # A concept of several sections counts in the first.
     counts = Counter(book.section_number(row) for row in table)
     head = f"{len(table)} concepts; `tinylm book 2.1`, `tinylm book WORD` and `tinylm book ID` show them"
     return "\n".join(
@@ -87,6 +89,7 @@ def describe(row):
     width = shutil.get_terminal_size().columns
     for symbol in check.names(row.symbol):
         try:
+            # Where the symbol is defined now: the index holds names, no line numbers.
             path, line = check.location(symbol)
             lines += textwrap.wrap(
                 check.idea(symbol), width, initial_indent="  idea    ", subsequent_indent=" " * 10
@@ -95,6 +98,7 @@ def describe(row):
         except LookupError as error:
             lines.append(f"  code    {symbol}: {error}")
     lines += [f"  proof   {test}" for test in check.names(row.test)]
+    # Some concepts are shown by a command, others by a script of the repository.
     if row.script.startswith("tinylm "):
         lines.append(f"  show    {row.script}")
     elif row.script != "-":
@@ -104,6 +108,7 @@ def describe(row):
 
 def _short(path):
     near = os.path.relpath(path)
+    # A path that climbs out of the folder is longer than the whole one.
     if near.startswith(".."):
         return str(path)
     return near
@@ -111,6 +116,7 @@ def _short(path):
 
 def _check(table):
     root = check.repository()
+    # In an installed package there are no tests: symbols alone can be checked.
     wrong = check.complaints(table, root, VERBS)
     for complaint in wrong:
         print(complaint)
@@ -134,6 +140,7 @@ def _mutate(table, config):
     def show(verdict):
         nonlocal done
         done += 1
+        # Nothing was tried: no source, no tests, or tests that fail without any error.
         if verdict.trouble:
             outcome = verdict.trouble
         else:
@@ -141,6 +148,7 @@ def _mutate(table, config):
             outcome = f"{verdict.killed} of {tried} noticed"
         elapsed = time.time() - started
         print(f"{verdict.row.id}: {outcome}   ({done}/{len(table)} rows, {elapsed:.0f} s)")
+        # What survives is printed with its change, so that a test for it can be written.
         for mutant in verdict.survivors:
             print(f"  survives  {_short(mutant.path)}:{mutant.line}")
             print(f"            {mutant.before[:90]}  ->  {mutant.after[:90]}", flush=True)

@@ -47,16 +47,19 @@ def main(argv):
         examples=("tinylm plot RUN", "tinylm plot RUN RUN2 --out curves.png"),
     )
     warn = functools.partial(print, file=sys.stderr)
+    # Damaged lines are left out with a warning: a log may end inside one when a run was killed.
     runs = [(name, read_log(name, warn)) for name in names]
     if config.out:
         save_figure(runs, config.out)
         print(f"wrote {config.out}")
         return
+    # Wider drawings than 120 characters show no more of an average.
     width = config.width or min(shutil.get_terminal_size().columns, 120)
     for key, title in PANELS:
         series = [
             (f"{name} {summary(xs, ys)}".strip(), xs, ys) for name, xs, ys in curves(runs, key)
         ]
+        # Logs of other objectives may lack a panel, such as that of gradients.
         if any(xs for _, xs, _ in series):
             drawn = charplot.lines(
                 series, width, config.height, title, "step", config.color and sys.stdout.isatty()
@@ -83,6 +86,7 @@ def read_log(run, report=lambda line: None):
     log = {"step": {}, "validation": {}}
     for record in read(path, report):
         if record["event"] in log:
+            # The last record of a step wins, so a resumed run has one curve.
             log[record["event"]][record["step"]] = record
     if not log["step"] and not log["validation"]:
         raise DataError(f"{path} has no finished step yet")
@@ -103,6 +107,7 @@ def curves(runs, key):
             points = sorted(
                 (step, r[key])
                 for step, r in log[event].items()
+                # A loss that was infinite is null in the log, and leaves a gap.
                 if isinstance(r.get(key), (int, float))
             )
             if len(runs) > 1:
@@ -114,6 +119,8 @@ def curves(runs, key):
 
 def summary(xs, ys):
     """The last, lowest and highest values and their steps, which a drawing of averages hides."""
+    # Pairs (value, step): of equal values the first step is named for the lowest, the last for the
+    # highest.
     low, high = min(zip(ys, xs)), max(zip(ys, xs))
     return f"last {ys[-1]:.4g}, lowest {low[0]:.4g} at {low[1]}, highest {high[0]:.4g} at {high[1]}"
 
@@ -130,6 +137,7 @@ def save_figure(runs, out):
         ) from None
     if Path(out).suffix.lower() not in (".png", ".svg", ".pdf"):
         raise ConfigError(f"out must end in .png, .svg or .pdf, not {Path(out).name!r}")
+    # Figure alone, without pyplot: no display is needed, and no window opens.
     figure = Figure(figsize=(8, 9), layout="constrained")
     for axes, (key, title) in zip(figure.subplots(len(PANELS), sharex=True), PANELS):
         for name, xs, ys in curves(runs, key):
@@ -142,5 +150,6 @@ def save_figure(runs, out):
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
     axes.set_xlabel("step")
+    # Written aside and renamed, so a picture is whole or not there.
     with WholeFile(out) as file:
         figure.savefig(file, dpi=150, format=Path(out).suffix[1:].lower())

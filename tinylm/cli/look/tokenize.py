@@ -62,6 +62,7 @@ def main(argv):
         ),
     )
     if config.train:
+        # A text beside --train is cut by the vocabulary that was just learnt.
         tokenizer = learn(config)
         print(
             f'{tokenizer.vocab_size} tokens, saved: tinylm tokenize "some text" --tokenizer {config.out}'
@@ -73,6 +74,7 @@ def main(argv):
     else:
         tokenizer = named(config.tokenizer)
     if words:
+        # One word of the command line: a text with spaces stands in quotation marks.
         text = words[0]
         if text == "-":
             text = standard_input()
@@ -94,12 +96,14 @@ def named(name):
     if name == "bytes":
         return tokenizers.ByteTokenizer()
     if name.startswith("gpt2:"):
+        # The two files have other names in OpenAI's release than in Hugging Face's.
         folder = Path(name[5:])
         for encoder, merges in GPT2_FILES:
             if (folder / encoder).is_file():
                 return tokenizers.load_gpt2(folder / encoder, folder / merges)
         wanted = " or ".join(" with ".join(pair) for pair in GPT2_FILES)
         raise ConfigError(f"tokenizer: {folder} holds no GPT-2 vocabulary: it takes {wanted}")
+    # A .gguf file holds the tokenizer beside the weights, of which nothing is read.
     if name in PUBLISHED or name.endswith(".gguf"):
         path = find_weights(name)
         if path.suffix == ".gguf":
@@ -122,6 +126,7 @@ def learn(config):
         "unigram": UnigramTokenizer.train,
         "wordpiece": train_wordpiece,
     }[config.kind]
+    # Links are followed: the same file may have two names.
     out = os.path.realpath(config.out)
     if out in map(os.path.realpath, text_files(config.train)):
         raise ConfigError(
@@ -129,6 +134,7 @@ def learn(config):
             "choose another name"
         )
     bad = BadLines(config.skip_bad)
+    # Pieces of text, one after another: the corpus may be larger than memory.
     parts = itertools.chain.from_iterable(stream_documents(config.train, bad=bad))
     tokenizer = train(parts, config.vocab_size)
     for line in bad.report():
@@ -146,6 +152,7 @@ def pieces(tokenizer, text, special=False):
     ids = tokenizer.encode(text, allow_special=special).tolist()
     parts = [tokenizer.token_bytes(i) for i in ids]
     shown = [visible(part) for part in parts]
+    # Bytes a token, as languages differ in how many bytes a character has.
     size = len(text.encode())
     rate = ""
     if ids:
@@ -157,6 +164,7 @@ def pieces(tokenizer, text, special=False):
         "",
         f"{'id':>8} {'byte':>6}  piece",
     ]
+    # Offsets of bytes, not characters: a token may end inside a character.
     at = 0
     for i, part, piece in zip(ids, parts, shown):
         lines.append(f"{i:8} {at:6}  '{piece}'")

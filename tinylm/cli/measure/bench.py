@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinylm.cli.json_text import json_text
 from tinylm.cli.measure.workloads import WORKS, batches, initial_weights
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError, TinylmError
@@ -46,6 +47,7 @@ class Contestant:
 
     def __init__(self, label, **job):
         self.label, self.job = label, job
+        # A process of its own, so that no library shares threads or memory with another.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tinylm.cli.measure.contestants", json.dumps(job)],
             stdin=subprocess.PIPE,
@@ -62,13 +64,16 @@ class Contestant:
             self.process.stdin.flush()
             answer = json.loads(self.process.stdout.readline())
         except (BrokenPipeError, json.JSONDecodeError):
+            # The process has ended; close() reads why from its last line.
             return None
+        # Losses, by which main() sees that all do the same work.
         self.values += answer["values"]
         return answer["seconds"] / steps
 
     def close(self):
         """End the process. Returns its peak memory in bytes, or its last line on stderr if it failed."""
         try:
+            # 0 steps: the process prints its peak memory and ends.
             out, err = self.process.communicate("0\n", timeout=60)
             return json.loads(out.splitlines()[-1])["peak_bytes"]
         except (ValueError, KeyError, IndexError, BrokenPipeError, subprocess.TimeoutExpired):
@@ -101,6 +106,7 @@ def measure(work, kind, settings, folder, progress):
     """Run one work with every contestant in turn. Returns a dict ready for JSON."""
     path = Path(folder) / f"{work}.npz"
     weights = initial_weights(WORKS[work], decoding=kind == "decoding")
+    # The same weights and batches for all, read from one file.
     np.savez(path, batches=batches(WORKS[work]), **weights)
     field = [
         Contestant(label, kind=kind, work=work, file=str(path), **job)
@@ -116,6 +122,7 @@ def measure(work, kind, settings, folder, progress):
             steps[c] = max(1, round(settings.seconds / once))
     field = [c for c in field if c in steps]
     for r in range(settings.rounds):
+        # In turn within a round: what else the machine does slows all of them alike.
         for c in field:
             c.seconds.append(c.turn(steps[c]))
         progress(f"{work} {kind}: round {r + 1} of {settings.rounds}")
@@ -130,6 +137,7 @@ def measure(work, kind, settings, folder, progress):
 
 def _row(c, reference, peaks):
     """The figures of one contestant: times as fast as the reference in the same round."""
+    # Of one round each: a slow minute is in both times.
     ratios = [a / b for a, b in zip(reference.seconds, c.seconds)]
     n = min(len(c.values), len(reference.values), 3)
     apart = max(abs(a - b) for a, b in zip(c.values[:n], reference.values[:n]))
@@ -181,7 +189,7 @@ def bench_batches(settings):
 
     found = []
     if settings.json:
-        print(json.dumps(list(batches(settings.rounds)), indent=1))
+        print(json_text(list(batches(settings.rounds)), indent=1))
         return 0
     print(HEAD, flush=True)
     for row in batches(settings.rounds):
@@ -201,7 +209,7 @@ def bench_prompting(settings, name="smollm2"):
         if not settings.json:
             print(line(row), flush=True)
     if settings.json:
-        print(json.dumps(rows, indent=1))
+        print(json_text(rows, indent=1))
     return 0
 
 
@@ -246,7 +254,7 @@ def main(argv):
                 if not settings.json:
                     print(table(results[-1]) + "\n", flush=True)
     if settings.json:
-        print(json.dumps(results, indent=1))
+        print(json_text(results, indent=1))
     elif settings.workers > 1 and settings.training:
         print(
             "Ratios above 1 are faster. Several tinylm processes use one BLAS thread each; the "

@@ -54,6 +54,7 @@ def main(argv):
             f"--module checks {config.module} alone: leave out {' '.join(names)}, "
             "or run it separately"
         )
+    # Before any check runs: a run of all takes minutes.
     if unknown := [dtype for dtype in config.dtype if dtype not in gradcheck.TOLERANCE]:
         raise ConfigError(f"dtype {unknown[0]!r} is not one of {', '.join(gradcheck.TOLERANCE)}")
     backend(config.device)
@@ -67,6 +68,7 @@ def main(argv):
         if config.list:
             print("\n".join(chosen))
             return 0
+        # A generator: each row is printed as soon as it is checked.
         reports = (
             row
             for name in chosen
@@ -85,6 +87,7 @@ def print_json(reports):
             if isinstance(value, float) and not math.isfinite(value):
                 row[key] = str(value)
     print(json.dumps(rows, indent=1))
+    # The exit status: 0 if all is well.
     return int(any(row["verdict"] != "ok" for row in rows))
 
 
@@ -102,6 +105,7 @@ def print_table(reports, width):
             f"{row.dtype:<7}  {row.backend:<6}  {row.verdict}",
             flush=True,
         )
+        # A Report is false if it failed.
         if not row:
             print(f"    {row.detail}")
         done, failed = done + 1, failed + (not row)
