@@ -59,19 +59,13 @@ def keep_freed_memory():
 
 
 @functools.lru_cache(maxsize=None)
-def _openblas():
-    """(set, get) functions for the threads of NumPy's bundled OpenBLAS; None without one."""
+def _openblas(name):
+    """The function `name` of NumPy's bundled OpenBLAS, such as get_num_threads; None without it."""
     for path in (Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*"):
         library = ctypes.CDLL(str(path))
-        for names in (
-            "scipy_openblas_{}_num_threads64_",
-            "openblas_{}_num_threads64_",
-            "openblas_{}_num_threads",
-        ):
-            if hasattr(library, names.format("set")):
-                setter = getattr(library, names.format("set"))
-                getter = getattr(library, names.format("get"))
-                return setter, getter
+        for form in ("scipy_openblas_{}64_", "openblas_{}64_", "openblas_{}"):
+            if hasattr(library, form.format(name)):
+                return getattr(library, form.format(name))
     return None
 
 
@@ -84,13 +78,25 @@ def blas_threads(n=None):
     n        None leaves the number unchanged
     returns  the number now in use, or None if it is unknown
     """
-    found = _openblas()
-    if found is None:
+    setter, getter = _openblas("set_num_threads"), _openblas("get_num_threads")
+    if setter is None or getter is None:
         return None
-    setter, getter = found
     if n is not None:
         setter(int(n))
     return int(getter())
+
+
+@functools.lru_cache(maxsize=None)
+def blas_kernels():
+    """The processor whose kernels OpenBLAS chose, such as "SkylakeX" or "Haswell"; None if unknown.
+
+    The environment variable OPENBLAS_CORETYPE chooses others.
+    """
+    name = _openblas("get_corename")
+    if name is None:
+        return None
+    name.restype = ctypes.c_char_p
+    return name().decode()
 
 
 def cores():

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
+from tinylm.autograd.kernels.few_rows import times_table
 from tinylm.autograd.kernels.rows import add_rows, as_rows, check_ids, column_sums, outer_sum
 from tinylm.errors import ShapeError
 
@@ -87,7 +88,7 @@ def unembedding(x, weight, *, keep):
         g = as_rows(g)  # (..., V) -> (n, V)
         return lambda out: (g @ weight).reshape(x.shape), lambda out: outer_sum(g, rows, out)
 
-    return (rows @ weight.T).reshape(*x.shape[:-1], V), backward
+    return times_table(rows, weight).reshape(*x.shape[:-1], V), backward
 
 
 @fused(composed.embedding)

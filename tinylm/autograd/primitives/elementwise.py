@@ -63,10 +63,12 @@ def _sigmoid(a):
 
 
 def _stable_sigmoid(a):
-    # 1/(1 + e^{-a}) for a >= 0 and e^{a}/(1 + e^{a}) for a < 0 are equal, and the exponent is never
-    # positive: exp(-|a|) is in (0, 1].
-    e = np.exp(-np.abs(a))
-    return np.where(np.less(a, 0), e, 1) / (1 + e)
+    # e^{-a} overflows to inf where the sigmoid is too small for a normal number, and 1/(1 + inf) is
+    # 0. In float16 that begins at sigmoid(-11) = 1.7e-5, so its numbers are computed in float32.
+    if getattr(a, "dtype", None) == np.float16:
+        return _stable_sigmoid(a.astype(np.float32)).astype(np.float16)
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-a))
 
 
 # fmt: off

@@ -134,7 +134,7 @@ def open_model(name, device="cpu", bits=None):
         begin = published.begin or prompt_begin(published.path)
         wanted = read_generation(published.path)
         ends = _without_none([eos, *published.ends])
-    model.to(device)
+    model.to(device).eval()  # dropout stays off, and no step has to switch it off
     if bits is None:
         lm = as_language_model(model)
     else:
