@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import tinylm as tl
 from tinylm.autograd.kernels import few_rows
-from tinylm.autograd.kernels.few_rows import in_pieces, piece_length, times_table
+from tinylm.autograd.kernels.few_rows import Helper, in_pieces, piece_length, times_table
 from tinylm.machine import blas_kernels, blas_threads
 
 
@@ -124,3 +124,40 @@ def test_a_forked_process_has_threads_of_its_own(every_table):
         assert child.exitcode == 0
     finally:
         blas_threads(before)
+
+
+def test_a_helper_runs_one_call_after_another_and_raises_what_it_raised():
+    helper, seen = Helper(), []
+    for n in range(3):
+        helper.start(seen.append, n)
+        helper.wait()
+    assert seen == [0, 1, 2]
+    helper.start(int, "no number")
+    with pytest.raises(ValueError, match="no number"):
+        helper.wait()
+    helper.start(seen.append, 3)
+    helper.wait()
+    assert seen[-1] == 3
+
+
+def test_helpers_are_kept_for_the_next_product(every_table):
+    before = blas_threads()
+    if before is None:
+        pytest.skip("NumPy has no OpenBLAS of its own here")
+    try:
+        blas_threads(2)
+        few_rows._free.clear()
+        x, table = arrays(8, 9, 1001)
+        for _ in range(3):
+            times_table(x, table)
+        assert len(few_rows._free) == 1
+    finally:
+        blas_threads(before)
+
+
+def test_weights_that_lie_by_columns_are_read_in_pieces(every_table):
+    x, table = arrays(4, 3, 64)
+    close(tl.linear(tl.Tensor(x), tl.Tensor(np.ascontiguousarray(table.T))).numpy(), x, table)
+    assert not every_table
+    close(tl.linear(tl.Tensor(x), tl.Tensor(table.T)).numpy(), x, table)
+    assert every_table

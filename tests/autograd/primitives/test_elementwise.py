@@ -1,6 +1,7 @@
 """Elementwise primitives against NumPy, with every broadcast, and their slopes against differences."""
 
 import math
+import warnings
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -246,3 +247,19 @@ def test_the_slope_of_a_quotient_does_not_overflow_on_the_way():
 def test_rounding_a_bool_is_an_error_of_ours():
     with pytest.raises(DtypeError, match="round"):
         tl.round(tl.Tensor(np.array([True])), 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_sigmoid_is_exact_to_rounding_from_end_to_end(dtype):
+    info = np.finfo(dtype)
+    last = -np.log(float(info.tiny))  # sigmoid(-last) is the least normal number
+    x = np.linspace(-last, last, 2001).astype(dtype)
+    exact = 1 / (1 + np.exp(-x.astype(np.float64)))
+    # In float16 x itself is coarse, but sigmoid is of the rounded x: a few roundings of the result.
+    np.testing.assert_allclose(tl.sigmoid(x).numpy(), exact, rtol=4 * info.eps)
+    ends = np.array([-np.inf, -3 * last, 0, 3 * last, np.inf, np.nan], dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = tl.sigmoid(ends).numpy()
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, [0, 0, 0.5, 1, 1, np.nan])

@@ -1,17 +1,17 @@
-"""A product of few rows with a large table, x E^T, read in pieces that BLAS does not copy.
+"""A product of few rows with a large matrix, x E^T, read in pieces that BLAS does not copy.
 
-A step that decodes a batch multiplies some rows by every row of the table of embeddings. BLAS first
-copies a large matrix into blocks in the order in which its kernel reads them. The copy pays for
-itself if many rows are multiplied by it; for 8 rows it takes longer than the product. OpenBLAS has
-kernels without the copy for products of at most a million multiplications, on processors with
-AVX-512; but they use one thread. So the table is shared out to threads, and each multiplies its
-part in pieces of that size. With 8 rows and SmolLM2's table, (49152, 576), two threads of a Xeon
-take 5.8 ms instead of 14. Under the kernels for AVX2 it gains nothing: there the plain product is
-used, as everywhere else. Read next: linear.py.
+A step that decodes a batch multiplies some rows by every matrix of a model. BLAS first copies a
+large matrix into blocks in the order in which its kernel reads them. The copy pays for itself if
+many rows are multiplied by it; for 8 rows it takes longer than the product. OpenBLAS has kernels
+without the copy for products of at most a million multiplications, on processors with AVX-512; but
+they use one thread, and they want E row by row. So the rows of E are shared out to threads, and
+each multiplies its part in pieces of that size. With 8 rows and SmolLM2's table, (49152, 576), two
+threads of a Xeon take 5.8 ms instead of 14. Under the kernels for AVX2 it gains nothing: there the
+plain product is used, as everywhere else. Read next: linear.py.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
 
 import numpy as np
 
@@ -20,45 +20,86 @@ from tinylm.machine import blas_kernels, blas_threads
 WITHOUT_COPY = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's names of AVX-512 kernels
 LARGEST = 600_000  # multiplications of a piece; from a million on BLAS copies again
 MOST_ROWS = 16  # more rows pay for the copy
-LEAST_TABLE = 1 << 20  # numbers; a smaller table is in a cache, and threads cost more than it
-
-_pools = {}  # number of threads -> executor
+LEAST_TABLE = 1 << 18  # numbers; with a smaller table threads cost more than they save
 
 
-def _forget_pools():
-    _pools.clear()  # threads do not live on in a forked process
+class Helper:
+    """A thread that runs one function at a time.
 
+    concurrent.futures would do, but takes longer for a hand-over than a small product does.
+    """
+
+    def __init__(self):
+        self._begin, self._end = threading.Lock(), threading.Lock()
+        self._begin.acquire()
+        self._end.acquire()
+        self._call = self._error = None
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def start(self, function, *arguments):
+        """Run function(*arguments) on the thread."""
+        self._call = function, arguments
+        self._begin.release()
+
+    def wait(self):
+        """Return when it is done; raises what it raised."""
+        self._end.acquire()
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _run(self):
+        while True:
+            self._begin.acquire()
+            function, arguments = self._call
+            try:
+                function(*arguments)
+            except BaseException as error:
+                self._error = error
+            self._call = function = arguments = None  # keep no array alive
+            self._end.release()
+
+
+_free = []  # Helpers without work
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pools)
+    os.register_at_fork(after_in_child=_free.clear)  # threads do not live on in a forked process
+
+
+def _helper():
+    try:
+        return _free.pop()
+    except IndexError:
+        return Helper()
 
 
 def times_table(x, table):
     """x E^T: (n, D), (V, D) -> (n, V)."""
-    if not (isinstance(x, np.ndarray) and _pays(x, table)):
+    if not (2 <= len(x) <= MOST_ROWS and x.dtype == np.float32 and pays(table)):
         return x @ table.T
-    y = np.empty((len(x), len(table)), x.dtype)
-    threads = blas_threads() or 1
-    bounds = np.linspace(0, len(table), threads + 1).astype(int).tolist()
-    if threads > 1 and threads not in _pools:
-        _pools[threads] = ThreadPoolExecutor(threads - 1)
-    others = [
-        _pools[threads].submit(in_pieces, x, table[start:stop], y[:, start:stop])
-        for start, stop in zip(bounds[1:], bounds[2:])
-    ]
-    in_pieces(x, table[: bounds[1]], y[:, : bounds[1]])  # the first part in this thread
-    for other in others:
-        other.result()
+    if not (table.flags.c_contiguous and piece_length(x) >= 16):
+        return x @ table.T
+    V, threads = len(table), blas_threads() or 1
+    y = np.empty((len(x), V), x.dtype)
+    share = -(-V // threads)  # rows of the table for each, rounded up
+    helpers = []
+    for start in range(share, V, share):
+        helper = _helper()
+        helper.start(in_pieces, x, table[start : start + share], y[:, start : start + share])
+        helpers.append(helper)
+    in_pieces(x, table[:share], y[:, :share])  # the first part in this thread
+    for helper in helpers:
+        helper.wait()
+        _free.append(helper)
     return y
 
 
-def _pays(x, table):
+def pays(table):
+    """True if few rows times this table are faster in pieces, once it lies row by row."""
     return (
-        x.dtype == table.dtype == np.float32
-        and 2 <= len(x) <= MOST_ROWS
+        isinstance(table, np.ndarray)
+        and table.dtype == np.float32
         and table.size >= LEAST_TABLE
-        and table.flags.c_contiguous
-        and piece_length(x) >= 16
         and blas_kernels() in WITHOUT_COPY
     )
 
@@ -77,4 +118,5 @@ def in_pieces(x, table, y):
     # A view: BLAS writes each piece to its columns of y.
     columns = y[:, :whole].reshape(n, p, length).swapaxes(0, 1)  # (p, n, length)
     np.matmul(x, pieces, out=columns)
-    np.matmul(x, table[whole:].T, out=y[:, whole:])
+    if whole < len(table):
+        np.matmul(x, table[whole:].T, out=y[:, whole:])

@@ -45,7 +45,7 @@ def linear(x, weight, bias=None, *, keep):
     # NumPy loops over the leading axes of a 3-D product and calls BLAS for each; as one tall matrix
     # it is one call.
     rows = as_rows(x)  # (..., D) -> (n, D)
-    y = rows @ weight  # (n, D) @ (D, F) -> (n, F)
+    y = times_table(rows, weight.T)  # (n, D) @ (D, F) -> (n, F)
     if bias is not None:
         y += bias
 

@@ -93,6 +93,7 @@ def open_model(name, device="cpu", bits=None):
     """
     from tinylm.backend import backend
     from tinylm.generate import as_language_model
+    from tinylm.generate.fast.by_columns import by_columns
     from tinylm.generate.fast.direct import DirectDecoder
 
     backend(device)
@@ -136,6 +137,7 @@ def open_model(name, device="cpu", bits=None):
         ends = _without_none([eos, *published.ends])
     model.to(device).eval()  # dropout stays off, and no step has to switch it off
     if bits is None:
+        by_columns(model)
         lm = as_language_model(model)
     else:
         lm = DirectDecoder(model, bits)
