@@ -21,15 +21,14 @@ seeds, about 5 minutes on one core. `python scripts/3_prompting/refusals_by_thre
 prompt/rag/evaluate.py, prompt/rag/coverage.py.
 """
 
-import argparse
 import sys
 import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+from small_runs import command_line
 from towns_to_read import FORM, NEW, TEXTS, Data, train, withheld
 
-from tinylm import backend
 from tinylm.data.synthetic.prompted.retrieval_qa import ASPECTS
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.rag import NO_ANSWER, retrieval_answer
@@ -40,7 +39,7 @@ from tinylm.prompt.rag.evaluate import (
     coverage_threshold,
     refusals,
 )
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.compare import Claim, mean_and_range
 
 BASE, TUNED = 40, 300  # worlds of training; fewer, or two layers, read among distractors too badly
 BATCHES, LAYERS = 8, 3
@@ -220,16 +219,10 @@ def verdicts(runs):
 
 def main(argv=None):
     """Train and test the model of every seed, print the tables and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="two seeds, a tenth of the worlds")
-    options = parser.parse_args(argv)
-    backend.blas_threads(1)
-    seeds, share = range(options.seed, options.seed + 5), 1.0
+    options, seeds = command_line(argv, __doc__, "two seeds, a tenth of the worlds")
+    share = 1.0
     if options.quick:
-        seeds, share = seeds[:2], 0.1
-        print(ONLY_RUNS)
+        share = 0.1
     runs = [run(seed, share, options.device) for seed in seeds]
     show(runs)
     print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")

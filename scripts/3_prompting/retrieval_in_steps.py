@@ -56,7 +56,8 @@ from tinylm.train.compare import Claim, mean_and_range
 PEOPLE, DOCUMENTS = 12, 48  # of a world: two facts a person, and 12 capitals with their rivers
 TEXTS = 2  # for each hop
 TRAINED, BEYOND = (1, 2), 3  # hops
-TOKENS, ROW, BATCH, RATE = 900_000, 160, 3, 5e-3
+# With half of the tokens the entity that is searched for was wrong more often than not (seed 100).
+TOKENS, ROW, BATCH, RATE = 1_500_000, 160, 3, 5e-3
 ASKED = 40  # questions of each number of hops
 # Training gives the instructions their meaning, so they are short.
 READ = RagPrompt("Answer from the texts.", refuse=False, text_name="Text")
@@ -71,7 +72,7 @@ TWICE = Claim("and during > before with twice the texts", "3.2.5", least=0.1)
 READER = Claim(
     "two hops: right with all documents given > as one search finds them", "3.2.5", least=0.1
 )
-ONE = Claim("one hop: during costs at most 0.1", "3.2.5", least=-0.1)
+ONE = Claim("one hop: during costs at most 0.1", "3.2.5", least=-0.1, floor=0.0)
 FARTHER = Claim("three hops, not trained: right during > before", "3.2.5", least=0.1)
 
 
@@ -163,7 +164,7 @@ def answered(lm, way, item, index, rng):
         return answer_from(lm, item, texts, form=READ, max_tokens=longest), texts
     options = {"retriever": index, "max_tokens": longest}
     if way == "during":
-        options |= {"k": TEXTS, "form": CALL, "max_calls": hops + 1}
+        options |= {"k": TEXTS, "form": CALL, "max_calls": hops}
         answer = retrieval_during(lm, item, **options)
     else:
         if way == "before, twice the texts":
@@ -174,7 +175,7 @@ def answered(lm, way, item, index, rng):
 
 
 def asked(lm, way, pairs, seed):
-    """A way on questions: {"right", "both": share, "texts", "tokens": mean of a question}.
+    """A way on questions: {"right", "found": share, "texts", "tokens": mean of a question}.
 
     pairs  list of (Item, InvertedIndex)
     """
@@ -199,7 +200,8 @@ def run(words, seed, tokens, count, device):
         pairs = [question(hops, first + i) for i in range(count)]
         for way in ways(hops):
             found[hops, way] = asked(lm, way, pairs, seed)
-            print(f"seed {seed}, {hops} hops, {way}: {found[hops, way]}", file=sys.stderr)
+            line = f"{hops} hops, {way}: {found[hops, way]['right']:.2f}"
+            print(f"seed {seed}, {line}", file=sys.stderr, flush=True)
     return found
 
 

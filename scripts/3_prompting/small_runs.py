@@ -38,10 +38,10 @@ def command_line(argv, about, quick, first=0):
 def small_gpt(vocab_size, context, seed, **parts):
     """A GPT of two layers, four heads and width 64, without biases, its two ends not tied.
 
-    parts  other fields of GPTConfig: positions, d_hidden, ..
+    parts  fields of GPTConfig, others than these or in their place: positions, n_layer, ..
     """
     settings = {"n_layer": 2, "n_head": 4, "d_model": 64, "norm": "rms", "bias": False}
-    config = GPTConfig(vocab_size, context, tied=False, **settings, **parts)
+    config = GPTConfig(vocab_size, context, tied=False, **(settings | parts))
     model = GPT(config, seed)
     # Embeddings ten times GPT-2's: with 0.02 two layers learn more slowly.
     model.tokens.weight.data *= 10
