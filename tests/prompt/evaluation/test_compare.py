@@ -107,6 +107,7 @@ def test_a_vote_takes_the_commonest_answer_by_value():
     answer = plain_vote(lm, Item("?"), count=5)
     # Three spellings of one value, of which none is more frequent: the first in order of text.
     assert answer.value == "0.5" and sorted(answer.details["votes"].values()) == [0.4, 0.6]
+    assert answer.text == "3"  # the last reply
 
 
 def test_of_equally_frequent_answers_the_first_in_order_of_text_wins():

@@ -73,6 +73,13 @@ def test_at_most_so_many_questions_are_answered_at_a_time():
         answer_together(Watched({}), steps, ITEMS, size=0)
 
 
+def test_by_default_32_questions_are_answered_at_a_time_from_seed_0():
+    lm = Watched({"a?": "ready"})
+    answer_together(lm, steps, [ITEMS[0]] * 33)
+    assert [len(batch[0]) for batch in lm.batches] == [32, 1]
+    assert [batch[4][0] for batch in lm.batches] == [0, 32_000]
+
+
 def test_calls_with_other_settings_are_another_batch():
     def method(lm, item, demonstrations=(), *, seed=0):
         assert lm.chat is False  # of a model that does not state it
