@@ -5,8 +5,9 @@ each prompt as a user's turn; --raw continues the text instead. A question on th
 have options (--choice) and a passage (--context). A file has many: JSON lines of {"question",
 "answer", "options", "context", "rationale"}, GSM8K, or lists of benchmark questions. With answers
 in it the accuracy is printed, with its 95 % interval and what it cost. `--compare a,b,c` sets
-methods side by side, each against plain prompting with as many tokens. --trace shows every prompt
-that was sent, and what was read from the reply.
+methods side by side, each against a vote of plain samples, as many tokens of them, at the method's
+temperature (0.7 if it has none). --trace shows every prompt that was sent, and what was read from
+the reply.
 """
 
 import contextlib
