@@ -16,7 +16,7 @@ given or refused:
 Each score has two thresholds, both chosen on six worlds: one that answers as many questions as the
 model itself, and the one that answers most of those of which 0.8 of the answers are right. Six
 other worlds are the test, 32 questions each. Three layers of width 64, 300 worlds of tuning, five
-seeds, about 5 minutes on one core. `python scripts/3_prompting/refusals_by_threshold.py
+seeds, about 4 minutes on one core. `python scripts/3_prompting/refusals_by_threshold.py
 [--seed N] [--device cpu|gpu] [--quick]`; --quick is two seeds and a tenth of the worlds. Read next:
 prompt/rag/evaluate.py, prompt/rag/coverage.py.
 """
