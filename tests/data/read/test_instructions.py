@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tinylm.data.read.book_instructions import BOOK_EXAMPLES
+from tinylm.data.read.book_instructions import BOOK_DIALOGUE, BOOK_EXAMPLES, BOOK_SAMPLES
 from tinylm.data.read.instructions import (
     Conversation,
     Instruction,
@@ -333,3 +333,33 @@ def test_other_pairs_are_refused_by_line(record, words, tmp_path):
 def test_conversations_can_be_told_apart_in_a_set():
     one, two = (as_sample({"messages": [U, A], "tools": tools}) for tools in (TOOLS, None))
     assert len({one, two, as_sample({"messages": [U, A], "tools": TOOLS})}) == 2
+
+
+def test_the_four_samples_of_chapter_4_keep_instruction_and_input_apart():
+    assert [sample.instruction for sample in BOOK_SAMPLES] == [
+        "Summarize the following article.",
+        "Extract the key financial figures from the following earnings report.",
+        "Classify the following email as spam or not spam.",
+        "Provide a solution to the following technical issue.",
+    ]
+    assert [sample.output for sample in BOOK_SAMPLES[1:]] == [
+        "Revenue: $10 million, Profit Margin: 15%",
+        "Spam",
+        "First, check ...",
+    ]
+    assert BOOK_SAMPLES[2].user == (
+        "Classify the following email as spam or not spam.\n"
+        "Text: Congratulations! You've won a $500 gift card. Click here to claim now."
+    )
+    assert BOOK_SAMPLES[0].input.startswith("Article: In recent years, solar energy has seen")
+    assert BOOK_SAMPLES[3].input == "Issue: my computer is running slowly and often freezes."
+    # several tasks at once: as many tasks as samples
+    assert len({sample.task for sample in BOOK_SAMPLES}) == 4
+
+
+def test_the_dialogue_of_chapter_4_has_four_turns_each():
+    messages = BOOK_DIALOGUE.messages()
+    assert [message["role"] for message in messages] == ["user", "assistant"] * 4
+    assert messages[0]["content"] == "I've been feeling very tired lately."
+    assert messages[3]["content"] == "How long have these symptoms been going on?"
+    assert messages[7]["content"].endswith("after 5 p.m. Which day suits you better?")

@@ -97,3 +97,20 @@ def test_labels_are_needed(lm):
     for labels in ([], [[1], []]):
         with pytest.raises(DataError, match="at least one label"):
             classify_by_likelihood(lm, [1], labels)
+
+
+def test_instruction_and_input_in_columns_and_the_output_left_open():
+    prompt = TEMPLATES["fields"].format(
+        instruction="Summarize this text in three sentences.",
+        input="Daylight Savings Time (DST) - the process of moving clocks forward by one hour in "
+        "the summer - was started in Germany in 1916 ...",
+    )
+    assert prompt == (
+        "Instruction   Summarize this text in three sentences.\n"
+        "Input         Daylight Savings Time (DST) - the process of moving clocks forward by one "
+        "hour in the summer - was started in Germany in 1916 ...\n"
+        "Output"
+    )
+    assert TEMPLATES["fields"].text.endswith("\nOutput        _____")
+    whole = "".join(TEMPLATES["fields"].pair("yes", instruction="a", input="b"))
+    assert whole == "Instruction   a\nInput         b\nOutput        yes"

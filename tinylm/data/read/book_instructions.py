@@ -1,10 +1,10 @@
 """The book's own samples of instructions: three phrasings of one task, and four more kinds of tasks
-(book section 2.1.3).
+(book section 2.1.3); four samples of fine-tuning and a dialogue (sections 4.2 and 4.2.1).
 
 Read next: mix/instruction_mixture.py.
 """
 
-from tinylm.data.read.instructions import Instruction
+from tinylm.data.read.instructions import Conversation, Instruction
 
 _SENTENCE = "LLMs are powerful models but are expensive to build."
 BOOK_EXAMPLES = (
@@ -58,3 +58,48 @@ BOOK_EXAMPLES = (
         task="code",
     ),
 )
+
+# The table of samples (x, y) for fine-tuning; texts that the book breaks off end in "..." here too.
+# It shows no summary, so the first sample has none of the book's.
+BOOK_SAMPLES = (
+    Instruction(
+        "Summarize the following article.",
+        "{summary}",
+        "Article: In recent years, solar energy has seen unprecedented growth, becoming the "
+        "fastest-growing ...",
+        task="summary",
+    ),
+    Instruction(
+        "Extract the key financial figures from the following earnings report.",
+        "Revenue: $10 million, Profit Margin: 15%",
+        "Report: The company reported revenue of $10 million in the first quarter with a profit "
+        "margin of 15% ...",
+        task="extraction",
+    ),
+    Instruction(
+        "Classify the following email as spam or not spam.",
+        "Spam",
+        "Text: Congratulations! You've won a $500 gift card. Click here to claim now.",
+        task="spam",
+    ),
+    Instruction(
+        "Provide a solution to the following technical issue.",
+        "First, check ...",
+        "Issue: my computer is running slowly and often freezes.",
+        task="support",
+    ),
+)
+
+_DIALOGUE = (
+    "I've been feeling very tired lately.",
+    "I'm sorry to hear that. Besides feeling tired, are you experiencing any other symptoms?",
+    "Yes, I also get headaches often.",
+    "How long have these symptoms been going on?",
+    "About a week now.",
+    "It might be good to consult a health professional. Would you like help making an appointment?",
+    "Yes, please. Can it be after working hours?",
+    "Sure, I can arrange that. There are slots available next Wednesday and Thursday after 5 p.m. "
+    "Which day suits you better?",
+)
+# User and chatbot take turns, K = 4 of each.
+BOOK_DIALOGUE = Conversation(tuple(zip(("user", "assistant") * 4, _DIALOGUE)), task="health")

@@ -1,7 +1,7 @@
 """The book's templates for tuning on instructions, and the choice of a label by its probability.
 
-One task has many phrasings; a model tuned on several also follows others. Book section 2.1.3. Read
-first: prompt_template.py; read next: instructions.py; data/read/instructions.py.
+One task has many phrasings; a model tuned on several also follows others. Book sections 2.1.3 and
+4.2. Read first: prompt_template.py; read next: instructions.py; data/read/instructions.py.
 """
 
 import numpy as np
@@ -39,6 +39,8 @@ _TEXTS = {
     "translate.full": "Translate the following sentence from English to Chinese.\n{*sentence*}",
     "translate.short": "Translate English to Chinese.\n{*sentence*}",
     "translate.word": "Translate!\n{*sentence*}",
+    # Fields in columns, as section 4.2 prints instruction, input and the place of the output.
+    "fields": ("Instruction   {*instruction*}\nInput         {*input*}\nOutput        _____"),
 }
 TEMPLATES = {name: PromptTemplate(text) for name, text in _TEXTS.items()}
 

@@ -1,0 +1,7 @@
+"""Alignment: a pre-trained model learns to do what is wanted   (book chapter 4, and section 2.1.4).
+
+Every loss is a pure function of log-probabilities, and every estimator is compared with the exact
+answer of a policy whose responses can be listed. The rooms:
+
+supervised      fine-tuning on answers: the loss, several turns in one pass, and against forgetting
+"""
