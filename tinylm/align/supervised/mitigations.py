@@ -1,9 +1,9 @@
 """Against overfitting and forgetting in supervised fine-tuning   (book section 4.2.1).
 
 The remedies are those of section 1.4: a penalty on the distance from the pre-trained parameters
-(continual/anchors.py), early stopping on held-out answers (early_stopping.py), a low learning rate,
-and text of pre-training mixed in (continual/rehearsal.py). Here they are put together in one
-training, which reports what was forgotten:
+(finetune/continual/anchors.py), early stopping on held-out answers (finetune/early_stopping.py), a
+low learning rate, and text of pre-training mixed in (finetune/continual/rehearsal.py). Here they
+are put together in one training, which reports what was forgotten:
 
     forgotten = perplexity of old text after - before
 """
