@@ -1,7 +1,9 @@
 """Alignment: a pre-trained model learns to do what is wanted   (book chapter 4, and section 2.1.4).
 
 Every loss is a pure function of log-probabilities, and every estimator is compared with the exact
-answer of a policy whose responses can be listed. The rooms:
+answer of a policy whose responses can be listed. constant.py is what a loss takes as given. The
+rooms:
 
 supervised      fine-tuning on answers: the loss, several turns in one pass, and against forgetting
+rewards         reward models and their losses: a number for a prompt and a response
 """

@@ -1,0 +1,78 @@
+"""Gradient-check cases of the losses of scores. Labels, margins, targets are constants."""
+
+import numpy as np
+
+from tinylm.align.rewards import pairwise, pointwise, rankings
+from tinylm.autograd.primitives.cases import normal, uniform
+from tinylm.autograd.registry import call, register
+
+# a ranking of 4 responses, and one of 2 that leaves its last places empty
+UNEQUAL = np.array([[True, True, True, True], [True, True, False, False]])
+OUTCOMES = np.array([1, 0, -1])
+SIGNS = np.array([[1, -1, 1], [-1, -1, 1]])
+SEGMENTS = np.array([[True, True, True], [True, False, False]])
+
+
+def _register(function, draw, source, **fields):
+    name = f"align.{function.__name__}"
+    register(name, function, draw, covers=(), source=source, **fields)
+
+
+_register(
+    pairwise.pairwise_loss,
+    lambda rng: [
+        call(normal(rng, 3), normal(rng, 3)),
+        call(normal(rng, 3), normal(rng, 3), margin=np.array([0, 1, 2]), center=0.3),
+    ],
+    "book eqs. 4.36, 4.63",
+)
+_register(
+    pairwise.soft_pairwise_loss,
+    lambda rng: [call(normal(rng, 3), normal(rng, 3), probability=np.array([1, 0, 0.75]))],
+    "book section 4.4.3",
+)
+_register(
+    pairwise.pairwise_loss_with_ties,
+    lambda rng: [call(normal(rng, 3), normal(rng, 3), OUTCOMES, tie=0.7)],
+    "Davidson 1970",
+)
+_register(
+    rankings.listwise_pairwise_loss,
+    lambda rng: [
+        call(normal(rng, 2, 4)),
+        call(normal(rng, 2, 4), normalizer="C(N,2)", counted=UNEQUAL),
+    ],
+    "book eq. 4.57",
+)
+_register(
+    rankings.plackett_luce_logprob,
+    lambda rng: [call(normal(rng, 2, 4)), call(normal(rng, 2, 4), counted=UNEQUAL)],
+    "book eq. 4.60",
+)
+_register(
+    rankings.ranknet_loss,
+    lambda rng: [call(normal(rng, 2, 3), targets=rankings.pair_targets([[2, 1, 1], [0, 3, 1]]))],
+    "Burges et al. 2005",
+)
+_register(
+    rankings.listnet_loss,
+    lambda rng: [call(normal(rng, 2, 3), targets=np.array([[0.5, 0.25, 0.25], [0, 1, 0]]))],
+    "Cao et al. 2007",
+)
+_register(
+    pointwise.pointwise_loss,
+    lambda rng: [
+        call(normal(rng, 3), ratings=np.array([1, 5, 3])),
+        call(normal(rng, 2, 3), ratings=np.ones((2, 3)), counted=SEGMENTS),
+    ],
+    "book eqs. 4.62, 4.70",
+)
+_register(
+    pointwise.hinge_loss,
+    lambda rng: [
+        call(uniform(rng, -2, 2, 2, 3), labels=SIGNS),
+        call(uniform(rng, -2, 2, 2, 3), labels=SIGNS, counted=SEGMENTS),
+    ],
+    "book eq. 4.71",
+    avoid=lambda scores, labels, counted=None: np.min(np.abs(1 - scores * labels)),
+)
