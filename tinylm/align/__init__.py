@@ -6,4 +6,5 @@ rooms:
 
 supervised      fine-tuning on answers: the loss, several turns in one pass, and against forgetting
 rewards         reward models and their losses: a number for a prompt and a response
+preference      DPO and its relatives: preferences without a reward model
 """

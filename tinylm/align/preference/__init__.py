@@ -1,0 +1,23 @@
+"""Preferences learnt without a reward model and without sampling   (book section 4.4.2).
+
+In order: dpo.py (the derivation; label noise; self-play), margins.py (hinge, SLiC, IPO), kto.py
+(single answers), apo.py (anchored), no_reference.py (ORPO, SimPO, CPO), divergences.py (other
+divergences than KL), metrics.py, losses.py (all of them by name). cases.py holds the gradient
+checks.
+"""
+
+from tinylm.align.preference.apo import apo_down, apo_zero
+from tinylm.align.preference.divergences import f_dpo
+from tinylm.align.preference.dpo import (
+    dpo,
+    implicit_reward,
+    log_ratio,
+    preference_probability,
+    robust_dpo,
+    spin,
+)
+from tinylm.align.preference.kto import kto, kto_reference_point, paired_kto
+from tinylm.align.preference.losses import LOSSES, PreferenceLoss, preference_loss
+from tinylm.align.preference.margins import hinge, ipo, slic
+from tinylm.align.preference.metrics import implicit_accuracy, preference_metrics
+from tinylm.align.preference.no_reference import cpo, log_odds, orpo, simpo

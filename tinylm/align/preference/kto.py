@@ -1,0 +1,64 @@
+"""Kahneman-Tversky optimization: good or bad answers instead of pairs   (Ethayarajh et al. 2024).
+
+Prospect theory: people value gains and losses against a reference point. Here a response's gain is
+its implicit reward, and the reference point is the KL of policy and reference:
+
+    rho(x, y) = log[pi(y|x) / ref(y|x)]
+    z         = max(0, mean of rho(x, y'), y' the answer to another prompt)       a constant
+    value     = sigmoid(beta (rho - z)) of a desirable answer, sigmoid(beta (z - rho)) of another
+    loss      = weight (1 - value)                                      (eqs. 7, 8; TRL's "kto")
+
+Mismatched answers y' stand for samples of the policy, which would cost much more. The point makes
+the loss of a batch depend on all its rows. **Sums** of token log-probabilities. Read next: apo.py.
+"""
+
+import numpy as np
+
+from tinylm.align.preference.dpo import log_ratio
+from tinylm.autograd import where
+from tinylm.autograd.engine.tensor import array_of
+
+
+def kto_reference_point(logp, reference):
+    """z: the mean log ratio of answers to other prompts, 0 if that is negative   (float)
+
+    logp, reference  (n,) summed log-probabilities log pi(y'|x), log ref(y'|x): no gradient is kept
+    """
+    rho = array_of(logp) - array_of(reference)
+    return max(0.0, float(np.mean(rho)))
+
+
+def kto(logp, reference, desirable, point, beta=0.1, weight_good=1.0, weight_bad=1.0):
+    """KTO's loss of single answers   (Ethayarajh et al. 2024, eq. 8)
+
+        weight_good (1 - sigmoid(beta (rho - z)))   where desirable
+        weight_bad  (1 - sigmoid(beta (z - rho)))   elsewhere
+
+    logp         (B,) Tensor, **summed** log-probabilities under the policy;  reference (B,) array
+    desirable    (B,) bool
+    point        z, of kto_reference_point
+    weight_good, weight_bad  the paper's lambda_D and lambda_U: choose them so that
+                 weight_good n_good / (weight_bad n_bad) is 1 to 4/3
+    returns      (B,); half of the weight at the start
+
+    The derivative by logp of a desirable answer is -weight beta s (1 - s), s its sigmoid: answers
+    that are far too good or too bad are left alone. Check: tinylm gradcheck align.kto
+    """
+    gain = beta * (log_ratio(logp, reference) - point)
+    # 1 - sigmoid(g) = sigmoid(-g)
+    good, bad = weight_good * (-gain).sigmoid(), weight_bad * gain.sigmoid()
+    return where(np.asarray(desirable, bool), good, bad)
+
+
+def paired_kto(
+    chosen, rejected, ref_chosen, ref_rejected, beta=0.1, *, point, weight_good=1.0, weight_bad=1.0
+):
+    """KTO where every prompt has a good and a bad answer: the mean of their two losses, (B,).
+
+    arguments  as in dpo() and kto()
+    returns    (B,); half of the mean weight at the start, 1/2
+    """
+    weights = {"weight_good": weight_good, "weight_bad": weight_bad}
+    good = kto(chosen, ref_chosen, True, point, beta, **weights)
+    bad = kto(rejected, ref_rejected, False, point, beta, **weights)
+    return (good + bad) / 2
