@@ -2,7 +2,8 @@
 
 In order: dpo.py (the derivation; label noise; self-play), margins.py (hinge, SLiC, IPO), kto.py
 (single answers), apo.py (anchored), no_reference.py (ORPO, SimPO, CPO), divergences.py (other
-divergences than KL), metrics.py, losses.py (all of them by name). cases.py holds the gradient
+divergences than KL), metrics.py, losses.py (all of them by name), population.py (a loss on
+all pairs). cases.py holds the gradient
 checks.
 """
 

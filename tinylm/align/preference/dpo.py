@@ -17,14 +17,14 @@ All log-probabilities here are **sums over the tokens of a response**, none of t
 is one number a pair, (B,); training minimizes their mean over pairs. Read next: margins.py.
 """
 
+from tinylm.align.constant import constant
 from tinylm.autograd import softplus
-from tinylm.autograd.engine.tensor import array_of
 from tinylm.errors import ConfigError
 
 
 def log_ratio(logp, reference):
     """log[pi(y|x) / ref(y|x)], the reference a constant: (B,) Tensor, (B,) -> (B,) Tensor."""
-    return logp - array_of(reference)
+    return logp - constant(reference, logp)
 
 
 def implicit_reward(logp, reference, beta=0.1, log_partition=0.0):

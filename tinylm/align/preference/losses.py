@@ -2,7 +2,7 @@
 
 A loss reads sums or means of token log-probabilities, needs a reference policy or none, and has a
 value that it takes at the start of training, whatever the data, if it has a reference: the first
-thing to check of a run. Read next: pairs.py, tuning.py.
+thing to check of a run. Read next: population.py.
 """
 
 import difflib

@@ -7,7 +7,7 @@ Where responses can be listed, the loss that a data set estimates is a finite su
 With Bradley-Terry probabilities of a reward, DPO's L is smallest at pi* = ref exp(r / beta) / Z,
 the optimum of RLHF: the equivalence on which the method stands   (Rafailov et al. 2023, section 4;
 book eqs. 4.79 to 4.82). Pairs of weight 0 are never seen: where they leave the responses in groups
-that no pair connects, the groups' shares are not determined. Read next: pairs.py.
+that no pair connects, the groups' shares are not determined.
 """
 
 import numpy as np
