@@ -18,8 +18,8 @@ def hinge(chosen, rejected, ref_chosen, ref_rejected, beta=0.1):
     arguments  as in dpo(): **sums**
     returns    (B,); 1 where policy and reference agree
 
-    RSO is this loss on pairs of samples of the optimal policy, which
-    statistical rejection sampling draws. TRL's loss_type="hinge". Check: tinylm gradcheck align.hinge
+    RSO is this loss on pairs of samples of the optimal policy, which statistical rejection sampling
+    draws. TRL's loss_type="hinge". Check: tinylm gradcheck align.hinge
     """
     return relu(1 - logit(chosen, rejected, ref_chosen, ref_rejected, beta))
 
