@@ -35,7 +35,7 @@ def _check_overflow(q, k, scale, scores):
             raise ScoresOverflow
 
 
-def _visible(q, k, mask, causal):
+def visible_keys(q, k, mask, causal):
     """What each query may see: bool, broadcasts to (B, G, R, T, S); None: everything."""
     T, S = q.shape[-2], k.shape[-2]
     visible = None
@@ -125,7 +125,7 @@ def _forward(q, k, v, bias, mask, causal, scale, dropped, out, whole):
     out      (B, G, R, T, J), a view of `whole`
     inverse  (B, G, R, T) of the row sums:  P = softmax = weights * inverse
     """
-    visible = _visible(q, k, mask, causal)
+    visible = visible_keys(q, k, mask, causal)
     weights, total = _softmax(q, k, bias, visible, scale)
     if weights.size == 0:
         out[...] = 0
@@ -157,7 +157,7 @@ def _backward(g, saved, inverse, mask, causal, dq, dk, dv, *whole):
     ds = _fast_backward(g, *saved, dq, dk, dv)
     if all_finite(*whole):
         return ds
-    visible = _visible(*saved[:2], mask, causal)
+    visible = visible_keys(*saved[:2], mask, causal)
     if visible is None:
         return ds
     return _careful_backward(g, *saved, visible, dq, dk, dv)

@@ -15,8 +15,10 @@ from tinylm.autograd import no_grad
 from tinylm.backend import device_of, to_cpu, to_device
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.cache.key_value import KeyValueCache, check_padding
+from tinylm.generate.cache.shared_prefix import SharedPrefixCache
 from tinylm.generate.protocol.language_model import check_tokens, padded
-from tinylm.nn import evaluating
+from tinylm.models import GPT
+from tinylm.nn import SelfAttention, evaluating
 
 
 def prompt_keys_values(model, ids, before=None):
@@ -163,6 +165,9 @@ class PrefixedLM:
 
     def new_cache(self, batch, padding=None, capacity=0):
         """A cache for B rows that holds the prefix, behind the padding of a row if it has some."""
+        if shares_prefix(self.model):
+            device = device_of(self.keys_values)
+            return SharedPrefixCache(self.keys_values, batch, capacity, padding, device)
         inner = BehindPadding(self.keys_values, batch, capacity, padding)
         return PrefixedCache(inner, self.n, padding)
 
@@ -181,15 +186,39 @@ class PrefixedLM:
         if cache is None:
             cache = self.new_cache(len(tokens))
         positions, mask = padded(tokens.shape[1], cache)
-        if mask is not None:  # columns are padding, prefix, text; all but the padding is visible
+        inner = getattr(cache, "inner", cache)
+        if inner is cache:  # columns are padding, text; the prefix is apart
+            if positions is None:
+                positions = np.arange(cache.length, cache.length + tokens.shape[1])
+            else:
+                mask = to_device(mask, device)
+            positions = to_device(positions + self.n, device)
+        elif mask is not None:  # columns are padding, prefix, text; all but the padding is visible
             columns = np.arange(self.n + cache.length + tokens.shape[1])
             mask = (columns >= cache.padding[:, None])[:, None, None, :]  # (B, 1, 1, columns)
             mask = to_device(mask, device)
             positions = to_device(positions + self.n, device)
         with evaluating(model), no_grad():
             ids = to_device(tokens, device)
-            h = model.hidden(ids, cache=cache.inner, positions=positions, mask=mask)  # (B, T, D)
+            h = model.hidden(ids, cache=inner, positions=positions, mask=mask)  # (B, T, D)
             return model.logits(h[:, wanted]).data
+
+
+def shares_prefix(model):
+    """True for a GPT in which every layer attends to the whole prefix, as its queries stand.
+
+    Windows and biases measure distances between columns, so the prefix must be among these.
+    """
+    c = model.config
+    return (
+        type(model) is GPT
+        and all(type(block.attention) is SelfAttention for block in model.blocks)
+        and set(c.attention) == {"full"}
+        and c.positions in ("learned", "sinusoidal", "rope", "none")
+        and c.attention_cap is None
+        and c.kv_sharing == 1
+        and model.tokens.weight.dtype.itemsize >= 4  # in float16 e^s overflows at 11
+    )
 
 
 def language_model(prompted):

@@ -107,7 +107,8 @@ class SelfAttention(Module):
         cache     holds keys and values of earlier tokens; these T are appended under `layer`. One
                   that has `joined` takes and returns Tensors, so that gradients flow through it:
                   learned keys and values (finetune/peft/prefix.py), or those of a lower layer
-                  (sharing.py)
+                  (sharing.py). One that has `attend` computes attention itself, without bias, cap
+                  and dropout (generate/cache/shared_prefix.py)
         segments  SegmentStates of nn/memory/segments.py: M inputs of this layer in the segments
                   before, which come first; S = M + T, and `rotation` is for all S positions
         returns   (B, T, D)
@@ -133,6 +134,9 @@ class SelfAttention(Module):
                 k = rotary(k, cos=cos, sin=sin)
         if segments is not None:
             q = q[:, :, x.shape[1] - T :]  # (B, H, S, K) -> (B, H, T, K), of the new positions
+        if hasattr(cache, "attend"):
+            y = cache.attend(layer, q, k, v, mask, self.scale)
+            return self.out(merge_heads(y))
         k, v = with_past(cache, layer, k, v)  # (B, G, T, K) -> (B, G, S, K), S with the past
 
         options = {"bias": bias, "mask": mask, "causal": self.causal, "scale": self.scale}
