@@ -19,8 +19,9 @@ from tinylm.data.clean.toxicity import read_words
 from tinylm.data.read.conll import read_conll
 from tinylm.data.read.conllu import read_conllu
 from tinylm.data.read.documents import read_documents
-from tinylm.data.read.instructions import read_instructions, read_preferences
+from tinylm.data.read.instructions import read_instructions
 from tinylm.data.read.labeled import read_columns, read_labeled
+from tinylm.data.read.preferences import read_preferences
 from tinylm.data.read.text import read_text, stream_text
 from tinylm.errors import DataError, TinylmError
 from tinylm.reading import BadLines, json_lines, numbered_lines, other_encoding, strict_json

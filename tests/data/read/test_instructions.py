@@ -11,10 +11,8 @@ from tinylm.data.read.book_instructions import BOOK_DIALOGUE, BOOK_EXAMPLES, BOO
 from tinylm.data.read.instructions import (
     Conversation,
     Instruction,
-    Preference,
     as_sample,
     read_instructions,
-    read_preferences,
 )
 from tinylm.errors import DataError
 
@@ -94,21 +92,6 @@ def test_a_seed_task_gives_a_sample_for_each_instance(tmp_path):
     }
     (tmp_path / "a.jsonl").write_text(json.dumps(record))
     assert [sample.input for sample in read_instructions(tmp_path / "a.jsonl")] == ["0", "1", "2"]
-
-
-def test_pairs_of_answers_are_read(tmp_path):
-    pairs = [
-        {**ALPACA, "chosen": "3", "rejected": "4"},
-        {"prompt": "p", "chosen": "c", "rejected": "r"},
-    ]
-    (tmp_path / "a.json").write_text(json.dumps(pairs))
-    assert read_preferences(tmp_path / "a.json") == [
-        Preference("Add.\n1 2", "3", "4"),
-        Preference("p", "c", "r"),
-    ]
-    (tmp_path / "b.json").write_text(json.dumps([ALPACA]))
-    with pytest.raises(DataError, match="record 1: a pair has the fields 'chosen' and 'rejected'"):
-        read_preferences(tmp_path / "b.json")
 
 
 @pytest.mark.parametrize(
@@ -302,32 +285,6 @@ def test_what_would_be_passed_over_is_refused_by_line(record, words, tmp_path):
     (tmp_path / "a.jsonl").write_text(f"{json.dumps(ALPACA)}\n{json.dumps(record)}")
     with pytest.raises(DataError, match=f"a.jsonl, line 2: .*{words}"):
         read_instructions(tmp_path / "a.jsonl")
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        {"prompt": [U], "chosen": [A], "rejected": [{**A, "content": "c"}]},
-        {"chosen": [U, A], "rejected": [U, {**A, "content": "c"}]},
-    ],
-)
-def test_pairs_of_lists_of_messages_are_read(record, tmp_path):
-    (tmp_path / "a.jsonl").write_text(json.dumps(record))
-    assert read_preferences(tmp_path / "a.jsonl") == [Preference("a", "b", "c")]
-
-
-@pytest.mark.parametrize(
-    "record, words",
-    [
-        ({"chosen": [U, A, U, A], "rejected": [U, A]}, "both are one question"),
-        ({"chosen": [U, A], "rejected": [{**U, "content": "x"}, A]}, "both are one question"),
-        ({"prompt": "p", "chosen": "c", "rejected": "r", "margin": 2}, "the field 'margin'"),
-    ],
-)
-def test_other_pairs_are_refused_by_line(record, words, tmp_path):
-    (tmp_path / "a.jsonl").write_text(json.dumps(record))
-    with pytest.raises(DataError, match=f"line 1: .*{words}"):
-        read_preferences(tmp_path / "a.jsonl")
 
 
 def test_conversations_can_be_told_apart_in_a_set():

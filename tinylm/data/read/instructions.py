@@ -4,15 +4,27 @@ A sample of fine-tuning data has an instruction, possibly an input, and a good a
 conversation has several of these in turns. The forms of files differ in the names of their fields
 only: Alpaca's instruction / input / output, the seed tasks of self-instruct (Wang et al. 2023),
 prompt / completion, OpenAI's messages, ShareGPT's conversations (messages.py), and pairs of a
-chosen and a rejected answer. An unknown field raises DataError rather than losing its meaning. Read
-next: book_instructions.py; finetune/instruct/conversations.py, which turns samples into tokens.
+chosen and a rejected answer (preferences.py), of which the better one is a sample. An unknown field
+raises DataError rather than losing its meaning. Read next: preferences.py, book_instructions.py;
+finetune/instruct/conversations.py, which turns samples into tokens.
 """
 
 from dataclasses import dataclass, field
 
 from tinylm.data.read.messages import read_messages
+from tinylm.data.read.records import (
+    INPUT,
+    PROMPTS,
+    SYSTEM,
+    fields_there,
+    input_text,
+    one_name,
+    only_fields,
+    read_records,
+    system_text,
+)
 from tinylm.errors import DataError
-from tinylm.reading import json_records, json_text, refuse, strict_json
+from tinylm.reading import json_text, strict_json
 
 
 @dataclass(frozen=True)
@@ -73,15 +85,6 @@ class Conversation:
         ]
 
 
-@dataclass(frozen=True)
-class Preference:
-    """Two answers to one prompt, of which people preferred the first   (book section 2.1.4)."""
-
-    prompt: str
-    chosen: str
-    rejected: str
-
-
 def read_instructions(path, bad=None):
     """The samples of a file of instructions or conversations.
 
@@ -94,16 +97,7 @@ def read_instructions(path, bad=None):
     raises   DataError with the line or number of the first record that cannot be read, or if the
              file has none
     """
-    return _read(path, _samples, bad)
-
-
-def read_preferences(path, bad=None):
-    """The pairs of a file whose records have "chosen", "rejected" and a prompt or instruction.
-
-    returns  list of Preference
-    raises   as read_instructions
-    """
-    return _read(path, _preferences, bad)
+    return read_records(path, _samples, bad)
 
 
 def as_sample(record):
@@ -121,26 +115,12 @@ def as_sample(record):
     return found[0]
 
 
-def _read(path, make, bad):
-    found = []
-    for place, record in json_records(path, bad):
-        try:
-            found += make(record)
-        except DataError as error:
-            refuse(f"{path}, {place}: {error}", bad)
-    if not found:
-        raise DataError(
-            f"{path} holds no sample at all" + " that can be read" * bool(bad and bad.count)
-        )
-    return found
-
-
 def _samples(record):
     """The samples of one record of any known form: list of Instruction or Conversation."""
     if not isinstance(record, dict):
         raise DataError(f"a sample is an object with fields, not {record!r:.60}")
     record = {name: value for name, value in record.items() if value is not None}
-    task, system = json_text(record, "task", ""), _system(record)
+    task, system = json_text(record, "task", ""), system_text(record)
     # A list of all messages.
     talks = [name for name in _TALKS if name in record]
     if talks:
@@ -148,7 +128,7 @@ def _samples(record):
     # A seed task with several instances.
     if "instances" in record:
         return _seed_task(record, task, system)
-    prompts, answers = _found(record, _PROMPTS), _found(record, _ANSWERS)
+    prompts, answers = fields_there(record, PROMPTS), fields_there(record, _ANSWERS)
     if "output" in answers:  # beside it, "chosen" is half of a pair of preferences
         answers = [name for name in answers if name != "chosen"]
     # A pair of preferences as two lists of messages, the question in both.
@@ -161,59 +141,22 @@ def _samples(record):
             f"the fields {fields} are of no form that is known: instruction, input, output; "
             "prompt, completion; messages; conversations; instruction, instances"
         )
-    _one_of(prompts)
-    _one_of(answers)
+    one_name(prompts)
+    one_name(answers)
     pair = [prompts[0], answers[0]]
     # Prompt and completion as two lists of messages, one after the other.
     if any(isinstance(record[name], list) for name in pair):
         return [_prompt_and_completion(record, *pair, task, system)]
     # Plain text.
-    _only(record, *pair, *_INPUT, *_SYSTEM, "task", "chosen", "rejected")
+    only_fields(record, *pair, *INPUT, *SYSTEM, "task", "chosen", "rejected")
     instruction, answer = (json_text(record, name) for name in pair)
-    return [Instruction(instruction, answer, _input(record), system, task)]
+    return [Instruction(instruction, answer, input_text(record), system, task)]
 
 
-# Names of the same things in different files.
+# Names of the same things in different files; more of them in records.py.
 _TALKS = ("messages", "conversations", "conversation")
-_PROMPTS = ("instruction", "prompt", "question")
 _ANSWERS = ("output", "completion", "response", "answer", "chosen")
-_INPUT, _SYSTEM = ("input", "context"), ("system", "system_prompt")
 _TEMPLATE_OPTIONS = ("tools", "documents", "chat_template_kwargs")
-# Where a sample comes from: fields without effect on its text.
-_ABOUT = frozenset(
-    """id idx index name source category is_classification prompt_id text url license
-    lang language dataset created_at timestamp split topic title subset""".split()
-)
-
-
-def _only(record, *names):
-    """Raise DataError for a field that is in neither `names` nor _ABOUT: it would be lost."""
-    unread = [name for name in record if name not in (*names, *_ABOUT)]
-    if unread:
-        raise DataError(
-            f"the field {unread[0]!r} is not read in a sample of this form; take it "
-            "out, or write what it means into the text"
-        )
-
-
-def _found(record, names):
-    return [name for name in names if name in record]
-
-
-def _one_of(names):
-    """Raise DataError if a record has several of the names of one thing."""
-    if len(names) > 1:
-        raise DataError(
-            f"the fields {names[0]!r} and {names[1]!r} are both there: which of them counts?"
-        )
-
-
-def _system(record):
-    names = _found(record, _SYSTEM)
-    _one_of(names)
-    if names:
-        return json_text(record, names[0], "")
-    return ""
 
 
 def _seed_task(record, task, system):
@@ -221,22 +164,22 @@ def _seed_task(record, task, system):
     objects = isinstance(instances, list) and all(isinstance(one, dict) for one in instances)
     if not instances or not objects:
         raise DataError("instances must be a list of one object or more with input and output")
-    _only(record, "instruction", "instances", *_SYSTEM, "task")
+    only_fields(record, "instruction", "instances", *SYSTEM, "task")
     for one in instances:
-        _only(one, "output", *_INPUT)
+        only_fields(one, "output", *INPUT)
     task = task or json_text(record, "name", "")
     instruction = json_text(record, "instruction")
     samples = []
     for one in instances:
         samples.append(
-            Instruction(instruction, json_text(one, "output"), _input(one), system, task)
+            Instruction(instruction, json_text(one, "output"), input_text(one), system, task)
         )
     return samples
 
 
 def _conversation(record, talks, task, system):
     """The Conversation of a record with a list of all messages."""
-    _one_of(talks)
+    one_name(talks)
     messages = read_messages(record[talks[0]])
     # Files of UltraChat repeat the first message as "prompt"; anything else there would be lost.
     first = next((message["content"] for message in messages if message["role"] == "user"), None)
@@ -256,7 +199,7 @@ def _prompt_and_completion(record, prompt_name, answer_name, task, system):
 
 def _talk(messages, record, fields, task, system, prompt_turns=0):
     """The Conversation of messages and of the other fields of their record."""
-    _only(record, *fields, *_SYSTEM, *_TEMPLATE_OPTIONS, "task")
+    only_fields(record, *fields, *SYSTEM, *_TEMPLATE_OPTIONS, "task")
     if system and messages[0]["role"] == "system":
         raise DataError("the system information is there twice: as a field and as a message")
     if system:
@@ -291,49 +234,3 @@ def _template_options(record):
     if not isinstance(more, dict):
         raise DataError(f"the field 'chat_template_kwargs' must be an object, not {more!r:.60}")
     return found | more
-
-
-def _preferences(record):
-    if not isinstance(record, dict) or not {"chosen", "rejected"} <= set(record):
-        raise DataError(f"a pair has the fields 'chosen' and 'rejected', not {record!r:.60}")
-    record = {name: value for name, value in record.items() if value is not None}
-    if isinstance(record.get("chosen"), list):
-        return [_messages_preference(record)]
-    names = _found(record, _PROMPTS)
-    _one_of(names)
-    instruction = json_text(record, names[0] if names else "instruction")
-    _only(record, *names, *_INPUT, "task", "chosen", "rejected", "output")
-    prompt = Instruction(instruction, "", _input(record)).user
-    return [Preference(prompt, json_text(record, "chosen"), json_text(record, "rejected"))]
-
-
-def _messages_preference(record):
-    """The Preference of a record with lists of messages: one question, and two answers to it."""
-    _only(record, "prompt", "chosen", "rejected", "task")
-    # The question is either in "prompt" or at the beginning of both lists.
-    prompt = []
-    if "prompt" in record:
-        prompt = read_messages(record["prompt"])
-    chosen, rejected = (prompt + read_messages(record[name]) for name in ("chosen", "rejected"))
-    roles = [[message["role"] for message in messages] for messages in (chosen, rejected)]
-    if (
-        roles != [["user", "assistant"]] * 2
-        or chosen[0] != rejected[0]
-        or any(set(message) - {"role", "content"} for message in chosen + rejected)
-    ):
-        raise DataError(
-            "a pair of lists of messages is read where both are one question, the "
-            "same, and one answer"
-        )
-    return Preference(chosen[0]["content"], chosen[1]["content"], rejected[1]["content"])
-
-
-def _input(record):
-    names = _found(record, _INPUT)
-    _one_of(names)
-    if not names:
-        return ""
-    text = json_text(record, names[0], "")
-    if text.strip().lower() == "<noinput>":  # self-instruct's mark of an empty input
-        return ""
-    return text

@@ -1,0 +1,145 @@
+"""Pairs of answers are read from every form of file that people keep them in."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tinylm.data.read.instructions import Instruction, read_instructions
+from tinylm.data.read.preferences import Preference, read_preferences
+from tinylm.errors import DataError
+from tinylm.reading import BadLines
+
+SHARED = Path(__file__).parents[3] / "../shared/data/preference/llms_from_scratch_preference.json"
+S, U, A, C = (
+    {"role": role, "content": content}
+    for role, content in (
+        ("system", "s"),
+        ("user", "a"),
+        ("assistant", "b"),
+        ("assistant", "c"),
+    )
+)
+ALPACA = {"instruction": "Add.", "input": "1 2", "output": "3", "chosen": "3", "rejected": "4"}
+BEFORE = (("user", "a"), ("assistant", "b"))
+
+
+def read(record, tmp_path, **options):
+    (tmp_path / "a.jsonl").write_text(json.dumps(record))
+    return read_preferences(tmp_path / "a.jsonl", **options)
+
+
+@pytest.mark.parametrize(
+    "record, expected",
+    [
+        ({"prompt": "p", "chosen": "c", "rejected": "r"}, Preference("p", "c", "r")),
+        ({"question": "p", "chosen": "c", "rejected": "r"}, Preference("p", "c", "r")),
+        (ALPACA, Preference("Add.\n1 2", "3", "4")),
+        ({**ALPACA, "input": ""}, Preference("Add.", "3", "4")),
+        ({**ALPACA, "id": 7, "task": "sum"}, Preference("Add.\n1 2", "3", "4")),
+        (
+            {"system": "s", "prompt": "p", "chosen": "c", "rejected": "r"},
+            Preference("p", "c", "r", (("system", "s"),)),
+        ),
+        ({"prompt": [U], "chosen": [A], "rejected": [C]}, Preference("a", "b", "c")),
+        ({"chosen": [U, A], "rejected": [U, C]}, Preference("a", "b", "c")),
+        ({"prompt": "a", "chosen": [U, A], "rejected": [U, C]}, Preference("a", "b", "c")),
+        ({"prompt": "a", "chosen": [A], "rejected": [C]}, Preference("a", "b", "c")),
+        (
+            {"chosen": [U, A, U, A], "rejected": [U, A, U, C]},
+            Preference("a", "b", "c", BEFORE),
+        ),
+        (
+            {"prompt": [S, U, A, U], "chosen": [A], "rejected": [C]},
+            Preference("a", "b", "c", (("system", "s"), *BEFORE)),
+        ),
+        (
+            {"system": "s", "chosen": [U, A], "rejected": [U, C]},
+            Preference("a", "b", "c", (("system", "s"),)),
+        ),
+        (
+            {
+                "prompt": [{"from": "human", "value": "a"}],
+                "chosen": [{"from": "gpt", "value": "b"}],
+                "rejected": [{"from": "gpt", "value": "c"}],
+            },
+            Preference("a", "b", "c"),
+        ),
+    ],
+)
+def test_pairs_are_read_from_every_form(record, expected, tmp_path):
+    assert read(record, tmp_path) == [expected]
+
+
+def test_a_list_of_pairs_is_read_in_its_order(tmp_path):
+    pairs = [ALPACA, {"prompt": "p", "chosen": "c", "rejected": "r"}]
+    (tmp_path / "a.json").write_text(json.dumps(pairs))
+    assert [one.prompt for one in read_preferences(tmp_path / "a.json")] == ["Add.\n1 2", "p"]
+
+
+def test_a_pair_is_two_conversations_with_one_beginning():
+    chosen, rejected = Preference("a", "b", "c", (("system", "s"),)).conversations()
+    assert chosen == [S, U, A] and rejected == [S, U, C]
+    assert Preference("a", "b", "c", (("system", "s"),)).prompt_messages() == [S, U]
+
+
+ONE = "one conversation, the same up to its last message"
+
+
+@pytest.mark.parametrize(
+    "record, words",
+    [
+        ({"chosen": [U, A, U, A], "rejected": [U, A]}, ONE),
+        ({"chosen": [U, A], "rejected": [{**U, "content": "x"}, A]}, ONE),
+        ({"chosen": [U, A], "rejected": [U, U]}, ONE),
+        ({"chosen": [U, U], "rejected": [U, A]}, ONE),
+        ({"chosen": [A], "rejected": [C]}, ONE),
+        ({"prompt": [U, A], "chosen": [A], "rejected": [C]}, ONE),
+        ({"chosen": [U, {**A, "name": "n"}], "rejected": [U, C]}, ONE),
+        ({"system": "s", "chosen": [S, U, A], "rejected": [S, U, C]}, "there twice"),
+        ({"prompt": "x", "chosen": [U, A], "rejected": [U, C]}, "'prompt' is not the first"),
+        ({"chosen": [U, A], "rejected": "c"}, "a conversation is a list"),
+        ({"prompt": "p", "chosen": "c", "rejected": "r", "margin": 2}, "the field 'margin'"),
+        ({"chosen": [U, A], "rejected": [U, C], "margin": 2}, "the field 'margin'"),
+        ({"prompt": "p", "chosen": 3, "rejected": "r"}, "'chosen' must be text, not 3"),
+        ({"prompt": "p", "chosen": "c", "rejected": None}, "'rejected' is missing"),
+        ({"chosen": "c", "rejected": "r"}, "'instruction' is missing"),
+        ({"prompt": "p", "question": "q", "chosen": "c", "rejected": "r"}, "are both there"),
+        ({"prompt": "p", "output": "c"}, "a pair has the fields 'chosen' and 'rejected'"),
+        ([1], "a pair has the fields"),
+    ],
+)
+def test_other_pairs_are_refused_by_line(record, words, tmp_path):
+    good = json.dumps({"prompt": "p", "chosen": "c", "rejected": "r"})
+    (tmp_path / "a.jsonl").write_text(f"{good}\n{json.dumps(record)}")
+    with pytest.raises(DataError, match=f"a.jsonl, line 2: .*{words}"):
+        read_preferences(tmp_path / "a.jsonl")
+
+
+def test_bad_pairs_may_be_left_out_and_counted(tmp_path):
+    good = json.dumps({"prompt": "p", "chosen": "c", "rejected": "r"})
+    (tmp_path / "a.jsonl").write_text(f'{{"prompt": "p"}}\n{good}')
+    bad = BadLines(skip=True)
+    assert read_preferences(tmp_path / "a.jsonl", bad) == [Preference("p", "c", "r")]
+    assert bad.count == 1 and "line 1" in bad.first[0]
+    (tmp_path / "a.jsonl").write_text('{"prompt": "p"}\n')
+    with pytest.raises(DataError, match="holds no sample at all that can be read"):
+        read_preferences(tmp_path / "a.jsonl", BadLines(skip=True))
+    (tmp_path / "b.jsonl").write_text("")
+    with pytest.raises(DataError, match="holds no sample at all$"):
+        read_preferences(tmp_path / "b.jsonl")
+
+
+def test_the_better_answer_of_a_pair_is_a_sample_of_instructions(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps([ALPACA]))
+    assert read_instructions(tmp_path / "a.json") == [Instruction("Add.", "3", "1 2")]
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data")
+def test_the_shared_pairs_are_read_whole():
+    """1100 records; a few answers are the same twice, which the encoder counts and leaves out."""
+    pairs = read_preferences(SHARED)
+    records = json.loads(SHARED.read_text())
+    assert len(pairs) == len(records) == 1100
+    assert [one.chosen for one in pairs] == [record["chosen"] for record in records]
+    assert pairs[0].prompt.endswith("into the spelling given.\nfreind --> friend")

@@ -1,0 +1,80 @@
+"""Records of instructions and preferences: fields of many names, read strictly.
+
+Files of different origin name the same things differently. A field that no reader knows raises
+DataError, as its meaning would be lost. Read next: instructions.py, preferences.py.
+"""
+
+from tinylm.errors import DataError
+from tinylm.reading import json_records, json_text, refuse
+
+# Names of the same things in different files.
+PROMPTS = ("instruction", "prompt", "question")
+INPUT, SYSTEM = ("input", "context"), ("system", "system_prompt")
+# Where a sample comes from: fields without effect on its text.
+ABOUT = frozenset(
+    """id idx index name source category is_classification prompt_id text url license
+    lang language dataset created_at timestamp split topic title subset""".split()
+)
+
+
+def read_records(path, make, bad=None):
+    """What `make` reads from the records of a file of JSON: a list, in their order.
+
+    make    function: record -> list;  bad  reading.BadLines, or None: the first bad record raises
+    raises  DataError with the line or number of the record, or if there is nothing in the file
+    """
+    found = []
+    for place, record in json_records(path, bad):
+        try:
+            found += make(record)
+        except DataError as error:
+            refuse(f"{path}, {place}: {error}", bad)
+    if not found:
+        raise DataError(
+            f"{path} holds no sample at all" + " that can be read" * bool(bad and bad.count)
+        )
+    return found
+
+
+def only_fields(record, *names):
+    """Raise DataError for a field that is in neither `names` nor ABOUT: it would be lost."""
+    unread = [name for name in record if name not in (*names, *ABOUT)]
+    if unread:
+        raise DataError(
+            f"the field {unread[0]!r} is not read in a sample of this form; take it "
+            "out, or write what it means into the text"
+        )
+
+
+def fields_there(record, names):
+    """Those of `names` that a record has, in their order."""
+    return [name for name in names if name in record]
+
+
+def one_name(names):
+    """Raise DataError if a record has several of the names of one thing."""
+    if len(names) > 1:
+        raise DataError(
+            f"the fields {names[0]!r} and {names[1]!r} are both there: which of them counts?"
+        )
+
+
+def system_text(record):
+    """The system information of a record, "" if it has none."""
+    names = fields_there(record, SYSTEM)
+    one_name(names)
+    if names:
+        return json_text(record, names[0], "")
+    return ""
+
+
+def input_text(record):
+    """The input of an instruction, "" if it has none."""
+    names = fields_there(record, INPUT)
+    one_name(names)
+    if not names:
+        return ""
+    text = json_text(record, names[0], "")
+    if text.strip().lower() == "<noinput>":  # self-instruct's mark of an empty input
+        return ""
+    return text
