@@ -8,12 +8,13 @@ from tests.prompt.small import text_model
 from tinylm.cli.measure import bench_prompting
 from tinylm.cli.measure.bench_prompting import (
     generation,
+    labeled_reviews,
     line,
     review_prompts,
     row,
     scoring,
 )
-from tinylm.errors import TinylmError
+from tinylm.errors import DataError, TinylmError
 
 
 @pytest.fixture
@@ -28,6 +29,27 @@ def test_prompts_differ_in_their_last_review_alone():
     assert first.count("Review: ") == second.count("Review: ") == 4
     assert first.split("\n\n")[:3] == second.split("\n\n")[:3] and first != second
     assert first.endswith("Sentiment:")
+
+
+def test_reviews_of_a_file_are_all_labelled_but_those_shown(tmp_path, short, monkeypatch):
+    file = tmp_path / "reviews.txt"
+    file.write_text("".join(f"Number {i}.\t{i % 2}\n" for i in range(6)))
+    examples = labeled_reviews(file, shots=2)
+    prompts = review_prompts(4, 2, examples)
+    shown = "Review: Number 0.\nSentiment: negative\n\nReview: Number 1.\nSentiment: positive\n\n"
+    assert prompts == [f"{shown}Review: Number {i}.\nSentiment:" for i in range(2, 6)]
+    lm, counted = text_model(context=512), []
+    score_batch = lm.score_batch
+    monkeypatch.setattr(
+        lm, "score_batch", lambda p, labels: counted.append(len(p)) or score_batch(p, labels)
+    )
+    scoring(lm, rounds=1, shots=2, examples=examples)
+    assert counted == [4, 2]  # with the store, and without it
+    with pytest.raises(DataError, match="has 6 reviews: give more than the 4"):
+        labeled_reviews(file, shots=4)
+    file.write_text("Good.\t3\n")
+    with pytest.raises(DataError, match="0, negative, and 1"):
+        labeled_reviews(file)
 
 
 def test_both_ways_are_timed_and_agree(short):
@@ -71,7 +93,7 @@ def test_the_command_prints_json(short, monkeypatch, capsys):
     monkeypatch.setattr(
         bench_prompting,
         "bench",
-        lambda name, rounds, peers: [row(name, "ms", [1.0] * rounds, [0.5])],
+        lambda name, rounds, peers, data: [row(name, "ms", [1.0] * rounds, [0.5])],
     )
     assert main(["bench", "prompting", "model", "--rounds", "1", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)

@@ -39,6 +39,9 @@ class BenchSettings:
     decoding: bool = setting(True, "also measure decoding with a cache at batch 1")
     training: bool = setting(True, "measure training steps")
     peers: bool = setting(True, "run the peers that are installed (torch eager and torch.compile)")
+    data: str | None = setting(
+        None, "prompting: file of labelled reviews, `text<TAB>0|1` a line, instead of made-up ones"
+    )
     json: bool = setting(False, "print one JSON object instead of tables")
 
 
@@ -210,7 +213,7 @@ def bench_prompting(settings, name="smollm2"):
     from tinylm.cli.measure.bench_prompting import bench, line
 
     rows = []
-    for row in bench(name, settings.rounds, settings.peers):
+    for row in bench(name, settings.rounds, settings.peers, settings.data):
         rows.append(row)
         if not settings.json:
             print(line(row), flush=True)

@@ -1,11 +1,11 @@
 """`tinylm bench prompting`: what it saves to read what prompts have in common once, and to generate
 in batches.
 
-A model labels made-up reviews after 16 demonstrations, all of whose prompts begin alike, with and
-without a store of what was read; and it continues 8 prompts together and one by one. The two ways
-take turns, and the result is the ratio within a round. Replies and scores must agree, or it was not
-the same work. Where transformers is installed it does the same with the same weights and its own
-cache (peer_transformers.py). Read next: prompt/protocol/prefix_store.py.
+A model labels reviews, made up or of a file, after 16 demonstrations with which all prompts begin,
+with and without a store of what was read; and it continues 8 prompts together and one by one. The
+two ways take turns, and the result is the ratio within a round. Replies and scores must agree, or
+it was not the same work. Where transformers is installed it does the same with the same weights and
+its own cache (peer_transformers.py). Read next: prompt/protocol/prefix_store.py.
 """
 
 import statistics
@@ -14,7 +14,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from tinylm.errors import TinylmError
+from tinylm.errors import DataError, TinylmError
 
 SHOTS = 16
 SCORED, SCORED_PLAIN = 48, 8  # reviews in a turn with the store, and without it, where each is slow
@@ -24,15 +24,37 @@ LABELS = [" negative", " positive"]
 REVIEW = "ms a review"
 
 
-def review_prompts(count, shots=SHOTS):
-    """`count` prompts to label a review, after the same demonstrations: list of str."""
+def review_prompts(count, shots=SHOTS, examples=None):
+    """`count` prompts to label a review, after the same demonstrations: list of str.
+
+    examples  list of (text, label 0 or 1), of which the first `shots` are shown; None: made up
+    """
     from tinylm.data.synthetic.reviews import made_up_reviews
 
-    examples = made_up_reviews(count + shots)
+    if examples is None:
+        examples = made_up_reviews(count + shots)
     head = "".join(
         f"Review: {text}\nSentiment:{LABELS[label]}\n\n" for text, label in examples[:shots]
     )
-    return [f"{head}Review: {text}\nSentiment:" for text, _ in examples[shots:]]
+    return [f"{head}Review: {text}\nSentiment:" for text, _ in examples[shots : shots + count]]
+
+
+def labeled_reviews(path, shots=SHOTS):
+    """The reviews of a file of bench prompting --data: list of (text, label).
+
+    raises  DataError for labels other than 0 and 1, or too few lines for the demonstrations
+    """
+    from tinylm.data.read.labeled import read_labeled
+
+    examples = read_labeled(path)
+    if {label for _, label in examples} - {0, 1}:
+        raise DataError(f"{path}: the labels of reviews are 0, negative, and 1, positive")
+    if len(examples) <= shots + SCORED_PLAIN:
+        raise DataError(
+            f"{path} has {len(examples)} reviews: give more than the {shots} that are shown and "
+            f"the {SCORED_PLAIN} that are labelled without the store"
+        )
+    return examples
 
 
 def story_prompts():
@@ -47,13 +69,17 @@ def timed(function):
     return time.perf_counter() - begun, result
 
 
-def scoring(lm, rounds, shots=SHOTS, peer=None):
+def scoring(lm, rounds, shots=SHOTS, peer=None, examples=None):
     """Seconds a review, without the store, with it, and of the peer: three lists of `rounds`.
 
-    peer    TransformersPeer, or None: the third list is empty
-    raises  TinylmError if the scores differ by more than 1e-3 nats
+    peer      TransformersPeer, or None: the third list is empty
+    examples  of labeled_reviews(), all of which are labelled but those shown; None: made up
+    raises    TinylmError if the scores differ by more than 1e-3 nats
     """
-    prompts = review_prompts(SCORED, shots)
+    count = SCORED
+    if examples is not None:
+        count = len(examples) - shots
+    prompts = review_prompts(count, shots, examples)
     plain = lm.without_store()
     slow, fast, theirs = [], [], []
     for _ in range(rounds):
@@ -128,20 +154,24 @@ def row(name, unit, slow, fast):
     }
 
 
-def bench(name, rounds, peers=True):
+def bench(name, rounds, peers=True, data=None):
     """Yield the rows of `tinylm bench prompting` for a model.
 
     peers  whether transformers takes its turns, if it is installed
+    data   file of labelled reviews, or None
     """
     from tinylm.prompt import TextModel
 
+    examples = None
+    if data:
+        examples = labeled_reviews(data)
     lm = TextModel.open(name, chat=False)
     peer = None
     if peers and find_spec("torch") and find_spec("transformers"):
         from tinylm.cli.measure.peer_transformers import TransformersPeer
 
         peer = TransformersPeer(lm)
-    slow, fast, theirs = scoring(lm, rounds, peer=peer)
+    slow, fast, theirs = scoring(lm, rounds, peer=peer, examples=examples)
     yield row(f"{SHOTS}-shot labels: each prompt whole, the common part once", REVIEW, slow, fast)
     if theirs:
         yield row(f"{SHOTS}-shot labels: transformers with a cache, tinylm", REVIEW, theirs, fast)
