@@ -5,6 +5,7 @@ answer of a policy whose responses can be listed. constant.py is what a loss tak
 rooms:
 
 supervised      fine-tuning on answers: the loss, several turns in one pass, and against forgetting
+feedback        preferences: their formats, and where they come from
 rewards         reward models and their losses: a number for a prompt and a response
 preference      DPO and its relatives: preferences without a reward model
 """

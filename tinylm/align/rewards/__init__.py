@@ -5,14 +5,22 @@ Losses of scores, pure functions:
 pairwise.py   which of two is better: Bradley-Terry, with a margin, with ties, with soft labels
 rankings.py   a ranking of N: all pairs, Plackett-Luce, RankNet, ListNet
 pointwise.py  a rating, or a side: regression, hinge
+
+Models of rewards:
+
+reward_model.py  a head on a decoder: one number for a text, or one for every token
+modeling.py      its training on pairs, with finetune.fit
+placement.py     where in a response a reward stands
 """
 
+from tinylm.align.rewards.modeling import RewardModeling
 from tinylm.align.rewards.pairwise import (
     pairwise_loss,
     preference_accuracy,
     preference_probability,
     soft_pairwise_loss,
 )
+from tinylm.align.rewards.placement import place_segment_rewards, place_terminal_reward
 from tinylm.align.rewards.pointwise import hinge_loss, pointwise_loss
 from tinylm.align.rewards.rankings import (
     listnet_loss,
@@ -20,12 +28,18 @@ from tinylm.align.rewards.rankings import (
     plackett_luce_loss,
     ranknet_loss,
 )
+from tinylm.align.rewards.reward_model import RewardModel, ValueModel
 
 __all__ = [
+    "RewardModel",
+    "RewardModeling",
+    "ValueModel",
     "hinge_loss",
     "listnet_loss",
     "listwise_pairwise_loss",
     "pairwise_loss",
+    "place_segment_rewards",
+    "place_terminal_reward",
     "plackett_luce_loss",
     "pointwise_loss",
     "preference_accuracy",

@@ -1,10 +1,21 @@
-"""Gradient-check cases of the losses of scores. Labels, margins, targets are constants."""
+"""Gradient-check cases of the losses of scores, and of a reward model. Labels, margins and targets
+are constants.
+"""
 
 import numpy as np
 
+from tinylm.align.feedback.pairs import EncodedPair
 from tinylm.align.rewards import pairwise, pointwise, rankings
+from tinylm.align.rewards.modeling import RewardModeling
+from tinylm.align.rewards.reward_model import RewardModel, ValueModel
 from tinylm.autograd.primitives.cases import normal, uniform
 from tinylm.autograd.registry import call, register
+from tinylm.finetune.freezing import only
+from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.finetune.tasks.cases import loss_of
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.decoder.gpt import GPT
+from tinylm.models.early.cases import ready
 
 # a ranking of 4 responses, and one of 2 that leaves its last places empty
 UNEQUAL = np.array([[True, True, True, True], [True, True, False, False]])
@@ -75,4 +86,44 @@ _register(
     ],
     "book eq. 4.71",
     avoid=lambda scores, labels, counted=None: np.min(np.abs(1 - scores * labels)),
+)
+
+PAIRS = [
+    EncodedPair(encode_sft([0, 1], [2, 4]), encode_sft([0, 1], [3, 2, 4])),
+    EncodedPair(encode_sft([1], [3, 4]), encode_sft([1], [4]), probability=0.75, margin=0.5),
+]
+# the same rows padded at the left, at the right, and not at all
+ROWS = np.array([[4, 4, 0, 1, 2], [1, 3, 2, 4, 4], [0, 1, 2, 3, 4]])
+TOKENS = np.array([[0, 0, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
+ONCE = "the decoder is checked to second order by itself"
+
+
+def decoder(rng):
+    """The smallest GPT, frozen but for its last norm."""
+    sizes = {"n_layer": 1, "n_head": 1, "d_model": 4, "d_hidden": 3}
+    seed = int(rng.integers(99))
+    model = ready(GPT(GPTConfig(5, context=6, **sizes), seed, np.float64))
+    return only(model, "norm.*").eval()
+
+
+register(
+    "align.RewardModeling",
+    loss_of,
+    lambda rng: [
+        call(RewardModel(decoder(rng)).eval(), RewardModeling(), PAIRS),
+        call(RewardModel(decoder(rng)).eval(), RewardModeling(center=0.3), PAIRS),
+    ],
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="book eqs. 4.34, 4.38",
+)
+register(
+    "align.ValueModel",
+    lambda model, ids, mask: model(ids, mask),
+    lambda rng: [call(ValueModel(decoder(rng)).eval(), ROWS, TOKENS)],
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="book section 4.3.3",
 )

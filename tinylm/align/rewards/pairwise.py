@@ -7,13 +7,14 @@ Scores are real numbers (B,), one for each response, already computed by a rewar
 a table. Only their difference is determined by the data: r + c(x) has the same loss, whatever the
 constant of a prompt. All losses here are means over pairs and minimized. TRL's RewardTrainer has
 the first with its margin and its center_rewards_coefficient. Read next: rankings.py for more than
-two responses.
+two responses, reward_model.py for what computes the scores.
 """
 
 import numpy as np
 
 from tinylm.align.constant import constant
-from tinylm.autograd import log_softmax, sigmoid, softplus, stack
+from tinylm.autograd import Tensor, log_softmax, sigmoid, softplus, stack
+from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError, DataError, ShapeError
 
 
@@ -41,9 +42,14 @@ def pairwise_loss(chosen, rejected, margin=0.0, center=0.0):
     # dL/dr_c = -(1 - sigma(d)) / B,   dL/dr_r = +(1 - sigma(d)) / B
     loss = softplus(-d).mean()
     if center:
-        total = chosen + rejected
-        loss = loss + center * (total * total).mean()
+        loss = loss + center * center_penalty(chosen, rejected)
     return loss
+
+
+def center_penalty(a, b):
+    """mean of (r_a + r_b)^2, the regularizer of book eq. 4.63 without its lambda."""
+    total = a + b
+    return (total * total).mean()
 
 
 def soft_pairwise_loss(a, b, probability):
@@ -107,7 +113,7 @@ def preference_accuracy(chosen, rejected):
 
     chosen, rejected  (B,) arrays or Tensors
     """
-    chosen, rejected = np.asarray(_values(chosen)), np.asarray(_values(rejected))
+    chosen, rejected = _array(chosen), _array(rejected)
     return float(np.mean((chosen > rejected) + 0.5 * (chosen == rejected)))
 
 
@@ -152,8 +158,10 @@ def _check_connected(wins):
         )
 
 
-def _values(scores):
-    return getattr(scores, "data", scores)
+def _array(scores):
+    if isinstance(scores, Tensor):
+        scores = scores.data
+    return np.asarray(to_cpu(scores))
 
 
 def _check_pairs(name, a, b):
