@@ -13,7 +13,7 @@ from tinylm.align.feedback.formats import (
     ranking_of_ratings,
     rating_of_stars,
 )
-from tinylm.data.read.instructions import Preference
+from tinylm.data.read.preferences import Preference
 from tinylm.errors import ConfigError, DataError
 
 

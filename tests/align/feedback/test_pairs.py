@@ -3,7 +3,7 @@ import pytest
 from tests.finetune.instruct.talks import TOKENIZER
 from tinylm.align.feedback.formats import WeighedPreference
 from tinylm.align.feedback.pairs import LeftOut, encode_pairs
-from tinylm.data.read.instructions import Preference
+from tinylm.data.read.preferences import Preference
 from tinylm.finetune.instruct.conversations import ROLES
 
 PAIR = Preference("2 + 2?", "It is 4.", "It is 5.")
@@ -70,3 +70,10 @@ def test_the_limit_counts_the_id_that_begins_a_text():
     longest = max(len(plain.chosen), len(plain.rejected)) + 1
     assert encoded(PAIR, begin=0, limit=longest)[1] == LeftOut()
     assert encoded(PAIR, begin=0, limit=longest - 1)[1].cut == (0,)
+
+
+def test_only_the_last_answer_of_a_conversation_is_a_response():
+    before = (("user", "hi"), ("assistant", "yo"))
+    (pair,), _ = encoded(Preference("2 + 2?", "4", "5", before))
+    assert "yo" in text(pair.chosen, ~pair.chosen.answer)
+    assert text(pair.chosen, pair.chosen.answer).startswith("4")

@@ -4,14 +4,14 @@
     rating       3 of 5 stars, 7 of 10, yes or no    a number, if all annotators mean the same by it
     ranking      y_2 > y_3 > y_1 > y_4               N(N-1)/2 comparisons at once
 
-A Preference (data/read/instructions.py) is a comparison whose first response was preferred. Read
+A Preference (data/read/preferences.py) is a comparison whose first response was preferred. Read
 next: annotators.py, which gives such feedback from a known reward.
 """
 
 import itertools
 from dataclasses import dataclass
 
-from tinylm.data.read.instructions import Preference
+from tinylm.data.read.preferences import Preference
 from tinylm.errors import ConfigError, DataError
 
 

@@ -47,7 +47,7 @@ def encode_pairs(tokenizer, template, pairs, limit=None, begin=None):
 
     tokenizer  with the marks of the template
     template   ChatTemplate
-    pairs      Preferences (data/read/instructions.py); those of formats.py may have a probability
+    pairs      Preferences (data/read/preferences.py); those of formats.py may have a probability
                and a margin
     limit      most tokens of a text; None: any number
     begin      id put before each text, or None
@@ -56,8 +56,8 @@ def encode_pairs(tokenizer, template, pairs, limit=None, begin=None):
     examples, cut, identical, empty = [], [], [], []
     for number, pair in enumerate(pairs):
         texts = []
-        for response in (pair.chosen, pair.rejected):
-            one = encode_conversation(tokenizer, template, _messages(pair.prompt, response))
+        for messages in pair.conversations():
+            one = encode_conversation(tokenizer, template, messages, turns="last")
             if begin is not None:
                 one = Encoded(np.append(begin, one.ids), np.append(False, one.answer))
             texts.append(one)
@@ -73,7 +73,3 @@ def encode_pairs(tokenizer, template, pairs, limit=None, begin=None):
         given = getattr(pair, "probability", 1.0), getattr(pair, "margin", 0.0)
         examples.append(EncodedPair(*kept, *given))
     return examples, LeftOut(tuple(cut), tuple(identical), tuple(empty))
-
-
-def _messages(prompt, response):
-    return [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
