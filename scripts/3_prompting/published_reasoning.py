@@ -61,15 +61,11 @@ PAIRS = (
     ("few-shot chain", "few-shot"),
     ("vote of 5 chains", "few-shot chain"),
 )
-
-
-def demonstrations(path, seed):
-    """Short training problems with their steps on one line, in random order: list of Item."""
-    items = [replace(item, rationale=one_line(item.rationale)) for item in read_items(path)]
-    # All prompts carry them, so long ones would cost as many tokens for every question.
-    short = [item for item in items if len(item.question + item.rationale) <= SHORT]
-    order = Random(seed, "demonstrations").permutation(len(short))
-    return [short[i] for i in order[:SHOWN]]
+# above the lines of `row`
+HEADING = (
+    f"    {'':19} {'right':>10}  {'accuracy [95 %]':24}{'unread':>8}{'tokens':>8}{'calls':>7}"
+    f"{'seconds':>9}"
+)
 
 
 def one_line(rationale):
@@ -78,6 +74,18 @@ def one_line(rationale):
     # the steps of a demonstration would run into each other.
     lines = without_annotations(rationale).split("\n")
     return " ".join(f"{line.strip().rstrip('.')}." for line in lines)
+
+
+def demonstrations(path, seed, write=one_line):
+    """Short training problems with their steps, in random order: list of Item.
+
+    write   function of a solution as GSM8K has it to the steps as they are shown
+    """
+    items = [replace(item, rationale=write(item.rationale)) for item in read_items(path)]
+    # All prompts carry them, so long ones would cost as many tokens for every question.
+    short = [item for item in items if len(item.question + item.rationale) <= SHORT]
+    order = Random(seed, "demonstrations").permutation(len(short))
+    return [short[i] for i in order[:SHOWN]]
 
 
 def sample(items, count, seed):
@@ -94,44 +102,50 @@ def commonest(items):
 
 
 def row(name, summary, seconds):
-    """A line of the table; `seconds` of the processor for one question."""
+    """A line of the table; `seconds` for one question."""
     interval = f"{summary.accuracy:.3f} [{summary.low:.3f}, {summary.high:.3f}]"
     return (
-        f"    {name:18} {summary.right:3} of {summary.count:3}  {interval:24}{summary.unread:8}"
+        f"    {name:19} {summary.right:3} of {summary.count:3}  {interval:24}{summary.unread:8}"
         f"{summary.tokens:8.0f}{summary.calls:7.1f}{seconds:9.1f}"
     )
 
 
-def compared(records, others, floor):
-    """The difference of two methods on the questions that both have, and what it shows: str.
+def verdict(difference, sides, floor):
+    """Which of the four verdicts a difference has.
 
-    floor   the share of right answers of a model that has learnt nothing
+    difference   (difference, low, high) of paired_difference
+    sides        the Summary of each of the two methods
+    floor        the share of right answers of a model that has learnt nothing
     """
+    _, low, high = difference
+    # By Wilson's intervals neither is above the floor.
+    if max(side.low for side in sides) <= floor:
+        return f"{BY_DESIGN} (floor)"
+    # The interval is all above 0, all below it, or it holds 0.
+    if low > 0:
+        return SHOWS
+    if high < 0:
+        return OPPOSITE
+    return TOO_SMALL
+
+
+def compared(records, others, floor):
+    """The difference of two methods on the questions that both have, and what it shows: str."""
     # A vote has the first few questions of the others: only those can be paired.
     n = min(len(records), len(others))
     records, others = records[:n], others[:n]
-    difference, low, high = paired_difference(records, others)
-    # The interval is all above 0, all below it, or it holds 0.
-    word = TOO_SMALL
-    if low > 0:
-        word = SHOWS
-    elif high < 0:
-        word = OPPOSITE
-    # By Wilson's intervals neither is above the floor.
-    if max(summarize(side).low for side in (records, others)) <= floor:
-        word = f"{BY_DESIGN} (floor)"
-    found = f"{difference:+.3f} [{low:+.3f}, {high:+.3f}] on {n} questions: {word}"
+    found = paired_difference(records, others)
+    word = verdict(found, (summarize(records), summarize(others)), floor)
+    difference, low, high = found
+    shown = f"{difference:+.3f} [{low:+.3f}, {high:+.3f}] on {n} questions: {word}"
     # A difference above the part of the interval below it would have excluded 0.
-    return f"{found}; {difference - low:.2g} could have been seen"
+    return f"{shown}; {difference - low:.2g} could have been seen"
 
 
 def run(lm, name, items, shown, seed, floor):
     """Answer items by all methods, and print their table."""
     print(f"{name}: the commonest answer is right for {floor:.3f}")
-    print(
-        f"    {'':18} {'right':>10}  {'accuracy [95 %]':24}{'unread':>8}{'tokens':>8}{'calls':>7}"
-        f"{'seconds':>9}"
-    )
+    print(HEADING)
     found = {}
     for method, (function, options, count) in METHODS.items():
         begun = time.process_time()
@@ -141,7 +155,7 @@ def run(lm, name, items, shown, seed, floor):
             items[:count],
             shown,
             seed=seed,
-            size=ROWS,
+            at_once=ROWS,
             **options,
         )
         spent = time.process_time() - begun

@@ -192,7 +192,7 @@ def compared(lm, items, seed):
     """{method: (share right, tokens a question)}, and the course of refinement against its law."""
     found = {}
     for name, method in METHODS.items():
-        records = answer_together(lm, method, items, seed=seed, size=TOGETHER)
+        records = answer_together(lm, method, items, seed=seed, at_once=TOGETHER)
         right = np.mean([r.right for r in records])
         tokens = np.mean([r.tokens for r in records])
         found[name] = right, tokens
@@ -220,7 +220,7 @@ def course(lm, items, seed):
         states[seed] = right + [False] * (ITERATIONS + 1 - len(right))
         return answer
 
-    answer_together(lm, method, items, seed=seed, size=TOGETHER)
+    answer_together(lm, method, items, seed=seed, at_once=TOGETHER)
     return np.array([states[one] for one in sorted(states)]).T  # seeds rise with the items
 
 

@@ -261,3 +261,81 @@ def test_plain_prompting_has_the_same_instruction():
     with lm.tracing() as trace:
         compare(lm, {"method": (method, options)}, [Item("a?", "b")])
     assert {call.prompt for call in trace.calls} == {"Add.\n\nQ: a?\nA:"}
+
+
+def counted(lm, item, demonstrations=(), *, seed=0, max_tokens=64, word="A"):
+    """Plain prompting of another kind: the question after a word, after the demonstrations."""
+    text = " ".join([*(one.question for one in demonstrations), word, item.question])
+    return Answer(lm.complete(text, max_tokens=max_tokens).text)
+
+
+def test_plain_prompting_may_be_another_method_with_options_of_its_own():
+    lm, items, shown = text_model(), [Item("a?", "b")], [Item("c?", "d")]
+    # The method gets 6 tokens a reply, plain prompting 2 for an answer alone.
+    methods = {"thrice": (thrice, {"max_tokens": 6})}
+    with lm.tracing() as trace:
+        (row,) = compare(lm, methods, items, shown, plain=(counted, {"max_tokens": 2, "word": "B"}))
+    calls = [call for call in trace.calls if not call.prompt.startswith("Q:")]
+    assert {call.prompt for call in calls} == {"c? B a?"}
+    # One plain prompt, to know what it costs, and then as many samples as there is room for.
+    assert len(calls) == 1 + row.samples and row.samples > 1
+    assert row.plain.tokens < row.summary.tokens + lm.length("c? B a?") + 2
+
+
+def test_plain_prompting_of_its_own_is_run_once_and_not_compared_with_itself():
+    own, shown = {"max_tokens": 2, "word": "B"}, []
+    methods = {
+        "other": (counted, own | {"word": "C"}),
+        "plain": (counted, dict(reversed(own.items()))),
+        "once": (once, {"max_tokens": 2}),
+    }
+    rows = compare(
+        text_model(), methods, [Item("a?", "b")], plain=(counted, own), show=shown.append
+    )
+    assert [row.plain is None for row in rows] == [True, True, False]
+    # "once" is compared with "plain", in whatever order the options of that are.
+    assert shown[:3] == [f"{name}, 1 questions" for name in methods]
+    assert "plain prompting, 1 samples a question" not in shown
+
+
+def test_a_judge_of_the_caller_decides_what_is_right():
+    items = [Item("a?", "b"), Item("c?", "d")]
+    seen = []
+
+    def begins(value, item):
+        seen.append((value, item.answer))
+        return value is not None and item.answer == "b"
+
+    lm = text_model()
+    methods = {"thrice": (thrice, {"max_tokens": 2})}
+    (row,) = compare(lm, methods, items, judge=begins)
+    assert row.summary.right == 1 and row.plain.right == 1 and row.difference[0] == 0
+    # each run of two questions: the method, one plain prompt, the vote
+    assert [answer for _, answer in seen] == ["b", "d"] * 3
+
+
+def test_questions_answered_together_have_the_figures_of_each_alone():
+    items = [Item("a?", "b"), Item("cc?", "d"), Item("e?", "f", ("f", "g"))]
+    methods = {"thrice": (thrice, {"max_tokens": 4})}
+    alone = compare(text_model(context=256), methods, items, seed=3)
+    lm = text_model(context=256)
+    with lm.tracing() as trace:
+        together = compare(lm, methods, items, seed=3, at_once=2)
+    for one, other in zip(alone, together, strict=True):
+        a, b = vars(one.summary), vars(other.summary)
+        assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0})
+        assert (one.samples, one.difference) == (other.samples, other.difference)
+    # The first call of each question is sent before the second call of any.
+    assert [call.prompt for call in trace.calls[:2]] == ["Q: a?\nA:", "Q: cc?\nA:"]
+
+
+def test_a_method_has_its_own_size_beside_the_number_of_questions_at_once():
+    found = []
+
+    def sized(lm, item, demonstrations=(), *, seed=0, size=1):
+        found.append(size)
+        return Answer("b")
+
+    lm, items = text_model(), [Item("a?"), Item("c?")]
+    compare(lm, {"sized": (sized, {"size": 7})}, items, at_once=2)
+    assert found == [7, 7]

@@ -66,11 +66,11 @@ def test_at_most_so_many_questions_are_answered_at_a_time():
     script = {"a?": "ready", "bcd ef?": "ready", "g?": "ready"}
     for size, rows in (1, [1, 1, 1]), (2, [2, 1]), (3, [3]), (32, [3]):
         lm = Watched(script)
-        answer_together(lm, steps, ITEMS[:3], size=size)
+        answer_together(lm, steps, ITEMS[:3], at_once=size)
         assert [len(batch[0]) for batch in lm.batches] == rows
     assert answer_together(Watched({}), steps, []) == []
-    with pytest.raises(ConfigError, match="size 0 must be 1 or more"):
-        answer_together(Watched({}), steps, ITEMS, size=0)
+    with pytest.raises(ConfigError, match="at_once 0 must be 1 or more"):
+        answer_together(Watched({}), steps, ITEMS, at_once=0)
 
 
 def test_by_default_32_questions_are_answered_at_a_time_from_seed_0():

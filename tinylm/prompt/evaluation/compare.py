@@ -10,7 +10,7 @@ next: cli/use/prompt.py.
 
 import inspect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,8 +18,9 @@ from tinylm.data.measure.proportions import wilson_interval
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.combine import vote
-from tinylm.prompt.evaluation.judge import task_key
+from tinylm.prompt.evaluation.judge import is_right, task_key
 from tinylm.prompt.evaluation.runner import answer_items
+from tinylm.prompt.evaluation.together import answer_together
 from tinylm.prompt.in_context.few_shot import zero_shot
 
 
@@ -189,26 +190,50 @@ class Row:
         return {**vars(self), "summary": vars(self.summary), "plain": plain}
 
 
-def compare(lm, methods, items, demonstrations=(), *, seed=0, show=None, **sampling):
+def compare(
+    lm,
+    methods,
+    items,
+    demonstrations=(),
+    *,
+    plain=(zero_shot, {}),
+    judge=is_right,
+    at_once=1,
+    seed=0,
+    show=None,
+    **sampling,
+):
     """Methods on the same items, each against plain_vote with as many tokens.
 
     methods   {name: (function, options)}
+    plain     (function, options) of plain prompting. Its options go before those that it shares
+              with a method: an answer alone needs fewer tokens than a chain of thought
+    judge     function (value, item) -> True if it is right; for a translation, is it near enough?
+    at_once   questions that are answered together (together.py), which is faster; 1: each alone,
+              as token_ensemble needs it
     show      called with a line before each run; None: silent
     sampling  temperature and top_k of plain_vote, unless given those of each method, if it samples
     returns   list of Row
     """
     show = show or (lambda line: None)
     scored = all(item.options for item in items)
+    single, own = plain
 
     def run(method, options):
-        return list(answer_items(lm, method, items, demonstrations, seed=seed, **options))
+        options = {"seed": seed, **options}
+        if at_once == 1:
+            records = list(answer_items(lm, method, items, demonstrations, **options))
+        else:
+            options["at_once"] = at_once
+            records = answer_together(lm, method, items, demonstrations, **options)
+        return [replace(one, right=judge(one.value, items[one.item])) for one in records]
 
     def votes(count, options, drawn):
-        shared = _shared(options) | drawn
-        key = count, tuple(shared.items())
+        shared = _shared(options) | own | drawn
+        key = count, frozenset(shared.items())
         if key not in found:
             show(f"plain prompting, {_samples(count, scored)}")
-            found[key] = run(plain_vote, {**shared, "count": count})
+            found[key] = run(plain_vote, {**shared, "count": count, "plain": single})
         return found[key]
 
     found, rows = {}, []
@@ -216,20 +241,20 @@ def compare(lm, methods, items, demonstrations=(), *, seed=0, show=None, **sampl
         show(f"{name}, {len(items)} questions")
         records = run(method, options)
         summary = summarize(records)
-        if method is zero_shot and options == _shared(options):
-            found.setdefault((1, tuple(_shared(options).items())), records)
-        if method is zero_shot or not summary.count:
+        if method is single and options == _shared(options) | own:
+            found.setdefault((1, frozenset(options.items())), records)
+        if method is single or not summary.count:
             rows.append(Row(name, summary, scored=scored))
             continue
-        plain, samples = votes(1, options, {}), 1
+        one, samples = votes(1, options, {}), 1
         if not scored:
-            samples = max(1, round(summary.tokens / summarize(plain).tokens))
+            samples = max(1, round(summary.tokens / summarize(one).tokens))
             drawn = {**_sampled(method, options), **sampling}
             if samples == 1:
                 drawn = {}  # the most probable reply
-            plain = votes(samples, options, drawn)
-        difference = paired_difference(records, plain)
-        rows.append(Row(name, summary, samples, scored, summarize(plain), difference))
+            one = votes(samples, options, drawn)
+        difference = paired_difference(records, one)
+        rows.append(Row(name, summary, samples, scored, summarize(one), difference))
     return rows
 
 

@@ -18,21 +18,23 @@ from tinylm.prompt.evaluation.runner import Record
 from tinylm.prompt.protocol.text_lm import TextLM
 
 
-def answer_together(lm, method, items, demonstrations=(), *, seed=0, size=32, **options):
-    """Answer items by a method, `size` of them at a time: list of Record.
+def answer_together(lm, method, items, demonstrations=(), *, seed=0, at_once=32, **options):
+    """Answer items by a method, so many of them at a time: list of Record.
 
     lm         TextLM; its account has what was really read, and all seconds
     method     function method(lm, item, demonstrations, seed=, **options) -> Answer
     seed       item i gets seed + 1000 i, as in answer_items
-    raises     ConfigError for a size below 1; what the method raises, of the first such item
+    at_once    questions that are answered together. It is no option of a method: `size`, of the
+               segments of map_reduce, is one
+    raises     ConfigError for at_once below 1; what the method raises, of the first such item
 
     The read tokens and the seconds of a Record are its share of those of its batches.
     """
-    if size < 1:
-        raise ConfigError(f"answer_together: size {size} must be 1 or more")
+    if at_once < 1:
+        raise ConfigError(f"answer_together: at_once {at_once} must be 1 or more")
     records = []
-    for first in range(0, len(items), size):
-        numbers = range(first, min(first + size, len(items)))
+    for first in range(0, len(items), at_once):
+        numbers = range(first, min(first + at_once, len(items)))
         records += _answer(lm, method, items, demonstrations, numbers, seed, options)
     return records
 
