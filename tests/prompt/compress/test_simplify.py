@@ -36,6 +36,17 @@ words = st.sampled_from(
         ("A line\n  please: x\n    indented  text", "A line\n: x\n    indented  text"),
         ("very", ""),
         ("It is e.g. very good", "It is e.g. good"),
+        (
+            "Sort the following numbers: one of the following.",
+            "Sort the numbers: one of the following.",
+        ),
+        ("Sort the following\nnumbers", "Sort the following\nnumbers"),
+        (
+            "The following is a list. Sort the following: 3",
+            "The following is a list. Sort the following: 3",
+        ),
+        ("on the following day", "on the following day"),
+        ("What is the given name?", "What is the given name?"),
         ("Very Éclair, very élan", "Éclair, élan"),
     ],
 )

@@ -46,6 +46,10 @@ def test_the_calculator_computes_with_earlier_answers():
     assert calculator("10 - #2", "p0", pairs) == "13"
     assert calculator("2^#2", "p0", pairs) == "0.125"
     assert calculator("#3 / 3", "p0", pairs) == "416.667"
+    for price in ("€1,250 in all", "it was £1,250", "+1250", "-€1,250"):
+        sign = "-" * price.startswith("-")
+        assert calculator("#1 / 2", "p0", [("price?", price)]) == f"{sign}625"
+    assert calculator("#1 * 80", "p0", [("share?", "25 % of it")]) == "20"
     with pytest.raises(DataError, match="needs a number, and 'none' has none"):
         calculator("#1 + 1", "p0", [("p", "none")])
     with pytest.raises(DataError, match="cannot compute"):

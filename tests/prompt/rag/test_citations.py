@@ -23,8 +23,15 @@ def test_each_mark_belongs_to_the_words_before_it():
 def test_forms_of_marks():
     assert numbers("a [1, 3] b [2; 1] c [1-3] d [2–3], e [ 1 ]") == [1, 3, 2, 1, 1, 2, 3, 2, 3]
     assert numbers("none (1) [a] [] [1 2] [-1]") == []
-    assert numbers("in the years [1-1001]", TEXTS) == list(range(1, 1002))  # 1000 apart
-    assert numbers("in the years [1-1002]", TEXTS) == [1]
+
+
+def test_numbers_that_are_not_all_texts_are_no_mark_and_are_reported():
+    found = find_citations("The war [1914-1918] ended [1].", TEXTS)
+    assert [(one.number, one.known) for one in found] == [(1914, False), (1918, False), (1, True)]
+    # One text too many, and a range that runs back: as written, not expanded.
+    assert numbers("a [1-4]") == [1, 4] and numbers("a [3-1]") == [3, 1]
+    assert not any(one.known for one in find_citations("a [1, 4] b [3-1] c [0-2]", TEXTS))
+    assert all(one.known for one in find_citations("a [1-3] b [2-2]", TEXTS))
 
 
 def test_a_text_that_was_not_given_is_unknown():
@@ -53,7 +60,14 @@ def test_words_that_repeat_count_each_time():
 
 @pytest.mark.parametrize(
     "answer, bare",
-    [("Los Angeles [1].", "Los Angeles."), ("[1] a [2, 3] b\n[1]", "a b"), ("a [b] c", "a [b] c")],
+    [
+        ("Los Angeles [1].", "Los Angeles."),
+        ("[1] a [2, 3] b\n[1]", "a b"),
+        ("a [b] c", "a [b] c"),
+        ("It is x[0].", "It is x[0]."),
+        ("The war [1914-1918] ended [3].", "The war [1914-1918] ended."),
+        ("a [1, 4] [4] b", "a [1, 4] [4] b"),
+    ],
 )
 def test_an_answer_without_its_marks(answer, bare):
-    assert without_citations(answer) == bare
+    assert without_citations(answer, 3) == bare

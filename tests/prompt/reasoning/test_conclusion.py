@@ -36,9 +36,19 @@ CABLE = Item(
         ("It is 4. The answer to this question is 4", "It is 4.", "4"),
         ("So the answer to the problem is: 4", "", "4"),
         ("The answer is", "", ""),
+        # "answer:" begins a line or a sentence, or comes after "final" or "so".
+        ("First find the answer: we need 3+4. So the answer is 7.", None, "7."),
+        ("Find the answer: 3+4.\n**Answer: 7", "Find the answer: 3+4.", "7"),
+        ("It is 3+4.\n  The answer: 7", "It is 3+4.", "7"),
+        ("It is 3+4. Answer: 7", "It is 3+4.", "7"),
+        ("It is 3+4, the final answer: 7", "It is 3+4,", "7"),
+        ("3+4, so the answer: 7", "3+4,", "7"),
+        ("3+4, hence the final answer: 7", "3+4,", "7"),
     ],
 )
 def test_steps_end_and_the_answer_begins_at_the_mark(text, steps, answer):
+    if steps is None:
+        steps = text.removesuffix(f" So the answer is {answer}")
     assert split_conclusion(text) == (steps, answer)
 
 
@@ -53,6 +63,8 @@ def test_without_a_mark_there_is_no_answer():
         "Answers are hard",
         "the answering is 4",
         "the answer to life is 4",
+        "find the answer: 4",
+        "it has no answer: 4",
     ):
         assert split_conclusion(text) == (text.strip(), None)
 

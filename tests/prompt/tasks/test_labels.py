@@ -35,6 +35,14 @@ MAPPER = LabelMapper(LABELS, {"positive": ["good", "favorable"], "negative": ["b
         ("not in any way positive", None, "none"),
         ("not in any such way positive", "positive", "single"),
         ("No. Positive", "positive", "single"),  # another clause
+        # What affirms, and what leaves it open
+        ("There is no doubt this is positive.", "positive", "single"),
+        ("It is without any doubt positive.", "positive", "single"),
+        ("no question, positive", "positive", "single"),
+        ("There is no doubt that it is not positive.", None, "none"),
+        ("It is not clear whether it's positive.", None, "none"),
+        ("not sure that this is positive; neutral", "neutral", "single"),
+        ("It's unclear if this is *positive*, but it is neutral", "neutral", "single"),
         # Several
         ("positive or negative", None, "several"),
         ("It can be classified as positive or negative.", None, "several"),
@@ -61,6 +69,25 @@ MAPPER = LabelMapper(LABELS, {"positive": ["good", "favorable"], "negative": ["b
 )
 def test_a_reply_has_the_label_that_it_states(reply, label, rule):
     mapped = MAPPER.read(reply)
+    assert (mapped.label, mapped.rule) == (label, rule)
+
+
+@pytest.mark.parametrize(
+    "reply, label, rule",
+    [
+        ("not positive", "negative", "excluded"),
+        ("It isn't a *positive* text", "negative", "excluded"),
+        ("neither really positive", "negative", "excluded"),
+        ("nor was it positive", "negative", "excluded"),
+        ("It cannot be called positive.", None, "none"),  # nor need it be negative
+        ("There is no doubt this is positive.", "positive", "single"),
+        ("It is not clear whether it's positive.", None, "none"),
+        ("It is not positive, and not clear whether it is negative.", None, "none"),
+        ("neither positive nor negative", None, "none"),
+    ],
+)
+def test_of_two_labels_one_is_left_where_the_other_is_denied_itself(reply, label, rule):
+    mapped = LabelMapper(["positive", "negative"]).read(reply)
     assert (mapped.label, mapped.rule) == (label, rule)
 
 

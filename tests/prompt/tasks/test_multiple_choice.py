@@ -109,6 +109,22 @@ def test_a_real_model_is_scored_in_all_ways():
         ("(A) or (B)", None),
         ("The answer is (A). No, the answer is (B).", None),
         ("The answer is an apple.", None),
+        # "a" and "A" before a word are the article, unless the word shows that they are not.
+        ("The answer is a television.", None),
+        ("Answer: A television", None),
+        ("The answer is a piece of ice.", 0),
+        ("The correct answer is a.", 0),
+        ("The answer is a\nIt is cold.", 0),
+        ('The answer is "c", not "b"', 2),
+        ("The answer is A because it is cold.", 0),
+        ("Option A melts.", 0),
+        ("answer b follows", None),
+        ("The answer is A or B.", None),
+        ("The answer is (a), (c)", None),
+        ("Option B or C.", None),
+        ("It is not (B).", None),
+        ("such as f(a) or f(b)", None),
+        ("It is ice, not iron.", 0),
         ("(E)", None),
         ("nice", None),
         ("", None),
@@ -116,6 +132,13 @@ def test_a_real_model_is_scored_in_all_ways():
 )
 def test_a_reply_names_one_option_or_none(reply, index):
     assert read_choice(reply, ITEM.options) == index
+
+
+def test_the_pronoun_is_no_letter():
+    options = tuple("abcdefghi")
+    assert read_choice("The answer: I think it is (C).", options) == 2
+    assert read_choice("The answer is I.", options) == 8
+    assert read_choice("The answer is I since it is last.", options) == 8
 
 
 def test_a_generated_reply_is_read():

@@ -74,6 +74,12 @@ def test_text_may_follow_a_heading_on_its_line():
     assert [text for _, text in read.steps] == ["Known.", "add.", "1 + 1", "2"] and read.followed
 
 
+def test_a_parenthesis_or_a_dash_ends_a_number():
+    read = read_steps("Step 1) Read the problem.\nStep 2 — add\nStep 3) 1 + 1\nStep 4) 2")
+    assert read.followed
+    assert [text for _, text in read.steps] == ["Read the problem.", "add", "1 + 1", "2"]
+
+
 def test_a_missing_step_is_reported():
     read = read_steps(REPLY.replace("Step 3: Detailed Calculation\n", ""))
     assert read.missing == ("Detailed Calculation",) and not read.followed and read.ordered

@@ -58,11 +58,17 @@ SHORTER = (
     ("in order to", "to"),
     ("make use of", "use"),
     ("the following", "the"),
-    ("the given", "the"),
     ("each and every", "each"),
     ("first and foremost", "first"),
 )
 RULES = (*((phrase, "") for phrase in FILLERS), *SHORTER)
+# "the" needs a word after it, in the same line: "one of the following." stays. No verb, and no
+# time: "The following is a list" and "the following day" stay too.
+_NO_NOUN = (
+    "is are was were be been has have had do does did will would can could may might must shall "
+    "should applies apply and or but day morning week month year"
+)
+_NOUN = rf"(?=[ \t]+(?!(?:{'|'.join(_NO_NOUN.split())})\b)\w)"
 
 
 # What stands in place of a phrase that went, until spaces around it are in order; the second, of
@@ -74,7 +80,8 @@ def simplify(text, rules=RULES):
     """The text with rules applied until nothing changes.
 
     text     str; line breaks and the spaces of other words are kept
-    rules    (phrase, shorter phrase or ""), found at word boundaries, capital or not
+    rules    (phrase, shorter phrase or ""), found at word boundaries, capital or not. A phrase that
+             becomes an article is shortened only before a noun in the same line
     returns  str; where a phrase with a capital letter goes, the next word gets one
     raises   ConfigError for a rule that does not make a text shorter
     """
@@ -84,13 +91,21 @@ def simplify(text, rules=RULES):
             raise ConfigError(f"simplify: {short!r} is not shorter than {phrase!r}")
     longest_first = sorted(table, key=len, reverse=True)
     # The space before a phrase goes with it, and a comma after it.
-    phrases = "|".join(map(re.escape, longest_first)) or "(?!)"
+    phrases = "|".join(_found(phrase, table[phrase]) for phrase in longest_first) or "(?!)"
     pattern = re.compile(rf"([ \t]*)\b({phrases})\b(,?)", re.IGNORECASE)
     while True:
         shorter, count = pattern.subn(lambda found: _shortened(*found.groups(), table), text)
         if not count:
             return text
         text = _tidy(shorter)
+
+
+def _found(phrase, short):
+    """The pattern of a phrase."""
+    pattern = re.escape(phrase)
+    if short.split()[-1:] in (["the"], ["a"], ["an"]):
+        pattern += rf"\b{_NOUN}"
+    return pattern
 
 
 def _shortened(space, phrase, comma, table):

@@ -22,11 +22,15 @@ REDUCE = (
 )
 
 
-# In one word, or in the words of the prompt.
-_FINDING = re.compile(
-    r"(?P<no>\bno\b|\b(?:does not|doesn['’]t) (?:\w+ )?discuss\b)|\byes\b|\bdiscusses\b",
-    re.IGNORECASE,
+# "No" as an answer of its own, and not in "no doubt" or "no idea"; or a statement about the text.
+_NO = (
+    r"^\W*no\b(?! (?:doubt|question|idea|way)\b)",
+    r"\bno(?=[*\"']*(?:[.,;:!?]|\s*$))",
+    r"\bno (?:\w+ )?(?:mention|discussion|reference|indication|evidence|sign)\b",
+    r"\b(?:does|do|did)(?: not|n['’]t) (?:\w+ )?(?:discuss|mention|address|cover|concern)\b",
+    r"(?:\bnot|n['’]t) about\b",
 )
+_FINDING = re.compile(rf"(?P<no>{'|'.join(_NO)})|\byes\b|\bdiscusses\b", re.IGNORECASE)
 
 
 def segments(text, size, count=len, overlap=0):
@@ -72,8 +76,8 @@ def attention_cost(lengths):
 
 
 def read_finding(reply):
-    """What a reply states first: "yes" for "Yes" or "The text discusses ..", "no" for "No" or "does
-    not discuss"; None if it states neither.
+    """What a reply states first: "yes" for "Yes" or "The text discusses ..", "no" for "No", "does
+    not discuss" or "is not about"; None if it states neither.
     """
     found = _FINDING.search(reply)
     if found is None:

@@ -10,9 +10,9 @@ tool can solve, the model solves. Read next: multi_hop.py.
 
 import re
 
-from tinylm.data.measure.numbers import numbers_in
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.reasoning.calculator import calculate, decimal_text
+from tinylm.prompt.reasoning.conclusion import first_number
 
 _TYPED = re.compile(r"\s*\[([\w-]+)\]\s*(.+)", re.DOTALL)
 _REFERENCE = re.compile(r"#([0-9]+)")
@@ -51,11 +51,11 @@ def calculator(problem, whole, pairs):
     """
 
     def number(answer):
-        found = numbers_in(answer)
-        if not found:
+        found = first_number(answer)
+        if found is None:
             raise DataError(f"the calculator needs a number, and {answer!r:.60} has none")
         # In parentheses, as 2 - #1 with a_1 = -3 is 2 - (-3).
-        return f"({found[0].replace('$', '')})"
+        return f"({found})"
 
     return decimal_text(calculate(fill_in(problem, pairs, number)))
 

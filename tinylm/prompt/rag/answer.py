@@ -141,7 +141,7 @@ def answer_from(
         text = read_reply(reply.text, form.answer_name, form.names(len(fitted.texts)))
     details["citations"] = find_citations(text, fitted.texts)
     details["logprob"] = _mean(reply.logprobs)
-    value = without_citations(text) or None
+    value = without_citations(text, len(fitted.texts)) or None
     # Refused by its own words, or because it was not sure of them.
     if is_refusal(text):
         details["refused"], value = "words", NO_ANSWER

@@ -17,14 +17,13 @@ import regex
 
 from tinylm.data.measure.answers import answer_words
 
-MOST = 1000  # a range of more texts, such as [1990-2024], is no citation
 _NUMBERS = r"\d+(?:\s*[-–]\s*\d+)?"
 _MARK = regex.compile(rf"[^\S\n]*\[({_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)\]")
 
 
 @dataclass(frozen=True)
 class Citation:
-    """One statement and one text that it cites.
+    """One statement and one text that it cites, or a number in brackets that is no text.
 
     number     of the text, from 1, as written
     statement  the words before the mark, back to the last mark or the end of the last sentence
@@ -48,7 +47,8 @@ def find_citations(answer, texts):
     answer   str with marks such as [1], [1, 3], [2-4]
     texts    list of str; the first is number 1
     returns  list of Citation in the order of the answer. Marks that follow each other, [1][2],
-             belong to one statement
+             belong to one statement. Numbers in brackets are a mark if there is a text for each of
+             them; of others, such as [1914-1918], those that are written are reported as unknown
     """
     words = [set(answer_words(text)) for text in texts]
     found, statement, last = [], "", 0
@@ -58,27 +58,38 @@ def find_citations(answer, texts):
         if before:
             statement = before
         last = match.end()
-        for number in _numbers(match[1]):
-            support = None
-            if 1 <= number <= len(texts):
-                support = _share(answer_words(statement), words[number - 1])
+        cited = _cited(match[1], len(texts))
+        if cited is None:
+            written = map(int, regex.findall(r"\d+", match[1]))
+            found += [Citation(number, statement, None) for number in written]
+            continue
+        for number in cited:
+            support = _share(answer_words(statement), words[number - 1])
             found.append(Citation(number, statement, support))
     return found
 
 
-def without_citations(answer):
-    """An answer without its marks and the spaces before them."""
-    return _MARK.sub("", answer).strip()
+def without_citations(answer, count):
+    """An answer without its marks and the spaces before them.
+
+    count  of texts. Other numbers in brackets, as in "x[0]" or "[1914-1918]", stay
+    """
+
+    def kept(match):
+        if _cited(match[1], count) is None:
+            return match[0]
+        return ""
+
+    return _MARK.sub(kept, answer).strip()
 
 
-def _numbers(mark):
-    """The numbers in a mark: "1, 3-5" -> [1, 3, 4, 5]."""
+def _cited(mark, count):
+    """The numbers in a mark, "1, 3-5" -> [1, 3, 4, 5]; None unless each is one of 1 .. count."""
     numbers = []
     for part in regex.split(r"[,;]", mark):
         ends = [int(number) for number in regex.findall(r"\d+", part)]
-        # [1990-2024] is a period of years.
-        if ends[-1] - ends[0] > MOST:
-            ends = [ends[0]]
+        if not 1 <= ends[0] <= ends[-1] <= count:
+            return None
         numbers += range(ends[0], ends[-1] + 1)
     return numbers
 

@@ -32,7 +32,10 @@ REFUSAL = (
 CITE = "After each statement, give the number of the text that supports it in brackets, as in [1]."
 LEAST_WORDS = 8  # a text is cut to no fewer words; with less room it is left out
 _WORD = regex.compile(rf"(?:(?!\s)\X){{1,{LONG_WORD}}}")  # or a part of a long one
-_REFUSED = regex.compile(r"[\s\"'“‘*]*no answer\b", regex.IGNORECASE)
+# "No answer." and "No answer is given", but not "No answer key was found, the price is 5."
+_REFUSED = regex.compile(
+    r"[\s\"'“‘*]*no answer(?:\s*(?:[^\w\s]|$)|\s+(?:is|was|can|could)\b)", regex.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -170,8 +173,8 @@ def texts_of(item):
 
 
 def is_refusal(reply):
-    """True if a reply refuses in the words of the prompt: it begins with "No answer", or has "No
-    answer!" in it.
+    """True if a reply refuses in the words of the prompt: it begins with "No answer", before a mark
+    or a verb, or has "No answer!" in it.
     """
     return NO_ANSWER.casefold() in reply.casefold() or _REFUSED.match(reply) is not None
 

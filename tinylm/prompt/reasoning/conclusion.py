@@ -13,9 +13,13 @@ from tinylm.data.measure.numbers import canonical_number, numbers_in
 from tinylm.errors import DataError
 
 # "So the answer is", "The answer to this question is", "Final answer:", and the mark of GSM8K.
+# "Answer:" counts where a line or a sentence begins, as steps may say "find the answer: add them".
+_SO = r"(?:so|thus|hence|therefore),? "
+_TO = r"(?: to (?:the|this|your) (?:question|query|problem))?"
 MARK = re.compile(
-    r"(?:\b(?:so|thus|hence|therefore),? )?\b(?:the )?(?:final )?answer"
-    r"(?: to (?:the|this|your) (?:question|query|problem))?(?: is:?|:)|####",
+    rf"\b(?:{_SO})?(?:the )?(?:final )?answer{_TO} is:?"
+    rf"|\b(?:{_SO}(?:the )?(?:final )?|(?:the )?final )answer{_TO}:"
+    rf"|(?:^|(?<=[.!?] )|(?<=\n))[ \t*#>]*(?:the )?answer{_TO}:|####",
     re.IGNORECASE,
 )
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

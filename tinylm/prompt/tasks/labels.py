@@ -16,10 +16,22 @@ import numpy as np
 from tinylm.errors import ConfigError, DataError
 
 RULES = ("exact", "single", "statement", "excluded", "synonym", "nearest", "several", "none")
-# Words that negate a label up to three words after them, in the same clause. "not only" does not.
-_NEGATION = re.compile(
-    r"(?:\b(?:not(?!\s+(?:only|just))|no|never|neither|nor|without|cannot"
-    r"|rather\s+than|instead\s+of)|n't)\s+(?:[\w'-]+\s+){0,3}$",
+# Words that negate a label up to three words after them, in the same clause. "not only" does not,
+# and "no doubt" affirms.
+_NOT = (
+    r"(?:\b(?:not(?!\s+(?:only|just))|no(?!\s+(?:doubt|question))|never|neither|nor|cannot"
+    r"|without(?!\s+(?:(?:a|any)\s+)?(?:doubt|question))|rather\s+than|instead\s+of)|n't)\s+"
+)
+_NEGATION = re.compile(rf"{_NOT}(?:[\w'-]+\s+){{0,3}}[\"'*(\[]*$", re.IGNORECASE)
+# Negation that excludes the label: right before it, or "neither .. nor".
+_EXCLUSION = re.compile(
+    rf"(?:{_NOT}(?:(?:a|an|the)\s+)?|\b(?:neither|nor)\s+(?:[\w'-]+\s+){{0,3}})[\"'*(\[]*$",
+    re.IGNORECASE,
+)
+# What leaves it open whether the label holds: "whether it is ..", "not sure that this is ..".
+_OPEN = re.compile(
+    r"\b(?:whether|(?:(?:not|n't)\s+(?:\w+\s+)?|un)(?:clear|sure|certain|obvious))\s+"
+    r"(?:[\w'-]+\s+){0,4}[\"'*(\[]*$",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(r"[.;!?\n]|\b(?:but|however|although)\b", re.IGNORECASE)
@@ -53,7 +65,8 @@ class LabelMapper:
     exact      the reply is a label, up to case, white space and marks at its ends
     single     one label is mentioned, and it is not negated
     statement  several are, but only one after "is", "as" or a colon
-    excluded   none is, but all labels except one are negated
+    excluded   none is, but all labels except one are negated, each right before it ("not positive")
+               or by "neither" and "nor"
     synonym    no label is mentioned in any way, but synonyms of just one
     nearest    nothing is mentioned: the label whose embedding is most similar (if `embed` is given)
     several    several are mentioned: no label
@@ -119,13 +132,19 @@ class LabelMapper:
         """The label by these mentions; `rule` is the name if one alone is asserted."""
         # A negation reaches to the end of its clause: "not positive, but negative".
         clauses = [0, *(found.end() for found in _CLAUSE.finditer(reply)), len(reply) + 1]
-        asserted, stated, negated = [], [], []
+        asserted, stated, excluded, opened = [], [], [], []
         for start, end in zip(clauses, clauses[1:]):
-            here = [found for found in mentions if start <= found.start() < end]
-            positive = [
-                found for found in here if not _NEGATION.search(reply[start : found.start()])
-            ]
-            negated += [self._label(found) for found in here if found not in positive]
+            positive = []
+            for found in mentions:
+                if not start <= found.start() < end:
+                    continue
+                before = reply[start : found.start()]
+                if _OPEN.search(before):
+                    opened.append(self._label(found))
+                elif not _NEGATION.search(before):
+                    positive.append(found)
+                elif _EXCLUSION.search(before):
+                    excluded.append(self._label(found))
             labels = list(dict.fromkeys(map(self._label, positive)))
             asserted += labels
             # "is positive or negative" states neither.
@@ -138,8 +157,8 @@ class LabelMapper:
         if len(set(stated)) == 1:
             return Mapped(stated[0], "statement", asserted)
         # "neither positive nor negative" leaves one of three.
-        left = [label for label in self.labels if label not in negated]
-        if not asserted and len(left) == 1:
+        left = [label for label in self.labels if label not in excluded]
+        if not asserted and not opened and len(left) == 1:
             return Mapped(left[0], "excluded")
         if asserted:
             return Mapped(None, "several", asserted)

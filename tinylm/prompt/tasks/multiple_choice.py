@@ -19,6 +19,8 @@ from tinylm.prompt.answer import Answer
 from tinylm.prompt.tasks.demonstrated import ends
 
 LETTERS = string.ascii_uppercase
+# After "A" and "I" a word may follow that shows them to be letters: "A because", not "A cat".
+_AFTER_LETTER = "because|since|as|is|or|and"
 
 
 def choice_prompt(item, answered=False):
@@ -96,6 +98,9 @@ def read_choice(reply, options):
     3. a letter in parentheses, or before one:             "I choose (B), since .."
     4. an option's text as whole words
 
+    A small letter after a cue counts before a mark or an end: in "The answer is a cat" it is the
+    article. What follows "not" is not named.
+
     returns  int, or None
     """
     letters = LETTERS[: len(options)]
@@ -104,24 +109,48 @@ def read_choice(reply, options):
     for index, option in enumerate(options):
         if bare in (letters[index].casefold(), option.strip().strip(".").casefold()):
             return index
-    # 2. and 3. A letter; "a" as an article is none, so lower case only with a cue or in ( ).
-    either = f"[{letters}{letters.lower()}]"
-    patterns = (
-        rf"(?:answer|option|choice)(?:\s+is)?\s*:?\s*[*\"]*\(?({either})(?![\w'])",
-        rf"(?<!\w)\(?({either})\)",
-    )
-    for pattern in patterns:
-        flags = re.IGNORECASE if pattern is patterns[0] else 0
-        named = {letters.index(letter.upper()) for letter in re.findall(pattern, reply, flags)}
+    # 2. and 3. A letter, which the article "a" and the pronoun "I" are not
+    for named in (_after_cues(reply, letters), _in_parentheses(reply, letters)):
         if named:
-            return named.pop() if len(named) == 1 else None
+            return _only(named)
     # 4. The options' own words
-    named = [
-        index
-        for index, option in enumerate(options)
-        if re.search(rf"(?<!\w){re.escape(option.strip())}(?!\w)", reply, re.IGNORECASE)
-    ]
-    return named[0] if len(named) == 1 else None
+    return _only(
+        {
+            index
+            for index, option in enumerate(options)
+            if re.search(
+                rf"(?<!\bnot )(?<!\w){re.escape(option.strip())}(?!\w)", reply, re.IGNORECASE
+            )
+        }
+    )
+
+
+def _after_cues(reply, letters):
+    """The numbers of the letters after "answer", "option" or "choice": "the answer is A or B"."""
+    capital = rf"[{letters}](?![\w'])"
+    certain = rf"(?![AI]\s+(?!(?:{_AFTER_LETTER})\b)\w){capital}"
+    small = rf"[{letters.lower()}](?=[*\"]*(?:[.,;:!?)]|\s*$))"
+    letter = rf"[*\"]*\(?(?:{certain}|{small})\)?[*\"]*"
+    # In "option A" the A is no article, whatever follows.
+    cue = rf"(?i:option|choice)\s+\(?{capital}|(?i:answer|option|choice)(?:\s+is)?\s*:?\s*{letter}"
+    found = set()
+    for match in re.finditer(rf"(?:{cue})(?:\s*(?:,|/|or|and)\s*{letter})*", reply, re.MULTILINE):
+        # The cue has longer words; a word of one letter is named.
+        found |= {letters.index(one.upper()) for one in re.findall(r"\b[A-Za-z]\b", match[0])}
+    return found
+
+
+def _in_parentheses(reply, letters):
+    """The numbers of the letters in parentheses, or before one."""
+    pattern = rf"(?<!\bnot )(?<![\w(])\(?([{letters}{letters.lower()}])\)"
+    return {letters.index(letter.upper()) for letter in re.findall(pattern, reply)}
+
+
+def _only(numbers):
+    """The number of a set of one; None for others."""
+    if len(numbers) != 1:
+        return None
+    return next(iter(numbers))
 
 
 def _options(item):

@@ -66,8 +66,8 @@ def read_steps(reply, names=STEPS):
     # A heading: "Step" and a number, or a name, or both; then a mark or the end of the line.
     heads = []
     pattern = re.compile(
-        rf"^[ \t#*]*(?:Step[ \t]+(\d+)\b[ \t]*[:.)–-]*[ \t*]*)?({_any(names)})?[*]*[ \t]*"
-        r"(?:[:.–-]+[ \t*]*|$)",
+        rf"^[ \t#*]*(?:Step[ \t]+(\d+)\b[ \t]*[:.)–—-]*[ \t*]*)?({_any(names)})?[*]*[ \t]*"
+        r"(?:[:.)–—-]+[ \t*]*|$)",
         re.MULTILINE | re.IGNORECASE,
     )
     for found in pattern.finditer(reply):
