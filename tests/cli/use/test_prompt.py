@@ -229,6 +229,7 @@ def test_settings_of_the_model_are_part_of_a_run(prompted, items_file, tmp_path,
         assert message in capsys.readouterr().err
     with open(out) as lines:
         about = json.loads(next(lines))["about"]
+    assert len(about.pop("weights")) == 16
     assert about == {
         "model": prompted,
         "method": "zero-shot",
@@ -237,6 +238,7 @@ def test_settings_of_the_model_are_part_of_a_run(prompted, items_file, tmp_path,
         "system": "",
         "device": "cpu",
         "bits": "32",
+        "checkpoint": "step-000003",
     }
     # More questions extend it.
     assert main([*going[:-1], "3", "--report"]) == 0
@@ -256,3 +258,43 @@ def test_an_interrupted_run_names_its_file(capsys):
     with kept_answers("r.jsonl", records, 4):
         pass
     assert capsys.readouterr().err == ""
+
+
+def test_a_question_that_is_too_long_does_not_end_the_run(prompted, tmp_path, capsys):
+    asked = tmp_path / "long.jsonl"
+    items = [{"question": q, "answer": "x"} for q in ("a?", "why " * 40, "b?")]
+    asked.write_text("".join(json.dumps(item) + "\n" for item in items))
+    out = str(tmp_path / "answers.jsonl")
+    going = ["prompt", prompted, "--data", str(asked), "--max-tokens", "4", "--out", out]
+    assert main(going) == 0
+    first = capsys.readouterr().out
+    assert "   2  (not answered: instruction and question alone have 1" in first
+    assert "not answered, and counted as wrong: 1 of 3\n       2  why why" in first
+    assert main(going) == 0
+    assert capsys.readouterr().out == first
+    assert main([*going[:4], "--max-tokens", "4", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["failed"][0][0] == 1 and result["count"] == 3
+    assert result["answers"][1]["error"] == result["failed"][0][1]
+    # Where no question can be answered, the command has failed.
+    assert main(["prompt", prompted, "why " * 40]) == 1
+    captured = capsys.readouterr()
+    assert "question alone have" in captured.err and captured.out == ""
+
+
+def test_answers_of_a_run_that_was_trained_further_are_not_continued(
+    text, tmp_path, items_file, capsys
+):
+    run = str(tmp_path / "run")
+    small = "--tokenizer=bytes --n-layer=1 --n-head=1 --d-model=8 --batch-size=2 --workers=1"
+    train = ["train", "--data", str(text), "--out", run, *small.split(), "--context=120"]
+    assert main([*train, "--steps=3", "--warmup=0"]) == 0
+    out = str(tmp_path / "answers.jsonl")
+    going = ["prompt", run, "--data", items_file, "--out", out]
+    assert main(going) == 0
+    assert main(["train", "--resume", run, "--steps=4"]) == 0
+    capsys.readouterr()
+    assert main(going) == 1
+    err = capsys.readouterr().err
+    assert "checkpoint was 'step-000003' and is 'step-000004'" in err
+    assert "the weights of the model have changed" in err

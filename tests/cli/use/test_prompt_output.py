@@ -1,6 +1,6 @@
 """Answers, figures and tables as `tinylm prompt` prints them."""
 
-from tinylm.cli.use.prompt_output import answer_line, comparison_table
+from tinylm.cli.use.prompt_output import MOST, answer_line, comparison_table, summary_lines
 from tinylm.data.read.items import Item
 from tinylm.prompt.evaluation.compare import Row, Summary
 from tinylm.prompt.evaluation.runner import Record
@@ -37,3 +37,23 @@ def test_the_plain_side_of_a_comparison():
         "(  1 sample)   -0.500 [-0.900, +0.300]",
         "(scored)       -0.500 [-0.900, +0.300]",
     ]
+
+
+def test_questions_that_could_not_be_answered_are_named_with_the_reason():
+    items = [Item("a?\nmore", "1"), Item("b" * 50, "2")] + [Item("c?")] * 20
+    record = Record(1, None, False, "", 0, 0, 0, 0, 0, 0.0, "it is too long")
+    assert answer_line(record, items[1], 22) == (
+        "   2  (not answered: it is too long)  wrong, it is 2"
+    )
+    failed = ((0, "it is so long"), (1, "it is too long"))
+    one = Summary(2, 0, 0, 0.0, 0.7, 3.0, 1.0, 0.5, failed, 4)
+    assert summary_lines("few-shot", one, items).splitlines()[3:] == [
+        "  4 prompts had no room for all demonstrations or texts",
+        "  not answered, and counted as wrong: 2 of 22",
+        "       1  a?: it is so long",
+        f"       2  {'b' * 40}: it is too long",
+    ]
+    many = Summary(2, 0, 0, 0.0, 0.7, 3.0, 1.0, 0.5, tuple((i, "no") for i in range(MOST + 2)))
+    lines = summary_lines("few-shot", many, items).splitlines()[3:]
+    assert len(lines) == 1 + MOST + 1 and lines[-1] == "    and 2 more"
+    assert "not answered" not in summary_lines("few-shot", summary(1, 2), items)

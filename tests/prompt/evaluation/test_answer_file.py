@@ -146,3 +146,11 @@ def test_other_answers_are_another_fingerprint():
         assert fingerprint([changed]) != fingerprint([Item("a?", "1")])
     # The task of an item may be the name of its file, which may be renamed.
     assert fingerprint([Item("a?", "1", task="old")]) == fingerprint([Item("a?", "1", task="new")])
+
+
+def test_other_weights_are_another_run(file):
+    path = file.with_name("others.jsonl")
+    heads = [file_head({"model": "m", "weights": w}, {}, [], 0) for w in ("aa", "bb")]
+    opened(path, heads[0]).handle.close()
+    with pytest.raises(ConfigError, match=r"weights of the model have changed.*\(aa and now bb\)"):
+        opened(path, heads[1])

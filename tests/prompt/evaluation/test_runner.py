@@ -4,11 +4,13 @@ import json
 
 import pytest
 
+from tests.prompt.small import text_model
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import Answer, ScriptedLM
 from tinylm.prompt.evaluation.answer_file import file_head, fingerprint
 from tinylm.prompt.evaluation.runner import Record, answer_items, read_record
+from tinylm.prompt.in_context.few_shot import zero_shot
 
 ITEMS = [Item("one?", "1"), Item("two?", "2"), Item("three?")]
 ABOUT = {"model": "scripted", "method": "echo"}
@@ -111,6 +113,42 @@ def test_options_reach_the_method():
     assert records[0].right
 
 
+def picky(lm, item, demonstrations=(), *, seed=0, wrong=False):
+    if wrong:
+        raise ConfigError("no such setting")
+    reply = lm.complete(item.question)
+    if item.question == "two?":
+        raise DataError("too long")
+    return Answer(reply.text, reply.text, {"dropped": ("a", "b")})
+
+
+def test_an_item_that_cannot_be_answered_does_not_end_the_run(tmp_path):
+    file = tmp_path / "answers.jsonl"
+    records = list(answer_items(script(), picky, ITEMS, file=file))
+    assert [(r.value, r.right, r.error, r.dropped) for r in records] == [
+        ("1", True, "", 2),
+        (None, False, "too long", 0),
+        ("3 or 4", None, "", 2),
+    ]
+    assert records[1].calls == 1 and records[1].text == ""  # what it cost before it failed
+    # It is not tried again: the same command would stop at it once more.
+    assert list(answer_items(ScriptedLM([]), picky, ITEMS, file=file)) == records
+
+
+def test_an_error_of_the_setting_ends_the_run_at_once():
+    going = answer_items(script(), picky, ITEMS, wrong=True)
+    with pytest.raises(ConfigError, match="no such setting"):
+        next(going)
+
+
+def test_a_prompt_longer_than_the_context_is_such_an_item():
+    lm = text_model(context=64)
+    items = [Item("a?"), Item("x" * 70), Item("b?")]
+    records = list(answer_items(lm, zero_shot, items, max_tokens=8))
+    assert [bool(record.error) for record in records] == [False, True, False]
+    assert "77 tokens" in records[1].error  # end of text, "Q: ", 70 bytes, "\nA:"
+
+
 VALUES = vars(Record(0, "x", True, "x.", 1, 2, 2, 3, 0, 0.5))
 
 
@@ -129,6 +167,8 @@ def test_a_record_is_read_from_its_values():
         ({"item": True}, "item must be int"),
         ({"calls": 1.5}, "calls must be int"),
         ({"seconds": float("inf")}, "seconds must be int or float"),
+        ({"error": None}, "error must be str"),
+        ({"dropped": "2"}, "dropped must be int"),
         ({"more": 1}, "missing or unknown: more"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from tests.prompt.small import text_model
 from tinylm.data.read.items import Item
-from tinylm.errors import ConfigError, DataError
+from tinylm.errors import ConfigError
 from tinylm.prompt import Answer, ScriptedLM
 from tinylm.prompt.ensemble.self_consistency import self_consistency
 from tinylm.prompt.evaluation.runner import answer_items
@@ -142,13 +142,27 @@ def test_an_error_is_raised_and_no_thread_is_left():
     threads = threading.active_count()
     with pytest.raises(ValueError, match="not this one"):
         answer_together(ScriptedLM({"a?": "1", "bcd ef?": "2", "g?": "3"}), method, ITEMS[:3])
-    # A prompt that the model refuses is an error of the calls in its batch.
-    with pytest.raises(DataError, match="no reply for the prompt 'g"):
+    # A setting is that of all items, so its error is raised.
+    with pytest.raises(ConfigError, match="no reply for the prompt 'g"):
         answer_together(ScriptedLM({"a?": "1", "bcd ef?": "2"}), method, ITEMS[:3])
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and thread.daemon:
             thread.join(5)
     assert threading.active_count() == threads
+
+
+def test_a_prompt_that_is_too_long_is_an_error_of_its_own_item_alone():
+    items = [Item("a?", "1"), Item("long " * 30, "2"), Item("g?", "3")]
+    # few_shot finds it before the call, `steps` when the batch is sent.
+    for method, options in [(few_shot, {"max_tokens": 5}), (steps, {})]:
+        one = list(answer_items(text_model(context=64), method, items, **options))
+        together = answer_together(text_model(context=64), method, items, **options)
+        assert [(r.value, r.right, r.error) for r in together] == [
+            (r.value, r.right, r.error) for r in one
+        ]
+        assert [bool(r.error) for r in together] == [False, True, False]
+        assert together[1].value is None and together[1].right is False
+        assert together[0].calls > 0 and together[2].generated_tokens > 0
 
 
 def test_a_chat_keeps_what_its_replies_begin_with_apart():

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tinylm.errors import DataError
+from tinylm.errors import ConfigError
 from tinylm.prompt import ScriptedLM
 
 
@@ -19,21 +19,21 @@ def test_a_prompt_that_is_not_the_expected_one_is_refused_with_both():
     lm = ScriptedLM([("first", "one"), ("second", "two")])
     lm.complete("first")
     assert not lm.finished
-    with pytest.raises(DataError, match="prompt 2 is\n'other'\nand should be\n'second'"):
+    with pytest.raises(ConfigError, match="prompt 2 is\n'other'\nand should be\n'second'"):
         lm.complete("other")
-    with pytest.raises(DataError, match="prompt 1 is"):  # a pattern must match the whole
+    with pytest.raises(ConfigError, match="prompt 1 is"):  # a pattern must match the whole
         ScriptedLM([(re.compile("fir"), "one")]).complete("first")
 
 
 def test_a_call_after_the_last_reply_is_refused():
-    with pytest.raises(DataError, match="the script is over, but a prompt came: 'more'"):
+    with pytest.raises(ConfigError, match="the script is over, but a prompt came: 'more'"):
         ScriptedLM([]).complete("more")
 
 
 def test_a_table_replies_in_any_order_and_again():
     lm = ScriptedLM({"a": "1", "b": "2"})
     assert [reply.text for reply in lm.complete_batch(["b", "a", "b"])] == ["2", "1", "2"]
-    with pytest.raises(DataError, match=r"no reply for the prompt 'c'; .* \['a', 'b'\]"):
+    with pytest.raises(ConfigError, match=r"no reply for the prompt 'c'; .* \['a', 'b'\]"):
         lm.complete("c")
 
 
@@ -65,11 +65,11 @@ def test_scores_are_given_by_continuation():
 
 
 def test_a_reply_of_the_wrong_kind_is_refused():
-    with pytest.raises(DataError, match="was to be completed, but its reply is {'a': 0}"):
+    with pytest.raises(ConfigError, match="was to be completed, but its reply is {'a': 0}"):
         ScriptedLM({"p": {"a": 0}}).complete("p")
-    with pytest.raises(DataError, match="were to be scored after 'p'"):
+    with pytest.raises(ConfigError, match="were to be scored after 'p'"):
         ScriptedLM({"p": "text"}).score("p", ["a"])
-    with pytest.raises(DataError, match="were to be scored after 'p'"):
+    with pytest.raises(ConfigError, match="were to be scored after 'p'"):
         ScriptedLM({"p": {"a": 0}}).score("p", ["a", "b"])
 
 

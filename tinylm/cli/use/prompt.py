@@ -19,8 +19,8 @@ from tinylm.cli.json_text import json_text
 from tinylm.cli.options import parse
 from tinylm.cli.use.method_options import check_methods, common_options, listed, named_options
 from tinylm.cli.use.prompt_output import answer_line, comparison_table, summary_lines
-from tinylm.cli.use.text_model import TextModelConfig, open_text_model
-from tinylm.errors import ConfigError
+from tinylm.cli.use.text_model import TextModelConfig, identity, open_text_model
+from tinylm.errors import ConfigError, DataError
 from tinylm.settings import at_least, setting
 
 EXAMPLES = (
@@ -107,6 +107,8 @@ def main(argv):
     (method,) = methods
     # With --out a run is resumed only if nothing that its answers depend on has changed.
     about = {"model": name, **dataclasses.asdict(opening)}
+    if config.out:
+        about = identity(name, opening, lm)
     show_answers(lm, method, options[method.name], about, config, items, demonstrations)
 
 
@@ -191,7 +193,8 @@ def show_answers(lm, method, options, about, config, items, demonstrations):
             records.append(record)
             if config.trace and not config.json:
                 print(trace.text(), flush=True)
-            if not config.json and not config.report:
+            alone = len(items) == 1 and record.error  # is printed as the error of the command
+            if not config.json and not config.report and not alone:
                 print(answer_line(record, items[record.item], len(items)), flush=True)
             elif config.report and sys.stderr.isatty():
                 print(f"\r{len(records)} of {len(items)}", end="", file=sys.stderr, flush=True)
@@ -211,7 +214,14 @@ def show_answers(lm, method, options, about, config, items, demonstrations):
             result["trace"] = trace.as_list()
         print(json_text(result))
     elif len(items) > 1 or config.report:
-        print(summary_lines(method.name, summary, len(items)))
+        print(summary_lines(method.name, summary, items))
+    check_answered(records)
+
+
+def check_answered(records):
+    """Raise DataError with the first reason if no question could be answered."""
+    if all(record.error for record in records):
+        raise DataError(records[0].error)
 
 
 @contextlib.contextmanager

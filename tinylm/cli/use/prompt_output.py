@@ -1,12 +1,15 @@
 """What `tinylm prompt` prints: answers, figures, and a table of methods."""
 
 LONGEST = 200  # characters that are shown of a reply without an answer
+MOST = 10  # questions that could not be answered are named
 
 
 def answer_line(record, item, count):
     """An answer for the eye: its number, the answer, and whether it is right."""
     shown = record.value
-    if shown is None:
+    if record.error:
+        shown = f"(not answered: {record.error})"
+    elif shown is None:
         shown = f"(no answer could be read from {_beginning(record.text)!r})"
     # One question without a gold answer: nothing to number, nothing to judge.
     if count == 1 and item.answer is None:
@@ -22,9 +25,11 @@ def _beginning(text):
     return f"{text[:LONGEST].rstrip()} .."
 
 
-def summary_lines(name, summary, count):
-    """The figures of a method as text."""
-    lines = [f"{name}: {count} questions, {summary.unread} without an answer that could be read"]
+def summary_lines(name, summary, items):
+    """The figures of a method on items as text."""
+    lines = [
+        f"{name}: {len(items)} questions, {summary.unread} without an answer that could be read"
+    ]
     if summary.count:
         lines.append(
             f"  right      {summary.right} of {summary.count}: {summary.accuracy:.3f}, "
@@ -34,7 +39,25 @@ def summary_lines(name, summary, count):
         f"  a question {summary.tokens:.0f} tokens, {summary.calls:.1f} calls, "
         f"{summary.seconds:.2f} seconds"
     )
-    return "\n".join(lines)
+    if summary.shortened:
+        lines.append(f"  {summary.shortened} prompts had no room for all demonstrations or texts")
+    return "\n".join([*lines, *failed_lines(summary.failed, items)])
+
+
+def failed_lines(failed, items):
+    """The questions that could not be answered, a line each: number, first line, and why.
+
+    failed  ((number of the item, reason), ..)
+    """
+    if not failed:
+        return []
+    lines = [f"  not answered, and counted as wrong: {len(failed)} of {len(items)}"]
+    for number, reason in failed[:MOST]:
+        first = items[number].question.strip().splitlines()[0]
+        lines.append(f"    {number + 1:>4}  {first:.40}: {reason}")
+    if len(failed) > MOST:
+        lines.append(f"    and {len(failed) - MOST} more")
+    return lines
 
 
 def comparison_table(rows):

@@ -3,7 +3,7 @@
 Read next: prompt/protocol/text_lm.py, which is what both commands use it by.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from tinylm.errors import ConfigError
 from tinylm.settings import one_of, setting
@@ -17,6 +17,28 @@ class TextModelConfig:
     system: str = setting("", "the system message; none: the one of the model's chat template")
     device: str = setting("cpu", "cpu or gpu")
     bits: str = setting("32", "bits of a weight while decoding: 32, 8 or 4", one_of("32", "8", "4"))
+
+
+def identity(name, config, lm):
+    """What tells one model from another, for a file of answers: dict of plain values.
+
+    name, config  as open_text_model
+    lm            TextLM
+    """
+    # The same run has other weights after more training: its checkpoint, and a hash of them.
+    return {"model": name, **asdict(config), "checkpoint": checkpoint_of(name)} | {
+        "weights": lm.weights()
+    }
+
+
+def checkpoint_of(name):
+    """The name of a run's checkpoint, "step-000300"; "" for published weights."""
+    from tinylm.prompt.protocol.opened import is_published
+    from tinylm.train.checkpoint import find_run
+
+    if is_published(name):
+        return ""
+    return find_run(name)[1].name
 
 
 def open_text_model(name, config):

@@ -195,7 +195,12 @@ def _same_run(path, found, head):
     old = {**found["about"], **found["options"], "seed": found["seed"]}
     new = {**head["about"], **head["options"], "seed": head["seed"]}
     for name in {**new, **old}:
-        if old.get(name) != new.get(name):
+        if old.get(name) != new.get(name) and name == "weights":
+            differing.append(
+                "the weights of the model have changed, as by more training "
+                f"({old.get(name)} and now {new.get(name)})"
+            )
+        elif old.get(name) != new.get(name):
             differing.append(f"{name} was {old.get(name)!r} and is {new.get(name)!r}")
     if differing:
         raise ConfigError(

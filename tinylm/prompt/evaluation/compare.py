@@ -31,6 +31,8 @@ class Summary:
     count     questions with a gold answer
     right     how many of these were answered right
     unread    replies without an answer that could be read
+    failed    ((number of the item, why it could not be answered), ..): counted as wrong
+    shortened questions whose prompt lost demonstrations or texts, for want of room
     low, high the 95 % interval of the accuracy (Wilson 1927)
     tokens, calls, seconds   means of one question
     """
@@ -43,6 +45,8 @@ class Summary:
     tokens: float
     calls: float
     seconds: float
+    failed: tuple = ()
+    shortened: int = 0
 
     @property
     def accuracy(self):
@@ -64,9 +68,17 @@ def summarize(records):
     def mean(name):
         return float(np.mean([getattr(record, name) for record in records]))
 
-    unread = sum(record.value is None for record in records)
     return Summary(
-        len(judged), sum(judged), unread, low, high, mean("tokens"), mean("calls"), mean("seconds")
+        len(judged),
+        sum(judged),
+        sum(record.value is None and not record.error for record in records),
+        low,
+        high,
+        mean("tokens"),
+        mean("calls"),
+        mean("seconds"),
+        tuple((record.item, record.error) for record in records if record.error),
+        sum(record.dropped > 0 for record in records),
     )
 
 
@@ -248,7 +260,8 @@ def compare(
             continue
         one, samples = votes(1, options, {}), 1
         if not scored:
-            samples = max(1, round(summary.tokens / summarize(one).tokens))
+            # No plain prompt has a token if none could be sent.
+            samples = max(1, round(summary.tokens / (summarize(one).tokens or math.inf)))
             drawn = {**_sampled(method, options), **sampling}
             if samples == 1:
                 drawn = {}  # the most probable reply

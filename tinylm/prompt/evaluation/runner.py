@@ -2,12 +2,15 @@
 
 Every answered question is a line of a file, written at once (answer_file.py). Started again with
 the same model, method and settings, the run goes on behind the last line; more questions than
-before extend it. Read next: compare.py.
+before extend it. A question that cannot be answered, such as one that is longer than the model's
+context, does not end the run: its record has the reason. Read next: compare.py.
 """
 
 import math
 from dataclasses import asdict, dataclass, fields
 
+from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.answer import Answer
 from tinylm.prompt.evaluation.answer_file import AnswerFile, file_head
 from tinylm.prompt.evaluation.judge import is_right
 
@@ -21,6 +24,8 @@ class Record:
     right    bool; None without a gold answer
     text     the reply
     calls, prompt_tokens, read_tokens, generated_tokens, scored_tokens, seconds   as in Account
+    error    why the question could not be answered; "" if it was. It counts as wrong
+    dropped  demonstrations, or retrieved texts, that had no room in the prompt
     """
 
     item: int
@@ -33,6 +38,8 @@ class Record:
     generated_tokens: int
     scored_tokens: int
     seconds: float
+    error: str = ""
+    dropped: int = 0
 
     @property
     def tokens(self):
@@ -50,9 +57,11 @@ def answer_items(lm, method, items, demonstrations=(), *, seed=0, file=None, abo
     file            path of a file of records, begun or continued; None: none is kept
     about           dict that describes model and method in `file`, beside the options, the
                     demonstrations and the seed
-    yields          Record of each item, those of the file first
-    raises          ConfigError if the file is of another run, or in use; DataError if it is no
-                    file of answers, or damaged
+    yields          Record of each item, those of the file first; a DataError of the method is the
+                    `error` of its item
+    raises          ConfigError of the method, which concerns the setting and so all items; if the
+                    file is of another run, or in use. DataError if it is no file of answers, or
+                    damaged
     """
     if file is None:
         yield from _answers(lm, method, items, demonstrations, seed, options)
@@ -71,13 +80,28 @@ def _answers(lm, method, items, demonstrations, seed, options, first=0):
     for number in range(first, len(items)):
         item = items[number]
         before = lm.account.copy()
-        answer = method(lm, item, demonstrations, seed=seed + 1000 * number, **options)
-        spent = asdict(lm.account.since(before))
-        yield Record(number, answer.value, is_right(answer.value, item), answer.text, **spent)
+        answer, error = Answer(None), ""
+        try:
+            answer = method(lm, item, demonstrations, seed=seed + 1000 * number, **options)
+        except ConfigError:
+            raise  # a setting is that of every item
+        except DataError as found:
+            error = str(found)
+        yield record_of(number, item, answer, error, lm.account.since(before))
+
+
+def record_of(number, item, answer, error, spent):
+    """The Record of an item.
+
+    answer  Answer;  error  why there is none, or "";  spent  Account of the item
+    """
+    value, dropped = answer.value, len(answer.details.get("dropped", ()))
+    right = is_right(value, item)
+    return Record(number, value, right, answer.text, **asdict(spent), error=error, dropped=dropped)
 
 
 KINDS = {"item": (int,), "value": (str, type(None)), "right": (bool, type(None)), "text": (str,)}
-KINDS |= {"seconds": (int, float)}
+KINDS |= {"seconds": (int, float), "error": (str,)}
 
 
 def read_record(values):

@@ -9,12 +9,11 @@ alone, so the answers are those of runner.py. Read next: compare.py.
 
 import queue
 import threading
-from dataclasses import asdict
 
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 from tinylm.generate.loop import row_seeds
-from tinylm.prompt.evaluation.judge import is_right
-from tinylm.prompt.evaluation.runner import Record
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.evaluation.runner import record_of
 from tinylm.prompt.protocol.text_lm import TextLM
 
 
@@ -26,7 +25,8 @@ def answer_together(lm, method, items, demonstrations=(), *, seed=0, at_once=32,
     seed       item i gets seed + 1000 i, as in answer_items
     at_once    questions that are answered together. It is no option of a method: `size`, of the
                segments of map_reduce, is one
-    raises     ConfigError for at_once below 1; what the method raises, of the first such item
+    raises     ConfigError for at_once below 1; what the method raises, of the first such item. A
+               DataError is the `error` of its item alone, as in answer_items
 
     The read tokens and the seconds of a Record are its share of those of its batches.
     """
@@ -43,7 +43,7 @@ def _answer(lm, method, items, demonstrations, numbers, seed, options):
     """The Records of the items with these numbers."""
     calls = queue.SimpleQueue()  # of all threads: (number, request, or None at the end)
     rows = {number: Row(lm, calls, number) for number in numbers}
-    answers, failed = {}, {}
+    answers, errors, failed = {}, {}, {}
 
     def run(number):
         try:
@@ -51,7 +51,11 @@ def _answer(lm, method, items, demonstrations, numbers, seed, options):
                 rows[number], items[number], demonstrations, seed=seed + 1000 * number, **options
             )
         except Exception as error:
-            failed[number] = error
+            # A setting (ConfigError) is that of every item, data that of one.
+            if isinstance(error, DataError) and not isinstance(error, ConfigError):
+                answers[number], errors[number] = Answer(None), str(error)
+            else:
+                failed[number] = error
         calls.put((number, None))
 
     before = lm.account.copy()
@@ -78,9 +82,8 @@ def _answer(lm, method, items, demonstrations, numbers, seed, options):
         account = rows[number].account
         account.read_tokens = spent.read_tokens // len(rows)
         account.seconds = spent.seconds / len(rows)
-        answer = answers[number]
-        right = is_right(answer.value, items[number])
-        records.append(Record(number, answer.value, right, answer.text, **asdict(account)))
+        error = errors.get(number, "")
+        records.append(record_of(number, items[number], answers[number], error, account))
     return records
 
 
@@ -125,21 +128,29 @@ def _send(lm, requests):
     for i, (_, _, kind, _, settings) in enumerate(requests):
         kinds.setdefault((kind, repr(sorted(settings.items()))), []).append(i)
     replies = [None] * len(requests)
-    for (kind, _), members in kinds.items():
-        prompts = [prompt for i in members for prompt in requests[i][0]]
-        begins = [begin for i in members for begin in requests[i][1]]
-        each = [one for i in members for one in requests[i][3]]
-        settings = requests[members[0]][4]
-        try:
-            if kind == "complete":
-                found = lm.complete_batch(prompts, begin=begins, seed=each, **settings)
-            else:
-                found = lm.score_batch(prompts, each, begin=begins, **settings)
-        except Exception as error:
-            for i in members:
-                replies[i] = error
-            continue
-        found = iter(found)
-        for i in members:
-            replies[i] = [next(found) for _ in requests[i][0]]
+    for members in kinds.values():
+        for i, found in zip(members, _sent(lm, [requests[i] for i in members])):
+            replies[i] = found
     return replies
+
+
+def _sent(lm, requests):
+    """The replies to requests of one kind and with the same settings, as in _send."""
+    _, _, kind, _, settings = requests[0]
+    prompts = [prompt for request in requests for prompt in request[0]]
+    begins = [begin for request in requests for begin in request[1]]
+    each = [one for request in requests for one in request[3]]
+    try:
+        if kind == "complete":
+            found = lm.complete_batch(prompts, begin=begins, seed=each, **settings)
+        else:
+            found = lm.score_batch(prompts, each, begin=begins, **settings)
+    except DataError as error:
+        if len(requests) == 1:
+            return [error]
+        # One of them may be too long; the others are not to blame.
+        return [reply for request in requests for reply in _sent(lm, [request])]
+    except Exception as error:
+        return [error] * len(requests)
+    found = iter(found)
+    return [[next(found) for _ in request[0]] for request in requests]

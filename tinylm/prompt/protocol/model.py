@@ -21,6 +21,7 @@ from tinylm.prompt.protocol.reader import Reader
 from tinylm.prompt.protocol.score_rows import score_rows
 from tinylm.prompt.protocol.seam import Seam, prompt_ids, seam, split_space
 from tinylm.prompt.protocol.text_lm import TextLM
+from tinylm.prompt.protocol.weights import weights_hash
 
 CACHE_BYTES = 1 << 29  # of keys and values of a batch: 512 MiB
 
@@ -103,6 +104,13 @@ class TextModel(TextLM):
         One call is enough for the model and all that raw() and without_store() made of it.
         """
         self._reader.renew()
+
+    def weights(self):
+        """A short hash of the weights (weights.py); None for a model that has no parameters."""
+        model = getattr(self.lm, "model", None)
+        if not hasattr(model, "named_arrays"):
+            return None
+        return weights_hash(model)
 
     def count(self, text):
         """Tokens of a text."""

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from tinylm.errors import DataError
+from tinylm.errors import ConfigError
 from tinylm.prompt.protocol.completion import Completion, Scores
 from tinylm.prompt.protocol.text_lm import TextLM
 
@@ -23,7 +23,7 @@ class ScriptedLM(TextLM):
                          or None, any prompt
                reply     str for a completion, cut at max_tokens words and at a stop string as a
                          model's reply would be; {continuation: log-probability} for scores
-    raises   DataError, at the call, for a prompt that is not the expected one, a call after the
+    raises   ConfigError, at the call, for a prompt that is not the expected one, a call after the
              last, or a reply of the wrong kind. A text that the reply must begin with (`begin`) is
              taken as a part of the prompt
 
@@ -71,13 +71,13 @@ class ScriptedLM(TextLM):
         self.prompts.append(whole)
         if self._table is not None:
             if whole not in self._table:
-                raise DataError(
+                raise ConfigError(
                     f"ScriptedLM: no reply for the prompt {whole!r}; "
                     f"there are replies for {list(self._table)}"
                 )
             return self._table[whole]
         if not self._left:
-            raise DataError(f"ScriptedLM: the script is over, but a prompt came: {whole!r}")
+            raise ConfigError(f"ScriptedLM: the script is over, but a prompt came: {whole!r}")
         expected, reply = self._left.pop(0)
         if isinstance(expected, re.Pattern):
             right = expected.fullmatch(whole) is not None
@@ -85,7 +85,7 @@ class ScriptedLM(TextLM):
             right = expected is None or expected == whole
         if not right:
             number = len(self.prompts)
-            raise DataError(
+            raise ConfigError(
                 f"ScriptedLM: prompt {number} is\n{whole!r}\nand should be\n{expected!r}"
             )
         return reply
@@ -95,7 +95,7 @@ class ScriptedLM(TextLM):
         for prompt, begin in zip(prompts, begins):
             reply = self._next(prompt, begin)
             if not isinstance(reply, str):
-                raise DataError(
+                raise ConfigError(
                     f"ScriptedLM: {prompt!r} was to be completed, but its reply is {reply!r}"
                 )
             self._count_prompt(prompt, begin)
@@ -107,7 +107,7 @@ class ScriptedLM(TextLM):
         for prompt, begin, texts in zip(prompts, begins, lists):
             reply = self._next(prompt, begin)
             if not isinstance(reply, dict) or any(text not in reply for text in texts):
-                raise DataError(
+                raise ConfigError(
                     f"ScriptedLM: {list(texts)} were to be scored after {prompt!r}, "
                     f"but its reply is {reply!r}"
                 )

@@ -144,6 +144,10 @@ class TextLM:
         """
         raise NotImplementedError
 
+    def weights(self):
+        """A short hash of the model's weights, which training changes: str; None without any."""
+        return None
+
     def parsed(self, what, value):
         """Record what a method read from the last reply, if a trace is kept; returns the value."""
         if self._traces and self._traces[-1].calls:
