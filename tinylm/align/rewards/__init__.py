@@ -11,6 +11,16 @@ Models of rewards:
 reward_model.py  a head on a decoder: one number for a text, or one for every token
 modeling.py      its training on pairs, with finetune.fit
 placement.py     where in a response a reward stands
+shaping.py       potentials that make rewards dense, and a process that is solved exactly
+
+Rewards of parts:
+
+segments.py          how a response is cut into segments, and scores of segments
+marked.py            texts with a label at the end of each part
+segment_modeling.py  a value model trained on scores of segments
+process_model.py     a model that labels the steps of a solution
+process_rewards.py   rewards of a solution by its answer, or by its steps
+step_labels.py       labels of steps from the marks of real solutions
 """
 
 from tinylm.align.rewards.modeling import RewardModeling
@@ -22,6 +32,7 @@ from tinylm.align.rewards.pairwise import (
 )
 from tinylm.align.rewards.placement import place_segment_rewards, place_terminal_reward
 from tinylm.align.rewards.pointwise import hinge_loss, pointwise_loss
+from tinylm.align.rewards.process_model import ProcessModeling, ProcessRewardModel
 from tinylm.align.rewards.rankings import (
     listnet_loss,
     listwise_pairwise_loss,
@@ -29,10 +40,14 @@ from tinylm.align.rewards.rankings import (
     ranknet_loss,
 )
 from tinylm.align.rewards.reward_model import RewardModel, ValueModel
+from tinylm.align.rewards.segment_modeling import SegmentModeling
 
 __all__ = [
+    "ProcessModeling",
+    "ProcessRewardModel",
     "RewardModel",
     "RewardModeling",
+    "SegmentModeling",
     "ValueModel",
     "hinge_loss",
     "listnet_loss",

@@ -6,8 +6,11 @@ import numpy as np
 
 from tinylm.align.feedback.pairs import EncodedPair
 from tinylm.align.rewards import pairwise, pointwise, rankings
+from tinylm.align.rewards.marked import marked_text
 from tinylm.align.rewards.modeling import RewardModeling
+from tinylm.align.rewards.process_model import ProcessModeling, ProcessRewardModel
 from tinylm.align.rewards.reward_model import RewardModel, ValueModel
+from tinylm.align.rewards.segment_modeling import SegmentModeling
 from tinylm.autograd.primitives.cases import normal, uniform
 from tinylm.autograd.registry import call, register
 from tinylm.finetune.freezing import only
@@ -126,4 +129,40 @@ register(
     reason=ONCE,
     covers=(),
     source="book section 4.3.3",
+)
+register(
+    "align.SegmentModeling",
+    loss_of,
+    lambda rng: [
+        call(
+            ValueModel(decoder(rng)).eval(),
+            SegmentModeling(),
+            [
+                marked_text([0], [[1, 2], [3]], [0.5, -1.0]),
+                marked_text([1, 2], [[4]], [2.0]),
+            ],
+        )
+    ],
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="book eq. 4.70",
+)
+register(
+    "align.ProcessModeling",
+    loss_of,
+    lambda rng: [
+        call(
+            ready(ProcessRewardModel(decoder(rng)).eval()),
+            ProcessModeling(),
+            [
+                marked_text([0], [[1, 2], [3]], ["correct", "incorrect"]),
+                marked_text([1, 2], [[4]], ["correct"]),
+            ],
+        )
+    ],
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="book section 4.4.4",
 )

@@ -3,7 +3,7 @@
     r_t = 0 for t < n,  r_n = r(x, y)                        of the whole response
     r_t = r(x, y, segment k) at the last token of segment k  of its segments
 
-Rewards are arrays: no gradient goes through them.
+Rewards are arrays: no gradient goes through them. Read next: shaping.py; segments.py.
 """
 
 import numpy as np

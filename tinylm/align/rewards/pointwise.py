@@ -6,7 +6,7 @@
 
 A rating needs annotators who mean the same by it: an offset of one annotator moves the regression,
 while the comparisons of pairwise.py within one annotator do not change. Means over responses or
-segments that count; minimized.
+segments that count; minimized. Read next: reward_model.py; segment_modeling.py.
 """
 
 import numpy as np

@@ -119,6 +119,16 @@ def passages(text, size=100, overlap=20, unit="sentence", measure=count_words, d
             first -= 1
 
 
+def sentence_ends(text):
+    """Where each sentence of a text ends, the white space after it included: list of int, rising,
+    the last of them len(text); [] for the empty text.
+    """
+    if not text:
+        return []
+    ends = [match.end() for match in _ENDS["sentence"].finditer(text) if match.end() < len(text)]
+    return [*ends, len(text)]
+
+
 def all_passages(documents, **options):
     """The passages of several documents.
 
