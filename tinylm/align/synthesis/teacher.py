@@ -1,0 +1,38 @@
+"""Answers of a model that is tuned already, as samples for another   (book section 4.2.2.2).
+
+Questions are collected, a good model answers them, and the pairs tune a new model: distillation by
+sequences (Kim and Rush 2016), which passes on the teacher's text and not its probabilities
+(finetune/compress/distill.py does that). What the teacher has wrong the student learns too, unless
+a filter drops it. Read next: diversity.py.
+"""
+
+from dataclasses import replace
+
+from tinylm.data.mix.instruction_mixture import empty_answer, filtered
+
+
+def generate_responses(
+    teacher, samples, *, prompt=None, complaints=(empty_answer,), seed=0, max_tokens=256, **sampling
+):
+    """The samples with the teacher's answers   (book section 4.2.2.2)
+
+    teacher     TextLM
+    samples     list of Instruction, whose outputs are ignored
+    prompt      function sample -> prompt; None: sample.user, which suits a chat model
+    complaints  functions sample -> the reason to drop it, or None, see instruction_mixture.filtered
+    sampling    of TextLM.complete_batch: temperature, stop, ..; the most probable answer by default
+    returns     (list of Instruction, Counter of the reasons to drop one)
+    """
+    if prompt is None:
+
+        def prompt(sample):
+            return sample.user
+
+    samples = list(samples)
+    replies = teacher.complete_batch(
+        [prompt(sample) for sample in samples], seed=seed, max_tokens=max_tokens, **sampling
+    )
+    answered = [
+        replace(sample, output=reply.text.strip()) for sample, reply in zip(samples, replies)
+    ]
+    return filtered(answered, *complaints)
