@@ -13,6 +13,7 @@ weak_to_strong  a weak model's labels for a strong one; small models together
 feedback        preferences: their formats, and where they come from
 rewards         reward models and their losses: a number for a prompt and a response
 preference      DPO and its relatives: preferences without a reward model
+inference       best-of-n and its relatives: the choice among outputs changes, not the model
 """
 
 from tinylm.align.aggregate import aggregate

@@ -171,7 +171,7 @@ class Trainer:
         except MemoryError as error:
             rows = self.micro_batch or len(batch)
             raise TrainingError(
-                f"step {self.step + 1}: {rows} rows of {batch.inputs.shape[1]} tokens at a time "
+                f"step {self.step + 1}: {rows} rows of {batch.inputs.shape[-1]} tokens at a time "
                 f"do not fit in memory ({error}): use a micro_batch below {rows}, "
                 "which changes only the loss `contrastive`, or a smaller model"
             ) from None

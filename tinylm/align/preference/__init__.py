@@ -3,8 +3,8 @@
 In order: dpo.py (the derivation; label noise; self-play), margins.py (hinge, SLiC, IPO), kto.py
 (single answers), apo.py (anchored), no_reference.py (ORPO, SimPO, CPO), divergences.py (other
 divergences than KL), metrics.py, losses.py (all of them by name), population.py (a loss on
-all pairs). cases.py holds the gradient
-checks.
+all pairs), pairs.py (pairs as tokens), tuning.py (the task for finetune.fit). cases.py holds the
+gradient checks.
 """
 
 from tinylm.align.preference.apo import apo_down, apo_zero
@@ -22,3 +22,11 @@ from tinylm.align.preference.losses import LOSSES, PreferenceLoss, preference_lo
 from tinylm.align.preference.margins import hinge, ipo, slic
 from tinylm.align.preference.metrics import implicit_accuracy, preference_metrics
 from tinylm.align.preference.no_reference import cpo, log_odds, orpo, simpo
+from tinylm.align.preference.pairs import Pair, encode_pairs, with_others
+from tinylm.align.preference.tuning import (
+    DPO,
+    check_start,
+    preference_accuracy,
+    tune,
+    with_reference,
+)

@@ -2,10 +2,11 @@
 
 A loss reads sums or means of token log-probabilities, needs a reference policy or none, and has a
 value that it takes at the start of training, whatever the data, if it has a reference: the first
-thing to check of a run. Read next: population.py.
+thing to check of a run. Read next: population.py, pairs.py.
 """
 
 import difflib
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,21 @@ class PreferenceLoss:
     def reference(self):
         """True if the loss compares with a reference policy."""
         return self.start is not None
+
+    @property
+    def options(self):
+        """The names of its settings and their values unless given: {name: value}."""
+        known = inspect.signature(self.function).parameters.values()
+        return {one.name: one.default for one in known if one.name not in _GIVEN}
+
+    @property
+    def beta(self):
+        """The unit of its implicit rewards; 1 for a loss without beta."""
+        return self.options.get("beta", 1.0)
+
+
+# Arguments that come from the batch.
+_GIVEN = ("chosen", "rejected", "ref_chosen", "ref_rejected", "point", "target")
 
 
 def _log_2(beta):

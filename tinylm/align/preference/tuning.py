@@ -1,0 +1,191 @@
+"""Training on pairs of answers, with DPO or a relative of it   (book section 4.4.2, eq. 4.82).
+
+The reference policy is the model as it is before training. It never changes, so the
+log-probabilities of all answers under it are computed once, and training holds a single model:
+
+    pairs = with_reference(model, pairs)        log ref(y|x) of every answer
+    fit(model, DPO(), pairs)                    -E log sigmoid(beta (rho_c - rho_r))
+
+`tune` does both, and checks between them that policy and reference agree: before the first update
+every log ratio is 0. If one is not, the two were not computed alike (dropout, temperature,
+template), and what is trained would be that difference. Read first: dpo.py, pairs.py.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tinylm.align.logprobs import frozen_logprobs, response_logprobs, summed
+from tinylm.align.preference.kto import kto_reference_point
+from tinylm.align.preference.losses import preference_loss
+from tinylm.align.preference.metrics import preference_metrics
+from tinylm.align.preference.pairs import make_pairs_batch, with_others
+from tinylm.autograd import no_grad
+from tinylm.backend import to_cpu
+from tinylm.errors import ConfigError, DataError, TrainingError
+from tinylm.finetune.fitting import fit
+from tinylm.nn import evaluating
+from tinylm.pretrain.batch import IGNORE
+
+
+@dataclass(frozen=True)
+class DPO:
+    """The task for finetune.fit; an example is a Pair.
+
+    loss_name    of LOSSES: dpo, ipo, kto, simpo, ...
+    options      arguments of that loss: {"beta": 0.1}
+    temperature  of the distribution whose probabilities are compared, as in response_logprobs
+
+    Dropout is off in the policy's forward pass: a ratio to a reference without dropout would
+    measure the noise first. With KTO, whose reference point is a mean over the rows at hand, a
+    step depends on how they are cut into micro-batches; with all others it does not.
+    """
+
+    loss_name: str = "dpo"
+    options: dict = field(default_factory=dict)
+    temperature: float = 1.0
+
+    def __post_init__(self):
+        known = preference_loss(self.loss_name).options
+        unknown = [name for name in self.options if name not in known]
+        if unknown:
+            raise ConfigError(
+                f"DPO: the loss {self.loss_name!r} has no option {unknown[0]!r}; it has "
+                f"{', '.join(known)}"
+            )
+
+    def make_batch(self, examples, rng=None):
+        """Pairs as rows, shifted by one and padded at the right: PreferenceBatch."""
+        return make_pairs_batch(examples)
+
+    def loss(self, model, batch):
+        """The mean of the loss over pairs.
+
+        returns  (Tensor (), {"tokens": pairs, "loss": float, and preference_metrics})
+        raises   DataError for pairs without what the loss needs: see with_reference, with_others
+        """
+        row = preference_loss(self.loss_name)
+        logp = self.logprobs(model, batch)  # (B, R)
+        reference, given, options = self._reference(row, batch), [], dict(self.options)
+        if row.reference:
+            given = [reference[:, 0], reference[:, 1]]
+        if row.point:
+            options["point"] = kto_reference_point(logp[:, 2], reference[:, 2])
+        losses = row.function(logp[:, 0], logp[:, 1], *given, **options)  # (B,)
+        loss = losses.mean()
+        columns = [*to_cpu(logp.data).T[:2], *to_cpu(reference).T[:2]]  # four of (B,)
+        found = preference_metrics(*columns, self.options.get("beta", row.beta))
+        return loss, {"tokens": len(batch), "loss": float(loss.item()), **found}
+
+    def logprobs(self, model, batch):
+        """log pi(y|x) of every answer, the sum or mean that the loss reads: (B, R) Tensor."""
+        with evaluating(model):
+            logp, counted = response_logprobs(model, batch.flat(), self.temperature)
+        total = summed(logp, counted).reshape(batch.inputs.shape[:2])  # (B R,) -> (B, R)
+        return total / self._lengths(batch).astype(total.dtype)
+
+    def _reference(self, row, batch):
+        """The reference's log-probabilities, as the loss reads them: (B, R), 0 without one."""
+        B, R = batch.inputs.shape[:2]
+        if row.point and R != 3:
+            raise DataError(
+                f"DPO: the loss {self.loss_name!r} needs answers to other prompts: give the pairs "
+                "to with_others() before with_reference()"
+            )
+        if not row.reference:
+            return np.zeros((B, R))
+        if batch.reference is None:
+            raise DataError(
+                f"DPO: the loss {self.loss_name!r} compares with a reference policy: give the "
+                "pairs to with_reference() before training"
+            )
+        return batch.reference / self._lengths(batch)
+
+    def _lengths(self, batch):
+        """What sums are divided by: (B, R) tokens of each answer for a loss of means, or 1."""
+        if not preference_loss(self.loss_name).mean:
+            return np.ones(())
+        lengths = (batch.targets != IGNORE).sum(axis=2)
+        if not lengths.all():
+            raise DataError(
+                f"DPO: an answer has no token, and the loss {self.loss_name!r} takes means of them"
+            )
+        return lengths
+
+
+def with_reference(model, pairs, batch_size=16, temperature=1.0):
+    """Pairs with the log-probabilities of their answers under `model`: list of Pair.
+
+    temperature  as in the task
+    """
+    found = []
+    device = model.parameters()[0].device
+    for start in range(0, len(pairs), batch_size):
+        part = [replace(pair, reference=None) for pair in pairs[start : start + batch_size]]
+        batch = make_pairs_batch(part)
+        logp, _ = frozen_logprobs(model, batch.flat().to(device), temperature)  # (B R, T)
+        # Sums in float64: short of what the policy's float32 can tell apart.
+        totals = to_cpu(logp).astype(np.float64).sum(axis=1).reshape(len(part), -1)  # (B, R)
+        found += [replace(pair, reference=row) for pair, row in zip(part, totals)]
+    return found
+
+
+def check_start(model, task, pairs):
+    """The largest |log ratio| of policy and reference on these pairs, which must be 0: float.
+
+    raises  TrainingError if it is more than rounding, 1000 units of the sums' last place
+    """
+    batch = task.make_batch(pairs).to(model.parameters()[0].device)
+    with no_grad():
+        _, found = task.loss(model, batch)
+    largest = found["largest_ratio"]
+    size = np.abs(batch.reference).max()
+    allowed = 1000 * np.finfo(model.parameters()[0].dtype).eps * (1 + float(size))
+    if largest > allowed:
+        raise TrainingError(
+            f"before the first update a log ratio of policy and reference is {largest:.3g}, not 0: "
+            "was the reference computed with another model, template or temperature?"
+        )
+    return largest
+
+
+def tune(model, task, pairs, batch_size=16, **options):
+    """Train a model on pairs, in place: reference, check of the start, fit.
+
+    task     DPO
+    pairs    list of Pair, of encode_pairs; a reference that they have is kept
+    options  of finetune.fit
+    returns  (steps,) array: the mean loss of every step, before its update
+    raises   as finetune.fit, with_others and check_start
+    """
+    row = preference_loss(task.loss_name)
+    if not pairs:
+        raise DataError("tune: there are no pairs to learn from")
+    if row.point and pairs[0].other is None:
+        pairs = [replace(pair, reference=None) for pair in with_others(pairs)]
+    if row.reference:
+        if pairs[0].reference is None:
+            pairs = with_reference(model, pairs, batch_size, task.temperature)
+        check_start(model, task, pairs[:batch_size])
+    return fit(model, task, pairs, batch_size=batch_size, **options)
+
+
+def preference_accuracy(model, task, pairs, batch_size=16):
+    """preference_metrics over all pairs, dropout off: {name: float}, and the mean "loss".
+
+    The share of held-out pairs whose chosen answer has the greater implicit reward is the first
+    number to read; for a loss without reference, it is that of the greater log-probability.
+    """
+    sums, count = {}, 0
+    device = model.parameters()[0].device
+    for start in range(0, len(pairs), batch_size):
+        batch = task.make_batch(pairs[start : start + batch_size]).to(device)
+        with no_grad():
+            _, found = task.loss(model, batch)
+        n, largest = found.pop("tokens"), found.pop("largest_ratio")
+        for name, value in found.items():
+            sums[name] = sums.get(name, 0.0) + n * value
+        sums["largest_ratio"] = max(sums.get("largest_ratio", 0.0), largest)
+        count += n
+    largest = sums.pop("largest_ratio", 0.0)
+    return {name: total / count for name, total in sums.items()} | {"largest_ratio": largest}
