@@ -9,7 +9,8 @@ The optimal policy pi* = ref exp(r / beta) / Z factors into tokens. With the sof
 
 so adding V(s v) / beta to the logits samples pi* exactly: the Doob transform. In practice V is a
 learned value of prefixes, and only the k most probable tokens are scored. FUDGE (Yang and Klein
-2021) is the case of r = log of a classifier's probability and beta = 1. Read first: best_of_n.py, which chooses whole responses instead.
+2021) is the case of r = log of a classifier's probability and beta = 1. Read first:
+best_of_n.py, which chooses whole responses instead.
 """
 
 import math
