@@ -4,8 +4,8 @@
     score(x, y) = sum over m of weight_m score_m(x, y)
 
 The language model's log-probability is one score, a reward another, length a third: a log-linear
-model over the list. prompt/ensemble has two more ways to choose: votes (combine.py, whose weights
-may be rewards) and the greatest overlap. Read next: errors.py.
+model over the list. prompt/ensemble/combine.py has two more ways to choose: votes, whose weights
+may be rewards, and the greatest overlap. Read next: errors.py.
 """
 
 import numpy as np
