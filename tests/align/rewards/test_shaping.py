@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tinylm.align.rewards.shaping import MDP, returns_to_go, shape_rewards, value_iteration
+from tinylm.align.exact.tokens import returns_to_go
+from tinylm.align.rewards.shaping import MDP, shape_rewards, value_iteration
 from tinylm.errors import ShapeError
 
 # The specification's trajectory: a reward at the end, values of five states, 0 after the end

@@ -21,8 +21,15 @@ segment_modeling.py  a value model trained on scores of segments
 process_model.py     a model that labels the steps of a solution
 process_rewards.py   rewards of a solution by its answer, or by its steps
 step_labels.py       labels of steps from the marks of real solutions
+
+Several rewards:
+
+ensemble.py  models combined: mean, minimum, less where they disagree, Bayesian
+fusion.py    a combination that is learned
+pareto.py    rewards that cannot all be high
 """
 
+from tinylm.align.rewards.ensemble import RewardEnsemble
 from tinylm.align.rewards.modeling import RewardModeling
 from tinylm.align.rewards.pairwise import (
     pairwise_loss,
@@ -45,6 +52,7 @@ from tinylm.align.rewards.segment_modeling import SegmentModeling
 __all__ = [
     "ProcessModeling",
     "ProcessRewardModel",
+    "RewardEnsemble",
     "RewardModel",
     "RewardModeling",
     "SegmentModeling",

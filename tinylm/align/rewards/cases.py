@@ -6,6 +6,7 @@ import numpy as np
 
 from tinylm.align.feedback.pairs import EncodedPair
 from tinylm.align.rewards import pairwise, pointwise, rankings
+from tinylm.align.rewards.fusion import FusionNetwork
 from tinylm.align.rewards.marked import marked_text
 from tinylm.align.rewards.modeling import RewardModeling
 from tinylm.align.rewards.process_model import ProcessModeling, ProcessRewardModel
@@ -165,4 +166,20 @@ register(
     reason=ONCE,
     covers=(),
     source="book section 4.4.4",
+)
+
+
+def fusion(rng):
+    """A network whose last layer, 0 at first, is drawn."""
+    model = FusionNetwork(2, 3, dtype=np.float64)
+    model.out.weight.data[...] = normal(rng, 3, 1)
+    return model
+
+
+register(
+    "align.FusionNetwork",
+    lambda model, rewards: model(rewards),
+    lambda rng: [call(fusion(rng), normal(rng, 3, 2))],
+    covers=(),
+    source="book section 4.4.1.4",
 )

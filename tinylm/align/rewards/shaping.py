@@ -6,7 +6,8 @@ Along a trajectory the potentials cancel, sum_t gamma^t f_t = gamma^T Phi(s_T) -
 policy's return changes by the same amount and Q'(s, a) = Q(s, a) - Phi(s): the best action stays
 the best. With Phi = V the shaped reward is the TD error, the estimate of the advantage. A bonus
 that is no difference of potentials may change the best policy. A reward at the last token alone is
-no obstacle either: as a return it reaches every earlier token. Read next: segments.py.
+no obstacle either: as a return (exact/tokens.py) it reaches every earlier token. Read next:
+segments.py.
 """
 
 from dataclasses import dataclass
@@ -32,16 +33,6 @@ def shape_rewards(rewards, potentials, gamma=1.0):
             "than rewards, as there is one more state than actions"
         )
     return rewards + gamma * potentials[..., 1:] - potentials[..., :-1]
-
-
-def returns_to_go(rewards, gamma=1.0):
-    """G_t = sum over k >= t of gamma^(k-t) r_k, the signal of each token: (..., T) -> (..., T)."""
-    rewards = np.asarray(rewards, np.float64)
-    found, after = np.empty_like(rewards), np.zeros(rewards.shape[:-1])
-    for t in reversed(range(rewards.shape[-1])):
-        after = rewards[..., t] + gamma * after
-        found[..., t] = after
-    return found
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,210 @@
+import math
+
+import numpy as np
+import pytest
+
+from tests.finetune.tasks.heads_small import decoder
+from tinylm.align.exact.expectations import expectation, kl
+from tinylm.align.exact.regularized import optimal_policy
+from tinylm.align.rewards.ensemble import (
+    RewardEnsemble,
+    average_preference,
+    bootstrap,
+    least,
+    parts,
+    posterior_weights,
+    preference_log_likelihood,
+    printed_combination,
+    standardized,
+    uncertainty_weighted,
+    weighted_mean,
+)
+from tinylm.align.rewards.fusion import Fusion, FusionNetwork
+from tinylm.align.rewards.pareto import pareto_front, scalarized_policy, trade_off
+from tinylm.align.rewards.reward_model import RewardModel
+from tinylm.errors import ConfigError, DataError, ShapeError
+from tinylm.finetune import evaluate, fit
+
+REWARDS = np.array([[1.0, 0.0, 4.0], [3.0, 0.5, -2.0]])  # 2 models, 3 responses
+
+
+def test_one_model_of_weight_1_is_that_model():
+    for combine in (printed_combination, weighted_mean, least, uncertainty_weighted):
+        np.testing.assert_array_equal(combine(REWARDS[:1]), REWARDS[0])
+
+
+def test_without_weights_both_means_are_the_plain_mean():
+    expected = [2, 0.25, 1]
+    np.testing.assert_allclose(printed_combination(REWARDS), expected, rtol=1e-15)
+    np.testing.assert_allclose(weighted_mean(REWARDS), expected, rtol=1e-15)
+
+
+def test_weights_of_sum_1_are_divided_by_K_once_more_in_the_print():
+    weights = [0.25, 0.75]
+    expected = [2.5, 0.375, -0.5]
+    np.testing.assert_allclose(weighted_mean(REWARDS, weights), expected, rtol=1e-15)
+    np.testing.assert_allclose(
+        printed_combination(REWARDS, weights), np.array(expected) / 2, rtol=1e-15
+    )
+    # which is the best policy of a penalty that is K = 2 times as strong
+    logref = np.log([0.5, 0.3, 0.2])
+    np.testing.assert_allclose(
+        optimal_policy(logref, printed_combination(REWARDS, weights), 0.5),
+        optimal_policy(logref, weighted_mean(REWARDS, weights), 1.0),
+        rtol=1e-12,
+    )
+
+
+def test_the_unit_of_a_mean_is_that_of_its_members():
+    np.testing.assert_allclose(
+        weighted_mean(REWARDS, [2, 6]), weighted_mean(REWARDS, [0.25, 0.75]), rtol=1e-15
+    )
+    for weights in ([0, 0], [-1, 2]):
+        with pytest.raises(ConfigError, match="0 or more"):
+            weighted_mean(REWARDS, weights)
+    np.testing.assert_allclose(weighted_mean(REWARDS, [0, 1]), REWARDS[1])
+
+
+def test_the_minimum_grants_what_all_members_grant():
+    np.testing.assert_array_equal(least(REWARDS), [1, 0, -2])
+
+
+def test_disagreement_costs_reward():
+    # means 2, .25, 1 and variances 1, .0625, 9
+    np.testing.assert_allclose(uncertainty_weighted(REWARDS, 0.1), [1.9, 0.24375, 0.1], rtol=1e-14)
+    np.testing.assert_allclose(uncertainty_weighted(REWARDS), [1.5, 0.21875, -3.5], rtol=1e-14)
+
+
+def test_a_member_with_a_large_unit_decides_alone_unless_members_are_standardized():
+    large = np.array([[1.0, 2, 3], [300, 200, 100], [1.1, 2, 2.9]])
+    assert weighted_mean(large).argmax() == 0  # two of three prefer the last response
+    assert weighted_mean(standardized(large, large)).argmax() == 2
+    # each has mean 0 and variance 1 on the reference
+    found = standardized(large, large)
+    np.testing.assert_allclose(found.mean(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose(found.std(axis=1), 1, rtol=1e-12)
+
+
+def test_a_gross_error_of_one_member_is_not_exploited():
+    # 5 members, one of which likes the third response for a wrong reason
+    rewards = np.tile([1.0, 0.5, 0.0], (5, 1))
+    rewards[2, 2] = 8.0
+    assert weighted_mean(rewards).argmax() == 2
+    assert least(rewards).argmax() == uncertainty_weighted(rewards).argmax() == 0
+
+
+def test_members_are_counted():
+    with pytest.raises(ShapeError, match="one each"):
+        weighted_mean(REWARDS, [1.0])
+    for rewards in (np.zeros((0, 3)), 1.0):
+        with pytest.raises(ShapeError, match="one model or more"):
+            least(rewards)
+
+
+def test_the_posterior_by_hand():
+    # two pairs; model 1 is right about both by 1, model 2 about one of them
+    chosen, rejected = [[1, 1], [1, 0]], [[0, 0], [0, 1]]
+    found = preference_log_likelihood(chosen, rejected)
+    s, t = math.log(0.7310585786), math.log(0.2689414214)
+    np.testing.assert_allclose(found, [2 * s, s + t], rtol=1e-9)
+    weights = posterior_weights(found)
+    # the odds are sigma(1) / sigma(-1) = e
+    assert weights[0] / weights[1] == pytest.approx(math.e, rel=1e-12)
+    assert weights.sum() == pytest.approx(1, rel=1e-15)
+    prior = posterior_weights(found, [0.2, 0.8])
+    assert prior[0] / prior[1] == pytest.approx(math.e / 4, rel=1e-12)
+    # likelihoods far below the smallest float
+    np.testing.assert_allclose(posterior_weights([-1e5, -1e5 - 1]), weights, rtol=1e-9)
+
+
+def test_averaged_probabilities_lie_between_those_of_the_members():
+    a, b, weights = np.array([1.0, -1000.0]), np.zeros(2), [0.9, 0.1]
+    found = average_preference(a, b, weights)
+    assert found == pytest.approx(0.9 * 0.7310585786, rel=1e-9)
+    # one sure member turns the averaged reward around
+    assert weighted_mean(a, weights) < -90
+
+
+def test_an_ensemble_scores_texts():
+    members = [RewardModel(decoder(seed=seed), seed).score for seed in (0, 1, 2)]
+    ensemble = RewardEnsemble(members, least)
+    texts = [[1, 2, 3], [4, 5]]
+    expected = np.stack([member(texts) for member in members])
+    np.testing.assert_array_equal(ensemble.rewards(texts), expected)
+    np.testing.assert_array_equal(ensemble.score(texts), expected.min(axis=0))
+    np.testing.assert_allclose(RewardEnsemble(members).score(texts), expected.mean(axis=0))
+
+
+def test_training_sets_of_members():
+    rng, data = np.random.default_rng(0), list(range(50))
+    samples = bootstrap(data, 3, rng)
+    assert [len(one) for one in samples] == [50] * 3 and samples[0] != samples[1]
+    # each example is in a sample with probability 1 - (1 - 1/50)^50 = .636
+    assert 20 < len(set(samples[0])) < 44
+    cut = parts(data, 3, rng)
+    assert sorted(sum(cut, [])) == data and [len(one) for one in cut] == [17, 17, 16]
+    assert sum(cut, []) != data
+    with pytest.raises(ConfigError, match="no 4 parts"):
+        parts([1, 2, 3], 4, rng)
+
+
+def test_a_fusion_network_begins_as_the_mean_and_learns_whom_to_trust():
+    # model 1 is right, except where model 2 is far above 0
+    rng = np.random.default_rng(0)
+    responses = rng.normal(size=(400, 2, 2))
+    gold = np.where(responses[..., 1] > 0.5, -1.0, 1.0) * responses[..., 0]
+    examples = []
+    for pair, value in zip(responses, gold):
+        examples.append(tuple(pair[np.argsort(-value)]))
+    model, task = FusionNetwork(2, hidden=16), Fusion()
+    first = responses[:, 0]
+    np.testing.assert_allclose(model(first).numpy(), first.mean(axis=1), atol=1e-6)
+    before = evaluate(model, task, examples[300:])["accuracy"]
+    fit(model, task, examples[:300], epochs=30, batch_size=50, learning_rate=5e-2)
+    after = evaluate(model, task, examples[300:])["accuracy"]
+    assert after > max(0.75, before + 0.1)
+
+
+# Several rewards at once
+
+
+def test_the_front_has_what_nothing_dominates():
+    points = [[1, 0], [0, 1], [0.5, 0.5], [0.4, 0.5], [0, 0.9], [1, 0]]
+    assert pareto_front(points).tolist() == [True, True, True, False, False, True]
+    assert pareto_front([[1, 2, 3]]).tolist() == [True]
+    with pytest.raises(ShapeError, match=r"\(n, M\)"):
+        pareto_front([1, 2])
+
+
+LOGREF = np.log([0.4, 0.3, 0.2, 0.1])
+TWO = np.array([[1.0, 0.2, -0.5, 0.8], [-1.0, 0.5, 1.0, 0.6]])
+
+
+def test_the_ends_of_the_trade_off_are_the_best_policies_of_each_reward():
+    weights, points, divergences = trade_off(LOGREF, TWO, 0.5, steps=5)
+    np.testing.assert_allclose(weights, [0, 0.25, 0.5, 0.75, 1])
+    for end, reward in ((0, TWO[0]), (-1, TWO[1])):
+        logp = optimal_policy(LOGREF, reward, 0.5)
+        np.testing.assert_allclose(points[end], [expectation(logp, r) for r in TWO], rtol=1e-12)
+        assert divergences[end] == pytest.approx(kl(logp, LOGREF), rel=1e-12)
+    # more of one reward is less of the other
+    assert (np.diff(points[:, 0]) < 0).all() and (np.diff(points[:, 1]) > 0).all()
+    assert pareto_front(points).all()
+    assert len(trade_off(LOGREF, TWO, 0.5)[0]) == 11
+
+
+def test_a_mixture_is_best_for_its_weights():
+    # no random policy has a higher weighted reward less beta KL
+    rng, weights, beta = np.random.default_rng(0), np.array([0.3, 0.7]), 0.5
+
+    def objective(logp):
+        return weights @ [expectation(logp, r) for r in TWO] - beta * kl(logp, LOGREF)
+
+    best = objective(scalarized_policy(LOGREF, TWO, weights, beta))
+    others = [objective(np.log(rng.dirichlet(np.ones(4)))) for _ in range(200)]
+    assert best > max(others)
+
+
+def test_rewards_of_one_value_have_no_scale():
+    with pytest.raises(DataError, match="no scale"):
+        standardized(REWARDS, np.ones((2, 3)))
