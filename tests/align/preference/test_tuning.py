@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.finetune.instruct.talks import model
+from tinylm.align.feedback.pairs import EncodedPair
 from tinylm.align.preference import (
     DPO,
     LOSSES,
@@ -16,7 +17,7 @@ from tinylm.align.preference import (
     with_others,
     with_reference,
 )
-from tinylm.align.preference.pairs import Pair, make_pairs_batch
+from tinylm.align.preference.pairs import make_pairs_batch
 from tinylm.autograd import Tensor, no_grad
 from tinylm.errors import ConfigError, DataError, TrainingError
 from tinylm.finetune import fit
@@ -29,7 +30,7 @@ EXACT = dict(rtol=1e-10, atol=1e-12)  # float64 sums of a few hundred terms, in 
 
 
 def pair(x, chosen, rejected):
-    return Pair(encode_sft(x, chosen), encode_sft(x, rejected))
+    return EncodedPair(encode_sft(x, chosen), encode_sft(x, rejected))
 
 
 PAIRS = [
@@ -270,6 +271,50 @@ def test_rewards_are_in_units_of_beta():
     assert two == pytest.approx(2 * one)
     assert loss_of(DPO(), policy, pairs)["margin"] == pytest.approx(one)  # beta is 0.1
     assert LOSSES["orpo"].beta == 1.0 and LOSSES["simpo"].beta == 2.0
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "kto"])
+def test_a_soft_label_is_the_expectation_over_labels(name):
+    """Pair 0 is preferred with .7: .7 of its loss and .3 of that with the answers exchanged."""
+    policy, pairs = moved(), prepared(name, model())
+    soft = [replace(pairs[0], probability=0.7), pairs[1]]
+    exchanged = replace(
+        pairs[0],
+        chosen=pairs[0].rejected,
+        rejected=pairs[0].chosen,
+        reference=pairs[0].reference[::-1],
+    )
+    one, two, three = (
+        loss_of(DPO(name), policy, [each])["loss"] for each in (pairs[0], exchanged, pairs[1])
+    )
+    found = loss_of(DPO(name), policy, soft)["loss"]
+    np.testing.assert_allclose(found, (0.7 * one + 0.3 * two + three) / 2, **EXACT)
+
+
+def test_soft_labels_of_dpo_are_smoothed_ones():
+    policy, pairs = moved(), prepared("dpo", model())
+    soft = [replace(one, probability=0.9) for one in pairs]
+    smoothed = loss_of(DPO("dpo", {"label_smoothing": 0.1}), policy, pairs)["loss"]
+    np.testing.assert_allclose(loss_of(DPO(), policy, soft)["loss"], smoothed, **EXACT)
+
+
+def test_the_derivative_of_dpo_through_a_model_is_closed():
+    """-beta sigmoid(r_r - r_c) (grad log pi(y_c) - grad log pi(y_r)), for every parameter."""
+    policy, (one,) = moved(), prepared("dpo", model())[:1]
+    batch = DPO().make_batch([one])
+
+    def gradient(value):
+        policy.zero_grad()
+        value.backward()
+        return np.concatenate([p.grad.data.ravel() for p in policy.parameters()])
+
+    found = gradient(DPO().loss(policy, batch)[0])
+    logp = DPO().logprobs(policy, batch)
+    rho = logp.data[0] - one.reference
+    weight = 0.1 / (1 + np.exp(0.1 * (rho[0] - rho[1])))
+    difference = gradient(DPO().logprobs(policy, batch)[0, 0])
+    difference = difference - gradient(DPO().logprobs(policy, batch)[0, 1])
+    np.testing.assert_allclose(found, -weight * difference, **EXACT)
 
 
 def test_kto_is_tuned_with_answers_to_other_prompts():

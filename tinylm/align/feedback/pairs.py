@@ -20,12 +20,15 @@ class EncodedPair:
     chosen, rejected  Encoded
     probability       that the chosen one is preferred: 1 unless the label is soft
     margin            how much better it is known to be
+    other, reference  what losses of preference add: see ../preference/pairs.py
     """
 
     chosen: Encoded
     rejected: Encoded
     probability: float = 1.0
     margin: float = 0.0
+    other: Encoded | None = None
+    reference: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 In order: dpo.py (the derivation; label noise; self-play), margins.py (hinge, SLiC, IPO), kto.py
 (single answers), apo.py (anchored), no_reference.py (ORPO, SimPO, CPO), divergences.py (other
 divergences than KL), metrics.py, losses.py (all of them by name), population.py (a loss on
-all pairs), pairs.py (pairs as tokens), tuning.py (the task for finetune.fit). cases.py holds the
+all pairs), pairs.py (batches), tuning.py (the task for finetune.fit). cases.py holds the
 gradient checks.
 """
 
@@ -22,7 +22,7 @@ from tinylm.align.preference.losses import LOSSES, PreferenceLoss, preference_lo
 from tinylm.align.preference.margins import hinge, ipo, slic
 from tinylm.align.preference.metrics import implicit_accuracy, preference_metrics
 from tinylm.align.preference.no_reference import cpo, log_odds, orpo, simpo
-from tinylm.align.preference.pairs import Pair, encode_pairs, with_others
+from tinylm.align.preference.pairs import PreferenceBatch, make_pairs_batch, with_others
 from tinylm.align.preference.tuning import (
     DPO,
     check_start,

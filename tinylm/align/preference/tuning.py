@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tinylm.align.constant import constant
 from tinylm.align.logprobs import frozen_logprobs, response_logprobs, summed
 from tinylm.align.preference.kto import kto_reference_point
 from tinylm.align.preference.losses import preference_loss
@@ -30,7 +31,7 @@ from tinylm.pretrain.batch import IGNORE
 
 @dataclass(frozen=True)
 class DPO:
-    """The task for finetune.fit; an example is a Pair.
+    """The task for finetune.fit; an example is an EncodedPair (feedback/pairs.py).
 
     loss_name    of LOSSES: dpo, ipo, kto, simpo, ...
     options      arguments of that loss: {"beta": 0.1}
@@ -38,7 +39,8 @@ class DPO:
 
     Dropout is off in the policy's forward pass: a ratio to a reference without dropout would
     measure the noise first. With KTO, whose reference point is a mean over the rows at hand, a
-    step depends on how they are cut into micro-batches; with all others it does not.
+    step depends on how they are cut into micro-batches; with all others it does not. A soft label
+    makes the loss its expectation over labels; for DPO that is cDPO with e = 1 - probability.
     """
 
     loss_name: str = "dpo"
@@ -73,6 +75,12 @@ class DPO:
             options["point"] = kto_reference_point(logp[:, 2], reference[:, 2])
         losses = row.function(logp[:, 0], logp[:, 1], *given, **options)  # (B,)
         loss = losses.mean()
+        if (batch.probability < 1).any():
+            # A soft label p counts as the pair, and with 1 - p as the pair in the other order.
+            order = [given[i] for i in (1, 0)[: len(given)]]
+            swapped = row.function(logp[:, 1], logp[:, 0], *order, **options)
+            p = constant(batch.probability, logp)
+            loss = (p * losses + (1 - p) * swapped).mean()
         columns = [*to_cpu(logp.data).T[:2], *to_cpu(reference).T[:2]]  # four of (B,)
         found = preference_metrics(*columns, self.options.get("beta", row.beta))
         return loss, {"tokens": len(batch), "loss": float(loss.item()), **found}
@@ -114,7 +122,7 @@ class DPO:
 
 
 def with_reference(model, pairs, batch_size=16, temperature=1.0):
-    """Pairs with the log-probabilities of their answers under `model`: list of Pair.
+    """Pairs with the log-probabilities of their answers under `model`: list of EncodedPair.
 
     temperature  as in the task
     """
@@ -153,7 +161,7 @@ def tune(model, task, pairs, batch_size=16, **options):
     """Train a model on pairs, in place: reference, check of the start, fit.
 
     task     DPO
-    pairs    list of Pair, of encode_pairs; a reference that they have is kept
+    pairs    list of EncodedPair; a reference that they have is kept
     options  of finetune.fit
     returns  (steps,) array: the mean loss of every step, before its update
     raises   as finetune.fit, with_others and check_start

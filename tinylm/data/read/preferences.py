@@ -7,7 +7,7 @@
     {"chosen": [messages], "rejected": [messages]}                         TRL's, the prompt in both
 
 Both answers belong to one prompt, which may be a conversation: all turns but the last are shared.
-Read next: align/preference/pairs.py, which turns pairs into tokens.
+Read next: align/feedback/pairs.py, which turns pairs into tokens.
 """
 
 from dataclasses import dataclass
