@@ -7,17 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ShapeError
 from tinylm.prompt.ensemble.bayes_risk import minimum_risk, overlap_risk
 from tinylm.prompt.ensemble.combine import (
     Ballot,
     edit_similarity,
+    item_key,
     max_overlap,
     vote,
     word_overlap,
 )
 
 answers = st.lists(st.sampled_from(["a", "b", "b c", "c b a", None]), max_size=6)
+
+
+def test_the_kind_of_an_items_answer_decides_what_is_one_vote():
+    texts = ["It is 7.", "many", "many", "3 + 4 = 7"]
+    # What has no number is no answer to this item, and two equal ones do not win.
+    ballot = vote(texts, key=item_key(Item("How many?", "7")))
+    assert ballot.shares == {"3 + 4 = 7": 0.5}
+    assert vote(texts, key=item_key(Item("How many?"))).value == "many"
 
 
 def test_the_three_answers_of_the_book_have_a_majority():

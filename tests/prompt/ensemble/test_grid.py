@@ -53,6 +53,15 @@ def test_one_sample_is_the_most_probable_output():
     assert lm.batches[0][-1] == {"temperature": 0.5}
 
 
+def test_cells_vote_by_the_number_where_one_is_wanted():
+    lm = ["8", "It is 7.", "3 + 4 = 7"]
+    item = Item("?", "7")
+    for nested in (False, True):
+        answer = grid_vote([Recorder(lm)], item, prompts=SIMPLIFY[:1], samples=3, nested=nested)
+        assert answer.value == "3 + 4 = 7"
+    assert answer.details["shares"] == {"3 + 4 = 7": 2 / 3, "8": 1 / 3}
+
+
 def test_each_pure_ensemble_is_a_table_with_one_long_axis():
     for rows in (["a", "b", "b"], ["a b b"], ["abb"]):
         grid = table(rows)

@@ -155,6 +155,22 @@ def test_only_prompts_that_were_drawn_are_read():
     assert again == answer
 
 
+@pytest.mark.parametrize("draws", [None, 4])
+def test_long_options_whose_probabilities_are_zero_as_floats_are_compared(draws):
+    table = {"Say": (-2000.0, -1990.0), "Tell": (-1999.0, -1997.0), "Now": (-2000.0, -1999.0)}
+    lm = ScriptedLM(
+        {f"{k}: Is ice cold?": {"\nyes": yes, "\nno": no} for k, (yes, no) in table.items()}
+    )
+    answer = marginal_answer(lm, ITEM, prompts=FORMS, draws=draws, seed=2)
+    assert answer.value == "no" and answer.details["probabilities"] == [0, 0]
+    rows = range(3)
+    if draws:
+        rows = answer.details["drawn"]
+    # log of the mean of exp(log Pr), with the factor e^-1990 taken out
+    found = np.mean([np.exp(np.array(list(table.values())[k]) + 1990) for k in rows], axis=0)
+    np.testing.assert_allclose(answer.details["logs"], np.log(found) - 1990)
+
+
 def test_demonstrations_are_shown_and_options_are_needed():
     lm = ScriptedLM({"Say: up?\nyes\n\nSay: Is ice cold?": {"\nyes": -1, "\nno": -2}})
     answer = marginal_answer(lm, ITEM, [Item("up?", "yes")], prompts=FORMS[:1])

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 
+from tests.prompt.protocol.test_model import chat_model
 from tests.prompt.small import text_model
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
@@ -13,6 +14,7 @@ from tinylm.generate.loop import generate_batch
 from tinylm.generate.protocol.score import exhaustive_map
 from tinylm.generate.strategies.beam import beam_search
 from tinylm.prompt import Answer, ScriptedLM, TextModel
+from tinylm.prompt.compress.information import token_information
 from tinylm.prompt.ensemble.means import arithmetic_mean, geometric_mean
 from tinylm.prompt.ensemble.models import (
     EnsembleLM,
@@ -155,6 +157,21 @@ def test_every_member_is_counted():
     assert both.account.read_tokens >= 2 * (11 + 3 + 4)  # with the token that begins a text
 
 
+def test_an_ensemble_has_the_tokens_and_the_form_of_its_members():
+    both = ModelEnsemble([text_model(seed=0), text_model(seed=1)])
+    assert both.token_texts("a é") == text_model().token_texts("a é") and not both.chat
+    # Information of tokens is that of the average, whatever the form of prompts.
+    pieces, information = token_information(both, "abc")
+    assert pieces == ["a", "b", "c"]
+    np.testing.assert_allclose(information, -both.score("", ["abc"]).terms[0])
+    both = ModelEnsemble([chat_model(), chat_model()])
+    raw = both.raw()
+    assert both.chat and not raw.chat and both.length("abc") > raw.length("abc") == 3
+    raw.complete("abc", max_tokens=2)
+    assert both.account is raw.account and both.account.prompt_tokens == 2 * 3
+    assert both.chat and token_information(both, "abc", "x")[0] == ["a", "b", "c"]
+
+
 def test_tokenizers_and_forms_must_be_the_same():
     one = text_model()
     check_same_tokenizer([one, text_model(seed=1)])  # two tokenizers that are equal
@@ -176,22 +193,31 @@ def test_tokenizers_and_forms_must_be_the_same():
 
 
 def test_models_vote_on_answers():
-    calls = []
+    calls, item = [], Item("Which?")
 
     def method(lm, item, demonstrations=(), *, seed=0, max_tokens=1, shout=False):
         calls.append((lm, item, demonstrations, seed, max_tokens, shout))
         return Answer(lm, f"It is {lm}.")
 
-    answer = model_vote(["a", "b", "b"], "item", "demos", method=method, seed=4, shout=True)
-    assert calls[0] == ("a", "item", "demos", 4, 64, True)
+    answer = model_vote(["a", "b", "b"], item, "demos", method=method, seed=4, shout=True)
+    assert calls[0] == ("a", item, "demos", 4, 64, True)
     assert answer.value == "b" and answer.text == "It is b."
     assert answer.details == {"answers": ["a", "b", "b"], "shares": {"b": 2 / 3, "a": 1 / 3}}
-    assert model_vote(["a", "b", "b"], "item", method=method, weights=[3, 1, 1]).value == "a"
+    assert model_vote(["a", "b", "b"], item, method=method, weights=[3, 1, 1]).value == "a"
     assert (
         model_vote([ScriptedLM([])], Item("?"), method=lambda *a, **k: Answer(None)).value is None
     )
     with pytest.raises(ConfigError, match="at least one model"):
-        model_vote([], "item", method=method)
+        model_vote([], item, method=method)
+
+
+def test_models_vote_by_the_number_where_one_is_wanted():
+    def method(lm, item, demonstrations=(), **options):
+        return Answer(lm)
+
+    lms = ["It is 7.", "3 + 4 = 7", "8"]
+    assert model_vote(lms, Item("?", "7"), method=method).details["shares"]["8"] == 1 / 3
+    assert model_vote(lms, Item("?", "7"), method=method).value == "3 + 4 = 7"
 
 
 def test_where_distributions_are_needed():

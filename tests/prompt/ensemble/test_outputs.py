@@ -52,7 +52,13 @@ def test_one_hypothesis_of_a_beam_of_one_is_greedy():
 
 def test_a_beam_is_counted_and_bounded():
     lm = text_model(context=8)
-    found = beam_outputs(lm, "abcd", 2, width=3)
+    with lm.tracing() as trace:
+        found = beam_outputs(lm, "abc", 2, begin="d", width=3)
+        lm.parsed("best", found[0].text)
+    (call,) = trace.calls
+    assert (call.kind, call.prompt, call.begin) == ("complete", "abc", "d")
+    assert (call.reply, call.finish) == (found[0].text, found[0].finish)
+    assert call.parsed == [("best", found[0].text)] and lm.account.seconds > 0
     assert max(len(one.tokens) for one in found) <= 3  # 5 tokens of prompt, and 8 are read
     account = lm.account
     assert (account.calls, account.prompt_tokens, account.read_tokens) == (1, 5, 5)

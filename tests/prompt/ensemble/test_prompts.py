@@ -51,6 +51,12 @@ def test_a_vote_is_the_default_and_three_forms_of_a_question():
     assert trace.calls[-1].parsed == [("answer", "4")]
 
 
+def test_prompts_vote_by_the_number_where_one_is_wanted():
+    lm = ScriptedLM([(None, "8"), (None, "It is 7."), (None, "3 + 4 = 7")])
+    answer = prompt_ensemble(lm, Item("?", "7"), prompts=SIMPLIFY)
+    assert answer.details["combined"] == {"3 + 4 = 7": 2 / 3, "8": 1 / 3}
+
+
 def test_one_prompt_is_the_identity():
     lm = ScriptedLM([(BOOK[0], "Cats sleep.")] * 2)
     for combine in ("vote", "overlap"):

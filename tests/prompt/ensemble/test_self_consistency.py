@@ -49,6 +49,15 @@ def test_the_three_paths_of_the_book():
     assert (max_tokens, seed, sampling) == (256, 8, {"temperature": 0.7})
 
 
+def test_chains_vote_by_the_number_where_one_is_wanted():
+    def read(text, item):
+        return text
+
+    paths = ["The answer is 8", "The answer is 7 coins", "The answer is 3 + 4 = 7"]
+    answer = self_consistency(Sampler(paths), Item("?", "7"), samples=3, read=read)
+    assert answer.details["shares"] == {"3 + 4 = 7": 2 / 3, "8": 1 / 3}
+
+
 def test_without_comparing_values_it_is_a_tie():
     answer = self_consistency(Sampler(PATHS), COINS, samples=3, key=str)
     assert answer.details["confidence"] == 1 / 3 and answer.value == "0.375"

@@ -38,6 +38,14 @@ from tinylm.prompt.evaluation.judge import answer_key, is_right, last_number, ta
         ("It ends with ) } ].", "} ]", False),  # a longer run is another answer
         ("It is }", "} ]", False),
         ("no bracket", "} ]", False),
+        ("C++", "C", False),  # marks that make another word
+        ("It is C++.", "C++", True),
+        ("C#", "C++", False),
+        ("23 days", "2-3 days", False),
+        ("15 km", "1.5 km", False),
+        ("5 degrees", "-5 degrees", False),
+        ("\N{MINUS SIGN}5 degrees", "-5 degrees", True),
+        (".5 km", "-.5 km", False),
         ("f(x)", "fx", True),  # where a word is wanted, marks are not compared
         (None, "5", False),
     ],
@@ -58,6 +66,12 @@ def test_without_a_gold_answer_nothing_is_right_or_wrong():
 def test_keys_of_equal_answers_are_equal():
     assert answer_key("50 %") == answer_key("1/2") == Fraction(1, 2)
     assert answer_key("A cat!") == answer_key("cat") == ("cat",)
+    languages = [answer_key(text) for text in ("C", "C+", "C++", "C#", "C##")]
+    assert len(set(languages)) == 5 and answer_key("c++.") == answer_key("C++")
+    # Marks that are none of a word: between words, or before one.
+    assert answer_key("12/5 or 3:4 m") != answer_key("125 or 34 m") != answer_key("12/5 or 34 m")
+    assert answer_key("2–3 m") != answer_key("23 m") and answer_key("well-known") == ("wellknown",)
+    assert answer_key("#1 a+b - c") == ("1", "ab", "c")
     assert answer_key(None) is None and answer_key("] ]") == ("]", "]") != answer_key("} ]")
 
 

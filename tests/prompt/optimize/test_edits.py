@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinylm.data.measure.answers import edit_distance
 from tinylm.errors import ConfigError
 from tinylm.prompt.optimize.edits import (
     OPERATORS,
     Edited,
-    edit_distance,
     grips,
     phrase_parts,
     phrases,
@@ -48,28 +48,6 @@ def test_the_parts_of_phrases_join_to_the_text(text):
     parts = phrase_parts(text)
     assert "".join(parts) == text
     assert phrases(text) == [" ".join(part.split()) for part in parts if part.strip()]
-
-
-@pytest.mark.parametrize(
-    "a, b, distance",
-    [
-        ("kitten", "sitting", 3),
-        ("flaw", "lawn", 2),
-        ("", "abc", 3),
-        ("abc", "", 3),
-        ("ab", "ba", 2),
-    ],
-)
-def test_edit_distances_by_hand(a, b, distance):
-    assert edit_distance(a, b) == distance
-
-
-@given(a=sequences, b=sequences, c=sequences)
-def test_the_edit_distance_is_a_metric(a, b, c):
-    assert (edit_distance(a, b) == 0) == (a == b)
-    assert edit_distance(a, b) == edit_distance(b, a)
-    assert edit_distance(a, c) <= edit_distance(a, b) + edit_distance(b, c)
-    assert abs(len(a) - len(b)) <= edit_distance(a, b) <= max(len(a), len(b))
 
 
 @given(parts=st.lists(st.sampled_from("abcd"), min_size=2, max_size=6), data=st.data())

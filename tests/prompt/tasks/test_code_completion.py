@@ -1,16 +1,10 @@
 """Code is read from a reply, and run only if there are cases to test it with."""
 
-from itertools import combinations
-
-import pytest
-
 from tinylm.data.read.items import Item
-from tinylm.errors import ConfigError
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.tasks.code_completion import (
     complete_function,
     defined,
-    pass_at_k,
     read_code,
     write_function,
 )
@@ -70,18 +64,3 @@ def test_a_beginning_is_completed_up_to_the_next_statement():
         assert answer.details["ran"].message == "double(4) is 12, not 8"
     lm = ScriptedLM([(start, "return (")])
     assert complete_function(lm, Item(start), name="double", cases=[((4,), 8)]).value is None
-
-
-@pytest.mark.parametrize("n, c", [(1, 0), (1, 1), (4, 1), (5, 2), (6, 6)])
-def test_pass_at_k_is_the_share_of_sets_with_a_right_program(n, c):
-    right = [i < c for i in range(n)]
-    for k in range(1, n + 1):
-        sets = list(combinations(right, k))
-        assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, sets)) / len(sets))
-    assert pass_at_k(n, c, 1) == pytest.approx(c / n)
-
-
-def test_pass_at_k_needs_as_many_programs_as_it_takes():
-    for n, c, k in ((3, 4, 1), (3, -1, 1), (3, 1, 4), (3, 1, 0)):
-        with pytest.raises(ConfigError, match="c is 0 .. n, and k is 1 .. n"):
-            pass_at_k(n, c, k)

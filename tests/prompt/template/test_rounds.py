@@ -50,6 +50,10 @@ def test_a_round_sees_all_rounds_before_it():
     assert rounds.run(lm, x="1", y="2") == {"a": "A", "b": "B", "c": "C"}
     with pytest.raises(DataError, match="no value for y"):
         rounds.run(ScriptedLM([(None, "A")]), x="1")
+    with pytest.raises(DataError, match="slot 'z'; needed from outside: x, y"):
+        rounds.run(ScriptedLM([]), x="1", y="2", z="3")
+    with pytest.raises(DataError, match="slot 'z'; needed from outside: none"):
+        Rounds([("a", PromptTemplate("Go."))]).run(ScriptedLM([]), z="3")
     assert SOLVE_THEN_JUDGE.slots == ("problem",)
 
 

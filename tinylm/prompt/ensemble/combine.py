@@ -16,7 +16,7 @@ import numpy as np
 
 from tinylm.data.measure.answers import answer_words, edit_distance, token_f1
 from tinylm.errors import ShapeError
-from tinylm.prompt.evaluation.judge import answer_key
+from tinylm.prompt.evaluation.judge import answer_key, task_key
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ def vote(values, weights=None, key=answer_key):
     values     list of str, None for an answer that could not be read
     weights    of the voters, 0 or more; 1 each unless given
     key        function: str -> what two votes for the same answer have in common; answer_key makes
-               "3/8", "0.375" and "37.5%" one answer
+               "3/8", "0.375" and "37.5%" one answer. A value whose key is None is no vote
     returns    Ballot. Of equal weights the value that is first in the order of text wins
     raises     ShapeError for another number of weights
     """
     weights = _weights("vote", values, weights)
     camps = defaultdict(lambda: defaultdict(list))  # what is compared -> {spelling: its weights}
     for value, weight in zip(values, weights):
-        if value is not None:
-            camps[key(value)][value].append(weight)
+        if value is not None and (same := key(value)) is not None:
+            camps[same][value].append(weight)
     # fsum does not depend on the order of its terms, so that ties stay ties.
     whole = math.fsum(weights)
     sums = {}
@@ -63,6 +63,13 @@ def vote(values, weights=None, key=answer_key):
     order = sorted(sums, key=lambda name: (-sums[name], name))
     shares = {name: sums[name] / whole if whole else 0.0 for name in order}
     return Ballot(next(iter(shares), None), shares)
+
+
+def item_key(item):
+    """The key of all votes on an item, so that methods differ in their answers only: function from
+    a value to what is compared (task_key of evaluation/judge.py).
+    """
+    return lambda value: task_key(value, item)
 
 
 def word_overlap(a, b):

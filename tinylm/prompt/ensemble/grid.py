@@ -8,14 +8,16 @@ samples agree, then the prompts, then the models; the two can differ. Read next:
 self_consistency.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.errors import ConfigError
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.ensemble.combine import vote
+from tinylm.prompt.ensemble.combine import item_key, vote
 from tinylm.prompt.ensemble.prompts import PHRASINGS
+from tinylm.prompt.evaluation.judge import answer_key
 
 AXES = "models", "prompts", "samples"
 
@@ -25,9 +27,11 @@ class Grid:
     """The answers.
 
     values  (M, K, S) array of str, None where an answer could not be read
+    key     function: answer -> what votes compare, as in combine.vote
     """
 
     values: np.ndarray
+    key: Callable = answer_key
 
     def vote(self, weights=None):
         """The vote of all cells: Ballot.
@@ -39,7 +43,7 @@ class Grid:
             M, K, S = self.values.shape
             # A model's weight belongs to each of its K S cells.
             cells = np.repeat(np.asarray(weights, np.float64), K * S)
-        return vote(self.values.ravel().tolist(), cells)
+        return vote(self.values.ravel().tolist(), cells, self.key)
 
     def nested_vote(self, order=("samples", "prompts", "models")):
         """Votes along one axis after the other: the winner of all, or None.
@@ -54,7 +58,8 @@ class Grid:
         for name in order:
             table = np.moveaxis(table, axes.index(name), -1)
             axes.remove(name)
-            winners = [vote(row.tolist()).value for row in table.reshape(-1, table.shape[-1])]
+            rows = table.reshape(-1, table.shape[-1])
+            winners = [vote(row.tolist(), key=self.key).value for row in rows]
             table = _table(winners, table.shape[:-1])
         return table.item()
 
@@ -106,7 +111,7 @@ def run_grid(
             )
             values += [prompt.read(reply.text, stop) for reply in replies]
             lm.parsed("answers", values[-samples:])
-    return Grid(_table(values, (len(lms), len(prompts), samples)))
+    return Grid(_table(values, (len(lms), len(prompts), samples)), item_key(item))
 
 
 def grid_vote(lms, item, demonstrations=(), *, nested=False, **options):

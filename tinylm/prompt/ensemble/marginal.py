@@ -73,7 +73,8 @@ def monte_carlo(logs, drawn):
     drawn    (N,) numbers of the prompts
     returns  (estimate (n,), its standard error (n,): nan for N = 1)
     """
-    # The mean of Pr(y | x_i) over x_i ~ Pr(x | p) is the sum of eq. 3.8 (of log Pr it is not).
+    # The mean of Pr(y | x_i) over x_i ~ Pr(x | p) is the sum of eq. 3.8 (of log Pr it is not). Of
+    # long answers it may underflow to 0: log_marginal(logs[drawn]) is its logarithm.
     probabilities = np.exp(np.asarray(logs, np.float64)[drawn])  # (N, n)
     N = len(drawn)
     if N == 1:
@@ -99,8 +100,9 @@ def marginal_answer(
     prompts    list of prompts with prompt() and continuation(), such as FewShotPrompts
     prior      Pr(x | p) of each; uniform unless given
     draws      None: the exact sum; or estimate it from so many prompts drawn from the prior
-    returns    Answer; details: probabilities (of the options, not normalized), posterior of the
-               prompts given the answer (exact sum), drawn (Monte Carlo)
+    returns    Answer; details: logs and probabilities (of the options, not normalized; those of
+               long options may underflow to 0), posterior of the prompts given the answer (exact
+               sum), drawn and error (Monte Carlo)
     raises     DataError for an item without options
     """
     if not item.options:
@@ -114,13 +116,14 @@ def marginal_answer(
     endings = [[prompts[k].continuation(item, option) for option in item.options] for k in rows]
     logs = np.zeros((len(prompts), len(item.options)))
     logs[rows] = log_table(lm, texts, endings)
+    # Options are compared by log Pr(y | p): Pr itself is 0 for all of them if they are long.
     if draws is None:
-        probabilities = np.exp(log_marginal(logs, weights))
-        best = int(probabilities.argmax())
-        details = {"posterior": posterior(logs, weights)[:, best].tolist()}
+        sums = log_marginal(logs, weights)
+        details = {"posterior": posterior(logs, weights)[:, int(sums.argmax())].tolist()}
     else:
-        probabilities, error = monte_carlo(logs, drawn)
-        best = int(probabilities.argmax())
+        sums = log_marginal(logs[drawn])  # log 1/N sum_i Pr(y | x_i)
+        _, error = monte_carlo(logs, drawn)
         details = {"drawn": drawn.tolist(), "error": error.tolist()}
-    value = lm.parsed("answer", item.options[best])
-    return Answer(value, value, {"probabilities": probabilities.tolist(), **details})
+    value = lm.parsed("answer", item.options[int(sums.argmax())])
+    details |= {"logs": sums.tolist(), "probabilities": np.exp(sums).tolist()}
+    return Answer(value, value, details)

@@ -16,7 +16,7 @@ from tinylm.errors import ConfigError
 from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.generate.protocol.score import log_probabilities
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.ensemble.combine import vote
+from tinylm.prompt.ensemble.combine import item_key, vote
 from tinylm.prompt.ensemble.means import arithmetic_mean, check_weights
 from tinylm.prompt.protocol import TextLM, TextModel
 
@@ -149,9 +149,24 @@ class ModelEnsemble(TextLM):
         self.whole = TextModel(opened, first.chat, first.system, first.batch_size)
         self.tokenizer, self.context = first.tokenizer, lm.context
 
+    @property
+    def chat(self):
+        """True if a prompt is a user's turn, as for the members."""
+        return self.whole.chat
+
+    def raw(self):
+        """The same average, which continues texts; account and trace are shared."""
+        other = copy.copy(self)
+        other.whole = self.whole.raw()
+        return other
+
     def count(self, text):
         """Tokens of a text."""
         return self.whole.count(text)
+
+    def token_texts(self, text):
+        """The tokens of a text as text, see TextLM."""
+        return self.whole.token_texts(text)
 
     def length(self, prompt, begin=""):
         """Tokens of a prompt with all that is put around it."""
@@ -204,6 +219,6 @@ def model_vote(
     answers = [
         method(lm, item, demonstrations, seed=seed, max_tokens=max_tokens, **options) for lm in lms
     ]
-    ballot = vote([answer.value for answer in answers], weights)
+    ballot = vote([answer.value for answer in answers], weights, item_key(item))
     details = {"answers": [answer.value for answer in answers], "shares": ballot.shares}
     return Answer(ballot.value, answers[-1].text, details)

@@ -9,6 +9,7 @@ Read next: grid.py.
 """
 
 import math
+import time
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from tinylm.prompt.ensemble.combine import max_overlap
 from tinylm.prompt.ensemble.models import check_text_model
 from tinylm.prompt.ensemble.paths import sample_paths
 from tinylm.prompt.protocol import Completion
+from tinylm.prompt.protocol.trace import Call
 
 
 def beam_outputs(lm, prompt, count, begin="", max_tokens=64, width=None, length_penalty=None):
@@ -40,10 +42,12 @@ def beam_outputs(lm, prompt, count, begin="", max_tokens=64, width=None, length_
     ids = lm.ids(prompt, begin)
     if lm.context is not None:
         max_tokens = min(max_tokens, lm.context - len(ids))
+    begun = time.perf_counter()
     found = beam_search(
         lm.lm, ids, max_tokens, width, lm.opened.eos, n_best=count, length_penalty=length_penalty
     )
     lm.account.add(calls=1, prompt_tokens=len(ids), read_tokens=len(ids))
+    lm.account.add(seconds=time.perf_counter() - begun)
     # Every step reads one token of each string of the beam.
     lm.account.add(generated_tokens=width * max(len(one.tokens) for one in found))
     # Hypotheses as replies; the end token has no text.
@@ -58,6 +62,8 @@ def beam_outputs(lm, prompt, count, begin="", max_tokens=64, width=None, length_
         logprobs = np.zeros(len(tokens))
         logprobs[0] = one.logprob
         replies.append(Completion(text, tokens, logprobs, finish))
+    # One call, whose reply is the best of the list.
+    lm.record(Call("complete", prompt, begin, replies[0].text, replies[0].finish))
     return replies
 
 

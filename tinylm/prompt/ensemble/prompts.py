@@ -9,11 +9,13 @@ token; diversity.py, where different prompts come from.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from tinylm.errors import ConfigError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.ensemble.combine import max_overlap, vote
+from tinylm.prompt.ensemble.combine import item_key, max_overlap, vote
+from tinylm.prompt.evaluation.judge import answer_key
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.refine.self_refine import answer_of
 from tinylm.prompt.template.fields import reply_stops
@@ -95,9 +97,9 @@ def stops_of(lm, prompts, demonstrations=()):
     return [prompt.stop_for(lm, demonstrations) for prompt in prompts]
 
 
-def vote_of(values, weights=None):
-    """Combine by vote: (the answer, {value: its share})."""
-    ballot = vote(values, weights)
+def vote_of(values, weights=None, key=answer_key):
+    """Combine by vote: (the answer, {value: its share}). Arguments as in combine.vote."""
+    ballot = vote(values, weights, key)
     return ballot.value, ballot.shares
 
 
@@ -134,6 +136,8 @@ def prompt_ensemble(
                 f"prompt_ensemble: no combination {combine!r}; there are {', '.join(COMBINE)}"
             )
         combine = COMBINE[combine]
+    if combine is vote_of:
+        combine = partial(vote_of, key=item_key(item))
     answers, last = _answers(lm, item, demonstrations, prompts, seed, max_tokens)
     value, combined = combine(answers)
     details = {"answers": answers, "combined": combined}

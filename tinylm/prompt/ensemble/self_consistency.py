@@ -14,9 +14,8 @@ import numpy as np
 
 from tinylm.errors import ConfigError
 from tinylm.prompt.answer import Answer, check_counts
-from tinylm.prompt.ensemble.combine import vote
+from tinylm.prompt.ensemble.combine import item_key, vote
 from tinylm.prompt.ensemble.paths import sample_paths
-from tinylm.prompt.evaluation.judge import answer_key
 
 
 def path_weights(replies, kind="count"):
@@ -51,7 +50,7 @@ def self_consistency(
     samples=10,
     temperature=0.7,
     weights="count",
-    key=answer_key,
+    key=None,
     **options,
 ):
     """Sample chains of thought and return the answer that most of them reach   (Wang et al. 2023)
@@ -59,7 +58,7 @@ def self_consistency(
     demonstrations  Items with rationales; none: the reply begins with "Let's think step by step."
     samples         number of chains m, at the temperature
     weights         of the votes, as in path_weights
-    key             function: answer -> what is compared
+    key             function: answer -> what is compared; None: task_key of the item
     options         of sample_paths: prompt, trigger, extract, read
     returns         Answer, its text a chain that reaches the answer; details: answers (None where
                     a chain reached none), shares and confidence of the vote, and texts
@@ -76,7 +75,7 @@ def self_consistency(
         **options,
     )
     replies, answers = [path.reply for path in paths], [path.answer for path in paths]
-    ballot = vote(answers, path_weights(replies, weights), key)
+    ballot = vote(answers, path_weights(replies, weights), key or item_key(item))
     details = {
         "answers": answers,
         "shares": ballot.shares,

@@ -17,8 +17,8 @@ import numpy as np
 from tinylm.data.measure.proportions import wilson_interval
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer, check_counts
-from tinylm.prompt.ensemble.combine import vote
-from tinylm.prompt.evaluation.judge import is_right, task_key
+from tinylm.prompt.ensemble.combine import item_key, vote
+from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.evaluation.runner import answer_items
 from tinylm.prompt.evaluation.together import answer_together
 from tinylm.prompt.in_context.few_shot import zero_shot
@@ -155,7 +155,7 @@ def plain_vote(
         return plain(lm, item, demonstrations, seed=seed, **options)
     sampled = Sampled(lm, temperature, top_k)
     found = [plain(sampled, item, demonstrations, seed=seed + r, **options) for r in range(count)]
-    ballot = vote([one.value for one in found], key=lambda value: task_key(value, item))
+    ballot = vote([one.value for one in found], key=item_key(item))
     return Answer(ballot.value, found[-1].text, {"votes": ballot.shares})
 
 

@@ -20,6 +20,9 @@ import re
 from tinylm.data.measure.answers import answer_words
 from tinylm.data.measure.numbers import canonical_number, numbers_in
 
+# Marks that make another word, which letters alone would not show: C++ and C#, 2-3 and 23, 1.5 and
+# 15, -5 and 5.
+_MARKS = re.compile(r"(?<=\w)[+#]+(?!\w)|(?<=\d)[./:–-](?=\d)|(?<!\w)-(?=\.?\d)")
 _BRACKETS = re.compile(r"[][(){}<>](?:\s*[][(){}<>])*")
 
 
@@ -38,8 +41,13 @@ def answer_key(value):
 
 
 def _words(text):
+    # A mark of these becomes letters, by its number: answer_words would delete it.
+    marked = _MARKS.sub(
+        lambda found: "".join(f"m{ord(mark)}" for mark in found[0]),
+        text.replace("\N{MINUS SIGN}", "-"),
+    )
     # An answer of brackets alone has no words; it is compared as it stands.
-    return answer_words(text) or text.split()
+    return answer_words(marked) or text.split()
 
 
 def last_number(text):
@@ -79,8 +87,9 @@ def contains_answer(text, gold):
 
 def task_key(value, item):
     """What two equal answers to an item have in common: as answer_key, but of the last number or
-    the last brackets where the item's answer is of this kind.
+    the last brackets where the item's answer is of this kind. Every vote on an item compares by it.
 
+    item     Item. Of its gold answer the kind alone is used; without one, answer_key decides
     returns  hashable; None if there is no answer, or none of the kind that is wanted
     """
     if value is None or item.answer is None:

@@ -45,22 +45,6 @@ def phrases(text):
     return [phrase for part in phrase_parts(text) if (phrase := " ".join(part.split()))]
 
 
-def edit_distance(a, b):
-    """The least number of insertions, deletions and substitutions that turn a into b (Levenshtein
-    1966), in O(len(a) len(b)) time.
-
-    a, b  sequences: of phrases, of words, or strings
-    """
-    row = list(range(len(b) + 1))  # distances of the prefix of a so far to all prefixes of b
-    for i, x in enumerate(a, 1):
-        diagonal, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            substituted = diagonal + (x != y)
-            diagonal = row[j]
-            row[j] = min(substituted, row[j] + 1, row[j - 1] + 1)
-    return row[-1]
-
-
 @dataclass(frozen=True)
 class Edited:
     """A prompt as phrases, and those that were deleted on the way to it.

@@ -14,7 +14,7 @@ from tinylm.prompt.tasks.classification import (
     classify_by_scores,
     classify_generated,
 )
-from tinylm.prompt.tasks.code_completion import complete_function, pass_at_k, write_function
+from tinylm.prompt.tasks.code_completion import complete_function, write_function
 from tinylm.prompt.tasks.code_runner import Limits, Ran, run_function
 from tinylm.prompt.tasks.extraction import (
     extract,
@@ -70,7 +70,6 @@ __all__ = [
     "extract_names",
     "extract_relations",
     "generate_until",
-    "pass_at_k",
     "read_choice",
     "rewrite",
     "run_function",

@@ -5,14 +5,12 @@ et al. 2021).
 
     pass@k = 1 - C(n - c, k) / C(n, k)     n programs drawn, c of them right
 
-Code is run only if cases to test it with are given, in a child process with limits. Read next:
-code_runner.py.
+Code is run only if cases to test it with are given, in a child process with limits. pass@k is in
+data/measure/proportions.py. Read next: code_runner.py.
 """
 
 import ast
-from math import comb
 
-from tinylm.errors import ConfigError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.tasks.code_runner import LIMITS, run_function
 from tinylm.prompt.tasks.demonstrated import demonstrated
@@ -84,16 +82,3 @@ def defined(code):
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return ()
     return tuple(node.name for node in body if isinstance(node, ast.FunctionDef))
-
-
-def pass_at_k(n, c, k):
-    """The probability that one of k programs is right, from n that were drawn   (Chen et al. 2021)
-
-    Unbiased: the share of all sets of k among the n that hold one of the c right ones.
-    1 - (1 - c/n)^k is too small.
-
-    raises  ConfigError unless 0 <= c <= n and 1 <= k <= n
-    """
-    if not (0 <= c <= n and 1 <= k <= n):
-        raise ConfigError(f"pass_at_k: n {n}, c {c}, k {k}: c is 0 .. n, and k is 1 .. n")
-    return 1 - comb(n - c, k) / comb(n, k)

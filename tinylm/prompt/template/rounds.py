@@ -8,7 +8,7 @@ round wrote. Read next: ../refine/, where rounds go on until a draft is good.
 """
 
 from tinylm.data.measure.numbers import numbers_in
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.template.library import LIBRARY
 
@@ -44,8 +44,14 @@ class Rounds:
 
         values   str for each of `slots`
         returns  {name: reply} as they are, white space at the ends taken off
-        raises   DataError as PromptTemplate.format for missing values
+        raises   DataError for values of other names, and as PromptTemplate.format for missing ones
         """
+        extra = sorted(set(values) - set(self.slots))
+        if extra:
+            raise DataError(
+                f"Rounds: no round has the slot {extra[0]!r}; needed from outside: "
+                f"{', '.join(self.slots) or 'none'}"
+            )
         replies = {}
         for number, (name, template) in enumerate(self.rounds):
             # A reply goes before a value of the same name.
