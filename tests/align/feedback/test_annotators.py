@@ -5,6 +5,7 @@ from tinylm.align.feedback.annotators import (
     SimulatedAnnotator,
     collect_preferences,
     mixed_labels,
+    pooled,
     random_pairs,
 )
 from tinylm.align.feedback.formats import WeighedPreference
@@ -168,3 +169,13 @@ def test_labels_of_people_and_of_a_model_can_be_mixed():
     for weights in ([1.0], [0.5, 0.6], [1.5, -0.5]):
         with pytest.raises(ConfigError, match="shares with sum 1"):
             mixed_labels("x", "a", "b", [person, model], weights)
+
+
+def test_candidates_of_several_models_come_by_turns():
+    def model(name):
+        return lambda prompt, count, draws: [f"{prompt}{name}{i}" for i in range(count)]
+
+    sample = pooled([model("a"), model("b"), model("c")])
+    assert sample("x", 5, rng()) == ["xa0", "xb0", "xc0", "xa1", "xb1"]
+    # fewer candidates than models
+    assert sample("x", 2, rng()) == ["xa0", "xb0"]

@@ -7,7 +7,7 @@ No people label data here. A gold reward stands for what they want; training see
 the gold reward is used once more, to measure what training has reached. An annotator may be unsure
 (temperature), careless (eps), or wrong in the same way every time (bias): averaging over many
 labels mends the first two, and not the third. Read next:
-pairs.py.
+ai_feedback.py, a model that labels.
 """
 
 from dataclasses import dataclass
@@ -132,6 +132,28 @@ def collect_preferences(prompts, sample, annotator, candidates=4, pairs=1, *, rn
             "compare: sample at a higher temperature"
         )
     return found
+
+
+def pooled(samplers):
+    """Candidates of several models, prompts or temperatures by turns: one `sample` of many   (book
+    section 4.4.3; Cui et al. 2024)
+
+    Candidates of one model are often nearly the same, and comparing them teaches little.
+
+    samplers   list of functions (prompt, count, rng) -> list of responses
+    returns    function of this kind: candidate i is of sampler i modulo their number
+    """
+
+    def sample(prompt, count, rng):
+        # sampler k gives candidates k, k + S, k + 2 S, ..
+        found = [None] * count
+        for k, one in enumerate(samplers):
+            turns = range(k, count, len(samplers))
+            if len(turns):
+                found[k :: len(samplers)] = one(prompt, len(turns), rng)
+        return found
+
+    return sample
 
 
 def mixed_labels(prompt, a, b, annotators, weights, rng=None):
