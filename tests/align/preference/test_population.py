@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tinylm.align.preference import dpo, ipo
-from tinylm.align.preference.population import bradley_terry, population_loss
+from tinylm.align.exact import log_partition, objective, optimal_policy
+from tinylm.align.preference import dpo, implicit_reward, ipo, robust_dpo
+from tinylm.align.preference.population import bradley_terry, own_weights, population_loss
 from tinylm.autograd import Tensor, log_softmax
 from tinylm.errors import ShapeError
 
@@ -77,6 +78,74 @@ def test_pairs_that_are_never_shown_leave_their_ratio_as_it_was():
     np.testing.assert_allclose(found[0] - found[1], expected[0] - expected[1], atol=1e-8)
     np.testing.assert_allclose(found[2] - found[3], expected[2] - expected[3], atol=1e-8)
     assert abs((found[0] - found[2]) - (expected[0] - expected[2])) > 0.5
+
+
+def test_online_pairs_reach_the_optimum_that_offline_pairs_miss():
+    """One objective judges both: J = E[r] - beta KL, at most beta log Z.
+
+    Offline, response 3 is never shown: its ratio to the others cannot be learnt. Online, the pairs
+    are those that the policy samples, so every response has its share.
+    """
+    seen = np.ones((4, 4))
+    seen[3] = seen[:, 3] = 0
+    preference = bradley_terry(REWARD)
+
+    def offline(logp):
+        return population_loss(logp, REF, preference, weights=seen, beta=BETA)
+
+    def online(logp):
+        return population_loss(logp, REF, preference, weights=own_weights(logp), beta=BETA)
+
+    highest = BETA * log_partition(REF, REWARD, BETA)[0]
+    missed, reached = (
+        highest - objective(np.log(descend(loss, 300, 10.0)), REF, REWARD, BETA)[0]
+        for loss in (offline, online)
+    )
+    assert reached < 1e-4
+    assert missed > 0.01
+
+
+def test_pairs_come_as_often_as_they_are_sampled():
+    np.testing.assert_allclose(
+        own_weights(np.log([[0.75, 0.25]])), [[[9, 3], [3, 1]]] / np.float64(16)
+    )
+    logits = Tensor(REF, requires_grad=True)
+    assert isinstance(own_weights(log_softmax(logits)), np.ndarray)  # no gradient
+
+
+def test_ipo_ends_at_the_mean_preference():
+    """pi = ref exp(E_b[P(a > b)] / tau) / Z, b uniform, a itself with 1/2   (Azar et al. 2023)."""
+    preference = bradley_terry(REWARD)
+    best = optimal_policy(REF, preference.mean(axis=2), 0.4)
+    logits = Tensor(best, requires_grad=True)
+    population_loss(log_softmax(logits), REF, preference, ipo, beta=0.4).backward()
+    np.testing.assert_allclose(logits.grad.data, 0, atol=1e-13)
+    # Certain preferences: DPO has no finite optimum, IPO has this one.
+    certain = bradley_terry(1e3 * REWARD)
+    logits = Tensor(optimal_policy(REF, certain.mean(axis=2), 0.4), requires_grad=True)
+    population_loss(log_softmax(logits), REF, certain, ipo, beta=0.4).backward()
+    np.testing.assert_allclose(logits.grad.data, 0, atol=1e-13)
+
+
+def test_robust_dpo_reaches_the_optimum_from_flipped_labels():
+    """A fifth of the labels is flipped: robust DPO's gradient vanishes at pi*, DPO's does not."""
+    clean = bradley_terry(REWARD)
+    noisy = 0.8 * clean + 0.2 * (1 - clean)
+    gradients = []
+    for loss, options in ((robust_dpo, {"label_smoothing": 0.2}), (dpo, {})):
+        logits = Tensor(optimal_policy(REF, REWARD, BETA), requires_grad=True)
+        logp = log_softmax(logits)
+        population_loss(logp, REF, noisy, loss, beta=BETA, **options).backward()
+        gradients.append(np.abs(logits.grad.data).max())
+    assert gradients[0] < 1e-13 and gradients[1] > 0.01
+
+
+def test_the_policy_is_optimal_for_the_reward_that_it_implies():
+    """beta log(pi / ref) as the reward of a population: pi is where DPO rests   (eq. 4.80)."""
+    policy = np.log([[0.1, 0.2, 0.3, 0.4]])
+    implied = implicit_reward(policy, REF, BETA)
+    np.testing.assert_allclose(optimal_policy(REF, implied, BETA), policy, atol=1e-12)
+    np.testing.assert_allclose(np.exp(optimal_policy(REF, REWARD, BETA)), OPTIMUM, atol=5e-9)
 
 
 def test_the_loss_is_the_mean_over_unordered_pairs():

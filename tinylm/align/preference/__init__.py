@@ -3,8 +3,8 @@
 In order: dpo.py (the derivation; label noise; self-play), margins.py (hinge, SLiC, IPO), kto.py
 (single answers), apo.py (anchored), no_reference.py (ORPO, SimPO, CPO), divergences.py (other
 divergences than KL), metrics.py, losses.py (all of them by name), population.py (a loss on
-all pairs), pairs.py (batches), tuning.py (the task for finetune.fit). cases.py holds the
-gradient checks.
+all pairs), pairs.py (batches), tuning.py (the task for finetune.fit), online.py (pairs of
+the policy's own samples). cases.py holds the gradient checks.
 """
 
 from tinylm.align.preference.apo import apo_down, apo_zero
@@ -22,6 +22,7 @@ from tinylm.align.preference.losses import LOSSES, PreferenceLoss, preference_lo
 from tinylm.align.preference.margins import hinge, ipo, slic
 from tinylm.align.preference.metrics import implicit_accuracy, preference_metrics
 from tinylm.align.preference.no_reference import cpo, log_odds, orpo, simpo
+from tinylm.align.preference.online import online_dpo, own_pairs, self_play_pairs
 from tinylm.align.preference.pairs import PreferenceBatch, make_pairs_batch, with_others
 from tinylm.align.preference.tuning import (
     DPO,

@@ -23,6 +23,16 @@ def bradley_terry(reward):
     return np.exp(-np.logaddexp(0, -difference))  # sigmoid, without overflow
 
 
+def own_weights(logp):
+    """How often a policy samples each pair, the product of two probabilities: (X, K, K) array.
+
+    The weights of online learning. They are constants: the policy is not differentiated as the
+    source of its data.
+    """
+    p = np.exp(array_of(logp))
+    return p[:, :, None] * p[:, None, :]
+
+
 def population_loss(logp, logref, preference, loss=dpo, weights=None, **options):
     """The expectation of a loss of pairs over all pairs of different responses: Tensor ().
 
