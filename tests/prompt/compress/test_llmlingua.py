@@ -84,6 +84,9 @@ def test_demonstrations_are_taken_by_perplexity_until_the_budget_is_used():
     assert select_demonstrations(LM, DEMOS, 0)[0] == []
     assert select_demonstrations(LM, DEMOS, 10**6)[0] == [0, 1, 2, 3]
     assert select_demonstrations(LM, [], 5)[0] == []
+    # An empty one has no tokens that could surprise.
+    kept, found = select_demonstrations(LM, ["", DEMOS[0], "", DEMOS[1]], 10**6)
+    assert kept == [1, 3] and np.isnan(found).tolist() == [True, False, True, False]
 
 
 @given(

@@ -2,6 +2,8 @@
 those of the formulas, and random deletion is the baseline.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,8 @@ from tests.prompt.compress.test_selective_context import is_subsequence
 from tests.prompt.small import text_model
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
-from tinylm.prompt import ScriptedLM
+from tinylm.generate.protocol.score import log_probabilities
+from tinylm.prompt import Completion, ScriptedLM
 from tinylm.prompt.compress.quality import (
     Quality,
     against_random,
@@ -20,6 +23,7 @@ from tinylm.prompt.compress.quality import (
     quality,
     random_deletion,
     sampled_divergence,
+    token_scores,
 )
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 
@@ -62,7 +66,7 @@ def test_an_option_without_probability_adds_nothing():
 def test_agreement_is_the_share_of_equal_answers():
     prompt = "{}\n\nQ: {}\nA:"
     questions = [Item("a"), Item("b"), Item("c")]
-    replies = {"f": (" 1", " 2", " 3"), "s": (" 1", " 2 ", " 4")}
+    replies = {"f": (" 1", " 2", " 3"), "s": (" 1", " 2.0 ", " 4")}
     lm = ScriptedLM(
         {
             prompt.format(text, item.question): reply
@@ -75,28 +79,48 @@ def test_agreement_is_the_share_of_equal_answers():
 
 def test_the_sampled_divergence_estimates_that_of_replies():
     item = Item("a?")
-    one, two = FewShotPrompt(FULL).prompt(item), FewShotPrompt(SHORT).prompt(item)
-    # Replies of one byte: the exact divergence is that of the next byte's distributions.
-    p, q = (np.exp(LM.score(text, [chr(c) for c in range(128)]).sums) for text in (one, two))
-    # the end token and the bytes of longer characters have no text of their own, so only a band
+    prompts = [FewShotPrompt(text).prompt(item) for text in (FULL, SHORT)]
+    # Replies of one token, the end among them: the divergence of the next token's distributions.
+    log_p, log_q = (
+        log_probabilities(LM.lm.next_logits(np.array([LM.ids(text)])))[0] for text in prompts
+    )
+    p, terms = np.exp(log_p), log_p - log_q
+    exact = (p * terms).sum()
     found = sampled_divergence(LM, FULL, SHORT, [item], samples=400, max_tokens=1)
-    ascii_part = (p * np.log(p / q)).sum() / p.sum()
-    assert abs(found - ascii_part) < 0.25
+    deviation = np.sqrt((p * (terms - exact) ** 2).sum() / 400)
+    assert abs(found - exact) < 4 * deviation
     again = sampled_divergence(LM, FULL, SHORT, [item], samples=400, max_tokens=1)
     assert found == again != sampled_divergence(LM, FULL, SHORT, [item], seed=1, max_tokens=1)
 
 
-def test_the_sampled_divergence_is_a_mean_of_log_ratios():
-    prompt = "{}\n\nQ: {}\nA:"
-    script = []
-    for question, p, q in (("a", -1.0, -3.0), ("b", -2.0, -1.0)):
-        full, short = prompt.format("f", question), prompt.format("s", question)
-        script += [(full, " y"), (full, ""), (full, {" y": p}), (short, {" y": q})]
-    lm = ScriptedLM(script)
-    found = sampled_divergence(lm, "f", "s", [Item("a"), Item("b")], samples=2)
-    assert found == (2.0 - 1.0) / 2 and lm.finished  # empty replies are left out
-    lm = ScriptedLM([(None, ""), (None, " y"), (None, {" y": -1.0}), (None, {" y": -2.0})])
-    assert sampled_divergence(lm, "f", "s", [Item("a"), Item("b")], samples=1) == 1.0
+def test_a_reply_that_ends_at_once_counts():
+    # Any token may be the end: here it is the one that is most probable after the full prompt.
+    lm, item = text_model(n_layer=1, context=160), Item("a?")
+    full, short = (FewShotPrompt(text).prompt(item) for text in (FULL, SHORT))
+    (end,) = lm.complete(full, max_tokens=1).tokens
+    lm.opened = dataclasses.replace(lm.opened, eos=end, ends=(end,))
+    seeds = [s for s in range(400) if lm.sample(full, 1, s, max_tokens=4)[0].tokens == [end]]
+    found = sampled_divergence(lm, FULL, SHORT, [item], samples=1, seed=seeds[0], max_tokens=4)
+    p, q = (token_scores(lm, text, [[end]])[0] for text in (full, short))
+    assert found == pytest.approx(p - q) and found != 0
+
+
+def test_replies_are_scored_as_tokens():
+    lm = text_model(n_layer=1, context=160)
+    tokens = [list(b" y"), list(b"abc")]
+    found = token_scores(lm, "Q:", tokens)
+    np.testing.assert_allclose(found, lm.score("Q:", [" y", "abc"]).sums)
+    own = lm.sample("Q:", 2, max_tokens=5)
+    np.testing.assert_allclose(
+        token_scores(lm, "Q:", [one.tokens for one in own]), [one.logprob for one in own]
+    )
+    before = lm.account.copy()
+    token_scores(lm, "Q:", tokens)
+    used = lm.account.since(before)
+    # The first token of a text, Q and the colon; then two and three tokens.
+    assert (used.calls, used.prompt_tokens, used.read_tokens, used.scored_tokens) == (1, 3, 3, 5)
+    with pytest.raises(ConfigError, match="sampled_divergence: .* a ScriptedLM does not"):
+        sampled_divergence(ScriptedLM([]), "f", "s", ITEMS)
 
 
 def test_items_without_options_are_compared_by_their_replies():
@@ -107,17 +131,21 @@ def test_items_without_options_are_compared_by_their_replies():
     assert found == Quality(len(SHORT) / len(FULL), len(FULL) - len(SHORT), same, sampled)
 
 
-def test_every_item_draws_with_seeds_of_its_own():
-    class Recorder(ScriptedLM):
-        def _complete(self, prompts, begin, max_tokens, stop, seed, sampling):
-            self.seen.append((len(prompts), seed, max_tokens))
-            return super()._complete(prompts, begin, max_tokens, stop, seed, sampling)
+def test_every_item_draws_with_seeds_of_its_own(monkeypatch):
+    def sample(prompt, count, seed, max_tokens):
+        seen.append((count, seed, max_tokens))
+        return [Completion("y", [1], np.zeros(1), "length")] * count
 
-    lm = Recorder([(None, " y")] * 4 + [(None, {" y": -1.0})] * 2)
-    lm._left += lm._left
-    lm.seen = []
-    sampled_divergence(lm, "f", "s", [Item("a"), Item("b")])
-    assert lm.seen == [(4, 0, 16), (4, 4, 16)]
+    lm, seen = text_model(n_layer=1, context=160), []
+    monkeypatch.setattr(lm, "sample", sample)
+    differences = [
+        np.subtract(
+            *(token_scores(lm, FewShotPrompt(t).prompt(i), [[1]])[0] for t in (FULL, SHORT))
+        )
+        for i in ITEMS[:2]
+    ]
+    assert sampled_divergence(lm, FULL, SHORT, ITEMS[:2]) == pytest.approx(np.mean(differences))
+    assert seen == [(4, 0, 16), (4, 4, 16)]
 
 
 @given(text=st.text("ab é", min_size=1, max_size=20), seed=st.integers(0, 99), data=st.data())

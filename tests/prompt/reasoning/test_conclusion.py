@@ -10,6 +10,7 @@ from tinylm.prompt.reasoning.conclusion import (
     first_option,
     first_result,
     first_yes_no,
+    read_conclusion,
     reader,
     split_conclusion,
     with_options,
@@ -134,6 +135,15 @@ def test_the_item_decides_how_it_is_read_and_asked():
     assert reader(number) is first_result and reader(Item("When?", "in 1990")) is first_line
     assert reader(number)(" 18 dollars.", number) == "18"
     assert reader(Item("Which?", "2", ("1", "2"))) is first_option
+    # Without a gold answer: as the answers of the demonstrations are written.
+    shown = [Item("How many?", "3"), Item("How many?", "1/2")]
+    assert reader(Item("How many?"), shown) is first_result
+    assert reader(Item("How many?"), [*shown, Item("Who?", "Tom")]) is first_line
+    assert reader(Item("How many?"), [*shown, Item("Who?")]) is first_line
+    assert reader(Item("Who?", "Tom"), shown) is first_line
+    assert reader(CABLE, shown) is first_option
+    steps, value = read_conclusion("3. The answer is 2 + 3 = 5 nuts.", Item("?"), None, shown)
+    assert (steps, value) == ("3.", "5")
     assert with_options(CABLE) == (
         "What home entertainment equipment requires cable? "
         "(a) radio shack (b) substation (c) television (d) cabinet"

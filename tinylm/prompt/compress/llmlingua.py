@@ -75,15 +75,17 @@ def select_demonstrations(lm, demonstrations, budget):
     """The coarse step: demonstrations by perplexity, the highest first, until the budget is used.
 
     budget   tokens, k tau_dem L_dem; the demonstration that exceeds it is the last (algorithm 1)
-    returns  (numbers of those kept, in their order in the prompt; (n,) perplexities)
+    returns  (numbers of those kept, in their order in the prompt; (n,) perplexities). An empty one
+             is not kept; its perplexity is nan
     """
-    perplexities = np.array(
-        [np.exp(token_information(lm, text)[1].mean()) for text in demonstrations]
-    )
+    perplexities = np.full(len(demonstrations), np.nan)
+    for i, text in enumerate(demonstrations):
+        if text:
+            perplexities[i] = np.exp(token_information(lm, text)[1].mean())
     kept, used = [], 0
-    # A demonstration that the model expects teaches it little.
+    # A demonstration that the model expects teaches it little. nan is sorted to the end.
     for i in np.argsort(-perplexities, kind="stable"):
-        if used >= budget:
+        if used >= budget or np.isnan(perplexities[i]):
             break
         kept.append(int(i))
         used += lm.count(demonstrations[i])

@@ -16,7 +16,10 @@ from tinylm.errors import ConfigError
 from tinylm.generate.protocol.score import log_probabilities
 from tinylm.prompt.compress.compressed import Compressed
 from tinylm.prompt.compress.information import split_units
+from tinylm.prompt.ensemble.models import check_text_model
+from tinylm.prompt.evaluation.judge import answer_key
 from tinylm.prompt.optimize.measures import TaskMetric
+from tinylm.prompt.protocol.score_rows import score_rows
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,15 @@ class Quality:
 
 
 def agreement(lm, full, short, items, **options):
-    """Share of items that two instructions lead to the same answer; no gold answers are used.
+    """Share of items that two instructions lead to the same answer, in any notation (answer_key of
+    evaluation/judge.py); no gold answers are used.
 
     full, short  instructions
     options      of optimize.measures.TaskMetric: form, demonstrations, max_tokens
     """
     measure = TaskMetric(lm, **options)
     both = [measure.answers([(text, item) for item in items]) for text in (full, short)]
-    return float(np.mean([a == b for a, b in zip(*both)]))
+    return float(np.mean([answer_key(a) == answer_key(b) for a, b in zip(*both)]))
 
 
 def option_divergence(lm, full, short, items, **options):
@@ -73,20 +77,35 @@ def sampled_divergence(lm, full, short, items, samples=4, seed=0, max_tokens=16,
 
         1/n sum over replies y drawn after the full prompt of log p(y) - log q(y)
 
-    Replies are texts up to `max_tokens` tokens; an empty one is left out.
+    A reply is a sequence of at most `max_tokens` tokens. The token that ends it is one of them, so
+    an empty reply counts too: a short prompt may change when the model stops.
+
+    lm      TextModel
+    raises  ConfigError for another TextLM, which shows no tokens
     """
+    check_text_model("sampled_divergence", lm)
     measure = TaskMetric(lm, **options)
     differences = []
     for i, item in enumerate(items):
         prompts = [measure.prompt(text, item) for text in (full, short)]
         replies = lm.sample(prompts[0], samples, seed + samples * i, max_tokens=max_tokens)
-        texts = [reply.text for reply in replies if reply.text]
-        if not texts:
-            continue
         # E over y ~ p of log p(y) - log q(y) is KL(p || q); single terms may be negative.
-        p, q = lm.score_batch(prompts, texts)
-        differences += list(p.sums - q.sums)
+        tokens = [reply.tokens for reply in replies]
+        p, q = (token_scores(lm, prompt, tokens) for prompt in prompts)
+        differences += list(p - q)
     return float(np.mean(differences))
+
+
+def token_scores(lm, prompt, replies):
+    """log Pr of replies after a prompt, given as tokens, so that an end token counts: (n,) float64.
+
+    lm       TextModel;  replies  n lists of ids, none of them empty
+    """
+    ids = lm.ids(prompt)
+    (terms,) = score_rows(lm.lm, [ids], [replies])
+    lm.account.add(calls=1, prompt_tokens=len(ids), read_tokens=len(ids))
+    lm.account.add(scored_tokens=sum(map(len, replies)))
+    return np.array([one.sum() for one in terms])
 
 
 def quality(lm, full, short, items, **options):
@@ -123,8 +142,10 @@ def random_deletion(lm, text, tokens, rng):
 def against_random(lm, full, short, items, rng, draws=5, **options):
     """(Quality of a short instruction, list of `draws` Quality of random ones of equal length)."""
     found = []
+    # As many tokens as the short prompt has, of the full one; in some tokenizers two tokens are one
+    # character, and stay together.
+    tokens = min(lm.count(short), len(split_units(lm.token_texts(full), "token")))
     for _ in range(draws):
-        # As many tokens as the short prompt has, of the full one.
-        random = random_deletion(lm, full, lm.count(short), rng)
+        random = random_deletion(lm, full, tokens, rng)
         found.append(quality(lm, full, random.text, items, **options))
     return quality(lm, full, short, items, **options), found

@@ -202,6 +202,6 @@ def least_to_most(
     listed = up_front(lambda problem: problems)
     solve = route(solvers or {}, solver.solve)
     plan = decompose(item, listed, solve, solver.conclude, most)
-    value = lm.parsed("answer", (read or reader(item))(plan.answer, item))
+    value = lm.parsed("answer", (read or reader(item, demonstrations))(plan.answer, item))
     details = {"sub_problems": problems, "pairs": plan.pairs, "plan": plan}
     return Answer(value, solver.text, details)

@@ -113,7 +113,7 @@ def recursive_prompting(
         return lm.parsed("answer of a level", answer)
 
     answer = recursive_solve(item, generate, solve, conclude, depth)
-    value = lm.parsed("answer", (read or reader(item))(answer, item))
+    value = lm.parsed("answer", (read or reader(item, demonstrations))(answer, item))
     return Answer(value, text, {"pairs": pairs_at_top, "decomposed": decomposed})
 
 

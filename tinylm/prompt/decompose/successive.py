@@ -85,5 +85,5 @@ def successive_prompting(
     solve = route(solvers or {}, solver.solve)
     # G_i and S_i take turns until G_i ends the plan.
     plan = decompose(item, asker.generate, solve, solver.conclude, most)
-    value = lm.parsed("answer", (read or reader(item))(plan.answer, item))
+    value = lm.parsed("answer", (read or reader(item, demonstrations))(plan.answer, item))
     return Answer(value, solver.text, {"pairs": plan.pairs, "plan": plan})

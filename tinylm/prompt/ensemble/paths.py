@@ -79,7 +79,7 @@ def sample_paths(
         )
         for i, reply in zip(going_on, found):
             conclusions[i] = reply.text.strip()
-    read = read or reader(item)
+    read = read or reader(item, demonstrations)
     paths = []
     for reply, conclusion in zip(replies, conclusions):
         answer = None  # a chain without a conclusion reaches no answer: none is guessed from it

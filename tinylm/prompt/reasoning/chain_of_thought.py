@@ -87,7 +87,7 @@ def chain_of_thought(
     # One reply (r, a) ~ Pr(. | (x_1, r_1, a_1), .., (x_k, r_k, a_k), x): rationale, then answer.
     stop = prompt.stop_for(lm, demonstrations)
     options = {"stop": stop, "max_tokens": max_tokens, "seed": seed, **sampling}
-    return _answer(lm, item, text, read, calculator, options)
+    return _answer(lm, item, text, read, calculator, options, demonstrations)
 
 
 def zero_shot_cot(
@@ -169,10 +169,10 @@ def _reply(lm, text, calculator, options):
     return reply, reply.computed
 
 
-def _answer(lm, item, text, read, calculator, options):
+def _answer(lm, item, text, read, calculator, options, demonstrations=()):
     """The Answer of one call: its reply has steps and a conclusion."""
     reply, computed = _reply(lm, text, calculator, options)
-    rationale, value = read_conclusion(reply.text, item, read)
+    rationale, value = read_conclusion(reply.text, item, read, demonstrations)
     lm.parsed("answer", value)
     details = {"rationale": rationale, "finish": reply.finish, "computed": computed}
     return Answer(value, reply.text, details)

@@ -87,27 +87,34 @@ def first_line(text, item=None):
     return line.strip().strip('"').strip() or None
 
 
-def reader(item):
+def reader(item, demonstrations=()):
     """The reader for an item: first_option if it has options, first_result if its answer is a
     number, else first_line.
+
+    Of the gold answer the kind alone is used. A question without one is read as the answers of its
+    demonstrations are written: as numbers, if all of them are. Without demonstrations nothing is
+    known, and first_line is taken: give read=first_result to a method where a number is wanted.
     """
     if item.options:
         return first_option
-    if item.answer is not None and canonical_number(item.answer) is not None:
+    answers = [item.answer]
+    if item.answer is None:
+        answers = [demo.answer for demo in demonstrations]
+    if answers and all(canonical_number(answer or "") is not None for answer in answers):
         return first_result
     return first_line
 
 
-def read_conclusion(text, item, read=None):
+def read_conclusion(text, item, read=None, demonstrations=()):
     """The steps of a reply, and the answer after its mark.
 
-    read     reader; None: by the item
+    read     reader; None: by the item and the demonstrations
     returns  (str, str or None); a reply without a mark has no answer
     """
     steps, conclusion = split_conclusion(text)
     if conclusion is None:
         return steps, None
-    return steps, (read or reader(item))(conclusion, item)
+    return steps, (read or reader(item, demonstrations))(conclusion, item)
 
 
 def with_options(item):

@@ -74,7 +74,7 @@ def go_on(lm, item, steps, demonstrations=(), *, prompt=None, read=None, seed=0,
     text = cot_prompt(item, demonstrations, prompt)
     stop = prompt.stop_for(lm, demonstrations)
     reply = lm.complete(text, begin=begin, stop=stop, seed=seed, max_tokens=max_tokens)
-    rationale, value = read_conclusion(reply.text, item, read)
+    rationale, value = read_conclusion(reply.text, item, read, demonstrations)
     return Answer(lm.parsed("answer", value), begin + reply.text, {"rationale": rationale})
 
 

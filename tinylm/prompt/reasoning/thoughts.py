@@ -158,5 +158,5 @@ def tree_of_thoughts(
     details = {"search": search, "steps": list(search.state or ())}
     if search.state is None or not finished(search.state):
         return Answer(None, "\n".join(search.state or ()), details)
-    _, value = read_conclusion(search.state[-1], item, read)
+    _, value = read_conclusion(search.state[-1], item, read, demonstrations)
     return Answer(lm.parsed("answer", value), "\n".join(search.state), details)

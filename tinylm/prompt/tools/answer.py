@@ -104,7 +104,7 @@ def tool_answer(
         max_calls=max_calls,
         **sampling,
     )
-    _, value = read_conclusion(found.text, item)
+    _, value = read_conclusion(found.text, item, None, demonstrations)
     lm.parsed("answer", value)
     details = {"calls": found.calls, "finish": found.finish, "unfinished": found.unfinished}
     return Answer(value, found.text, details)
