@@ -5,6 +5,8 @@ annotators.py    labels from a hidden gold reward, with noise and bias
 ai_feedback.py   a model labels: hard and soft labels, both orders, agreement
 constitution.py  a model corrects its answers by written principles
 pairs.py         preferences as token ids
+refusals.py      requests to be declined, and requests that only look like them
+beyond_demonstrations.py  the best response that no demonstration holds
 """
 
 from tinylm.align.feedback.ai_feedback import (
