@@ -1,0 +1,59 @@
+"""A small model chooses the data of a large one   (book section 4.2.5, Fig. 4.5c).
+
+    CE(y) = - (1 / n) sum over i of log Pr(y_i | y_<i)      nats per token
+
+A text that a small model finds improbable is often no text: it is left out. Divided by the length,
+else every long text would be. A filter this simple also drops what is rare and true. Read next:
+superficial.py.
+"""
+
+import numpy as np
+
+from tinylm.align.logprobs import frozen_logprobs
+from tinylm.align.supervised.response_only import plain_text
+from tinylm.backend import to_cpu
+from tinylm.errors import ConfigError
+from tinylm.finetune.instruct.conversations import Encoded
+from tinylm.finetune.instruct.instructions import InstructionTuning
+
+
+def cross_entropies(model, sequences, batch_size=16):
+    """The mean cross-entropy of each sequence, in nats per token: (n,) float64.
+
+    model      GPT, or a model with hidden() and logits()
+    sequences  list of ids, the start token first; or of Encoded, whose answers alone count
+    """
+    task, found, examples = InstructionTuning(), [], []
+    for one in sequences:
+        if not isinstance(one, Encoded):
+            one = plain_text(one)
+        examples.append(one)
+    for start in range(0, len(examples), batch_size):
+        batch = task.make_batch(examples[start : start + batch_size])
+        logp, counted = (to_cpu(part) for part in frozen_logprobs(model, batch))  # (B, T) twice
+        found.append(-logp.sum(axis=1, dtype=np.float64) / counted.sum(axis=1))
+    return np.concatenate([np.zeros(0), *found])
+
+
+def rank_by_ce(losses):
+    """The numbers of sequences, the most probable first: (n,) -> (n,) int."""
+    return np.argsort(losses, kind="stable")
+
+
+def perplexity_filter(losses, *, max_ce=None, keep_fraction=None):
+    """The numbers of the sequences to keep, in their order: (m,) int.
+
+    losses         (n,) cross-entropies of a small model
+    max_ce         the largest that is kept
+    keep_fraction  the share to keep, 0 .. 1, rounded up: the sequences of smallest cross-entropy
+    raises         ConfigError unless one of the two is given, or for a share outside of 0 .. 1
+    """
+    losses = np.asarray(losses, np.float64)
+    if (max_ce is None) == (keep_fraction is None):
+        raise ConfigError("perplexity_filter: give either max_ce or keep_fraction")
+    if max_ce is not None:
+        return np.flatnonzero(losses <= max_ce)
+    if not 0 <= keep_fraction <= 1:
+        raise ConfigError(f"perplexity_filter: keep_fraction={keep_fraction} must be from 0 to 1")
+    count = int(np.ceil(keep_fraction * len(losses)))
+    return np.sort(rank_by_ce(losses)[:count])
