@@ -1,0 +1,74 @@
+"""REINFORCE, A2C, and the importance ratio   (book eqs. 4.21-4.31, 4.39-4.48)
+
+    dJ/dtheta = E_{y~pi}[ sum_t A_t d log pi(y_t | x, y_<t) / dtheta ]
+
+A_t is the return of the whole response (REINFORCE; Williams 1992), the reward to go, either less a
+baseline, or what an actor-critic estimates (A2C; Mnih et al. 2016): always a constant. The loss
+whose gradient this is, is no measure of progress: only its gradient has a meaning, and only where
+the responses were drawn from pi. Responses of another policy are weighed by the importance ratio.
+Read next: baselines.py.
+"""
+
+import numpy as np
+
+from tinylm.align.aggregate import aggregate
+from tinylm.align.constant import constant
+from tinylm.autograd import exp
+from tinylm.errors import ShapeError
+
+
+def policy_gradient_loss(logp, advantages, counted, how="token", total=None):
+    """- mean of A_t log pi(y_t | x, y_<t)   (book eqs. 4.28, 4.40, 4.44)
+
+    logp        (B, T) Tensor;  counted (B, T) bool
+    advantages  (B, T), or (B,) for one number for all tokens of a response: a constant
+    how, total  what it is a mean of: see aggregate(). The book's mean over responses of sums over
+                tokens is how="fixed", total=B
+    returns     Tensor ()
+
+    Check: tinylm gradcheck align.policy_gradient_loss
+    """
+    return -aggregate(logp * per_token(advantages, logp), counted, how, total)
+
+
+def ratio(logp, old):
+    """rho_t = pi(y_t | ..) / pi_old(y_t | ..), (B, T) Tensor   (book eq. 4.45)
+
+    old      (B, T) log-probabilities under the policy that drew the responses: a constant
+
+    The book calls it a ratio of log-probabilities; it is one of probabilities.
+    """
+    return exp(logp - constant(old, logp))
+
+
+def importance_loss(logp, old, advantages, counted, how="token", total=None):
+    """- mean of rho_t A_t, for responses of the policy `old`   (book eq. 4.45)
+
+    At pi = old its gradient is that of policy_gradient_loss()   (book eqs. 4.46-4.48). Arguments
+    and result as there. Check: tinylm gradcheck align.importance_loss
+    """
+    return -aggregate(ratio(logp, old) * per_token(advantages, logp), counted, how, total)
+
+
+def effective_sample_size(logp, old):
+    """(sum w)^2 / sum w^2 of weights w = pi(y) / pi_old(y): how many draws of pi these are worth.
+
+    logp, old  (N,) log-probabilities of whole responses
+    returns    float from 1 to N, N where the policies agree
+    """
+    weights = np.asarray(logp, np.float64) - np.asarray(old, np.float64)
+    weights = np.exp(weights - weights.max())  # a common factor cancels
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def per_token(advantages, logp):
+    """Advantages (B, T) or (B,) as a constant array that broadcasts to logp (B, T)."""
+    advantages = constant(advantages, logp)
+    if advantages.shape == logp.shape[:1]:
+        advantages = advantages[:, None]  # (B,) -> (B, 1): one for all tokens of a response
+    elif advantages.shape != logp.shape:
+        raise ShapeError(
+            f"advantages {advantages.shape} for log-probabilities {logp.shape}: need (B, T), or "
+            "(B,) for one of each response"
+        )
+    return advantages
