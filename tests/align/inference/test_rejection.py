@@ -42,6 +42,15 @@ def test_each_sample_is_kept_with_its_probability():
     assert statistical_rejection_sample([0.0], 0.5, Counting(), maximum=1.0).tolist() == [False]
 
 
+def test_a_response_of_reward_minus_infinity_is_never_kept():
+    class Lowest:
+        def uniform(self, size):
+            return np.zeros(size)  # the least that a generator gives
+
+    kept = statistical_rejection_sample([-np.inf, 0.0], 1.0, Lowest())
+    assert kept.tolist() == [False, True]
+
+
 def test_kept_samples_have_the_optimal_frequencies():
     """20,000 samples of the reference, of which .544 are kept: shares within 5 deviations."""
     rng = np.random.default_rng(0)

@@ -11,6 +11,7 @@ from tinylm.align.inference import (
     random_of_each,
     rejection_sampling_finetune,
 )
+from tinylm.align.inference import tuning as module
 from tinylm.autograd import Tensor, log_softmax
 from tinylm.errors import ConfigError, DataError
 
@@ -76,6 +77,44 @@ def test_training_on_the_best_raises_the_reward_and_the_control_does_not_choose(
     assert best[0][0] == control[0][0]
     assert best[0][1] > best[0][0] and best[0][1] > control[0][1]
     assert best[2][0] > best[0][0] + 0.2
+
+
+@pytest.mark.parametrize("select", ["best", "random"])
+def test_every_sample_has_a_seed_of_its_own(select, monkeypatch):
+    """2 rounds of 2 prompts with 3 samples each, from seed 5 on; fitting draws anew each round."""
+    drawn, orders, chosen = [], [], []
+    real = module.sampled
+
+    def watched(m, prompt, n, max_tokens, **options):
+        drawn.extend((options["seed"] + i, tuple(prompt)) for i in range(n))
+        assert options["temperature"] == 1.0 and options["eos"] is None
+        return real(m, prompt, n, max_tokens, **options)
+
+    def fitted(m, task, examples, seed, **options):
+        orders.append(seed)
+        chosen.append([one.ids[one.prompt :].tolist() for one in examples])
+
+    monkeypatch.setattr(module, "sampled", watched)
+    monkeypatch.setattr(module, "fit", fitted)
+    found = rejection_sampling_finetune(
+        model(), [[5], [6]], digits, 3, 2, rounds=2, seed=5, select=select
+    )
+    order = [[5]] * 3 + [[6]] * 3
+    assert drawn == [(5 + i, tuple(prompt)) for i, prompt in enumerate(order * 2)]
+    assert orders == [5, 6]
+    for (_, selected), answers in zip(found, chosen):
+        assert selected == pytest.approx(np.mean([digits(None, y) for y in answers]))
+
+
+def test_the_control_draws_anew_each_round(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(module, "fit", lambda *given, **options: None)
+    monkeypatch.setattr(
+        module, "random_of_each", lambda c, r, seed: seeds.append(seed) or [one[0] for one in c]
+    )
+    options = {"rounds": 3, "seed": 7, "select": "random"}
+    rejection_sampling_finetune(model(), [[5]], digits, 2, 2, **options)
+    assert seeds == [7, 8, 9]
 
 
 def test_another_selection_is_refused():

@@ -236,6 +236,8 @@ def test_robust_dpo_is_unbiased_under_flipped_labels(e):
     clean = dpo(*pair(), beta=0.5).data
     np.testing.assert_allclose((1 - e) * right + e * flipped, clean, **EXACT)
     smoothed = dpo(*pair(), beta=0.5, label_smoothing=e).data  # cDPO is not
+    default = robust_dpo(chosen, rejected, ref_chosen, ref_rejected, 0.5).data
+    assert (default == right).all() == (e == 0.1)
     assert e == 0 or abs((1 - e) * smoothed + e * clean - clean) > 1e-3
 
 
