@@ -20,10 +20,12 @@ from tinylm.align.preference import (
 from tinylm.align.preference.pairs import make_pairs_batch
 from tinylm.autograd import Tensor, no_grad
 from tinylm.errors import ConfigError, DataError, TrainingError
-from tinylm.finetune import fit
+from tinylm.finetune import fit, trainable
 from tinylm.finetune.instruct.conversations import Encoded, encode_sft
+from tinylm.finetune.peft.lora import lora
 from tinylm.generate import conditional_logprob
 from tinylm.models import GPT, GPTConfig
+from tinylm.parallel import launch
 from tinylm.pretrain.batch import IGNORE
 
 EXACT = dict(rtol=1e-10, atol=1e-12)  # float64 sums of a few hundred terms, in other orders
@@ -216,6 +218,35 @@ def test_micro_batches_of_pairs_follow_one_trajectory(name, size):
         runs.append([losses, *(p.data for p in m.parameters())])
     for a, b in zip(*runs):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+
+
+def with_workers(comm):
+    m = model()
+    losses = tune(m, DPO(), PAIRS, 4, steps=3, learning_rate=1e-2, comm=comm)
+    return losses, [p.data for p in m.parameters()]
+
+
+def test_two_workers_share_pairs_and_follow_one_trajectory():
+    """Two processes, which take a second to start; each differentiates 2 of the 4 pairs."""
+    losses, parameters = with_workers(None)
+    others, moved_too = launch(with_workers, 2)
+    np.testing.assert_allclose(others, losses, **EXACT)
+    for a, b in zip(parameters, moved_too):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+
+
+def test_with_lora_the_reference_is_the_model_below():
+    """Only the thin matrices move: the model below them is the reference as before."""
+    m = model()
+    before = {name: array.copy() for name, array in m.named_arrays().items()}
+    lora(m, r=2)
+    losses = tune(m, DPO(), PAIRS, steps=4, learning_rate=5e-2)
+    assert losses[0] == pytest.approx(np.log(2)) and losses[-1] < losses[0]
+    trained, arrays = set(trainable(m)), m.named_arrays()
+    assert all(name.endswith((".a", ".b")) for name in trained)
+    below = {name.replace(".base.", "."): array for name, array in arrays.items()}
+    for name, array in before.items():
+        np.testing.assert_array_equal(below[name], array)
 
 
 def test_the_order_of_pairs_and_their_padding_do_not_matter():
