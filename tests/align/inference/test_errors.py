@@ -36,17 +36,17 @@ def test_an_oracle_finds_nothing_in_a_list_without_good_outputs():
 
 
 def test_search_and_model_errors_are_told_apart():
-    """Four prompts over strings 0, 1 with log-probabilities -1, -2, and the best by the metric."""
-    everything = [candidates(-1, -2)] * 4
-    outputs = [everything[0][0], everything[0][1], everything[0][0], everything[0][1]]
-    best = [0, 0, 1, 1]  # right; search; model; both, and right by luck
+    """Five prompts over strings 0, 1 with log-probabilities -1, -2, and the best by the metric."""
+    everything = [candidates(-1, -2)] * 5
+    outputs = [everything[0][i] for i in (0, 1, 0, 1, 0)]
+    best = [0, 0, 1, 1, 0]  # right; search; model; both, and right by luck; right
     found = exact_errors(outputs, everything, lambda i, one: float(one.tokens[0] == best[i]))
-    assert (found.search, found.model, found.both, found.right) == (0.5, 0.5, 0.25, 0.5)
+    assert (found.search, found.model, found.both, found.right) == (0.4, 0.4, 0.2, 0.6)
 
 
 def test_an_equally_probable_string_is_no_search_error():
-    everything = [candidates(-1, -1 - 1e-12, -1.001)]
-    for output, search in zip(everything[0], (0, 0, 1)):
+    everything = [candidates(-1, -1 - 1e-12, -1 - 1.2e-9, -1.001)]
+    for output, search in zip(everything[0], (0, 0, 1, 1)):
         assert exact_errors([output], everything, lambda i, one: 0.0).search == search
     with pytest.raises(DataError, match="no outputs"):
         exact_errors([], [], lambda i, one: 0.0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tinylm.data.read.instructions import Instruction, read_instructions
-from tinylm.data.read.preferences import Preference, read_preferences
+from tinylm.data.read.preferences import Judged, Preference, read_judged, read_preferences
 from tinylm.errors import DataError
 from tinylm.reading import BadLines
 
@@ -143,3 +143,42 @@ def test_the_shared_pairs_are_read_whole():
     assert len(pairs) == len(records) == 1100
     assert [one.chosen for one in pairs] == [record["chosen"] for record in records]
     assert pairs[0].prompt.endswith("into the spelling given.\nfreind --> friend")
+
+
+@pytest.mark.parametrize(
+    "record, expected",
+    [
+        ({"prompt": "p", "completion": "c", "label": True}, Judged("p", "c", True)),
+        (
+            {"instruction": "i", "input": "x", "output": "o", "label": False},
+            Judged("i\nx", "o", False),
+        ),
+        ({"prompt": [U], "completion": [A], "label": False}, Judged("a", "b", False)),
+        ({"messages": [S, U, A], "label": True}, Judged("a", "b", True, (("system", "s"),))),
+        ({"messages": [U, A, U, C], "label": True}, Judged("a", "c", True, BEFORE)),
+    ],
+)
+def test_judged_answers_are_read(record, expected, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(record))
+    (found,) = read_judged(tmp_path / "a.jsonl")
+    assert found == expected
+    assert found.messages()[-1] == {"role": "assistant", "content": expected.answer}
+    assert found.messages()[-2] == {"role": "user", "content": expected.prompt}
+    assert len(found.messages()) == 2 + len(expected.before)
+
+
+@pytest.mark.parametrize(
+    "record, words",
+    [
+        ({"prompt": "p", "completion": "c"}, "a field 'label', true or false"),
+        ({"prompt": "p", "completion": "c", "label": 1}, "true or false"),
+        ([1], "true or false"),
+        ({"messages": [A], "label": True}, "ends with a message of the user"),
+        ({"messages": [U, A, U], "label": True}, "ends with a message of the user"),
+        ({"prompt": "p", "completion": 3, "label": True}, "'completion' must be text"),
+    ],
+)
+def test_other_judged_answers_are_refused_by_line(record, words, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(record))
+    with pytest.raises(DataError, match=f"1: .*{words}"):
+        read_judged(tmp_path / "a.jsonl")

@@ -17,20 +17,45 @@ from tinylm.finetune.instruct.instructions import InstructionBatch, InstructionT
 from tinylm.pretrain.batch import Batch
 
 
-def rows_of(pair):
-    """The R conversations of an EncodedPair: 2, or 3 with an answer to another prompt."""
-    if pair.other is None:
-        return [pair.chosen, pair.rejected]
-    return [pair.chosen, pair.rejected, pair.other]
+@dataclass(frozen=True)
+class EncodedAnswer:
+    """One answer that was judged, for KTO.
+
+    answer     Encoded: prompt and answer, of which the answer counts
+    desirable  whether it is wanted
+    other      Encoded: the same prompt with the answer to another one; None before with_others
+    reference  (2,) float64, summed log-probabilities of both under the reference, or None
+    """
+
+    answer: Encoded
+    desirable: bool
+    other: Encoded | None = None
+    reference: np.ndarray | None = None
+
+
+def rows_of(example):
+    """The R conversations of an example: of a pair 2, or 3 with an answer to another prompt; of a
+    judged answer 1 or 2.
+    """
+    if isinstance(example, EncodedAnswer):
+        rows = [example.answer]
+    else:
+        rows = [example.chosen, example.rejected]
+    if example.other is not None:
+        rows.append(example.other)
+    return rows
 
 
 @dataclass(frozen=True)
 class PreferenceBatch(Batch):
     """B pairs, each of R rows: the chosen answer, the rejected one, and the other one if R is 3.
 
+    Or B judged answers, each of 2 rows: the answer, and the other one.
+
     inputs, targets  (B, R, T); targets are IGNORE outside of answers
     prompt           (B, R) number of tokens before the answer
-    probability      (B,) that the chosen answer is preferred: 1 unless labels are soft
+    probability      (B,) that the chosen answer is preferred: 1 unless labels are soft; of judged
+                     answers, 1 for a desirable one and 0 for another
     mask             (B, R, T) bool, True for tokens; None if no row is padded
     reference        (B, R) summed log-probabilities under the reference; None if there is none
     """
@@ -77,19 +102,28 @@ def make_pairs_batch(pairs):
         reference = np.stack([pair.reference for pair in pairs])
     prompt = flat.prompt.reshape(shape[:2])
     arrays = (flat.inputs.reshape(shape), flat.targets.reshape(shape))
-    probability = np.array([pair.probability for pair in pairs], np.float64)
+    probability = np.array([_probability(pair) for pair in pairs], np.float64)
     return PreferenceBatch(*arrays, prompt, probability, mask, reference)
 
 
-def with_others(pairs):
-    """Pairs with an answer to another prompt, for KTO's reference point: list of EncodedPair.
+def _probability(example):
+    if isinstance(example, EncodedAnswer):
+        return example.desirable
+    return example.probability
 
-    Each prompt gets the chosen answer of the next pair that has another prompt, the last one that
+
+def with_others(pairs):
+    """Pairs with an answer to another prompt, for KTO's reference point: list.
+
+    pairs    EncodedPairs, or EncodedAnswers
+
+    Each prompt gets the (chosen) answer of the next pair that has another prompt, the last one that
     of the first; the assignment is fixed, so that its reference is computed once.
 
     raises  DataError if all prompts are the same
     """
-    prompts = [tuple(pair.chosen.ids[: pair.chosen.prompt].tolist()) for pair in pairs]
+    answers = [rows_of(pair)[0] for pair in pairs]
+    prompts = [tuple(one.ids[: one.prompt].tolist()) for one in answers]
     if len(set(prompts)) < 2:
         raise DataError(
             "with_others: KTO's reference point needs answers to other prompts, and there is only "
@@ -99,7 +133,7 @@ def with_others(pairs):
     for i, pair in enumerate(pairs):
         steps = range(1, len(pairs))
         k = next((i + j) % len(pairs) for j in steps if prompts[(i + j) % len(pairs)] != prompts[i])
-        answer = pairs[k].chosen
-        ids = np.concatenate([pair.chosen.ids[: pair.chosen.prompt], answer.ids[answer.prompt :]])
-        found.append(replace(pair, other=Encoded(ids, np.arange(len(ids)) >= pair.chosen.prompt)))
+        n = answers[i].prompt
+        ids = np.concatenate([answers[i].ids[:n], answers[k].ids[answers[k].prompt :]])
+        found.append(replace(pair, other=Encoded(ids, np.arange(len(ids)) >= n)))
     return found

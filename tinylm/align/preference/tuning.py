@@ -56,6 +56,16 @@ class DPO:
                 f"{', '.join(known)}"
             )
 
+    @property
+    def compares(self):
+        """True if the loss compares with a reference policy."""
+        return preference_loss(self.loss_name).reference
+
+    @property
+    def others(self):
+        """True if it needs answers to other prompts."""
+        return preference_loss(self.loss_name).point
+
     def make_batch(self, examples, rng=None):
         """Pairs as rows, shifted by one and padded at the right: PreferenceBatch."""
         return make_pairs_batch(examples)
@@ -87,9 +97,7 @@ class DPO:
 
     def logprobs(self, model, batch):
         """log pi(y|x) of every answer, the sum or mean that the loss reads: (B, R) Tensor."""
-        with evaluating(model):
-            logp, counted = response_logprobs(model, batch.flat(), self.temperature)
-        total = summed(logp, counted).reshape(batch.inputs.shape[:2])  # (B R,) -> (B, R)
+        total = row_logprobs(model, batch, self.temperature)
         return total / self._lengths(batch).astype(total.dtype)
 
     def _reference(self, row, batch):
@@ -119,6 +127,13 @@ class DPO:
                 f"DPO: an answer has no token, and the loss {self.loss_name!r} takes means of them"
             )
         return lengths
+
+
+def row_logprobs(model, batch, temperature=1.0):
+    """log pi(y|x) of every row of a PreferenceBatch, sums of tokens, dropout off: (B, R) Tensor."""
+    with evaluating(model):
+        logp, counted = response_logprobs(model, batch.flat(), temperature)
+    return summed(logp, counted).reshape(batch.inputs.shape[:2])  # (B R,) -> (B, R)
 
 
 def with_reference(model, pairs, batch_size=16, temperature=1.0):
@@ -160,18 +175,17 @@ def check_start(model, task, pairs):
 def tune(model, task, pairs, batch_size=16, **options):
     """Train a model on pairs, in place: reference, check of the start, fit.
 
-    task     DPO
+    task     DPO, or KTO (judged.py)
     pairs    list of EncodedPair; a reference that they have is kept
     options  of finetune.fit
     returns  (steps,) array: the mean loss of every step, before its update
     raises   as finetune.fit, with_others and check_start
     """
-    row = preference_loss(task.loss_name)
     if not pairs:
         raise DataError("tune: there are no pairs to learn from")
-    if row.point and pairs[0].other is None:
+    if task.others and pairs[0].other is None:
         pairs = [replace(pair, reference=None) for pair in with_others(pairs)]
-    if row.reference:
+    if task.compares:
         if pairs[0].reference is None:
             pairs = with_reference(model, pairs, batch_size, task.temperature)
         check_start(model, task, pairs[:batch_size])

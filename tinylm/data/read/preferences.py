@@ -5,14 +5,15 @@
     {"instruction": "Add.", "input": "2 2", "output": "4", "chosen": "4", "rejected": "5"}
     {"prompt": [messages], "chosen": [message], "rejected": [message]}     TRL's, the prompt apart
     {"chosen": [messages], "rejected": [messages]}                         TRL's, the prompt in both
+    {"prompt": "2 + 2?", "completion": "4", "label": true}                 one answer, judged
 
-Both answers belong to one prompt, which may be a conversation: all turns but the last are shared.
-Read next: align/feedback/pairs.py, which turns pairs into tokens.
+Both answers of a pair belong to one prompt, which may be a conversation: all turns but the last are
+shared. Read next: align/feedback/pairs.py, which turns pairs into tokens.
 """
 
 from dataclasses import dataclass
 
-from tinylm.data.read.instructions import Instruction
+from tinylm.data.read.instructions import Instruction, as_sample
 from tinylm.data.read.messages import read_messages
 from tinylm.data.read.records import (
     INPUT,
@@ -56,6 +57,24 @@ class Preference:
         )
 
 
+@dataclass(frozen=True)
+class Judged:
+    """One answer to a prompt, and whether it is wanted.
+
+    prompt  what the user wrote last;  before  turns before that, as in Preference
+    """
+
+    prompt: str
+    answer: str
+    desirable: bool
+    before: tuple[tuple[str, str], ...] = ()
+
+    def messages(self):
+        """The conversation with its answer: list of {"role", "content"}."""
+        turns = (*self.before, ("user", self.prompt), ("assistant", self.answer))
+        return [{"role": role, "content": content} for role, content in turns]
+
+
 def read_preferences(path, bad=None):
     """The pairs of a file; see the docstring of this module for its forms.
 
@@ -66,6 +85,26 @@ def read_preferences(path, bad=None):
              file has none
     """
     return read_records(path, _pairs, bad)
+
+
+def read_judged(path, bad=None):
+    """The judged answers of a file: records with a prompt, a completion, and a label true or false.
+
+    returns  list of Judged;  arguments and errors as in read_preferences
+    """
+    return read_records(path, _judged, bad)
+
+
+def _judged(record):
+    if not isinstance(record, dict) or not isinstance(record.get("label"), bool):
+        raise DataError(f"a judged answer has a field 'label', true or false, not {record!r:.60}")
+    label = record["label"]
+    rest = {name: value for name, value in record.items() if name != "label"}
+    sample = as_sample(rest)
+    turns = tuple((one["role"], one["content"]) for one in sample.messages())
+    if len(turns) < 2 or [role for role, _ in turns[-2:]] != ["user", "assistant"]:
+        raise DataError("a judged answer ends with a message of the user and the answer to it")
+    return [Judged(turns[-2][1], turns[-1][1], label, turns[:-2])]
 
 
 def _pairs(record):
