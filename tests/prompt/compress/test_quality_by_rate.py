@@ -36,7 +36,10 @@ def test_every_method_shortens_the_prompt_at_every_rate():
     assert all(is_subsequence(text, FULL) and len(text) < len(FULL) for text in texts[1:])
     phrases = shortened(LM, INSTRUCTION, DEMOS, (0.3,))[1]
     assert phrases[2] == selective_context(LM, FULL, 0.3, "phrase").text
-    assert len(shortened(LM, INSTRUCTION)) == 1 + 2 * 3  # three rates
+    quarters = [0.25, 0.5, 0.75]
+    assert [rate for _, rate, _ in shortened(LM, INSTRUCTION)] == [None, *quarters, *quarters]
+    points = quality_by_rate(LM, INSTRUCTION, ITEMS[:1], np.random.default_rng(0), draws=1)
+    assert [point.rate for point in points] == [None, *quarters, *quarters]
 
 
 def test_every_point_has_a_baseline_of_its_own_length():

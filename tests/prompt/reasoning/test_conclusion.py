@@ -83,6 +83,8 @@ def test_yes_or_no_is_read():
     assert first_yes_no("Yes, they do, no doubt.") == "yes"
     assert first_yes_no("NO.") == "no"
     assert first_yes_no("nobody knows yesterday") is None
+    assert first_yes_no("There is no doubt: yes.") == "yes"
+    assert first_yes_no("There is no question of it") is first_yes_no("No idea.") is None
 
 
 @pytest.mark.parametrize(
@@ -111,6 +113,10 @@ def test_of_options_that_begin_together_the_longest_is_meant():
     item = Item("What does it eat?", options=("cat", "cat food"))
     assert first_option("cat food.", item) == "cat food"
     assert first_option("cat, or cat food", item) == "cat"
+    languages = Item("Which language?", options=("C", "C++", "Java", "C#"))
+    for option in languages.options:
+        assert first_option(f"{option}.", languages) == option
+    assert first_option("C++", Item("Which language?", options=("R", "Java", "Go"))) is None
     assert first_option("a+b (c) d", Item("?", options=("a+b", "(c) d"))) == "a+b"  # no pattern
 
 

@@ -134,6 +134,14 @@ def test_a_reply_names_one_option_or_none(reply, index):
     assert read_choice(reply, ITEM.options) == index
 
 
+def test_marks_of_a_name_belong_to_it():
+    options = ("Java", "C", "C++", "C#")
+    for reply in ("The answer is C++.", "It must be C++, I think."):
+        assert read_choice(reply, options) == 2
+    assert read_choice("The answer is C# here", options) == 3
+    assert read_choice("It is C of course", options) == 1
+
+
 def test_the_pronoun_is_no_letter():
     options = tuple("abcdefghi")
     assert read_choice("The answer: I think it is (C).", options) == 2

@@ -59,8 +59,8 @@ def first_result(text, item=None):
 
 def first_yes_no(text, item=None):
     """The first "yes" or "no", in small letters; None if there is neither."""
-    # \b, as "no" is also in "know" and "another"
-    found = re.search(r"\b(yes|no)\b", text.lower())
+    # \b, as "no" is also in "know" and "another"; "no doubt" denies nothing
+    found = re.search(r"\b(yes|no)\b(?! (?:doubt|question|idea)\b)", text.lower())
     return found and found[1]
 
 
@@ -70,8 +70,10 @@ def first_option(text, item):
     """
     places = []
     for letter, option in zip(LETTERS, item.options):
-        # (c), c), a letter alone at the beginning, or the option itself as whole words
-        named = rf"\({letter}\)|\b{letter}\)|^{letter}\b(?! \w)|(?<!\w){re.escape(option)}(?!\w)"
+        # (c), c), a letter alone at the beginning, or the option itself as whole words. Neither is
+        # in "C++", unless it is the option.
+        alone = rf"^{letter}\b(?! \w|[+#])"
+        named = rf"\({letter}\)|\b{letter}\)|{alone}|(?<!\w){re.escape(option)}(?![\w+#])"
         found = re.search(named, text, re.IGNORECASE)
         if found:
             # Of options that begin at the same place the longest is meant: "cat food", not "cat".

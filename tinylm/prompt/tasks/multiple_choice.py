@@ -119,7 +119,9 @@ def read_choice(reply, options):
             index
             for index, option in enumerate(options)
             if re.search(
-                rf"(?<!\bnot )(?<!\w){re.escape(option.strip())}(?!\w)", reply, re.IGNORECASE
+                rf"(?<!\bnot )(?<!\w){re.escape(option.strip())}(?![\w+#])",
+                reply,
+                re.IGNORECASE,
             )
         }
     )
@@ -127,7 +129,7 @@ def read_choice(reply, options):
 
 def _after_cues(reply, letters):
     """The numbers of the letters after "answer", "option" or "choice": "the answer is A or B"."""
-    capital = rf"[{letters}](?![\w'])"
+    capital = rf"[{letters}](?![\w'+#])"
     certain = rf"(?![AI]\s+(?!(?:{_AFTER_LETTER})\b)\w){capital}"
     small = rf"[{letters.lower()}](?=[*\"]*(?:[.,;:!?)]|\s*$))"
     letter = rf"[*\"]*\(?(?:{certain}|{small})\)?[*\"]*"
