@@ -33,9 +33,42 @@ def test_the_report_as_json(prompted, items_file, capsys):
         (["--task", "arc"], "no task 'arc'"),
         (["--task", "choice"], "give a file of them with --data"),
         (["--task", "choice", "--data", "FILE", "--shots", "3"], "no question is left"),
+        (["--data", "FILE", "--out", "scores.jsonl"], "give it with --task"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(words, message, prompted, items_file, capsys):
     words = [{"FILE": items_file}.get(word, word) for word in words]
     assert main(["eval", prompted, *words]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_run_is_resumed_from_its_file(prompted, items_file, tmp_path, capsys):
+    out = str(tmp_path / "scores.jsonl")
+    going = ["eval", prompted, "--task", "choice", "--data", items_file, "--out", out]
+    assert main([*going, "--limit", "1"]) == 0
+    capsys.readouterr()
+    assert main(going) == 0
+    resumed = capsys.readouterr().out
+    assert main(going[:-2]) == 0
+    assert capsys.readouterr().out == resumed
+    with open(out) as lines:
+        about = json.loads(next(lines))["about"]
+    assert about["model"] == prompted and about["shots"] == 0 and len(about["weights"]) == 16
+    assert main([*going, "--shots", "1"]) == 1
+    assert "shots was 0 and is 1" in capsys.readouterr().err
+
+
+def test_what_had_no_room_is_reported(prompted, tmp_path, capsys):
+    file = tmp_path / "items.jsonl"
+    words = ["one"] + ["twelve " * 6] + ["two", "long " * 40]  # bytes: the context is 120
+    items = [{"question": f"{word}?", "answer": "cat", "options": ["cat", "dog"]} for word in words]
+    file.write_text("".join(json.dumps(item) + "\n" for item in items))
+    asked = ["eval", prompted, "--task", "choice", "--data", str(file), "--shots", "2"]
+    assert main(asked) == 0
+    out = capsys.readouterr().out
+    assert "choice: 2 questions, 2 demonstrations" in out
+    assert "  1 prompts had no room for all demonstrations: up to 1 of 2 were dropped" in out
+    assert "  not answered, and counted as wrong: 1 of 2\n       2  long long" in out
+    assert main([*asked, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["dropped"] == [[0, 1]] and result["failed"][0][0] == 1 and result["count"] == 2

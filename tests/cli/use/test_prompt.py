@@ -173,7 +173,7 @@ def test_an_instruction_goes_before_everything(prompted, capsys):
         (["RUN", "--data", "FILE", "--shots", "3"], "no question is left"),
         (["RUN", "--data", "FILE", "--shots", "4"], "--shots 4, but there are 3"),
         (["RUN", "why?", "--method", "few-shots"], "did you mean few-shot"),
-        (["RUN", "--data", "FILE", "--compare", "few-shot", "--out", "x"], "leave out --out"),
+        (["RUN", "--data", "FILE", "--compare", "few-shot", "--trace"], "leave out --trace"),
         (["RUN", "A question", "--compare", "few-shot"], "give questions with answers by --data"),
         (["RUN", "why?", "--method", "few-shot"], "few-shot needs demonstrations: --demos FILE"),
         (["RUN", "why?", "--method", "rag"], "rag needs a passage to answer from"),
@@ -298,3 +298,22 @@ def test_answers_of_a_run_that_was_trained_further_are_not_continued(
     err = capsys.readouterr().err
     assert "checkpoint was 'step-000003' and is 'step-000004'" in err
     assert "the weights of the model have changed" in err
+
+
+def test_a_comparison_is_resumed_from_its_folder(prompted, items_file, tmp_path, capsys):
+    folder = tmp_path / "compared"
+    going = ["prompt", prompted, "--data", items_file, "--compare", "zero-shot,few-shot"]
+    going += ["--shots", "1", "--out", str(folder)]
+    assert main([*going, "--limit", "1"]) == 0
+    capsys.readouterr()
+    assert main(going) == 0
+    first = capsys.readouterr().out
+    assert main(going) == 0
+    assert capsys.readouterr().out == first  # seconds too: nothing is answered again
+    names = sorted(path.name for path in folder.iterdir())
+    assert names[0] == "few-shot.jsonl" and names[-1] == "zero-shot.jsonl" and len(names) == 2
+    with open(folder / "few-shot.jsonl") as lines:
+        head = json.loads(next(lines))
+    assert head["about"]["run"] == "few-shot" and head["about"]["checkpoint"] == "step-000003"
+    assert main([*going, "--seed", "1"]) == 1
+    assert "seed was 1337 and is 1" in capsys.readouterr().err

@@ -71,7 +71,8 @@ def test_combine_may_be_a_function():
         return answers[-1], len(answers)
 
     answer = prompt_ensemble(lm, ITEM, prompts=SIMPLIFY, combine=last)
-    assert (answer.value, answer.details) == ("c", {"answers": ["a", None, "c"], "combined": 3})
+    assert answer.value == "c"
+    assert answer.details == {"answers": ["a", None, "c"], "combined": 3, "dropped": ()}
 
 
 def test_prompts_that_end_alike_are_one_batch():
@@ -109,12 +110,15 @@ def test_a_phrasing_is_a_prompt_with_its_answer_on_the_next_line():
 
 def test_the_texts_and_stops_of_all_prompts():
     forms = [SIMPLIFY[0], FewShotPrompt()]
-    assert texts_of(forms, ITEM) == [BOOK[0], FewShotPrompt().prompt(ITEM)]
-    assert stops_of(ScriptedLM([]), forms) == [("\n\n",), FewShotPrompt().stop]
-    assert stops_of(Chat([]), forms) == [(), ("\nContext:", "\nQ:", "\nA:")]
-    assert stops_of(Chat([]), forms, [ITEM]) == stops_of(ScriptedLM([]), forms)
+    lm = ScriptedLM([])
+    fitted = texts_of(lm, forms, ITEM)
+    assert [one.text for one in fitted] == [BOOK[0], FewShotPrompt().prompt(ITEM)]
+    assert stops_of(lm, forms, fitted) == [("\n\n",), FewShotPrompt().stop]
+    assert stops_of(Chat([]), forms, fitted) == [(), ("\nContext:", "\nQ:", "\nA:")]
+    shown = texts_of(lm, forms, ITEM, [Item("x", "y")])
+    assert stops_of(Chat([]), forms, shown) == stops_of(lm, forms, fitted)
     with pytest.raises(ConfigError, match="at least one"):
-        texts_of([], ITEM)
+        texts_of(lm, [], ITEM)
 
 
 def test_of_options_every_prompt_takes_the_most_probable():

@@ -82,3 +82,78 @@ def test_tasks_are_reported_as_is_customary():
         "piqa": "character",
         "boolq": "sum",
     }
+
+
+class Counting(ScriptedLM):
+    """Notes how many questions are scored at a time."""
+
+    def __init__(self, script, context=None):
+        super().__init__(script, context)
+        self.sizes = []
+
+    def _score(self, prompts, lists, begins):
+        self.sizes.append(len(prompts))
+        return super()._score(prompts, lists, begins)
+
+
+def test_demonstrations_without_room_are_dropped_and_reported():
+    # The question has 3 words, a demonstration 4, an option 1.
+    demos = [Item("x?", "a", ("a", "bcd")), Item("y?", "a", ("a", "bcd"))]
+    last = "Question: y?\nAnswer: a\n\n"
+    script = {last + key if key.startswith("Q") else key: value for key, value in SCRIPT.items()}
+    report = evaluate_choices(ScriptedLM(script, context=8), TASKS["arc-easy"], ITEMS, demos)
+    assert report.dropped == ((0, 1), (1, 1)) and report.failed == ()
+    assert report.prompt == f"{last}Question: one?\nAnswer:"
+    report = evaluate_choices(ScriptedLM(SCRIPT), TASKS["arc-easy"], ITEMS)
+    assert report.dropped == ()
+
+
+def test_an_item_that_is_too_long_counts_as_wrong():
+    long = Item("one two three four five?", "a", ("a", "bcd"))
+    lm = ScriptedLM(SCRIPT, context=5)
+    report = evaluate_choices(lm, TASKS["arc-easy"], [long, *ITEMS])
+    assert report.count == 3 and report.right["sum"] == 1
+    ((number, reason),) = report.failed
+    assert number == 0 and "question alone have 7 tokens, and 4 are allowed" in reason
+    assert report.prompt == "Question: one?\nAnswer:"
+    with pytest.raises(DataError, match="no item could be scored: instruction and question"):
+        evaluate_choices(lm, TASKS["arc-easy"], [long])
+
+
+def test_a_resumed_run_has_the_report_of_one_that_was_not_interrupted(tmp_path):
+    items = [Item(f"{i}?" * (1 + i % 3), "a", ("a", "bcd")) for i in range(TOGETHER + 9)]
+    items.insert(3, Item("x" * 99, "a", ("a", "bcd")))
+    demos, file = [Item("y?", "bcd", ("a", "bcd"))], tmp_path / "scores.jsonl"
+
+    def run(file=None, items=items, **options):
+        return evaluate_choices(text_model(), TASKS["piqa"], items, demos, file=file, **options)
+
+    whole = run()
+
+    def interrupt(done, count):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(file, show=interrupt)
+    assert len(file.read_text().splitlines()) == 1 + TOGETHER
+    assert run(file) == whole and whole.failed[0][0] == 3
+    # Nothing is scored again, and the numbers are the same to the bit.
+    assert (
+        evaluate_choices(Counting([], context=96), TASKS["piqa"], items, demos, file=file).right
+        == whole.right
+    )
+    # Of a file that ends within a batch, the rest of that batch is scored, then whole batches.
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[: 1 + TOGETHER - 2]))
+    shown = []
+    assert run(file, show=lambda *now: shown.append(now)).right == whole.right
+    assert [done for done, _ in shown] == [TOGETHER, len(items)]
+    assert run(file, items[:5]).count == 5
+    # Another customary ranking has the same scores, another prompt has not.
+    evaluate_choices(Counting([], context=96), ChoiceTask(), items, demos, file=file)
+    with pytest.raises(ConfigError, match="unconditional was 'Answer:' and is 'A:'"):
+        evaluate_choices(text_model(), ChoiceTask(unconditional="A:"), items, demos, file=file)
+    with pytest.raises(ConfigError, match="the weights of the model have changed"):
+        run(file, about={"weights": "x"})
+    with pytest.raises(ConfigError, match="the demonstrations differ"):
+        evaluate_choices(text_model(), TASKS["piqa"], items, file=file)

@@ -18,7 +18,7 @@ from tinylm.prompt.evaluation.compare import (
     summarize,
 )
 from tinylm.prompt.evaluation.runner import Record
-from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
+from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot, zero_shot
 
 
 def record(item, right, value="x", tokens=10):
@@ -340,3 +340,31 @@ def test_a_method_has_its_own_size_beside_the_number_of_questions_at_once():
     lm, items = text_model(), [Item("a?"), Item("c?")]
     compare(lm, {"sized": (sized, {"size": 7})}, items, at_once=2)
     assert found == [7, 7]
+
+
+def test_a_comparison_that_is_resumed_has_the_rows_of_one_that_is_not(tmp_path):
+    items = [Item("a?", "b"), Item("cc?", "d"), Item("e?", "f")]
+    methods = {"thrice": (thrice, {"max_tokens": 4}), "plain": (zero_shot, {"max_tokens": 4})}
+
+    def run(items=items, **options):
+        rows = compare(text_model(), methods, items, seed=3, **options)
+        return [(row.name, row.summary.right, row.summary.tokens, row.difference) for row in rows]
+
+    whole, kept = run(), {"folder": tmp_path, "about": {"model": "m"}}
+    assert run(items[:1], **kept) and run(**kept) == whole
+    files = sorted(path.name for path in tmp_path.iterdir())
+    # one of a single plain prompt, one of the vote: a name for every kind of plain prompting
+    assert files[2:] == ["plain.jsonl", "thrice.jsonl"]
+    assert [name.rpartition("-")[0] for name in files[:2]] == ["plain-1", "plain-3"]
+    assert [len(path.read_text().splitlines()) for path in tmp_path.iterdir()] == [4] * 4
+    with pytest.raises(ConfigError, match="model was 'm' and is 'n'"):
+        run(folder=tmp_path, about={"model": "n"})
+    with pytest.raises(ConfigError, match="one question at a time: at_once=1"):
+        run(folder=tmp_path, at_once=2)
+
+
+def test_where_no_question_can_be_answered_one_plain_prompt_is_compared():
+    items = [Item("long " * 30, "b")]
+    (row,) = compare(text_model(context=64), {"few": (few_shot, {"max_tokens": 4})}, items)
+    assert row.samples == 1 and row.summary.right == row.plain.right == 0
+    assert [number for number, _ in row.summary.failed] == [0] and row.summary.unread == 0

@@ -32,7 +32,7 @@ def test_without_cases_nothing_is_run(monkeypatch):
 
     monkeypatch.delattr(module, "run_function")
     answer = write_function(ScriptedLM([(PROMPT, CODE)]), ITEM, name="calculate_average")
-    assert answer.value == CODE and answer.details == {}
+    assert answer.value == CODE and "ran" not in answer.details
 
 
 def test_a_reply_without_the_function_has_no_code_and_nothing_is_run():
@@ -40,7 +40,7 @@ def test_a_reply_without_the_function_has_no_code_and_nothing_is_run():
         answer = write_function(
             ScriptedLM([(PROMPT, reply)]), ITEM, name="calculate_average", cases=CASES
         )
-        assert answer.value is None and answer.details == {}
+        assert answer.value is None and "ran" not in answer.details
 
 
 def test_the_block_that_defines_the_function_is_read():

@@ -8,7 +8,8 @@ answers are printed: their loss does not cover every token of the text, so it gi
 
 `tinylm eval RUN --task arc-easy --data FILE` scores the options of every question and prints the
 share of right ones, ranked in every usual way, with the prompt that was used; --task choice is for
-any file of questions with options.
+any file of questions with options. A long run is kept with --out FILE, and resumed by the same
+command.
 """
 
 import tempfile
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 from tinylm.cli.json_text import json_text
 from tinylm.cli.options import parse
-from tinylm.errors import DataError
+from tinylm.errors import ConfigError, DataError
 from tinylm.settings import at_least, setting
 
 
@@ -36,6 +37,11 @@ class EvalConfig:
     limit: int = setting(0, "with --task: the first so many questions; 0: all", at_least(0))
     shots: int = setting(
         0, "with --task: the first so many questions are demonstrations", at_least(0)
+    )
+    out: str = setting(
+        "",
+        "with --task: keep the scores in this file, a JSON line each; an interrupted run is "
+        "resumed from it",
     )
     json: bool = setting(False, "print one JSON object instead of lines")
 
@@ -61,6 +67,8 @@ def main(argv):
         ),
     )
     backend(config.device)
+    if config.out and not config.task:
+        raise ConfigError("--out keeps the scores of questions: give it with --task")
     if config.task:
         from tinylm.cli.learn.eval_task import main as score_task
 

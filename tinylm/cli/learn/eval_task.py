@@ -6,6 +6,8 @@ import dataclasses
 import sys
 
 from tinylm.cli.json_text import json_text
+from tinylm.cli.use.prompt_output import failed_lines
+from tinylm.cli.use.text_model import TextModelConfig, identity
 from tinylm.errors import DataError
 
 HEADINGS = {  # how each way of ranking the options is usually called
@@ -42,7 +44,13 @@ def main(name, config, files):
     show = None
     if sys.stderr.isatty() and not config.json:
         show = _show
-    report = evaluate_choices(lm, task, items, demonstrations, show)
+    about = None
+    if config.out:
+        opening = TextModelConfig(raw=True, device=config.device)
+        about = identity(str(name), opening, lm) | {"shots": config.shots}
+    report = evaluate_choices(
+        lm, task, items, demonstrations, show, file=config.out or None, about=about
+    )
     if show is not None:
         print(file=sys.stderr)
     if config.json:
@@ -51,10 +59,10 @@ def main(name, config, files):
         accuracies = {way: report.right[way] / report.count for way in report.right}
         print(json_text(result | {"accuracy": accuracies, "customary": task.normalization}))
         return
-    print("\n".join([*bad.report(), *lines(name, config, task, report)]))
+    print("\n".join([*bad.report(), *lines(name, config, task, report, items)]))
 
 
-def lines(name, config, task, report):
+def lines(name, config, task, report, items):
     """The report as lines to print."""
     found = [
         f"{name} on {config.task}: {report.count} questions, {config.shots} demonstrations",
@@ -73,7 +81,13 @@ def lines(name, config, task, report):
         found.append(
             f"  {report.apart} options shared a token with their prompt and were encoded apart"
         )
-    return found
+    if report.dropped:
+        most = max(count for _, count in report.dropped)
+        found.append(
+            f"  {len(report.dropped)} prompts had no room for all demonstrations: up to {most} of "
+            f"{config.shots} were dropped, the first ones"
+        )
+    return [*found, *failed_lines(report.failed, items)]
 
 
 def _show(done, count):

@@ -59,7 +59,9 @@ class PromptConfig:
     compare: str = setting("", "several methods, with commas: a table instead of the answers")
     report: bool = setting(False, "with --data: the figures alone, without the answers")
     out: str = setting(
-        "", "keep the answers in this file, a JSON line each; an interrupted run is resumed from it"
+        "",
+        "keep the answers in this file, a JSON line each, or with --compare in files of this "
+        "folder; an interrupted run is resumed from them",
     )
     trace: bool = setting(False, "show every prompt, every reply and what was read from it")
     json: bool = setting(False, "print one JSON object instead of text")
@@ -99,16 +101,16 @@ def main(argv):
         method.name: common_options(method, config, lm.context) | named[method.name]
         for method in methods
     }
-    if config.compare:
-        # A module of a method is imported here, and not for a list of methods.
-        calls = {method.name: (method.load(), options[method.name]) for method in methods}
-        show_comparison(lm, calls, config, items, demonstrations)
-        return
-    (method,) = methods
     # With --out a run is resumed only if nothing that its answers depend on has changed.
     about = {"model": name, **dataclasses.asdict(opening)}
     if config.out:
         about = identity(name, opening, lm)
+    if config.compare:
+        # A module of a method is imported here, and not for a list of methods.
+        calls = {method.name: (method.load(), options[method.name]) for method in methods}
+        show_comparison(lm, calls, about, config, items, demonstrations)
+        return
+    (method,) = methods
     show_answers(lm, method, options[method.name], about, config, items, demonstrations)
 
 
@@ -118,8 +120,8 @@ def chosen_methods(config):
 
     if not config.compare:
         return [method_named(config.method)]
-    if config.out or config.trace:
-        raise ConfigError("--compare prints a table: leave out --out and --trace")
+    if config.trace:
+        raise ConfigError("--compare prints a table: leave out --trace")
     if not config.data:
         raise ConfigError("--compare counts right answers: give questions with answers by --data")
     return [method_named(name.strip()) for name in config.compare.split(",")]
@@ -239,10 +241,11 @@ def kept_answers(file, records, count):
         raise
 
 
-def show_comparison(lm, methods, config, items, demonstrations):
+def show_comparison(lm, methods, about, config, items, demonstrations):
     """Print a table of methods, each beside plain prompting with as many tokens.
 
     methods  {name: (function, its options)}
+    about    dict that describes the model
     """
     from tinylm.prompt.evaluation.compare import compare
 
@@ -254,6 +257,8 @@ def show_comparison(lm, methods, config, items, demonstrations):
         seed=config.seed,
         # Progress goes to the standard error: the output is the table alone.
         show=lambda line: print(line, file=sys.stderr, flush=True),
+        folder=config.out or None,
+        about=about,
     )
     if config.json:
         print(json_text([row.as_dict() for row in rows]))

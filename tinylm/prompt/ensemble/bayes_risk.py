@@ -23,6 +23,7 @@ from tinylm.errors import DataError, ShapeError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.combine import word_overlap
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.in_context.fitted import fit_context
 
 
 def zero_one(y, right):
@@ -122,18 +123,21 @@ def least_risk(
     prompt   with prompt(), stop_for() and read(), such as a FewShotPrompt: its default
     samples  number of answers, at the temperature
     risk     function R(y, y_r) of two texts; 1 - word overlap unless given
-    returns  Answer; details: answers (None where one could not be read) and their risks
+    returns  Answer; details: answers (None where one could not be read) and their risks; kept and
+             dropped demonstrations
     """
     check_counts("least_risk", samples=samples)
     prompt = prompt or FewShotPrompt()
-    text, stop = prompt.prompt(item, demonstrations), prompt.stop_for(lm, demonstrations)
+    fitted = fit_context(lm, lambda kept: prompt.prompt(item, kept), demonstrations, max_tokens)
+    stop = prompt.stop_for(lm, fitted.kept)
     options = {"max_tokens": max_tokens, "stop": stop, "temperature": temperature}
     # The samples are both Omega and, with weight 1/m each, the distribution Pr(y_r | x).
-    replies = lm.sample(text, samples, seed, **options)
+    replies = lm.sample(fitted.text, samples, seed, **options)
     answers = [prompt.read(reply.text, stop) for reply in replies]
     read = [answer for answer in answers if answer is not None]
     if not read:
-        return Answer(None, replies[-1].text, {"answers": answers, "risks": []})
+        details = {"answers": answers, "risks": [], **fitted.details}
+        return Answer(None, replies[-1].text, details)
     found = minimum_risk(read, risk or overlap_risk())
-    details = {"answers": answers, "risks": found.risks.tolist()}
+    details = {"answers": answers, "risks": found.risks.tolist(), **fitted.details}
     return Answer(lm.parsed("answer", found.value), found.value, details)

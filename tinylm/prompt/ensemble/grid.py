@@ -9,14 +9,14 @@ self_consistency.py.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tinylm.errors import ConfigError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.combine import item_key, vote
-from tinylm.prompt.ensemble.prompts import PHRASINGS
+from tinylm.prompt.ensemble.prompts import PHRASINGS, stops_of, texts_of
 from tinylm.prompt.evaluation.judge import answer_key
 
 AXES = "models", "prompts", "samples"
@@ -97,12 +97,15 @@ def run_grid(
         )
     if samples == 1:
         temperature = 0.0
+    written = replace(item, options=(), answer=None)  # the options of an item are written, too
     values = []  # in the order m, k, s
     for lm in lms:
         for prompt in prompts:
-            text, stop = prompt.prompt(item, demonstrations), prompt.stop_for(lm, demonstrations)
+            # What fits is that model's and that prompt's own.
+            (fitted,) = texts_of(lm, [prompt], written, demonstrations, max_tokens)
+            (stop,) = stops_of(lm, [prompt], [fitted])
             replies = lm.sample(
-                text,
+                fitted.text,
                 samples,
                 seed,
                 max_tokens=max_tokens,

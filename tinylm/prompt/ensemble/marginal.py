@@ -14,7 +14,7 @@ import numpy as np
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.means import arithmetic_mean, check_weights, log_sum_exp
-from tinylm.prompt.ensemble.prompts import PHRASINGS
+from tinylm.prompt.ensemble.prompts import PHRASINGS, dropped_of, texts_of
 
 
 def log_table(lm, prompts, candidates, **options):
@@ -102,7 +102,7 @@ def marginal_answer(
     draws      None: the exact sum; or estimate it from so many prompts drawn from the prior
     returns    Answer; details: logs and probabilities (of the options, not normalized; those of
                long options may underflow to 0), posterior of the prompts given the answer (exact
-               sum), drawn and error (Monte Carlo)
+               sum), drawn and error (Monte Carlo), dropped demonstrations
     raises     DataError for an item without options
     """
     if not item.options:
@@ -112,7 +112,8 @@ def marginal_answer(
     if draws is not None:
         drawn = draw_prompts(draws, weights, np.random.default_rng(seed))
         rows = sorted(set(drawn.tolist()))  # a prompt drawn twice is read once
-    texts = [prompts[k].prompt(item, demonstrations) for k in rows]
+    fitted = texts_of(lm, [prompts[k] for k in rows], item, demonstrations)
+    texts = [one.text for one in fitted]
     endings = [[prompts[k].continuation(item, option) for option in item.options] for k in rows]
     logs = np.zeros((len(prompts), len(item.options)))
     logs[rows] = log_table(lm, texts, endings)
@@ -124,6 +125,7 @@ def marginal_answer(
         sums = log_marginal(logs[drawn])  # log 1/N sum_i Pr(y | x_i)
         _, error = monte_carlo(logs, drawn)
         details = {"drawn": drawn.tolist(), "error": error.tolist()}
+    details["dropped"] = dropped_of(fitted)
     value = lm.parsed("answer", item.options[int(sums.argmax())])
     details |= {"logs": sums.tolist(), "probabilities": np.exp(sums).tolist()}
     return Answer(value, value, details)

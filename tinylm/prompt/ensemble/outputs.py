@@ -110,7 +110,7 @@ def best_of_n(
              it is right; None: the model's own log-probability
     options  of sample_paths: prompt, trigger, extract, read
     returns  Answer, of the best chain even if it reaches no answer; details: outputs (texts, best
-             first) and their scores
+             first) and their scores; "kept" and "dropped" demonstrations, if there were any
     """
     check_counts("best_of_n", n=n)
     paths = sample_paths(
@@ -134,6 +134,7 @@ def best_of_n(
     details = {
         "outputs": [path.reply.text for _, path in ranked],
         "scores": [value for value, _ in ranked],
+        **best.fitted,
     }
     return Answer(best.answer, best.reply.text, details)
 

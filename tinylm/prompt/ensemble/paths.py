@@ -7,13 +7,19 @@ and a chain that ends without an answer is continued by "Therefore, the answer i
 2022). Read next: self_consistency.py, outputs.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tinylm.errors import ConfigError
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.protocol import Completion
-from tinylm.prompt.reasoning.chain_of_thought import EXTRACT, TRIGGERS, cot_prompt, zero_shot_prompt
+from tinylm.prompt.reasoning.chain_of_thought import (
+    EXTRACT,
+    TRIGGERS,
+    fitted_cot_prompt,
+    zero_shot_prompt,
+)
 from tinylm.prompt.reasoning.conclusion import reader, split_conclusion
+from tinylm.prompt.reasoning.second_call import SecondCall
 
 
 @dataclass(frozen=True)
@@ -22,10 +28,12 @@ class Path:
 
     reply   Completion
     answer  str that it reaches, or None
+    fitted  "kept" and "dropped" demonstrations of its prompt; {} without any
     """
 
     reply: Completion
     answer: str | None
+    fitted: dict = field(default_factory=dict)
 
 
 def sample_paths(
@@ -49,32 +57,35 @@ def sample_paths(
     prompt          FewShotPrompt; None: "Q: .. A: .."
     extract         text with which a chain of the zero-shot form that has no conclusion goes on;
                     what follows, most probable token by token, is the answer. None: there is none
-    answer_tokens   most tokens of an answer after `extract`
+    answer_tokens   most tokens of an answer after `extract`; the chains leave room for it
     read            reader of the answer (reasoning/conclusion.py); None: by the item
     raises          ConfigError for a count below 1
     """
     if count < 1:
         raise ConfigError(f"sample_paths: sample 1 chain of thought or more, not {count}")
-    prompt = prompt or FewShotPrompt()
+    prompt, second, details = prompt or FewShotPrompt(), None, {}
     if demonstrations:
-        text = cot_prompt(item, demonstrations, prompt)
-        options = {"stop": prompt.stop_for(lm, demonstrations)}
-        extract = None  # demonstrations show how a chain ends
+        fitted = fitted_cot_prompt(lm, item, demonstrations, prompt, max_tokens)
+        text, details = fitted.text, fitted.details
+        options = {"stop": prompt.stop_for(lm, fitted.kept)}  # they show how a chain ends
     else:
         text, options = zero_shot_prompt(lm, item, prompt, trigger)
+        if extract is not None:
+            second = SecondCall.of(lm, text, options["begin"], extract, answer_tokens)
+            max_tokens = second.steps(max_tokens)
     # All chains are rows of one batch: the prompt is read once, and then each row has its own seed.
     replies = lm.sample(
         text, count, seed, max_tokens=max_tokens, temperature=temperature, **options
     )
     conclusions = [split_conclusion(reply.text)[1] for reply in replies]
     going_on = [i for i, conclusion in enumerate(conclusions) if conclusion is None]
-    if extract is not None and going_on:
+    if second is not None and going_on:
         # The chains are fixed now, and their answers are no further chance: one seed for all.
         found = lm.complete_batch(
             [text] * len(going_on),
-            begin=[options["begin"] + replies[i].text + extract for i in going_on],
+            begin=[second.after(lm, replies[i].text) for i in going_on],
             stop=options["stop"],
-            max_tokens=answer_tokens,
+            max_tokens=second.answer,
             seed=[seed] * len(going_on),
         )
         for i, reply in zip(going_on, found):
@@ -85,6 +96,6 @@ def sample_paths(
         answer = None  # a chain without a conclusion reaches no answer: none is guessed from it
         if conclusion is not None:
             answer = read(conclusion, item)
-        paths.append(Path(reply, answer))
+        paths.append(Path(reply, answer, details))
     lm.parsed("answers", [path.answer for path in paths])
     return paths

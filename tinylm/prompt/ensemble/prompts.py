@@ -17,6 +17,7 @@ from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.combine import item_key, max_overlap, vote
 from tinylm.prompt.evaluation.judge import answer_key
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.in_context.fitted import fit_context, fit_options
 from tinylm.prompt.refine.self_refine import answer_of
 from tinylm.prompt.template.fields import reply_stops
 
@@ -82,19 +83,40 @@ PHRASINGS = (
 )
 
 
-def texts_of(prompts, item, demonstrations=()):
-    """The K prompts as texts: list of str.
+def texts_of(lm, prompts, item, demonstrations=(), max_tokens=64):
+    """The K prompts, each with as many demonstrations as it has room for: list of Fitted.
 
-    raises  ConfigError without a prompt
+    max_tokens  of a reply; of an item with options their tokens count
+    raises      ConfigError without a prompt
     """
     if not prompts:
         raise ConfigError("an ensemble of prompts needs at least one")
-    return [prompt.prompt(item, demonstrations) for prompt in prompts]
+    found = []
+    for prompt in prompts:
+
+        def write(kept, prompt=prompt):
+            return prompt.prompt(item, kept)
+
+        if item.options:
+            endings = [prompt.continuation(item, option) for option in item.options]
+            found.append(fit_options(lm, write, demonstrations, endings))
+        else:
+            found.append(fit_context(lm, write, demonstrations, max_tokens))
+    return found
 
 
-def stops_of(lm, prompts, demonstrations=()):
-    """The strings that end a model's answer to each of the prompts: list of tuples."""
-    return [prompt.stop_for(lm, demonstrations) for prompt in prompts]
+def dropped_of(fitted):
+    """The demonstrations that one of the prompts, or several, had no room for: tuple."""
+    # All lose them from the first on, so the longest list holds the others.
+    return max((one.dropped for one in fitted), key=len)
+
+
+def stops_of(lm, prompts, fitted):
+    """The strings that end a model's answer to each of the prompts: list of tuples.
+
+    fitted  as texts_of
+    """
+    return [prompt.stop_for(lm, one.kept) for prompt, one in zip(prompts, fitted)]
 
 
 def vote_of(values, weights=None, key=answer_key):
@@ -128,7 +150,7 @@ def prompt_ensemble(
     combine  "vote", "overlap", or a function: list of answers (None where one could not be read)
              -> (answer or None, what it found)
     returns  Answer; details: answers, and "combined", what the combination found: the shares of a
-             vote, the sums of overlaps
+             vote, the sums of overlaps; "dropped" demonstrations
     """
     if isinstance(combine, str):
         if combine not in COMBINE:
@@ -138,15 +160,16 @@ def prompt_ensemble(
         combine = COMBINE[combine]
     if combine is vote_of:
         combine = partial(vote_of, key=item_key(item))
-    answers, last = _answers(lm, item, demonstrations, prompts, seed, max_tokens)
+    fitted = texts_of(lm, prompts, item, demonstrations, max_tokens)
+    answers, last = _answers(lm, item, fitted, prompts, seed, max_tokens)
     value, combined = combine(answers)
-    details = {"answers": answers, "combined": combined}
+    details = {"answers": answers, "combined": combined, "dropped": dropped_of(fitted)}
     return Answer(lm.parsed("answer", value), last, details)
 
 
-def _answers(lm, item, demonstrations, prompts, seed, max_tokens):
+def _answers(lm, item, fitted, prompts, seed, max_tokens):
     """(the K answers, the last text): y_i = argmax over y of Pr(y | x_i)."""
-    texts = texts_of(prompts, item, demonstrations)
+    texts = [one.text for one in fitted]
     if item.options:
         # The argmax over a few options is exact: each of them is scored.
         endings = [[form.continuation(item, y) for y in item.options] for form in prompts]
@@ -154,7 +177,7 @@ def _answers(lm, item, demonstrations, prompts, seed, max_tokens):
         return found, found[-1]
     # Prompts whose answers end in the same way are completed in one batch.
     replies = [None] * len(prompts)
-    stops = stops_of(lm, prompts, demonstrations)
+    stops = stops_of(lm, prompts, fitted)
     for stop in dict.fromkeys(stops):
         rows = [k for k in range(len(prompts)) if stops[k] == stop]
         found = lm.complete_batch(

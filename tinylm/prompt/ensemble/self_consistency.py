@@ -61,7 +61,8 @@ def self_consistency(
     key             function: answer -> what is compared; None: task_key of the item
     options         of sample_paths: prompt, trigger, extract, read
     returns         Answer, its text a chain that reaches the answer; details: answers (None where
-                    a chain reached none), shares and confidence of the vote, and texts
+                    a chain reached none), shares and confidence of the vote, and texts; "kept" and
+                    "dropped" demonstrations, if there were any
     """
     check_counts("self_consistency", samples=samples)
     paths = sample_paths(
@@ -81,6 +82,7 @@ def self_consistency(
         "shares": ballot.shares,
         "confidence": ballot.confidence,
         "texts": [reply.text for reply in replies],
+        **paths[0].fitted,
     }
     # No chain reached an answer: none is guessed.
     if ballot.value is None:

@@ -10,7 +10,7 @@ choice that of eq. 3.8 (marginal.py). Read next: marginal.py.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from tinylm.generate.stop import Output
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.means import arithmetic_mean, check_weights, log_sum_exp
 from tinylm.prompt.ensemble.models import check_text_model
-from tinylm.prompt.ensemble.prompts import PHRASINGS, stops_of, texts_of
+from tinylm.prompt.ensemble.prompts import PHRASINGS, dropped_of, stops_of, texts_of
 from tinylm.prompt.protocol.trace import Call
 
 
@@ -165,9 +165,12 @@ def token_ensemble(
     seed     not used: the most probable token is taken
     prompts  list of prompts with prompt(), stop_for() and read(), such as FewShotPrompts
     rule     a key of RULES
-    returns  Answer; details: "agreement", for each prompt log Pr of the whole reply, and "finish"
+    returns  Answer; details: "agreement", for each prompt log Pr of the whole reply, "finish",
+             and "dropped" demonstrations
     """
-    texts, stops = texts_of(prompts, item, demonstrations), stops_of(lm, prompts, demonstrations)
+    written = replace(item, options=(), answer=None)  # the options of an item are written, too
+    fitted = texts_of(lm, prompts, written, demonstrations, max_tokens)
+    texts, stops = [one.text for one in fitted], stops_of(lm, prompts, fitted)
     # The one reply is a reply to all prompts, so what ends an answer of any of them ends it.
     stop = tuple(dict.fromkeys(string for stop in stops for string in stop))
     found = complete_jointly(
@@ -175,4 +178,5 @@ def token_ensemble(
     )
     value = lm.parsed("answer", prompts[0].read(found.text, stop))
     details = {"agreement": found.terms.sum(axis=0).tolist(), "finish": found.finish}
+    details["dropped"] = dropped_of(fitted)
     return Answer(value, found.text, details)

@@ -8,9 +8,12 @@ item are scored, which has no randomness to sample: there, the plain prompt is o
 next: cli/use/prompt.py.
 """
 
+import hashlib
 import inspect
+import json
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from tinylm.data.measure.proportions import wilson_interval
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.combine import item_key, vote
+from tinylm.prompt.evaluation.answer_file import plain as plain_values
 from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.evaluation.runner import answer_items
 from tinylm.prompt.evaluation.together import answer_together
@@ -213,6 +217,8 @@ def compare(
     at_once=1,
     seed=0,
     show=None,
+    folder=None,
+    about=None,
     **sampling,
 ):
     """Methods on the same items, each against plain_vote with as many tokens.
@@ -224,16 +230,27 @@ def compare(
     at_once   questions that are answered together (together.py), which is faster; 1: each alone,
               as token_ensemble needs it
     show      called with a line before each run; None: silent
+    folder    path: the answers of each run are kept in a file of it, from which a comparison is
+              resumed; None: none are kept. With at_once above 1 there are no files
+    about     dict that describes the model in these files
     sampling  temperature and top_k of plain_vote, unless given those of each method, if it samples
     returns   list of Row
+    raises    ConfigError for a folder and at_once above 1; for a file of another run
     """
+    if folder is not None and at_once > 1:
+        raise ConfigError("compare: answers are kept of one question at a time: at_once=1")
     show = show or (lambda line: None)
     scored = all(item.options for item in items)
     single, own = plain
 
-    def run(method, options):
+    def run(method, options, file):
         options = {"seed": seed, **options}
         if at_once == 1:
+            if folder is not None:
+                options |= {
+                    "file": Path(folder) / f"{file}.jsonl",
+                    "about": {**(about or {}), "run": file},
+                }
             records = list(answer_items(lm, method, items, demonstrations, **options))
         else:
             options["at_once"] = at_once
@@ -245,13 +262,15 @@ def compare(
         key = count, frozenset(shared.items())
         if key not in found:
             show(f"plain prompting, {_samples(count, scored)}")
-            found[key] = run(plain_vote, {**shared, "count": count, "plain": single})
+            # A name of its own for every kind of sampling.
+            drawn = {**shared, "count": count, "plain": single}
+            found[key] = run(plain_vote, drawn, f"plain-{count}-{_short_hash(drawn)}")
         return found[key]
 
     found, rows = {}, []
     for name, (method, options) in methods.items():
         show(f"{name}, {len(items)} questions")
-        records = run(method, options)
+        records = run(method, options, name)
         summary = summarize(records)
         if method is single and options == _shared(options) | own:
             found.setdefault((1, frozenset(options.items())), records)
@@ -289,6 +308,12 @@ def _sampled(method, options):
     if not found.get("temperature", 1.0):
         return {}
     return found
+
+
+def _short_hash(options):
+    """Eight digits that tell options apart, in any order."""
+    whole = json.dumps(plain_values(options), sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()[:8]
 
 
 def _samples(count, scored):

@@ -19,6 +19,7 @@ import numpy as np
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.in_context.fitted import fit_options
 
 CONTENT_FREE = "N/A", "", "[MASK]"
 
@@ -83,13 +84,15 @@ def contextual_calibration(
     """Answer a question with options by calibrated probabilities   (Zhao et al. 2021)
 
     seed, max_tokens  not used: nothing is drawn or generated
-    returns           Answer; details: "probabilities", "calibrated" and "prior", (K,) each
+    returns           Answer; details: "probabilities", "calibrated" and "prior", (K,) each; "kept"
+                      and "dropped" demonstrations: the prior is that after those that are kept
     raises            DataError for an item without options
     """
     _require_options([item])
-    probabilities = label_probabilities(lm, [item], item.options, demonstrations, prompt)[0]
-    prior = content_free_prior(lm, item.options, demonstrations, prompt, inputs)
-    return _answer(lm, item, probabilities, prior)
+    fitted = _fitted(lm, [item, *map(Blank, inputs)], item.options, demonstrations, prompt)
+    probabilities = label_probabilities(lm, [item], item.options, fitted.kept, prompt)[0]
+    prior = content_free_prior(lm, item.options, fitted.kept, prompt, inputs)
+    return _answer(lm, item, probabilities, prior, fitted)
 
 
 def batch_calibration(lm, items, demonstrations=(), *, prompt=None):
@@ -104,18 +107,27 @@ def batch_calibration(lm, items, demonstrations=(), *, prompt=None):
     _require_options(items)
     if any(item.options != items[0].options for item in items):
         raise DataError("batch_calibration: all items must have the same options, in one order")
-    probabilities = label_probabilities(lm, items, items[0].options, demonstrations, prompt)
+    fitted = _fitted(lm, items, items[0].options, demonstrations, prompt)
+    probabilities = label_probabilities(lm, items, items[0].options, fitted.kept, prompt)
     # Over many questions every label should be right as often as the others, or nearly; where the
     # labels are far from balanced, this prior takes away what is true.
     prior = probabilities.mean(axis=0)  # (n, K) -> (K,)
-    return [_answer(lm, item, p, prior) for item, p in zip(items, probabilities)]
+    return [_answer(lm, item, p, prior, fitted) for item, p in zip(items, probabilities)]
 
 
-def _answer(lm, item, probabilities, prior):
+def _fitted(lm, items, options, demonstrations, prompt):
+    """Fitted of the item with the longest prompt: all have the same demonstrations."""
+    prompt = prompt or FewShotPrompt()
+    longest = max(items, key=lambda item: lm.length(prompt.prompt(item)))
+    endings = [prompt.continuation(longest, option) for option in options]
+    return fit_options(lm, lambda kept: prompt.prompt(longest, kept), demonstrations, endings)
+
+
+def _answer(lm, item, probabilities, prior, fitted):
     fair = calibrated(probabilities, prior)
     value = lm.parsed("answer", item.options[int(fair.argmax())])
     details = {"probabilities": probabilities, "calibrated": fair, "prior": prior}
-    return Answer(value, value, details)
+    return Answer(value, value, details | fitted.details)
 
 
 def _require_options(items):

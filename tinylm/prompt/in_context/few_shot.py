@@ -4,7 +4,7 @@
     x = (instruction, (x_1, y_1), .., (x_k, y_k), x_query)      y = argmax over y of Pr(y | x)
 
 No weight changes: what the model learns about the task, it reads. A prompt that is too long loses
-demonstrations from its beginning, never the instruction or the question. Read next:
+demonstrations from its beginning, never the instruction or the question (fitted.py). Read next:
 selection.py.
 """
 
@@ -12,23 +12,8 @@ from dataclasses import dataclass
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.fitted import fitted
 from tinylm.prompt.template.fields import read_reply, render_fields, reply_stops, stop_strings
-
-
-@dataclass
-class Fitted:
-    """A prompt that fits, and what became of the demonstrations.
-
-    text     str; or list of messages
-    kept     tuple of the demonstrations in it, in order
-    dropped  tuple of those that had no room
-    tokens   of the text
-    """
-
-    text: str
-    kept: tuple
-    dropped: tuple
-    tokens: int
 
 
 @dataclass(frozen=True)
@@ -177,19 +162,7 @@ class FewShotPrompt:
         raises   DataError if instruction and question alone are too long
         """
         write = write or self.prompt
-        kept, dropped = tuple(demonstrations), ()
-        while True:
-            text = write(item, kept)
-            tokens = count(text)
-            if budget is None or tokens <= budget:
-                return Fitted(text, kept, dropped, tokens)
-            if not kept:
-                raise DataError(
-                    f"instruction and question alone have {tokens} tokens, and {budget} are "
-                    "allowed: shorten them"
-                )
-            # Counted anew each time: tokens of parts do not add up to those of the whole.
-            kept, dropped = kept[1:], (*dropped, kept[0])
+        return fitted(lambda kept: write(item, kept), demonstrations, count, budget)
 
     @property
     def stop(self):
@@ -266,7 +239,8 @@ def few_shot(
     if budget is None and lm.context is not None:
         answer = max([lm.count(ending) for ending in endings] or [max_tokens])
         budget = lm.context - answer
-        if budget < 1:
+        # Options are those of one item, whose prompt is then too long.
+        if budget < 1 and not endings:
             raise ConfigError(
                 f"few_shot: an answer of {answer} tokens leaves no room for a prompt in the "
                 f"model's context of {lm.context}: lower max_tokens"
@@ -274,17 +248,17 @@ def few_shot(
     write = prompt.prompt
     if turns:
         write = prompt.messages
-    fitted = prompt.fit(item, demonstrations, lm.length, budget, write)
-    details = {"kept": fitted.kept, "dropped": fitted.dropped}
+    found = prompt.fit(item, demonstrations, lm.length, budget, write)
+    details = found.details
     if not item.options:
-        stop = prompt.stop_for(lm, fitted.kept)
-        reply = lm.complete(fitted.text, max_tokens=max_tokens, stop=stop, seed=seed)
+        stop = prompt.stop_for(lm, found.kept)
+        reply = lm.complete(found.text, max_tokens=max_tokens, stop=stop, seed=seed)
         value = lm.parsed("answer", prompt.read(reply.text, stop))
         return Answer(value, reply.text, {**details, "finish": reply.finish})
     unconditional = None
     if normalization == "unconditional":  # the answer's field without any question before it
         unconditional = _field(prompt.answer_name, None)
-    scores = lm.score(fitted.text, endings, unconditional=unconditional)
+    scores = lm.score(found.text, endings, unconditional=unconditional)
     best = scores.best(normalization)
     value = lm.parsed("answer", item.options[best])
     return Answer(value, endings[best], {**details, "scores": scores})

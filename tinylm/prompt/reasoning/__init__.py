@@ -1,11 +1,12 @@
 """Reasoning in words before the answer   (book section 3.2.1).
 
 In order: conclusion.py (where steps end and the answer begins), chain_of_thought.py (few-shot,
-zero-shot and in two stages), calculator.py (arithmetic on exact fractions), annotations.py
-(computed steps of a solution, checked), calculator_loop.py (results forced into the text while it
-is generated), error_injection.py (how far an error goes), tree_of_thoughts.py (search over steps),
-thoughts.py (a model proposes and evaluates them), game_of_24.py (a search whose truth is known),
-graph_of_thoughts.py (thoughts that are merged and refined).
+zero-shot and in two stages), second_call.py (room for the second stage), calculator.py (arithmetic
+on exact fractions), annotations.py (computed steps of a solution, checked), calculator_loop.py
+(results forced into the text while it is generated), error_injection.py (how far an error goes),
+tree_of_thoughts.py (search over steps), thoughts.py (a model proposes and evaluates them),
+game_of_24.py (a search whose truth is known), graph_of_thoughts.py (thoughts that are merged and
+refined).
 """
 
 from tinylm.prompt.reasoning.calculator import calculate, decimal_text

@@ -14,8 +14,10 @@ from dataclasses import replace
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.reasoning.calculator_loop import complete_with_calculator
 from tinylm.prompt.reasoning.conclusion import LETTERS, read_conclusion, reader, with_options
+from tinylm.prompt.reasoning.second_call import SecondCall
 from tinylm.prompt.template.fields import stop_strings
 
 TRIGGERS = (
@@ -46,6 +48,18 @@ def cot_prompt(item, demonstrations=(), prompt=None):
     # The options are a part of the question, so a chain ends with a letter: "The answer is (b)."
     shown = [replace(_asked(demo), answer=_lettered(demo)) for demo in demonstrations]
     return prompt.prompt(_asked(item), shown, rationale=True)
+
+
+def fitted_cot_prompt(lm, item, demonstrations, prompt, max_tokens, begin=""):
+    """cot_prompt with as many demonstrations as leave room for a reply: Fitted.
+
+    begin  text that the reply is made to begin with
+    """
+
+    def write(kept):
+        return cot_prompt(item, kept, prompt)
+
+    return fit_context(lm, write, demonstrations, max_tokens, begin)
 
 
 def _asked(item):
@@ -80,14 +94,17 @@ def chain_of_thought(
     read            reader of the answer (conclusion.py); None: by the item
     calculator      computes the annotations <<a=b>> of the reply (calculator_loop.py); None: the
                     model does
-    returns         Answer; details: "rationale", "finish", "computed"
+    returns         Answer; details: "rationale", "finish", "computed"; "kept" and "dropped"
+                    demonstrations
     """
     prompt = prompt or FewShotPrompt()
-    text = cot_prompt(item, demonstrations, prompt)
+    fitted = fitted_cot_prompt(lm, item, demonstrations, prompt, max_tokens)
     # One reply (r, a) ~ Pr(. | (x_1, r_1, a_1), .., (x_k, r_k, a_k), x): rationale, then answer.
-    stop = prompt.stop_for(lm, demonstrations)
+    stop = prompt.stop_for(lm, fitted.kept)
     options = {"stop": stop, "max_tokens": max_tokens, "seed": seed, **sampling}
-    return _answer(lm, item, text, read, calculator, options, demonstrations)
+    answer = _answer(lm, item, fitted.text, read, calculator, options, fitted.kept)
+    answer.details.update(fitted.details)
+    return answer
 
 
 def zero_shot_cot(
@@ -134,16 +151,18 @@ def two_stage_cot(
     The second prompt is the first one, the reply to it, and the extracting sentence: whatever comes
     next is the answer, and no mark is looked for. Demonstrations are not used.
 
-    max_tokens     of the steps;  answer_tokens  of the answer
+    max_tokens     of the steps;  answer_tokens  of the answer; both as far as the context allows
+                   (second_call.py)
     returns        Answer; details: "rationale", "finish" of the steps, "computed"
     """
     text, options = zero_shot_prompt(lm, item, prompt, trigger)
-    options.update(max_tokens=max_tokens, seed=seed, **sampling)
+    second = SecondCall.of(lm, text, options["begin"], extract, answer_tokens)
+    options.update(max_tokens=second.steps(max_tokens), seed=seed, **sampling)
     # Stage 1: r ~ Pr(. | x, trigger)
     steps, computed = _reply(lm, text, calculator, options)
     rationale = lm.parsed("rationale", steps.text.strip())
     # Stage 2: a ~ Pr(. | x, trigger, r, "Therefore, the answer is")
-    options.update(begin=options["begin"] + steps.text + extract, max_tokens=answer_tokens)
+    options.update(begin=second.after(lm, steps.text), max_tokens=second.answer)
     reply = lm.complete(text, **options)
     value = lm.parsed("answer", (read or reader(item))(reply.text.strip(), item))
     details = {"rationale": rationale, "finish": steps.finish, "computed": computed}

@@ -14,7 +14,7 @@ from tinylm.data.measure.numbers import numbers_in
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
-from tinylm.prompt.reasoning.chain_of_thought import cot_prompt
+from tinylm.prompt.reasoning.chain_of_thought import fitted_cot_prompt
 from tinylm.prompt.reasoning.conclusion import read_conclusion
 
 
@@ -71,11 +71,12 @@ def go_on(lm, item, steps, demonstrations=(), *, prompt=None, read=None, seed=0,
     prompt = prompt or FewShotPrompt()
     # The given steps are forced, as if the model had written them.
     begin = "".join(f" {step}" for step in steps)
-    text = cot_prompt(item, demonstrations, prompt)
-    stop = prompt.stop_for(lm, demonstrations)
-    reply = lm.complete(text, begin=begin, stop=stop, seed=seed, max_tokens=max_tokens)
-    rationale, value = read_conclusion(reply.text, item, read, demonstrations)
-    return Answer(lm.parsed("answer", value), begin + reply.text, {"rationale": rationale})
+    fitted = fitted_cot_prompt(lm, item, demonstrations, prompt, max_tokens, begin)
+    stop = prompt.stop_for(lm, fitted.kept)
+    reply = lm.complete(fitted.text, begin=begin, stop=stop, seed=seed, max_tokens=max_tokens)
+    rationale, value = read_conclusion(reply.text, item, read, fitted.kept)
+    details = {"rationale": rationale, **fitted.details}
+    return Answer(lm.parsed("answer", value), begin + reply.text, details)
 
 
 @dataclass

@@ -16,7 +16,7 @@ import numpy as np
 from tinylm.errors import ConfigError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
-from tinylm.prompt.reasoning.chain_of_thought import cot_prompt
+from tinylm.prompt.reasoning.chain_of_thought import fitted_cot_prompt
 from tinylm.prompt.reasoning.conclusion import read_conclusion, split_conclusion
 from tinylm.prompt.reasoning.tree_of_thoughts import breadth_first
 from tinylm.prompt.template.fields import render_fields
@@ -127,18 +127,20 @@ def tree_of_thoughts(
     branches        lines that are sampled for each of them
     depth           most lines;  max_tokens  of a line
     read            reader of the answer (conclusion.py); None: by the item
-    returns         Answer of the best state; details: "search", a Search, and "steps"
+    returns         Answer of the best state; details: "search", a Search, and "steps"; "kept" and
+                    "dropped" demonstrations
     """
     check_counts("tree_of_thoughts", width=width, branches=branches, depth=depth)
     prompt = prompt or FewShotPrompt()
-    text, calls = cot_prompt(item, demonstrations, prompt), 0
+    # All lines of the deepest state stand behind the prompt.
+    fitted, calls = fitted_cot_prompt(lm, item, demonstrations, prompt, depth * max_tokens), 0
 
     def propose(state):
         nonlocal calls
         calls += 1
         return sample_thoughts(
             lm,
-            text,
+            fitted.text,
             state,
             branches,
             seed=seed + (calls - 1) * branches,  # no two lines are drawn with the same seed
@@ -155,7 +157,7 @@ def tree_of_thoughts(
 
     # With width and branches of 1 this is a chain of thought, line by line.
     search = breadth_first((), propose, evaluate, depth=depth, width=width, finished=finished)
-    details = {"search": search, "steps": list(search.state or ())}
+    details = {"search": search, "steps": list(search.state or ()), **fitted.details}
     if search.state is None or not finished(search.state):
         return Answer(None, "\n".join(search.state or ()), details)
     _, value = read_conclusion(search.state[-1], item, read, demonstrations)

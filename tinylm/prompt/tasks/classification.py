@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.fitted import fit_context, fit_options
 from tinylm.prompt.tasks.labels import LabelMapper
 
 CONTENT_FREE = "N/A"  # in place of the text for the prior of a label (Zhao et al. 2021)
@@ -102,14 +103,15 @@ def classify_generated(
     lm       TextLM
     prompt   ClassificationPrompt
     mapper   LabelMapper; None: one of the item's labels without synonyms
-    returns  Answer; value None if no rule decides. details: "mapped", how the label was found
+    returns  Answer; value None if no rule decides. details: "mapped", how the label was found;
+             "kept" and "dropped" demonstrations
     """
     mapper = mapper or LabelMapper(item.options)
-    reply = lm.complete(
-        prompt.prompt(item, demonstrations), stop=("\nText:",), seed=seed, max_tokens=max_tokens
-    )
+    fitted = fit_context(lm, lambda kept: prompt.prompt(item, kept), demonstrations, max_tokens)
+    reply = lm.complete(fitted.text, stop=("\nText:",), seed=seed, max_tokens=max_tokens)
     mapped = mapper.read(reply.text)
-    return Answer(lm.parsed("label", mapped.label), reply.text, {"mapped": mapped})
+    label = lm.parsed("label", mapped.label)
+    return Answer(label, reply.text, {"mapped": mapped, **fitted.details})
 
 
 def classify_by_cloze(
@@ -122,15 +124,19 @@ def classify_by_cloze(
     mapper = mapper or LabelMapper(item.options)
     # The sentence to complete stands in place of the question.
     prompt = replace(prompt, only_label=False)
+    fitted = fit_context(
+        lm, lambda kept: prompt.prompt(item, kept), demonstrations, max_tokens, prompt.cloze
+    )
     reply = lm.complete(
-        prompt.prompt(item, demonstrations),
+        fitted.text,
         begin=prompt.cloze,
         stop=("\n", "."),
         seed=seed,
         max_tokens=max_tokens,
     )
     mapped = mapper.read(reply.text)
-    return Answer(lm.parsed("label", mapped.label), reply.text, {"mapped": mapped})
+    label = lm.parsed("label", mapped.label)
+    return Answer(label, reply.text, {"mapped": mapped, **fitted.details})
 
 
 def classify_by_scores(
@@ -154,21 +160,21 @@ def classify_by_scores(
                    (contextual calibration, Zhao et al. 2021: no part of eq. 3.1)
     seed, max_tokens  are not used: nothing is sampled
     returns        Answer; details: "scores", and "probabilities" {label: its share}, the softmax of
-                   the scores
+                   the scores; "kept" and "dropped" demonstrations
     """
     prompt = replace(prompt, only_label=False)
+    # The space before a word belongs to it (protocol/seam.py).
+    labels = [f" {label}" for label in item.options]
+    fitted = fit_options(
+        lm, lambda kept: prompt.prompt(item, kept), demonstrations, labels or [""], prompt.cloze
+    )
     # Pr(y | prompt without a text): what the model prefers before it has read anything.
     unconditional = None
     if normalization == "unconditional":
         empty = replace(item, question=CONTENT_FREE, answer=None)
-        unconditional = prompt.prompt(empty, demonstrations)
-    scores = lm.score(
-        prompt.prompt(item, demonstrations),
-        # The space before a word belongs to it (protocol/seam.py).
-        [f" {label}" for label in item.options],
-        begin=prompt.cloze,
-        unconditional=unconditional,
-    )
+        unconditional = prompt.prompt(empty, fitted.kept)
+    scores = lm.score(fitted.text, labels, begin=prompt.cloze, unconditional=unconditional)
     value = lm.parsed("label", item.options[scores.best(normalization)])
     shares = dict(zip(item.options, scores.probabilities(normalization).tolist()))
-    return Answer(value, value, {"scores": scores, "probabilities": shares})
+    details = {"scores": scores, "probabilities": shares, **fitted.details}
+    return Answer(value, value, details)

@@ -13,7 +13,7 @@ import ast
 
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.tasks.code_runner import LIMITS, run_function
-from tinylm.prompt.tasks.demonstrated import demonstrated
+from tinylm.prompt.tasks.demonstrated import fit_demonstrated
 from tinylm.prompt.template.delimiters import code_blocks
 from tinylm.prompt.template.library import LIBRARY
 
@@ -33,11 +33,13 @@ def write_function(
     cases    [(arguments, expected)]; with any, the code is run (code_runner.py)
     limits   Limits of running it
     returns  Answer: the code; None if the reply has none that defines the function.
-             details: "ran", a Ran, if it was run
+             details: "ran", a Ran, if it was run; "kept" and "dropped" demonstrations
     """
-    prompt = demonstrated(LIBRARY["code"], item, demonstrations, "purpose")
-    reply = lm.complete(prompt, stop=("\nPlease write",), seed=seed, max_tokens=max_tokens)
-    return _answer(lm, read_code(reply.text, name), name, reply.text, cases, limits)
+    fitted = fit_demonstrated(lm, LIBRARY["code"], item, demonstrations, max_tokens, "purpose")
+    reply = lm.complete(fitted.text, stop=("\nPlease write",), seed=seed, max_tokens=max_tokens)
+    answer = _answer(lm, read_code(reply.text, name), name, reply.text, cases, limits)
+    answer.details.update(fitted.details)
+    return answer
 
 
 def complete_function(

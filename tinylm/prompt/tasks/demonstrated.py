@@ -12,6 +12,7 @@ transformation.py.
 """
 
 from tinylm.errors import DataError
+from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.template.fields import reply_stops
 
 BETWEEN = "\n\n"  # ends a demonstration, and so the reply of a model that would write another
@@ -42,3 +43,13 @@ def demonstrated(template, item, demonstrations=(), slot="text"):
     if space.strip(" "):
         prompt += space
     return BETWEEN.join([*shown, prompt])
+
+
+def fit_demonstrated(lm, template, item, demonstrations, answer, slot="text"):
+    """`demonstrated` with as many demonstrations as leave room for an answer: Fitted.
+
+    answer  its tokens at most
+    """
+    return fit_context(
+        lm, lambda kept: demonstrated(template, item, kept, slot), demonstrations, answer
+    )

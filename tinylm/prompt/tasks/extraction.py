@@ -16,7 +16,7 @@ from tinylm.data.synthetic.prompted.named_entities import entity_lines
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.finetune.metrics import entity_f1
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.tasks.demonstrated import demonstrated, ends
+from tinylm.prompt.tasks.demonstrated import ends, fit_demonstrated
 from tinylm.prompt.template.library import LIBRARY
 
 _BULLET = r"[ \t]*(?:\d+[.)]|[-*•])?[ \t]*"
@@ -123,7 +123,7 @@ def extract_names(lm, item, demonstrations=(), *, seed=0, max_tokens=128):
     item     Item, whose question is the text
     demonstrations  Items whose answers are lists of names
     returns  Answer: the names in lines, "" if there are none, None if nothing could be read.
-             details: "extracted", an Extracted
+             details: "extracted", an Extracted; "kept" and "dropped" demonstrations
     """
 
     def read(reply):
@@ -169,23 +169,25 @@ def extract(lm, item, demonstrations=(), *, task, seed=0, max_tokens=256):
     others   as in extract_names
     """
     template = LIBRARY["extract"].partial(task_description=task)
-    prompt = demonstrated(template, item, demonstrations)
-    stop = ends(lm, demonstrations)
-    reply = lm.complete(prompt, stop=stop, seed=seed, max_tokens=max_tokens)
+    fitted = fit_demonstrated(lm, template, item, demonstrations, max_tokens)
+    stop = ends(lm, fitted.kept)
+    reply = lm.complete(fitted.text, stop=stop, seed=seed, max_tokens=max_tokens)
     value = lm.parsed("answer", reply.text.strip() or None)
-    return Answer(value, reply.text)
+    return Answer(value, reply.text, fitted.details)
 
 
 def _extract(lm, template, item, demonstrations, read, seed, max_tokens):
-    prompt, stop = demonstrated(template, item, demonstrations), ends(lm, demonstrations)
-    reply = lm.complete(prompt, stop=stop, seed=seed, max_tokens=max_tokens)
+    fitted = fit_demonstrated(lm, template, item, demonstrations, max_tokens)
+    stop = ends(lm, fitted.kept)
+    reply = lm.complete(fitted.text, stop=stop, seed=seed, max_tokens=max_tokens)
     extracted = read(reply.text)
     # Found nothing and read everything: there is nothing. Found nothing, but lines are unread: the
     # reply is not in the form, and its value is None.
     value = None
     if extracted.found or not extracted.unread and reply.text.strip():
         value = _written(extracted.found)
-    return Answer(lm.parsed("found", value), reply.text, {"extracted": extracted})
+    details = {"extracted": extracted, **fitted.details}
+    return Answer(lm.parsed("found", value), reply.text, details)
 
 
 def _written(found):

@@ -16,6 +16,7 @@ import string
 
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.fitted import fit_context, fit_options
 from tinylm.prompt.tasks.demonstrated import ends
 
 LETTERS = string.ascii_uppercase
@@ -45,12 +46,12 @@ def choose_by_letter(lm, item, demonstrations=(), *, seed=0, max_tokens=0):
 
     demonstrations  Items with options and answers
     seed, max_tokens  are not used: nothing is sampled
-    returns         Answer: the option's text. details: "scores", "letter"
+    returns         Answer: the option's text. details: "scores", "letter"; "kept" and "dropped"
+                    demonstrations
     """
-    scores = lm.score(
-        _listed(item, demonstrations), [f" {letter}" for letter in LETTERS[: len(item.options)]]
-    )
-    return _chosen(lm, item, scores, "sum")
+    letters = [f" {letter}" for letter in LETTERS[: len(_options(item))]]
+    fitted = fit_options(lm, lambda kept: _listed(item, kept), demonstrations, letters)
+    return _chosen(lm, item, lm.score(fitted.text, letters), "sum", fitted)
 
 
 def choose_by_option(
@@ -60,9 +61,12 @@ def choose_by_option(
 
     normalization  "unconditional" compares with "Answer:" alone
     """
-    shown = [f"{choice_prompt(demo)} {demo.options[demo.gold]}\n\n" for demo in demonstrations]
-    prompt = "".join(shown) + choice_prompt(item)
-    return _chosen(lm, item, _text_scores(lm, prompt, item, normalization), normalization)
+
+    def write(kept):
+        shown = [f"{choice_prompt(demo)} {demo.options[demo.gold]}\n\n" for demo in kept]
+        return "".join(shown) + choice_prompt(item)
+
+    return _choose_text(lm, item, write, demonstrations, normalization)
 
 
 def choose_by_cloze(
@@ -73,21 +77,24 @@ def choose_by_cloze(
     normalization  "unconditional": log Pr(option | question) - log Pr(option | "Answer:"), so an
                    option that is probable anywhere has no advantage
     """
-    _options(item)
-    shown = [f"{demo.question}\nAnswer: {demo.options[demo.gold]}\n\n" for demo in demonstrations]
-    prompt = f"{''.join(shown)}{item.question}\nAnswer:"
-    return _chosen(lm, item, _text_scores(lm, prompt, item, normalization), normalization)
+
+    def write(kept):
+        shown = [f"{demo.question}\nAnswer: {demo.options[demo.gold]}\n\n" for demo in kept]
+        return f"{''.join(shown)}{item.question}\nAnswer:"
+
+    return _choose_text(lm, item, write, demonstrations, normalization)
 
 
 def choose_generated(lm, item, demonstrations=(), *, seed=0, max_tokens=64):
     """The option that a generated reply names; None if it names none, or several."""
-    prompt, stop = _listed(item, demonstrations), ends(lm, demonstrations)
-    reply = lm.complete(prompt, stop=stop, seed=seed, max_tokens=max_tokens)
+    fitted = fit_context(lm, lambda kept: _listed(item, kept), demonstrations, max_tokens)
+    stop = ends(lm, fitted.kept)
+    reply = lm.complete(fitted.text, stop=stop, seed=seed, max_tokens=max_tokens)
     index = read_choice(reply.text, item.options)
     value = None
     if index is not None:
         value = item.options[index]
-    return Answer(lm.parsed("answer", value), reply.text)
+    return Answer(lm.parsed("answer", value), reply.text, fitted.details)
 
 
 def read_choice(reply, options):
@@ -169,15 +176,19 @@ def _listed(item, demonstrations):
     return "".join(shown) + choice_prompt(item)
 
 
-def _text_scores(lm, prompt, item, normalization):
+def _choose_text(lm, item, write, demonstrations, normalization):
+    """The Answer whose option is the most probable text after a prompt."""
+    texts = [f" {option}" for option in _options(item)]
+    fitted = fit_options(lm, write, demonstrations, texts)
     unconditional = None
     if normalization == "unconditional":
         # What makes an option probable without any question: frequent words, short texts
         unconditional = "Answer:"
-    return lm.score(prompt, [f" {option}" for option in item.options], unconditional=unconditional)
+    scores = lm.score(fitted.text, texts, unconditional=unconditional)
+    return _chosen(lm, item, scores, normalization, fitted)
 
 
-def _chosen(lm, item, scores, normalization):
+def _chosen(lm, item, scores, normalization, fitted):
     best = scores.best(normalization)
     value = lm.parsed("answer", item.options[best])
-    return Answer(value, value, {"scores": scores, "letter": LETTERS[best]})
+    return Answer(value, value, {"scores": scores, "letter": LETTERS[best], **fitted.details})

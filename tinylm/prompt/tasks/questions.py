@@ -10,6 +10,7 @@ nowhere else. Read next: multiple_choice.py; ../reasoning/, methods for such pro
 from tinylm.data.measure.numbers import extract_gsm8k_answer
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot
+from tinylm.prompt.in_context.fitted import fit_context
 
 NAMED = FewShotPrompt(question_name="Question", answer_name="Answer")
 WORKED = FewShotPrompt(conclusion="\n#### {}")
@@ -27,10 +28,14 @@ def answer_word_problem(lm, item, demonstrations=(), *, prompt=WORKED, seed=0, m
     """Answer a word problem of GSM8K after worked solutions that end with "#### number".
 
     demonstrations  Items with rationale and answer
-    returns         Answer: the number after the mark; None without one
+    returns         Answer: the number after the mark; None without one. details: "kept" and
+                    "dropped" demonstrations
     """
     # Each demonstration: Q, the worked solution, "####" and the number.
-    text = prompt.prompt(item, demonstrations, rationale=True)
-    stop = prompt.stop_for(lm, demonstrations)  # a worked solution of a chat has paragraphs
-    reply = lm.complete(text, stop=stop, seed=seed, max_tokens=max_tokens)
-    return Answer(lm.parsed("answer", extract_gsm8k_answer(reply.text)), reply.text)
+    fitted = fit_context(
+        lm, lambda kept: prompt.prompt(item, kept, rationale=True), demonstrations, max_tokens
+    )
+    stop = prompt.stop_for(lm, fitted.kept)  # a worked solution of a chat has paragraphs
+    reply = lm.complete(fitted.text, stop=stop, seed=seed, max_tokens=max_tokens)
+    value = lm.parsed("answer", extract_gsm8k_answer(reply.text))
+    return Answer(value, reply.text, fitted.details)

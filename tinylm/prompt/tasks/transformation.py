@@ -5,7 +5,7 @@ after the last try the result is None. Read next: questions.py; generation.py.
 """
 
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.tasks.demonstrated import demonstrated, ends
+from tinylm.prompt.tasks.demonstrated import ends, fit_demonstrated
 from tinylm.prompt.tasks.generation import generate_until
 from tinylm.prompt.template.constraints import max_words
 from tinylm.prompt.template.library import LIBRARY
@@ -19,7 +19,7 @@ def translate(
     lm       TextLM
     item     Item, whose question is the text
     demonstrations  Items with their translations
-    returns  Answer; None for an empty reply
+    returns  Answer; None for an empty reply. details: "kept" and "dropped" demonstrations
     """
     template = LIBRARY["translate.following"].partial(source=source, target=target)
     return _transformed(lm, template, item, demonstrations, seed, max_tokens)
@@ -34,9 +34,11 @@ def summarize(lm, item, demonstrations=(), *, limit=50, tries=4, seed=0, max_tok
     returns  Answer; None if all replies are too long. details as in generate_until
     """
     template = LIBRARY["summarize"].partial(limit=str(limit))
-    prompt = demonstrated(template, item, demonstrations)
-    stop = ends(lm, demonstrations)
-    return generate_until(lm, prompt, [max_words(limit)], tries, seed, max_tokens, stop)
+    fitted = fit_demonstrated(lm, template, item, demonstrations, max_tokens)
+    stop = ends(lm, fitted.kept)
+    answer = generate_until(lm, fitted.text, [max_words(limit)], tries, seed, max_tokens, stop)
+    answer.details.update(fitted.details)
+    return answer
 
 
 def rewrite(lm, item, demonstrations=(), *, style="formal", seed=0, max_tokens=128):
@@ -46,6 +48,7 @@ def rewrite(lm, item, demonstrations=(), *, style="formal", seed=0, max_tokens=1
 
 
 def _transformed(lm, template, item, demonstrations, seed, max_tokens):
-    prompt, stop = demonstrated(template, item, demonstrations), ends(lm, demonstrations)
-    reply = lm.complete(prompt, stop=stop, seed=seed, max_tokens=max_tokens)
-    return Answer(lm.parsed("text", reply.text.strip() or None), reply.text)
+    fitted = fit_demonstrated(lm, template, item, demonstrations, max_tokens)
+    stop = ends(lm, fitted.kept)
+    reply = lm.complete(fitted.text, stop=stop, seed=seed, max_tokens=max_tokens)
+    return Answer(lm.parsed("text", reply.text.strip() or None), reply.text, fitted.details)
