@@ -141,6 +141,8 @@ def test_a_head_can_begin_at_0():
 def test_heads_of_two_seeds_differ_and_have_the_usual_spread():
     heads = [ValueModel(decoder(d_model=256), seed).head.weight.numpy() for seed in (0, 1)]
     assert (heads[0] != heads[1]).all()
+    for default in (ValueModel(decoder(d_model=256)), RewardModel(decoder(d_model=256)).values):
+        np.testing.assert_array_equal(default.head.weight.numpy(), heads[0])
     # 1/sqrt(257) = .062; 256 draws, so within four standard errors of 4.4 %
     assert heads[0].std() == pytest.approx(257**-0.5, rel=0.18)
 
@@ -158,6 +160,22 @@ def test_scores_are_those_of_single_texts_with_dropout_off():
     assert model.training and found.dtype == np.float64
     np.testing.assert_allclose(found, model.score(TEXTS, batch_size=1), rtol=1e-10)
     assert model.score([]).shape == (0,)
+
+
+def test_by_default_sixteen_texts_are_scored_at_a_time(monkeypatch):
+    model, sizes = RewardModel(decoder()), []
+    whole = ValueModel.__call__
+
+    def counted(self, ids, mask=None):
+        sizes.append(len(ids))
+        return whole(self, ids, mask)
+
+    monkeypatch.setattr(ValueModel, "__call__", counted)
+    model.score([[1, 2]] * 33)
+    assert sizes == [16, 16, 1]
+    sizes.clear()
+    model.standardize([[1, 2]] * 17 + [[3]])
+    assert sizes == [16, 2]
 
 
 def test_standardized_rewards_have_mean_0_and_variance_1():

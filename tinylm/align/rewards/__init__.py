@@ -16,6 +16,7 @@ shaping.py       potentials that make rewards dense, and a process that is solve
 Rewards of parts:
 
 segments.py          how a response is cut into segments, and scores of segments
+prompted_segments.py segments that a language model finds
 marked.py            texts with a label at the end of each part
 segment_modeling.py  a value model trained on scores of segments
 process_model.py     a model that labels the steps of a solution
