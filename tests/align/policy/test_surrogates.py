@@ -7,15 +7,20 @@ from tests.align.small import gpt, random_policy
 from tinylm.align.exact.gradients import gradient_of, performance, policy_gradient
 from tinylm.align.exact.policies import ListedPolicy
 from tinylm.align.exact.tokens import advantages, returns_to_go
+from tinylm.align.logprobs import frozen_logprobs, response_logprobs
 from tinylm.align.policy.surrogates import (
+    check_first_ratio,
     effective_sample_size,
+    entropy_loss,
     importance_loss,
     per_token,
     policy_gradient_loss,
     ratio,
 )
 from tinylm.autograd import Tensor, grad
-from tinylm.errors import ShapeError
+from tinylm.errors import DataError, ShapeError
+from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.finetune.instruct.instructions import InstructionTuning
 
 CLOSE = dict(rtol=0, atol=1e-12)
 POLICY = ListedPolicy(gpt(), [[1]], 2, eos=0)
@@ -133,3 +138,35 @@ def test_advantages_of_another_shape_are_refused():
     for shape in ((3,), (2, 1), (2, 4)):
         with pytest.raises(ShapeError, match="advantages"):
             per_token(np.zeros(shape), logp)
+
+
+def test_the_entropy_is_the_largest_where_all_tokens_are_alike():
+    flat = Tensor(np.zeros((2, 4)), requires_grad=True)
+    assert entropy_loss(flat).item() == pytest.approx(-np.log(4), rel=1e-14)
+    np.testing.assert_allclose(grad(entropy_loss(flat), [flat])[0].data, 0, atol=1e-15)
+    logits = Tensor(np.log([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]]))
+    assert entropy_loss(logits).item() == pytest.approx(-1.5 * np.log(2), rel=1e-14)
+    assert entropy_loss(logits, total=8).item() == pytest.approx(-3 * np.log(2) / 8, rel=1e-14)
+
+
+def test_before_the_first_update_the_policies_are_one():
+    logp = np.log([[0.5, 0.25, 0.1]])
+    counted = np.array([[True, True, False]])
+    assert check_first_ratio(Tensor(logp), logp, counted) == 0
+    apart = logp + [[0.0, -3e-5, 9.0]]  # what does not count may differ
+    assert check_first_ratio(logp, apart, counted) == pytest.approx(3e-5)
+    with pytest.raises(DataError, match="temperature"):
+        check_first_ratio(logp, logp + 2e-4, counted)
+    assert check_first_ratio(logp, logp + 2e-4, counted, tolerance=1e-3) == pytest.approx(2e-4)
+    with pytest.raises(DataError, match="nan"):
+        check_first_ratio(logp, np.full((1, 3), np.nan), counted)
+    assert check_first_ratio(logp, apart, ~counted & False) == 0
+
+
+def test_another_temperature_is_found_before_the_first_update():
+    m = gpt()
+    batch = InstructionTuning().make_batch([encode_sft([1, 2], [0, 2])])
+    old, counted = frozen_logprobs(m, batch, temperature=0.7)
+    assert check_first_ratio(response_logprobs(m, batch, 0.7)[0], old, counted) == 0
+    with pytest.raises(DataError):
+        check_first_ratio(response_logprobs(m, batch)[0], old, counted)

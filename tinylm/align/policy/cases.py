@@ -54,6 +54,7 @@ _checked(
     COUNTED,
     source="book eq. 4.28; Williams 1992",
 )
+_checked("entropy_loss", surrogates.entropy_loss, source="Williams and Peng 1991")
 _checked("importance_loss", surrogates.importance_loss, OLD, EACH, COUNTED, source="book eq. 4.45")
 _clipped(
     "clipped_loss", clipping.clipped_loss, OLD, EACH, COUNTED, source="Schulman et al. 2017, eq. 7"

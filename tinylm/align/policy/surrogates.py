@@ -13,8 +13,10 @@ import numpy as np
 
 from tinylm.align.aggregate import aggregate
 from tinylm.align.constant import constant
-from tinylm.autograd import exp
-from tinylm.errors import ShapeError
+from tinylm.align.exact.expectations import entropy
+from tinylm.autograd import exp, log_softmax
+from tinylm.autograd.engine.tensor import array_of
+from tinylm.errors import DataError, ShapeError
 
 
 def policy_gradient_loss(logp, advantages, counted, how="token", total=None):
@@ -48,6 +50,42 @@ def importance_loss(logp, old, advantages, counted, how="token", total=None):
     and result as there. Check: tinylm gradcheck align.importance_loss
     """
     return -aggregate(ratio(logp, old) * per_token(advantages, logp), counted, how, total)
+
+
+def entropy_loss(logits, total=None):
+    """- mean entropy of the distributions that tokens were drawn from, to be added with a weight.
+
+    A policy that is certain does not try anything else any more   (Williams and Peng 1991).
+
+    logits   (n, V) Tensor of the n tokens that count, response_logits()
+    total    tokens of the whole batch; None: n
+    returns  Tensor ()
+
+    Check: tinylm gradcheck align.entropy_loss
+    """
+    each = entropy(log_softmax(logits))  # (n, V) -> (n,)
+    return -each.sum() / float(total or len(each))
+
+
+def check_first_ratio(logp, old, counted, tolerance=1e-4):
+    """The largest |log ratio|, which must be 0 before the first update on new responses.
+
+    It is not if responses were drawn with another temperature or with top-k, with dropout on, from
+    other weights, or if their log-probabilities were taken at other positions.
+
+    tolerance  for rounding: two ways through a model in float32 differ by about 1e-5
+    returns    float
+    raises     DataError if it is larger
+    """
+    difference = np.abs(np.asarray(array_of(logp)) - np.asarray(array_of(old)))[counted]
+    largest = float(difference.max(initial=0.0))
+    if not largest <= tolerance:
+        raise DataError(
+            f"the policy and the one that drew the responses differ by {largest:.3g} in a "
+            "log-probability before the first update: temperature, truncation, dropout, weights "
+            "and masks must be those of sampling"
+        )
+    return largest
 
 
 def effective_sample_size(logp, old):
