@@ -73,6 +73,16 @@ def test_training_starts_at_one_half_and_separates_good_from_bad():
     assert after["reward_good"] > 0.05 and after["reward_bad"] < -0.05
 
 
+def test_every_device_follows_one_trajectory(device):
+    runs = []
+    for where in ("cpu", device):
+        m = model().to(where)
+        losses = tune(m, KTO(weight_bad=1.5), ANSWERS, steps=2, learning_rate=1e-2)
+        found = KTO().loss(m, KTO().make_batch(with_reference(m, with_others(ANSWERS))).to(where))
+        runs.append([*losses, found[1]["reward_good"], found[1]["point"]])
+    np.testing.assert_allclose(*runs, rtol=1e-8, atol=1e-10)
+
+
 def test_a_batch_of_one_kind_has_no_reward_of_the_other():
     m, examples = model(), prepared(model())
     only_good = KTO().loss(m, KTO().make_batch([examples[0]]))[1]

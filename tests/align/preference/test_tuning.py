@@ -220,6 +220,20 @@ def test_micro_batches_of_pairs_follow_one_trajectory(name, size):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_device_follows_one_trajectory(name, device):
+    """Soft labels too: two steps of float64, on the CPU and on every other device."""
+    pairs = [replace(PAIRS[0], probability=0.8), *PAIRS[1:]]
+    runs = []
+    for where in ("cpu", device):
+        m = model().to(where)
+        losses = tune(m, DPO(name), pairs, 4, steps=2, learning_rate=1e-2)
+        accuracy = preference_accuracy(m, DPO(name), prepared(name, m))
+        runs.append([losses, [accuracy[key] for key in sorted(accuracy)]])
+    for a, b in zip(*runs):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+
+
 def with_workers(comm):
     m = model()
     losses = tune(m, DPO(), PAIRS, 4, steps=3, learning_rate=1e-2, comm=comm)

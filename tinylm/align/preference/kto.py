@@ -45,9 +45,10 @@ def kto(logp, reference, desirable, point, beta=0.1, weight_good=1.0, weight_bad
     that are far too good or too bad are left alone. Check: tinylm gradcheck align.kto
     """
     gain = beta * (log_ratio(logp, reference) - point)
+    if not hasattr(desirable, "dtype"):
+        desirable = np.asarray(desirable, bool)
     # 1 - sigmoid(g) = sigmoid(-g)
-    good, bad = weight_good * (-gain).sigmoid(), weight_bad * gain.sigmoid()
-    return where(np.asarray(desirable, bool), good, bad)
+    return where(desirable, weight_good * (-gain).sigmoid(), weight_bad * gain.sigmoid())
 
 
 def paired_kto(
@@ -58,7 +59,6 @@ def paired_kto(
     arguments  as in dpo() and kto()
     returns    (B,); half of the mean weight at the start, 1/2
     """
-    weights = {"weight_good": weight_good, "weight_bad": weight_bad}
-    good = kto(chosen, ref_chosen, True, point, beta, **weights)
-    bad = kto(rejected, ref_rejected, False, point, beta, **weights)
-    return (good + bad) / 2
+    good = beta * (log_ratio(chosen, ref_chosen) - point)
+    bad = beta * (log_ratio(rejected, ref_rejected) - point)
+    return (weight_good * (-good).sigmoid() + weight_bad * bad.sigmoid()) / 2

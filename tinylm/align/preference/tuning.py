@@ -97,8 +97,7 @@ class DPO:
 
     def logprobs(self, model, batch):
         """log pi(y|x) of every answer, the sum or mean that the loss reads: (B, R) Tensor."""
-        total = row_logprobs(model, batch, self.temperature)
-        return total / self._lengths(batch).astype(total.dtype)
+        return self._as_read(row_logprobs(model, batch, self.temperature), batch)
 
     def _reference(self, row, batch):
         """The reference's log-probabilities, as the loss reads them: (B, R), 0 without one."""
@@ -115,18 +114,18 @@ class DPO:
                 f"DPO: the loss {self.loss_name!r} compares with a reference policy: give the "
                 "pairs to with_reference() before training"
             )
-        return batch.reference / self._lengths(batch)
+        return self._as_read(batch.reference, batch)
 
-    def _lengths(self, batch):
-        """What sums are divided by: (B, R) tokens of each answer for a loss of means, or 1."""
+    def _as_read(self, totals, batch):
+        """Sums (B, R) as they are, or divided by the tokens of each answer for a loss of means."""
         if not preference_loss(self.loss_name).mean:
-            return np.ones(())
+            return totals
         lengths = (batch.targets != IGNORE).sum(axis=2)
         if not lengths.all():
             raise DataError(
                 f"DPO: an answer has no token, and the loss {self.loss_name!r} takes means of them"
             )
-        return lengths
+        return totals / lengths.astype(totals.dtype)
 
 
 def row_logprobs(model, batch, temperature=1.0):
