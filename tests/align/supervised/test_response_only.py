@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.finetune.instruct.talks import model
-from tinylm.align.supervised import encode_turns, plain_text, response_only
+from tinylm.align.supervised.response_only import plain_text, response_only
+from tinylm.align.supervised.turns import encode_turns
 from tinylm.errors import DataError
 from tinylm.finetune.instruct.conversations import Encoded, encode_sft
 from tinylm.finetune.instruct.instructions import InstructionTuning

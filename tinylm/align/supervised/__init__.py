@@ -7,7 +7,7 @@ mitigations.py    against overfitting and forgetting: an anchor, early stopping,
 """
 
 from tinylm.align.supervised.mitigations import Tuned, tune
-from tinylm.align.supervised.response_only import plain_text, response_only
+from tinylm.align.supervised.response_only import plain_text
 from tinylm.align.supervised.sft import sft_loss
 from tinylm.align.supervised.turns import encode_turns, one_answer_each
 
@@ -16,7 +16,6 @@ __all__ = [
     "encode_turns",
     "one_answer_each",
     "plain_text",
-    "response_only",
     "sft_loss",
     "tune",
 ]

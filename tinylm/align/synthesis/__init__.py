@@ -13,15 +13,13 @@ output_first.py     the label first, by a prior; then an input for it
 evolve.py           instructions made harder and more different by a model
 steps.py            the same operations on a formal language
 self_training.py    labels of one's own, where one is sure
+
+A function that has the name of its file is imported from the file.
 """
 
-from tinylm.align.synthesis.diversity import diversity
-from tinylm.align.synthesis.evolve import evolution, evolve
-from tinylm.align.synthesis.output_first import output_first
+from tinylm.align.synthesis.evolve import evolution
 from tinylm.align.synthesis.pool import TaskPool
 from tinylm.align.synthesis.sample_template import SampleTemplate, from_template
-from tinylm.align.synthesis.self_instruct import self_instruct
-from tinylm.align.synthesis.self_training import self_training
 from tinylm.align.synthesis.tasks import TASKS, task_samples
 from tinylm.align.synthesis.teacher import generate_responses
 
@@ -29,13 +27,8 @@ __all__ = [
     "TASKS",
     "SampleTemplate",
     "TaskPool",
-    "diversity",
     "evolution",
-    "evolve",
     "from_template",
     "generate_responses",
-    "output_first",
-    "self_instruct",
-    "self_training",
     "task_samples",
 ]
