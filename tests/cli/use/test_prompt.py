@@ -99,6 +99,8 @@ def test_all_methods_are_listed_with_their_options(capsys):
     assert all(method.accepts("max_tokens") for method in METHODS.values())
     assert "--option max_calls=8 SAMPLING\n" in out and "any of temperature= top_k=" in out
     assert "needs languages, demonstrations\n" in out and "reduce_template=..\n" in out
+    *_, last = out.split("In the library only, in modules of tinylm.prompt:\n")
+    assert "Auto-CoT" in last and last.splitlines()[-1].split()[-1] == "compress.llmlingua"
     for need in NEEDS.values():
         assert need.what in out and need.given in out
 
@@ -317,3 +319,20 @@ def test_a_comparison_is_resumed_from_its_folder(prompted, items_file, tmp_path,
     assert head["about"]["run"] == "few-shot" and head["about"]["checkpoint"] == "step-000003"
     assert main([*going, "--seed", "1"]) == 1
     assert "seed was 1337 and is 1" in capsys.readouterr().err
+
+
+def test_tasks_run_by_name(prompted, items_file, capsys):
+    for words in (
+        ["choose-letter"],
+        ["classify", "--option", "attribute=animal"],
+        ["verbalizer", "--option", "words=cat=a,b", "--option", "words=dog=c"],
+        ["grid", "--option", "samples=1"],
+    ):
+        given = ["--data", items_file, "--limit", "1", "--max-tokens", "2", "--json"]
+        if words[0] == "verbalizer":
+            given += ["--option", "template={*text*}"]
+        assert main(["prompt", prompted, *given, "--method", *words]) == 0, words
+        result = json.loads(capsys.readouterr().out)
+        assert result["method"] == words[0] and result["count"] == 1
+    assert main(["prompt", prompted, "add", "--method", "write-function"]) == 1
+    assert "write-function needs the name of the function" in capsys.readouterr().err

@@ -49,16 +49,17 @@ def test_stems_find_other_forms(notes, capsys):
 
 
 def test_an_answer_has_its_sources(notes, monkeypatch, capsys):
-    scripted = ScriptedLM([(None, "Voss opened it."), (None, "No answer!"), (None, "")])
+    scripted = ScriptedLM([(None, "Voss opened it [1]."), (None, "No answer!"), (None, "")])
     monkeypatch.setattr(TextModel, "open", lambda *a, **k: scripted)
     asked = ["rag", notes, "Who opened the bridge?", "--passages", "1"]
     assert main(asked) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "Voss opened it.",
-        "passages given to the model:",
+        "Voss opened it [1].",
+        "passages cited:",
         "  [1] a.txt, characters 0 to 30",
     ]
     (prompt,) = scripted.prompts
+    assert "give the number of the text that supports it in brackets" in prompt
     assert "Who opened the bridge?" in prompt and "opened by Voss." in prompt
     assert "Bread" not in prompt
     assert main([*asked, "--json"]) == 0
@@ -88,9 +89,11 @@ def test_numbers_are_those_of_the_prompt_where_neighbors_are_one_text(
     asked = ["rag", str(tmp_path), "Which bridge?", "--size", "5", "--overlap", "0"]
     assert main(asked) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "passages given to the model:",
-        "  [1] a.txt, characters 0 to 52",
+        "passages cited:",
         "  [2] b.txt, characters 0 to 24",
+        "      unsupported: 0% of the words of 'Burnt' are in it",
+        "passages given and not cited:",
+        "  [1] a.txt, characters 0 to 52",
     ]
     assert "Relevant Text 2: No other bridge" in lm.prompts[0]
 
@@ -121,7 +124,7 @@ def test_a_question_about_other_things_is_refused_before_a_model_is_called(
 def test_without_a_text_nothing_is_answered_from_memory(tmp_path, monkeypatch, capsys):
     (tmp_path / "a.txt").write_text("zebra " * 7)
     # 3 words for "Relevant Text 1:" and 6, one less than the text has, and too few for a cut one.
-    room = len(RagPrompt().prompt("zebra?").split()) + 3 + 6
+    room = len(RagPrompt(cite=True).prompt("zebra?").split()) + 3 + 6
     lm = scripted(monkeypatch, context=room + 96)
     assert main(["rag", str(tmp_path), "king?", "--covered", "0"]) == 0
     assert capsys.readouterr().out == "refused: no passage has a word of the question\n"
@@ -147,6 +150,43 @@ def test_a_pattern_that_matches_is_no_question(notes, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"bread?\n")))
     assert main(["rag", f"{notes}/[ab].txt", "--show"]) == 0
     assert "baked at 230" in capsys.readouterr().out
+
+
+def test_citations_are_printed_checked_and_kept_apart(notes, monkeypatch, capsys):
+    reply = "Voss opened the bridge [1]. Bread is baked at 230 degrees [1, 2][3]."
+    scripted(monkeypatch, reply, reply)
+    asked = ["rag", notes, "Who opened the bridge, and how is bread baked?"]
+    assert main(asked) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        reply,
+        "passages cited:",
+        "  [3] is none of the passages",
+        "  [1] a.txt, characters 0 to 30",
+        "      unsupported: 0% of the words of 'Bread is baked at 230 degrees' are in it",
+        "  [2] b.txt, characters 0 to 30",
+    ]
+    assert main([*asked, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["cited_answer"] == reply
+    assert result["answer"] == "Voss opened the bridge. Bread is baked at 230 degrees[3]."
+    found = [(one["number"], one["supported"]) for one in result["citations"]]
+    assert found == [(1, True), (1, False), (2, True), (3, False)]
+
+
+def test_one_question_that_is_too_long_does_not_end_the_others(notes, monkeypatch, capsys):
+    long = "bridge " * 300
+    for more in ([], ["--json"]):
+        lm = scripted(monkeypatch, "Voss [1].", "Hot [1].", context=300)
+        data = f"bridge?\n{long}\nbread?\n".encode()
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        assert main(["rag", notes, *more]) == 0
+        out, err = capsys.readouterr()
+        assert lm.finished and "tinylm rag: question 2, bridge bridge" in err
+        assert "there is room for" in err
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [one["answer"] for one in answers] == ["Voss.", None, "Hot."]
+    assert "there is room for" in answers[1]["error"]
+    assert main(["rag", notes, long]) == 1
 
 
 @pytest.mark.parametrize("empty", ["", "  "])

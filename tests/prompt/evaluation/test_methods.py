@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from tinylm.errors import ConfigError
-from tinylm.prompt.evaluation.methods import ALIASES, METHODS, method_named
+from tinylm.prompt.evaluation.methods import ALIASES, LIBRARY_ONLY, METHODS, method_named
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
@@ -69,3 +69,17 @@ def test_an_unknown_method_is_refused_with_the_nearest():
         method_named("few_shots")
     with pytest.raises(ConfigError, match="there are zero-shot"):
         method_named("xxxxxx")
+
+
+def test_what_the_library_alone_has_is_there_and_is_no_method():
+    import importlib.util
+
+    for what, module in LIBRARY_ONLY.items():
+        assert importlib.util.find_spec(f"tinylm.prompt.{module}"), module
+        assert what not in METHODS
+
+
+def test_the_calculator_is_an_option_of_every_chain_of_thought():
+    for name in ("chain-of-thought", "zero-shot-cot", "two-stage-cot"):
+        assert METHODS[name].kinds()["calculator"] is bool
+        assert METHODS[name].options()["calculator"] is False

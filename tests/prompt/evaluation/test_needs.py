@@ -19,6 +19,10 @@ HAVING = {
     "command": (Item("Translate: jump left twice after look"), [], ()),
     "demonstrations": (PLAIN, [PLAIN], ()),
     "rationales": (PLAIN, [SHOWN], ()),
+    "parts": (Item('Take the last letters of "ab cd".', task="last_letters"), [], ()),
+    "function": (PLAIN, [], ("function",)),
+    "entities": (PLAIN, [], ("entities",)),
+    "speakers": (PLAIN, [], ("speakers",)),
     "languages": (PLAIN, [], TRANSLATED),
 }
 LACKING = {
@@ -27,6 +31,10 @@ LACKING = {
     "command": (Item("Translate: jump home"), [], ()),
     "demonstrations": (SHOWN, [], ()),
     "rationales": (SHOWN, [SHOWN, PLAIN], ()),
+    "parts": (Item("Take the last letters.", task="other"), [], ()),
+    "function": (PLAIN, [], ("name",)),
+    "entities": (PLAIN, [], ("types",)),
+    "speakers": (PLAIN, [], ()),
     "languages": (PLAIN, [], ("target",)),
 }
 

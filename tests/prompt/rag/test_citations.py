@@ -71,3 +71,13 @@ def test_words_that_repeat_count_each_time():
 )
 def test_an_answer_without_its_marks(answer, bare):
     assert without_citations(answer, 3) == bare
+
+
+def test_a_statement_is_supported_by_half_of_its_words():
+    found = find_citations("Birds sing [3]. Some birds sing [3]. Birds fly [3][4].", TEXTS)
+    assert [(one.support, one.supported) for one in found] == [
+        (0.5, True),
+        (1 / 3, False),
+        (1.0, True),
+        (None, False),
+    ]

@@ -111,7 +111,7 @@ def test_the_calculator_computes_the_steps():
             ("Q: 8*2?\nA: It is <<8*2=16>>", "16.\n#### 16"),
         ]
     )
-    answer = chain_of_thought(lm, Item("8*2?"), calculator=calculate)
+    answer = chain_of_thought(lm, Item("8*2?"), calculator=True)
     assert answer.value == "16" and answer.details["computed"] == [("8*2", "16")]
     assert lm.finished
 

@@ -11,10 +11,12 @@ from tinylm.prompt.template.delimiters import (
     delimited,
     fence,
     field,
+    json_object,
     quote,
     tag,
     unfence,
     unfield,
+    unjson,
     unquote,
     untag,
     unwrap,
@@ -31,6 +33,10 @@ PIECES = [
     "</text>",
     "<text>",
     "`",
+    "{",
+    '"}',
+    '{"text": "',
+    "\\u0041",
     "```",
     "\n",
     "Text:",
@@ -52,6 +58,8 @@ def test_each_style_escapes_only_what_would_end_it():
     assert untag("<doc.1-a>x</doc.1-a>", "doc.1-a") == "x"
     assert field("a\nText: b") == "Text: a\n Text: b"
     assert field("a", "Input") == "Input: a" and unfield("Input: a", "Input") == "a"
+    assert json_object('a "b"\n\\') == '{"text": "a \\"b\\"\\n\\\\"}'
+    assert json_object("é", "in") == '{"in": "é"}' and unjson('{"in": "\\u00e9"}', "in") == "é"
     assert fence("x = 1", "python") == "```python\nx = 1\n```"
     assert fence("a ``` b") == "````\na ``` b\n````"
     assert fence("a ```` b").startswith("`````\n")
@@ -98,3 +106,19 @@ def test_blocks_of_code_are_found_in_a_reply():
     assert code_blocks("```py \nx = 1") == [("py", "x = 1")]  # cut off before the end
     assert code_blocks("``` no") == [] and code_blocks("") == []
     assert code_blocks(fence("a\n", "c")) == [("c", "a\n")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x", "[]", '"x"', "{}", '{"text": 1}', '{"text": "a", "b": "c"}', '{"b": "c"}']
+    + ['{"text": "a"} b', '{"text": "a"', '{"text": "a", "text": "b"}'],
+)
+def test_what_is_not_one_text_in_json_is_refused(text):
+    with pytest.raises(DataError, match="unjson: "):
+        unjson(text)
+
+
+def test_json_in_a_prompt():
+    assert delimited("Count.", 'a"}', "json") == (
+        'Count. The input text is the value of "text" in the JSON object.\n{"text": "a\\"}"}'
+    )

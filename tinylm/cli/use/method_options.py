@@ -12,8 +12,10 @@ LONGEST = 30  # characters of a default that the list shows
 
 
 def listed():
-    """All methods: name, section of the book, a line, what they need, and their options."""
-    from tinylm.prompt.evaluation.methods import METHODS, SAMPLING
+    """All methods: name, section of the book, a line, what they need, and their options; then what
+    the library has beside them.
+    """
+    from tinylm.prompt.evaluation.methods import LIBRARY_ONLY, METHODS, SAMPLING
     from tinylm.prompt.evaluation.needs import NEEDS
 
     width = max(map(len, METHODS))
@@ -36,6 +38,9 @@ def listed():
     lines += [
         "max_tokens, tokens of a reply at most, is set for all methods by --max-tokens N, and for",
         "one by --option METHOD.max_tokens=N",
+        "",
+        "In the library only, in modules of tinylm.prompt:",
+        *(f"  {what:{width + 12}} {module}" for what, module in LIBRARY_ONLY.items()),
     ]
     return "\n".join(lines)
 

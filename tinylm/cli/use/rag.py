@@ -2,10 +2,12 @@
 
 DOCS are files, folders and patterns. Their passages are indexed once, in the folder that holds them
 all (.tinylm-index.npz), and again where a file has changed. The passages that fit the question best
-are put before it; after the answer, those that the model was given are printed with their files, as
-they are numbered in the prompt. A question is refused if too few of its rare words are in them
-(--covered), if there are none, or by the model itself. Without a question, the lines of the
-standard input are questions. --show prints the passages alone.
+are put before it, numbered, and the model is to cite them. The answer is printed with its
+citations, [1], and after it the passages that it cites, with their files; if a passage lacks most
+words of the statement, it is marked as unsupported. Passages that were given and not cited stand
+apart. A question is refused if too few of its rare words are in them (--covered), if there are
+none, or by the model itself. Without a question, the lines of the standard input are questions.
+--show prints the passages alone.
 """
 
 import glob
@@ -18,7 +20,7 @@ from pathlib import Path
 from tinylm.cli.json_text import json_text
 from tinylm.cli.options import parse
 from tinylm.cli.use.text_model import TextModelConfig, open_text_model
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 from tinylm.reading import standard_input
 from tinylm.settings import at_least, between, setting
 
@@ -78,8 +80,18 @@ def main(argv):
         return
     # Only now: --show needs no model, and wrong paths are found before the weights are read.
     lm = open_text_model(config.model, opening)
-    for question in questions:
-        answer_question(lm, index, question, config)
+    for number, question in enumerate(questions, 1):
+        try:
+            answer_question(lm, index, question, config)
+        except ConfigError:
+            raise  # of a setting, so of every question
+        except DataError as error:
+            if len(questions) == 1:
+                raise
+            # One question that is too long does not end the others.
+            print(f"tinylm rag: question {number}, {question:.40}: {error}", file=sys.stderr)
+            if config.json:
+                print(json_text({"question": question, "answer": None, "error": str(error)}))
 
 
 def documents_and_questions(words):
@@ -169,7 +181,7 @@ def answer_question(lm, index, question, config):
     from tinylm.data.read.items import Item
     from tinylm.prompt.rag.answer import retrieval_answer
     from tinylm.prompt.rag.coverage import coverage
-    from tinylm.prompt.rag.prompt import NO_ANSWER
+    from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt
 
     seen = []  # the texts in the prompt: those that fit, given to the check before the model
 
@@ -187,11 +199,13 @@ def answer_question(lm, index, question, config):
             Item(question),
             retriever=index,
             k=config.passages,
+            form=RagPrompt(cite=True),
             check=check,
             seed=config.seed,
             max_tokens=config.max_tokens,
         )
     refused, passages = answer.details["refused"], answer.details["passages"]
+    citations = answer.details["citations"]
     # The model itself wrote the words of a refusal.
     if refused == "words":
         refused = "the model finds no answer in the passages"
@@ -201,10 +215,12 @@ def answer_question(lm, index, question, config):
         result = {
             "question": question,
             "answer": answer.value,
+            "cited_answer": answer.text,  # as it was written, with its citations
             "refused": refused,
             "covered": share,
             "missing": missing,
             "passages": [vars(passage) for passage in passages],
+            "citations": [{**vars(one), "supported": one.supported} for one in citations],
         }
         if config.trace:
             result["trace"] = trace.as_list()
@@ -217,11 +233,39 @@ def answer_question(lm, index, question, config):
     elif answer.value == NO_ANSWER:
         print(f"refused: {refused}")
     else:
-        print(answer.value)
-    if passages:
-        print("passages given to the model:")
+        print(answer.text)
+    print("\n".join(sources(passages, citations, config)), end="\n" * bool(passages))
+
+
+def sources(passages, citations, config):
+    """The passages that an answer cites, and those that it does not cite: lines to print.
+
+    passages   list of Passage, as they are numbered in the prompt
+    citations  list of Citation (prompt/rag/citations.py)
+    """
+    numbers = list(dict.fromkeys(one.number for one in citations))
+    cited, others = [], []
+    for number in numbers:
+        if number > len(passages) or number < 1:
+            cited.append(f"  [{number}] is none of the passages")
     for number, passage in enumerate(passages, 1):
-        print(f"  [{number}] {place(passage, config)}")
+        line = f"  [{number}] {place(passage, config)}"
+        if number not in numbers:
+            others.append(line)
+            continue
+        cited.append(line)
+        for one in citations:
+            if one.number == number and not one.supported:
+                cited.append(
+                    f"      unsupported: {one.support:.0%} of the words of {one.statement!r:.60} "
+                    "are in it"
+                )
+    lines = []
+    if cited:
+        lines += ["passages cited:", *cited]
+    if others:
+        lines += ["passages given and not cited:", *others]
+    return lines
 
 
 def no_text(index, question, config):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tinylm.data.synthetic.prompted.scan import interpret
 from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.decompose.shorter import plan_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ NEEDS = {
         "demonstrations with worked solutions",
         '--demos FILE, or --shots N from --data, with the field "rationale"',
     ),
+    "parts": Need(
+        "questions of the tasks last_letters, dyck or multi_hop", '"task" in the file of --data'
+    ),
+    "function": Need("the name of the function to write", "--option function=NAME"),
+    "entities": Need("the entities that are related", "--option entities=ONE,OTHER"),
+    "speakers": Need("the names of the speakers in order", "--option speakers=ONE,OTHER"),
     "languages": Need(
         "the languages of the question and of its translation",
         "--option source=LANGUAGE --option target=LANGUAGE",
@@ -57,7 +64,7 @@ def check_needs(method, items, demonstrations=(), options=()):
         if not lacking:
             continue
         whose = ""
-        if len(items) > 1 and name in ("options", "context", "command"):
+        if len(items) > 1 and name in ("options", "context", "command", "parts"):
             first = lacking[0].question.strip()
             whose = f" ({len(lacking)} of {len(items)} questions lack it, first {first!r:.60})"
         raise ConfigError(f"the method {method.name} needs {need.what}{whose}: {need.given}")
@@ -71,11 +78,15 @@ def _has(name, item, demonstrations, options):
         return bool(item.context.strip())
     if name == "command":
         return _is_command(item)
+    if name == "parts":
+        return _has_parts(item)
     if name == "demonstrations":
         return bool(demonstrations)
     if name == "rationales":
         return bool(demonstrations) and all(demo.rationale for demo in demonstrations)
-    return {"source", "target"} <= set(options)
+    if name == "languages":
+        return {"source", "target"} <= set(options)
+    return name in options
 
 
 def _is_command(item):
@@ -83,5 +94,14 @@ def _is_command(item):
     try:
         interpret(item.question.rpartition(":")[2].strip())
     except DataError:
+        return False
+    return True
+
+
+def _has_parts(item):
+    """True if there is a plan of shorter questions for an item."""
+    try:
+        plan_of(item, 1)
+    except (ConfigError, DataError):  # of another task, or not in the words of its task
         return False
     return True

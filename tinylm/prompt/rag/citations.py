@@ -17,6 +17,7 @@ import regex
 
 from tinylm.data.measure.answers import answer_words
 
+LEAST_SUPPORT = 0.5  # below it, most of a statement's words are not in the text that it cites
 _NUMBERS = r"\d+(?:\s*[-–]\s*\d+)?"
 _MARK = regex.compile(rf"[^\S\n]*\[({_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)\]")
 
@@ -39,6 +40,13 @@ class Citation:
     def known(self):
         """True if there is a text with this number."""
         return self.support is not None
+
+    @property
+    def supported(self):
+        """True if the text has at least LEAST_SUPPORT of the statement's words; False also for a
+        text that was not given.
+        """
+        return self.known and self.support >= LEAST_SUPPORT
 
 
 def find_citations(answer, texts):

@@ -15,6 +15,7 @@ from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.reasoning.calculator import calculate
 from tinylm.prompt.reasoning.calculator_loop import complete_with_calculator
 from tinylm.prompt.reasoning.conclusion import LETTERS, read_conclusion, reader, with_options
 from tinylm.prompt.reasoning.second_call import SecondCall
@@ -81,7 +82,7 @@ def chain_of_thought(
     *,
     prompt=None,
     read=None,
-    calculator=None,
+    calculator=False,
     seed=0,
     max_tokens=256,
     **sampling,
@@ -92,8 +93,8 @@ def chain_of_thought(
                     prompting, but a reply without "the answer is" has no answer
     prompt          FewShotPrompt; None: "Q: .. A: .."
     read            reader of the answer (conclusion.py); None: by the item
-    calculator      computes the annotations <<a=b>> of the reply (calculator_loop.py); None: the
-                    model does
+    calculator      True: the annotations <<a=b>> of the reply are computed (calculator_loop.py), or
+                    by a function like `calculate`; False: the model does
     returns         Answer; details: "rationale", "finish", "computed"; "kept" and "dropped"
                     demonstrations
     """
@@ -115,7 +116,7 @@ def zero_shot_cot(
     trigger=TRIGGERS[0],
     prompt=None,
     read=None,
-    calculator=None,
+    calculator=False,
     seed=0,
     max_tokens=256,
     **sampling,
@@ -140,7 +141,7 @@ def two_stage_cot(
     extract=EXTRACT,
     prompt=None,
     read=None,
-    calculator=None,
+    calculator=False,
     seed=0,
     max_tokens=256,
     answer_tokens=32,
@@ -182,8 +183,10 @@ def zero_shot_prompt(lm, item, prompt, trigger):
 
 def _reply(lm, text, calculator, options):
     """(reply, computed annotations)."""
-    if calculator is None:
+    if not calculator:
         return lm.complete(text, **options), []
+    if calculator is True:
+        calculator = calculate
     reply = complete_with_calculator(lm, text, calculator=calculator, **options)
     return reply, reply.computed
 

@@ -3,9 +3,10 @@
 
 In order: fields.py ("Name: content"), library.py (the book's prompts as templates), task_spec.py (a
 task as attributes), roles.py (system, user, demonstrations, conversations), delimiters.py and
-code_style.py (where an input begins and ends), tables.py (records as context), constraints.py (what
-a text must meet), stepwise.py (a procedure in the prompt), rounds.py (a reply in the next prompt),
-feature_tokens.py (features before prompts had words).
+code_style.py (where an input begins and ends), json_reply.py (objects of replies), tables.py
+(records as context), constraints.py (what a text must meet), stepwise.py (a procedure in the
+prompt), rounds.py (a reply in the next prompt), feature_tokens.py (features before prompts had
+words).
 Slots are in finetune/instruct/prompt_template.py, as tuning on instructions uses them too.
 """
 
@@ -22,6 +23,7 @@ from tinylm.prompt.template.fields import (
     reply_stops,
     stop_strings,
 )
+from tinylm.prompt.template.json_reply import complete_json, read_json
 from tinylm.prompt.template.library import EXTRACTIONS, LIBRARY, ROLES
 from tinylm.prompt.template.roles import Conversation, render_roles, role_prompt, to_messages
 from tinylm.prompt.template.rounds import SOLVE_THEN_JUDGE, Rounds, solve_then_judge
@@ -53,6 +55,7 @@ __all__ = [
     "code_blocks",
     "complete_code",
     "complete_fields",
+    "complete_json",
     "context_prompt",
     "copied_share",
     "delimited",
@@ -61,6 +64,7 @@ __all__ = [
     "parse_code",
     "parse_fields",
     "parse_table",
+    "read_json",
     "read_reply",
     "read_steps",
     "read_value",

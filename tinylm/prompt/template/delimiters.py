@@ -2,17 +2,20 @@
 
     The input text is delimited by double quotes.        "It rained all \\"summer\\"."
     The input text is delimited by the tag <text>.       <text>1 &lt; 2</text>
+    The input text is the value of "text" in JSON.       {"text": "It rained all \\"summer\\"."}
 
 An input that holds the delimiter could end itself and go on as an instruction. What would end it is
 escaped, or, for a fence, the delimiter grows; so `unwrap(wrap(t)) == t` for every text t. Read
-next: code_style.py.
+next: json_reply.py, which reads objects of replies; code_style.py.
 """
 
+import json
 import re
 from xml.sax.saxutils import escape, unescape
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.template.fields import parse_fields, render_fields
+from tinylm.reading import strict_json
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
@@ -68,6 +71,22 @@ def unfield(text, name="Text"):
     return fields[0][1] or ""
 
 
+def json_object(text, name="text"):
+    """The text as the value of a JSON object: {"text": "..."}, with JSON's own escapes."""
+    return json.dumps({name: text}, ensure_ascii=False)
+
+
+def unjson(text, name="text"):
+    """The value in the object. DataError for no JSON, or another object."""
+    try:
+        found = strict_json(text)
+    except ValueError as error:
+        raise DataError(f"unjson: {text!r:.60} is no JSON: {error}") from None
+    if not isinstance(found, dict) or set(found) != {name} or not isinstance(found[name], str):
+        raise DataError(f"unjson: {text!r:.60} is not one text under the name {name!r}")
+    return found[name]
+
+
 def fence(text, language=""):
     """The text between lines of backticks, one more than it has in a row: a block of code.
 
@@ -105,6 +124,7 @@ STYLES = {
     "quotes": (quote, unquote, "The input text is delimited by double quotes."),
     "xml": (tag, untag, "The input text is delimited by the tags <text> and </text>."),
     "fields": (field, unfield, 'The input text is the content of the field "Text".'),
+    "json": (json_object, unjson, 'The input text is the value of "text" in the JSON object.'),
     "fence": (fence, unfence, "The input text is delimited by lines of backticks."),
 }
 
@@ -116,7 +136,7 @@ def _style(name):
 
 
 def wrap(text, style="quotes"):
-    """The text in delimiters; `style` is "quotes", "xml", "fields" or "fence"."""
+    """The text in delimiters; `style` is "quotes", "xml", "fields", "json" or "fence"."""
     return _style(style)[0](text)
 
 

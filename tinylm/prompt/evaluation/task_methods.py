@@ -1,0 +1,212 @@
+"""Tasks of section 3.1.4, and a grid of prompts and samples, as methods whose settings are words:
+those of a command line.
+
+The functions behind them (../tasks, ../ensemble/grid.py) take objects: a ClassificationPrompt, a
+verbalizer, a list of cases. Here these are made from texts, and nothing else is done. Generated
+code is run only with run=True, in the child process of ../tasks/code_runner.py. Read next:
+methods.py.
+"""
+
+import ast
+from dataclasses import replace
+
+from tinylm.errors import ConfigError
+from tinylm.finetune.instruct.prompt_template import PromptTemplate
+from tinylm.prompt.ensemble.grid import grid_vote
+from tinylm.prompt.tasks import classification, code_completion, extraction, generation
+from tinylm.prompt.tasks.questions import answer_word_problem
+from tinylm.prompt.tasks.verbalizer import FEELINGS, classify_by_verbalizer
+from tinylm.prompt.template.constraints import max_words, min_words
+from tinylm.prompt.template.library import EXTRACTIONS, LIBRARY
+
+WAYS = {
+    "scores": classification.classify_by_scores,
+    "generated": classification.classify_generated,
+    "cloze": classification.classify_by_cloze,
+}
+WORDS = tuple(f"{label}={','.join(words)}" for label, words in FEELINGS.items())
+
+
+def classify(
+    lm, item, demonstrations=(), *, attribute="polarity", by="scores", seed=0, max_tokens=48
+):
+    """Classify the question, a text, as one of the item's options   (book section 3.1.4.1)
+
+    attribute  what the labels are values of
+    by         "scores" of the labels, "generated" text, or the words of a "cloze"
+    returns    Answer as of the functions in tasks/classification.py
+    """
+    if by not in WAYS:
+        raise ConfigError(f"classify: by={by!r} must be one of {', '.join(WAYS)}")
+    prompt = classification.ClassificationPrompt(attribute)
+    options = {"prompt": prompt, "seed": seed, "max_tokens": max_tokens}
+    return WAYS[by](lm, item, demonstrations, **options)
+
+
+def verbalizer(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    template=LIBRARY["polarity.feeling"].text,
+    words=WORDS,
+    normalization="sum",
+    seed=0,
+    max_tokens=0,
+):
+    """Classify by words that stand for the labels   (book sections 1.1.2.2 and 3.1.4.1)
+
+    template  text with the slot {*text*} and a blank
+    words     for each label "label=word,word"
+    returns   Answer as of classify_by_verbalizer
+    raises    ConfigError for a label without words, or options of the item that are not the labels
+    """
+    groups = {}
+    for text in words:
+        label, equals, listed = text.partition("=")
+        groups[label.strip()] = _listed(listed)
+        if not equals or not groups[label.strip()]:
+            raise ConfigError(f'verbalizer: words={text!r} must be "label=word,word"')
+    if item.options and set(item.options) != set(groups):
+        raise ConfigError(
+            f"verbalizer: the labels of `words` are {', '.join(groups)}, and the options of "
+            f"{item.question!r:.40} are {', '.join(item.options)}: they must be the same"
+        )
+    options = {"template": PromptTemplate(template), "verbalizer": groups}
+    return classify_by_verbalizer(lm, item, normalization=normalization, **options)
+
+
+def entities(lm, item, demonstrations=(), *, types="", seed=0, max_tokens=256):
+    """Named entities with their types   (book section 3.1.4.2)
+
+    types    allowed ones, with commas; "": any
+    """
+    allowed = _listed(types) or None
+    options = {"types": allowed, "seed": seed, "max_tokens": max_tokens}
+    return extraction.extract_entities(lm, item, demonstrations, **options)
+
+
+def relations(lm, item, demonstrations=(), *, entities="", seed=0, max_tokens=256):
+    """Relations between given entities   (book section 3.1.4.2)
+
+    entities  with commas
+    """
+    given = _listed(entities)
+    if not given:
+        raise ConfigError("relations: entities must name two or more, with commas")
+    options = {"entities": given, "seed": seed, "max_tokens": max_tokens}
+    return extraction.extract_relations(lm, item, demonstrations, **options)
+
+
+def extract(lm, item, demonstrations=(), *, task="keywords", seed=0, max_tokens=256):
+    """Whatever is described   (book section 3.1.4.2)
+
+    task     a key of EXTRACTIONS, or words that complete "Your task is to"
+    """
+    options = {"task": EXTRACTIONS.get(task, task), "seed": seed, "max_tokens": max_tokens}
+    return extraction.extract(lm, item, demonstrations, **options)
+
+
+def dialogue(lm, item, demonstrations=(), *, speakers="", turns=2, seed=0, max_tokens=64):
+    """Continue a dialogue   (book section 3.1.4.3)
+
+    speakers  their names in order, with commas
+    """
+    names = _listed(speakers)
+    if not names:
+        raise ConfigError("dialogue: speakers must name them, with commas")
+    options = {"speakers": names, "turns": turns, "seed": seed, "max_tokens": max_tokens}
+    return generation.continue_dialogue(lm, item, demonstrations, **options)
+
+
+def write(
+    lm, item, demonstrations=(), *, most_words=0, least_words=0, tries=4, seed=0, max_tokens=256
+):
+    """Write what the question describes, within limits that are stated and checked   (book section
+    3.1.4.3)
+
+    most_words, least_words  0: no limit
+    tries                    most replies
+    """
+    constraints = []
+    if most_words:
+        constraints.append(max_words(most_words))
+    if least_words:
+        constraints.append(min_words(least_words))
+    options = {"tries": tries, "seed": seed, "max_tokens": max_tokens}
+    return generation.write(lm, item, demonstrations, constraints=constraints, **options)
+
+
+def write_function(
+    lm, item, demonstrations=(), *, function="", cases=("",), run=False, seed=0, max_tokens=256
+):
+    """Write a Python function, and run it only where that is wanted   (book section 3.1.4.3)
+
+    function  its name
+    cases     each "arguments -> result" in Python's notation: "[1, 2], 3 -> 4"
+    run       True: the model's code is run with the cases, in a child process with limits
+    returns   Answer: the code; with `run`, None for code that fails a case. details: "ran"
+    raises    ConfigError for cases that cannot be read, or only one of `run` and `cases`
+    """
+    if not function:
+        raise ConfigError("write_function: function must name it")
+    read = [read_case(text) for text in cases if text.strip()]
+    if run != bool(read):
+        raise ConfigError(
+            "write_function: a model's code is run only with both run=true and cases: give both, "
+            "as cases='[1, 2] -> 3' run=true, or neither"
+        )
+    options = {"name": function, "cases": read, "seed": seed, "max_tokens": max_tokens}
+    answer = code_completion.write_function(lm, item, demonstrations, **options)
+    ran = answer.details.get("ran")
+    if ran is not None and not ran.passed:
+        answer = replace(answer, value=None)
+    return answer
+
+
+def read_case(text):
+    """A case "1, [2] -> 3" as (tuple of arguments, result). ConfigError if it is none."""
+    left, arrow, right = text.rpartition("->")
+    try:
+        # A comma behind it makes one argument a tuple, too.
+        arguments = ()
+        if left.strip():
+            arguments = ast.literal_eval(f"({left.strip()},)")
+        result = ast.literal_eval(right.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        arrow = ""
+    if not arrow:
+        raise ConfigError(
+            f'the case {text!r:.60} must be "arguments -> result" of Python\'s literals, as '
+            '"[1, 2], 3 -> 4"'
+        )
+    return arguments, result
+
+
+def word_problem(lm, item, demonstrations=(), *, seed=0, max_tokens=256):
+    """A word problem after solutions that end with "#### number"   (book section 3.1.4.5)."""
+    return answer_word_problem(lm, item, demonstrations, seed=seed, max_tokens=max_tokens)
+
+
+def prompts_and_samples(
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    samples=3,
+    temperature=1.0,
+    nested=False,
+    seed=0,
+    max_tokens=64,
+):
+    """The vote of three prompts with several samples each   (book section 3.2.4, Fig. 3.2)
+
+    nested   True: the samples of a prompt agree first, then the prompts
+    """
+    options = {"seed": seed, "max_tokens": max_tokens, "temperature": temperature}
+    return grid_vote([lm], item, demonstrations, nested=nested, samples=samples, **options)
+
+
+def _listed(text):
+    """The words of a text with commas between them: tuple of str."""
+    return tuple(one.strip() for one in text.split(",") if one.strip())
