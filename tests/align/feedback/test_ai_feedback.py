@@ -1,4 +1,5 @@
 import math
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -105,6 +106,26 @@ def test_a_verdict_that_changes_with_the_order_is_no_label():
     assert Verdicts("A", "A").winner is Verdicts("B", "B").winner is None
     assert Verdicts("A", None).winner is Verdicts(None, "A").winner is None
     assert not Verdicts(None, "B").readable and Verdicts("A", "A").readable
+
+
+def test_verdicts_and_prompts_do_not_change():
+    with pytest.raises(ValueError, match="argument"):  # one verdict for each pair
+        preferences_of([PAIR], [])
+    for one, field in ((Verdicts("A", "B"), "shown"), (PreferencePrompt(), "reasoning")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(one, field, None)
+
+
+def test_by_default_a_judge_may_write_256_tokens_with_seed_0():
+    seen = []
+
+    class Watched(ScriptedLM):
+        def complete_batch(self, prompts, **options):
+            seen.append((options["max_tokens"], options["seed"]))
+            return super().complete_batch(prompts, **options)
+
+    hard_labels(Watched([(None, "A"), (None, "B")]), PreferencePrompt(), [PAIR])
+    assert seen == [(256, 0)]
 
 
 def test_every_pair_is_shown_in_both_orders():

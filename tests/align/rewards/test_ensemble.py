@@ -1,4 +1,5 @@
 import math
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -113,8 +114,9 @@ def test_the_posterior_by_hand():
     assert weights.sum() == pytest.approx(1, rel=1e-15)
     prior = posterior_weights(found, [0.2, 0.8])
     assert prior[0] / prior[1] == pytest.approx(math.e / 4, rel=1e-12)
-    # likelihoods far below the smallest float
+    # likelihoods far below the smallest float, and far apart
     np.testing.assert_allclose(posterior_weights([-1e5, -1e5 - 1]), weights, rtol=1e-9)
+    np.testing.assert_array_equal(posterior_weights([-1e4, 0]), [0, 1])
 
 
 def test_averaged_probabilities_lie_between_those_of_the_members():
@@ -133,6 +135,19 @@ def test_an_ensemble_scores_texts():
     np.testing.assert_array_equal(ensemble.rewards(texts), expected)
     np.testing.assert_array_equal(ensemble.score(texts), expected.min(axis=0))
     np.testing.assert_allclose(RewardEnsemble(members).score(texts), expected.mean(axis=0))
+
+
+def test_an_ensemble_and_a_network_have_their_defaults():
+    ensemble = RewardEnsemble((lambda texts: np.ones(len(texts)),))
+    assert ensemble.combine is weighted_mean
+    with pytest.raises(FrozenInstanceError):
+        ensemble.combine = least
+    # tanh units, and what is drawn is of seed 0
+    network = FusionNetwork(3)
+    assert network.hidden.weight.shape == (3, 8) and network.out.weight.dtype == np.float32
+    same = FusionNetwork(3, seed=0).hidden.weight.numpy()
+    np.testing.assert_array_equal(network.hidden.weight.numpy(), same)
+    assert (FusionNetwork(3, seed=1).hidden.weight.numpy() != same).any()
 
 
 def test_training_sets_of_members():

@@ -1,4 +1,5 @@
 import math
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,19 @@ def test_a_third_label_is_a_third_class():
         ProcessModeling().make_batch([text])
 
 
+def test_by_default_a_step_is_correct_or_incorrect():
+    assert ProcessModeling().labels == ProcessRewardModel(decoder()).labels == LABELS[:2]
+    assert LABELS == ("correct", "incorrect", "neutral")
+
+
+def test_what_is_given_to_a_training_does_not_change():
+    for one, field in ((TEXTS[0], "ends"), (ProcessModeling(), "labels")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(one, field, ())
+    with pytest.raises(FrozenInstanceError):
+        SegmentModeling().criterion = hinge_loss
+
+
 @pytest.mark.parametrize("labels", [("right", "wrong"), ("correct", "correct")])
 def test_labels_are_different_and_one_is_correct(labels):
     with pytest.raises(DataError, match="'correct'"):
@@ -172,6 +186,13 @@ def test_segments_are_scored_at_their_ends_by_a_value_model():
         "mse": pytest.approx(np.mean(errors**2)),
         "sign": np.mean(np.sign(found) == [1, -1, 1]),
     }
+
+
+def test_the_share_of_right_signs_is_a_share():
+    texts = [marked_text([1, 2], [[3, 4], [5]], [0.5, -1.0]), marked_text([1], [[6]], [2.0])]
+    found = SegmentModeling().measure([np.array([0.5, 3.0]), np.array([1.0])], texts)
+    # errors 0, 4 and -1; two signs of three are right
+    assert found == {"mse": pytest.approx(17 / 3), "sign": pytest.approx(2 / 3)}
 
 
 def test_segments_can_be_classified_with_the_hinge():

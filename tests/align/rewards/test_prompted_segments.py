@@ -44,3 +44,15 @@ def test_empty_lines_and_spaces_around_a_part_do_not_count():
 
 def test_a_model_that_cannot_divide_gives_none():
     assert prompted_ends(text_model(context=512), TEXT, max_tokens=8) is None
+
+
+def test_by_default_a_model_may_write_512_tokens_with_seed_0():
+    seen = []
+
+    class Watched(ScriptedLM):
+        def complete_batch(self, prompts, **options):
+            seen.append((options["max_tokens"], options["seed"]))
+            return super().complete_batch(prompts, **options)
+
+    prompted_ends(Watched([(None, TEXT)]), TEXT)
+    assert seen == [(512, 0)]
