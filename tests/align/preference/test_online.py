@@ -105,6 +105,40 @@ def test_self_play_prefers_people_to_the_policy():
     assert len(self_play_pairs(m, PROMPTS, human, 3, seed=2)) == 3
 
 
+def test_seeds_and_sampling_by_default():
+    m, human = model(), [[1]] * 4
+    for given, plain in (
+        (
+            own_pairs(m, PROMPTS, prefer, 3, seed=0, temperature=1.0),
+            own_pairs(m, PROMPTS, prefer, 3),
+        ),
+        (
+            self_play_pairs(m, PROMPTS, human, 3, seed=0, temperature=1.0),
+            self_play_pairs(m, PROMPTS, human, 3),
+        ),
+    ):
+        assert [answers(one) for one in given] == [answers(one) for one in plain]
+
+
+@pytest.mark.parametrize("reference", ["first", "current"])
+def test_every_round_has_an_order_of_its_own(reference, monkeypatch):
+    """Seeds 5, 6, 7 for the orders of pairs in three rounds; the rounds are counted from 0."""
+    seeds, numbers = [], []
+
+    def fitted(*given, seed, **options):
+        seeds.append(seed)
+        return [0.0]
+
+    def numbered(m, k):
+        numbers.append(k)
+        return own_pairs(m, PROMPTS, prefer, 3)
+
+    monkeypatch.setattr(module, "fit", fitted)
+    monkeypatch.setattr(module, "tune", fitted)
+    online_dpo(model(), DPO(), numbered, rounds=3, reference=reference, seed=5)
+    assert seeds == [5, 6, 7] and numbers == [0, 1, 2]
+
+
 def test_another_reference_is_refused(monkeypatch):
     with pytest.raises(ConfigError, match="first, current"):
         online_dpo(model(), DPO(), make, reference="last")
