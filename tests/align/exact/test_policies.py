@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.align.small import gpt
+from tinylm.align.exact import policies
 from tinylm.align.exact.gradients import gradient_of
 from tinylm.align.exact.policies import ListedPolicy, TablePolicy
 from tinylm.autograd import Tensor, exp
@@ -109,7 +110,12 @@ def test_its_parameters_are_those_of_the_model():
     assert [id(p) for p in policy.parameters()] == [id(p) for p in m.parameters()]
 
 
-def test_too_many_responses_and_empty_prompts_are_refused():
+def test_too_many_responses_and_empty_prompts_are_refused(monkeypatch):
+    monkeypatch.setattr(policies, "MOST", 9)
+    assert len(ListedPolicy(gpt(), [[1]], 2).responses) == 9  # as many as may be
+    with pytest.raises(ConfigError, match="more than 9"):
+        ListedPolicy(gpt(), [[1], [2]], 2)
+    monkeypatch.undo()
     with pytest.raises(ConfigError, match=r"8\^5"):
         ListedPolicy(gpt(vocab_size=8), [[1]], 5)
     assert len(ListedPolicy(gpt(), [[1]], 2, vocab_size=2).responses) == 4

@@ -100,6 +100,9 @@ def test_whitened_values_have_mean_0_and_deviation_1_where_they_count():
     kept = whitened(values, counted, shift=False)
     assert kept[counted].mean() == pytest.approx(values[counted].mean(), rel=1e-12)
     np.testing.assert_allclose(kept[counted] - kept[counted].mean(), found[counted], atol=1e-12)
+    # a variance as small as eps counts half: 1e-4 / sqrt(1e-8 + 1e-8)
+    small = whitened(np.array([[0.0, 2e-4]]), np.ones((1, 2), bool))
+    np.testing.assert_allclose(small, [[-np.sqrt(0.5), np.sqrt(0.5)]], rtol=1e-9)
     # equal values have nothing to say, and are not divided by 0
     assert (whitened(np.full((1, 2), 7.0), np.ones((1, 2), bool)) == 0).all()
 

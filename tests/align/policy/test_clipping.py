@@ -83,6 +83,8 @@ def test_dual_clipping_bounds_what_a_bad_action_costs():
     # good actions are clipped as before
     good = value_and_slope(dual_clipped_surrogate, RHO, 1.0)
     np.testing.assert_array_equal(good[0], value_and_slope(clipped_surrogate, RHO, 1.0)[0])
+    small = value_and_slope(dual_clipped_surrogate, RHO, 0.5)
+    np.testing.assert_array_equal(small[0], value_and_slope(clipped_surrogate, RHO, 0.5)[0])
     found, _ = value_and_slope(dual_clipped_surrogate, [4.0], -1.0, bound=5.0)
     np.testing.assert_allclose(found, [-4], rtol=1e-14)
 

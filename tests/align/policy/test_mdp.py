@@ -1,5 +1,7 @@
 """Text as a decision process: states, the end, and the probability of a trajectory."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,8 @@ def test_the_next_state_is_the_text_with_the_action_at_its_end():
     state = start.step(7).step(np.int64(8))
     assert state.tokens == (5, 6, 7, 8) and state.response == (7, 8)
     assert start.response == ()  # a state is not changed by what follows it
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        state.response = ()
     assert not state.done and not state.ended
 
 
