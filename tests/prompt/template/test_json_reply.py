@@ -48,6 +48,7 @@ def test_which_object_is_read(reply, found):
 
 def test_without_names_any_object_will_do():
     assert read_json('so {"a": 1} {"x": 2}') == {"a": 1}
+    assert read_json('{"a": "never closed {}') is None
     assert read_json('so {"a": 1} {"x": 2, "y": 3}', ["x", "y"]) == {"x": 2, "y": 3}
 
 

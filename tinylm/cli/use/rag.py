@@ -83,9 +83,7 @@ def main(argv):
     for number, question in enumerate(questions, 1):
         try:
             answer_question(lm, index, question, config)
-        except ConfigError:
-            raise  # of a setting, so of every question
-        except DataError as error:
+        except DataError as error:  # a ConfigError, of a setting, is that of every question
             if len(questions) == 1:
                 raise
             # One question that is too long does not end the others.

@@ -9,7 +9,7 @@ context, does not end the run: its record has the reason. Read next: compare.py.
 import math
 from dataclasses import asdict, dataclass, fields
 
-from tinylm.errors import ConfigError, DataError
+from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.evaluation.answer_file import AnswerFile, file_head
 from tinylm.prompt.evaluation.judge import is_right
@@ -83,9 +83,7 @@ def _answers(lm, method, items, demonstrations, seed, options, first=0):
         answer, error = Answer(None), ""
         try:
             answer = method(lm, item, demonstrations, seed=seed + 1000 * number, **options)
-        except ConfigError:
-            raise  # a setting is that of every item
-        except DataError as found:
+        except DataError as found:  # a ConfigError, of a setting, is that of every item
             error = str(found)
         yield record_of(number, item, answer, error, lm.account.since(before))
 

@@ -52,7 +52,7 @@ def _answer(lm, method, items, demonstrations, numbers, seed, options):
             )
         except Exception as error:
             # A setting (ConfigError) is that of every item, data that of one.
-            if isinstance(error, DataError) and not isinstance(error, ConfigError):
+            if isinstance(error, DataError):
                 answers[number], errors[number] = Answer(None), str(error)
             else:
                 failed[number] = error
