@@ -5,10 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.align.small import gpt
 from tinylm.align.exact.tokens import returns_to_go
 from tinylm.align.policy.advantages import gae, td_errors, whitened
+from tinylm.align.rewards.reward_model import ValueModel
 from tinylm.autograd import Tensor
 from tinylm.errors import DataError, ShapeError
+from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.pretrain.batch import IGNORE
 
 # the specification's four steps, with a reward at the end
 R = np.array([[0.0, 0.0, 0.0, 1.0]])
@@ -118,3 +123,17 @@ def test_what_has_no_advantage_is_refused():
         td_errors(np.zeros((2, 3)), np.zeros((2, 3)), np.array([[1, 1, 0], [1, 0, 1]], bool))
     with pytest.raises(DataError, match="at least two"):
         whitened(R, np.array([[False, True, False, False]]))
+
+
+def test_a_value_model_gives_the_values_of_a_batch_from_its_inputs():
+    """In the column of a token stands the value of what came before it."""
+    rows = [encode_sft([1, 2], [0, 2]), encode_sft([1, 2], [1, 1])]
+    batch = InstructionTuning().make_batch(rows)
+    values = ValueModel(gpt())(batch.inputs).data
+    counted = batch.targets != IGNORE
+    assert np.argwhere(counted).tolist() == [[0, 1], [0, 2], [1, 1], [1, 2]]
+    first, second = values[:, 1], values[:, 2]
+    assert first[0] == pytest.approx(first[1], rel=1e-12)  # of the prompt alone
+    assert abs(second[0] - second[1]) > 1e-3  # after tokens 0 and 1
+    delta = td_errors(np.zeros(counted.shape), values, counted)
+    np.testing.assert_allclose(delta[counted], np.stack([second - first, -second], 1).ravel())

@@ -6,8 +6,9 @@
 With lambda = 0 this is delta_t: little variance, and the bias of V. With lambda = 1 it telescopes
 to G_t - V(s_t): no bias, and the variance of the return. The state after the end has value 0; where
 a response was cut off, it has the value of the state that was reached. Row b of `values` has at t
-the value of the state *before* token t. All are arrays: nothing is differentiated. Read next:
-critic.py.
+the value of the state *before* token t: what a value model (rewards/reward_model.py) gives for the
+inputs of a batch whose targets are the tokens. All are arrays: nothing is differentiated. Read
+next: critic.py.
 """
 
 import numpy as np
