@@ -16,7 +16,7 @@ So "refine" is the ablation without the line of the error, by the same weights. 
 used shows where another type is filled in for the model. Drafts are made by the generator, or are
 the model's own. "negative" is compared with "translate" after one demonstration, which has as many
 tokens. A translation is right if it is the exact one; no tested sentence was trained. Two layers of
-width 64, five seeds, about 8 minutes on one core. `python
+width 64, five seeds, about 10 minutes on one core. `python
 scripts/3_prompting/errors_before_translating.py [--seed N] [--device cpu|gpu] [--quick]`; --quick
 is two seeds and a tenth of the tokens. Read next: prompt/refine/deliberate.py.
 """
@@ -63,7 +63,7 @@ KINDS = (*ERRORS, NONE)
 RARE = {word for words in (NOUNS, ADJECTIVES, VERBS) for word in words[::3]}
 KEPT = 0.004
 WAYS = "translate", "refine", "deliberate", "negative"
-TOKENS, ROW, BATCH, RATE = 1_500_000, 128, 4, 5e-3
+TOKENS, ROW, BATCH, RATE = 2_200_000, 128, 4, 5e-3
 ASKED, CORPUS = 300, 200  # tested sentences, and texts that wrong drafts are drawn from
 LONGEST = 12  # tokens: a translation has five words at most, a type two
 END = "<|end|>"
