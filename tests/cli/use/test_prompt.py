@@ -336,3 +336,13 @@ def test_tasks_run_by_name(prompted, items_file, capsys):
         assert result["method"] == words[0] and result["count"] == 1
     assert main(["prompt", prompted, "add", "--method", "write-function"]) == 1
     assert "write-function needs the name of the function" in capsys.readouterr().err
+
+
+def test_demonstrations_without_answers_are_refused_before_a_model_is_opened(
+    items_file, tmp_path, capsys
+):
+    demos = tmp_path / "demos.jsonl"
+    demos.write_text('{"question": "a?", "answer": "b"}\n{"question": "open?"}\n')
+    given = ["--data", items_file, "--demos", str(demos), "--method", "few-shot"]
+    assert main(["prompt", "nomodel", *given]) == 1
+    assert "1 of 2 demonstrations have no answer, first 'open?'" in capsys.readouterr().err

@@ -34,13 +34,14 @@ def listed():
     for name, need in NEEDS.items():
         lines.append(f"  {name:{width}} {need.what}")
         lines.append(f"  {'':{width}} {need.given}")
+    wide = max(map(len, LIBRARY_ONLY))
     lines += ["", f"SAMPLING is any of {' '.join(f'{name}=' for name in SAMPLING)}"]
     lines += [
         "max_tokens, tokens of a reply at most, is set for all methods by --max-tokens N, and for",
         "one by --option METHOD.max_tokens=N",
         "",
         "In the library only, in modules of tinylm.prompt:",
-        *(f"  {what:{width + 12}} {module}" for what, module in LIBRARY_ONLY.items()),
+        *(f"  {what:{wide}} {module}" for what, module in LIBRARY_ONLY.items()),
     ]
     return "\n".join(lines)
 
@@ -106,6 +107,13 @@ def check_methods(methods, config, items, demonstrations, named):
     """
     from tinylm.prompt.evaluation.needs import check_needs
 
+    # The same for all questions, so found once, and not at each of them.
+    without = [demo for demo in demonstrations if demo.answer is None]
+    if without:
+        raise ConfigError(
+            f"{len(without)} of {len(demonstrations)} demonstrations have no answer, first "
+            f"{without[0].question!r:.60}: give an answer to each, or leave them out"
+        )
     for method in methods:
         if config.instruction and not method.accepts("prompt"):
             raise ConfigError(f"the method {method.name} has a prompt of its own: no --instruction")
