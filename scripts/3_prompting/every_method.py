@@ -26,7 +26,7 @@ the difference that could have been seen in brackets. Where neither side is abov
 own interval, nothing can show by design; the floor is the share of the list's commonest answer, for
 options a guess. Thirty intervals are not one: at 95 % one or two exclude 0 by chance. Most rows are
 expected at the floor, and the value is in their costs. Tokens, calls and seconds are those of one
-question. One draw of 24 questions a list, fewer for methods of many calls; to be run alone.
+question. One draw of 20 questions a list, fewer for methods of many calls; to be run alone.
 `python scripts/3_prompting/every_method.py --data DIR [--seed N] [--device cpu|gpu] [--quick]`: DIR
 (or TINYLM_DATA) has reasoning/gsm8k_train.jsonl.gz, eval/MultiArith.json.gz,
 eval/ARC-Easy.json.gz and bitext/bible_en_es.tsv.gz, and a list whose files are missing is left out;
@@ -69,8 +69,8 @@ from tinylm.prompt.refine.aspects import translate
 from tinylm.reading import read_text_file
 from tinylm.train.compare import ONLY_RUNS, TOO_SMALL
 
-MANY, SOME, FEW = 24, 12, 6  # questions, by what a method spends
-ROWS = 24  # read at a time
+MANY, SOME, FEW = 20, 10, 5  # questions, by what a method spends
+ROWS = 20  # read at a time
 STEPS, PART, ANSWER = 96, 48, 12  # most tokens of a chain, of a sub-problem's, of a bare answer
 SAMPLES = 5  # of every method that samples
 DRAWN = 400  # generated questions, of which those asked are drawn
@@ -217,14 +217,15 @@ def commands(folder, seed):
     known, _ = length_split(8)
     seen = {*LISTED, *TRANSLATED}
     items = [scan_item(command) for command in known if command not in seen]
-    actions = {"max_tokens": PART}  # up to five tokens an action
+    # 8 actions have up to 21 tokens; as an expression inside a sentence they have more.
+    actions, steps = {"max_tokens": 24}, {"max_tokens": PART}
     # The demonstrations of the method for SCAN, in the form of least-to-most.
     inside = tuple((scan_item(command), tuple(sub_commands(command)[:-1])) for command in LISTED)
     methods = {
         "zero-shot": actions,
         "few-shot": actions,
-        "scan": actions,
-        "least-to-most": actions | {"decompositions": inside},
+        "scan": steps,
+        "least-to-most": steps | {"decompositions": inside},
     }
     shown = tuple(map(scan_item, TRANSLATED))
     plain = (zero_shot, actions)
@@ -241,7 +242,7 @@ def verses(folder, seed):
     reply = {"max_tokens": PART} | LANGUAGES
     methods = dict.fromkeys(["refine-aspects", "deliberate", "deliberate-negative"], reply)
     shown = tuple(sample(items, MANY + 3, seed)[MANY:])
-    return [Table(items, methods, SOME, shown, (translate, reply), chat=True, judge=near_enough)]
+    return [Table(items, methods, MANY, shown, (translate, reply), chat=True, judge=near_enough)]
 
 
 # {list: (its function, the files it needs)}
