@@ -119,6 +119,12 @@ def test_soft_labels_far_from_the_scores_are_finite():
     assert soft_pairwise_loss(Tensor([1000.0]), Tensor([-1000.0]), 0.25).item() == 1500.0
 
 
+def test_a_soft_label_is_the_expected_loss_of_hard_ones():
+    # sum over both orders of Pr(order) times its loss, exactly
+    expected = 0.75 * pairwise_loss(TWO, ONE).item() + 0.25 * pairwise_loss(ONE, TWO).item()
+    assert soft_pairwise_loss(TWO, ONE, 0.75).item() == pytest.approx(expected, rel=1e-14)
+
+
 @pytest.mark.parametrize("p", [-0.01, 1.01])
 def test_a_label_that_is_no_probability_is_refused(p):
     with pytest.raises(DataError, match="between 0 and 1"):

@@ -69,6 +69,13 @@ def test_a_value_depends_on_no_later_token():
         assert (first[t:] != second[t:]).all()
 
 
+def test_the_first_position_has_seen_nothing_of_the_response():
+    model = ValueModel(decoder()).eval()
+    found = model(np.array([[1, 5, 2, 9], [1, 7, 7, 3]])).numpy()
+    assert found[0, 0] == pytest.approx(found[1, 0], rel=1e-12)
+    assert found[0, -1] != pytest.approx(found[1, -1], rel=1e-6)
+
+
 def test_the_reward_is_the_value_of_the_last_token():
     # eq. 4.34: the state of the last token times W_r, without a bias
     model = RewardModel(decoder()).eval()
