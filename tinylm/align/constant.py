@@ -3,10 +3,11 @@
 import numpy as np
 
 from tinylm.autograd import Tensor
+from tinylm.backend import to_device
 
 
 def constant(values, like):
-    """Values as an array of the dtype of a Tensor, cut off from whatever computed them.
+    """Values as an array of the dtype of a Tensor, on its device, cut off from what computed them.
 
     values   number, array or Tensor
     like     Tensor
@@ -16,4 +17,4 @@ def constant(values, like):
         values = values.detach().data
     if not hasattr(values, "astype"):
         values = np.asarray(values)
-    return values.astype(like.dtype)
+    return to_device(values.astype(like.dtype), like.device)

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinylm.align.constant import constant
 from tinylm.autograd import Tensor, log_softmax, sigmoid, softplus, stack
-from tinylm.backend import to_cpu
+from tinylm.backend import to_cpu, to_device
 from tinylm.errors import ConfigError, DataError, ShapeError
 
 
@@ -98,6 +98,8 @@ def pairwise_loss_with_ties(a, b, outcome, tie=1.0):
             f"pairwise_loss_with_ties: tie must be above 0, not {tie}; without ties use "
             "pairwise_loss"
         )
+    if hasattr(outcome, "astype"):  # an array, of any device
+        outcome = to_cpu(outcome)
     outcome = np.asarray(outcome)
     if not np.isin(outcome, (-1, 0, 1)).all():
         raise DataError(f"pairwise_loss_with_ties: outcomes are -1, 0 or +1, not {outcome}")
@@ -105,7 +107,8 @@ def pairwise_loss_with_ties(a, b, outcome, tie=1.0):
     # Divided by e^{(r_a + r_b) / 2}, the three weights are e^{d/2}, nu, e^{-d/2}.
     level = half * 0.0 + float(np.log(tie))
     logp = log_softmax(stack([-half, level, half], axis=-1), axis=-1)  # (B, 3)
-    return -logp[np.arange(len(outcome)), outcome + 1].mean()
+    rows, columns = (to_device(x, a.device) for x in (np.arange(len(outcome)), outcome + 1))
+    return -logp[rows, columns].mean()
 
 
 def preference_accuracy(chosen, rejected):

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinylm.align.constant import constant
 from tinylm.autograd import log_softmax, logsumexp, softmax, softplus, where
+from tinylm.backend import to_device
 from tinylm.errors import ConfigError, DataError, ShapeError
 
 # How a sum over the pairs of N responses becomes a mean: N(N-1) is the book's, C(N, 2), which is
@@ -44,7 +45,7 @@ def listwise_pairwise_loss(scores, normalizer="N(N-1)", counted=None):
     B, N = scores.shape
     d = scores[:, :, None] - scores[:, None, :]  # (B, N, N): r_a - r_b
     # Only a ranked above b. Over both orders of each pair the loss would be least at equal scores.
-    above = np.triu(np.ones((N, N), bool), 1)
+    above = ~np.tri(N, dtype=bool, like=scores.data)  # (N, N), without the diagonal
     pairs = above & counted[:, :, None] & counted[:, None, :]
     size = NORMALIZERS[normalizer](counted.sum(axis=1))  # (B,)
     weights = constant(pairs / size[:, None, None] / B, scores)
@@ -67,8 +68,9 @@ def plackett_luce_logprob(scores, counted=None):
     counted = _counted("plackett_luce_logprob", scores, counted)
     N = scores.shape[1]
     # stage k (row) chooses among the candidates j >= k (column) that the ranking has
-    left = np.triu(np.ones((N, N), bool)) & counted[:, None, :]  # (B, N, N)
-    left = left | np.eye(N, dtype=bool)  # an empty place chooses itself, with probability 1
+    left = np.tri(N, dtype=bool, like=scores.data).T & counted[:, None, :]  # (B, N, N)
+    # an empty place chooses itself, with probability 1
+    left = left | to_device(np.eye(N, dtype=bool), scores.device)
     candidates = where(left, scores[:, None, :], -np.inf)  # (B, N) -> (B, N, N)
     stages = scores - logsumexp(candidates, axis=-1)  # (B, N), each <= 0
     return stages.sum(axis=-1)
@@ -102,7 +104,8 @@ def ranknet_loss(scores, targets):
     targets = constant(targets, scores)
     if targets.shape != (B, N, N):
         raise ShapeError(f"ranknet_loss: targets {targets.shape} must be ({B}, {N}, {N})")
-    i, j = np.triu_indices(N, 1)  # each pair once, N(N-1)/2 of them
+    # each pair once, N(N-1)/2 of them
+    i, j = (to_device(index, scores.device) for index in np.triu_indices(N, 1))
     d, p = scores[:, i] - scores[:, j], targets[:, i, j]
     return (softplus(d) - d * p).mean()  # as soft_pairwise_loss
 
@@ -134,7 +137,7 @@ def _counted(name, scores, counted):
     if scores.ndim != 2 or scores.shape[0] < 1 or scores.shape[1] < 2:
         raise ShapeError(f"{name}: scores {scores.shape} must be (B, N) with N >= 2 responses")
     if counted is None:
-        return np.ones(scores.shape, bool, like=scores.data)
+        return np.ones_like(scores.data, dtype=bool)
     if counted.shape != scores.shape:
         raise ShapeError(f"{name}: counted {counted.shape} must be as the scores, {scores.shape}")
     if (counted.sum(axis=1) < 2).any():
