@@ -122,7 +122,9 @@ def tokenizer():
         rng = generator(seed, "words")
         for prompt, pieces in (to_read(item, index, rng), to_search(item, index)):
             texts += [prompt, with_calls(pieces), with_results(pieces)]
-    return UnigramTokenizer.of_words(texts, string.ascii_letters + string.digits, [END])
+    # A call that fails is followed by its error, which may have any of these characters.
+    letters = string.ascii_letters + string.digits + string.punctuation
+    return UnigramTokenizer.of_words(texts, letters, [END])
 
 
 def lessons(words, tokens, seed):

