@@ -18,6 +18,7 @@ from tinylm.backend import Random
 
 __version__ = "0.1.0"
 _packages = (
+    "align",
     "autograd",
     "backend",
     "book",
@@ -31,6 +32,7 @@ _packages = (
     "optim",
     "parallel",
     "pretrain",
+    "prompt",
     "tokenizers",
     "train",
 )
