@@ -21,7 +21,10 @@ def test_a_loss_is_its_rule(name):
     assert value(name) == pytest.approx(LOSSES[name][3](), rel=1e-12)
 
 
-@pytest.mark.parametrize("name, error, change, factor", WRONG, ids=lambda v: str(v)[:30])
+NAMES = [f"{name}: {error}" for name, error, *_ in WRONG]
+
+
+@pytest.mark.parametrize("name, error, change, factor", WRONG, ids=NAMES)
 def test_a_planted_error_is_found(name, error, change, factor):
     try:
         wrong = value(name, change, factor)
