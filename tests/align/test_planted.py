@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.align import test_aggregate, test_logprobs
-from tinylm.align.aggregate import aggregate
+from tests.align import test_aggregation, test_logprobs
+from tinylm.align.aggregation import aggregate
 from tinylm.align.logprobs import response_logprobs, summed
 from tinylm.autograd import sum as sum_
 from tinylm.pretrain.batch import IGNORE, Batch
@@ -42,8 +42,8 @@ def packed_without_walls(batch):
 
 TOKENS = test_logprobs.test_each_token_has_the_log_of_its_probability_given_all_before_it
 SUMS = test_logprobs.test_sums_and_means_are_over_the_tokens_of_the_response
-EACH_MEAN = test_aggregate.test_what_each_mean_is_a_mean_of
-PARTS = test_aggregate.test_parts_add_up_to_the_whole_when_they_divide_by_its_count
+EACH_MEAN = test_aggregation.test_what_each_mean_is_a_mean_of
+PARTS = test_aggregation.test_parts_add_up_to_the_whole_when_they_divide_by_its_count
 
 # what, where the test looks the function up, its name, the wrong one, the test, its arguments
 PLANTED = [
@@ -101,7 +101,7 @@ PLANTED = [
     ),
     (
         "a masked sum over an unmasked count",
-        test_aggregate,
+        test_aggregation,
         "aggregate",
         lambda values, counted, how, total: aggregate(values, counted, "fixed", counted.size),
         EACH_MEAN,
@@ -111,7 +111,7 @@ PLANTED = [
     ),
     (
         "the mean over tokens where responses weigh the same",
-        test_aggregate,
+        test_aggregation,
         "aggregate",
         lambda values, counted, how, total: aggregate(values, counted, "token", total),
         EACH_MEAN,
@@ -122,7 +122,7 @@ PLANTED = [
     *(
         (
             f"each part divided by its own count: {how}",
-            test_aggregate,
+            test_aggregation,
             "aggregate",
             lambda values, counted, how="token", total=None: aggregate(values, counted, how),
             PARTS,

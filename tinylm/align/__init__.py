@@ -2,8 +2,8 @@
 
 Every loss is a pure function of log-probabilities, and every estimator is compared with the exact
 answer of a policy whose responses can be listed. logprobs.py gives the log-probabilities of the
-tokens of responses, aggregate.py turns a number for each token into one loss, constant.py is what a
-loss takes as given, generalization.py measures what was learnt on what is new. The rooms:
+tokens of responses, aggregation.py turns a number for each token into one loss, constant.py is what
+a loss takes as given, generalization.py measures what was learnt on what is new. The rooms:
 
 exact           policies so small that everything about them is a finite sum, gradients included
 supervised      fine-tuning on answers: the loss, several turns in one pass, and against forgetting
@@ -17,5 +17,5 @@ preference      DPO and its relatives: preferences without a reward model
 inference       best-of-n and its relatives: the choice among outputs changes, not the model
 """
 
-from tinylm.align.aggregate import aggregate
+from tinylm.align.aggregation import aggregate
 from tinylm.align.logprobs import averaged, frozen_logprobs, response_logprobs, summed, unpacked

@@ -5,8 +5,8 @@
 A batch has one row for each response, [x, y]; its targets are IGNORE outside of y, so no token of a
 prompt is counted, and y_1 is predicted at the last token of x. A response is scored alike wherever
 it stands: in any row, beside any others, padded at either end, or packed. Losses of sums
-(`summed`) grow with the length of y, losses of means (`averaged`) do not. Read next: aggregate.py;
-finetune/instruct/instructions.py makes the batches.
+(`summed`) grow with the length of y, losses of means (`averaged`) do not. Read next:
+aggregation.py; finetune/instruct/instructions.py makes the batches.
 """
 
 import numpy as np

@@ -14,7 +14,7 @@ from tests.align.policy import (
     test_surrogates,
     test_trust_region,
 )
-from tinylm.align.aggregate import aggregate
+from tinylm.align.aggregation import aggregate
 from tinylm.align.policy import advantages, clipping, critic, groups, kl, surrogates
 from tinylm.align.policy.baselines import mean_baseline
 from tinylm.align.policy.trust_region import trpo_step

@@ -11,7 +11,7 @@ either: dual clipping gives it one, c A (Ye et al. 2020). Read next: kl.py.
 
 import numpy as np
 
-from tinylm.align.aggregate import aggregate
+from tinylm.align.aggregation import aggregate
 from tinylm.align.policy.surrogates import per_token, ratio
 from tinylm.autograd import clip, maximum, minimum, mul, where
 from tinylm.autograd.engine.tensor import array_of

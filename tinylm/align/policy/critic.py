@@ -10,7 +10,7 @@ No factor 1/2; TRL has one, and PPO's vf_coef multiplies it. Read next: clipping
 
 import numpy as np
 
-from tinylm.align.aggregate import aggregate
+from tinylm.align.aggregation import aggregate
 from tinylm.align.constant import constant
 from tinylm.autograd import clip, concatenate, maximum, where
 from tinylm.errors import ConfigError

@@ -20,7 +20,7 @@ trust_region.py.
 
 import numpy as np
 
-from tinylm.align.aggregate import aggregate
+from tinylm.align.aggregation import aggregate
 from tinylm.align.constant import constant
 from tinylm.align.logprobs import summed
 from tinylm.align.policy.surrogates import ratio

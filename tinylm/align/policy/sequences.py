@@ -9,7 +9,7 @@ gradient, here it stays with a bounded weight, so that rare tokens that matter a
 Read next: fixed_points.py.
 """
 
-from tinylm.align.aggregate import aggregate
+from tinylm.align.aggregation import aggregate
 from tinylm.align.constant import constant
 from tinylm.align.logprobs import averaged
 from tinylm.align.policy.clipping import clipped_surrogate

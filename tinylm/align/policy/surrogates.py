@@ -11,7 +11,7 @@ Read next: baselines.py.
 
 import numpy as np
 
-from tinylm.align.aggregate import aggregate
+from tinylm.align.aggregation import aggregate
 from tinylm.align.constant import constant
 from tinylm.align.exact.expectations import entropy
 from tinylm.autograd import exp, log_softmax

@@ -4,10 +4,10 @@
 
 divided by a count, which decides how much a long answer weighs. The task of finetune/instruct takes
 the token mean, and computes the output layer for the answers alone. Read first:
-../aggregate.py and finetune/instruct/instructions.py; read next: turns.py.
+../aggregation.py and finetune/instruct/instructions.py; read next: turns.py.
 """
 
-from tinylm.align.aggregate import aggregate
+from tinylm.align.aggregation import aggregate
 
 
 def sft_loss(logp, counted, how="token", total=None):

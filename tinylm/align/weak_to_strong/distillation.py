@@ -8,7 +8,7 @@ The same divergence as in compression (finetune/compress/distill_losses.py), whe
 the larger one. A strong model outgrows its teacher, so lambda falls to 0. Read next: ensembles.py.
 """
 
-from tinylm.align.aggregate import aggregate
+from tinylm.align.aggregation import aggregate
 from tinylm.autograd import Tensor, cross_entropy
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.divergence import divergences

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinylm.align.aggregate import AGGREGATIONS, aggregate
+from tinylm.align.aggregation import AGGREGATIONS, aggregate
 from tinylm.autograd import Tensor, grad
 from tinylm.errors import ConfigError, DataError, ShapeError
 
