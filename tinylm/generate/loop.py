@@ -223,8 +223,7 @@ def _steps(lm, prompts, max_tokens, options, seed, outputs, notice, logprobs=Non
         )
     lm, sampling = as_language_model(lm), as_sampling(options)
     streams = [Uniforms(one) for one in row_seeds(seed, len(prompts))]
-    if len(prompts) == 1:  # the fast decoders read one sequence at a time
-        lm = fastest(lm)
+    lm = fastest(lm, len(prompts))
     rows = Rows(lm, [check_prompt(prompt, lm) for prompt in prompts], notice)
     seen = None
     if sampling.repetition_penalty != 1:

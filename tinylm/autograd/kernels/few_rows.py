@@ -73,25 +73,44 @@ def _helper():
         return Helper()
 
 
-def times_table(x, table):
-    """x E^T: (n, D), (V, D) -> (n, V)."""
-    if not (2 <= len(x) <= MOST_ROWS and x.dtype == np.float32 and pays(table)):
-        return x @ table.T
-    if not (table.flags.c_contiguous and piece_length(x) >= 16):
-        return x @ table.T
-    V, threads = len(table), blas_threads() or 1
-    y = np.empty((len(x), V), x.dtype)
-    share = -(-V // threads)  # rows of the table for each, rounded up
+def in_parallel(calls):
+    """Run calls side by side, the first of them in this thread: list of (function, arguments..)."""
     helpers = []
-    for start in range(share, V, share):
+    for function, *arguments in calls[1:]:
         helper = _helper()
-        helper.start(in_pieces, x, table[start : start + share], y[:, start : start + share])
+        helper.start(function, *arguments)
         helpers.append(helper)
-    in_pieces(x, table[:share], y[:, :share])  # the first part in this thread
+    function, *arguments = calls[0]
+    function(*arguments)
     for helper in helpers:
         helper.wait()
         _free.append(helper)
+
+
+def times_table(x, table):
+    """x E^T: (n, D), (V, D) -> (n, V)."""
+    if not read_in_pieces(x, table):
+        return x @ table.T
+    y = np.empty((len(x), len(table)), x.dtype)
+    in_parallel([(in_pieces, x, table[a:b], y[:, a:b]) for a, b in shares(len(table))])
     return y
+
+
+def shares(rows):
+    """What each thread takes of so many rows: list of (start, stop)."""
+    share = -(-rows // (blas_threads() or 1))  # rounded up
+    return [(start, min(start + share, rows)) for start in range(0, rows, share or 1)] or [(0, 0)]
+
+
+def read_in_pieces(x, table):
+    """True if x E^T is faster in pieces: few rows x (n, D) and a large E (V, D), row by row."""
+    return (
+        2 <= len(x) <= MOST_ROWS
+        and x.dtype == np.float32
+        and pays(table)
+        and table.flags.c_contiguous
+        and piece_length(x) >= 16
+    )
 
 
 def pays(table):

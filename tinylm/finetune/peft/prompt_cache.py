@@ -18,6 +18,8 @@ from tinylm.backend import device_of, to_cpu, to_device
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.cache.key_value import KeyValueCache, check_padding
 from tinylm.generate.cache.shared_prefix import SharedPrefixCache
+from tinylm.generate.fast.batched import BatchDecoder
+from tinylm.generate.fast.folded import supports
 from tinylm.generate.protocol.language_model import check_tokens, padded
 from tinylm.models import GPT
 from tinylm.nn import SelfAttention, evaluating
@@ -164,6 +166,9 @@ class PrefixedLM:
         self.model, self.n = model, n
         self.keys_values = to_device(keys_values, model.tokens.weight.device)
         self.vocab_size, self.context = c.vocab_size, c.context - self.n
+        self._batched = None
+        if supports(model):
+            self._batched = BatchDecoder(model)
 
     def new_cache(self, batch, padding=None, capacity=0):
         """A cache for B rows that holds the prefix, behind the padding of a row if it has some."""
@@ -179,6 +184,8 @@ class PrefixedLM:
 
     def next_logits(self, tokens, cache=None):
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
+        if self._batched and isinstance(cache, SharedPrefixCache) and np.shape(tokens)[1:] == (1,):
+            return self._batched.step(check_tokens(tokens, self, cache)[:, 0], cache)
         return self._run(tokens, cache, slice(-1, None))[:, 0]
 
     def _run(self, tokens, cache, wanted):

@@ -1,5 +1,6 @@
-"""Decoding one sequence fast.
+"""Decoding fast.
 
 In order: folded.py (a snapshot with everything folded into the weights), direct.py (large models,
-quantized weights), fastest.py (which of them for a given model). For batches: by_columns.py.
+quantized weights), batched.py (a token of each row of a batch; by_columns.py lays its weights out),
+fastest.py (which of them for a given model).
 """

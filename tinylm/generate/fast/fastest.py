@@ -1,8 +1,10 @@
-"""The fastest decoder for a model: weights folded once, weights read in place, or the model itself.
+"""The fastest decoder for a model: weights folded once, weights read in place, steps of a batch
+written out on arrays, or the model itself.
 
 Read next: loop.py, which uses it.
 """
 
+from tinylm.generate.fast.batched import BatchDecoder
 from tinylm.generate.fast.direct import DirectDecoder
 from tinylm.generate.fast.folded import FastDecoder, supports
 from tinylm.generate.protocol.language_model import ModelLM
@@ -12,10 +14,16 @@ from tinylm.generate.protocol.language_model import ModelLM
 LARGE = 1 << 26
 
 
-def fastest(lm):
-    """A FastDecoder or DirectDecoder for the model of `lm` if one supports it, else `lm`."""
+def fastest(lm, rows=1):
+    """A decoder of this folder for the model of `lm` and so many rows if one supports it, else
+    `lm`.
+    """
     if not isinstance(lm, ModelLM) or not supports(lm.model):
         return lm
+    if rows > 1:
+        if lm.model.tokens.weight.dtype.itemsize < 4:
+            return lm  # the model's own operations compute in float32
+        return BatchDecoder(lm.model)
     if sum(p.data.nbytes for p in lm.model.parameters()) < LARGE:
         return FastDecoder(lm.model)
     return DirectDecoder(lm.model)
