@@ -2,16 +2,16 @@
 
 A step that decodes B rows reads every weight once, as for a single row, and multiplies each number
 by B others. The model itself does the same work through its modules, one product after another.
-Here the steps are written out on arrays, and where few rows gain by it (kernels/few_rows.py) the
-feed-forward layer is cut across its hidden units, as tensor parallelism cuts it between devices
-(Shoeybi et al. 2019, Megatron-LM):
+Here the steps are written out on arrays, and where few rows gain by it
+(autograd/kernels/few_rows.py) the feed-forward layer is cut across its hidden units, as tensor
+parallelism cuts it between devices (Shoeybi et al. 2019, Megatron-LM):
 
     y = sum over the parts p of act(x G_p) * (x U_p)  W_p      G_p, U_p (D, F/n), W_p (F/n, D)
 
 Each thread computes its part of the hidden units, from the first product to the last, and only the
-sums (B, D) meet. SmolLM2-135M gets three hand-overs a layer instead of seven. Results equal the
+sums (B, D) meet. SmolLM2-135M gets three hand-overs a layer instead of five. Results equal the
 model's up to rounding. Weights are read in place, so a new decoder costs nothing. Read first:
-direct.py, the same for one row. Read next: kernels/few_rows.py.
+direct.py, the same for one row. Read next: autograd/kernels/few_rows.py.
 """
 
 import numpy as np
