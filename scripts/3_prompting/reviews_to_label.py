@@ -1,4 +1,4 @@
-"""The labelled reviews of three scripts, and the command line that names their folder.
+"""The labelled reviews of several scripts, and the command line that names their folder.
 
 Sentences about products, films and restaurants (Kotzias et al. 2015), each with 0 or 1, in
 sentiment/*.txt. Those of all files are one pool, so a draw mixes the three. Read next:
@@ -16,11 +16,12 @@ from tinylm.train.compare import ONLY_RUNS
 LABELS = "negative", "positive"
 
 
-def labelled_reviews(argv, about, quick):
+def labelled_reviews(argv, about, quick, plot=""):
     """The options --data, --seed, --device and --quick, and the reviews as questions.
 
     about    the script's docstring, whose first line --help shows
     quick    what --quick does, for --help
+    plot     what the option --plot saves, for --help; "": there is no such option
     returns  (options, list of Item with LABELS as options). Without files there is none, and a line
              says so
     """
@@ -31,6 +32,8 @@ def labelled_reviews(argv, about, quick):
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     parser.add_argument("--device", default="cpu", help="cpu or gpu")
     parser.add_argument("--quick", action="store_true", help=quick)
+    if plot:
+        parser.add_argument("--plot", metavar="FILE", help=plot)
     options = parser.parse_args(argv)
     files = []
     if options.data:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.prompt.small import text_model
 from tinylm.errors import ConfigError
 from tinylm.prompt.compress.information import UNITS, token_information, unit_information
-from tinylm.prompt.compress.selective_context import selective_context
+from tinylm.prompt.compress.selective_context import selective_context, within_tokens
 
 TEXT = "Sort the words of the list. Then count all letters, one by one. Do not stop early."
 LM = text_model(n_layer=1)
@@ -86,3 +86,36 @@ def test_text_before_is_read_but_not_compressed():
 def test_a_share_is_above_0_and_at_most_1(ratio):
     with pytest.raises(ConfigError, match=f"the share {ratio}"):
         selective_context(LM, TEXT, ratio)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_most_informative_units_fill_a_number_of_tokens(unit):
+    for limit in (0, 7, 30, 82):  # the text has 82 bytes, each a token
+        found = within_tokens(LM, TEXT, limit, unit)
+        units, kept = found.details["units"], found.details["kept"]
+        information = found.details["information"]
+        assert found.text == "".join(u for u, stays in zip(units, kept) if stays)
+        assert found.tokens == len(found.text) <= limit
+        best = np.argsort(-information, kind="stable")
+        # The first so many, and the next one does not fit.
+        assert kept[best[: kept.sum()]].all()
+        if not kept.all():
+            assert found.tokens + len(units[best[kept.sum()]]) > limit
+    assert found.text == TEXT and found.before == 82
+
+
+def test_phrases_within_tokens_are_the_unit_unless_said_otherwise():
+    found = within_tokens(LM, TEXT, 40)
+    assert found.details["units"] == selective_context(LM, TEXT).details["units"]
+    after = within_tokens(LM, " words", 6, "token", before="Sort")
+    expected = selective_context(LM, " words", 1.0, "token", before="Sort")
+    np.testing.assert_array_equal(after.details["information"], expected.details["information"])
+
+
+def test_of_equal_units_the_first_fit():
+    lm = text_model(n_layer=1)
+    for parameter in lm.opened.lm.model.parameters():
+        parameter.data[...] = 0.0
+    assert within_tokens(lm, "ab cd ef", 4, "token").text == "ab c"
+    with pytest.raises(ConfigError, match="the limit -1 must be 0 tokens or more"):
+        within_tokens(lm, "ab", -1)

@@ -22,10 +22,11 @@ from tinylm.prompt.optimize.bandit import (
     ucb,
     ucb_indices,
     ucb_regret_bound,
+    uniform,
 )
 from tinylm.prompt.optimize.estimate import PromptEvaluator
 
-ALGORITHMS = [ucb, successive_halving, successive_rejects]
+ALGORITHMS = [uniform, ucb, successive_halving, successive_rejects]
 
 
 class Table:
@@ -92,6 +93,18 @@ def test_the_bound_of_the_regret_by_hand():
     # gaps 0.5 and 0.25: 8 ln(100) (2 + 4) + (1 + pi^2 / 3) 0.75
     expected = 48 * math.log(100) + (1 + math.pi**2 / 3) * 0.75
     assert math.isclose(ucb_regret_bound([0.25, 0.75, 0.5, 0.75], 100), expected)
+
+
+def test_uniform_pulls_every_arm_equally_often():
+    pull = constant([0.1, 0.9, 0.5])
+    found = uniform(pull, 3, 11)
+    # 11 pulls pay for 3 of each of 3 arms; two are left
+    assert pull.log == [([0, 1, 2], 3)]
+    np.testing.assert_array_equal(found.counts, [3, 3, 3])
+    np.testing.assert_allclose(found.means, [0.1, 0.9, 0.5])
+    assert found.ranking == [1, 2, 0]
+    with pytest.raises(ConfigError, match="uniform: 3 arms need 3 pulls or more, and there are 2"):
+        uniform(pull, 3, 2)
 
 
 def test_halving_pulls_equally_in_rounds_of_equal_cost():

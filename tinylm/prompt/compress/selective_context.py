@@ -4,7 +4,8 @@
 
 A unit is a token, a word, a phrase or a sentence; phrases leave a text that can still be read. The
 text is scored once, as it is: information is not computed anew after a unit has gone, as LLMLingua
-does. Read first: information.py. Read next: llmlingua.py.
+does. The share is one of units; where a number of tokens is given, units are taken in the order of
+their information until no more fit. Read first: information.py. Read next: llmlingua.py.
 """
 
 import numpy as np
@@ -36,4 +37,33 @@ def selective_context(lm, text, keep_ratio=0.5, unit="phrase", before=""):
     kept = information >= threshold
     short = "".join(piece for piece, stays in zip(units, kept) if stays)
     details = {"units": units, "information": information, "kept": kept, "threshold": threshold}
+    return Compressed.of(lm, text, short, **details)
+
+
+def within_tokens(lm, text, max_tokens, unit="phrase", before=""):
+    """The most informative units of a text that fit into a number of tokens together.
+
+    max_tokens  the limit, 0 or more
+    returns     Compressed; details: "units", "information" (U,), "kept" (U,) bool. Units are taken
+                from the most informative on, of equal ones the first, up to the first that does not
+                fit; the result may be empty
+    raises      ConfigError for a limit below 0
+
+    The other arguments are those of selective_context.
+    """
+    if max_tokens < 0:
+        raise ConfigError(f"within_tokens: the limit {max_tokens} must be 0 tokens or more")
+    pieces, each = token_information(lm, text, before)
+    units = split_units(pieces, unit)
+    information = unit_information(pieces, each, units)
+    kept, short = np.zeros(len(units), bool), ""
+    for i in np.argsort(-information, kind="stable"):
+        more = kept.copy()
+        more[i] = True
+        longer = "".join(piece for piece, stays in zip(units, more) if stays)
+        # Counted as a text: tokens may join where a unit between them has gone.
+        if lm.count(longer) > max_tokens:
+            break
+        kept, short = more, longer
+    details = {"units": units, "information": information, "kept": kept}
     return Compressed.of(lm, text, short, **details)

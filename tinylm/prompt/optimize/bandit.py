@@ -37,6 +37,20 @@ class Pulled:
         return self.ranking[0]
 
 
+def uniform(pull, arms, budget):
+    """As many pulls of every arm as the budget pays for: the baseline.
+
+    pull     function(list of arms, count) -> (arms, count) rewards of the next pulls of each
+    arms     K, their number
+    returns  Pulled, ranked by means
+    raises   ConfigError for a budget below one pull of each arm
+    """
+    _check("uniform", arms, budget, arms)
+    each = budget // arms
+    means = np.sum(pull(list(range(arms)), each), axis=1) / each
+    return Pulled(np.full(arms, each), means, _ranked(means, range(arms)))
+
+
 def ucb_indices(counts, means, t, c=1.0):
     """mean_k + c sqrt(2 ln t / n_k), infinite for an arm without pulls: (K,)
 
@@ -137,7 +151,7 @@ def select_prompts(evaluate, prompts, keep, budget, rng, algorithm=successive_ha
 
     evaluate   PromptEvaluator
     budget     pulls, of all prompts together
-    algorithm  ucb, successive_halving or successive_rejects
+    algorithm  uniform, ucb, successive_halving or successive_rejects
     returns    list of str
     """
     prompts = list(dict.fromkeys(prompts))
