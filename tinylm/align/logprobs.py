@@ -32,9 +32,14 @@ def response_logprobs(model, batch, temperature=1.0):
     returns      logp (B, T) Tensor, 0 where nothing counts; counted (B, T) bool
     raises       ConfigError for a temperature that is not above 0
     """
-    logits, targets = response_logits(model, batch, temperature)
-    logp = -cross_entropy(logits, targets, reduction="none")  # (n, V), (n,) -> (n,)
+    logits, _ = response_logits(model, batch, temperature)
+    return logprobs_of(logits, batch)
+
+
+def logprobs_of(logits, batch):
+    """response_logprobs() from the logits (n, V) of response_logits(), where both are needed."""
     counted = batch.targets != IGNORE  # (B, T)
+    logp = -cross_entropy(logits, batch.targets[counted], reduction="none")  # (n, V) -> (n,)
     return scatter_add(counted.shape, np.nonzero(counted), logp), counted
 
 
