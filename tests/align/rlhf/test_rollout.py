@@ -6,7 +6,7 @@ import pytest
 from tests.align.small import gpt
 from tinylm.align.exact import ListedPolicy
 from tinylm.align.logprobs import frozen_logprobs
-from tinylm.align.rlhf.rollout import check_prompts, roll_out, row_streams, rounding
+from tinylm.align.rlhf.rollout import check_prompts, roll_out, rounding, row_streams
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.instruct.instructions import InstructionTuning
 

@@ -1,4 +1,4 @@
-"""Reinforcement learning from human feedback, and from any other reward   (book sections 4.3, 4.3.3)
+"""Reinforcement learning from human feedback, or from any other reward   (book sections 4.3, 4.3.3)
 
     from tinylm.align.rlhf import train_policy
 

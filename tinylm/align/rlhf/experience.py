@@ -6,9 +6,9 @@
     scores     r(x, y) of the whole response
     advantages, returns      of the method, from these
 
-All of it is computed once for each rollout, without dropout and without a gradient, by the function
-that the loss uses too: response_logprobs(). Then the responses are rows that can be put into batches
-in any order, as often as the method reads them. Read next: methods/.
+All of it is computed once for each rollout, without dropout and without a gradient, by the
+function that the loss uses too: response_logprobs(). Then the responses are rows that can be put
+into batches in any order, as often as the method reads them. Read next: methods/.
 """
 
 from dataclasses import dataclass, replace
@@ -55,7 +55,7 @@ class Experience:
         return self.rollout.counted
 
     def divergence(self):
-        """log pi(y|x) - log pi_ref(y|x) of each response, (N,): its mean estimates KL(pi || ref)."""
+        """log pi(y|x) - log pi_ref(y|x) of each response, (N,): its mean estimates KL."""
         return (self.old - self.reference).sum(axis=1)
 
     def rewards(self, beta=0.0, missing_end=None):

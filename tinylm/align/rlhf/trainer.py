@@ -312,7 +312,7 @@ def _check(models, prompts, method, settings):
 
 
 def _of_all(comm, array, first, total):
-    """The rows of all workers, of which this one has first, first + 1, ..: (n, ..) -> (total, ..)."""
+    """The rows of all workers; this one has first, first + 1, ..: (n, ..) -> (total, ..)."""
     if array is None or comm.size == 1:
         return array
     whole = np.zeros((total, *array.shape[1:]))
