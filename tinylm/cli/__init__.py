@@ -25,6 +25,10 @@ VERBS = {  # verb: (what it does, an example)
         "fine-tune a trained model on instructions",
         "tinylm finetune RUN --data instructions.jsonl",
     ),
+    "align": (
+        "align a model: sft, reward model, DPO and its relatives",
+        "tinylm align dpo RUN --data pairs.jsonl",
+    ),
     "generate": (
         "continue a prompt with a trained model",
         'tinylm generate RUN "The with statement"',
@@ -60,7 +64,7 @@ VERBS = {  # verb: (what it does, an example)
     "book": ("find a concept of the book in the code", "tinylm book rope"),
 }
 ROOMS = {
-    "learn": ("train", "finetune", "eval"),
+    "learn": ("train", "finetune", "align", "eval"),
     "use": ("generate", "chat", "prompt", "rag", "export", "embed"),
     "look": ("models", "tokenize", "corrupt", "data", "plot", "book"),
     "measure": ("gradcheck", "bench"),

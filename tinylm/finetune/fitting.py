@@ -101,6 +101,44 @@ def fit(
     raises         ConfigError if there are no examples or everything is frozen; KeyboardInterrupt
                    on Ctrl-C, Terminated on SIGTERM or SIGHUP, after the current step
     """
+    trainer, steps, per_epoch = new_trainer(
+        model,
+        task,
+        examples,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        steps=steps,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        clip=clip,
+        seed=seed,
+        micro_batch=micro_batch,
+        comm=comm,
+    )
+    return run_epochs(trainer, steps, per_epoch, after_epoch, after_step)
+
+
+def new_trainer(
+    model,
+    task,
+    examples,
+    *,
+    epochs=3,
+    batch_size=16,
+    learning_rate=1e-3,
+    steps=None,
+    warmup=0.1,
+    weight_decay=0.01,
+    clip=1.0,
+    seed=0,
+    micro_batch=0,
+    comm=None,
+):
+    """The trainer of fit(), before its first step; arguments and errors as there.
+
+    returns  (Trainer, steps to train in all, steps of an epoch)
+    """
     parameters = trainable(model)
     if not parameters:
         raise ConfigError(
@@ -119,7 +157,7 @@ def fit(
     optimizer = AdamW(FlatParameters(parameters), weight_decay=weight_decay)
     shape = (batches.batch, batches.batch_size)
     trainer = Trainer(model, task, optimizer, *shape, rate, clip, micro_batch, seed, comm)
-    return run_epochs(trainer, steps, batches.per_epoch, after_epoch, after_step)
+    return trainer, steps, batches.per_epoch
 
 
 def run_epochs(trainer, steps, per_epoch, after_epoch=None, after_step=None):

@@ -59,13 +59,16 @@ class Progress:
             self.bar = _tqdm(first, steps, self.stream)
 
     @_if_it_can_be_shown
-    def update(self, step, loss, per_second, grad_norm):
+    def update(self, step, loss, per_second, grad_norm, more=()):
         """Take in the figures of a finished step, and draw the line if it is time to.
 
         step        steps done;  per_second  units trained on in a second
+        more        list of (name, value): further figures of this training
         """
+        further = "".join(f"  {name} {value:.3g}" for name, value in more)
         if self.bar is not None:
             figures = f"loss {loss:.3f}, {per_second:,.0f} {self.unit}/s, norm {grad_norm:.2f}"
+            figures += further.replace("  ", ", ")
             self.bar.set_postfix_str(figures, refresh=False)
             self.bar.update(step - self.bar.n)
             return
@@ -74,7 +77,7 @@ class Progress:
         left = (now - self.started) / max(step - self.first, 1) * (self.steps - step)
         self.last = (
             f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {loss:.3f}  "
-            f"{per_second:,.0f} {self.unit}/s  norm {grad_norm:.2f}  {clock(left)} left"
+            f"{per_second:,.0f} {self.unit}/s  norm {grad_norm:.2f}{further}  {clock(left)} left"
         )
         pause = EVERY
         if self.live:

@@ -39,6 +39,7 @@ def test_the_loss_is_that_of_the_scores_of_single_texts():
         "tokens": 3,
         "loss": loss.item(),
         "accuracy": np.mean(chosen > rejected),
+        "margin": pytest.approx(np.mean(chosen - rejected), rel=1e-10),
     }
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from tinylm.align.constant import constant
 from tinylm.align.logprobs import frozen_logprobs, response_logprobs, summed
+from tinylm.align.meter import mean_figures
 from tinylm.align.preference.kto import kto_reference_point
 from tinylm.align.preference.losses import preference_loss
 from tinylm.align.preference.metrics import preference_metrics
@@ -180,6 +181,16 @@ def tune(model, task, pairs, batch_size=16, **options):
     returns  (steps,) array: the mean loss of every step, before its update
     raises   as finetune.fit, with_others and check_start
     """
+    pairs = prepared(model, task, pairs, batch_size)
+    return fit(model, task, pairs, batch_size=batch_size, **options)
+
+
+def prepared(model, task, pairs, batch_size=16):
+    """Pairs with what the loss of a task needs, before the first update: a list.
+
+    Answers to other prompts, and log-probabilities under `model`, which is the reference; that
+    policy and reference agree is checked. Arguments and errors as in tune().
+    """
     if not pairs:
         raise DataError("tune: there are no pairs to learn from")
     if task.others and pairs[0].other is None:
@@ -188,7 +199,7 @@ def tune(model, task, pairs, batch_size=16, **options):
         if pairs[0].reference is None:
             pairs = with_reference(model, pairs, batch_size, task.temperature)
         check_start(model, task, pairs[:batch_size])
-    return fit(model, task, pairs, batch_size=batch_size, **options)
+    return pairs
 
 
 def preference_accuracy(model, task, pairs, batch_size=16):
@@ -197,16 +208,4 @@ def preference_accuracy(model, task, pairs, batch_size=16):
     The share of held-out pairs whose chosen answer has the greater implicit reward is the first
     number to read; for a loss without reference, it is that of the greater log-probability.
     """
-    sums, count = {}, 0
-    device = model.parameters()[0].device
-    for start in range(0, len(pairs), batch_size):
-        batch = task.make_batch(pairs[start : start + batch_size]).to(device)
-        with no_grad():
-            _, found = task.loss(model, batch)
-        n, largest = found.pop("tokens"), found.pop("largest_ratio")
-        for name, value in found.items():
-            sums[name] = sums.get(name, 0.0) + n * value
-        sums["largest_ratio"] = max(sums.get("largest_ratio", 0.0), largest)
-        count += n
-    largest = sums.pop("largest_ratio", 0.0)
-    return {name: total / count for name, total in sums.items()} | {"largest_ratio": largest}
+    return mean_figures(model, task, pairs, batch_size)

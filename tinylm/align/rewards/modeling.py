@@ -73,7 +73,8 @@ class RewardModeling:
     def loss(self, model, batch):
         """Mean over pairs of the pairwise loss, with soft labels and margins where there are any.
 
-        returns  (Tensor (), {"tokens": pairs, "loss": float, "accuracy": float})
+        returns  (Tensor (), {"tokens": pairs, "loss", "accuracy", "margin": float, the mean
+                 difference of both rewards})
         """
         chosen, rejected = self.scores(model, batch)
         margins = batch.margins.astype(chosen.dtype)
@@ -81,7 +82,9 @@ class RewardModeling:
         if self.center:
             loss = loss + self.center * center_penalty(chosen, rejected)
         loss, metrics = score_rows(loss, len(batch))
-        return loss, {**metrics, "accuracy": preference_accuracy(chosen, rejected)}
+        difference = float((chosen.data - rejected.data).mean())
+        accuracy = preference_accuracy(chosen, rejected)
+        return loss, {**metrics, "accuracy": accuracy, "margin": difference}
 
     def predict(self, model, batch):
         """(reward of the chosen text, of the rejected one) of each pair: list of two floats."""

@@ -22,12 +22,16 @@ HOW = """give inputs in one of two ways, beside the callable:
     my_function.example = lambda rng: (rng.normal(size=(3, 4)),)     # for this callable alone"""
 
 
-def find_callable(where):
-    """The callable that "package.file:name" or "path/to/file.py:name" means, and its module."""
+def find_callable(where, verb="gradcheck"):
+    """The callable that "package.file:name" or "path/to/file.py:name" means, and its module.
+
+    verb     begins the messages of errors
+    raises   ConfigError if it is not there; what the user's code raises passes through
+    """
     place, colon, name = where.rpartition(":")
     if not colon:
         raise ConfigError(
-            f"gradcheck: {where!r}: write package.file:callable or path/to/file.py:callable"
+            f"{verb}: {where!r}: write package.file:callable or path/to/file.py:callable"
         )
     try:
         if place.endswith(".py"):
@@ -39,13 +43,13 @@ def find_callable(where):
                 sys.path.insert(0, "")  # the user's package in the folder the command runs in
             module = importlib.import_module(place)
     except (ModuleNotFoundError, FileNotFoundError) as error:
-        raise ConfigError(f"gradcheck: cannot open {place!r}: {error}") from None
+        raise ConfigError(f"{verb}: cannot open {place!r}: {error}") from None
     found = module
     for part in name.split("."):
         if not hasattr(found, part):
             has = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
             has = ", ".join(has) or "no callables"
-            raise ConfigError(f"gradcheck: {place} has no {name!r}; it has {has}")
+            raise ConfigError(f"{verb}: {place} has no {name!r}; it has {has}")
         found = getattr(found, part)
     return found, module
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.cli.options import parse, report
-from tinylm.errors import ConfigError, DataError
+from tinylm.errors import DataError
 from tinylm.machine import Terminated
 from tinylm.reading import BadLines
 from tinylm.settings import above, at_least, between, one_of, positive, setting
@@ -108,11 +108,13 @@ def main(argv):
 
 def _tuned(config, name, directory):
     """Tune the model `name` into a directory. Returns the exit code."""
+    from tinylm.align.run.tunable import open_tunable
     from tinylm.finetune.freezing import count_trainable
     from tinylm.finetune.instruct.instructions import answer_loss
     from tinylm.train.interrupt import finish_first
 
-    model, tokenizer, template, base = _opened(name, config)
+    opened = open_tunable(name, config.template, config.lora, config.lora_alpha, config.seed)
+    model, tokenizer, template = opened.model, opened.tokenizer, opened.template
     task, train, held = _examples(config, model, tokenizer, template, report)
     model.to(config.device)
     report(
@@ -141,7 +143,7 @@ def _tuned(config, name, directory):
         except KeyboardInterrupt as stopped:
             stopped_by = _signal_of(stopped)
     with finish_first():  # a second SIGTERM does not end it
-        _save(directory, name, config, model, tokenizer, template, base, done, (before, after))
+        _save(directory, name, config, opened, done, (before, after))
     where, steps = shlex.quote(str(directory)), ""
     if stopped_by:
         steps = f", after {done} steps"
@@ -158,68 +160,6 @@ def _signal_of(stopped):
     if isinstance(stopped, Terminated):
         return stopped.signal
     return signal.SIGINT
-
-
-def _opened(name, config):
-    """The model ready to be tuned, with rows for new marks, and LoRA where it is set.
-
-    returns  (model, tokenizer, template, TrainConfig of a run or None)
-    """
-    from tinylm.finetune.freezing import unfreeze
-    from tinylm.finetune.instruct.conversations import MARKS, ROLES, chat_template
-    from tinylm.finetune.instruct.vocabulary import add_special, grow_vocabulary
-    from tinylm.finetune.peft.lora import lora
-    from tinylm.prompt.protocol.opened import check_decoder, check_there, is_published
-
-    check_there(name)
-    if is_published(name):
-        from tinylm.models.published.load import load_pretrained
-
-        published = load_pretrained(name)
-        check_decoder(name, published.model)
-        model = published.model
-        tokenizer = published.tokenizer
-        template = published.template
-        base = None
-        if tokenizer is None:
-            raise ConfigError(
-                f"{published.path} has no tokenizer beside it "
-                "(tokenizer.json, tokenizer.model, ...)"
-            )
-    else:
-        from tinylm.finetune.instruct.saved import template_of_run
-        from tinylm.train import load_run
-        from tinylm.train.run.build import decoder_of
-
-        # Only decoders answer; their heads for tokens further ahead are left out.
-        model, tokenizer, base = load_run(name)
-        model = decoder_of(model, base, tokenizer.vocab_size)
-        template = template_of_run(name)
-    if config.template:
-        template = chat_template(config.template)
-    template = template or ROLES
-    marks = MARKS
-    if template.name != ROLES.name:
-        marks = _marks(template)
-    known, tokenizer = tokenizer.vocab_size, add_special(tokenizer, marks)
-    # A published table may have more rows than its tokenizer has ids: it never shrinks.
-    grow_vocabulary(model, max(model.config.vocab_size, tokenizer.vocab_size), config.seed)
-    if config.lora:
-        # alpha / r scales the change; by default by 2, whatever the rank.
-        lora(model, r=config.lora, alpha=config.lora_alpha or 2 * config.lora, seed=config.seed)
-        if tokenizer.vocab_size > known:
-            # LoRA freezes the tables, and the rows of new marks must be learnt.
-            unfreeze([part for part in (model.tokens, model.head) if part is not None])
-    return model, tokenizer, template, base
-
-
-def _marks(template):
-    """The special tokens that a template puts around a question and an answer, each once."""
-    from tinylm.models.published.chat_template import Mark
-
-    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    marks = [str(piece) for piece in template.pieces(talk) if isinstance(piece, Mark)]
-    return list(dict.fromkeys(marks))
 
 
 def _examples(config, model, tokenizer, template, report):
@@ -306,7 +246,7 @@ def _tune(config, model, task, examples):
     return steps, None
 
 
-def _save(directory, name, config, model, tokenizer, template, base, steps, losses):
+def _save(directory, name, config, opened, steps, losses):
     from tinylm.finetune.instruct.saved import save_tuned
     from tinylm.train.run.config import as_json
 
@@ -317,7 +257,8 @@ def _save(directory, name, config, model, tokenizer, template, base, steps, loss
         "held_back_before": losses[0],
         "held_back_after": losses[1],
     }
-    save_tuned(directory, model, tokenizer, template, base, steps, settings)
+    parts = opened.model, opened.tokenizer, opened.template, opened.base
+    save_tuned(directory, *parts, steps, settings)
 
 
 def _beside(name):

@@ -19,6 +19,7 @@ EXAMPLES = (
     'tinylm generate RUN "The with statement"',
     ("tinylm generate RUN Note --temperature 0.7 --top-p 0.9 --num 3"),
     'tinylm generate smollm2 "What is the capital of Japan?" --stats',
+    'tinylm generate RUN "Hello" --best-of 8 --reward RUN-reward',
 )
 
 
@@ -37,6 +38,10 @@ class GenerateConfig:
     length_penalty: float = setting(
         0.0, "with --beams: score = log-probability / tokens^penalty", at_least(0)
     )
+    best_of: int = setting(
+        1, "above 1: draw so many samples and show the one with the greatest reward", at_least(1)
+    )
+    reward: str = setting("", "with --best-of: a run of `tinylm align reward`, or FILE.py:function")
     seed: int = setting(1337, "seed of the first sample; each further one adds 1")
     echo: bool = setting(True, "show the prompt before what follows it")
     device: str = setting("cpu", "cpu or gpu")
@@ -74,6 +79,7 @@ def main(argv):
         prompt = standard_input()
     elif not prompt and opened.start is None:
         prompt = "\n"  # no token begins a text, so a line feed does
+    asked = prompt
     if answers:
         # The template frames the turn, and ends where the answer begins.
         question = [{"role": "user", "content": prompt}]
@@ -82,6 +88,12 @@ def main(argv):
         start = opened.prompt_ids(prompt)
     if answers or not config.echo:
         prompt = ""  # not shown
+    if config.best_of > 1:
+        from tinylm.cli.use.best_of import best_of
+
+        question = [{"role": "user", "content": asked}]
+        print(prompt + best_of(opened, question, start, config, sampling, given, _notice))
+        return
     if config.beams > 1:
         # Recommendations of the model's files do not conflict with beams; options of the user do.
         _beams(config, set(given) & set(sampling), opened, start, prompt)

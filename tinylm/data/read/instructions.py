@@ -85,19 +85,20 @@ class Conversation:
         ]
 
 
-def read_instructions(path, bad=None):
+def read_instructions(path, bad=None, places=None):
     """The samples of a file of instructions or conversations.
 
     path     a JSON file with a list, or JSON lines (may be .gz); fields: see the docstring of this
              module. From a pair of a chosen and a rejected answer "output" is read, or else the
              chosen one
     bad      reading.BadLines that takes records that cannot be read; by default they raise
+    places   a list that receives the place of each sample, such as "line 3"
     returns  list of Instruction and Conversation, in the order of the file; a seed task gives one
              for each of its instances
     raises   DataError with the line or number of the first record that cannot be read, or if the
              file has none
     """
-    return read_records(path, _samples, bad)
+    return read_records(path, _samples, bad, places)
 
 
 def as_sample(record):

@@ -6,6 +6,8 @@
     {"prompt": [messages], "chosen": [message], "rejected": [message]}     TRL's, the prompt apart
     {"chosen": [messages], "rejected": [messages]}                         TRL's, the prompt in both
     {"prompt": "2 + 2?", "completion": "4", "label": true}                 one answer, judged
+    {"prompt": "2 + 2?", "completion": "4", "rating": 8.5}                 one answer, rated
+    {"prompt": "2 + 2?", "completions": ["4", "5"], "ratings": [8.5, 1]}   several, rated
 
 Both answers of a pair belong to one prompt, which may be a conversation: all turns but the last are
 shared. Read next: align/feedback/pairs.py, which turns pairs into tokens.
@@ -27,6 +29,7 @@ from tinylm.data.read.records import (
     system_text,
 )
 from tinylm.errors import DataError
+from tinylm.fields import of_type
 from tinylm.reading import json_text
 
 
@@ -75,6 +78,15 @@ class Judged:
         return [{"role": role, "content": content} for role, content in turns]
 
 
+@dataclass(frozen=True)
+class Rated:
+    """One answer to a prompt and a number for it; higher is better."""
+
+    prompt: str
+    answer: str
+    rating: float
+
+
 def read_preferences(path, bad=None):
     """The pairs of a file; see the docstring of this module for its forms.
 
@@ -93,6 +105,53 @@ def read_judged(path, bad=None):
     returns  list of Judged;  arguments and errors as in read_preferences
     """
     return read_records(path, _judged, bad)
+
+
+def read_feedback(path, bad=None, places=None):
+    """All that a file says of answers, whatever its form: list of Preference, Judged and Rated.
+
+    places   a list that receives the place of each, such as "line 3"
+    others   as in read_preferences
+    """
+    return read_records(path, _feedback, bad, places)
+
+
+RATINGS = ("rating", "ratings", "score", "scores")
+_COMPLETIONS = ("completions", "responses", "completion", "response", "output", "answer")
+
+
+def _feedback(record):
+    if isinstance(record, dict):
+        if "label" in record and "chosen" not in record:
+            return _judged(record)
+        if fields_there(record, RATINGS):
+            return _rated(record)
+    return _pairs(record)
+
+
+def _rated(record):
+    """The Rated of a record: one answer and its number, or a list of each."""
+    prompts, answers = fields_there(record, PROMPTS), fields_there(record, _COMPLETIONS)
+    ratings = fields_there(record, RATINGS)
+    for names in (prompts, answers, ratings):
+        one_name(names)
+    if not prompts or not answers:
+        raise DataError("a rated answer has a prompt, a completion and a rating")
+    only_fields(record, *prompts, *answers, *ratings, *INPUT, "task")
+    prompt = Instruction(json_text(record, prompts[0]), "", input_text(record)).user
+    texts, numbers = record[answers[0]], record[ratings[0]]
+    if isinstance(texts, str):
+        texts, numbers = [texts], [numbers]
+    whole = isinstance(texts, list) and isinstance(numbers, list) and len(texts) == len(numbers)
+    if not whole or not all(of_type(text, str) for text in texts):
+        raise DataError(
+            f"the fields {answers[0]!r} and {ratings[0]!r} must be a text and a number, or lists "
+            "of these of one length"
+        )
+    wrong = [number for number in numbers if not of_type(number, float)]
+    if wrong:
+        raise DataError(f"the field {ratings[0]!r} holds {wrong[0]!r:.60}; a rating is a number")
+    return [Rated(prompt, text, float(number)) for text, number in zip(texts, numbers)]
 
 
 def _judged(record):
@@ -116,10 +175,27 @@ def _pairs(record):
     names = fields_there(record, PROMPTS)
     one_name(names)
     instruction = json_text(record, (names or PROMPTS)[0])
-    only_fields(record, *names, *INPUT, *SYSTEM, "task", "chosen", "rejected", "output")
+    _check_scores(record)
+    known = ("task", "chosen", "rejected", "output", *_SCORES)
+    only_fields(record, *names, *INPUT, *SYSTEM, *known)
     prompt = Instruction(instruction, "", input_text(record)).user
     answers = json_text(record, "chosen"), json_text(record, "rejected")
     return [Preference(prompt, *answers, _system_turn(record))]
+
+
+_SCORES = ("score_chosen", "score_rejected")  # as in files made of ratings (UltraFeedback)
+
+
+def _check_scores(record):
+    """Raise DataError if the scores of both answers say that the rejected one is the better."""
+    scores = [record[name] for name in _SCORES if name in record]
+    if not all(of_type(score, float) for score in scores):
+        raise DataError(f"the fields {' and '.join(map(repr, _SCORES))} must be numbers")
+    if len(scores) == 2 and scores[0] < scores[1]:
+        raise DataError(
+            f"the rejected answer has the greater score, {scores[1]:g} above {scores[0]:g}: "
+            "exchange the answers"
+        )
 
 
 def _system_turn(record):
@@ -131,7 +207,8 @@ def _system_turn(record):
 
 def _of_messages(record):
     """The Preference of two lists of messages: one conversation with two last messages."""
-    only_fields(record, "prompt", *SYSTEM, "chosen", "rejected", "task")
+    _check_scores(record)
+    only_fields(record, "prompt", *SYSTEM, "chosen", "rejected", "task", *_SCORES)
     chosen, rejected = read_messages(record["chosen"]), read_messages(record.get("rejected"))
     prompt = record.get("prompt", [])
     if isinstance(prompt, str):

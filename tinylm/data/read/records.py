@@ -17,18 +17,23 @@ ABOUT = frozenset(
 )
 
 
-def read_records(path, make, bad=None):
+def read_records(path, make, bad=None, places=None):
     """What `make` reads from the records of a file of JSON: a list, in their order.
 
     make    function: record -> list;  bad  reading.BadLines, or None: the first bad record raises
+    places  a list that receives where each of them stands, such as "line 3"; None: nothing does
     raises  DataError with the line or number of the record, or if there is nothing in the file
     """
     found = []
     for place, record in json_records(path, bad):
         try:
-            found += make(record)
+            made = make(record)
         except DataError as error:
             refuse(f"{path}, {place}: {error}", bad)
+            continue
+        found += made
+        if places is not None:
+            places += [place] * len(made)
     if not found:
         raise DataError(
             f"{path} holds no sample at all" + " that can be read" * bool(bad and bad.count)

@@ -71,6 +71,7 @@ def _training(opened):
         tuned = saved.object("finetune").values
     if tuned:
         rows = {
+            "tuned by": tuned.get("method"),
             "tuned from": tuned.get("run"),
             "tuned on": _listed(tuned.get("data")),
             "steps": tuned.get("steps"),

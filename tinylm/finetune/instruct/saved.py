@@ -20,7 +20,17 @@ from tinylm.train.run.config import MODEL, TrainConfig, as_json
 from tinylm.train.run.saved import fields_of
 
 
-def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, settings=None):
+def save_tuned(
+    directory,
+    model,
+    tokenizer,
+    template=None,
+    base=None,
+    step=0,
+    settings=None,
+    more_arrays=None,
+    more_state=None,
+):
     """Write a fine-tuned GPT as a run, which `tinylm chat` and `generate` open.
 
     directory  created if needed; must hold no checkpoint of this step
@@ -28,12 +38,14 @@ def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, se
     base       TrainConfig of the original run; None: derived from the model
     step       number of updates of the tuning
     settings   JSON-able dict, stored for information
+    more_arrays  {file: {name: array}} beside the weights;  more_state  JSON-able dict beside the
+               description: what continues a tuning that was interrupted
     returns    path of the checkpoint
     raises     CheckpointError if it cannot be written, or the model is no plain GPT, as which a run
                is opened
     """
     directory, config = Path(directory), described(model, base)
-    arrays = {"model": model.named_arrays()}  # weights alone: tuning does not resume from here
+    arrays = {"model": model.named_arrays(), **(more_arrays or {})}
     _check_plain(model, arrays["model"])
     directory.mkdir(parents=True, exist_ok=True)
     chat = None
@@ -46,6 +58,7 @@ def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, se
         "tokenizer": tokenizer.to_dict(),
         "chat_template": chat,
         "finetune": shown["finetune"],
+        **(more_state or {}),
     }
     path = checkpoints.save_step(directory, step, arrays, state)
     tokenizer.save(directory / "tokenizer.json")

@@ -39,6 +39,11 @@ def reopen(wanted, report, given):
         sweep(directory)  # the lock is held: nobody else is writing
         _check_newest(directory, path)
         saved = checkpoints.load(path, files=())
+        if "align" in saved.state:
+            raise CheckpointError(
+                f"{path} was made by `tinylm align`: `tinylm align --resume {directory}` continues "
+                "it if it was interrupted"
+            )
         if "data" not in saved.state:  # nothing of the optimizer was kept either
             raise CheckpointError(
                 f"{path} is a fine-tuned model, whose training cannot be resumed: "

@@ -5,6 +5,8 @@ before anything is made of it.
            tokenizer  Tokenizer.to_dict()
            gpt        GPTConfig as JSON, of a fine-tuned model; it replaces the sizes in `config`
            trainer, data, schedule, patience   of a run that can be resumed
+           align      of a run of `tinylm align`: all that continues it
+           reward     of a reward model, whose head is a file of its own
 
 An edited field is a CheckpointError that names it; sizes are compared with the saved arrays before
 a model is made. Read next: resume.py, which continues a run.
@@ -27,13 +29,15 @@ from tinylm.train.run.config import from_json
 from tinylm.train.trainer import read_state
 
 KEPT = "config", "tokenizer", "gpt", "trainer", "data", "schedule", "patience", "chat_template"
-KEPT += ("finetune",)
+KEPT += ("finetune", "align", "reward")
 
 
-def load_run(path):
+def load_run(path, reward=False):
     """The model of a run.
 
     path     a run (its newest checkpoint), or a checkpoint directory
+    reward   also the decoder below the head of a reward model, which is refused otherwise: its
+             states were tuned for rewards, and its words mean nothing
     returns  (model in evaluation mode, tokenizer, TrainConfig). The kind of model depends on the
              objective, see build.py; config.special(tokenizer.vocab_size) are the special ids that
              follow the tokenizer's
@@ -42,6 +46,12 @@ def load_run(path):
     _, found = checkpoints.find_run(path)
     # First the description alone, by which the model is made; then arrays of just that model.
     saved = checkpoints.load(found, files=())
+    if "reward" in saved.state and not reward:
+        raise CheckpointError(
+            f"{path} is a reward model, which scores answers and writes none: generate with the "
+            f"model it was tuned from, and choose by it: `tinylm generate RUN --best-of 4 --reward "
+            f"{path}`"
+        )
     config, tokenizer = described(saved)
     model = model_of(saved, config, tokenizer)
     saved = checkpoints.load(found, ("model",), {"model": parameters_of(model)})

@@ -1,0 +1,192 @@
+"""A run of `tinylm align` on disk: a tuned model that every verb opens, and what continues it.
+
+    model.npz      the plain decoder, LoRA merged: `tinylm chat`, `generate`, `export` read this
+    head.npz       of a reward model: the head, and the scale of its rewards
+    trained.npz    of an interrupted run: the parameters that are trained, such as A and B of LoRA
+    optimizer.npz  and their moments
+
+    state  align   method, settings, the run it started from with the hash of its weights (the
+                   reference must not change), the hash of the examples, the trainer's state
+           reward  there if it is a reward model
+
+Read next: training.py.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.align.rewards.reward_model import RewardModel
+from tinylm.errors import CheckpointError, ConfigError
+from tinylm.fields import Fields
+from tinylm.finetune.freezing import trainable
+from tinylm.finetune.instruct.conversations import encode_conversation
+from tinylm.finetune.instruct.saved import save_tuned, template_of_run
+from tinylm.finetune.peft.merging import bake
+from tinylm.prompt.protocol.opened import is_published
+from tinylm.train import checkpoint as checkpoints
+from tinylm.train import load_run
+
+HEAD = ("head.weight",)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a checkpoint of `tinylm align` says of its run.
+
+    path      of the checkpoint
+    method    name of the method;  run  what it started from
+    settings, own  dicts: of TuningSettings and of the method's own settings
+    sha256    of the weights it started from;  examples  of what it learns from
+    trainer   the trainer's state; None for a run that is finished
+    before    figures on held-out examples before the first step; {} without any
+    """
+
+    path: object
+    method: str
+    run: str
+    settings: dict
+    own: dict
+    sha256: str
+    examples: str
+    trainer: dict | None
+    before: dict
+
+    def as_json(self):
+        """The field "align" of a checkpoint's state."""
+        return {name: value for name, value in vars(self).items() if name != "path"}
+
+
+def read_begun(path):
+    """The Begun of a run or a checkpoint.
+
+    raises  CheckpointError if it was not made by `tinylm align`, or a field is missing
+    """
+    saved = checkpoints.load(checkpoints.find_run(path)[1], files=())
+    if "align" not in saved.state:
+        raise CheckpointError(
+            f"{path} was not made by `tinylm align`: `tinylm train --resume` continues a training; "
+            "a fine-tuned model is tuned further as RUN of a new command"
+        )
+    fields = Fields(saved.state, saved.path / checkpoints.STATE, name="state").object("align")
+    texts = {name: fields.text(name) for name in ("method", "run", "sha256", "examples")}
+    objects = {name: fields.object(name).values for name in ("settings", "own", "before")}
+    trainer = fields.take("trainer", lambda v: v is None or isinstance(v, dict), "an object")
+    return Begun(saved.path, trainer=trainer, **texts, **objects)
+
+
+def save_aligned(directory, model, opened, begun, step, trainer=None, shown=None):
+    """Write a checkpoint: of an interrupted run with its Trainer, of a finished one without.
+
+    model    the Module that is trained: a GPT with or without LoRA, or a RewardModel around one
+    opened   Tunable
+    begun    Begun, of which `trainer` is replaced
+    shown    JSON-able dict for the model's card
+    returns  path of the checkpoint
+    """
+    arrays, state = {}, {}
+    if isinstance(model, RewardModel):
+        arrays["head"] = {"head.weight": model.values.head.weight.data, **model.settings()}
+        state["reward"] = {}
+    about = begun.as_json() | {"trainer": None}
+    if trainer is not None:
+        parts, about["trainer"] = trainer.state()
+        arrays["trained"] = {name: p.data for name, p in trainable(model).items()}
+        arrays["optimizer"] = parts["optimizer"]
+    state["align"] = about
+    plain = plain_decoder(model)
+    return save_tuned(
+        directory,
+        plain,
+        opened.tokenizer,
+        opened.template,
+        opened.base,
+        step,
+        {"method": begun.method, "run": begun.run, **(shown or {})},
+        arrays,
+        state,
+    )
+
+
+def plain_decoder(model):
+    """The GPT of a model that is trained: below a reward head, and with LoRA merged into a copy."""
+    if isinstance(model, RewardModel):
+        model = model.values.decoder
+    if any(hasattr(module, "folded") for module in model.modules()):
+        return bake(copy.deepcopy(model))
+    return model
+
+
+def restore(begun, model, trainer):
+    """Give a new Trainer and its model the state of an interrupted run."""
+    moments = {
+        name: (value.shape, np.dtype(value.dtype))
+        for name, value in trainer.optimizer.state().items()
+        if np.ndim(value)
+    }
+    trained = {name: (p.shape, np.dtype(p.dtype)) for name, p in trainable(model).items()}
+    expected = {"trained": trained, "optimizer": moments}
+    saved = checkpoints.load(begun.path, files=tuple(expected), expected=expected)
+    # What is frozen comes from the run that the tuning started from.
+    arrays = {"model": model.named_arrays() | saved.arrays["trained"]}
+    arrays["optimizer"] = saved.arrays["optimizer"]
+    trainer.load_state(arrays, begun.trainer, begun.path / checkpoints.STATE)
+
+
+@dataclass(frozen=True)
+class RewardRun:
+    """A reward model with what its texts need.
+
+    model  RewardModel;  tokenizer, template  of its texts
+    """
+
+    model: RewardModel
+    tokenizer: object
+    template: object
+
+    def rewards(self, conversations, batch_size=16):
+        """The rewards of conversations that end with an answer: (n,) float64.
+
+        conversations  list of lists of {"role", "content"}
+        raises         DataError for one that is longer than the model's context
+        """
+        from tinylm.errors import DataError
+
+        context = self.model.values.decoder.config.context
+        texts = [
+            encode_conversation(self.tokenizer, self.template, messages, turns="last").ids
+            for messages in conversations
+        ]
+        longest = max(map(len, texts), default=0)
+        if longest > context:
+            raise DataError(
+                f"the reward model reads {context} tokens at most, and a conversation has "
+                f"{longest}: ask for shorter answers, or train the reward model on a longer context"
+            )
+        return self.model.score(texts, batch_size)
+
+
+def open_reward(path, device="cpu"):
+    """Open a reward model: a run of `tinylm align reward`.
+
+    returns  RewardRun
+    raises   CheckpointError if there is no such run; ConfigError if it is no reward model
+    """
+    if is_published(path):
+        raise ConfigError(f"{path} is no reward model: make one with `tinylm align reward {path}`")
+    _, found = checkpoints.find_run(path)
+    saved = checkpoints.load(found, files=())
+    if "reward" not in saved.state:
+        raise ConfigError(f"{path} is no reward model: make one with `tinylm align reward {path}`")
+    decoder, tokenizer, _ = load_run(path, reward=True)
+    model = RewardModel(decoder)
+    weight = model.values.head.weight
+    kind = {"head.weight": (weight.shape, np.dtype(weight.dtype))}
+    kind |= {name: (np.shape(a), np.dtype(np.float64)) for name, a in model.settings().items()}
+    arrays = checkpoints.load(found, ("head",), {"head": kind}).arrays["head"]
+    weight.assign_(arrays["head.weight"])
+    if wrong := model.check_settings(arrays):
+        raise CheckpointError(f"{found}: {wrong}")
+    model.take_settings(arrays)
+    return RewardRun(model.to(device).eval(), tokenizer, template_of_run(path))
