@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 import tinylm as tl
 from tinylm.autograd.kernels import few_rows
-from tinylm.autograd.kernels.few_rows import Helper, in_pieces, piece_length, times_table
+from tinylm.autograd.kernels.few_rows import (
+    Helper,
+    Pieces,
+    TableProduct,
+    piece_length,
+    times_table,
+)
 from tinylm.machine import blas_kernels, blas_threads
 
 
@@ -19,14 +25,14 @@ def every_table(monkeypatch):
     """Small tables are read in pieces too, with any kernels of BLAS; yields the calls made."""
     made = []
 
-    def counted(x, table, y):
+    def counted(table, y):
         made.append(table.shape)
-        in_pieces(x, table, y)
+        return Pieces(table, y)
 
     monkeypatch.setattr(few_rows, "LEAST_TABLE", 1)
     monkeypatch.setattr(few_rows, "LARGEST", 2000)
     monkeypatch.setattr(few_rows, "WITHOUT_COPY", {blas_kernels()})
-    monkeypatch.setattr(few_rows, "in_pieces", counted)
+    monkeypatch.setattr(few_rows, "Pieces", counted)
     return made
 
 
@@ -43,7 +49,7 @@ def close(y, x, table):
 
 def test_a_piece_has_600_000_multiplications_at_most():
     for n, D in ((2, 576), (8, 576), (16, 2048)):
-        length = piece_length(np.empty((n, D)))
+        length = piece_length(n, D)
         assert length % 16 == 0 and n * D * length <= 600_000 < n * D * (length + 16)
 
 
@@ -51,7 +57,7 @@ def test_a_piece_has_600_000_multiplications_at_most():
 def test_pieces_with_or_without_a_remainder_are_the_product(n, D, V, gap):
     x, table = arrays(n, D, V)
     wide = np.full((n, V + gap), 7, np.float32)  # rows of y may lie apart
-    in_pieces(x, table, wide[:, :V])
+    Pieces(table, wide[:, :V])(x)
     close(wide[:, :V], x, table)
     assert (wide[:, V:] == 7).all()
 
@@ -76,6 +82,23 @@ def test_from_2_to_16_rows_are_few(every_table, n, pieces):
     x, table = arrays(n, 3, 64)
     close(times_table(x, table), x, table)
     assert bool(every_table) == pieces
+
+
+def test_a_product_made_once_is_used_for_many_x(every_table):
+    _, table = arrays(4, 3, 64)
+    product = TableProduct(table, 4, np.float32)
+    made = len(every_table)
+    for seed in range(3):
+        x = np.random.default_rng(seed).normal(size=(4, 3)).astype(np.float32)
+        close(product(x), x, table)
+    assert made and len(every_table) == made
+
+
+def test_columns_of_a_table_are_read_where_they_stand(every_table):
+    x, table = arrays(4, 3, 64)
+    wide = np.hstack([table, table])  # a slice of its columns has rows that lie apart
+    close(times_table(x, wide[:, 3:]), x, table)
+    assert every_table
 
 
 def test_what_gains_nothing_is_the_plain_product(every_table, monkeypatch):

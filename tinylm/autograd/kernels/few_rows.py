@@ -87,29 +87,73 @@ def in_parallel(calls):
         _free.append(helper)
 
 
+class TableProduct:
+    """x E^T for x of n rows, again and again: what does not depend on x is done once.
+
+    table  (V, D);  n  rows of x;  dtype  of x
+
+    A call returns the same array (n, V) every time, with new numbers.
+    """
+
+    def __init__(self, table, n, dtype):
+        self._table, self._y, self._parts = table, None, ()
+        if read_in_pieces(n, table, dtype):
+            y = self._y = np.empty((n, len(table)), dtype)
+            self._parts = [Pieces(table[a:b], y[:, a:b]) for a, b in shares(len(table))]
+
+    def __call__(self, x):
+        """(n, D) -> (n, V)."""
+        if not self._parts:
+            return x @ self._table.T
+        in_parallel([(part, x) for part in self._parts])
+        return self._y
+
+
+class Pieces:
+    """The product x E^T written into y, piece by piece: E (V, D), x (n, D).
+
+    y   (n, V), whose rows may lie apart
+    """
+
+    def __init__(self, table, y):
+        (V, D), n = table.shape, len(y)
+        length = piece_length(n, D)
+        p = V // length  # whole pieces; one call of matmul loops over them
+        whole = p * length
+        self.pieces = table[:whole].reshape(p, length, D).swapaxes(1, 2)  # (p, D, length)
+        # A view: BLAS writes each piece to its columns of y.
+        self.columns = y[:, :whole].reshape(n, p, length).swapaxes(0, 1)  # (p, n, length)
+        self.rest = None
+        if whole < V:
+            self.rest = table[whole:].T, y[:, whole:]
+
+    def __call__(self, x):
+        np.matmul(x, self.pieces, out=self.columns)
+        if self.rest is not None:
+            table, columns = self.rest
+            np.matmul(x, table, out=columns)
+
+
 def times_table(x, table):
     """x E^T: (n, D), (V, D) -> (n, V)."""
-    if not read_in_pieces(x, table):
-        return x @ table.T
-    y = np.empty((len(x), len(table)), x.dtype)
-    in_parallel([(in_pieces, x, table[a:b], y[:, a:b]) for a, b in shares(len(table))])
-    return y
+    return TableProduct(table, len(x), x.dtype)(x)
 
 
 def shares(rows):
     """What each thread takes of so many rows: list of (start, stop)."""
     share = -(-rows // (blas_threads() or 1))  # rounded up
-    return [(start, min(start + share, rows)) for start in range(0, rows, share or 1)] or [(0, 0)]
+    return [(start, min(start + share, rows)) for start in range(0, rows, share)]
 
 
-def read_in_pieces(x, table):
-    """True if x E^T is faster in pieces: few rows x (n, D) and a large E (V, D), row by row."""
+def read_in_pieces(n, table, dtype):
+    """True if x E^T is faster in pieces: few rows n of x, and a large table E, row by row."""
     return (
-        2 <= len(x) <= MOST_ROWS
-        and x.dtype == np.float32
+        2 <= n <= MOST_ROWS
+        and dtype == np.float32
         and pays(table)
-        and table.flags.c_contiguous
-        and piece_length(x) >= 16
+        and table.strides[1] == table.itemsize
+        and table.strides[0] >= table.shape[1] * table.itemsize
+        and piece_length(n, table.shape[1]) >= 16
     )
 
 
@@ -123,19 +167,6 @@ def pays(table):
     )
 
 
-def piece_length(x):
+def piece_length(n, D):
     """How many rows of a table make a piece, for x (n, D): a multiple of 16, or 0."""
-    return LARGEST // x.size // 16 * 16
-
-
-def in_pieces(x, table, y):
-    """Write x E^T into y, piece by piece: (n, D), (V, D) and y (n, V), whose rows may lie apart."""
-    (n, D), length = x.shape, piece_length(x)
-    p = len(table) // length  # whole pieces; one call of matmul loops over them
-    whole = p * length
-    pieces = table[:whole].reshape(p, length, D).swapaxes(1, 2)  # (p, D, length)
-    # A view: BLAS writes each piece to its columns of y.
-    columns = y[:, :whole].reshape(n, p, length).swapaxes(0, 1)  # (p, n, length)
-    np.matmul(x, pieces, out=columns)
-    if whole < len(table):
-        np.matmul(x, table[whole:].T, out=y[:, whole:])
+    return LARGEST // (n * D) // 16 * 16

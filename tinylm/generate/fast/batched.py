@@ -10,25 +10,27 @@ parallelism cuts it between devices (Shoeybi et al. 2019, Megatron-LM):
 
 Each thread computes its part of the hidden units, from the first product to the last, and only the
 sums (B, D) meet. SmolLM2-135M gets three hand-overs a layer instead of five. Results equal the
-model's up to rounding. Weights are read in place, so a new decoder costs nothing. Read first:
+model's up to rounding. Weights are read in place, so a new decoder
+costs nothing. Read first:
 direct.py, the same for one row. Read next: autograd/kernels/few_rows.py.
 """
 
 import numpy as np
 
 from tinylm.autograd.kernels.few_rows import (
+    Pieces,
+    TableProduct,
     in_parallel,
-    in_pieces,
+    piece_length,
     read_in_pieces,
     shares,
-    times_table,
 )
 from tinylm.errors import ConfigError
 from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.generate.cache.shared_prefix import SharedPrefixCache, attend
-from tinylm.generate.fast.folded import supports
+from tinylm.generate.fast.folded import activation_into, supports
 from tinylm.generate.protocol.language_model import ModelLM, check_tokens, padded
-from tinylm.nn import ACTIVATIONS, GATES, LayerNorm
+from tinylm.nn import GATES, LayerNorm
 
 
 class BatchDecoder:
@@ -51,6 +53,8 @@ class BatchDecoder:
         c = self.config = model.config
         self.model, self.vocab_size, self.context = model, c.vocab_size, c.context
         self.scale = c.attention_scale or c.key_width**-0.5
+        self._layers = self._head = None  # products for so many rows
+        self._rows = 0
 
     def new_cache(self, batch, padding=None, capacity=0):
         """An empty KeyValueCache for B rows."""
@@ -76,6 +80,8 @@ class BatchDecoder:
         cache   KeyValueCache or SharedPrefixCache
         """
         model, c, t = self.model, self.config, cache.length
+        if len(tokens) != self._rows:
+            self._prepare(len(tokens))
         positions, mask = padded(1, cache)
         if positions is None:
             positions = np.full((len(tokens), 1), t)
@@ -90,21 +96,33 @@ class BatchDecoder:
             x += model.positions.table.weight.data[positions[:, 0]]
         turns = model.rotation(positions, x.dtype)  # cosines and sines (B, 1, 1, K/2), or None
         stored = cache.arrays(t + 1)[..., : t + 1, :]  # (L, 2, B, G, t+1, K)
-        for block, memory, before in zip(model.blocks, stored, prefix):
-            attention, forward = block.attention, block.feed_forward
-            qkv = _linear(_normed(x, block.norms[0]), attention.qkv)  # (B, (H+2G) K)
-            attended = self._attend(qkv, turns, memory, before, mask)  # (B, H K)
-            x += _linear(attended, attention.out)
-            x += self._feed_forward(_normed(x, block.norms[1]), forward)
+        for block, products, memory, before in zip(model.blocks, self._layers, stored, prefix):
+            into_qkv, out_of_heads, feed_forward = products
+            qkv = into_qkv(_normed(x, block.norms[0]))  # (B, (H+2G) K)
+            x += out_of_heads(self._attend(qkv, turns, memory, before, mask))
+            x += feed_forward(_normed(x, block.norms[1]))
         cache.length = t + 1
-        last = _normed(x, model.norm)
-        if model.head is None:
-            scores = times_table(last, model.tokens.weight.data)  # (B, D), (V, D) -> (B, V)
-        else:
-            scores = times_table(last, model.head.data.T)
+        scores = self._head(_normed(x, model.norm))  # (B, D) -> (B, V)
         if c.logit_cap is None:
-            return scores
+            return scores.copy()  # the next step overwrites it
         return np.tanh(scores / c.logit_cap) * c.logit_cap
+
+    def _prepare(self, B):
+        """The products of every layer for B rows."""
+        model, c = self.model, self.config
+        table = model.tokens.weight.data
+        if model.head is not None:
+            table = model.head.data.T
+        self._head = TableProduct(table, B, table.dtype)
+        self._layers = [
+            (
+                _Linear(block.attention.qkv, B),
+                _Linear(block.attention.out, B),
+                _FeedForward(block.feed_forward, c.activation, B),
+            )
+            for block in model.blocks
+        ]
+        self._rows = B
 
     def _attend(self, qkv, turns, memory, before, mask):
         """Attention of one new token a row, which is written to the cache here: (B, H K).
@@ -139,53 +157,103 @@ class BatchDecoder:
         mixed /= scores.sum(axis=-1, keepdims=True)
         return mixed.reshape(B, H * K)
 
-    def _feed_forward(self, x, forward):
-        """x (B, D) -> (B, D), cut across the hidden units where few rows gain by it."""
-        gated = self.config.activation in GATES
-        rising = [forward.gate, forward.up] if gated else [forward.hidden]
-        activation = (GATES if gated else ACTIVATIONS)[self.config.activation]
-        tables = [one.weight.data.T for one in (*rising, forward.out)]  # (F, D), .. and (D, F)
-        parts = shares(len(tables[0]))
-        if len(parts) == 1 or not all(read_in_pieces(x, table) for table in tables[:-1]):
-            hidden = activation(*(_linear(x, one) for one in rising)).data  # (B, F)
-            return _linear(hidden, forward.out)
-        found = [None] * len(parts)
 
-        def compute(number, start, stop):
-            inner = []
-            for one, table in zip(rising, tables):
-                y = np.empty((len(x), stop - start), x.dtype)
-                in_pieces(x, table[start:stop], y)
-                if one.bias is not None:
-                    y += one.bias.data[start:stop]
-                inner.append(y)
-            y = np.empty_like(x)
-            in_pieces(activation(*inner).data, tables[-1][:, start:stop], y)
-            found[number] = y
+class _Linear:
+    """x W + b of B rows: (B, D) -> (B, F)."""
 
-        in_parallel([(compute, i, start, stop) for i, (start, stop) in enumerate(parts)])
-        total = sum(found[1:], found[0])
-        if forward.out.bias is not None:
-            total += forward.out.bias.data
-        return total
+    def __init__(self, linear, B):
+        self.product = TableProduct(linear.weight.data.T, B, linear.weight.dtype)
+        self.bias = linear.bias
+
+    def __call__(self, x):
+        y = self.product(x)
+        if self.bias is not None:
+            y += self.bias.data
+        return y
 
 
-def _linear(x, linear):
-    """x W + b of arrays: (B, D) -> (B, F)."""
-    y = times_table(x, linear.weight.data.T)
-    if linear.bias is not None:
-        y += linear.bias.data
-    return y
+class _FeedForward:
+    """A feed-forward layer of B rows, cut across its hidden units if few rows gain by it."""
+
+    def __init__(self, forward, activation, B):
+        if activation in GATES:
+            rising = [forward.gate, forward.up]
+        else:
+            rising = [forward.hidden]
+        F, dtype = forward.out.weight.shape[0], forward.out.weight.dtype
+        tables = [linear.weight.data.T for linear in rising]  # (F, D) each
+        pieces = all(read_in_pieces(B, table, dtype) for table in tables)
+        parts = [(0, F)]
+        if pieces:
+            parts = shares(F)
+        self.bias = forward.out.bias
+        self.parts = [
+            _HiddenUnits(rising, forward.out, activation, slice(*part), B, pieces) for part in parts
+        ]
+
+    def __call__(self, x):
+        in_parallel([(part, x) for part in self.parts])
+        y = self.parts[0].y
+        for part in self.parts[1:]:
+            y += part.y
+        if self.bias is not None:
+            y += self.bias.data
+        return y
+
+
+class _HiddenUnits:
+    """What some of the hidden units add to a feed-forward layer's output.
+
+    rising  the linear maps into the hidden layer: [gate, up], or one
+    out     the one out of it
+    units   slice of the hidden units
+    pieces  whether products are read in pieces
+    """
+
+    def __init__(self, rising, out, activation, units, B, pieces):
+        dtype = out.weight.dtype
+        self.activation, self.before, self.after = activation_into(activation, dtype)
+        n = units.stop - units.start
+        # Gate above up, (2 B, n), as the activation takes them; or one of (B, n).
+        self.hidden = np.empty((len(rising) * B, n), dtype)
+        self.activated = np.empty((B, n), dtype)
+        self.y = np.empty((B, out.weight.shape[1]), dtype)
+        halves = np.split(self.hidden, len(rising))
+        self.rising = []
+        for linear, half in zip(rising, halves):
+            bias = None
+            if linear.bias is not None:
+                bias = linear.bias.data[units]
+            self.rising.append((_into(linear.weight.data.T[units], half, pieces), bias, half))
+        self.out = _into(out.weight.data.T[:, units], self.y, pieces)
+
+    def __call__(self, x):
+        for product, bias, half in self.rising:
+            product(x)  # (B, D) -> (B, n)
+            if bias is not None:
+                half += bias
+        if self.before != 1:
+            self.hidden *= self.before
+        self.activation(self.hidden, self.activated)
+        if self.after != 1:
+            self.activated *= self.after
+        self.out(self.activated)  # (B, n) -> (B, D)
+
+
+def _into(table, y, pieces):
+    """A function of x that writes x E^T into y, in pieces or at once."""
+    if pieces and piece_length(len(y), table.shape[1]):
+        return Pieces(table, y)
+    return lambda x: np.matmul(x, table.T, out=y)
 
 
 def _normed(x, norm):
     """Layer norm or RMS norm of arrays: (B, D) -> (B, D)."""
-    bias = getattr(norm, "bias", None)
     if isinstance(norm, LayerNorm):
         x = x - x.mean(axis=1, keepdims=True)
     size = np.einsum("bd,bd->b", x, x)[:, None] / x.shape[1]  # (B, 1) mean square
     y = x * ((size + norm.eps) ** -0.5).astype(x.dtype)
     y *= norm.gain.data
-    if bias is not None:
-        y += bias.data
+    if getattr(norm, "bias", None) is not None:
+        y += norm.bias.data
     return y

@@ -24,7 +24,7 @@ import time
 import numpy as np
 
 from tinylm import backend
-from tinylm.generate.fast.folded import GATES, FastDecoder, _activation
+from tinylm.generate.fast.folded import GATES, FastDecoder, activation_into
 from tinylm.models.low_bit.quantized import QuantizedMatrix
 
 
@@ -45,7 +45,7 @@ class DirectDecoder(FastDecoder):
         c = self._begin(model)
         self.bits = bits
         matrix = _products(bits)
-        self.activation, before, after = _activation(c.activation, self.dtype)
+        self.activation, before, after = activation_into(c.activation, self.dtype)
         # Factors that folded.py folds into the matrices around a GELU; `step` multiplies by them.
         self.before = before
         self.after = after

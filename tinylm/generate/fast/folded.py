@@ -99,8 +99,8 @@ class FastDecoder:
     def __init__(self, model):
         c, dtype = self._begin(model), model.tokens.weight.dtype
         H, G, K = self.heads, self.groups, self.width
-        # Factors that go into the matrices before and after the activation, see _activation.
-        self.activation, before, after = _activation(c.activation, dtype)
+        # Factors that go into the matrices before and after the activation, see activation_into.
+        self.activation, before, after = activation_into(c.activation, dtype)
         query_scale = np.ones((H + 2 * G) * K)  # a factor for each column of the qkv matrix
         query_scale[: H * K] = self.scale
         centered = c.norm == "layer"
@@ -322,7 +322,7 @@ def _from_stream(norm, weight, bias=None, factor=1.0):
     return (np.vstack([norm.gain.data[:, None] * W, last]) * factor).astype(weight.dtype)
 
 
-def _activation(name, dtype):
+def activation_into(name, dtype):
     """(function (hidden, out) on vectors, factor for the matrix before, factor for that after)."""
     one = np.ones((), dtype)
     if name == "swiglu":
