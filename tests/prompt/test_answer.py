@@ -1,4 +1,4 @@
-"""Options that count are 1 or more; each method checks its own before the model is called."""
+"""Options that count are 1, or 0, or more; a method checks its own before the model is called."""
 
 import pytest
 
@@ -15,21 +15,63 @@ def test_counts_are_1_or_more():
     check_counts("method", width=1, depth=2)
     with pytest.raises(ConfigError, match="^method: depth=0 must be 1 or more$"):
         check_counts("method", width=1, depth=0)
+    check_counts("method", least=0, hops=0)
+    with pytest.raises(ConfigError, match="^method: hops=-1 must be 0 or more$"):
+        check_counts("method", least=0, hops=-1)
 
 
-@pytest.mark.parametrize(
-    "name, option",
-    [
-        ("best-of-n", "n"),
-        ("least-risk", "samples"),
-        ("multi-hop", "k"),
-        ("scan", "most"),
-        ("self-consistency", "samples"),
-        ("tree-of-thoughts", "branches"),
-        ("tree-of-thoughts", "depth"),
-        ("tree-of-thoughts", "width"),
-    ],
-)
-def test_methods_name_the_option_that_is_wrong(name, option):
-    with pytest.raises(ConfigError, match=f": {option}=0 must be 1 or more"):
-        METHODS[name].load()(ScriptedLM([]), ITEM, **{option: 0})
+# What each method counts, beside the tokens of a reply, and the least that has a meaning.
+LEAST = {
+    "best-of-n": {"n": 1, "answer_tokens": 1},
+    "dialogue": {"turns": 1},
+    "grid": {"samples": 1},
+    "in-parts": {"size": 1},
+    "least-risk": {"samples": 1},
+    "least-to-most": {"most": 0},  # no sub-problem: the question as it is
+    "map-reduce": {"size": 1, "overlap": 0},
+    "multi-hop": {"k": 1, "most": 0},
+    "outline": {"outline_tokens": 1},
+    "rag": {"k": 0},  # no text: the model's memory
+    "recursive": {"depth": 0},
+    "scan": {"most": 1},
+    "self-consistency": {"samples": 1, "answer_tokens": 1},
+    "self-refine": {"max_iter": 0},  # the first draft
+    "successive": {"most": 0},
+    "summarize": {"limit": 1, "tries": 1},
+    "tools": {"max_calls": 0},
+    "tree-of-thoughts": {"width": 1, "branches": 1, "depth": 1},
+    "two-stage-cot": {"answer_tokens": 1},
+    "write": {"most_words": 0, "least_words": 0, "tries": 1},  # 0 words: no limit
+}
+GIVEN = {"dialogue": {"speakers": "A,B"}}
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_methods_name_the_option_that_is_wrong(name):
+    for option, least in LEAST[name].items():
+        options = GIVEN.get(name, {}) | {option: least - 1}
+        with pytest.raises(ConfigError, match=f": {option}={least - 1} must be {least} or more"):
+            METHODS[name].load()(ScriptedLM([]), ITEM, **options)
+
+
+def test_no_count_of_the_command_line_is_left_out():
+    counted = {
+        method.name: {name for name, kind in method.kinds().items() if kind is int}
+        - {"max_tokens"}  # of every method; TextLM.complete checks it
+        for method in METHODS.values()
+    }
+    assert {name: set(counts) for name, counts in LEAST.items()} == {
+        name: counts for name, counts in counted.items() if counts
+    }
+
+
+def test_a_reply_has_a_token():
+    for method in ("zero-shot", "few-shot", "two-stage-cot", "tools", "least-to-most"):
+        with pytest.raises(ConfigError, match="complete: max_tokens=0 must be 1 or more"):
+            METHODS[method].load()(ScriptedLM([]), ITEM, max_tokens=0)
+
+
+def test_limits_that_no_text_can_meet_are_refused():
+    options = {"most_words": 3, "least_words": 4}
+    with pytest.raises(ConfigError, match="no text has 4 words or more and at most 3"):
+        METHODS["write"].load()(ScriptedLM([]), ITEM, **options)

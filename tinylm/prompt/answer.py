@@ -26,11 +26,11 @@ class Answer:
     details: dict = field(default_factory=dict)
 
 
-def check_counts(method, **counts):
-    """Raise ConfigError for an option of a method that counts something and is below 1.
+def check_counts(method, least=1, **counts):
+    """Raise ConfigError for an option of a method that counts something and is below `least`.
 
     method  its name;  counts  name of the option: its value
     """
     for name, count in counts.items():
-        if count < 1:
-            raise ConfigError(f"{method}: {name}={count} must be 1 or more")
+        if count < least:
+            raise ConfigError(f"{method}: {name}={count} must be {least} or more")

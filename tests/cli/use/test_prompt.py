@@ -88,6 +88,19 @@ def test_methods_are_compared(prompted, items_file, capsys):
     assert [row["name"] for row in rows] == ["zero-shot", "few-shot"] and rows[0]["plain"] is None
 
 
+def test_a_prior_over_all_questions(prompted, items_file, tmp_path, capsys):
+    call = ["prompt", prompted, "--data", items_file, "--method", "batch-calibrated"]
+    out = str(tmp_path / "answers.jsonl")
+    assert main([*call, "--report", "--out", out]) == 0
+    assert capsys.readouterr().out.startswith("batch-calibrated: 3 questions, 0 without")
+    assert main([*call, "--limit", "2", "--out", out]) == 1
+    assert "the questions differ, and each answer of this method" in capsys.readouterr().err
+    assert main([*call, "--limit", "1"]) == 1
+    assert "needs several questions with the same options" in capsys.readouterr().err
+    assert main([*call[:4], "--compare", "batch-calibrated,zero-shot", "--instruction", "Do."]) == 0
+    assert "(scored)" in capsys.readouterr().out.splitlines()[1]
+
+
 def test_all_methods_are_listed_with_their_options(capsys):
     assert main(["prompt", "--list"]) == 0
     out = capsys.readouterr().out

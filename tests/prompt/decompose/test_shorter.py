@@ -139,5 +139,5 @@ def test_without_an_answer_nothing_is_guessed():
 def test_other_tasks_and_sizes():
     with pytest.raises(ConfigError, match="no plan for 'scan'"):
         plan_of(Item("jump", task="scan"), 1)
-    with pytest.raises(ConfigError, match="size 0 must be 1 or more"):
+    with pytest.raises(ConfigError, match="size.0 must be 1 or more"):
         in_parts(ScriptedLM([]), NAME, size=0)

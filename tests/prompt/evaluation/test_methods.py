@@ -11,7 +11,10 @@ from tinylm.prompt.evaluation.methods import ALIASES, LIBRARY_ONLY, METHODS, met
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_each_method_has_the_one_signature(method):
     parameters = list(inspect.signature(method.load()).parameters.values())
-    assert [p.name for p in parameters[:3]] == ["lm", "item", "demonstrations"]
+    asked = "item"
+    if method.name == "batch-calibrated":
+        asked = "items"  # the mean over all is the prior of each
+    assert [p.name for p in parameters[:3]] == ["lm", asked, "demonstrations"]
     assert parameters[2].default == ()
     # Everything else has a default, and is given by name.
     for parameter in parameters[3:]:
@@ -26,6 +29,7 @@ def test_options_are_those_that_the_caller_does_not_give():
     options = method_named("few-shot").options()
     assert options["normalization"] == "sum" and options["max_tokens"] == 64
     assert not set(options) & {"lm", "item", "demonstrations", "seed"}
+    assert set(method_named("batch-calibrated").options()) == {"prompt", "max_tokens"}
 
 
 def test_a_method_accepts_what_it_can_use():

@@ -15,24 +15,28 @@ TRANSLATED = ("target", "source", "seed")
 # For each need: what has it, and what lacks it, as (item, demonstrations, options).
 HAVING = {
     "options": (Item("Where?", options=("Rome", "Oslo")), [], ()),
+    "batch": (Item("Where?", options=("Rome", "Oslo")), [], ()),
     "context": (Item("Where?", context="In Rome."), [], ()),
     "command": (Item("Translate: jump left twice after look"), [], ()),
     "demonstrations": (PLAIN, [PLAIN], ()),
     "rationales": (PLAIN, [SHOWN], ()),
     "parts": (Item('Take the last letters of "ab cd".', task="last_letters"), [], ()),
     "function": (PLAIN, [], ("function",)),
+    "beginning": (Item("import math\ndef double(x):\n    # twice"), [], ()),
     "entities": (PLAIN, [], ("entities",)),
     "speakers": (PLAIN, [], ("speakers",)),
     "languages": (PLAIN, [], TRANSLATED),
 }
 LACKING = {
     "options": (SHOWN, [HAVING["options"][0]], ()),
+    "batch": (Item("Where?", options=("Oslo", "Rome")), [], ()),
     "context": (Item("Where?", context=" \n"), [], ()),
     "command": (Item("Translate: jump home"), [], ()),
     "demonstrations": (SHOWN, [], ()),
     "rationales": (SHOWN, [SHOWN, PLAIN], ()),
     "parts": (Item("Take the last letters.", task="other"), [], ()),
     "function": (PLAIN, [], ("name",)),
+    "beginning": (Item("  def double(x):\nclass A:"), [], ("function",)),
     "entities": (PLAIN, [], ("types",)),
     "speakers": (PLAIN, [], ()),
     "languages": (PLAIN, [], ("target",)),
@@ -40,12 +44,12 @@ LACKING = {
 
 
 def having(needs):
-    """An item, demonstrations and options that have all of several needs."""
-    item, shown, options = PLAIN, [], ()
+    """Items, demonstrations and options that have all of several needs."""
+    items, shown, options = [PLAIN], [], ()
     for name in needs:
         one, more, named = HAVING[name]
-        item, shown, options = one, shown + more, options + named
-    return item, shown, options
+        items, shown, options = [one] * (1 + ("batch" in needs)), shown + more, options + named
+    return items, shown, options
 
 
 def test_every_need_is_described_and_tried_here():
@@ -55,8 +59,8 @@ def test_every_need_is_described_and_tried_here():
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_a_method_runs_with_what_it_needs_and_not_without(method):
-    item, shown, options = having(method.needs)
-    check_needs(method, [item], shown, options)
+    items, shown, options = having(method.needs)
+    check_needs(method, items, shown, options)
     for name in method.needs:
         item, shown, options = LACKING[name]
         rest = [other for other in method.needs if other != name]
@@ -75,6 +79,14 @@ def test_a_method_runs_with_what_it_needs_and_not_without(method):
 def test_the_methods_themselves_refuse_such_an_item(name):
     with pytest.raises(DataError):
         METHODS[name].load()(ScriptedLM([]), PLAIN)
+
+
+def test_a_batch_has_several_questions_with_one_list_of_options():
+    item, other = HAVING["batch"][0], LACKING["batch"][0]
+    check_needs(METHODS["batch-calibrated"], [item, item])
+    for items in ([item], [item, item, other]):
+        with pytest.raises(ConfigError, match="same options, whose mean is the prior: --data FILE"):
+            check_needs(METHODS["batch-calibrated"], items)
 
 
 def test_of_many_questions_those_without_are_counted():

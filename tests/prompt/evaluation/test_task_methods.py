@@ -3,12 +3,13 @@
 import pytest
 
 from tinylm.data.read.items import Item
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.evaluation import task_methods
 from tinylm.prompt.evaluation.methods import METHODS
 from tinylm.prompt.evaluation.task_methods import (
     classify,
+    complete_function,
     dialogue,
     entities,
     extract,
@@ -122,6 +123,25 @@ def test_code_is_run_only_where_that_is_wanted(monkeypatch):
             write_function(ScriptedLM([]), item, function="add", **wrong)
     with pytest.raises(ConfigError, match="function must name it"):
         write_function(ScriptedLM([]), item)
+
+
+def test_a_function_that_is_begun_is_completed_and_run_only_where_that_is_wanted(monkeypatch):
+    item = Item("def add(a, b):\n")
+    script = [(item.question, "    return a + b\n\nadd(1)")]
+    answer = complete_function(ScriptedLM(script), item)
+    assert answer.value == CODE and "ran" not in answer.details
+    answer = complete_function(ScriptedLM(script), item, cases=("1, 2 -> 3",), run=True)
+    assert answer.value == CODE and answer.details["ran"].passed
+    answer = complete_function(ScriptedLM(script), item, cases=("1, 2 -> 4",), run=True)
+    assert answer.value is None and answer.details["ran"].status == "failed"
+    # The reply defines another function than the one that is named.
+    assert complete_function(ScriptedLM(script), item, function="sub").value is None
+    monkeypatch.delattr(code_completion, "run_function")
+    for wrong in ({"cases": ("1, 2 -> 3",)}, {"run": True}):
+        with pytest.raises(ConfigError, match="complete_function: a model's code is run only with"):
+            complete_function(ScriptedLM([]), item, **wrong)
+    with pytest.raises(DataError, match="'Add a and b.' begins no function"):
+        complete_function(ScriptedLM([]), Item("Add a and b."))
 
 
 def test_cases_are_literals_of_python():

@@ -107,6 +107,18 @@ def test_a_batch_is_divided_by_its_own_mean():
     assert batch_calibration(form, items[:1], [Item("d", "good")], prompt=FORM)[0].value == "bad"
 
 
+def test_a_question_that_is_too_long_has_no_part_in_the_mean():
+    lm = text_model(context=64)
+    items = [Item(text, None, LABELS) for text in ("a", "x" * 60, "b")]
+    first, long, last = batch_calibration(lm, items)
+    assert isinstance(long, DataError) and "have 67 tokens, and 59 are allowed" in str(long)
+    alone = batch_calibration(lm, [items[0], items[2]])
+    assert first.details["prior"] == pytest.approx(alone[0].details["prior"], rel=1e-9)
+    assert (first.value, last.value) == (alone[0].value, alone[1].value)
+    (only,) = batch_calibration(lm, items[1:2])
+    assert isinstance(only, DataError)
+
+
 def test_items_without_the_same_options_are_refused():
     lm = ScriptedLM({})
     with pytest.raises(DataError, match="needs items with options"):

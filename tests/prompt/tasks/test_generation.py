@@ -107,7 +107,7 @@ def test_a_text_that_never_meets_the_requirements_is_no_answer():
     empty = generate_until(ScriptedLM([("x", " "), ("x", "a")]), "x", [], tries=2)
     assert empty.value == "a"  # an empty reply meets everything and says nothing
     assert generate_until(ScriptedLM([("x", "a")]), "x", [], tries=1).value == "a"
-    with pytest.raises(ConfigError, match="tries 0 must be 1 or more"):
+    with pytest.raises(ConfigError, match="tries=0 must be 1 or more"):
         generate_until(lm, "x", [], tries=0)
 
 

@@ -13,7 +13,7 @@ with a trigger sentence, and what follows its conclusion is the answer. Read nex
 import re
 
 from tinylm.data.read.items import Item
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.plan import decompose, up_front
 from tinylm.prompt.decompose.solvers import route
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
@@ -188,6 +188,7 @@ def least_to_most(
     returns         Answer; details: "sub_problems" (None: the first reply had no list, and nothing
                     was solved), "pairs", "plan"
     """
+    check_counts("least_to_most", least=0, most=most)
     options = {"stop": STOP, "seed": seed, "max_tokens": max_tokens}
     begin = f" {plan_trigger}".rstrip()
     # {p_1, .., p_n} = G(p_0)   (3.2)

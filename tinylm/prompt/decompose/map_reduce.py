@@ -12,7 +12,7 @@ import re
 from bisect import bisect_right
 
 from tinylm.errors import ConfigError, DataError
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 
 MAP = "You are given a text. Please determine whether the text discusses {topic}.\n\n{segment}"
 REDUCE = (
@@ -121,6 +121,8 @@ def map_reduce(
                     ("yes", "no" or None of each segment)
     raises          DataError for an item without a document
     """
+    check_counts("map_reduce", size=size)
+    check_counts("map_reduce", least=0, overlap=overlap)
     if not item.context:
         raise DataError("map_reduce: the item needs a context, the document to be divided")
     # Map: no finding depends on another, so all are one batch.

@@ -108,6 +108,7 @@ def multi_hop(
     raises          DataError without a context or an index
     """
     check_counts("multi_hop", k=k)
+    check_counts("multi_hop", least=0, most=most)
     if index is None:
         if not item.context:
             raise DataError("multi_hop: there is nothing to retrieve: give a context or an index")

@@ -8,7 +8,7 @@ alone. The text is the sections one after another. Read next: headings.py; map_r
 from dataclasses import dataclass
 
 from tinylm.errors import DataError
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.headings import headings, point
 from tinylm.prompt.template.fields import render_fields
 
@@ -110,6 +110,7 @@ def outline_then_write(
                 could be read; details: "outline", "sections"
     raises      DataError for an outline without sections
     """
+    check_counts("outline_then_write", outline_tokens=outline_tokens)
     task = item.question
     if outline is None:
         reply = lm.complete(outline_prompt(task), seed=seed, max_tokens=outline_tokens)

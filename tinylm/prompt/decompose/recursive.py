@@ -11,7 +11,7 @@ A depth of 1 is least-to-most prompting, of 0 a direct answer. Read next: outlin
 
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.least_to_most import (
     DECOMPOSITIONS,
     STOP,
@@ -81,6 +81,7 @@ def recursive_prompting(
              sub-problems in the order in which they were generated. A reply without a list means
              that its problem is solved as it is
     """
+    check_counts("recursive_prompting", least=0, depth=depth)
     pairs_at_top, text, decomposed = [], "", {}
 
     def solver(problem):

@@ -15,7 +15,7 @@ from dataclasses import replace
 from tinylm.data.synthetic.prompted import TASKS
 from tinylm.data.synthetic.prompted.dyck import CLOSING, stacks
 from tinylm.errors import ConfigError, DataError
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.multi_hop import known_hops
 from tinylm.prompt.decompose.plan import decompose, up_front
 from tinylm.prompt.in_context.few_shot import zero_shot
@@ -118,6 +118,7 @@ def in_parts(lm, item, demonstrations=(), *, solve=zero_shot, size=2, seed=0, **
     returns         Answer: None if a part got no answer, or none that the plan can go on with;
                     details: "pairs" of (Item, answer)
     """
+    check_counts("in_parts", size=size)
     pairs, text = [], ""
 
     def solved(part, whole, before):

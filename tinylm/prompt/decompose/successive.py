@@ -8,7 +8,7 @@ where Einstein was born, is known; a list made in advance cannot have these word
 the plan itself. Read next: recursive.py.
 """
 
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.least_to_most import Solver
 from tinylm.prompt.decompose.plan import decompose
 from tinylm.prompt.decompose.solvers import route
@@ -79,6 +79,7 @@ def successive_prompting(
     end      text with which the model ends the plan
     returns  Answer; details: "pairs", "plan", a Plan that is not complete if the model did not end
     """
+    check_counts("successive_prompting", least=0, most=most)
     options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
     solver = Solver(lm, item, demonstrations, **options)
     asker = Asker(lm, end=end, seed=seed)

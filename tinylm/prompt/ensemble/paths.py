@@ -10,6 +10,7 @@ and a chain that ends without an answer is continued by "Therefore, the answer i
 from dataclasses import dataclass, field
 
 from tinylm.errors import ConfigError
+from tinylm.prompt.answer import check_counts
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.protocol import Completion
 from tinylm.prompt.reasoning.chain_of_thought import (
@@ -61,6 +62,7 @@ def sample_paths(
     read            reader of the answer (reasoning/conclusion.py); None: by the item
     raises          ConfigError for a count below 1
     """
+    check_counts("sample_paths", answer_tokens=answer_tokens)
     if count < 1:
         raise ConfigError(f"sample_paths: sample 1 chain of thought or more, not {count}")
     prompt, second, details = prompt or FewShotPrompt(), None, {}

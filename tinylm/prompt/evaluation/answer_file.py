@@ -200,6 +200,8 @@ def _same_run(path, found, head):
                 "the weights of the model have changed, as by more training "
                 f"({old.get(name)} and now {new.get(name)})"
             )
+        elif old.get(name) != new.get(name) and name == "all_questions":
+            differing.append("the questions differ, and each answer of this method depends on all")
         elif old.get(name) != new.get(name):
             differing.append(f"{name} was {old.get(name)!r} and is {new.get(name)!r}")
     if differing:

@@ -1,7 +1,8 @@
 """All prompting methods by name, each with its section of the book.
 
-A method is a function method(lm, item, demonstrations=(), ..) -> Answer. It is imported when it is
-used, so that a list of all is quick. Read next: needs.py, runner.py.
+A method is a function method(lm, item, demonstrations=(), ..) -> Answer; one that needs all
+questions for the answer to each is method(lm, items, demonstrations=(), ..) -> list of Answer. It
+is imported when it is used, so that a list of all is quick. Read next: needs.py, runner.py.
 """
 
 import difflib
@@ -14,7 +15,7 @@ from tinylm.errors import ConfigError
 from tinylm.generate.sample import Sampling
 
 # Arguments that every method takes from its caller; the others are its own options.
-COMMON = "lm", "item", "demonstrations", "seed"
+COMMON = "lm", "item", "items", "demonstrations", "seed"
 SAMPLING = typing.get_type_hints(Sampling)  # {name: type}
 SIMPLE = int, float, str, bool
 
@@ -104,6 +105,8 @@ METHODS = {
                needs=("demonstrations",)),
         Method("calibrated", "3.1.4.1", "in_context.calibration:contextual_calibration",
                "options, less what the prompt alone prefers", needs=("options",)),
+        Method("batch-calibrated", "3.1.4.1", "in_context.calibration:batch_calibration",
+               "options, less what all questions prefer", needs=("options", "batch")),
         Method("classify", "3.1.4.1", "evaluation.task_methods:classify",
                "a text by its labels: scored, written, or a cloze", needs=("options",)),
         Method("verbalizer", "3.1.4.1", "evaluation.task_methods:verbalizer",
@@ -122,6 +125,8 @@ METHODS = {
                "a text within limits that are checked"),
         Method("write-function", "3.1.4.3", "evaluation.task_methods:write_function",
                "Python code; run=true runs it on cases", needs=("function",)),
+        Method("complete-function", "3.1.4.3", "evaluation.task_methods:complete_function",
+               "Python code that is begun; run=true runs it on cases", needs=("beginning",)),
         Method("translate", "3.1.4.4", "tasks.transformation:translate",
                "a text into another language"),
         Method("summarize", "3.1.4.4", "tasks.transformation:summarize",
@@ -199,9 +204,8 @@ METHODS = {
 # fmt: on
 
 
-# What has another signature, as it takes a model to train, many questions or several models.
+# What has another signature, as it takes a model to train, a pool of questions or several models.
 LIBRARY_ONLY = {
-    "batch calibration": "in_context.calibration",
     "choice of demonstrations": "in_context.selection",
     "Auto-CoT": "in_context.clusters",
     "classification by a masked model": "tasks.masked_cloze",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tinylm.data.synthetic.prompted.scan import interpret
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.decompose.shorter import plan_of
+from tinylm.prompt.tasks.code_completion import begun
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ NEEDS = {
     "options": Need(
         "options to choose from", '"options" in the file of --data, or --choice A --choice B'
     ),
+    "batch": Need(
+        "several questions with the same options, whose mean is the prior",
+        "--data FILE of questions that all have one list of options",
+    ),
     "context": Need(
         "a passage to answer from", '"context" in the file of --data, or --context FILE'
     ),
@@ -41,6 +46,10 @@ NEEDS = {
         "questions of the tasks last_letters, dyck or multi_hop", '"task" in the file of --data'
     ),
     "function": Need("the name of the function to write", "--option function=NAME"),
+    "beginning": Need(
+        "the beginning of a Python function in the question",
+        '"def name(..):" at the start of a line, and what follows it',
+    ),
     "entities": Need("the entities that are related", "--option entities=ONE,OTHER"),
     "speakers": Need("the names of the speakers in order", "--option speakers=ONE,OTHER"),
     "languages": Need(
@@ -48,6 +57,9 @@ NEEDS = {
         "--option source=LANGUAGE --option target=LANGUAGE",
     ),
 }
+
+# What each question must have, and not the call.
+OF_QUESTIONS = "options", "context", "command", "parts", "beginning"
 
 
 def check_needs(method, items, demonstrations=(), options=()):
@@ -60,14 +72,23 @@ def check_needs(method, items, demonstrations=(), options=()):
     """
     for name in method.needs:
         need = NEEDS[name]
-        lacking = [item for item in items if not _has(name, item, demonstrations, options)]
+        lacking = _lacking(name, items, demonstrations, options)
         if not lacking:
             continue
         whose = ""
-        if len(items) > 1 and name in ("options", "context", "command", "parts"):
+        if len(items) > 1 and name in OF_QUESTIONS:
             first = lacking[0].question.strip()
             whose = f" ({len(lacking)} of {len(items)} questions lack it, first {first!r:.60})"
         raise ConfigError(f"the method {method.name} needs {need.what}{whose}: {need.given}")
+
+
+def _lacking(name, items, demonstrations, options):
+    """The items that lack what is needed: all of them if they are no batch."""
+    if name != "batch":
+        return [item for item in items if not _has(name, item, demonstrations, options)]
+    if len(items) > 1 and len({item.options for item in items}) == 1:
+        return []
+    return items
 
 
 def _has(name, item, demonstrations, options):
@@ -80,6 +101,8 @@ def _has(name, item, demonstrations, options):
         return _is_command(item)
     if name == "parts":
         return _has_parts(item)
+    if name == "beginning":
+        return bool(begun(item.question))
     if name == "demonstrations":
         return bool(demonstrations)
     if name == "rationales":

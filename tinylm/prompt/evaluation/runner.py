@@ -3,16 +3,22 @@
 Every answered question is a line of a file, written at once (answer_file.py). Started again with
 the same model, method and settings, the run goes on behind the last line; more questions than
 before extend it. A question that cannot be answered, such as one that is longer than the model's
-context, does not end the run: its record has the reason. Read next: compare.py.
+context, does not end the run: its record has the reason. A method that needs all questions for the
+answer to each is called once; its answers are kept when all of them are there. Read next:
+compare.py.
 """
 
+import inspect
 import math
 from dataclasses import asdict, dataclass, fields
 
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.evaluation.answer_file import AnswerFile, file_head
+from tinylm.prompt.evaluation.answer_file import AnswerFile, file_head, fingerprint
 from tinylm.prompt.evaluation.judge import is_right
+from tinylm.prompt.protocol.account import Account
+
+COUNTS = [field.name for field in fields(Account) if field.type is int]
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,11 @@ def answer_items(lm, method, items, demonstrations=(), *, seed=0, file=None, abo
     """Answer each item by a method.
 
     lm              TextLM
-    method          function method(lm, item, demonstrations, seed=, **options) -> Answer
+    method          function method(lm, item, demonstrations, seed=, **options) -> Answer; or with
+                    `items` in the place of `item`, which returns a list of Answer or DataError
     items           list of Item
-    seed            item i gets seed + 1000 i, so that no two share a stream of random numbers
+    seed            item i gets seed + 1000 i, so that no two share a stream of random numbers; a
+                    method of all items gets `seed`
     file            path of a file of records, begun or continued; None: none is kept
     about           dict that describes model and method in `file`, beside the options, the
                     demonstrations and the seed
@@ -66,7 +74,11 @@ def answer_items(lm, method, items, demonstrations=(), *, seed=0, file=None, abo
     if file is None:
         yield from _answers(lm, method, items, demonstrations, seed, options)
         return
-    head = file_head(about or {}, options, demonstrations, seed)
+    about = dict(about or {})
+    if takes_all(method):
+        # Each answer depends on all questions, so other ones are another run.
+        about["all_questions"] = fingerprint(items)
+    head = file_head(about, options, demonstrations, seed)
     with AnswerFile(file, head, items, read_record) as kept:
         yield from kept.records
         done = len(kept.records)
@@ -77,6 +89,10 @@ def answer_items(lm, method, items, demonstrations=(), *, seed=0, file=None, abo
 
 def _answers(lm, method, items, demonstrations, seed, options, first=0):
     """The Record of each item from number `first` on."""
+    if takes_all(method):
+        if first < len(items):
+            yield from records_of_all(lm, method, items, demonstrations, seed, options)[first:]
+        return
     for number in range(first, len(items)):
         item = items[number]
         before = lm.account.copy()
@@ -86,6 +102,35 @@ def _answers(lm, method, items, demonstrations, seed, options, first=0):
         except DataError as found:  # a ConfigError, of a setting, is that of every item
             error = str(found)
         yield record_of(number, item, answer, error, lm.account.since(before))
+
+
+def takes_all(method):
+    """True for a method that is given all items at once."""
+    return "items" in inspect.signature(method).parameters
+
+
+def records_of_all(lm, method, items, demonstrations, seed, options):
+    """The Records of a method that is given all items at once: list, one for each.
+
+    What the call has cost is divided among them, so that it adds up to what was spent.
+    """
+    before = lm.account.copy()
+    try:
+        answers = method(lm, items, demonstrations, seed=seed, **options)
+    except DataError as found:
+        answers = [found] * len(items)
+    spent, count = lm.account.since(before), len(items)
+    records = []
+    for number, (item, answer) in enumerate(zip(items, answers)):
+        error = ""
+        if isinstance(answer, DataError):
+            answer, error = Answer(None), str(answer)
+        share = Account(seconds=spent.seconds / count)
+        for name in COUNTS:
+            total = getattr(spent, name)
+            share.add(**{name: total * (number + 1) // count - total * number // count})
+        records.append(record_of(number, item, answer, error, share))
+    return records
 
 
 def record_of(number, item, answer, error, spent):

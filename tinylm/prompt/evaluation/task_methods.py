@@ -10,8 +10,9 @@ methods.py.
 import ast
 from dataclasses import replace
 
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
+from tinylm.prompt.answer import check_counts
 from tinylm.prompt.ensemble.grid import grid_vote
 from tinylm.prompt.tasks import classification, code_completion, extraction, generation
 from tinylm.prompt.tasks.questions import answer_word_problem
@@ -128,6 +129,12 @@ def write(
     most_words, least_words  0: no limit
     tries                    most replies
     """
+    check_counts("write", tries=tries)
+    check_counts("write", least=0, most_words=most_words, least_words=least_words)
+    if most_words and least_words > most_words:
+        raise ConfigError(
+            f"write: no text has {least_words} words or more and at most {most_words}"
+        )
     constraints = []
     if most_words:
         constraints.append(max_words(most_words))
@@ -150,17 +157,48 @@ def write_function(
     """
     if not function:
         raise ConfigError("write_function: function must name it")
+    read = _cases_to_run("write_function", cases, run)
+    options = {"name": function, "cases": read, "seed": seed, "max_tokens": max_tokens}
+    return _passed(code_completion.write_function(lm, item, demonstrations, **options))
+
+
+def complete_function(
+    lm, item, demonstrations=(), *, function="", cases=("",), run=False, seed=0, max_tokens=256
+):
+    """Complete the Python function that the question begins, and run it only where that is wanted
+    (book section 3.1.4.3)
+
+    function  its name; "": that of the last function that the question begins
+    returns   Answer: the whole code. cases and run as of write_function
+    raises    DataError for a question that begins no function
+    """
+    name = function or code_completion.begun(item.question)
+    if not name:
+        raise DataError(
+            f'complete_function: {item.question!r:.60} begins no function: "def name(..):" must '
+            "stand at the start of a line"
+        )
+    read = _cases_to_run("complete_function", cases, run)
+    options = {"name": name, "cases": read, "seed": seed, "max_tokens": max_tokens}
+    return _passed(code_completion.complete_function(lm, item, demonstrations, **options))
+
+
+def _cases_to_run(method, cases, run):
+    """The cases of a function as read_case gives them. ConfigError as of write_function."""
     read = [read_case(text) for text in cases if text.strip()]
     if run != bool(read):
         raise ConfigError(
-            "write_function: a model's code is run only with both run=true and cases: give both, "
+            f"{method}: a model's code is run only with both run=true and cases: give both, "
             "as cases='[1, 2] -> 3' run=true, or neither"
         )
-    options = {"name": function, "cases": read, "seed": seed, "max_tokens": max_tokens}
-    answer = code_completion.write_function(lm, item, demonstrations, **options)
+    return read
+
+
+def _passed(answer):
+    """The Answer, with the value None if its code was run and failed a case."""
     ran = answer.details.get("ran")
     if ran is not None and not ran.passed:
-        answer = replace(answer, value=None)
+        return replace(answer, value=None)
     return answer
 
 
@@ -203,6 +241,7 @@ def prompts_and_samples(
 
     nested   True: the samples of a prompt agree first, then the prompts
     """
+    check_counts("grid", samples=samples)
     options = {"seed": seed, "max_tokens": max_tokens, "temperature": temperature}
     return grid_vote([lm], item, demonstrations, nested=nested, samples=samples, **options)
 

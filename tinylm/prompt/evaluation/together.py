@@ -13,7 +13,7 @@ import threading
 from tinylm.errors import ConfigError, DataError
 from tinylm.generate.loop import row_seeds
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.evaluation.runner import record_of
+from tinylm.prompt.evaluation.runner import record_of, records_of_all, takes_all
 from tinylm.prompt.protocol.text_lm import TextLM
 
 
@@ -32,6 +32,8 @@ def answer_together(lm, method, items, demonstrations=(), *, seed=0, at_once=32,
     """
     if at_once < 1:
         raise ConfigError(f"answer_together: at_once {at_once} must be 1 or more")
+    if takes_all(method):
+        return records_of_all(lm, method, items, demonstrations, seed, options)
     records = []
     for first in range(0, len(items), at_once):
         numbers = range(first, min(first + at_once, len(items)))

@@ -95,24 +95,41 @@ def contextual_calibration(
     return _answer(lm, item, probabilities, prior, fitted)
 
 
-def batch_calibration(lm, items, demonstrations=(), *, prompt=None):
+def batch_calibration(lm, items, demonstrations=(), *, prompt=None, seed=0, max_tokens=0):
     """Answer questions by probabilities divided by their mean over these questions   (Zhou et al.
     2024)
 
-    items    with the same options
-    returns  list of Answers, details as of contextual_calibration()
-    raises   DataError for no items, or different options
+    items             with the same options. One question alone is its own mean: no label is then
+                      more probable than another
+    seed, max_tokens  not used: nothing is drawn or generated
+    returns           list of Answers, details as of contextual_calibration(). In the place of a
+                      question that alone is too long for the model, the DataError that says so; it
+                      has no part in the mean
+    raises            DataError for no items, or different options
     """
     items = list(items)
     _require_options(items)
-    if any(item.options != items[0].options for item in items):
+    options = items[0].options
+    if any(item.options != options for item in items):
         raise DataError("batch_calibration: all items must have the same options, in one order")
-    fitted = _fitted(lm, items, items[0].options, demonstrations, prompt)
-    probabilities = label_probabilities(lm, items, items[0].options, fitted.kept, prompt)
+    found, asked = [None] * len(items), []
+    for number, item in enumerate(items):
+        try:
+            _fitted(lm, [item], options, (), prompt)
+            asked.append(number)
+        except DataError as error:
+            found[number] = error
+    if not asked:
+        return found
+    asked_items = [items[number] for number in asked]
+    fitted = _fitted(lm, asked_items, options, demonstrations, prompt)
+    probabilities = label_probabilities(lm, asked_items, options, fitted.kept, prompt)
     # Over many questions every label should be right as often as the others, or nearly; where the
     # labels are far from balanced, this prior takes away what is true.
     prior = probabilities.mean(axis=0)  # (n, K) -> (K,)
-    return [_answer(lm, item, p, prior, fitted) for item, p in zip(items, probabilities)]
+    for number, p in zip(asked, probabilities):
+        found[number] = _answer(lm, items[number], p, prior, fitted)
+    return found
 
 
 def _fitted(lm, items, options, demonstrations, prompt):

@@ -13,6 +13,7 @@ import time
 
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.loop import row_seeds
+from tinylm.prompt.answer import check_counts
 from tinylm.prompt.protocol.account import Account
 from tinylm.prompt.protocol.trace import Call, Trace
 
@@ -47,11 +48,13 @@ class TextLM:
         seed        an integer: prompt r uses seed + r; or one each
         **sampling  fields of generate.Sampling; without any, the most probable token is taken
         returns     list of Completion
-        raises      ShapeError for another number of seeds or of beginnings than of prompts
+        raises      ConfigError for max_tokens below 1; ShapeError for another number of seeds or of
+                    beginnings than of prompts
         """
         prompts = list(prompts)
         if not prompts:
             return []
+        check_counts("complete", max_tokens=max_tokens)
         if isinstance(stop, str):
             stop = (stop,)
         if not sampling:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinylm.errors import ConfigError
 from tinylm.generate.retrieval.bm25 import InvertedIndex
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.rag.citations import find_citations, without_citations
 from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt, is_refusal, texts_of
 from tinylm.prompt.rag.retrievers import find_texts
@@ -63,8 +63,9 @@ def retrieval_answer(
                     the check), citations (list of Citation), logprob (mean, or
                     None); of options: scores
     raises          DataError if not even the question fits; ConfigError if max_tokens leaves no
-                    room for a prompt
+                    room for a prompt, or k is negative
     """
+    check_counts("retrieval_answer", least=0, k=k)
     if retriever is None:
         retriever = InvertedIndex(texts_of(item))
     # z_1 .. z_k for x, once, before the first token

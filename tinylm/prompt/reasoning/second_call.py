@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 
 from tinylm.errors import DataError
+from tinylm.prompt.answer import check_counts
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,10 @@ class SecondCall:
 
     @classmethod
     def of(cls, lm, prompt, begin, extract, answer_tokens):
-        """What the context of a model leaves. DataError if that is less than 2 tokens."""
+        """What the context of a model leaves. DataError if that is less than 2 tokens; ConfigError
+        for answer_tokens below 1.
+        """
+        check_counts("second_call", answer_tokens=answer_tokens)
         if lm.context is None:
             return cls(prompt, begin, extract, answer_tokens, None)
         room = lm.context - lm.length(prompt, begin + extract)

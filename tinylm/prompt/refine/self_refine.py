@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.refine.feedback import STOP, Feedback, model_feedback, without_names
 
 PREDICT = PromptTemplate('Generate a response to the question: "{*question*}"')
@@ -150,6 +150,7 @@ def self_refine(
     sampling  options of all calls, such as a temperature
     returns   Answer; details: drafts, feedback (texts) and stopped, as in Refinement
     """
+    check_counts("self_refine", least=0, max_iter=max_iter)
     if feedback is None:
         feedback = model_feedback()
     options = {"max_tokens": max_tokens, **sampling}

@@ -10,11 +10,12 @@ data/measure/proportions.py. Read next: code_runner.py.
 """
 
 import ast
+import re
 
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.tasks.code_runner import LIMITS, run_function
 from tinylm.prompt.tasks.demonstrated import fit_demonstrated
-from tinylm.prompt.template.delimiters import code_blocks
+from tinylm.prompt.template.delimiters import code_blocks, fence
 from tinylm.prompt.template.library import LIBRARY
 
 # A function's body has ended where one of these begins a line (Chen et al. 2021).
@@ -47,15 +48,28 @@ def complete_function(
 ):
     """Complete a Python function whose beginning is the item's question: its signature, comments.
 
-    Arguments and result as in write_function; the code is the question and the reply, up to where
-    the next statement at a line's start would begin.
+    Demonstrations are not used. Other arguments and the result are as in write_function; the code
+    is the question and the reply, up to where the next statement at a line's start would begin.
     """
-    reply = lm.complete(item.question, stop=STOP, seed=seed, max_tokens=max_tokens)
+    prompt, begin = item.question, ""
+    if getattr(lm, "chat", False):
+        # A user's turn has ended; it is the reply that begins with the code, in a block.
+        code = fence(item.question.rstrip(), "python")
+        prompt = f"Complete this Python function.\n{code}"
+        begin = code[: code.rindex("\n") + 1]
+    reply = lm.complete(prompt, begin=begin, stop=STOP, seed=seed, max_tokens=max_tokens)
     # The body goes on at the indentation that the reply has.
-    code = item.question.rstrip() + "\n" + reply.text.strip("\n").rstrip()
-    if name not in defined(code):
-        code = None
+    code = _up_to_its_end(item.question.rstrip() + "\n" + reply.text.strip("\n").rstrip(), name)
     return _answer(lm, code, name, reply.text, cases, limits)
+
+
+def _up_to_its_end(code, name):
+    """Python code up to the end of a function that it defines, or None."""
+    # A statement such as `add(1)` begins with none of STOP.
+    ends = [node.end_lineno for node in _body(code) if _is_function(node) and node.name == name]
+    if not ends:
+        return None
+    return "\n".join(code.split("\n")[: ends[-1]])
 
 
 def _answer(lm, code, name, text, cases, limits):
@@ -77,10 +91,26 @@ def read_code(reply, name):
     return None
 
 
+def begun(text):
+    """The name of the function that a text begins, its last one at a line's start; "" if none."""
+    names = re.findall(r"^def\s+(\w+)\s*\(", text, re.MULTILINE)
+    if names:
+        return names[-1]
+    return ""
+
+
 def defined(code):
     """The names of the functions that Python code defines at its top; none if it is no Python."""
+    return tuple(node.name for node in _body(code) if _is_function(node))
+
+
+def _body(code):
+    """The statements of Python code; none if it is no Python."""
     try:
-        body = ast.parse(code).body
+        return ast.parse(code).body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return ()
-    return tuple(node.name for node in body if isinstance(node, ast.FunctionDef))
+        return []
+
+
+def _is_function(node):
+    return isinstance(node, ast.FunctionDef)

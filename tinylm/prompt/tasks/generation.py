@@ -6,8 +6,8 @@ again; a text that meets none of the tries' checks is not handed on as an answer
 code_completion.py; ../template/constraints.py, the checks.
 """
 
-from tinylm.errors import ConfigError, DataError
-from tinylm.prompt.answer import Answer
+from tinylm.errors import DataError
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.template.constraints import unmet
 from tinylm.prompt.template.fields import complete_fields, parse_fields, render_fields
 from tinylm.prompt.template.library import LIBRARY
@@ -28,8 +28,9 @@ def continue_dialogue(lm, item, demonstrations=(), *, speakers, turns=2, seed=0,
     speakers  the names, in order; the next turn is that of the one after the last speaker
     turns     how many more
     returns   Answer: the new turns as lines. details: "turns" [(name, content)]
-    raises    DataError if the question has no turn of a speaker
+    raises    DataError if the question has no turn of a speaker; ConfigError for no turn
     """
+    check_counts("continue_dialogue", turns=turns)
     fields = parse_fields(item.question, tuple(speakers))
     if not fields or fields[-1][0] not in speakers or fields[-1][1] is None:
         raise DataError(
@@ -77,8 +78,7 @@ def generate_until(lm, prompt, constraints, tries=4, seed=0, max_tokens=256, sto
              reply; text is the last reply
     raises   ConfigError for no tries
     """
-    if tries < 1:
-        raise ConfigError(f"generate_until: tries {tries} must be 1 or more")
+    check_counts("generate_until", tries=tries)
     failures = []
     for number in range(tries):
         # Without sampling every try would be the same.

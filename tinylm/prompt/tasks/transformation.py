@@ -4,7 +4,7 @@ The text is the item's question. A summary that is too long is no answer: the mo
 after the last try the result is None. Read next: questions.py; generation.py.
 """
 
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.tasks.demonstrated import ends, fit_demonstrated
 from tinylm.prompt.tasks.generation import generate_until
 from tinylm.prompt.template.constraints import max_words
@@ -33,6 +33,7 @@ def summarize(lm, item, demonstrations=(), *, limit=50, tries=4, seed=0, max_tok
              summary of the whole
     returns  Answer; None if all replies are too long. details as in generate_until
     """
+    check_counts("summarize", limit=limit, tries=tries)
     template = LIBRARY["summarize"].partial(limit=str(limit))
     fitted = fit_demonstrated(lm, template, item, demonstrations, max_tokens)
     stop = ends(lm, fitted.kept)

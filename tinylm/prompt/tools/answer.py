@@ -12,7 +12,7 @@ Read next: retrieval_in_inference.py.
 from dataclasses import dataclass
 
 from tinylm.errors import DataError
-from tinylm.prompt.answer import Answer
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.reasoning.conclusion import read_conclusion, with_options
 from tinylm.prompt.template.fields import render_fields, stop_strings
 from tinylm.prompt.tools.loop import complete_with_tools
@@ -91,6 +91,7 @@ def tool_answer(
                     reply with results in the place of calls. details: calls (list of ToolCall),
                     finish, unfinished (loop.ToolText)
     """
+    check_counts("tool_answer", least=0, max_calls=max_calls)
     if tools is None:
         tools = Tools({"calculator": calculator})
     # y ~ Pr(. | x, results so far)
