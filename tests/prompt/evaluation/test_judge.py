@@ -47,6 +47,20 @@ from tinylm.prompt.evaluation.judge import answer_key, is_right, last_number, ta
         ("\N{MINUS SIGN}5 degrees", "-5 degrees", True),
         (".5 km", "-.5 km", False),
         ("f(x)", "fx", True),  # where a word is wanted, marks are not compared
+        ("JUMP WALK", "JUMP WALK", True),
+        ("It means JUMP, WALK.", "JUMP WALK", True),
+        ("jump walk", "JUMP WALK", True),  # in small letters, if there are no others
+        ("JUMP WALK WALK", "JUMP WALK", False),  # a longer sequence is another answer
+        ("LTURN JUMP WALK", "JUMP WALK", False),
+        ("JUMP", "JUMP WALK", False),
+        ("JUMP WALK and then RUN", "JUMP WALK", False),  # the last sequence counts
+        ("jump twice is JUMP JUMP", "JUMP JUMP", True),
+        ("JUMP JUMP", "JUMP", False),
+        ("JUMPING", "JUMP", False),
+        ("I do not know", "JUMP", False),
+        ("I_TURN_LEFT I_JUMP I_JUMP", "I_TURN_LEFT I_JUMP", False),
+        ("So: I_TURN_LEFT I_JUMP", "I_TURN_LEFT I_JUMP", True),
+        (None, "JUMP", False),
         (None, "5", False),
     ],
 )
@@ -81,6 +95,9 @@ def test_the_key_of_a_task_is_its_number_where_one_is_wanted():
     closing = Item("?", "] }")
     assert task_key("It is ] }.", closing) == task_key("]}", closing) != task_key("} ]", closing)
     assert task_key("It is closed.", closing) is None
+    scan = Item("?", "JUMP WALK")
+    assert task_key("It is RUN JUMP.", scan) == task_key("RUN  JUMP", scan) == ("RUN", "JUMP")
+    assert task_key("no action", scan) is None
     assert task_key("no number", number) is None and task_key(None, number) is None
     assert task_key("3 + 4 = 7", word) == task_key("3 + 4 = 7", Item("?")) == ("3", "4", "7")
 

@@ -22,6 +22,8 @@ DEMO = Item("What color is grass?", "green")
 def test_answers_are_the_same_if_their_words_are():
     assert same_answer("The Red.", "red") == 1.0
     assert same_answer("dark red", "red") == 0.0
+    assert same_answer("C++", "C") == same_answer("1.5 km", "15 km") == 0.0
+    assert same_answer("c++.", "C++") == same_answer("1,200", "1200.0") == 1.0
     assert same_answer(None, "red") == 0.0
 
 

@@ -105,6 +105,11 @@ def test_the_longer_of_two_labels_is_meant():
     assert mapper.read("It is a very  good book").label == "very good"
     assert mapper.read("It is a good book").label == "good"
     assert mapper.read("I use c++ now").label == "C++"
+    # Marks at a word's end make another word.
+    languages = LabelMapper(["C", "C#", "Java"])
+    assert languages.read("C#").label == languages.read("It is C#, I think").label == "C#"
+    assert languages.read("C++").label is None and languages.read("In C++ it is").label is None
+    assert languages.read("# C").label == "C"
     assert LabelMapper(["yes", "no"]).read("No").label == "no"
 
 

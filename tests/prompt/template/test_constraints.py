@@ -61,6 +61,7 @@ def test_a_poem_of_five_characters_per_line_is_counted_without_marks():
 
 def test_phrases_are_whole_words_in_any_case_and_spacing():
     assert mentions("Global  WARMING!", "global warming") and mentions("C++ code", "c++")
+    assert not mentions("C++ and C#, or CC", "C") and mentions("C+C, C.", "C")
     assert not mentions("globally warming", "global warming")
     assert not mentions("unfair", "fair") and not mentions("fairness", "fair")
     assert mentions("(fair)", "fair")

@@ -8,6 +8,7 @@ A model that answers "Tom has 7 apples." is as right as one whose method has rea
   other may count percent too: 60 % is right where the answer is 60, or 0.6;
 - where the gold answer is brackets, as in Dyck languages, the last brackets of the answer must be
   the same, with any spaces between them;
+- where it is a sequence of SCAN's actions, the last sequence of the answer must be the same;
 - otherwise the words of the gold answer must stand in the answer, one after the other (Rajpurkar et
   al. 2016: case, punctuation and articles do not count). An answer that names two candidates is
   then right too, if one of them is.
@@ -19,11 +20,15 @@ import re
 
 from tinylm.data.measure.answers import answer_words
 from tinylm.data.measure.numbers import canonical_number, numbers_in
+from tinylm.data.synthetic.prompted.scan import ACTIONS, TURNS
 
 # Marks that make another word, which letters alone would not show: C++ and C#, 2-3 and 23, 1.5 and
 # 15, -5 and 5.
 _MARKS = re.compile(r"(?<=\w)[+#]+(?!\w)|(?<=\d)[./:–-](?=\d)|(?<!\w)-(?=\.?\d)")
 _BRACKETS = re.compile(r"[][(){}<>](?:\s*[][(){}<>])*")
+# I_TURN_LEFT and I_JUMP are the names of the actions in the published files.
+_ACTION = rf"(?:{'|'.join([*ACTIONS.values(), *TURNS.values()])}|I_[A-Z_]+)"
+_SEQUENCE = rf"(?<!\w){_ACTION}(?:[\s,]+{_ACTION})*(?!\w)"
 
 
 def answer_key(value):
@@ -68,17 +73,31 @@ def last_brackets(text):
     return None
 
 
+def last_actions(text):
+    """The last sequence of SCAN's actions in a text, or None: ("RUN", "JUMP") of "So RUN JUMP."."""
+    # Small letters are actions only where there are no others: "jump twice" is a command.
+    found = re.findall(_SEQUENCE, text) or re.findall(_SEQUENCE, text.upper())
+    if found:
+        return tuple(re.split(r"[\s,]+", found[-1]))
+    return None
+
+
 def _is_brackets(text):
     return _BRACKETS.fullmatch(text.strip()) is not None
 
 
+def _is_actions(text):
+    return re.fullmatch(_SEQUENCE, text.strip()) is not None
+
+
 def contains_answer(text, gold):
     """True if a text gives the gold answer: its words stand there, one after the other, or the last
-    brackets of the text are those of the answer.
+    brackets or actions of the text are those of the answer.
     """
-    if _is_brackets(gold):
-        # Words have no brackets (answer_words), and a longer run is another answer.
-        return last_brackets(text or "") == last_brackets(gold)
+    # Words have no brackets (answer_words), and a longer run is another answer.
+    for is_run, last_run in ((_is_brackets, last_brackets), (_is_actions, last_actions)):
+        if is_run(gold):
+            return last_run(text or "") == last_run(gold)
     words, wanted = _words(text or ""), _words(gold)
     if not wanted:
         return False
@@ -87,7 +106,8 @@ def contains_answer(text, gold):
 
 def task_key(value, item):
     """What two equal answers to an item have in common: as answer_key, but of the last number or
-    the last brackets where the item's answer is of this kind. Every vote on an item compares by it.
+    the last brackets or actions where the item's answer is of this kind. Every vote on an item
+    compares by it.
 
     item     Item. Of its gold answer the kind alone is used; without one, answer_key decides
     returns  hashable; None if there is no answer, or none of the kind that is wanted
@@ -98,6 +118,8 @@ def task_key(value, item):
         return answer_key(last_number(value))
     if _is_brackets(item.answer):
         return last_brackets(value)
+    if _is_actions(item.answer):
+        return last_actions(value)
     return answer_key(value)
 
 

@@ -10,13 +10,15 @@ estimate.py.
 
 import dataclasses
 
-from tinylm.data.measure.answers import answer_words, exact_match
+from tinylm.prompt.evaluation.judge import answer_key
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 
 
 def same_answer(value, gold):
-    """1.0 if two answers have the same words, as SQuAD's exact match; 0.0 for no answer."""
-    return float(value is not None and exact_match(answer_words(value), answer_words(gold)))
+    """1.0 if two answers have the same words, as SQuAD's exact match, or the same number, by the
+    rule of all votes (judge.answer_key); 0.0 for no answer.
+    """
+    return float(value is not None and answer_key(value) == answer_key(gold))
 
 
 class _Measure:

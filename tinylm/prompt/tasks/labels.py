@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.template.constraints import WORD_END
 
 RULES = ("exact", "single", "statement", "excluded", "synonym", "nearest", "several", "none")
 # Words that negate a label up to three words after them, in the same clause. "not only" does not,
@@ -101,7 +102,7 @@ class LabelMapper:
         # Of two that begin at one place the longer is meant: "very good" before "very".
         longest_first = sorted(self._label_of, key=len, reverse=True)
         words = "|".join(r"\s+".join(map(re.escape, form.split())) for form in longest_first)
-        self._mention = re.compile(rf"(?<![\w-])(?:{words})(?!\w)", re.IGNORECASE)
+        self._mention = re.compile(rf"(?<![\w-])(?:{words}){WORD_END}", re.IGNORECASE)
 
     def read(self, reply):
         """The label of a reply: Mapped."""
@@ -179,7 +180,7 @@ class LabelMapper:
 
 def _key(text):
     """The text in lower case, with single spaces, without marks at its ends."""
-    return " ".join(re.sub(r"^[^\w+-]+|[^\w+-]+$", "", text).casefold().split())
+    return " ".join(re.sub(r"^[^\w+-]+|[^\w+#-]+$", "", text).casefold().split())
 
 
 def compliance_rate(replies, labels):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from tinylm.errors import ConfigError
 
+WORD_END = r"(?!\w|[+#]+(?!\w))"  # "C" ends before a comma, and not in C++ or C#
+
 
 @dataclass(frozen=True)
 class Check:
@@ -82,9 +84,10 @@ def must_not_mention(phrases):
 
 def mentions(text, phrase):
     """True if the phrase stands in the text as whole words, in any case and spacing."""
-    # No word border beside a mark, as in C++: look for letters around the phrase.
+    # No word border beside a mark, as in C++: look for letters around the phrase, and for marks
+    # that make another word of it.
     words = r"\s+".join(map(re.escape, phrase.split()))
-    return re.search(rf"(?<!\w){words}(?!\w)", text, re.IGNORECASE) is not None
+    return re.search(rf"(?<!\w){words}{WORD_END}", text, re.IGNORECASE) is not None
 
 
 def line_count(count):
