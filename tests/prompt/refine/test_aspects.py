@@ -32,7 +32,8 @@ def test_the_two_prompts_of_the_book():
     answer = refine_aspects(lm, ITEM)
     assert lm.finished
     assert answer.value == answer.text == refined
-    assert answer.details == {"drafts": [DRAFT, refined], "changes": [[([], ["archaeological"])]]}
+    changed = [[([], ["archaeological"])]]
+    assert answer.details == {"drafts": [DRAFT, refined], "changes": changed, "dropped": ()}
 
 
 def test_each_refinement_gets_the_draft_of_the_one_before():
@@ -80,7 +81,7 @@ def test_seeds_and_limits_are_handed_on():
 
 def test_empty_replies_are_no_answers():
     answer = refine_aspects(ScriptedLM([(None, " ")]), ITEM)
-    assert (answer.value, answer.details) == (None, {"drafts": [], "changes": []})
+    assert (answer.value, answer.details) == (None, {"drafts": [], "changes": [], "dropped": ()})
     lm = ScriptedLM([(None, "one"), (None, "")])
     answer = refine_aspects(lm, ITEM, draft="zero", instructions=["short", "terms"])
     assert answer.value is None and answer.details["drafts"] == ["zero", "one"]

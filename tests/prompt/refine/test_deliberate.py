@@ -39,7 +39,7 @@ def test_one_reply_names_the_error_and_refines_the_draft():
     with lm.tracing() as trace:
         answer = deliberate(lm, ITEM, draft="Water is.")
     assert answer.value == "Water is wet."
-    assert answer.details == {"draft": "Water is.", "error": "Omission"}
+    assert answer.details == {"draft": "Water is.", "error": "Omission", "dropped": ()}
     assert trace.calls[0].parsed == [("error type", "Omission"), ("refined", "Water is wet.")]
     assert trace.calls[0].begin == "Error Type:"  # what the reply of a chat model begins with
 
@@ -51,7 +51,7 @@ def test_the_model_translates_first_where_there_is_no_draft():
     lm = ScriptedLM([(translate, " Water."), (prompt("水是湿的。", "Water."), "Omission\nWet.")])
     assert deliberate(lm, ITEM).value == "Wet." and lm.finished
     lm = ScriptedLM([(None, " ")])
-    assert deliberate(lm, ITEM).details == {"draft": None, "error": None}
+    assert deliberate(lm, ITEM).details == {"draft": None, "error": None, "dropped": ()}
     lm = ScriptedLM([(None, "x"), (None, "only an error")])
     answer = deliberate(lm, ITEM)
     assert (answer.value, answer.details["error"]) == (None, "only an error")
@@ -77,7 +77,7 @@ def test_the_negative_evidence_of_the_book():
     wanted = prompt("水是湿的。", ART, "Error Type: Incorrect Translation")
     lm = ScriptedLM([(wanted, "\nWater is wet.\nError Type: more")])
     answer = deliberate_negative(lm, ITEM, corpus=[ART, "Water is wet."])
-    assert (answer.value, answer.details) == ("Water is wet.", {"draft": ART})
+    assert (answer.value, answer.details) == ("Water is wet.", {"draft": ART, "dropped": ()})
     lm = ScriptedLM([(wanted, "\nRefined Translation: Water.")])
     assert deliberate_negative(lm, ITEM, corpus=[ART]).value == "Water."
     assert deliberate_negative(ScriptedLM([(None, " ")]), ITEM, corpus=[ART]).value is None

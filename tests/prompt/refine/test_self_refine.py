@@ -50,6 +50,7 @@ def test_the_three_prompts_of_the_book():
         "drafts": ["Climate change and pollution.", "Rising temperatures and dirty rivers."],
         "feedback": ["1. Include specific examples."],
         "stopped": "count",
+        "dropped": (),
     }
 
 
@@ -87,8 +88,10 @@ def test_each_iteration_refines_the_draft_of_the_one_before():
 def test_without_iterations_it_is_plain_prediction():
     lm = ScriptedLM([(PREDICT, " one ")])
     answer = self_refine(lm, ITEM, max_iter=0, stops=("score",))
-    assert answer == Answer("one", "one", {"drafts": ["one"], "feedback": [], "stopped": "count"})
-    assert respond(ScriptedLM([(PREDICT, " one ")]), ITEM) == Answer("one", "one")
+    details = {"drafts": ["one"], "feedback": [], "stopped": "count", "dropped": ()}
+    assert answer == Answer("one", "one", details)
+    answer = respond(ScriptedLM([(PREDICT, " one ")]), ITEM)
+    assert answer == Answer("one", "one", {"kept": (), "dropped": ()})
 
 
 def test_it_is_three_iterations_by_default_and_the_model_gives_feedback():
@@ -177,7 +180,7 @@ def test_demonstrations_are_responses_in_the_same_form():
     reply = "One.\nGenerate a response to the question: no"
     assert respond(ScriptedLM([(wanted, reply)]), ITEM, [demo]).value == "One."
     with pytest.raises(DataError, match="a demonstration needs an answer: 'Is water"):
-        respond(None, ITEM, [Item("Is water wet?")])
+        respond(ScriptedLM([]), ITEM, [Item("Is water wet?")])
 
 
 # The loop alone, on numbers written as text: each refinement adds one.

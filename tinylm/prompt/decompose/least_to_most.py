@@ -17,6 +17,7 @@ from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.plan import decompose, up_front
 from tinylm.prompt.decompose.solvers import route
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.in_context.fitted import dropped_of, fit_context
 from tinylm.prompt.reasoning.conclusion import reader, split_conclusion
 from tinylm.prompt.template.fields import render_fields, stop_strings
 
@@ -121,21 +122,26 @@ class Solver:
     trigger         text that every reply begins with; "": none
     demonstrations, max_tokens, seed as of least_to_most
 
-    The last reply of `conclude` is kept in `text`.
+    The last reply of `conclude` is kept in `text`, the Fitted of each call in `fits`: a prompt
+    grows with its pairs, and leaves less room for demonstrations.
     """
 
     def __init__(self, lm, item, demonstrations=(), *, trigger="", seed=0, max_tokens):
         self.lm, self.item, self.demonstrations = lm, item, demonstrations
         self.trigger, self.seed, self.max_tokens = trigger, seed, max_tokens
-        self.text = ""
+        self.text, self.fits = "", []
 
     def _reply(self, pairs, problem):
         # With a trigger S_i is chain of thought; without one, the reply is the answer.
         begin = f" {self.trigger}".rstrip()
+
+        def write(kept):
+            return solving_prompt(self.item, pairs, problem, kept, rationale=bool(self.trigger))
+
+        fitted = fit_context(self.lm, write, self.demonstrations, self.max_tokens, begin)
+        self.fits.append(fitted)
         reply = self.lm.complete(
-            solving_prompt(
-                self.item, pairs, problem, self.demonstrations, rationale=bool(self.trigger)
-            ),
+            fitted.text,
             begin=begin,
             stop=STOP,
             seed=self.seed,
@@ -186,7 +192,7 @@ def least_to_most(
     most            sub-problems that are solved at most
     max_tokens      of each reply
     returns         Answer; details: "sub_problems" (None: the first reply had no list, and nothing
-                    was solved), "pairs", "plan"
+                    was solved), "pairs", "plan", and the "dropped" demonstrations
     """
     check_counts("least_to_most", least=0, most=most)
     options = {"stop": STOP, "seed": seed, "max_tokens": max_tokens}
@@ -205,4 +211,5 @@ def least_to_most(
     plan = decompose(item, listed, solve, solver.conclude, most)
     value = lm.parsed("answer", (read or reader(item, demonstrations))(plan.answer, item))
     details = {"sub_problems": problems, "pairs": plan.pairs, "plan": plan}
+    details["dropped"] = dropped_of(solver.fits)
     return Answer(value, solver.text, details)

@@ -19,6 +19,7 @@ from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.plan import decompose
 from tinylm.prompt.decompose.successive import Asker
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.in_context.fitted import dropped_of, fit_context
 from tinylm.prompt.reasoning.conclusion import first_line, first_option
 
 
@@ -52,22 +53,29 @@ class HopSolver:
     index      InvertedIndex;  k  documents for each question
     others     as of multi_hop
     retrieved  the documents of each call so far;  text  the last reply
+    fits       Fitted of each call: passages differ in length, and so does the room beside them
     """
 
     def __init__(self, lm, index, demonstrations=(), *, k, read, seed, max_tokens):
         self.lm, self.index, self.demonstrations, self.k = lm, index, demonstrations, k
         self.read, self.form = read, FewShotPrompt()
-        stop = self.form.stop_for(lm, demonstrations)
-        self.options = {"stop": stop, "seed": seed, "max_tokens": max_tokens}
-        self.retrieved, self.text = [], ""
+        self.options = {"seed": seed, "max_tokens": max_tokens}
+        self.retrieved, self.text, self.fits = [], "", []
 
     def answer(self, question):
         """The answer to a question, str or None."""
         self.retrieved.append(retrieved(self.index, question, self.k))
         # Only what this question has found: passages of earlier hops would distract.
         query = Item(question, context=" ".join(self.retrieved[-1]))
-        prompt = self.form.prompt(query, self.demonstrations)
-        self.text = self.lm.complete(prompt, **self.options).text
+        fitted = fit_context(
+            self.lm,
+            lambda kept: self.form.prompt(query, kept),
+            self.demonstrations,
+            self.options["max_tokens"],
+        )
+        self.fits.append(fitted)
+        stop = self.form.stop_for(self.lm, fitted.kept)
+        self.text = self.lm.complete(fitted.text, stop=stop, **self.options).text
         return self.lm.parsed("hop", self.read(self.text.strip(), query))
 
     def solve(self, problem, whole, pairs):
@@ -104,7 +112,8 @@ def multi_hop(
     most            hops at most
     read            reader of a hop's answer (reasoning/conclusion.py)
     returns         Answer: the last hop's, or that of the question itself if there was no hop;
-                    details: "pairs", "retrieved" (the documents of each call), "plan"
+                    details: "pairs", "retrieved" (the documents of each call), "plan", and the
+                    "dropped" demonstrations
     raises          DataError without a context or an index
     """
     check_counts("multi_hop", k=k)
@@ -129,4 +138,5 @@ def multi_hop(
         value = first_option(value, item)
     lm.parsed("answer", value)
     details = {"pairs": plan.pairs, "retrieved": solver.retrieved, "plan": plan}
+    details["dropped"] = dropped_of(solver.fits)
     return Answer(value, solver.text, details)

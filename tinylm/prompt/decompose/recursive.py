@@ -20,6 +20,7 @@ from tinylm.prompt.decompose.least_to_most import (
     read_needed,
 )
 from tinylm.prompt.decompose.plan import decompose, up_front
+from tinylm.prompt.in_context.fitted import dropped_of
 from tinylm.prompt.reasoning.conclusion import reader
 
 
@@ -79,14 +80,16 @@ def recursive_prompting(
     others   as of least_to_most
     returns  Answer; details: "pairs" of the first level, "decomposed", the problems that had
              sub-problems in the order in which they were generated. A reply without a list means
-             that its problem is solved as it is
+             that its problem is solved as it is; the "dropped" demonstrations
     """
     check_counts("recursive_prompting", least=0, depth=depth)
-    pairs_at_top, text, decomposed = [], "", {}
+    pairs_at_top, text, decomposed, fits = [], "", {}, []
 
     def solver(problem):
         options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
-        return Solver(lm, problem, demonstrations, **options)
+        found = Solver(lm, problem, demonstrations, **options)
+        found.fits = fits  # those of all levels
+        return found
 
     def generate(problem):
         prompt = decomposition_prompt(problem, decompositions)
@@ -115,7 +118,8 @@ def recursive_prompting(
 
     answer = recursive_solve(item, generate, solve, conclude, depth)
     value = lm.parsed("answer", (read or reader(item, demonstrations))(answer, item))
-    return Answer(value, text, {"pairs": pairs_at_top, "decomposed": decomposed})
+    details = {"pairs": pairs_at_top, "decomposed": decomposed, "dropped": dropped_of(fits)}
+    return Answer(value, text, details)
 
 
 def _as_text(pairs):

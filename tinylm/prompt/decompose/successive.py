@@ -12,6 +12,7 @@ from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.least_to_most import Solver
 from tinylm.prompt.decompose.plan import decompose
 from tinylm.prompt.decompose.solvers import route
+from tinylm.prompt.in_context.fitted import dropped_of
 from tinylm.prompt.reasoning.conclusion import reader
 from tinylm.prompt.template.fields import read_reply, render_fields
 
@@ -77,7 +78,8 @@ def successive_prompting(
     demonstrations, trigger, read, solvers, max_tokens   as of least_to_most
     most     sub-problems that are solved at most
     end      text with which the model ends the plan
-    returns  Answer; details: "pairs", "plan", a Plan that is not complete if the model did not end
+    returns  Answer; details: "pairs"; "plan", a Plan that is not complete if the model did not end
+             it; the "dropped" demonstrations
     """
     check_counts("successive_prompting", least=0, most=most)
     options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
@@ -87,4 +89,5 @@ def successive_prompting(
     # G_i and S_i take turns until G_i ends the plan.
     plan = decompose(item, asker.generate, solve, solver.conclude, most)
     value = lm.parsed("answer", (read or reader(item, demonstrations))(plan.answer, item))
-    return Answer(value, solver.text, {"pairs": plan.pairs, "plan": plan})
+    details = {"pairs": plan.pairs, "plan": plan, "dropped": dropped_of(solver.fits)}
+    return Answer(value, solver.text, details)

@@ -18,6 +18,7 @@ from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.combine import item_key, vote
 from tinylm.prompt.ensemble.prompts import PHRASINGS, stops_of, texts_of
 from tinylm.prompt.evaluation.judge import answer_key
+from tinylm.prompt.in_context.fitted import dropped_of
 
 AXES = "models", "prompts", "samples"
 
@@ -26,12 +27,14 @@ AXES = "models", "prompts", "samples"
 class Grid:
     """The answers.
 
-    values  (M, K, S) array of str, None where an answer could not be read
-    key     function: answer -> what votes compare, as in combine.vote
+    values   (M, K, S) array of str, None where an answer could not be read
+    key      function: answer -> what votes compare, as in combine.vote
+    dropped  demonstrations that one prompt or several had no room for
     """
 
     values: np.ndarray
     key: Callable = answer_key
+    dropped: tuple = ()
 
     def vote(self, weights=None):
         """The vote of all cells: Ballot.
@@ -98,12 +101,13 @@ def run_grid(
     if samples == 1:
         temperature = 0.0
     written = replace(item, options=(), answer=None)  # the options of an item are written, too
-    values = []  # in the order m, k, s
+    values, fits = [], []  # in the order m, k, s
     for lm in lms:
         for prompt in prompts:
             # What fits is that model's and that prompt's own.
             (fitted,) = texts_of(lm, [prompt], written, demonstrations, max_tokens)
             (stop,) = stops_of(lm, [prompt], [fitted])
+            fits.append(fitted)
             replies = lm.sample(
                 fitted.text,
                 samples,
@@ -114,7 +118,8 @@ def run_grid(
             )
             values += [prompt.read(reply.text, stop) for reply in replies]
             lm.parsed("answers", values[-samples:])
-    return Grid(_table(values, (len(lms), len(prompts), samples)), item_key(item))
+    table = _table(values, (len(lms), len(prompts), samples))
+    return Grid(table, item_key(item), dropped_of(fits))
 
 
 def grid_vote(lms, item, demonstrations=(), *, nested=False, **options):
@@ -123,11 +128,13 @@ def grid_vote(lms, item, demonstrations=(), *, nested=False, **options):
     lms      list of TextLM
     nested   True: samples, then prompts, then models
     options  of run_grid()
-    returns  Answer; details: values (M, K, S) as lists, and shares of all cells
+    returns  Answer; details: values (M, K, S) as lists, shares of all cells, and the demonstrations
+             that were dropped
     """
     grid = run_grid(lms, item, demonstrations, **options)
     ballot = grid.vote()
     value = ballot.value
     if nested:
         value = grid.nested_vote()
-    return Answer(value, value or "", {"values": grid.values.tolist(), "shares": ballot.shares})
+    details = {"values": grid.values.tolist(), "shares": ballot.shares, "dropped": grid.dropped}
+    return Answer(value, value or "", details)

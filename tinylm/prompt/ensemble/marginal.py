@@ -14,7 +14,8 @@ import numpy as np
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.means import arithmetic_mean, check_weights, log_sum_exp
-from tinylm.prompt.ensemble.prompts import PHRASINGS, dropped_of, texts_of
+from tinylm.prompt.ensemble.prompts import PHRASINGS, texts_of
+from tinylm.prompt.in_context.fitted import dropped_of
 
 
 def log_table(lm, prompts, candidates, **options):

@@ -17,7 +17,7 @@ from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.combine import item_key, max_overlap, vote
 from tinylm.prompt.evaluation.judge import answer_key
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
-from tinylm.prompt.in_context.fitted import fit_context, fit_options
+from tinylm.prompt.in_context.fitted import dropped_of, fit_context, fit_options
 from tinylm.prompt.refine.self_refine import answer_of
 from tinylm.prompt.template.fields import reply_stops
 
@@ -103,12 +103,6 @@ def texts_of(lm, prompts, item, demonstrations=(), max_tokens=64):
         else:
             found.append(fit_context(lm, write, demonstrations, max_tokens))
     return found
-
-
-def dropped_of(fitted):
-    """The demonstrations that one of the prompts, or several, had no room for: tuple."""
-    # All lose them from the first on, so the longest list holds the others.
-    return max((one.dropped for one in fitted), key=len)
 
 
 def stops_of(lm, prompts, fitted):

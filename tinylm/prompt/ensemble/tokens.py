@@ -23,7 +23,8 @@ from tinylm.generate.stop import Output
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.means import arithmetic_mean, check_weights, log_sum_exp
 from tinylm.prompt.ensemble.models import check_text_model
-from tinylm.prompt.ensemble.prompts import PHRASINGS, dropped_of, stops_of, texts_of
+from tinylm.prompt.ensemble.prompts import PHRASINGS, stops_of, texts_of
+from tinylm.prompt.in_context.fitted import dropped_of
 from tinylm.prompt.protocol.trace import Call
 
 

@@ -138,7 +138,9 @@ def record_of(number, item, answer, error, spent):
 
     answer  Answer;  error  why there is none, or "";  spent  Account of the item
     """
-    value, dropped = answer.value, len(answer.details.get("dropped", ()))
+    value, dropped = answer.value, 0
+    for name in ("dropped", "left_out"):
+        dropped += len(answer.details.get(name, ()))
     right = is_right(value, item)
     return Record(number, value, right, answer.text, **asdict(spent), error=error, dropped=dropped)
 

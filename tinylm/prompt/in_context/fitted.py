@@ -86,3 +86,12 @@ def fit_options(lm, write, demonstrations, endings, begin=""):
     if lm.context is not None:
         budget = max(0, lm.context - max(lm.count(text) for text in endings))
     return fitted(write, demonstrations, lambda text: lm.length(text, begin), budget)
+
+
+def dropped_of(fits):
+    """The demonstrations that one of several prompts had no room for, or more of them: tuple.
+
+    fits  list of Fitted, each of the same demonstrations
+    """
+    # All lose them from the first on, so the longest list holds the others.
+    return max((one.dropped for one in fits), key=len, default=())

@@ -13,6 +13,7 @@ from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot
+from tinylm.prompt.in_context.fitted import fit_context
 
 FIELDS = "instruction", "demonstrations", "user_input"
 
@@ -39,8 +40,20 @@ class StructuredPrompt:
 
     @property
     def text(self):
-        """The whole prompt."""
+        """The whole prompt, with all demonstrations, however long it is."""
         return self.prompt.prompt(self.user_input, self.demonstrations)
+
+    def fitted(self, lm, answer):
+        """The prompt with as many of its demonstrations as a model reads: Fitted.
+
+        lm      TextLM;  answer  tokens that are kept free for the answer
+        """
+        return fit_context(
+            lm,
+            lambda kept: self.prompt.prompt(self.user_input, kept),
+            self.demonstrations,
+            answer,
+        )
 
     def written(self, name):
         """The text of one field as it stands in the prompt: str, or a list for demonstrations."""

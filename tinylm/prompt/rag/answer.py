@@ -58,7 +58,7 @@ def retrieval_answer(
     normalization   of the scores of an item's options, as in Scores.by
     returns         Answer. value: the answer without its citations; NO_ANSWER if it is refused;
                     None if the reply is empty. details: retrieved [(number, score)], passages (list
-                    of Passage, as they stand in the prompt), texts, kept, dropped and cut
+                    of Passage, as they stand in the prompt), texts, kept, dropped, cut and left_out
                     (prompt.py), refused (None, "retrieval", "words", "likelihood", or the reason of
                     the check), citations (list of Citation), logprob (mean, or
                     None); of options: scores
@@ -127,7 +127,7 @@ def answer_from(
     # As much of z as the window leaves beside question and answer.
     fitted = form.fit(item.question, texts, lm.length, budget, demonstrations, window)
     details = {"retrieved": [], "citations": [], **(details or {}), "refused": None}
-    details |= {"dropped": fitted.dropped, "cut": fitted.cut}
+    details |= {"dropped": fitted.dropped, "cut": fitted.cut, "left_out": fitted.left_out}
     if check is not None and (reason := check(fitted.texts)):
         return Answer(NO_ANSWER, "", details | {"refused": reason, "texts": [], "kept": ()})
     details |= {"texts": fitted.texts, "kept": fitted.kept}

@@ -47,6 +47,7 @@ class Fitted:
     kept     their indices among the texts that were given
     cut      the number of characters taken off the last of them; 0: none
     dropped  the texts, by index, that are not in it
+    left_out the demonstrations that are not in it
     """
 
     prompt: str
@@ -54,6 +55,7 @@ class Fitted:
     kept: tuple = ()
     cut: int = 0
     dropped: tuple = ()
+    left_out: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ class RagPrompt:
 
         Texts are kept whole as long as they fit. One that does not fit is cut after a word, and is
         the last one then; without room for LEAST_WORDS of it, it is left out, and a later, shorter
-        one may take its place. Instruction, demonstrations and question are always whole.
+        one may take its place. Demonstrations make room for the most relevant text, the first of
+        them first; if it does not even fit alone, for LEAST_WORDS of it. Instruction and question
+        are always whole.
 
         count    function from a prompt to its number of tokens: TextLM.length
         budget   most tokens of the prompt; None: no limit
@@ -132,39 +136,42 @@ class RagPrompt:
         returns  Fitted
         raises   DataError if there is no room even without texts
         """
-        texts = list(texts)
+        texts, shown = list(texts), tuple(demonstrations)
 
-        def prompt_of(kept):
-            return self.prompt(question, kept, demonstrations)
-
-        def fits(kept):
-            return budget is None or count(prompt_of(kept)) <= budget
+        def fits(kept, shown=()):
+            return budget is None or count(self.prompt(question, kept, shown)) <= budget
 
         if not fits([]):
-            whole = count(prompt_of([]))
-            around = count(self.prompt("", (), demonstrations))
+            whole, around = count(self.prompt(question)), count(self.prompt(""))
             if window:
                 window = f" ({window})"
             raise DataError(
                 f"RagPrompt: without any text the prompt has {whole} tokens, {whole - around} of "
                 f"them of the question, and there is room for {budget}{window}: shorten the "
-                "question, give fewer demonstrations, or a model with a longer context"
+                "question, or give a model with a longer context"
             )
+        needed = texts[:1]
+        if not fits(needed):
+            needed = [" ".join(texts[0].split()[:LEAST_WORDS])]
+        while shown and not fits(needed, shown):
+            shown = shown[1:]
         # Texts come by relevance, so the first ones get the room.
         inside, kept, cut = [], [], 0
         for i, text in enumerate(texts):
-            if fits([*inside, text]):
+            if fits([*inside, text], shown):
                 inside.append(text)
                 kept.append(i)
                 continue
-            part = _longest_beginning(text, lambda part: fits([*inside, part]))
+            part = _longest_beginning(text, lambda part: fits([*inside, part], shown))
             if part:
                 inside.append(part)
                 kept.append(i)
                 cut = len(text.rstrip()) - len(part)
                 break
         dropped = tuple(i for i in range(len(texts)) if i not in kept)
-        return Fitted(prompt_of(inside), inside, tuple(kept), cut, dropped)
+        left_out = tuple(demonstrations)[: len(demonstrations) - len(shown)]
+        prompt = self.prompt(question, inside, shown)
+        return Fitted(prompt, inside, tuple(kept), cut, dropped, left_out)
 
 
 def texts_of(item):

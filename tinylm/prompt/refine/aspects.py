@@ -11,6 +11,7 @@ import difflib
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.refine.feedback import without_names
 from tinylm.prompt.refine.self_refine import answer_of
 
@@ -65,16 +66,21 @@ def translate(
     source="Chinese",
     target="English",
 ):
-    """The draft: a translation of the question, after those of the demonstrations: Answer."""
+    """The draft: a translation of the question, after those of the demonstrations that have room:
+    Answer.
+    """
     names = {"source": source, "target": target}
-    shown = [
-        f"{TRANSLATE.format(text=demo.question, **names)} {answer_of(demo)}"
-        for demo in demonstrations
-    ]
-    prompt = "\n\n".join([*shown, TRANSLATE.format(text=item.question, **names)])
-    reply = lm.complete(prompt, stop=_stop(source, target), seed=seed, max_tokens=max_tokens)
+
+    def write(kept):
+        shown = [
+            f"{TRANSLATE.format(text=demo.question, **names)} {answer_of(demo)}" for demo in kept
+        ]
+        return "\n\n".join([*shown, TRANSLATE.format(text=item.question, **names)])
+
+    fitted = fit_context(lm, write, demonstrations, max_tokens)
+    reply = lm.complete(fitted.text, stop=_stop(source, target), seed=seed, max_tokens=max_tokens)
     text = without_names(reply.text, [target])
-    return Answer(lm.parsed("draft", text or None), text)
+    return Answer(lm.parsed("draft", text or None), text, fitted.details)
 
 
 def refine_aspects(
@@ -95,7 +101,8 @@ def refine_aspects(
     draft         y_0; "": the model translates first, with the demonstrations
     source        language of the source text;  target  of the translation
     instructions  keys of INSTRUCTIONS or sentences; each gets the draft of the one before
-    returns       Answer; details: drafts, and changes of each refinement. None if a reply was empty
+    returns       Answer; details: drafts, changes of each refinement, and the demonstrations that
+                  were dropped. None if a reply was empty
     raises        ConfigError without an instruction
     """
     if isinstance(instructions, str) or not instructions:
@@ -103,23 +110,25 @@ def refine_aspects(
             f"refine_aspects: instructions is a list of at least one, not {instructions!r}"
         )
     languages = source, target
-    options = {"max_tokens": max_tokens}
+    options, dropped = {"max_tokens": max_tokens}, ()
     if not draft:
         names = {"source": source, "target": target}
-        draft = translate(lm, item, demonstrations, seed=seed, **names, **options).value
+        first = translate(lm, item, demonstrations, seed=seed, **names, **options)
+        draft, dropped = first.value, first.details["dropped"]
         if draft is None:
-            return Answer(None, "", {"drafts": [], "changes": []})
+            return Answer(None, "", {"drafts": [], "changes": [], "dropped": dropped})
     drafts, changed = [draft], []
+    details = {"drafts": drafts, "changes": changed, "dropped": dropped}
     # y_{t+1} follows from the source, y_t and instruction t alone: there is no feedback.
     for t, instruction in enumerate(instructions):
         prompt = refinement_prompt(item.question, drafts[-1], instruction, languages)
         reply = lm.complete(prompt, stop=_stop(*languages), seed=seed + t + 1, **options)
         refined = lm.parsed("draft", without_names(reply.text, ["Refinement", target]))
         if not refined:
-            return Answer(None, reply.text, {"drafts": drafts, "changes": changed})
+            return Answer(None, reply.text, details)
         changed.append(changes(drafts[-1], refined))
         drafts.append(refined)
-    return Answer(drafts[-1], reply.text, {"drafts": drafts, "changes": changed})
+    return Answer(drafts[-1], reply.text, details)
 
 
 def _stop(source, target):

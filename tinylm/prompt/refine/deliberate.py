@@ -19,6 +19,7 @@ import numpy as np
 from tinylm.errors import DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.refine.aspects import translate
 from tinylm.prompt.refine.self_refine import answer_of
 
@@ -72,20 +73,23 @@ def deliberate(
     demonstrations  for the draft, if the model writes it
     draft           "": the model translates first
     source          language of the source sentence;  target  of the translation
-    returns         Answer; details: draft, error
+    returns         Answer; details: draft, error, and the demonstrations that were dropped
     """
+    dropped = ()
     if not draft:
         options = {"seed": seed, "max_tokens": max_tokens, "source": source, "target": target}
         first = translate(lm, item, demonstrations, **options)
-        draft = first.value
+        draft, dropped = first.value, first.details["dropped"]
         if draft is None:
-            return Answer(None, first.text, {"draft": None, "error": None})
+            details = {"draft": None, "error": None, "dropped": dropped}
+            return Answer(None, first.text, details)
     # The reply begins with "Error Type:", so the first thing to be written is the error.
     prompt = deliberation_prompt(item.question, draft, (source, target)) + "\n"
     reply = lm.complete(prompt, begin=ERROR, stop=STOP, seed=seed + 1, max_tokens=max_tokens)
     error, text = read_deliberation(reply.text)
     lm.parsed("error type", error)
-    return Answer(lm.parsed("refined", text), reply.text, {"draft": draft, "error": error})
+    details = {"draft": draft, "error": error, "dropped": dropped}
+    return Answer(lm.parsed("refined", text), reply.text, details)
 
 
 def wrong_draft(corpus, reference, rng):
@@ -124,7 +128,7 @@ def deliberate_negative(
     corpus          list of str, texts in the language of the answers; None: the answers of the
                     demonstrations
     source, target  languages, as of deliberate
-    returns         Answer; details: draft
+    returns         Answer; details: draft, and the demonstrations that were dropped
     raises          DataError if the corpus has no wrong text
     """
     if corpus is None:
@@ -139,8 +143,12 @@ def deliberate_negative(
     # The error type stands there already: the model reads that the draft is wrong, not why.
     draft = wrong_draft(corpus, item.answer, rng)
     prompt = deliberation_prompt(item.question, draft, languages)
-    prompt = "\n\n".join([*shown, prompt]) + "\n"
-    reply = lm.complete(prompt, begin=begin, stop=STOP, seed=seed, max_tokens=max_tokens)
+    # All drafts are drawn before: which ones does not depend on how many have room.
+    fitted = fit_context(
+        lm, lambda kept: "\n\n".join([*kept, prompt]) + "\n", shown, max_tokens, begin
+    )
+    reply = lm.complete(fitted.text, begin=begin, stop=STOP, seed=seed, max_tokens=max_tokens)
     text = reply.text.strip().removeprefix(REFINED).strip()
     text = lm.parsed("refined", text or None)
-    return Answer(text, reply.text, {"draft": draft})
+    dropped = tuple(demonstrations[: len(fitted.dropped)])
+    return Answer(text, reply.text, {"draft": draft, "dropped": dropped})

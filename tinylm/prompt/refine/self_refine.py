@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer, check_counts
+from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.refine.feedback import STOP, Feedback, model_feedback, without_names
 
 PREDICT = PromptTemplate('Generate a response to the question: "{*question*}"')
@@ -109,17 +110,19 @@ def answer_of(demonstration):
 def respond(lm, item, demonstrations=(), *, seed=0, max_tokens=256, **sampling):
     """The prediction: a response to a question, in the form of the book's example: Answer.
 
-    demonstrations  Items with answers, shown before in the same form
+    demonstrations  Items with answers, shown before in the same form: as many as have room
     """
-    shown = [
-        "".join(PREDICT.pair(answer_of(demo), question=demo.question)) for demo in demonstrations
-    ]
-    prompt = "\n\n".join([*shown, PREDICT.format(question=item.question)])
+
+    def write(kept):
+        shown = ["".join(PREDICT.pair(answer_of(demo), question=demo.question)) for demo in kept]
+        return "\n\n".join([*shown, PREDICT.format(question=item.question)])
+
+    fitted = fit_context(lm, write, demonstrations, max_tokens)
     another = "\n" + PREDICT.text.partition(":")[0]  # a model that continues texts asks on
     options = {"seed": seed, "max_tokens": max_tokens, **sampling}
-    reply = lm.complete(prompt, stop=(another, *STOP), **options)
+    reply = lm.complete(fitted.text, stop=(another, *STOP), **options)
     text = reply.text.strip()
-    return Answer(lm.parsed("draft", text or None), text)
+    return Answer(lm.parsed("draft", text or None), text, fitted.details)
 
 
 def self_refine(
@@ -148,15 +151,18 @@ def self_refine(
     read      function: text of the last draft -> value, or None
     template  PromptTemplate of the refinement, with the slots question, response and feedback
     sampling  options of all calls, such as a temperature
-    returns   Answer; details: drafts, feedback (texts) and stopped, as in Refinement
+    returns   Answer; details: drafts, feedback (texts) and stopped, as in Refinement, and the
+              demonstrations that the prediction dropped
     """
     check_counts("self_refine", least=0, max_iter=max_iter)
     if feedback is None:
         feedback = model_feedback()
     options = {"max_tokens": max_tokens, **sampling}
     first = predict(lm, item, demonstrations, seed=seed, **options)
+    dropped = first.details.get("dropped", ())
     if first.value is None:
-        return Answer(None, first.text, {"drafts": [], "feedback": [], "stopped": "empty"})
+        details = {"drafts": [], "feedback": [], "stopped": "empty", "dropped": dropped}
+        return Answer(None, first.text, details)
 
     # Each call has a seed of its own: seed for y_0, then two an iteration.
     def evaluate(draft, t):
@@ -179,5 +185,6 @@ def self_refine(
         "drafts": [step.draft for step in course.steps],
         "feedback": [step.feedback.text for step in course.steps if step.feedback],
         "stopped": course.stopped,
+        "dropped": dropped,
     }
     return Answer(value, text, details)

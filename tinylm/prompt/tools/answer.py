@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer, check_counts
+from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.reasoning.conclusion import read_conclusion, with_options
 from tinylm.prompt.template.fields import render_fields, stop_strings
 from tinylm.prompt.tools.loop import complete_with_tools
@@ -89,15 +90,18 @@ def tool_answer(
     demonstrations  as in ToolPrompt.prompt
     returns         Answer. value: what follows "the answer is", None without these words. text: the
                     reply with results in the place of calls. details: calls (list of ToolCall),
-                    finish, unfinished (loop.ToolText)
+                    finish, unfinished (loop.ToolText); kept and dropped demonstrations
     """
     check_counts("tool_answer", least=0, max_calls=max_calls)
     if tools is None:
         tools = Tools({"calculator": calculator})
+    fitted = fit_context(
+        lm, lambda kept: form.prompt(item, tools, kept), demonstrations, max_tokens
+    )
     # y ~ Pr(. | x, results so far)
     found = complete_with_tools(
         lm,
-        form.prompt(item, tools, demonstrations),
+        fitted.text,
         tools,
         max_tokens=max_tokens,
         stop=stop_strings(NAMES[:1]),
@@ -108,4 +112,4 @@ def tool_answer(
     _, value = read_conclusion(found.text, item, None, demonstrations)
     lm.parsed("answer", value)
     details = {"calls": found.calls, "finish": found.finish, "unfinished": found.unfinished}
-    return Answer(value, found.text, details)
+    return Answer(value, found.text, details | fitted.details)
