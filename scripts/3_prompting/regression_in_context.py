@@ -51,7 +51,7 @@ D = 5
 POINTS = 2 * D + 1  # of the last prompts of the curriculum; positions beyond are untrained
 LAST = POINTS - 1  # examples before the last prediction
 NOISE = 1.0  # w ~ N(0, I): the best ridge has the strength NOISE^2 / 1
-# At twice the rate one model of five, of seed 2, did not learn linear functions in 1,600 steps nor in
+# At twice the rate one model of five did not learn linear functions, in 1,600 steps or in
 # 3,200.
 STEPS, BATCH, RATE, TESTED = 2400, 64, 2e-3, 1000
 # One more coordinate every 60 steps; begun with all five, nothing was learnt in 1,600 steps.
