@@ -4,35 +4,12 @@ Their command line, their model, and one pass over the rows of the training text
 rates and what is measured are each script's own. Read next: any script that imports it.
 """
 
-import argparse
-
-from tinylm import backend
 from tinylm.finetune import fit
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.models import GPT, GPTConfig
-from tinylm.train.compare import ONLY_RUNS
+from tinylm.train.script import command_line
 
-
-def command_line(argv, about, quick, first=0):
-    """The options --seed, --device and --quick, and the five seeds, two with --quick.
-
-    about   the script's docstring, whose first line --help shows
-    quick   what --quick does, for --help
-    first   the first seed, unless --seed is given
-    returns (options, range of seeds). The BLAS has one thread from here on, so that the time of the
-            process is that of one core
-    """
-    parser = argparse.ArgumentParser(description=about.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=first, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help=quick)
-    options = parser.parse_args(argv)
-    backend.blas_threads(1)
-    seeds = range(options.seed, options.seed + 5)
-    if options.quick:
-        seeds = seeds[:2]
-        print(ONLY_RUNS)
-    return options, seeds
+__all__ = ["command_line", "read_once", "small_gpt"]
 
 
 def small_gpt(vocab_size, context, seed, **parts):

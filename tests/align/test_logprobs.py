@@ -19,6 +19,7 @@ from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.finetune.instruct.conversations import Encoded, encode_sft
 from tinylm.finetune.instruct.instructions import InstructionBatch, InstructionTuning
 from tinylm.generate import conditional_logprob
+from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.models import GPT, GPTConfig
 from tinylm.nn.module import Module
 from tinylm.pretrain.batch import IGNORE, Batch
@@ -67,6 +68,24 @@ def test_each_token_has_the_log_of_its_probability_given_all_before_it():
             wanted = conditional_logprob(m, x + y[:i], y[i : i + 1])
             np.testing.assert_allclose(logp.data[b, len(x) - 1 + i], wanted, **EXACT)
     assert (logp.data[~counted] == 0).all()
+
+
+def test_a_response_that_is_forced_has_the_probabilities_with_which_it_was_generated():
+    """Forced decoding in one pass, against generation token by token with a cache."""
+    m, prompt, logps = gpt(), [1, 2], []
+    lm = as_language_model(m)
+    cache = lm.new_cache(1)
+    tokens, rng = np.array([prompt]), np.random.default_rng(0)
+    drawn = []
+    for _ in range(6):
+        logits = lm.next_logits(tokens, cache)[0]
+        logp = logits - np.log(np.exp(logits).sum())
+        drawn.append(int(rng.choice(len(logp), p=np.exp(logp))))
+        logps.append(logp[drawn[-1]])
+        tokens = np.array([drawn[-1:]])
+    batch = InstructionTuning().make_batch([encode_sft(prompt, drawn)])
+    found, counted = response_logprobs(m, batch)
+    np.testing.assert_allclose(found.data[counted], logps, **EXACT)
 
 
 def test_sums_and_means_are_over_the_tokens_of_the_response():

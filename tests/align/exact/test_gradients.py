@@ -26,6 +26,11 @@ def test_the_worked_example():
     np.testing.assert_allclose(g, [[1.152308, -2.147414, 0.995106]], atol=6e-7)
 
 
+def test_the_worked_example_of_chapter_2():
+    (g,) = policy_gradient(TablePolicy([[0.2, -0.1, 0.5]]), np.array([1.0, 0.0, 2.0]))
+    np.testing.assert_allclose(g, [[-0.0637586, -0.2869280, 0.3506867]], atol=6e-8)
+
+
 def test_it_is_the_derivative_of_the_performance():
     """With a reward that is no function of any parameter: the share of 1s, exactly 0, 1/2 or 1."""
     policy = ListedPolicy(gpt(), [[1], [2, 0]], 2)

@@ -3,9 +3,9 @@ import pytest
 
 from tinylm.align.feedback.annotators import (
     SimulatedAnnotator,
+    by_turns,
     collect_preferences,
     mixed_labels,
-    pooled,
     random_pairs,
 )
 from tinylm.align.feedback.formats import WeighedPreference
@@ -175,7 +175,7 @@ def test_candidates_of_several_models_come_by_turns():
     def model(name):
         return lambda prompt, count, draws: [f"{prompt}{name}{i}" for i in range(count)]
 
-    sample = pooled([model("a"), model("b"), model("c")])
+    sample = by_turns([model("a"), model("b"), model("c")])
     assert sample("x", 5, rng()) == ["xa0", "xb0", "xc0", "xa1", "xb1"]
     # fewer candidates than models
     assert sample("x", 2, rng()) == ["xa0", "xb0"]

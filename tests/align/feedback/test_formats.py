@@ -1,10 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinylm.align.feedback.formats import (
+    BOOK_RANKING,
     Ranking,
     Rating,
     WeighedPreference,
@@ -13,6 +15,8 @@ from tinylm.align.feedback.formats import (
     ranking_of_ratings,
     rating_of_stars,
 )
+from tinylm.align.rewards.pairwise import pairwise_loss
+from tinylm.autograd import Tensor
 from tinylm.data.read.preferences import Preference
 from tinylm.errors import ConfigError, DataError
 
@@ -22,6 +26,28 @@ def test_the_books_ranking_has_six_pairs():
     found = pairs_of_ranking(Ranking.of("x", ["y2", "y3", "y1", "y4"]))
     expected = [("y2", "y3"), ("y2", "y1"), ("y2", "y4"), ("y3", "y1"), ("y3", "y4"), ("y1", "y4")]
     assert found == [Preference("x", a, b) for a, b in expected]
+
+
+@pytest.mark.parametrize(
+    "rewards, mean",
+    [
+        # in the order of the ranking: margins 1, 2, 3, 1, 2, 1, and -log sigmoid of these
+        ((2, 1, 0, -1), 0.2070380727),
+        # in its reverse each is softplus(m) = softplus(-m) + m, and the margins add up to 10
+        ((-1, 0, 1, 2), 0.2070380727 + 10 / 6),
+        ((3, 3, 3, 3), math.log(2)),
+    ],
+)
+def test_the_books_four_answers_train_a_reward_model(rewards, mean):
+    """Section 2.1.4: y1 > y4 > y2 > y3."""
+    reward = dict(zip([y for tier in BOOK_RANKING.tiers for y in tier], rewards))
+    pairs = pairs_of_ranking(BOOK_RANKING)
+    assert len(pairs) == 6 and {p.prompt for p in pairs} == {BOOK_RANKING.prompt}
+    chosen, rejected = (
+        Tensor(np.array([reward[y] for y in side], float))
+        for side in zip(*((p.chosen, p.rejected) for p in pairs))
+    )
+    assert pairwise_loss(chosen, rejected).item() == pytest.approx(mean, abs=1e-9)
 
 
 @given(st.integers(2, 7))

@@ -6,7 +6,13 @@ import math
 import numpy as np
 import pytest
 
-from tinylm.align.inference import best_of_n_kl, best_of_n_law, expected_best, kl_bound
+from tinylm.align.inference import (
+    best_of_n_kl,
+    best_of_n_law,
+    expected_best,
+    kl_bound,
+    over_optimization_curve,
+)
 from tinylm.errors import ConfigError, ShapeError
 
 P, R = np.array([0.5, 0.3, 0.2]), np.array([0.0, 1.0, 2.0])
@@ -88,3 +94,24 @@ def test_what_cannot_be_is_refused():
         best_of_n_law([P], [R], 2)
     with pytest.raises(ConfigError, match="n is 1 or more"):
         best_of_n_law(P, R, 0)
+
+
+def test_choosing_harder_by_an_imperfect_reward_lowers_the_true_one_in_the_end():
+    """A rare response that only the proxy likes takes over as n grows."""
+    p, gold = np.array([0.5, 0.3, 0.15, 0.05]), np.array([0.0, 1.0, 2.0, -5.0])
+    proxy = np.array([0.0, 1.0, 2.0, 3.0])
+    found = over_optimization_curve(p, proxy, gold, [1, 2, 64])
+    # n = 2: .5^2, .8^2 - .5^2, .95^2 - .8^2, 1 - .95^2 = .25, .39, .2625, .0975
+    law = np.array([0.25, 0.39, 0.2625, 0.0975])
+    np.testing.assert_allclose(found[0], [0, p @ proxy, p @ gold], atol=1e-15)
+    np.testing.assert_allclose(found[1], [law @ np.log(law / p), law @ proxy, law @ gold])
+    divergence, by_proxy, wanted = over_optimization_curve(p, proxy, gold, range(1, 65)).T
+    assert (np.diff(divergence) > 0).all() and (np.diff(by_proxy) > 0).all()
+    peak = int(wanted.argmax())
+    assert 0 < peak < 10 and wanted[-1] < wanted[0] - 3
+
+
+def test_choosing_by_the_true_reward_leaves_no_gap():
+    found = over_optimization_curve(P, R, R, [1, 8, 512])
+    np.testing.assert_array_equal(found[:, 1], found[:, 2])
+    assert (np.diff(found[:, 2]) > 0).all()

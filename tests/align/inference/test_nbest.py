@@ -6,8 +6,8 @@ import pytest
 from tinylm.align.inference import (
     expected_best,
     expected_distinct,
+    joined_lists,
     list_diversity,
-    pooled,
     temperature_sweep,
     tempered,
 )
@@ -25,8 +25,8 @@ def test_diversity_of_a_list():
 
 
 def test_lists_of_several_models_are_joined_by_rank():
-    assert pooled([["a", "b", "c"], ["b", "d"]]) == ["a", "b", "d", "c"]
-    assert pooled([[], ["x"]]) == ["x"] and pooled([]) == []
+    assert joined_lists([["a", "b", "c"], ["b", "d"]]) == ["a", "b", "d", "c"]
+    assert joined_lists([[], ["x"]]) == ["x"] and joined_lists([]) == []
 
 
 def test_temperature_flattens_a_law():

@@ -134,7 +134,7 @@ def collect_preferences(prompts, sample, annotator, candidates=4, pairs=1, *, rn
     return found
 
 
-def pooled(samplers):
+def by_turns(samplers):
     """Candidates of several models, prompts or temperatures by turns: one `sample` of many   (book
     section 4.4.3; Cui et al. 2024)
 

@@ -62,6 +62,19 @@ class Ranking:
         return cls(prompt, tuple((response,) for response in responses))
 
 
+# The question of the book's worked example, and its ranking y_1 > y_4 > y_2 > y_3 of four answers
+# (section 2.1.4).
+BOOK_RANKING = Ranking.of(
+    "How can I live in a way that is kinder to the environment?",
+    [
+        "Go by bicycle, or by electric car, so that less carbon is emitted.",
+        "Buy food of farms near you: it is fresh, and travels a short way.",
+        "Own less: what is not made does not have to be thrown away.",
+        "Make your own power from the sun and collect the rain, and need no supplier at all.",
+    ],
+)
+
+
 def pairs_of_ranking(ranking):
     """All comparisons of a ranking: list of Preference, in the order of the better response.
 

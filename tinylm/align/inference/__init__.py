@@ -16,11 +16,17 @@ from tinylm.align.inference.best_of_n import (
 )
 from tinylm.align.inference.errors import exact_errors, list_errors
 from tinylm.align.inference.guided import ValueGuided, soft_values
-from tinylm.align.inference.law import best_of_n_kl, best_of_n_law, expected_best, kl_bound
+from tinylm.align.inference.law import (
+    best_of_n_kl,
+    best_of_n_law,
+    expected_best,
+    kl_bound,
+    over_optimization_curve,
+)
 from tinylm.align.inference.nbest import (
     expected_distinct,
+    joined_lists,
     list_diversity,
-    pooled,
     temperature_sweep,
     tempered,
 )

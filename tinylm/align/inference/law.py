@@ -55,6 +55,25 @@ def best_of_n_kl(p, rewards, n):
     return float(law[there] @ np.log(law[there] / np.asarray(p, float)[there]))
 
 
+def over_optimization_curve(p, proxy, gold, ns):
+    """What more choice by an imperfect reward does to the true one   (book section 4.4.1.4)
+
+    The proxy never falls with n. The gold reward does where the best responses by the proxy are
+    worse than good ones: over-optimization (Gao et al. 2023). With proxy = gold there is no gap.
+
+    p            (K,) probabilities of the responses
+    proxy, gold  (K,) rewards: the one that chooses, and the one that is wanted
+    ns           numbers of samples
+    returns      (len(ns), 3) float64: KL(best of n || policy), E[proxy], E[gold]
+    """
+    rows = []
+    for n in ns:
+        law = best_of_n_law(p, proxy, n)
+        kl = best_of_n_kl(p, proxy, n)
+        rows.append((kl, law @ np.asarray(proxy, float), law @ np.asarray(gold, float)))
+    return np.array(rows)
+
+
 def kl_bound(n):
     """log n - (n - 1) / n: the KL of best-of-n if no two samples are ever equal, else more."""
     return math.log(n) - (n - 1) / n

@@ -43,7 +43,7 @@ def list_diversity(candidates):
     return Diversity(len(set(candidates)) / max(n, 1), mean, n)
 
 
-def pooled(lists):
+def joined_lists(lists):
     """The candidates of several lists, as of several models: each once, in the order of ranks."""
     found = {}
     for rank in range(max(map(len, lists), default=0)):

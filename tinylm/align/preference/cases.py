@@ -53,7 +53,7 @@ for _name, _function, _draw, _source in (
     ("apo_down", apo_down, _pairs(beta=0.7), "D'Oosterlinck et al. 2024, eq. 8"),
     ("orpo", orpo, _free(weight=0.5), "Hong et al. 2024, eq. 6"),
     ("simpo", simpo, _free(), "Meng et al. 2024, eq. 6"),
-    ("cpo", cpo, _free(beta=0.7), "Xu et al. 2024, eq. 5"),
+    ("cpo", cpo, _free(beta=0.7), "Xu et al. 2024, eq. 3"),
 ):
     register(f"align.{_name}", _function, _draw, covers=(), source=_source)
 
@@ -97,5 +97,5 @@ register(
         )
     ],
     covers=(),
-    source="Ethayarajh et al. 2024, eq. 8",
+    source="Ethayarajh et al. 2024, section 4.1",
 )

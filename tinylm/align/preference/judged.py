@@ -43,7 +43,7 @@ def encode_judged(tokenizer, template, judged, limit=None, begin=None):
 
 def kto_weights(desirable):
     """Weights that give good and bad answers the same total: (weight_good, weight_bad), the less
-    frequent kind above 1   (Ethayarajh et al. 2024, eq. 9, at a ratio of 1)
+    frequent kind above 1   (Ethayarajh et al. 2024, section 4.2, at a ratio of 1)
 
     desirable  (n,) bool
     raises     DataError if one of the kinds is not there

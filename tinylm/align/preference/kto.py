@@ -6,7 +6,7 @@ its implicit reward, and the reference point is the KL of policy and reference:
     rho(x, y) = log[pi(y|x) / ref(y|x)]
     z         = max(0, mean of rho(x, y'), y' the answer to another prompt)       a constant
     value     = sigmoid(beta (rho - z)) of a desirable answer, sigmoid(beta (z - rho)) of another
-    loss      = weight (1 - value)                                      (eqs. 7, 8; TRL's "kto")
+    loss      = weight (1 - value)                                      (section 4.1; TRL's "kto")
 
 Mismatched answers y' stand for samples of the policy, which would cost much more. The point makes
 the loss of a batch depend on all its rows. **Sums** of token log-probabilities. Read next: apo.py.
@@ -29,7 +29,7 @@ def kto_reference_point(logp, reference):
 
 
 def kto(logp, reference, desirable, point, beta=0.1, weight_good=1.0, weight_bad=1.0):
-    """KTO's loss of single answers   (Ethayarajh et al. 2024, eq. 8)
+    """KTO's loss of single answers   (Ethayarajh et al. 2024, section 4.1)
 
         weight_good (1 - sigmoid(beta (rho - z)))   where desirable
         weight_bad  (1 - sigmoid(beta (z - rho)))   elsewhere

@@ -76,12 +76,12 @@ LOSSES = {
         ipo, "Azar et al. 2023, eq. 17", lambda beta: (1 / (2 * beta)) ** 2, mean=True
     ),
     "kto": PreferenceLoss(
-        paired_kto, "Ethayarajh et al. 2024, eq. 8", lambda beta: 0.5, point=True
+        paired_kto, "Ethayarajh et al. 2024, section 4.1", lambda beta: 0.5, point=True
     ),
     "apo-zero": PreferenceLoss(apo_zero, "D'Oosterlinck et al. 2024, eq. 7", _one),
     "apo-down": PreferenceLoss(apo_down, "D'Oosterlinck et al. 2024, eq. 8", _one),
     "slic": PreferenceLoss(slic, "Zhao et al. 2023"),
-    "cpo": PreferenceLoss(cpo, "Xu et al. 2024, eq. 5"),
+    "cpo": PreferenceLoss(cpo, "Xu et al. 2024, eq. 3"),
     "orpo": PreferenceLoss(orpo, "Hong et al. 2024, eq. 6", mean=True),
     "simpo": PreferenceLoss(simpo, "Meng et al. 2024, eq. 6", mean=True),
 }

@@ -46,7 +46,8 @@ def simpo(chosen, rejected, beta=2.0, gamma=1.0):
 
 
 def cpo(chosen, rejected, beta=0.1, weight=1.0):
-    """Contrastive preference optimization: DPO under a uniform reference   (Xu et al. 2024, eq. 5)
+    """Contrastive preference optimization: DPO under a uniform reference   (Xu et al. 2024, eq. 3,
+    and the likelihood that their final objective adds)
 
         -log sigmoid(beta (log pi(y_c|x) - log pi(y_r|x))) - weight log pi(y_c|x)
 

@@ -1,0 +1,396 @@
+"""Where a penalty on leaving the reference works: three estimators, in the loss or in the reward.
+
+Book section 4.3.3, eqs. 4.51 to 4.56; Schulman 2020; pi* of eq. 4.79. With d = log pi - log pi_ref
+of a sampled response, k1 = d, k2 = d^2 / 2 and k3 = exp(-d) - 1 + d estimate a divergence. Three
+measurements, each from five seeds:
+
+Exact: for random policies over six responses the expected gradient of each estimator in each place,
+beside those of KL(pi || ref) and KL(ref || pi), and how much one sample of it varies.
+
+Fixed points: for random rewards of four responses, and for the case of which pi* is .673 .161 .039
+.126, what each algorithm converges to when all expectations are sums, beside pi*.
+
+Sampled: a transformer over 64 responses of three tokens is trained from its own reference on 64
+samples a step, the penalty in each place, at one strength and learning rate. The divergence and the
+objective E[r] - beta KL(pi || ref) are exact. "printed" is the penalty of eqs. 4.51-4.56, a sampled
+log-ratio that is differentiated: on the policy's own responses, and on those of the reference,
+weighed by the importance ratio, as the book has it.
+
+Five seeds, about 2 minutes on one core. `python scripts/4_alignment/kl_estimators.py [--seed N]
+[--device cpu|gpu] [--quick]`; --quick is two seeds and few steps. Read next:
+tinylm/align/policy/kl.py, tinylm/align/policy/fixed_points.py.
+"""
+
+import copy
+import sys
+import time
+
+import numpy as np
+
+from tinylm.align.exact import gradient_of, kl, objective, optimal_policy
+from tinylm.align.exact.policies import ListedPolicy, TablePolicy
+from tinylm.align.logprobs import frozen_logprobs, response_logprobs, summed
+from tinylm.align.policy.baselines import gradient_variance, score_functions
+from tinylm.align.policy.clipping import clipped_loss
+from tinylm.align.policy.fixed_points import descend, expected_advantages, sampled_loss
+from tinylm.align.policy.groups import group_advantages, rloo_advantages, rloo_loss
+from tinylm.align.policy.kl import book_penalty, k1, k2, k3, kl_in_reward, kl_loss, weighted_k3
+from tinylm.align.policy.surrogates import importance_loss
+from tinylm.align.rewards.reward_model import mean_and_deviation
+from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.models import GPT, GPTConfig
+from tinylm.optim import AdamW
+from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.script import command_line
+
+RESPONSES = 6  # of the exact part
+# The specification's case: pi* = .673 .161 .039 .126.
+CASE = np.array([0.4, 0.3, 0.2, 0.1]), np.array([1.0, 0.2, -0.5, 0.8]), 0.7
+GROUP = 4  # responses of a group
+V, LENGTH = 4, 3  # of the transformer: 64 responses
+SAMPLES, STEPS, RATE, BETA = 64, 300, 3e-3, 0.5
+SPREAD = 6  # of GPT-2's embeddings: the reference prefers some responses
+TINY = 1e-10  # more than rounding, and less than any bias
+
+# Written before the run.
+EXACT = Claim("every identity of expected gradients holds to 1e-10", "4.3.3", larger=False)
+REACHED = Claim(
+    "penalty in the reward (A2C, RLOO, PPO): pi* to 1e-6", "4.4.2, eq. 4.79", larger=False
+)
+MISSED = Claim("GRPO in groups of 4: more than 0.02 away from pi*", "4.4.2", least=0.02)
+PENALTY = Claim("k1 in the reward: a higher objective than without a penalty", "4.3.3")
+IN_LOSS = Claim("k2 of responses in the loss: a higher objective than without a penalty", "4.3.3")
+# As logarithms: a twentieth less is the most that "no penalty at all" may save.
+NONE = Claim(
+    "printed penalty, own responses: KL(pi || ref) at least 0.95 of that without a penalty",
+    "4.3.3, eq. 4.56",
+    least=-0.05,
+)
+AWAY = Claim(
+    "printed penalty, responses of the reference: KL(ref || pi) more than doubled by it",
+    "4.3.3, eq. 4.56",
+    least=float(np.log(2)),
+)
+THIRD = Claim(
+    "k3 of tokens in the loss: a lower objective than k1 in the reward", "4.3.3", larger=False
+)
+# A token's own k2 has the gradient of its own step, and not of where that leads.
+LOCAL = Claim("k2 of tokens: a lower objective than k2 of responses", "4.3.3", larger=False)
+
+
+# Exact: expected gradients of samples, and how much one varies.
+
+
+def identities(seed):
+    """({place: (largest deviation from what it should be, its variance)}, name of what that is)."""
+    rng = np.random.default_rng(seed)
+    policy = TablePolicy(rng.normal(size=(1, RESPONSES)))
+    logref = np.log(rng.dirichlet(np.ones(RESPONSES)))
+    logp = policy.logprobs().data[0]
+    chance, scores = np.exp(logp), score_functions(policy)
+    d = logp - logref
+    old = np.log(rng.dirichlet(np.ones(RESPONSES)))  # another policy that may have drawn
+
+    def exact(divergence):
+        return gradient_of(divergence(policy.logprobs()[0]), policy)[0][0]
+
+    def expected(penalty, sampler=logp):
+        terms = penalty(policy.logprobs()[0]) * np.exp(sampler)
+        return gradient_of(terms.sum(), policy)[0][0]
+
+    to_reference = exact(lambda p: kl(p, logref))
+    from_reference = exact(lambda p: kl(logref, p))
+    # place: (penalty, who draws, its expected gradient, w in the gradient w d log pi of a sample)
+    places = {
+        "k1 in the loss": (lambda p: k1(p, logref), logp, 0 * d, np.ones_like(d)),
+        "k2 in the loss": (lambda p: k2(p, logref), logp, to_reference, d),
+        "k3 in the loss": (lambda p: k3(p, logref), logp, from_reference, 1 - np.exp(-d)),
+        "k3 times the ratio": (lambda p: weighted_k3(p, logp, logref), logp, to_reference, d),
+        "k1 in the reward": (lambda p: p * k1(p, logref).data, logp, to_reference, d),
+        "the same, less its mean": (
+            lambda p: p * (k1(p, logref).data - chance @ d),
+            logp,
+            to_reference,
+            d - chance @ d,
+        ),
+        "k3 times the ratio, of others": (
+            lambda p: weighted_k3(p, old, logref),
+            old,
+            to_reference,
+            None,
+        ),
+        "printed, of the reference": (lambda p: k1(p, logref), logref, -from_reference, None),
+    }
+    found = {}
+    for name, (penalty, sampler, wanted, weights) in places.items():
+        variance = np.nan
+        if weights is not None:
+            variance = gradient_variance(scores, chance, weights)
+        found[name] = np.abs(expected(penalty, sampler) - wanted).max(), variance
+    return found
+
+
+WORTH = {
+    "k1 in the loss": "0",
+    "k2 in the loss": "KL(pi || ref)",
+    "k3 in the loss": "KL(ref || pi)",
+    "k3 times the ratio": "KL(pi || ref)",
+    "k1 in the reward": "KL(pi || ref)",
+    "the same, less its mean": "KL(pi || ref)",
+    "k3 times the ratio, of others": "KL(pi || ref)",
+    "printed, of the reference": "-KL(ref || pi)",
+}
+
+
+# Fixed points, with every expectation a sum.
+
+
+def case_of(seed):
+    """Four responses: probabilities of the reference, rewards and beta, at random."""
+    rng = np.random.default_rng(1000 + seed)
+    return rng.dirichlet(4 * np.ones(4)), rng.normal(size=4), rng.uniform(0.5, 1.0)
+
+
+def fixed_points(ref, rewards, beta):
+    """{algorithm: its probabilities at rest, (4,)}, pi* first."""
+    logref, one = np.log(ref), np.ones((4, 1), bool)
+
+    def in_reward(logp):
+        held = kl_in_reward(rewards[:, None], logp[:, None], logref[:, None], one, beta)
+        return held[:, 0]
+
+    def grouped(advantages, penalty=None):
+        """The expected loss of groups: the penalty in the reward unless it is given."""
+
+        def loss(logp):
+            given = rewards
+            if penalty is None:
+                given = in_reward(logp.data)
+            weights = expected_advantages(np.exp(logp.data), given, GROUP, advantages)
+            if penalty is None:
+                return sampled_loss(logp, weights)
+            return sampled_loss(logp, weights, beta * penalty(logp, logref))
+
+        return loss
+
+    def actor_critic(logp):
+        given = in_reward(logp.data)
+        return sampled_loss(logp, given - np.exp(logp.data) @ given)
+
+    def own_mean(given):
+        return group_advantages(given, scale=False)
+
+    losses = {
+        "A2C, k1 in the reward": actor_critic,
+        "RLOO, k1 in the reward": grouped(rloo_advantages),
+        "RLOO, k2 in the loss": grouped(rloo_advantages, k2),
+        "Dr. GRPO, k2 in the loss": grouped(own_mean, k2),
+        "Dr. GRPO, k3 in the loss": grouped(own_mean, k3),
+        "GRPO, k3 in the loss": grouped(group_advantages, k3),
+    }
+    found = {"pi*": np.exp(optimal_policy(logref, rewards, beta))}
+    shrunk = (GROUP - 1) / GROUP * rewards
+    found["pi* of (G-1)/G r"] = np.exp(optimal_policy(logref, shrunk, beta))
+    for name, loss in losses.items():
+        found[name] = descend(loss, logref, rate=2.0, steps=100_000, tolerance=1e-9)
+        if name.startswith("A2C"):
+            found["PPO, k1 in the reward"] = _ppo(logref, in_reward)
+    return found
+
+
+def _ppo(logref, in_reward, rate=0.5, epochs=4):
+    """Where PPO rests: several clipped steps on the responses of one policy, all of them listed."""
+    policy, one = TablePolicy(logref[None]), np.ones((4, 1), bool)
+    while True:
+        old = policy.logprobs().data[0]
+        given = in_reward(old)
+        A = np.exp(old) * (given - np.exp(old) @ given)
+        for epoch in range(epochs):
+            logp = policy.logprobs()[0].reshape(4, 1)
+            loss = clipped_loss(logp, old[:, None], A, one, how="fixed", total=1)
+            (gradient,) = gradient_of(loss, policy)
+            # Later epochs have none where everything is clipped: only the first can end this.
+            if epoch == 0 and np.abs(gradient).max() < 1e-9:
+                return np.exp(old)
+            policy.logits.data[...] -= rate * gradient
+
+
+# Sampled: a transformer, 64 responses a step.
+
+
+def world(seed):
+    """A reference, a policy that begins as its copy, both listed, and the rewards (64,)."""
+    config = GPTConfig(V, LENGTH + 1, n_layer=1, n_head=2, d_model=16, positions="rope")
+    model = GPT(config, seed, np.float64)
+    model.tokens.weight.data *= SPREAD
+    reference = ListedPolicy(model.eval(), [[0]], LENGTH)
+    policy = ListedPolicy(copy.deepcopy(model), [[0]], LENGTH)
+    rewards = np.random.default_rng(2000 + seed).normal(size=len(policy.responses))
+    mean, deviation = mean_and_deviation(rewards, np.exp(reference.logprobs().data[0]))
+    return reference, policy, (rewards - mean) / deviation
+
+
+def losses_of_places(logp, old, reference, rewards, counted, own):
+    """{place of the penalty: function without arguments that gives the loss of a batch}.
+
+    own   True: the responses are the policy's own; False: the reference's
+    """
+    B, T = logp.shape
+    if not own:
+        gain = importance_loss(logp, old, rloo_advantages(rewards), counted, "fixed", B)
+        printed = BETA * book_penalty(logp, reference, counted).mean()
+        return {"no penalty": lambda: gain, "printed": lambda: gain + printed}
+    gain = rloo_loss(logp, rloo_advantages(rewards), counted)
+    terminal = np.zeros((B, T))
+    terminal[np.arange(B), T - 1 - counted[:, ::-1].argmax(axis=1)] = rewards
+    whole = summed(logp, counted).reshape(B, 1)
+    whole_reference = reference.sum(axis=1, keepdims=True)
+
+    def with_penalty(estimates):
+        # sums over tokens, the mean over responses, as in rloo_loss
+        return gain + kl_loss(estimates, np.ones(estimates.shape, bool), BETA, "fixed", B)
+
+    def in_reward():
+        held = kl_in_reward(terminal, logp, reference, counted, BETA).sum(axis=1)
+        return rloo_loss(logp, rloo_advantages(held), counted)
+
+    return {
+        "no penalty": lambda: gain,
+        "printed": lambda: gain + BETA * book_penalty(logp, reference, counted).mean(),
+        "k1 in the reward": in_reward,
+        "k2 of responses": lambda: with_penalty(k2(whole, whole_reference)),
+        "k2 of tokens": lambda: with_penalty(k2(logp, reference)),
+        "k3 of tokens": lambda: with_penalty(k3(logp, reference)),
+        "k3 of tokens, times the ratio": lambda: with_penalty(weighted_k3(logp, old, reference)),
+    }
+
+
+OWN = "no penalty", "printed", "k1 in the reward", "k2 of responses", "k2 of tokens"
+OWN += "k3 of tokens", "k3 of tokens, times the ratio"
+RUNS = [(place, True) for place in OWN] + [("no penalty", False), ("printed", False)]
+
+
+def trained(seed, place, own, steps):
+    """One run: {"J", "KL(pi||ref)", "KL(ref||pi)", "reward"}, exact, of the last policy."""
+    reference, policy, rewards = world(seed)
+    optimizer = AdamW(policy.named_parameters(), weight_decay=0.0)
+    logref = reference.logprobs().data[0]
+    # Every place has the same uniform numbers, so that runs of a seed are paired.
+    draws = np.random.default_rng(3000 + seed).uniform(size=(steps, SAMPLES))
+    for step in range(steps):
+        source = logref
+        if own:
+            source = policy.logprobs().data[0]
+        drawn = np.searchsorted(np.cumsum(np.exp(source)), draws[step])
+        drawn = drawn.clip(max=len(rewards) - 1)  # cumulative sums may end below 1
+        batch = InstructionTuning().make_batch([policy.example(0, k) for k in drawn])
+        logp, counted = response_logprobs(policy.model, batch)
+        held, _ = frozen_logprobs(reference.model, batch)
+        old = held
+        if own:
+            old = logp.data
+        loss = losses_of_places(logp, old, held, rewards[drawn], counted, own)[place]()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step(RATE)
+    logp = policy.logprobs().data[0]
+    return {
+        "reward": float(np.exp(logp) @ rewards),
+        "KL(pi||ref)": float(kl(logp, logref)),
+        "KL(ref||pi)": float(kl(logref, logp)),
+        "J": float(objective(logp, logref, rewards, BETA)),
+    }
+
+
+def best(seed):
+    """The same of pi*."""
+    reference, _, rewards = world(seed)
+    logref = reference.logprobs().data[0]
+    logp = optimal_policy(logref, rewards, BETA)
+    return {
+        "reward": float(np.exp(logp) @ rewards),
+        "KL(pi||ref)": float(kl(logp, logref)),
+        "KL(ref||pi)": float(kl(logref, logp)),
+        "J": float(objective(logp, logref, rewards, BETA)),
+    }
+
+
+def run(seed, steps):
+    """All measurements of one seed."""
+    found = {"exact": identities(seed), "fixed": fixed_points(*case_of(seed)), "best": best(seed)}
+    for place, own in RUNS:
+        found[place, own] = trained(seed, place, own, steps)
+        J = found[place, own]["J"]
+        print(f"seed {seed}, {place}, own {own}: J {J:.3f}", file=sys.stderr, flush=True)
+    return found
+
+
+def show(runs):
+    """Print the tables."""
+    print("expected gradient of a sample: largest error of all seeds; variance, mean over seeds")
+    for place, worth in WORTH.items():
+        error = max(r["exact"][place][0] for r in runs)
+        variance = np.mean([r["exact"][place][1] for r in runs])
+        cell = "" if np.isnan(variance) else f"{variance:.2f}"
+        print(f"    {place:<31}{worth:<17}{error:>8.0e}{cell:>8}")
+    print(
+        "fixed points of the worked case; distance max |pi - pi*| there and in cases of the seeds"
+    )
+    points = fixed_points(*CASE)
+    for name, p in points.items():
+        cells = " ".join(f"{value:.3f}" for value in p)
+        far = np.abs(p - points["pi*"]).max()
+        others = mean_and_range([distance(r, name) for r in runs])
+        print(f"    {name:<26}{cells}{far:>8.3f}   {others}")
+    print("trained on samples: mean (least .. most) over seeds")
+    columns = "reward", "KL(pi||ref)", "KL(ref||pi)", "J"
+    print(f"    {'':<32}" + "".join(f"{name:>22}" for name in columns))
+    rows = [("pi*", "best"), *((place, (place, own)) for place, own in RUNS[: len(OWN)])]
+    rows += [(f"{place}, of the reference", (place, own)) for place, own in RUNS[len(OWN) :]]
+    for label, key in rows:
+        cells = [mean_and_range([r[key][name] for r in runs], ".2f") for name in columns]
+        print(f"    {label:<32}" + "".join(f"{cell:>22}" for cell in cells))
+
+
+def distance(one, name):
+    """max |pi - pi*| at the fixed point of an algorithm, in the case of a seed."""
+    return float(np.abs(one["fixed"][name] - one["fixed"]["pi*"]).max())
+
+
+def verdicts(runs):
+    """Print the verdict of every claim."""
+
+    def of(place, name, own=True):
+        return np.array([r[place, own][name] for r in runs])
+
+    errors = [max(error for error, _ in r["exact"].values()) for r in runs]
+    print(EXACT.line(errors, TINY))
+    rest = "A2C", "RLOO", "PPO"
+    print(
+        REACHED.line([max(distance(r, f"{a}, k1 in the reward") for a in rest) for r in runs], 1e-6)
+    )
+    print(MISSED.line([distance(r, "GRPO, k3 in the loss") for r in runs], 0.0))
+    print(PENALTY.line(of("k1 in the reward", "J"), of("no penalty", "J")))
+    print(IN_LOSS.line(of("k2 of responses", "J"), of("no penalty", "J")))
+    free = np.log(of("no penalty", "KL(pi||ref)"))
+    print(NONE.line(np.log(of("printed", "KL(pi||ref)")), free))
+    far = (np.log(of(place, "KL(ref||pi)", False)) for place in ("printed", "no penalty"))
+    print(AWAY.line(*far))
+    print(THIRD.line(of("k3 of tokens", "J"), of("k1 in the reward", "J")))
+    print(LOCAL.line(of("k2 of tokens", "J"), of("k2 of responses", "J")))
+
+
+def main(argv=None):
+    """Measure every seed, print the tables and the verdicts."""
+    options, seeds = command_line(argv, __doc__, "two seeds, few steps", first=10)
+    steps = STEPS
+    if options.quick:
+        steps = 10
+    runs = [run(seed, steps) for seed in seeds]
+    show(runs)
+    print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")
+    verdicts(runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The command line of a script that judges claims over seeds: --seed, --device, --quick.
+
+Read first: compare.py, which holds the claims.
+"""
+
+import argparse
+
+from tinylm import backend
+from tinylm.train.compare import ONLY_RUNS
+
+SEEDS, QUICK_SEEDS = 5, 2
+
+
+def command_line(argv, about, quick, first=0, plot=False):
+    """The options --seed, --device and --quick, and the five seeds, two with --quick.
+
+    about   the script's docstring, whose first line --help shows
+    quick   what --quick does, for --help
+    first   the first seed, unless --seed is given
+    plot    True: also --plot FILE
+    returns (options, range of seeds). The BLAS has one thread from here on, so that the time of the
+            process is that of one core
+    """
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=first, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help=quick)
+    if plot:
+        parser.add_argument("--plot", metavar="FILE", help="also save the curves as a picture")
+    options = parser.parse_args(argv)
+    backend.blas_threads(1)
+    seeds = range(options.seed, options.seed + SEEDS)
+    if options.quick:
+        seeds = seeds[:QUICK_SEEDS]
+        print(ONLY_RUNS)
+    return options, seeds
