@@ -357,7 +357,7 @@ def test_single_answers_belong_to_kto(align, tmp_path):
     "argv, words",
     [
         (["--beta", "1"], "the method comes first"),
-        (["dpp", "RUN"], "no method 'dpp': did you mean dpo"),
+        (["dpp", "RUN"], "no method 'dpp': did you mean"),
         (["simpo", "RUN"], "tinylm align dpo RUN --loss simpo"),
         (["dpo", "--data", "DATA"], "needs RUN"),
         (["dpo", "RUN"], "needs --data"),

@@ -114,3 +114,15 @@ def test_without_matplotlib_the_line_says_what_to_install(run, capsys, monkeypat
     monkeypatch.setattr(builtins, "__import__", no_matplotlib)
     assert main(["plot", run, "--out", "curves.png"]) == 1
     assert "pip install 'tinylm[plot]'" in capsys.readouterr().err
+
+
+def test_figures_of_alignment_have_panels_of_their_own(tmp_path, capsys):
+    start = {"event": "start", "counted": "pairs"}
+    steps = [step(i, margin=0.1 * i, accuracy=0.5) for i in (1, 2)]
+    validation = {"event": "validation", "step": 2, "loss": 0.6, "accuracy": 0.75}
+    run = write(tmp_path / "dpo", [start, *steps, validation])
+    assert main(["plot", run, "--width", "60"]) == 0
+    text = capsys.readouterr().out
+    assert "loss (mean over pairs)" in text and "nats per token" not in text
+    assert "share of pairs in the right order" in text and "b validation" in text
+    assert "reward of the chosen answer" in text and "KL" not in text  # no run has it

@@ -6,4 +6,7 @@ settings.py  what can be set
 methods.py   the methods: what each learns from, its task, its model
 saved.py     the files of a run, and a reward model opened again
 training.py  one run from start to end, and an interrupted one continued
+scorer.py    what scores answers: a reward model, or a function of one's own
+policy.py    a run that learns from a reward
+kinds.py     all methods by name
 """

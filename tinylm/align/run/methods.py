@@ -8,20 +8,17 @@
 A row has all that training.py needs, so no code compares names of methods. Read next: training.py.
 """
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.align.preference.judged import KTO, kto_weights
-from tinylm.align.preference.losses import LOSSES
 from tinylm.align.preference.tuning import DPO, prepared
 from tinylm.align.rewards.modeling import RewardModeling
 from tinylm.align.rewards.reward_model import RewardModel
 from tinylm.align.run.examples import instruction_examples, judged_examples, pair_examples
 from tinylm.align.run.settings import (
-    ALIASES,
     JudgedSettings,
     PreferenceSettings,
     RewardSettings,
@@ -184,18 +181,3 @@ METHODS = {
         ("reward_good", "reward_bad"),
     ),
 }
-
-
-def method_of(name):
-    """The Method of a name.
-
-    raises  ConfigError with the names; for the name of a loss, with the command that takes it
-    """
-    if name in METHODS:
-        return METHODS[name]
-    if name in LOSSES or name in ALIASES:
-        raise ConfigError(f"{name!r} is a loss of pairs: tinylm align dpo RUN --loss {name}")
-    hint = f"choose one of {', '.join(METHODS)}"
-    if near := difflib.get_close_matches(str(name), METHODS, n=2, cutoff=0.5):
-        hint = f"did you mean {' or '.join(near)}?"
-    raise ConfigError(f"no method {name!r}: {hint}")

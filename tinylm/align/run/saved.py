@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.align.rewards.reward_model import RewardModel
-from tinylm.errors import CheckpointError, ConfigError
+from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.fields import Fields
 from tinylm.finetune.freezing import trainable
 from tinylm.finetune.instruct.conversations import encode_conversation
@@ -37,7 +37,7 @@ class Begun:
 
     path      of the checkpoint
     method    name of the method;  run  what it started from
-    settings, own  dicts: of TuningSettings and of the method's own settings
+    settings  dict of all settings
     sha256    of the weights it started from;  examples  of what it learns from
     trainer   the trainer's state; None for a run that is finished
     before    figures on held-out examples before the first step; {} without any
@@ -47,7 +47,6 @@ class Begun:
     method: str
     run: str
     settings: dict
-    own: dict
     sha256: str
     examples: str
     trainer: dict | None
@@ -71,17 +70,18 @@ def read_begun(path):
         )
     fields = Fields(saved.state, saved.path / checkpoints.STATE, name="state").object("align")
     texts = {name: fields.text(name) for name in ("method", "run", "sha256", "examples")}
-    objects = {name: fields.object(name).values for name in ("settings", "own", "before")}
+    objects = {name: fields.object(name).values for name in ("settings", "before")}
     trainer = fields.take("trainer", lambda v: v is None or isinstance(v, dict), "an object")
     return Begun(saved.path, trainer=trainer, **texts, **objects)
 
 
-def save_aligned(directory, model, opened, begun, step, trainer=None, shown=None):
-    """Write a checkpoint: of an interrupted run with its Trainer, of a finished one without.
+def save_aligned(directory, model, opened, begun, step, more=None, shown=None):
+    """Write a checkpoint: of an interrupted run with what continues it, of a finished one without.
 
     model    the Module that is trained: a GPT with or without LoRA, or a RewardModel around one
     opened   Tunable
     begun    Begun, of which `trainer` is replaced
+    more     (trained arrays, optimizer's arrays, JSON-able state of the trainer), or None
     shown    JSON-able dict for the model's card
     returns  path of the checkpoint
     """
@@ -90,10 +90,8 @@ def save_aligned(directory, model, opened, begun, step, trainer=None, shown=None
         arrays["head"] = {"head.weight": model.values.head.weight.data, **model.settings()}
         state["reward"] = {}
     about = begun.as_json() | {"trainer": None}
-    if trainer is not None:
-        parts, about["trainer"] = trainer.state()
-        arrays["trained"] = {name: p.data for name, p in trainable(model).items()}
-        arrays["optimizer"] = parts["optimizer"]
+    if more is not None:
+        arrays["trained"], arrays["optimizer"], about["trainer"] = more
     state["align"] = about
     plain = plain_decoder(model)
     return save_tuned(
@@ -118,20 +116,26 @@ def plain_decoder(model):
     return model
 
 
-def restore(begun, model, trainer):
-    """Give a new Trainer and its model the state of an interrupted run."""
-    moments = {
-        name: (value.shape, np.dtype(value.dtype))
-        for name, value in trainer.optimizer.state().items()
-        if np.ndim(value)
+def trained_arrays(model):
+    """The parameters that are trained, {name: array}."""
+    return {name: p.data for name, p in trainable(model).items()}
+
+
+def load_trained(begun, model, optimizer):
+    """What an interrupted run has trained so far, by the shapes of its model.
+
+    returns  (all arrays of the model, the optimizer's arrays); what is frozen is as it is, since it
+             comes from the run that the tuning started from
+    raises   CheckpointError if the checkpoint is damaged, or of another model
+    """
+
+    moments = {name: a for name, a in optimizer.state().items() if np.ndim(a)}  # without counters
+    expected = {
+        file: {name: (a.shape, np.dtype(a.dtype)) for name, a in arrays.items()}
+        for file, arrays in (("trained", trained_arrays(model)), ("optimizer", moments))
     }
-    trained = {name: (p.shape, np.dtype(p.dtype)) for name, p in trainable(model).items()}
-    expected = {"trained": trained, "optimizer": moments}
     saved = checkpoints.load(begun.path, files=tuple(expected), expected=expected)
-    # What is frozen comes from the run that the tuning started from.
-    arrays = {"model": model.named_arrays() | saved.arrays["trained"]}
-    arrays["optimizer"] = saved.arrays["optimizer"]
-    trainer.load_state(arrays, begun.trainer, begun.path / checkpoints.STATE)
+    return model.named_arrays() | saved.arrays["trained"], saved.arrays["optimizer"]
 
 
 @dataclass(frozen=True)
@@ -151,8 +155,6 @@ class RewardRun:
         conversations  list of lists of {"role", "content"}
         raises         DataError for one that is longer than the model's context
         """
-        from tinylm.errors import DataError
-
         context = self.model.values.decoder.config.context
         texts = [
             encode_conversation(self.tokenizer, self.template, messages, turns="last").ids

@@ -88,6 +88,39 @@ class RewardSettings:
     )
 
 
+@dataclass
+class PolicyRunSettings:
+    """Settings of the methods that learn from a reward, beside those of tinylm/align/rlhf."""
+
+    data: tuple[str, ...] = setting(
+        help="prompts: files of JSON lines or a JSON list, instructions and pairs as well; may be "
+        ".gz, folders, patterns",
+        several=True,
+    )
+    reward: str = setting(
+        "", "what scores answers: a run of `tinylm align reward`, or FILE.py:function"
+    )
+    skip_bad: bool = setting(False, "leave out lines that cannot be read, and count them")
+    val_fraction: float = setting(
+        0.1, "part of the prompts kept for validation; 0: none", between(0, 0.9)
+    )
+    steps: int = setting(100, "turns of sample, evaluate, update", at_least(1))
+    warmup: float = setting(
+        0.1, "share of the updates that warm up, before a linear decay to 0", between(0, 1)
+    )
+    lora: int = setting(
+        0, "rank of low-rank updates that are trained instead of the matrices; 0: all", at_least(0)
+    )
+    lora_alpha: float | None = setting(
+        None, "low-rank updates are scaled by alpha / rank; none: twice the rank", above(0)
+    )
+    template: str = setting("", "how conversations are written, as `tinylm align sft` has it")
+    eval_every: int = setting(0, "steps between validations; 0: at the start and end", at_least(0))
+    checkpoint_every: int = setting(100, "steps between checkpoints; 0: none", at_least(0))
+    device: str = setting("cpu", "cpu or gpu")
+    out: str = setting("", "directory of the result; none: beside RUN, or in runs/")
+
+
 # Names of losses that are others with their options set. RSO's loss is the hinge, on pairs drawn by
 # statistical rejection sampling (inference/rejection.py).
 ALIASES = {

@@ -21,14 +21,15 @@ from tinylm.align.meter import Metered, mean_figures
 from tinylm.align.preference.pairs import rows_of
 from tinylm.align.rewards.reward_model import RewardModel
 from tinylm.align.run.examples import held_back
-from tinylm.align.run.methods import method_of
-from tinylm.align.run.saved import Begun, restore, save_aligned
+from tinylm.align.run.methods import METHODS
+from tinylm.align.run.saved import Begun, load_trained, save_aligned, trained_arrays
 from tinylm.align.run.tunable import open_tunable, weights_sha256
 from tinylm.errors import CheckpointError, DataError, TrainingError
 from tinylm.finetune.fitting import new_trainer
 from tinylm.finetune.freezing import count_trainable
 from tinylm.finetune.instruct.conversations import Encoded
 from tinylm.optim.schedule import adapted, warm_up_steps
+from tinylm.train import checkpoint as checkpoints
 from tinylm.train.interrupt import finish_first
 from tinylm.train.log import Log
 from tinylm.train.progress import Progress
@@ -42,25 +43,26 @@ class Training:
     """A run of a method, ready to train.
 
     name       of the method;  run  what it starts from, as open_tunable takes it
-    settings   TuningSettings;  own  the method's own settings
+    settings   (TuningSettings, the method's own settings)
     directory  of the result, locked by the caller
     report     function: line -> None
     begun      Begun of an interrupted run that is continued; None: a new one
     """
 
-    def __init__(self, name, run, settings, own, directory, report, begun=None):
-        self.name, self.run, self.settings, self.own = name, run, settings, own
+    def __init__(self, name, run, settings, directory, report, begun=None):
+        settings, own = self.settings, self.own = settings
+        self.name, self.run = name, run
         self.directory, self.report = directory, report
-        self.method = method_of(name)
+        self.method = METHODS[name]
         self.opened = open_tunable(
             run, settings.template, settings.lora, settings.lora_alpha, settings.seed
         )
         if begun:
-            _check_same("weights of", run, begun.sha256, self.opened.sha256)
+            check_same("weights of", run, begun.sha256, self.opened.sha256)
         found = self.method.examples(self.opened, settings, own, report)
         digest = examples_sha256([one.encoded for one in found])
         if begun:
-            _check_same("examples in", ", ".join(settings.data), begun.examples, digest)
+            check_same("examples in", ", ".join(settings.data), begun.examples, digest)
         train, held = held_back(found, settings.val_fraction, settings.seed)
         self.model = self.method.model(self.opened, settings).to(settings.device)
         self.task = Metered(self.method.task(self.opened, own, train))
@@ -81,19 +83,13 @@ class Training:
             micro_batch=settings.micro_batch,
         )
         self.frozen = self._frozen_sha256()
-        self.begun = begun or Begun(
-            None,
-            name,
-            str(run),
-            as_json(settings),
-            as_json(own),
-            self.opened.sha256,
-            digest,
-            None,
-            {},
-        )
+        self.begun = begun
         if begun:
-            restore(begun, self.model, self.trainer)
+            self._restore()
+        else:
+            words = as_json(settings) | as_json(own)
+            sums = self.opened.sha256, digest
+            self.begun = Begun(None, name, str(run), words, *sums, None, {})
         self.losses = []
         self.log = self.progress = None
 
@@ -189,7 +185,7 @@ class Training:
             found = self._validate()
             self.progress.note(f"step {n}, held back: {in_words(found)}")
         if settings.checkpoint_every and n % settings.checkpoint_every == 0 and not last:
-            self._save(self.trainer)
+            self._save(unfinished=True)
 
     def _interrupted(self):
         self.progress.note("interrupted: finishing this step and saving (Ctrl-C once more: stop)")
@@ -210,10 +206,10 @@ class Training:
                 self._standardize()
             self.model.eval()
             after = self._validate()
-            path = self._save(None, after)
+            path = self._save(after)
         else:
             stopped_by = int(self.trainer.stopped_by or signal.SIGINT)
-            path = self._save(self.trainer)
+            path = self._save(unfinished=True)
         return {
             "finished": finished,
             "signal": stopped_by,
@@ -229,7 +225,17 @@ class Training:
         texts = [one.ids for pair in some for one in (pair.chosen, pair.rejected)]
         self.model.standardize(texts, batch_size=self.settings.batch_size)
 
-    def _save(self, trainer, after=None):
+    def _restore(self):
+        """Go on from the state of an interrupted run."""
+        model, optimizer = load_trained(self.begun, self.model, self.trainer.optimizer)
+        arrays = {"model": model, "optimizer": optimizer}
+        self.trainer.load_state(arrays, self.begun.trainer, self.begun.path / checkpoints.STATE)
+
+    def _save(self, after=None, unfinished=False):
+        more = None
+        if unfinished:
+            arrays, state = self.trainer.state()
+            more = trained_arrays(self.model), arrays["optimizer"], state
         shown = {
             "data": list(self.settings.data),
             "steps": self.trainer.step,
@@ -237,7 +243,7 @@ class Training:
             "held_back_after": (after or {}).get("loss"),
         }
         parts = self.directory, self.model, self.opened, self.begun, self.trainer.step
-        return save_aligned(*parts, trainer, shown)
+        return save_aligned(*parts, more, shown)
 
     def _frozen_sha256(self):
         named = self.model.named_parameters()
@@ -258,7 +264,7 @@ def _steps(settings, examples):
     return max(1, round(settings.epochs * -(-len(examples) // size)))
 
 
-def _check_same(what, where, before, now):
+def check_same(what, where, before, now):
     """Raise CheckpointError if a hash is not the one of the run's start."""
     if before != now:
         raise CheckpointError(

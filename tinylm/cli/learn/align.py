@@ -9,6 +9,8 @@ is a JSON list:
     dpo      {"prompt": .., "chosen": .., "rejected": ..}, texts or lists of messages
     reward   the same; also {"prompt": .., "completions": [..], "ratings": [..]}, of which all pairs
     kto      {"prompt": .., "completion": .., "label": true}; a pair counts as a good and a bad one
+    ppo ..   {"prompt": ..}, answered by the model and scored by --reward: a run of `tinylm align
+             reward`, or FILE.py:function, a function (prompt, answer) or (prompt, answer, record)
 
 Before the first step the samples are checked: empty answers, equal answers, prompts that leave no
 room are left out and counted, with their lines. Ctrl-C stops after the current step and saves;
@@ -25,14 +27,13 @@ EXAMPLES = (
     "tinylm align sft RUN --data instructions.jsonl",
     "tinylm align reward RUN-sft --data pairs.jsonl",
     "tinylm align dpo RUN-sft --data pairs.jsonl --loss simpo --lora 8",
+    "tinylm align grpo RUN-sft --data prompts.jsonl --reward RUN-sft-reward",
     "tinylm align --resume RUN-sft-dpo",
 )
 
 
 def main(argv):
     """Train by a method, or go on; list the methods; print help."""
-    from tinylm.align.run.methods import METHODS
-
     first, *rest = argv or [""]
     if first == "--list":
         print("\n".join(listing()))
@@ -44,15 +45,15 @@ def main(argv):
         return _resumed(_named_run(first, rest))
     if first.startswith("-"):
         raise ConfigError(
-            f"the method comes first, as in `tinylm align dpo RUN --data FILE`: "
-            f"{', '.join(METHODS)}; --list describes them"
+            "the method comes first, as in `tinylm align dpo RUN --data FILE`; "
+            "`tinylm align --list` describes all methods"
         )
     return _new(first, rest)
 
 
 def overview():
     """The help page of the command; that of a method is `tinylm align METHOD --help`."""
-    from tinylm.align.run.methods import METHODS
+    from tinylm.align.run.kinds import kinds
 
     lines = [
         "usage: tinylm align METHOD RUN --data FILE [--setting value ...]",
@@ -60,19 +61,19 @@ def overview():
         __doc__.strip(),
     ]
     lines += ["", *(f"  {example}" for example in EXAMPLES)]
-    lines += ["", f"methods: {', '.join(METHODS)}; `tinylm align METHOD --help` has the settings"]
+    lines += ["", f"methods: {', '.join(kinds())}; `tinylm align METHOD --help` has the settings"]
     return "\n".join(lines)
 
 
 def listing():
     """Methods and losses as lines, each with its section of the book and its source."""
     from tinylm.align.preference.losses import LOSSES
-    from tinylm.align.run.methods import METHODS
+    from tinylm.align.run.kinds import kinds
     from tinylm.align.run.settings import ALIASES, OPTIONS
 
     lines = ["tinylm align METHOD RUN --data FILE", ""]
-    for name, method in METHODS.items():
-        lines.append(f"  {name:<10}{method.section:<9}{method.purpose}")
+    for name, kind in kinds().items():
+        lines.append(f"  {name:<10}{kind.section:<9}{kind.purpose}")
     lines += ["", "tinylm align dpo RUN --data FILE --loss NAME     (section 4.4.2)", ""]
     for name, loss in LOSSES.items():
         reads = "sums"
@@ -91,24 +92,22 @@ def listing():
 
 def _new(name, words):
     """Begin a run of a method."""
-    from tinylm.align.run.methods import method_of
-    from tinylm.align.run.settings import TuningSettings
+    from tinylm.align.run.kinds import kind_of
     from tinylm.train.checkpoint import latest
     from tinylm.train.run.directory import begin
 
-    method = method_of(name)
-    settings, own, (run,) = parse(
+    kind = kind_of(name)
+    *settings, (run,) = parse(
         words,
-        TuningSettings,
-        method.settings,
+        *kind.settings,
         positionals=("RUN",),
         verb=f"align {name}",
-        about=f"{method.purpose}   (book section {method.section})\n\n{__doc__.strip()}",
+        about=f"{kind.purpose}   (book section {kind.section})\n\n{__doc__.strip()}",
         examples=EXAMPLES,
     )
-    begun = begin(settings.out, report, _beside(name, run))  # locked until the end
+    begun = begin(settings[0].out, report, _beside(name, run))  # locked until the end
     try:
-        return _trained(name, run, settings, own, begun.path)
+        return _trained(name, run, settings, begun.path)
     except BaseException:
         if latest(begun.path) is None:  # a saved result stays
             begun.undo()
@@ -140,9 +139,8 @@ def _named_run(first, rest):
 
 def _resumed(run):
     """Go on with an interrupted run."""
-    from tinylm.align.run.methods import method_of
+    from tinylm.align.run.kinds import kind_of
     from tinylm.align.run.saved import read_begun
-    from tinylm.align.run.settings import TuningSettings
     from tinylm.cli.options import build
     from tinylm.train import checkpoint as checkpoints
     from tinylm.train.run.directory import lock, sweep
@@ -156,25 +154,22 @@ def _resumed(run):
             raise CheckpointError(
                 f"{run} is finished: tune it further as RUN of a new `tinylm align`"
             )
-        settings = build(TuningSettings, _tuples(begun.settings))
-        own = build(method_of(begun.method).settings, begun.own)
+        words = begun.settings | {"data": tuple(begun.settings["data"])}
+        settings = [build(cls, words) for cls in kind_of(begun.method).settings]
         report(f"continuing from {begun.path}")
-        return _trained(begun.method, begun.run, settings, own, directory, begun)
+        return _trained(begun.method, begun.run, settings, directory, begun)
     finally:
         held.close()
 
 
-def _tuples(settings):
-    return settings | {"data": tuple(settings["data"])}
-
-
-def _trained(name, run, settings, own, directory, begun=None):
+def _trained(name, run, settings, directory, begun=None):
     """Train, and report the result. Returns the exit code."""
-    from tinylm.align.run.training import Training, in_words
+    from tinylm.align.run.kinds import kind_of
+    from tinylm.align.run.training import in_words
     from tinylm.backend import backend
 
-    backend(settings.device)  # raises here if the device is missing
-    result = Training(name, run, settings, own, directory, report, begun).go()
+    backend(settings[0].device)  # raises here if the device is missing
+    result = kind_of(name).run(name, run, settings, directory, report, begun).go()
     where = shlex.quote(str(directory))
     if not result["finished"]:
         report(

@@ -1,5 +1,5 @@
 """`tinylm plot RUN...`: loss, learning rate and gradient norm of one or several runs, from their
-logs.
+logs; of runs of `tinylm align` also margins, accuracy, rewards, KL, clipping, entropy, lengths.
 
 With --out a PNG, SVG or PDF by matplotlib; without, characters in the terminal (charplot.py).
 """
@@ -17,8 +17,18 @@ from tinylm.files import WholeFile
 from tinylm.settings import at_least, setting
 from tinylm.train.log import NAME, read
 
+# Those that no run has are left out.
 PANELS = (
-    ("loss", "loss (nats per token)"),
+    ("loss", "loss"),
+    ("accuracy", "share of pairs in the right order"),
+    ("margin", "reward of the chosen answer less that of the rejected one"),
+    ("reward_good", "reward of good answers"),
+    ("reward_bad", "reward of bad answers"),
+    ("reward", "reward"),
+    ("kl", "KL to the reference (nats per response)"),
+    ("clip_fraction", "share of tokens that are clipped"),
+    ("entropy", "entropy (nats per token)"),
+    ("length", "tokens of a response"),
     ("lr", "learning rate"),
     ("grad_norm", "gradient norm"),
 )
@@ -55,16 +65,30 @@ def main(argv):
         return
     # Wider drawings than 120 characters show no more of an average.
     width = config.width or min(shutil.get_terminal_size().columns, 120)
-    for key, title in PANELS:
+    for key, title in panels(runs):
         series = [
             (f"{name} {summary(xs, ys)}".strip(), xs, ys) for name, xs, ys in curves(runs, key)
         ]
-        # Logs of other objectives may lack a panel, such as that of gradients.
-        if any(xs for _, xs, _ in series):
-            drawn = charplot.lines(
-                series, width, config.height, title, "step", config.color and sys.stdout.isatty()
-            )
-            print("\n".join(drawn), end="\n\n")
+        drawn = charplot.lines(
+            series, width, config.height, title, "step", config.color and sys.stdout.isatty()
+        )
+        print("\n".join(drawn), end="\n\n")
+
+
+def panels(runs):
+    """The (key, title) of PANELS that some run has, the loss with what it is a mean of."""
+    found = [(key, title) for key, title in PANELS if curves(runs, key)]
+    counted = {log["counted"] for _, log in runs}
+    if found and found[0][0] == "loss" and len(counted) == 1:
+        found[0] = ("loss", _LOSSES.get(*counted, "loss"))
+    return found
+
+
+_LOSSES = {  # by what the loss is a mean of
+    "tokens": "loss (nats per token)",
+    "pairs": "loss (mean over pairs)",
+    "answers": "loss (mean over answers)",
+}
 
 
 def read_log(run, report=lambda line: None):
@@ -72,8 +96,9 @@ def read_log(run, report=lambda line: None):
 
     run      a run directory, or a log.jsonl itself
     report   called with a line on the number of damaged lines, if any were skipped
-    returns  {"step": {step: record}, "validation": {step: record}}. Of a step that was trained
-             twice, because a run was resumed from an earlier checkpoint, the later record.
+    returns  {"step": {step: record}, "validation": {step: record}, "counted": what the loss is a
+             mean of}. Of a step that was trained twice, because a run was resumed from an earlier
+             checkpoint, the later record.
     raises   DataError if there is no log, or no finished step in it
     """
     path = Path(run)
@@ -83,9 +108,11 @@ def read_log(run, report=lambda line: None):
         raise DataError(
             f"no log at {path}: give the directory of a run (`tinylm train` prints its name)"
         )
-    log = {"step": {}, "validation": {}}
+    log = {"step": {}, "validation": {}, "counted": "tokens"}
     for record in read(path, report):
-        if record["event"] in log:
+        if record["event"] == "start":
+            log["counted"] = str(record.get("counted", "tokens"))
+        elif record["event"] in ("step", "validation"):
             # The last record of a step wins, so a resumed run has one curve.
             log[record["event"]][record["step"]] = record
     if not log["step"] and not log["validation"]:
@@ -99,7 +126,8 @@ def curves(runs, key):
     """
     found = []
     events = {"step": ""}  # event -> its name in the legend
-    if key == "loss":
+    validated = any(key in record for _, log in runs for record in log["validation"].values())
+    if key == "loss" or validated:
         events = {"step": "training", "validation": "validation"}
     for name, log in runs:
         label = Path(name).name or name
@@ -126,7 +154,7 @@ def summary(xs, ys):
 
 
 def save_figure(runs, out):
-    """Draw the three panels with matplotlib and write them to `out`; the ending of the name picks
+    """Draw the panels with matplotlib and write them to `out`; the ending of the name picks
     the format.
     """
     try:
@@ -138,8 +166,10 @@ def save_figure(runs, out):
     if Path(out).suffix.lower() not in (".png", ".svg", ".pdf"):
         raise ConfigError(f"out must end in .png, .svg or .pdf, not {Path(out).name!r}")
     # Figure alone, without pyplot: no display is needed, and no window opens.
-    figure = Figure(figsize=(8, 9), layout="constrained")
-    for axes, (key, title) in zip(figure.subplots(len(PANELS), sharex=True), PANELS):
+    shown = panels(runs)
+    figure = Figure(figsize=(8, 3 * len(shown)), layout="constrained")
+    rows = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]
+    for axes, (key, title) in zip(rows, shown):
         for name, xs, ys in curves(runs, key):
             style = {"linestyle": "-", "linewidth": 1}
             if name.endswith("validation"):

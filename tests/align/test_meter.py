@@ -1,0 +1,18 @@
+import math
+
+from tinylm.align.meter import Meter
+
+
+def test_means_weigh_each_batch_by_what_its_loss_is_a_mean_of():
+    meter = Meter()
+    meter.add({"tokens": 3, "loss": 1.0, "largest_ratio": 2.0})
+    meter.add({"tokens": 1, "loss": 5.0, "largest_ratio": 0.5})
+    assert meter.means() == {"loss": 2.0, "largest_ratio": 2.0}  # (3 x 1 + 1 x 5) / 4, the maximum
+    assert meter.means() == {}  # each mean is of what came since the last
+
+
+def test_what_is_not_there_is_left_out():
+    meter = Meter()
+    meter.add({"tokens": 2, "loss": 1.0, "reward_good": math.nan})
+    meter.add({"tokens": 2, "loss": 3.0, "reward_good": 7.0})
+    assert meter.means() == {"loss": 2.0, "reward_good": 7.0}

@@ -1,0 +1,128 @@
+import json
+import signal
+
+import pytest
+
+from tinylm.align.rlhf import METHODS
+from tinylm.align.run.tunable import weights_sha256
+from tinylm.cli import main
+from tinylm.train import load_run
+from tinylm.train.log import read
+
+PROMPTS = [{"prompt": f"{word}?", "gold": letter} for word, letter in zip("abcdef", "uvwxyz")]
+SMALL = ["--steps=2", "--batch-size=2", "--max-tokens=3", "--learning-rate=0.01"]
+
+
+@pytest.fixture(scope="module")
+def base(text, tiny, tmp_path_factory):
+    path = tmp_path_factory.mktemp("base") / "base"
+    settings = [word for word in tiny if "context" not in word]
+    assert main(["train", "--data", str(text), "--out", str(path), *settings, "--context=24"]) == 0
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "prompts.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in PROMPTS))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def reward(tmp_path_factory):
+    """The share of an answer that is letters, and whether it has the gold letter of its record."""
+    path = tmp_path_factory.mktemp("reward") / "mine.py"
+    path.write_text(
+        "def letters(prompt, answer):\n"
+        "    return sum(c.isalpha() for c in answer) / (len(answer) + 1)\n\n\n"
+        "def gold(prompt, answer, record):\n"
+        "    return float(record['gold'] in answer)\n"
+    )
+    return str(path)
+
+
+@pytest.fixture
+def align(base, data, reward, tmp_path, capsys):
+    def run(method, *words, out="out", status=0, function="letters", file=data):
+        path = str(tmp_path / out)
+        argv = ["align", method, base, "--data", file, "--reward", f"{reward}:{function}"]
+        assert main([*argv, "--out", path, *SMALL, *words]) == status
+        return path, "".join(capsys.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_and_logs_what_it_does(method, align):
+    more = []
+    if METHODS[method]().group > 1:
+        more = ["--group=2"]
+    path, said = align(method, *more)
+    steps = [event for event in read(path) if event["event"] == "step"]
+    assert [event["step"] for event in steps] == [1, 2]
+    for name in ("reward", "length", "entropy", "loss", "lr"):
+        assert isinstance(steps[-1][name], float)
+    assert ("kl" in steps[-1]) == METHODS[method]().needs_reference
+    assert "held back, after: reward" in said
+    assert steps[0]["lr"] > steps[-1]["lr"]  # a straight line down
+
+
+def test_the_result_answers(align, base):
+    path, _ = align("reinforce", function="gold")
+    assert weights_sha256(load_run(path)[0].state_dict()) != weights_sha256(
+        load_run(base)[0].state_dict()
+    )
+    assert main(["generate", path, "a?", "--max-tokens=3"]) == 0
+
+
+@pytest.mark.parametrize("method, more", [("ppo", ["--lora=1"]), ("rloo", ["--group=2"])])
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(method, more, align, monkeypatch):
+    from tinylm.train.trainer import Trainer
+
+    more = [*more, "--steps=4", "--val-fraction=0"]
+    whole, _ = align(method, *more, out="whole")
+    advance = Trainer.advance
+
+    def press(self, stop=None):
+        if self.step == 1 and not stop:
+            signal.raise_signal(signal.SIGINT)
+        return advance(self, stop)
+
+    with monkeypatch.context() as pressed:
+        pressed.setattr(Trainer, "advance", press)
+        part, said = align(method, *more, out="part", status=130)
+    assert f"tinylm align --resume {part}" in said
+    assert main(["align", "--resume", part]) == 0
+    rewards = [[e["reward"] for e in read(path) if e["event"] == "step"] for path in (whole, part)]
+    assert rewards[0] == rewards[1] and len(rewards[0]) == 4
+    models = [load_run(path)[0].state_dict() for path in (whole, part)]
+    assert weights_sha256(models[0]) == weights_sha256(models[1])
+
+
+def test_a_reward_model_scores_and_begins_the_critic(base, data, tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    records = [{"prompt": f"{c}?", "chosen": c + "s", "rejected": c + "t"} for c in "abcdef"]
+    pairs.write_text("".join(json.dumps(record) + "\n" for record in records))
+    reward, out = str(tmp_path / "reward"), str(tmp_path / "out")
+    assert main(["align", "reward", base, "--data", str(pairs), "--out", reward, "--steps=1"]) == 0
+    argv = ["align", "a2c", base, "--data", data, "--reward", reward, "--out", out]
+    assert main([*argv, *SMALL]) == 0
+    assert "explained" in read(out)[-3]
+
+
+def test_prompts_without_room_and_those_that_come_again_are_left_out(align, tmp_path):
+    records = [*PROMPTS, PROMPTS[0], {"prompt": "x" * 30}]
+    file = tmp_path / "more.jsonl"
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    _, said = align("reinforce", file=str(file))
+    assert "data: 8 prompts read, 6 to learn from" in said
+    assert "the same prompt again: 1 (line 7)" in said
+    assert "leaves no room for an answer: 1 (line 8)" in said
+    assert "24 tokens at most, 3 of them an answer: --max-tokens" in said
+
+
+def test_a_reward_that_does_not_work_is_one_line_before_anything_is_sampled(align, capsys):
+    _, said = align("ppo", function="missing", status=1)
+    assert "has no 'missing'; it has letters, gold" in said and said.count("\n") == 1
+    _, said = align("ppo", "--reward=nowhere", status=1)
+    assert "--reward nowhere: there is no such run" in said

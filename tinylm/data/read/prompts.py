@@ -1,0 +1,74 @@
+"""Prompts to answer, from files of any form: with what else their record says of them.
+
+    {"prompt": "2 + 2?", "gold": "4"}                a text, and what a reward may need
+    {"prompt": [messages]}, {"messages": [..]}       a conversation up to its last answer
+    {"instruction": "Add.", "input": "2 2", ..}      as in files of instructions or pairs
+
+Answers that a record has are no part of the prompt. All of the record is kept, unread, for the
+function that scores answers. Read next: align/run/policy.py.
+"""
+
+from dataclasses import dataclass
+
+from tinylm.data.read.instructions import Instruction
+from tinylm.data.read.messages import read_messages
+from tinylm.data.read.records import (
+    PROMPTS,
+    fields_there,
+    input_text,
+    one_name,
+    read_records,
+    system_text,
+)
+from tinylm.errors import DataError
+from tinylm.reading import json_text
+
+_TALKS = ("messages", "conversations", "conversation")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt.
+
+    messages  list of {"role", "content"}, which an answer follows
+    record    dict, as it stands in the file
+    """
+
+    messages: list
+    record: dict
+
+
+def read_prompts(path, bad=None, places=None):
+    """The prompts of a file: list of Prompt; arguments and errors as in read_instructions."""
+    return read_records(path, _prompts, bad, places)
+
+
+def _prompts(record):
+    if not isinstance(record, dict):
+        raise DataError(f"a prompt is an object with fields, not {record!r:.60}")
+    names, talks = fields_there(record, PROMPTS), fields_there(record, _TALKS)
+    if names:
+        one_name(names)
+        messages = _of_field(record, names[0])
+    elif talks:
+        messages = read_messages(record[talks[0]])
+    else:
+        fields = ", ".join(map(repr, record)) or "(none)"
+        raise DataError(f"no prompt among the fields {fields}: name it 'prompt' or 'messages'")
+    while messages and messages[-1]["role"] == "assistant":
+        messages = messages[:-1]
+    if not messages:
+        raise DataError("the conversation has nothing to answer")
+    return [Prompt(messages, record)]
+
+
+def _of_field(record, name):
+    """The messages of a prompt that is a field: a text, or a list of messages."""
+    system = system_text(record)
+    start = []
+    if system:
+        start = [{"role": "system", "content": system}]
+    if isinstance(record[name], list):
+        return start + read_messages(record[name])
+    text = Instruction(json_text(record, name), "", input_text(record)).user
+    return [*start, {"role": "user", "content": text}]
