@@ -2,7 +2,7 @@
 
 Sentences about products, films and restaurants (Kotzias et al. 2015), each with 0 or 1, in
 sentiment/*.txt. Those of all files are one pool, so a draw mixes the three. Read next:
-few_shot_reviews.py, prompt_variants.py, soft_prompts.py.
+few_shot_reviews.py, prompt_variants.py, prompt_forms.py, option_scores.py, soft_prompts.py.
 """
 
 import argparse
@@ -44,3 +44,12 @@ def labelled_reviews(argv, about, quick, plot=""):
         print(ONLY_RUNS)
     examples = [example for file in files for example in read_labeled(file)]
     return options, [Item(text, LABELS[label], LABELS) for text, label in examples]
+
+
+def right_labels(probabilities, items):
+    """Which of n Items have their most probable label: (n,) bool.
+
+    probabilities  (n, labels), in the order of LABELS
+    """
+    # item.gold is the place of the right answer among LABELS, the columns of the probabilities.
+    return probabilities.argmax(-1) == [item.gold for item in items]

@@ -11,6 +11,7 @@ from tinylm.prompt.tasks.generation import (
     continue_story,
     generate_until,
     requirements,
+    requirements_prompt,
     write,
 )
 from tinylm.prompt.template.constraints import (
@@ -79,6 +80,7 @@ def test_turns_have_seeds_of_their_own():
 def test_requirements_are_stated_in_the_prompt_and_checked_in_the_reply():
     constraints = [line_count(2), characters_per_line(5)]
     assert requirements(constraints) == "- exactly 2 lines\n- 5 characters per line"
+    assert requirements_prompt("Write.") == "Write."
     prompt = (
         "Please write a poem about snow. Here are the requirements.\n- exactly 2 lines\n"
         "- 5 characters per line"

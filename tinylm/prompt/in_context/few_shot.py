@@ -57,13 +57,21 @@ class FewShotPrompt:
 
     def _fields(self, item, answer):
         """The fields of an item; without an answer they end where the model writes."""
-        fields = [(self.question_name, item.question), (self.answer_name, answer)]
+        return self._write(self._pairs(item, answer))
+
+    def _pairs(self, item, answer):
+        """The (name, content) of the fields, in order."""
+        pairs = [(self.question_name, item.question), (self.answer_name, answer)]
         if item.context:
-            fields.insert(0, (self.context_name, item.context))
+            pairs.insert(0, (self.context_name, item.context))
+        return pairs
+
+    def _write(self, pairs):
+        """The text of fields, of which the last may be open."""
         if self._in_lines:
-            return render_fields(fields)
-        text = self.between.join(_field(name, content) for name, content in fields)
-        if answer is None:
+            return render_fields(pairs)
+        text = self.between.join(_field(name, content) for name, content in pairs)
+        if pairs[-1][1] is None:
             return text.rstrip()  # the space before an answer belongs to the answer
         return text
 

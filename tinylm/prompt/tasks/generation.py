@@ -53,15 +53,20 @@ def requirements(constraints):
     return "\n".join(f"- {constraint('').requirement}" for constraint in constraints)
 
 
+def requirements_prompt(task, constraints=()):
+    """The prompt that describes a text and states what it must meet."""
+    if not constraints:
+        return task
+    return f"{task} Here are the requirements.\n{requirements(constraints)}"
+
+
 def write(lm, item, demonstrations=(), *, constraints=(), tries=4, seed=0, max_tokens=256):
     """Write what the item's question describes, under requirements that are stated and checked.
 
     constraints  list of functions from a text to a Check (../template/constraints.py)
     tries, ..    as in generate_until, which also gives the result
     """
-    prompt = item.question
-    if constraints:
-        prompt = f"{prompt} Here are the requirements.\n{requirements(constraints)}"
+    prompt = requirements_prompt(item.question, constraints)
     return generate_until(lm, prompt, constraints, tries, seed, max_tokens)
 
 

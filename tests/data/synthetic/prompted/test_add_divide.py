@@ -7,7 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinylm.data.measure.numbers import significant
-from tinylm.data.synthetic.prompted.add_divide import add_divide, add_divide_items
+from tinylm.data.synthetic.prompted.add_divide import (
+    add_divide,
+    add_divide_item,
+    add_divide_items,
+)
 from tinylm.errors import ConfigError, DataError
 
 
@@ -50,6 +54,13 @@ def test_items_are_pairs_within_the_limit():
     assert {item.answer for item in add_divide_items(40, largest=1)} == {"-2", "0", "2"}
     with pytest.raises(ConfigError, match="largest is 0"):
         add_divide_items(1, largest=0)
+
+
+def test_the_demonstrations_of_the_book():
+    # V-13: the pair, the expression, the value
+    item = add_divide_item(12, 5)
+    assert (item.question, item.rationale) == ("12 5", "(12 + 5)/(12 × 5)")
+    assert (item.answer, item.task) == ("0.283", "add_divide")
 
 
 def test_the_worked_solution_is_the_expression():

@@ -25,25 +25,22 @@ def add_divide(a, b):
     return Fraction(a + b, a * b)
 
 
-def add_divide_items(count, seed=0, largest=20):
-    """Pairs of whole numbers from -largest to largest, none of them 0: list of Item.
+def add_divide_item(a, b):
+    """The question for a pair of numbers: Item.
 
     The rationale is the expression, which stands before the value in the book's demonstrations.
     """
+    value = significant(add_divide(a, b))
+    question = _QUESTION.format(a=a, b=b)
+    return Item(question, value, rationale=f"({a} + {b})/({a} × {b})", task="add_divide")
+
+
+def add_divide_items(count, seed=0, largest=20):
+    """Pairs of whole numbers from -largest to largest, none of them 0: list of Item."""
     at_least("largest", largest, 1)
     numbers = [n for n in range(-largest, largest + 1) if n]
-    rng, items = generator(seed, "add divide"), []
-    for _ in range(count):
-        a, b = pick(numbers, rng), pick(numbers, rng)
-        items.append(
-            Item(
-                _QUESTION.format(a=a, b=b),
-                significant(add_divide(a, b)),
-                rationale=f"({a} + {b})/({a} × {b})",
-                task="add_divide",
-            )
-        )
-    return items
+    rng = generator(seed, "add divide")
+    return [add_divide_item(pick(numbers, rng), pick(numbers, rng)) for _ in range(count)]
 
 
 def solve_add_divide(item):
