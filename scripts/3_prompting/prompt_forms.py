@@ -61,6 +61,7 @@ WRITTEN = 8  # of them: a label is written token by token, while it is only scor
 REPLY = 8  # tokens: a label and the marks around it; the longest is [positive] with its brackets
 TURN = 12  # tokens of a chat's reply: a label and a short sentence around it
 # Accuracies and shares of a draw, paired: all forms have the same reviews. 0.03 is one of 32.
+# Compliance of the bare arrow and of closed forms is compared without demonstrations.
 SPREAD = Claim(
     "the form that is best on half of the reviews beats the worst one on the others", "3.1.3",
     least=0.05,
@@ -72,7 +73,7 @@ WORST = Claim("calibration raises the worst form", "3.1.4.1", least=0.02, limit=
 CODED = Claim("code style costs at most 0.02 against fields", "3.1.3", least=-0.02)
 MARKED = Claim(
     "forms that close the answer are complied with more often than a bare arrow", "3.1.3",
-    least=0.05,
+    least=0.05, floor=0.0,
 )  # fmt: skip
 FORMED = Claim("demonstrations make more replies comply", "3.1.3", least=0.05, limit=1.0)
 TURNED = Claim("a chat's replies are labels more often than a text's", "3.1.4.1", least=0.05)
