@@ -43,12 +43,12 @@ from tinylm.train.compare import Claim, mean_and_range
 ARC, PIQA = "ARC-Easy", "PIQA"
 LISTS = {ARC: ("arc-easy", "eval/ARC-Easy.json.gz"), PIQA: ("piqa", "eval/piqa.json.gz")}
 DRAWS = 5
-ASKED = 48  # questions of each list in a draw: 240 in all
-REVIEWS = 60  # of a draw; LABELLED of them have one label nine times of ten
-LABELLED = 30
+ASKED = 64  # questions of each list in a draw: 320 in all
+REVIEWS = 80  # of a draw
+LABELLED = 40  # of them, of which nine of ten have the same label
 SHOTS = 4  # demonstrations, at which few_shot_reviews.py found the prior of the labels most skewed
 PROMPT = FewShotPrompt(question_name="Review", answer_name="Sentiment")
-# Accuracies of a draw, paired: both sides rank the same options. 0.01 is 2.4 of all 240 questions.
+# Accuracies of a draw, paired: both sides rank the same options. 0.01 is 3.2 of all 320 questions.
 LONG = Claim("PIQA: a score per character beats the sum", "3.1.4.5", least=0.01)
 SHORT = Claim("ARC-Easy: the sum beats a score per character", "3.1.4.5", least=0.01)
 PRIOR = Claim("what the question adds beats the sum", "3.1.4.5", least=0.01)

@@ -66,7 +66,7 @@ REQUIREMENTS = {
     "exactly 2 lines": (line_count(2),),
     "5 characters per line": (characters_per_line(5),),
 }
-# V-13 of the book, whose values follow from the rule (add_divide.py).
+# The demonstrations of the book, whose values follow from the rule.
 PAIRS = (12, 5), (3, 1), (-9, 4), (15, 15)
 SUMS = 16  # questions of a draw
 LINE = FewShotPrompt(question_name="", answer_name="", between=" → ", separator="\n")
