@@ -15,8 +15,8 @@ from tinylm.prompt.reasoning.error_injection import split_steps
 
 # 12 + 7 - 5 + 3
 SHELLS = Item(
-    "Mia has 12 shells. She finds 7 more on Monday and gives 5 to her brother. On Tuesday she finds "
-    "3. How many shells does Mia have now?",
+    "Mia has 12 shells. She finds 7 more on Monday and gives 5 to her brother. On Tuesday she "
+    "finds 3. How many shells does Mia have now?",
     "17",
     rationale="Mia has 12 shells. With those of Monday she has 12 + 7 = 19. Without those that she "
     "gives away she has 19 - 5 = 14. With those of Tuesday she has 14 + 3 = 17.",
@@ -71,6 +71,13 @@ def test_a_sentence_brings_the_steps_without_a_demonstration():
     )
     answer = zero_shot_cot(lm, PENS, [SHELLS])
     assert lm.finished and is_right(answer.value, PENS)
+
+
+def test_what_the_model_computes_is_its_own_unless_a_calculator_is_wanted():
+    prompt = f"Q: {PENS.question}\nA: Let's think step by step."
+    reply = " There are 7 - 2 = <<7-2=6>>6 and 5 more. So the answer is 11."
+    answer = zero_shot_cot(ScriptedLM([(prompt, reply)]), PENS)
+    assert answer.value == "11" and answer.details["computed"] == []
 
 
 @pytest.mark.parametrize(
