@@ -4,8 +4,9 @@ Shared machines change their speed from minute to minute, so the seconds of one 
 Each contestant is a process of its own; they take turns on the same weights and batches, and the
 result is the ratio within a round. The losses must agree to 1e-4, or it was not the same work.
 `tinylm bench batches` measures the cost of making a batch relative to a training step, for every
-objective; `tinylm bench prompting` what prompts save by what they have in common. Read next:
-contestants.py, which runs inside those processes; bench_batches.py; bench_prompting.py.
+objective; `tinylm bench prompting` what prompts save by what they have in common; `tinylm bench
+align` one update of DPO, GRPO and PPO, beside TRL. Read next: contestants.py, which runs inside
+those processes; bench_batches.py; bench_prompting.py; bench_align.py.
 """
 
 import json
@@ -222,6 +223,22 @@ def bench_prompting(settings, name="smollm2"):
     return 0
 
 
+def bench_align(settings):
+    """`tinylm bench align`."""
+    from tinylm.cli.measure.bench_align import NO_PEER, bench, line
+
+    rows = []
+    for row in bench(settings.rounds, settings.seconds, settings.peers):
+        rows.append(row)
+        if not settings.json:
+            print(line(row), flush=True)
+    if settings.json:
+        print(json_text(rows, indent=1))
+    elif settings.peers and not _installed("trl"):
+        print(NO_PEER)
+    return 0
+
+
 def main(argv):
     """The verb: works to measure as plain words, all of them by default."""
     settings, words = parse(
@@ -236,16 +253,19 @@ def main(argv):
             "tinylm bench W3 --no-decoding --json",
             "tinylm bench batches",
             "tinylm bench prompting smollm2 --rounds 3",
+            "tinylm bench align",
         ),
     )
     if words == ["batches"]:
         return bench_batches(settings)
+    if words == ["align"]:
+        return bench_align(settings)
     if words[:1] == ["prompting"] and len(words) < 3:
         return bench_prompting(settings, *words[1:])
     unknown = [w for w in words if w not in WORKS]
     if unknown:
         raise ConfigError(
-            f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches or prompting alone"
+            f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches, prompting or align alone"
         )
     if not (settings.training or settings.decoding):
         raise ConfigError("nothing to measure: --no-training and --no-decoding were both given")
