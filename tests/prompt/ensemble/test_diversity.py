@@ -107,8 +107,17 @@ def test_written_demonstrations_are_different():
     assert [demo.question for demo in found] == ["same", "other"]
     assert lm.seen[0][0][0] == "In:" and lm.seen[0][-1] == {"temperature": 0.5}
     for names in ({"question_name": ""}, {"answer_name": ""}):
-        with pytest.raises(ConfigError, match="names for both fields"):
+        with pytest.raises(ConfigError, match="names for both fields, or for neither"):
             generate_demonstrations(lm, [], 1, prompt=FewShotPrompt(**names))
+
+
+def test_lines_without_names_are_written_and_read_too():
+    lm = Sampler(["c>3", "no mark", "a>1", ">4"])
+    form = FewShotPrompt(question_name="", answer_name="", between=">", separator="\n")
+    found = generate_demonstrations(lm, [Item("a", "1"), Item("b", "2")], 4, prompt=form)
+    assert found == [Item("c", "3")]
+    # The text ends where the next line begins.
+    assert lm.seen[0][0] == ["a>1\nb>2\n"] * 4 and lm.seen[0][2] == ("\n",)
 
 
 def test_a_prompt_in_other_languages():

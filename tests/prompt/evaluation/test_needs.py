@@ -25,6 +25,7 @@ HAVING = {
     "beginning": (Item("import math\ndef double(x):\n    # twice"), [], ()),
     "entities": (PLAIN, [], ("entities",)),
     "speakers": (PLAIN, [], ("speakers",)),
+    "models": (PLAIN, [], ("models",)),
     "languages": (PLAIN, [], TRANSLATED),
 }
 LACKING = {
@@ -39,6 +40,7 @@ LACKING = {
     "beginning": (Item("  def double(x):\nclass A:"), [], ("function",)),
     "entities": (PLAIN, [], ("types",)),
     "speakers": (PLAIN, [], ()),
+    "models": (PLAIN, [], ("model",)),
     "languages": (PLAIN, [], ("target",)),
 }
 

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from tinylm.errors import DataError
 from tinylm.prompt.reasoning.calculator import calculate
-from tinylm.prompt.reasoning.game_of_24 import Hand, combinations, solvable, solved
+from tinylm.prompt.reasoning.game_of_24 import (
+    Hand,
+    after_step,
+    combinations,
+    solvable,
+    solved,
+)
 
 
 def test_two_numbers_have_six_results():
@@ -86,3 +92,37 @@ def test_a_solution_has_its_steps_in_order_and_every_step_is_right():
     for step in hand.steps:
         expression, _, rest = step.partition(" = ")
         assert calculate(expression) == calculate(rest.partition(" (left")[0])
+
+
+def test_every_step_that_there_is_can_be_read_back():
+    hand = Hand.of([4, 9, 10, 13])
+    for child in combinations(hand):
+        assert after_step(hand, child.steps[0]) == child
+        for last in combinations(child):
+            assert after_step(child, f" {last.steps[-1]} and so on").left == last.left
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "13 - 9 = 5 (left: 4 5 10)",  # a wrong result
+        "13 - 9 = 4 (left: 4 10)",  # a number got lost
+        "13 - 9 = 4 (left: 4 4 9)",  # another number came in
+        "13 - 8 = 5 (left: 4 5 9 10)",  # there is no 8
+        "4 + 4 = 8 (left: 8 9 10 13)",  # there is one 4 only
+        "13 - 9 = 4",
+        "13 ^ 9 = 4 (left: 4 4 10)",
+        "9 / 0 = 4 (left: 4 4 10)",
+        "1.2.3 - 9 = 4 (left: 4 4 10)",
+        "",
+    ],
+)
+def test_what_is_no_step_is_refused(line):
+    assert after_step(Hand.of([4, 9, 10, 13]), line) is None
+
+
+def test_steps_may_be_written_in_any_order_of_what_is_left():
+    after = after_step(Hand.of([4, 9, 10, 13]), "13 - 9 = 4 (left: 10 4 4)")
+    assert after.left == (4, 4, 10) and after.steps == ("13 - 9 = 4 (left: 10 4 4)",)
+    assert after_step(Hand.of([0, 6]), "6 / 0 = 0 (left: 0)") is None
+    assert after_step(Hand.of([3, 8]), "3 / 8 = (3/8) (left: (3/8))").left == (Fraction(3, 8),)

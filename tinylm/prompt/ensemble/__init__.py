@@ -7,6 +7,8 @@ models.py            several models: distributions averaged, or answers voted on
 tokens.py            several prompts choose every token together (eq. 3.7)
 marginal.py          the prompt as a hidden variable: exact sum and Monte Carlo (eq. 3.8)
 diversity.py         five ways to different prompts; error and ambiguity
+wrapped.py           a prompt with demonstrations of its own, or in another language
+voters.py            errors that go together, weights of voters, variances of a grid
 paths.py             sampled chains of thought, and the answers that they reach
 outputs.py           several outputs, samples or a beam's, ranked by a score: best of n
 grid.py              models, prompts and samples together

@@ -11,7 +11,7 @@ section 3.2.4).
 
 is an identity (Krogh and Vedelsby 1995): members that make the same errors gain nothing from each
 other, and of two ensembles with equally good members the more diverse one is better. Read next:
-outputs.py.
+wrapped.py, voters.py.
 """
 
 import itertools
@@ -96,22 +96,28 @@ def generate_demonstrations(
 
     count    replies sampled; a reply without a question and an answer, or one that is shown or was
              written before, is left out, so fewer may come back
-    prompt   FewShotPrompt with names for question and answer; "Q: .. A: .." unless given
-    raises   ConfigError for a prompt without names, which could not be read back
+    prompt   FewShotPrompt with names for question and answer, or for neither; "Q: .. A: .."
+             unless given
+    raises   ConfigError for a prompt that names one of the two, which could not be read back
     """
     prompt = prompt or FewShotPrompt()
     question, answer = prompt.question_name, prompt.answer_name
-    if not question or not answer:
-        raise ConfigError("generate_demonstrations: the prompt needs names for both fields")
+    if bool(question) != bool(answer):
+        raise ConfigError(
+            "generate_demonstrations: the prompt needs names for both fields, or for neither"
+        )
     # The prompt ends where a question begins, so the model writes one, and then its answer.
+    begun, between = "", prompt.between
+    if question:
+        begun, between = f"{question}:", f"\n{answer}:"
     shown = [prompt.demonstration(demo) for demo in demonstrations]
-    text = prompt.separator.join([*shown, f"{question}:"])
+    text = prompt.separator.join([*shown, begun])
     known, found = {demo.question for demo in demonstrations}, []
     replies = lm.sample(
         text, count, seed, stop=prompt.separator, max_tokens=max_tokens, temperature=temperature
     )
     for reply in replies:
-        asked, mark, answered = reply.text.partition(f"\n{answer}:")
+        asked, mark, answered = reply.text.partition(between)
         asked, answered = asked.strip(), answered.strip()
         # A copy of what is shown would add nothing, and weigh it twice.
         if mark and asked and answered and asked not in known:

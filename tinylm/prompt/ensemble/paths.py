@@ -80,18 +80,8 @@ def sample_paths(
         text, count, seed, max_tokens=max_tokens, temperature=temperature, **options
     )
     conclusions = [split_conclusion(reply.text)[1] for reply in replies]
-    going_on = [i for i, conclusion in enumerate(conclusions) if conclusion is None]
-    if second is not None and going_on:
-        # The chains are fixed now, and their answers are no further chance: one seed for all.
-        found = lm.complete_batch(
-            [text] * len(going_on),
-            begin=[second.after(lm, replies[i].text) for i in going_on],
-            stop=options["stop"],
-            max_tokens=second.answer,
-            seed=[seed] * len(going_on),
-        )
-        for i, reply in zip(going_on, found):
-            conclusions[i] = reply.text.strip()
+    if second is not None:
+        conclusions = _extracted(lm, text, replies, conclusions, second, options["stop"], seed)
     read = read or reader(item, demonstrations)
     paths = []
     for reply, conclusion in zip(replies, conclusions):
@@ -101,3 +91,23 @@ def sample_paths(
         paths.append(Path(reply, answer, details))
     lm.parsed("answers", [path.answer for path in paths])
     return paths
+
+
+def _extracted(lm, text, replies, conclusions, second, stop, seed):
+    """The conclusions, with an answer after `extract` where a chain has none (None).
+
+    second  SecondCall
+    """
+    going_on = [i for i, conclusion in enumerate(conclusions) if conclusion is None]
+    # The chains are fixed now, and their answers are no further chance: one seed for all.
+    found = lm.complete_batch(
+        [text] * len(going_on),
+        begin=[second.after(lm, replies[i].text) for i in going_on],
+        stop=stop,
+        max_tokens=second.answer,
+        seed=[seed] * len(going_on),
+    )
+    completed = list(conclusions)
+    for i, reply in zip(going_on, found):
+        completed[i] = reply.text.strip()
+    return completed

@@ -156,6 +156,8 @@ METHODS = {
                "reason, then extract the answer"),
         Method("tree-of-thoughts", "3.2.1", "reasoning.thoughts:tree_of_thoughts",
                "search over partial reasoning"),
+        Method("graph-of-thoughts", "3.2.1", "reasoning.graph_answer:graph_of_thoughts",
+               "the best solutions are merged and improved"),
         Method("least-to-most", "3.2.2", "decompose.least_to_most:least_to_most",
                "sub-problems are listed, then solved in order"),
         Method("successive", "3.2.2", "decompose.successive:successive_prompting",
@@ -189,6 +191,10 @@ METHODS = {
                "several prompts choose each token"),
         Method("marginal", "3.2.4", "ensemble.marginal:marginal_answer",
                "options summed over several prompts", needs=("options",)),
+        Method("model-vote", "3.2.4", "evaluation.model_methods:models_vote",
+               "several models vote", needs=("models",)),
+        Method("model-average", "3.2.4", "evaluation.model_methods:models_average",
+               "several models choose each token", needs=("models",)),
         Method("best-of-n", "3.2.4", "ensemble.outputs:best_of_n",
                "the best scored of n chains of thought", "ensemble.paths:sample_paths"),
         Method("self-consistency", "3.2.4", "ensemble.self_consistency:self_consistency",
@@ -204,13 +210,11 @@ METHODS = {
 # fmt: on
 
 
-# What has another signature, as it takes a model to train, a pool of questions or several models.
+# What has another signature, as it takes a model to train or a pool of questions.
 LIBRARY_ONLY = {
     "choice of demonstrations": "in_context.selection",
     "Auto-CoT": "in_context.clusters",
     "classification by a masked model": "tasks.masked_cloze",
-    "graph of thoughts": "reasoning.graph_of_thoughts",
-    "votes of several models": "ensemble.models",
     "text editing by learned rules": "refine.brill",
     "tools that a model learns": "tools.toolformer",
     "search of prompts": "optimize.search",
@@ -228,6 +232,7 @@ ALIASES = {
     "l2m": "least-to-most",
     "ltm": "least-to-most",
     "tot": "tree-of-thoughts",
+    "got": "graph-of-thoughts",
     "bon": "best-of-n",
     "mbr": "least-risk",
 }

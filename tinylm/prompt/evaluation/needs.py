@@ -52,6 +52,10 @@ NEEDS = {
     ),
     "entities": Need("the entities that are related", "--option entities=ONE,OTHER"),
     "speakers": Need("the names of the speakers in order", "--option speakers=ONE,OTHER"),
+    "models": Need(
+        "other models beside the first: runs, or published weights",
+        "--option models=RUN,OTHER",
+    ),
     "languages": Need(
         "the languages of the question and of its translation",
         "--option source=LANGUAGE --option target=LANGUAGE",

@@ -157,6 +157,10 @@ class TextLM:
             self._traces[-1].calls[-1].parsed.append((what, value))
         return value
 
+    def share(self, lm):
+        """Count and record in the account and the trace of another TextLM from now on."""
+        self.account, self._traces = lm.account, lm._traces
+
     def record(self, call):
         """Add a Call to the trace, if one is kept."""
         if self._traces:

@@ -6,7 +6,8 @@ on exact fractions), annotations.py (computed steps of a solution, checked), cal
 (results forced into the text while it is generated), error_injection.py (how far an error goes),
 tree_of_thoughts.py (search over steps), thoughts.py (a model proposes and evaluates them),
 game_of_24.py (a search whose truth is known), graph_of_thoughts.py (thoughts that are merged and
-refined).
+refined), graph_answer.py (a question answered so), sorting.py (lists that are split, sorted and
+merged).
 """
 
 from tinylm.prompt.reasoning.calculator import calculate, decimal_text

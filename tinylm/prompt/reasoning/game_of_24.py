@@ -7,6 +7,8 @@ search with a narrow beam and an estimated value can be compared with the truth.
 fractions. Read next: graph_of_thoughts.py.
 """
 
+import operator
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -14,6 +16,9 @@ from functools import cache
 from tinylm.prompt.reasoning.calculator import decimal_text
 
 TARGET = 24
+_NUMBER = r"\(?-?[0-9.]+(?:/[0-9]+)?\)?"
+_STEP = re.compile(rf"({_NUMBER}) ([-+*/]) ({_NUMBER}) = ({_NUMBER}) \(left: ([^a-z]*)\)")
+_SIGNS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,11 @@ def _results(a, b):
         yield f"{x} / {y}", a / b
 
 
+def _number(text):
+    """The value of a number as _text writes it."""
+    return Fraction(text.removeprefix("(").removesuffix(")"))
+
+
 def _text(value):
     text = decimal_text(value)
     if Fraction(text) != value:
@@ -70,6 +80,33 @@ def _text(value):
     if value < 0 or "/" in text:
         return f"({text})"
     return text
+
+
+def after_step(hand, line):
+    """The hand after a step written as a line, "13 - 9 = 4 (left: 4 4 10)": None if it is no step.
+
+    It must combine two numbers of the hand, its result must be right, and so must all that is left;
+    what stands behind it on the line is not looked at. So steps that a model writes are checked.
+    """
+    found = _STEP.match(line.strip())
+    if found is None:
+        return None
+    first, sign, second, result, left = found.groups()
+    try:
+        a, b, value = (_number(text) for text in (first, second, result))
+        after = tuple(sorted(map(_number, left.split())))
+    except (ValueError, ZeroDivisionError):
+        return None
+    rest = list(hand.left)
+    for number in (a, b):
+        if number not in rest:
+            return None
+        rest.remove(number)
+    if sign == "/" and b == 0:
+        return None
+    if value != _SIGNS[sign](a, b) or after != tuple(sorted([*rest, value])):
+        return None
+    return Hand(after, (*hand.steps, line.strip()))
 
 
 def solved(hand, target=TARGET):

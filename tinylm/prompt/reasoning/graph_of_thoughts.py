@@ -9,7 +9,7 @@ can be merged, and a thought may be refined into a better one:
 The volume of a thought is the number of thoughts that it was made from, its latency the longest
 path to it. A chain of N thoughts has volume and latency N - 1 at its end, a k-ary tree log_k N for
 both; splitting and merging again keeps the latency of the tree and has the volume of the chain.
-Read next: ../decompose/plan.py.
+Read next: graph_answer.py, sorting.py.
 """
 
 from dataclasses import dataclass
@@ -116,6 +116,14 @@ def merged_in_pairs(graph, numbers, merge):
     merge    function(list of two contents) -> content
     returns  the number of the last thought
     """
+    return in_pairs(numbers, lambda pair: graph.aggregate(pair, merge))
+
+
+def in_pairs(numbers, join):
+    """The last of some thoughts that are joined two by two, as merged_in_pairs.
+
+    join     function: list of two numbers of thoughts -> list of one, made of both
+    """
     numbers = list(numbers)
     if not numbers:
         raise ConfigError("merged_in_pairs: there is no thought to merge")
@@ -125,6 +133,6 @@ def merged_in_pairs(graph, numbers, merge):
         numbers = []
         for pair in pairs:
             if len(pair) == 2:
-                pair = graph.aggregate(pair, merge)
+                pair = join(pair)
             numbers += pair
     return numbers[0]
