@@ -128,6 +128,18 @@ def test_packed_samples_take_fewer_rows(align):
     assert "step 4/4" in loose and "step 1/1" in packed  # 4 samples, together below 48 tokens
 
 
+def test_a_reference_scores_only_what_is_read(align):
+    _, said = align("dpo", "--steps=1", "--val-fraction=0")
+    assert "reference: scoring 2 pairs" in said  # of 6, in a batch of 2
+    _, said = align("kto", "--steps=2", "--val-fraction=0", out="two")
+    assert "reference: scoring 4 answers" in said
+    path, said = align("dpo", "--val-fraction=0", out="three")
+    assert "reference: scoring 6 pairs" in said
+    align(
+        "dpo", "--val-fraction=0", "--eval-every=1", "--steps=4", out="four"
+    )  # more than an epoch
+
+
 # A result goes on
 
 

@@ -25,7 +25,7 @@ from tinylm.align.run.methods import METHODS
 from tinylm.align.run.saved import Begun, load_trained, save_aligned, trained_arrays
 from tinylm.align.run.tunable import open_tunable, weights_sha256
 from tinylm.errors import CheckpointError, DataError, TrainingError
-from tinylm.finetune.fitting import new_trainer
+from tinylm.finetune.fitting import Shuffled, new_trainer
 from tinylm.finetune.freezing import count_trainable
 from tinylm.finetune.instruct.conversations import Encoded
 from tinylm.optim.schedule import adapted, warm_up_steps
@@ -66,7 +66,7 @@ class Training:
         train, held = held_back(found, settings.val_fraction, settings.seed)
         self.model = self.method.model(self.opened, settings).to(settings.device)
         self.task = Metered(self.method.task(self.opened, own, train))
-        self.examples = self._prepared(train)
+        self.examples = self._prepared(train, _read(train, self.task.task, settings))
         self.held = self._prepared_held(held)
         self.trainer, self.steps, _ = new_trainer(
             self.model,
@@ -93,9 +93,21 @@ class Training:
         self.losses = []
         self.log = self.progress = None
 
-    def _prepared(self, examples):
+    def _prepared(self, examples, read=None):
+        """Examples with what the task compares with: all, or those at the places `read`."""
         task, size = self.task.task, self.settings.batch_size
-        return self.method.prepare(self.model, task, examples, size, self.own)
+        chosen = examples
+        if read is not None:
+            chosen = [examples[i] for i in read]
+        if getattr(task, "compares", False):
+            self.report(f"reference: scoring {len(chosen):,} {self.method.counted}")
+        chosen = self.method.prepare(self.model, task, chosen, size, self.own)
+        if read is None:
+            return chosen
+        found = list(examples)
+        for i, one in zip(read, chosen):
+            found[i] = one
+        return found
 
     def _prepared_held(self, held):
         """Held-out examples with their reference; [] where KTO finds one prompt only."""
@@ -254,6 +266,17 @@ class Training:
         """Raise TrainingError if a frozen parameter has changed: the reference of LoRA."""
         if self._frozen_sha256() != self.frozen:
             raise TrainingError("parameters that are frozen have changed while training")
+
+
+def _read(examples, task, settings):
+    """The places of the examples that the steps will read, where a reference must score each and
+    the steps are fewer than an epoch; None: all of them.
+    """
+    batches = Shuffled(examples, settings.batch_size, settings.seed)
+    steps = _steps(settings, examples)
+    if not getattr(task, "compares", False) or steps >= batches.per_epoch:
+        return None
+    return sorted(batches.order(0)[: steps * batches.batch_size].tolist())
 
 
 def _steps(settings, examples):
