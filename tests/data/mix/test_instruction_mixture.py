@@ -63,6 +63,15 @@ def test_fewer_tasks_are_among_more():
             some_tasks(SAMPLES, count)
 
 
+def test_more_tasks_at_a_fixed_number_of_samples_are_fewer_of_each():
+    for count, each in ((1, 60), (2, 30), (3, 20)):
+        mixed = mix_tasks(some_tasks(SAMPLES, count, seed=3), 60, temperature=math.inf)
+        found = Counter(sample.task for sample in mixed)
+        assert len(mixed) == 60 and len(found) == count
+        # drawn: three standard deviations of 60 draws are 12 at most
+        assert all(abs(n - each) <= 12 for n in found.values())
+
+
 def test_filters_count_what_they_take():
     samples = [
         *(Instruction("q", answer) for answer in ("", "q", "a", "a", "a" * 99)),

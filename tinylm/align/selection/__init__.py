@@ -1,5 +1,6 @@
 """Fine-tuning with fewer and better samples   (book section 4.2.3; a small model's choice: 4.2.5).
 
+published_sets.py  how large published sets are
 quality.py         a judge's score, the longest answers, how well bad samples are found
 clusters.py        the best of every cluster
 influence.py       gradients that point as those of the target task
