@@ -92,17 +92,17 @@ Measured output (one core of a busy machine):
       +0.0481], 5 seeds: too small to tell; 0.055 could have been seen
     7,800 prompts of 290,678 tokens, of which 120,394 were read; 446 s of one core
 
-The second column is the lesson: the winner of 8 prompts scores 0.86 on the 20 reviews
-that chose it and 0.76 on others. Trying more raises the first number, from 0.77 (2) to 0.89 (24),
-and hardly the second; fewer reviews make it worse. So search pays (0.05 over a prompt at random,
-0.27 over a prompt by hand that reads well and is at chance), but 16 prompts are better than 4 by
-0.03 at most, and no strategy that moves differs from random choice by more than 0.011. Of the ways
-to spend pairs on all prompts, UCB1 beats uniform allocation; the other two bandits do by about as
-much, which is too small to tell, and halving reads fewer tokens, as its finalists run out of new
-reviews. Log-likelihood is the least flattering measure (0.78 and 0.77); that it chooses better is
-too small to tell (its line printed 5 reviews a prompt; 160 pairs are 6). Prompts found for plain
-text are near to chance for the same weights as a chat, which gain 0.18 by their own; the small GPT
-hardly reads its instruction. No instruction at all (0.69) is too uneven over draws.
+The second column is the lesson: the winner of 8 prompts scores 0.86 on the 20 reviews that chose it
+and 0.76 on others. Trying more raises the first number, from 0.77 (2) to 0.89 (24), and hardly the
+second; fewer reviews make it worse. So search pays (0.05 over a prompt at random, 0.27 over a
+prompt by hand that reads well and is at chance), but 16 prompts are better than 4 by 0.03 at most,
+and no strategy that moves differs from random choice by more than 0.011. Of the ways to spend pairs
+on all prompts, UCB1 beats uniform allocation; the other two bandits do by about as much, which is
+too small to tell, and halving reads fewer tokens, as its finalists run out of new reviews.
+Log-likelihood is the least flattering measure (0.78 and 0.77); that it chooses better is too small
+to tell (its line printed 5 reviews a prompt; 160 pairs are 6). Prompts found for plain text are
+near to chance for the same weights as a chat, which gain 0.18 by their own; the small GPT hardly
+reads its instruction. No instruction at all (0.69) is too uneven over draws.
 """
 
 import sys
