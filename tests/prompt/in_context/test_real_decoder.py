@@ -6,7 +6,12 @@ import pytest
 from tinylm.errors import ShapeError
 from tinylm.optim import AdamW
 from tinylm.prompt.in_context.function_classes import linear, prompts
-from tinylm.prompt.in_context.real_decoder import RealDecoder, interleaved, squared_error
+from tinylm.prompt.in_context.real_decoder import (
+    RealDecoder,
+    interleaved,
+    small_decoder,
+    squared_error,
+)
 
 SIZES = {"n_layer": 2, "n_head": 2, "d_model": 16}
 
@@ -67,3 +72,17 @@ def test_prompts_that_do_not_fit_are_refused():
     assert not np.array_equal(
         model.enter.weight.data, RealDecoder(3, 5, seed=1, **SIZES).enter.weight.data
     )
+
+
+def test_the_small_decoder_sees_the_size_of_a_value_beside_its_position():
+    model, plain = small_decoder(3, 5, seed=1), RealDecoder(3, 5, seed=1, d_model=64, n_head=4)
+    table = model.trunk.positions.table.weight.data
+    np.testing.assert_allclose(table, 25 * plain.trunk.positions.table.weight.data)
+    x, y = prompts(linear, 16, 5, 3)
+    first = model(x, y).data[:, 1:]
+    # The last input's prediction moves when a value of an example is doubled.
+    y[:, 0] *= 2
+    assert np.abs(model(x, y).data[:, 1:] - first).mean() > 1e-3
+    weights = [p for block in model.trunk.blocks for p in block.parameters() if p.ndim == 2]
+    assert all(0.06 < p.data.std() < 0.1 or p.shape[0] == 64 for p in weights)
+    assert {p.shape for p in weights} == {(64, 192), (64, 64)}

@@ -6,6 +6,9 @@ import pytest
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.prompt.in_context.function_classes import linear, orthogonal_query, prompts
 from tinylm.prompt.in_context.regression import (
+    DESCENTS,
+    METHODS,
+    STRENGTHS,
     along,
     averaging,
     closest,
@@ -14,6 +17,7 @@ from tinylm.prompt.in_context.regression import (
     nearest,
     prediction_difference,
     ridge,
+    tuned_methods,
 )
 
 ALL = {
@@ -103,3 +107,23 @@ def test_a_model_is_nearest_to_the_method_that_it_computes():
         prediction_difference(np.zeros((2, 3)), np.zeros((3, 2)))
     with pytest.raises(ShapeError, match=r"\(2,\) and \(2,\)"):
         prediction_difference(np.zeros(2), np.zeros(2))
+
+
+def test_settings_are_those_with_the_least_error_on_the_prompts():
+    x, y = prompts(linear, 200, 7, 4, seed=3)
+    tuned = tuned_methods(x, y)
+    assert tuple(tuned) == METHODS
+
+    def error(predictor):
+        return prediction_difference(along(predictor, x, y), y).mean()
+
+    assert error(tuned["ridge"]) == min(error(ridge(one)) for one in STRENGTHS)
+    assert error(tuned["descent"]) == min(error(descent(*one)) for one in DESCENTS)
+    assert error(tuned["ridge"]) < max(error(ridge(one)) for one in STRENGTHS)
+    assert error(tuned["descent"]) < max(error(descent(*one)) for one in DESCENTS)
+
+
+def test_with_noise_ridge_has_the_strength_of_the_posterior():
+    x, y = prompts(linear, 50, 7, 4, seed=3, noise=1.5)
+    found = along(tuned_methods(x, y, 1.5)["ridge"], x, y)
+    np.testing.assert_array_equal(found, along(ridge(2.25), x, y))

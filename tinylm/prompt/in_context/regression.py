@@ -15,6 +15,11 @@ import numpy as np
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.prompt.in_context.gradient_descent import gradient_steps
 
+# The settings that tuned_methods() tries.
+STRENGTHS = 0.1, 0.3, 1.0, 3.0, 10.0
+DESCENTS = [(n, rate) for n in (1, 2, 3, 5, 10) for rate in (0.1, 0.2, 0.3, 0.5, 0.7)]
+METHODS = "least squares", "ridge", "descent", "nearest", "averaging"
+
 
 def least_squares(x, y, query):
     """w . x_q of the shortest w that minimizes the squared error: exact from k = d examples on."""
@@ -99,3 +104,21 @@ def closest(model, predictors, x, y):
     }
     names = [min(found, key=lambda name: found[name][k]) for k in range(x.shape[1])]
     return names, found
+
+
+def tuned_methods(x, y, noise=0.0):
+    """The known methods, with the settings that theory does not give chosen on these prompts.
+
+    x, y     (B, K, d) and (B, K): prompts that no model is measured on
+    noise    sigma of the values, w being N(0, I): the best strength of ridge regression is sigma^2
+    returns  {name of METHODS: predictor}
+    """
+
+    def error(predictor):
+        return prediction_difference(along(predictor, x, y), y).mean()
+
+    strength = noise**2
+    if not noise:
+        strength = min(STRENGTHS, key=lambda one: error(ridge(one)))
+    steps = min((descent(*setting) for setting in DESCENTS), key=error)
+    return dict(zip(METHODS, (least_squares, ridge(strength), steps, nearest(), averaging)))
