@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from tinylm.data.read.instructions import Instruction, read_instructions
-from tinylm.data.read.preferences import Judged, Preference, read_judged, read_preferences
+from tinylm.data.read.preferences import (
+    Judged,
+    Preference,
+    Rated,
+    read_feedback,
+    read_judged,
+    read_preferences,
+)
 from tinylm.errors import DataError
 from tinylm.reading import BadLines
 
@@ -182,3 +189,57 @@ def test_other_judged_answers_are_refused_by_line(record, words, tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps(record))
     with pytest.raises(DataError, match=f"1: .*{words}"):
         read_judged(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    "record, found",
+    [
+        ({"prompt": "a", "completion": "b", "rating": 2}, [Rated("a", "b", 2.0)]),
+        (
+            {"prompt": "a", "responses": ["b", "c"], "scores": [2, 0.5]},
+            [Rated("a", "b", 2.0), Rated("a", "c", 0.5)],
+        ),
+        ({"prompt": "a", "completion": "b", "label": False}, [Judged("a", "b", False)]),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, [Preference("a", "b", "c")]),
+        (
+            {"prompt": "a", "chosen": "b", "rejected": "c", "score_chosen": 1, "score_rejected": 1},
+            [Preference("a", "b", "c")],  # equal scores contradict nothing
+        ),
+    ],
+)
+def test_feedback_of_every_form_is_told_by_its_fields(record, found, tmp_path):
+    path, places = tmp_path / "data.jsonl", []
+    path.write_text("\n" + json.dumps(record) + "\n")
+    assert read_feedback(path, places=places) == found
+    assert places == ["line 2"] * len(found)
+
+
+@pytest.mark.parametrize(
+    "record, words",
+    [
+        (
+            {"prompt": "a", "completions": ["b", "c"], "ratings": [1]},
+            "lists of these of one length",
+        ),
+        ({"prompt": "a", "completions": ["b"], "ratings": 1}, "lists of these of one length"),
+        ({"prompt": "a", "completions": ["b", 3], "ratings": [1, 2]}, "lists of these"),
+        ({"prompt": "a", "completion": "b", "rating": "good"}, "a rating is a number"),
+        ({"prompt": "a", "completion": "b", "rating": True}, "a rating is a number"),
+        ({"prompt": "a", "completion": "b", "rating": 1, "ratings": [1]}, "which of them counts"),
+        ({"completion": "b", "rating": 1}, "a rated answer has a prompt"),
+        ({"prompt": "a", "completion": "b", "rating": 1, "weight": 2}, "'weight' is not read"),
+        (
+            {"prompt": "a", "chosen": "b", "rejected": "c", "score_chosen": 1, "score_rejected": 2},
+            "the rejected answer has the greater score, 2 above 1",
+        ),
+        (
+            {"prompt": "a", "chosen": "b", "rejected": "c", "score_chosen": "1"},
+            "'score_chosen' and 'score_rejected' must be numbers",
+        ),
+    ],
+)
+def test_ratings_that_cannot_be_read_are_errors_with_their_line(record, words, tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps(record) + "\n")
+    with pytest.raises(DataError, match=f"line 1: .*{words}"):
+        read_feedback(path)
