@@ -17,7 +17,7 @@ an aspect of a kind. Measured from one pre-training:
 
 and from a second one, of as many statements about the 18 tuned tasks alone: broad and narrow
 pre-training with broad and narrow tuning, asked the other pairs. Chance is 0.12 for a model that
-knows the aspect. Five seeds, about 6 minutes on one core. `python
+knows the aspect. Five seeds; not measured yet. `python
 scripts/4_alignment/sft_measurements.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
 seeds and a tenth of all steps. Read next: tinylm/align/supervised/mitigations.py,
 tinylm/align/selection/superficial.py.
