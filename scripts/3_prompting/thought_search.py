@@ -66,17 +66,16 @@ Measured output (one core):
     sorting: errors cost the graph less with values, of its share (section 3.2.1): +0.203 [-0.356,
       +0.761], 5 seeds: too small to tell; 0.66 could have been seen
 
-Searches lose here to chains of as many tokens. A state is judged in sixty tokens, and three lines
-have forty, so a search by own values costs 43 chains, of which the commonest is right in 0.25 and
-one, found by an exact verifier, in 0.71; the search has 0.08. Its judge is near to chance on hands
-that it did not read: its values beat random ones (0.02) by too little to tell. Exact values make
-0.32 of the same proposals, so the judge limits the search, and then its twelve lines a depth.
-Depth-first search ends at once with an answer that is right, and has 0.16. The graph, whose values
-are exact, is better than the same graph without values (0.20, 0.12) and than one output (0.16) by
-too little to tell, and worse than the best of seven whole outputs by the same values (0.43): these
-models merge no better than they sort. Errors that are put in leave 0.20 of 0.32 to exact values; a
-chain can keep (1 - e)^3, and that the search keeps more is too small to tell. The models were not
-tuned: they read 900,000 and 400,000 tokens, and one that has learnt more may show more.
+Searches lose here to chains of as many tokens. A judgement of a state reads some sixty tokens and a
+whole chain has forty-four, so a search by own values costs 43 chains, of which the commonest is
+right in 0.25 and one, found by an exact verifier, in 0.71; the search has 0.08. Its values beat
+random ones (0.02) by too little to tell; exact values make 0.32 of the same proposals, so the judge
+limits the search. Depth-first search ends with the first answer that is right by an exact check,
+and has 0.16. The graph, whose values are exact, is better than the same graph without values (0.20,
+0.12) and than one output (0.16) by too little to tell, and worse than the best of seven whole
+outputs by the same values (0.43). Errors that are put in leave 0.20 of 0.32 to exact values; a
+chain can keep (1 - e)^3, and that the search keeps more is too small to tell. Models and sizes were
+not tuned: what a better proposer or judge gains by a search is not told by this.
 """
 
 import sys
