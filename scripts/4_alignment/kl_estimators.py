@@ -18,7 +18,7 @@ weighed by the importance ratio, as the book has it.
 
 Five seeds, about 2 minutes on one core. `python scripts/4_alignment/kl_estimators.py [--seed N]
 [--device cpu|gpu] [--quick]`; --quick is two seeds and few steps. Read next:
-tinylm/align/policy/kl.py, tinylm/align/policy/fixed_points.py.
+exact_estimators.py, tinylm/align/policy/kl.py, tinylm/align/policy/fixed_points.py.
 
 Measured output (one core of a busy machine):
 
@@ -84,7 +84,8 @@ large with it, for responses that the reference would give are given up, while K
 smaller. Of the penalties that work, k1 in the reward is better than none by the objective; k2 seems
 as good, but its interval just reaches 0, and what k3 of tokens costs is too small to tell. A first
 run (seeds 0 to 4) had references of nearly one response, so that seeds differed by more than
-anything else, and took a step at which all of PPO's responses were clipped for its fixed point.
+anything else, and took a step at which all of PPO's responses were clipped for its fixed point; the
+claim on the reference's samples, then a difference, is judged by logarithms since.
 """
 
 import copy
@@ -92,15 +93,13 @@ import sys
 import time
 
 import numpy as np
+from exact_estimators import CASE, WORTH, case_of, fixed_points, identities
 
-from tinylm.align.exact import gradient_of, kl, objective, optimal_policy
-from tinylm.align.exact.policies import ListedPolicy, TablePolicy
+from tinylm.align.exact import kl, objective, optimal_policy
+from tinylm.align.exact.policies import ListedPolicy
 from tinylm.align.logprobs import frozen_logprobs, response_logprobs, summed
-from tinylm.align.policy.baselines import gradient_variance, score_functions
-from tinylm.align.policy.clipping import clipped_loss
-from tinylm.align.policy.fixed_points import descend, expected_advantages, sampled_loss
-from tinylm.align.policy.groups import group_advantages, rloo_advantages, rloo_loss
-from tinylm.align.policy.kl import book_penalty, k1, k2, k3, kl_in_reward, kl_loss, weighted_k3
+from tinylm.align.policy.groups import rloo_advantages, rloo_loss
+from tinylm.align.policy.kl import book_penalty, k2, k3, kl_in_reward, kl_loss, weighted_k3
 from tinylm.align.policy.surrogates import importance_loss
 from tinylm.align.rewards.reward_model import mean_and_deviation
 from tinylm.finetune.instruct.instructions import InstructionTuning
@@ -109,10 +108,6 @@ from tinylm.optim import AdamW
 from tinylm.train.compare import Claim, mean_and_range
 from tinylm.train.script import command_line
 
-RESPONSES = 6  # of the exact part
-# The specification's case: pi* = .673 .161 .039 .126.
-CASE = np.array([0.4, 0.3, 0.2, 0.1]), np.array([1.0, 0.2, -0.5, 0.8]), 0.7
-GROUP = 4  # responses of a group
 V, LENGTH = 4, 3  # of the transformer: 64 responses
 SAMPLES, STEPS, RATE, BETA = 64, 300, 3e-3, 0.5
 SPREAD = 6  # of GPT-2's embeddings: the reference prefers some responses
@@ -142,144 +137,6 @@ THIRD = Claim(
 )
 # A token's own k2 has the gradient of its own step, and not of where that leads.
 LOCAL = Claim("k2 of tokens: a lower objective than k2 of responses", "4.3.3", larger=False)
-
-
-# Exact: expected gradients of samples, and how much one varies.
-
-
-def identities(seed):
-    """({place: (largest deviation from what it should be, its variance)}, name of what that is)."""
-    rng = np.random.default_rng(seed)
-    policy = TablePolicy(rng.normal(size=(1, RESPONSES)))
-    logref = np.log(rng.dirichlet(np.ones(RESPONSES)))
-    logp = policy.logprobs().data[0]
-    chance, scores = np.exp(logp), score_functions(policy)
-    d = logp - logref
-    old = np.log(rng.dirichlet(np.ones(RESPONSES)))  # another policy that may have drawn
-
-    def exact(divergence):
-        return gradient_of(divergence(policy.logprobs()[0]), policy)[0][0]
-
-    def expected(penalty, sampler=logp):
-        terms = penalty(policy.logprobs()[0]) * np.exp(sampler)
-        return gradient_of(terms.sum(), policy)[0][0]
-
-    to_reference = exact(lambda p: kl(p, logref))
-    from_reference = exact(lambda p: kl(logref, p))
-    # place: (penalty, who draws, its expected gradient, w in the gradient w d log pi of a sample)
-    places = {
-        "k1 in the loss": (lambda p: k1(p, logref), logp, 0 * d, np.ones_like(d)),
-        "k2 in the loss": (lambda p: k2(p, logref), logp, to_reference, d),
-        "k3 in the loss": (lambda p: k3(p, logref), logp, from_reference, 1 - np.exp(-d)),
-        "k3 times the ratio": (lambda p: weighted_k3(p, logp, logref), logp, to_reference, d),
-        "k1 in the reward": (lambda p: p * k1(p, logref).data, logp, to_reference, d),
-        "the same, less its mean": (
-            lambda p: p * (k1(p, logref).data - chance @ d),
-            logp,
-            to_reference,
-            d - chance @ d,
-        ),
-        "k3 times the ratio, of others": (
-            lambda p: weighted_k3(p, old, logref),
-            old,
-            to_reference,
-            None,
-        ),
-        "printed, of the reference": (lambda p: k1(p, logref), logref, -from_reference, None),
-    }
-    found = {}
-    for name, (penalty, sampler, wanted, weights) in places.items():
-        variance = np.nan
-        if weights is not None:
-            variance = gradient_variance(scores, chance, weights)
-        found[name] = np.abs(expected(penalty, sampler) - wanted).max(), variance
-    return found
-
-
-WORTH = {
-    "k1 in the loss": "0",
-    "k2 in the loss": "KL(pi || ref)",
-    "k3 in the loss": "KL(ref || pi)",
-    "k3 times the ratio": "KL(pi || ref)",
-    "k1 in the reward": "KL(pi || ref)",
-    "the same, less its mean": "KL(pi || ref)",
-    "k3 times the ratio, of others": "KL(pi || ref)",
-    "printed, of the reference": "-KL(ref || pi)",
-}
-
-
-# Fixed points, with every expectation a sum.
-
-
-def case_of(seed):
-    """Four responses: probabilities of the reference, rewards and beta, at random."""
-    rng = np.random.default_rng(1000 + seed)
-    return rng.dirichlet(4 * np.ones(4)), rng.normal(size=4), rng.uniform(0.5, 1.0)
-
-
-def fixed_points(ref, rewards, beta):
-    """{algorithm: its probabilities at rest, (4,)}, pi* first."""
-    logref, one = np.log(ref), np.ones((4, 1), bool)
-
-    def in_reward(logp):
-        held = kl_in_reward(rewards[:, None], logp[:, None], logref[:, None], one, beta)
-        return held[:, 0]
-
-    def grouped(advantages, penalty=None):
-        """The expected loss of groups: the penalty in the reward unless it is given."""
-
-        def loss(logp):
-            given = rewards
-            if penalty is None:
-                given = in_reward(logp.data)
-            weights = expected_advantages(np.exp(logp.data), given, GROUP, advantages)
-            if penalty is None:
-                return sampled_loss(logp, weights)
-            return sampled_loss(logp, weights, beta * penalty(logp, logref))
-
-        return loss
-
-    def actor_critic(logp):
-        given = in_reward(logp.data)
-        return sampled_loss(logp, given - np.exp(logp.data) @ given)
-
-    def own_mean(given):
-        return group_advantages(given, scale=False)
-
-    losses = {
-        "A2C, k1 in the reward": actor_critic,
-        "RLOO, k1 in the reward": grouped(rloo_advantages),
-        "RLOO, k2 in the loss": grouped(rloo_advantages, k2),
-        "Dr. GRPO, k2 in the loss": grouped(own_mean, k2),
-        "Dr. GRPO, k3 in the loss": grouped(own_mean, k3),
-        "GRPO, k3 in the loss": grouped(group_advantages, k3),
-    }
-    found = {"pi*": np.exp(optimal_policy(logref, rewards, beta))}
-    shrunk = (GROUP - 1) / GROUP * rewards
-    found["pi* of (G-1)/G r"] = np.exp(optimal_policy(logref, shrunk, beta))
-    for name, loss in losses.items():
-        found[name] = descend(loss, logref, rate=2.0, steps=100_000, tolerance=1e-9)
-        if name.startswith("A2C"):
-            found["PPO, k1 in the reward"] = _ppo(logref, in_reward)
-    return found
-
-
-def _ppo(logref, in_reward, rate=0.5, epochs=4):
-    """Where PPO rests: several clipped steps on the responses of one policy, all of them listed."""
-    policy, one = TablePolicy(logref[None]), np.ones((4, 1), bool)
-    while True:
-        old = policy.logprobs().data[0]
-        given = in_reward(old)
-        A = np.exp(old) * (given - np.exp(old) @ given)
-        for epoch in range(epochs):
-            logp = policy.logprobs()[0].reshape(4, 1)
-            loss = clipped_loss(logp, old[:, None], A, one, how="fixed", total=1)
-            (gradient,) = gradient_of(loss, policy)
-            # Later epochs have none where everything is clipped: only the first can end this.
-            if epoch == 0 and np.abs(gradient).max() < 1e-9:
-                return np.exp(old)
-            policy.logits.data[...] -= rate * gradient
-
 
 # Sampled: a transformer, 64 responses a step.
 
