@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinylm.errors import ShapeError
+from tinylm.errors import DataError, ShapeError
 from tinylm.finetune.metrics import (
     accuracy,
     answer_scores,
+    auc,
     confusion,
     entity_f1,
     f1,
@@ -91,3 +92,22 @@ def test_an_entity_counts_only_whole():
 def test_answers_are_compared_with_the_reference_that_fits_best():
     scores = answer_scores(["The red car", "no"], [["a blue car", "red car"], "yes"])
     assert scores == {"exact": 0.5, "f1": 0.5}
+
+
+def test_auc_is_the_chance_that_a_positive_scores_above_a_negative():
+    # pairs (positive, negative): (.8, .3) above, (.8, .8) equal, (.5, .3) above, (.5, .8) below
+    scores, positive = [0.8, 0.3, 0.5, 0.8], [True, False, True, False]
+    assert auc(scores, positive) == pytest.approx((1 + 0.5 + 1 + 0) / 4, abs=1e-15)
+    assert auc([3, 2, 1], [1, 1, 0]) == 1 and auc([1, 2, 3], [1, 1, 0]) == 0
+    assert auc([7, 7], [0, 1]) == 0.5
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=9))
+def test_auc_counts_all_pairs(examples):
+    above = [(a > b) + 0.5 * (a == b) for a, p in examples if p for b, q in examples if not q]
+    scores, positive = zip(*examples)
+    if above:
+        assert auc(scores, positive) == pytest.approx(np.mean(above), abs=1e-12)
+    else:
+        with pytest.raises(DataError, match="one of each"):
+            auc(scores, positive)

@@ -12,6 +12,7 @@ selection       fewer and better samples: judges, length, clusters, influence, p
 weak_to_strong  a weak model's labels for a strong one; small models together
 feedback        preferences: their formats, and where they come from
 rewards         reward models and their losses: a number for a prompt and a response
+verifiers       is a path of reasoning right? learnt from outcomes or steps
 policy          the policy gradient step by step, up to PPO and the losses of groups
 rlhf            training with a reward: rollouts, the four models, REINFORCE to PPO and GRPO
 preference      DPO and its relatives: preferences without a reward model

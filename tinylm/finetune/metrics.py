@@ -15,7 +15,7 @@ from tinylm.data.measure.answers import (
     harmonic_mean,
     token_f1,
 )
-from tinylm.errors import ShapeError
+from tinylm.errors import DataError, ShapeError
 
 
 def _same_length(answers, gold, operation):
@@ -96,6 +96,24 @@ def ranks(x):
     # A group of c equal numbers has ranks end - c .. end - 1, whose mean is end - (c + 1) / 2.
     end = np.cumsum(count)
     return (end - (count + 1) / 2)[group]
+
+
+def auc(scores, positive):
+    """Probability that a positive example scores above a negative one, equal scores count half.
+
+    The area under the curve of true against false positives (Hanley and McNeil 1982).
+
+    scores   (n,);  positive  (n,) bool, with one of each kind at least
+    raises   DataError for examples of one kind alone
+    """
+    scores, positive = _same_length(scores, positive, "auc")
+    positive = np.array(positive, bool)
+    P, N = int(positive.sum()), int((~positive).sum())
+    if not P or not N:
+        raise DataError(f"auc: {P} positive and {N} negative examples; one of each is needed")
+    # A positive's rank counts all below it; those of positives among themselves are P (P-1) / 2.
+    below = ranks(scores)[positive].sum() - P * (P - 1) / 2
+    return float(below / (P * N))
 
 
 def spearman(x, y):

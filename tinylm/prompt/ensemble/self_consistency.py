@@ -57,7 +57,8 @@ def self_consistency(
 
     demonstrations  Items with rationales; none: the reply begins with "Let's think step by step."
     samples         number of chains m, at the temperature
-    weights         of the votes, as in path_weights
+    weights         of the votes, as in path_weights; or a function (question, text of the chain) ->
+                    number, 0 or more, such as a verifier's score (Li et al. 2023)
     key             function: answer -> what is compared; None: task_key of the item
     options         of sample_paths: prompt, trigger, extract, read
     returns         Answer, its text a chain that reaches the answer; details: answers (None where
@@ -76,7 +77,11 @@ def self_consistency(
         **options,
     )
     replies, answers = [path.reply for path in paths], [path.answer for path in paths]
-    ballot = vote(answers, path_weights(replies, weights), key or item_key(item))
+    if callable(weights):
+        weighed = [weights(item.question, reply.text) for reply in replies]
+    else:
+        weighed = path_weights(replies, weights)
+    ballot = vote(answers, weighed, key or item_key(item))
     details = {
         "answers": answers,
         "shares": ballot.shares,

@@ -114,6 +114,7 @@ def tree_of_thoughts(
     width=2,
     branches=3,
     depth=6,
+    evaluate=value_thoughts,
     prompt=None,
     read=None,
     seed=0,
@@ -126,6 +127,7 @@ def tree_of_thoughts(
     width           states kept at each depth; 1: a greedy chain of the best lines
     branches        lines that are sampled for each of them
     depth           most lines;  max_tokens  of a line
+    evaluate        function (lm, question, states) -> their values; a verifier's, or vote()
     read            reader of the answer (conclusion.py); None: by the item
     returns         Answer of the best state; details: "search", a Search, and "steps"; "kept" and
                     "dropped" demonstrations
@@ -149,14 +151,14 @@ def tree_of_thoughts(
             temperature=temperature,
         )
 
-    def evaluate(states):
-        return value_thoughts(lm, item.question, states)
+    def values(states):
+        return evaluate(lm, item.question, states)
 
     def finished(state):
         return split_conclusion(state[-1])[1] is not None
 
     # With width and branches of 1 this is a chain of thought, line by line.
-    search = breadth_first((), propose, evaluate, depth=depth, width=width, finished=finished)
+    search = breadth_first((), propose, values, depth=depth, width=width, finished=finished)
     details = {"search": search, "steps": list(search.state or ()), **fitted.details}
     if search.state is None or not finished(search.state):
         return Answer(None, "\n".join(search.state or ()), details)
