@@ -5,8 +5,8 @@
 
 Of paths of equal score, and of answers of equal weight, one is drawn: what is returned is the exact
 expectation of that draw, so no order of the paths can help. A random score gives the share of right
-paths, a perfect one "any is right". Read first: prompt/ensemble/combine.py, where ties are settled by
-the order of text.
+paths, a perfect one "any is right". Read first: prompt/ensemble/combine.py, where ties are settled
+by the order of text.
 """
 
 import numpy as np
