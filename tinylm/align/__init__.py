@@ -17,6 +17,7 @@ policy          the policy gradient step by step, up to PPO and the losses of gr
 rlhf            training with a reward: rollouts, the four models, REINFORCE to PPO and GRPO
 preference      DPO and its relatives: preferences without a reward model
 inference       best-of-n and its relatives: the choice among outputs changes, not the model
+prompting       what of prompting learns from a reward: controller, corrector, prompts
 """
 
 from tinylm.align.aggregation import aggregate
