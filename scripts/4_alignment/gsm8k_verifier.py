@@ -18,7 +18,7 @@ A vote counts equal answers, and may weigh them by the verifier's probabilities.
 if it does by both of its intervals, over the five folds and over all questions. Not measured yet.
 `python scripts/4_alignment/gsm8k_verifier.py --data DIR [--seed N] [--device cpu|gpu] [--quick]`:
 DIR (or TINYLM_DATA) has reasoning/gsm8k_example_model_solutions.jsonl.gz; --quick is two folds and
-a fifth of the training. Read next: tinylm/align/verifiers/outcome.py, scorers.py.
+a fifth of the training. Read next: tinylm/align/verifiers/outcome.py.
 """
 
 import argparse
