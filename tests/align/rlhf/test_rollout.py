@@ -40,7 +40,10 @@ def test_without_an_end_mark_no_response_is_truncated():
 def test_the_end_mark_may_be_the_id_that_fills_the_batch():
     """Which tokens are real is known by length: an end mark 0 is counted, the filling 0 is not."""
     model = gpt()
-    found = roll_out(model, PROMPTS, 4, SEEDS, eos=0)
+    found = roll_out(model, PROMPTS * 8, 4, list(range(24)), eos=0)
+    assert not found.truncated.all()
+    for response, cut in zip(found.responses, found.truncated):
+        assert cut or response[-1] == 0
     for response, logs in zip(found.responses, tokens_of(found, model)):
         assert len(logs) == len(response)
 

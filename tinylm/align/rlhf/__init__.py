@@ -15,17 +15,19 @@ scoring.py     their rewards: a function, a reward model, a verifier
 models.py      the four models: policy, reference, reward, value
 experience.py  what an update needs to know of responses; batches of them
 methods/       REINFORCE, A2C, RLOO, PPO, GRPO and its corrections
+collect.py     sample and evaluate: the first half of a step, alone or with other workers
 objective.py   the loss of a minibatch, with the checks and measures that go with it
 trainer.py     sample, evaluate, update
 train.py       train_policy and policy_trainer, by the name of a method
 """
 
+from tinylm.align.rlhf.collect import PolicySettings
 from tinylm.align.rlhf.methods import METHODS
 from tinylm.align.rlhf.models import FourModels, four_models
 from tinylm.align.rlhf.rollout import Rollout, roll_out
 from tinylm.align.rlhf.scoring import of_texts
 from tinylm.align.rlhf.train import method_class, policy_trainer, setting_names, train_policy
-from tinylm.align.rlhf.trainer import PolicySettings, PolicyTrainer
+from tinylm.align.rlhf.trainer import PolicyTrainer
 
 __all__ = [
     "METHODS",

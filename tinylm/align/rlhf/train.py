@@ -7,9 +7,10 @@ Read first: trainer.py.
 
 import dataclasses
 
+from tinylm.align.rlhf.collect import PolicySettings
 from tinylm.align.rlhf.methods import METHODS, Method
 from tinylm.align.rlhf.models import four_models
-from tinylm.align.rlhf.trainer import PolicySettings, PolicyTrainer
+from tinylm.align.rlhf.trainer import PolicyTrainer
 from tinylm.errors import ConfigError
 
 

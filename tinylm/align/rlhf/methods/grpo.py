@@ -9,7 +9,7 @@
 
 No value model. What each changes in the expected gradient, and where it converges to, stands in
 policy/groups.py, policy/sequences.py and policy/fixed_points.py. A group of equal rewards has
-advantages of 0. Read next: ../objective.py.
+advantages of 0. Read next: ../collect.py.
 """
 
 from dataclasses import dataclass

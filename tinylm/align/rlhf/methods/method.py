@@ -87,6 +87,7 @@ class Method:
     critic: ClassVar[bool] = False  # whether there is a value model
     reuses: ClassVar[bool] = False  # whether responses of an earlier policy are weighed by a ratio
     least: ClassVar[int] = 1  # responses that a group must have
+    draws: ClassVar[int] = 1  # rollouts at most for one step: see DAPO
 
     def __post_init__(self):
         validate(self)
