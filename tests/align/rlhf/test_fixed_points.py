@@ -1,4 +1,4 @@
-"""Where training comes to rest: pi*, or a policy of the method's own, by enumeration and by sampling.
+"""Where training comes to rest: pi*, or a policy of the method's own, by enumeration and sampling.
 
 The specification's case of four responses, here the four tokens of a language model that says one.
 """
@@ -74,7 +74,7 @@ def test_a_mean_with_itself_rests_at_that_of_a_smaller_reward(method):
 
 @pytest.mark.parametrize("kind", [GRPO, DAPO, GSPO, CISPO])
 def test_groups_that_are_standardized_rest_elsewhere(kind):
-    """Responses of one token tell the four apart no more: .700 of the first, with k3 in the loss."""
+    """With responses of one token the four are alike: .700 of the first, with k3 in the loss."""
 
     def loss(logp):
         weights = expected_advantages(np.exp(logp.data), R, 2, group_advantages)
