@@ -1,5 +1,8 @@
 """One function for all methods: it learns, and refuses what no method has."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
@@ -53,6 +56,19 @@ def test_training_ends_where_after_step_says_so():
         policy(), PROMPTS, fives, "rloo", steps=9, after_step=after_step, **OPTIONS
     )
     assert seen == [1, 2] and len(found) == 2
+
+
+def test_ctrl_c_ends_the_training_after_the_step():
+    seen = []
+
+    def after_step(metrics):
+        seen.append(metrics["step"])
+        os.kill(os.getpid(), signal.SIGINT)
+
+    options = OPTIONS | {"group": 2}
+    with pytest.raises(KeyboardInterrupt):
+        train_policy(policy(), PROMPTS, fives, "rloo", steps=9, after_step=after_step, **options)
+    assert len(seen) == 2  # the signal is read in the second step
 
 
 def test_a_method_may_be_given_by_name_or_made():

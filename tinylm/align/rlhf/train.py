@@ -6,12 +6,14 @@ Read first: trainer.py.
 """
 
 import dataclasses
+import math
 
 from tinylm.align.rlhf.collect import PolicySettings
 from tinylm.align.rlhf.methods import METHODS, Method
 from tinylm.align.rlhf.models import four_models
 from tinylm.align.rlhf.trainer import PolicyTrainer
 from tinylm.errors import ConfigError
+from tinylm.finetune.fitting import raise_if_interrupted
 
 
 def train_policy(
@@ -36,10 +38,14 @@ def train_policy(
     options     of policy_trainer(): reference, value, eos, rate, comm, and every setting of the
                 method and of PolicySettings
     returns     list of metrics, one a step: see PolicyTrainer.step()
-    raises      ConfigError for a setting that neither has
+    raises      ConfigError for a setting that neither has; KeyboardInterrupt on Ctrl-C, Terminated
+                on SIGTERM or SIGHUP, after the current step
     """
     trainer = policy_trainer(policy, prompts, reward, method, **options)
-    return trainer.run(steps, after_step)
+    found = trainer.run(steps, after_step)
+    if trainer.iteration < steps:
+        raise_if_interrupted(trainer.trainer, math.inf)
+    return found
 
 
 def policy_trainer(
