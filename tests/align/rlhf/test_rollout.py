@@ -43,7 +43,7 @@ def test_the_end_mark_may_be_the_id_that_fills_the_batch():
     found = roll_out(model, PROMPTS * 8, 4, list(range(24)), eos=0)
     assert not found.truncated.all()
     for response, cut in zip(found.responses, found.truncated):
-        assert cut or response[-1] == 0
+        assert cut or response[-1:] == [0]
     for response, logs in zip(found.responses, tokens_of(found, model)):
         assert len(logs) == len(response)
 
