@@ -54,9 +54,7 @@ class GenerateConfig:
 
 def main(argv):
     """Print the prompt and the text that the model generates."""
-    from tinylm.cli.use.timer import Timer
-    from tinylm.generate import Sampling, stream_text
-    from tinylm.generate.fast.fastest import fastest
+    from tinylm.generate import Sampling
     from tinylm.prompt.protocol.opened import BITS, open_model
 
     # Options that were given, and not left at their defaults: only these override the model's files.
@@ -74,30 +72,37 @@ def main(argv):
     opened = open_model(path, config.device, BITS[config.bits])
     answers = opened.template is not None and not config.raw  # as a turn of a conversation
     sampling = opened.sampling(sampling, given, answers)
-    prompt = "".join(prompt)
-    if prompt == "-":
-        prompt = standard_input()
-    elif not prompt and opened.start is None:
-        prompt = "\n"  # no token begins a text, so a line feed does
-    asked = prompt
-    if answers:
-        # The template frames the turn, and ends where the answer begins.
-        question = [{"role": "user", "content": prompt}]
-        start = opened.template.encode(opened.tokenizer, question)
-    else:
-        start = opened.prompt_ids(prompt)
+    prompt, start = _beginning(opened, "".join(prompt), answers)
     if answers or not config.echo:
         prompt = ""  # not shown
-    if config.best_of > 1:
-        from tinylm.cli.use.best_of import best_of
-
-        question = [{"role": "user", "content": asked}]
-        print(prompt + best_of(opened, question, start, config, sampling, given, _notice))
-        return
     if config.beams > 1:
         # Recommendations of the model's files do not conflict with beams; options of the user do.
         _beams(config, set(given) & set(sampling), opened, start, prompt)
         return
+    _samples(config, sampling, opened, start, prompt)
+
+
+def _beginning(opened, prompt, answers):
+    """(the prompt as text, the ids that the model reads).
+
+    answers  True: the prompt is a turn of a conversation
+    """
+    if prompt == "-":
+        prompt = standard_input()
+    elif not prompt and opened.start is None:
+        prompt = "\n"  # no token begins a text, so a line feed does
+    if answers:
+        # The template frames the turn, and ends where the answer begins.
+        question = [{"role": "user", "content": prompt}]
+        return prompt, opened.template.encode(opened.tokenizer, question)
+    return prompt, opened.prompt_ids(prompt)
+
+
+def _samples(config, sampling, opened, start, shown):
+    from tinylm.cli.use.timer import Timer
+    from tinylm.generate import stream_text
+    from tinylm.generate.fast.fastest import fastest
+
     # Each piece is flushed: the text is to appear while it is written.
     lm, show = fastest(opened.lm), functools.partial(print, end="", flush=True)
     for i in range(config.num):
@@ -118,7 +123,7 @@ def main(argv):
             if i:
                 show("\n")
             show(f"--- seed {config.seed + i}\n")
-        show(prompt)
+        show(shown)
         for piece in timer.watch(pieces):
             show(piece)
         show("\n")

@@ -239,55 +239,80 @@ def compare(
     """
     if folder is not None and at_once > 1:
         raise ConfigError("compare: answers are kept of one question at a time: at_once=1")
-    show = show or (lambda line: None)
-    scored = all(item.options for item in items)
-    single, own = plain
+    kept = {"folder": folder, "about": about or {}}
+    runs = _Runs(lm, items, demonstrations, plain, judge, at_once, seed, show, **kept)
+    return [_row(runs, name, *method, sampling) for name, method in methods.items()]
 
-    def run(method, options, file):
-        options = {"seed": seed, **options}
-        if at_once == 1:
-            if folder is not None:
-                options |= {
-                    "file": Path(folder) / f"{file}.jsonl",
-                    "about": {**(about or {}), "run": file},
-                }
-            records = list(answer_items(lm, method, items, demonstrations, **options))
+
+def _row(runs, name, method, options, sampling):
+    """The Row of one method: its answers, and those of as many tokens of plain prompting."""
+    runs.show(f"{name}, {len(runs.items)} questions")
+    records = runs.answers(method, options, name)
+    summary, scored = summarize(records), runs.scored
+    if method is runs.single:
+        runs.keep_plain(options, records)
+    if method is runs.single or not summary.count:
+        return Row(name, summary, scored=scored)
+    plain, samples = runs.plain_answers(1, options, {}), 1
+    if not scored:
+        # No plain prompt has a token if none could be sent.
+        samples = max(1, round(summary.tokens / (summarize(plain).tokens or math.inf)))
+        drawn = {**_sampled(method, options), **sampling}
+        if samples == 1:
+            drawn = {}  # the most probable reply
+        plain = runs.plain_answers(samples, options, drawn)
+    difference = paired_difference(records, plain)
+    return Row(name, summary, samples, scored, summarize(plain), difference)
+
+
+class _Runs:
+    """Runs of methods on the same items, with the arguments of compare. Several methods may be set
+    against one run of plain prompting: it is kept.
+    """
+
+    def __init__(
+        self, lm, items, demonstrations, plain, judge, at_once, seed, show, *, folder, about
+    ):
+        self.lm, self.items, self.demonstrations, self.judge = lm, items, demonstrations, judge
+        self.at_once, self.seed, self.folder, self.about = at_once, seed, folder, about
+        self.show = show or (lambda line: None)
+        self.scored = all(item.options for item in items)
+        self.single, self.own = plain
+        self._plain = {}  # {(samples, options): records}
+
+    def answers(self, method, options, file):
+        """The Records of a method, judged; `file` is the name of those that are kept."""
+        options = {"seed": self.seed, **options}
+        if self.at_once > 1:
+            options["at_once"] = self.at_once
+            records = answer_together(self.lm, method, self.items, self.demonstrations, **options)
         else:
-            options["at_once"] = at_once
-            records = answer_together(lm, method, items, demonstrations, **options)
-        return [replace(one, right=judge(one.value, items[one.item])) for one in records]
+            if self.folder is not None:
+                options["file"] = Path(self.folder) / f"{file}.jsonl"
+                options["about"] = {**self.about, "run": file}
+            found = answer_items(self.lm, method, self.items, self.demonstrations, **options)
+            records = list(found)
+        return [replace(one, right=self.judge(one.value, self.items[one.item])) for one in records]
 
-    def votes(count, options, drawn):
-        shared = _shared(options) | own | drawn
+    def plain_answers(self, count, options, drawn):
+        """The Records of plain_vote beside a method with these options.
+
+        count  samples;  drawn  how they are sampled
+        """
+        shared = _shared(options) | self.own | drawn
         key = count, frozenset(shared.items())
-        if key not in found:
-            show(f"plain prompting, {_samples(count, scored)}")
+        if key not in self._plain:
+            self.show(f"plain prompting, {_samples(count, self.scored)}")
             # A name of its own for every kind of sampling.
-            drawn = {**shared, "count": count, "plain": single}
-            found[key] = run(plain_vote, drawn, f"plain-{count}-{_short_hash(drawn)}")
-        return found[key]
+            settings = {**shared, "count": count, "plain": self.single}
+            file = f"plain-{count}-{_short_hash(settings)}"
+            self._plain[key] = self.answers(plain_vote, settings, file)
+        return self._plain[key]
 
-    found, rows = {}, []
-    for name, (method, options) in methods.items():
-        show(f"{name}, {len(items)} questions")
-        records = run(method, options, name)
-        summary = summarize(records)
-        if method is single and options == _shared(options) | own:
-            found.setdefault((1, frozenset(options.items())), records)
-        if method is single or not summary.count:
-            rows.append(Row(name, summary, scored=scored))
-            continue
-        one, samples = votes(1, options, {}), 1
-        if not scored:
-            # No plain prompt has a token if none could be sent.
-            samples = max(1, round(summary.tokens / (summarize(one).tokens or math.inf)))
-            drawn = {**_sampled(method, options), **sampling}
-            if samples == 1:
-                drawn = {}  # the most probable reply
-            one = votes(samples, options, drawn)
-        difference = paired_difference(records, one)
-        rows.append(Row(name, summary, samples, scored, summarize(one), difference))
-    return rows
+    def keep_plain(self, options, records):
+        """Keep the Records of plain prompting that is one of the methods, if it has its options."""
+        if options == _shared(options) | self.own:
+            self._plain.setdefault((1, frozenset(options.items())), records)
 
 
 def _shared(options):

@@ -49,19 +49,10 @@ def retrieval_answer(
     retriever       has search(query, k) and documents (retrievers.py); None: words are looked for
                     in the texts of the item's context
     k               texts at most; 0: none, the model's memory with the same instruction
-    form            RagPrompt
     least_score     refuse, without calling the model, if the best text scores less; None: never
-    least_logprob   refuse if the answer has less than this log-probability a token, in nats
-    check           function from the texts in the prompt to a reason to refuse, or None; it is
-                    called before the model
-    budget          tokens of the prompt; None: what the model's context leaves
-    normalization   of the scores of an item's options, as in Scores.by
-    returns         Answer. value: the answer without its citations; NO_ANSWER if it is refused;
-                    None if the reply is empty. details: retrieved [(number, score)], passages (list
-                    of Passage, as they stand in the prompt), texts, kept, dropped, cut and left_out
-                    (prompt.py), refused (None, "retrieval", "words", "likelihood", or the reason of
-                    the check), citations (list of Citation), logprob (mean, or
-                    None); of options: scores
+    others          as of answer_from
+    returns         Answer, as answer_from; more details: retrieved [(number, score)], and passages,
+                    list of Passage as they stand in the prompt; refused may be "retrieval"
     raises          DataError if not even the question fits; ConfigError if max_tokens leaves no
                     room for a prompt, or k is negative
     """
@@ -110,20 +101,22 @@ def answer_from(
 ):
     """The answer to a question from given texts, without a retriever.
 
-    texts    list of str, the most relevant first
-    details  more for Answer.details
-    returns  Answer, as retrieval_answer
+    texts          list of str, the most relevant first
+    form           RagPrompt
+    least_logprob  refuse if the answer has less than this log-probability a token, in nats
+    check          function from the texts in the prompt to a reason to refuse, or None; it is
+                   called before the model
+    budget         tokens of the prompt; None: what the model's context leaves
+    normalization  of the scores of an item's options, as in Scores.by
+    details        more for Answer.details
+    returns        Answer. value: the answer without its citations; NO_ANSWER if it is refused; None
+                   if the reply is empty. details: texts, kept, dropped, cut and left_out
+                   (prompt.py), refused (None, "words", "likelihood", or the reason of the check),
+                   citations (list of Citation), logprob (mean, or None); of options: scores
     """
     window = ""
-    if budget is None and lm.context is not None:
-        answer = max([lm.count(ending) for ending in _endings(item)] or [max_tokens])
-        budget = lm.context - answer
-        window = f"the model reads {lm.context} tokens, and {answer} are for the answer"
-        if budget < 1:
-            raise ConfigError(
-                f"answer_from: an answer of {answer} tokens leaves no room for a prompt in the "
-                f"model's context of {lm.context}: lower max_tokens"
-            )
+    if budget is None:
+        budget, window = _room(lm, item, max_tokens)
     # As much of z as the window leaves beside question and answer.
     fitted = form.fit(item.question, texts, lm.length, budget, demonstrations, window)
     details = {"retrieved": [], "citations": [], **(details or {}), "refused": None}
@@ -137,12 +130,31 @@ def answer_from(
     reply = lm.complete(
         fitted.prompt, max_tokens=max_tokens, stop=form.stop(), seed=seed, **sampling
     )
+    return _read(lm, reply, fitted.texts, form, least_logprob, details)
+
+
+def _room(lm, item, max_tokens):
+    """(tokens that the model's context leaves for a prompt, or None; where they come from)."""
+    if lm.context is None:
+        return None, ""
+    answer = max([lm.count(ending) for ending in _endings(item)] or [max_tokens])
+    budget = lm.context - answer
+    if budget < 1:
+        raise ConfigError(
+            f"answer_from: an answer of {answer} tokens leaves no room for a prompt in the "
+            f"model's context of {lm.context}: lower max_tokens"
+        )
+    return budget, f"the model reads {lm.context} tokens, and {answer} are for the answer"
+
+
+def _read(lm, reply, texts, form, least_logprob, details):
+    """The Answer in a reply to a prompt with these texts."""
     text = reply.text.strip()
     if form.answer_name is not None:
-        text = read_reply(reply.text, form.answer_name, form.names(len(fitted.texts)))
-    details["citations"] = find_citations(text, fitted.texts)
+        text = read_reply(reply.text, form.answer_name, form.names(len(texts)))
+    details["citations"] = find_citations(text, texts)
     details["logprob"] = _mean(reply.logprobs)
-    value = without_citations(text, len(fitted.texts)) or None
+    value = without_citations(text, len(texts)) or None
     # Refused by its own words, or because it was not sure of them.
     if is_refusal(text):
         details["refused"], value = "words", NO_ANSWER
