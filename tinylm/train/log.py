@@ -12,12 +12,12 @@ cli/look/plot.py, which draws it.
 import errno
 import itertools
 import json
-import math
 import os
 from pathlib import Path
 
 from tinylm.errors import TrainingError
 from tinylm.files import WholeFile, parse_json
+from tinylm.json_text import finite
 
 NAME = "log.jsonl"
 _NUMBERS = ("loss", "lr", "grad_norm", "tokens_per_second", "perplexity", "bits_per_byte")
@@ -50,9 +50,9 @@ class Log:
 
     def write(self, event, **values):
         """Append one event; numbers that JSON does not have (inf, nan) become null."""
-        plain = {name: _plain(value) for name, value in values.items()}
+        line = json.dumps(finite({"event": event, **values}))
         try:
-            self.file.write(json.dumps({"event": event, **plain}) + "\n")
+            self.file.write(line + "\n")
         except OSError as error:
             raise self._failed(error) from None
 
@@ -157,9 +157,3 @@ def _truncate(path, step):
             if event is not None and event.get("step", 0) <= step:
                 kept.write(line + b"\n")
     return damaged
-
-
-def _plain(value):
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

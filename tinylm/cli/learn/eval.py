@@ -15,9 +15,9 @@ command.
 import tempfile
 from dataclasses import dataclass
 
-from tinylm.cli.json_text import json_text
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError, DataError
+from tinylm.json_text import json_text
 from tinylm.settings import at_least, setting
 
 

@@ -5,10 +5,10 @@ eval.py.
 import dataclasses
 import sys
 
-from tinylm.cli.json_text import json_text
 from tinylm.cli.use.prompt_output import failed_lines
 from tinylm.cli.use.text_model import TextModelConfig, identity
 from tinylm.errors import DataError
+from tinylm.json_text import json_text
 
 HEADINGS = {  # how each way of ranking the options is usually called
     "sum": "acc, by log-probability",

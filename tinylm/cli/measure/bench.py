@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylm.cli.json_text import json_text
 from tinylm.cli.measure.workloads import WORKS, batches, initial_weights
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError, TinylmError
+from tinylm.json_text import json_text
 from tinylm.settings import at_least, setting
 
 

@@ -15,12 +15,12 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 
-from tinylm.cli.json_text import json_text
 from tinylm.cli.options import parse
 from tinylm.cli.use.method_options import check_methods, common_options, listed, named_options
 from tinylm.cli.use.prompt_output import answer_line, comparison_table, summary_lines
 from tinylm.cli.use.text_model import TextModelConfig, identity, open_text_model
 from tinylm.errors import ConfigError, DataError
+from tinylm.json_text import json_text
 from tinylm.settings import at_least, setting
 
 EXAMPLES = (

@@ -17,10 +17,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinylm.cli.json_text import json_text
 from tinylm.cli.options import parse
 from tinylm.cli.use.text_model import TextModelConfig, open_text_model
 from tinylm.errors import ConfigError, DataError
+from tinylm.json_text import json_text
 from tinylm.reading import standard_input
 from tinylm.settings import at_least, between, setting
 
