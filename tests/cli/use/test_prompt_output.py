@@ -1,6 +1,13 @@
 """Answers, figures and tables as `tinylm prompt` prints them."""
 
-from tinylm.cli.use.prompt_output import MOST, answer_line, comparison_table, summary_lines
+from tinylm.cli.use.prompt_output import (
+    MOST,
+    answer_line,
+    comparison_table,
+    failed_lines,
+    summary_lines,
+    visible,
+)
 from tinylm.data.read.items import Item
 from tinylm.prompt.evaluation.compare import Row, Summary
 from tinylm.prompt.evaluation.runner import Record
@@ -57,3 +64,14 @@ def test_questions_that_could_not_be_answered_are_named_with_the_reason():
     lines = summary_lines("few-shot", many, items).splitlines()[3:]
     assert len(lines) == 1 + MOST + 1 and lines[-1] == "    and 2 more"
     assert "not answered" not in summary_lines("few-shot", summary(1, 2), items)
+
+
+def test_controls_of_a_reply_are_escapes():
+    assert visible("a\tb\nc\r\nd é 日本") == "a\tb\nc\r\nd é 日本"
+    assert visible("\x1b[2J\x07\x7f\x9b\r.\u202e") == r"\x1b[2J\x07\x7f\x9b\r.\u202e"
+    record = Record(0, "x\x1b[2J", False, "", 1, 1, 1, 1, 0, 0.1)
+    line = answer_line(record, Item("?", "y\x08"), 2)
+    assert line == r"   1  x\x1b[2J  wrong, it is y\x08"
+    assert answer_line(record, Item("?"), 1) == r"x\x1b[2J"
+    (_, failed) = failed_lines(((0, "long\x1b"),), [Item("q\x00?")])
+    assert failed == r"       1  q\x00?: long\x1b"

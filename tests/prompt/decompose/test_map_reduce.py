@@ -197,3 +197,15 @@ def test_defaults_are_256_tokens_a_segment_64_a_reply_and_no_overlap():
     assert len(overlapping.details["segments"]) == 2
     with pytest.raises(DataError, match="needs a context"):
         map_reduce(ScriptedLM([]), Item("x"))
+
+
+def test_a_template_has_the_slots_that_are_filled():
+    wrong = ["{topic}", "{topic} {segment} {x}", "{topic.upper} {segment}", "{} {topic} {segment}"]
+    for template in (*wrong, "{topic} {segment", "{topic} {segment!r}", "{topic} {segment:9}"):
+        with pytest.raises(ConfigError, match=r"must have the slots {segment} and {topic}, and no"):
+            map_reduce(ScriptedLM([]), DOCUMENT, map_template=template)
+    with pytest.raises(ConfigError, match="reduce_template '{x}' must have the slots {findings}"):
+        map_reduce(ScriptedLM([]), DOCUMENT, reduce_template="{x}")
+    lm = ScriptedLM([("{a} AI: one", "yes"), (None, "yes")])
+    item = Item("AI", context="one")
+    assert map_reduce(lm, item, map_template="{{a}} {topic}: {segment}").value == "yes"

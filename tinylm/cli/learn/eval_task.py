@@ -5,7 +5,7 @@ eval.py.
 import dataclasses
 import sys
 
-from tinylm.cli.use.prompt_output import failed_lines
+from tinylm.cli.use.prompt_output import failed_lines, visible
 from tinylm.cli.use.text_model import TextModelConfig, identity
 from tinylm.errors import DataError
 from tinylm.json_text import json_text
@@ -67,7 +67,7 @@ def lines(name, config, task, report, items):
     found = [
         f"{name} on {config.task}: {report.count} questions, {config.shots} demonstrations",
         "  prompt, which the options follow:",
-        *(f"    | {line}" for line in report.prompt.splitlines()),
+        *(f"    | {visible(line)}" for line in report.prompt.splitlines()),
     ]
     for way, heading in HEADINGS.items():
         accuracy, low, high = report.interval(way)

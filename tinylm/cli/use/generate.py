@@ -73,13 +73,19 @@ def main(argv):
     answers = opened.template is not None and not config.raw  # as a turn of a conversation
     sampling = opened.sampling(sampling, given, answers)
     prompt, start = _beginning(opened, "".join(prompt), answers)
+    shown = prompt
     if answers or not config.echo:
-        prompt = ""  # not shown
-    if config.beams > 1:
+        shown = ""
+    if config.best_of > 1:
+        from tinylm.cli.use.best_of import best_of
+
+        question = [{"role": "user", "content": prompt}]
+        print(shown + best_of(opened, question, start, config, sampling, given, _notice))
+    elif config.beams > 1:
         # Recommendations of the model's files do not conflict with beams; options of the user do.
-        _beams(config, set(given) & set(sampling), opened, start, prompt)
-        return
-    _samples(config, sampling, opened, start, prompt)
+        _beams(config, set(given) & set(sampling), opened, start, shown)
+    else:
+        _samples(config, sampling, opened, start, shown)
 
 
 def _beginning(opened, prompt, answers):

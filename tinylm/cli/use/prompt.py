@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from tinylm.cli.options import parse
 from tinylm.cli.use.method_options import check_methods, common_options, listed, named_options
-from tinylm.cli.use.prompt_output import answer_line, comparison_table, summary_lines
+from tinylm.cli.use.prompt_output import answer_line, comparison_table, summary_lines, visible
 from tinylm.cli.use.text_model import TextModelConfig, identity, open_text_model
 from tinylm.errors import ConfigError, DataError
 from tinylm.json_text import json_text
@@ -194,7 +194,7 @@ def show_answers(lm, method, options, about, config, items, demonstrations):
         for record in found:
             records.append(record)
             if config.trace and not config.json:
-                print(trace.text(), flush=True)
+                print(visible(trace.text()), flush=True)
             alone = len(items) == 1 and record.error  # is printed as the error of the command
             if not config.json and not config.report and not alone:
                 print(answer_line(record, items[record.item], len(items)), flush=True)

@@ -1,7 +1,20 @@
-"""What `tinylm prompt` prints: answers, figures, and a table of methods."""
+"""What `tinylm prompt` prints: answers, figures, and a table of methods.
 
+Replies and documents are texts of others: what would move the cursor of a terminal, or turn the
+direction of a line, is printed as an escape. --json has them as they are. Read next: prompt.py.
+"""
+
+import re
+
+# Controls of ASCII and Latin-1 but tab and line break, and Unicode's marks of direction
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
 LONGEST = 200  # characters that are shown of a reply without an answer
 MOST = 10  # questions that could not be answered are named
+
+
+def visible(text):
+    """A text whose controls are escapes, as in Python: "\\x1b"."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def answer_line(record, item, count):
@@ -11,10 +24,11 @@ def answer_line(record, item, count):
         shown = f"(not answered: {record.error})"
     elif shown is None:
         shown = f"(no answer could be read from {_beginning(record.text)!r})"
+    shown = visible(shown)
     # One question without a gold answer: nothing to number, nothing to judge.
     if count == 1 and item.answer is None:
         return shown
-    mark = {True: "right", False: f"wrong, it is {item.answer}", None: ""}[record.right]
+    mark = {True: "right", False: visible(f"wrong, it is {item.answer}"), None: ""}[record.right]
     return f"{record.item + 1:>4}  {shown}  {mark}".rstrip()
 
 
@@ -54,7 +68,7 @@ def failed_lines(failed, items):
     lines = [f"  not answered, and counted as wrong: {len(failed)} of {len(items)}"]
     for number, reason in failed[:MOST]:
         first = items[number].question.strip().splitlines()[0]
-        lines.append(f"    {number + 1:>4}  {first:.40}: {reason}")
+        lines.append(visible(f"    {number + 1:>4}  {first:.40}: {reason}"))
     if len(failed) > MOST:
         lines.append(f"    and {len(failed) - MOST} more")
     return lines

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm.cli.options import parse
+from tinylm.cli.use.prompt_output import visible
 from tinylm.cli.use.text_model import TextModelConfig, open_text_model
 from tinylm.errors import ConfigError, DataError
 from tinylm.json_text import json_text
@@ -160,7 +161,7 @@ def show_passages(index, question, config):
         return
     for number, score in found:
         passage = index.passages[number]
-        print(f"{score:8.3f}  {place(passage, config)}\n{passage.text.strip()}\n")
+        print(f"{score:8.3f}  {place(passage, config)}\n{visible(passage.text.strip())}\n")
     if not found:
         print("no passage has a word of the question")
 
@@ -171,7 +172,7 @@ def place(passage, config):
     if config.index:
         # An index names files from its own folder, and this one may be anywhere.
         file = os.path.relpath(Path(config.index).parent / file)
-    return f"{file}, characters {passage.start} to {passage.end}"
+    return visible(f"{file}, characters {passage.start} to {passage.end}")
 
 
 def answer_question(lm, index, question, config):
@@ -225,13 +226,13 @@ def answer_question(lm, index, question, config):
         print(json_text(result))
         return
     if config.trace:
-        print(trace.text())
+        print(visible(trace.text()))
     if answer.value is None:
         print("(the reply was empty)")
     elif answer.value == NO_ANSWER:
         print(f"refused: {refused}")
     else:
-        print(answer.text)
+        print(visible(answer.text))
     print("\n".join(sources(passages, citations, config)), end="\n" * bool(passages))
 
 

@@ -9,6 +9,7 @@ provided that no mention is cut in two: segments may overlap. Read next: solvers
 """
 
 import re
+import string
 from bisect import bisect_right
 
 from tinylm.errors import ConfigError, DataError
@@ -97,6 +98,24 @@ def any_segment(findings):
     return False
 
 
+def check_slots(name, template, slots):
+    """Raise ConfigError for a template whose slots {..} are not those that are filled.
+
+    name  of the option;  template  str as of str.format;  slots  set of names
+    """
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError:  # a brace without the other
+        parts = [("", "", "", None)]
+    found = [(slot, form, change) for _, slot, form, change in parts if slot is not None]
+    if {slot for slot, _, _ in found} != slots or any(form or change for _, form, change in found):
+        wanted = " and ".join(f"{{{slot}}}" for slot in sorted(slots))
+        raise ConfigError(
+            f"map_reduce: {name} {template!r:.60} must have the slots {wanted}, and no others; a "
+            "brace in its text is written twice"
+        )
+
+
 def map_reduce(
     lm,
     item,
@@ -119,12 +138,16 @@ def map_reduce(
     max_tokens      of each reply
     returns         Answer "yes", "no" or None; details: "segments", "findings" (replies), "read"
                     ("yes", "no" or None of each segment)
-    raises          DataError for an item without a document
+    raises          DataError for an item without a document; ConfigError for a template with
+                    other slots
     """
     check_counts("map_reduce", size=size)
     check_counts("map_reduce", least=0, overlap=overlap)
     if not item.context:
         raise DataError("map_reduce: the item needs a context, the document to be divided")
+    check_slots("map_template", map_template, {"topic", "segment"})
+    if reduce_template is not None:
+        check_slots("reduce_template", reduce_template, {"topic", "findings"})
     # Map: no finding depends on another, so all are one batch.
     parts = segments(item.context, size, lm.count, overlap)
     prompts = [map_template.format(topic=item.question, segment=part.strip("\n")) for part in parts]
