@@ -24,6 +24,7 @@ def test_counts_are_1_or_more():
 LEAST = {
     "best-of-n": {"n": 1, "answer_tokens": 1},
     "dialogue": {"turns": 1},
+    "graph-of-thoughts": {"branches": 1, "keep": 1, "merges": 1, "rounds": 0},
     "grid": {"samples": 1},
     "in-parts": {"size": 1},
     "least-risk": {"samples": 1},

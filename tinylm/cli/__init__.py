@@ -101,8 +101,9 @@ def main(argv=None):
             status = _dispatch(list(argv))
         return _flushed(status)
     except BrokenPipeError:  # `tinylm book | head`: the reader has closed the pipe
+        # What is still buffered goes nowhere, or the interpreter would complain at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
+        return 141  # 128 + SIGPIPE, as shells report it
     except KeyboardInterrupt as stopped:
         with contextlib.suppress(OSError):  # the terminal may be gone
             print(file=sys.stderr)
@@ -164,6 +165,7 @@ def _dispatch(argv):
         print(f"tinylm: no verb {verb!r}: {hint}", file=sys.stderr)
         return 2
     try:
+        # The only import of a verb: `tinylm --help` reads none of them.
         return importlib.import_module(MODULES[verb]).main(argv[1:]) or 0
     except SystemExit as done:  # --help and --show-config have printed all there is
         return done.code or 0

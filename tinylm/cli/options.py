@@ -34,6 +34,7 @@ def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=
     """
     fields = _fields(classes)
     chosen, words, shows = _read(argv, fields, sum(not p.startswith("[") for p in positionals))
+    # Before any check: help is wanted most where something is missing.
     if "help" in shows:
         print(help_text(fields, verb, about, positionals, examples))
         raise SystemExit(0)
@@ -135,6 +136,7 @@ def _read(argv, fields, needed=0):
             if fields[name][0].metadata.get("several"):
                 chosen[name] += _further(argv)
                 last = name
+        # -5 is a number, and "-" the standard input: plain words both.
         elif re.match(r"-[A-Za-z]", word):
             raise ConfigError(
                 f"no option {word!r}: settings have two dashes, as in --seed 1; --help lists them"
@@ -167,6 +169,7 @@ def _named(key, text, fields, argv):
                 return name, argv.pop(0)
             return name, "true"
         return name, _next(argv, f"--{key}", show_type(fields[name][1]))
+    # A field of its own named no_.. was found above.
     positive = name.removeprefix("no_")  # `--no-flag` means false
     if positive != name and text is None and positive in fields and fields[positive][1] is bool:
         return positive, "false"
@@ -179,6 +182,7 @@ def _named(key, text, fields, argv):
 
 def _near(name, fields):
     """Fields with a similar name, or whose name or help text contains the words of the wrong one."""
+    # A slip of one letter has one meaning; only without any are looser matches of use.
     if misspelt := difflib.get_close_matches(name, fields, n=3, cutoff=0.8):
         return misspelt
     found = difflib.get_close_matches(name, fields, n=3, cutoff=0.6)

@@ -36,15 +36,19 @@ def main(name, config, files):
         raise DataError("--task needs questions: give a file of them with --data FILE")
     bad = BadLines(config.skip_bad)
     items = [item for file in files for item in read_items(file, bad)]
+    # Questions that are shown with their answers are not scored: they would be no test.
     demonstrations, items = items[: config.shots], items[config.shots :]
     items = items[: config.limit or None]
     if not items:
         raise DataError(f"no question is left behind the {config.shots} of --shots")
+    # The benchmarks score texts that continue a prompt, and no turns of a chat.
     lm = TextModel.open(name, config.device, chat=False)
+    # A line that is written over again is for an eye, not for a file.
     show = None
     if sys.stderr.isatty() and not config.json:
         show = _show
     about = None
+    # Scores are resumed only for the same weights: to hash them takes a while.
     if config.out:
         opening = TextModelConfig(raw=True, device=config.device)
         about = identity(str(name), opening, lm) | {"shots": config.shots}

@@ -91,6 +91,7 @@ def shown(name, text, seed=0):
 
     if len(split(text)) < 2:
         raise DataError(f"{text!r} has fewer than two words: give a sentence")
+    # Random replacements are drawn from the vocabulary, so it needs more words than the text has.
     words = Words(
         text.replace("|", " "), CORPUS, *DICTIONARY.values() if name == "code-switching" else ()
     )
@@ -211,6 +212,7 @@ def _replaced(batch, words):
     from tinylm.pretrain.batch import IGNORE
     from tinylm.pretrain.discriminative.replaced import replaced_labels, sample_from
 
+    # Uniform over all words that are no special ones.
     logits = np.where(words.special.among(np.arange(words.special.vocab_size)), -1e9, 0.0)
     drawn = sample_from(np.broadcast_to(logits, (*batch.draws.shape, len(logits))), batch.draws)
     filled = np.where(batch.targets == IGNORE, batch.original, drawn)

@@ -79,12 +79,14 @@ def main(argv):
     if left_out := find_texts(words).left_out_line():
         print(left_out)
     bad = BadLines(config.skip_bad)
+    # A generator: documents pass the steps one by one, and are never all in memory.
     kept = pipeline(read_documents(words, config.documents, bad=bad))
     if config.out:
         with ShardWriter(config.out, config.shard_mb << 20) as shards:
             for text in kept:
                 shards.add(text)
     else:
+        # Steps count what passes them, so it must pass though nothing is written.
         for _ in kept:
             pass
     for step in pipeline.steps:  # without --show there are no examples

@@ -58,6 +58,7 @@ def table(whole=False):
         )
         heads = f"{c.n_head}/{c.kv_heads}"
         line = f"{name:<15}{count_parameters(c):>16,}{c.n_layer:>5}{c.d_model:>7}{heads:>9}{c.hidden_width:>7}  {unlike}"
+        # Some models differ in a dozen fields; a line that wraps breaks the columns.
         if len(line) > 140 and not whole:
             line = line[:137] + "..."
         lines.append(line.rstrip())
@@ -104,6 +105,7 @@ def _remark(note):
 
 def word(field, value):
     """A difference from GPT-2 in one or two words: "rope", "untied", "no bias", "window 4096"."""
+    # bool before the rest: True is an int, too.
     if value is True or value is False:
         if value:
             return field

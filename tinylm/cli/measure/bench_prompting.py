@@ -82,6 +82,7 @@ def scoring(lm, rounds, shots=SHOTS, peer=None, examples=None):
     prompts = review_prompts(count, shots, examples)
     plain = lm.without_store()
     slow, fast, theirs = [], [], []
+    # All ways take turns in a round: a busy minute of the machine slows them alike.
     for _ in range(rounds):
         lm.weights_changed()  # an empty store: its first reading is part of the time
         seconds, found = timed(lambda: lm.score_batch(prompts, LABELS))

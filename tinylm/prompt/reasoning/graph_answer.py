@@ -56,6 +56,7 @@ def graph_of_thoughts(
                     and "dropped" demonstrations, if there were any
     """
     check_counts("graph_of_thoughts", branches=branches, keep=keep, merges=merges)
+    check_counts("graph_of_thoughts", least=0, rounds=rounds)
     options = {"max_tokens": max_tokens, "temperature": temperature}
     form = prompt or FewShotPrompt()
 
