@@ -69,6 +69,9 @@ def test_filters_work_row_by_row():
 def test_temperature_divides_and_stays_finite_where_division_would_overflow():
     logits = np.array([[1e30, 0.0, -1e30]], np.float32)
     assert sample.probabilities(sample.temperature(logits, 1e-20)).tolist() == [[1, 0, 0]]
+    # 1e-300 is 0 in float32: the limit is still the most probable token.
+    x = np.array([[1.0, 2.0, 4.0]], np.float32)
+    assert sample.probabilities(sample.temperature(x, 1e-300)).tolist() == [[0, 0, 1]]
     x = np.array([[1.0, 2.0, 4.0]])
     halved = sample.probabilities(sample.temperature(x, 2.0))
     np.testing.assert_allclose(halved, sample.probabilities(x / 2), rtol=1e-14)

@@ -107,6 +107,8 @@ def temperature(logits, t):
     The maximum is subtracted first, which changes no probability and keeps small t from
     overflowing. Returns (B, V).
     """
+    # What is 0 in the type of the logits would make 0 / 0 of the best.
+    t = max(t, float(np.finfo(np.result_type(logits, np.float32)).tiny))
     with np.errstate(over="ignore"):  # a score too far below the best overflows to -inf: p = 0
         return (logits - highest(logits)[..., None]) / t
 

@@ -88,3 +88,13 @@ def test_what_cannot_be_done_is_one_line(argv, words, run, capsys):
     assert main(["generate", *(str(run) if word == "RUN" else word for word in argv)]) == 1
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+def test_a_beam_that_no_memory_holds_is_refused(run, capsys):
+    for option, value, message in [
+        ("--beams", "1e9", "beams must be between 1 and 1000, not 1000000000"),
+        ("--beams", "0", "beams must be between 1 and 1000"),
+        ("--length-penalty", "1e300", "length_penalty must be between 0 and 10"),
+    ]:
+        assert main(["generate", str(run), "the", option, value]) == 1
+        assert message in capsys.readouterr().err

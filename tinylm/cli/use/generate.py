@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tinylm.cli.options import parse
 from tinylm.reading import standard_input
-from tinylm.settings import at_least, one_of, setting
+from tinylm.settings import at_least, between, one_of, setting
 
 EXAMPLES = (
     'tinylm generate RUN "The with statement"',
@@ -33,10 +33,10 @@ class GenerateConfig:
     beams: int = setting(
         1,
         "above 1: beam search of this width instead of sampling; the text is shown at the end",
-        at_least(1),
+        between(1, 1000),  # beyond, a step scores more strings than a memory holds
     )
     length_penalty: float = setting(
-        0.0, "with --beams: score = log-probability / tokens^penalty", at_least(0)
+        0.0, "with --beams: score = log-probability / tokens^penalty", between(0, 10)
     )
     best_of: int = setting(
         1, "above 1: draw so many samples and show the one with the greatest reward", at_least(1)
