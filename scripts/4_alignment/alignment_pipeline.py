@@ -70,7 +70,7 @@ def show(runs):
     for name in rows[0]:
         cells = [mean_and_range([r[name].right[g] for r in rows], ".2f") for g in GROUPS]
         print(f"{name:<12}" + "".join(f"{cell:>20}" for cell in cells))
-    print(f"{'':<12}{'gold reward':>22}{'reward':>22}{'KL':>20}{'tokens':>8}{'minutes':>9}")
+    print(f"{'':<12}{'gold reward':>22}{'reward':>22}{'KL':>24}{'tokens':>8}{'minutes':>9}")
     for name in rows[0]:
         gold, reward, kl = (
             mean_and_range([getattr(r[name], what) for r in rows], ".2f")
@@ -78,7 +78,7 @@ def show(runs):
         )
         length = np.mean([r[name].length for r in rows])
         minutes = np.mean([r[name].minutes for r in rows])
-        print(f"{name:<12}{gold:>22}{reward:>22}{kl:>20}{length:>8.1f}{minutes:>9.1f}")
+        print(f"{name:<12}{gold:>22}{reward:>22}{kl:>24}{length:>8.1f}{minutes:>9.1f}")
     print("reward model, comparisons held out:", mean_and_range([r[1] for r in runs], ".3f"))
     spent = [sum(r[3].values()) for r in runs]
     print(f"{len(runs)} seeds; {np.mean(spent):.1f} minutes of one core for each")
