@@ -136,9 +136,10 @@ differences are a single question.
 
 What the table does tell is the price: a tree of thoughts and recursive decomposition read and write
 a hundred times the tokens of one plain prompt, least-to-most and votes 26 to 39 times, methods that
-score options 10 times or less. Methods that `--list` has beyond these (labels, extraction, writing,
-code, several models) have scripts of their own: tasks_by_prompt.py, extraction_by_prompt.py,
-ensembles.py, thought_search.py. Seconds are of a machine that was busy with other work.
+score options 4 to 14 times. Methods that `--list` has beyond these are rows of other scripts
+(labels, options and checked writing in tasks_by_prompt.py and option_scores.py, extraction in
+extraction_by_prompt.py, several models in ensembles.py) or are not measured on this model: stories,
+dialogues, summaries, other styles, code. Seconds are of a machine that was busy with other work.
 """
 
 import argparse

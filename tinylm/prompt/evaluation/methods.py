@@ -217,7 +217,11 @@ LIBRARY_ONLY = {
     "classification by a masked model": "tasks.masked_cloze",
     "text editing by learned rules": "refine.brill",
     "tools that a model learns": "tools.toolformer",
+    "fine-tuning for retrieved texts": "rag.training_data",
     "search of prompts": "optimize.search",
+    "prompts written by a model": "optimize.ape",
+    "edits of a prompt": "optimize.edits",
+    "textual feedback on a prompt": "optimize.feedback",
     "evolution of prompts": "optimize.evolve",
     "compression of prompts": "compress.llmlingua",
 }
