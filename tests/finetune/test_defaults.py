@@ -137,7 +137,7 @@ def test_every_seed_is_0_unless_it_is_given():
 def test_what_needs_no_gradient_is_read_64_examples_at_a_time():
     # one number for all that only evaluate; training has a batch size of its own
     sizes = {_name(made): _default(made, "batch_size") for made in _own()}
-    training = {"fit", "answer_loss"}
+    training = {"fit", "new_trainer", "answer_loss"}
     found = {name: n for name, n in sizes.items() if n is not None and name not in training}
     assert set(found.values()) == {64} and {_name(answers), _name(evaluate)} < set(found)
 

@@ -51,6 +51,7 @@ OTHERS = {
     "masked_cloze.classify_by_mask": "an answer",
     "reader.Reader": "keeps what a GPT has read, without a gradient",
     "real_decoder.interleaved": "makes a constant",
+    "real_decoder.small_decoder": "makes a RealDecoder",
     "simplifier.measure": "shares of texts",
     "simplifier.simplify_examples": "texts",
 }

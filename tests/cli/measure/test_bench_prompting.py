@@ -99,4 +99,4 @@ def test_the_command_prints_json(short, monkeypatch, capsys):
     (found,) = json.loads(capsys.readouterr().out)
     assert found["name"] == "model" and found["ratio_median"] == 2.0
     assert main(["bench", "prompting", "a", "b"]) == 1
-    assert "prompting alone" in capsys.readouterr().err
+    assert "prompting or align alone" in capsys.readouterr().err
