@@ -40,7 +40,7 @@ def test_a_step_reports_what_it_measured():
     assert found["step"] == 1 and 0 <= found["reward"] <= 3 and 1 <= found["length"] <= 3
     assert found["kl"] == pytest.approx(0, abs=1e-5)  # of the policy to itself
     assert found["largest_ratio"] < 1e-5 and found["beta"] == 0.04
-    assert 0 < found["entropy"] <= np.log(6)
+    assert 0 < found["entropy"] <= np.log(6) and found["grad_norm"] > 0
     for share in ("truncated", "informative", "clip_fraction", "sampling"):
         assert 0 <= found[share] <= 1
 

@@ -201,6 +201,17 @@ def test_the_best_of_several_samples_has_the_greatest_reward(
     assert len(out.removesuffix("\n")) == float(rewards[0]) == max(map(float, rewards))
 
 
+def test_samples_that_are_scored_fit_the_context(base, align, tmp_path, capsys):
+    path, _ = align("sft")
+    scorer = tmp_path / "mine.py"
+    scorer.write_text("def longest(prompt, answer):\n    return len(answer)\n")
+    words = ["generate", path, "Who sat?", "--best-of=2", "--reward", f"{scorer}:longest"]
+    assert main(words) == 0  # 200 tokens by default, more than the model reads
+    assert "rewards of 2 samples" in capsys.readouterr().err
+    assert main([*words[:2], "Who sat? " * 40, *words[3:]]) == 1
+    assert "the prompt has" in capsys.readouterr().err
+
+
 # Interrupted and continued
 
 

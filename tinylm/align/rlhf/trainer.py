@@ -117,7 +117,8 @@ class PolicyTrainer:
                  reference), beta, length, truncated (share), informative (share of groups with
                  different rewards), entropy, moved (KL of old to new policy), clip_fraction,
                  largest_ratio (before the first update), loss, value_loss, explained (share of the
-                 variance of returns that the value model knew), seconds, sampling (share of them)
+                 variance of returns that the value model knew), grad_norm (of the last update),
+                 seconds, sampling (share of them)
         raises   TrainingError if the loss is not finite, or a frozen model has changed
         """
         return self._step(None)[0]
@@ -143,7 +144,8 @@ class PolicyTrainer:
         if self.kl is not None:
             self.kl.update(metrics["kl"], self.collector.rows)
         total = time.perf_counter() - started
-        return {**metrics, "seconds": total, "sampling": seconds / total}, stopped
+        metrics |= {"grad_norm": step.grad_norm, "seconds": total, "sampling": seconds / total}
+        return metrics, stopped
 
     def _rewards(self, experience):
         beta = 0.0

@@ -159,7 +159,9 @@ class PolicyTraining:
         self.log.write("step", **{"loss": None, **found, "lr": self._rate(last)})
         tokens = found["length"] * self.trainer.samples.batch_size * self.method.minibatches
         figures = [(name, found[name]) for name in SHOWN if name in found]
-        self.progress.update(n, found["loss"], tokens / found["seconds"], 0.0, figures)
+        self.progress.update(
+            n, found["loss"], tokens / found["seconds"], found["grad_norm"], figures
+        )
         if n == s.steps:
             return
         if self.held and s.eval_every and n % s.eval_every == 0:

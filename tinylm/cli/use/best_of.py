@@ -37,7 +37,7 @@ def best_of(opened, messages, start, config, sampling, given, report):
         opened.lm,
         start,
         config.best_of,
-        config.max_tokens,
+        _room(opened.lm.context, len(start), config.max_tokens),
         seed=config.seed,
         eos=opened.ends,
         **sampling,
@@ -50,6 +50,20 @@ def best_of(opened, messages, start, config, sampling, given, report):
         f"their mean is {best.rewards.mean():.3g}"
     )
     return _text(opened, best.tokens)
+
+
+def _room(context, read, wanted):
+    """The most tokens of a sample: it is scored with its prompt in one context, which cannot slide.
+
+    raises  ConfigError for a prompt that leaves no room
+    """
+    if context is None:
+        return wanted
+    if read >= context:
+        raise ConfigError(
+            f"--best-of: the prompt has {read} tokens and the model reads {context}: shorten it"
+        )
+    return min(wanted, context - read)
 
 
 def _text(opened, tokens):
