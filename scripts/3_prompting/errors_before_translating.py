@@ -70,11 +70,10 @@ right, still lose nothing.
 
 import string
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
-from small_runs import command_line, read_once, small_gpt
+from small_runs import main_of, read_once, small_gpt
 
 from tinylm.data.synthetic.draws import distinct, generator, pick
 from tinylm.data.synthetic.prompted.cipher import (
@@ -350,18 +349,7 @@ def verdicts(runs):
     print(NEGATIVE.line(of("negative"), of("translate, one demonstration")))
 
 
-def main(argv=None):
-    """Train and test the model of every seed, print the tables and the verdicts."""
-    options, seeds = command_line(argv, __doc__, "two seeds, a tenth of the tokens")
-    tokens, count = TOKENS, ASKED
-    if options.quick:
-        tokens, count = TOKENS // 10, 40
-    words = tokenizer()
-    runs = [run(words, seed, tokens, count, options.device) for seed in seeds]
-    show(runs)
-    print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")
-    verdicts(runs)
-
+main = main_of(__doc__, tokenizer, run, show, verdicts, (TOKENS, ASKED), quick=40)
 
 if __name__ == "__main__":
     main()

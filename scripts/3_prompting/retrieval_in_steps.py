@@ -57,10 +57,9 @@ number by themselves.
 
 import string
 import sys
-import time
 
 import numpy as np
-from small_runs import command_line, read_once, small_gpt
+from small_runs import main_of, read_once, small_gpt
 
 from tinylm.data.synthetic.draws import distinct, generator
 from tinylm.data.synthetic.prompted.multi_hop import (
@@ -270,18 +269,7 @@ def verdicts(runs):
     print(FARTHER.line(of(BEYOND, during), of(BEYOND, before)))
 
 
-def main(argv=None):
-    """Train and test the model of every seed, print the table and the verdicts."""
-    options, seeds = command_line(argv, __doc__, "two seeds, a tenth of the tokens")
-    tokens, count = TOKENS, ASKED
-    if options.quick:
-        tokens, count = TOKENS // 10, 5
-    words = tokenizer()
-    runs = [run(words, seed, tokens, count, options.device) for seed in seeds]
-    show(runs)
-    print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")
-    verdicts(runs)
-
+main = main_of(__doc__, tokenizer, run, show, verdicts, (TOKENS, ASKED), quick=5)
 
 if __name__ == "__main__":
     main()

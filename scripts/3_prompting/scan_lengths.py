@@ -74,7 +74,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
-from small_runs import command_line, read_once, small_gpt
+from small_runs import main_of, read_once, small_gpt
 
 from tinylm.data.synthetic.draws import distinct, generator
 from tinylm.data.synthetic.prompted.scan import (
@@ -282,18 +282,7 @@ def verdicts(runs):
     print(JUMP.line(right("add jump", "least-to-most"), right("add jump", "direct")))
 
 
-def main(argv=None):
-    """Train and test a model of every seed and split, print the table and the verdicts."""
-    options, seeds = command_line(argv, __doc__, "two seeds, a tenth of the tokens")
-    tokens, count = TOKENS, TESTED
-    if options.quick:
-        tokens, count = TOKENS // 10, 5
-    words = tokenizer()
-    runs = [run(words, seed, tokens, count, options.device) for seed in seeds]
-    show(runs)
-    print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")
-    verdicts(runs)
-
+main = main_of(__doc__, tokenizer, run, show, verdicts, (TOKENS, TESTED), quick=5)
 
 if __name__ == "__main__":
     main()

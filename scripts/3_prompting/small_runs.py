@@ -1,15 +1,18 @@
 """What the scripts that train small models from several seeds have in common.
 
-Their command line, their model, and one pass over the rows of the training text. Sizes, learning
-rates and what is measured are each script's own. Read next: any script that imports it.
+Their command line, their model, one pass over the rows of the training text, and the main function
+of those that train one kind of model on so many tokens. Sizes, learning rates and what is measured
+are each script's own. Read next: any script that imports it.
 """
+
+import time
 
 from tinylm.finetune import fit
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.models import GPT, GPTConfig
 from tinylm.train.script import command_line
 
-__all__ = ["command_line", "read_once", "small_gpt"]
+__all__ = ["command_line", "main_of", "read_once", "small_gpt"]
 
 
 def small_gpt(vocab_size, context, seed, **parts):
@@ -42,3 +45,29 @@ def read_once(model, rows, batch, rate, seed, task=None):
         seed=seed,
     )
     return model.eval()
+
+
+def main_of(about, tokenizer, run, show, verdicts, sizes, quick):
+    """The main function of a script: a model of every seed, then the tables and the verdicts.
+
+    about      the script's docstring
+    tokenizer  function () -> the tokenizer of all seeds
+    run        function (tokenizer, seed, tokens, questions, device) -> the measurements of a seed
+    show, verdicts  functions of the list of measurements; they print
+    sizes      (tokens of training, questions)
+    quick      questions with --quick, which also trains on a tenth of the tokens
+    returns    function (argv)
+    """
+
+    def main(argv=None):
+        options, seeds = command_line(argv, about, "two seeds, a tenth of the tokens")
+        tokens, count = sizes
+        if options.quick:
+            tokens, count = tokens // 10, quick
+        words = tokenizer()
+        runs = [run(words, seed, tokens, count, options.device) for seed in seeds]
+        show(runs)
+        print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")
+        verdicts(runs)
+
+    return main

@@ -92,11 +92,10 @@ the model wrote the plan too; its lists ended at about the trained length.
 
 import string
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
-from small_runs import command_line, read_once, small_gpt
+from small_runs import main_of, read_once, small_gpt
 
 from tinylm.data.synthetic.draws import generator
 from tinylm.data.synthetic.prompted.dyck import dyck_items, dyck_trace
@@ -333,19 +332,7 @@ def verdicts(runs):
             print(claim.line(right(runs, task, n, way), voted(runs, task, n, way)))
 
 
-def main(argv=None):
-    """Train and measure every seed, print the table and the verdicts."""
-    options, seeds = command_line(argv, __doc__, "two seeds, few tokens")
-    began = time.process_time()
-    tokens, count = TOKENS, ASKED
-    if options.quick:
-        tokens, count = TOKENS // 10, 3
-    words = tokenizer()
-    runs = [run(words, seed, tokens, count, options.device) for seed in seeds]
-    show(runs)
-    print(f"{len(runs)} seeds; {time.process_time() - began:.0f} s of one core")
-    verdicts(runs)
-
+main = main_of(__doc__, tokenizer, run, show, verdicts, (TOKENS, ASKED), quick=3)
 
 if __name__ == "__main__":
     main()
