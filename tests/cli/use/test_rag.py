@@ -48,6 +48,48 @@ def test_stems_find_other_forms(notes, capsys):
     assert "no passage has a word" in capsys.readouterr().out
 
 
+@pytest.fixture
+def bridges(tmp_path, monkeypatch):
+    """A folder of two notes of which the search likes the first, and a model the second."""
+    folder = tmp_path / "bridges"
+    folder.mkdir()
+    (folder / "a.txt").write_text("Bridge, bridge, bridge.")
+    (folder / "b.txt").write_text("The bridge was opened by Voss.")
+    form = "Passage: {}\nPlease write a question based on this passage.\nQuestion:"
+    question = " Which bridge?"
+    script = [
+        (form.format((folder / "a.txt").read_text()), {question: -9.0}),
+        (form.format((folder / "b.txt").read_text()), {question: -4.0}),
+        (None, "Voss opened it [1]."),
+    ]
+    lm = ScriptedLM(script)
+    monkeypatch.setattr(TextModel, "open", lambda *a, **k: lm)
+    return str(folder), lm
+
+
+def test_the_model_orders_what_the_search_has_found(bridges, capsys):
+    folder, lm = bridges
+    asked = ["rag", folder, "Which bridge?", "--passages", "1"]
+    assert main([*asked, "--show"]) == 0
+    assert "a.txt, characters 0 to 23" in capsys.readouterr().out
+    assert lm.prompts == []
+    assert main([*asked, "--rerank", "2"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Voss opened it [1].",
+        "passages cited:",
+        "  [1] b.txt, characters 0 to 30",
+    ]
+    assert "Bridge, bridge" not in lm.prompts[-1]
+
+
+def test_the_order_of_the_model_is_shown_with_its_scores(bridges, capsys):
+    folder, _ = bridges
+    assert main(["rag", folder, "Which bridge?", "--rerank", "2", "--show"]) == 0
+    out = capsys.readouterr().out
+    # -4 and -9 nats over the two words of the question
+    assert out.index("-2.000  b.txt") < out.index("-4.500  a.txt")
+
+
 def test_an_answer_has_its_sources(notes, monkeypatch, capsys):
     scripted = ScriptedLM([(None, "Voss opened it [1]."), (None, "No answer!"), (None, "")])
     monkeypatch.setattr(TextModel, "open", lambda *a, **k: scripted)

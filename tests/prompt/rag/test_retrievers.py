@@ -10,10 +10,12 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.rag import retrievers
+from tinylm.prompt.rag.chunks import Passage
 from tinylm.prompt.rag.retrievers import (
     Dense,
     Hybrid,
     Reranked,
+    find_texts,
     question_likelihood,
     reciprocal_rank_fusion,
     weighted_fusion,
@@ -161,6 +163,28 @@ def test_the_score_of_a_passage_is_the_likelihood_of_the_question():
     ]
     expected = [lm.score(prompt, [" Which?"]).sums[0] / 7 for prompt in prompts]  # 7 bytes
     np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def test_a_passage_too_long_for_the_context_is_scored_by_its_beginning():
+    # "x ", " >" and " q" take 6 bytes of the context, and the begin token one: 16 are left.
+    lm, form = text_model(context=23), "x {text} >"
+    words = "a b c d e f g h"  # 15 bytes
+    for text in (f"{words} i", f"{words} i j k l m n"):
+        found = question_likelihood(lm, form)("q", [text, words])
+        assert found[0] == pytest.approx(found[1], abs=1e-12)
+    shorter = question_likelihood(lm, form)("q", ["a b c d e f g"])
+    assert abs(shorter[0] - found[1]) > 1e-6  # no more is cut off than has to be
+    # 17 bytes fit into one token more.
+    longer = question_likelihood(text_model(context=24), form)("q", [f"{words} i"])
+    assert abs(longer[0] - found[1]) > 1e-6
+
+
+def test_reranked_passages_of_files_keep_their_places():
+    first = Fixed([(0, 1.0), (1, 0.5)])
+    assert not hasattr(Reranked(first, None), "passages")
+    first.passages = [Passage("a.txt", 0, 11, "the cat sat"), Passage("b.txt", 4, 13, "a dog ran")]
+    reranked = Reranked(first, lambda query, texts: [-len(text) for text in texts])
+    assert find_texts(reranked, "q", 1).passages == first.passages[1:]
 
 
 def test_other_prompts_for_the_likelihood_of_the_question():

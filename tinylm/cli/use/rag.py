@@ -5,9 +5,10 @@ all (.tinylm-index.npz), and again where a file has changed. The passages that f
 are put before it, numbered, and the model is to cite them. The answer is printed with its
 citations, [1], and after it the passages that it cites, with their files; if a passage lacks most
 words of the statement, it is marked as unsupported. Passages that were given and not cited stand
-apart. A question is refused if too few of its rare words are in them (--covered), if there are
-none, or by the model itself. Without a question, the lines of the standard input are questions.
---show prints the passages alone.
+apart. With --rerank the model first orders the best passages that were found by how probable each
+makes the question. A question is refused if too few of its rare words are in them (--covered), if
+there are none, or by the model itself. Without a question, the lines of the standard input are
+questions. --show prints the passages alone.
 """
 
 import glob
@@ -29,6 +30,7 @@ EXAMPLES = (
     'tinylm rag notes/ "Who wrote the report?"',
     'tinylm rag docs/*.md "How is it installed?" --model RUN --passages 4 --trace',
     'tinylm rag notes/ "Who wrote the report?" --show',
+    'tinylm rag notes/ "Who wrote the report?" --embed minilm --rerank 20',
 )
 
 
@@ -42,6 +44,12 @@ class RagConfig:
     overlap: int = setting(20, "words that neighboring passages share at most", at_least(0))
     embed: str = setting("", "search by meaning too, with these sentence vectors: minilm")
     stem: bool = setting(False, "compare English words by their stems: towns finds town")
+    rerank: int = setting(
+        0,
+        "passages found that the model orders by the probability of the question after each; 0: "
+        "the order of the search",
+        at_least(0),
+    )
     index: str = setting("", "path of the index; none: beside the documents")
     covered: float = setting(
         0.4,
@@ -49,7 +57,9 @@ class RagConfig:
         "weighing most; 0: never",
         between(0, 1),
     )
-    show: bool = setting(False, "print the passages and their scores; no model is opened")
+    show: bool = setting(
+        False, "print the passages and their scores; without --rerank no model is opened"
+    )
     json: bool = setting(False, "print a JSON object a question")
     trace: bool = setting(False, "show the prompt")
     max_tokens: int = setting(96, "tokens of an answer at most", at_least(1))
@@ -75,15 +85,16 @@ def main(argv):
     if not index.saved:
         # Not an error: the answers are right, but the next call reads all files again.
         print("tinylm rag: the index cannot be written there; --index PATH", file=sys.stderr)
-    if config.show:
-        for question in questions:
-            show_passages(index, question, config)
-        return
-    # Only now: --show needs no model, and wrong paths are found before the weights are read.
-    lm = open_text_model(config.model, opening)
+    lm = None
+    # Only now: wrong paths are found before the weights are read. --show alone needs no model.
+    if config.rerank or not config.show:
+        lm = open_text_model(config.model, opening)
     for number, question in enumerate(questions, 1):
         try:
-            answer_question(lm, index, question, config)
+            if config.show:
+                show_passages(lm, index, question, config)
+            else:
+                answer_question(lm, index, question, config)
         except DataError as error:  # a ConfigError, of a setting, is that of every question
             if len(questions) == 1:
                 raise
@@ -151,11 +162,21 @@ def opened_index(paths, config):
     )
 
 
-def show_passages(index, question, config):
-    """Print the passages found for a question, the best first."""
-    found = index.search(question, config.passages)
+def retriever_of(lm, index, config):
+    """What finds the passages: the index, or the model's order of the best that it finds."""
+    if not config.rerank:
+        return index
+    from tinylm.prompt.rag.retrievers import Reranked, question_likelihood
+
+    return Reranked(index, question_likelihood(lm), config.rerank)
+
+
+def show_passages(lm, index, question, config):
+    """Print the passages found for a question, the best first. lm: with --rerank."""
+    found = retriever_of(lm, index, config).search(question, config.passages)
     if config.json:
-        # The score is that of the search, BM25 or both searches fused: it ranks, no more.
+        # The score is that of the search, BM25 or both searches fused, or of the question after the
+        # passage, in nats a token: it ranks, no more.
         rows = [{"score": score, **vars(index.passages[number])} for number, score in found]
         print(json_text({"question": question, "passages": rows}))
         return
@@ -196,7 +217,7 @@ def answer_question(lm, index, question, config):
         answer = retrieval_answer(
             lm,
             Item(question),
-            retriever=index,
+            retriever=retriever_of(lm, index, config),
             k=config.passages,
             form=RagPrompt(cite=True),
             check=check,

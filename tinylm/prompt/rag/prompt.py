@@ -162,7 +162,7 @@ class RagPrompt:
                 inside.append(text)
                 kept.append(i)
                 continue
-            part = _longest_beginning(text, lambda part: fits([*inside, part], shown))
+            part = longest_beginning(text, lambda part: fits([*inside, part], shown))
             if part:
                 inside.append(part)
                 kept.append(i)
@@ -186,7 +186,7 @@ def is_refusal(reply):
     return NO_ANSWER.casefold() in reply.casefold() or _REFUSED.match(reply) is not None
 
 
-def _longest_beginning(text, fits):
+def longest_beginning(text, fits):
     """The longest beginning of a text that fits and ends with a word; "" below LEAST_WORDS."""
     ends = [match.end() for match in _WORD.finditer(text)]
     low, high = 0, len(ends) - 1  # the whole text does not fit

@@ -16,6 +16,7 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.retrieval.neighbors import knn_search
 from tinylm.models.published.sentence_encoder import load_sentence_encoder, unit
 from tinylm.prompt.rag.chunks import Passage, merged
+from tinylm.prompt.rag.prompt import longest_beginning
 
 BATCH = 32  # texts embedded at a time
 
@@ -195,6 +196,8 @@ class Reranked:
     def __init__(self, retriever, score, depth=20):
         self.retriever, self.score, self.depth = retriever, score, depth
         self.documents = retriever.documents
+        if hasattr(retriever, "passages"):  # an index of files knows where its texts stand
+            self.passages = retriever.passages
 
     def search(self, query, k):
         """The k best of the candidates by the slow score: list of (number, score), best first."""
@@ -213,7 +216,8 @@ PASSAGE_PROMPT = "Passage: {text}\nPlease write a question based on this passage
 def question_likelihood(lm, prompt=PASSAGE_PROMPT):
     """A score for Reranked: log Pr(question | passage) a token, under a language model.
 
-    A passage that answers a question makes it probable; no model is trained for this.
+    A passage that answers a question makes it probable; no model is trained for this. Where a
+    passage and the question are longer than the model's context, the end of the passage is cut off.
 
     lm       TextLM
     prompt   with a slot {text} for the passage
@@ -222,10 +226,22 @@ def question_likelihood(lm, prompt=PASSAGE_PROMPT):
     """
 
     def score(query, texts):
-        prompts = [prompt.replace("{text}", text.strip()) for text in texts]
+        question = f" {query.strip()}"
+
+        def filled(text):
+            return prompt.replace("{text}", text)
+
+        def fits(text):
+            return lm.context is None or lm.length(filled(text), question) <= lm.context
+
+        prompts = []
+        for text in map(str.strip, texts):
+            if not fits(text):
+                text = longest_beginning(text, fits)
+            prompts.append(filled(text))
         # log Pr(z | q) = log Pr(q | z) + log Pr(z) - log Pr(q), and the last is the same for all z:
         # with equal Pr(z) this ranks them by Pr(z | q).
-        found = lm.score_batch(prompts, [f" {query.strip()}"])
+        found = lm.score_batch(prompts, [question])
         return np.array([scores.by("token")[0] for scores in found])
 
     return score
