@@ -4,7 +4,7 @@ from typing import Literal, Optional
 
 import pytest
 
-from tinylm.cli.options import parse
+from tinylm.cli.options import parse, refuse
 from tinylm.errors import ConfigError
 from tinylm.settings import above, setting
 
@@ -253,3 +253,16 @@ def test_show_config_prints_final_values_and_the_default_that_was_changed(capsys
     assert done.value.code == 0
     assert lines[0].split() == ["n_layer", "=", "2", "blocks", "(default", "4)"]
     assert lines[1].split()[:3] == ["tied", "=", "true"] and "default" not in lines[1]
+
+
+def test_settings_that_change_nothing_are_refused_if_they_were_changed():
+    given = {}
+    parse(["--n-layer", "2", "--tied", "--activation", "swiglu"], Model, given=given)
+    with pytest.raises(ConfigError) as found:
+        refuse(given, ("activation", "n_layer", "tied"), "nothing has blocks", Model)
+    # `tied` was given its default, and asks for nothing.
+    assert str(found.value) == (
+        "--activation and --n-layer would change nothing: nothing has blocks; leave it out"
+    )
+    refuse(given, ("tied",), "nothing has blocks", Model)
+    refuse({}, ("n_layer",), "nothing has blocks", Model)

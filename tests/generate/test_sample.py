@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate import sample
-from tinylm.generate.sample import Sampling, Uniforms
+from tinylm.generate.sample import Sampling, Uniforms, without_effect
 
 INF = np.inf
 # Whole and half numbers: ties come often, and adding to them is exact.
@@ -208,3 +208,24 @@ def test_impossible_options_are_refused_by_name(bad):
 def test_logits_that_are_not_finite_are_one_clear_error(row, options):
     with pytest.raises(DataError, match="row 1 of the logits"):
         sample.choose(np.array([[0.0, 1.0], row]), options, [Uniforms(0), Uniforms(1)])
+
+
+def test_filters_of_the_most_probable_token_are_without_effect():
+    assert without_effect({"temperature": 0, "top_k": 5, "eta": 0.1}) == ["top_k", "eta"]
+    assert without_effect({"top_k": 1, "temperature": 0.7, "top_p": 0.9}) == [
+        "temperature",
+        "top_p",
+    ]
+    # A penalty changes which token is the most probable, and other settings are no filters.
+    assert without_effect({"temperature": 0, "repetition_penalty": 2.0, "num": 1}) == []
+    assert without_effect({"temperature": 0.5, "top_k": 2, "top_p": 0.9}) == []
+    assert without_effect({"temperature": 0, "top_p": None}) == []
+    # As in Sampling: what it takes greedily does not depend on them.
+    assert Sampling(temperature=0, top_p=0.9).is_greedy and Sampling(top_k=1).is_greedy
+
+
+def test_a_penalty_that_overflows_is_refused():
+    for penalty in (1e-300, 0.009, 101.0):
+        with pytest.raises(ConfigError, match="repetition_penalty must be between 0.01 and 100"):
+            Sampling(repetition_penalty=penalty)
+    assert Sampling(repetition_penalty=0.01) and Sampling(repetition_penalty=100.0)

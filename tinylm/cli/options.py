@@ -82,6 +82,21 @@ def build(cls, values):
     return validate(cls(**{f.name: values[f.name] for f in _settable(cls) if f.name in values}))
 
 
+def refuse(given, names, reason, cls):
+    """Raise ConfigError for settings that the user has changed and that would change nothing.
+
+    given   dict of parse
+    names   of settings
+    reason  why they have no effect
+    cls     the dataclass that has them: a setting at its default is no change
+    """
+    defaults = {field.name: _default(field) for field in _settable(cls)}
+    idle = [name for name in names if name in given and given[name] != defaults[name]]
+    if idle:
+        options = " and ".join("--" + name.replace("_", "-") for name in idle)
+        raise ConfigError(f"{options} would change nothing: {reason}; leave it out")
+
+
 def _settable(cls):
     return [f for f in dataclasses.fields(cls) if f.init and not f.name.startswith("_")]
 

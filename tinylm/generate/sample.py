@@ -14,7 +14,7 @@ import numpy as np
 
 from tinylm.backend import Random
 from tinylm.errors import DataError, ShapeError
-from tinylm.settings import above, at_least, between, setting, validate
+from tinylm.settings import at_least, between, setting, validate
 
 
 def _top_p_range(value):
@@ -55,7 +55,10 @@ class Sampling:
         None, "as epsilon, but lower where the model is unsure", between(0, 1)
     )
     repetition_penalty: float = setting(
-        1.0, "makes tokens seen before less likely (above 1)", above(0)
+        # Far outside of it, scores overflow, or no other token is ever chosen.
+        1.0,
+        "makes tokens seen before less likely (above 1)",
+        between(0.01, 100),
     )
 
     def __post_init__(self):
@@ -65,6 +68,23 @@ class Sampling:
     def is_greedy(self):
         """True if only the most probable token can be chosen, so no random number is needed."""
         return self.temperature == 0 or self.top_k == 1
+
+
+# What rules tokens out by their probabilities: of one token that is left it rules out nothing.
+FILTERS = "top_k", "top_p", "min_p", "typical_p", "epsilon", "eta"
+
+
+def without_effect(options):
+    """The options that change nothing, as the most probable token is taken: list of names.
+
+    options  {name of a field of Sampling, or another: value} that were set
+    """
+    if options.get("temperature") == 0:
+        return [name for name in FILTERS if options.get(name) is not None]
+    if options.get("top_k") == 1:
+        others = ("temperature", *FILTERS[1:])
+        return [name for name in others if options.get(name) is not None]
+    return []
 
 
 def highest(logits):

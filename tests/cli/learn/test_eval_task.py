@@ -34,6 +34,8 @@ def test_the_report_as_json(prompted, items_file, capsys):
         (["--task", "choice"], "give a file of them with --data"),
         (["--task", "choice", "--data", "FILE", "--shots", "3"], "no question is left"),
         (["--data", "FILE", "--out", "scores.jsonl"], "give it with --task"),
+        (["--limit", "2", "--shots", "1"], "--limit and --shots would change nothing: they are of"),
+        (["--skip-bad"], "--skip-bad would change nothing: it is of the lines of --data"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(words, message, prompted, items_file, capsys):
@@ -72,3 +74,19 @@ def test_what_had_no_room_is_reported(prompted, tmp_path, capsys):
     assert main([*asked, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["dropped"] == [[0, 1]] and result["failed"][0][0] == 1 and result["count"] == 2
+
+
+def test_prompts_that_are_read_at_a_time(prompted, items_file, monkeypatch, capsys):
+    from tinylm.prompt import TextModel
+
+    seen = []
+    opened = TextModel.open.__func__
+
+    def noted(cls, *given, **settings):
+        seen.append(settings)
+        return opened(cls, *given, **settings)
+
+    monkeypatch.setattr(TextModel, "open", classmethod(noted))
+    for words in (["--batch-size", "3"], []):
+        assert main(["eval", prompted, "--task", "choice", "--data", items_file, *words]) == 0
+    assert seen == [{"chat": False, "batch_size": 3}, {"chat": False}]

@@ -82,6 +82,23 @@ def test_beams_show_the_most_probable_texts_best_first(run, capsys):
             ["RUN", "x", "--beams", "2", "--top-k", "3"],
             "leave out --stop and the options of sampling",
         ),
+        (["RUN", "x", "--reward", "f.py:f"], "--reward would change nothing: it chooses among"),
+        (
+            ["RUN", "x", "--best-of", "2", "--num", "3", "--stop", "a", "--stats"],
+            "--num and --stop and --stats would change nothing: --best-of shows one",
+        ),
+        (["RUN", "x", "--length-penalty", "1"], "--length-penalty would change nothing"),
+        (["RUN", "x", "--beams", "2", "--stats"], "--stats would change nothing: the speed"),
+        (
+            ["RUN", "x", "--temperature", "0", "--top-k", "3", "--min-p", ".1"],
+            "--top-k and --min-p would change nothing where the most probable token is taken",
+        ),
+        (["RUN", "x", "--temperature", "0", "--num", "2"], "--num 2: samples of the most probable"),
+        (["RUN", "x", "--top-k", "1", "--num", "2"], "--num 2: samples of the most probable"),
+        (
+            ["RUN", "x", "--repetition-penalty", "1e-300"],
+            "repetition_penalty must be between 0.01 and 100, not 1e-300",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line(argv, words, run, capsys):

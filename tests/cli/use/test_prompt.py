@@ -200,6 +200,37 @@ def test_an_instruction_goes_before_everything(prompted, capsys):
         (["RUN", "--data", "FILE", "--choice", "yes"], "--choice and --context go with a question"),
         (["RUN", "--data", "FILE", "--context", "x"], "--choice and --context go with a question"),
         (["RUN", "--data", "FILE", "--compare", "zero-shot,rag"], "(3 of 3 questions lack it"),
+        (["RUN", "why?", "--limit", "2"], "--limit would change nothing: it is of the questions"),
+        (
+            ["RUN", "--data", "FILE", "--compare", "few-shot", "--method", "tools"],
+            "--method would change nothing: --compare names the methods",
+        ),
+        # A method that has no use for what is given to it
+        (["RUN", "why?", "--demos", "FILE"], "zero-shot: demonstrations would change nothing"),
+        (
+            ["RUN", "--data", "FILE", "--shots", "1", "--compare", "stepwise,zero-shot-cot"],
+            "stepwise and zero-shot-cot: demonstrations would change nothing: leave out --demos",
+        ),
+        (
+            ["RUN", "A", "--method", "story", "--choice", "yes", "--choice", "no"],
+            "story: options to choose from would change nothing: leave out --choice",
+        ),
+        (
+            ["RUN", "A", "--method", "names", "--context", "FILE"],
+            "names: a passage would change nothing: leave out --context",
+        ),
+        (
+            ["RUN", "A", "--option", "normalization=byte"],
+            "zero-shot: normalization is of scores of options, and no question has any",
+        ),
+        (
+            ["RUN", "A", "--method", "sc", "--option", "temperature=0", "--max-tokens", "2"],
+            "10 replies of the likeliest tokens would all be the same",
+        ),
+        (
+            ["RUN", "A", "--method", "tools", "--option", "temperature=0", "--option", "top_p=.9"],
+            "tools: the most probable token is taken, so top_p would change nothing",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused(words, message, prompted, items_file, capsys):
@@ -359,3 +390,13 @@ def test_demonstrations_without_answers_are_refused_before_a_model_is_opened(
     given = ["--data", items_file, "--demos", str(demos), "--method", "few-shot"]
     assert main(["prompt", "nomodel", *given]) == 1
     assert "1 of 2 demonstrations have no answer, first 'open?'" in capsys.readouterr().err
+
+
+def test_what_a_method_does_not_read_of_a_file_is_reported(prompted, items_file, capsys):
+    asked = ["prompt", prompted, "--data", items_file, "--max-tokens", "2"]
+    assert main([*asked, "--method", "names"]) == 0
+    assert "names does not read the options of 3 questions" in capsys.readouterr().err
+    assert main([*asked, "--compare", "zero-shot,few-shot", "--shots", "1"]) == 0
+    error = capsys.readouterr().err
+    assert "zero-shot does not read any of the 1 demonstrations" in error
+    assert "few-shot does not read" not in error

@@ -271,3 +271,18 @@ def test_the_index_is_kept_and_brought_up_to_date(notes, capsys):
 def test_without_documents_there_is_nothing_to_search(capsys):
     assert main(["rag", "Who opened the bridge?"]) == 1
     assert "no documents" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words, option",
+    [
+        (["--model", "RUN"], "--model"),
+        (["--covered", "0", "--trace"], "--covered and --trace"),
+        (["--raw", "--system", "x"], "--raw and --system"),
+        (["--max-tokens", "5", "--seed", "1", "--bits", "8"], "--max-tokens and --seed"),
+    ],
+)
+def test_what_a_search_alone_has_no_use_for_is_refused(words, option, notes, capsys):
+    assert main(["rag", notes, "bridge?", "--show", *words]) == 1
+    error = capsys.readouterr().err
+    assert f"{option} would change nothing: --show prints the passages" in error

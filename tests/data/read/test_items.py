@@ -48,6 +48,7 @@ def test_without_options_or_an_answer_nothing_is_gold(item):
         (("Q", "a", ("a",)), "two or more"),
         (("Q", "a", ("a", " ")), "two or more"),
         (("Q", "a", ("a", "b", "a")), "are the same"),
+        (("Q", "aa", ("aa", "aa ")), "are the same"),
         (("Q", "c", ("a", "b")), "'c' is none of"),
     ],
 )

@@ -6,7 +6,14 @@ from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.evaluation.methods import METHODS
-from tinylm.prompt.evaluation.needs import NEEDS, check_needs
+from tinylm.prompt.evaluation.needs import (
+    NEEDS,
+    check_effect,
+    check_needs,
+    check_use,
+    ignored_by,
+    unread,
+)
 
 PLAIN = Item("Where?", "Rome")
 SHOWN = Item("What?", "A cat.", rationale="It purrs.")
@@ -104,3 +111,55 @@ def test_of_many_questions_those_without_are_counted():
 
 def test_without_needs_nothing_is_checked():
     check_needs(METHODS["zero-shot"], [PLAIN])
+
+
+def test_several_models_ignore_what_their_method_ignores():
+    voted = METHODS["model-vote"]
+    assert ignored_by(voted, {"method": "names"}) == ("options", "context")
+    assert ignored_by(voted) == ("demonstrations",) == METHODS["zero-shot"].ignores  # its default
+    assert ignored_by(METHODS["grid"], {"method": "names"}) == ("options",)
+
+
+def test_what_no_method_uses_is_refused():
+    story, few = METHODS["story"], METHODS["few-shot"]
+    options = {"story": {}, "few-shot": {}, "model-vote": {"method": "story"}}
+    with pytest.raises(ConfigError, match="story: a passage would change nothing: leave out --con"):
+        check_use([story], ["demonstrations", "context"], options)
+    with pytest.raises(ConfigError, match="story and model-vote: options to choose from would ch"):
+        check_use([story, METHODS["model-vote"]], ["options"], options)
+    # One that uses it is enough, and what is not given is no matter.
+    check_use([story, few], ["options", "context", "demonstrations"], options)
+    check_use([story], ["demonstrations"], options)
+    check_use([story], [], options)
+
+
+def test_what_is_not_read_of_the_questions_is_counted():
+    items = [PLAIN, HAVING["options"][0], HAVING["context"][0], HAVING["context"][0]]
+    methods = [METHODS["stepwise"], METHODS["few-shot"], METHODS["classify"]]
+    options = {method.name: {} for method in methods}
+    assert unread(methods, items, [SHOWN, SHOWN], options) == [
+        "stepwise does not read the options of 1 questions",
+        "stepwise does not read the passages of 2 questions",
+        "stepwise does not read any of the 2 demonstrations",
+        "classify does not read the passages of 2 questions",
+    ]
+    assert unread(methods, [PLAIN], [], options) == []
+
+
+def test_an_option_without_effect_is_refused():
+    plain, scored = [PLAIN], [PLAIN, HAVING["options"][0]]
+    zero, sampled = METHODS["zero-shot"], METHODS["self-consistency"]
+    with pytest.raises(ConfigError, match="zero-shot: normalization is of scores of options"):
+        check_effect(zero, plain, [], {"normalization": "byte"})
+    check_effect(zero, scored, [], {"normalization": "byte"})
+    # Its words are ranked, whatever the question has.
+    check_effect(METHODS["verbalizer"], plain, [], {"normalization": "byte"})
+    for name in ("trigger", "extract", "answer_tokens"):
+        for method in (sampled, METHODS["best-of-n"]):
+            with pytest.raises(ConfigError, match=f"{method.name}: demonstr.* so {name} would"):
+                check_effect(method, plain, [SHOWN], {name: "x", "samples": 3})
+            check_effect(method, plain, [], {name: "x"})
+        check_effect(METHODS["two-stage-cot"], plain, [SHOWN], {name: "x"})
+    check_effect(sampled, plain, [SHOWN], {"samples": 3})
+    with pytest.raises(ConfigError, match="tools: the most probable token is taken, so top_k, eta"):
+        check_effect(METHODS["tools"], plain, [], {"temperature": 0.0, "top_k": 3, "eta": 0.1})

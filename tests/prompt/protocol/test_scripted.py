@@ -103,3 +103,14 @@ def test_words_of_a_stop_string_are_written_and_cut_off():
     assert inside.complete("P", stop="}").cut == 0
     assert lm.complete("P", stop="\n\nQ:", max_tokens=2).cut == 0
     assert lm.complete("P", stop="four", max_tokens=1).finish == "length"
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 0.0}, {"top_k": 1}])
+def test_samples_that_would_all_be_the_same_are_refused(options):
+    lm = ScriptedLM([("x", "a")])
+    with pytest.raises(
+        ConfigError, match="2 replies of the likeliest tokens would all be the same"
+    ):
+        lm.sample("x", 2, **options)
+    assert lm.sample("x", 1, **options)[0].text == "a"
+    assert len(ScriptedLM([("x", "a"), ("x", "b")]).sample("x", 2, top_k=2)) == 2

@@ -1,5 +1,7 @@
 """Three scorings of the same options, which may disagree, and letters read from replies."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,14 @@ def test_letters_are_scored_after_the_listed_options():
         answer = choose_by_letter(lm, ITEM, [DEMO])
     assert answer.value == "ice" and trace.calls[0].parsed == [("answer", "ice")]
     assert answer.details["scores"].continuations == (" A", " B", " C")
+
+
+def test_the_passage_of_a_question_stands_before_it():
+    item = replace(ITEM, context="Ice is water.")
+    assert choice_prompt(item) == f"Ice is water.\n{LISTED}"
+    prompt = f"What burns?\nAnswer: wood\n\nIce is water.\n{ITEM.question}\nAnswer:"
+    scores = {f" {option}": -1.0 for option in ITEM.options}
+    choose_by_cloze(ScriptedLM([(prompt, scores)]), item, [DEMO], normalization="sum")
 
 
 def test_texts_of_options_are_compared_by_a_normalization():

@@ -15,7 +15,7 @@ command.
 import tempfile
 from dataclasses import dataclass
 
-from tinylm.cli.options import parse
+from tinylm.cli.options import parse, refuse
 from tinylm.errors import ConfigError, DataError
 from tinylm.json_text import json_text
 from tinylm.settings import at_least, setting
@@ -31,7 +31,11 @@ class EvalConfig:
     skip_bad: bool = setting(
         False, "with --data: leave out lines that cannot be read, and count them"
     )
-    batch_size: int = setting(0, "windows scored at a time; 0: as many as in training", at_least(0))
+    batch_size: int = setting(
+        0,
+        "windows scored at a time, 0: as many as in training; with --task prompts, 0: 16",
+        at_least(0),
+    )
     device: str = setting("cpu", "cpu or gpu")
     task: str = setting("", "score multiple-choice questions: choice, arc-easy, piqa or boolq")
     limit: int = setting(0, "with --task: the first so many questions; 0: all", at_least(0))
@@ -53,9 +57,11 @@ def main(argv):
     from tinylm.prompt.protocol.opened import check_there, is_published
     from tinylm.reading import BadLines
 
+    given = {}
     config, (path, *files) = parse(
         argv,
         EvalConfig,
+        given=given,
         positionals=("RUN", "[FILE...]"),
         verb="eval",
         about=__doc__,
@@ -69,6 +75,10 @@ def main(argv):
     backend(config.device)
     if config.out and not config.task:
         raise ConfigError("--out keeps the scores of questions: give it with --task")
+    if not config.task:
+        refuse(given, ("limit", "shots"), "they are of the questions of --task", EvalConfig)
+    if not files and not config.data:
+        refuse(given, ("skip_bad",), "it is of the lines of --data", EvalConfig)
     if config.task:
         from tinylm.cli.learn.eval_task import main as score_task
 

@@ -42,7 +42,10 @@ def main(name, config, files):
     if not items:
         raise DataError(f"no question is left behind the {config.shots} of --shots")
     # The benchmarks score texts that continue a prompt, and no turns of a chat.
-    lm = TextModel.open(name, config.device, chat=False)
+    settings = {"chat": False}
+    if config.batch_size:
+        settings["batch_size"] = config.batch_size
+    lm = TextModel.open(name, config.device, **settings)
     # A line that is written over again is for an eye, not for a file.
     show = None
     if sys.stderr.isatty() and not config.json:

@@ -11,7 +11,8 @@ import functools
 import sys
 from dataclasses import dataclass
 
-from tinylm.cli.options import parse
+from tinylm.cli.options import parse, refuse
+from tinylm.errors import ConfigError
 from tinylm.reading import standard_input
 from tinylm.settings import at_least, between, one_of, setting
 
@@ -69,6 +70,7 @@ def main(argv):
         examples=EXAMPLES,
         given=given,
     )
+    check_effect(config, given)
     opened = open_model(path, config.device, BITS[config.bits])
     answers = opened.template is not None and not config.raw  # as a turn of a conversation
     sampling = opened.sampling(sampling, given, answers)
@@ -85,7 +87,38 @@ def main(argv):
         # Recommendations of the model's files do not conflict with beams; options of the user do.
         _beams(config, set(given) & set(sampling), opened, start, shown)
     else:
+        if config.num > 1 and Sampling(**sampling).is_greedy:
+            raise ConfigError(
+                f"--num {config.num}: samples of the most probable tokens are all the same: give a "
+                "--temperature above 0"
+            )
         _samples(config, sampling, opened, start, shown)
+
+
+def check_effect(config, given):
+    """Raise ConfigError for an option that changes nothing beside the others.
+
+    given  {name: value} of the options that were given
+    """
+    from tinylm.generate.sample import without_effect
+
+    def refused(names, reason):
+        refuse(given, names, reason, GenerateConfig)
+
+    if config.best_of > 1:
+        refused(("num", "stop", "stats"), "--best-of shows one of its texts, whole")
+    else:
+        refused(("reward",), "it chooses among the samples of --best-of")
+    if config.beams > 1:
+        refused(("stats",), "the speed shown is that of samples, and --beams draws none")
+    else:
+        refused(("length_penalty",), "it is of the scores of --beams")
+    if idle := without_effect(given):
+        options = " and ".join("--" + name.replace("_", "-") for name in idle)
+        raise ConfigError(
+            f"{options} would change nothing where the most probable token is taken: leave it out, "
+            "or sample"
+        )
 
 
 def _beginning(opened, prompt, answers):
@@ -138,7 +171,6 @@ def _samples(config, sampling, opened, start, shown):
 
 
 def _beams(config, sampling, opened, start, shown):
-    from tinylm.errors import ConfigError
     from tinylm.generate import beam_search, power_penalty
 
     if sampling or config.stop:

@@ -101,11 +101,13 @@ def _what_can_be_set(methods, name):
 
 
 def check_methods(methods, config, items, demonstrations, named):
-    """Raise ConfigError for a method that lacks what it needs, before a model is opened.
+    """Raise ConfigError for a method that lacks what it needs, or is given what none of them uses,
+    before a model is opened.
 
-    named  as named_options
+    named    as named_options
+    returns  lines about what is not read of the questions
     """
-    from tinylm.prompt.evaluation.needs import check_needs
+    from tinylm.prompt.evaluation.needs import check_effect, check_needs, check_use, unread
 
     # The same for all questions, so found once, and not at each of them.
     without = [demo for demo in demonstrations if demo.answer is None]
@@ -118,6 +120,14 @@ def check_methods(methods, config, items, demonstrations, named):
         if config.instruction and not method.accepts("prompt"):
             raise ConfigError(f"the method {method.name} has a prompt of its own: no --instruction")
         check_needs(method, items, demonstrations, named[method.name])
+        check_effect(method, items, demonstrations, named[method.name])
+    given = {
+        "demonstrations": demonstrations,
+        "options": config.choice,
+        "context": config.context,
+    }
+    check_use(methods, [name for name, value in given.items() if value], named)
+    return unread(methods, items, demonstrations, named)
 
 
 def common_options(method, config, context):

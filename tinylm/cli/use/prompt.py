@@ -15,7 +15,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 
-from tinylm.cli.options import parse
+from tinylm.cli.options import parse, refuse
 from tinylm.cli.use.method_options import check_methods, common_options, listed, named_options
 from tinylm.cli.use.prompt_output import answer_line, comparison_table, summary_lines, visible
 from tinylm.cli.use.text_model import TextModelConfig, identity, open_text_model
@@ -71,6 +71,7 @@ class PromptConfig:
 
 def main(argv):
     """Answer the questions and print answers, figures or a comparison."""
+    given = {}
     config, opening, words = parse(
         argv,
         PromptConfig,
@@ -79,6 +80,7 @@ def main(argv):
         verb="prompt",
         about=__doc__,
         examples=EXAMPLES,
+        given=given,
     )
     if config.list:
         print(listed())
@@ -89,12 +91,17 @@ def main(argv):
     name, *question = words
     if len(question) > 1:
         raise ConfigError(f'quote the question: tinylm prompt {name} "{" ".join(question)}"')
+    if config.compare:
+        refuse(given, ("method",), "--compare names the methods", PromptConfig)
+    if question:
+        refuse(given, ("limit",), "it is of the questions of --data", PromptConfig)
     items, demonstrations = questions(config, "".join(question))
     # One method, or those of --compare; each gets its own part of --option.
     methods = chosen_methods(config)
     named = named_options(methods, config.option)
     # All that may be wrong with the questions is found before the model is opened.
-    check_methods(methods, config, items, demonstrations, named)
+    for line in check_methods(methods, config, items, demonstrations, named):
+        print(f"tinylm prompt: {line}", file=sys.stderr)
     lm = open_text_model(name, opening)
     options = {
         # What --option gives overrides --max-tokens and --instruction.

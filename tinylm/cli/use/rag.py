@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinylm.cli.options import parse
+from tinylm.cli.options import parse, refuse
 from tinylm.cli.use.prompt_output import visible
 from tinylm.cli.use.text_model import TextModelConfig, open_text_model
 from tinylm.errors import ConfigError, DataError
@@ -32,6 +32,8 @@ EXAMPLES = (
     'tinylm rag notes/ "Who wrote the report?" --show',
     'tinylm rag notes/ "Who wrote the report?" --embed minilm --rerank 20',
 )
+
+NO_MODEL = "--show prints the passages, and no model answers"
 
 
 @dataclass
@@ -68,6 +70,7 @@ class RagConfig:
 
 def main(argv):
     """Index the documents and answer the questions."""
+    given = {}
     config, opening, words = parse(
         argv,
         RagConfig,
@@ -76,7 +79,12 @@ def main(argv):
         verb="rag",
         about=__doc__,
         examples=EXAMPLES,
+        given=given,
     )
+    if config.show:
+        own = ("model", "max_tokens", "covered", "trace", "seed")
+        refuse(given, own, NO_MODEL, RagConfig)
+        refuse(given, vars(opening), NO_MODEL, TextModelConfig)
     paths, questions = documents_and_questions(words)
     index = opened_index(paths, config)
     # A file that cannot be read is left out, and the others are searched.

@@ -49,7 +49,8 @@ class Item:
             raise DataError(
                 f"options must be two or more, none of them empty, not {self.options!r:.80}"
             )
-        if len(set(self.options)) < len(self.options):
+        # A space at an end does not tell one option from another in a prompt or a reply.
+        if len({option.strip() for option in self.options}) < len(self.options):
             raise DataError(f"two options are the same: {self.options!r:.80}")
         if self.answer is not None and self.answer not in self.options:
             raise DataError(f"the answer {self.answer!r:.40} is none of {self.options!r:.80}")

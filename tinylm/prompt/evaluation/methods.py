@@ -31,6 +31,7 @@ class Method:
     passes    "module:name" of the function that gets the keywords which the method passes on;
               "": those of a method with **sampling are fields of generate.Sampling
     needs     names of what it cannot do without, keys of NEEDS (needs.py)
+    ignores   fields of a question, and "demonstrations", that change nothing that it does
     """
 
     name: str
@@ -39,6 +40,7 @@ class Method:
     summary: str
     passes: str = ""
     needs: tuple = ()
+    ignores: tuple = ()
 
     def load(self):
         """The function."""
@@ -96,11 +98,17 @@ def _defaults(function):
     }
 
 
+# What methods ignore: of a text that is worked on, it has no options and is about no passage.
+OPTIONS, PASSAGE, DEMOS = ("options",), ("context",), ("demonstrations",)
+TEXT = OPTIONS + PASSAGE
+PATHS = "ensemble.paths:sample_paths"  # what votes on chains of thought sample them by
+
 # fmt: off
 METHODS = {
     method.name: method
     for method in (
-        Method("zero-shot", "3.1.2", "in_context.few_shot:zero_shot", "the question alone"),
+        Method("zero-shot", "3.1.2", "in_context.few_shot:zero_shot", "the question alone",
+               ignores=DEMOS),
         Method("few-shot", "3.1.2", "in_context.few_shot:few_shot", "after demonstrations",
                needs=("demonstrations",)),
         Method("calibrated", "3.1.4.1", "in_context.calibration:contextual_calibration",
@@ -108,30 +116,35 @@ METHODS = {
         Method("batch-calibrated", "3.1.4.1", "in_context.calibration:batch_calibration",
                "options, less what all questions prefer", needs=("options", "batch")),
         Method("classify", "3.1.4.1", "evaluation.task_methods:classify",
-               "a text by its labels: scored, written, or a cloze", needs=("options",)),
+               "a text by its labels: scored, written, or a cloze", needs=("options",),
+               ignores=PASSAGE),
         Method("verbalizer", "3.1.4.1", "evaluation.task_methods:verbalizer",
-               "a text by words that stand for the labels"),
-        Method("names", "3.1.4.2", "tasks.extraction:extract_names", "all person names of a text"),
+               "a text by words that stand for the labels", ignores=PASSAGE + DEMOS),
+        Method("names", "3.1.4.2", "tasks.extraction:extract_names", "all person names of a text",
+               ignores=TEXT),
         Method("entities", "3.1.4.2", "evaluation.task_methods:entities",
-               "named entities of a text with their types"),
+               "named entities of a text with their types", ignores=TEXT),
         Method("relations", "3.1.4.2", "evaluation.task_methods:relations",
-               "how given entities are related", needs=("entities",)),
+               "how given entities are related", needs=("entities",), ignores=TEXT),
         Method("extract", "3.1.4.2", "evaluation.task_methods:extract",
-               "keywords, events, coreference, or what task= describes"),
-        Method("story", "3.1.4.3", "tasks.generation:continue_story", "a story is continued"),
+               "keywords, events, coreference, or what task= describes", ignores=TEXT),
+        Method("story", "3.1.4.3", "tasks.generation:continue_story", "a story is continued",
+               ignores=TEXT),
         Method("dialogue", "3.1.4.3", "evaluation.task_methods:dialogue",
-               "a dialogue is continued by turns", needs=("speakers",)),
+               "a dialogue is continued by turns", needs=("speakers",), ignores=TEXT),
         Method("write", "3.1.4.3", "evaluation.task_methods:write",
-               "a text within limits that are checked"),
+               "a text within limits that are checked", ignores=TEXT),
         Method("write-function", "3.1.4.3", "evaluation.task_methods:write_function",
-               "Python code; run=true runs it on cases", needs=("function",)),
+               "Python code; run=true runs it on cases", needs=("function",), ignores=TEXT),
         Method("complete-function", "3.1.4.3", "evaluation.task_methods:complete_function",
-               "Python code that is begun; run=true runs it on cases", needs=("beginning",)),
+               "Python code that is begun; run=true runs it on cases", needs=("beginning",),
+               ignores=TEXT),
         Method("translate", "3.1.4.4", "tasks.transformation:translate",
-               "a text into another language"),
+               "a text into another language", ignores=TEXT),
         Method("summarize", "3.1.4.4", "tasks.transformation:summarize",
-               "a text in at most limit= words"),
-        Method("rewrite", "3.1.4.4", "tasks.transformation:rewrite", "a text in another style"),
+               "a text in at most limit= words", ignores=TEXT),
+        Method("rewrite", "3.1.4.4", "tasks.transformation:rewrite", "a text in another style",
+               ignores=TEXT),
         Method("choose-letter", "3.1.4.5", "tasks.multiple_choice:choose_by_letter",
                "options are listed, their letters scored", needs=("options",)),
         Method("choose-option", "3.1.4.5", "tasks.multiple_choice:choose_by_option",
@@ -141,19 +154,21 @@ METHODS = {
         Method("choose-generated", "3.1.4.5", "tasks.multiple_choice:choose_generated",
                "options are listed, the reply names one", needs=("options",)),
         Method("word-problem", "3.1.4.5", "evaluation.task_methods:word_problem",
-               "worked solutions that end with #### number", needs=("rationales",)),
+               "worked solutions that end with #### number", needs=("rationales",),
+               ignores=OPTIONS),
         Method("context-only", "3.1.3", "template.tables:answer_from_context",
-               "from the item's passage and nothing else", needs=("context",)),
+               "from the item's passage and nothing else", needs=("context",),
+               ignores=OPTIONS + DEMOS),
         Method("stepwise", "3.1.3", "template.stepwise:solve_stepwise",
-               "four named steps of a mathematician"),
+               "four named steps of a mathematician", ignores=TEXT + DEMOS),
         Method("solve-then-judge", "3.1.3", "template.rounds:solve_then_judge",
-               "a second round judges and solves again"),
+               "a second round judges and solves again", ignores=TEXT + DEMOS),
         Method("chain-of-thought", "3.2.1", "reasoning.chain_of_thought:chain_of_thought",
                "demonstrations with their reasoning", needs=("rationales",)),
         Method("zero-shot-cot", "3.2.1", "reasoning.chain_of_thought:zero_shot_cot",
-               "Let's think step by step."),
+               "Let's think step by step.", ignores=DEMOS),
         Method("two-stage-cot", "3.2.1", "reasoning.chain_of_thought:two_stage_cot",
-               "reason, then extract the answer"),
+               "reason, then extract the answer", ignores=DEMOS),
         Method("tree-of-thoughts", "3.2.1", "reasoning.thoughts:tree_of_thoughts",
                "search over partial reasoning"),
         Method("graph-of-thoughts", "3.2.1", "reasoning.graph_answer:graph_of_thoughts",
@@ -165,30 +180,33 @@ METHODS = {
         Method("recursive", "3.2.2", "decompose.recursive:recursive_prompting",
                "sub-problems are decomposed in turn"),
         Method("outline", "3.2.2", "decompose.outline:outline_then_write",
-               "an outline, then its sections"),
+               "an outline, then its sections", ignores=TEXT + DEMOS),
         Method("map-reduce", "3.2.2", "decompose.map_reduce:map_reduce",
-               "does a long passage discuss the topic?", needs=("context",)),
+               "does a long passage discuss the topic?", needs=("context",),
+               ignores=OPTIONS + DEMOS),
         Method("in-parts", "3.2.2", "decompose.shorter:in_parts",
                "shorter questions of the same kind", "in_context.few_shot:zero_shot",
-               needs=("parts",)),
+               needs=("parts",), ignores=DEMOS),
         Method("multi-hop", "3.2.2", "decompose.multi_hop:multi_hop",
                "a search in the passage for each hop", needs=("context",)),
         Method("scan", "3.2.2", "decompose.scan:scan_least_to_most",
-               "SCAN commands by the commands inside them", needs=("command",)),
+               "SCAN commands by the commands inside them", needs=("command",),
+               ignores=TEXT + DEMOS),
         Method("self-refine", "3.2.3", "refine.self_refine:self_refine",
-               "draft, feedback, refinement"),
+               "draft, feedback, refinement", ignores=TEXT),
         Method("refine-aspects", "3.2.3", "refine.aspects:refine_aspects",
-               "translate, then refine by instruction", needs=("languages",)),
+               "translate, then refine by instruction", needs=("languages",), ignores=TEXT),
         Method("deliberate", "3.2.3", "refine.deliberate:deliberate",
-               "translate, name the error, then refine", needs=("languages",)),
+               "translate, name the error, then refine", needs=("languages",), ignores=TEXT),
         Method("deliberate-negative", "3.2.3", "refine.deliberate:deliberate_negative",
-               "translate after a random wrong draft", needs=("languages", "demonstrations")),
+               "translate after a random wrong draft", needs=("languages", "demonstrations"),
+               ignores=TEXT),
         Method("prompt-ensemble", "3.2.4", "ensemble.prompts:prompt_ensemble",
                "several prompts vote"),
         Method("grid", "3.2.4", "evaluation.task_methods:prompts_and_samples",
-               "several prompts with several samples each vote"),
+               "several prompts with several samples each vote", ignores=OPTIONS),
         Method("token-ensemble", "3.2.4", "ensemble.tokens:token_ensemble",
-               "several prompts choose each token"),
+               "several prompts choose each token", ignores=OPTIONS),
         Method("marginal", "3.2.4", "ensemble.marginal:marginal_answer",
                "options summed over several prompts", needs=("options",)),
         Method("model-vote", "3.2.4", "evaluation.model_methods:models_vote",
@@ -196,15 +214,15 @@ METHODS = {
         Method("model-average", "3.2.4", "evaluation.model_methods:models_average",
                "several models choose each token", needs=("models",)),
         Method("best-of-n", "3.2.4", "ensemble.outputs:best_of_n",
-               "the best scored of n chains of thought", "ensemble.paths:sample_paths"),
+               "the best scored of n chains of thought", PATHS),
         Method("self-consistency", "3.2.4", "ensemble.self_consistency:self_consistency",
-               "sampled chains of thought vote", "ensemble.paths:sample_paths"),
+               "sampled chains of thought vote", PATHS),
         Method("least-risk", "3.2.4", "ensemble.bayes_risk:least_risk",
-               "the sample most like the others"),
+               "the sample most like the others", ignores=OPTIONS),
         Method("rag", "3.2.5", "rag.answer:retrieval_answer",
                "from retrieved texts, or \"No answer!\"", needs=("context",)),
         Method("tools", "3.2.5", "tools.answer:tool_answer",
-               "calls of tools are run while it writes"),
+               "calls of tools are run while it writes", ignores=PASSAGE),
     )
 }
 # fmt: on

@@ -1,15 +1,18 @@
-"""What a method needs of the questions and of its caller, checked before the first call of a model.
+"""What a method needs of the questions and of its caller, and what it would ignore, checked before
+the first call of a model.
 
-Without it a method would stop at the first question that lacks it, after the model was opened and
-perhaps after hours, or do something else: few-shot prompting without demonstrations is zero-shot
-prompting. Read next: runner.py.
+Without what it needs a method would stop at the first question that lacks it, after the model was
+opened and perhaps after hours, or do something else: few-shot prompting without demonstrations is
+zero-shot prompting. A setting that it ignores is refused too. Read next: runner.py.
 """
 
 from dataclasses import dataclass
 
 from tinylm.data.synthetic.prompted.scan import interpret
 from tinylm.errors import ConfigError, DataError
+from tinylm.generate.sample import without_effect
 from tinylm.prompt.decompose.shorter import plan_of
+from tinylm.prompt.evaluation.methods import PATHS, method_named
 from tinylm.prompt.tasks.code_completion import begun
 
 
@@ -84,6 +87,88 @@ def check_needs(method, items, demonstrations=(), options=()):
             first = lacking[0].question.strip()
             whose = f" ({len(lacking)} of {len(items)} questions lack it, first {first!r:.60})"
         raise ConfigError(f"the method {method.name} needs {need.what}{whose}: {need.given}")
+
+
+# What is given on the command line, and how; methods may ignore it (Method.ignores).
+GIVEN = {
+    "demonstrations": ("demonstrations", "--demos and --shots"),
+    "options": ("options to choose from", "--choice"),
+    "context": ("a passage", "--context"),
+}
+
+
+def ignored_by(method, options=()):
+    """What a method ignores, as Method.ignores; several models do what the method they use does.
+
+    options  {name: value} that were chosen
+    """
+    if "models" not in method.needs:
+        return method.ignores
+    used = dict(options).get("method", method.options()["method"])
+    return method_named(used).ignores
+
+
+def check_use(methods, given, options):
+    """Raise ConfigError for what is given to methods of which none makes use of it.
+
+    methods  list of Method
+    given    names of GIVEN
+    options  {name of the method: its options}
+    """
+    for name in given:
+        if all(name in ignored_by(method, options[method.name]) for method in methods):
+            what, how = GIVEN[name]
+            named = " and ".join(method.name for method in methods)
+            raise ConfigError(
+                f"{named}: {what} would change nothing: leave out {how}, or choose another method "
+                "(--list)"
+            )
+
+
+def unread(methods, items, demonstrations, options):
+    """What some of the methods ignore in a file of questions, or in a comparison: list of lines.
+
+    options  as in check_use
+    """
+    counts = {
+        "demonstrations": len(demonstrations),
+        "options": sum(bool(item.options) for item in items),
+        "context": sum(bool(item.context) for item in items),
+    }
+    words = {"options": "the options", "context": "the passages", "demonstrations": "any of the"}
+    lines = []
+    for method in methods:
+        for name in ignored_by(method, options[method.name]):
+            count, end = counts[name], f"of {counts[name]} questions"
+            if name == "demonstrations":
+                end = f"{count} demonstrations"
+            if count:
+                lines.append(f"{method.name} does not read {words[name]} {end}")
+    return lines
+
+
+def check_effect(method, items, demonstrations, options):
+    """Raise ConfigError for an option that changes nothing with these questions.
+
+    options  {name: value} that were chosen for the method
+    """
+    ranked = any(item.options for item in items) or method.name == "verbalizer"
+    if "normalization" in options and not ranked:
+        raise ConfigError(
+            f"{method.name}: normalization is of scores of options, and no question has any: leave "
+            "it out"
+        )
+    extracted = {"trigger", "extract", "answer_tokens"} & set(options)
+    if method.passes == PATHS and extracted and demonstrations:
+        raise ConfigError(
+            f"{method.name}: demonstrations show how a chain begins and ends, so "
+            f"{min(extracted)} would change nothing: leave it out"
+        )
+    if idle := without_effect(options):
+        raise ConfigError(
+            f"{method.name}: the most probable token is taken, so {', '.join(idle)} would change "
+            "nothing: leave it out, or sample"
+        )
 
 
 def _lacking(name, items, demonstrations, options):

@@ -93,8 +93,8 @@ def relations(lm, item, demonstrations=(), *, entities="", seed=0, max_tokens=25
     entities  with commas
     """
     given = _listed(entities)
-    if not given:
-        raise ConfigError("relations: entities must name two or more, with commas")
+    if len(given) < 2:
+        raise ConfigError(f"relations: entities={entities!r} must name two or more, with commas")
     options = {"entities": given, "seed": seed, "max_tokens": max_tokens}
     return extraction.extract_relations(lm, item, demonstrations, **options)
 

@@ -72,9 +72,15 @@ class TextLM:
     def sample(self, prompt, count, seed=0, **options):
         """`count` replies to one prompt, with seeds of their own: list of Completion.
 
-        Samples from the model's own distribution unless an option of Sampling is given.
+        Samples from the model's own distribution unless an option of Sampling is given. Raises
+        ConfigError for several replies of which each token is the most probable: they are the same.
         """
         options = {"temperature": 1.0, **options}
+        if count > 1 and (options["temperature"] == 0 or options.get("top_k") == 1):
+            raise ConfigError(
+                f"sample: {count} replies of the likeliest tokens would all be the same: choose "
+                "a temperature above 0"
+            )
         return self.complete_batch([prompt] * count, seed=seed, **options)
 
     def score(self, prompt, continuations, **options):

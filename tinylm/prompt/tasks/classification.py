@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.fitted import fit_context, fit_options
+from tinylm.prompt.tasks.demonstrated import answer_of
 from tinylm.prompt.tasks.labels import LabelMapper
 
 CONTENT_FREE = "N/A"  # in place of the text for the prior of a label (Zhao et al. 2021)
@@ -61,12 +62,10 @@ class ClassificationPrompt:
             raise DataError(f"the labels of {item.question!r:.60} are its options; it has none")
         shown = []
         for demo in demonstrations:
-            if demo.answer is None:
-                raise DataError(f"a demonstration needs an answer: {demo.question!r:.60} has none")
             # A demonstration has the form that the reply is to have.
-            answer = f"{self.cloze} {demo.answer}."
-            if self.only_label:
-                answer = demo.answer
+            answer = answer_of(demo)
+            if not self.only_label:
+                answer = f"{self.cloze} {answer}."
             shown.append(f"{self._text(demo.question, item.options)}\n{answer}\n\n")
         head = self.instruction(item.options)
         return f"{head}\n{''.join(shown)}{self._text(item.question, item.options)}\n"

@@ -13,8 +13,9 @@ import ast
 import re
 
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.tasks.code_runner import LIMITS, run_function
-from tinylm.prompt.tasks.demonstrated import fit_demonstrated
+from tinylm.prompt.tasks.demonstrated import answer_of, fit_demonstrated
 from tinylm.prompt.template.delimiters import code_blocks, fence
 from tinylm.prompt.template.library import LIBRARY
 
@@ -48,19 +49,46 @@ def complete_function(
 ):
     """Complete a Python function whose beginning is the item's question: its signature, comments.
 
-    Demonstrations are not used. Other arguments and the result are as in write_function; the code
-    is the question and the reply, up to where the next statement at a line's start would begin.
+    demonstrations  Items: beginnings, and as answers the code that follows them
+    others          and the result as in write_function; the code is the question and the reply, up
+                    to where the next statement at a line's start would begin
     """
-    prompt, begin = item.question, ""
+    begin, write = "", _code_that_goes_on
     if getattr(lm, "chat", False):
         # A user's turn has ended; it is the reply that begins with the code, in a block.
-        code = fence(item.question.rstrip(), "python")
-        prompt = f"Complete this Python function.\n{code}"
+        code, write = fence(item.question.rstrip(), "python"), _code_in_blocks
         begin = code[: code.rindex("\n") + 1]
-    reply = lm.complete(prompt, begin=begin, stop=STOP, seed=seed, max_tokens=max_tokens)
+    fitted = fit_context(lm, lambda kept: write(item, kept), demonstrations, max_tokens, begin)
+    reply = lm.complete(fitted.text, begin=begin, stop=STOP, seed=seed, max_tokens=max_tokens)
     # The body goes on at the indentation that the reply has.
-    code = _up_to_its_end(item.question.rstrip() + "\n" + reply.text.strip("\n").rstrip(), name)
-    return _answer(lm, code, name, reply.text, cases, limits)
+    code = _up_to_its_end(_together(item.question, reply.text), name)
+    answer = _answer(lm, code, name, reply.text, cases, limits)
+    answer.details.update(fitted.details)
+    return answer
+
+
+def _code_that_goes_on(item, demonstrations):
+    """The prompt of a model that continues texts: a file of functions, the last one begun."""
+    shown = [_together(demo.question, answer_of(demo)) for demo in demonstrations]
+    return "\n\n\n".join([*shown, item.question])
+
+
+def _code_in_blocks(item, demonstrations):
+    """The prompt of a chat: the beginning of each function, then all of it."""
+    lines = []
+    for demo in demonstrations:
+        whole = fence(_together(demo.question, answer_of(demo)), "python")
+        lines.append(f"{_to_complete(demo)}\n{whole}\n\n")
+    return "".join([*lines, _to_complete(item)])
+
+
+def _to_complete(item):
+    return f"Complete this Python function.\n{fence(item.question.rstrip(), 'python')}"
+
+
+def _together(beginning, rest):
+    """Code from its beginning and what follows, which keeps its indentation."""
+    return beginning.rstrip() + "\n" + rest.strip("\n").rstrip()
 
 
 def _up_to_its_end(code, name):

@@ -18,6 +18,13 @@ from tinylm.prompt.template.fields import reply_stops
 BETWEEN = "\n\n"  # ends a demonstration, and so the reply of a model that would write another
 
 
+def answer_of(demonstration):
+    """The answer of a demonstration. DataError if it has none."""
+    if demonstration.answer is None:
+        raise DataError(f"a demonstration needs an answer: {demonstration.question!r:.60} has none")
+    return demonstration.answer
+
+
 def ends(lm, demonstrations=()):
     """The stop strings of a model's reply to such a prompt: see reply_stops."""
     return reply_stops(lm, (BETWEEN,), demonstrations)
@@ -32,17 +39,18 @@ def demonstrated(template, item, demonstrations=(), slot="text"):
     returns         str that ends where the answer begins: in a line break, if there is no blank
     raises          DataError for a demonstration without an answer
     """
-    shown = []
-    for demo in demonstrations:
-        if demo.answer is None:
-            raise DataError(f"a demonstration needs an answer: {demo.question!r:.60} has none")
-        shown.append("".join(template.pair(demo.answer, **{slot: demo.question})))
+    shown = [demonstration(template, demo, slot) for demo in demonstrations]
     # Without a blank the answer is on the next line, so the prompt ends with the line break. The
     # space before a blank belongs to the answer.
     prompt, space = template.pair("", **{slot: item.question})
     if space.strip(" "):
         prompt += space
     return BETWEEN.join([*shown, prompt])
+
+
+def demonstration(template, item, slot="text"):
+    """A template's prompt for an item, and the item's answer: str. Arguments as in demonstrated."""
+    return "".join(template.pair(answer_of(item), **{slot: item.question}))
 
 
 def fit_demonstrated(lm, template, item, demonstrations, answer, slot="text"):

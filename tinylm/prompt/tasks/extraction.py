@@ -13,15 +13,25 @@ import re
 from dataclasses import dataclass
 
 from tinylm.data.synthetic.prompted.named_entities import entity_lines
+from tinylm.errors import DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.finetune.metrics import entity_f1
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.tasks.demonstrated import ends, fit_demonstrated
+from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.tasks.demonstrated import (
+    BETWEEN,
+    answer_of,
+    demonstrated,
+    demonstration,
+    ends,
+    fit_demonstrated,
+)
 from tinylm.prompt.template.library import LIBRARY
 
 _BULLET = r"[ \t]*(?:\d+[.)]|[-*•])?[ \t]*"
 _DASH = r"[ \t]+[-–—][ \t]+"
 _ENTITY = re.compile(rf"{_BULLET}(\S.*){_DASH}(\S.*?)[ \t.]*")
+_RELATION = re.compile(rf"{_BULLET}(\S.*?){_DASH}(\S.*?):[ \t]*\S.*")
 _NOTHING = re.compile(r"(?:there (?:are|is) )?(?:none|no\b[^,\n]*|nothing)[.!]?", re.IGNORECASE)
 
 
@@ -129,7 +139,8 @@ def extract_names(lm, item, demonstrations=(), *, seed=0, max_tokens=128):
     def read(reply):
         return parse_names(reply, item.question)
 
-    return _extract(lm, LIBRARY["names"], item, demonstrations, read, seed, max_tokens)
+    fitted = fit_demonstrated(lm, LIBRARY["names"], item, demonstrations, max_tokens)
+    return _extract(lm, fitted, read, seed, max_tokens)
 
 
 def extract_entities(lm, item, demonstrations=(), *, types=None, seed=0, max_tokens=256):
@@ -146,20 +157,51 @@ def extract_entities(lm, item, demonstrations=(), *, types=None, seed=0, max_tok
     def read(reply):
         return parse_entities(reply, item.question, types)
 
-    return _extract(lm, template, item, demonstrations, read, seed, max_tokens)
+    fitted = fit_demonstrated(lm, template, item, demonstrations, max_tokens)
+    return _extract(lm, fitted, read, seed, max_tokens)
 
 
 def extract_relations(lm, item, demonstrations=(), *, entities, seed=0, max_tokens=256):
     """The relations between given entities: Answer, lines "A - B: description".
 
-    others   as in extract_names; the entities stand in every demonstration
+    demonstrations  Items whose answers are such lines, each shown with its own entities: those
+                    that the lines relate
+    others   as in extract_names
+    raises   DataError for a demonstration without such a line
     """
-    template = LIBRARY["relations"].partial(entities=", ".join(entities))
+
+    def write(kept):
+        shown = [demonstration(_between(related(demo)), demo) for demo in kept]
+        return BETWEEN.join([*shown, demonstrated(_between(entities), item)])
 
     def read(reply):
         return parse_relations(reply, entities)
 
-    return _extract(lm, template, item, demonstrations, read, seed, max_tokens)
+    fitted = fit_context(lm, write, demonstrations, max_tokens)
+    return _extract(lm, fitted, read, seed, max_tokens)
+
+
+def related(item):
+    """The entities of a demonstration, in the order of its lines "A - B: description".
+
+    Of several dashes the first one separates.
+
+    returns  tuple of str
+    raises   DataError for an answer without such a line
+    """
+    lines = map(_RELATION.fullmatch, _lines(answer_of(item)))
+    found = [entity for line in lines if line is not None for entity in (line[1], line[2])]
+    if not found:
+        raise DataError(
+            f"a demonstration of relations needs lines 'A - B: description' as its answer: "
+            f"{item.answer!r:.60} has none"
+        )
+    return tuple(dict.fromkeys(found))
+
+
+def _between(entities):
+    """The template for relations between entities."""
+    return LIBRARY["relations"].partial(entities=", ".join(entities))
 
 
 def extract(lm, item, demonstrations=(), *, task, seed=0, max_tokens=256):
@@ -176,8 +218,8 @@ def extract(lm, item, demonstrations=(), *, task, seed=0, max_tokens=256):
     return Answer(value, reply.text, fitted.details)
 
 
-def _extract(lm, template, item, demonstrations, read, seed, max_tokens):
-    fitted = fit_demonstrated(lm, template, item, demonstrations, max_tokens)
+def _extract(lm, fitted, read, seed, max_tokens):
+    """The Answer of a prompt that fits; read: function from a reply to an Extracted."""
     stop = ends(lm, fitted.kept)
     reply = lm.complete(fitted.text, stop=stop, seed=seed, max_tokens=max_tokens)
     extracted = read(reply.text)

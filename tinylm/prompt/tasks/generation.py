@@ -8,26 +8,42 @@ code_completion.py; ../template/constraints.py, the checks.
 
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer, check_counts
+from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.tasks.demonstrated import BETWEEN, answer_of, fit_demonstrated
 from tinylm.prompt.template.constraints import unmet
 from tinylm.prompt.template.fields import complete_fields, parse_fields, render_fields
 from tinylm.prompt.template.library import LIBRARY
 
 
 def continue_story(lm, item, demonstrations=(), *, seed=0, max_tokens=256):
-    """Continue the beginning of a story, which is the item's question: Answer."""
-    reply = lm.complete(
-        LIBRARY["story"].format(story=item.question), seed=seed, max_tokens=max_tokens
-    )
-    return Answer(lm.parsed("story", reply.text.strip() or None), reply.text)
+    """Continue the beginning of a story, which is the item's question: Answer.
+
+    demonstrations  Items: beginnings, and as answers how they go on. The first blank line then
+                    ends a reply, which may have paragraphs without them
+    """
+    fitted = fit_demonstrated(lm, LIBRARY["story"], item, demonstrations, max_tokens, "story")
+    stop = ends_shown(fitted.kept)
+    reply = lm.complete(fitted.text, stop=stop, seed=seed, max_tokens=max_tokens)
+    value = lm.parsed("story", reply.text.strip() or None)
+    return Answer(value, reply.text, fitted.details)
+
+
+def ends_shown(demonstrations):
+    """What ends a reply after demonstrations: the blank line behind each; () without any."""
+    if demonstrations:
+        return (BETWEEN,)
+    return ()
 
 
 def continue_dialogue(lm, item, demonstrations=(), *, speakers, turns=2, seed=0, max_tokens=64):
     """Continue a dialogue, the speakers by turns.
 
     item      Item, whose question is the dialogue so far: lines "Name: content"
+    demonstrations  Items: other dialogues, and as answers their next turns
     speakers  the names, in order; the next turn is that of the one after the last speaker
     turns     how many more
-    returns   Answer: the new turns as lines. details: "turns" [(name, content)]
+    returns   Answer: the new turns as lines. details: "turns" [(name, content)]; "kept" and
+              "dropped" demonstrations of the last turn
     raises    DataError if the question has no turn of a speaker; ConfigError for no turn
     """
     check_counts("continue_dialogue", turns=turns)
@@ -40,12 +56,30 @@ def continue_dialogue(lm, item, demonstrations=(), *, speakers, turns=2, seed=0,
     for turn in range(turns):
         # The speaker of the last turn is followed by the next in the list.
         before = speakers.index(fields[-1][0])
-        name = speakers[(before + 1) % len(speakers)]
+        opened = [*fields, (speakers[(before + 1) % len(speakers)], None)]
+        # The dialogue grows, and leaves less room for the others.
+        fitted = fit_dialogues(lm, opened, demonstrations, max_tokens)
         fields = complete_fields(
-            lm, [*fields, (name, None)], seed=seed + turn, max_tokens=max_tokens
+            lm,
+            opened,
+            ends_shown(fitted.kept),
+            dialogues(fitted.kept),
+            seed=seed + turn,
+            max_tokens=max_tokens,
         )
     new = fields[given:]
-    return Answer(render_fields(new), new[-1][1], {"turns": new})
+    return Answer(render_fields(new), new[-1][1], {"turns": new, **fitted.details})
+
+
+def dialogues(demonstrations):
+    """Whole dialogues in front of another: each with its next turns, and a blank line."""
+    return "".join(f"{demo.question}\n{answer_of(demo)}{BETWEEN}" for demo in demonstrations)
+
+
+def fit_dialogues(lm, fields, demonstrations, answer):
+    """The prompt of an open field after as many dialogues as leave room for an answer: Fitted."""
+    written = render_fields(fields)
+    return fit_context(lm, lambda kept: dialogues(kept) + written, demonstrations, answer)
 
 
 def requirements(constraints):
@@ -63,11 +97,27 @@ def requirements_prompt(task, constraints=()):
 def write(lm, item, demonstrations=(), *, constraints=(), tries=4, seed=0, max_tokens=256):
     """Write what the item's question describes, under requirements that are stated and checked.
 
+    demonstrations  Items: descriptions and, as answers, texts that meet the same requirements
     constraints  list of functions from a text to a Check (../template/constraints.py)
-    tries, ..    as in generate_until, which also gives the result
+    tries, ..    as in generate_until, which also gives the result; and "kept" and "dropped"
+                 demonstrations
     """
-    prompt = requirements_prompt(item.question, constraints)
-    return generate_until(lm, prompt, constraints, tries, seed, max_tokens)
+
+    def prompt(kept):
+        own = requirements_prompt(item.question, constraints)
+        if not kept:
+            return own
+        shown = [
+            f"{requirements_prompt(demo.question, constraints)}\n{answer_of(demo)}" for demo in kept
+        ]
+        # Demonstrations begin their texts on the next line, and so must the reply.
+        return BETWEEN.join([*shown, f"{own}\n"])
+
+    fitted = fit_context(lm, prompt, demonstrations, max_tokens)
+    stop = ends_shown(fitted.kept)
+    answer = generate_until(lm, fitted.text, constraints, tries, seed, max_tokens, stop)
+    answer.details.update(fitted.details)
+    return answer
 
 
 def generate_until(lm, prompt, constraints, tries=4, seed=0, max_tokens=256, stop=()):

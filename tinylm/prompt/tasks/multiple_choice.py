@@ -25,7 +25,7 @@ _AFTER_LETTER = "because|since|as|is|or|and"
 
 
 def choice_prompt(item, answered=False):
-    """The question, its options with letters, and "Answer:".
+    """The passage, if there is one, the question, its options with letters, and "Answer:".
 
         What melts? (A) ice (B) iron (C) both
         Answer:
@@ -35,7 +35,7 @@ def choice_prompt(item, answered=False):
     """
     options = _options(item)
     listed = " ".join(f"({letter}) {option}" for letter, option in zip(LETTERS, options))
-    text = f"{item.question} {listed}\nAnswer:"
+    text = f"{_question(item)} {listed}\nAnswer:"
     if answered:
         return f"{text} {LETTERS[item.gold]}"
     return text
@@ -79,8 +79,8 @@ def choose_by_cloze(
     """
 
     def write(kept):
-        shown = [f"{demo.question}\nAnswer: {demo.options[demo.gold]}\n\n" for demo in kept]
-        return f"{''.join(shown)}{item.question}\nAnswer:"
+        shown = [f"{_question(demo)}\nAnswer: {demo.options[demo.gold]}\n\n" for demo in kept]
+        return f"{''.join(shown)}{_question(item)}\nAnswer:"
 
     return _choose_text(lm, item, write, demonstrations, normalization)
 
@@ -160,6 +160,13 @@ def _only(numbers):
     if len(numbers) != 1:
         return None
     return next(iter(numbers))
+
+
+def _question(item):
+    """The question, on the line after the passage that it is about, if there is one."""
+    if item.context:
+        return f"{item.context}\n{item.question}"
+    return item.question
 
 
 def _options(item):

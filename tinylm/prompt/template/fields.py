@@ -147,11 +147,12 @@ def read_reply(reply, name, names):
     return _dedented(reply, names).strip()
 
 
-def complete_fields(lm, fields, stop=(), **options):
+def complete_fields(lm, fields, stop=(), before="", **options):
     """Let a model fill in the open field: the next turn of a dialogue, the answer to a question.
 
     lm       TextLM
     fields   list of (name, content); the last content is None
+    before   text in front of the fields, such as other dialogues
     stop     more strings that end the reply, besides the names at the start of a line
     options  of TextLM.complete: max_tokens, seed, temperature, ..
     returns  list of (name, content), all closed
@@ -162,7 +163,8 @@ def complete_fields(lm, fields, stop=(), **options):
         raise DataError("complete_fields: the last field must be open: (name, None)")
     name, names = fields[-1][0], field_names(fields)
     # The reply is stopped at another name, and cut there again if the model was not stopped.
-    reply = lm.complete(render_fields(fields), stop=(*stop_strings(names), *stop), **options)
+    prompt = before + render_fields(fields)
+    reply = lm.complete(prompt, stop=(*stop_strings(names), *stop), **options)
     content = lm.parsed(name, read_reply(reply.text, name, names))
     return [*fields[:-1], (name, content)]
 
