@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from tinylm.align import aggregate, logprobs
+from tinylm.align import aggregate, logprobs, preference
 from tinylm.align.exact import tokens
 from tinylm.align.policy import (
     advantages,
@@ -16,8 +16,10 @@ from tinylm.align.policy import (
     surrogates,
     trust_region,
 )
+from tinylm.align.preference import tuning
 
 PPO = {"low": 0.2, "high": None}  # Schulman et al. 2017: epsilon .2 on either side
+BETA = {"beta": 0.1}  # Rafailov et al. 2023; TRL
 STATED = [
     (aggregate, {"how": "token", "total": None}),
     (logprobs.response_logprobs, {"temperature": 1.0}),
@@ -48,8 +50,30 @@ STATED = [
     (sequences.gspo_token_loss, {"low": 3e-4, "high": 4e-4, "how": "sequence", "total": None}),
     (sequences.cispo_loss, {"low": None, "high": 0.2, "how": "token", "total": None}),
     (trust_region.trpo_step, {"delta": 0.01, "shrink": 0.5, "tries": 20}),
-    (fixed_points.descend, {"rate": 1.0, "steps": 20_000, "tolerance": 1e-10}),
+    (fixed_points.descend, {"rate": 1.0, "steps": 20_000, "tolerance": 1e-10, "window": 1}),
     (fixed_points.population_advantages, {"scale": True}),
+    (preference.implicit_reward, BETA | {"log_partition": 0.0}),
+    (preference.preference_probability, BETA),
+    (preference.dpo, BETA | {"label_smoothing": 0.0}),
+    (preference.robust_dpo, BETA | {"label_smoothing": 0.1}),
+    (preference.spin, BETA),
+    (preference.f_dpo, BETA | {"divergence": "reverse_kl"}),
+    (preference.hinge, BETA),
+    (preference.slic, {"margin": 1.0, "target": None, "weight": 0.0}),
+    (preference.ipo, BETA),
+    (preference.kto, BETA | {"weight_good": 1.0, "weight_bad": 1.0}),
+    (preference.paired_kto, BETA | {"weight_good": 1.0, "weight_bad": 1.0}),
+    (preference.apo_zero, BETA),
+    (preference.apo_down, BETA),
+    (preference.orpo, {"weight": 0.1}),  # Hong et al. 2024: lambda
+    (preference.simpo, {"beta": 2.0, "gamma": 1.0}),  # Meng et al. 2024
+    (preference.cpo, BETA | {"weight": 1.0}),
+    (preference.preference_metrics, BETA),
+    (tuning.row_logprobs, {"temperature": 1.0}),
+    (tuning.with_reference, {"batch_size": 16, "temperature": 1.0}),
+    (tuning.tune, {"batch_size": 16}),
+    (tuning.prepared, {"batch_size": 16}),
+    (tuning.preference_accuracy, {"batch_size": 16}),
 ]
 
 

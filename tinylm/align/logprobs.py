@@ -15,9 +15,10 @@ from tinylm.autograd import concatenate, cross_entropy, no_grad, scatter_add
 from tinylm.autograd import sum as sum_
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError, DataError, ShapeError
+from tinylm.finetune.instruct.instructions import reading_options
 from tinylm.nn.module import evaluating
 from tinylm.pretrain.batch import IGNORE
-from tinylm.pretrain.score import chosen, padding_options
+from tinylm.pretrain.score import chosen
 
 
 def response_logprobs(model, batch, temperature=1.0):
@@ -55,7 +56,7 @@ def response_logits(model, batch, temperature=1.0):
             f"response_logprobs: temperature {temperature}; at 0 one token has all the probability "
             "and no gradient: give a temperature above 0"
         )
-    options = _options(model, batch)
+    options = reading_options(model, batch)
     if hasattr(model, "hidden"):
         h, targets = chosen(model.hidden(batch.inputs, **options), batch.targets)  # (n, D), (n,)
         logits = model.logits(h)  # (n, V)
@@ -116,18 +117,6 @@ def unpacked(logp, counted, segments):
     rows = concatenate([logp[b : b + 1] for b, _ in here], axis=0)  # (S, T)
     row_counted = np.stack([counted[b] for b, _ in here]) & kept
     return rows * row_counted, row_counted
-
-
-def _options(model, batch):
-    """Arguments of the model beside the inputs."""
-    if getattr(batch, "segments", None) is not None:
-        return batch.options
-    held = getattr(batch, "mask", None)  # (B, T)
-    if held is None or (held[:, 1:] <= held[:, :-1]).all():
-        return padding_options(model, held)  # at the end, which causality hides
-    # Padding before a token: hidden from it, and positions are counted without it.
-    positions = np.maximum(np.cumsum(held, axis=1) - 1, 0)
-    return {"mask": held[:, None, None, :], "positions": positions}
 
 
 def _check(name, logp, counted):

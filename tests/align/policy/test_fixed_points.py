@@ -56,7 +56,7 @@ def test_rloo_with_the_penalty_in_the_reward_reaches_it_in_groups_of_any_size(si
     np.testing.assert_allclose(reached(loss), BEST, **CLOSE)
 
 
-def test_ppo_reaches_it_over_several_steps_for_each_batch():
+def ppo(low):
     """Four steps of a clipped loss on the responses of one policy, whose advantages are kept."""
     state = {"step": 0}
 
@@ -66,11 +66,24 @@ def test_ppo_reaches_it_over_several_steps_for_each_batch():
             chance = np.exp(logp.data)
             state["old"], state["A"] = logp.data, chance * (rewards - chance @ rewards)
         state["step"] += 1
-        return clipped_loss(
-            logp.reshape(4, 1), state["old"][:, None], state["A"], ONE, how="fixed", total=1
-        )
+        given = logp.reshape(4, 1), state["old"][:, None], state["A"], ONE
+        return clipped_loss(*given, low=low, how="fixed", total=1)
 
-    np.testing.assert_allclose(descend(loss, LOGREF, rate=2.0, tolerance=1e-8), BEST, atol=1e-6)
+    return loss
+
+
+@pytest.mark.parametrize("low", [0.2, 0.05])
+def test_ppo_reaches_it_over_several_steps_for_each_batch(low):
+    found = descend(ppo(low), LOGREF, rate=2.0, tolerance=1e-8, window=4)
+    np.testing.assert_allclose(found, BEST, atol=1e-6)
+
+
+def test_a_batch_whose_ratios_are_all_clipped_is_not_at_rest():
+    """Its gradient is 0 after three steps of the first batch; the next batch has one again."""
+    stuck = descend(ppo(0.05), LOGREF, rate=2.0, tolerance=1e-8)
+    assert np.abs(stuck - BEST).max() > 0.1
+    with pytest.raises(ConfigError, match="after 4 steps the gradient is still 2.*e-01"):
+        descend(ppo(0.05), LOGREF, rate=2.0, steps=4, tolerance=1e-8, window=4)
 
 
 def test_a_mean_with_itself_and_the_penalty_in_the_reward_reaches_it_too():

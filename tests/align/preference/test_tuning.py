@@ -25,7 +25,6 @@ from tinylm.finetune.instruct.conversations import Encoded, encode_sft
 from tinylm.finetune.peft.lora import lora
 from tinylm.generate import conditional_logprob
 from tinylm.models import GPT, GPTConfig
-from tinylm.parallel import launch
 from tinylm.pretrain.batch import IGNORE
 
 EXACT = dict(rtol=1e-10, atol=1e-12)  # float64 sums of a few hundred terms, in other orders
@@ -184,6 +183,20 @@ def test_another_reference_is_refused_before_the_first_update():
     assert all(np.array_equal(a, p.data) for a, p in zip(before, m.parameters()))
 
 
+def test_a_reference_may_differ_by_rounding_and_no_more():
+    """A thousand units in the last place of sums of size 20: about 5e-12 in float64."""
+    m, pairs = model(), with_reference(model(), PAIRS)
+    largest = max(np.abs(one.reference).max() for one in pairs)
+    assert 10 < largest < 30
+
+    def shifted(by):
+        return [replace(one, reference=one.reference + by) for one in pairs]
+
+    assert check_start(m, DPO(), shifted(1e-12)) == pytest.approx(1e-12, rel=0.1)
+    with pytest.raises(TrainingError, match="not 0"):
+        check_start(m, DPO(), shifted(2e-11))
+
+
 def test_dropout_does_not_enter_the_ratio():
     config = GPTConfig(30, 16, 1, 2, 16, dropout=0.5)
     m = GPT(config, 0, np.float64).train()
@@ -208,11 +221,10 @@ def test_the_reference_is_computed_once_and_does_not_move():
 
 
 @pytest.mark.parametrize("name", ["dpo", "ipo", "orpo"])
-@pytest.mark.parametrize("size", [1, 3])
-def test_micro_batches_of_pairs_follow_one_trajectory(name, size):
-    """Pairs weigh the same whatever their lengths: 4 at once, or 1, or 3 and 1 at a time."""
+def test_micro_batches_of_pairs_follow_one_trajectory(name):
+    """Pairs weigh the same whatever their lengths: 4 at once, or 3 and 1."""
     runs = []
-    for micro_batch in (0, size):
+    for micro_batch in (0, 3):
         m = model()
         losses = tune(m, DPO(name), PAIRS, 4, steps=5, learning_rate=1e-2, micro_batch=micro_batch)
         runs.append([losses, *(p.data for p in m.parameters())])
@@ -231,21 +243,6 @@ def test_every_device_follows_one_trajectory(name, device):
         accuracy = preference_accuracy(m, DPO(name), prepared(name, m))
         runs.append([losses, [accuracy[key] for key in sorted(accuracy)]])
     for a, b in zip(*runs):
-        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
-
-
-def with_workers(comm):
-    m = model()
-    losses = tune(m, DPO(), PAIRS, 4, steps=3, learning_rate=1e-2, comm=comm)
-    return losses, [p.data for p in m.parameters()]
-
-
-def test_two_workers_share_pairs_and_follow_one_trajectory():
-    """Two processes, which take a second to start; each differentiates 2 of the 4 pairs."""
-    losses, parameters = with_workers(None)
-    others, moved_too = launch(with_workers, 2)
-    np.testing.assert_allclose(others, losses, **EXACT)
-    for a, b in zip(parameters, moved_too):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
 
 

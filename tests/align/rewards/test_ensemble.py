@@ -127,6 +127,14 @@ def test_averaged_probabilities_lie_between_those_of_the_members():
     assert weighted_mean(a, weights) < -90
 
 
+def test_averaged_probabilities_are_of_differences():
+    """Pr(a > b) + Pr(b > a) = 1, and what both rewards have in common changes nothing."""
+    a, b, weights = REWARDS, REWARDS[::-1] + 0.3, [0.75, 0.25]
+    found = average_preference(a, b, weights)
+    np.testing.assert_allclose(found + average_preference(b, a, weights), 1)
+    np.testing.assert_allclose(average_preference(a + 7, b + 7, weights), found)
+
+
 def test_an_ensemble_scores_texts():
     members = [RewardModel(decoder(seed=seed), seed).score for seed in (0, 1, 2)]
     ensemble = RewardEnsemble(members, least)

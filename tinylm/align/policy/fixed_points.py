@@ -11,6 +11,8 @@ the expected gradient of a loss on a table of logits, `expected_advantages` is w
 advantage is worth on average over the groups it may stand in.
 """
 
+from collections import deque
+
 import numpy as np
 
 from tinylm.align.exact.gradients import gradient_of, groups
@@ -50,22 +52,25 @@ def sampled_loss(logp, weights, penalty=None):
     return (terms * np.exp(logp.data)).sum()
 
 
-def descend(loss, logits, rate=1.0, steps=20_000, tolerance=1e-10):
+def descend(loss, logits, rate=1.0, steps=20_000, tolerance=1e-10, window=1):
     """Follow the expected gradient of a loss on a table until it vanishes.
 
     loss     function of log-probabilities (K,) Tensor -> Tensor (), anew at each step
     logits   (K,) where to begin
+    window   steps in a row without a gradient; a loss that takes n steps on the responses of one
+             policy needs n, for a clipped loss has no gradient where every ratio is clipped
     returns  probabilities (K,) at the fixed point
     raises   ConfigError if it is not reached in `steps`
     """
-    policy = TablePolicy(np.asarray(logits)[None])
+    policy, recent = TablePolicy(np.asarray(logits)[None]), deque(maxlen=window)
     for _ in range(steps):
         logp = policy.logprobs()[0]
         (gradient,) = gradient_of(loss(logp), policy)
-        if np.abs(gradient).max() < tolerance:
+        recent.append(np.abs(gradient).max())
+        if len(recent) == window and max(recent) < tolerance:
             return np.exp(logp.data)
         policy.logits.data[...] -= rate * gradient
     raise ConfigError(
-        f"descend: after {steps} steps the gradient is still {np.abs(gradient).max():.1e}: "
+        f"descend: after {steps} steps the gradient is still {max(recent):.1e}: "
         "another rate, or more steps"
     )

@@ -166,6 +166,7 @@ def course_loss(controller, courses, advantages):
 
     advantages  (B,) constants
     returns     Tensor ()
+    Check: tinylm gradcheck align.course_loss
     """
     logp = controller.logprobs()
     T = max(len(course.actions) for course in courses)

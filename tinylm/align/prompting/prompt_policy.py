@@ -74,6 +74,7 @@ def prompt_loss(policy, start, prompts, advantages):
     prompts     list of B lists of ids, all drawn from the policy
     advantages  (B,) constants
     returns     Tensor ()
+    Check: tinylm gradcheck align.prompt_loss
     """
     logp, counted = response_logprobs(policy, prompt_batch(start, prompts))  # (B, T)
     return policy_gradient_loss(logp, advantages, counted, "fixed", len(prompts))

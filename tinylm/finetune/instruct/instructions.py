@@ -53,6 +53,22 @@ class InstructionBatch(Batch):
         return {"positions": self.positions, "mask": self.visible()}
 
 
+def reading_options(model, batch):
+    """Arguments of a causal model beside the inputs, for rows padded at either end, or packed.
+
+    batch    with mask (B, T), True for tokens, or without; packed if it has segments
+    returns  dict of what is needed of mask and positions
+    """
+    if getattr(batch, "segments", None) is not None:
+        return batch.options
+    held = getattr(batch, "mask", None)  # (B, T)
+    if held is None or (held[:, 1:] <= held[:, :-1]).all():
+        return padding_options(model, held)  # at the end, which causality hides
+    # Padding before a token: hidden from it, and positions are counted without it.
+    positions = np.maximum(np.cumsum(held, axis=1) - 1, 0)
+    return {"mask": held[:, None, None, :], "positions": positions}
+
+
 @dataclass(frozen=True)
 class InstructionTuning:
     """The task for finetune.fit; an example is an Encoded (conversations.py).
@@ -106,10 +122,7 @@ class InstructionTuning:
         model    GPT, or a model with hidden(ids, positions=, mask=) and logits(h)
         returns  (Tensor (), {"tokens": targets that count, "loss": float})
         """
-        options = padding_options(model, batch.mask)
-        if batch.segments is not None:
-            options = batch.options
-        h = model.hidden(batch.inputs, **options)  # (B, T, D)
+        h = model.hidden(batch.inputs, **reading_options(model, batch))  # (B, T, D)
         h, targets = chosen(h, batch.targets)  # (n, D), (n,): the n targets that are not IGNORE
         return score(model.logits(h), targets)
 
