@@ -22,7 +22,7 @@ from tinylm.finetune.continual import anchors, many_tasks
 from tinylm.finetune.divergence import kl, reverse_kl
 from tinylm.finetune.early_stopping import EarlyStopping
 from tinylm.finetune.fitting import answers, evaluate, fit
-from tinylm.finetune.instruct import conversations, instructions, saved, templates
+from tinylm.finetune.instruct import conversations, instructions, saved
 from tinylm.finetune.metrics import f1
 from tinylm.finetune.peft import adapters, counts, lora, soft_prompts
 from tinylm.finetune.search import grid_search
@@ -81,7 +81,6 @@ DEFAULTS = [
     (instructions.InstructionTuning, {"whole": False, "max_tokens": 32}),
     (instructions.answer_loss, {"batch_size": 16}),
     (saved.save_tuned, {"step": 0}),
-    (templates.classify_by_likelihood, {"per_token": False}),
     (lora.lora, {"r": 8, "alpha": 16, "dropout": 0.0}),
     (adapters.Adapter, {"activation": "gelu"}),
     (soft_prompts.nearest_words, {"k": 5}),

@@ -1,16 +1,12 @@
-"""Templates for tuning say what the book prints, and a label is chosen by its probability."""
+"""Templates for tuning say what the book prints."""
 
-import numpy as np
 import pytest
 
-from tinylm.errors import DataError
 from tinylm.finetune.instruct.templates import (
     TEMPLATES,
-    classify_by_likelihood,
     tokens_saved,
     with_system,
 )
-from tinylm.generate import conditional_logprob
 from tinylm.tokenizers import ByteTokenizer, words_and_punctuation
 
 
@@ -72,31 +68,6 @@ def test_system_information_goes_first():
 def test_tokens_saved_is_arithmetic():
     # Bytes: 10 against 4, for 5 prompts
     assert tokens_saved(ByteTokenizer(), "Translate!", "To B", 5) == (30, 0.6)
-
-
-@pytest.fixture
-def lm():
-    from tests.finetune.instruct.talks import model
-
-    return model()
-
-
-def test_the_answer_is_the_most_probable_label(lm):
-    labels = [[1], [2, 3], [4, 5, 6]]
-    best, p = classify_by_likelihood(lm, [7, 8], labels)
-    logs = np.array([conditional_logprob(lm, [7, 8], label) for label in labels])
-    assert best == logs.argmax() and p.sum() == pytest.approx(1)
-    np.testing.assert_allclose(p, np.exp(logs) / np.exp(logs).sum(), rtol=1e-10)
-    mean = logs / [1, 2, 3]
-    best, p = classify_by_likelihood(lm, [7, 8], labels, per_token=True)
-    assert best == mean.argmax()
-    np.testing.assert_allclose(p, np.exp(mean) / np.exp(mean).sum(), rtol=1e-10)
-
-
-def test_labels_are_needed(lm):
-    for labels in ([], [[1], []]):
-        with pytest.raises(DataError, match="at least one label"):
-            classify_by_likelihood(lm, [1], labels)
 
 
 def test_instruction_and_input_in_columns_and_the_output_left_open():

@@ -16,9 +16,8 @@ from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.combine import item_key, max_overlap, vote
 from tinylm.prompt.evaluation.judge import answer_key
-from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.in_context.few_shot import FewShotPrompt, answer_of
 from tinylm.prompt.in_context.fitted import dropped_of, fit_context, fit_options
-from tinylm.prompt.refine.self_refine import answer_of
 from tinylm.prompt.template.fields import reply_stops
 
 

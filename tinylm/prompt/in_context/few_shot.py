@@ -16,6 +16,13 @@ from tinylm.prompt.in_context.fitted import fitted
 from tinylm.prompt.template.fields import read_reply, render_fields, reply_stops, stop_strings
 
 
+def answer_of(demonstration):
+    """The answer of an Item that is shown as an example. DataError if it has none."""
+    if demonstration.answer is None:
+        raise DataError(f"a demonstration needs an answer: {demonstration.question!r:.60} has none")
+    return demonstration.answer
+
+
 @dataclass(frozen=True)
 class FewShotPrompt:
     """How a task, its demonstrations and a question become one text.
@@ -95,10 +102,9 @@ class FewShotPrompt:
         rationale  put the item's worked solution before the answer
         raises     DataError for an item without an answer, or without the rationale that is needed
         """
-        if item.answer is None:
-            raise DataError(f"a demonstration needs an answer: {item.question!r:.60} has none")
+        answer = answer_of(item)
         if not rationale:
-            return self._fields(item, item.answer)
+            return self._fields(item, answer)
         if not item.rationale:
             raise DataError(f"the demonstration {item.question!r:.60} has no rationale")
         return self._fields(item, f"{item.rationale} {self.conclusion.format(item.answer)}")

@@ -11,11 +11,10 @@ several at once. Tasks that split into parts have graphs of their own (sorting.p
 sorting.py.
 """
 
-from functools import partial
+import itertools
 
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.paths import Path, sample_paths
-from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.reasoning.conclusion import read_conclusion, with_options
 from tinylm.prompt.reasoning.graph_of_thoughts import ThoughtGraph
@@ -57,38 +56,27 @@ def graph_of_thoughts(
     """
     check_counts("graph_of_thoughts", branches=branches, keep=keep, merges=merges)
     check_counts("graph_of_thoughts", least=0, rounds=rounds)
-    options = {"max_tokens": max_tokens, "temperature": temperature}
-    form = prompt or FewShotPrompt()
+    options = {"read": read, "max_tokens": max_tokens, "temperature": temperature}
 
     def solve(question):
-        return sample_paths(
-            lm,
-            item,
-            demonstrations,
-            count=branches,
-            seed=seed,
-            prompt=form,
-            read=read,
-            **options,
-        )
+        chosen = {"count": branches, "seed": seed, "prompt": prompt, **options}
+        return sample_paths(lm, item, demonstrations, **chosen)
 
-    write = partial(_rewritten, lm, item, read=read, demonstrations=demonstrations, **options)
-    graph = ThoughtGraph(item.question)
     # No two replies are sampled with the same seed.
-    used = seed + branches
+    seeds = itertools.count(seed + branches)
+
+    def write(paths):
+        chosen = {"seed": next(seeds), "demonstrations": demonstrations, **options}
+        return _rewritten(lm, item, paths, **chosen)
+
+    graph = ThoughtGraph(item.question)
     first = graph.generate([0], solve)
     best = _best(lm, item, graph, first, keep)
-    merged = []
-    for _ in range(merges):
-        merged += graph.aggregate(best, partial(write, seed=used))
-        used += 1
+    merged = [number for _ in range(merges) for number in graph.aggregate(best, write)]
     # What was merged need not be better, so its parents stay candidates.
     best = _best(lm, item, graph, best + merged, keep)
     for _ in range(rounds):
-        refined = []
-        for number in best:
-            refined += graph.refine([number], lambda one, at=used: write([one], seed=at))
-            used += 1
+        refined = graph.refine(best, lambda one: write([one]))
         best = _best(lm, item, graph, best + refined, keep)
     path = graph.thoughts[best[0]].content
     details = {"graph": graph, "best": best[0], **graph.thoughts[first[0]].content.fitted}

@@ -11,9 +11,9 @@ import difflib
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.refine.feedback import without_names
-from tinylm.prompt.refine.self_refine import answer_of
 
 TRANSLATE = PromptTemplate(
     "Translate the following text from {*source*} to {*target*}:\n{*source*}: {*text*}\n{*target*}:"

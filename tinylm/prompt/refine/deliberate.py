@@ -19,9 +19,9 @@ import numpy as np
 from tinylm.errors import DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.refine.aspects import translate
-from tinylm.prompt.refine.self_refine import answer_of
 
 DELIBERATE = PromptTemplate(
     "Given the {*from*} sentence: {*source*}\n"

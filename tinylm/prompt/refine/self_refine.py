@@ -11,9 +11,10 @@ without feedback.
 import itertools
 from dataclasses import dataclass
 
-from tinylm.errors import ConfigError, DataError
+from tinylm.errors import ConfigError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer, check_counts
+from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.refine.feedback import STOP, Feedback, model_feedback, without_names
 
@@ -100,13 +101,6 @@ def refinement(draft, feedback, refine, max_iter=3, stops=("feedback", "unchange
         draft, before = refined, found
 
 
-def answer_of(demonstration):
-    """The answer of an Item that is shown as an example. Raises DataError if it has none."""
-    if demonstration.answer is None:
-        raise DataError(f"a demonstration needs an answer: {demonstration.question!r:.60} has none")
-    return demonstration.answer
-
-
 def respond(lm, item, demonstrations=(), *, seed=0, max_tokens=256, **sampling):
     """The prediction: a response to a question, in the form of the book's example: Answer.
 
@@ -159,10 +153,8 @@ def self_refine(
         feedback = model_feedback()
     options = {"max_tokens": max_tokens, **sampling}
     first = predict(lm, item, demonstrations, seed=seed, **options)
-    dropped = first.details.get("dropped", ())
     if first.value is None:
-        details = {"drafts": [], "feedback": [], "stopped": "empty", "dropped": dropped}
-        return Answer(None, first.text, details)
+        return _refined(first, Refinement(None, [], "empty"), read)
 
     # Each call has a seed of its own: seed for y_0, then two an iteration.
     def evaluate(draft, t):
@@ -174,17 +166,23 @@ def self_refine(
         names = ["Refined response", "Response"]
         return lm.parsed("draft", without_names(reply.text, names))
 
-    draft = first.text.strip()
-    course = refinement(draft, evaluate, refine, max_iter, stops)
-    value, text = first.value, course.result  # an unchanged draft keeps its method's own reading
-    if text is None:
-        value, text = None, course.steps[-1].draft
-    elif text != draft:
+    course = refinement(first.text.strip(), evaluate, refine, max_iter, stops)
+    return _refined(first, course, read)
+
+
+def _refined(first, course, read):
+    """The Answer of a prediction and its Refinement; an empty prediction has one without steps."""
+    value, text = None, course.result
+    if text is None:  # an empty prediction, or an empty refinement
+        text = next((step.draft for step in reversed(course.steps)), first.text)
+    elif text == first.text.strip():
+        value = first.value  # an unchanged draft keeps its method's own reading
+    else:
         value = read(text) or None
     details = {
         "drafts": [step.draft for step in course.steps],
         "feedback": [step.feedback.text for step in course.steps if step.feedback],
         "stopped": course.stopped,
-        "dropped": dropped,
+        "dropped": first.details.get("dropped", ()),
     }
     return Answer(value, text, details)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context, fit_options
-from tinylm.prompt.tasks.demonstrated import answer_of
 from tinylm.prompt.tasks.labels import LabelMapper
 
 CONTENT_FREE = "N/A"  # in place of the text for the prior of a label (Zhao et al. 2021)

@@ -13,9 +13,10 @@ import ast
 import re
 
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.tasks.code_runner import LIMITS, run_function
-from tinylm.prompt.tasks.demonstrated import answer_of, fit_demonstrated
+from tinylm.prompt.tasks.demonstrated import fit_demonstrated
 from tinylm.prompt.template.delimiters import code_blocks, fence
 from tinylm.prompt.template.library import LIBRARY
 

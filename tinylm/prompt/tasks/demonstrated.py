@@ -11,18 +11,11 @@ in_context/few_shot.py does the same for questions and answers in fields. Read n
 transformation.py.
 """
 
-from tinylm.errors import DataError
+from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.template.fields import reply_stops
 
 BETWEEN = "\n\n"  # ends a demonstration, and so the reply of a model that would write another
-
-
-def answer_of(demonstration):
-    """The answer of a demonstration. DataError if it has none."""
-    if demonstration.answer is None:
-        raise DataError(f"a demonstration needs an answer: {demonstration.question!r:.60} has none")
-    return demonstration.answer
 
 
 def ends(lm, demonstrations=()):

@@ -17,10 +17,10 @@ from tinylm.errors import DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.finetune.metrics import entity_f1
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.tasks.demonstrated import (
     BETWEEN,
-    answer_of,
     demonstrated,
     demonstration,
     ends,

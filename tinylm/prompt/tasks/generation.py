@@ -8,8 +8,9 @@ code_completion.py; ../template/constraints.py, the checks.
 
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer, check_counts
+from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context
-from tinylm.prompt.tasks.demonstrated import BETWEEN, answer_of, fit_demonstrated
+from tinylm.prompt.tasks.demonstrated import BETWEEN, fit_demonstrated
 from tinylm.prompt.template.constraints import unmet
 from tinylm.prompt.template.fields import complete_fields, parse_fields, render_fields
 from tinylm.prompt.template.library import LIBRARY
