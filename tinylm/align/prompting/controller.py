@@ -18,6 +18,7 @@ import numpy as np
 from tinylm.align.policy.baselines import leave_one_out
 from tinylm.align.policy.surrogates import policy_gradient_loss
 from tinylm.autograd import Tensor, concatenate, exp, log_softmax
+from tinylm.backend import to_device
 from tinylm.errors import ConfigError
 from tinylm.nn import Module
 from tinylm.optim import AdamW, FlatParameters
@@ -176,6 +177,7 @@ def course_loss(controller, courses, advantages):
         index[:2, b, :n] = np.transpose(course.states)
         index[2, b, :n] = course.actions
         counted[b, :n] = True
+    index, counted = (to_device(array, logp.device) for array in (index, counted))
     picked = logp[index[0], index[1], index[2]]  # (B, T)
     return policy_gradient_loss(picked, advantages, counted, "fixed", len(courses))
 

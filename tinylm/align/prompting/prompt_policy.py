@@ -76,7 +76,8 @@ def prompt_loss(policy, start, prompts, advantages):
     returns     Tensor ()
     Check: tinylm gradcheck align.prompt_loss
     """
-    logp, counted = response_logprobs(policy, prompt_batch(start, prompts))  # (B, T)
+    batch = prompt_batch(start, prompts).to(policy.parameters()[0].device)
+    logp, counted = response_logprobs(policy, batch)  # (B, T)
     return policy_gradient_loss(logp, advantages, counted, "fixed", len(prompts))
 
 
