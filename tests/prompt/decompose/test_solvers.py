@@ -7,7 +7,16 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.decompose.least_to_most import least_to_most
-from tinylm.prompt.decompose.solvers import calculator, fill_in, route, searcher, split_type
+from tinylm.prompt.decompose.solvers import (
+    calculator,
+    calendar,
+    fill_in,
+    named_solvers,
+    route,
+    searcher,
+    sorter,
+    split_type,
+)
 from tinylm.prompt.decompose.successive import successive_prompting
 
 
@@ -123,3 +132,89 @@ def test_a_dynamic_plan_routes_too():
     assert [a for _, a in answer.details["pairs"]] == ["80", "80000"] and lm.finished
     without = ScriptedLM([(None, " [calculator] 1"), (None, " 9"), (None, ""), (None, " 9")])
     assert successive_prompting(without, POOL).details["pairs"] == [("[calculator] 1", "9")]
+
+
+@pytest.mark.parametrize(
+    "listed, expected",
+    [
+        ("37 12 25", "12 25 37"),
+        ("37, 9 ,125", "9, 37, 125"),  # by value, where letters would put 125 first
+        ("-3, 1/2, 0.25", "-3, 0.25, 1/2"),
+        ("pear, Apple, fig tree", "Apple, fig tree, pear"),  # any letter case
+        ("10, ten, 9", "10, 9, ten"),  # not all are numbers
+        ("b a", "a b"),
+        ("2, 1, 2.0", "1, 2, 2.0"),  # equal ones stay in their order
+    ],
+)
+def test_a_list_is_sorted(listed, expected):
+    assert sorter(listed, "p0", []) == expected
+
+
+def test_what_is_sorted_may_come_from_answers():
+    assert sorter("#2, #1", "p0", [("p", "30"), ("p", "4")]) == "4, 30"
+    for listed in ("37", "", "1, ,2"):
+        with pytest.raises(DataError, match="two parts or more"):
+            sorter(listed, "p0", [])
+
+
+@pytest.mark.parametrize(
+    "asked, expected",
+    [
+        ("Friday + 9", "Sunday"),
+        ("monday - 1 day", "Sunday"),
+        ("Sunday + 0 days", "Sunday"),
+        ("2024-02-20 + 10", "2024-03-01"),  # a leap year
+        ("2023-02-20+10", "2023-03-02"),
+        ("2024-01-01 - 1", "2023-12-31"),
+        ("2024-03-01 - 2024-02-20", "10"),
+        ("2024-02-20 - 2024-03-01", "-10"),
+        ("Monday - Friday", "3"),  # from Friday to Monday
+        ("Friday - Friday", "0"),
+    ],
+)
+def test_days_are_counted(asked, expected):
+    assert calendar(asked, "p0", []) == expected
+    assert calendar(f" {asked} ", "p0", []) == expected
+
+
+def test_days_may_come_from_answers():
+    assert calendar("#1 + #2", "p0", [("p", "Tuesday"), ("p", "62")]) == "Monday"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "Friday",
+        "Friday + Monday",
+        "Someday + 1",
+        "2023-02-30 + 1",
+        "2024-01-01 - Friday",
+        "2024-01-01 + 99999999",  # no year of four digits
+        "Friday + 1 week",
+    ],
+)
+def test_what_is_no_day_is_refused(asked):
+    with pytest.raises(DataError, match="no day is|cannot read|cannot be compared"):
+        calendar(asked, "p0", [])
+
+
+def test_solvers_may_be_named():
+    assert named_solvers("") == named_solvers(None) == {}
+    assert named_solvers("calculator, date") == {"calculator": calculator, "date": calendar}
+    assert named_solvers(SOLVERS) == SOLVERS
+    with pytest.raises(ConfigError, match="no solver 'abacus'; there are calculator, sort, date"):
+        named_solvers("sort,abacus")
+
+
+def test_the_model_reads_which_tools_there_are():
+    note = " A question for a tool begins with its name: [calculator], [sort].\n"
+    lm = ScriptedLM([(None, 'we need to know: "[sort] 2, 1".'), (None, " 1")])
+    answer = least_to_most(lm, POOL, solvers="calculator,sort")
+    assert note in lm.prompts[0] and note not in lm.prompts[1]
+    assert answer.details["pairs"] == [("[sort] 2, 1", "1, 2")] and lm.finished
+    lm = ScriptedLM([(None, " [sort] 2, 1"), (None, ""), (None, " 1")])
+    assert successive_prompting(lm, POOL, solvers="calculator,sort").value == "1"
+    assert note in lm.prompts[0] and note in lm.prompts[1] and note not in lm.prompts[2]
+    lm = ScriptedLM([(None, ""), (None, " 1")])
+    successive_prompting(lm, POOL)
+    assert "tool" not in lm.prompts[0]

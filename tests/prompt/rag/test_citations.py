@@ -1,8 +1,16 @@
 """Marks in brackets: which texts they mean, and whether the texts have the words."""
 
+import numpy as np
 import pytest
 
-from tinylm.prompt.rag.citations import Citation, find_citations, without_citations
+from tinylm.errors import DataError
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.rag.citations import (
+    Citation,
+    citation_scores,
+    find_citations,
+    without_citations,
+)
 
 TEXTS = ["The Games are held in Los Angeles.", "In 1984 the city was host.", "Birds fly."]
 
@@ -81,3 +89,28 @@ def test_a_statement_is_supported_by_half_of_its_words():
         (1.0, True),
         (None, False),
     ]
+
+
+def answered(text, texts=("a", "b", "c"), refused=None):
+    """An answer with the citations that its text has."""
+    return Answer(text, text, {"citations": find_citations(text, texts), "refused": refused})
+
+
+def test_precision_and_recall_of_citations():
+    answers = [
+        answered("Oslo [1]. It is [1]."),  # a source, cited twice
+        answered("Bergen [2][3]."),  # one of two
+        answered("Moss [9]."),  # a text that was not given
+        answered("Hamar."),  # a source, and not cited
+        answered("Molde [1]."),  # no text holds it
+        answered("No answer!", refused="words"),
+    ]
+    sources = [{1}, {3}, {2}, {1}, set(), {2}]
+    found = citation_scores(answers, sources)
+    assert found["precision"] == 2 / 5  # of the texts 1, 2, 3, 9 and 1
+    assert found["recall"] == 2 / 4  # of those with a source that do not refuse
+    assert found["cited"] == 4 / 5
+    nothing = citation_scores([answered("No answer!", refused="words")], [{1}])
+    assert all(np.isnan(value) for value in nothing.values()) and len(nothing) == 3
+    with pytest.raises(DataError, match="1 sources of 0 answers"):
+        citation_scores([], [{1}])

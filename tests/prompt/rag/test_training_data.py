@@ -110,3 +110,21 @@ def test_the_loss_is_on_the_answer_and_the_end_alone():
     assert encode_rag(tokenizer, [example])[0].ids.tolist() == encoded.ids[1:-1].tolist()
     batch = InstructionTuning().make_batch([encoded])
     assert (batch.targets >= 0).sum() == len(learnt)
+
+
+def test_answers_may_cite_the_text_that_holds_them():
+    form = RagPrompt("Read.", refuse=False, cite=True)
+    names = "Ann", "Ben", "Cid", "Dan"
+    items = [Item(f"Who is {n}?", f"{n} Vos", context=f"It is {n} Vos.") for n in names]
+    pool = [item.context for item in items]
+    found = rag_examples(items, pool, texts=3, unanswerable=0.25, form=form)
+    outputs = [example.output for example in found]
+    assert outputs.count(NO_ANSWER) == 1  # without a number
+    places = set()
+    for item, example in zip(items, found):
+        if example.output != NO_ANSWER:
+            value, _, number = example.output.removesuffix("]").partition(" [")
+            assert value == item.answer
+            assert f"Relevant Text {number}: {item.context}\n" in example.instruction + "\n"
+            places.add(number)
+    assert places <= {"1", "2", "3"} and len(places) > 1

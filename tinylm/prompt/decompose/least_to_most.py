@@ -15,7 +15,7 @@ import re
 from tinylm.data.read.items import Item
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.plan import decompose, up_front
-from tinylm.prompt.decompose.solvers import route
+from tinylm.prompt.decompose.solvers import named_solvers, note_of, route
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.fitted import dropped_of, fit_context
 from tinylm.prompt.reasoning.conclusion import reader, split_conclusion
@@ -53,13 +53,14 @@ _FIELD = re.compile(r"\s*(?:SUB-PROB[0-9]+ Q|FINAL Q|A):")
 QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”')
 
 
-def decomposition_prompt(item, decompositions=DECOMPOSITIONS):
+def decomposition_prompt(item, decompositions=DECOMPOSITIONS, solvers=()):
     """The prompt of the first call: the task, demonstrations, and the problem.
 
     decompositions  (Item, sub-problems) pairs
+    solvers         names of the tools that a sub-problem may begin with
     """
     # The fields of the book: TASK, DEMO1, DEMO2, USER.
-    fields = [("TASK", TASK)]
+    fields = [("TASK", TASK + note_of(solvers))]
     for number, (demo, problems) in enumerate(decompositions):
         fields += [(f"DEMO{number + 1} Q", _whole(demo)), ("A", needed(demo, problems))]
     fields += [("USER Q", _whole(item)), ("A", None)]
@@ -174,7 +175,7 @@ def least_to_most(
     trigger="",
     plan_trigger="",
     read=None,
-    solvers=None,
+    solvers="",
     most=16,
     seed=0,
     max_tokens=128,
@@ -187,8 +188,8 @@ def least_to_most(
                     by step."; "": none. Demonstrations then show their rationales
     plan_trigger    the same for the first call
     read            reader of the answer (reasoning/conclusion.py); None: by the item
-    solvers         {name: S} of sub-problems that begin with "[name]" (solvers.py); None: the model
-                    solves all
+    solvers         of sub-problems that begin with "[name]" (solvers.py): {name: S}, or names such
+                    as "calculator,sort"; "": the model solves all
     most            sub-problems that are solved at most
     max_tokens      of each reply
     returns         Answer; details: "sub_problems" (None: the first reply had no list, and nothing
@@ -197,8 +198,10 @@ def least_to_most(
     check_counts("least_to_most", least=0, most=most)
     options = {"stop": STOP, "seed": seed, "max_tokens": max_tokens}
     begin = f" {plan_trigger}".rstrip()
+    solvers = named_solvers(solvers)
     # {p_1, .., p_n} = G(p_0)   (3.2)
-    reply = lm.complete(decomposition_prompt(item, decompositions), begin=begin, **options)
+    prompt = decomposition_prompt(item, decompositions, solvers)
+    reply = lm.complete(prompt, begin=begin, **options)
     problems = lm.parsed("sub-problems", read_needed(reply.text))
     if problems is None:
         return Answer(None, reply.text, {"sub_problems": None, "pairs": [], "plan": None})
@@ -207,7 +210,7 @@ def least_to_most(
     solver = Solver(lm, item, demonstrations, **options)
     # In the loop of all methods, a list is a G_i that does not look at answers.
     listed = up_front(lambda problem: problems)
-    solve = route(solvers or {}, solver.solve)
+    solve = route(solvers, solver.solve)
     plan = decompose(item, listed, solve, solver.conclude, most)
     value = lm.parsed("answer", (read or reader(item, demonstrations))(plan.answer, item))
     details = {"sub_problems": problems, "pairs": plan.pairs, "plan": plan}

@@ -11,7 +11,7 @@ the plan itself. Read next: recursive.py.
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.least_to_most import Solver
 from tinylm.prompt.decompose.plan import decompose
-from tinylm.prompt.decompose.solvers import route
+from tinylm.prompt.decompose.solvers import named_solvers, note_of, route
 from tinylm.prompt.in_context.fitted import dropped_of
 from tinylm.prompt.reasoning.conclusion import reader
 from tinylm.prompt.template.fields import read_reply, render_fields
@@ -24,9 +24,12 @@ TASK = (
 NEXT = "Next question"
 
 
-def next_prompt(item, pairs):
-    """The prompt of G_i: the problem, the pairs so far, and the next question open."""
-    fields = [("", TASK)]
+def next_prompt(item, pairs, solvers=()):
+    """The prompt of G_i: the problem, the pairs so far, and the next question open.
+
+    solvers  names of the tools that a question may begin with
+    """
+    fields = [("", TASK + note_of(solvers))]
     if item.context:
         fields.append(("Context", item.context))
     fields.append(("Problem", item.question))
@@ -41,15 +44,20 @@ class Asker:
 
     end   text with which the model ends the plan, in any letter case; so do an empty reply, and a
           sub-problem that has been solved: with its answer before it the model has no other
+    solvers  names of the tools that a question may begin with
     """
 
-    def __init__(self, lm, *, end=END, seed=0, max_tokens=64):
+    def __init__(self, lm, *, end=END, solvers=(), seed=0, max_tokens=64):
         self.lm, self.end, self.seed, self.max_tokens = lm, end, seed, max_tokens
+        self.solvers = tuple(solvers)
 
     def generate(self, item, pairs):
         """The next sub-problem, str, or None."""
         reply = self.lm.complete(
-            next_prompt(item, pairs), stop="\n", seed=self.seed, max_tokens=self.max_tokens
+            next_prompt(item, pairs, self.solvers),
+            stop="\n",
+            seed=self.seed,
+            max_tokens=self.max_tokens,
         )
         problem = read_reply(reply.text, NEXT, ()) or None
         # A model puts words around it: "There are no more questions, as ..".
@@ -69,7 +77,7 @@ def successive_prompting(
     end=END,
     trigger="",
     read=None,
-    solvers=None,
+    solvers="",
     seed=0,
     max_tokens=128,
 ):
@@ -84,8 +92,9 @@ def successive_prompting(
     check_counts("successive_prompting", least=0, most=most)
     options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
     solver = Solver(lm, item, demonstrations, **options)
-    asker = Asker(lm, end=end, seed=seed)
-    solve = route(solvers or {}, solver.solve)
+    solvers = named_solvers(solvers)
+    asker = Asker(lm, end=end, solvers=solvers, seed=seed)
+    solve = route(solvers, solver.solve)
     # G_i and S_i take turns until G_i ends the plan.
     plan = decompose(item, asker.generate, solve, solver.conclude, most)
     value = lm.parsed("answer", (read or reader(item, demonstrations))(plan.answer, item))

@@ -7,7 +7,7 @@ A model may cite a text that it was not given, or one that has nothing to do wit
 The first is found with certainty. For the second the share of the statement's words that occur in
 the text is measured: a low share shows an unsupported statement, a high one proves nothing, since
 "A beat B" and "B beat A" have the same words. Gao et al. 2023 measure the same with a model of
-entailment. Read next: answer.py.
+entailment, and the precision and recall of citations. Read next: answer.py.
 """
 
 from collections import Counter
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import regex
 
 from tinylm.data.measure.answers import answer_words
+from tinylm.errors import DataError
 
 LEAST_SUPPORT = 0.5  # below it, most of a statement's words are not in the text that it cites
 _NUMBERS = r"\d+(?:\s*[-–]\s*\d+)?"
@@ -77,6 +78,37 @@ def find_citations(answer, texts):
     return found
 
 
+def citation_scores(answers, sources):
+    """How often the texts that are cited are those that hold the answer.
+
+    answers  list of Answer, as of answer_from
+    sources  for each, the numbers of the texts in its prompt that hold the answer, from 1
+    returns  dict: "precision" of the cited texts that are sources; "recall" of the answers that
+             have a source and cite one, refusals left out; "cited" of the answers, refusals left
+             out, with any citation. nan for a share of nothing
+    raises   DataError for another number of sources than of answers
+    """
+    if len(answers) != len(sources):
+        raise DataError(f"citation_scores: {len(sources)} sources of {len(answers)} answers")
+    cited, right, written, answerable, found = 0, 0, [], 0, 0
+    for answer, numbers in zip(answers, sources):
+        # A text cited twice in an answer counts once.
+        own = {one.number for one in answer.details["citations"]}
+        cited += len(own)
+        right += len(own & set(numbers))
+        if answer.details["refused"] is not None:
+            continue
+        written.append(bool(own))
+        if numbers:
+            answerable += 1
+            found += bool(own & set(numbers))
+    return {
+        "precision": share_of(right, cited),
+        "recall": share_of(found, answerable),
+        "cited": share_of(sum(written), len(written)),
+    }
+
+
 def without_citations(answer, count):
     """An answer without its marks and the spaces before them.
 
@@ -115,3 +147,10 @@ def _share(statement, words):
     # support = sum over words w of n(w) [w in text] / sum of n(w)
     counts = Counter(statement)
     return sum(count for word, count in counts.items() if word in words) / counts.total()
+
+
+def share_of(count, total):
+    """count / total; nan for a share of nothing."""
+    if total == 0:
+        return float("nan")
+    return float(count / total)

@@ -17,6 +17,7 @@ from tinylm.backend import Random
 from tinylm.errors import DataError, ShapeError
 from tinylm.prompt.evaluation.judge import contains_answer, is_right
 from tinylm.prompt.rag.answer import answer_from, retrieval_answer
+from tinylm.prompt.rag.citations import share_of
 from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt, texts_of
 
 CLOSED_BOOK = RagPrompt("Your task is to answer the following question.", refuse=False)
@@ -66,7 +67,7 @@ def three_contexts(lm, items, retriever, k=3, oracle=texts_of, demonstrations=()
             numbers = [number for number, _ in answers["retrieved"].details["retrieved"]]
             found.append(any(retriever.documents[i] in texts for i in numbers))
     shares = {name: right[name] / len(items) for name in ("closed book", "oracle", "retrieved")}
-    return shares | {"recall": _share(sum(found), len(found))}
+    return shares | {"recall": share_of(sum(found), len(found))}
 
 
 def four_ways(base, tuned, items, retriever, k=3, **options):
@@ -102,10 +103,10 @@ def refusals(answers, items):
     # precision = both / refused,  recall = both / unanswerable
     both = int((refused & unanswerable).sum())
     return {
-        "precision": _share(both, refused.sum()),
-        "recall": _share(both, unanswerable.sum()),
-        "coverage": _share((~refused).sum(), len(refused)),
-        "accuracy": _share((right & ~unanswerable).sum(), (~unanswerable).sum()),
+        "precision": share_of(both, refused.sum()),
+        "recall": share_of(both, unanswerable.sum()),
+        "coverage": share_of((~refused).sum(), len(refused)),
+        "accuracy": share_of((right & ~unanswerable).sum(), (~unanswerable).sum()),
     }
 
 
@@ -168,7 +169,7 @@ def above(scores, right, threshold):
     """
     scores, right = np.asarray(scores, np.float64), np.asarray(right, bool)
     answered = scores >= threshold
-    return float(answered.mean()), _share(right[answered].sum(), answered.sum())
+    return float(answered.mean()), share_of(right[answered].sum(), answered.sum())
 
 
 def counterfactual(text, answer, other):
@@ -207,7 +208,7 @@ def context_reliance(answers, contexts, memories):
     returns  {one of FOLLOWED: share}
     """
     kinds = Counter(followed(*each) for each in zip(answers, contexts, memories, strict=True))
-    return {kind: _share(kinds[kind], len(answers)) for kind in FOLLOWED}
+    return {kind: share_of(kinds[kind], len(answers)) for kind in FOLLOWED}
 
 
 def order_sensitivity(lm, item, texts, shuffles=4, seed=0, **options):
@@ -229,10 +230,3 @@ def order_sensitivity(lm, item, texts, shuffles=4, seed=0, **options):
         shuffled = [texts[i] for i in rng.permutation(len(texts))]
         different += answer_from(lm, item, shuffled, **options).value != given
     return different / shuffles
-
-
-def _share(count, total):
-    """count / total; nan for a share of nothing."""
-    if total == 0:
-        return float("nan")
-    return float(count / total)

@@ -39,7 +39,7 @@ def rag_examples(
     gold          function from an Item to the text that answers it
     retriever     over the pool: its best results that do not answer are the distractors; None: they
                   are drawn at random
-    form          RagPrompt
+    form          RagPrompt; with `cite` an answer has the number of its text behind it, "Oslo [2]"
     returns       list of Instruction in the order of the items
     raises        ConfigError for shares or counts that cannot be; DataError if the pool has too few
                   distractors for an item
@@ -63,6 +63,8 @@ def rag_examples(
         given = right + _distractors(item, gold(item), pool, texts - len(right), retriever, rng)
         # Anywhere in the prompt, so that no place is the right one.
         given = [given[i] for i in rng.permutation(len(given))]
+        if form.cite and right:
+            answer = f"{answer} [{given.index(right[0]) + 1}]"
         found.append(Instruction(form.prompt(item.question, given), answer, task="rag"))
     return found
 
