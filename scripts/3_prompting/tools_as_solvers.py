@@ -1,0 +1,387 @@
+"""A calculator inside the chain, and tools as solvers of sub-problems, each on and off.
+
+Book sections 3.1.4.5 (footnote 4: the calculator overrides the model at "=") and 3.2.2 (S_i may be
+a tool). Both compare one model with itself, on the same questions.
+
+Chains: "> <<47+28=75>>. <<75-16=59>>. #### 59". A small GPT has learnt to copy numbers of two
+digits, and to add them only by half. Alone, an answer needs every step right: with a share e of
+wrong steps, (1 - e)^n. The calculator leaves the errors of the expressions, e': (1 - e')^n. Both
+are measured on single steps after right ones, and compared with whole chains.
+
+Plans: "How many have Ada, Lea and Ivo?", or which day it is in as many days, or how many the two
+have who have the fewest. By successive prompting the model asks one question at a time: "How many
+has Ada?", which it answers from the text, "[calculator] 17 + 5", "[sort] 22, 9, 14", "[date] Friday
++ 36". These go to tools (`route`), or, with the tools off, to the same model, which has learnt
+them too. Least-to-most prompting lists all sub-problems first, and a direct answer has none; each
+way of answering has as many tokens of training. Two names were trained and three, four are beyond.
+Two layers of width 64, five seeds, about 6 minutes on one core. `python
+scripts/3_prompting/tools_as_solvers.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
+seeds and a tenth of the tokens. Read next: prompt/reasoning/calculator_loop.py,
+prompt/decompose/solvers.py; trained_tools.py, where the model writes the calls itself.
+"""
+
+import string
+import sys
+
+import numpy as np
+from small_runs import main_of, read_once, small_gpt
+
+from tinylm.data.read.items import Item
+from tinylm.data.synthetic.draws import distinct, generator
+from tinylm.errors import DataError
+from tinylm.finetune.instruct.conversations import encode_sft, pack
+from tinylm.prompt import TextModel
+from tinylm.prompt.decompose.least_to_most import (
+    decomposition_prompt,
+    least_to_most,
+    needed,
+    solving_prompt,
+)
+from tinylm.prompt.decompose.plan import decompose
+from tinylm.prompt.decompose.solvers import TOOLS, route
+from tinylm.prompt.decompose.successive import END as DONE
+from tinylm.prompt.decompose.successive import next_prompt, successive_prompting
+from tinylm.prompt.evaluation.judge import is_right
+from tinylm.prompt.evaluation.together import answer_together
+from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
+from tinylm.prompt.reasoning.chain_of_thought import zero_shot_cot
+from tinylm.prompt.reasoning.conclusion import first_line
+from tinylm.prompt.reasoning.error_injection import chain_accuracy
+from tinylm.tokenizers import CharTokenizer, UnigramTokenizer
+from tinylm.train.compare import Claim, mean_and_range
+
+# Chains.
+STEPS, CHAINS = (1, 2, 4), 250_000  # steps of a question, and tokens
+CHAIN_FORM = FewShotPrompt(
+    question_name="", answer_name="", between=" = ", separator="\n", conclusion="#### {}"
+)
+CHARACTERS = CharTokenizer("0123456789+-=.#<> \n")
+LINE_END = int(CHARACTERS.encode("\n")[0])
+TRIGGER, LONGEST = ">", 90
+# Plans.
+NAMES = "Ada Ben Eva Ivo Lea".split()
+DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+TRAINED, BEYOND = (2, 3), 4  # names in a question
+MOST = 30  # the largest number of a person
+TOKENS, ROW, BATCH, RATE = 1_200_000, 192, 4, 5e-3
+ASKED = 40  # questions of each number of steps or names
+END = "<|end|>"
+DIRECT = FewShotPrompt(instruction="", question_name="", answer_name="A", separator="\n")
+KINDS = "sum", "day", "fewest"
+WAYS = "direct", "least-to-most, tools", "successive, tools", "successive, tools off"
+# Written before the run; scores are shares of the questions, one a seed.
+ON = Claim("chains of four steps: calculator > the model alone", "3.1.4.5", least=0.1, limit=1.0)
+GROWS = Claim("what the calculator adds grows from one step to four", "3.1.4.5")
+ALONE = Claim("alone, four steps are (1 - e)^4 within 0.1", "3.1.4.5", larger=False, least=-0.1)
+COPIES = Claim(
+    "with the calculator they are (1 - e')^4 within 0.1", "3.1.4.5", larger=False, least=-0.1
+)
+TOOLED = Claim("three names: tools on > off, same plans", "3.2.2", least=0.1, limit=1.0)
+PLANNED = Claim("three names: successive with tools > direct", "3.2.2", least=0.1, limit=1.0)
+LISTED = Claim("three names: successive > least-to-most, both with tools", "3.2.2", limit=1.0)
+FARTHER = Claim("four names, not trained: successive with tools > direct", "3.2.2", least=0.1)
+
+
+# Chains with and without the calculator.
+
+
+def chain(steps, rng):
+    """Sums and differences of numbers of two digits, with annotated steps: Item."""
+    value = int(rng.integers(10, 100))
+    question, worked = str(value), []
+    for _ in range(steps):
+        while True:
+            other, sign = int(rng.integers(10, 100)), "+-"[rng.integers(2)]
+            result = value + other if sign == "+" else value - other
+            if 10 <= result < 100:
+                break
+        question += f"{sign}{other}"
+        worked.append(f"<<{value}{sign}{other}={result}>>.")
+        value = result
+    return Item(question, str(value), rationale=f"{TRIGGER} {' '.join(worked)}")
+
+
+def chain_model(seed, tokens, device):
+    """A TextModel of chains that has learnt their sums by half."""
+    rng, rows, used = generator(seed, "chains"), [], 0
+    while used < tokens:
+        item = chain(int(rng.choice(STEPS)), rng)
+        query, whole = CHAIN_FORM.query(item), CHAIN_FORM.demonstration(item, True) + "\n"
+        reply = CHARACTERS.encode(whole[len(query) :])
+        rows.append(encode_sft(CHARACTERS.encode(query), reply))
+        used += len(rows[-1])
+    model = small_gpt(CHARACTERS.vocab_size, 160, seed, positions="rope").to(device)
+    read_once(model, rows, 16, RATE, seed)
+    return TextModel.of(model, CHARACTERS, ends=(LINE_END,))
+
+
+def step_errors(lm, items):
+    """(share of wrong steps, share of wrong expressions), each step after right ones."""
+    wrong, copied = [], []
+    for item in items:
+        steps = item.rationale.split()[1:]
+        for i, step in enumerate(steps):
+            begin = " " + " ".join([TRIGGER, *steps[:i]])
+            reply = lm.complete(CHAIN_FORM.query(item), begin=begin, stop=">>", max_tokens=16)
+            written, right = reply.text.strip(), step.removesuffix(">>.")
+            wrong.append(written != right)
+            copied.append(written.partition("=")[0] != right.partition("=")[0])
+    return np.mean(wrong), np.mean(copied)
+
+
+def chains(lm, count, seed):
+    """{("alone" or "calculator", steps): share right; (.., "law", steps): its law}."""
+    rng, found = generator(seed, "tested chains"), {}
+    tests = {n: [chain(n, rng) for _ in range(count)] for n in STEPS}
+    errors = step_errors(lm, tests[STEPS[-1]])
+    for n, items in tests.items():
+        for name, on, error in zip(("alone", "calculator"), (False, True), errors):
+            options = {"trigger": TRIGGER, "calculator": on, "max_tokens": LONGEST}
+            answers = [zero_shot_cot(lm, item, prompt=CHAIN_FORM, **options) for item in items]
+            found[name, n] = np.mean([is_right(a.value, i) for a, i in zip(answers, items)])
+            found[name, "law", n] = chain_accuracy(error, n)
+    return found
+
+
+# Plans, whose typed sub-problems go to tools or to the model.
+
+
+def problem(count, kind, rng):
+    """A question about so many people, its text and its answer: Item."""
+    people = distinct(NAMES, len(NAMES), rng)
+    numbers = {name: int(rng.integers(1, MOST + 1)) for name in people}
+    asked = people[:count]
+    context = " ".join(f"{name} has {numbers[name]}." for name in sorted(people))
+    listed = f"{', '.join(asked[:-1])} and {asked[-1]}"
+    question = f"How many have {listed}?"
+    if kind == "day":
+        question = (
+            f"Today is {DAYS[rng.integers(7)]}. Which day is it in as many days as {listed} have?"
+        )
+    if kind == "fewest":
+        question = f"How many have the two of {listed} who have the fewest?"
+    item = Item(question, None, context=context)
+    pairs = exact_plan(item)
+    return Item(question, pairs[-1][1], context=context)
+
+
+def number_of(item, name):
+    """What the text has of a person."""
+    return item.context.partition(f"{name} has ")[2].partition(".")[0]
+
+
+def next_step(item, pairs):
+    """G_i of a rule, which the model is to learn: the next question, or None."""
+    asked = [w.strip(",.?") for w in item.question.split() if w.strip(",.?") in NAMES]
+    values = [answer for question, answer in pairs if question.startswith("How")]
+    tools = [(question, answer) for question, answer in pairs if question.startswith("[")]
+    fewest = "fewest" in item.question
+    if len(values) < len(asked) and (fewest or len(values) < 2 + len(tools)):
+        return f"How many has {asked[len(values)]}?"
+    if fewest and not tools:
+        return f"[sort] {', '.join(values)}"
+    if fewest and len(tools) == 1:
+        least, following = tools[0][1].split(", ")[:2]
+        return f"[calculator] {least} + {following}"
+    if not fewest and len(tools) < len(asked) - 1:
+        # Sums grow by one number at a time: the second term of a first sum is a number too.
+        before = tools[-1][1] if tools else values[0]
+        return f"[calculator] {before} + {values[len(tools) + 1]}"
+    if "Today" in item.question and not tools[-1][0].startswith("[date]"):
+        return f"[date] {item.question.split()[2].strip('.')} + {tools[-1][1]}"
+    return None
+
+
+def exact_plan(item):
+    """The (sub-problem, answer) pairs of the rule, with exact solvers."""
+
+    def read(question, whole, pairs):
+        return number_of(item, question.removesuffix("?").split()[-1])
+
+    return decompose(item, next_step, route(TOOLS, read), lambda whole, pairs: None, 32).pairs
+
+
+def referred(pairs):
+    """The sub-problems as a list made in advance has them: #j for the j-th answer."""
+    found = []
+    for i, (question, _) in enumerate(pairs):
+        if question.startswith("["):
+            head, *rest = question.split()
+            values = [answer for _, answer in pairs[:i]]
+            # The latest sub-problem with such an answer: of equal ones either is right.
+            for k, word in enumerate(rest):
+                bare = word.rstrip(",")
+                if bare in values:
+                    j = len(values) - values[::-1].index(bare)
+                    rest[k] = f"#{j}{word[len(bare) :]}"
+            question = " ".join([head, *rest])
+        found.append(question)
+    return found
+
+
+def plain(item):
+    """The question with its text, for a direct answer."""
+    return Item(f"{item.context} {item.question}", item.answer)
+
+
+def rows_of(way, item, rng):
+    """A (prompt, reply) pair of a way, drawn from those of an item."""
+    pairs = exact_plan(item)
+    if way == "direct":
+        return DIRECT.query(plain(item)), item.answer
+    if way == "listed":
+        return decomposition_prompt(item, (), TOOLS), needed(item, referred(pairs))
+    i = int(rng.integers(len(pairs) + 1))
+    if way == "next":
+        following = DONE
+        if i < len(pairs):
+            following = pairs[i][0]
+        return next_prompt(item, pairs[:i], TOOLS), following
+    # Half of the answers are to questions as a list has them, for least-to-most prompting.
+    before = pairs
+    if rng.random() < 0.5:
+        before = list(zip(referred(pairs), [answer for _, answer in pairs]))
+    if i == len(pairs):
+        return solving_prompt(item, before), item.answer
+    # Solvers get the rest of a sub-problem that names them, so the model in their place does too.
+    question = pairs[i][0].partition("] ")[2] or pairs[i][0]
+    return solving_prompt(item, before[:i], question), pairs[i][1]
+
+
+# Shares of the tokens: of direct answers, of lists, of next questions, and of their answers.
+SHARES = {"direct": 0.25, "listed": 0.15, "next": 0.35, "solve": 0.25}
+
+
+def tokenizer():
+    """Every word of the prompts and replies is a token, and every number."""
+    rng, texts = generator(0, "words"), [f" {n}" for n in range(BEYOND * MOST + 1)]
+    for _ in range(300):
+        item = problem(int(rng.choice((*TRAINED, BEYOND))), KINDS[rng.integers(3)], rng)
+        for way in SHARES:
+            texts += [
+                part if i == 0 else f" {part}" for i, part in enumerate(rows_of(way, item, rng))
+            ]
+    return UnigramTokenizer.of_words(texts, string.ascii_letters + string.digits, [END])
+
+
+def plan_model(words, seed, tokens, device):
+    """A TextModel that has learnt direct answers, plans, and the answers to sub-problems."""
+    rng, rows = generator(seed, "plans"), []
+    for way, part in SHARES.items():
+        used = 0
+        while used < part * tokens:
+            item = problem(int(rng.choice(TRAINED)), KINDS[rng.integers(len(KINDS))], rng)
+            prompt, reply = rows_of(way, item, rng)
+            ids = [*words.encode(f" {reply}"), words.special[END]]
+            rows.append(encode_sft(words.encode(prompt), ids))
+            used += len(rows[-1])
+    model = small_gpt(words.vocab_size, 384, seed, d_hidden=128, head_width=32, positions="alibi")
+    read_once(model.to(device), pack(rows, ROW), BATCH, RATE, seed)
+    return TextModel.of(model, words, ends=(words.special[END],))
+
+
+# The ways to answer, each (lm, item, demonstrations, seed=) -> Answer.
+
+
+def directly(lm, item, demonstrations=(), *, seed=0):
+    """The answer alone."""
+    return zero_shot(lm, plain(item), prompt=DIRECT, seed=seed, max_tokens=4)
+
+
+def refuse(problem, whole, pairs):
+    """A tool that is off: what it would solve is left to the model."""
+    raise DataError("the tool is off")
+
+
+def listed_first(lm, item, demonstrations=(), *, seed=0):
+    """Least-to-most prompting with tools."""
+    return least_to_most(
+        lm, item, decompositions=(), solvers=TOOLS, read=first_line, seed=seed, max_tokens=80
+    )
+
+
+def one_by_one(lm, item, demonstrations=(), *, seed=0, tools=TOOLS):
+    """Successive prompting with these tools."""
+    return successive_prompting(
+        lm, item, solvers=tools, most=10, read=first_line, seed=seed, max_tokens=24
+    )
+
+
+def without_tools(lm, item, demonstrations=(), *, seed=0):
+    """The same plans, each tool off."""
+    return one_by_one(lm, item, seed=seed, tools=dict.fromkeys(TOOLS, refuse))
+
+
+METHODS = dict(zip(WAYS, (directly, listed_first, one_by_one, without_tools)))
+
+
+def plans(lm, count, seed):
+    """{(way, names): (share right, tokens of a question, {kind: share right})}."""
+    found = {}
+    for names in (*TRAINED, BEYOND):
+        rng = generator(seed, f"tested plans {names}")
+        items = [problem(names, KINDS[i % len(KINDS)], rng) for i in range(count)]
+        for way, method in METHODS.items():
+            records = answer_together(lm, method, items, seed=seed)
+            right = np.array([r.value == item.answer for r, item in zip(records, items)])
+            kinds = {kind: right[k :: len(KINDS)].mean() for k, kind in enumerate(KINDS)}
+            found[way, names] = right.mean(), np.mean([r.tokens for r in records]), kinds
+            print(f"seed {seed}, {names} names, {way}: {right.mean():.2f}", file=sys.stderr)
+    return found
+
+
+def run(words, seed, tokens, count, device):
+    """All measurements of one seed: (those of chains, those of plans)."""
+    of_chains = chains(chain_model(seed, tokens * CHAINS // TOKENS, device), count, seed)
+    lm = plan_model(words, seed, tokens, device)
+    return of_chains, plans(lm, count, seed)
+
+
+def show(runs):
+    """Print the tables, mean (least .. most) over seeds."""
+    titles = [f"{name}{law}" for name in ("alone", "calculator") for law in ("", ", its law")]
+    print(f"{'chains: steps':<16}" + "".join(f"{title:>22}" for title in titles))
+    for n in STEPS:
+        cells = []
+        for name in ("alone", "calculator"):
+            for key in ((name, n), (name, "law", n)):
+                cells.append(mean_and_range([r[key] for r, _ in runs], ".2f"))
+        print(f"{n:>8}{'':<8}" + "".join(f"{cell:>22}" for cell in cells))
+    print(f"{'plans: names':<36}{'right':>22}{'tokens':>8}" + "".join(f"{k:>8}" for k in KINDS))
+    for names in (*TRAINED, BEYOND):
+        for way in WAYS:
+            rows = [r[way, names] for _, r in runs]
+            right = mean_and_range([row[0] for row in rows], ".2f")
+            kinds = [np.mean([row[2][kind] for row in rows]) for kind in KINDS]
+            cost = f"{np.mean([row[1] for row in rows]):>8.0f}"
+            print(
+                f"    {f'{names}, {way}':<32}{right:>22}{cost}"
+                + "".join(f"{k:>8.2f}" for k in kinds)
+            )
+
+
+def verdicts(runs):
+    """Print the verdict of every claim."""
+
+    def of(*key):
+        return np.array([r[key] for r, _ in runs])
+
+    def right(way, names):
+        return [r[way, names][0] for _, r in runs]
+
+    direct, listed, tools, off = WAYS
+    print(ON.line(of("calculator", 4), of("alone", 4)))
+    gains = [of("calculator", n) - of("alone", n) for n in (4, 1)]
+    print(GROWS.line(*gains))
+    for claim, name in ((ALONE, "alone"), (COPIES, "calculator")):
+        print(claim.line(np.abs(of(name, 4) - of(name, "law", 4)), 0.0))
+    print(TOOLED.line(right(tools, 3), right(off, 3)))
+    print(PLANNED.line(right(tools, 3), right(direct, 3)))
+    print(LISTED.line(right(tools, 3), right(listed, 3)))
+    print(FARTHER.line(right(tools, BEYOND), right(direct, BEYOND)))
+
+
+main = main_of(__doc__, tokenizer, run, show, verdicts, (TOKENS, ASKED), quick=6)
+
+if __name__ == "__main__":
+    main()
