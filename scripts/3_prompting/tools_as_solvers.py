@@ -63,7 +63,7 @@ NAMES = "Ada Ben Eva Ivo Lea".split()
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 TRAINED, BEYOND = (2, 3), 4  # names in a question
 MOST = 30  # the largest number of a person
-TOKENS, ROW, BATCH, RATE = 1_200_000, 192, 4, 5e-3
+TOKENS, ROW, BATCH, RATE = 1_200_000, 256, 4, 5e-3
 ASKED = 40  # questions of each number of steps or names
 END = "<|end|>"
 DIRECT = FewShotPrompt(instruction="", question_name="", answer_name="A", separator="\n")
