@@ -1,7 +1,8 @@
-"""Gradient-check cases of distillation from a weak model."""
+"""Gradient-check cases of distillation from a weak model, and of the confidence loss."""
 
 import numpy as np
 
+from tinylm.align.weak_to_strong.confidence import confidence_loss
 from tinylm.align.weak_to_strong.distillation import combined_loss, kd_loss
 from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
@@ -45,4 +46,13 @@ register(
     lambda rng: [call(normal(rng, 2, 3, 4), 0.0), call(normal(rng, 2, 3, 4), 0.7)],
     covers=(),
     source="book eq. 4.13",
+)
+# The strong model's own answers are a step function of its logits, flat almost everywhere.
+LABELS = np.array([[0.2, 0.8], [1.0, 0.0], [0.6, 0.4], [0.0, 1.0]])
+register(
+    "align.confidence_loss",
+    lambda strong, weight: confidence_loss(strong, LABELS, weight),
+    lambda rng: [call(normal(rng, 4, 2), 0.0), call(normal(rng, 4, 2), 0.75)],
+    covers=(),
+    source="Burns et al. 2023, appendix A.4",
 )

@@ -5,7 +5,7 @@
 
 1 closes the gap, 0 gains nothing; it can be negative, and above 1. The paper has about 0.8 with a
 model of GPT-2's size as the supervisor of GPT-4, on 22 classification tasks. Read next:
-distillation.py.
+confidence.py.
 """
 
 from tinylm.errors import DataError

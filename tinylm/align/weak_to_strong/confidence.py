@@ -1,0 +1,101 @@
+"""The confidence loss: a strong model that may disagree with its weak teacher   (book section
+4.2.5; Burns et al. 2023, section 4.3.2 and appendix A.4).
+
+    Loss = (1 - a) CE(w(x), f(x)) + a CE(f^(x), f(x))      f^(x) = [f(x) > t], a constant
+
+w are the weak labels, f the probability that the strong model gives to class 1. Fitting every weak
+label would mean to learn the errors too; the second term makes the strong model surer of what it
+predicts already. The threshold t is such that in a batch f^ has class 1 as often as the weak
+labels, or the easiest way to be sure would be one class for all. The weight a rises from 0, since
+at first there is nothing to be sure of. Read next: distillation.py.
+"""
+
+import numpy as np
+
+from tinylm.autograd import log_softmax, softmax
+from tinylm.autograd.engine.tensor import array_of
+from tinylm.backend import device_of, to_device
+from tinylm.errors import ConfigError, ShapeError
+
+
+def hardened(probability, share):
+    """Which inputs are of class 1, for a given share of them: (B,) -> (B,) bool.
+
+    probability  (B,) of class 1
+    share        0 to 1: the threshold is the quantile 1 - share of the probabilities, and what is
+                 above it is of class 1
+    """
+    probability = np.asarray(probability)
+    return probability > np.quantile(probability, 1 - share)
+
+
+def confidence_loss(strong, weak, weight):
+    """Cross-entropy of weak labels and of the strong model's own answers, a mean over inputs.
+
+    strong   (B, 2) Tensor of logits
+    weak     (B, 2) probabilities of the weak model, or its labels as zeros and ones; no gradient
+    weight   a, 0 to 1: 0 is fine-tuning on weak labels
+    returns  Tensor (), minimized
+    raises   ShapeError for more classes; ConfigError for another weight
+
+    Both parts are cross-entropies with constants, so they are one, with the mean of the constants
+    as its target; OpenAI's weak-to-strong has it that way. Check: tinylm gradcheck
+    align.confidence_loss
+    """
+    weak = np.asarray(array_of(weak), strong.dtype)
+    if strong.ndim != 2 or strong.shape != weak.shape or strong.shape[1] != 2:
+        raise ShapeError(
+            f"confidence_loss: logits {strong.shape} and weak labels {weak.shape}: need (B, 2) "
+            "twice; a threshold has two sides"
+        )
+    if not 0 <= weight <= 1:
+        raise ConfigError(f"confidence_loss: a weight of {weight}; needs 0 to 1")
+    own = hardened(array_of(softmax(strong.detach()))[:, 1], weak[:, 1].mean())
+    own = np.stack([~own, own], axis=1)  # (B,) -> (B, 2)
+    target = ((1 - weight) * weak + weight * own).astype(strong.dtype)
+    target = to_device(target, device_of(strong.data))
+    return -(log_softmax(strong) * target).sum(axis=1).mean()
+
+
+def rising(weight, steps):
+    """The weight at each step: from 0 in a straight line to `weight` at `steps`, then constant.
+
+    returns  function step -> float
+    raises   ConfigError for a weight that is not from 0 to 1, or no steps
+    """
+    if not 0 <= weight <= 1 or steps < 1:
+        raise ConfigError(f"rising: to {weight} over {steps} steps; needs 0 to 1, and a step")
+
+    def at(step):
+        return weight * min(1.0, step / steps)
+
+    return at
+
+
+class ConfidentTask:
+    """Classification by weak labels with the confidence loss, for finetune.fit.
+
+    task    finetune.tasks.Classification, of two classes
+    weight  function: steps done -> a, such as rising()
+
+    Give its after_step to fit(), which counts the steps. The threshold is that of the rows at hand,
+    so a step depends on how it is cut into micro-batches.
+    """
+
+    def __init__(self, task, weight):
+        self.task, self.weight, self.done = task, weight, 0
+
+    def make_batch(self, examples, rng=None):
+        """list of (text, weak label) -> TokenBatch."""
+        return self.task.make_batch(examples, rng)
+
+    def loss(self, model, batch):
+        """confidence_loss(), and what is reported of it."""
+        logits = model(batch.inputs, **batch.options)  # (B, 2)
+        weak = np.eye(2)[array_of(batch.targets)]  # (B,) -> (B, 2)
+        loss = confidence_loss(logits, weak, self.weight(self.done))
+        return loss, {"tokens": len(weak), "loss": float(loss.item())}
+
+    def after_step(self, step, seconds):
+        """Count a step."""
+        self.done += 1
