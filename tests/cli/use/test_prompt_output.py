@@ -68,6 +68,7 @@ def test_questions_that_could_not_be_answered_are_named_with_the_reason():
 
 def test_controls_of_a_reply_are_escapes():
     assert visible("a\tb\nc\r\nd é 日本") == "a\tb\nc\r\nd é 日本"
+    assert visible("bad\udcff\ud800\udfff.txt\ue000") == r"bad\udcff\ud800\udfff.txt" + "\ue000"
     assert visible("\x1b[2J\x07\x7f\x9b\r.\u202e") == r"\x1b[2J\x07\x7f\x9b\r.\u202e"
     record = Record(0, "x\x1b[2J", False, "", 1, 1, 1, 1, 0, 0.1)
     line = answer_line(record, Item("?", "y\x08"), 2)

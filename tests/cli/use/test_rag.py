@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -266,6 +267,17 @@ def test_the_index_is_kept_and_brought_up_to_date(notes, capsys):
     capsys.readouterr()
     assert main(["rag", notes, "tunnel", "--show"]) == 0
     assert "Brandt" in capsys.readouterr().out and index.stat().st_mtime_ns != written
+
+
+def test_names_of_files_move_no_cursor(notes, capsys):
+    Path(notes, "empty\x1b[31m.txt").write_text("")
+    Path(notes, "x.bin").write_bytes(b"x")
+    Path(notes, "bad\udcff.txt").write_text("A bridge of wood.")
+    assert main(["rag", notes, "wood", "--show"]) == 0
+    out, err = capsys.readouterr()
+    assert "\x1b" not in err and r"empty\x1b[31m.txt is left out" in err
+    assert "1 left out that are no text by their names: 1 .bin" in err
+    assert r"bad\udcff.txt, characters 0 to 17" in out
 
 
 def test_without_documents_there_is_nothing_to_search(capsys):

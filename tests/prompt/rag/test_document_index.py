@@ -122,8 +122,88 @@ def test_files_that_are_no_text_are_named(folder):
     assert index.documents == [A, B]
     assert "long.txt" not in open_index([folder], longest=100).left_out
     assert "long.txt" in open_index([folder], longest=99).left_out  # also where it was read before
-    with pytest.raises(DataError, match="no document can be read: x.txt: "):
+    with pytest.raises(DataError, match="no document can be read: 'x.txt': "):
         open_index([folder / "x.txt"], folder / "i")
+
+
+def test_files_that_are_no_text_by_their_names_are_counted(folder):
+    assert open_index([folder]).not_text == ""
+    (folder / "x.bin").write_bytes(b"a")
+    (folder / "y.bin").write_bytes(b"a")
+    for _ in range(2):  # also where nothing has changed
+        assert open_index([folder]).not_text.startswith("2 left out that are no text by their")
+    (folder / "a.txt").write_text("another text")
+    assert "2 .bin" in open_index([folder]).not_text
+
+
+def test_a_pipe_is_left_out_and_not_waited_for(folder):
+    os.mkfifo(folder / "pipe")
+    index = open_index([folder / "pipe", folder / "a.txt"])
+    assert index.left_out == {
+        "pipe": "it is a pipe or a device: write it into a file, and give that"
+    }
+    assert index.documents == [A]
+
+
+def test_two_processes_write_an_index_that_is_whole(folder):
+    # The first is about to write when the second has written: the last one stands.
+    first, written = document_index._saved, []
+
+    def second(path, stored):
+        if not written:
+            written.append(True)
+            (folder / "c.txt").write_text("Lima is in Peru.")
+            assert open_index([folder]).read == ["a.txt", "c.txt", "in/b.md"]
+        return first(path, stored)
+
+    document_index._saved = second
+    try:
+        assert len(open_index([folder]).documents) == 2
+    finally:
+        document_index._saved = first
+    # Its documents are those of the first, and what it lacks is found again.
+    index = open_index([folder])
+    assert index.read == ["c.txt"] and len(index.documents) == 3
+
+
+def test_a_document_that_disappears_while_it_is_read_is_left_out(folder, monkeypatch):
+    hashed = document_index._hash
+
+    def gone(file):
+        found = hashed(file)
+        if file.name == "a.txt":
+            file.unlink()
+        return found
+
+    monkeypatch.setattr(document_index, "_hash", gone)
+    index = open_index([folder])
+    assert list(index.left_out) == ["a.txt"] and index.documents == [B]
+    monkeypatch.undo()
+    assert open_index([folder]).left_out == {}
+
+
+def test_a_document_that_changes_while_it_is_read_is_read_again(folder, monkeypatch):
+    hashed = document_index._hash
+
+    def changed(file):
+        found = hashed(file)
+        if file.name == "a.txt":
+            write(file, "Oslo has another text.", 10)
+        return found
+
+    monkeypatch.setattr(document_index, "_hash", changed)
+    open_index([folder])
+    monkeypatch.undo()
+    # Its hash was that of the text before the change, and so was its time.
+    index = open_index([folder])
+    assert index.read == ["a.txt"] and "Oslo has another text." in index.documents
+
+
+def test_links_that_lead_back_are_followed_once(folder):
+    (folder / "in" / "up").symlink_to(folder)
+    (folder / "self").symlink_to(folder / "self")
+    index = open_index([folder])
+    assert index.documents == [A, B] and "Too many levels" in index.left_out["self"]
 
 
 def test_a_file_that_is_much_too_long_is_not_even_hashed(folder, monkeypatch):
@@ -141,7 +221,7 @@ def test_lines_of_json_are_texts(folder):
     index = open_index([path], folder / "own")
     assert index.documents == ["Lima is in Peru.\n\nBonn"] and (folder / "own").is_file()
     path.write_text('{"title": "Lima"}\n')
-    with pytest.raises(DataError, match="c.jsonl: .*line 1"):
+    with pytest.raises(DataError, match="'c.jsonl': .*line 1"):
         open_index([path], folder / "own")
 
 

@@ -6,8 +6,11 @@ direction of a line, is printed as an escape. --json has them as they are. Read 
 
 import re
 
-# Controls of ASCII and Latin-1 but tab and line break, and Unicode's marks of direction
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
+# Controls of ASCII and Latin-1 but tab and line break, Unicode's marks of direction, and halves of
+# characters, which no output can encode: bytes of a file's name that are not UTF-8 are such.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)"
+)
 LONGEST = 200  # characters that are shown of a reply without an answer
 MOST = 10  # questions that could not be answered are named
 

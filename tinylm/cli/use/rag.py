@@ -89,7 +89,9 @@ def main(argv):
     index = opened_index(paths, config)
     # A file that cannot be read is left out, and the others are searched.
     for name, reason in index.left_out.items():
-        print(f"tinylm rag: {name} is left out: {reason}", file=sys.stderr)
+        print(visible(f"tinylm rag: {name} is left out: {reason}"), file=sys.stderr)
+    if index.not_text:
+        print(f"tinylm rag: {index.not_text}", file=sys.stderr)
     if not index.saved:
         # Not an error: the answers are right, but the next call reads all files again.
         print("tinylm rag: the index cannot be written there; --index PATH", file=sys.stderr)

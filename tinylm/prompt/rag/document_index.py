@@ -11,11 +11,12 @@ index_file.py.
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
 
-from tinylm.data.read.sources import text_files
+from tinylm.data.read.sources import find_texts
 from tinylm.data.read.text import holds_json_lines, json_texts, stream_text
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.rag.chunks import LONG_WORD, Passage, passages
@@ -35,14 +36,15 @@ class DocumentIndex:
     left_out   {path: why it was not read}
     read       paths of the documents that were read now; the others were in the index
     saved      False where the index could not be written, as in a folder that is read-only
+    not_text   a line on the files of folders that are no text by their names, or ""
 
     `passages` are Passages with the paths of their documents, `documents` their texts, `words` the
     InvertedIndex over them.
     """
 
-    def __init__(self, stored, embed=None, left_out=None, read=(), saved=True):
+    def __init__(self, stored, embed=None, left_out=None, read=(), saved=True, not_text=""):
         self.stored, self.left_out, self.read = stored, dict(left_out or {}), list(read)
-        self.saved = saved
+        self.saved, self.not_text = saved, not_text
         self.documents = stored.passage_texts()
         paths = [source["path"] for source in stored.sources]
         spans = stored.spans.tolist()
@@ -90,7 +92,8 @@ def open_index(
         raise ConfigError(f"open_index: no stemmer {stem!r}; there are None and 'porter'")
     if embed is not None and not embedder:
         raise ConfigError("open_index: give the name of the embedder, as the index keeps vectors")
-    files = text_files(paths)
+    found = find_texts(paths)
+    files = found.files
     if path is None:
         path = Path(_common_folder(files)) / NAME
     path = Path(path)
@@ -102,15 +105,17 @@ def open_index(
     old = _old(path)
     entries, left_out = _entries(files, path.parent, old, settings, longest)
     if not entries:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in left_out.items())
         raise DataError(f"no document can be read: {reasons}"[:1000])
     read = [source["path"] for source, _, number in entries if number is None]
     sources = [source for source, _, _ in entries]
     # Nothing has changed: nothing is cut, counted or written.
-    if old is not None and (old.settings, old.sources) == (settings, sources):
-        return DocumentIndex(old, embed, left_out, read)
-    stored = _stored(settings, entries, old, embed)
-    return DocumentIndex(stored, embed, left_out, read, _saved(path, stored))
+    changed = old is None or (old.settings, old.sources) != (settings, sources)
+    stored, saved = old, True
+    if changed:
+        stored = _stored(settings, entries, old, embed)
+        saved = _saved(path, stored)
+    return DocumentIndex(stored, embed, left_out, read, saved, found.left_out_line())
 
 
 def _old(path):
@@ -143,7 +148,11 @@ def _entries(files, folder, old, settings, longest):
     for file in files:
         name = Path(os.path.relpath(file, folder)).as_posix()
         try:
-            if file.stat().st_size > 4 * longest:  # a character has at most 4 bytes
+            status = file.stat()
+            # It is read for its hash and for its text, and a pipe can be read once.
+            if not stat.S_ISREG(status.st_mode):
+                raise DataError("it is a pipe or a device: write it into a file, and give that")
+            if status.st_size > 4 * longest:  # a character has at most 4 bytes
                 raise _too_long(longest)
             source, number = _source(file, name, old, known)
             if number is None:
