@@ -113,7 +113,8 @@ def test_all_methods_are_listed_with_their_options(capsys):
     assert "--option max_calls=8 SAMPLING\n" in out and "any of temperature= top_k=" in out
     assert "needs languages, demonstrations\n" in out and "reduce_template=..\n" in out
     *_, last = out.split("In the library only, in modules of tinylm.prompt:\n")
-    assert "Auto-CoT" in last and last.splitlines()[-1].split()[-1] == "compress.llmlingua"
+    assert last.splitlines()[-1].split()[-2:] == ["3.4", "tasks.masked_cloze"]
+    assert "by learned rules            3.2.3      refine.brill\n" in last
     for need in NEEDS.values():
         assert need.what in out and need.given in out
 
@@ -195,6 +196,9 @@ def test_an_instruction_goes_before_everything(prompted, capsys):
         (["RUN", "why?", "--method", "deliberate"], "--option source=LANGUAGE"),
         (["RUN", "why?", "--choice", "yes"], "--choice 'yes' is the only option to choose from"),
         (["RUN", "why?", "--choice", "yes", "--choice", " "], "an option of --choice is empty"),
+        (["RUN", "--data", "FILE", "--shots", "1", "--method", "grips"], '--instruction "..."'),
+        (["RUN", "why?", "--method", "ape"], "ape needs demonstrations: --demos FILE"),
+        (["RUN", "why?", "--method", "llmlingua"], "needs demonstrations or a passage to shorten"),
         (["nomodel", "why?"], "or the name of published ones: smollm2 ("),
         (["RUN", "why?", "--method", "sc", "--option", "samples=0"], "samples=0 must be 1 or more"),
         (["RUN", "--data", "FILE", "--choice", "yes"], "--choice and --context go with a question"),
@@ -400,3 +404,50 @@ def test_what_a_method_does_not_read_of_a_file_is_reported(prompted, items_file,
     error = capsys.readouterr().err
     assert "zero-shot does not read any of the 1 demonstrations" in error
     assert "few-shot does not read" not in error
+
+
+def test_demonstrations_that_are_not_read_need_no_answers(prompted, items_file, tmp_path, capsys):
+    demos = tmp_path / "demos.jsonl"
+    demos.write_text('{"question": "a?"}\n{"question": "open?"}\n')
+    given = ["--data", items_file, "--demos", str(demos), "--max-tokens", "2", "--report"]
+    assert main(["prompt", prompted, *given, "--method", "auto-cot", "--option", "k=2"]) == 0
+    assert "  clusters        2\n  demonstrations  " in capsys.readouterr().out
+    compared = ["--compare", "auto-cot,few-shot"]
+    assert main(["prompt", prompted, *given, *compared]) == 1
+    assert "2 of 2 demonstrations have no answer" in capsys.readouterr().err
+
+
+def test_a_prompt_is_searched_on_the_demonstrations(prompted, items_file, tmp_path, capsys):
+    given = ["--data", items_file, "--shots", "2", "--instruction", "Choose it.", "--max-tokens=2"]
+    asked = ["prompt", prompted, *given, "--method", "paraphrases"]
+    out = str(tmp_path / "answers.jsonl")
+    assert main([*asked, "--report", "--out", out]) == 0
+    first = capsys.readouterr().out
+    title, right, _, *report = first.splitlines()
+    assert title.startswith("paraphrases: 1 questions") and " of 1: " in right
+    assert report[0].split()[0] == "prompt" and report[0].endswith(' it."')
+    assert report[1].startswith("  accuracy on the 2 demonstrations that chose it  ")
+    # What was found is kept with the answers.
+    assert main([*asked, "--report", "--out", out]) == 0
+    assert capsys.readouterr().out == first
+    assert main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["report"]["prompt"] == found["answers"][0]["report"]["prompt"]
+    # Of one question the answer, and what was found.
+    assert main(asked) == 0
+    answer, *lines = capsys.readouterr().out.splitlines()
+    assert "cat" in answer and lines == report
+    assert main(["prompt", prompted, *given, "--compare", "zero-shot,paraphrases"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3] == "paraphrases:" and lines[4:] == report
+    overlapping = [*asked, "--demos", items_file]
+    assert main(overlapping) == 1
+    assert "2 of 3 questions are demonstrations, on which prompts are" in capsys.readouterr().err
+
+
+def test_a_prompt_is_shortened(prompted, items_file, capsys):
+    given = ["--data", items_file, "--instruction", "Please choose.", "--report"]
+    assert main(["prompt", prompted, *given, "--method", "simplified"]) == 0
+    out = capsys.readouterr().out
+    assert '"Choose."' in out and "  tokens of the instruction   14\n" in out
+    assert out.endswith("  tokens that are left of it  7\n")

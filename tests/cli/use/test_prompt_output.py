@@ -1,10 +1,13 @@
 """Answers, figures and tables as `tinylm prompt` prints them."""
 
+from dataclasses import replace
+
 from tinylm.cli.use.prompt_output import (
     MOST,
     answer_line,
     comparison_table,
     failed_lines,
+    report_lines,
     summary_lines,
     visible,
 )
@@ -64,6 +67,18 @@ def test_questions_that_could_not_be_answered_are_named_with_the_reason():
     lines = summary_lines("few-shot", many, items).splitlines()[3:]
     assert len(lines) == 1 + MOST + 1 and lines[-1] == "    and 2 more"
     assert "not answered" not in summary_lines("few-shot", summary(1, 2), items)
+
+
+def test_what_a_method_reports_stands_in_lines():
+    report = {"prompt": 'Say "a\nb".\x1b', "score": 0.123456789, "tokens": 12345.0}
+    lines = [
+        r'  prompt  "Say \"a\nb\".\u001b"',
+        "  score   0.123457",
+        "  tokens  12,345",
+    ]
+    assert report_lines(report) == lines and report_lines({}) == []
+    one = replace(summary(1, 2), report=report)
+    assert summary_lines("ape", one, [Item("?")] * 2).splitlines()[3:] == lines
 
 
 def test_controls_of_a_reply_are_escapes():

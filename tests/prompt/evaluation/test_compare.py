@@ -1,6 +1,7 @@
 """Methods beside plain prompting with as many tokens."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -35,6 +36,13 @@ def test_a_summary_counts_what_was_judged():
     assert math.isnan(unknown.accuracy) and math.isnan(unknown.low) and unknown.count == 0
     with pytest.raises(DataError, match="no answer to summarize"):
         summarize([])
+
+
+def test_a_summary_has_the_means_of_what_is_reported():
+    reports = {"prompt": "Go.", "left": 4}, {"left": 8, "prompt": "Stop."}, {}, {"left": 9.0}
+    found = summarize([replace(record(0, True), report=one) for one in reports])
+    assert found.report == {"prompt": "Go.", "left": 7.0}
+    assert summarize([record(0, True)]).report == {}
 
 
 def paired(both, first, second, none, level=0.95):
@@ -324,6 +332,7 @@ def test_questions_answered_together_have_the_figures_of_each_alone():
     for one, other in zip(alone, together, strict=True):
         a, b = dict(vars(one.summary)), dict(vars(other.summary))
         assert a.pop("failed") == b.pop("failed") == ()
+        assert a.pop("report") == b.pop("report") == {}
         assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0})
         assert (one.samples, one.difference) == (other.samples, other.difference)
     # The first call of each question is sent before the second call of any.

@@ -26,6 +26,8 @@ HAVING = {
     "context": (Item("Where?", context="In Rome."), [], ()),
     "command": (Item("Translate: jump left twice after look"), [], ()),
     "demonstrations": (PLAIN, [PLAIN], ()),
+    "pool": (PLAIN, [PLAIN], ()),
+    "shortened": (Item("Where?", context="In Rome."), [], ()),
     "rationales": (PLAIN, [SHOWN], ()),
     "parts": (Item('Take the last letters of "ab cd".', task="last_letters"), [], ()),
     "function": (PLAIN, [], ("function",)),
@@ -33,6 +35,7 @@ HAVING = {
     "entities": (PLAIN, [], ("entities",)),
     "speakers": (PLAIN, [], ("speakers",)),
     "models": (PLAIN, [], ("models",)),
+    "instruction": (PLAIN, [], ("prompt",)),
     "languages": (PLAIN, [], TRANSLATED),
 }
 LACKING = {
@@ -41,6 +44,8 @@ LACKING = {
     "context": (Item("Where?", context=" \n"), [], ()),
     "command": (Item("Translate: jump home"), [], ()),
     "demonstrations": (SHOWN, [], ()),
+    "pool": (SHOWN, [], ()),
+    "shortened": (PLAIN, [], ()),
     "rationales": (SHOWN, [SHOWN, PLAIN], ()),
     "parts": (Item("Take the last letters.", task="other"), [], ()),
     "function": (PLAIN, [], ("name",)),
@@ -48,6 +53,7 @@ LACKING = {
     "entities": (PLAIN, [], ("types",)),
     "speakers": (PLAIN, [], ()),
     "models": (PLAIN, [], ("model",)),
+    "instruction": (PLAIN, [], ("instruction",)),
     "languages": (PLAIN, [], ("target",)),
 }
 
@@ -74,7 +80,7 @@ def test_a_method_runs_with_what_it_needs_and_not_without(method):
         item, shown, options = LACKING[name]
         rest = [other for other in method.needs if other != name]
         _, more, named = having(rest)
-        if name != "demonstrations" and name != "rationales":
+        if name not in ("demonstrations", "rationales", "pool"):
             shown = shown + more
         message = f"the method {method.name} needs {NEEDS[name].what}: {NEEDS[name].given}"
         with pytest.raises(ConfigError) as found:
@@ -107,6 +113,13 @@ def test_of_many_questions_those_without_are_counted():
     # Demonstrations are those of all questions.
     with pytest.raises(ConfigError, match="needs demonstrations: --demos"):
         check_needs(METHODS["few-shot"], items)
+
+
+def test_a_passage_or_demonstrations_can_be_shortened():
+    check_needs(METHODS["llmlingua"], [PLAIN], [SHOWN])
+    check_needs(METHODS["llmlingua"], [HAVING["context"][0]])
+    with pytest.raises(ConfigError, match=r"shorten \(1 of 2 questions lack it"):
+        check_needs(METHODS["llmlingua"], [HAVING["context"][0], PLAIN])
 
 
 def test_without_needs_nothing_is_checked():

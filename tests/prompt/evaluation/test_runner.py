@@ -160,7 +160,7 @@ def picky(lm, item, demonstrations=(), *, seed=0, wrong=False):
     reply = lm.complete(item.question)
     if item.question == "two?":
         raise DataError("too long")
-    return Answer(reply.text, reply.text, {"dropped": ("a", "b")})
+    return Answer(reply.text, reply.text, {"dropped": ("a", "b"), "report": {"left": 0.5}})
 
 
 def test_an_item_that_cannot_be_answered_does_not_end_the_run(tmp_path):
@@ -171,6 +171,7 @@ def test_an_item_that_cannot_be_answered_does_not_end_the_run(tmp_path):
         (None, False, "too long", 0),
         ("3 or 4", None, "", 2),
     ]
+    assert [record.report for record in records] == [{"left": 0.5}, {}, {"left": 0.5}]
     assert records[1].calls == 1 and records[1].text == ""  # what it cost before it failed
     # It is not tried again: the same command would stop at it once more.
     assert list(answer_items(ScriptedLM([]), picky, ITEMS, file=file)) == records
@@ -210,6 +211,7 @@ def test_a_record_is_read_from_its_values():
         ({"seconds": float("inf")}, "seconds must be int or float"),
         ({"error": None}, "error must be str"),
         ({"dropped": "2"}, "dropped must be int"),
+        ({"report": []}, "report must be dict"),
         ({"more": 1}, "missing or unknown: more"),
     ],
 )

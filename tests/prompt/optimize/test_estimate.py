@@ -118,6 +118,16 @@ def test_held_out_examples_are_scored_apart():
         evaluate.found(held=["w", "v"])
 
 
+def test_the_winner_may_be_one_that_is_not_yet_known_in_full():
+    table = {"p": {"u": 1.0, "v": 1.0, "w": 0.25}, "q": {"u": 0.0, "v": 0.5, "w": 1.0}}
+    evaluate = PromptEvaluator(Counted(table), ["u", "v"])
+    evaluate(["p"])
+    evaluate.values(["q"], [0])
+    found = evaluate.found(["w"], "q")
+    assert (found.prompt, found.score, found.held_score) == ("q", 0.25, 1.0)
+    assert found.evaluations == 4 and [trial.prompt for trial in found.trials] == ["p", "q"]
+
+
 def test_a_search_without_any_trial_has_found_nothing():
     with pytest.raises(ConfigError, match="one takes 2 evaluations, and the budget is 1"):
         evaluator(budget=1).found()

@@ -35,13 +35,16 @@ def listed():
         lines.append(f"  {name:{width}} {need.what}")
         lines.append(f"  {'':{width}} {need.given}")
     wide = max(map(len, LIBRARY_ONLY))
+    rest = []
+    for what, (section, module) in LIBRARY_ONLY.items():
+        rest.append(f"  {what:{wide}}  {section:9}  {module}")
     lines += ["", f"SAMPLING is any of {' '.join(f'{name}=' for name in SAMPLING)}"]
     lines += [
         "max_tokens, tokens of a reply at most, is set for all methods by --max-tokens N, and for",
         "one by --option METHOD.max_tokens=N",
         "",
         "In the library only, in modules of tinylm.prompt:",
-        *(f"  {what:{wide}} {module}" for what, module in LIBRARY_ONLY.items()),
+        *rest,
     ]
     return "\n".join(lines)
 
@@ -111,7 +114,8 @@ def check_methods(methods, config, items, demonstrations, named):
 
     # The same for all questions, so found once, and not at each of them.
     without = [demo for demo in demonstrations if demo.answer is None]
-    if without:
+    answered = [method for method in methods if "pool" not in method.needs]
+    if without and answered:
         raise ConfigError(
             f"{len(without)} of {len(demonstrations)} demonstrations have no answer, first "
             f"{without[0].question!r:.60}: give an answer to each, or leave them out"
@@ -119,7 +123,10 @@ def check_methods(methods, config, items, demonstrations, named):
     for method in methods:
         if config.instruction and not method.accepts("prompt"):
             raise ConfigError(f"the method {method.name} has a prompt of its own: no --instruction")
-        check_needs(method, items, demonstrations, named[method.name])
+        chosen = set(named[method.name])
+        if config.instruction:
+            chosen.add("prompt")  # as common_options() gives it
+        check_needs(method, items, demonstrations, chosen)
         check_effect(method, items, demonstrations, named[method.name])
     given = {
         "demonstrations": demonstrations,

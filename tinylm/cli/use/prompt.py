@@ -6,8 +6,10 @@ have options (--choice) and a passage (--context). A file has many: JSON lines o
 "answer", "options", "context", "rationale"}, GSM8K, or lists of benchmark questions. With answers
 in it the accuracy is printed, with its 95 % interval and what it cost. `--compare a,b,c` sets
 methods side by side, each against a vote of plain samples, as many tokens of them, at the method's
-temperature (0.7 if it has none). --trace shows every prompt that was sent, and what was read from
-the reply.
+temperature (0.7 if it has none). Methods that search for a prompt, such as ape or grips, try
+prompts on the demonstrations and answer with the best one, which is printed with its score on
+these; the accuracy is that of the questions, which take no part. --trace shows every prompt that
+was sent, and what was read from the reply.
 """
 
 import contextlib
@@ -17,7 +19,13 @@ from dataclasses import dataclass
 
 from tinylm.cli.options import parse, refuse
 from tinylm.cli.use.method_options import check_methods, common_options, listed, named_options
-from tinylm.cli.use.prompt_output import answer_line, comparison_table, summary_lines, visible
+from tinylm.cli.use.prompt_output import (
+    answer_line,
+    comparison_table,
+    report_lines,
+    summary_lines,
+    visible,
+)
 from tinylm.cli.use.text_model import TextModelConfig, identity, open_text_model
 from tinylm.errors import ConfigError, DataError
 from tinylm.json_text import json_text
@@ -29,6 +37,7 @@ EXAMPLES = (
     'tinylm prompt smollm2 "Is a whale a fish?" --choice yes --choice no',
     "tinylm prompt smollm2 --method self-consistency --data gsm8k_test.jsonl --limit 20 --report",
     "tinylm prompt RUN --data items.jsonl --shots 4 --compare zero-shot,few-shot",
+    'tinylm prompt RUN --data test.jsonl --demos train.jsonl --method grips --instruction "..."',
 )
 
 
@@ -224,6 +233,8 @@ def show_answers(lm, method, options, about, config, items, demonstrations):
         print(json_text(result))
     elif len(items) > 1 or config.report:
         print(summary_lines(method.name, summary, items))
+    elif summary.report:
+        print("\n".join(report_lines(summary.report)))
     check_answered(records)
 
 
@@ -271,3 +282,6 @@ def show_comparison(lm, methods, about, config, items, demonstrations):
         print(json_text([row.as_dict() for row in rows]))
         return
     print(comparison_table(rows))
+    for row in rows:
+        if row.summary.report:
+            print("\n".join([f"{row.name}:", *report_lines(row.summary.report)]))

@@ -4,6 +4,7 @@ Replies and documents are texts of others: what would move the cursor of a termi
 direction of a line, is printed as an escape. --json has them as they are. Read next: prompt.py.
 """
 
+import json
 import re
 
 # Controls of ASCII and Latin-1 but tab and line break, Unicode's marks of direction, and halves of
@@ -58,7 +59,26 @@ def summary_lines(name, summary, items):
     )
     if summary.shortened:
         lines.append(f"  {summary.shortened} prompts had no room for all demonstrations or texts")
+    lines += report_lines(summary.report)
     return "\n".join([*lines, *failed_lines(summary.failed, items)])
+
+
+def report_lines(report):
+    """What a method reports beside its answers, a line each: the prompt that it found, or how many
+    tokens are left.
+
+    report  {name: number or text}
+    """
+    width = max(map(len, report), default=0)
+    lines = []
+    for name, value in report.items():
+        if isinstance(value, str):
+            # A text of several lines is one.
+            shown = visible(json.dumps(value, ensure_ascii=False))
+        else:
+            shown = f"{value:,.6g}"
+        lines.append(f"  {name:{width}}  {shown}")
+    return lines
 
 
 def failed_lines(failed, items):

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ class Summary:
     shortened questions whose prompt lost demonstrations or texts, for want of room
     low, high the 95 % interval of the accuracy (Wilson 1927)
     tokens, calls, seconds   means of one question
+    report    {name: mean of a number, or the first text} of what the method reports; see Record
     """
 
     count: int
@@ -51,6 +52,7 @@ class Summary:
     seconds: float
     failed: tuple = ()
     shortened: int = 0
+    report: dict = field(default_factory=dict)
 
     @property
     def accuracy(self):
@@ -83,7 +85,22 @@ def summarize(records):
         mean("seconds"),
         tuple((record.item, record.error) for record in records if record.error),
         sum(record.dropped > 0 for record in records),
+        _reported(records),
     )
+
+
+def _reported(records):
+    """What records report, a value for each name: the mean of numbers, the first of texts."""
+    values = {}
+    for record in records:
+        for name, value in record.report.items():
+            values.setdefault(name, []).append(value)
+    found = {}
+    for name, all_of_them in values.items():
+        found[name] = all_of_them[0]
+        if not isinstance(found[name], str):
+            found[name] = float(np.mean(all_of_them))
+    return found
 
 
 def paired_difference(records, others, level=0.95):

@@ -1,8 +1,9 @@
 """All prompting methods by name, each with its section of the book.
 
 A method is a function method(lm, item, demonstrations=(), ..) -> Answer; one that needs all
-questions for the answer to each is method(lm, items, demonstrations=(), ..) -> list of Answer. It
-is imported when it is used, so that a list of all is quick. Read next: needs.py, runner.py.
+questions for the answer to each, or that learns from the demonstrations before the first question,
+is method(lm, items, demonstrations=(), ..) -> list of Answer. It is imported when it is used, so
+that a list of all is quick. Read next: needs.py, runner.py.
 """
 
 import difflib
@@ -223,25 +224,61 @@ METHODS = {
                "from retrieved texts, or \"No answer!\"", needs=("context",)),
         Method("tools", "3.2.5", "tools.answer:tool_answer",
                "calls of tools are run while it writes", ignores=PASSAGE),
+        Method("ape", "3.3.1", "evaluation.search_methods:ape",
+               "a model writes instructions; the best ones are varied",
+               needs=("demonstrations",)),
+        Method("paraphrases", "3.3.1", "evaluation.search_methods:paraphrases",
+               "the best paraphrase of an instruction",
+               needs=("instruction", "demonstrations")),
+        Method("bandit", "3.3.1", "evaluation.search_methods:bandit",
+               "the best paraphrase, found by few evaluations",
+               needs=("instruction", "demonstrations")),
+        Method("grips", "3.3.1", "evaluation.search_methods:grips",
+               "phrases of an instruction are edited",
+               needs=("instruction", "demonstrations")),
+        Method("protegi", "3.3.1", "evaluation.search_methods:protegi",
+               "an instruction is criticized by its errors, and revised",
+               needs=("instruction", "demonstrations")),
+        Method("evolution", "3.3.1", "evaluation.search_methods:evolution",
+               "instructions are crossed and mutated by a model",
+               needs=("instruction", "demonstrations")),
+        Method("nearest", "3.3.1", "evaluation.chosen_methods:nearest",
+               "after the demonstrations most like the question",
+               needs=("demonstrations",)),
+        Method("diverse", "3.3.1", "evaluation.chosen_methods:diverse",
+               "after near demonstrations that differ", needs=("demonstrations",)),
+        Method("clustered", "3.3.1", "evaluation.chosen_methods:clustered",
+               "after one demonstration of each cluster", needs=("demonstrations",)),
+        Method("learned-retriever", "3.3.1", "evaluation.chosen_methods:learned",
+               "after those that a trained retriever chooses", needs=("demonstrations",)),
+        Method("auto-cot", "3.3.1", "evaluation.chosen_methods:self_written",
+               "after demonstrations whose steps the model wrote", needs=("pool",)),
+        Method("simplified", "3.3.3", "evaluation.compressed_methods:simplified",
+               "an instruction shortened by rules", needs=("instruction",)),
+        Method("selective-context", "3.3.3", "evaluation.compressed_methods:selective_passage",
+               "a passage without what the model expects", needs=("context",)),
+        Method("limited-passage", "3.3.3", "evaluation.compressed_methods:limited_passage",
+               "a passage that the model has shortened", needs=("context",)),
+        Method("llmlingua", "3.3.3", "evaluation.compressed_methods:compressed",
+               "a prompt compressed by demonstrations and tokens",
+               needs=("shortened",)),
     )
 }
 # fmt: on
 
 
-# What has another signature, as it takes a model to train or a pool of questions.
+# What has another signature, as it takes a model of another kind, a model to train, or a space of
+# prompts: {what: (section, module)}.
 LIBRARY_ONLY = {
-    "choice of demonstrations": "in_context.selection",
-    "Auto-CoT": "in_context.clusters",
-    "classification by a masked model": "tasks.masked_cloze",
-    "text editing by learned rules": "refine.brill",
-    "tools that a model learns": "tools.toolformer",
-    "fine-tuning for retrieved texts": "rag.training_data",
-    "search of prompts": "optimize.search",
-    "prompts written by a model": "optimize.ape",
-    "edits of a prompt": "optimize.edits",
-    "textual feedback on a prompt": "optimize.feedback",
-    "evolution of prompts": "optimize.evolve",
-    "compression of prompts": "compress.llmlingua",
+    "text editing by learned rules": ("3.2.3", "refine.brill"),
+    "tools that a model learns": ("3.2.5", "tools.toolformer"),
+    "fine-tuning for retrieved texts": ("3.2.5", "rag.training_data"),
+    "search strategies in a space of prompts": ("3.3.1", "optimize.search"),
+    "one field of a prompt at a time": ("3.3.1", "in_context.structured"),
+    "prompts of one model with another": ("3.3", "optimize.transfer"),
+    "a trained simplifier of prompts": ("3.3.3", "compress.simplifier"),
+    "quality against length": ("3.3.3", "compress.quality_by_rate"),
+    "classification by a masked model": ("3.4", "tasks.masked_cloze"),
 }
 
 
@@ -257,6 +294,8 @@ ALIASES = {
     "got": "graph-of-thoughts",
     "bon": "best-of-n",
     "mbr": "least-risk",
+    "evoprompt": "evolution",
+    "epr": "learned-retriever",
 }
 
 

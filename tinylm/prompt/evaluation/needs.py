@@ -39,8 +39,16 @@ NEEDS = {
     "context": Need(
         "a passage to answer from", '"context" in the file of --data, or --context FILE'
     ),
+    "shortened": Need(
+        "demonstrations or a passage to shorten",
+        '--demos FILE, or --shots N from --data; "context" in the file, or --context FILE',
+    ),
     "command": Need("a SCAN command at the end of the question", 'as "jump twice and walk left"'),
     "demonstrations": Need("demonstrations", "--demos FILE, or --shots N from --data"),
+    "pool": Need(
+        "questions to make demonstrations of, whose answers are not read",
+        "--demos FILE, or --shots N from --data",
+    ),
     "rationales": Need(
         "demonstrations with worked solutions",
         '--demos FILE, or --shots N from --data, with the field "rationale"',
@@ -59,6 +67,7 @@ NEEDS = {
         "other models beside the first: runs, or published weights",
         "--option models=RUN,OTHER",
     ),
+    "instruction": Need("an instruction to begin with", '--instruction "..."'),
     "languages": Need(
         "the languages of the question and of its translation",
         "--option source=LANGUAGE --option target=LANGUAGE",
@@ -66,7 +75,7 @@ NEEDS = {
 }
 
 # What each question must have, and not the call.
-OF_QUESTIONS = "options", "context", "command", "parts", "beginning"
+OF_QUESTIONS = "options", "context", "shortened", "command", "parts", "beginning"
 
 
 def check_needs(method, items, demonstrations=(), options=()):
@@ -186,16 +195,20 @@ def _has(name, item, demonstrations, options):
         return bool(item.options)
     if name == "context":
         return bool(item.context.strip())
+    if name == "shortened":
+        return bool(demonstrations) or bool(item.context.strip())
     if name == "command":
         return _is_command(item)
     if name == "parts":
         return _has_parts(item)
     if name == "beginning":
         return bool(begun(item.question))
-    if name == "demonstrations":
+    if name in ("demonstrations", "pool"):
         return bool(demonstrations)
     if name == "rationales":
         return bool(demonstrations) and all(demo.rationale for demo in demonstrations)
+    if name == "instruction":
+        return "prompt" in options
     if name == "languages":
         return {"source", "target"} <= set(options)
     return name in options

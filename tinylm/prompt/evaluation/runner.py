@@ -4,13 +4,13 @@ Every answered question is a line of a file, written at once (answer_file.py). S
 the same model, method and settings, the run goes on behind the last line; more questions than
 before extend it. A question that cannot be answered, such as one that is longer than the model's
 context, does not end the run: its record has the reason. A method that needs all questions for the
-answer to each is called once; its answers are kept when all of them are there. Read next:
-compare.py.
+answer to each, or that first learns something from the demonstrations, is called once; its answers
+are kept when all of them are there. Read next: compare.py.
 """
 
 import inspect
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
@@ -18,7 +18,7 @@ from tinylm.prompt.evaluation.answer_file import AnswerFile, file_head, fingerpr
 from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.protocol.account import Account
 
-COUNTS = [field.name for field in fields(Account) if field.type is int]
+COUNTS = [one.name for one in fields(Account) if one.type is int]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,9 @@ class Record:
     calls, prompt_tokens, read_tokens, generated_tokens, scored_tokens, seconds   as in Account
     error    why the question could not be answered; "" if it was. It counts as wrong
     dropped  demonstrations, or retrieved texts, that had no room in the prompt
+    report   {name: number or text} that the method reports beside its answer: the prompt that it
+             found, tokens of a passage before and after. What concerns all questions is in the
+             first record alone
     """
 
     item: int
@@ -46,6 +49,7 @@ class Record:
     seconds: float
     error: str = ""
     dropped: int = 0
+    report: dict = field(default_factory=dict)
 
     @property
     def tokens(self):
@@ -141,12 +145,12 @@ def record_of(number, item, answer, error, spent):
     value, dropped = answer.value, 0
     for name in ("dropped", "left_out"):
         dropped += len(answer.details.get(name, ()))
-    right = is_right(value, item)
-    return Record(number, value, right, answer.text, **asdict(spent), error=error, dropped=dropped)
+    noted = {"error": error, "dropped": dropped, "report": answer.details.get("report", {})}
+    return Record(number, value, is_right(value, item), answer.text, **asdict(spent), **noted)
 
 
 KINDS = {"item": (int,), "value": (str, type(None)), "right": (bool, type(None)), "text": (str,)}
-KINDS |= {"seconds": (int, float), "error": (str,)}
+KINDS |= {"seconds": (int, float), "error": (str,), "report": (dict,)}
 
 
 def read_record(values):
@@ -155,7 +159,7 @@ def read_record(values):
     values  dict
     raises  ValueError for fields that are missing, unknown or of a wrong type
     """
-    names = [field.name for field in fields(Record)]
+    names = [one.name for one in fields(Record)]
     if set(values) != set(names):
         odd = ", ".join(sorted(set(values) ^ set(names)))
         raise ValueError(f"it needs the fields {', '.join(names)}; missing or unknown: {odd}")

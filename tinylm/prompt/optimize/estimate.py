@@ -37,7 +37,7 @@ class Trial:
 class Found:
     """What a search has found.
 
-    prompt       the best prompt observed; of equal ones the first
+    prompt       the best prompt observed, of equal ones the first; or the one a bandit chose
     score        its score on the examples of the search, which is biased upwards
     held_score   its score on held-out examples; None without any
     trials       tuple of Trial, in order
@@ -152,18 +152,25 @@ class PromptEvaluator:
         """`with evaluate.search():` is left when the budget is spent."""
         return contextlib.suppress(BudgetSpent)
 
-    def found(self, held=()):
+    def found(self, held=(), prompt=None):
         """The best prompt so far: Found.
 
         held    examples that took no part, on which the winner is scored
-        raises  ConfigError if no prompt was evaluated, DataError if a held-out example took part
+        prompt  the winner, where it is not the best one observed: a bandit's, which need not have
+                met all examples. Its score is computed
+        raises  ConfigError if no prompt was evaluated, DataError if a held-out example took part,
+                BudgetSpent if the winner's score is not paid for
         """
+        if prompt is not None:
+            self([prompt])
         if not self.trials:
             raise ConfigError(
                 f"no prompt was evaluated: one takes {len(self.items)} evaluations, and the budget "
                 f"is {self.budget} ({self.token_budget} tokens)"
             )
         best = max(self.trials, key=lambda trial: trial.score)  # of equal ones the first
+        if prompt is not None:
+            (best,) = [trial for trial in self.trials if trial.prompt == prompt]
         tokens, held_score = self.tokens, None
         held = list(held)
         if held:
