@@ -44,10 +44,9 @@ Near demonstrations beat random ones by 0.39, and the retriever that learnt whic
 the nearest by words by another 0.16: it has found out which word of a question counts, which no
 distance between questions can know. The model's own vectors are no better than words (0.02).
 Different demonstrations are worse than near ones, the opposite of (4): only one of them can be of
-the question's kind. One of each cluster is worse than six at random, the opposite of (5). Vectors
-of the model cluster by the word without meaning as much as by kind, and the model, which is far
-from a perfect reader (0.26 of 0.49 with three random ones), makes little use of a word that is not
-the question's own. A training three times as long, tried on seed 100, left that as it was.
+the question's kind. One of each cluster is worse than six at random, the opposite of (5): the
+model, which is far from a perfect reader (0.26 of 0.49 with three random ones), makes little of a
+demonstration of another word of the kind.
 
 The settings were tried on seed 100 before the run.
 """
