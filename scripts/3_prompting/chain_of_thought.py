@@ -7,7 +7,7 @@ operations are done from left to right; a digit is a token. One model learns the
 step by step.". Both have two layers of width 64 and read 750,000 tokens of chains of one to four
 steps, each example once; answers are shorter, so the first model reads three times as many
 examples. ">" is trained: nothing emerges here. A copy of the second model, taken after two thirds
-of its training, still makes errors, on which self-consistency is judged. Four seeds, about 5
+of its training, still makes errors, on which self-consistency is judged. Five seeds, about 6
 minutes on one core. `python scripts/3_prompting/chain_of_thought.py [--seed N] [--device cpu|gpu]
 [--quick]`; --quick is two seeds and a tenth of the tokens. Read next:
 prompt/reasoning/chain_of_thought.py.
@@ -381,7 +381,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     backend.blas_threads(1)
     began = time.process_time()
-    seeds, tokens, count = range(args.seed, args.seed + 4), TOKENS, ASKED
+    seeds, tokens, count = range(args.seed, args.seed + 5), TOKENS, ASKED
     if args.quick:
         seeds, tokens, count = seeds[:2], TOKENS // 10, 20
         print(ONLY_RUNS)

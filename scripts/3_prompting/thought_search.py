@@ -112,7 +112,7 @@ from tinylm.prompt.reasoning.thoughts import value_thoughts
 from tinylm.prompt.reasoning.tree_of_thoughts import breadth_first, depth_first
 from tinylm.train.compare import Claim, mean_and_range
 
-GAME_TOKENS, SORT_TOKENS = 900_000, 400_000
+GAME_TOKENS, SORT_TOKENS = 1_800_000, 650_000
 TESTED, HANDS, LISTS = 60, 40, 60  # hands that are not trained; hands and lists that are asked
 WIDTH, BRANCHES = 3, 4  # states kept of each depth; lines proposed for each
 PARTS, OUTPUTS = 4, 2
