@@ -116,6 +116,8 @@ def test_segment_rewards_stand_at_the_ends_of_segments():
     assert rewards.sum() == 1.5
     # one segment: the reward of the whole response, at its end
     np.testing.assert_array_equal(place_segment_rewards([3.0], [4], 4), [0, 0, 0, 3])
+    # a first segment of one token
+    np.testing.assert_array_equal(place_segment_rewards([1.0, 2.0], [1, 3], 3), [1, 0, 2])
 
 
 def test_ends_of_segments_rise_within_the_response():
