@@ -49,6 +49,28 @@ def test_the_unknown_tag_without_rare_words_and_with_equals():
     assert most_frequent_tags([sentence("a/Y a/X")])[0] == {"a": "X"}  # the first in the alphabet
 
 
+def test_a_lexicon_of_the_most_frequent_words():
+    # to 2, plans 3, change 2: of equally frequent words the first in the alphabet is kept.
+    lexicon, unknown = most_frequent_tags(SMALL, 2)
+    assert lexicon == {"plans": "NOUN", "change": "VERB"}
+    # Left out: to PART 2, the DET, old ADJ, fail VERB, he PRON, wants VERB, they PRON, try VERB.
+    assert unknown == "VERB"
+    assert most_frequent_tags([sentence("a/X a/X b/Y b/Y c/Y")], 1) == ({"a": "X"}, "Y")
+    assert most_frequent_tags(SMALL, 100) == most_frequent_tags(SMALL)
+    # The rules then begin from there, and can restore a word.
+    data = [sentence("a/X a/X b/Z"), sentence("b/Z c/Y"), sentence("c/Y d/Y d/Y d/Y")]
+    small = BrillTagger.learn(data, most_words=2, templates=["the word"])
+    assert small.lexicon == {"d": "Y", "a": "X"} and small.unknown == "Y"
+    assert [str(rule) for rule in small.rules] == ["Y -> Z if the word: b"]
+
+
+def test_the_size_counts_what_is_stored():
+    rules = [Rule("N", "M", "the tags around", ("A", "B")), Rule("N", "M", "the word", ("x",))]
+    # Two entries of a word and a tag; two tags, a template and 2 or 1 values.
+    assert BrillTagger({"a": "A", "b": "B"}, "N", rules).size == 4 + (3 + 2) + (3 + 1)
+    assert BrillTagger({}, "N").size == 0
+
+
 def test_the_rule_of_the_example_is_learned():
     tagger = BrillTagger.learn(SMALL, least_gain=1)
     (rule,) = tagger.rules

@@ -113,14 +113,24 @@ class BrillTagger:
             for found, right in zip(self.tag(words, rules), gold)
         )
 
+    @property
+    def size(self):
+        """Symbols that are stored: a word and its tag for each entry of the lexicon; of each rule
+        its two tags, its template and what that must find.
+        """
+        return 2 * len(self.lexicon) + sum(3 + len(rule.value) for rule in self.rules)
+
     @classmethod
-    def learn(cls, sentences, most_rules=50, least_gain=2, templates=tuple(TEMPLATES)):
+    def learn(
+        cls, sentences, most_rules=50, least_gain=2, templates=tuple(TEMPLATES), most_words=None
+    ):
         """Learn lexicon and rules.
 
         sentences   list of (words, tags), as read_conllu gives them
         most_rules  stop after so many rules
         least_gain  stop when the best rule removes fewer errors, at least 1
         templates   keys of TEMPLATES
+        most_words  entries of the lexicon at most, as in most_frequent_tags
         raises      DataError without a word; ConfigError for an unknown template, or least_gain
                     below 1, with which learning need not end
         """
@@ -132,7 +142,7 @@ class BrillTagger:
                 f"BrillTagger: no template {unknown_names[0]!r}; there are {', '.join(TEMPLATES)}"
             )
         # Lexicon first: the rules then learn from the errors that it makes on its own data.
-        tagger = cls(*most_frequent_tags(sentences))
+        tagger = cls(*most_frequent_tags(sentences, most_words))
         now = [tagger.first_tags(words) for words, _ in sentences]
         while len(tagger.rules) < most_rules:
             rule = best_rule(sentences, now, templates)
@@ -144,13 +154,15 @@ class BrillTagger:
         return tagger
 
 
-def most_frequent_tags(sentences):
+def most_frequent_tags(sentences, most_words=None):
     """({word: its most frequent tag}, the most frequent tag of words that occur once).
 
     Words that occur once are the best picture of words that never do. Without such words the second
     is the most frequent tag of all; of equally frequent tags the first in the alphabet is taken.
 
-    raises  DataError without a word
+    most_words  the most frequent words alone, of equally frequent ones the first in the alphabet;
+                the second is then that of the words left out, if there are any
+    raises      DataError without a word
     """
     counts = defaultdict(Counter)  # word -> {tag: count}
     for words, tags in sentences:
@@ -158,12 +170,14 @@ def most_frequent_tags(sentences):
             counts[word][tag] += 1
     if not counts:
         raise DataError("BrillTagger: the sentences hold no word to learn from")
-    once, all_tags = Counter(), Counter()
-    for tags in counts.values():
-        all_tags += tags
-        if tags.total() == 1:
-            once += tags
-    return {word: _most(tags) for word, tags in counts.items()}, _most(once or all_tags)
+    order = sorted(counts, key=lambda word: (-counts[word].total(), word))
+    kept, left_out = order, []
+    if most_words is not None:
+        kept, left_out = order[:most_words], order[most_words:]
+    once = [word for word in order if counts[word].total() == 1]
+    # What stands for words without an entry: those that were left out, or rare ones, or all.
+    like_unknown = sum((counts[word] for word in left_out or once or order), Counter())
+    return {word: _most(counts[word]) for word in kept}, _most(like_unknown)
 
 
 def _most(counts):
