@@ -16,13 +16,13 @@ UD English EWT (17 tags): five draws of 1,600 sentences to learn from and 400 ot
                  refinement with these shares at every round would end at mended / (mended + broken)
                  (tinylm/prompt/refine/markov.py)
 
-Claims, by the interval over the five draws, which share sentences, written before the run: rules tag better than the most
-frequent tags; so they do at equal size, and from half of the sentences; the order matters; the
-first ten rules bring more than half of what all bring; errors fall more on the sentences that were
-learnt from. `python scripts/3_prompting/brill_rules.py --data DIR [--seed N] [--quick]`: DIR (or
-TINYLM_DATA) has tagging/ud_en_ewt_dev.conllu.gz. About 4 minutes on one core; --quick learns from
-100 sentences. Read next: tinylm/prompt/refine/brill.py; samples_and_verifiers.py, where a model
-refines.
+Claims, by the interval over the five draws (which share sentences), written before the run: rules
+tag better than the most frequent tags; so they do at equal size, and from half of the sentences;
+the order matters; the first ten rules bring more than half of what all bring; errors fall more on
+the sentences that were learnt from. `python scripts/3_prompting/brill_rules.py --data DIR [--seed
+N] [--quick]`: DIR (or TINYLM_DATA) has tagging/ud_en_ewt_dev.conllu.gz. About 4 minutes on one
+core; --quick learns from 100 sentences. Read next: tinylm/prompt/refine/brill.py;
+samples_and_verifiers.py, where a model refines.
 """
 
 import argparse

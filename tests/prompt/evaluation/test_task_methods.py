@@ -39,6 +39,22 @@ def test_a_text_is_classified_in_three_ways():
         classify(lm, TEXT, by="x")
 
 
+def test_classes_are_defined_in_words():
+    lm = ScriptedLM([(None, "bad"), (None, "bad")])
+    words = ("bad = what is wet.", "good=what is = dry", " ")
+    defined = {"by": "generated", "definitions": words}
+    assert classify(lm, TEXT, **defined, only_label=True).value == "bad"
+    assert "as follows.\nBad: what is wet.\nGood: what is = dry.\nText:" in lm.prompts[0]
+    assert lm.prompts[0].endswith("Just answer: good or bad.\n")
+    assert classify(lm, TEXT, **defined).value == "bad" and "Just" not in lm.prompts[1]
+    for wrong in ("bad", "bad=", "=wet", "wet=bad"):
+        with pytest.raises(ConfigError, match='must be "label=what it means", of one of good, bad'):
+            classify(lm, TEXT, definitions=(wrong,))
+    for by in ("scores", "cloze"):
+        with pytest.raises(ConfigError, match=f"only_label is for by='generated'; by='{by}'"):
+            classify(lm, TEXT, by=by, only_label=True)
+
+
 def test_settings_of_a_call_reach_the_task(monkeypatch):
     seen = {}
 

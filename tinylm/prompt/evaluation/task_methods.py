@@ -29,17 +29,41 @@ WORDS = tuple(f"{label}={','.join(words)}" for label, words in FEELINGS.items())
 
 
 def classify(
-    lm, item, demonstrations=(), *, attribute="polarity", by="scores", seed=0, max_tokens=48
+    lm,
+    item,
+    demonstrations=(),
+    *,
+    attribute="polarity",
+    by="scores",
+    definitions=("",),
+    only_label=False,
+    seed=0,
+    max_tokens=48,
 ):
     """Classify the question, a text, as one of the item's options   (book section 3.1.4.1)
 
-    attribute  what the labels are values of
-    by         "scores" of the labels, "generated" text, or the words of a "cloze"
-    returns    Answer as of the functions in tasks/classification.py
+    attribute    what the labels are values of
+    by           "scores" of the labels, "generated" text, or the words of a "cloze"
+    definitions  each "label=what it means", for the prompt
+    only_label   True: a generated reply is to be a label and nothing else
+    returns      Answer as of the functions in tasks/classification.py
+    raises       ConfigError for a definition of no label, or only_label where a sentence is
+                 completed
     """
     if by not in WAYS:
         raise ConfigError(f"classify: by={by!r} must be one of {', '.join(WAYS)}")
-    prompt = classification.ClassificationPrompt(attribute)
+    if only_label and by != "generated":
+        raise ConfigError(f"classify: only_label is for by='generated'; by={by!r} completes a text")
+    meanings = []
+    for text in filter(str.strip, definitions):
+        label, _, meaning = (part.strip() for part in text.partition("="))
+        if not meaning or label not in item.options:
+            raise ConfigError(
+                f'classify: definitions={text!r:.60} must be "label=what it means", of one of '
+                f"{', '.join(item.options)}"
+            )
+        meanings.append((label, meaning.rstrip(".")))
+    prompt = classification.ClassificationPrompt(attribute, tuple(meanings), only_label)
     options = {"prompt": prompt, "seed": seed, "max_tokens": max_tokens}
     return WAYS[by](lm, item, demonstrations, **options)
 

