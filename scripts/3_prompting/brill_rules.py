@@ -20,9 +20,71 @@ Claims, by the interval over the five draws (which share sentences), written bef
 tag better than the most frequent tags; so they do at equal size, and from half of the sentences;
 the order matters; the first ten rules bring more than half of what all bring; errors fall more on
 the sentences that were learnt from. `python scripts/3_prompting/brill_rules.py --data DIR [--seed
-N] [--quick]`: DIR (or TINYLM_DATA) has tagging/ud_en_ewt_dev.conllu.gz. About 4 minutes on one
+N] [--quick]`: DIR (or TINYLM_DATA) has tagging/ud_en_ewt_dev.conllu.gz. About 5 minutes on one
 core; --quick learns from 100 sentences. Read next: tinylm/prompt/refine/brill.py;
 samples_and_verifiers.py, where a model refines.
+
+Measured output:
+
+    1600 sentences to learn from, 400 new ones; mean (least .. most) of 5
+         0 rules, new sentences              0.826 (0.820 .. 0.833)
+         0 rules, sentences learnt from      0.940 (0.939 .. 0.941)
+         1 rules, new sentences              0.828 (0.822 .. 0.835)
+         1 rules, sentences learnt from      0.942 (0.941 .. 0.943)
+         2 rules, new sentences              0.829 (0.824 .. 0.835)
+         2 rules, sentences learnt from      0.943 (0.942 .. 0.944)
+         5 rules, new sentences              0.832 (0.826 .. 0.839)
+         5 rules, sentences learnt from      0.947 (0.946 .. 0.947)
+        10 rules, new sentences              0.835 (0.833 .. 0.840)
+        10 rules, sentences learnt from      0.950 (0.950 .. 0.951)
+        20 rules, new sentences              0.843 (0.836 .. 0.849)
+        20 rules, sentences learnt from      0.955 (0.954 .. 0.956)
+        50 rules, new sentences              0.846 (0.840 .. 0.853)
+        50 rules, sentences learnt from      0.960 (0.959 .. 0.962)
+        rules in random orders               0.845 (0.840 .. 0.852)
+        half of the sentences, no rule       0.790 (0.783 .. 0.796)
+        half of the sentences, their rules   0.805 (0.796 .. 0.815)
+        300 words, no rule                   0.694 (0.686 .. 0.703)
+        300 words and their rules            0.755 (0.748 .. 0.762)
+        as many symbols of words             0.714 (0.708 .. 0.724)
+        wrong tags that are mended           0.141 (0.134 .. 0.152)
+        right tags that are broken           0.006 (0.004 .. 0.007)
+        where rounds like this would end     0.962 (0.955 .. 0.968)
+        symbols of both                      814 (811 .. 815)
+        words of as many symbols             406 (405 .. 407)
+    the first rules of the last draw, and the errors that each removed
+          40  PART -> ADP if the tag after: DET
+          29  ADP -> SCONJ if the tag after: VERB
+          27  PART -> ADP if the tag after: PRON
+          26  PART -> ADP if the tag after: PROPN
+          22  SCONJ -> PRON if the tag after: AUX
+          18  VERB -> AUX if the tags around: PRON VERB
+          14  ADP -> ADV if the word after: well
+          14  ADP -> AUX if the word: 's
+          17  AUX -> VERB if the word before: there
+          12  ADP -> PART if the word: not
+    rules tag new sentences better than the most frequent tags (section 3.2.3): +0.0198 [+0.0195,
+      +0.0201], 5 seeds: shows
+    at equal size rules are worth more than further words (section 3.2.3): +0.0409 [+0.035,
+      +0.0468], 5 seeds: shows
+    rules from half of the sentences beat the most frequent tags of all (section 3.2.3): -0.0211
+      [-0.0291, -0.013], 5 seeds: shows the opposite
+    the order in which the rules were learnt beats random orders (section 3.2.3): +0.000796
+      [+0.000199, +0.00139], 5 seeds: shows
+    the first ten rules bring more than half of the gain of all (section 3.2.3): -0.0007 [-0.0042,
+      +0.00281], 5 seeds: too small to tell; 0.0035 could have been seen
+    rules mend more of the sentences that they were learnt from (section 3.2.3): +0.00066
+      [-0.000411, +0.00173], 5 seeds: too small to tell; 0.0011 could have been seen
+    259 s of one core
+
+Fifty rules that can be read mend 14 wrong tags of a hundred and break fewer than one right tag of a
+hundred, so refinement pays: its limit at these rates, 0.96, is far above the accuracy that it
+starts from. For as many symbols rules are worth twice as much as further words. They do not replace
+data: half of the sentences with rules stay below all of them without. The order of the rules
+matters by less than a thousandth here. Each rule fits the sentences that it was counted on, and yet
+new ones gain as much in points; of their wrong tags, though, a far smaller share is mended (0.11 of
+the errors against 0.34). The draws share sentences, so their intervals are narrower than those of
+new corpora would be.
 """
 
 import argparse

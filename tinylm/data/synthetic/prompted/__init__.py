@@ -3,8 +3,8 @@
 Every task is a generator `..._items(count, seed, ...)` of Items, and a solver `solve_...(item)`
 that computes the answer from the question and its context alone. In reading order: last_letters.py,
 dyck.py, scan.py (symbols); add_divide.py, means.py, coin_flips.py (numbers); word_problems.py,
-programs.py, comparisons.py, durations.py, multi_hop.py (several steps); cipher.py, agreement.py
-(text to text); polarity.py, named_entities.py, retrieval_qa.py, verbose.py.
+programs.py, comparisons.py, durations.py, multi_hop.py (several steps); cipher.py, agreement.py,
+formal_style.py (text to text); polarity.py, named_entities.py, retrieval_qa.py, verbose.py.
 """
 
 from tinylm.data.synthetic.prompted.add_divide import add_divide_items, solve_add_divide
@@ -14,6 +14,7 @@ from tinylm.data.synthetic.prompted.coin_flips import coin_items, solve_coin_fli
 from tinylm.data.synthetic.prompted.comparisons import comparison_items, solve_comparison
 from tinylm.data.synthetic.prompted.durations import duration_items, solve_duration
 from tinylm.data.synthetic.prompted.dyck import dyck_items, solve_dyck
+from tinylm.data.synthetic.prompted.formal_style import formal_items, solve_formal
 from tinylm.data.synthetic.prompted.last_letters import last_letter_items, solve_last_letters
 from tinylm.data.synthetic.prompted.means import mean_items, solve_means
 from tinylm.data.synthetic.prompted.multi_hop import multi_hop_items, solve_multi_hop
@@ -47,6 +48,7 @@ TASKS = {
     "cipher": (cipher_items, solve_cipher),
     "drafts": (draft_items, solve_cipher),
     "agreement": (agreement_items, solve_agreement),
+    "formal_style": (formal_items, solve_formal),
     "polarity": (polarity_items, solve_polarity),
     "named_entities": (named_entity_items, solve_named_entities),
     "retrieval_qa": (retrieval_items, solve_retrieval),
