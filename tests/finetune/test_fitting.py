@@ -71,7 +71,7 @@ class Downhill:
         return loss, {"tokens": len(batch), "loss": loss.item()}
 
 
-def test_the_rate_rises_over_a_tenth_of_the_steps_and_falls_to_0_in_a_straight_line():
+def test_the_rate_rises_over_a_tenth_of_the_steps_and_falls_to_0_after_the_last():
     # While the slope does not change, Adam's step is the rate itself: first and second moment agree.
     model, at = Slope(), [0.0]
     fit(
@@ -83,8 +83,9 @@ def test_the_rate_rises_over_a_tenth_of_the_steps_and_falls_to_0_in_a_straight_l
         learning_rate=0.5,
         after_step=lambda step, seconds: at.append(model.theta.data.item()),
     )
-    # 2 of 20 steps rise, by thirds; 17 equal steps lead from the highest rate down to 0
-    expected = 0.5 * np.array([1 / 3, 2 / 3, *np.linspace(1, 0, 18)])
+    # 2 of 20 steps rise, by thirds; 18 equal steps lead from the highest rate down to 0, which
+    # would be that of step 20
+    expected = 0.5 * np.array([1 / 3, 2 / 3, *np.linspace(1, 0, 19)[:-1]])
     np.testing.assert_allclose(-np.diff(at), expected, rtol=1e-6, atol=1e-9)  # Adam's eps
 
 

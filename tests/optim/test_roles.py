@@ -85,6 +85,7 @@ NEITHER = {
     ("LinearChain", "transitions"),
     ("BlockRecurrentCell", "start"),
     ("Movement", "scores"),
+    ("Controller", "logits"),
 }
 SMALL = dict(vocab_size=5, n_layer=1, n_head=2, d_model=4)
 

@@ -16,6 +16,7 @@ from tinylm.optim.schedule import (
     cosine,
     inverse_sqrt,
     linear_decay,
+    rise_and_fall,
     warm_up,
     warm_up_steps,
 )
@@ -128,3 +129,12 @@ def test_warm_up_leaves_steps_at_the_full_rate(warmup, steps, found):
     assert warm_up_steps(warmup, steps) == found
     for one in (constant, cosine, linear_decay):  # the full rate is reached
         assert max(one(step, steps, found) for step in range(steps)) == 1.0
+
+
+def test_no_step_of_fine_tuning_has_the_rate_0():
+    rate = rise_and_fall(0.5, 5, 0.2)  # one step rises; 4 equal parts down to 0 at step 5
+    assert [rate(s) for s in range(6)] == pytest.approx([0.25, 0.5, 0.375, 0.25, 0.125, 0])
+    assert [rise_and_fall(1.0, 2, 0.0)(s) for s in range(2)] == [1.0, 0.5]
+    assert rise_and_fall(1.0, 1, 0.1)(0) == 1.0
+    # all steps that warm up would never reach the full rate: a tenth does
+    assert max(map(rise_and_fall(1.0, 10, 1.0), range(10))) == 1.0

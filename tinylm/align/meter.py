@@ -6,8 +6,11 @@ or answers, so a mean over several batches weighs each by its n. Read next: pref
 
 import math
 
+import numpy as np
+
 from tinylm.autograd import no_grad
 from tinylm.nn import evaluating
+from tinylm.train.alone import ALONE
 
 LARGEST = "largest_ratio"  # a maximum, of which the maximum is kept
 
@@ -35,9 +38,16 @@ class Meter:
             self._sums[name] = self._sums.get(name, 0.0) + n * value
             self._weights[name] = self._weights.get(name, 0) + n
 
-    def means(self):
-        """{name: mean} of everything since the last call, which is then forgotten."""
-        found = {name: total / self._weights[name] for name, total in self._sums.items()}
+    def means(self, comm=ALONE):
+        """{name: mean} of everything since the last call, which is then forgotten.
+
+        comm  communicator of workers, each of which has metered a part, of the same figures
+        """
+        totals = np.array([[self._sums[name], self._weights[name]] for name in self._sums])
+        summed = comm.all_reduce(totals.astype(np.float64))  # (figures, 2)
+        found = {name: float(t / weight) for name, (t, weight) in zip(self._sums, summed)}
+        if LARGEST in found:
+            found[LARGEST] = float(comm.all_reduce(np.array(self._sums[LARGEST]), "max"))
         self.__init__()
         return found
 

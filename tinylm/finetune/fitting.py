@@ -23,7 +23,7 @@ from tinylm.finetune.freezing import trainable
 from tinylm.machine import Terminated
 from tinylm.nn import evaluating
 from tinylm.optim import AdamW, FlatParameters
-from tinylm.optim.schedule import linear_decay, warm_up_steps
+from tinylm.optim.schedule import rise_and_fall
 from tinylm.train.trainer import Trainer
 
 
@@ -64,58 +64,22 @@ class Shuffled:
         return [self.examples[order[(first + i) % len(order)]] for i in range(start, stop)]
 
 
-def fit(
-    model,
-    task,
-    examples,
-    epochs=3,
-    batch_size=16,
-    learning_rate=1e-3,
-    steps=None,
-    warmup=0.1,
-    weight_decay=0.01,
-    clip=1.0,
-    seed=0,
-    micro_batch=0,
-    after_epoch=None,
-    after_step=None,
-    comm=None,
-):
+def fit(model, task, examples, *, after_epoch=None, after_step=None, **options):
     """Train the parameters of a model that are not frozen, in place.
 
     task           make_batch(examples, rng) -> Batch, loss(model, batch) -> (Tensor, {"tokens",
                    "loss"})
     examples       list, of the form that task.make_batch takes
-    steps          updates; epochs * batches per epoch if None
-    learning_rate  the highest: reached after the share `warmup` of the steps (a tenth, where that
-                   would be all of them), then falling to 0 in a straight line
-    weight_decay   AdamW's, on matrices
-    seed           of the order of examples, and of what the task draws
-    micro_batch    examples differentiated at a time; 0: all
     after_epoch    called as after_epoch(epochs done, step losses so far), model in evaluation mode;
                    True ends the training
     after_step     called as after_step(Step, seconds it took), to show progress
-    comm           communicator, for workers that train together
+    options        of new_trainer(): epochs or steps, batch_size, learning_rate, ...
     returns        (steps,) array: the mean loss of every step, before its update; the model is then
                    in evaluation mode
     raises         ConfigError if there are no examples or everything is frozen; KeyboardInterrupt
                    on Ctrl-C, Terminated on SIGTERM or SIGHUP, after the current step
     """
-    trainer, steps, per_epoch = new_trainer(
-        model,
-        task,
-        examples,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        steps=steps,
-        warmup=warmup,
-        weight_decay=weight_decay,
-        clip=clip,
-        seed=seed,
-        micro_batch=micro_batch,
-        comm=comm,
-    )
+    trainer, steps, per_epoch = new_trainer(model, task, examples, **options)
     return run_epochs(trainer, steps, per_epoch, after_epoch, after_step)
 
 
@@ -135,9 +99,20 @@ def new_trainer(
     micro_batch=0,
     comm=None,
 ):
-    """The trainer of fit(), before its first step; arguments and errors as there.
+    """The trainer of fit(), before its first step.
 
-    returns  (Trainer, steps to train in all, steps of an epoch)
+    model, task, examples  as there
+    steps          updates; epochs * batches per epoch if None
+    learning_rate  the highest: reached after the share `warmup` of the steps (a tenth, where that
+                   would be all of them), then falling in a straight line that reaches 0 after the
+                   last
+    weight_decay   AdamW's, on matrices
+    clip           largest norm of a gradient; 0: any
+    seed           of the order of examples, and of what the task draws
+    micro_batch    examples differentiated at a time; 0: all
+    comm           communicator, for workers that train together
+    returns        (Trainer, steps to train in all, steps of an epoch)
+    raises         ConfigError if there are no examples or everything is frozen
     """
     parameters = trainable(model)
     if not parameters:
@@ -147,12 +122,7 @@ def new_trainer(
     batches = Shuffled(examples, batch_size, seed)
     if steps is None:
         steps = round(epochs * batches.per_epoch)
-    rising = warm_up_steps(round(warmup * steps), steps)
-
-    def rate(step):
-        # 0 -> learning_rate over the first `rising` steps, then straight down to 0 at `steps`
-        return learning_rate * linear_decay(step, steps, rising)
-
+    rate = rise_and_fall(learning_rate, steps, warmup)
     # one flat buffer of the trained parameters alone: frozen ones have no moments and no decay
     optimizer = AdamW(FlatParameters(parameters), weight_decay=weight_decay)
     shape = (batches.batch, batches.batch_size)

@@ -58,6 +58,19 @@ def linear_decay(step, steps, warmup=0, floor=0.0):
     return warm_up(step, warmup) * (1 - (1 - floor) * progress)
 
 
+def rise_and_fall(peak, steps, warmup):
+    """The learning rates of fine-tuning: up to `peak`, then in a straight line down to 0 at `steps`
+    (Devlin et al. 2019).
+
+    steps    updates of the training, of which the last is number steps - 1: its rate is above 0
+    warmup   share of the steps that warm up, as warm_up_steps() has them
+    returns  function step -> learning rate
+    """
+    rising = warm_up_steps(round(warmup * steps), steps)
+    # One more than there are steps: 0 is reached after the last one, and no step is wasted on it.
+    return lambda step: peak * linear_decay(step, steps + 1, rising)
+
+
 def inverse_sqrt(step, steps, warmup=0, floor=0.0):
     """Warm-up, then sqrt((warmup+1) / (step+1))   (Vaswani et al. 2017, up to its scale)."""
     return max(floor, min(warm_up(step, warmup), math.sqrt((warmup + 1) / (step + 1))))

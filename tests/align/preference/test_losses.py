@@ -13,6 +13,7 @@ from tinylm.align.preference import (
     dpo,
     f_dpo,
     hinge,
+    implicit_accuracy,
     implicit_reward,
     ipo,
     kto,
@@ -361,7 +362,20 @@ def test_metrics_of_pairs():
     }
     assert found == pytest.approx(expected)
     equal = preference_metrics(chosen, rejected, chosen, rejected)
-    assert equal["accuracy"] == 0 and equal["largest_ratio"] == 0  # nothing is learnt yet
+    assert equal["accuracy"] == 0.5 and equal["largest_ratio"] == 0  # nothing is learnt yet
+
+
+def test_a_tie_is_half_right_and_rounding_is_a_tie():
+    assert implicit_accuracy(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0])) == 0.5
+    assert implicit_accuracy(np.array([1.0, 1.0, 1.0]), np.array([1.1, 0.9, 0.5]), 0.2) == 2 / 3
+    # float32 sums of 40 nats are known to 8 x 1.2e-7 x 41 = 4e-5
+    chosen, rejected = np.full(4, -40.0, np.float32), np.full(4, -30.0, np.float32)
+    for shift, share in ((2e-5, 0.5), (8e-5, 0.0), (-8e-5, 1.0)):
+        found = preference_metrics(chosen, rejected, chosen + shift, rejected.astype(np.float64))
+        assert found["accuracy"] == share
+    # and float64 sums to 1e-13, in units of beta like the rewards
+    chosen, rejected = chosen.astype(np.float64), rejected.astype(np.float64)
+    assert preference_metrics(chosen, rejected, chosen + 1e-9, rejected, 100.0)["accuracy"] == 0
 
 
 def test_names_of_losses():

@@ -123,7 +123,7 @@ def test_what_is_measured_is_a_mean_over_minibatches():
     # three rows, one row and two rows
     assert found["loss"] == pytest.approx((3 * whole + parts[0] + 2 * parts[1]) / 6, rel=1e-10)
     objective.begin(0.1)
-    assert objective.measured(ALONE) == {"largest_ratio": 0.0}
+    assert objective.measured(ALONE) == {}
 
 
 def test_moved_is_the_divergence_of_the_old_policy_from_the_new():

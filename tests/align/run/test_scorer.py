@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,20 @@ def test_a_function_of_two_texts_scores_every_answer(written):
 def test_a_function_of_three_also_gets_the_record(written):
     score = open_scorer(written("def f(prompt, answer, record):\n    return record.get('x', 5)\n"))
     assert score(TALK, ["a"], {"x": 7}).tolist() == [7]
-    assert score(TALK, ["a"]).tolist() == [5]
+    with pytest.raises(ConfigError, match="needs the record of a prompt"):
+        score(TALK, ["a"])
+
+
+def test_a_record_with_a_default_is_left_to_the_function(written):
+    score = open_scorer(written("def f(prompt, answer, record=5):\n    return record\n"))
+    assert score(TALK, ["a"]).tolist() == [5] and score(TALK, ["a"], 7).tolist() == [7]
+
+
+def test_the_file_of_a_function_has_a_hash(written):
+    code = "def f(prompt, answer):\n    return 1\n"
+    before, again = open_scorer(written(code)).sha256, open_scorer(written(code)).sha256
+    assert before == again == hashlib.sha256(code.encode()).hexdigest()
+    assert open_scorer(written(code + "\n")).sha256 != before
 
 
 @pytest.mark.parametrize(

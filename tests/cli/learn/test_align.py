@@ -314,7 +314,8 @@ def test_a_record_without_a_field_is_an_error_with_its_line_or_counted(align, tm
 def test_nothing_left_is_an_error_that_says_why(align, tmp_path):
     file = write(tmp_path / "same.jsonl", [{"prompt": "a", "chosen": "b", "rejected": "b"}])
     _, said = align("dpo", file=file, status=1)
-    assert "nothing is left to learn from" in said and "are the same: 1 (line 1)" in said
+    assert "nothing is left to learn from: data: 1 pairs read, 0 to learn from; left out," in said
+    assert "are the same: 1 (line 1)" in said and said.count("\n") == 1
 
 
 def test_prompts_are_held_back_whole():
@@ -371,6 +372,25 @@ def test_single_answers_belong_to_kto(align, tmp_path):
     rated = [{"prompt": "a", "completion": "b", "rating": 1}]
     _, said = align("kto", file=write(tmp_path / "rated.jsonl", rated), out="two", status=1)
     assert "a rating does not say whether an answer is good" in said
+    plain = write(tmp_path / "plain.jsonl", [{"instruction": "a", "output": "b"}])
+    for method in ("kto", "dpo", "reward"):
+        _, said = align(method, file=plain, out=method, status=1)
+        assert "nothing among the fields 'instruction', 'output' judges an answer" in said
+        assert "a 'label', true or false, or a 'rating'" in said
+
+
+def test_answers_that_are_held_back_and_not_scored_are_counted(align, tmp_path):
+    judged = [{"prompt": f"{w}?", "completion": "yes", "label": w != "b"} for w in "abcdef"]
+    file = write(tmp_path / "judged.jsonl", judged)
+    _, said = align("kto", file=file, settings=["--steps=1", "--val-fraction=0.2"])
+    assert "validation: 1 of 6 examples are held back" in said
+    assert "validation: none, 1 examples are not scored: " in said and "only one prompt" in said
+
+
+def test_pairs_are_no_preference_before_the_first_update(align):
+    path, _ = align("dpo", "--val-fraction=0")
+    first = next(event for event in read(path) if event["event"] == "step")
+    assert first["accuracy"] == 0.5  # policy and reference agree
 
 
 # Words of the command

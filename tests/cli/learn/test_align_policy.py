@@ -1,16 +1,19 @@
+import contextlib
+import dataclasses
 import json
 import signal
 
 import pytest
 
 from tinylm.align.rlhf import METHODS
+from tinylm.align.run.saved import new_run, read_begun
 from tinylm.align.run.tunable import weights_sha256
 from tinylm.cli import main
 from tinylm.train import load_run
 from tinylm.train.log import read
 
 PROMPTS = [{"prompt": f"{word}?", "gold": letter} for word, letter in zip("abcdef", "uvwxyz")]
-SMALL = ["--steps=2", "--batch-size=2", "--max-tokens=3", "--learning-rate=0.01"]
+SMALL = ["--steps=2", "--batch-size=2", "--max-tokens=3", "--lr=0.01"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,11 @@ def reward(tmp_path_factory):
         "def letters(prompt, answer):\n"
         "    return sum(c.isalpha() for c in answer) / (len(answer) + 1)\n\n\n"
         "def gold(prompt, answer, record):\n"
-        "    return float(record['gold'] in answer)\n"
+        "    return float(record['gold'] in answer)\n\n\n"
+        "def same(prompt, answer):\n"
+        "    return 3\n\n\n"
+        "def by_prompt(prompt, answer):\n"
+        "    return ord(prompt[0])\n"
     )
     return str(path)
 
@@ -64,7 +71,7 @@ def test_every_method_trains_and_logs_what_it_does(method, align):
         assert isinstance(steps[-1][name], float)
     assert ("kl" in steps[-1]) == METHODS[method]().needs_reference
     assert "held back, after: reward" in said
-    assert steps[0]["lr"] > steps[-1]["lr"]  # a straight line down
+    assert steps[0]["lr"] > steps[-1]["lr"] > 0  # a straight line down to 0 after the last
 
 
 def test_the_result_answers(align, base):
@@ -97,6 +104,96 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(method, more, align, m
     assert rewards[0] == rewards[1] and len(rewards[0]) == 4
     models = [load_run(path)[0].state_dict() for path in (whole, part)]
     assert weights_sha256(models[0]) == weights_sha256(models[1])
+
+
+@pytest.fixture
+def pressing(monkeypatch):
+    """A context in which Ctrl-C is pressed in the first step."""
+    from tinylm.train.trainer import Trainer
+
+    advance = Trainer.advance
+
+    def press(self, stop=None):
+        if self.step == 0 and not stop:
+            signal.raise_signal(signal.SIGINT)
+        return advance(self, stop)
+
+    @contextlib.contextmanager
+    def pressed():
+        with monkeypatch.context() as patched:
+            patched.setattr(Trainer, "advance", press)
+            yield
+
+    return pressed
+
+
+def test_a_reward_that_was_edited_does_not_go_on(align, reward, pressing, capsys):
+    with pressing():
+        path, _ = align("reinforce", status=130)
+    code = open(reward).read()
+    try:
+        open(reward, "a").write("# edited\n")
+        assert main(["align", "--resume", path]) == 1
+        assert "the contents of --reward" in capsys.readouterr().err
+    finally:
+        open(reward, "w").write(code)
+    assert main(["align", "--resume", path]) == 0
+
+
+def test_a_run_of_relative_paths_goes_on_from_another_folder(
+    base, data, reward, pressing, tmp_path, monkeypatch
+):
+    begun, other = tmp_path / "begun", tmp_path / "other"
+    begun.mkdir()
+    other.mkdir()
+    for name, path in (("base", base), ("data.jsonl", data), ("mine.py", reward)):
+        (begun / name).symlink_to(path)
+    monkeypatch.chdir(begun)
+    words = ["--data", "data.jsonl", "--reward", "mine.py:letters", "--out", "out"]
+    with pressing():
+        assert main(["align", "reinforce", "base", *words, *SMALL]) == 130
+    monkeypatch.chdir(other)
+    assert main(["align", "--resume", str(begun / "out")]) == 0
+    # What is recorded, and shown on a card, is what was written, not a place on this machine.
+    begun = read_begun(begun / "out")
+    assert (begun.run, begun.settings["data"]) == ("base", ["data.jsonl"])
+    assert begun.settings["reward"] == "mine.py:letters"
+
+
+def test_where_the_folder_is_gone_paths_stay_as_they_were_written():
+    def begun(where):
+        settings = {"data": ["a.jsonl", "/b.jsonl"], "reward": "mine.py:f"}
+        run = new_run("ppo", "smollm2", settings, "", "")
+        return dataclasses.replace(run, where=where).placed()
+
+    assert begun("/nowhere") == (
+        "smollm2",
+        {"data": ["a.jsonl", "/b.jsonl"], "reward": "mine.py:f"},
+    )
+    run, settings = begun("/tmp")
+    assert run == "smollm2"  # a name is no path
+    assert settings == {"data": ["/tmp/a.jsonl", "/b.jsonl"], "reward": "/tmp/mine.py:f"}
+
+
+def test_rewards_that_never_differ_are_a_warning(align):
+    groups = ["--group=2", "--steps=6"]
+    for function, more in (("same", []), ("by_prompt", groups), ("same", groups)):
+        method = "rloo" if more else "reinforce"
+        _, said = align(method, *more, out=f"{function}{len(more)}", function=function)
+        assert said.count("warning: in the first") == 1
+    assert "in the first 5 steps the rewards of the 2 answers to a prompt never differed" in said
+    assert "informative 0" in said
+    _, said = align("reinforce", out="prompts", function="by_prompt")
+    assert "warning" not in said  # without groups, prompts are compared
+    _, said = align("rloo", *groups, out="letters")
+    assert "warning" not in said
+
+
+def test_what_is_held_back_is_counted(align):
+    _, said = align("reinforce", "--val-fraction=0.34", out="held")
+    assert "validation: 2 of 6 examples are held back" in said
+    _, said = align("reinforce", "--val-fraction=0")
+    assert "validation: none, all 6 examples are learnt from" in said
 
 
 def test_a_reward_model_scores_and_begins_the_critic(base, data, tmp_path):

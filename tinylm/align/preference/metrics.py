@@ -10,9 +10,15 @@ from tinylm.align.preference.dpo import implicit_reward
 from tinylm.autograd.engine.tensor import array_of
 
 
-def implicit_accuracy(reward_chosen, reward_rejected):
-    """The share of pairs whose chosen answer has the greater reward, equals counting as wrong."""
-    return float(np.mean(array_of(reward_chosen) > array_of(reward_rejected)))
+def implicit_accuracy(reward_chosen, reward_rejected, rounding=0.0):
+    """The share of pairs whose chosen answer has the greater reward, a tie counting as one half.
+
+    rounding  rewards that differ by no more than this are a tie: before the first update policy and
+              reference agree, and which of the two is greater is noise
+    """
+    difference = array_of(reward_chosen) - array_of(reward_rejected)
+    tied = np.abs(difference) <= rounding
+    return float(np.mean(np.where(tied, 0.5, difference > 0)))
 
 
 def preference_metrics(chosen, rejected, ref_chosen, ref_rejected, beta=0.1):
@@ -27,12 +33,15 @@ def preference_metrics(chosen, rejected, ref_chosen, ref_rejected, beta=0.1):
     chosen, rejected = array_of(chosen), array_of(rejected)
     good = implicit_reward(chosen, ref_chosen, beta)
     bad = implicit_reward(rejected, ref_rejected, beta)
+    # Units of the last place: sums of T numbers are known to about sqrt(T) of them.
+    size = max(float(np.abs(side).max(initial=0.0)) for side in (chosen, rejected))
+    rounding = beta * 8 * np.finfo(chosen.dtype).eps * (1 + size)
     ratios = np.concatenate([chosen - array_of(ref_chosen), rejected - array_of(ref_rejected)])
     return {
         "reward_chosen": float(np.mean(good)),
         "reward_rejected": float(np.mean(bad)),
         "margin": float(np.mean(good - bad)),
-        "accuracy": implicit_accuracy(good, bad),
+        "accuracy": implicit_accuracy(good, bad, rounding),
         "logp_chosen": float(np.mean(chosen)),
         "logp_rejected": float(np.mean(rejected)),
         "largest_ratio": float(np.max(np.abs(ratios))),

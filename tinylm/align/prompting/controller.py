@@ -21,6 +21,7 @@ from tinylm.autograd import Tensor, concatenate, exp, log_softmax
 from tinylm.backend import to_device
 from tinylm.errors import ConfigError
 from tinylm.nn import Module
+from tinylm.nn.linear import undecayed
 from tinylm.optim import AdamW, FlatParameters
 
 ANSWER, DECOMPOSE = 0, 1
@@ -33,7 +34,7 @@ class Controller(Module):
     """
 
     def __init__(self, parts):
-        self.logits = Tensor(np.zeros((parts + 1, parts + 1, 2)), requires_grad=True)
+        self.logits = undecayed(Tensor(np.zeros((parts + 1, parts + 1, 2)), requires_grad=True))
 
     def logprobs(self):
         """log pi(action | N, n): (parts + 1, parts + 1, 2) Tensor."""

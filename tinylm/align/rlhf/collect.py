@@ -26,7 +26,6 @@ class PolicySettings:
     batch_size: int = setting(16, "prompts of a step; each gets a group of responses", at_least(1))
     max_tokens: int = setting(32, "most tokens of a response", at_least(1))
     temperature: float = setting(1.0, "of the distribution that is sampled", above(0))
-    learning_rate: float = setting(1e-4, "of AdamW", above(0))
     weight_decay: float = setting(0.0, "of AdamW, on matrices", at_least(0))
     clip_norm: float = setting(1.0, "largest norm of a gradient; 0: any", at_least(0))
     micro_batch: int = setting(0, "responses differentiated at a time; 0: all", at_least(0))

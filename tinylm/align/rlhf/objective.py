@@ -11,12 +11,14 @@ import numpy as np
 
 from tinylm.align.exact.expectations import entropy
 from tinylm.align.logprobs import logprobs_of, response_logits
+from tinylm.align.meter import LARGEST, Meter
 from tinylm.align.policy.kl import k3
 from tinylm.align.policy.surrogates import check_first_ratio
 from tinylm.align.rlhf.experience import make_policy_batch
 from tinylm.align.rlhf.methods.method import Now
 from tinylm.align.rlhf.rollout import rounding
 from tinylm.autograd import Tensor, log_softmax, no_grad
+from tinylm.autograd.engine.tensor import array_of
 from tinylm.nn import evaluating
 
 
@@ -32,12 +34,12 @@ class PolicyObjective:
     def __init__(self, method, longest, temperature=1.0, beta=0.0):
         self.method, self.longest, self.temperature = method, longest, temperature
         self.beta, self.fresh = beta, True
-        self.sums, self.largest_ratio = {}, 0.0
+        self.meter = Meter()
 
     def begin(self, beta):
         """Start with new responses."""
         self.beta, self.fresh = beta, True
-        self.sums, self.largest_ratio = {}, 0.0
+        self.meter = Meter()
 
     def make_batch(self, samples, rng=None):
         """list of Sample -> PolicyBatch."""
@@ -57,7 +59,7 @@ class PolicyObjective:
                 values = model.value(batch.inputs, batch.mask)
         if self.fresh:
             largest = check_first_ratio(logp, batch.old, counted, rounding(logp.dtype))
-            self.largest_ratio = max(self.largest_ratio, largest)
+            self.meter.add({"tokens": batch.tokens, LARGEST: largest})
         if self.method.how == "fixed":
             total = len(batch) * self.method.unit(self.longest)
         now = Now(logp, counted, logits, values, total, self.longest)
@@ -67,7 +69,7 @@ class PolicyObjective:
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
     def _measure(self, now, batch, found):
-        """Add to the sums that measured() divides."""
+        """Meter what the method reports, and how far the policy has moved."""
         with no_grad():
             # of KL(pi_old || pi), for responses of pi_old: how far the updates have moved
             moved = k3(Tensor(np.asarray(batch.old, now.logp.dtype)), now.logp)
@@ -76,16 +78,9 @@ class PolicyObjective:
                 "moved": moved.data[now.counted].mean(),
                 **found,
             }
-        for name, value in found.items():
-            if isinstance(value, Tensor):
-                value = value.item()
-            total, weight = self.sums.get(name, (0.0, 0.0))
-            self.sums[name] = total + batch.tokens * float(value), weight + batch.tokens
+        figures = {name: float(array_of(value)) for name, value in found.items()}
+        self.meter.add({**figures, "tokens": batch.tokens})
 
     def measured(self, comm):
         """Means over all minibatches since begin(), of all workers: {name: float}."""
-        names = sorted(self.sums)
-        sums = comm.all_reduce(np.array([self.sums[name] for name in names], np.float64))
-        found = {name: float(total / weight) for name, (total, weight) in zip(names, sums)}
-        largest = comm.all_reduce(np.array(self.largest_ratio), "max")
-        return {**found, "largest_ratio": float(largest)}
+        return self.meter.means(comm)

@@ -35,8 +35,8 @@ def train_policy(
     method      name of METHODS, or a Method
     steps       turns of sample, evaluate, update
     after_step  called as after_step(metrics) after each; a true result ends the training
-    options     of policy_trainer(): reference, value, eos, rate, comm, and every setting of the
-                method and of PolicySettings
+    options     of policy_trainer(): reference, value, eos, learning_rate, rate, comm, and every
+                setting of the method and of PolicySettings
     returns     list of metrics, one a step: see PolicyTrainer.step()
     raises      ConfigError for a setting that neither has; KeyboardInterrupt on Ctrl-C, Terminated
                 on SIGTERM or SIGHUP, after the current step
@@ -57,6 +57,7 @@ def policy_trainer(
     reference=None,
     value=None,
     eos=None,
+    learning_rate=1e-4,
     rate=None,
     comm=None,
     **settings,
@@ -66,7 +67,8 @@ def policy_trainer(
     reference  model; None: a frozen copy of the policy as it is now, where there is a penalty
     value      ValueModel; None: see four_models(), where there is a critic
     eos        id that ends a response, several, or None
-    rate       update -> learning rate; None: settings' learning_rate
+    learning_rate  of AdamW
+    rate       update -> learning rate, in place of a constant one
     comm       communicator of workers that train together
     settings   fields of the method and of PolicySettings
     """
@@ -79,7 +81,9 @@ def policy_trainer(
         needs_reference=method.needs_reference,
         critic=method.critic,
     )
-    return PolicyTrainer(models, prompts, method, common, eos=eos, rate=rate, comm=comm)
+    return PolicyTrainer(
+        models, prompts, method, common, eos=eos, rate=rate or learning_rate, comm=comm
+    )
 
 
 def method_class(name):

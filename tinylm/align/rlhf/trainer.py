@@ -39,13 +39,13 @@ class PolicyTrainer:
     method    Method
     settings  PolicySettings
     eos       id that ends a response, several, or None: then all have max_tokens
-    rate      update -> learning rate; None: that of the settings
+    rate      learning rate, a number or a function of the update
     comm      communicator of workers that train together, each with the same arguments
 
     iteration  steps done
     """
 
-    def __init__(self, models, prompts, method, settings, *, eos=None, rate=None, comm=None):
+    def __init__(self, models, prompts, method, settings, *, eos=None, rate=1e-4, comm=None):
         self.models, self.method, self.settings = models, method, settings
         self.comm = comm or ALONE
         _check(models, prompts, method, settings)
@@ -68,7 +68,7 @@ class PolicyTrainer:
             AdamW(flat, weight_decay=settings.weight_decay),
             self.samples.batch,
             size,
-            rate or settings.learning_rate,
+            rate,
             settings.clip_norm,
             settings.micro_batch,
             settings.seed,
@@ -103,6 +103,8 @@ class PolicyTrainer:
         with finish_first(say) as received:
             while self.iteration < steps and not stopped:
                 metrics, stopped = self._step(received.signal)
+                if self.comm.size == 1:  # others must agree first, in their next step
+                    stopped = stopped or received.signal
                 found.append(metrics)
                 if after_step is not None and after_step(metrics):
                     break
@@ -113,12 +115,12 @@ class PolicyTrainer:
     def step(self):
         """Sample, evaluate and update once.
 
-        returns  metrics, {name: float}: step, reward (mean score), kl (of a response, to the
-                 reference), beta, length, truncated (share), informative (share of groups with
-                 different rewards), entropy, moved (KL of old to new policy), clip_fraction,
-                 largest_ratio (before the first update), loss, value_loss, explained (share of the
-                 variance of returns that the value model knew), grad_norm (of the last update),
-                 seconds, sampling (share of them)
+        returns  metrics, {name: float}: step, reward and reward_std (mean and standard deviation of
+                 the scores), kl (of a response, to the reference), beta, length, truncated (share),
+                 informative (share of groups with different rewards), entropy, moved (KL of old to
+                 new policy), clip_fraction, largest_ratio (before the first update), loss,
+                 value_loss, explained (share of the variance of returns that the value model knew),
+                 grad_norm (of the last update), seconds, sampling (share of them)
         raises   TrainingError if the loss is not finite, or a frozen model has changed
         """
         return self._step(None)[0]
@@ -161,6 +163,7 @@ class PolicyTrainer:
         found = {
             "step": self.iteration,
             "reward": float(experience.scores.mean()),
+            "reward_std": float(experience.scores.std()),
             "length": float(rollout.lengths.mean()),
             "truncated": float(rollout.truncated.mean()),
             "beta": self.beta,

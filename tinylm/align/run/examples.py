@@ -234,16 +234,29 @@ def _key(messages):
     return tuple((message["role"], message["content"]) for message in messages)
 
 
+def about_held(train, held):
+    """What held_back() did, as a line to print."""
+    if held:
+        return f"validation: {len(held):,} of {len(train) + len(held):,} examples are held back"
+    return f"validation: none, all {len(train):,} examples are learnt from"
+
+
 def _reported(found, things, read, checked, data, limit, report):
     """Print the report; raise DataError if nothing is left."""
     lines = [f"data: {read:,} {things} read, {len(found):,} to learn from", *checked.lines()]
     if NO_ROOM in checked.found or CUT in checked.found or SAME_CUT in checked.found:
         lines.append(f"  (the model reads {limit:,} tokens at most, prompt and answer together)")
     if not found:
-        raise DataError(f"{shown(data)}: nothing is left to learn from: {' '.join(lines)}")
+        raise nothing_left(data, lines)
     for line in lines:
         report(line)
     return found
+
+
+def nothing_left(data, lines):
+    """The DataError for files of which nothing can be learnt, with the report on them."""
+    about = "; ".join(line.strip() for line in lines)
+    return DataError(f"{shown(data)}: nothing is left to learn from: {about}")
 
 
 def held_back(examples, fraction, seed):

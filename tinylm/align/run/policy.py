@@ -18,17 +18,23 @@ import numpy as np
 
 from tinylm.align.rlhf import METHODS, PolicySettings, policy_trainer, roll_out, setting_names
 from tinylm.align.rlhf.scoring import score_responses
-from tinylm.align.run.examples import NO_ROOM, Checked, Example, held_back, read_all
-from tinylm.align.run.saved import Begun, load_trained, save_aligned, trained_arrays
+from tinylm.align.run.examples import (
+    NO_ROOM,
+    Checked,
+    Example,
+    about_held,
+    held_back,
+    nothing_left,
+    read_all,
+)
+from tinylm.align.run.saved import load_trained, new_run, save_aligned, trained_arrays
 from tinylm.align.run.scorer import RewardOfModel, open_scorer
 from tinylm.align.run.settings import PolicyRunSettings
 from tinylm.align.run.training import check_same, in_words
 from tinylm.align.run.tunable import open_tunable
 from tinylm.data.read.prompts import read_prompts
-from tinylm.data.read.sources import shown
-from tinylm.errors import DataError
 from tinylm.finetune.freezing import count_trainable
-from tinylm.optim.schedule import linear_decay, warm_up_steps
+from tinylm.optim.schedule import rise_and_fall
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.interrupt import finish_first
 from tinylm.train.log import Log
@@ -36,7 +42,8 @@ from tinylm.train.progress import Progress
 from tinylm.train.run.config import as_json
 
 AGAIN = "left out, the same prompt again"
-SHOWN = ("reward", "kl", "length")  # figures on the progress line
+SHOWN = ("reward", "informative", "kl", "length")  # figures on the progress line
+FLAT = 5  # first steps in which some rewards must differ
 
 
 class PolicyTraining:
@@ -54,11 +61,14 @@ class PolicyTraining:
         self.opened = open_tunable(run, s.template, s.lora, s.lora_alpha, seed)
         if begun:
             check_same("weights of", run, begun.sha256, self.opened.sha256)
+            check_same("contents of --reward", s.reward, begun.reward, scorer.sha256)
         found = self._prompts()
         digest = _sha256(found)
         if begun:
             check_same("prompts in", ", ".join(s.data), begun.examples, digest)
         train, self.held = held_back(found, s.val_fraction, seed)
+        report(about_held(train, self.held))
+        self.rate = rise_and_fall(s.lr, s.steps * self.method.updates, s.warmup)
         self.reward = _reward(scorer, self.opened, [one.encoded for one in found])
         self.opened.model.to(s.device)
         self.trainer = policy_trainer(
@@ -67,7 +77,7 @@ class PolicyTraining:
             self.reward,
             name,
             eos=self.opened.end,
-            rate=self._rate,
+            rate=self.rate,
             **vars(self.common),
             **{field: getattr(self.method, field) for field in setting_names(type(self.method))},
         )
@@ -76,7 +86,10 @@ class PolicyTraining:
             self._restore()
         else:
             words = as_json(s) | as_json(self.common) | as_json(self.method)
-            self.begun = Begun(None, name, str(run), words, self.opened.sha256, digest, None, {})
+            sums = self.opened.sha256, digest, scorer.sha256
+            self.begun = new_run(name, run, words, *sums)
+        # A resumed run has been warned before, if there was reason to.
+        self.told_apart, self.first_reward = self.begun is begun, None
         self.log = self.progress = None
 
     def _prompts(self):
@@ -105,16 +118,10 @@ class PolicyTraining:
                 "an answer: --max-tokens)"
             )
         if not found:
-            raise DataError(f"{shown(s.data)}: nothing is left to learn from: {' '.join(lines)}")
+            raise nothing_left(s.data, lines)
         for line in lines:
             self.report(line)
         return list(found.values())
-
-    def _rate(self, update):
-        """The learning rate of an update: a warm-up, then a straight line to 0."""
-        updates = self.settings.steps * self.method.updates
-        rising = warm_up_steps(round(self.settings.warmup * updates), updates)
-        return self.common.learning_rate * linear_decay(update, updates, rising)
 
     def figures(self):
         """Mean reward and length of one response to each held-out prompt: {name: float}."""
@@ -156,18 +163,32 @@ class PolicyTraining:
         """Log a step; validate and save when it is their turn."""
         n, s = self.trainer.iteration, self.settings
         last = self.trainer.trainer.step - 1
-        self.log.write("step", **{"loss": None, **found, "lr": self._rate(last)})
+        self.log.write("step", **{"loss": None, **found, "lr": self.rate(last)})
         tokens = found["length"] * self.trainer.samples.batch_size * self.method.minibatches
         figures = [(name, found[name]) for name in SHOWN if name in found]
         self.progress.update(
             n, found["loss"], tokens / found["seconds"], found["grad_norm"], figures
         )
+        self._check_rewards(found)
         if n == s.steps:
             return
         if self.held and s.eval_every and n % s.eval_every == 0:
             self.progress.note(f"step {n}, held back: {in_words(self._validate())}")
         if s.checkpoint_every and n % s.checkpoint_every == 0:
             self._save(unfinished=True)
+
+    def _check_rewards(self, found):
+        """Warn once if no rewards differ in the first steps: of a group, or without groups of any
+        answers.
+        """
+        n, group = self.trainer.iteration, self.method.group
+        self.told_apart |= found.get("informative", found["reward_std"]) > 0
+        if group == 1:
+            if self.first_reward is None:
+                self.first_reward = found["reward"]
+            self.told_apart |= found["reward"] != self.first_reward
+        if n == min(FLAT, self.settings.steps) and not self.told_apart:
+            self.progress.note(_nothing_to_learn(n, found["reward"], group))
 
     def _interrupted(self):
         self.progress.note("interrupted: finishing this step and saving (Ctrl-C once more: stop)")
@@ -196,15 +217,13 @@ class PolicyTraining:
         }
 
     def _save(self, unfinished):
-        more, shown_there = (
-            None,
-            {"data": list(self.settings.data), "steps": self.trainer.iteration},
-        )
+        more = None
+        card = {"data": self.begun.settings["data"], "steps": self.trainer.iteration}
         if unfinished:
             arrays, state = self.trainer.state()
             more = trained_arrays(self.trainer.models.trained()), arrays["optimizer"], state
         parts = self.directory, self.opened.model, self.opened, self.begun, self.trainer.iteration
-        return save_aligned(*parts, more, shown_there)
+        return save_aligned(*parts, more, card)
 
     def _restore(self):
         """Go on from the state of an interrupted run."""
@@ -216,6 +235,17 @@ class PolicyTraining:
             arrays[file] = {name[len(prefix) :]: array for name, array in named.items()}
         where = self.begun.path / checkpoints.STATE
         self.trainer.load_state(arrays, self.begun.trainer, where)
+
+
+def _nothing_to_learn(steps, reward, group):
+    """The warning for first steps whose rewards do not differ where differences are learnt from."""
+    where = "of all answers were the same"
+    if group > 1:
+        where = f"of the {group} answers to a prompt never differed"
+    return (
+        f"warning: in the first {steps} steps the rewards {where} (mean {reward:.4g}), which "
+        "teaches nothing: does --reward tell answers apart, and are these different ones?"
+    )
 
 
 def _reward(scorer, opened, examples):

@@ -6,14 +6,17 @@
     optimizer.npz  and their moments
 
     state  align   method, settings, the run it started from with the hash of its weights (the
-                   reference must not change), the hash of the examples, the trainer's state
+                   reference must not change), the hashes of the examples and of what scores
+                   answers, the trainer's state
            reward  there if it is a reward model
 
 Read next: training.py.
 """
 
 import copy
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -29,6 +32,7 @@ from tinylm.train import checkpoint as checkpoints
 from tinylm.train import load_run
 
 HEAD = ("head.weight",)
+TEXTS = ("method", "run", "sha256", "examples", "reward", "where")  # of a Begun
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,9 @@ class Begun:
     path      of the checkpoint
     method    name of the method;  run  what it started from
     settings  dict of all settings
-    sha256    of the weights it started from;  examples  of what it learns from
+    sha256    of the weights it started from;  examples  of what it learns from;  reward  of what
+              scores answers, "" without
+    where     the folder in which it began: paths that are not absolute are meant from there
     trainer   the trainer's state; None for a run that is finished
     before    figures on held-out examples before the first step; {} without any
     """
@@ -49,12 +55,36 @@ class Begun:
     settings: dict
     sha256: str
     examples: str
+    reward: str
+    where: str
     trainer: dict | None
     before: dict
 
     def as_json(self):
         """The field "align" of a checkpoint's state."""
         return {name: value for name, value in vars(self).items() if name != "path"}
+
+    def placed(self):
+        """(run, settings) with paths that lead to the same files from any folder.
+
+        Where that folder is gone, as on another machine, paths stay as they were written.
+        """
+        run, settings = self.run, dict(self.settings)
+        if not Path(self.where).is_dir():
+            return run, settings
+        if (Path(self.where) / run).exists():  # published weights have a name alone
+            run = os.path.join(self.where, run)
+        settings["data"] = [os.path.join(self.where, path) for path in settings["data"]]
+        if settings.get("reward"):
+            settings["reward"] = os.path.join(self.where, settings["reward"])
+        return run, settings
+
+
+def new_run(method, run, settings, sha256, examples, reward=""):
+    """The Begun of a run before its first checkpoint; arguments as there."""
+    named = {"method": method, "run": str(run), "settings": settings, "sha256": sha256}
+    sums = {"examples": examples, "reward": reward}
+    return Begun(path=None, **named, **sums, where=os.getcwd(), trainer=None, before={})
 
 
 def read_begun(path):
@@ -69,7 +99,7 @@ def read_begun(path):
             "a fine-tuned model is tuned further as RUN of a new command"
         )
     fields = Fields(saved.state, saved.path / checkpoints.STATE, name="state").object("align")
-    texts = {name: fields.text(name) for name in ("method", "run", "sha256", "examples")}
+    texts = {name: fields.text(name) for name in TEXTS}
     objects = {name: fields.object(name).values for name in ("settings", "before")}
     trainer = fields.take("trainer", lambda v: v is None or isinstance(v, dict), "an object")
     return Begun(saved.path, trainer=trainer, **texts, **objects)

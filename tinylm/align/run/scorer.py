@@ -1,12 +1,15 @@
 """`--reward`: what scores answers, a run of `tinylm align reward` or a function of one's own.
 
     def reward(prompt, answer):              # two texts -> a number, higher is better
-    def reward(prompt, answer, record):      # and the record of the prompt, as its file has it
+    def reward(prompt, answer, record):      # and the record of the prompt, as its file has it:
+                                             # while training; `generate` has none
 
 A function is called once before anything is sampled, so that a mistake in it shows at once and not
 after the first batch. Read next: saved.py, RewardRun; inference/best_of_n.py.
 """
 
+import functools
+import hashlib
 import inspect
 import math
 import numbers
@@ -16,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.align.run.saved import open_reward
+from tinylm.align.run.tunable import weights_sha256
 from tinylm.autograd.check.user_code import find_callable
 from tinylm.errors import ConfigError, DataError
 
@@ -27,13 +31,14 @@ class RewardFunction:
 
     function   (prompt, answer[, record]) -> number
     name       of it, for errors
+    sha256     of the file that it stands in; what that imports is not part of it
     raises     ConfigError for a function that takes other arguments
     """
 
-    def __init__(self, function, name):
-        self.function, self.name = function, name
-        self.takes_record = _takes(function, 3)
-        if not self.takes_record and not _takes(function, 2):
+    def __init__(self, function, name, sha256=""):
+        self.function, self.name, self.sha256 = function, name, sha256
+        self.takes_record, self.needs_record = _takes(function, 3), not _takes(function, 2)
+        if not self.takes_record and self.needs_record:
             raise ConfigError(
                 f"--reward {name}: it is called with (prompt, answer) or (prompt, answer, record), "
                 f"and takes {inspect.signature(function)}"
@@ -44,16 +49,22 @@ class RewardFunction:
 
         messages  list of {"role", "content"}, the conversation before the answers
         answers   list of n str
-        record    dict of the prompt's record; {} unless given
-        raises    DataError if the function raises, or returns something else than a finite number
+        record    dict of the prompt's record; None if there is none
+        raises    DataError if the function raises, or returns something else than a finite number;
+                  ConfigError if it needs a record and there is none
         """
+        if record is None and self.needs_record:
+            raise ConfigError(
+                f"--reward {self.name} needs the record of a prompt, and this prompt is no record "
+                "of a file: give a function of (prompt, answer), or a default, record=None"
+            )
         prompt = messages[-1]["content"]
         return np.array([self._one(prompt, answer, record) for answer in answers], np.float64)
 
     def _one(self, prompt, answer, record):
         given = (prompt, answer)
-        if self.takes_record:
-            given = (prompt, answer, record or {})
+        if self.takes_record and record is not None:
+            given = (prompt, answer, record)
         try:
             value = self.function(*given)
         except Exception as error:  # the user's code may raise anything
@@ -75,6 +86,11 @@ class RewardOfModel:
     def __init__(self, run):
         self.run = run
 
+    @functools.cached_property
+    def sha256(self):
+        """Of the weights."""
+        return weights_sha256(self.run.model.named_arrays())
+
     def __call__(self, messages, answers, record=None):
         """The rewards of answers to one prompt: (n,) float64."""
         talks = [[*messages, {"role": "assistant", "content": answer}] for answer in answers]
@@ -90,7 +106,7 @@ def open_scorer(text, device="cpu"):
         raise ConfigError(f"--reward is needed, which scores the answers: {HOW}")
     place, colon, _ = text.rpartition(":")
     if colon and (place.endswith(".py") or not Path(text).exists()):
-        return RewardFunction(_found(text, place), text)
+        return RewardFunction(*_found(text, place))
     if text.endswith(".py"):
         raise ConfigError(f"--reward {text} names no function: write {text}:function")
     if not Path(text).exists():
@@ -99,16 +115,19 @@ def open_scorer(text, device="cpu"):
 
 
 def _found(text, place):
-    """The function, its file run; ConfigError with the line if that fails."""
+    """(function, its name, SHA-256 of its file), the file run; ConfigError if that fails."""
     try:
-        function, _ = find_callable(text, "--reward")
+        function, module = find_callable(text, "--reward")
     except ConfigError:
         raise
     except Exception as error:  # anything that running the file raises
         raise ConfigError(f"--reward {text}: {place} raised {_where(error)}") from error
     if not callable(function):
         raise ConfigError(f"--reward {text} is {function!r:.60}, which cannot be called")
-    return function
+    source = getattr(module, "__file__", None)
+    if source is None:
+        return function, text, ""
+    return function, text, hashlib.sha256(Path(source).read_bytes()).hexdigest()
 
 
 def _takes(function, count):

@@ -20,9 +20,9 @@ import numpy as np
 from tinylm.align.meter import Metered, mean_figures
 from tinylm.align.preference.pairs import rows_of
 from tinylm.align.rewards.reward_model import RewardModel
-from tinylm.align.run.examples import held_back
+from tinylm.align.run.examples import about_held, held_back
 from tinylm.align.run.methods import METHODS
-from tinylm.align.run.saved import Begun, load_trained, save_aligned, trained_arrays
+from tinylm.align.run.saved import load_trained, new_run, save_aligned, trained_arrays
 from tinylm.align.run.tunable import open_tunable, weights_sha256
 from tinylm.errors import CheckpointError, DataError, TrainingError
 from tinylm.finetune.fitting import Shuffled, new_trainer
@@ -64,6 +64,7 @@ class Training:
         if begun:
             check_same("examples in", ", ".join(settings.data), begun.examples, digest)
         train, held = held_back(found, settings.val_fraction, settings.seed)
+        report(about_held(train, held))
         self.model = self.method.model(self.opened, settings).to(settings.device)
         self.task = Metered(self.method.task(self.opened, own, train))
         self.examples = self._prepared(train, _read(train, self.task.task, settings))
@@ -88,8 +89,7 @@ class Training:
             self._restore()
         else:
             words = as_json(settings) | as_json(own)
-            sums = self.opened.sha256, digest
-            self.begun = Begun(None, name, str(run), words, *sums, None, {})
+            self.begun = new_run(name, run, words, self.opened.sha256, digest)
         self.losses = []
         self.log = self.progress = None
 
@@ -115,7 +115,8 @@ class Training:
             return []
         try:
             return self._prepared(held)
-        except DataError:
+        except DataError as error:
+            self.report(f"validation: none, {len(held):,} examples are not scored: {error}")
             return []
 
     def figures(self):
@@ -249,7 +250,7 @@ class Training:
             arrays, state = self.trainer.state()
             more = trained_arrays(self.model), arrays["optimizer"], state
         shown = {
-            "data": list(self.settings.data),
+            "data": self.begun.settings["data"],
             "steps": self.trainer.step,
             "held_back_before": self.begun.before.get("loss"),
             "held_back_after": (after or {}).get("loss"),

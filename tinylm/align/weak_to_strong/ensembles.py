@@ -97,7 +97,7 @@ class Stacking:
             self.probe,
             VectorClassification(),
             examples,
-            epochs,
+            epochs=epochs,
             learning_rate=learning_rate,
             **options,
         )

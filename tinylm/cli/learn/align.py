@@ -154,10 +154,11 @@ def _resumed(run):
             raise CheckpointError(
                 f"{run} is finished: tune it further as RUN of a new `tinylm align`"
             )
-        words = begun.settings | {"data": tuple(begun.settings["data"])}
+        start, words = begun.placed()
+        words["data"] = tuple(words["data"])
         settings = [build(cls, words) for cls in kind_of(begun.method).settings]
         report(f"continuing from {begun.path}")
-        return _trained(begun.method, begun.run, settings, directory, begun)
+        return _trained(begun.method, start, settings, directory, begun)
     finally:
         held.close()
 

@@ -19,9 +19,10 @@ import numpy as np
 
 from tinylm.cli.options import parse, report
 from tinylm.errors import DataError
+from tinylm.finetune.settings import RunSettings, UpdateSettings
 from tinylm.machine import Terminated
 from tinylm.reading import BadLines
-from tinylm.settings import above, at_least, between, one_of, positive, setting
+from tinylm.settings import one_of, positive, setting
 
 EXAMPLES = (
     "tinylm finetune RUN --data instructions.jsonl",
@@ -30,54 +31,18 @@ EXAMPLES = (
 
 
 @dataclass
-class FinetuneConfig:
+class FinetuneConfig(UpdateSettings, RunSettings):
     """Settings of `tinylm finetune`."""
 
-    data: tuple[str, ...] = setting(
-        help="instructions or conversations, files of JSON lines or a "
-        "JSON list; may be .gz, folders, patterns",
-        several=True,
-    )
-    skip_bad: bool = setting(False, "leave out lines that cannot be read, and count them")
-    val_fraction: float = setting(
-        0.1, "part of the samples kept for validation; 0: none", between(0, 0.9)
-    )
     epochs: float = setting(3.0, "how many times all samples are read", positive)
-    steps: int | None = setting(None, "updates; none: as many as the epochs need", at_least(1))
-    batch_size: int = setting(16, "samples (with --pack: rows) of a batch", at_least(1))
-    micro_batch: int = setting(
-        0,
-        "samples differentiated at a time; 0: the whole batch. Fewer need less memory",
-        at_least(0),
-    )
     lr: float = setting(
         3e-4, "peak learning rate, between a warm-up and a linear decay to 0", positive
-    )
-    warmup: float = setting(0.1, "share of the steps that warm up", between(0, 1))
-    weight_decay: float = setting(0.01, "of matrices", at_least(0))
-    clip: float = setting(1.0, "largest gradient norm; 0: no clipping", at_least(0))
-    lora: int = setting(
-        0,
-        "rank of the low-rank updates that are trained instead of the matrices, and merged into "
-        "them at the end; 0: train all weights",
-        at_least(0),
-    )
-    lora_alpha: float | None = setting(
-        None, "low-rank updates are scaled by alpha / rank; none: twice the rank", above(0)
     )
     turns: str = setting(
         "all", "which answers of a conversation are learnt: all or last", one_of("all", "last")
     )
-    template: str = setting(
-        "",
-        "how conversations are written: roles, chatml, llama3, gemma, llama2, mistral, zephyr; "
-        "none: as the model was tuned before, or roles",
-    )
     pack: bool = setting(False, "put several samples into one row, to leave little padding")
     whole: bool = setting(False, "take the loss on questions too, as in pretraining")
-    seed: int = setting(1337, "seed of the order of samples, the split, and new weights")
-    device: str = setting("cpu", "cpu or gpu")
-    out: str = setting("", "directory of the result; none: beside RUN, or in runs/")
 
 
 def main(argv):

@@ -126,6 +126,12 @@ def _feedback(record):
             return _judged(record)
         if fields_there(record, RATINGS):
             return _rated(record)
+        if not fields_there(record, ("chosen", "rejected")):
+            fields = ", ".join(map(repr, record)) or "(none)"
+            raise DataError(
+                f"nothing among the fields {fields} judges an answer: a pair has 'chosen' and "
+                "'rejected', a single answer a 'label', true or false, or a 'rating'"
+            )
     return _pairs(record)
 
 
