@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tinylm.settings import above, at_least, between, setting
 
 
-@dataclass
+@dataclass(frozen=True)
 class RunSettings:
     """Settings of every run that tunes a model, those of `tinylm finetune` included."""
 
@@ -43,7 +43,7 @@ class RunSettings:
     out: str = setting("", "directory of the result; none: beside RUN, or in runs/")
 
 
-@dataclass
+@dataclass(frozen=True)
 class UpdateSettings:
     """Settings of updates on examples of a file; methods that learn from a reward have others."""
 

@@ -91,7 +91,7 @@ def test_opposite_labels_under_one_head_force_forgetting():
     task = ManyTasks.of(ENCODER_INPUT, 1)
 
     def learn(i, part):
-        fit(model, task, items(0, part), epochs=6, batch_size=8, learning_rate=0.02)
+        fit(model, task, items(0, part), epochs=8, batch_size=8, learning_rate=0.02)
 
     found = accuracy_matrix(
         tasks, learn, lambda j, part: evaluate(model, task, items(0, part))["accuracy"]

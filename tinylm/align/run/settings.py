@@ -12,7 +12,7 @@ from tinylm.finetune.settings import RunSettings, UpdateSettings
 from tinylm.settings import at_least, between, one_of, positive, setting
 
 
-@dataclass
+@dataclass(frozen=True)
 class TuningSettings(UpdateSettings, RunSettings):
     """Settings of every method that learns from a file."""
 
@@ -54,7 +54,7 @@ class RewardSettings:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class PolicyRunSettings(RunSettings):
     """Settings of the methods that learn from a reward, beside those of tinylm/align/rlhf.
 

@@ -30,7 +30,7 @@ EXAMPLES = (
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class FinetuneConfig(UpdateSettings, RunSettings):
     """Settings of `tinylm finetune`."""
 
