@@ -129,16 +129,17 @@ def _default(made, argument):
 
 def test_every_seed_is_0_unless_it_is_given():
     # so that two people who say nothing compute the same; the commands have 1337, as `tinylm train`
-    seeds = [_default(made, "seed") for made in _own() if made is not UpdateSettings]
+    library = [made for made in _own() if "UpdateSettings" not in _name(made)]
+    seeds = [_default(made, "seed") for made in library]
     assert _default(UpdateSettings, "seed") == 1337
     assert {seed for seed in seeds if seed is not None} == {0}
-    assert sum(seed is not None for seed in seeds) >= 20  # heads, samples, orders, prompts
+    assert sum(seed is not None for seed in seeds) > 20  # heads, samples, orders, prompts
 
 
 def test_what_needs_no_gradient_is_read_64_examples_at_a_time():
     # one number for all that only evaluate; training has a batch size of its own
     sizes = {_name(made): _default(made, "batch_size") for made in _own()}
-    training = {"new_trainer", "answer_loss", "UpdateSettings"}
+    training = {"new_trainer", "answer_loss", "UpdateSettings", "UpdateSettings.__init__"}
     found = {name: n for name, n in sizes.items() if n is not None and name not in training}
     assert set(found.values()) == {64} and {_name(answers), _name(evaluate)} < set(found)
 
