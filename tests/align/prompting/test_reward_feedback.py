@@ -81,7 +81,7 @@ def test_scores_fall_with_the_number_of_planted_errors():
     rng = np.random.default_rng(1)
     model = OutcomeVerifier(decoder())
     examples = [judged(*chain(rng)) for _ in range(200)]
-    fit(model, OutcomeVerification(language=0.0), examples, epochs=6, learning_rate=1e-2)
+    fit(model, OutcomeVerification(language=0.0), examples, epochs=8, learning_rate=1e-2)
     source = score_feedback(PathScorer(outcome_judge(model), read).score)
     means = []
     for errors in range(3):
