@@ -71,7 +71,7 @@ class Downhill:
         return loss, {"tokens": len(batch), "loss": loss.item()}
 
 
-def test_the_rate_rises_over_a_tenth_of_the_steps_and_falls_to_0_after_the_last():
+def test_the_rate_rises_over_a_tenth_of_the_steps_and_falls_to_0_in_a_straight_line():
     # While the slope does not change, Adam's step is the rate itself: first and second moment agree.
     model, at = Slope(), [0.0]
     fit(
