@@ -215,6 +215,8 @@ def test_the_model_reads_which_tools_there_are():
     lm = ScriptedLM([(None, " [sort] 2, 1"), (None, ""), (None, " 1")])
     assert successive_prompting(lm, POOL, solvers="calculator,sort").value == "1"
     assert note in lm.prompts[0] and note in lm.prompts[1] and note not in lm.prompts[2]
-    lm = ScriptedLM([(None, ""), (None, " 1")])
-    successive_prompting(lm, POOL)
-    assert "tool" not in lm.prompts[0]
+    # Without tools, and with solvers of one's own, the prompts are those of the book.
+    for solvers in ("", " ", SOLVERS):
+        lm = ScriptedLM([(None, ""), (None, " 1")])
+        successive_prompting(lm, POOL, solvers=solvers)
+        assert "tool" not in lm.prompts[0]

@@ -53,14 +53,14 @@ _FIELD = re.compile(r"\s*(?:SUB-PROB[0-9]+ Q|FINAL Q|A):")
 QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”')
 
 
-def decomposition_prompt(item, decompositions=DECOMPOSITIONS, solvers=()):
+def decomposition_prompt(item, decompositions=DECOMPOSITIONS, note=""):
     """The prompt of the first call: the task, demonstrations, and the problem.
 
     decompositions  (Item, sub-problems) pairs
-    solvers         names of the tools that a sub-problem may begin with
+    note            on the tools that a sub-problem may begin with, note_of(..) (solvers.py)
     """
     # The fields of the book: TASK, DEMO1, DEMO2, USER.
-    fields = [("TASK", TASK + note_of(solvers))]
+    fields = [("TASK", TASK + note)]
     for number, (demo, problems) in enumerate(decompositions):
         fields += [(f"DEMO{number + 1} Q", _whole(demo)), ("A", needed(demo, problems))]
     fields += [("USER Q", _whole(item)), ("A", None)]
@@ -198,9 +198,8 @@ def least_to_most(
     check_counts("least_to_most", least=0, most=most)
     options = {"stop": STOP, "seed": seed, "max_tokens": max_tokens}
     begin = f" {plan_trigger}".rstrip()
-    solvers = named_solvers(solvers)
     # {p_1, .., p_n} = G(p_0)   (3.2)
-    prompt = decomposition_prompt(item, decompositions, solvers)
+    prompt = decomposition_prompt(item, decompositions, note_of(solvers))
     reply = lm.complete(prompt, begin=begin, **options)
     problems = lm.parsed("sub-problems", read_needed(reply.text))
     if problems is None:
@@ -210,7 +209,7 @@ def least_to_most(
     solver = Solver(lm, item, demonstrations, **options)
     # In the loop of all methods, a list is a G_i that does not look at answers.
     listed = up_front(lambda problem: problems)
-    solve = route(solvers, solver.solve)
+    solve = route(named_solvers(solvers), solver.solve)
     plan = decompose(item, listed, solve, solver.conclude, most)
     value = lm.parsed("answer", (read or reader(item, demonstrations))(plan.answer, item))
     details = {"sub_problems": problems, "pairs": plan.pairs, "plan": plan}

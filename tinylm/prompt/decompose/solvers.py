@@ -147,10 +147,13 @@ def named_solvers(solvers):
 
 
 def note_of(solvers):
-    """The sentence that tells G what tools there are; "" without any."""
-    if not solvers:
+    """A sentence for the prompt of G about tools that are named, as by named_solvers.
+
+    A dict gives "": who has solvers of their own writes what the model has to know of them.
+    """
+    if not isinstance(solvers, str) or not solvers.strip():
         return ""
-    names = ", ".join(f"[{name}]" for name in solvers)
+    names = ", ".join(f"[{name}]" for name in named_solvers(solvers))
     return f" A question for a tool begins with its name: {names}."
 
 

@@ -24,12 +24,12 @@ TASK = (
 NEXT = "Next question"
 
 
-def next_prompt(item, pairs, solvers=()):
+def next_prompt(item, pairs, note=""):
     """The prompt of G_i: the problem, the pairs so far, and the next question open.
 
-    solvers  names of the tools that a question may begin with
+    note  on the tools that a question may begin with, note_of(..) (solvers.py)
     """
-    fields = [("", TASK + note_of(solvers))]
+    fields = [("", TASK + note)]
     if item.context:
         fields.append(("Context", item.context))
     fields.append(("Problem", item.question))
@@ -44,17 +44,17 @@ class Asker:
 
     end   text with which the model ends the plan, in any letter case; so do an empty reply, and a
           sub-problem that has been solved: with its answer before it the model has no other
-    solvers  names of the tools that a question may begin with
+    note  as of next_prompt
     """
 
-    def __init__(self, lm, *, end=END, solvers=(), seed=0, max_tokens=64):
+    def __init__(self, lm, *, end=END, note="", seed=0, max_tokens=64):
         self.lm, self.end, self.seed, self.max_tokens = lm, end, seed, max_tokens
-        self.solvers = tuple(solvers)
+        self.note = note
 
     def generate(self, item, pairs):
         """The next sub-problem, str, or None."""
         reply = self.lm.complete(
-            next_prompt(item, pairs, self.solvers),
+            next_prompt(item, pairs, self.note),
             stop="\n",
             seed=self.seed,
             max_tokens=self.max_tokens,
@@ -92,9 +92,8 @@ def successive_prompting(
     check_counts("successive_prompting", least=0, most=most)
     options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
     solver = Solver(lm, item, demonstrations, **options)
-    solvers = named_solvers(solvers)
-    asker = Asker(lm, end=end, solvers=solvers, seed=seed)
-    solve = route(solvers, solver.solve)
+    asker = Asker(lm, end=end, note=note_of(solvers), seed=seed)
+    solve = route(named_solvers(solvers), solver.solve)
     # G_i and S_i take turns until G_i ends the plan.
     plan = decompose(item, asker.generate, solve, solver.conclude, most)
     value = lm.parsed("answer", (read or reader(item, demonstrations))(plan.answer, item))

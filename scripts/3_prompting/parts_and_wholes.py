@@ -1,0 +1,359 @@
+"""Recursive decomposition and outlines: parts of the trained kind, a whole beyond it.
+
+Book section 3.2.2. Two tasks, a small GPT of its own for each, in which a whole question is beyond
+what was trained and its parts are not.
+
+Trees: a place has two parts, and each of them two, down to places that have a number; "How many has
+Abeton?" is the sum of all numbers below it, modulo 10. The model learns the parts of every place,
+the numbers of the lowest ones, to add two numbers, and the direct answers for half of the other
+places. The others are asked: directly, with least-to-most prompting, which solves the two parts
+directly, and with recursive decomposition, whose calls follow T(d) = 2 + 2 T(d - 1). If a
+direct answer is right for a share p, least-to-most should be right for the share of places whose
+two parts are answered. A vote of direct answers that costs as many tokens is beside them.
+
+Sections: "Describe Abeton." with an outline of titles; each section is a sentence, "Abeton is known
+for its bridge.", and a checker reads whether all are there, in the order of the outline. Written in
+one run, and section by section (`outline_then_write`, in sequence and in parallel), after training
+on outlines of one to three titles, as many tokens of both ways. Six titles are tested too. A run
+costs fewer tokens, so the best of several runs by the checker is beside it.
+
+Two layers of width 64, five seeds, about 6 minutes on one core. `python
+scripts/3_prompting/parts_and_wholes.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
+seeds and a tenth of the tokens. Read next: tinylm/prompt/decompose/recursive.py, outline.py.
+"""
+
+import string
+import sys
+
+import numpy as np
+from small_runs import main_of, read_once, small_gpt
+
+from tinylm.data.read.items import Item
+from tinylm.data.synthetic.draws import distinct, generator, pick
+from tinylm.data.synthetic.prompted.retrieval_qa import PLACES
+from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.prompt import TextModel
+from tinylm.prompt.decompose.least_to_most import (
+    decomposition_prompt,
+    least_to_most,
+    needed,
+    solving_prompt,
+)
+from tinylm.prompt.decompose.outline import (
+    Section,
+    outline_then_write,
+    render_outline,
+    section_prompt,
+)
+from tinylm.prompt.decompose.recursive import calls, recursive_prompting
+from tinylm.prompt.evaluation.compare import plain_vote
+from tinylm.prompt.evaluation.together import answer_together
+from tinylm.prompt.reasoning.conclusion import first_line
+from tinylm.tokenizers import UnigramTokenizer
+from tinylm.train.compare import Claim, mean_and_range
+
+END = "<|end|>"
+BATCH, RATE = 8, 4e-3
+# Trees.
+HEIGHT, TREES, MODULUS = 4, 4, 10  # 31 places in each tree, 15 of which have parts
+HEIGHTS = (1, 2, 3, 4)
+WAYS = "direct", "a vote, as many tokens", "least-to-most", "recursive"
+# Sections.
+TITLES = dict(
+    river="lies on its river", bridge="is known for its bridge", mayor="has a new mayor",
+    market="holds a market", school="has built a school", festival="has a festival",
+    harbor="has lost its harbor", museum="has a small museum",
+)  # fmt: skip
+TRAINED, TESTED = (1, 2, 3), (3, 6)  # titles of an outline
+WRITTEN = "one run", "best of runs, as many tokens", "in sequence", "in parallel"
+TOKENS, ASKED = 400_000, 40  # tokens of each task, and outlines of each length
+# Written before the run; scores are shares of the places, or of the texts, one a seed.
+DEEPER = Claim("places of height 3 and 4: recursive > least-to-most", "3.2.2", least=0.1, limit=1.0)
+LEAST = Claim("least-to-most > direct", "3.2.2", least=0.1, limit=1.0)
+VOTE = Claim("recursive > a vote of direct answers, as many tokens", "3.2.2", least=0.1, limit=1.0)
+SHORT = Claim("three sections: section by section costs at most 0.1", "3.2.2", least=-0.1)
+LONG = Claim("six sections: in sequence > one run", "3.2.2", least=0.1, limit=1.0)
+BEST = Claim("six sections: in sequence > the best of runs, as many tokens", "3.2.2", least=0.1)
+APART = Claim("six sections: in parallel > in sequence", "3.2.2", limit=1.0)
+
+
+def encoded(words, prompt, reply):
+    """A prompt and its reply as a row, with the loss on the reply."""
+    return encode_sft(words.encode(prompt), [*words.encode(f" {reply}"), words.special[END]])
+
+
+def trained(words, rows, seed, device, context=256, **parts):
+    """A TextModel that has read rows once."""
+    model = small_gpt(words.vocab_size, context, seed, **parts).to(device)
+    read_once(model, rows, BATCH, RATE, seed)
+    return TextModel.of(model, words, ends=(words.special[END],))
+
+
+# Trees.
+
+
+class Forest:
+    """Places with two parts each, down to places with numbers.
+
+    parts   {place: (place, place)};  values  {place: int};  height  {place: int}, 0 of the lowest
+    known   places with parts whose direct answers are trained; the others are tested
+    """
+
+    def __init__(self, seed):
+        rng = generator(seed, "forest")
+        count = TREES * (2 ** (HEIGHT + 1) - 1)
+        # Syllables in random order: no name shows whose part it is.
+        names = distinct(
+            [a + b + c for a in "BDGKLMN" for b in "aeiou" for c in "nrsl"], count, rng
+        )
+        self.parts, self.values, self.height, self.known = {}, {}, {}, set()
+        for tree in range(TREES):
+            nodes = names[tree::TREES]  # a heap: the parts of node i are 2 i + 1 and 2 i + 2
+            for i in reversed(range(len(nodes))):
+                self._add(nodes, i, rng)
+        for h in HEIGHTS:
+            places = [place for place in self.parts if self.height[place] == h]
+            self.known |= set(distinct(places, len(places) // 2, rng))
+
+    def _add(self, nodes, i, rng):
+        place, below = nodes[i], nodes[2 * i + 1 : 2 * i + 3]
+        self.height[place], self.values[place] = 0, int(rng.integers(MODULUS))
+        if below:
+            self.parts[place] = tuple(below)
+            self.height[place] = 1 + self.height[below[0]]
+            self.values[place] = sum(self.values[one] for one in below) % MODULUS
+
+    def item(self, place):
+        """The question about a place: Item. The context stands before every part's question."""
+        return Item(question(place), str(self.values[place]), context="Count.")
+
+    def tested(self, height):
+        """The places of a height whose direct answer was not trained."""
+        return [p for p in self.parts if self.height[p] == height and p not in self.known]
+
+
+def question(place):
+    """The question about a place."""
+    return f"How many has {place}?"
+
+
+def tree_row(words, forest, rng):
+    """A row of training: the parts of a place, a number, a sum, or a direct answer."""
+    place = pick(list(forest.values), rng)
+    item, value = forest.item(place), str(forest.values[place])
+    below = forest.parts.get(place, ())
+    if rng.random() < 0.4:
+        return encoded(words, decomposition_prompt(item, ()), needed(item, map(question, below)))
+    # Two numbers as they may come, right or wrong for these places, and their sum.
+    if below and rng.random() < 0.5:
+        pairs = [(question(one), str(rng.integers(MODULUS))) for one in below]
+        total = sum(int(answer) for _, answer in pairs) % MODULUS
+        return encoded(words, solving_prompt(item, pairs), total)
+    if below and place not in forest.known:
+        return tree_row(words, forest, rng)
+    # A place is the first or the second part of another, or is asked alone.
+    if rng.random() < 0.3:
+        return encoded(words, solving_prompt(item, ()), value)
+    before = []
+    if rng.random() < 0.5:
+        before = [(question(pick(list(forest.values), rng)), str(rng.integers(MODULUS)))]
+    return encoded(words, solving_prompt(item, before, question(place)), value)
+
+
+def tree_model(seed, tokens, device):
+    """(TextModel, Forest) of a seed."""
+    forest, rng, rows, used = Forest(seed), generator(seed, "trees"), [], 0
+    texts = [needed(forest.item(place), [question(place)]) for place in forest.values]
+    first = forest.item(texts and next(iter(forest.values)))
+    texts += [decomposition_prompt(first, ()), solving_prompt(first, [("", "")] * 2)]
+    texts += [f" {n} SUB-PROB{n}" for n in range(MODULUS)]
+    words = UnigramTokenizer.of_words(texts, string.ascii_letters + string.digits, [END])
+    while used < tokens:
+        rows.append(tree_row(words, forest, rng))
+        used += len(rows[-1])
+    return trained(words, rows, seed, device), forest
+
+
+TREE = {"decompositions": (), "read": first_line, "max_tokens": 60}
+
+
+def whole(lm, item, demonstrations=(), *, seed=0):
+    """The direct answer, with the prompt of all ways: recursion of depth 0."""
+    return recursive_prompting(lm, item, depth=0, seed=seed, **TREE)
+
+
+def in_two(lm, item, demonstrations=(), *, seed=0):
+    """Least-to-most prompting: the parts are answered directly."""
+    return least_to_most(lm, item, seed=seed, **TREE)
+
+
+def all_the_way(lm, item, demonstrations=(), *, seed=0):
+    """Recursive decomposition down to the lowest places."""
+    return recursive_prompting(lm, item, depth=HEIGHT, seed=seed, **TREE)
+
+
+def trees(seed, tokens, device):
+    """{(way, height): (share right, tokens of a place, calls of a place)}."""
+    lm, forest = tree_model(seed, tokens, device)
+    found = {}
+
+    def asked(way, items, height, method, **options):
+        records = answer_together(lm, method, items, seed=seed, **options)
+        right = np.mean([r.value == item.answer for r, item in zip(records, items)])
+        cost = [np.mean([getattr(r, name) for r in records]) for name in ("tokens", "calls")]
+        found[way, height] = (right, *cost)
+
+    for height in HEIGHTS:
+        items = [forest.item(place) for place in forest.tested(height)]
+        direct, vote, listed, recursive = WAYS
+        for way, method in ((direct, whole), (listed, in_two), (recursive, all_the_way)):
+            asked(way, items, height, method)
+        count = max(2, round(found[recursive, height][1] / found[direct, height][1]))
+        asked(vote, items, height, plain_vote, plain=whole, count=count, temperature=1.0)
+    print(f"seed {seed}, trees: {found[recursive, HEIGHT][0]:.2f}", file=sys.stderr, flush=True)
+    return found
+
+
+# Sections.
+
+
+def outline_of(count, rng):
+    """(task, list of Section) of a text about a place."""
+    titles = distinct(list(TITLES), count, rng)
+    return f"Describe {pick(PLACES, rng)}.", [Section(title) for title in titles]
+
+
+def sentence(task, section):
+    """The right text of a section."""
+    place = task.removeprefix("Describe ").removesuffix(".")
+    return f"{place} {TITLES[section.title]}."
+
+
+def run_prompt(task, sections):
+    """The prompt for the whole text in one run."""
+    return f"Task: {task}\n\nOutline:\n{render_outline(sections)}\n\nWrite the text.\nText:"
+
+
+def text_of(task, sections):
+    """The right text, as outline_then_write joins it, on one line for a run."""
+    return " ".join(f"{one.title}: {sentence(task, one)}" for one in sections)
+
+
+def section_rows(words, rng):
+    """The two kinds of rows of an outline: the text in one run, and one of its sections."""
+    task, sections = outline_of(int(rng.choice(TRAINED)), rng)
+    i = int(rng.integers(len(sections)))
+    # In sequence a section stands after those before it, in parallel alone.
+    before = [sentence(task, one) for one in sections[:i]]
+    if rng.random() < 0.5:
+        before = []
+    whole_text = encoded(words, run_prompt(task, sections), text_of(task, sections))
+    part = encoded(words, section_prompt(task, sections, i, before), sentence(task, sections[i]))
+    return whole_text, part
+
+
+def section_model(seed, tokens, device):
+    """A TextModel that writes in both ways, as many tokens of each."""
+    rng, texts = generator(0, "titles"), [f" {n}" for n in range(1, 9)]
+    for _ in range(100):
+        task, sections = outline_of(6, rng)
+        before = [sentence(task, one) for one in sections[:5]]
+        texts += [run_prompt(task, sections), f" {text_of(task, sections)}"]
+        texts += [section_prompt(task, sections, 5, before), f" {before[0]}"]
+    words = UnigramTokenizer.of_words(texts, string.ascii_letters + string.digits, [END])
+    rng, rows, used = generator(seed, "sections"), [], [0, 0]
+    while min(used) < tokens / 2:
+        for kind, row in enumerate(section_rows(words, rng)):
+            if used[kind] < tokens / 2:
+                rows.append(row)
+                used[kind] += len(row)
+    return trained(words, rows, seed, device, positions="rope")
+
+
+def written(lm, way, task, sections, seed, runs=1):
+    """Whether a text is as its outline has it, by a checker that reads all of it."""
+    if way in ("in sequence", "in parallel"):
+        answer = outline_then_write(
+            lm, Item(task), outline=sections, parallel=way == "in parallel", max_tokens=20
+        )
+        return answer.details["sections"] == [sentence(task, one) for one in sections]
+    for i in range(runs):
+        options = {"max_tokens": 20 * len(sections), "seed": seed + i}
+        if runs > 1:
+            options["temperature"] = 1.0
+        if lm.complete(run_prompt(task, sections), **options).text.strip() == text_of(
+            task, sections
+        ):
+            return True
+    return False
+
+
+def sections_of(seed, tokens, count, device):
+    """{(way, titles): (share of right texts, tokens of a text)}."""
+    lm, found = section_model(seed, tokens, device), {}
+    for titles in TESTED:
+        rng = generator(seed, f"outlines {titles}")
+        cases, runs = [outline_of(titles, rng) for _ in range(count)], 1
+        one, best, sequence, parallel = WRITTEN
+        for way in (one, sequence, parallel, best):
+            before = lm.account.copy()
+            right = np.mean([written(lm, way, *case, seed, runs) for case in cases])
+            found[way, titles] = right, lm.account.since(before).tokens / count
+            if way == parallel:
+                runs = max(2, round(found[sequence, titles][1] / found[one, titles][1]))
+            print(f"seed {seed}, {titles} titles, {way}: {right:.2f}", file=sys.stderr, flush=True)
+    return found
+
+
+def run(_, seed, tokens, count, device):
+    """All measurements of one seed: (those of trees, those of sections)."""
+    return trees(seed, tokens, device), sections_of(seed, tokens, count, device)
+
+
+def show(runs):
+    """Print the tables, mean (least .. most) over seeds."""
+    print(f"{'places of height':<34}" + "".join(f"{h:>20}" for h in HEIGHTS))
+    for way in WAYS:
+        cells = [mean_and_range([r[way, h][0] for r, _ in runs], ".2f") for h in HEIGHTS]
+        print(f"    {way:<30}" + "".join(f"{cell:>20}" for cell in cells))
+    tokens = [np.mean([r[WAYS[-1], h][1] for r, _ in runs]) for h in HEIGHTS]
+    counted = [np.mean([r[WAYS[-1], h][2] for r, _ in runs]) for h in HEIGHTS]
+    print(f"    {'tokens of recursive':<30}" + "".join(f"{value:>20.0f}" for value in tokens))
+    print(f"    {'its calls':<30}" + "".join(f"{value:>20.1f}" for value in counted))
+    # With a call of G for each lowest place, whose depth is not used up, except at the last level.
+    law = [calls(2, h) + (2**h) * (h < HEIGHT) for h in HEIGHTS]
+    print(f"    {'T(d), and G of the lowest':<30}" + "".join(f"{value:>20}" for value in law))
+    print(f"{'texts of sections':<34}" + "".join(f"{n:>20}{'tokens':>8}" for n in TESTED))
+    for way in WRITTEN:
+        cells = []
+        for n in TESTED:
+            rows = [r[way, n] for _, r in runs]
+            cells.append(f"{mean_and_range([row[0] for row in rows], '.2f'):>20}")
+            cells.append(f"{np.mean([row[1] for row in rows]):>8.0f}")
+        print(f"    {way:<30}" + "".join(cells))
+
+
+def verdicts(runs):
+    """Print the verdict of every claim."""
+
+    def places(way, heights=HEIGHTS):
+        return [np.mean([r[way, h][0] for h in heights]) for r, _ in runs]
+
+    def texts(way, titles):
+        return [r[way, titles][0] for _, r in runs]
+
+    direct, vote, listed, recursive = WAYS
+    one, best, sequence, parallel = WRITTEN
+    print(DEEPER.line(places(recursive, (3, 4)), places(listed, (3, 4))))
+    print(LEAST.line(places(listed), places(direct)))
+    print(VOTE.line(places(recursive), places(vote)))
+    print(SHORT.line(texts(sequence, 3), texts(one, 3)))
+    print(LONG.line(texts(sequence, 6), texts(one, 6)))
+    print(BEST.line(texts(sequence, 6), texts(best, 6)))
+    print(APART.line(texts(parallel, 6), texts(sequence, 6)))
+
+
+main = main_of(__doc__, lambda: None, run, show, verdicts, (TOKENS, ASKED), quick=5)
+
+if __name__ == "__main__":
+    main()
