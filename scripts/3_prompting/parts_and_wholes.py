@@ -3,13 +3,12 @@
 Book section 3.2.2. Two tasks, a small GPT of its own for each, in which a whole question is beyond
 what was trained and its parts are not.
 
-Trees: a place has two parts, and each of them two, down to places that have a number; "How many has
-Abeton?" is the sum of all numbers below it, modulo 10. The model learns the parts of every place,
-the numbers of the lowest ones, to add two numbers, and the direct answers for half of the other
-places. The others are asked: directly, with least-to-most prompting, which solves the two parts
-directly, and with recursive decomposition, whose calls follow T(d) = 2 + 2 T(d - 1). If a
-direct answer is right for a share p, least-to-most should be right for the share of places whose
-two parts are answered. A vote of direct answers that costs as many tokens is beside them.
+Roads: a road has two parts, and each of them two, down to pieces that lead from a town to another;
+"Where does Bin lead?" has the answer "Abeton to Dorham", the beginning of the first part and the
+end of the second. The model learns the parts of every road, where the pieces lead, to join two
+answers, and the direct answers for half of the other roads. The rest are asked: directly, with
+least-to-most prompting, which answers the two parts directly, and with recursive decomposition. Its
+calls follow T(d) = 2 + 2 T(d - 1). A vote of direct answers that costs as many tokens is beside it.
 
 Sections: "Describe Abeton." with an outline of titles; each section is a sentence, "Abeton is known
 for its bridge.", and a checker reads whether all are there, in the order of the outline. Written in
@@ -53,9 +52,9 @@ from tinylm.tokenizers import UnigramTokenizer
 from tinylm.train.compare import Claim, mean_and_range
 
 END = "<|end|>"
-BATCH, RATE = 8, 4e-3
-# Trees.
-HEIGHT, TREES, MODULUS = 4, 4, 10  # 31 places in each tree, 15 of which have parts
+BATCH, RATE = 4, 3e-3
+# Roads.
+HEIGHT, TREES = 4, 3  # 31 roads in each tree, 15 of which have parts
 HEIGHTS = (1, 2, 3, 4)
 WAYS = "direct", "a vote, as many tokens", "least-to-most", "recursive"
 # Sections.
@@ -67,8 +66,8 @@ TITLES = dict(
 TRAINED, TESTED = (1, 2, 3), (3, 6)  # titles of an outline
 WRITTEN = "one run", "best of runs, as many tokens", "in sequence", "in parallel"
 TOKENS, ASKED = 400_000, 40  # tokens of each task, and outlines of each length
-# Written before the run; scores are shares of the places, or of the texts, one a seed.
-DEEPER = Claim("places of height 3 and 4: recursive > least-to-most", "3.2.2", least=0.1, limit=1.0)
+# Written before the run; scores are shares of the roads, or of the texts, one a seed.
+DEEPER = Claim("roads of height 3 and 4: recursive > least-to-most", "3.2.2", least=0.1, limit=1.0)
 LEAST = Claim("least-to-most > direct", "3.2.2", least=0.1, limit=1.0)
 VOTE = Claim("recursive > a vote of direct answers, as many tokens", "3.2.2", least=0.1, limit=1.0)
 SHORT = Claim("three sections: section by section costs at most 0.1", "3.2.2", least=-0.1)
@@ -89,112 +88,121 @@ def trained(words, rows, seed, device, context=256, **parts):
     return TextModel.of(model, words, ends=(words.special[END],))
 
 
-# Trees.
+# Roads.
 
 
-class Forest:
-    """Places with two parts each, down to places with numbers.
+class Roads:
+    """Roads with two parts each, down to pieces between two towns.
 
-    parts   {place: (place, place)};  values  {place: int};  height  {place: int}, 0 of the lowest
-    known   places with parts whose direct answers are trained; the others are tested
+    parts   {road: (road, road)};  answers  {road: "town to town"}
+    height  {road: int}, 0 of pieces
+    known   roads with parts whose direct answers are trained; the others are tested
     """
 
     def __init__(self, seed):
-        rng = generator(seed, "forest")
+        rng = generator(seed, "roads")
         count = TREES * (2 ** (HEIGHT + 1) - 1)
         # Syllables in random order: no name shows whose part it is.
-        names = distinct(
-            [a + b + c for a in "BDGKLMN" for b in "aeiou" for c in "nrsl"], count, rng
-        )
-        self.parts, self.values, self.height, self.known = {}, {}, {}, set()
+        names = [a + b + c for a in "BDGKLMN" for b in "aeiou" for c in "nrsl"]
+        names = distinct(names, count, rng)
+        self.parts, self.answers, self.height, self.known = {}, {}, {}, set()
         for tree in range(TREES):
-            nodes = names[tree::TREES]  # a heap: the parts of node i are 2 i + 1 and 2 i + 2
-            for i in reversed(range(len(nodes))):
-                self._add(nodes, i, rng)
-        for h in HEIGHTS:
-            places = [place for place in self.parts if self.height[place] == h]
-            self.known |= set(distinct(places, len(places) // 2, rng))
+            self._build(names[tree::TREES], [pick(PLACES, rng) for _ in range(2**HEIGHT + 1)])
+        for height in HEIGHTS:
+            roads = [road for road in self.parts if self.height[road] == height]
+            self.known |= set(distinct(roads, len(roads) // 2, rng))
 
-    def _add(self, nodes, i, rng):
-        place, below = nodes[i], nodes[2 * i + 1 : 2 * i + 3]
-        self.height[place], self.values[place] = 0, int(rng.integers(MODULUS))
-        if below:
-            self.parts[place] = tuple(below)
-            self.height[place] = 1 + self.height[below[0]]
-            self.values[place] = sum(self.values[one] for one in below) % MODULUS
+    def _build(self, names, towns):
+        """A tree: the parts of road i are 2 i + 1 and 2 i + 2; its towns are in their order."""
+        ends, last = {}, len(names) - 2**HEIGHT
+        for i in reversed(range(len(names))):
+            below = (2 * i + 1, 2 * i + 2)
+            self.height[names[i]] = 0
+            ends[i] = towns[i - last : i - last + 2]
+            if i < last:
+                self.parts[names[i]] = tuple(names[j] for j in below)
+                self.height[names[i]] = 1 + self.height[names[below[0]]]
+                ends[i] = ends[below[0]][0], ends[below[1]][1]
+            self.answers[names[i]] = " to ".join(ends[i])
 
-    def item(self, place):
-        """The question about a place: Item. The context stands before every part's question."""
-        return Item(question(place), str(self.values[place]), context="Count.")
+    def item(self, road):
+        """The question about a road: Item. Its context stands before the questions of its parts."""
+        return Item(question(road), self.answers[road], context="Roads.")
 
     def tested(self, height):
-        """The places of a height whose direct answer was not trained."""
-        return [p for p in self.parts if self.height[p] == height and p not in self.known]
+        """The roads of a height whose direct answer was not trained."""
+        return [r for r in self.parts if self.height[r] == height and r not in self.known]
 
 
-def question(place):
-    """The question about a place."""
-    return f"How many has {place}?"
+def question(road):
+    """The question about a road."""
+    return f"Where does {road} lead?"
 
 
-def tree_row(words, forest, rng):
-    """A row of training: the parts of a place, a number, a sum, or a direct answer."""
-    place = pick(list(forest.values), rng)
-    item, value = forest.item(place), str(forest.values[place])
-    below = forest.parts.get(place, ())
-    if rng.random() < 0.4:
+def some_answer(rng):
+    """An answer as any road may have it."""
+    return f"{pick(PLACES, rng)} to {pick(PLACES, rng)}"
+
+
+def road_row(words, roads, rng):
+    """A row of training: the parts of a road, two answers joined, or a direct answer."""
+    road = pick(list(roads.answers), rng)
+    item, below = roads.item(road), roads.parts.get(road, ())
+    kind = rng.random()
+    if kind < 0.3:
         return encoded(words, decomposition_prompt(item, ()), needed(item, map(question, below)))
-    # Two numbers as they may come, right or wrong for these places, and their sum.
-    if below and rng.random() < 0.5:
-        pairs = [(question(one), str(rng.integers(MODULUS))) for one in below]
-        total = sum(int(answer) for _, answer in pairs) % MODULUS
-        return encoded(words, solving_prompt(item, pairs), total)
-    if below and place not in forest.known:
-        return tree_row(words, forest, rng)
-    # A place is the first or the second part of another, or is asked alone.
-    if rng.random() < 0.3:
-        return encoded(words, solving_prompt(item, ()), value)
+    # Any two answers, so that what is learnt is to join them.
+    if below and kind < 0.7:
+        pairs = [(question(one), some_answer(rng)) for one in below]
+        begin, end = pairs[0][1].split()[0], pairs[1][1].split()[-1]
+        return encoded(words, solving_prompt(item, pairs), f"{begin} to {end}")
+    if below and road not in roads.known:
+        return road_row(words, roads, rng)
+    # A road is asked alone, or as the first or the second part of another.
+    if kind > 0.9:
+        return encoded(words, solving_prompt(item, ()), item.answer)
     before = []
     if rng.random() < 0.5:
-        before = [(question(pick(list(forest.values), rng)), str(rng.integers(MODULUS)))]
-    return encoded(words, solving_prompt(item, before, question(place)), value)
+        before = [(question(pick(list(roads.answers), rng)), some_answer(rng))]
+    return encoded(words, solving_prompt(item, before, question(road)), item.answer)
 
 
-def tree_model(seed, tokens, device):
-    """(TextModel, Forest) of a seed."""
-    forest, rng, rows, used = Forest(seed), generator(seed, "trees"), [], 0
-    texts = [needed(forest.item(place), [question(place)]) for place in forest.values]
-    first = forest.item(texts and next(iter(forest.values)))
-    texts += [decomposition_prompt(first, ()), solving_prompt(first, [("", "")] * 2)]
-    texts += [f" {n} SUB-PROB{n}" for n in range(MODULUS)]
+def road_model(seed, tokens, device):
+    """(TextModel, Roads) of a seed."""
+    roads, rng, rows, used = Roads(seed), generator(seed, "lessons"), [], 0
+    items = [roads.item(road) for road in roads.answers]
+    texts = [needed(item, [item.question] * 2) for item in items]
+    texts += [decomposition_prompt(items[0], ()), solving_prompt(items[0], [("", "")] * 2)]
+    texts += [solving_prompt(items[0], [("", "")] * k, "x") for k in range(2)]
+    texts += [f" {town} to" for town in PLACES]
     words = UnigramTokenizer.of_words(texts, string.ascii_letters + string.digits, [END])
     while used < tokens:
-        rows.append(tree_row(words, forest, rng))
+        rows.append(road_row(words, roads, rng))
         used += len(rows[-1])
-    return trained(words, rows, seed, device), forest
+    return trained(words, rows, seed, device), roads
 
 
-TREE = {"decompositions": (), "read": first_line, "max_tokens": 60}
+ROAD = {"decompositions": (), "read": first_line, "max_tokens": 60}
 
 
 def whole(lm, item, demonstrations=(), *, seed=0):
     """The direct answer, with the prompt of all ways: recursion of depth 0."""
-    return recursive_prompting(lm, item, depth=0, seed=seed, **TREE)
+    return recursive_prompting(lm, item, depth=0, seed=seed, **ROAD)
 
 
 def in_two(lm, item, demonstrations=(), *, seed=0):
     """Least-to-most prompting: the parts are answered directly."""
-    return least_to_most(lm, item, seed=seed, **TREE)
+    return least_to_most(lm, item, seed=seed, **ROAD)
 
 
 def all_the_way(lm, item, demonstrations=(), *, seed=0):
-    """Recursive decomposition down to the lowest places."""
-    return recursive_prompting(lm, item, depth=HEIGHT, seed=seed, **TREE)
+    """Recursive decomposition down to the pieces."""
+    return recursive_prompting(lm, item, depth=HEIGHT, seed=seed, **ROAD)
 
 
-def trees(seed, tokens, device):
-    """{(way, height): (share right, tokens of a place, calls of a place)}."""
-    lm, forest = tree_model(seed, tokens, device)
+def journeys(seed, tokens, device):
+    """{(way, height): (share right, tokens of a road, calls of a road)}."""
+    lm, roads = road_model(seed, tokens, device)
     found = {}
 
     def asked(way, items, height, method, **options):
@@ -204,13 +212,13 @@ def trees(seed, tokens, device):
         found[way, height] = (right, *cost)
 
     for height in HEIGHTS:
-        items = [forest.item(place) for place in forest.tested(height)]
+        items = [roads.item(road) for road in roads.tested(height)]
         direct, vote, listed, recursive = WAYS
         for way, method in ((direct, whole), (listed, in_two), (recursive, all_the_way)):
             asked(way, items, height, method)
         count = max(2, round(found[recursive, height][1] / found[direct, height][1]))
         asked(vote, items, height, plain_vote, plain=whole, count=count, temperature=1.0)
-    print(f"seed {seed}, trees: {found[recursive, HEIGHT][0]:.2f}", file=sys.stderr, flush=True)
+    print(f"seed {seed}, roads: {found[recursive, HEIGHT][0]:.2f}", file=sys.stderr, flush=True)
     return found
 
 
@@ -306,13 +314,13 @@ def sections_of(seed, tokens, count, device):
 
 
 def run(_, seed, tokens, count, device):
-    """All measurements of one seed: (those of trees, those of sections)."""
-    return trees(seed, tokens, device), sections_of(seed, tokens, count, device)
+    """All measurements of one seed: (those of roads, those of sections)."""
+    return journeys(seed, tokens, device), sections_of(seed, tokens, count, device)
 
 
 def show(runs):
     """Print the tables, mean (least .. most) over seeds."""
-    print(f"{'places of height':<34}" + "".join(f"{h:>20}" for h in HEIGHTS))
+    print(f"{'roads of height':<34}" + "".join(f"{h:>20}" for h in HEIGHTS))
     for way in WAYS:
         cells = [mean_and_range([r[way, h][0] for r, _ in runs], ".2f") for h in HEIGHTS]
         print(f"    {way:<30}" + "".join(f"{cell:>20}" for cell in cells))
@@ -320,9 +328,9 @@ def show(runs):
     counted = [np.mean([r[WAYS[-1], h][2] for r, _ in runs]) for h in HEIGHTS]
     print(f"    {'tokens of recursive':<30}" + "".join(f"{value:>20.0f}" for value in tokens))
     print(f"    {'its calls':<30}" + "".join(f"{value:>20.1f}" for value in counted))
-    # With a call of G for each lowest place, whose depth is not used up, except at the last level.
+    # With a call of G for each piece, whose depth is not used up, except at the last level.
     law = [calls(2, h) + (2**h) * (h < HEIGHT) for h in HEIGHTS]
-    print(f"    {'T(d), and G of the lowest':<30}" + "".join(f"{value:>20}" for value in law))
+    print(f"    {'T(d), and G of the pieces':<30}" + "".join(f"{value:>20}" for value in law))
     print(f"{'texts of sections':<34}" + "".join(f"{n:>20}{'tokens':>8}" for n in TESTED))
     for way in WRITTEN:
         cells = []
@@ -336,7 +344,7 @@ def show(runs):
 def verdicts(runs):
     """Print the verdict of every claim."""
 
-    def places(way, heights=HEIGHTS):
+    def tested(way, heights=HEIGHTS):
         return [np.mean([r[way, h][0] for h in heights]) for r, _ in runs]
 
     def texts(way, titles):
@@ -344,9 +352,9 @@ def verdicts(runs):
 
     direct, vote, listed, recursive = WAYS
     one, best, sequence, parallel = WRITTEN
-    print(DEEPER.line(places(recursive, (3, 4)), places(listed, (3, 4))))
-    print(LEAST.line(places(listed), places(direct)))
-    print(VOTE.line(places(recursive), places(vote)))
+    print(DEEPER.line(tested(recursive, (3, 4)), tested(listed, (3, 4))))
+    print(LEAST.line(tested(listed), tested(direct)))
+    print(VOTE.line(tested(recursive), tested(vote)))
     print(SHORT.line(texts(sequence, 3), texts(one, 3)))
     print(LONG.line(texts(sequence, 6), texts(one, 6)))
     print(BEST.line(texts(sequence, 6), texts(best, 6)))

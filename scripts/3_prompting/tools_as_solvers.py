@@ -72,6 +72,7 @@ TRAINED = 2, 3, 4  # measures in a question
 TOKENS, BATCH, RATE = 800_000, 4, 3e-3
 ASKED = 40  # questions of each number of steps or names
 END = "<|end|>"
+NAME = 5  # tokens of a line break and "SUB-PROB2"
 DIRECT = FewShotPrompt(instruction="", question_name="", answer_name="A", separator="\n")
 KINDS = "sum", "day", "least"
 WAYS = "direct", "least-to-most, tools", "successive, tools", "successive, tools off"
@@ -215,15 +216,18 @@ def referred(pairs):
 
 
 def asked_in_turn(words, item, pairs):
-    """The last solving prompt with its reply, and loss on all replies in it: Encoded."""
+    """The last solving prompt with its reply, and loss on all replies and their ends: Encoded."""
     ids, learnt, text = [], [], ""
     for i, (question, answer) in enumerate([*pairs, (None, item.answer)]):
         # Every prompt begins with the one before and its reply, so one row holds them all.
         prompt = solving_prompt(item, pairs[:i], question)
-        for new, loss in ((prompt[len(text) :], False), (f" {answer}", True)):
-            tokens = words.encode(new).tolist()
-            ids += tokens
-            learnt += [loss] * len(tokens)
+        given, reply = (
+            words.encode(prompt[len(text) :]).tolist(),
+            words.encode(f" {answer}").tolist(),
+        )
+        ids += given + reply
+        # The name of the next field ends a reply, so it is learnt too: "SUB-PROB2", or "FINAL Q".
+        learnt += [0 < i and k < NAME for k in range(len(given))] + [True] * len(reply)
         text = f"{prompt} {answer}"
     return Encoded(np.array([*ids, words.special[END]]), np.array([*learnt, True]))
 
