@@ -18,7 +18,8 @@ costs fewer tokens, so the best of several runs by the checker is beside it.
 
 Two layers of width 64, five seeds, about 6 minutes on one core. `python
 scripts/3_prompting/parts_and_wholes.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
-seeds and a tenth of the tokens. Read next: tinylm/prompt/decompose/recursive.py, outline.py.
+seeds and a tenth of the tokens. Read next: tinylm/prompt/decompose/recursive.py,
+tinylm/prompt/decompose/outline.py.
 """
 
 import string
