@@ -19,6 +19,7 @@ from tinylm.files import WholeFile, parse_json
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 
 FORMAT = "tinylm passages 1"
+ZIP = b"PK"  # what every archive begins with, as .npz is one
 # {name: (type, dimensions)}
 ARRAYS = {
     "header": (np.uint8, 1),
@@ -141,6 +142,10 @@ def read_index(path):
     raises   CheckpointError naming the file and what is wrong in it; OSError if it cannot be read
     """
     with open(path, "rb") as opened:
+        # Perhaps a document: it must not be deleted. A damaged index begins as one, or is empty.
+        if opened.read(len(ZIP)) not in (ZIP, b""):
+            raise CheckpointError(f"{path} is no index: give another path for it")
+        opened.seek(0)
         try:
             arrays = _arrays(opened)
         except DAMAGE as error:
@@ -165,10 +170,7 @@ def read_index(path):
 def _arrays(opened):
     """The arrays of an open .npz file: dict. Raises one of DAMAGE."""
     # A pickle could run code, and an index may come from anywhere.
-    file = np.load(opened, allow_pickle=False)
-    if isinstance(file, np.ndarray):
-        raise ValueError("it is a single array")
-    with file:
+    with np.load(opened, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
