@@ -45,7 +45,7 @@ class Annotated:
 def read_entities(path, word=0, tag=-1):
     """The sentences of a CoNLL file, words joined by spaces: list of Annotated.
 
-    word, tag  numbers of the columns; tags are IOB1 or IOB2
+    word, tag  numbers of the columns; tags are of one of conll.SCHEMES
     raises     DataError as read_conll
     """
     found = []
