@@ -4,7 +4,8 @@ import inspect
 
 import pytest
 
-from tinylm.align import aggregate, logprobs, preference
+from tests.prompt.seeds import default_seeds
+from tinylm.align import aggregate, inference, logprobs, preference, prompting, rewards, verifiers
 from tinylm.align.exact import tokens
 from tinylm.align.policy import (
     advantages,
@@ -81,3 +82,9 @@ STATED = [
 def test_defaults_are_as_stated(function, stated):
     parameters = inspect.signature(function).parameters.values()
     assert {p.name: p.default for p in parameters if p.default is not p.empty} == stated
+
+
+@pytest.mark.parametrize("room", [inference, preference, prompting, rewards, verifiers])
+def test_every_seed_is_0_unless_it_is_given(room):
+    seeds = default_seeds(room)
+    assert seeds and all(seed == 0 for seed in seeds)

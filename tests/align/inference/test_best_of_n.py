@@ -107,6 +107,7 @@ def test_one_sample_is_the_policy_and_more_follow_the_law():
 def test_samples_are_independent_and_repeatable():
     found = sampled(LM, [0], 4, 3, seed=5)
     assert found == sampled(LM, [0], 4, 3, seed=5)
+    assert sampled(LM, [0], 4, 3) == sampled(LM, [0], 4, 3, seed=0)  # unless it is given
     assert [one.tokens for one in found[1:]] == [
         one.tokens for one in sampled(LM, [0], 3, 3, seed=6)
     ]

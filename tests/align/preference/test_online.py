@@ -41,6 +41,20 @@ def test_pairs_are_two_samples_of_the_policy_in_the_preferred_order():
         assert pair.probability >= 0.5
 
 
+@pytest.mark.parametrize("p", [0.6, 0.4])
+def test_a_slight_preference_is_one(p):
+    """The sample that is preferred with .6 is the chosen one, in whatever order they were drawn."""
+    found = []
+
+    def slight(prompt, a, b):
+        found.append([a, b] if p > 0.5 else [b, a])
+        return p
+
+    pairs = own_pairs(model(), PROMPTS, slight, 3, seed=1)
+    assert [answers(pair) for pair in pairs] == found
+    assert [pair.probability for pair in pairs] == pytest.approx([0.6] * 4)
+
+
 def test_rounds_draw_new_samples():
     seen = {
         tuple(map(tuple, answers(pair)))
