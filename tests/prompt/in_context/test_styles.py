@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinylm.data.read.items import Item
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot
 from tinylm.prompt.in_context.styles import (
     STYLES,
+    NumberedPrompt,
     StyledPrompt,
     read_quotes,
     read_tags,
@@ -131,3 +132,43 @@ def test_another_style_and_names_that_are_missing_or_the_same():
 def test_the_default_style_is_quotes_and_lines_stay_as_they_were():
     assert StyledPrompt().query(Item("Why?")) == 'Q: "Why?"\nA:'
     assert FewShotPrompt().query(Item("Why?\nA: x")) == "Q: Why?\n A: x\nA:"
+
+
+# V-00b, the prompt with which chapter 3 introduces examples, with sentences of our own.
+SOUP, TRAIN = Item("The soup was lovely.", "Positive"), Item("My train is late.", "Negative")
+HELLO = Item("Nobody said hello.", options=("Positive", "Negative"))
+INTRODUCED = (
+    "Here are some examples of text classification.\n"
+    "Example 1: The soup was lovely. → Label: Positive\n"
+    "Example 2: My train is late. → Label: Negative\n"
+    'What is the label for "Nobody said hello."?\n'
+    "Label:"
+)
+
+
+def test_the_chapters_first_examples_are_numbered_and_the_question_is_a_sentence():
+    form = NumberedPrompt()
+    assert form.prompt(HELLO, [SOUP, TRAIN]) == INTRODUCED
+    assert form.prompt(HELLO) == 'What is the label for "Nobody said hello."?\nLabel:'
+    named = NumberedPrompt(instruction="Name it.", question_name="Case", answer_name="Kind")
+    assert named.prompt(Item("Ivy", context="Plants."), [SOUP]) == (
+        "Name it.\nCase 1: The soup was lovely. → Kind: Positive\nPlants.\n"
+        'What is the kind for "Ivy"?\nKind:'
+    )
+    with pytest.raises(DataError, match="a demonstration needs an answer"):
+        form.prompt(HELLO, [HELLO])
+
+
+def test_numbered_examples_are_a_prompt_as_any_other():
+    # Options are scored behind the open field, and a written label ends with its line.
+    lm = ScriptedLM([(INTRODUCED, {" Positive": -2.0, " Negative": -1.0})])
+    form = NumberedPrompt()
+    assert few_shot(lm, HELLO, [SOUP, TRAIN], prompt=form).value == "Negative"
+    lm = ScriptedLM([(INTRODUCED, " Negative\nExample 3: x")])
+    free = Item(HELLO.question)
+    assert few_shot(lm, free, [SOUP, TRAIN], prompt=form).value == "Negative"
+    shown = NumberedPrompt(system="Be brief.").prompt(
+        free, [Item("A.", "b", rationale="See c.")], rationale=True
+    )
+    assert shown.startswith("Be brief.\nHere are")
+    assert "Example 1: A. → Label: See c. The answer is b.\nWhat" in shown

@@ -5,13 +5,13 @@
 
 What is written is the same in all of them, and the demonstrations show how an answer ends, so a
 reply is read by the marks of its style: one that does not close them is not guessed. Sclar et al.
-2024 measured how much the accuracy of a prompt depends on such choices. Read next: sensitivity.py,
-which compares forms.
+2024 measured how much the accuracy of a prompt depends on such choices. NumberedPrompt is the form
+of the chapter's first examples. Read next: sensitivity.py, which compares forms.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
@@ -137,3 +137,43 @@ class StyledPrompt(FewShotPrompt):
         ends = [reply.find(string) for string in stop if string in reply]
         value = STYLES[self.style][1](reply[: min(ends, default=None)], self.answer_name)
         return value or None
+
+
+@dataclass(frozen=True)
+class NumberedPrompt(FewShotPrompt):
+    """Numbered examples in lines, and the question as a sentence   (book section 3, with which it
+    introduces prompts that learn from examples).
+
+        Here are some examples of text classification.
+        Example 1: The soup was lovely. → Label: Positive
+        Example 2: My train is late again. → Label: Negative
+        What is the label for "Nobody said hello."?
+        Label:
+
+    fields  as of FewShotPrompt; the passage of an item stands on the line before its question
+    """
+
+    instruction: str = "Here are some examples of text classification."
+    question_name: str = "Example"
+    answer_name: str = "Label"
+    between: str = " → "
+    separator: str = "\n"
+
+    def query(self, item):
+        """The question as a sentence, and the open field of the answer."""
+        sentence = f'What is the {self.answer_name.lower()} for "{item.question}"?'
+        return "\n".join(filter(None, (item.context, sentence, f"{self.answer_name}:")))
+
+    def continuation(self, item, answer):
+        """What follows query(item) if this is the answer: it has not the form of an example."""
+        return f" {answer}"
+
+    def prompt(self, item, demonstrations=(), rationale=False):
+        """The prompt for a question; without demonstrations it is the question alone: str."""
+        examples = []
+        for number, demo in enumerate(demonstrations, 1):
+            numbered = replace(self, question_name=f"{self.question_name} {number}")
+            examples.append(numbered.demonstration(demo, rationale))
+        if examples:
+            examples.insert(0, self.instruction)
+        return self.separator.join(filter(None, (self.system, *examples, self.query(item))))
