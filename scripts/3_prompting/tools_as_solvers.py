@@ -188,11 +188,11 @@ def next_step(item, pairs):
     return None
 
 
-def exact_plan(item):
-    """The (sub-problem, answer) pairs of the rule, with exact solvers."""
+def exact_plan(item, measures=MEASURES):
+    """The (sub-problem, answer) pairs of the rule, with exact solvers; measures: {word: int}."""
 
     def read(question, whole, pairs):
-        return str(MEASURES[question.removesuffix("?").split()[-1]])
+        return str(measures[question.removesuffix("?").split()[-1]])
 
     return decompose(item, next_step, route(TOOLS, read), lambda whole, pairs: None, 32).pairs
 
@@ -215,8 +215,11 @@ def referred(pairs):
     return found
 
 
-def asked_in_turn(words, item, pairs):
-    """The last solving prompt with its reply, and loss on all replies and their ends: Encoded."""
+def asked_in_turn(words, item, pairs, measured):
+    """The last solving prompt with its reply, and loss on all replies and their ends: Encoded.
+
+    measured  False: no loss on what the words stand for, since it is not so
+    """
     ids, learnt, text = [], [], ""
     for i, (question, answer) in enumerate([*pairs, (None, item.answer)]):
         # Every prompt begins with the one before and its reply, so one row holds them all.
@@ -227,23 +230,29 @@ def asked_in_turn(words, item, pairs):
         )
         ids += given + reply
         # The name of the next field ends a reply, so it is learnt too: "SUB-PROB2", or "FINAL Q".
-        learnt += [0 < i and k < NAME for k in range(len(given))] + [True] * len(reply)
+        learnt += [0 < i and k < NAME for k in range(len(given))]
+        learnt += [measured or not (question or "").startswith("How")] * len(reply)
         text = f"{prompt} {answer}"
     return Encoded(np.array([*ids, words.special[END]]), np.array([*learnt, True]))
 
 
 def row_of(words, way, item, rng):
     """A row of training of one way: Encoded."""
-    pairs = exact_plan(item)
+    measures = MEASURES
+    if way != "direct" and rng.random() < 0.75:
+        # Other numbers for the words: the model has to copy the answers, not what it knows.
+        measures = {word: int(rng.integers(1, 61)) for word in MEASURES}
+    pairs = exact_plan(item, measures)
     if way == "solve":
+        solved = replace(item, answer=pairs[-1][1])
         # Half of the questions are as a list has them, for least-to-most prompting.
         if rng.random() < 0.5:
             pairs = list(zip(referred(pairs), [answer for _, answer in pairs]))
-        return asked_in_turn(words, item, pairs)
+        return asked_in_turn(words, solved, pairs, measures is MEASURES)
     if way == "direct":
         prompt, reply = DIRECT.query(item), item.answer
     elif way == "listed":
-        prompt, reply = decomposition_prompt(item, ()), needed(item, referred(pairs))
+        prompt, reply = decomposition_prompt(item, ()), needed(item, referred(exact_plan(item)))
     else:
         i = int(rng.integers(len(pairs) + 1))
         prompt, reply = next_prompt(item, pairs[:i]), [*(q for q, _ in pairs), DONE][i]
