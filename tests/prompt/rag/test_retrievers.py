@@ -166,15 +166,15 @@ def test_the_score_of_a_passage_is_the_likelihood_of_the_question():
 
 
 def test_a_passage_too_long_for_the_context_is_scored_by_its_beginning():
-    # "x ", " >" and " q" take 6 bytes of the context, and the begin token one: 16 are left.
-    lm, form = text_model(context=23), "x {text} >"
+    # "x ", " >" and " q" take 6 bytes of the context, and the begin token one: 15 are left.
+    lm, form = text_model(context=22), "x {text} >"
     words = "a b c d e f g h"  # 15 bytes
     for text in (f"{words} i", f"{words} i j k l m n"):
         found = question_likelihood(lm, form)("q", [text, words])
         assert found[0] == pytest.approx(found[1], abs=1e-12)
     shorter = question_likelihood(lm, form)("q", ["a b c d e f g"])
     assert abs(shorter[0] - found[1]) > 1e-6  # no more is cut off than has to be
-    # 17 bytes fit into one token more.
+    # 17 bytes fit into two tokens more.
     longer = question_likelihood(text_model(context=24), form)("q", [f"{words} i"])
     assert abs(longer[0] - found[1]) > 1e-6
 
