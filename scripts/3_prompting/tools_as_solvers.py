@@ -8,13 +8,12 @@ only by half. Alone, an answer needs every step right: with a share e of wrong s
 calculator leaves the errors of the expressions, e': (1 - e')^n. Both are measured on single steps
 after right ones, and compared with whole chains.
 
-Plans: "dozen, score, week: how many in all?", or which day it is in so many days, or how many the
-two least are. By successive prompting the model asks one question at a time: "How many is dozen?",
-which it answers itself, since no tool knows it, "[calculator] 12 + 20", "[sort] 12, 20, 7", "[date]
-Friday + 32". These go to tools (`route`), or, with the tools off, to the same model, which has
-learnt them too. Least-to-most prompting lists all sub-problems first, with #1 for the first answer;
-a direct answer has none. The model has read 0.15 of its tokens for direct answers, 0.15 for lists,
-0.45 for next questions, and 0.25 for the answers to sub-problems, which all but the first way use.
+Parts: "dozen, score, week: how many in all?", or which day it is in so many days, or how many the
+two least are. A rule asks one question after another, with the last answers in its words: "How many
+is dozen?", which the model answers, as no tool knows it, "[calculator] 12 + 20", "[sort] 12, 20,
+7", "[date] Friday + 32". These go to tools (`route`) or, with the tools off, to the model too,
+which has learnt them; the model concludes. Half of these rows have other numbers for the words, so
+that answers are copied. 0.7 of the tokens are of parts, and 0.3 of direct answers.
 
 Two layers of width 64, five seeds, about 6 minutes on one core. `python
 scripts/3_prompting/tools_as_solvers.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
@@ -33,16 +32,10 @@ from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import distinct, generator, pick
 from tinylm.finetune.instruct.conversations import Encoded, encode_sft
 from tinylm.prompt import TextModel
-from tinylm.prompt.decompose.least_to_most import (
-    decomposition_prompt,
-    least_to_most,
-    needed,
-    solving_prompt,
-)
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.decompose.least_to_most import Solver, solving_prompt
 from tinylm.prompt.decompose.plan import decompose
 from tinylm.prompt.decompose.solvers import TOOLS, route
-from tinylm.prompt.decompose.successive import END as DONE
-from tinylm.prompt.decompose.successive import next_prompt, successive_prompting
 from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.evaluation.together import answer_together
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
@@ -69,13 +62,14 @@ MEASURES = dict(
 )  # fmt: skip
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 TRAINED = 2, 3  # measures in a question
-TOKENS, BATCH, RATE = 800_000, 4, 3e-3
+MOST = 60  # the largest number that a word stands for
+TOKENS, BATCH, RATE = 400_000, 4, 3e-3
 ASKED = 40  # questions of each number of steps or names
 END = "<|end|>"
 NAME = 5  # tokens of a line break and "SUB-PROB2"
 DIRECT = FewShotPrompt(instruction="", question_name="", answer_name="A", separator="\n")
 KINDS = "sum", "day", "least"
-WAYS = "direct", "least-to-most, tools", "successive, tools", "successive, tools off"
+WAYS = "direct", "parts, with tools", "parts, tools off"
 # Written before the run; scores are shares of the questions, one a seed.
 ON = Claim("chains of four steps: calculator > the model alone", "3.1.4.5", least=0.1, limit=1.0)
 GROWS = Claim("what the calculator adds grows from one step to four", "3.1.4.5")
@@ -83,9 +77,9 @@ ALONE = Claim("alone, four steps are (1 - e)^4 within 0.1", "3.1.4.5", larger=Fa
 COPIES = Claim(
     "with the calculator they are (1 - e')^4 within 0.1", "3.1.4.5", larger=False, least=-0.1
 )
-TOOLED = Claim("three measures: tools on > off, same plans", "3.2.2", least=0.1, limit=1.0)
-PLANNED = Claim("three measures: successive with tools > direct", "3.2.2", least=0.1, limit=1.0)
-LISTED = Claim("three measures: successive > least-to-most, both with tools", "3.2.2", limit=1.0)
+TOOLED = Claim("three measures: tools on > off, same parts", "3.2.2", least=0.1, limit=1.0)
+PLANNED = Claim("three measures: parts with tools > direct", "3.2.2", least=0.1, limit=1.0)
+ALONE_TOO = Claim("three measures: parts, tools off > direct", "3.2.2", limit=1.0)
 DEEPER = Claim("what tools add grows from two measures to three", "3.2.2")
 
 
@@ -165,7 +159,7 @@ def problem(count, kind, rng):
 
 
 def next_step(item, pairs):
-    """G_i of a rule, which the model is to learn: the next question, or None."""
+    """G_i of a rule: the next question, or None."""
     listed, _, end = item.question.partition(": ")
     words = listed.split(", ")
     values = [answer for question, answer in pairs if question.startswith("How")]
@@ -177,7 +171,9 @@ def next_step(item, pairs):
     if least and len(tools) < 2:
         if not tools:
             return f"[sort] {', '.join(values)}"
-        return "[calculator] {} + {}".format(*tools[0][1].split(", ")[:2])
+        # a model may write a list that is too short
+        first, second = [*tools[0][1].split(", "), "", ""][:2]
+        return f"[calculator] {first} + {second}"
     if not least and len(tools) < len(words) - 1:
         before = values[0]
         if tools:
@@ -195,24 +191,6 @@ def exact_plan(item, measures=MEASURES):
         return str(measures[question.removesuffix("?").split()[-1]])
 
     return decompose(item, next_step, route(TOOLS, read), lambda whole, pairs: None, 32).pairs
-
-
-def referred(pairs):
-    """The sub-problems as a list made in advance has them: #j for the j-th answer."""
-    found = []
-    for i, (question, _) in enumerate(pairs):
-        if question.startswith("["):
-            head, *rest = question.split()
-            values = [answer for _, answer in pairs[:i]]
-            # The latest sub-problem with such an answer: of equal ones either is right.
-            for k, word in enumerate(rest):
-                bare = word.rstrip(",")
-                if bare in values:
-                    j = len(values) - values[::-1].index(bare)
-                    rest[k] = f"#{j}{word[len(bare) :]}"
-            question = " ".join([head, *rest])
-        found.append(question)
-    return found
 
 
 def asked_in_turn(words, item, pairs, measured):
@@ -238,29 +216,21 @@ def asked_in_turn(words, item, pairs, measured):
 
 def row_of(words, way, item, rng):
     """A row of training of one way: Encoded."""
-    measures = MEASURES
-    if way != "direct" and rng.random() < 0.75:
-        # Other numbers for the words: the model has to copy the answers, not what it knows.
-        measures = {word: int(rng.integers(1, 61)) for word in MEASURES}
-    pairs = exact_plan(item, measures)
-    if way == "solve":
-        solved = replace(item, answer=pairs[-1][1])
-        # Half of the questions are as a list has them, for least-to-most prompting.
-        if rng.random() < 0.5:
-            pairs = list(zip(referred(pairs), [answer for _, answer in pairs]))
-        return asked_in_turn(words, solved, pairs, measures is MEASURES)
     if way == "direct":
-        prompt, reply = DIRECT.query(item), item.answer
-    elif way == "listed":
-        prompt, reply = decomposition_prompt(item, ()), needed(item, referred(exact_plan(item)))
-    else:
-        i = int(rng.integers(len(pairs) + 1))
-        prompt, reply = next_prompt(item, pairs[:i]), [*(q for q, _ in pairs), DONE][i]
-    return encode_sft(words.encode(prompt), [*words.encode(f" {reply}"), words.special[END]])
+        reply = [*words.encode(f" {item.answer}"), words.special[END]]
+        return encode_sft(words.encode(DIRECT.query(item)), reply)
+    measures = MEASURES
+    if rng.random() < 0.5:
+        # Other numbers for the words: an answer has to be copied, and not to be known.
+        measures = {word: int(rng.integers(1, MOST + 1)) for word in MEASURES}
+    pairs = exact_plan(item, measures)
+    return asked_in_turn(
+        words, replace(item, answer=pairs[-1][1]), pairs, measured=measures is MEASURES
+    )
 
 
-# Shares of the tokens: of direct answers, of lists, of next questions, and of their answers.
-SHARES = {"direct": 0.15, "listed": 0.15, "next": 0.45, "solve": 0.25}
+# Shares of the tokens: of direct answers, and of the answers to sub-problems.
+SHARES = {"direct": 0.3, "solve": 0.7}
 
 
 def drawn(names, rng):
@@ -271,14 +241,10 @@ def drawn(names, rng):
 def tokenizer():
     """Every word of the prompts and replies is a token, and every number."""
     rng, texts = generator(0, "words"), [f" {n}" for n in range(180)]
-    texts += [f" #{n}" for n in range(1, 12)]
     for _ in range(300):
         item = drawn(TRAINED, rng)
         pairs = exact_plan(item)
-        texts += [DIRECT.query(item), decomposition_prompt(item, ())]
-        texts += [needed(item, referred(pairs)), next_prompt(item, pairs), f" {DONE}"]
-        texts += [solving_prompt(item, pairs), f" {item.answer}"]
-        texts += [f" {question}" for question, _ in pairs]
+        texts += [DIRECT.query(item), solving_prompt(item, pairs), f" {item.answer}"]
     return UnigramTokenizer.of_words(texts, string.ascii_letters + string.digits, [END])
 
 
@@ -303,26 +269,20 @@ def directly(lm, item, demonstrations=(), *, seed=0):
     return zero_shot(lm, item, prompt=DIRECT, seed=seed, max_tokens=4)
 
 
-def listed_first(lm, item, demonstrations=(), *, seed=0):
-    """Least-to-most prompting with tools."""
-    return least_to_most(
-        lm, item, decompositions=(), solvers=TOOLS, read=first_line, seed=seed, max_tokens=80
-    )
-
-
-def one_by_one(lm, item, demonstrations=(), *, seed=0, tools=TOOLS):
-    """Successive prompting with these tools."""
-    return successive_prompting(
-        lm, item, solvers=tools, most=10, read=first_line, seed=seed, max_tokens=24
-    )
+def in_parts(lm, item, demonstrations=(), *, seed=0, tools=TOOLS):
+    """The sub-problems of the rule, one after another: those that name a tool go to it."""
+    solver = Solver(lm, item, seed=seed, max_tokens=12)
+    solve = route(tools, solver.solve)
+    plan = decompose(item, next_step, lambda *given: solve(*given).strip(), solver.conclude)
+    return Answer(first_line(plan.answer, item), solver.text, {"pairs": plan.pairs})
 
 
 def without_tools(lm, item, demonstrations=(), *, seed=0):
-    """The same plans; the model itself solves what they have for a tool."""
-    return one_by_one(lm, item, seed=seed, tools={})
+    """The same; the model itself solves what is for a tool."""
+    return in_parts(lm, item, seed=seed, tools={})
 
 
-METHODS = dict(zip(WAYS, (directly, listed_first, one_by_one, without_tools)))
+METHODS = dict(zip(WAYS, (directly, in_parts, without_tools)))
 
 
 def plans(lm, count, seed):
@@ -379,7 +339,7 @@ def verdicts(runs):
     def right(way, names):
         return [r[way, names][0] for _, r in runs]
 
-    direct, listed, tools, off = WAYS
+    direct, tools, off = WAYS
     print(ON.line(of("calculator", 4), of("alone", 4)))
     gains = [of("calculator", n) - of("alone", n) for n in (4, 1)]
     print(GROWS.line(*gains))
@@ -387,7 +347,7 @@ def verdicts(runs):
         print(claim.line(np.abs(of(name, 4) - of(name, "law", 4)), 0.0))
     print(TOOLED.line(right(tools, 3), right(off, 3)))
     print(PLANNED.line(right(tools, 3), right(direct, 3)))
-    print(LISTED.line(right(tools, 3), right(listed, 3)))
+    print(ALONE_TOO.line(right(off, 3), right(direct, 3)))
     gains = [np.array(right(tools, n)) - right(off, n) for n in (3, 2)]
     print(DEEPER.line(*gains))
 

@@ -169,9 +169,11 @@ def test_a_passage_too_long_for_the_context_is_scored_by_its_beginning():
     # "x ", " >" and " q" take 6 bytes of the context, and the begin token one: 15 are left.
     lm, form = text_model(context=22), "x {text} >"
     words = "a b c d e f g h"  # 15 bytes
+    whole = lm.score(f"x {words} >", [" q"]).by("token")[0]
     for text in (f"{words} i", f"{words} i j k l m n"):
         found = question_likelihood(lm, form)("q", [text, words])
         assert found[0] == pytest.approx(found[1], abs=1e-12)
+        assert found[1] == pytest.approx(whole, abs=1e-12)
     shorter = question_likelihood(lm, form)("q", ["a b c d e f g"])
     assert abs(shorter[0] - found[1]) > 1e-6  # no more is cut off than has to be
     # 17 bytes fit into two tokens more.
