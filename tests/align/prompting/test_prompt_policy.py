@@ -2,9 +2,17 @@ import numpy as np
 import pytest
 
 from tests.align.small import gpt
-from tinylm.align.exact import ListedPolicy, gradient_of, performance, policy_gradient
-from tinylm.align.prompting.prompt_policy import PromptPolicy, prompt_loss, train_prompt_policy
+from tinylm.align.exact import ListedPolicy, entropy, gradient_of, performance, policy_gradient
+from tinylm.align.prompting import prompt_policy
+from tinylm.align.prompting.prompt_policy import (
+    PromptPolicy,
+    prompt_logprobs,
+    prompt_loss,
+    train_prompt_policy,
+)
 from tinylm.errors import ConfigError
+from tinylm.generate.loop import generate_batch
+from tinylm.optim import AdamW, FlatParameters
 
 START, T = [0], 2
 
@@ -104,6 +112,84 @@ def test_training_repeats_itself_by_its_seed():
     assert run() == run(seed=0) != run(seed=1)
     first, second = run()
     assert len(first) == 16 and len(first[0]) == T and first != second
+
+
+def test_the_entropy_is_a_reward_of_improbable_prompts():
+    """Summed over all 25 prompts: the gradient of E[R] + a H."""
+    one, R, a = policy(), rewards(25), 0.7
+    table = listed(one)
+    logp = prompt_logprobs(one, START, table.responses.tolist())
+    np.testing.assert_allclose(logp, table.logprobs().data[0], atol=1e-12)
+    # H = E[- log pi], of which the log inside is a constant too, as E[d log pi] = 0
+    whole = performance(table, R) + a * entropy(table.logprobs()).sum()
+    exact = gradient_of(whole, one.adapter)
+    total = [np.zeros_like(g) for g in exact]
+    for k, z in enumerate(table.responses):
+        loss = prompt_loss(one, START, [z], [R[k] - a * logp[k]])
+        for part, g in zip(total, gradient_of(loss, one.adapter)):
+            part -= np.exp(logp[k]) * g
+    for part, g in zip(total, exact, strict=True):
+        np.testing.assert_allclose(part, g, atol=1e-10)
+
+
+def place_of_the_best(one, R):
+    """The place of the most probable prompt among all by reward: 0 for the best."""
+    return int((R > R[listed(one).logprobs().data[0].argmax()]).sum())
+
+
+@pytest.mark.parametrize("weight, place", [(0.0, 5), (1.0, 0)])
+def test_the_exact_gradient_ends_at_a_near_prompt_and_with_entropy_at_the_best(weight, place):
+    one, R, steps = PromptPolicy(gpt(5), r=4), np.random.default_rng(8).normal(size=25), 200
+    table = listed(one)
+    optimizer = AdamW(FlatParameters(one.adapter.parameters()), weight_decay=0.0)
+    for step in range(steps):
+        a = weight * max(0.0, 1 - step / (0.8 * steps))
+        one.zero_grad()
+        objective = performance(table, R) + a * entropy(table.logprobs()).sum()
+        (-objective).backward()
+        optimizer.step(2e-2)
+    assert place_of_the_best(one, R) == place
+
+
+@pytest.mark.slow  # 2 x 5 s: 6,400 prompts are drawn
+def test_samples_end_where_the_exact_gradient_ends_and_with_entropy_at_a_better_prompt():
+    R, places = np.random.default_rng(8).normal(size=25), []
+    for weight in (0.0, 1.0):
+        one = PromptPolicy(gpt(5), r=4)
+        number = {tuple(z): k for k, z in enumerate(listed(one).responses.tolist())}
+
+        def reward(prompts, number=number):
+            return R[[number[tuple(z)] for z in prompts]]
+
+        options = {"steps": 200, "learning_rate": 2e-2, "entropy": weight}
+        train_prompt_policy(one, START, T, reward, **options)
+        places.append(place_of_the_best(one, R))
+    assert places[0] == 5 and places[1] <= 1
+
+
+def test_the_weight_of_the_entropy_falls_to_0_and_is_not_in_what_is_returned(monkeypatch):
+    seen = []
+
+    def loss(policy, start, prompts, advantages):
+        seen.append(advantages)
+        return prompt_loss(policy, start, prompts, advantages)
+
+    monkeypatch.setattr(prompt_policy, "prompt_loss", loss)
+    one = PromptPolicy(gpt(5), r=4)
+    given = {"steps": 5, "samples": 3, "learning_rate": 1e-12}
+    means = train_prompt_policy(one, START, T, lambda z: [1.0] * 3, entropy=2.0, **given)
+    np.testing.assert_array_equal(means, 1.0)
+    # equal rewards: all that differs is - a log pi, and a is 2, 1.5, 1, .5, 0
+    seeds = [[3 * step + i for i in range(3)] for step in range(5)]
+    for step, a in enumerate((2.0, 1.5, 1.0, 0.5, 0.0)):
+        z = generate_batch(one, [START] * 3, T, seed=seeds[step], temperature=1.0)
+        expected = leave_one_out_of(-a * prompt_logprobs(one, START, z))
+        np.testing.assert_allclose(seen[step], expected, atol=1e-6)
+
+
+def leave_one_out_of(values):
+    """Each value less the mean of the others."""
+    return (values - values.mean()) * len(values) / (len(values) - 1)
 
 
 def test_one_prompt_has_no_other_to_compare_with():

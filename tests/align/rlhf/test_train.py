@@ -2,10 +2,12 @@
 
 import os
 import signal
+import textwrap
 
 import numpy as np
 import pytest
 
+from tinylm.align import rlhf
 from tinylm.align.rlhf import METHODS, policy_trainer, setting_names, train_policy
 from tinylm.align.rlhf.methods import GRPO, RLOO
 from tinylm.errors import ConfigError
@@ -33,6 +35,15 @@ def test_every_method_learns_what_is_rewarded(method):
     assert len(found) == 25 and not model.training
     assert found[0]["reward"] < 1
     assert np.mean([one["reward"] for one in found[-3:]]) > 2
+
+
+def test_the_example_of_the_room_runs_as_it_stands():
+    """The code in the docstring of tinylm.align.rlhf."""
+    code = [line for line in rlhf.__doc__.splitlines() if line.startswith("    ") or not line]
+    scope = {}
+    exec(textwrap.dedent("\n".join(code)), scope)
+    found = scope["found"]
+    assert found[-1]["reward"] > found[0]["reward"] + 0.3
 
 
 def test_a_step_reports_what_it_measured():

@@ -97,7 +97,8 @@ def robust_dpo(chosen, rejected, ref_chosen, ref_rejected, beta=0.1, label_smoot
 
 def spin(human, own, ref_human, ref_own, beta=0.1):
     """Self-play fine-tuning: DPO whose rejected answer is the model's own   (book section 4.2.2.2;
-    Chen et al. 2024, eq. 4.7)
+    Chen et al. 2024, "Self-Play Fine-Tuning Converts Weak Language Models to Strong Language
+    Models", ICML, section 4.1)
 
     human, ref_human  (B,) summed log-probabilities of answers written by people: Tensor and array
     own, ref_own      (B,) of answers sampled from the policy of the iteration before, which is the

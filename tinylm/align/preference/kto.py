@@ -1,4 +1,5 @@
-"""Kahneman-Tversky optimization: good or bad answers instead of pairs   (Ethayarajh et al. 2024).
+"""Kahneman-Tversky optimization: good or bad answers instead of pairs   (Ethayarajh et al. 2024,
+"KTO: Model Alignment as Prospect Theoretic Optimization", ICML).
 
 Prospect theory: people value gains and losses against a reference point. Here a response's gain is
 its implicit reward, and the reference point is the KL of policy and reference:
@@ -8,8 +9,9 @@ its implicit reward, and the reference point is the KL of policy and reference:
     value     = sigmoid(beta (rho - z)) of a desirable answer, sigmoid(beta (z - rho)) of another
     loss      = weight (1 - value)                                      (section 4.1; TRL's "kto")
 
-Mismatched answers y' stand for samples of the policy, which would cost much more. The point makes
-the loss of a batch depend on all its rows. **Sums** of token log-probabilities. Read next: apo.py.
+In theory z is KL(pi || ref); mismatched answers y' stand for samples of the policy, which would cost
+much more, so z is a biased estimate, held at 0 or above and not differentiated. The point makes the
+loss of a batch depend on all its rows. **Sums** of token log-probabilities. Read next: apo.py.
 """
 
 import numpy as np
@@ -37,8 +39,8 @@ def kto(logp, reference, desirable, point, beta=0.1, weight_good=1.0, weight_bad
     logp         (B,) Tensor, **summed** log-probabilities under the policy;  reference (B,) array
     desirable    (B,) bool
     point        z, of kto_reference_point
-    weight_good, weight_bad  the paper's lambda_D and lambda_U: choose them so that
-                 weight_good n_good / (weight_bad n_bad) is 1 to 4/3
+    weight_good, weight_bad  the paper's lambda_D and lambda_U: for n_good and n_bad answers choose
+                 them so that weight_good n_good is about weight_bad n_bad, or up to 4/3 of it (TRL)
     returns      (B,); half of the weight at the start
 
     The derivative by logp of a desirable answer is -weight beta s (1 - s), s its sigmoid: answers

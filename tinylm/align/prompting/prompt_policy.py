@@ -9,15 +9,23 @@ R(z) is how well *another* model does its task with the prompt z: no gradient go
 prompts can be learnt for a model that is only queried. The adapter has a shortcut and begins as the
 identity, so the first prompts are those of the language model; Deng et al. have none, and begin
 with all tokens alike. They learn with soft Q-learning, here it is REINFORCE with the mean of the
-others as the baseline. Read next: prompt_reward.py.
+others as the baseline.
+
+Where it ends is not always the best prompt. A policy of one prompt alone has gradient 0 whatever
+its reward, and from a start like this the exact gradient, summed over all prompts, led to such a
+one: of eight random rewards of 25 prompts it found the best for two, and so did samples. Soft
+Q-learning has the entropy in its objective, so that prompts stay probable until they are known to
+be worse. With `entropy` REINFORCE has it too: E[R] + a H(pi), a falling to 0. Then the exact
+gradient found the best for six of the eight, 16 samples a step for four. Read next:
+prompt_reward.py.
 """
 
 import numpy as np
 
-from tinylm.align.logprobs import response_logprobs
+from tinylm.align.logprobs import frozen_logprobs, response_logprobs
 from tinylm.align.policy.baselines import leave_one_out
 from tinylm.align.policy.surrogates import policy_gradient_loss
-from tinylm.backend import Random
+from tinylm.backend import Random, to_cpu
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
 from tinylm.finetune.instruct.conversations import encode_sft
@@ -81,8 +89,22 @@ def prompt_loss(policy, start, prompts, advantages):
     return policy_gradient_loss(logp, advantages, counted, "fixed", len(prompts))
 
 
+def prompt_logprobs(policy, start, prompts):
+    """log pi(z) of prompts after the ids `start`, without a gradient: (B,)."""
+    logp, _ = frozen_logprobs(policy, prompt_batch(start, prompts))  # (B, T)
+    return to_cpu(logp).sum(axis=1)
+
+
 def train_prompt_policy(
-    policy, start, length, reward, steps=100, samples=16, learning_rate=1e-2, seed=0
+    policy,
+    start,
+    length,
+    reward,
+    steps=100,
+    samples=16,
+    learning_rate=1e-2,
+    seed=0,
+    entropy=0.0,
 ):
     """Train the adapter until prompts of high reward are probable.
 
@@ -91,7 +113,9 @@ def train_prompt_policy(
     reward   function: list of prompts (tuples of ids) -> (samples,) numbers; those of one step are
              compared with each other
     samples  prompts of a step, at least 2
-    returns  (steps,) mean reward of each step
+    entropy  a at first, in units of the reward; it falls in a straight line to 0 after four fifths
+             of the steps. About the spread of the rewards is much
+    returns  (steps,) mean reward of each step, without the entropy
     raises   ConfigError for fewer samples
     """
     if samples < 2:
@@ -101,8 +125,12 @@ def train_prompt_policy(
         seeds = [seed + step * samples + i for i in range(samples)]
         prompts = generate_batch(policy, [start] * samples, length, seed=seeds, temperature=1.0)
         rewards = np.asarray(reward([tuple(z) for z in prompts]), np.float64)
+        means.append(float(rewards.mean()))
+        if entropy:
+            # H(pi) = E[- log pi(z)], and E[d log pi(z)] = 0: its gradient is that of a reward
+            weight = entropy * max(0.0, 1 - step / (0.8 * steps))
+            rewards = rewards - weight * prompt_logprobs(policy, start, prompts)
         policy.zero_grad()
         prompt_loss(policy, start, prompts, rewards - leave_one_out(rewards)).backward()
         optimizer.step(learning_rate)
-        means.append(float(rewards.mean()))
     return np.array(means)

@@ -1,11 +1,17 @@
 """Reinforcement learning from human feedback, or from any other reward   (book sections 4.3, 4.3.3)
 
     from tinylm.align.rlhf import train_policy
+    from tinylm.models import GPT, GPTConfig
+
+    policy = GPT(GPTConfig(vocab_size=6, context=16, n_layer=1, n_head=2, d_model=16))
+    prompts, end = [[1], [2, 3], [4, 5, 1]], 0
 
     def reward(prompt, response):          # of ids; of_texts(function, tokenizer) for texts
         return float(response[-1] == end)
 
-    train_policy(policy, prompts, reward, "rloo", steps=200, group=4, max_tokens=24, eos=end)
+    options = {"batch_size": 3, "group": 4, "max_tokens": 4, "learning_rate": 1e-2}
+    found = train_policy(policy, prompts, reward, "rloo", steps=25, eos=end, **options)
+    print(found[0]["reward"], found[-1]["reward"])     # the share of responses that end in time
 
 policy_trainer() makes the same to go through step by step, with state() and load_state() between
 steps. Read in this order:
