@@ -9,9 +9,10 @@ its implicit reward, and the reference point is the KL of policy and reference:
     value     = sigmoid(beta (rho - z)) of a desirable answer, sigmoid(beta (z - rho)) of another
     loss      = weight (1 - value)                                      (section 4.1; TRL's "kto")
 
-In theory z is KL(pi || ref); mismatched answers y' stand for samples of the policy, which would cost
-much more, so z is a biased estimate, held at 0 or above and not differentiated. The point makes the
-loss of a batch depend on all its rows. **Sums** of token log-probabilities. Read next: apo.py.
+In theory z is KL(pi || ref). Mismatched answers y' stand for samples of the policy, which would
+cost much more, so z is a biased estimate; it is held at 0 or above and not differentiated. The
+point makes the loss of a batch depend on all its rows. **Sums** of token log-probabilities. Read
+next: apo.py.
 """
 
 import numpy as np
