@@ -88,3 +88,11 @@ def test_a_reward_that_is_no_number_names_the_answer(written, body, words):
 def test_what_cannot_be_opened_says_what_can(text, words):
     with pytest.raises(ConfigError, match=words):
         open_scorer(text)
+
+
+def test_a_file_imports_from_its_own_folder(written, tmp_path):
+    (tmp_path / "beside_mine.py").write_text("VALUE = 3\n")
+    score = open_scorer(
+        written("import beside_mine\n\n\ndef f(prompt, answer):\n    return beside_mine.VALUE\n")
+    )
+    assert score(TALK, ["a"]).tolist() == [3]

@@ -180,8 +180,8 @@ def test_rewards_that_never_differ_are_a_warning(align):
     for function, more in (("same", []), ("by_prompt", groups), ("same", groups)):
         method = "rloo" if more else "reinforce"
         _, said = align(method, *more, out=f"{function}{len(more)}", function=function)
-        assert said.count("warning: in the first") == 1
-    assert "in the first 5 steps the rewards of the 2 answers to a prompt never differed" in said
+        assert said.count("warning: up to step") == 1
+    assert "up to step 5 the rewards of the 2 answers to a prompt never differed" in said
     assert "informative 0" in said
     _, said = align("reinforce", out="prompts", function="by_prompt")
     assert "warning" not in said  # without groups, prompts are compared

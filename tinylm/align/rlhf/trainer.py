@@ -54,7 +54,8 @@ class PolicyTrainer:
         if rows % method.minibatches:
             raise ConfigError(
                 f"{rows} responses of a step do not make {method.minibatches} minibatches of one "
-                "size"
+                f"size: let batch_size times group, now {self.collector.prompts.batch_size} times "
+                f"{method.group}, be a multiple of minibatches"
             )
         size = rows // method.minibatches
         self.samples = Shuffled([None] * rows, size, settings.seed)  # anew in every step

@@ -243,7 +243,7 @@ def _nothing_to_learn(steps, reward, group):
     if group > 1:
         where = f"of the {group} answers to a prompt never differed"
     return (
-        f"warning: in the first {steps} steps the rewards {where} (mean {reward:.4g}), which "
+        f"warning: up to step {steps} the rewards {where} (mean {reward:.4g}), which "
         "teaches nothing: does --reward tell answers apart, and are these different ones?"
     )
 

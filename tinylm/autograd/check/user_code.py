@@ -35,6 +35,9 @@ def find_callable(where, verb="gradcheck"):
         )
     try:
         if place.endswith(".py"):
+            beside = str(Path(place).resolve().parent)
+            if beside not in sys.path:
+                sys.path.append(beside)  # what the file imports from its own folder
             spec = importlib.util.spec_from_file_location(Path(place).stem, place)
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
