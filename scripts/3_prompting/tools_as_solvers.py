@@ -12,8 +12,9 @@ Parts: "dozen, score, week: how many in all?", or which day it is in so many day
 two least are. A rule asks one question after another, with the last answers in its words: "How many
 is dozen?", which the model answers, as no tool knows it, "[calculator] 12 + 20", "[sort] 12, 20,
 7", "[date] Friday + 32". These go to tools (`route`) or, with the tools off, to the model too,
-which has learnt them; the model concludes. Half of these rows have other numbers for the words, so
-that answers are copied. 0.7 of the tokens are of parts, and 0.3 of direct answers.
+which has learnt them; the last answer is that of the question. Half of these rows have other
+numbers for the words, so that answers are copied. 0.7 of the tokens are of parts, and 0.3 of direct
+answers.
 
 Two layers of width 64, five seeds, about 6 minutes on one core. `python
 scripts/3_prompting/tools_as_solvers.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
@@ -40,7 +41,6 @@ from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.evaluation.together import answer_together
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.prompt.reasoning.chain_of_thought import zero_shot_cot
-from tinylm.prompt.reasoning.conclusion import first_line
 from tinylm.prompt.reasoning.error_injection import chain_accuracy
 from tinylm.tokenizers import CharTokenizer, UnigramTokenizer
 from tinylm.train.compare import Claim, mean_and_range
@@ -199,7 +199,7 @@ def asked_in_turn(words, item, pairs, measured):
     measured  False: no loss on what the words stand for, since it is not so
     """
     ids, learnt, text = [], [], ""
-    for i, (question, answer) in enumerate([*pairs, (None, item.answer)]):
+    for i, (question, answer) in enumerate(pairs):
         # Every prompt begins with the one before and its reply, so one row holds them all.
         prompt = solving_prompt(item, pairs[:i], question)
         given, reply = (
@@ -207,9 +207,9 @@ def asked_in_turn(words, item, pairs, measured):
             words.encode(f" {answer}").tolist(),
         )
         ids += given + reply
-        # The name of the next field ends a reply, so it is learnt too: "SUB-PROB2", or "FINAL Q".
+        # The name of the next field ends a reply, so it is learnt too: "SUB-PROB2".
         learnt += [0 < i and k < NAME for k in range(len(given))]
-        learnt += [measured or not (question or "").startswith("How")] * len(reply)
+        learnt += [measured or not question.startswith("How")] * len(reply)
         text = f"{prompt} {answer}"
     return Encoded(np.array([*ids, words.special[END]]), np.array([*learnt, True]))
 
@@ -223,10 +223,7 @@ def row_of(words, way, item, rng):
     if rng.random() < 0.5:
         # Other numbers for the words: an answer has to be copied, and not to be known.
         measures = {word: int(rng.integers(1, MOST + 1)) for word in MEASURES}
-    pairs = exact_plan(item, measures)
-    return asked_in_turn(
-        words, replace(item, answer=pairs[-1][1]), pairs, measured=measures is MEASURES
-    )
+    return asked_in_turn(words, item, exact_plan(item, measures), measures is MEASURES)
 
 
 # Shares of the tokens: of direct answers, and of the answers to sub-problems.
@@ -273,8 +270,11 @@ def in_parts(lm, item, demonstrations=(), *, seed=0, tools=TOOLS):
     """The sub-problems of the rule, one after another: those that name a tool go to it."""
     solver = Solver(lm, item, seed=seed, max_tokens=12)
     solve = route(tools, solver.solve)
-    plan = decompose(item, next_step, lambda *given: solve(*given).strip(), solver.conclude)
-    return Answer(first_line(plan.answer, item), solver.text, {"pairs": plan.pairs})
+    # S_0 is the last answer.
+    plan = decompose(
+        item, next_step, lambda *given: solve(*given).strip(), lambda whole, pairs: pairs[-1][1]
+    )
+    return Answer(plan.answer, plan.answer, {"pairs": plan.pairs})
 
 
 def without_tools(lm, item, demonstrations=(), *, seed=0):
