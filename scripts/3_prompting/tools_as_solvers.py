@@ -63,7 +63,7 @@ MEASURES = dict(
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 TRAINED = 2, 3  # measures in a question
 MOST = 60  # the largest number that a word stands for
-TOKENS, BATCH, RATE = 400_000, 4, 3e-3
+TOKENS, BATCH, RATE = 500_000, 4, 3e-3
 ASKED = 40  # questions of each number of steps or names
 END = "<|end|>"
 NAME = 5  # tokens of a line break and "SUB-PROB2"
@@ -202,10 +202,8 @@ def asked_in_turn(words, item, pairs, measured):
     for i, (question, answer) in enumerate(pairs):
         # Every prompt begins with the one before and its reply, so one row holds them all.
         prompt = solving_prompt(item, pairs[:i], question)
-        given, reply = (
-            words.encode(prompt[len(text) :]).tolist(),
-            words.encode(f" {answer}").tolist(),
-        )
+        given = words.encode(prompt[len(text) :]).tolist()
+        reply = words.encode(f" {answer}").tolist()
         ids += given + reply
         # The name of the next field ends a reply, so it is learnt too: "SUB-PROB2".
         learnt += [0 < i and k < NAME for k in range(len(given))]
