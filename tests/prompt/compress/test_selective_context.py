@@ -119,3 +119,15 @@ def test_of_equal_units_the_first_fit():
     assert within_tokens(lm, "ab cd ef", 4, "token").text == "ab c"
     with pytest.raises(ConfigError, match="the limit -1 must be 0 tokens or more"):
         within_tokens(lm, "ab", -1)
+
+
+def test_a_share_of_units_is_not_that_of_tokens():
+    # With equal tokens a word's information is its length, so the long half of the words stays:
+    # " abcdef" and " ghijkl" are 14 of 19 bytes, and 2 of 4 words.
+    lm = text_model(n_layer=1)
+    for parameter in lm.opened.lm.model.parameters():
+        parameter.data[...] = 0.0
+    found = selective_context(lm, "ab abcdef cd ghijkl", 0.5, "word")
+    assert found.text == " abcdef ghijkl" and found.ratio == 14 / 19
+    within = within_tokens(lm, "ab abcdef cd ghijkl", 10, "word")
+    assert within.text == " abcdef" and within.ratio == 7 / 19

@@ -4,8 +4,12 @@
 
 A unit is a token, a word, a phrase or a sentence; phrases leave a text that can still be read. The
 text is scored once, as it is: information is not computed anew after a unit has gone, as LLMLingua
-does. The share is one of units; where a number of tokens is given, units are taken in the order of
-their information until no more fit. Read first: information.py. Read next: llmlingua.py.
+does. As in the paper the share is a percentile, so it counts units, and the tokens that stay are
+another share: information is a sum, long units have more of it, and so more than a share r of the
+tokens stays. (The authors' program takes the mean over a unit's tokens instead, which does not
+favor long units.) What is reported is the ratio of tokens. Where a number of tokens is given, units
+are taken in the order of their information until no more fit. Read first: information.py. Read
+next: llmlingua.py.
 """
 
 import numpy as np
@@ -21,7 +25,8 @@ def selective_context(lm, text, keep_ratio=0.5, unit="phrase", before=""):
     lm          TextLM that scores the text
     text        str
     keep_ratio  share of the units that stays, 0 < r <= 1: those at or above the percentile
-                100 (1 - r) of the information. Equal units stay or go together
+                100 (1 - r) of the information. Equal units stay or go together. The share of
+                tokens is the result's `ratio`; within_tokens() has a limit of tokens
     unit        "token", "word", "phrase" or "sentence"
     before      text in front of it, which is not compressed
     returns     Compressed; details: "units", "information" (U,), "kept" (U,) bool, "threshold"
