@@ -191,7 +191,13 @@ def learn_retriever(
     width = np.shape(features([text_of(pool[0])]))[1]
     model = TwoEncoders(width, d_model, seed)
     asked, shown = (_rows(features, map(f, pool), model) for f in (text_of, shown_text))
-    fit(model, RetrievalTask(asked, shown), examples, epochs, batch_size, learning_rate, seed=seed)
+    settings = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    fit(model, RetrievalTask(asked, shown), examples, **settings)
     return LearnedRetriever(pool, features, model)
 
 
