@@ -139,8 +139,7 @@ class Roads:
     """Roads with two parts each, down to pieces between two towns.
 
     parts   {road: (road, road)};  answers  {road: "town to town"}
-    height  {road: int}, 0 of pieces
-    known   roads with parts whose direct answers are trained; the others are tested
+    height  {road: int}, 0 of pieces;  known  roads whose direct answers are trained
     """
 
     def __init__(self, seed):
@@ -191,9 +190,8 @@ def some_answer(rng):
 
 def road_row(words, roads, rng):
     """A row of training: the parts of a road, two answers joined, or a direct answer."""
-    road = pick(list(roads.answers), rng)
+    road, kind = pick(list(roads.answers), rng), rng.random()
     item, below = roads.item(road), roads.parts.get(road, ())
-    kind = rng.random()
     if kind < 0.35:
         return encoded(words, decomposition_prompt(item, ()), needed(item, map(question, below)))
     # Any two answers, so that what is learnt is to join them.
@@ -345,7 +343,7 @@ def sections_of(seed, tokens, count, device):
             found[way, titles] = right, lm.account.since(before).tokens / count
             if way == parallel:
                 runs = max(2, round(found[sequence, titles][1] / found[one, titles][1]))
-            print(f"seed {seed}, {titles} titles, {way}: {right:.2f}", file=sys.stderr, flush=True)
+            print(f"seed {seed}, {titles} titles, {way}: {right:.2f}", file=sys.stderr)
     return found
 
 

@@ -63,8 +63,8 @@ MEASURES = dict(
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 TRAINED = 2, 3  # measures in a question
 MOST = 60  # the largest number that a word stands for
-TOKENS, BATCH, RATE = 500_000, 4, 3e-3
-ASKED = 40  # questions of each number of steps or names
+TOKENS, BATCH, RATE = 400_000, 4, 3e-3
+ASKED = 30  # questions of each number of steps or names
 END = "<|end|>"
 NAME = 5  # tokens of a line break and "SUB-PROB2"
 DIRECT = FewShotPrompt(instruction="", question_name="", answer_name="A", separator="\n")
@@ -294,7 +294,7 @@ def plans(lm, count, seed):
             right = np.array([r.value == item.answer for r, item in zip(records, items)])
             kinds = {kind: right[k :: len(KINDS)].mean() for k, kind in enumerate(KINDS)}
             found[way, names] = right.mean(), np.mean([r.tokens for r in records]), kinds
-            print(f"seed {seed}, {names} names, {way}: {right.mean():.2f}", file=sys.stderr)
+            print(f"seed {seed}, {names} measures, {way}: {right.mean():.2f}", file=sys.stderr)
     return found
 
 
@@ -308,24 +308,22 @@ def run(words, seed, tokens, count, device):
 def show(runs):
     """Print the tables, mean (least .. most) over seeds."""
     titles = [f"{name}{law}" for name in ("alone", "calculator") for law in ("", ", its law")]
-    print(f"{'chains: steps':<16}" + "".join(f"{title:>22}" for title in titles))
+    print(f"{'chains: steps':<16}" + "".join(f"{title:>20}" for title in titles))
     for n in STEPS:
         cells = []
         for name in ("alone", "calculator"):
             for key in ((name, n), (name, "law", n)):
                 cells.append(mean_and_range([r[key] for r, _ in runs], ".2f"))
-        print(f"{n:>8}{'':<8}" + "".join(f"{cell:>22}" for cell in cells))
-    print(f"{'plans: names':<36}{'right':>22}{'tokens':>8}" + "".join(f"{k:>8}" for k in KINDS))
+        print(f"{n:>8}{'':<8}" + "".join(f"{cell:>20}" for cell in cells))
+    print(f"{'parts: measures':<36}{'right':>22}{'tokens':>8}" + "".join(f"{k:>8}" for k in KINDS))
     for names in TRAINED:
         for way in WAYS:
             rows = [r[way, names] for _, r in runs]
             right = mean_and_range([row[0] for row in rows], ".2f")
             kinds = [np.mean([row[2][kind] for row in rows]) for kind in KINDS]
-            cost = f"{np.mean([row[1] for row in rows]):>8.0f}"
-            print(
-                f"    {f'{names}, {way}':<32}{right:>22}{cost}"
-                + "".join(f"{k:>8.2f}" for k in kinds)
-            )
+            title, cost = f"{names}, {way}", np.mean([row[1] for row in rows])
+            cells = "".join(f"{kind:>8.2f}" for kind in kinds)
+            print(f"    {title:<32}{right:>22}{cost:>8.0f}{cells}")
 
 
 def verdicts(runs):
