@@ -98,6 +98,13 @@ def test_a_plan_without_end_is_cut():
     assert len(successive_prompting(ScriptedLM(script(8)), CAPITAL).details["pairs"]) == 8
 
 
+def test_without_sub_problems_the_question_is_answered_at_once():
+    lm = ScriptedLM([(None, " Where was he born?"), (None, " Berlin")])
+    answer = successive_prompting(lm, Item("What is the capital of his country?"), most=0)
+    assert answer.value == "Berlin" and answer.details["pairs"] == [] and lm.finished
+    assert not answer.details["plan"].complete  # the model had another question
+
+
 def test_answers_may_be_thought_about_and_read():
     demo = Item("1+1?", "2", rationale="Add.")
     first = "Q: 1+1?\nA: Add. The answer is 2.\n\n2+2?\nFINAL Q: 2+2?\nA: Think."
