@@ -91,7 +91,8 @@ def prompt_loss(policy, start, prompts, advantages):
 
 def prompt_logprobs(policy, start, prompts):
     """log pi(z) of prompts after the ids `start`, without a gradient: (B,)."""
-    logp, _ = frozen_logprobs(policy, prompt_batch(start, prompts))  # (B, T)
+    batch = prompt_batch(start, prompts).to(policy.parameters()[0].device)
+    logp, _ = frozen_logprobs(policy, batch)  # (B, T)
     return to_cpu(logp).sum(axis=1)
 
 
