@@ -267,3 +267,17 @@ def test_with_a_perfect_solver_of_sub_problems_every_length_is_right(words):
 
 
 WORDS = re.compile(r"\b[A-Z]\w+\b")
+
+
+def test_demonstrations_of_a_solving_prompt_are_answers_alone_by_default():
+    demo = Item("How many legs has a bee?", "6", rationale="It is an insect.")
+    item = Item("How many legs has a spider?")
+    assert "insect" not in solving_prompt(item, (), demonstrations=[demo])
+    assert "insect" in solving_prompt(item, (), demonstrations=[demo], rationale=True)
+
+
+def test_without_sub_problems_to_solve_the_question_is_answered_at_once():
+    lm = ScriptedLM([(None, 'we need to know: "What is x?"'), (None, " 8")])
+    answer = least_to_most(lm, Item("How many legs has a spider?"), most=0)
+    assert answer.value == "8" and answer.details["pairs"] == [] and lm.finished
+    assert not answer.details["plan"].complete  # a sub-problem was left
