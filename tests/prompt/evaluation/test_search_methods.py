@@ -25,7 +25,9 @@ class Plurals(ScriptedLM):
 
     def __init__(self, key, context=None, chat=False):
         super().__init__([], context)
-        self.key, self.chat, self.asked = key, chat, []
+        self.key, self.asked = key, []
+        if chat is not None:  # a TextLM need not say what it is
+            self.chat = chat
 
     def _complete(self, prompts, begins, max_tokens, stop, seed, sampling):
         self._left = []
@@ -154,7 +156,7 @@ def test_an_instruction_is_criticized_by_its_mistakes_and_revised():
     assert sum(prompt.endswith("<prompt>") for prompt, *_ in lm.asked) == 2
 
 
-@pytest.mark.parametrize("chat, begin", [(False, "\n<prompt>"), (True, "")])
+@pytest.mark.parametrize("chat, begin", [(None, "\n<prompt>"), (False, "\n<prompt>"), (True, "")])
 def test_prompts_are_crossed_by_the_model(chat, begin):
     lm = Plurals("Cross", chat=chat)
     options = {"prompt": FORM, "size": 3, "generations": 1, "writing": 11}
