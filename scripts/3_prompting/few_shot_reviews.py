@@ -34,6 +34,7 @@ Measured output (one core of a busy machine):
         best of 8 orders                       0.80 (0.60 .. 0.94)
         worst of 8 orders, calibrated          0.73 (0.66 .. 0.80)
         best of 8 orders, calibrated           0.87 (0.80 .. 0.96)
+    tokens of a question: 0-shot 21, 1-shot 52, 4-shot 114, 16-shot 394
     demonstrations help, 1: -0.026 [-0.0704, +0.0184], 5 seeds: too small to tell; 0.064 could have
       been seen
     demonstrations help, 4: -0.322 [-0.464, -0.18], 5 seeds: shows the opposite
@@ -62,9 +63,13 @@ Measured output (one core of a busy machine):
 
 A model of this size labels reviews well without any demonstration; four or more pull its answers
 towards one label, and dividing by what it predicts for inputs without content undoes most of that.
-For the prompt alone the same division does harm: there is little to mend. Reviews that share words
-with the question hurt less than others. Whether the labels of demonstrations matter cannot be told:
-raw accuracies spread over half of the range.
+At equal tokens demonstrations stand against the zero-shot row too: a label that is scored leaves
+nothing to sample, so plain prompting needs 21 tokens however many may be spent, and 4
+demonstrations lose 0.32 for five times as many, 16 lose 0.24 for nineteen times as many (several
+wordings, which do use them, are in prompt_variants.py). For the prompt alone the same division does
+harm: there is little to mend. Reviews that share words with the question hurt less than others.
+Whether the labels of demonstrations matter cannot be told: raw accuracies spread over half of the
+range.
 """
 
 import time
@@ -130,12 +135,29 @@ def generated(lm, items):
     return float(right), float(labels)
 
 
-def measure(lm, items, seed, reviews):
-    """All accuracies of one draw: dict."""
+def divided(items, seed, reviews):
+    """(reviews that are labelled, reviews for demonstrations) of one draw: two lists."""
     # One permutation is cut in two, so that no labelled review is also a demonstration.
     order = Random(seed, "draw").permutation(len(items)).tolist()
     test = [items[i] for i in order[:reviews]]
-    pool = [items[i] for i in order[reviews : reviews + 400]]
+    return test, [items[i] for i in order[reviews : reviews + 400]]
+
+
+def question_tokens(lm, items, seeds, reviews):
+    """A line: mean tokens of a prompt by the number of its demonstrations."""
+    means = []
+    for k in (0, *SHOTS):
+        lengths = []
+        for seed in seeds:
+            test, pool = divided(items, seed, reviews)
+            lengths += [lm.length(PROMPT.prompt(item, pool[:k])) for item in test]
+        means.append(f"{k}-shot {np.mean(lengths):.0f}")
+    return f"tokens of a question: {', '.join(means)}"
+
+
+def measure(lm, items, seed, reviews):
+    """All accuracies of one draw: dict."""
+    test, pool = divided(items, seed, reviews)
     demonstrations = pool[: max(SHOTS)]
     found = {}
 
@@ -230,6 +252,7 @@ def main(argv=None):
     print(f"accuracy on {reviews} reviews, mean (least .. most) of {draws} draws")
     for name, values in scores.items():
         print(f"    {name:38} {mean_and_range(values, '.2f')}")
+    print(question_tokens(lm, items, seeds, reviews))
     judge(scores)
     # Fewer tokens are read than prompts hold: what prompts begin with alike is read once.
     spent = lm.account
