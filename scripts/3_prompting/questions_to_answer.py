@@ -79,6 +79,7 @@ def word_problems(folder, seed):
         "least-risk": answer | {"samples": SAMPLES},
     }
     dear = {
+        "word-problem": chain,
         "least-to-most": part,
         "successive": part | {"most": 4},
         "best-of-n": vote | {"n": SAMPLES},
@@ -89,6 +90,8 @@ def word_problems(folder, seed):
         "tree-of-thoughts": {"width": 2, "branches": 2, "depth": 3, "max_tokens": PART},
         "recursive": part,
     }
+    # 3 chains, one made of the best two, and each of the best two once more
+    graph = {"branches": 3, "keep": 2, "merges": 1, "rounds": 1, "max_tokens": STEPS}
     shown = tuple(demonstrations(folder / TRAINING, seed))
     # A thought is a line, so a demonstration has one step on each.
     by_line = tuple(demonstrations(folder / TRAINING, seed, without_annotations))
@@ -98,6 +101,7 @@ def word_problems(folder, seed):
         Table(items, dearest, FEW, by_line),
         # Its prompts share every step of the model, so no other question can.
         Table(items, {"token-ensemble": answer}, SOME, shown, at_once=1),
+        Table(items, {"graph-of-thoughts": graph}, FEW, shown),
     ]
 
 
@@ -119,10 +123,12 @@ def instructed_problems(folder, seed):
 def with_options(folder, seed):
     """Methods that score the options of a question."""
     items = read_items(folder / OPTIONS)
-    methods = dict.fromkeys(["zero-shot", "few-shot", "calibrated", "prompt-ensemble", "marginal"])
+    scored = ["zero-shot", "few-shot", "calibrated", "prompt-ensemble", "marginal"]
+    listed = ["choose-letter", "choose-option", "choose-cloze"]
+    methods = {name: {} for name in scored + listed} | {"choose-generated": {"max_tokens": ANSWER}}
     # Those after the questions that are asked.
     shown = tuple(sample(items, MANY + SHOWN, seed)[MANY:])
-    return [Table(items, {name: {} for name in methods}, shown=shown, plain=(zero_shot, {}))]
+    return [Table(items, methods, shown=shown, plain=(zero_shot, {}))]
 
 
 def documents(folder, seed):
@@ -156,7 +162,12 @@ def topics(folder, seed):
 def two_hops(folder, seed):
     """Questions that need two facts; the demonstrations need one."""
     answer = {"max_tokens": ANSWER}
-    methods = {"zero-shot": answer, "few-shot": answer, "multi-hop": answer | {"k": 2, "most": 3}}
+    methods = {
+        "zero-shot": answer,
+        "few-shot": answer,
+        "multi-hop": answer | {"k": 2, "most": 3},
+        "in-parts": answer,
+    }
     shown = tuple(multi_hop_items(2, seed + 1, hops=1))
     return [Table(multi_hop_items(DRAWN, seed), methods, shown=shown)]
 
@@ -206,6 +217,26 @@ LISTS = {
     "verses": (verses, (VERSES,)),
 }
 
+# Where the other methods of `tinylm prompt --list` are measured.
+ELSEWHERE = {
+    "defined_labels.py": ("classify", "verbalizer"),
+    "option_scores.py": ("batch-calibrated",),
+    "extraction_by_prompt.py": ("names", "entities", "relations"),
+    "tasks_by_prompt.py": ("write",),
+    "written_tasks.py": (
+        "story",
+        "dialogue",
+        "write-function",
+        "complete-function",
+        "summarize",
+        "rewrite",
+    ),
+    "ensembles.py": ("grid", "model-vote", "model-average"),
+}
+NOT_JUDGED = {
+    "translate": "it is the plain prompt of the verses",
+    "extract": "keywords and events have no one right answer: any list of the text's words is one",
+}
 
 # Judges of what is no number, option or name.
 

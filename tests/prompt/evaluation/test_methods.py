@@ -1,6 +1,8 @@
 """Every method by its name: each can be loaded, has the one signature, and has a line about it."""
 
+import importlib
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,8 @@ from tinylm.prompt.evaluation.methods import ALIASES, LIBRARY_ONLY, METHODS, met
 # The mean over all questions is the prior of each; or something is learnt before the first.
 LEARN = "ape paraphrases bandit grips protegi evolution learned-retriever auto-cot"
 OF_ALL = ("batch-calibrated", *LEARN.split())
+
+SCRIPTS = Path(__file__).parents[3] / "scripts/3_prompting"
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
@@ -91,3 +95,15 @@ def test_the_calculator_is_an_option_of_every_chain_of_thought():
     for name in ("chain-of-thought", "zero-shot-cot", "two-stage-cot"):
         assert METHODS[name].kinds()["calculator"] is bool
         assert METHODS[name].options()["calculator"] is False
+
+
+def test_every_method_is_measured_by_a_script_or_has_a_reason(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    lists = importlib.import_module("questions_to_answer")
+    asked = (SCRIPTS / "questions_to_answer.py").read_text()
+    elsewhere = [name for names in lists.ELSEWHERE.values() for name in names]
+    elsewhere += lists.NOT_JUDGED
+    # What stands in a list of every_method.py stands before the table of other scripts.
+    here = [name for name in METHODS if f'"{name}"' in asked[: asked.index("ELSEWHERE")]]
+    assert sorted(here + elsewhere) == sorted(METHODS)  # each once
+    assert all((SCRIPTS / file).is_file() for file in lists.ELSEWHERE)

@@ -46,6 +46,7 @@ def test_the_answer_is_found_from_the_question_alone():
     starts = {item.question.split(",")[0] for item in items}
     ends = {item.question.rpartition(". ")[2] for item in items}
     assert starts == set(GREETINGS) and ends == set(CLOSINGS)
+    assert formal_items(3) == formal_items(3, seed=0)
     assert formal_items(3, seed=1) == formal_items(3, seed=1) != formal_items(3, seed=2)
     assert items[0].rationale.startswith("Informal: ") and "!" in items[0].rationale
     assert items[0].task == "formal_style" and items[0].options == ()
