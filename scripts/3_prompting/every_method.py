@@ -137,8 +137,8 @@ differences are a single question.
 What the table does tell is the price: a tree of thoughts and recursive decomposition read and write
 a hundred times the tokens of one plain prompt, least-to-most and votes 26 to 39 times, methods that
 score options 4 to 14 times. Methods that `--list` has beyond these are rows of other scripts
-(ELSEWHERE in questions_to_answer.py), but for two whose replies nothing can judge (NOT_JUDGED).
-Seconds are of a machine that was busy with other work.
+(ELSEWHERE in questions_to_answer.py), but for three that NOT_JUDGED names with the reason. Seconds
+are of a machine that was busy with other work.
 """
 
 import argparse

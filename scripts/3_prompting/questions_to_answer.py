@@ -232,9 +232,16 @@ ELSEWHERE = {
         "rewrite",
     ),
     "ensembles.py": ("grid", "model-vote", "model-average"),
+    "prompt_variants.py": ("ape", "paraphrases", "grips"),
+    "prompt_search.py": ("bandit", "evolution"),
+    "prompts_by_feedback.py": ("protegi",),
+    "chosen_demonstrations.py": ("nearest", "diverse", "clustered", "learned-retriever"),
+    "own_demonstrations.py": ("auto-cot",),
+    "compressed_prompts.py": ("simplified", "selective-context", "llmlingua"),
 }
 NOT_JUDGED = {
     "translate": "it is the plain prompt of the verses",
+    "limited-passage": "it is a summary within a limit, as those of written_tasks.py",
     "extract": "keywords and events have no one right answer: any list of the text's words is one",
 }
 
