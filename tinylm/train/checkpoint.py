@@ -207,20 +207,18 @@ def find_run(path):
     if (path / STATE).exists() or _NAME.fullmatch(path.name):
         return path.resolve().parent.parent, path
     if not path.is_dir():
-        raise CheckpointError(
-            f"no run at {str(path)!r}: give the directory that `tinylm train` printed"
-        )
+        raise CheckpointError(f"no run at {str(path)!r}: give the directory that a run printed")
     newest = latest(path)
     if newest is None and not any((path / part).exists() for part in _OF_A_RUN):
         raise CheckpointError(
             f"{path} holds no complete checkpoint, nor anything else of a run: give the directory "
-            "that `tinylm train` printed"
+            "that a run printed"
         )
     if newest is None:
         raise CheckpointError(
             f"{path} holds no complete checkpoint: the run ended before its first, or has not "
-            "reached it yet. Start it again: `tinylm train` with another --out, or remove this "
-            "directory first"
+            "reached it yet. Start it again by the command that made it, with another --out, or "
+            "remove this directory first"
         )
     return path, newest
 
