@@ -75,6 +75,14 @@ STATED = [
     (tuning.tune, {"batch_size": 16}),
     (tuning.prepared, {"batch_size": 16}),
     (tuning.preference_accuracy, {"batch_size": 16}),
+    (
+        prompting.train_controller,
+        {"steps": 300, "group": 16, "learning_rate": 0.1, "seed": 0, "controller": None},
+    ),
+    (
+        prompting.train_prompt_policy,
+        {"steps": 100, "samples": 16, "learning_rate": 1e-2, "seed": 0, "entropy": 0.0},
+    ),
 ]
 
 
