@@ -64,6 +64,10 @@ Measured output:
           plain x 92, 5296 tokens: 0.000; +0.000 [-0.434, +0.434] cannot show by design (floor)
         token-ensemble        2 of  10  0.200 [0.057, 0.510]           0     718    3.0      2.6
           plain x 13, 728 tokens: 0.000; +0.200 [-0.112, +0.510] cannot show by design (floor)
+        word-problem          0 of  10  0.000 [0.000, 0.278]           0     412    1.0      0.4
+          plain x 7, 392 tokens: 0.100; -0.100 [-0.404, +0.189] cannot show by design (floor)
+        graph-of-thoughts     0 of   5  0.000 [0.000, 0.434]           1    2639   12.0      8.7
+          plain x 45, 2591 tokens: 0.200; -0.200 [-0.624, +0.264] cannot show by design (floor)
     word problems, in a chat: floor 0.072
                                  right  accuracy [95 %]           unread  tokens  calls  seconds
         zero-shot             0 of  10  0.000 [0.000, 0.278]           0     143    1.0      1.1
@@ -88,6 +92,14 @@ Measured output:
           plain x 1, 38 tokens: 0.650; +0.050 [-0.180, +0.273] too small to tell (0.23)
         marginal             14 of  20  0.700 [0.481, 0.855]           0     444    3.0      1.6
           plain x 1, 38 tokens: 0.650; +0.050 [-0.180, +0.273] too small to tell (0.23)
+        choose-letter         6 of  20  0.300 [0.145, 0.519]           0     280    1.0      0.3
+          plain x 1, 38 tokens: 0.650; -0.350 [-0.579, -0.042] shows the opposite
+        choose-option         4 of  20  0.200 [0.081, 0.416]           0     308    1.0      0.4
+          plain x 1, 38 tokens: 0.650; -0.450 [-0.632, -0.182] shows the opposite
+        choose-cloze         12 of  20  0.600 [0.387, 0.781]           0     151    2.0      0.3
+          plain x 1, 38 tokens: 0.650; -0.050 [-0.322, +0.233] too small to tell (0.27)
+        choose-generated      6 of  20  0.300 [0.145, 0.519]           0     279    1.0      0.3
+          plain x 1, 38 tokens: 0.650; -0.350 [-0.579, -0.042] shows the opposite
     documents: floor 0.085
                                  right  accuracy [95 %]           unread  tokens  calls  seconds
         zero-shot             6 of  20  0.300 [0.145, 0.519]           0     109    1.0      0.4
@@ -107,6 +119,8 @@ Measured output:
           plain x 2, 168 tokens: 0.200; +0.000 [-0.223, +0.223] cannot show by design (floor)
         multi-hop             4 of  20  0.200 [0.081, 0.416]           0     382    3.3      0.7
           plain x 5, 418 tokens: 0.100; +0.100 [-0.150, +0.339] cannot show by design (floor)
+        in-parts              0 of  20  0.000 [0.000, 0.161]           0     169    2.0      0.6
+          plain x 2, 168 tokens: 0.200; -0.200 [-0.416, +0.001] cannot show by design (floor)
     commands: floor 0.003
                                  right  accuracy [95 %]           unread  tokens  calls  seconds
         zero-shot             0 of  10  0.000 [0.000, 0.278]           3      34    1.0      0.4
@@ -126,19 +140,22 @@ Measured output:
           plain x 2, 552 tokens: 0.000; +0.000 [-0.161, +0.161] cannot show by design (floor)
     5,742 prompts of 501,960 tokens, of which 287,002 were read; 91,677 were written; 3549 s
 
-No method shows anything at this size, as expected, and for reasons that differ. Word problems, two
+No method shows a gain at this size, as expected, and for reasons that differ. Word problems, two
 hops, commands and verses are beyond the model whatever the prompt: neither side is above the floor.
 Of 20 zero-shot chains none reached a conclusion that could be read in 96 tokens (the second call of
 the two-stage form reads 17 of 20), of 10 outlines none was written in the form. Options and
 documents the model can do: passages that are retrieved gain 0.25 over plain prompting with an
 interval that just touches 0, and with 20 questions only 0.26 could have been seen; on options the
-differences are a single question.
+differences are a single question, but where options are listed: letters and listed texts, scored or
+written, are right for 0.20 to 0.30, and plain prompting, which lists none, for 0.65.
 
 What the table does tell is the price: a tree of thoughts and recursive decomposition read and write
 a hundred times the tokens of one plain prompt, least-to-most and votes 26 to 39 times, methods that
 score options 4 to 14 times. Methods that `--list` has beyond these are rows of other scripts
-(ELSEWHERE in questions_to_answer.py), but for three that NOT_JUDGED names with the reason. Seconds
-are of a machine that was busy with other work.
+(ELSEWHERE in questions_to_answer.py), but for three that NOT_JUDGED names with the reason. The rows
+from word-problem to graph-of-thoughts, choose-letter to choose-generated, and in-parts were run
+later, alone; the seconds of all others, and the last line, are of a machine that was busy with
+other work.
 """
 
 import argparse
