@@ -7,7 +7,10 @@ from tinylm.errors import ConfigError
 from tinylm.prompt import ScriptedLM
 from tinylm.prompt.answer import check_counts
 from tinylm.prompt.evaluation.methods import METHODS
+from tinylm.prompt.evaluation.runner import takes_all
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
 
+SHOWN = [Item("Which one?: walk", "WALK"), Item("Which one?: run", "RUN")]
 ITEM = Item("Which one?: jump", context="One. Two.")
 
 
@@ -21,17 +24,40 @@ def test_counts_are_1_or_more():
 
 
 # What each method counts, beside the tokens of a reply, and the least that has a meaning.
+SEARCH = {"budget": 0, "held": 0}  # no limit; no examples apart
 LEAST = {
+    "ape": {"pairs": 1, "candidates": 1, "rounds": 0, "variants": 1, "writing": 1, **SEARCH},
+    "auto-cot": {"k": 1, "words": 1, "steps": 1},
+    "bandit": {"pulls": 1, "count": 0, "writing": 1, "held": 0},
     "best-of-n": {"n": 1, "answer_tokens": 1},
+    "clustered": {"k": 1},
     "dialogue": {"turns": 1},
+    "diverse": {"k": 1},
+    "evolution": {"size": 1, "generations": 1, "writing": 1, **SEARCH},
     "graph-of-thoughts": {"branches": 1, "keep": 1, "merges": 1, "rounds": 0},
     "grid": {"samples": 1},
+    "grips": {"candidates": 1, "edits": 1, "rounds": 0, "patience": 1, **SEARCH},
     "in-parts": {"size": 1},
+    "learned-retriever": {"k": 1, "candidates": 1, "kept": 1, "epochs": 1},
     "least-risk": {"samples": 1},
     "least-to-most": {"most": 0},  # no sub-problem: the question as it is
+    "limited-passage": {"limit": 1, "retries": 0},
+    "llmlingua": {"segment": 1},
     "map-reduce": {"size": 1, "overlap": 0},
     "multi-hop": {"k": 1, "most": 0},
+    "nearest": {"k": 1},
     "outline": {"outline_tokens": 1},
+    "paraphrases": {"count": 0, "writing": 1, **SEARCH},
+    "protegi": {
+        "width": 1,
+        "rounds": 0,
+        "batch": 1,
+        "groups": 1,
+        "reasons": 1,
+        "paraphrases": 0,
+        "pulls": 1,
+        **SEARCH,
+    },
     "rag": {"k": 0},  # no text: the model's memory
     "recursive": {"depth": 0},
     "scan": {"most": 1},
@@ -49,10 +75,15 @@ GIVEN = {"dialogue": {"speakers": "A,B"}}
 
 @pytest.mark.parametrize("name", LEAST)
 def test_methods_name_the_option_that_is_wrong(name):
+    method, asked = METHODS[name], ITEM
+    if takes_all(method.load()):
+        asked = [ITEM]
     for option, least in LEAST[name].items():
         options = GIVEN.get(name, {}) | {option: least - 1}
+        if "instruction" in method.needs:
+            options["prompt"] = FewShotPrompt("Do it.")
         with pytest.raises(ConfigError, match=f": {option}={least - 1} must be {least} or more"):
-            METHODS[name].load()(ScriptedLM([]), ITEM, **options)
+            method.load()(ScriptedLM([]), asked, SHOWN, **options)
 
 
 def test_no_count_of_the_command_line_is_left_out():

@@ -106,6 +106,7 @@ def compressed(
     raises    DataError for a question without demonstrations and without a passage, or one of which
               nothing is left
     """
+    check_counts("compressed", segment=segment)
     prompt = prompt or FewShotPrompt()
     texts = [prompt.demonstration(demo) for demo in demonstrations]
     if item.context:

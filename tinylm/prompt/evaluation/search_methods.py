@@ -63,6 +63,7 @@ def ape(
     returns      list of Answer or DataError; details of the first: "report"
     raises       ConfigError for a wrong option, or a question that is a demonstration
     """
+    check_counts("ape", least=0, rounds=rounds)
     check_counts("ape", pairs=pairs, candidates=candidates, variants=variants, writing=writing)
     search = _Search.of("ape", lm, items, demonstrations, prompt, by, budget, held, max_tokens)
     options = {"seed": seed, "max_tokens": writing}
@@ -98,6 +99,7 @@ def grips(
     candidates, edits, rounds, patience   of optimize.grips
     by, budget, held, and what is returned and raised   as in ape()
     """
+    check_counts("grips", least=0, rounds=rounds)
     check_counts("grips", candidates=candidates, edits=edits, patience=patience)
     search = _Search.of("grips", lm, items, demonstrations, prompt, by, budget, held, max_tokens)
     found = optimize.grips(
@@ -142,6 +144,7 @@ def protegi(
 
     The paper has larger numbers (optimize/feedback.py); these are for a model on a few cores.
     """
+    check_counts("protegi", least=0, rounds=rounds, paraphrases=paraphrases)
     check_counts("protegi", width=width, batch=batch, groups=groups, reasons=reasons, pulls=pulls)
     search = _Search.of(
         "protegi", lm, items, demonstrations, prompt, "accuracy", budget, held, max_tokens
