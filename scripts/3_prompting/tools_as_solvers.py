@@ -16,10 +16,52 @@ which has learnt them; the last answer is that of the question. Half of these ro
 numbers for the words, so that answers are copied. 0.7 of the tokens are of parts, and 0.3 of direct
 answers.
 
-Two layers of width 64, five seeds, about 6 minutes on one core. `python
+Two layers of width 64, five seeds, about 3 minutes on one core. `python
 scripts/3_prompting/tools_as_solvers.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
 seeds and a tenth of the tokens. Read next: prompt/reasoning/calculator_loop.py,
 prompt/decompose/solvers.py; trained_tools.py, where the model writes the calls itself.
+
+Measured output (one core of a busy machine):
+
+    chains: steps                  alone      alone, its law          calculator calculator, its law
+           1         0.93 (0.80 .. 1.00) 0.64 (0.59 .. 0.69) 1.00 (1.00 .. 1.00) 0.97 (0.93 .. 1.00)
+           2         0.75 (0.57 .. 0.87) 0.42 (0.35 .. 0.48) 1.00 (1.00 .. 1.00) 0.94 (0.86 .. 1.00)
+           4         0.41 (0.37 .. 0.50) 0.18 (0.12 .. 0.23) 0.89 (0.73 .. 1.00) 0.89 (0.73 .. 1.00)
+    parts: measures                                      right  tokens     sum     day   least
+        2, direct                          0.71 (0.67 .. 0.77)      16    0.98    0.20    0.94
+        2, parts, with tools               1.00 (1.00 .. 1.00)      78    1.00    1.00    1.00
+        2, parts, tools off                0.71 (0.67 .. 0.77)     195    0.98    0.20    0.94
+        3, direct                          0.43 (0.30 .. 0.53)      18    0.26    0.12    0.90
+        3, parts, with tools               0.99 (0.97 .. 1.00)     158    1.00    0.98    1.00
+        3, parts, tools off                0.38 (0.30 .. 0.50)     369    0.24    0.12    0.78
+    5 seeds; 167 s of one core
+    chains of four steps: calculator > the model alone (section 3.1.4.5): +0.487 [+0.298, +0.675], 5
+      seeds: shows
+    what the calculator adds grows from one step to four (section 3.1.4.5): +0.413 [+0.262, +0.564],
+      5 seeds: shows
+    alone, four steps are (1 - e)^4 within 0.1 (section 3.1.4.5): -0.23 [-0.332, -0.128], 5 seeds:
+      shows the opposite
+    with the calculator they are (1 - e')^4 within 0.1 (section 3.1.4.5): -0.000496 [-0.00134,
+      +0.000347], 5 seeds: shows
+    three measures: tools on > off, same parts (section 3.2.2): +0.613 [+0.518, +0.709], 5 seeds:
+      shows
+    three measures: parts with tools > direct (section 3.2.2): +0.567 [+0.461, +0.672], 5 seeds:
+      shows
+    three measures: parts, tools off > direct (section 3.2.2): -0.0467 [-0.0939, +0.000524], 5
+      seeds: too small to tell; 0.047 could have been seen
+    what tools add grows from two measures to three (section 3.2.2): +0.32 [+0.208, +0.432], 5
+      seeds: shows
+
+The calculator raises chains of four steps from 0.41 to 0.89, and the more the longer the chain.
+What is left are expressions that were not copied, and their law is met within 0.001. The law of the
+model alone is not: it predicts 0.18. Its e is the mean over the steps of chains of four, and a
+question of one step is right for 0.93 and not for 1 - e = 0.64, so a step's errors are not one rate
+for all chains; whether they gather in some questions was not measured.
+
+Tools take three measures from 0.38 to 0.99 at the same sub-problems, and at fewer than half of the
+tokens, as a tool costs none. Parts alone gain nothing over a direct answer (0.43): what lacks is
+the sums and the days, not the plan, which a rule makes here. That the model itself could ask for
+the parts was tried on seed 100 and not learnt with 800,000 tokens.
 """
 
 import string
