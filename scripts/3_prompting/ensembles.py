@@ -2,14 +2,14 @@
 
 Book section 3.2.4 (eqs. 3.6 to 3.9, Fig. 3.2). The models of noisy_rules.py read demonstrations of
 a rule, a third of which are wrong, and give the number of a letter; three members have each read
-600,000 tokens of one world. A number is a token and has five rivals, the numbers of other rules, so
+1,200,000 tokens of one world. A number is a token and has five rivals, the numbers of other rules, so
 every distribution is known exactly, and Bayes' rule gives the best answer that there can be. (1)
 Five ways to make three prompts differ: accuracy of one, of the vote (3.6), of the sum of logarithms
 (3.7) and of the mean of probabilities (3.8), and how much errors go together. (2) Votes of prompts
 with independent demonstrations against their laws. (3) Three models; two against one that has read
 as much as both. (4) The prompt as a hidden variable: all 20 choices of three from six
 demonstrations, and some of them drawn. (5) The answer of least risk. (6) Weights of votes. (7) The
-spread of a grid of models, prompts and samples, and pass@n. Five seeds, about 6 minutes on one
+spread of a grid of models, prompts and samples, and pass@n. Five seeds, about 12 minutes on one
 core. `python scripts/3_prompting/ensembles.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is
 two seeds, a tenth of the tokens and 20 questions. Read next: prompt/ensemble/voters.py,
 prompt_variants.py for wordings of a published model.
@@ -173,7 +173,7 @@ from votes_and_risks import (
 
 from tinylm.train.compare import Claim, mean_and_range, slopes, weakest
 
-TOKENS, ASKED = 600_000, 150  # of the training of a member; questions
+TOKENS, ASKED = 1_200_000, 150  # of the training of a member; questions
 # The rules, written before the run. Scores are shares of right answers unless it is said, one a
 # seed; both sides of a claim have the same questions.
 VOTE = Claim("(1) a vote over other demonstrations > one prompt", "3.2.4", least=0.02, limit=1.0)
