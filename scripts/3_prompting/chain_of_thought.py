@@ -14,53 +14,52 @@ prompt/reasoning/chain_of_thought.py.
 
 Measured output:
 
-    750000 training tokens: 68141 answers, or 21114 with steps
+    750000 training tokens: 68135 answers, or 21121 with steps
     right, by steps of the chain
                              direct      chain of thought  the commonest answer
-            1   0.75 (0.59 .. 0.95)   1.00 (1.00 .. 1.00)   0.27 (0.25 .. 0.30)
-            2   0.45 (0.39 .. 0.54)   1.00 (1.00 .. 1.00)   0.28 (0.25 .. 0.31)
-            3   0.37 (0.31 .. 0.41)   1.00 (1.00 .. 1.00)   0.33 (0.25 .. 0.39)
-            4   0.36 (0.33 .. 0.41)   0.98 (0.91 .. 1.00)   0.33 (0.26 .. 0.42)
+            1   0.80 (0.59 .. 1.00)   1.00 (1.00 .. 1.00)   0.28 (0.25 .. 0.30)
+            2   0.43 (0.37 .. 0.54)   1.00 (1.00 .. 1.00)   0.27 (0.24 .. 0.31)
+            3   0.37 (0.31 .. 0.41)   1.00 (1.00 .. 1.00)   0.32 (0.25 .. 0.39)
+            4   0.35 (0.31 .. 0.41)   0.98 (0.91 .. 1.00)   0.33 (0.26 .. 0.42)
     beyond the trained steps: right, and tokens of a question
                    chain of thought tokens    a vote of 5 chains tokens         least-to-most tokens
-            5   0.23 (0.20 .. 0.30)     45   0.23 (0.19 .. 0.33)    227   1.00 (1.00 .. 1.00)    110
-            6   0.21 (0.17 .. 0.26)     48   0.21 (0.18 .. 0.25)    238   1.00 (1.00 .. 1.00)    132
-            8   0.20 (0.15 .. 0.23)     44   0.21 (0.16 .. 0.25)    224   1.00 (1.00 .. 1.00)    176
+            5   0.27 (0.21 .. 0.37)     46   0.27 (0.20 .. 0.37)    230   1.00 (1.00 .. 1.00)    110
+            6   0.22 (0.17 .. 0.26)     48   0.22 (0.18 .. 0.25)    240   1.00 (1.00 .. 1.00)    132
+            8   0.20 (0.15 .. 0.24)     44   0.20 (0.15 .. 0.26)    220   1.00 (1.00 .. 1.00)    176
     answers flipped by an error in step t of four, and the law
-            1   0.73 (0.66 .. 0.78)    0.73
-            2   0.80 (0.72 .. 0.84)    0.81
-            3   0.88 (0.85 .. 0.91)    0.90
+            1   0.74 (0.66 .. 0.78)    0.73
+            2   0.81 (0.72 .. 0.84)    0.81
+            3   0.89 (0.85 .. 0.95)    0.90
             4   1.00 (1.00 .. 1.00)    1.00
     the early copy, four steps: right
-        one greedy chain                0.70 (0.38 .. 0.98)
-        one sampled chain               0.69 (0.42 .. 0.96)
-        a vote of 9                     0.70 (0.40 .. 0.98)
-        law, each question's answers    0.72 (0.45 .. 0.97)
-        binomial law, mean accuracy     0.76 (0.31 .. 1.00)
-    4 seeds; 284 s of one core
-    four steps: chain of thought > direct (section 3.2.1): +0.617 [+0.526, +0.709], 4 seeds: shows
-    the gap at four steps > the gap at one (section 3.2.1): +0.367 [+0.194, +0.541], 4 seeds: shows
-    an error in the last step flips more answers than one in the first (section 3.2.1): +0.265
-      [+0.174, +0.356], 4 seeds: shows
-    flips are as the law within 0.05 (section 3.2.1): -0.0287 [-0.0588, +0.00125], 4 seeds: too
-      small to tell; -0.02 could have been seen
-    a vote of 9 > one greedy chain (section 3.2.4): -0.005 [-0.045, +0.035], 4 seeds: too small to
-      tell; 0.04 could have been seen
-    votes are as the law of each question's answers within 0.05 (section 3.2.4): -0.0235 [-0.055,
-      +0.00808], 4 seeds: too small to tell; -0.018 could have been seen
-    votes are as the binomial law of the mean accuracy within 0.05 (section 3.2.4): -0.105 [-0.206,
-      -0.00338], 4 seeds: too small to tell; 0.051 could have been seen
-    eight steps: least-to-most > a vote of 5 chains (section 3.2.2): +0.79 [+0.73, +0.85], 4 seeds:
-      shows
+        one greedy chain                0.75 (0.38 .. 0.98)
+        one sampled chain               0.73 (0.42 .. 0.96)
+        a vote of 9                     0.75 (0.40 .. 0.98)
+        law, each question's answers    0.76 (0.45 .. 0.97)
+        binomial law, mean accuracy     0.81 (0.31 .. 1.00)
+    5 seeds; 367 s of one core
+    four steps: chain of thought > direct (section 3.2.1): +0.632 [+0.558, +0.706], 5 seeds: shows
+    the gap at four steps > the gap at one (section 3.2.1): +0.432 [+0.218, +0.646], 5 seeds: shows
+    an error in the last step flips more answers than one in the first (section 3.2.1): +0.26
+      [+0.197, +0.323], 5 seeds: shows
+    flips are as the law within 0.05 (section 3.2.1): -0.0285 [-0.0488, -0.00827], 5 seeds: shows
+    a vote of 9 > one greedy chain (section 3.2.4): -0.004 [-0.0312, +0.0232], 5 seeds: too small to
+      tell; 0.027 could have been seen
+    votes are as the law of each question's answers within 0.05 (section 3.2.4): -0.0225 [-0.0436,
+      -0.00142], 5 seeds: shows
+    votes are as the binomial law of the mean accuracy within 0.05 (section 3.2.4): -0.0955 [-0.168,
+      -0.0227], 5 seeds: too small to tell; 0.023 could have been seen
+    eight steps: least-to-most > a vote of 5 chains (section 3.2.2): +0.796 [+0.737, +0.855], 5
+      seeds: shows
 
 With steps, the model is right at every trained length; answers alone fall nearly to the commonest
-answer from three steps on. An error goes on as far as the law allows: the mean distance is 0.03, of
-which chance in 100 questions makes 0.02, and "within 0.05" is missed by a little. Votes gain
-nothing over one greedy chain. The binomial law takes all questions for equally hard and is 0.11
-off; the law of each question's own answers is 0.02 off, so a vote repeats what most samples of its
-question agree on, right or wrong. Chains in one run never saw the positions of a fifth step and
-fail there; one step a prompt has only trained lengths. The list of steps is made by a rule, not by
-the model, and the direct answers come from a model of their own.
+answer from three steps on. An error goes on as the law says: the mean distance is 0.03, of which
+chance in 100 questions makes 0.02. Votes gain nothing over one greedy chain. The binomial law takes
+all questions for equally hard and is 0.10 off; the law of each question's own answers is 0.02 off,
+so a vote repeats what most samples of its question agree on, right or wrong. Chains in one run
+never saw the positions of a fifth step and fail there; one step a prompt has only trained lengths.
+The list of steps is made by a rule, not by the model, and the direct answers come from a model of
+their own.
 
 The task and the settings were chosen on other seeds, the budget after a first run: seeds 0 to 3,
 600,000 tokens, 150 questions, the same rules. One of its four models with steps had not finished
