@@ -2,143 +2,155 @@
 
 Book section 3.2.4 (eqs. 3.6 to 3.9, Fig. 3.2). The models of noisy_rules.py read demonstrations of
 a rule, a third of which are wrong, and give the number of a letter; three members have each read
-1,200,000 tokens of one world. A number is a token and has five rivals, the numbers of other rules, so
-every distribution is known exactly, and Bayes' rule gives the best answer that there can be. (1)
+1,200,000 tokens of one world. A number is a token and has five rivals, the numbers of other rules,
+so every distribution is known exactly, and Bayes' rule gives the best answer that there can be. (1)
 Five ways to make three prompts differ: accuracy of one, of the vote (3.6), of the sum of logarithms
 (3.7) and of the mean of probabilities (3.8), and how much errors go together. (2) Votes of prompts
 with independent demonstrations against their laws. (3) Three models; two against one that has read
 as much as both. (4) The prompt as a hidden variable: all 20 choices of three from six
 demonstrations, and some of them drawn. (5) The answer of least risk. (6) Weights of votes. (7) The
-spread of a grid of models, prompts and samples, and pass@n. Five seeds, about 12 minutes on one
+spread of a grid of models, prompts and samples, and pass@n. Five seeds, about 14 minutes on one
 core. `python scripts/3_prompting/ensembles.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is
 two seeds, a tenth of the tokens and 20 questions. Read next: prompt/ensemble/voters.py,
 prompt_variants.py for wordings of a published model.
 
-Measured output (one core):
+Measured output (one core of a busy machine):
 
     (1) right                        one                vote                 sum                mean
-        other demonstrations; errors correlate by 0.22 (-0.07 .. 0.88)
-                   0.58 (0.15 .. 0.73) 0.68 (0.15 .. 0.90) 0.75 (0.15 .. 0.96) 0.75 (0.15 .. 0.95)
-        written by the model; errors correlate by 0.57 (0.43 .. 0.77)
-                   0.53 (0.17 .. 0.68) 0.55 (0.16 .. 0.71) 0.59 (0.16 .. 0.74) 0.59 (0.16 .. 0.74)
-        other orders; errors correlate by 0.94 (0.92 .. 0.96)
-                   0.59 (0.15 .. 0.76) 0.59 (0.15 .. 0.76) 0.60 (0.15 .. 0.77) 0.60 (0.15 .. 0.77)
-        other words; errors correlate by 0.91 (0.79 .. 0.99)
-                   0.60 (0.15 .. 0.77) 0.60 (0.15 .. 0.78) 0.60 (0.15 .. 0.78) 0.60 (0.15 .. 0.78)
-        another language; errors correlate by 0.49 (0.10 .. 0.66)
-                   0.52 (0.15 .. 0.71) 0.50 (0.17 .. 0.67) 0.58 (0.17 .. 0.75) 0.58 (0.19 .. 0.73)
-        one prompt with nine      0.76 (0.21 .. 0.93)
-        a vote of 3 samples       0.38 (0.17 .. 0.46)
-        Bayes' rule, three        0.79 (0.74 .. 0.85)
-        Bayes' rule, nine         0.97 (0.97 .. 0.99)
+        other demonstrations; errors correlate by 0.01 (-0.04 .. 0.08)
+                   0.77 (0.75 .. 0.77) 0.90 (0.89 .. 0.91) 0.96 (0.95 .. 0.97) 0.96 (0.94 .. 0.97)
+        written by the model; errors correlate by 0.65 (0.59 .. 0.69)
+                   0.72 (0.68 .. 0.76) 0.75 (0.70 .. 0.79) 0.75 (0.70 .. 0.79) 0.75 (0.71 .. 0.79)
+        other orders; errors correlate by 0.94 (0.92 .. 0.98)
+                   0.76 (0.72 .. 0.80) 0.76 (0.71 .. 0.81) 0.76 (0.71 .. 0.81) 0.76 (0.71 .. 0.81)
+        other words; errors correlate by 0.93 (0.90 .. 0.96)
+                   0.75 (0.71 .. 0.80) 0.75 (0.71 .. 0.80) 0.75 (0.71 .. 0.80) 0.75 (0.71 .. 0.80)
+        another language; errors correlate by 0.84 (0.82 .. 0.86)
+                   0.75 (0.68 .. 0.78) 0.75 (0.67 .. 0.79) 0.75 (0.67 .. 0.77) 0.75 (0.68 .. 0.77)
+        one prompt with nine      0.97 (0.96 .. 0.97)
+        a vote of 3 samples       0.55 (0.54 .. 0.56)
+        Bayes' rule, three        0.78 (0.75 .. 0.81)
+        Bayes' rule, nine         0.98 (0.97 .. 0.99)
         token by token as (3.7)   1.00 (1.00 .. 1.00)
     (2) votes of n              vote              its law         binomial law
-           3  0.66 (0.14 .. 0.82)  0.67 (0.15 .. 0.85)  0.62 (0.06 .. 0.82)
-           5  0.73 (0.15 .. 0.93)  0.74 (0.15 .. 0.93)  0.65 (0.03 .. 0.87)
+           3  0.90 (0.87 .. 0.93)  0.91 (0.89 .. 0.92)  0.87 (0.87 .. 0.88)
+           5  0.96 (0.95 .. 0.99)  0.97 (0.96 .. 0.98)  0.92 (0.92 .. 0.93)
     (3) right
-        one of three models         0.56 (0.32 .. 0.78)
-        their vote                  0.64 (0.36 .. 0.83)
-        sum of logarithms           0.70 (0.51 .. 0.81)
-        mean of probabilities       0.70 (0.49 .. 0.81)
-        errors correlate by        0.28 (-0.01 .. 0.54)
-        mean of two models          0.67 (0.47 .. 0.80)
-        one of twice the training   0.61 (0.21 .. 0.82)
+        one of three models         0.75 (0.71 .. 0.79)
+        their vote                  0.76 (0.71 .. 0.80)
+        sum of logarithms           0.76 (0.71 .. 0.80)
+        mean of probabilities       0.76 (0.71 .. 0.80)
+        errors correlate by         0.77 (0.70 .. 0.84)
+        mean of two models          0.76 (0.71 .. 0.79)
+        one of twice the training   0.75 (0.71 .. 0.80)
     (4) prompts drawn         right                 error                  law
-           1  0.57 (0.16 .. 0.72)  0.0582 (0.0027 .. 0.0783)  0.0582 (0.0027 .. 0.0784)
-           4  0.65 (0.16 .. 0.80)  0.0292 (0.0014 .. 0.0390)  0.0291 (0.0014 .. 0.0392)
-          16  0.68 (0.16 .. 0.84)  0.0147 (0.0007 .. 0.0198)  0.0146 (0.0007 .. 0.0196)
-          64  0.68 (0.16 .. 0.86)  0.0073 (0.0003 .. 0.0099)  0.0073 (0.0003 .. 0.0098)
-        all 20                    0.69 (0.16 .. 0.86)
-        one                       0.56 (0.15 .. 0.71)
-        one prompt with six       0.71 (0.24 .. 0.88)
+           1  0.79 (0.76 .. 0.82)  0.0764 (0.0730 .. 0.0834)  0.0765 (0.0727 .. 0.0824)
+           4  0.89 (0.87 .. 0.91)  0.0382 (0.0355 .. 0.0416)  0.0383 (0.0364 .. 0.0412)
+          16  0.92 (0.91 .. 0.94)  0.0192 (0.0180 .. 0.0204)  0.0191 (0.0182 .. 0.0206)
+          64  0.93 (0.91 .. 0.95)  0.0095 (0.0091 .. 0.0103)  0.0096 (0.0091 .. 0.0103)
+        all 20                    0.93 (0.89 .. 0.95)
+        one                       0.79 (0.77 .. 0.81)
+        one prompt with six       0.92 (0.91 .. 0.95)
     (5) 16 samples        mean |error|      root mean square           right
-        one sample    21.6 (18.2 .. 27.0)  30.6 (27.1 .. 34.9)  0.29 (0.15 .. 0.36)
-        mode          16.4 (11.8 .. 25.2)  26.3 (22.1 .. 33.8)  0.45 (0.19 .. 0.55)
-        absolute      15.0 (12.4 .. 20.9)  22.8 (20.4 .. 27.6)  0.37 (0.18 .. 0.49)
-        squared       16.0 (13.8 .. 20.7)  22.0 (19.6 .. 26.5)  0.27 (0.18 .. 0.34)
+        one sample    18.4 (15.9 .. 20.5)  28.5 (26.1 .. 31.4)  0.37 (0.33 .. 0.42)
+        mode           10.3 (9.3 .. 13.0)  20.5 (18.3 .. 25.1)  0.61 (0.58 .. 0.65)
+        absolute       10.8 (9.5 .. 13.3)  19.3 (17.0 .. 23.2)  0.52 (0.49 .. 0.56)
+        squared       13.8 (12.6 .. 14.7)  20.0 (17.9 .. 21.2)  0.30 (0.26 .. 0.33)
     (6) votes of 1, 1, 1 and 5 demonstrations: right
-        equal                     0.66 (0.15 .. 0.85)
-        weighted                  0.70 (0.16 .. 0.88)
-        best alone                0.67 (0.13 .. 0.84)
-    (7) variance of a right answer between samples, and p (1 - p)
-        samples        0.189 (0.160 .. 0.215)
-        exact          0.186 (0.155 .. 0.210)
-        pass@4, exact             0.72 (0.51 .. 0.80)
-        pass@4, estimate          0.72 (0.51 .. 0.80)
-        pass@4, plug-in           0.61 (0.39 .. 0.69)
-    5 seeds; 326 s of one core
-    (1) a vote over other demonstrations > one prompt (section 3.2.4): +0.104 [+0.0238, +0.185], 5
+        equal                     0.88 (0.84 .. 0.92)
+        weighted                  0.91 (0.88 .. 0.95)
+        best alone                0.87 (0.85 .. 0.92)
+    (7) variances of a right answer, and votes of three
+        models        0.001 (-0.000 .. 0.003)
+        prompts        0.036 (0.027 .. 0.040)
+        both          0.000 (-0.001 .. 0.002)
+        samples        0.211 (0.208 .. 0.218)
+        exact          0.211 (0.209 .. 0.213)
+        a vote: one               0.44 (0.42 .. 0.47)
+        a vote: models            0.53 (0.50 .. 0.59)
+        a vote: prompts           0.53 (0.52 .. 0.54)
+        a vote: samples           0.52 (0.49 .. 0.55)
+        a vote: all 27            0.89 (0.85 .. 0.93)
+        pass@4, exact             0.83 (0.82 .. 0.85)
+        pass@4, estimate          0.84 (0.82 .. 0.85)
+        pass@4, plug-in           0.74 (0.73 .. 0.76)
+    5 seeds; 814 s of one core
+    (1) a vote over other demonstrations > one prompt (section 3.2.4): +0.134 [+0.12, +0.148], 5
       seeds: shows
-    (1) that vote > a vote of three samples (section 3.2.4): +0.303 [+0.0716, +0.535], 5 seeds:
+    (1) that vote > a vote of three samples (section 3.2.4): +0.353 [+0.334, +0.373], 5 seeds: shows
+    (1) one prompt with all nine > that vote (section 3.2.4): +0.0653 [+0.0545, +0.0761], 5 seeds:
       shows
-    (1) one prompt with all nine > that vote (section 3.2.4): +0.0813 [+0.0362, +0.126], 5 seeds:
-      shows
-    (1) sum of logarithms > vote, other demonstrations (section 3.2.4): +0.0693 [+0.0161, +0.123], 5
-      seeds: shows
-    (1) mean of probabilities > vote, same prompts (section 3.2.4): +0.0653 [+0.0109, +0.12], 5
-      seeds: shows
-    (1) their errors correlate less than over written by the model (section 3.2.4): +0.348 [+0.0154,
-      +0.681], 5 seeds: too small to tell; 0.43 could have been seen
-    (1) their errors correlate less than over other orders (section 3.2.4): +0.723 [+0.24, +1.21], 5
-      seeds: shows
-    (1) their errors correlate less than over other words (section 3.2.4): +0.697 [+0.13, +1.26], 5
-      seeds: shows
-    (1) their errors correlate less than over another language (section 3.2.4): +0.273 [-0.478,
-      +1.02], 5 seeds: too small to tell; 0.85 could have been seen
-        over all of these: too small to tell
-    (1) a vote over other orders gains at most 0.03 (section 3.2.4): -0.00133 [-0.00448, +0.00181],
+    (1) sum of logarithms > vote, other demonstrations (section 3.2.4): +0.0613 [+0.0434, +0.0793],
       5 seeds: shows
-    (1) a vote over other words gains at most 0.03 (section 3.2.4): -0.00222 [-0.00898, +0.00454], 5
+    (1) mean of probabilities > vote, same prompts (section 3.2.4): +0.056 [+0.0369, +0.0751], 5
       seeds: shows
-    (1) a vote over another language gains at most 0.03 (section 3.2.4): +0.0271 [-0.00352,
-      +0.0577], 5 seeds: shows
-    (2) votes are as their law within 0.03 (section 3.2.4): -0.0146 [-0.0271, -0.00219], 5 seeds:
-      shows
-    (2) the binomial law of the mean is below votes (section 3.2.4): +0.0641 [+0.0246, +0.104], 5
-      seeds: shows
-    (3) mean of three models > one of them (section 3.2.4): +0.14 [+0.0437, +0.236], 5 seeds: shows
-    (3) mean of three models > their vote (section 3.2.4): +0.0547 [-0.0114, +0.121], 5 seeds: too
-      small to tell; 0.066 could have been seen
-    (3) one model of twice the training > mean of two (section 3.2.4): -0.0547 [-0.418, +0.309], 5
-      seeds: too small to tell; 0.38 could have been seen
-    (4) the sum over 20 prompts > one of them (section 3.2.4): +0.126 [+0.0415, +0.211], 5 seeds:
-      shows
-    (4) one prompt with all six > that sum (section 3.2.4): +0.022 [-0.028, +0.072], 5 seeds: too
-      small to tell; 0.06 could have been seen
-    (4) its estimate errs as N^-0.5 within 0.05 (section 3.2.4): -0.0028 [-0.00568, +7.65e-05], 5
-      seeds: shows
-    (5) least absolute risk errs less, in numbers, than the mode (section 3.2.4): +1.36 [-1.6,
-      +4.33], 5 seeds: too small to tell; 3 could have been seen
-    (5) ... than one sample (section 3.2.4): +6.53 [+4.15, +8.9], 5 seeds: shows
-    (5) the mode is right more often than the least risk (section 3.2.4): +0.08 [+0.0135, +0.146], 5
-      seeds: shows
-    (6) votes weighted by log-odds > equal ones (section 3.2.4): +0.04 [-0.00827, +0.0883], 5 seeds:
-      too small to tell; 0.068 could have been seen
-    (7) spread of samples: p (1 - p) within 0.01 (section 3.2.4): -0.00571 [-0.0089, -0.00251], 5
-      seeds: shows
-    (7) pass@4 by its estimate is the exact one within 0.02 (section 3.2.4): -0.00581 [-0.0108,
-      -0.000796], 5 seeds: shows
-    (7) the plug-in 1 - (1 - c/4)^4 is below the exact one (section 3.2.4): +0.116 [+0.105, +0.127],
+    (1) their errors correlate less than over written by the model (section 3.2.4): +0.637 [+0.57,
+      +0.703], 5 seeds: shows
+    (1) their errors correlate less than over other orders (section 3.2.4): +0.929 [+0.849, +1.01],
       5 seeds: shows
+    (1) their errors correlate less than over other words (section 3.2.4): +0.921 [+0.863, +0.979],
+      5 seeds: shows
+    (1) their errors correlate less than over another language (section 3.2.4): +0.832 [+0.773,
+      +0.89], 5 seeds: shows
+        over all of these: shows
+    (1) a vote over other orders gains at most 0.03 (section 3.2.4): -0.00222 [-0.00952, +0.00508],
+      5 seeds: shows
+    (1) a vote over other words gains at most 0.03 (section 3.2.4): +0.000889 [-0.00657, +0.00834],
+      5 seeds: shows
+    (1) a vote over another language gains at most 0.03 (section 3.2.4): -0.000889 [-0.0141,
+      +0.0123], 5 seeds: shows
+    (2) votes are as their law within 0.03 (section 3.2.4): -0.0149 [-0.0214, -0.00844], 5 seeds:
+      shows
+    (2) the binomial law of the mean is below votes (section 3.2.4): +0.0335 [+0.0141, +0.053], 5
+      seeds: too small to tell; 0.039 could have been seen
+    (3) mean of three models > one of them (section 3.2.4): +0.004 [-0.00198, +0.00998], 5 seeds:
+      too small to tell; 0.026 could have been seen
+    (3) mean of three models > their vote (section 3.2.4): +1.11e-16 [-0.00585, +0.00585], 5 seeds:
+      too small to tell; 0.0059 could have been seen
+    (3) one model of twice the training > mean of two (section 3.2.4): -0.00533 [-0.0275, +0.0169],
+      5 seeds: too small to tell; 0.042 could have been seen
+    (4) the sum over 20 prompts > one of them (section 3.2.4): +0.134 [+0.107, +0.16], 5 seeds:
+      shows
+    (4) one prompt with all six > that sum (section 3.2.4): -0.004 [-0.0266, +0.0186], 5 seeds: too
+      small to tell; 0.033 could have been seen
+    (4) its estimate errs as N^-0.5 within 0.05 (section 3.2.4): -0.00213 [-0.00362, -0.000644], 5
+      seeds: shows
+    (5) least absolute risk errs less, in numbers, than the mode (section 3.2.4): -0.531 [-1.21,
+      +0.149], 5 seeds: too small to tell; 0.68 could have been seen
+    (5) ... than one sample (section 3.2.4): +7.6 [+4.6, +10.6], 5 seeds: shows
+    (5) the mode is right more often than the least risk (section 3.2.4): +0.0947 [+0.0635, +0.126],
+      5 seeds: shows
+    (6) votes weighted by log-odds > equal ones (section 3.2.4): +0.0347 [-0.00345, +0.0728], 5
+      seeds: too small to tell; 0.058 could have been seen
+    (7) prompts make more of the spread than models (section 3.2.4): +0.0348 [+0.0286, +0.041], 5
+      seeds: shows
+    (7) spread of samples: p (1 - p) within 0.01 (section 3.2.4): -0.00218 [-0.0044, +3.75e-05], 5
+      seeds: shows
+    (7) pass@4 by its estimate is the exact one within 0.02 (section 3.2.4): -0.00444 [-0.00872,
+      -0.000162], 5 seeds: shows
+    (7) the plug-in 1 - (1 - c/4)^4 is below the exact one (section 3.2.4): +0.0903 [+0.0871,
+      +0.0936], 5 seeds: shows
 
-The first member of one seed learnt next to nothing (0.15, a guess has 0.17), which widens every
-interval. Prompts gain by other evidence alone. Over other demonstrations, a third of which are
-wrong, errors correlate by 0.22, a vote makes 0.68 of 0.58 and sums 0.75; over other orders or
-wordings of the same demonstrations they correlate by 0.9, and a vote gains nothing. Another
-language, whose tables are learnt apart, and demonstrations that the model writes lie between. One
-prompt with all nine demonstrations beats the vote (0.76), and the sum of logarithms nearly reaches
-it; Bayes' rule on these has 0.97, so most of what is missing is the model's. The vote follows the
-law of each question's own answers; the binomial law of the mean accuracy is 0.06 too low, as wrong
-answers differ.
+Prompts gain by other evidence alone. Over other demonstrations, a third of which are wrong, errors
+hardly correlate, and a vote makes 0.90 of 0.77; over the others, other orders, wordings, a language
+whose tables are learnt apart and demonstrations that the model writes, they correlate by 0.6 or
+more, and a vote gains at most 0.03. One prompt with all nine demonstrations beats the vote (0.96),
+and so do the sum of logarithms and the mean of probabilities; Bayes' rule on these has 0.98, so
+little of what is missing is the model's. The vote follows the law of each question's own answers;
+the binomial law of the mean accuracy is 0.03 too low, as wrong answers differ, by too little to
+tell.
 
-Three models make 0.70 of 0.56; whether that is more than their vote, or than one model with twice
-the training, cannot be told: some members had not learnt. The sum over all 20 prompts beats one of
-them by 0.13; its estimate follows N^-0.5, and four draws make 0.65 of its 0.69. The least absolute
-risk errs less than a sample, but is less often right than the mode, as it takes what lies between;
-that it errs less in numbers is too small to tell, as are weights of votes. pass@4 by its estimate
-is exact, the plug-in 0.12 too low. The run drew samples of all models of the grid with the same
-seeds, which is mended: its variances of models and prompts, its votes and the claim on them are
-left out here.
+Members that have learnt the task well err together (0.77), and three of them gain nothing over one
+(0.004). The sum over all 20 prompts beats one of them by 0.13; its estimate follows N^-0.5, and
+four draws make 0.89 of its 0.93. The least absolute risk errs less than a sample, but is less often
+right than the mode, as it takes what lies between; that it errs less in numbers than the mode is
+too small to tell, as are weights of votes. Of the spread of right answers the prompts make 0.036,
+the models 0.001 and sampling 0.211. pass@4 by its estimate is exact, the plug-in 0.09 too low.
+
+Two earlier runs on seeds 0 to 4 read 450,000 and 600,000 tokens a member. The first member of one
+or two seeds had learnt next to nothing (0.15 to 0.2, a guess has 0.17), which widened every
+interval. There three models, whose errors correlated by 0.3 to 0.4, beat one of them by 0.12 to
+0.14: models help each other while each has learnt something else.
 """
 
 import sys
@@ -345,7 +357,10 @@ def verdicts(runs):
 
 def main(argv=None):
     """Train and measure every seed, print the tables and the verdicts."""
-    args, seeds = command_line(argv, __doc__, "two seeds, a tenth of the tokens, 20 questions")
+    # Seeds 0 to 4 were those of earlier runs, see above.
+    args, seeds = command_line(
+        argv, __doc__, "two seeds, a tenth of the tokens, 20 questions", first=5
+    )
     began = time.process_time()
     tokens, count = TOKENS, ASKED
     if args.quick:
