@@ -21,6 +21,50 @@ categories. Three layers of width 64, three seeds, on one core. `python
 scripts/4_alignment/alignment_pipeline.py [--seed N] [--device cpu|gpu] [--plot FILE] [--quick]`:
 --plot draws reward and gold reward against the KL; --quick is two seeds and a twentieth of the
 steps. Read next: tinylm/align/rlhf/__init__.py; tinylm/align/__init__.py.
+
+Measured output (one core of a busy machine):
+
+                               right        new phrasing           new tasks
+    base         0.00 (0.00 .. 0.00) 0.00 (0.00 .. 0.00) 0.00 (0.00 .. 0.00)
+    SFT          0.96 (0.96 .. 0.97) 0.97 (0.97 .. 0.97) 0.64 (0.56 .. 0.71)
+    best of 16   0.91 (0.87 .. 0.94) 0.92 (0.90 .. 0.94) 0.49 (0.37 .. 0.68)
+    DPO          0.46 (0.00 .. 0.82) 0.47 (0.00 .. 0.84) 0.28 (0.00 .. 0.52)
+    PPO          0.95 (0.94 .. 0.96) 0.95 (0.93 .. 0.96) 0.67 (0.56 .. 0.73)
+    GRPO         0.95 (0.92 .. 0.97) 0.95 (0.93 .. 0.97) 0.62 (0.53 .. 0.72)
+                         gold reward               reward                     KL  tokens  minutes
+    base         0.00 (0.00 .. 0.00)  0.78 (0.22 .. 1.16) 73.25 (69.24 .. 79.45)    16.0      3.5
+    SFT          1.16 (1.15 .. 1.18) 0.03 (-0.04 .. 0.11)    0.00 (0.00 .. 0.00)     7.8      0.3
+    best of 16   1.37 (1.30 .. 1.41)  0.99 (0.92 .. 1.09)    1.84 (1.84 .. 1.84)     7.5      0.0
+    DPO          0.66 (0.00 .. 1.16)  0.97 (0.78 .. 1.06)  14.34 (2.85 .. 30.73)    11.5      0.8
+    PPO          1.41 (1.38 .. 1.44)  0.97 (0.92 .. 1.05)    1.08 (1.05 .. 1.11)     7.5      0.9
+    GRPO         1.36 (1.33 .. 1.38)  0.87 (0.82 .. 0.98)    0.89 (0.83 .. 1.00)     7.6      0.8
+    reward model, comparisons held out: 0.728 (0.712 .. 0.750)
+    3 seeds; 8.0 minutes of one core for each
+    ppo, KL, reward and gold reward while training, first seed: [[0.93, 0.92, 1.39], [0.95, 0.93,
+      1.39], [1.05, 0.98, 1.43], [1.04, 0.98, 1.43], [1.1, 0.98, 1.43], [1.11, 0.98, 1.43], [1.03,
+      0.98, 1.43], [1.03, 0.97, 1.45]]
+    grpo, KL, reward and gold reward while training, first seed: [[0.15, 0.36, 1.28], [0.2, 0.46,
+      1.25], [0.4, 0.67, 1.35], [0.64, 0.8, 1.37], [0.71, 0.84, 1.39], [0.79, 0.87, 1.4], [0.78,
+      0.88, 1.39], [0.78, 0.87, 1.39]]
+    best of n, KL, reward and gold reward while training, first seed: [[0.0, 0.06, 1.16], [0.19,
+      0.44, 1.27], [0.64, 0.7, 1.3], [1.2, 0.95, 1.42], [1.84, 0.99, 1.4]]
+    right: SFT > base (section 4.2.1): +0.963 [+0.947, +0.98], 3 seeds: shows
+    comparisons held out: the reward model > a coin (section 4.3.2): +0.228 [+0.179, +0.277], 3
+      seeds: shows
+    gold reward: best of 16 > SFT (section 4.3.3): +0.205 [+0.0811, +0.329], 3 seeds: shows
+    gold reward: DPO > SFT (section 4.3.3): -0.499 [-2.03, +1.03], 3 seeds: too small to tell; 1.5
+      could have been seen
+    gold reward: PPO > SFT (section 4.3.3): +0.246 [+0.22, +0.273], 3 seeds: shows
+    gold reward: GRPO > SFT (section 4.3.3): +0.2 [+0.156, +0.245], 3 seeds: shows
+
+This is a first run, seeds 0 to 2, in which DPO had beta 0.1 and a rate of 3e-4. Tuning makes an
+assistant of a model that only goes on with articles. The reward model decides 0.73 of comparisons
+as the annotator did, who is unsure and careless. Best of 16, PPO and GRPO gain gold reward: PPO
+most (1.41 of at most 1.5), at 1.1 nats, where best of 16 has at most 1.8. Best of 16 loses right
+answers (0.91 of 0.96), more of new tasks than of known ones; PPO and GRPO lose hardly any. DPO left
+the SFT model by 31 nats on one seed, and none of its replies there was right: too much of it. With
+beta 0.3 and a rate of 5e-5, the constants of now, a run of seed 100 had a gold reward of 1.36 at
+0.8 nats, against 1.13 of SFT; three seeds of that are not measured yet.
 """
 
 import argparse
@@ -70,7 +114,7 @@ def show(runs):
     for name in rows[0]:
         cells = [mean_and_range([r[name].right[g] for r in rows], ".2f") for g in GROUPS]
         print(f"{name:<12}" + "".join(f"{cell:>20}" for cell in cells))
-    print(f"{'':<12}{'gold reward':>22}{'reward':>22}{'KL':>24}{'tokens':>8}{'minutes':>9}")
+    print(f"{'':<12}{'gold reward':>20}{'reward':>21}{'KL':>23}{'tokens':>8}{'minutes':>9}")
     for name in rows[0]:
         gold, reward, kl = (
             mean_and_range([getattr(r[name], what) for r in rows], ".2f")
@@ -78,7 +122,7 @@ def show(runs):
         )
         length = np.mean([r[name].length for r in rows])
         minutes = np.mean([r[name].minutes for r in rows])
-        print(f"{name:<12}{gold:>22}{reward:>22}{kl:>24}{length:>8.1f}{minutes:>9.1f}")
+        print(f"{name:<12}{gold:>20}{reward:>21}{kl:>23}{length:>8.1f}{minutes:>9.1f}")
     print("reward model, comparisons held out:", mean_and_range([r[1] for r in runs], ".3f"))
     spent = [sum(r[3].values()) for r in runs]
     print(f"{len(runs)} seeds; {np.mean(spent):.1f} minutes of one core for each")
@@ -125,7 +169,8 @@ def draw_curves(runs, path):
 def main(argv=None):
     """Run every seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    # Seeds 0 to 2 were those of a first run, see above.
+    parser.add_argument("--seed", type=int, default=3, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--plot", metavar="FILE", help="also save the curves as a picture")
     parser.add_argument("--quick", action="store_true", help="two seeds, a twentieth of the steps")
