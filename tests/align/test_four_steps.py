@@ -57,11 +57,11 @@ def steps():
 
     annotator = SimulatedAnnotator(gold, temperature=0.3)
     rng = np.random.default_rng(0)
-    labels = collect_preferences([PROMPT] * 100, sample, annotator, 4, 3, rng=rng)
+    labels = collect_preferences([PROMPT] * 200, sample, annotator, 4, 3, rng=rng)
     sides = ((encode_sft(PROMPT, p.chosen), encode_sft(PROMPT, p.rejected)) for p in labels)
     pairs = [EncodedPair(*side) for side in sides]
     reward = RewardModel(copy.deepcopy(tuned))
-    fit(reward, RewardModeling(), pairs, steps=150, learning_rate=0.01)
+    fit(reward, RewardModeling(), pairs, steps=150, batch_size=64, learning_rate=0.01)
     texts = np.concatenate([np.broadcast_to(PROMPT, (27, 1)), ANSWERS], axis=1)
     scores = reward.score(texts)
     policy = ListedPolicy(copy.deepcopy(tuned), [PROMPT], LENGTH)
@@ -91,7 +91,7 @@ def test_every_step_raises_what_is_wanted(steps):
 def test_labels_are_of_the_policys_own_responses_and_mostly_right(steps):
     labels = steps["labels"]
     right = [gold("", p.chosen) >= gold("", p.rejected) for p in labels]
-    assert len(labels) > 100 and 0.6 < np.mean(right) < 1
+    assert len(labels) > 200 and 0.6 < np.mean(right) < 1
 
 
 def test_a_reward_model_of_labels_orders_responses_as_they_are_wanted(steps):

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinylm.autograd import log_softmax, softmax
 from tinylm.autograd.engine.tensor import array_of
-from tinylm.backend import device_of, to_device
+from tinylm.backend import device_of, to_cpu, to_device
 from tinylm.errors import ConfigError, ShapeError
 
 
@@ -42,7 +42,7 @@ def confidence_loss(strong, weak, weight):
     as its target; OpenAI's weak-to-strong has it that way. Check: tinylm gradcheck
     align.confidence_loss
     """
-    weak = np.asarray(array_of(weak), strong.dtype)
+    weak = np.asarray(to_cpu(array_of(weak)), strong.dtype)
     if strong.ndim != 2 or strong.shape != weak.shape or strong.shape[1] != 2:
         raise ShapeError(
             f"confidence_loss: logits {strong.shape} and weak labels {weak.shape}: need (B, 2) "
@@ -50,7 +50,8 @@ def confidence_loss(strong, weak, weight):
         )
     if not 0 <= weight <= 1:
         raise ConfigError(f"confidence_loss: a weight of {weight}; needs 0 to 1")
-    own = hardened(array_of(softmax(strong.detach()))[:, 1], weak[:, 1].mean())
+    sure = to_cpu(array_of(softmax(strong.detach())))[:, 1]
+    own = hardened(sure, weak[:, 1].mean())
     own = np.stack([~own, own], axis=1)  # (B,) -> (B, 2)
     target = ((1 - weight) * weak + weight * own).astype(strong.dtype)
     target = to_device(target, device_of(strong.data))
@@ -92,7 +93,7 @@ class ConfidentTask:
     def loss(self, model, batch):
         """confidence_loss(), and what is reported of it."""
         logits = model(batch.inputs, **batch.options)  # (B, 2)
-        weak = np.eye(2)[array_of(batch.targets)]  # (B,) -> (B, 2)
+        weak = np.eye(2)[to_cpu(array_of(batch.targets))]  # (B,) -> (B, 2)
         loss = confidence_loss(logits, weak, self.weight(self.done))
         return loss, {"tokens": len(weak), "loss": float(loss.item())}
 
