@@ -208,12 +208,7 @@ def main(argv=None):
             form = ".0f"
         print(f"    {name:48} {mean_and_range(values, form)}")
     judge(scores)
-    spent = lm.account
-    print(
-        f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "
-        f"{spent.read_tokens:,} were read; {spent.generated_tokens:,} were written; "
-        f"{time.process_time() - began:.0f} s of one core"
-    )
+    print(f"{lm.account.line()}; {time.process_time() - began:.0f} s of one core")
 
 
 if __name__ == "__main__":

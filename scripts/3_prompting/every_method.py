@@ -243,12 +243,7 @@ def main(argv=None):
             print(f"{name}: left out, as --data DIR has no {' and no '.join(missing)}")
             continue
         show(lm, name, tables(folder, config.seed), asked, config.seed)
-    spent = lm.account
-    print(
-        f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "
-        f"{spent.read_tokens:,} were read; {spent.generated_tokens:,} were written; "
-        f"{time.perf_counter() - began:.0f} s"
-    )
+    print(f"{lm.account.line()}; {time.perf_counter() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -229,12 +229,7 @@ def main(argv=None):
     for name, values in table.items():
         print(f"    {name:40} {mean_and_range(values, '.2f')}")
     judge(table)
-    spent = chat.account
-    print(
-        f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "
-        f"{spent.read_tokens:,} were read; {spent.generated_tokens:,} were written; "
-        f"{time.process_time() - began:.0f} s of one core"
-    )
+    print(f"{chat.account.line()}; {time.process_time() - began:.0f} s of one core")
 
 
 if __name__ == "__main__":

@@ -200,12 +200,7 @@ def main(argv=None):
     for name in ("closed tag, escaped", "closed tag, as it is"):
         print(f"    {name:22}{'':22}{mean_and_range(scores[f'turned: {name}'], '.2f'):>22}")
     judge(scores)
-    spent = lm.account
-    print(
-        f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "
-        f"{spent.read_tokens:,} were read; {spent.generated_tokens:,} were written; "
-        f"{time.process_time() - began:.0f} s of one core"
-    )
+    print(f"{lm.account.line()}; {time.process_time() - began:.0f} s of one core")
 
 
 if __name__ == "__main__":

@@ -292,12 +292,7 @@ def main(argv=None):
     print(f"{draws} draws of {sizes[0]} scored and {sizes[1]} written labels")
     show(scores)
     judge(scores)
-    spent = chat.account
-    print(
-        f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "
-        f"{spent.read_tokens:,} were read; {spent.generated_tokens:,} were written; "
-        f"{time.process_time() - began:.0f} s of one core"
-    )
+    print(f"{chat.account.line()}; {time.process_time() - began:.0f} s of one core")
 
 
 if __name__ == "__main__":

@@ -233,12 +233,7 @@ def main(argv=None):
         chosen = sample(items, count, options.seed)
         # The floor is that of the whole list, not of the few questions that are drawn.
         run(lm, name, chosen, shown, options.seed, commonest(items))
-    spent = lm.account
-    print(
-        f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "
-        f"{spent.read_tokens:,} were read; {spent.generated_tokens:,} were written; "
-        f"{time.process_time() - began:.0f} s of one core"
-    )
+    print(f"{lm.account.line()}; {time.process_time() - began:.0f} s of one core")
 
 
 if __name__ == "__main__":

@@ -345,12 +345,7 @@ def main(argv=None):
         procedures(chat, folder, options.seed, problems)
     else:
         print(f"procedures: left out, as --data DIR has no {MATH}")
-    spent = chat.account
-    print(
-        f"{spent.calls:,} prompts of {spent.prompt_tokens:,} tokens, of which "
-        f"{spent.read_tokens:,} were read; {spent.generated_tokens:,} were written; "
-        f"{time.process_time() - began:.0f} s of one core"
-    )
+    print(f"{chat.account.line()}; {time.process_time() - began:.0f} s of one core")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 import pytest
 
 from tinylm.data.read.items import Item
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 from tinylm.prompt import ScriptedLM
-from tinylm.prompt.answer import check_counts
+from tinylm.prompt.answer import Answer, answer_or_error, check_counts, with_report
 from tinylm.prompt.evaluation.methods import METHODS
 from tinylm.prompt.evaluation.runner import takes_all
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
@@ -21,6 +21,25 @@ def test_counts_are_1_or_more():
     check_counts("method", least=0, hops=0)
     with pytest.raises(ConfigError, match="^method: hops=-1 must be 0 or more$"):
         check_counts("method", least=0, hops=-1)
+
+
+def test_an_error_of_the_data_stands_in_the_place_of_an_answer_and_one_of_a_setting_is_raised():
+    def method(lm, item, fault=None):
+        if fault:
+            raise fault("no")
+        return Answer(item)
+
+    assert answer_or_error(method, None, "walk") == Answer("walk")
+    assert isinstance(answer_or_error(method, None, "walk", fault=DataError), DataError)
+    with pytest.raises(ConfigError, match="^no$"):
+        answer_or_error(method, None, "walk", fault=ConfigError)
+
+
+def test_the_report_of_a_call_stands_in_its_first_answer():
+    answers = [DataError("too long"), Answer("a"), Answer("b")]
+    assert with_report(answers, {"prompt": "Go."}) is answers
+    assert [one.details for one in answers[1:]] == [{"report": {"prompt": "Go."}}, {}]
+    assert with_report(answers[:1], {"prompt": "Go."}) == answers[:1]
 
 
 # What each method counts, beside the tokens of a reply, and the least that has a meaning.

@@ -7,7 +7,7 @@ and a failure is no guess: the value is then None. Read next: protocol/text_lm.p
 
 from dataclasses import dataclass, field
 
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -34,3 +34,27 @@ def check_counts(method, least=1, **counts):
     for name, count in counts.items():
         if count < least:
             raise ConfigError(f"{method}: {name}={count} must be {least} or more")
+
+
+def answer_or_error(method, *arguments, **options):
+    """The Answer of a method, or the DataError that it raises.
+
+    For methods that answer many questions in one call: one that is too long does not end the
+    others.
+    """
+    try:
+        return method(*arguments, **options)
+    except DataError as error:
+        return error
+
+
+def with_report(answers, report):
+    """The same answers; the first that is no DataError has the report of the call in its details.
+
+    answers  list of Answer or DataError;  report  {name: text or number}
+    """
+    for answer in answers:
+        if not isinstance(answer, DataError):
+            answer.details["report"] = report
+            break
+    return answers

@@ -94,7 +94,7 @@ def test_the_report_stands_beside_the_first_question_that_was_answered():
     asked, options = [Item("hen " * 40), *ASKED], {"prompt": FORM, "max_tokens": 4}
     first, second, third = methods.paraphrases(Plurals("text", 30), asked, SHOWN, **options)
     assert isinstance(first, DataError) and "report" in second.details
-    assert third.details["report"] == {}
+    assert "report" not in third.details
     lm = Plurals("text", 30)
     records = list(answer_items(lm, methods.paraphrases, asked, SHOWN, **options))
     assert [bool(record.error) for record in records] == [True, False, False]

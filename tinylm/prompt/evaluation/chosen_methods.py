@@ -9,9 +9,9 @@ and Auto-CoT first learn from the pool, so they are given all questions at once.
 
 from functools import lru_cache
 
-from tinylm.errors import ConfigError, DataError
+from tinylm.errors import ConfigError
 from tinylm.models.published.sentence_encoder import load_sentence_encoder
-from tinylm.prompt.answer import check_counts
+from tinylm.prompt.answer import answer_or_error, check_counts, with_report
 from tinylm.prompt.in_context import selection
 from tinylm.prompt.in_context.clusters import STEPS, WORDS, auto_cot, by_cluster
 from tinylm.prompt.in_context.few_shot import few_shot
@@ -117,7 +117,7 @@ def learned(
     choose = learn_retriever(lm, pool, features, None, candidates, **options)
     answer = {"prompt": prompt, "max_tokens": max_tokens}
     return [
-        _or_error(few_shot, lm, item, choose(item, k), seed=seed + 1000 * number, **answer)
+        answer_or_error(few_shot, lm, item, choose(item, k), seed=seed + 1000 * number, **answer)
         for number, item in enumerate(items)
     ]
 
@@ -156,24 +156,13 @@ def self_written(
         method = chain_of_thought
     options = {"prompt": prompt, "max_tokens": max_tokens}
     answers = [
-        _or_error(method, lm, item, shown, seed=seed + 1000 * number, **options)
+        answer_or_error(method, lm, item, shown, seed=seed + 1000 * number, **options)
         for number, item in enumerate(items)
     ]
     report = {"clusters": k, "demonstrations": len(shown)}
     for number, demo in enumerate(shown, 1):
         report[f"demonstration {number}"] = f"{demo.question} {demo.rationale}"
-    answered = [answer for answer in answers if not isinstance(answer, DataError)]
-    for answer in answered[:1]:
-        answer.details["report"] = report
-    return answers
-
-
-def _or_error(method, *arguments, **options):
-    """What a method returns, or the DataError that it raises: other questions are not to blame."""
-    try:
-        return method(*arguments, **options)
-    except DataError as error:
-        return error
+    return with_report(answers, report)
 
 
 # Indexes and embeddings of a pool are made once for all questions.

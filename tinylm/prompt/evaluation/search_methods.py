@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinylm.errors import ConfigError, DataError
+from tinylm.errors import ConfigError
 from tinylm.prompt import optimize
-from tinylm.prompt.answer import check_counts
+from tinylm.prompt.answer import answer_or_error, check_counts, with_report
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.prompt.in_context.selection import text_of
 from tinylm.prompt.optimize import ape as written
@@ -353,15 +353,11 @@ class _Search:
         """
         form = replace(self.form, instruction=found.prompt)
         options = {"prompt": form, "max_tokens": self.max_tokens}
-        answers, report = [], self.report(found)
-        for number, item in enumerate(self.items):
-            try:
-                answer = zero_shot(self.lm, item, seed=seed + 1000 * number, **options)
-                answer.details["report"], report = report, {}
-            except DataError as error:  # a question that is too long does not end the others
-                answer = error
-            answers.append(answer)
-        return answers
+        answers = [
+            answer_or_error(zero_shot, self.lm, item, seed=seed + 1000 * number, **options)
+            for number, item in enumerate(self.items)
+        ]
+        return with_report(answers, self.report(found))
 
     def report(self, found):
         """{name: text or number} of a Found."""

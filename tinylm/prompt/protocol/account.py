@@ -32,6 +32,13 @@ class Account:
         """Prompt, generated and scored tokens: the measure at which methods are compared."""
         return self.prompt_tokens + self.generated_tokens + self.scored_tokens
 
+    def line(self):
+        """Prompts, their tokens, and what was read and written of them, in words."""
+        return (
+            f"{self.calls:,} prompts of {self.prompt_tokens:,} tokens, of which "
+            f"{self.read_tokens:,} were read; {self.generated_tokens:,} were written"
+        )
+
     def add(self, **counts):
         """Add to the named counts."""
         for name, count in counts.items():
