@@ -266,6 +266,20 @@ def test_a_judge_is_a_reward_model_by_its_expected_rating():
     np.testing.assert_allclose(found, [2.625], rtol=1e-12)
     found = rating_rewards(text_model(context=256), [("x", "y"), ("x", "zz")])
     assert found.shape == (2,) and (1 <= found).all() and (found <= 9).all()
+    assert found[0] != found[1]
+    one_score = {prompt.replace("from 1", "from 0").replace("to 3", "to 1"): {" 0": -1, " 1": -1}}
+    np.testing.assert_allclose(rating_rewards(ScriptedLM(one_score), [("x", "y")], 0, 1), [0.5])
     for scale in ((3, 3), (-1, 5), (1, 10)):
         with pytest.raises(ConfigError, match="digits"):
             rating_rewards(None, [], *scale)
+
+
+def test_by_default_a_judge_rates_from_1_to_9():
+    prompt = (
+        "Rate the response to the request from 1 (very bad) to 9 (very good).\n"
+        "Request:\nx\nResponse:\ny\nRating:"
+    )
+    logs = {f" {rating}": math.log(rating / 100) for rating in range(1, 10)}
+    # (1^2 + ... + 9^2) / (1 + ... + 9) = 285 / 45
+    found = rating_rewards(ScriptedLM({prompt: logs}), [("x", "y")])
+    np.testing.assert_allclose(found, [285 / 45], rtol=1e-12)

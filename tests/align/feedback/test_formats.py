@@ -69,6 +69,12 @@ def test_a_ranking_has_two_different_responses(responses):
         Ranking.of("x", responses)
 
 
+def test_a_preference_is_certain_and_of_unknown_margin_unless_it_says_more():
+    bare = WeighedPreference("x", "a", "b")
+    assert (bare.probability, bare.margin) == (1, 0)
+    assert Rating("x", "a", 3).annotator == ""
+
+
 def test_ratings_give_pairs_with_their_difference_and_ties_give_none():
     ratings = [Rating("x", "a", 3), Rating("x", "b", 5), Rating("x", "c", 3)]
     assert pairs_of_ratings(ratings) == [

@@ -77,6 +77,13 @@ def test_equal_rewards_change_nothing():
     assert best_of_n_kl(P, np.zeros(3), 8) == pytest.approx(0, abs=1e-15)
 
 
+def test_rounding_does_not_grow_with_the_number_of_samples():
+    """Ten times .1 is 1 - 1e-16, to the power of 10^14 it would be .99."""
+    law = best_of_n_law(np.full(10, 0.1), np.arange(10), 10**14)
+    assert law[-1] == pytest.approx(1, rel=1e-15)
+    assert np.abs(law[:-1]).max() == 0
+
+
 def test_the_law_depends_on_the_order_of_rewards_alone():
     np.testing.assert_array_equal(best_of_n_law(P, R, 3), best_of_n_law(P, [-5, 0.1, 1e6], 3))
 

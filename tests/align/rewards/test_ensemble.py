@@ -167,6 +167,7 @@ def test_training_sets_of_members():
     cut = parts(data, 3, rng)
     assert sorted(sum(cut, [])) == data and [len(one) for one in cut] == [17, 17, 16]
     assert sum(cut, []) != data
+    assert sorted(parts([1, 2, 3], 3, rng)) == [[1], [2], [3]]
     with pytest.raises(ConfigError, match="no 4 parts"):
         parts([1, 2, 3], 4, rng)
 

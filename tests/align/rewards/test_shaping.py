@@ -3,7 +3,7 @@ import pytest
 
 from tinylm.align.exact.tokens import returns_to_go
 from tinylm.align.rewards.shaping import MDP, shape_rewards, value_iteration
-from tinylm.errors import ShapeError
+from tinylm.errors import ConfigError, ShapeError
 
 # The specification's trajectory: a reward at the end, values of five states, 0 after the end
 REWARDS, VALUES = np.array([0.0, 0, 0, 1]), np.array([0.2, 0.4, 0.5, 0.7, 0])
@@ -53,6 +53,22 @@ def test_value_iteration_solves_the_bellman_equation():
     # one state, one action: r + gamma r + ... = r / (1 - gamma)
     alone = MDP(np.ones((1, 1, 1)), np.full((1, 1, 1), 2.0), 0.9)
     assert value_iteration(alone).item() == pytest.approx(20, rel=1e-10)
+
+
+def test_iteration_ends_where_values_are_fixed_exactly():
+    # From 0 one step of reward 1 leads to 1, where nothing is won: after two steps V is (1, 0).
+    transitions = np.array([[[0.0, 1.0]], [[0.0, 1.0]]])
+    rewards = np.array([[[0.0, 1.0]], [[0.0, 0.0]]])
+    Q = value_iteration(MDP(transitions, rewards, 0.9), tolerance=0.0)
+    np.testing.assert_array_equal(Q, [[1], [0]])
+
+
+def test_a_discount_is_below_1():
+    one = np.ones((1, 1, 1))
+    assert value_iteration(MDP(one, one, 0.0)).item() == 1
+    for gamma in (1.0, -0.1):
+        with pytest.raises(ConfigError, match="below 1"):
+            MDP(one, one, gamma)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -18,7 +18,7 @@ def returns_to_go(rewards, gamma=1.0):
     """G_t = sum_{k>=t} gamma^(k-t) r_k: (..., n) -> (..., n)   (book eq. 4.26)"""
     rewards = np.asarray(rewards, np.float64)
     found = np.zeros_like(rewards)
-    after = np.zeros(rewards.shape[:-1])
+    after = 0.0  # what comes after the last token
     for t in reversed(range(rewards.shape[-1])):
         after = rewards[..., t] + gamma * after
         found[..., t] = after

@@ -36,7 +36,8 @@ def best_of_n_law(p, rewards, n):
         raise ConfigError(f"best_of_n_law: the best of {n} samples; n is 1 or more")
     _, level = np.unique(rewards, return_inverse=True)  # 0 for the lowest reward, and so on
     mass = np.bincount(level, p)  # of each level
-    F = np.minimum(np.cumsum(mass), 1.0)  # (levels,)
+    F = np.cumsum(mass)  # (levels,)
+    F /= F[-1]  # exactly 1 at the end: a rounding error there would be one of n times its size
     law = np.diff(F**n, prepend=0.0)
     # Within a level the first best sample is distributed as p.
     share = np.divide(p, mass[level], out=np.zeros_like(p), where=mass[level] > 0)

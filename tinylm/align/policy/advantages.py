@@ -57,7 +57,7 @@ def gae(rewards, values, counted, gamma=1.0, lam=0.95, bootstrap=None):
     """
     delta = td_errors(rewards, values, counted, gamma, bootstrap)
     found = np.zeros_like(delta)
-    later = np.zeros(len(delta))
+    later = 0.0
     for t in reversed(range(delta.shape[1])):
         later = delta[:, t] + gamma * lam * later
         found[:, t] = later = np.where(counted[:, t], later, 0.0)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.errors import ShapeError
+from tinylm.errors import ConfigError, ShapeError
 
 
 def shape_rewards(rewards, potentials, gamma=1.0):
@@ -41,12 +41,17 @@ class MDP:
 
     transitions  (S, A, S): Pr(s' | s, a)
     rewards      (S, A, S): r(s, a, s')
-    gamma        discount, below 1
+    gamma        discount, 0 to less than 1
+    raises       ConfigError for another discount, with which values may be infinite
     """
 
     transitions: np.ndarray
     rewards: np.ndarray
     gamma: float
+
+    def __post_init__(self):
+        if not 0 <= self.gamma < 1:
+            raise ConfigError(f"MDP: gamma is {self.gamma}; it must be at least 0 and below 1")
 
     def action_values(self, values):
         """Q(s, a) = sum over s' of Pr(s' | s, a) (r(s, a, s') + gamma V(s')): (S,) -> (S, A)."""
