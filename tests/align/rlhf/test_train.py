@@ -52,7 +52,7 @@ def test_a_step_reports_what_it_measured():
     assert found["kl"] == pytest.approx(0, abs=1e-5)  # of the policy to itself
     assert found["largest_ratio"] < 1e-5 and found["beta"] == 0.04
     assert 0 < found["entropy"] <= np.log(6) and found["grad_norm"] > 0
-    for share in ("truncated", "informative", "clip_fraction", "sampling"):
+    for share in ("truncated", "informative", "clip_fraction", "sampling", "scoring"):
         assert 0 <= found[share] <= 1
 
 

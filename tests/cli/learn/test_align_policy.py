@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import json
+import re
 import signal
 
 import pytest
@@ -71,6 +72,9 @@ def test_every_method_trains_and_logs_what_it_does(method, align):
         assert isinstance(steps[-1][name], float)
     assert ("kl" in steps[-1]) == METHODS[method]().needs_reference
     assert "held back, after: reward" in said
+    parts = re.search(r"steps: [\d.]+ s, sampling (\d+)%, scoring (\d+)%, updates (\d+)%", said)
+    assert 99 <= sum(map(int, parts.groups())) <= 101  # three shares of the whole, rounded
+    assert 0 < steps[0]["sampling"] + steps[0]["scoring"] < 1
     assert steps[0]["lr"] > steps[-1]["lr"] > 0  # a straight line down to 0 after the last
 
 

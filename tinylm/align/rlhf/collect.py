@@ -56,17 +56,24 @@ class Collector:
         self.draws = 0
 
     def collect(self):
-        """The responses of a step, on every worker: (Experience of N rows, seconds of sampling)."""
-        rollout, scores, seconds = self._draw()
+        """The responses of a step, on every worker.
+
+        returns  Experience of N rows; {"sampling", "scoring"}: seconds of this worker in drawing
+                 responses, and in their rewards, log-probabilities and values
+        """
+        started = time.perf_counter()
+        rollout, scores, sampling = self._draw()
         for _ in range(self.method.draws - 1):
             if self.different(scores).all():
                 break
-            more, more_scores, took = self._draw()
-            seconds += took
+            more, more_scores, seconds = self._draw()
+            sampling += seconds
             rollout, scores = rollout.joined(more), np.concatenate([scores, more_scores])
             rows = self._best_groups(scores)
             rollout, scores = rollout.take(rows), scores[rows]
-        return self._assessed(rollout, scores), seconds
+        experience = self._assessed(rollout, scores)
+        scoring = time.perf_counter() - started - sampling
+        return experience, {"sampling": sampling, "scoring": scoring}
 
     def different(self, scores):
         """Whether the rewards of each group differ: (P G,) -> (P,) bool."""

@@ -121,7 +121,8 @@ class PolicyTrainer:
                  informative (share of groups with different rewards), entropy, moved (KL of old to
                  new policy), clip_fraction, largest_ratio (before the first update), loss,
                  value_loss, explained (share of the variance of returns that the value model knew),
-                 grad_norm (of the last update), seconds, sampling (share of them)
+                 grad_norm (of the last update), seconds, sampling and scoring (shares of them; the
+                 rest is the updates)
         raises   TrainingError if the loss is not finite, or a frozen model has changed
         """
         return self._step(None)[0]
@@ -129,7 +130,7 @@ class PolicyTrainer:
     def _step(self, signal):
         """(metrics, the signal that any worker received or None)."""
         started = time.perf_counter()
-        experience, seconds = self.collector.collect()
+        experience, spent = self.collector.collect()
         rewards = self._rewards(experience)
         advantages, returns = self.method.advantages(experience, rewards)
         if self.method.whiten in ("advantages", "both"):
@@ -147,8 +148,8 @@ class PolicyTrainer:
         if self.kl is not None:
             self.kl.update(metrics["kl"], self.collector.rows)
         total = time.perf_counter() - started
-        metrics |= {"grad_norm": step.grad_norm, "seconds": total, "sampling": seconds / total}
-        return metrics, stopped
+        shares = {part: seconds / total for part, seconds in spent.items()}
+        return {**metrics, "grad_norm": step.grad_norm, "seconds": total, **shares}, stopped
 
     def _rewards(self, experience):
         beta = 0.0

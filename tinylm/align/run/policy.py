@@ -43,6 +43,7 @@ from tinylm.train.run.config import as_json
 
 AGAIN = "left out, the same prompt again"
 SHOWN = ("reward", "informative", "kl", "length")  # figures on the progress line
+PARTS = ("sampling", "scoring")  # of a step's time; the rest is the updates
 FLAT = 5  # first steps in which some rewards must differ
 
 
@@ -90,6 +91,7 @@ class PolicyTraining:
             self.begun = new_run(name, run, words, *sums)
         # A resumed run has been warned before, if there was reason to.
         self.told_apart, self.first_reward = self.begun is begun, None
+        self.spent = dict.fromkeys(("seconds", *PARTS), 0.0)
         self.log = self.progress = None
 
     def _prompts(self):
@@ -162,6 +164,9 @@ class PolicyTraining:
     def _after_step(self, found):
         """Log a step; validate and save when it is their turn."""
         n, s = self.trainer.iteration, self.settings
+        self.spent["seconds"] += found["seconds"]
+        for part in PARTS:
+            self.spent[part] += found[part] * found["seconds"]
         last = self.trainer.trainer.step - 1
         self.log.write("step", **{"loss": None, **found, "lr": self.rate(last)})
         tokens = found["length"] * self.trainer.samples.batch_size * self.method.minibatches
@@ -201,6 +206,7 @@ class PolicyTraining:
 
     def _end(self):
         finished = self.trainer.iteration >= self.settings.steps
+        self.report(time_spent(**self.spent))
         stopped_by, after = None, {}
         if finished:
             after = self._validate()
@@ -235,6 +241,16 @@ class PolicyTraining:
             arrays[file] = {name[len(prefix) :]: array for name, array in named.items()}
         where = self.begun.path / checkpoints.STATE
         self.trainer.load_state(arrays, self.begun.trainer, where)
+
+
+def time_spent(seconds, sampling, scoring):
+    """Where the seconds of a run's steps went, as a line."""
+    shares = [part / max(seconds, 1e-9) for part in (sampling, scoring)]
+    updates = max(0.0, 1 - sum(shares))
+    return (
+        f"steps: {seconds:.1f} s, sampling {shares[0]:.0%}, scoring {shares[1]:.0%}, "
+        f"updates {updates:.0%}"
+    )
 
 
 def _nothing_to_learn(steps, reward, group):
