@@ -6,18 +6,19 @@ questions about the first half of the names; questions about the other half are 
 an aspect of a kind. Measured from one pre-training:
 
     the base model     it goes on instead of answering: replies that are one value and an end
-    forgetting         one task, 720 samples: the rise of the perplexity of old statements, plainly
-                       and with each remedy (an anchor at the start, a tenth of the rate, statements
-                       replayed, the best epoch on held-out answers)
+    forgetting         one task, 720 samples: the rise of the loss of old statements, in nats a
+                       token, plainly and with each remedy (an anchor at the start, a fifth of the
+                       rate, statements replayed, the best epoch on held-out answers)
     more tasks         720 samples of 1, 4 or 18 tasks, asked pairs of aspect and kind that none had
-    one domain         tuned on one task, asked others
+    one domain         tuned on one task, asked others (one task, here and above: each of three, and
+                       the mean is taken, since one has six names, which can be learnt by heart)
     answers alone      18 tasks, without their questions
     superficial        how many of the tuned model's tokens are the base model's best; 36 samples
                        after pre-training against 720 without
 
 and from a second one, of as many statements about the 18 tuned tasks alone: broad and narrow
 pre-training with broad and narrow tuning, asked the other pairs. Chance is 0.12 for a model that
-knows the aspect. Five seeds; not measured yet. `python
+knows the aspect. Ten seeds. `python
 scripts/4_alignment/sft_measurements.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
 seeds and a tenth of all steps. Read next: tinylm/align/supervised/mitigations.py,
 tinylm/align/selection/superficial.py.
@@ -56,19 +57,18 @@ WORDS = WordTokenizer(vocabulary(), MARKS)
 END = WORDS.special["<|end|>"]
 TASK = InstructionTuning(False, WORDS, END, max_tokens=5)
 TEXTS, STEPS, SAMPLES, TUNING, ASKED = 8000, 800, 720, 150, 120
-ONE = KNOWN[:1]  # the task of a narrow tuning
+ONES = KNOWN[::6]  # the tasks of narrow tunings; one alone would depend on six facts of it
 FEW, EPOCHS = 36, 6
+SEEDS = 10  # what is learnt of questions differs much from one pre-training to the next
 VALUES = {value for values, _ in ASPECTS.values() for value in values.split()}
-RATE = 5e-4  # that of scripts/2_1_language_models/instruction_tuning.py
+RATE = 1e-3  # of 2e-4, 5e-4 and 1e-3 on seeds 101 and 103
 
-# Written before the run. Accuracies and perplexities, one a seed, paired.
+# Written before the run. Accuracies and losses, one a seed, paired.
 ANSWERS = Claim("tuned: more replies are one value than of the base model", "4.2", least=0.5)
-FORGETS = Claim(
-    "one task: the perplexity of old statements rises by more than 0.1", "4.2.1", least=0.1
-)
+FORGETS = Claim("one task: the loss of old statements rises by more than 0.1", "4.2.1", least=0.1)
 REPLAY = Claim("replay: less is forgotten than plainly", "4.2.1", larger=False)
 ANCHOR = Claim("anchor: less is forgotten than plainly", "4.2.1", larger=False)
-SLOW = Claim("a tenth of the rate: less is forgotten than plainly", "4.2.1", larger=False)
+SLOW = Claim("a fifth of the rate: less is forgotten than plainly", "4.2.1", larger=False)
 TASKS = Claim("18 tasks over 1, as many samples: more right on new pairs", "4.2.4", least=0.03)
 DOMAIN = Claim(
     "tuned on one task: more right on the other 17 than the base model", "4.2.4", least=0.03
@@ -144,9 +144,9 @@ class Tuning:
         return sum(reply.strip() in VALUES for reply in replies) / len(replies)
 
 
-def forgetting(base, tuning, old, share):
-    """{remedy: (rise of the perplexity of old statements, share right on the tuned task)}."""
-    examples, held = tuning.samples(ONE), tuning.samples(ONE, 900)[SAMPLES:]
+def forgetting(base, tuning, old, share, task):
+    """{remedy: (rise of the loss of old statements, share right on the tuned task)}."""
+    examples, held = tuning.samples([task]), tuning.samples([task], 900)[SAMPLES:]
     replayed = [plain_text(ids) for ids in old[:SAMPLES]]
     measured = [plain_text(ids) for ids in old[SAMPLES:]]
     epochs = max(1, round(EPOCHS * share))
@@ -154,7 +154,7 @@ def forgetting(base, tuning, old, share):
     remedies = {
         "plainly": {},
         "anchor": {"anchor": 1.0},
-        "a tenth of the rate": {"learning_rate": RATE / 10},
+        "a fifth of the rate": {"learning_rate": RATE / 5},
         "replay": {"replay": 1.0},
         "best epoch": {"held_out": held, "patience": 1},
     }
@@ -163,16 +163,21 @@ def forgetting(base, tuning, old, share):
         model = copy.deepcopy(base)
         # Statements for replay are others than those that measure what is forgotten.
         texts = {"old": replayed if "replay" in remedy else measured}
-        before = mean_perplexity(model, measured)
+        before = answer_loss(model, TASK, measured)[0]
         tune(model, examples, seed=tuning.seed, **(plain | texts | remedy))
-        rise = mean_perplexity(model, measured) - before
-        found[name] = rise, tuning.right(model, ONE)
+        rise = answer_loss(model, TASK, measured)[0] - before
+        found[name] = rise, tuning.right(model, [task])
     return found
 
 
-def mean_perplexity(model, texts):
-    """Of a token of these texts."""
-    return float(np.exp(answer_loss(model, TASK, texts)[0]))
+def mean_right(tuning, models, tasks):
+    """Mean over models, each asked its own list of tasks."""
+    return float(np.mean([tuning.right(model, asked) for model, asked in zip(models, tasks)]))
+
+
+def mean_of(tables):
+    """Mean of tables {name: tuple of numbers}, number by number."""
+    return {name: tuple(np.mean([one[name] for one in tables], axis=0)) for name in tables[0]}
 
 
 def run(seed, share, device):
@@ -182,13 +187,14 @@ def run(seed, share, device):
     broad, narrow = (pretrained(world, seed, one, share).to(device) for one in (False, True))
     many = tuning.samples(KNOWN)
     tuned = tuning.tuned(broad, many)
-    few = tuning.tuned(broad, tuning.samples(ONE))
+    single = [tuning.tuned(broad, tuning.samples([task])) for task in ONES]
+    single_narrow = [tuning.tuned(narrow, tuning.samples([task])) for task in ONES]
     some = tuning.tuned(broad, tuning.samples(KNOWN[::5]))
     begin = int(many[0].ids[0])
     alone = tuning.tuned(broad, [response_only(one, begin) for one in many])
     little = tuning.tuned(broad, tuning.samples(KNOWN, FEW))
     scratch = tuning.tuned(new_model(seed + 100).to(device), many)
-    others = KNOWN[1:]
+    others = [[task for task in KNOWN if task != one] for one in ONES]
     shift = measure_shift(broad, tuned, TASK.make_batch(many[:ASKED]))
     old = stories(world, seed + 10**6, False, 2 * SAMPLES)
     found = {
@@ -199,17 +205,18 @@ def run(seed, share, device):
         "right, answers alone": tuning.right(alone, KNOWN),
         "right, few samples": tuning.right(little, KNOWN),
         "right, no pre-training": tuning.right(scratch, KNOWN),
-        "others, base": tuning.right(broad, others),
-        "others, one task": tuning.right(few, others),
-        "new pairs, 1 task": tuning.right(few, NEW_PAIR),
+        "others, base": mean_right(tuning, [broad] * len(ONES), others),
+        "others, one task": mean_right(tuning, single, others),
+        "that task, one task": mean_right(tuning, single, [[one] for one in ONES]),
+        "new pairs, 1 task": mean_right(tuning, single, [NEW_PAIR] * len(ONES)),
         "new pairs, 4 tasks": tuning.right(some, NEW_PAIR),
         "new pairs, 18 tasks": tuning.right(tuned, NEW_PAIR),
-        "narrow, 1 task": tuning.right(tuning.tuned(narrow, tuning.samples(ONE)), NEW_PAIR),
+        "narrow, 1 task": mean_right(tuning, single_narrow, [NEW_PAIR] * len(ONES)),
         "narrow, 18 tasks": tuning.right(tuning.tuned(narrow, many), NEW_PAIR),
         "unshifted tokens": shift.shares()["unshifted"],
         "KL, first token": shift.kl_by_position()[0],
         "KL, second token": shift.kl_by_position()[1],
-        "forgetting": forgetting(broad, tuning, old, share),
+        "forgetting": mean_of([forgetting(broad, tuning, old, share, task) for task in ONES]),
     }
     print(f"seed {seed}: {found['right, tuned']:.2f} right", file=sys.stderr, flush=True)
     return found
@@ -220,7 +227,7 @@ def show(runs):
     for name in runs[0]:
         if name != "forgetting":
             print(f"    {name:<24}{mean_and_range([r[name] for r in runs], '.2f')}")
-    print("one task, perplexity of old statements: rise; right on the task")
+    print("one task, loss of old statements: rise; right on the task")
     for name in runs[0]["forgetting"]:
         rise, right = zip(*(r["forgetting"][name] for r in runs))
         cells = f"{mean_and_range(rise, '.2f'):<24}{mean_and_range(right, '.2f')}"
@@ -238,7 +245,7 @@ def verdicts(runs):
 
     print(ANSWERS.line(of("in form, tuned"), of("in form, base")))
     print(FORGETS.line(rise("plainly"), 0.0))
-    for claim, name in ((REPLAY, "replay"), (ANCHOR, "anchor"), (SLOW, "a tenth of the rate")):
+    for claim, name in ((REPLAY, "replay"), (ANCHOR, "anchor"), (SLOW, "a fifth of the rate")):
         print(claim.line(rise(name), rise("plainly")))
     print(TASKS.line(of("new pairs, 18 tasks"), of("new pairs, 1 task")))
     print(DOMAIN.line(of("others, one task"), of("others, base")))
@@ -251,7 +258,7 @@ def verdicts(runs):
 
 def main(argv=None):
     """Measure every seed, print the tables and the verdicts."""
-    options, seeds = command_line(argv, __doc__, "two seeds, a tenth of all steps")
+    options, seeds = command_line(argv, __doc__, "two seeds, a tenth of all steps", count=SEEDS)
     share = 1.0
     if options.quick:
         share = 0.1

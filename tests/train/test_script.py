@@ -13,6 +13,8 @@ def test_five_seeds_from_the_first_one():
     assert list(seeds) == [0, 1, 2, 3, 4] and options.device == "cpu" and not options.quick
     assert list(command_line([], ABOUT, "less", first=7)[1]) == [7, 8, 9, 10, 11]
     assert list(command_line(["--seed", "3"], ABOUT, "less", first=7)[1]) == [3, 4, 5, 6, 7]
+    assert list(command_line([], ABOUT, "less", count=7)[1]) == list(range(7))
+    assert list(command_line(["--quick"], ABOUT, "less", count=7)[1]) == [0, 1]
 
 
 def test_quick_is_two_seeds_and_says_that_it_shows_nothing(capsys):

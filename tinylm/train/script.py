@@ -11,13 +11,14 @@ from tinylm.train.compare import ONLY_RUNS
 SEEDS, QUICK_SEEDS = 5, 2
 
 
-def command_line(argv, about, quick, first=0, plot=False):
-    """The options --seed, --device and --quick, and the five seeds, two with --quick.
+def command_line(argv, about, quick, first=0, plot=False, count=SEEDS):
+    """The options --seed, --device and --quick, and the seeds: five, two with --quick.
 
     about   the script's docstring, whose first line --help shows
     quick   what --quick does, for --help
     first   the first seed, unless --seed is given
     plot    True: also --plot FILE
+    count   how many seeds
     returns (options, range of seeds). The BLAS has one thread from here on, so that the time of the
             process is that of one core
     """
@@ -29,7 +30,7 @@ def command_line(argv, about, quick, first=0, plot=False):
         parser.add_argument("--plot", metavar="FILE", help="also save the curves as a picture")
     options = parser.parse_args(argv)
     backend.blas_threads(1)
-    seeds = range(options.seed, options.seed + SEEDS)
+    seeds = range(options.seed, options.seed + count)
     if options.quick:
         seeds = seeds[:QUICK_SEEDS]
         print(ONLY_RUNS)
