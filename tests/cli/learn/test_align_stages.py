@@ -1,6 +1,7 @@
 """The stages one after another: base, SFT, reward model, then DPO or PPO, each from the last."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,8 @@ def test_every_stage_begins_where_the_one_before_it_ended(stage):
         begun = read_begun(later)
         assert begun.run == earlier
         assert begun.sha256 == weights_sha256(load_run(earlier)[0].named_arrays())
+        card = json.loads((Path(later) / "config.json").read_text())["finetune"]
+        assert card["run"] == earlier and card["steps"] == 2
     # Four different models: each stage has changed what it was given.
     for other in ends[1:]:
         assert np.abs(other - ends[0]).max() > 1e-4

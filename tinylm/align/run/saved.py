@@ -105,13 +105,14 @@ def read_begun(path):
     return Begun(saved.path, trainer=trainer, **texts, **objects)
 
 
-def save_aligned(directory, model, opened, begun, step, more=None, shown=None):
+def save_aligned(directory, model, opened, begun, step, more, shown):
     """Write a checkpoint: of an interrupted run with what continues it, of a finished one without.
 
     model    the Module that is trained: a GPT with or without LoRA, or a RewardModel around one
     opened   Tunable
     begun    Begun, of which `trainer` is replaced
-    more     (trained arrays, optimizer's arrays, JSON-able state of the trainer), or None
+    more     (trained arrays, optimizer's arrays, JSON-able state of the trainer);
+             None for a finished run
     shown    JSON-able dict for the model's card
     returns  path of the checkpoint
     """
@@ -131,7 +132,7 @@ def save_aligned(directory, model, opened, begun, step, more=None, shown=None):
         opened.template,
         opened.base,
         step,
-        {"method": begun.method, "run": begun.run, **(shown or {})},
+        {"method": begun.method, "run": begun.run, **shown},
         arrays,
         state,
     )
