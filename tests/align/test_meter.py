@@ -28,6 +28,13 @@ def test_means_of_workers_weigh_each_by_what_it_has_metered():
     assert meter.means() == {}
 
 
+def test_a_figure_of_some_rows_weighs_by_its_own_number():
+    meter = Meter()
+    meter.add({"tokens": 4, "loss": 1.0, "reward_good": 2.0, "counts": {"reward_good": 1}})
+    meter.add({"tokens": 4, "loss": 3.0, "reward_good": 6.0, "counts": {"reward_good": 3}})
+    assert meter.means() == {"loss": 2.0, "reward_good": 5.0}  # (1 x 2 + 3 x 6) / 4
+
+
 def test_what_is_not_there_is_left_out():
     meter = Meter()
     meter.add({"tokens": 2, "loss": 1.0, "reward_good": math.nan})

@@ -11,6 +11,7 @@ import numpy as np
 from tinylm.autograd import no_grad
 from tinylm.nn import evaluating
 from tinylm.train.alone import ALONE
+from tinylm.train.whole_batch import whole_batch, with_numbers
 
 LARGEST = "largest_ratio"  # a maximum, of which the maximum is kept
 
@@ -25,12 +26,14 @@ class Meter:
     def add(self, figures):
         """Take in what a loss reported: {"tokens": n, name: mean over n}.
 
-        A figure that is nan, such as the reward of good answers where there are none, is left out.
+        Figures that are means over less, such as the reward of good answers, have their own number
+        in "counts": {name: m}. One that is nan, because there is none, is left out.
         """
-        n = figures["tokens"]
+        counts = figures.get("counts", {})
         for name, value in figures.items():
-            if name == "tokens" or math.isnan(value):
+            if name in ("tokens", "counts") or math.isnan(value):
                 continue
+            n = counts.get(name, figures["tokens"])
             if name == LARGEST:
                 self._sums[name] = max(self._sums.get(name, 0.0), value)
                 self._weights[name] = 1
@@ -73,12 +76,25 @@ class Metered:
         self.meter.add(figures)
         return loss, figures
 
+    def whole_batch(self, model, parts, comm=ALONE):
+        """As the task's, {} if it has none."""
+        return whole_batch(self.task, model, parts, comm)
+
 
 def mean_figures(model, task, examples, batch_size=16):
-    """What the loss of a task reports, as means over all examples, dropout off: {name: float}."""
+    """What the loss of a task reports, as means over all examples, dropout off: {name: float}.
+
+    A number that a loss needs of the whole batch, such as KTO's reference point, is that of all
+    examples: the figures do not depend on batch_size.
+    """
     meter, device = Meter(), model.parameters()[0].device
-    with evaluating(model), no_grad():
+
+    def batches():
         for start in range(0, len(examples), batch_size):
-            batch = task.make_batch(examples[start : start + batch_size]).to(device)
-            meter.add(task.loss(model, batch)[1])
+            yield task.make_batch(examples[start : start + batch_size]).to(device)
+
+    with evaluating(model), no_grad():
+        numbers = whole_batch(task, model, batches())
+        for batch in batches():
+            meter.add(task.loss(model, with_numbers(batch, numbers))[1])
     return meter.means()

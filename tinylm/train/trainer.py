@@ -33,6 +33,7 @@ from tinylm.optim.flat import clip_factor, sum_of_squares
 from tinylm.train.alone import ALONE
 from tinylm.train.interrupt import finish_first, marked, marks
 from tinylm.train.nonfinite import explain
+from tinylm.train.whole_batch import whole_batch, with_numbers
 
 MOST_STEPS = 2**53  # a float counts no further
 
@@ -61,7 +62,8 @@ class Trainer:
 
     model        Module
     objective    make_batch(sequences, rng) -> Batch; loss(model, batch) -> (Tensor, {"tokens",
-                 "loss"})
+                 "loss"}); where the loss needs numbers of the whole batch, whole_batch() too
+                 (whole_batch.py)
     optimizer    of optim/, made on the model's FlatParameters
     batches      (step, start, stop) -> rows start .. stop-1 of that step's batch of sequences, as
                  RandomWindows.batch
@@ -176,11 +178,11 @@ class Trainer:
                 "which changes only the loss `contrastive`, or a smaller model"
             ) from None
         if not step.updated:
-            self._rewind(counters)
+            rewind(self.streams, counters)
             parts = passes(self.streams, batch, self.first, self.batch_size, self.micro_batch)
             with contextlib.closing(parts):  # the search may end before the last of them
                 cause = explain(self, step, parts)
-            self._rewind(counters)  # the search has drawn dropout again
+            rewind(self.streams, counters)  # the search has drawn dropout again
             raise TrainingError(cause)
         self.step += 1
         return step
@@ -250,12 +252,8 @@ class Trainer:
             if np.ndim(value):
                 moments[name] = to_device(value, self.device)
         self.optimizer.load_state(moments)
-        self._rewind([counter for _, _, counter in streams])
+        rewind(self.streams, [counter for _, _, counter in streams])
         self.step = step
-
-    def _rewind(self, counters):
-        for rng, counter in zip(self.streams, counters):
-            rng.counter = counter
 
 
 def train_step(
@@ -291,6 +289,11 @@ def train_step(
     # The number n of targets in the whole batch needs a reduction over the workers. To save it,
     # gradients are taken as means over the `total` rows, which every worker has at hand, and the
     # factor total / n follows below. (Not over rows x width: a worker pads to its own longest row.)
+    counters = [rng.counter for rng in streams]
+    parts = passes(streams, batch, first, total, micro_batch)
+    numbers = whole_batch(objective, model, parts, comm)  # {} for nearly all objectives
+    rewind(streams, counters)  # both passes draw the same dropout
+    batch = with_numbers(batch, numbers)
     parts = passes(streams, batch, first, total, micro_batch)
     loss = accumulate(model, objective, flat, parts, total)
     flat.collect()
@@ -341,13 +344,18 @@ def passes(streams, batch, first, total, micro_batch=0):
     counters = [rng.counter for rng in streams]
     for start in range(0, len(batch), size):
         part = batch if size >= len(batch) else batch.rows(start, start + size)
-        for rng, counter in zip(streams, counters):
-            rng.counter = counter
+        rewind(streams, counters)
         with contextlib.ExitStack() as windows:
             # Dropout is drawn for rows first + start .. of the `total` rows.
             for rng in streams:
                 windows.enter_context(rng.rows(first + start, total))
             yield part
+
+
+def rewind(streams, counters):
+    """Set random streams back to counters, so that they draw the same numbers again."""
+    for rng, counter in zip(streams, counters):
+        rng.counter = counter
 
 
 def random_streams(model):

@@ -276,6 +276,7 @@ def test_the_reference_point_is_a_mean_that_is_not_negative():
     assert kto_reference_point(logp, reference) == 1.5
     assert kto_reference_point(reference, logp) == 0.0
     assert isinstance(kto_reference_point(logp, reference), float)  # no gradient can pass
+    assert np.isnan(kto_reference_point(tensor(np.nan, 1.0), np.zeros(2)))
 
 
 def test_kto_of_single_answers():

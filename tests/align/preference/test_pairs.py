@@ -50,6 +50,22 @@ def test_a_batch_is_cut_between_pairs():
     assert flat.prompt.tolist() == [2, 2]
 
 
+def test_some_answers_of_every_pair():
+    reference = np.array([-1.0, -2.0])
+    pairs = [
+        pair([5, 6], [1], [2, 3], reference=reference),
+        pair([7], [1, 2, 3], [4], reference=reference - 2),
+    ]
+    batch = make_pairs_batch(pairs)
+    chosen, rejected = batch.answers(0, 1), batch.answers(-1, None)
+    for one, at in ((chosen, 0), (rejected, 1)):
+        for name in ("inputs", "targets", "prompt", "mask", "reference"):
+            np.testing.assert_array_equal(getattr(one, name)[:, 0], getattr(batch, name)[:, at])
+            assert getattr(one, name).shape[1] == 1
+        assert len(one) == len(batch) and one.probability is batch.probability
+    assert make_pairs_batch([pair([5], [1], [2])]).answers(0, 1).reference is None
+
+
 def test_a_flat_batch_keeps_what_is_padding():
     flat = make_pairs_batch([pair([5], [1], [2, 3])]).flat()
     assert flat.mask.tolist() == [[True, False], [True, True]]

@@ -1,14 +1,18 @@
-"""A reward model learns the same, whatever the shape of its batches: 20 steps in float64."""
+"""A reward model learns the same, whatever the shape of its batches: 20 steps in float64.
+
+It never samples, so there is no trajectory with or without a cache.
+"""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
+from tests.align.packed import packed_values
 from tests.align.rewards.test_modeling import pair
 from tests.finetune.tasks.heads_small import decoder
 from tinylm.align.rewards.modeling import RewardModeling
-from tinylm.align.rewards.reward_model import RewardModel
+from tinylm.align.rewards.reward_model import RewardModel, ValueModel
 from tinylm.finetune.fitting import Shuffled
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.parallel.launcher import launch
@@ -74,6 +78,11 @@ def test_a_pair_at_a_time_is_the_batch(whole):
 
 def test_padding_at_the_left_is_padding_at_the_right(whole):
     assert_equal(trajectory(task=PaddedLeft(center=0.01)), whole)
+
+
+def test_packed_rows_are_rows_of_one(whole, monkeypatch):
+    monkeypatch.setattr(ValueModel, "__call__", packed_values)
+    assert_equal(trajectory(), whole)
 
 
 def test_the_order_of_pairs_in_a_batch_does_not_matter(whole):

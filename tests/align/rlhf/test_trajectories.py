@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.align.packed import in_packed_rows, packed_values
+from tests.align.rlhf.uncached import without_cache
 from tests.align.small import gpt
+from tinylm.align import logprobs
+from tinylm.align.rewards.reward_model import ValueModel
 from tinylm.align.rlhf import experience, objective, policy_trainer, rollout
-from tinylm.generate import ModelLM
 from tinylm.parallel.launcher import launch
 
 STEPS = 20
@@ -27,14 +30,15 @@ def reward(prompt, response):
 
 
 def trajectory(comm=None, method="ppo", **options):
-    """(reward, length and loss of 20 steps (60,), all parameters of policy and value model)."""
+    """(figures of 20 steps (20, 6), all parameters of policy and value model)."""
     given = {"batch_size": 4, "max_tokens": 4, "eos": 0, "learning_rate": 3e-3, "seed": 2}
     trainer = policy_trainer(
-        gpt(seed=7), PROMPTS, reward, method, comm=comm, **given | METHODS[method] | options
+        gpt(seed=7), PROMPTS, reward, method, comm=comm, **given | METHODS.get(method, {}) | options
     )
     found = trainer.run(STEPS)
     assert all(one["largest_ratio"] < 1e-12 for one in found)
-    figures = [one[name] for one in found for name in ("reward", "length", "loss")]
+    names = ("reward", "length", "loss", "entropy", "moved", "clip_fraction")
+    figures = [[one.get(name, 0.0) for name in names] for one in found]
     parameters = trainer.trainer.model.parameters()
     return np.array(figures), np.concatenate([p.data.ravel() for p in parameters])
 
@@ -47,7 +51,7 @@ def assert_equal(one, other):
 @pytest.fixture(scope="module", params=list(METHODS))
 def whole(request):
     found = trajectory(method=request.param)
-    rewards = found[0].reshape(STEPS, 3)[:, 0]
+    rewards = found[0][:, 0]
     assert rewards[-5:].mean() > rewards[:5].mean()  # something is learned, there is a trajectory
     return request.param, found
 
@@ -55,6 +59,17 @@ def whole(request):
 def test_a_response_at_a_time_is_the_batch(whole):
     method, found = whole
     assert_equal(trajectory(method=method, micro_batch=1, score_batch=3), found)
+
+
+def test_the_share_of_responses_that_are_clipped_is_that_of_the_batch():
+    """GSPO's ratio is one for a response, so responses are counted, and not their tokens."""
+    runs = [
+        trajectory(method="gspo", group=2, epochs=2, micro_batch=size, learning_rate=1e-4)
+        for size in (0, 3)
+    ]
+    assert_equal(*runs)
+    clipped = runs[0][0][:, -1]
+    assert 0 < clipped.mean() < 0.5
 
 
 def test_padding_at_the_left_is_padding_at_the_right(whole, monkeypatch):
@@ -78,46 +93,19 @@ def padded_left(samples, per_token=True):
     return replace(batch, **turned)
 
 
+def test_packed_rows_are_rows_of_one(whole, monkeypatch):
+    method, found = whole
+    packed = in_packed_rows(logprobs.response_logits)
+    monkeypatch.setattr(logprobs, "response_logits", packed)  # of reference and old policy
+    monkeypatch.setattr(objective, "response_logits", packed)
+    monkeypatch.setattr(ValueModel, "__call__", packed_values)
+    assert_equal(trajectory(method=method), found)
+
+
 def test_sampling_with_the_cache_is_sampling_without_it(whole, monkeypatch):
     method, found = whole
     monkeypatch.setattr(rollout, "generate_rows", without_cache(rollout.generate_rows))
     assert_equal(trajectory(method=method), found)
-
-
-class Read:
-    """In place of keys and values: the tokens read so far, to be read again."""
-
-    def __init__(self, batch, padding):
-        self.padding, self.tokens = padding, np.zeros((batch, 0), np.int64)
-
-    @property
-    def length(self):
-        return self.tokens.shape[1]
-
-    def select(self, rows):
-        self.tokens = self.tokens[rows]
-        if self.padding is not None:
-            self.padding = self.padding[rows]
-
-
-class Uncached:
-    def __init__(self, model):
-        self.lm = ModelLM(model)
-        self.vocab_size, self.context = self.lm.vocab_size, self.lm.context
-
-    def new_cache(self, batch, padding=None):
-        return Read(batch, padding)
-
-    def logits(self, tokens, cache=None):
-        raise NotImplementedError
-
-    def next_logits(self, tokens, cache):
-        cache.tokens = np.concatenate([cache.tokens, tokens], axis=1)
-        return self.lm.next_logits(cache.tokens, self.lm.new_cache(len(tokens), cache.padding))
-
-
-def without_cache(generate_rows):
-    return lambda model, *given, **options: generate_rows(Uncached(model), *given, **options)
 
 
 def test_two_workers_are_one(whole):

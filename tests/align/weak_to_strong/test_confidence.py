@@ -5,12 +5,15 @@ import pytest
 
 from tests.align.small import gpt
 from tinylm.align.weak_to_strong import ConfidentTask, confidence_loss, hardened, rising
+from tinylm.align.weak_to_strong.confidence import threshold_of
 from tinylm.autograd import Tensor, cross_entropy
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune import fit
 from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
+from tinylm.models import GPT, GPTConfig
+from tinylm.parallel import launch
 from tinylm.pretrain.special import Special
 
 # Probabilities of class 1: 1/2, e^2 / (1 + e^2) = .8808, 1 / (1 + e) = .2689, e / (1 + e) = .7311
@@ -102,3 +105,46 @@ def test_a_task_takes_the_weight_of_its_step():
         assert losses[done] == pytest.approx(expected)
     fit(model, task, examples, steps=2, batch_size=4, after_step=task.after_step)
     assert seen == [0, 1, 2, 3]
+
+
+def confident_trajectory(comm=None, **options):
+    """(losses (20,), all parameters) of a training with dropout, a third of the labels class 1."""
+    rng = np.random.default_rng(0)
+    examples = [(rng.integers(0, 5, 4).tolist(), int(i % 3 == 0)) for i in range(24)]
+    decoder = GPT(GPTConfig(5, 8, 1, 2, 8, dropout=0.1, positions="rope"), 0, np.float64)
+    model = Classifier(decoder, 2)
+    task = ConfidentTask(Classification(EncoderInput(Special(5))), rising(0.5, 10))
+    given = {"steps": 20, "batch_size": 8, "learning_rate": 1e-2, "comm": comm, "seed": 3}
+    losses = fit(model, task, examples, after_step=task.after_step, **given | options)
+    return np.array(losses), np.concatenate([p.data.ravel() for p in model.parameters()])
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return confident_trajectory()
+
+
+def assert_equal(one, other):
+    np.testing.assert_allclose(one[0], other[0], rtol=1e-10)
+    np.testing.assert_allclose(one[1], other[1], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3])
+def test_the_threshold_is_that_of_the_whole_batch_however_it_is_cut(whole, micro_batch):
+    """A part of one row would be of class 1 always or never, whatever its probability."""
+    assert_equal(confident_trajectory(micro_batch=micro_batch), whole)
+
+
+def test_two_workers_are_one(whole):
+    assert_equal(launch(confident_trajectory, 2, capacity=1 << 20), whole)
+
+
+def test_a_threshold_can_be_given():
+    """Above all probabilities: the model's own answers are all of class 0."""
+    logp = LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))
+    found = confidence_loss(Tensor(LOGITS), WEAK, 1.0, threshold=0.9).item()
+    assert found == pytest.approx(-logp[:, 0].mean())
+    # only what is above the threshold is of class 1: input 1, with .8808
+    found = confidence_loss(Tensor(LOGITS), WEAK, 1.0, threshold=0.75).item()
+    assert found == pytest.approx(-(logp[0, 0] + logp[1, 1] + logp[2, 0] + logp[3, 0]) / 4)
+    assert threshold_of([0.1, 0.2, 0.4, 0.8, 0.9], 0.25) == pytest.approx(0.8)

@@ -1,4 +1,7 @@
-"""Instruction tuning learns the same, whatever the shape of its batches: 20 steps in float64."""
+"""Instruction tuning learns the same, whatever the shape of its batches: 20 steps in float64.
+
+It never samples, so there is no trajectory with or without a cache.
+"""
 
 from dataclasses import dataclass, replace
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.align.feedback.pairs import LeftOut
-from tinylm.align.preference.kto import kto, kto_reference_point
+from tinylm.align.preference.kto import kto
 from tinylm.align.preference.pairs import EncodedAnswer, make_pairs_batch
-from tinylm.align.preference.tuning import row_logprobs
+from tinylm.align.preference.tuning import point_of, reference_point, row_logprobs
 from tinylm.backend import to_cpu
 from tinylm.errors import DataError
 from tinylm.finetune.instruct.conversations import Encoded, encode_conversation
+from tinylm.train.alone import ALONE
 
 
 def encode_judged(tokenizer, template, judged, limit=None, begin=None):
@@ -61,7 +62,7 @@ class KTO:
 
     beta                     as in kto()
     weight_good, weight_bad  of desirable answers and others: see kto_weights
-    temperature              as in DPO. The reference point is that of the rows at hand, too
+    temperature              as in DPO. The reference point is that of the whole batch, too
     """
 
     beta: float = 0.1
@@ -74,32 +75,42 @@ class KTO:
         """Answers as rows: PreferenceBatch of 2 rows each."""
         return make_pairs_batch(examples)
 
-    def loss(self, model, batch):
-        """The mean of kto() over answers.
+    def whole_batch(self, model, parts, comm=ALONE):
+        """The reference point {"point": z}, of a batch in parts."""
+        return {"point": reference_point(self, model, parts, comm)}
 
-        returns  (Tensor (), {"tokens": answers, "loss": float, "point", "reward_good",
-                 "reward_bad": mean implicit rewards, nan without such an answer, "largest_ratio"})
-        raises   DataError for examples without a reference or an answer to another prompt
-        """
+    def check(self, batch):
+        """Raise DataError for answers without a reference or an answer to another prompt."""
         if batch.reference is None or batch.inputs.shape[1] != 2:
             raise DataError(
                 "KTO: an answer needs one to another prompt and a reference: give the examples to "
                 "with_others(), then to with_reference()"
             )
-        logp, reference = row_logprobs(model, batch, self.temperature), batch.reference  # (B, 2)
-        good = batch.probability == 1
-        point = kto_reference_point(logp[:, 1], reference[:, 1])
+
+    def loss(self, model, batch):
+        """The mean of kto() over answers.
+
+        returns  (Tensor (), {"tokens": answers, "loss": float, "point", "reward_good",
+                 "reward_bad": mean implicit rewards, nan without such an answer, "largest_ratio":
+                 of the answers, "counts": good and bad answers})
+        raises   as check()
+        """
+        self.check(batch)
+        point = point_of(self, model, batch)
+        answer = batch.answers(0, 1)
+        logp = row_logprobs(model, answer, self.temperature)[:, 0]  # (B,)
+        reference, good = answer.reference[:, 0], batch.probability == 1
         weights = {"weight_good": self.weight_good, "weight_bad": self.weight_bad}
-        losses = kto(logp[:, 0], reference[:, 0], good, point, self.beta, **weights)
-        loss = losses.mean()
-        rho, good = to_cpu(logp.data - reference), to_cpu(good)
+        loss = kto(logp, reference, good, point, self.beta, **weights).mean()
+        rho, good = to_cpu(logp.data - reference), to_cpu(good)  # (B,)
         return loss, {
             "tokens": len(batch),
             "loss": float(loss.item()),
             "point": point,
-            "reward_good": _mean(self.beta * rho[good, 0]),
-            "reward_bad": _mean(self.beta * rho[~good, 0]),
+            "reward_good": _mean(self.beta * rho[good]),
+            "reward_bad": _mean(self.beta * rho[~good]),
             "largest_ratio": float(np.abs(rho).max()),
+            "counts": {"reward_good": int(good.sum()), "reward_bad": int((~good).sum())},
         }
 
 

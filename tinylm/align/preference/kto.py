@@ -10,9 +10,9 @@ its implicit reward, and the reference point is the KL of policy and reference:
     loss      = weight (1 - value)                                      (section 4.1; TRL's "kto")
 
 In theory z is KL(pi || ref). Mismatched answers y' stand for samples of the policy, which would
-cost much more, so z is a biased estimate; it is held at 0 or above and not differentiated. The
-point makes the loss of a batch depend on all its rows. **Sums** of token log-probabilities. Read
-next: apo.py.
+cost much more, so z is a biased estimate; it is held at 0 or above and not differentiated. The mean
+is over the whole batch, whatever its micro-batches and workers (tuning.py). **Sums** of token
+log-probabilities. KTO is not in the book: it belongs beside section 4.4.2. Read next: apo.py.
 """
 
 import numpy as np
@@ -26,9 +26,10 @@ def kto_reference_point(logp, reference):
     """z: the mean log ratio of answers to other prompts, 0 if that is negative   (float)
 
     logp, reference  (n,) summed log-probabilities log pi(y'|x), log ref(y'|x): no gradient is kept
+    returns          nan if the mean is
     """
     rho = array_of(logp) - array_of(reference)
-    return max(0.0, float(np.mean(rho)))
+    return float(np.maximum(0.0, np.mean(rho)))
 
 
 def kto(logp, reference, desirable, point, beta=0.1, weight_good=1.0, weight_bad=1.0):

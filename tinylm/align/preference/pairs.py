@@ -58,17 +58,27 @@ class PreferenceBatch(Batch):
                      answers, 1 for a desirable one and 0 for another
     mask             (B, R, T) bool, True for tokens; None if no row is padded
     reference        (B, R) summed log-probabilities under the reference; None if there is none
+    point            (B,) KTO's reference point of the whole batch, in every row; None: it is that
+                     of the rows at hand
     """
 
     prompt: np.ndarray = None
     probability: np.ndarray = None
     mask: np.ndarray | None = None
     reference: np.ndarray | None = None
+    point: np.ndarray | None = None
 
     @property
     def tokens(self):
         """What the loss is a mean of: pairs, each of which weighs the same."""
         return len(self)
+
+    def answers(self, first, last):
+        """Rows first .. last-1 of the R rows of every pair, as a PreferenceBatch."""
+        names = ("inputs", "targets", "prompt", "mask", "reference")
+        held = {name: getattr(self, name) for name in names}
+        cut = {name: a[:, first:last] for name, a in held.items() if a is not None}
+        return replace(self, **cut)
 
     def flat(self):
         """All rows one below the other: InstructionBatch of B R rows."""

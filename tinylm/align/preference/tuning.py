@@ -28,6 +28,8 @@ from tinylm.errors import ConfigError, DataError, TrainingError
 from tinylm.finetune.fitting import fit
 from tinylm.nn import evaluating
 from tinylm.pretrain.batch import IGNORE
+from tinylm.train.alone import ALONE
+from tinylm.train.whole_batch import of_all_rows
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class DPO:
     temperature  of the distribution whose probabilities are compared, as in response_logprobs
 
     Dropout is off in the policy's forward pass: a ratio to a reference without dropout would
-    measure the noise first. With KTO, whose reference point is a mean over the rows at hand, a
-    step depends on how they are cut into micro-batches; with all others it does not. A soft label
-    makes the loss its expectation over labels; for DPO that is cDPO with e = 1 - probability.
+    measure the noise first. No step depends on how a batch is cut into micro-batches: KTO's
+    reference point is that of the whole batch. A soft label makes the loss its expectation over
+    labels; for DPO that is cDPO with e = 1 - probability.
     """
 
     loss_name: str = "dpo"
@@ -71,19 +73,41 @@ class DPO:
         """Pairs as rows, shifted by one and padded at the right: PreferenceBatch."""
         return make_pairs_batch(examples)
 
+    def whole_batch(self, model, parts, comm=ALONE):
+        """KTO's reference point {"point": z}, of a batch in parts; {} for all other losses."""
+        if not self.others:
+            return {}
+        return {"point": reference_point(self, model, parts, comm)}
+
+    def check(self, batch):
+        """DataError for pairs without what the loss needs: see with_reference, with_others."""
+        row = preference_loss(self.loss_name)
+        if row.point and batch.inputs.shape[1] != 3:
+            raise DataError(
+                f"DPO: the loss {self.loss_name!r} needs answers to other prompts: give the pairs "
+                "to with_others() before with_reference()"
+            )
+        if row.reference and batch.reference is None:
+            raise DataError(
+                f"DPO: the loss {self.loss_name!r} compares with a reference policy: give the "
+                "pairs to with_reference() before training"
+            )
+
     def loss(self, model, batch):
         """The mean of the loss over pairs.
 
         returns  (Tensor (), {"tokens": pairs, "loss": float, and preference_metrics})
-        raises   DataError for pairs without what the loss needs: see with_reference, with_others
+        raises   as check()
         """
-        row = preference_loss(self.loss_name)
-        logp = self.logprobs(model, batch)  # (B, R)
-        reference, given, options = self._reference(row, batch), [], dict(self.options)
+        self.check(batch)
+        row, options = preference_loss(self.loss_name), dict(self.options)
+        if row.point:
+            options["point"] = point_of(self, model, batch)
+            batch = batch.answers(0, 2)
+        logp = self.logprobs(model, batch)  # (B, 2)
+        reference, given = self._reference(row, batch), []
         if row.reference:
             given = [reference[:, 0], reference[:, 1]]
-        if row.point:
-            options["point"] = kto_reference_point(logp[:, 2], reference[:, 2])
         losses = row.function(logp[:, 0], logp[:, 1], *given, **options)  # (B,)
         loss = losses.mean()
         if (batch.probability < 1).any():
@@ -92,7 +116,7 @@ class DPO:
             swapped = row.function(logp[:, 1], logp[:, 0], *order, **options)
             p = constant(batch.probability, logp)
             loss = (p * losses + (1 - p) * swapped).mean()
-        columns = [*to_cpu(logp.data).T[:2], *to_cpu(reference).T[:2]]  # four of (B,)
+        columns = [*to_cpu(logp.data).T, *to_cpu(reference).T]  # four of (B,)
         found = preference_metrics(*columns, self.options.get("beta", row.beta))
         return loss, {"tokens": len(batch), "loss": float(loss.item()), **found}
 
@@ -102,19 +126,8 @@ class DPO:
 
     def _reference(self, row, batch):
         """The reference's log-probabilities, as the loss reads them: (B, R), 0 without one."""
-        B, R = batch.inputs.shape[:2]
-        if row.point and R != 3:
-            raise DataError(
-                f"DPO: the loss {self.loss_name!r} needs answers to other prompts: give the pairs "
-                "to with_others() before with_reference()"
-            )
         if not row.reference:
-            return np.zeros((B, R))
-        if batch.reference is None:
-            raise DataError(
-                f"DPO: the loss {self.loss_name!r} compares with a reference policy: give the "
-                "pairs to with_reference() before training"
-            )
+            return np.zeros(batch.inputs.shape[:2])
         return self._as_read(batch.reference, batch)
 
     def _as_read(self, totals, batch):
@@ -134,6 +147,33 @@ def row_logprobs(model, batch, temperature=1.0):
     with evaluating(model):
         logp, counted = response_logprobs(model, batch.flat(), temperature)
     return summed(logp, counted).reshape(batch.inputs.shape[:2])  # (B R,) -> (B, R)
+
+
+def reference_point(task, model, parts, comm=ALONE):
+    """KTO's reference point of a whole batch, of sums whatever the task: float, no gradient.
+
+    task   DPO or KTO (judged.py), with the temperature, and a check of what the batches have
+    parts  PreferenceBatches, this worker's part of the batch; the last row of each pair is the
+           answer to another prompt
+    comm   communicator: the mean is over the rows of all workers
+    """
+
+    def measure(part):
+        task.check(part)
+        other = part.answers(-1, None)
+        logp = row_logprobs(model, other, task.temperature).data
+        return np.concatenate([to_cpu(logp), to_cpu(other.reference)], axis=1)  # (b, 2)
+
+    with no_grad():
+        logp, reference = of_all_rows(measure, parts, comm).T  # (N,) twice
+    return kto_reference_point(logp, reference)
+
+
+def point_of(task, model, batch):
+    """The reference point that a batch was given, or else that of its own rows: float."""
+    if batch.point is not None:
+        return float(batch.point[0])
+    return reference_point(task, model, [batch])
 
 
 def with_reference(model, pairs, batch_size=16, temperature=1.0):

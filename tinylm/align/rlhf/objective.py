@@ -70,6 +70,9 @@ class PolicyObjective:
 
     def _measure(self, now, batch, found):
         """Meter what the method reports, and how far the policy has moved."""
+        # Means over tokens, also where the loss is a mean over responses; GSPO clips responses.
+        counts = dict.fromkeys(("entropy", "moved", "clip_fraction"), int(now.counted.sum()))
+        counts |= found.pop("counts", {})
         with no_grad():
             # of KL(pi_old || pi), for responses of pi_old: how far the updates have moved
             moved = k3(Tensor(np.asarray(batch.old, now.logp.dtype)), now.logp)
@@ -79,7 +82,7 @@ class PolicyObjective:
                 **found,
             }
         figures = {name: float(array_of(value)) for name, value in found.items()}
-        self.meter.add({**figures, "tokens": batch.tokens})
+        self.meter.add({**figures, "tokens": batch.tokens, "counts": counts})
 
     def measured(self, comm):
         """Means over all minibatches since begin(), of all workers: {name: float}."""

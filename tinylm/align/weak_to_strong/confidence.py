@@ -10,31 +10,42 @@ labels, or the easiest way to be sure would be one class for all. The weight a r
 at first there is nothing to be sure of. Read next: distillation.py.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from tinylm.autograd import log_softmax, softmax
 from tinylm.autograd.engine.tensor import array_of
 from tinylm.backend import device_of, to_cpu, to_device
 from tinylm.errors import ConfigError, ShapeError
+from tinylm.pretrain.batch import TokenBatch
+from tinylm.train.alone import ALONE
+from tinylm.train.whole_batch import of_all_rows
+
+
+def threshold_of(probability, share):
+    """t: what is above it is of class 1. The quantile 1 - share of the probabilities   (float)
+
+    probability  (B,) of class 1, of the whole batch
+    share        0 to 1, of inputs that are to be of class 1
+    """
+    return float(np.quantile(np.asarray(probability), 1 - share))
 
 
 def hardened(probability, share):
-    """Which inputs are of class 1, for a given share of them: (B,) -> (B,) bool.
-
-    probability  (B,) of class 1
-    share        0 to 1: the threshold is the quantile 1 - share of the probabilities, and what is
-                 above it is of class 1
+    """Which inputs are of class 1, for a given share of them: (B,) -> (B,) bool; arguments of
+    threshold_of().
     """
-    probability = np.asarray(probability)
-    return probability > np.quantile(probability, 1 - share)
+    return np.asarray(probability) > threshold_of(probability, share)
 
 
-def confidence_loss(strong, weak, weight):
+def confidence_loss(strong, weak, weight, threshold=None):
     """Cross-entropy of weak labels and of the strong model's own answers, a mean over inputs.
 
     strong   (B, 2) Tensor of logits
     weak     (B, 2) probabilities of the weak model, or its labels as zeros and ones; no gradient
     weight   a, 0 to 1: 0 is fine-tuning on weak labels
+    threshold  t, where the rows at hand are a part of a batch; None: that of these rows
     returns  Tensor (), minimized
     raises   ShapeError for more classes; ConfigError for another weight
 
@@ -50,12 +61,19 @@ def confidence_loss(strong, weak, weight):
         )
     if not 0 <= weight <= 1:
         raise ConfigError(f"confidence_loss: a weight of {weight}; needs 0 to 1")
-    sure = to_cpu(array_of(softmax(strong.detach())))[:, 1]
+    sure = sure_of(strong)
     own = hardened(sure, weak[:, 1].mean())
+    if threshold is not None:
+        own = sure > threshold
     own = np.stack([~own, own], axis=1)  # (B,) -> (B, 2)
     target = ((1 - weight) * weak + weight * own).astype(strong.dtype)
     target = to_device(target, device_of(strong.data))
     return -(log_softmax(strong) * target).sum(axis=1).mean()
+
+
+def sure_of(strong):
+    """The probability of class 1, without gradient: logits (B, 2) -> (B,) float64 on the CPU."""
+    return to_cpu(array_of(softmax(strong.detach())))[:, 1].astype(np.float64)
 
 
 def rising(weight, steps):
@@ -73,28 +91,48 @@ def rising(weight, steps):
     return at
 
 
+@dataclass(frozen=True)
+class ConfidentBatch(TokenBatch):
+    """A TokenBatch with the threshold of the whole batch in every row (B,), or None."""
+
+    threshold: np.ndarray | None = None
+
+
 class ConfidentTask:
     """Classification by weak labels with the confidence loss, for finetune.fit.
 
     task    finetune.tasks.Classification, of two classes
     weight  function: steps done -> a, such as rising()
 
-    Give its after_step to fit(), which counts the steps. The threshold is that of the rows at hand,
-    so a step depends on how it is cut into micro-batches.
+    Give its after_step to fit(), which counts the steps. The threshold is that of the whole batch,
+    however it is cut into micro-batches.
     """
 
     def __init__(self, task, weight):
         self.task, self.weight, self.done = task, weight, 0
 
     def make_batch(self, examples, rng=None):
-        """list of (text, weak label) -> TokenBatch."""
-        return self.task.make_batch(examples, rng)
+        """list of (text, weak label) -> ConfidentBatch."""
+        return ConfidentBatch(**vars(self.task.make_batch(examples, rng)))
+
+    def whole_batch(self, model, parts, comm=ALONE):
+        """{"threshold": t} of a batch in parts."""
+
+        def measure(part):
+            sure = sure_of(model(part.inputs, **part.options))
+            return np.stack([sure, to_cpu(array_of(part.targets))], axis=1)  # (b, 2)
+
+        sure, weak = of_all_rows(measure, parts, comm).T  # (N,) twice
+        return {"threshold": threshold_of(sure, weak.mean())}
 
     def loss(self, model, batch):
         """confidence_loss(), and what is reported of it."""
         logits = model(batch.inputs, **batch.options)  # (B, 2)
         weak = np.eye(2)[to_cpu(array_of(batch.targets))]  # (B,) -> (B, 2)
-        loss = confidence_loss(logits, weak, self.weight(self.done))
+        threshold = None
+        if batch.threshold is not None:
+            threshold = float(batch.threshold[0])
+        loss = confidence_loss(logits, weak, self.weight(self.done), threshold)
         return loss, {"tokens": len(weak), "loss": float(loss.item())}
 
     def after_step(self, step, seconds):

@@ -141,7 +141,8 @@ class GSPO(Method):
         s = np.log(sequence_ratio(now.logp, batch.old, now.counted).data)[:, None]  # (B, 1)
         one = np.ones(s.shape, bool)
         share = clip_fraction(s, np.zeros_like(s), batch.advantages, one, self.low, self.high)
-        return gspo_loss(*given, self.low, self.high), {"clip_fraction": share}
+        found = {"clip_fraction": share, "counts": {"clip_fraction": len(s)}}
+        return gspo_loss(*given, self.low, self.high), found
 
 
 @dataclass(frozen=True)
