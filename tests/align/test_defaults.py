@@ -18,6 +18,7 @@ from tinylm.align.policy import (
     trust_region,
 )
 from tinylm.align.preference import tuning
+from tinylm.align.rlhf import experience
 
 PPO = {"low": 0.2, "high": None}  # Schulman et al. 2017: epsilon .2 on either side
 BETA = {"beta": 0.1}  # Rafailov et al. 2023; TRL
@@ -51,6 +52,7 @@ STATED = [
     (sequences.gspo_token_loss, {"low": 3e-4, "high": 4e-4, "how": "sequence", "total": None}),
     (sequences.cispo_loss, {"low": None, "high": 0.2, "how": "token", "total": None}),
     (trust_region.trpo_step, {"delta": 0.01, "shrink": 0.5, "tries": 20}),
+    (experience.assess, {"temperature": 1.0, "batch_size": 16}),
     (fixed_points.descend, {"rate": 1.0, "steps": 20_000, "tolerance": 1e-10, "window": 1}),
     (fixed_points.population_advantages, {"scale": True}),
     (preference.implicit_reward, BETA | {"log_partition": 0.0}),

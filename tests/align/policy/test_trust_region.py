@@ -77,6 +77,10 @@ def test_without_anything_to_gain_nothing_moves():
     # and without a step that was allowed the policy is as it was
     assert trpo_step(policy, REWARDS, delta=0.5, tries=0) == {"kl": 0.0, "gain": 0.0}
     np.testing.assert_array_equal(policy.logits.data, LOGITS)
+    # nor is a step taken that is too small to change any probability
+    flat = TablePolicy(np.zeros((1, 3)))
+    assert trpo_step(flat, REWARDS, delta=1e-200) == {"kl": 0.0, "gain": 0.0}
+    np.testing.assert_array_equal(flat.logits.data, 0)
     for delta in (0, -1):
         with pytest.raises(ConfigError, match="delta"):
             trpo_step(policy, REWARDS, delta)

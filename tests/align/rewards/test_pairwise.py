@@ -202,6 +202,13 @@ def test_the_most_likely_scores_need_not_compare_all():
     np.testing.assert_allclose(found - found[2], [math.log(12), math.log(4), 0], atol=1e-9)
 
 
+def test_the_iteration_goes_on_until_all_scores_are_fixed():
+    # the middle of a chain with odds 3 : 1 twice has score 0 from the first step on
+    wins = np.array([[0, 3, 0], [1, 0, 3], [0, 1, 0]])
+    found = bradley_terry_scores(wins, steps=10**9)  # and it does not take so many
+    np.testing.assert_allclose(found, [math.log(3), 0, -math.log(3)], atol=1e-9)
+
+
 def test_a_response_that_never_loses_has_no_best_score():
     with pytest.raises(DataError, match="from response 1 to response 0"):
         bradley_terry_scores([[0, 1], [0, 0]])

@@ -18,6 +18,7 @@ from tinylm.data.mix.instruction_mixture import (
     some_tasks,
     task_weights,
 )
+from tinylm.data.mix.mixture import MixtureSampler
 from tinylm.data.read.instructions import Conversation, Instruction
 from tinylm.errors import ConfigError
 
@@ -53,6 +54,14 @@ def test_a_mixture_has_the_shares_asked_and_reads_each_task_evenly():
         == drawn
         != mix_tasks(SAMPLES, 3000, math.inf, seed=2)
     )
+
+
+def test_the_tasks_come_in_the_order_of_a_mixture_of_texts():
+    """The first of all draws is drawn too: the stream is that of MixtureSampler.mix."""
+    drawn = mix_tasks(SAMPLES, 50, temperature=math.inf, seed=1)
+    texts = MixtureSampler([1, 1, 1], seed=1).mix([lambda: ["text"]] * 3)
+    sources = [source for source, _ in itertools.islice(texts, 50)]
+    assert [sample.task for sample in drawn] == ["abc"[source] for source in sources]
 
 
 def test_fewer_tasks_are_among_more():

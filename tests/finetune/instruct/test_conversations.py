@@ -230,6 +230,20 @@ def test_answers_of_a_prompt_are_not_learnt(program):
         encode_conversation(TOKENIZER, ROLES, TALK[:4], prompt_turns=3)
 
 
+@pytest.mark.parametrize("program", [PROGRAM, BLOCKS])
+def test_a_text_may_begin_with_an_answer(program):
+    """Without a mark before it; a token that is put before it predicts its first one."""
+    talk = said(("assistant", "hi"), ("user", "a"), ("assistant", "b"))
+    template = jinja_template(
+        program.replace("'<|assistant|>'", "''").replace(
+            "'<|' + m.role + '|>'", "('<|user|>' if m.role == 'user' else '')"
+        )
+    )
+    (one,), _, _ = encode_samples(TOKENIZER, template, [talk], begin=7)
+    assert TOKENIZER.decode(one.ids[one.answer]) == "hi<|end|>b<|end|>"
+    assert one.answer[:2].tolist() == [False, True]
+
+
 def test_what_follows_the_last_answer_is_not_shown_to_a_program_that_marks_answers():
     template = jinja_template("{{ messages|length }}" + BLOCKS)  # it writes how many there are
     longer = [*TALK[:3], *said(("user", "bye"), ("user", "again"))]

@@ -36,6 +36,7 @@ def book_clipped_surrogate(rho, advantages, low=0.2, high=None):
     """min(rho, clip(rho, 1-low, 1+high)) A, as it is printed   (book eqs. 4.49, 4.50)
 
     The same as clipped_surrogate() for A >= 0, and wrong for A < 0: kept to show the difference.
+    Its lower bound does nothing, as the minimum of rho and a larger number is rho.
     """
     low, high = _bounds(low, high)
     return mul(minimum(rho, clip(rho, 1 - low, 1 + high)), advantages)

@@ -129,8 +129,9 @@ class RewardModel(Module):
 
     def check_settings(self, arrays):
         """Any scale above 0 can be loaded."""
-        if not float(arrays.get("scale", 1.0)) > 0:
-            return f"the scale of a reward must be above 0, not {float(arrays['scale'])}"
+        scale = float(arrays.get("scale", self.scale))
+        if not scale > 0:
+            return f"the scale of a reward must be above 0, not {scale}"
 
     def take_settings(self, arrays):
         """Load shift and scale."""

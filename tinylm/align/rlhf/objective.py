@@ -33,8 +33,7 @@ class PolicyObjective:
 
     def __init__(self, method, longest, temperature=1.0, beta=0.0):
         self.method, self.longest, self.temperature = method, longest, temperature
-        self.beta, self.fresh = beta, True
-        self.meter = Meter()
+        self.begin(beta)
 
     def begin(self, beta):
         """Start with new responses."""

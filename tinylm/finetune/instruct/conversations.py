@@ -30,7 +30,8 @@ class Encoded:
     """Tokens, and a mask of those that count in the loss.
 
     ids      (T,) int64
-    answer   (T,) bool, True for tokens of answers; never for the first, which nothing predicts
+    answer   (T,) bool, True for tokens of answers; the first of all tokens is no target even if it
+             is of an answer, since nothing predicts it
     """
 
     ids: np.ndarray

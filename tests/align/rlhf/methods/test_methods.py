@@ -216,6 +216,38 @@ def test_settings_out_of_range_are_refused():
     assert count(1) is None and count(0) and count(1.0)
 
 
+# What each setting may be at its ends, and what it may not be.
+ABOVE_0, SHARE, FROM_0 = ((1e-6, 9.0), (0.0,)), ((0, 1), (-1e-6, 1 + 1e-6)), ((0,), (-1e-6,))
+RANGES = {
+    Method: {"beta": FROM_0},
+    Reinforce: {"entropy": FROM_0},
+    A2C: {"gamma": SHARE, "lam": SHARE, "value_weight": FROM_0, "entropy": FROM_0},
+    PPO: {"clip": ABOVE_0, "clip_high": ABOVE_0, "value_clip": ABOVE_0, "gamma": SHARE}
+    | {"dual_clip": ((1 + 1e-6,), (1.0,)), "lam": SHARE}
+    | {"value_weight": FROM_0, "entropy": FROM_0},
+    GRPO: {"beta": FROM_0, "clip": ABOVE_0},
+    DrGRPO: {"clip": ABOVE_0},
+    DAPO: {"low": ABOVE_0, "high": ABOVE_0, "buffer": FROM_0, "draws": ((1,), (0,))},
+    GSPO: {"low": ABOVE_0, "high": ABOVE_0},
+    CISPO: {"low": ABOVE_0, "high": ABOVE_0},
+}
+
+
+@pytest.mark.parametrize("kind", RANGES, ids=lambda kind: kind.__name__)
+def test_the_ends_of_a_range_belong_to_it_or_do_not(kind):
+    for name, (accepted, refused) in RANGES[kind].items():
+        for value in accepted:
+            assert getattr(kind(**{name: value}), name) == value
+        for value in refused:
+            with pytest.raises(ConfigError, match=f"{name} must be"):
+                kind(**{name: value})
+
+
+def test_actor_critics_alone_have_a_value_model_and_dapo_alone_draws_again():
+    assert {kind for kind in DEFAULTS if kind().critic} == {A2C, PPO}
+    assert {kind: kind().draws for kind in DEFAULTS if kind().draws > 1} == {DAPO: 4}
+
+
 DEFAULTS = {
     Method: {"group": 1, "kl": "reward", "beta": 0.05, "epochs": 1, "minibatches": 1},
     Reinforce: {"group": 1, "kl": "reward", "baseline": "leave_one_out", "entropy": 0.0},
