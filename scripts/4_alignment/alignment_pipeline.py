@@ -13,14 +13,15 @@ it, unsure and careless. The stages, as in the book:
     PPO, GRPO      new replies, scored by the reward model, with a penalty on leaving the SFT model
 
 Right is the exact answer, whatever the style: of the greedy reply, and of the chosen one for best
-of 16. Gold rewards and distances are those of replies drawn at temperature 1. KL is the mean of log
-policy - log SFT over replies of the policy; of best of 16 it is its bound, log 16 - 15/16. New
-tasks are pairs of operation and category that no instruction of the tuning had, new phrasings
+of 16. Gold rewards and distances are those of replies drawn at temperature 1. KL is that of the
+policy to the SFT model, over replies of the policy; of best of n it is its bound, log n - (n-1)/n.
+New tasks are pairs of operation and category that no instruction of the tuning had, new phrasings
 frames that it lacked. Lists are drawn anew: there are half a million of five words for each pair of
-categories. Three layers of width 64, three seeds, on one core. `python
-scripts/4_alignment/alignment_pipeline.py [--seed N] [--device cpu|gpu] [--plot FILE] [--quick]`:
---plot draws reward and gold reward against the KL; --quick is two seeds and a twentieth of the
-steps. Read next: tinylm/align/rlhf/__init__.py; tinylm/align/__init__.py.
+categories. The curves have points after 0, 1, 2, 4, .. steps of a method and after its last: the
+reward that it is trained by, the gold reward, and that of new tasks. Three layers of width 64,
+three seeds, on one core. `python scripts/4_alignment/alignment_pipeline.py [--seed N] [--device
+cpu|gpu] [--plot FILE] [--quick]`: --plot draws the curves against the KL; --quick is two seeds and
+a twentieth of the steps. Read next: tinylm/align/rlhf/__init__.py; tinylm/align/__init__.py.
 
 Measured output (one core):
 
@@ -68,12 +69,12 @@ model by 31 nats, and none of its replies there was right; its gain was too smal
 """
 
 import argparse
+import time
 
 import numpy as np
-from tiny_assistant import GROUPS, GRPO, PPO, Assistant, N
+from tiny_assistant import DRAWN, GROUPS, GRPO, PPO, WATCHED, Assistant
 
 from tinylm import backend
-from tinylm.align.inference.law import kl_bound
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 
 SEEDS = 3
@@ -82,10 +83,16 @@ TUNED = "best of 16", "DPO", "PPO", "GRPO"
 SFT_BEATS = Claim("right: SFT > base", "4.2.1", limit=1.0)
 JUDGES = Claim("comparisons held out: the reward model > a coin", "4.3.2", floor=0.5)
 BETTER = {name: Claim(f"gold reward: {name} > SFT", "4.3.3", limit=1.5) for name in TUNED}
+SAMPLES_LITTLE = Claim("share of a PPO step's time: sampling < a half", "4.3.3", larger=False)
 
 
 def run(seed, device, share):
-    """All stages of one seed: ({name: Measured}, accuracy of the reward model, curves)."""
+    """All stages of one seed.
+
+    returns  {name: Measured}; accuracy of the reward model; {method: list of Point};
+             {method: shares of the time of its steps}; minutes of one core, of everything
+    """
+    begun = time.process_time()
     one = Assistant(seed, device, share)
     one.timed("base", one.pretrain)
     one.timed("SFT", one.instruct)
@@ -99,12 +106,10 @@ def run(seed, device, share):
         "PPO": one.timed("PPO", lambda: one.reinforced("ppo", **PPO)),
         "GRPO": one.timed("GRPO", lambda: one.reinforced("grpo", **GRPO)),
     }
-    one.curves["best of n"] = [
-        (kl_bound(n), *one.worth(one.watched, one.best(one.watched, 6, n))[::-1])
-        for n in (1, 2, 4, 8, N)
-    ]
+    one.watch_best_of_n()
     rows = {name: one.measured(name, model) for name, model in policies.items()}
-    return rows, one.judge_accuracy(), one.curves, one.minutes
+    minutes = (time.process_time() - begun) / 60
+    return rows, one.judge_accuracy(), one.curves, one.spent, minutes
 
 
 def show(runs):
@@ -114,7 +119,7 @@ def show(runs):
     for name in rows[0]:
         cells = [mean_and_range([r[name].right[g] for r in rows], ".2f") for g in GROUPS]
         print(f"{name:<12}" + "".join(f"{cell:>20}" for cell in cells))
-    print(f"{'':<12}{'gold reward':>20}{'reward':>21}{'KL':>23}{'tokens':>8}{'minutes':>9}")
+    print(f"{'':<12}{'gold reward':>20}{'reward':>22}{'KL':>23}{'tokens':>8}{'minutes':>9}")
     for name in rows[0]:
         gold, reward, kl = (
             mean_and_range([getattr(r[name], what) for r in rows], ".2f")
@@ -122,10 +127,49 @@ def show(runs):
         )
         length = np.mean([r[name].length for r in rows])
         minutes = np.mean([r[name].minutes for r in rows])
-        print(f"{name:<12}{gold:>20}{reward:>21}{kl:>23}{length:>8.1f}{minutes:>9.1f}")
+        print(f"{name:<12}{gold:>20}{reward:>22}{kl:>23}{length:>8.1f}{minutes:>9.1f}")
     print("reward model, comparisons held out:", mean_and_range([r[1] for r in runs], ".3f"))
-    spent = [sum(r[3].values()) for r in runs]
-    print(f"{len(runs)} seeds; {np.mean(spent):.1f} minutes of one core for each")
+    for method in runs[0][3]:
+        shares = [
+            f"{part} {mean_and_range([r[3][method][part] for r in runs], '.2f')}"
+            for part in ("sampling", "scoring")
+        ]
+        print(f"{method}, shares of the time of its steps: {', '.join(shares)}, the rest updates")
+    print(f"{len(runs)} seeds; {np.mean([r[4] for r in runs]):.1f} minutes of one core for each")
+
+
+def show_curves(runs):
+    """Print the means over seeds of the points of every curve."""
+    curves = [r[2] for r in runs]
+    print(f"curves: {DRAWN} replies to each of {WATCHED} instructions, new: of new tasks")
+    trained = [method for method in curves[0] if method != "best of n"]
+    _print_curves("step", curves, trained)
+    _print_curves("n", curves, ["best of n"])
+
+
+def _print_curves(first, curves, methods):
+    """A table with four columns for each method, a row for each step that all seeds have."""
+    columns = "".join(f"{method:>28}" for method in methods)
+    print(f"{'':<6}{columns}")
+    print(f"{first:>6}" + f"{'KL':>9}{'reward':>7}{'gold':>6}{'new':>6}" * len(methods))
+    points = {method: [curve[method][:-1] for curve in curves] for method in methods}
+    steps = sorted({point.step for rows in points.values() for row in rows for point in row})
+    for step in steps:
+        print(f"{step:>6}" + "".join(_cells(points[method], step) for method in methods))
+    last = [[curve[method][-1:] for curve in curves] for method in methods]
+    label = "last"
+    if first == "n":
+        label = last[0][0][0].step
+    print(f"{label:>6}" + "".join(_cells(rows, None) for rows in last))
+
+
+def _cells(rows, step):
+    """The cells of a method at a step, or at the only step that there is."""
+    found = [point[1:] for row in rows for point in row if step in (None, point.step)]
+    if len(found) < len(rows):
+        return " " * 28
+    kl, reward, gold, new = np.mean(found, axis=0)
+    return f"{kl:>9.3f}{reward:>7.2f}{gold:>6.2f}{new:>6.2f}"
 
 
 def verdicts(runs):
@@ -140,24 +184,31 @@ def verdicts(runs):
     print(JUDGES.line([r[1] for r in runs], [0.5] * len(runs)))
     for name, claim in BETTER.items():
         print(claim.line(of(name, "gold"), of("SFT", "gold")))
+    print(SAMPLES_LITTLE.line([r[3]["PPO"]["sampling"] for r in runs], 0.5))
 
 
 def draw_curves(runs, path):
-    """Save reward and gold reward against the KL as a picture: one line for each seed."""
+    """Save the rewards against the KL as a picture: one line for each seed."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 4))
-    for axis, column, name in zip(axes, (1, 2), ("reward of the reward model", "gold reward")):
-        for _, _, curves, _ in runs:
-            for (method, points), color in zip(curves.items(), ("C0", "C1", "C2")):
-                points = np.array(points)
+    names = {
+        "reward": "reward of the reward model",
+        "gold": "gold reward",
+        "new": "gold reward, new tasks",
+    }
+    figure, axes = pyplot.subplots(1, 3, figsize=(13, 4))
+    for axis, (column, name) in zip(axes, names.items()):
+        for curves in (r[2] for r in runs):
+            for color, (method, points) in enumerate(curves.items()):
+                kl = [point.kl for point in points]
                 label = method
                 if curves is not runs[0][2]:
                     label = None
-                axis.plot(points[:, 0], points[:, column], ".-", color=color, label=label)
+                values = [getattr(point, column) for point in points]
+                axis.plot(kl, values, ".-", color=f"C{color}", label=label)
         axis.set_xlabel("KL to the SFT model, nats")
         axis.set_ylabel(name)
         axis.legend()
@@ -182,9 +233,7 @@ def main(argv=None):
         print(ONLY_RUNS)
     runs = [run(seed, options.device, share) for seed in seeds]
     show(runs)
-    for method in runs[0][2]:
-        points = [np.array(r[2][method]).round(2).tolist() for r in runs]
-        print(f"{method}, KL, reward and gold reward while training, first seed: {points[0]}")
+    show_curves(runs)
     verdicts(runs)
     if options.plot:
         draw_curves(runs, options.plot)

@@ -8,6 +8,7 @@ import copy
 import sys
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,11 +16,13 @@ from tinylm import backend
 from tinylm.align.feedback.annotators import SimulatedAnnotator, random_pairs
 from tinylm.align.feedback.pairs import encode_pairs
 from tinylm.align.inference.law import kl_bound
-from tinylm.align.logprobs import frozen_logprobs
+from tinylm.align.logprobs import response_logits
+from tinylm.align.policy.kl import token_kl
 from tinylm.align.preference.tuning import DPO, tune
 from tinylm.align.rewards.modeling import RewardModeling
 from tinylm.align.rewards.reward_model import RewardModel
 from tinylm.align.rlhf import train_policy
+from tinylm.autograd import no_grad
 from tinylm.data.synthetic.draws import generator
 from tinylm.data.synthetic.list_tasks import (
     KNOWN_TASKS,
@@ -36,6 +39,7 @@ from tinylm.finetune.instruct.conversations import MARKS, ROLES, encode_samples,
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.generate import generate_batch
 from tinylm.models import GPT, GPTConfig
+from tinylm.nn import evaluating
 from tinylm.pretrain import CausalLM
 from tinylm.tokenizers import WordTokenizer
 
@@ -53,7 +57,7 @@ LONGEST = 16  # tokens of a reply
 BETA, DPO_RATE = 0.3, 5e-5
 PPO = {"group": 4, "epochs": 2, "minibatches": 2, "beta": 0.2, "learning_rate": 1e-4}
 GRPO = {"group": 8, "epochs": 1, "minibatches": 1, "beta": 0.2, "learning_rate": 5e-5}
-TESTED, WATCHED = 300, 64  # instructions of a test, and of a point of the curves
+TESTED, WATCHED, DRAWN = 300, 64, 2  # instructions of a test, of a point of a curve; its replies
 WORDS = WordTokenizer(vocabulary(), MARKS)
 END = WORDS.special["<|end|>"]
 GROUPS = {
@@ -80,6 +84,19 @@ class Measured:
     minutes: float
 
 
+class Point(NamedTuple):
+    """A point of a curve: after `step` updates, or steps of a policy; best of n: n.
+
+    kl, reward, gold  as in the table;  new  gold reward on new tasks
+    """
+
+    step: int
+    kl: float
+    reward: float
+    gold: float
+    new: float
+
+
 class Assistant:
     """The models and the data of one seed.
 
@@ -88,6 +105,7 @@ class Assistant:
 
     def __init__(self, seed, device, share):
         self.seed, self.share, self.minutes = seed, share, {}
+        self.watching = 0.0  # seconds that points of curves took
         config = GPTConfig(
             WORDS.vocab_size, 64, 3, 4, 64, norm="rms", positions="rope", bias=False, tied=False
         )
@@ -99,14 +117,17 @@ class Assistant:
             name: draw_tasks(tasks, TESTED, draw, phrasings)
             for name, (tasks, phrasings) in GROUPS.items()
         }
-        self.watched = draw_tasks(KNOWN_TASKS, WATCHED, draw)
-        self.curves = {}
+        self.watched, self.watched_new = (
+            draw_tasks(tasks, WATCHED, draw) for tasks in (KNOWN_TASKS, NEW_TASKS)
+        )
+        self.curves, self.spent = {}, {}
 
     def timed(self, name, function, *arguments):
-        """The result of a stage, whose minutes are kept."""
-        begun = time.process_time()
+        """The result of a stage, whose minutes are kept, without those of its curve."""
+        begun, watched = time.process_time(), self.watching
         found = function(*arguments)
-        self.minutes[name] = (time.process_time() - begun) / 60
+        seconds = time.process_time() - begun - (self.watching - watched)
+        self.minutes[name] = seconds / 60
         minutes = self.minutes[name]
         print(f"seed {self.seed}, {name}: {minutes:.1f} minutes", file=sys.stderr, flush=True)
         return found
@@ -165,7 +186,17 @@ class Assistant:
         """A policy trained on the comparisons."""
         policy = copy.deepcopy(self.sft)
         options = {"batch_size": 32, "learning_rate": DPO_RATE, "seed": self.seed}
-        tune(policy, DPO(options={"beta": BETA}), self.pairs, epochs=1, **options)
+        steps = 0
+
+        def watch(step, seconds):
+            nonlocal steps
+            steps += 1
+            self.watch("DPO", policy, steps)
+
+        self.watch("DPO", policy, 0)
+        task = DPO(options={"beta": BETA})
+        tune(policy, task, self.pairs, epochs=1, after_step=watch, **options)
+        self.watch("DPO", policy, steps, last=True)
         return policy
 
     def reinforced(self, method, **settings):
@@ -173,8 +204,7 @@ class Assistant:
         policy = copy.deepcopy(self.sft)
         draw = generator(self.seed, "prompts")
         prompts = prompts_of(draw_tasks(KNOWN_TASKS, self.some(COMPARED), draw))
-        curve = self.curves.setdefault(method.upper(), [])
-        steps = self.some(ROUNDS)
+        steps, name = self.some(ROUNDS), method.upper()
         # The greatest step falls to 0 in a straight line.
         updates = steps * settings.get("epochs", 1) * settings.get("minibatches", 1)
 
@@ -182,13 +212,11 @@ class Assistant:
             return settings["learning_rate"] * max(0.0, 1 - update / updates)
 
         def watch(metrics):
-            if metrics["step"] % max(1, steps // 8) == 0:
-                replies = self.replies(policy, self.watched, 1, 3)
-                gold, reward = self.worth(self.watched, replies)
-                curve.append((self.distance(policy, self.watched, replies), reward, gold))
+            self.watch(name, policy, metrics["step"], metrics["step"] == steps)
 
+        self.watch(name, policy, 0)
         common = {"eos": END, "max_tokens": LONGEST, "batch_size": PROMPTS, "seed": self.seed}
-        train_policy(
+        found = train_policy(
             policy,
             prompts,
             self.reward,
@@ -199,9 +227,42 @@ class Assistant:
             **common,
             **settings,
         )
+        seconds = np.array([step["seconds"] for step in found])
+        self.spent[name] = {
+            part: float(seconds @ [step[part] for step in found] / seconds.sum())
+            for part in ("sampling", "scoring")
+        }
         return policy
 
     # What is measured.
+
+    def watch(self, name, policy, step, last=False):
+        """Add a point to a curve, before training, after 1, 2, 4, 8, .. steps, and after the last.
+
+        A method may make half of its way in the first few steps, so points at equal distances
+        would show where it arrives alone.
+        """
+        points = self.curves.setdefault(name, [])
+        if (step & (step - 1) and not last) or (points and points[-1].step == step):
+            return
+        begun = time.process_time()
+        replies, new = (
+            self.replies(policy, tasks, DRAWN, 3) for tasks in (self.watched, self.watched_new)
+        )
+        gold, reward = self.worth(self.watched, replies)
+        kl = self.distance(policy, self.watched, replies)
+        points.append(Point(step, kl, reward, gold, self.worth(self.watched_new, new)[0]))
+        self.watching += time.process_time() - begun
+
+    def watch_best_of_n(self):
+        """The curve of best of n: the best of the first n of N replies."""
+        both = [(x, self.replies(self.sft, x, N, 6)) for x in (self.watched, self.watched_new)]
+        curve = self.curves["best of n"] = []
+        for n in (1, 2, 4, 8, N):
+            known, new = ([row[:n] for row in replies] for _, replies in both)
+            gold, reward = self.worth(self.watched, self.best(self.watched, known))
+            new_gold, _ = self.worth(self.watched_new, self.best(self.watched_new, new))
+            curve.append(Point(n, kl_bound(n), reward, gold, new_gold))
 
     def judge_accuracy(self):
         """The share of held-out comparisons that the reward model decides as the annotator did."""
@@ -234,15 +295,20 @@ class Assistant:
         return float(np.mean(gold)), float(self.rewards(tasks, replies).mean())
 
     def distance(self, model, tasks, replies):
-        """The mean of log policy - log SFT over replies of the policy, in nats: its KL."""
+        """KL(policy || SFT) of a reply in nats, by replies of the policy.
+
+        For each token drawn so far the divergence of the next one is summed exactly: the same
+        expectation as log policy - log SFT of the replies, with less noise and never below 0.
+        """
         texts = [encode_sft(x, y) for x, row in zip(prompts_of(tasks), replies) for y in row]
         batch = InstructionTuning().make_batch(texts).to(model.tokens.weight.device)
-        policy, reference = (frozen_logprobs(one, batch)[0] for one in (model, self.sft))
-        return float(backend.to_cpu(policy - reference).sum(axis=1).mean())
+        with no_grad(), evaluating(model), evaluating(self.sft):
+            policy, reference = (response_logits(one, batch)[0] for one in (model, self.sft))
+            kl = token_kl(policy, reference.data)  # (n,), of all tokens of all replies
+        return float(backend.to_cpu(kl.data).sum() / len(texts))
 
-    def best(self, tasks, draw, n=N):
-        """Of n replies of the SFT model, the one with the highest reward, one for each task."""
-        replies = self.replies(self.sft, tasks, n, draw)
+    def best(self, tasks, replies):
+        """Of the replies to each task, the one with the highest reward: list of lists of one."""
         chosen = self.rewards(tasks, replies).argmax(axis=1)
         return [[row[i]] for row, i in zip(replies, chosen)]
 
@@ -250,7 +316,10 @@ class Assistant:
         """The row of a model; of best of 16 if there is none."""
         known = self.tests["right"]
         if model is None:
-            found = {group: self.best(tasks, 4) for group, tasks in self.tests.items()}
+            found = {
+                group: self.best(tasks, self.replies(self.sft, tasks, N, 4))
+                for group, tasks in self.tests.items()
+            }
             drawn, kl = found["right"], kl_bound(N)
         else:
             found = {
