@@ -56,3 +56,19 @@ def test_validate_returns_the_instance_and_lets_none_pass():
 def test_a_check_accepts_its_edge_and_refuses_what_is_beyond(check, good, bad):
     assert check(good) is None
     assert check(bad).startswith("must be")
+
+
+@pytest.mark.parametrize(
+    "choices, help, shown",
+    [
+        (("k1", "k2", "none"), "where", "where: k1, k2 or none"),
+        (("cpu", "gpu"), "cpu or gpu", "cpu or gpu"),  # named already
+        (("k1", "k2"), "of k1 alone", "of k1 alone: k1 or k2"),
+        (("all", "last"), "small at last", "small at last: all or last"),  # "all" is no word there
+        ((32, 8), "bits", "bits: 32 or 8"),
+    ],
+)
+def test_a_help_text_names_every_choice_once(choices, help, shown):
+    field = setting(choices[0], help, one_of(*choices))
+    assert field.metadata["help"] == shown
+    assert setting(1, help, positive).metadata["help"] == help

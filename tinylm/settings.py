@@ -8,6 +8,7 @@ same checks to a configuration made in Python. Read next: fields.py.
 import dataclasses
 import math
 import os
+import re
 
 from tinylm.errors import ConfigError
 
@@ -16,17 +17,27 @@ def setting(default=dataclasses.MISSING, help="", check=None, several=False):
     """A dataclass field with a help text and a check.
 
     default  the value when none is given; a list, dict or set is copied for every instance
-    help     one line, shown by --help and --show-config
+    help     one line, shown by --help and --show-config; values that one_of() allows are added
+             unless the line names them itself
     check    value -> None if it is valid, else what it must be ("must be above 0"); it is not
              called for None
     several  for a tuple of texts: the option takes all words up to the next option, as --data *.txt
     returns  a dataclasses.field with these three in its metadata
     """
-    metadata = {"help": help, "check": check, "several": several}
+    metadata = {"help": _with_choices(help, check), "check": check, "several": several}
     # A mutable default would be shared by all instances.
     if isinstance(default, (list, dict, set)):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def _with_choices(help, check):
+    """A help text with the values that its check allows, if one_of() made it."""
+    choices = [str(choice) for choice in getattr(check, "choices", ())]
+    if all(re.search(rf"\b{re.escape(choice)}\b", help) for choice in choices):
+        return help
+    named = ", ".join(choices[:-1]) + f" or {choices[-1]}"
+    return f"{help}: {named}"
 
 
 def paths(value):
@@ -114,6 +125,7 @@ def one_of(*choices):
             return None
         return f"must be one of {', '.join(map(str, choices))}"
 
+    check.choices = choices
     return check
 
 

@@ -63,6 +63,31 @@ def test_a_run_that_goes_on_counts_from_where_it_is():
     )  # not 9/91 of a second
 
 
+FIGURES = [("reward", 0.512), ("kl", 0.0123), ("clip_fraction", 0.0123), ("entropy", 1.23)]
+
+
+@pytest.mark.parametrize("with_tqdm", [True, False])
+def test_figures_of_a_training_are_seen_on_a_narrow_terminal(with_tqdm, monkeypatch):
+    """They come before what every training has, and no line is wider than the terminal."""
+    monkeypatch.setenv("COLUMNS", "92")
+    if with_tqdm:
+        pytest.importorskip("tqdm")
+    else:
+        monkeypatch.setattr(progress, "_tqdm", lambda *args: None)
+    stream = Terminal()
+    shown = Progress(0, 100, stream)
+    for step in (1, 2):
+        shown.update(step, 0.1, 1234, 0.5, [*FIGURES, ("length", 12.3)])
+        shown.shown = -float("inf")  # do not wait for the next turn
+        if shown.bar is not None:
+            shown.bar.ncols = 92
+            shown.bar.dynamic_ncols = False
+            shown.bar.refresh()
+    line = stream.getvalue().split("\r")[-1]
+    assert "reward 0.512" in line and "clip_fraction 0.0123" in line and "length 12.3" in line
+    assert "2/100" in line and len(line.rstrip("\n")) <= 92
+
+
 def test_tqdm_is_used_if_it_is_there():
     pytest.importorskip("tqdm")
     stream = Terminal()

@@ -1,10 +1,12 @@
 """The live line of a training run: step, loss, tokens per second, gradient norm, time left.
 
 On a terminal it is one line that is rewritten (by tqdm if it is installed); elsewhere, as in a file
-or in CI, a plain line now and then.
+or in CI, a plain line now and then. A training with figures of its own, such as rewards, shows them
+first: what a narrow terminal cuts off is what every training has.
 """
 
 import functools
+import shutil
 import sys
 import time
 
@@ -65,20 +67,29 @@ class Progress:
         step        steps done;  per_second  units trained on in a second
         more        list of (name, value): further figures of this training
         """
-        further = "".join(f"  {name} {value:.3g}" for name, value in more)
+        figures = [f"{name} {value:.3g}" for name, value in more]
+        figures += [
+            f"loss {loss:.3f}",
+            f"{per_second:,.0f} {self.unit}/s",
+            f"norm {grad_norm:.2f}",
+        ]
         if self.bar is not None:
-            figures = f"loss {loss:.3f}, {per_second:,.0f} {self.unit}/s, norm {grad_norm:.2f}"
-            figures += further.replace("  ", ", ")
-            self.bar.set_postfix_str(figures, refresh=False)
+            if more:
+                self.bar.bar_format = _NARROW
+            self.bar.set_postfix_str(", ".join(figures), refresh=False)
             self.bar.update(step - self.bar.n)
             return
         now = self.now()
         # Time left: seconds a step so far, times the steps that are left.
         left = (now - self.started) / max(step - self.first, 1) * (self.steps - step)
-        self.last = (
-            f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {loss:.3f}  "
-            f"{per_second:,.0f} {self.unit}/s  norm {grad_norm:.2f}{further}  {clock(left)} left"
-        )
+        figures = [
+            f"step {step:>{len(str(self.steps))}}/{self.steps}",
+            *figures,
+            f"{clock(left)} left",
+        ]
+        self.last = "  ".join(figures)
+        if self.live:  # a line that wraps cannot be rewritten
+            self.last = self.last[: shutil.get_terminal_size().columns - 1]
         pause = EVERY
         if self.live:
             pause = REDRAW
@@ -117,6 +128,10 @@ class Progress:
         if self.live and self.width:
             print("\r" + " " * self.width + "\r", end="", file=self.stream)
             self.width = 0
+
+
+# tqdm's line with as little of its own as can be: the bar shrinks to one place before text is cut.
+_NARROW = "{n_fmt}/{total_fmt}|{bar}|{remaining} left{postfix}"
 
 
 def _tqdm(first, steps, stream):

@@ -14,6 +14,7 @@ from tinylm.data.read.preferences import (
     read_judged,
     read_preferences,
 )
+from tinylm.data.read.prompts import read_prompts
 from tinylm.errors import DataError
 from tinylm.reading import BadLines
 
@@ -110,7 +111,13 @@ ONE = "one conversation, the same up to its last message"
         ({"chosen": [U, A], "rejected": [U, C], "margin": 2}, "the field 'margin'"),
         ({"prompt": "p", "chosen": 3, "rejected": "r"}, "'chosen' must be text, not 3"),
         ({"prompt": "p", "chosen": "c", "rejected": None}, "'rejected' is missing"),
-        ({"chosen": "c", "rejected": "r"}, "'instruction' is missing"),
+        ({"chosen": "c", "rejected": "r"}, "'prompt' is missing, and .* in common"),
+        ({"chosen": " c", "rejected": " r"}, "'prompt' is missing, and .* in common"),
+        ({"chosen": "c", "rejected": "c"}, "'prompt' is missing, and .* in common"),
+        ({"chosen": "", "rejected": "r"}, "'prompt' is missing, and .* in common"),
+        ({"input": "i", "chosen": "ac", "rejected": "ar"}, "'prompt' is missing$"),
+        ({"chosen": "ac", "rejected": "ar", "margin": 2}, "the field 'margin'"),
+        ({"chosen": "ac", "rejected": ["r"]}, "'prompt' is missing$"),
         ({"prompt": "p", "question": "q", "chosen": "c", "rejected": "r"}, "are both there"),
         ({"prompt": "p", "output": "c"}, "a pair has the fields 'chosen' and 'rejected'"),
         ([1], "a pair has the fields"),
@@ -121,6 +128,34 @@ def test_other_pairs_are_refused_by_line(record, words, tmp_path):
     (tmp_path / "a.jsonl").write_text(f"{good}\n{json.dumps(record)}")
     with pytest.raises(DataError, match=f"a.jsonl, line 2: .*{words}"):
         read_preferences(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    "chosen, rejected, divided",
+    [
+        ("2 + 2? 4", "2 + 2? 5", ("2 + 2?", " 4", " 5")),  # the space belongs to the answers
+        ("Q:\nyes", "Q:\nyellow", ("Q:\nye", "s", "llow")),
+        ("Q? A B", "Q? A", ("Q? ", "A B", "A")),  # one text goes on from the end of the other
+        ("Q? ja", "Q? nein", ("Q?", " ja", " nein")),
+        ("Q? é", "Q? è", ("Q?", " é", " è")),
+        ("Q? same", "Q? same", ("Q? sam", "e", "e")),  # counted later as a pair of equal answers
+    ],
+)
+def test_a_prompt_that_stands_in_both_texts_alone_is_what_they_have_in_common(
+    chosen, rejected, divided, tmp_path
+):
+    """The parts are those of extract_prompt of TRL 1.16.0."""
+    (pair,) = read({"system": "s", "chosen": chosen, "rejected": rejected}, tmp_path)
+    assert (pair.prompt, pair.chosen, pair.rejected) == divided
+    assert pair.before == (("system", "s"),) and pair.implicit
+    (told,) = read({"prompt": "Q", "chosen": chosen, "rejected": rejected}, tmp_path)
+    assert (told.prompt, told.chosen, told.implicit) == ("Q", chosen, False)
+    # The same record is a sample for tuning, and a prompt to answer.
+    (tmp_path / "b.jsonl").write_text(json.dumps({"chosen": chosen, "rejected": rejected}))
+    (sample,) = read_instructions(tmp_path / "b.jsonl")
+    assert (sample.user, sample.output) == divided[:2]
+    (prompt,) = read_prompts(tmp_path / "b.jsonl")
+    assert prompt.messages == [{"role": "user", "content": divided[0]}]
 
 
 def test_bad_pairs_may_be_left_out_and_counted(tmp_path):

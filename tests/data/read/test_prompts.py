@@ -25,6 +25,14 @@ def user(text):
         ({"prompt": [user("hi")]}, [user("hi")]),
         ({"messages": [user("hi"), {"role": "assistant", "content": "ho"}]}, [user("hi")]),
         (
+            {"chosen": [user("hi"), {"role": "assistant", "content": "ho"}], "rejected": []},
+            [user("hi")],
+        ),
+        (
+            {"system": "Be brief.", "chosen": "hi ho", "rejected": "hi he"},
+            [{"role": "system", "content": "Be brief."}, user("hi h")],
+        ),
+        (
             {"prompt": "hi", "system": "Be brief."},
             [{"role": "system", "content": "Be brief."}, user("hi")],
         ),

@@ -32,6 +32,7 @@ ALONE = "left out, a rated answer has no other with another rating to be compare
 NO_ROOM = "left out, the prompt leaves no room for an answer"
 SAME_CUT = "left out, both answers are the same once they are cut"
 CUT = "cut"
+IMPLICIT = "kept, without a field 'prompt': it is what both texts begin with"
 BOTH_ORDERS = "kept, the same pair is also there in the other order"
 
 
@@ -137,6 +138,8 @@ def pair_examples(opened, data, skip_bad, limit, report, margins=False):
     found = []
     for one in pairs:
         pair = one.what
+        if pair.implicit:
+            checked.add(IMPLICIT, one.place)
         if not pair.chosen.strip() or not pair.rejected.strip():
             checked.add(EMPTY, one.place)
             continue
@@ -165,6 +168,8 @@ def judged_examples(opened, data, skip_bad, limit, report):
                 "give a field 'label', true or false, or learn from pairs of rated answers with "
                 "`tinylm align dpo`"
             )
+        if isinstance(one.what, Preference) and one.what.implicit:
+            checked.add(IMPLICIT, one.place)
         judged += [Placed(answer, one.place) for answer in _single_answers(one.what)]
     for one in judged:
         if not one.what.answer.strip():

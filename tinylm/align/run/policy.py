@@ -42,7 +42,8 @@ from tinylm.train.progress import Progress
 from tinylm.train.run.config import as_json
 
 AGAIN = "left out, the same prompt again"
-SHOWN = ("reward", "informative", "kl", "length")  # figures on the progress line
+# Figures on the progress line, of those that a method has.
+SHOWN = ("reward", "kl", "clip_fraction", "entropy", "length", "informative")
 PARTS = ("sampling", "scoring")  # of a step's time; the rest is the updates
 FLAT = 5  # first steps in which some rewards must differ
 

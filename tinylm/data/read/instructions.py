@@ -20,7 +20,9 @@ from tinylm.data.read.records import (
     input_text,
     one_name,
     only_fields,
+    prompt_in_pair,
     read_records,
+    shared_prompt,
     system_text,
 )
 from tinylm.errors import DataError
@@ -136,6 +138,9 @@ def _samples(record):
     if not prompts and answers == ["chosen"] and isinstance(record["chosen"], list):
         messages = read_messages(record["chosen"])
         return [_talk(messages, record, ("chosen", "rejected"), task, system)]
+    if answers == ["chosen"] and prompt_in_pair(record):
+        only_fields(record, *SYSTEM, "task", "chosen", "rejected")
+        return [Instruction(*shared_prompt(record)[:2], "", system, task)]
     if not prompts or not answers:
         fields = ", ".join(map(repr, record)) or "(none)"
         raise DataError(

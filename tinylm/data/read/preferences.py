@@ -5,6 +5,7 @@
     {"instruction": "Add.", "input": "2 2", "output": "4", "chosen": "4", "rejected": "5"}
     {"prompt": [messages], "chosen": [message], "rejected": [message]}     TRL's, the prompt apart
     {"chosen": [messages], "rejected": [messages]}                         TRL's, the prompt in both
+    {"chosen": "2 + 2? 4", "rejected": "2 + 2? 5"}                         likewise, of texts
     {"prompt": "2 + 2?", "completion": "4", "label": true}                 one answer, judged
     {"prompt": "2 + 2?", "completion": "4", "rating": 8.5}                 one answer, rated
     {"prompt": "2 + 2?", "completions": ["4", "5"], "ratings": [8.5, 1]}   several, rated
@@ -13,7 +14,7 @@ Both answers of a pair belong to one prompt, which may be a conversation: all tu
 shared. Read next: align/feedback/pairs.py, which turns pairs into tokens.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tinylm.data.read.instructions import Instruction, as_sample
 from tinylm.data.read.messages import read_messages
@@ -25,7 +26,9 @@ from tinylm.data.read.records import (
     input_text,
     one_name,
     only_fields,
+    prompt_in_pair,
     read_records,
+    shared_prompt,
     system_text,
 )
 from tinylm.errors import DataError
@@ -39,12 +42,14 @@ class Preference:
 
     prompt  what the user wrote last;  chosen, rejected  the answers
     before  tuple of (role, content), turns before that: system information, earlier answers
+    implicit  True if the record has no field for its prompt, which is what both texts begin with
     """
 
     prompt: str
     chosen: str
     rejected: str
     before: tuple[tuple[str, str], ...] = ()
+    implicit: bool = field(default=False, kw_only=True)
 
     def prompt_messages(self):
         """The conversation up to the answers: list of {"role", "content"}."""
@@ -178,9 +183,13 @@ def _pairs(record):
     record = {name: value for name, value in record.items() if value is not None}
     if isinstance(record.get("chosen"), list):
         return [_of_messages(record)]
+    if prompt_in_pair(record):
+        _check_scores(record)
+        only_fields(record, *SYSTEM, "task", "chosen", "rejected", *_SCORES)
+        return [Preference(*shared_prompt(record), _system_turn(record), implicit=True)]
     names = fields_there(record, PROMPTS)
     one_name(names)
-    instruction = json_text(record, (names or PROMPTS)[0])
+    instruction = json_text(record, (names or ["prompt"])[0])
     _check_scores(record)
     known = ("task", "chosen", "rejected", "output", *_SCORES)
     only_fields(record, *names, *INPUT, *SYSTEM, *known)

@@ -3,6 +3,7 @@
     {"prompt": "2 + 2?", "gold": "4"}                a text, and what a reward may need
     {"prompt": [messages]}, {"messages": [..]}       a conversation up to its last answer
     {"instruction": "Add.", "input": "2 2", ..}      as in files of instructions or pairs
+    {"chosen": .., "rejected": ..}                   a pair that has its prompt in both answers
 
 Answers that a record has are no part of the prompt. All of the record is kept, unread, for the
 function that scores answers. Read next: align/run/policy.py.
@@ -17,7 +18,9 @@ from tinylm.data.read.records import (
     fields_there,
     input_text,
     one_name,
+    prompt_in_pair,
     read_records,
+    shared_prompt,
     system_text,
 )
 from tinylm.errors import DataError
@@ -52,6 +55,10 @@ def _prompts(record):
         messages = _of_field(record, names[0])
     elif talks:
         messages = read_messages(record[talks[0]])
+    elif prompt_in_pair(record):
+        messages = _after_system(record, shared_prompt(record)[0])
+    elif isinstance(record.get("chosen"), list):  # a pair of lists, the prompt in both
+        messages = _after_system(record, read_messages(record["chosen"]))
     else:
         fields = ", ".join(map(repr, record)) or "(none)"
         raise DataError(f"no prompt among the fields {fields}: name it 'prompt' or 'messages'")
@@ -64,11 +71,18 @@ def _prompts(record):
 
 def _of_field(record, name):
     """The messages of a prompt that is a field: a text, or a list of messages."""
-    system = system_text(record)
-    start = []
+    if isinstance(record[name], list):
+        return _after_system(record, read_messages(record[name]))
+    return _after_system(
+        record, Instruction(json_text(record, name), "", input_text(record)).user
+    )
+
+
+def _after_system(record, prompt):
+    """The system information of a record, if it has any, then messages or a text of the user."""
+    system, start = system_text(record), []
     if system:
         start = [{"role": "system", "content": system}]
-    if isinstance(record[name], list):
-        return start + read_messages(record[name])
-    text = Instruction(json_text(record, name), "", input_text(record)).user
-    return [*start, {"role": "user", "content": text}]
+    if isinstance(prompt, str):
+        prompt = [{"role": "user", "content": prompt}]
+    return start + prompt

@@ -83,3 +83,37 @@ def input_text(record):
     if text.strip().lower() == "<noinput>":  # self-instruct's mark of an empty input
         return ""
     return text
+
+
+def shared_prompt(record):
+    """The prompt of two texts that both begin with it, and what follows in each, as TRL's
+    extract_prompt divides them.
+
+    record   dict with the texts "chosen" and "rejected"
+    returns  (prompt, chosen, rejected): all up to the first character that differs is the prompt,
+             but a space before it belongs to the answers. Where one text goes on from the end of
+             the other, or both are the same, the shorter one's last character is its answer
+    raises   DataError if the texts begin with nothing in common
+    """
+    chosen, rejected = json_text(record, "chosen"), json_text(record, "rejected")
+    n = max(0, min(len(chosen), len(rejected)) - 1)
+    for i, (one, other) in enumerate(zip(chosen, rejected)):
+        if one != other:
+            n = i
+            if chosen[:i].endswith(" "):
+                n = i - 1
+            break
+    if not chosen[:n].strip():
+        raise DataError(
+            "the field 'prompt' is missing, and 'chosen' and 'rejected' do not begin with a "
+            "prompt in common: give what both of them answer as 'prompt'"
+        )
+    return chosen[:n], chosen[n:], rejected[n:]
+
+
+def prompt_in_pair(record):
+    """Whether a record is a pair of texts that has its prompt in them alone."""
+    texts = [record.get(name) for name in ("chosen", "rejected")]
+    return all(isinstance(text, str) for text in texts) and not fields_there(
+        record, (*PROMPTS, *INPUT)
+    )
