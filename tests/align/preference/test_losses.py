@@ -30,6 +30,7 @@ from tinylm.align.preference import (
     slic,
     spin,
 )
+from tinylm.align.preference.losses import check_options
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 
@@ -392,3 +393,25 @@ def test_names_of_losses():
         preference_loss("simpoo")
     with pytest.raises(ConfigError, match="choose one of dpo, robust, .*simpo$"):
         preference_loss("reinforce")
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_options_are_checked_without_data(name):
+    check_options(name, {})
+    check_options(name, {option: v for option, v in LOSSES[name].options.items() if v is not None})
+    with pytest.raises(ConfigError, match=f"the loss '{name}' has no option 'nothing'; it has "):
+        check_options(name, {"nothing": 1})
+
+
+@pytest.mark.parametrize(
+    "name, option, bad, words",
+    [
+        ("robust", "label_smoothing", 0.5, "below 1/2"),
+        ("f-dpo", "divergence", "none", "divergence 'none' is not one of"),
+        ("f-dpo", "divergence", 1.0, "a number between 0 and 1"),
+        ("dop", "beta", 1, "did you mean 'dpo'"),
+    ],
+)
+def test_a_value_that_a_loss_refuses_is_refused_without_data(name, option, bad, words):
+    with pytest.raises(ConfigError, match=words):
+        check_options(name, {option: bad})

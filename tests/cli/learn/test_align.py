@@ -1,13 +1,17 @@
 import gzip
 import io
 import json
+import re
 import signal
 import sys
 
 import numpy as np
 import pytest
 
+from tinylm.align.preference.divergences import DERIVATIVES
 from tinylm.align.preference.losses import LOSSES
+from tinylm.align.rlhf.methods.method import PLACES, WHITEN
+from tinylm.align.rlhf.methods.on_policy import BASELINES
 from tinylm.align.run.saved import open_reward
 from tinylm.align.run.settings import ALIASES
 from tinylm.align.run.tunable import weights_sha256
@@ -311,6 +315,15 @@ def test_a_record_without_a_field_is_an_error_with_its_line_or_counted(align, tm
     assert "left out 1 bad line" in said and "data: 6 pairs read" in said
 
 
+@pytest.mark.parametrize("method, read", [("dpo", "2 pairs"), ("reward", "2 pairs"), ("kto", "4")])
+def test_a_prompt_that_was_found_in_both_texts_is_counted(method, read, align, tmp_path):
+    implicit = {"chosen": "2 + 2? four", "rejected": "2 + 2? five"}
+    file = write(tmp_path / "implicit.jsonl", [PAIRS[0], implicit])
+    _, said = align(method, file=file, settings=["--steps=1", "--val-fraction=0"])
+    assert f"data: {read}" in said
+    assert "without a field 'prompt': it is what both texts begin with: 1 (line 2)" in said
+
+
 def test_nothing_left_is_an_error_that_says_why(align, tmp_path):
     file = write(tmp_path / "same.jsonl", [{"prompt": "a", "chosen": "b", "rejected": "b"}])
     _, said = align("dpo", file=file, status=1)
@@ -406,6 +419,20 @@ def test_pairs_are_no_preference_before_the_first_update(align):
         (["dpo", "RUN"], "needs --data"),
         (["dpo", "RUN", "--data", "DATA", "--loss", "dop"], "did you mean 'dpo'?"),
         (["dpo", "RUN", "--data", "DATA", "--gamma", "-1"], "gamma must be"),
+        # Settings are refused before any file is read: there is none.
+        (["dpo", "none", "--data", "none", "--loss", "xx"], "choose one of dpo, robust"),
+        (
+            ["dpo", "none", "--data", "none", "--loss", "simpo", "--margin", "1"],
+            "no option 'margin'",
+        ),
+        (
+            ["dpo", "none", "--data", "none", "--loss", "robust", "--label-smoothing", ".5"],
+            "from 0 to below 1/2",
+        ),
+        (
+            ["dpo", "none", "--data", "none", "--loss", "f-dpo", "--divergence", "7"],
+            "not one of reverse_kl, forward_kl, jensen_shannon, nor a number between 0 and 1",
+        ),
         (["sft", "RUN", "--data", "DATA", "--beta", "1"], "no setting named 'beta'"),
         (["sft", "RUN", "--data", "DATA", "--max-length", "99"], "above the 49 tokens"),
         (["sft", "nowhere", "--data", "DATA"], "no run at 'nowhere'"),
@@ -433,7 +460,24 @@ def test_the_list_names_methods_and_losses_and_help_names_settings(capsys):
     assert "4.4.2" in text and "Meng et al. 2024" in text
     assert main(["align", "--help"]) == 0 and "tinylm align --resume" in capsys.readouterr().out
     assert main(["align", "dpo", "--help"]) == 0
-    assert "--label-smoothing" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "--label-smoothing" in text and all(name in text for name in (*LOSSES, *ALIASES))
+
+
+@pytest.mark.parametrize(
+    "method, choices",
+    [
+        ("ppo", (*PLACES, *WHITEN, "token", "fixed")),
+        ("reinforce", (*PLACES, *WHITEN, *BASELINES)),
+        ("dpo", DERIVATIVES),
+        ("sft", ("all", "last", "roles", "chatml")),
+    ],
+)
+def test_help_names_all_values_of_a_setting(method, choices, capsys):
+    assert main(["align", method, "--help"]) == 0
+    settings = capsys.readouterr().out.split("settings (also")[1]
+    words = set(re.findall(r"[\w-]+", settings))
+    assert words >= set(choices)
 
 
 def test_training_is_told_to_resume_by_the_command_that_made_the_run(align, capsys):

@@ -72,6 +72,12 @@ def test_every_method_trains_and_logs_what_it_does(method, align):
         assert isinstance(steps[-1][name], float)
     assert ("kl" in steps[-1]) == METHODS[method]().needs_reference
     assert "held back, after: reward" in said
+    live = next(line for line in said.splitlines() if line.startswith("step 2/2"))
+    shown = ["reward", "kl", "clip_fraction", "entropy", "length", "loss"]
+    assert re.findall("|".join(rf"\b{name}\b" for name in shown), live) == [
+        name for name in shown if name in steps[-1]
+    ]
+    assert {"clip_fraction", "kl"} <= set(steps[-1]) or method not in ("ppo", "grpo")
     parts = re.search(r"steps: [\d.]+ s, sampling (\d+)%, scoring (\d+)%, updates (\d+)%", said)
     assert 99 <= sum(map(int, parts.groups())) <= 101  # three shares of the whole, rounded
     assert 0 < steps[0]["sampling"] + steps[0]["scoring"] < 1

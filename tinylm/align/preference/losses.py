@@ -11,12 +11,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from tinylm.align.preference.apo import apo_down, apo_zero
 from tinylm.align.preference.divergences import f_dpo
 from tinylm.align.preference.dpo import dpo, robust_dpo
 from tinylm.align.preference.kto import paired_kto
 from tinylm.align.preference.margins import hinge, ipo, slic
 from tinylm.align.preference.no_reference import cpo, orpo, simpo
+from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 
 
@@ -99,3 +102,24 @@ def preference_loss(name):
     if near:
         hint = f"; did you mean {near[0]!r}?"
     raise ConfigError(f"no preference loss {name!r}: choose one of {', '.join(LOSSES)}{hint}")
+
+
+def check_options(name, options):
+    """Compute a loss once, of a pair whose log-probabilities are all 0: what it refuses shows here,
+    and not after a file was read and scored.
+
+    raises  ConfigError for an unknown loss, an option that it does not have, or a value that it
+            refuses
+    """
+    row = preference_loss(name)
+    unknown = [option for option in options if option not in row.options]
+    if unknown:
+        raise ConfigError(
+            f"the loss {name!r} has no option {unknown[0]!r}; it has {', '.join(row.options)}"
+        )
+    answers, more = [Tensor(np.zeros(1))] * 2, {}
+    if row.reference:
+        answers += [np.zeros(1)] * 2
+    if row.point:
+        more["point"] = 0.0
+    row.function(*answers, **more, **options)

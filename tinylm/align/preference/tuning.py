@@ -19,12 +19,12 @@ from tinylm.align.constant import constant
 from tinylm.align.logprobs import frozen_logprobs, response_logprobs, summed
 from tinylm.align.meter import mean_figures
 from tinylm.align.preference.kto import kto_reference_point
-from tinylm.align.preference.losses import preference_loss
+from tinylm.align.preference.losses import check_options, preference_loss
 from tinylm.align.preference.metrics import preference_metrics
 from tinylm.align.preference.pairs import make_pairs_batch, with_others
 from tinylm.autograd import no_grad
 from tinylm.backend import to_cpu
-from tinylm.errors import ConfigError, DataError, TrainingError
+from tinylm.errors import DataError, TrainingError
 from tinylm.finetune.fitting import fit
 from tinylm.nn import evaluating
 from tinylm.pretrain.batch import IGNORE
@@ -51,13 +51,7 @@ class DPO:
     temperature: float = 1.0
 
     def __post_init__(self):
-        known = preference_loss(self.loss_name).options
-        unknown = [name for name in self.options if name not in known]
-        if unknown:
-            raise ConfigError(
-                f"DPO: the loss {self.loss_name!r} has no option {unknown[0]!r}; it has "
-                f"{', '.join(known)}"
-            )
+        check_options(self.loss_name, self.options)
 
     @property
     def compares(self):

@@ -7,9 +7,9 @@ finetune/settings.py. Read next: methods.py.
 
 from dataclasses import dataclass
 
-from tinylm.align.preference.losses import preference_loss
+from tinylm.align.preference.losses import LOSSES, check_options
 from tinylm.finetune.settings import RunSettings, UpdateSettings
-from tinylm.settings import at_least, between, one_of, positive, setting
+from tinylm.settings import at_least, between, one_of, positive, setting, validate
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,10 @@ OPTIONS = ("beta", "label_smoothing", "gamma", "weight", "margin", "divergence")
 class PreferenceSettings:
     """Settings of `tinylm align dpo`; a loss that has no such option refuses it."""
 
-    loss: str = setting("dpo", "which loss of pairs; `tinylm align --list` shows all")
+    loss: str = setting(
+        "dpo",
+        f"which loss of pairs: {', '.join((*LOSSES, *ALIASES))}; `tinylm align --list` has sources",
+    )
     beta: float | None = setting(
         None, "how much a change against the reference costs; none: the loss's", positive
     )
@@ -104,13 +107,13 @@ class PreferenceSettings:
         None, "f-dpo: reverse_kl, forward_kl, jensen_shannon, or alpha between 0 and 1"
     )
 
-    def chosen_loss(self):
-        """(name of the loss in LOSSES, its options): what was set, and what an alias stands for.
+    def __post_init__(self):
+        validate(self)
+        check_options(*self.chosen_loss())
 
-        raises   ConfigError for an unknown loss
-        """
+    def chosen_loss(self):
+        """(name of the loss in LOSSES, its options): what was set, and what an alias stands for."""
         name, options = ALIASES.get(self.loss, (self.loss, {}))
-        preference_loss(name)
         given = {option: getattr(self, option) for option in OPTIONS}
         return name, options | {k: v for k, v in given.items() if v is not None}
 

@@ -6,7 +6,8 @@ for `tinylm chat`, `generate`, `prompt`, `export`, and `align` again. FILE has o
 is a JSON list:
 
     sft      {"instruction": .., "output": ..}, {"messages": [..]}: as `tinylm finetune`
-    dpo      {"prompt": .., "chosen": .., "rejected": ..}, texts or lists of messages
+    dpo      {"prompt": .., "chosen": .., "rejected": ..}, texts or lists of messages; without
+             "prompt", it is what both answers begin with
     reward   the same; also {"prompt": .., "completions": [..], "ratings": [..]}, of which all pairs
     kto      {"prompt": .., "completion": .., "label": true}; a pair counts as a good and a bad one
     ppo ..   {"prompt": ..}, answered by the model and scored by --reward: a run of `tinylm align

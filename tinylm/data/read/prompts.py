@@ -73,9 +73,7 @@ def _of_field(record, name):
     """The messages of a prompt that is a field: a text, or a list of messages."""
     if isinstance(record[name], list):
         return _after_system(record, read_messages(record[name]))
-    return _after_system(
-        record, Instruction(json_text(record, name), "", input_text(record)).user
-    )
+    return _after_system(record, Instruction(json_text(record, name), "", input_text(record)).user)
 
 
 def _after_system(record, prompt):
