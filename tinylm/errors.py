@@ -46,3 +46,7 @@ class TrainingError(TinylmError, RuntimeError):
 
 class WorkerError(TinylmError, RuntimeError):
     """A parallel worker failed; carries the first error among them."""
+
+
+class DeadlockError(WorkerError):
+    """Every rank waits for another one; the message says which waits for what."""

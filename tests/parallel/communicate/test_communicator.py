@@ -1,5 +1,5 @@
-"""One body of statements about collectives, run on every engine: one process, and 2, 3 and 4
-sharing memory.
+"""One body of statements about collectives, run on every engine: one process, 2, 3 and 4 sharing
+memory, and as many simulated ranks, in the order of their clocks and in any other.
 
 The reference is NumPy on all ranks' arrays at once, which every rank can make because the data come
 from a seed.
@@ -10,19 +10,33 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tinylm.backend import Random
 from tinylm.errors import ConfigError, DtypeError, ShapeError, WorkerError
 from tinylm.parallel import launch
 from tinylm.parallel.communicate.communicator import share
+from tinylm.parallel.communicate.network import Link, Network
+from tinylm.parallel.communicate.simulator import simulate
 
 MAILBOX = 4096  # bytes, the least there is: more than 1,024 float32 go in several chunks
 SIZES = (1, 2, 3, 4)
 DTYPES = (np.float32, np.float64, np.float16, np.int64, np.int8, np.bool_)
 
 
-@pytest.fixture(params=SIZES, ids="workers={}".format)
+ENGINES = [("workers", n) for n in SIZES] + [("simulated", n) for n in (1, 2, 3, 5)]
+ENGINES += [("any order", 4)]
+
+
+@pytest.fixture(params=ENGINES, ids="{0[0]}={0[1]}".format)
 def run(request):
-    """run(body, *args): the body in that many workers; its result is rank 0's."""
-    return lambda body, *args: launch(body, request.param, *args, capacity=1 << 22, mailbox=MAILBOX)
+    """run(body, *args): the body on every rank of an engine; its result is rank 0's."""
+    engine, size = request.param
+    if engine == "workers":
+        return lambda body, *args: launch(body, size, *args, capacity=1 << 24, mailbox=MAILBOX)
+    order = None
+    if engine == "any order":
+        order = Random(0, "order")
+    given = {"buffer": MAILBOX, "order": order, "network": Network(Link(1e-6, 1e9))}
+    return lambda body, *args: simulate(body, size, *args, **given).results[0]
 
 
 def arrays(seed, size, shape, dtype):
@@ -295,6 +309,8 @@ def test_wrong_arguments_are_named(run):
 
 def disagree(comm):
     """Shapes, dtypes and operations that differ between ranks: all ranks hear of it, and can go on."""
+    if comm.size == 1:
+        return
     odd = comm.rank == 1
     for mine in (np.zeros(3 + odd), np.zeros(3, np.float32 if odd else np.float64)):
         with pytest.raises(
@@ -308,15 +324,14 @@ def disagree(comm):
     same(comm.all_reduce(np.array(1)), np.array(comm.size))
 
 
-@pytest.mark.parametrize("workers", SIZES[1:])
-def test_ranks_that_disagree_are_told_who_called_what(workers):
-    launch(disagree, workers, capacity=4096, mailbox=MAILBOX)
+def test_ranks_that_disagree_are_told_who_called_what(run):
+    run(disagree)
 
 
 def wrong_message(comm):
-    if comm.rank == 0:
+    if comm.rank == 0 and comm.size > 1:
         comm.send(np.zeros(4, np.int32), 1)
-    else:
+    if comm.rank == 1:
         with pytest.raises(
             ShapeError,
             match=r"rank 1 expects float32 \(2, 2\) from rank 0, which sent int32 \(4,\)",
@@ -324,8 +339,8 @@ def wrong_message(comm):
             comm.recv(np.zeros((2, 2), np.float32), 0)
 
 
-def test_a_message_of_another_shape_is_refused():
-    launch(wrong_message, 2, capacity=4096, mailbox=MAILBOX)
+def test_a_message_of_another_shape_is_refused(run):
+    run(wrong_message)
 
 
 def fill_window(comm):

@@ -6,9 +6,34 @@ import numpy as np
 import pytest
 
 from tinylm.parallel import launch
-from tinylm.parallel.communicate.rings import naive_all_reduce, ring_all_reduce, tree_all_reduce
+from tinylm.parallel.communicate.rings import (
+    doubling_all_reduce,
+    hierarchical_all_reduce,
+    naive_all_reduce,
+    ring_all_reduce,
+    tree_all_reduce,
+)
+from tinylm.parallel.communicate.simulator import simulate
 
-ROUTES = (naive_all_reduce, tree_all_reduce, ring_all_reduce)
+
+def by_one_node(comm, array):
+    """All ranks in one node: two halves of one ring."""
+    return hierarchical_all_reduce(comm, array, comm.size)
+
+
+def by_lone_ranks(comm, array):
+    """Every rank a node of its own: one ring between."""
+    return hierarchical_all_reduce(comm, array, 1)
+
+
+ROUTES = (
+    naive_all_reduce,
+    tree_all_reduce,
+    ring_all_reduce,
+    doubling_all_reduce,
+    by_one_node,
+    by_lone_ranks,
+)
 
 
 def summed(comm, route, n):
@@ -54,3 +79,41 @@ def test_the_busiest_rank_of_the_other_routes_sends_more(workers):
     assert (
         max(sent for _, sent in tree) == (workers - 1).bit_length() * 480
     )  # log2(workers) rounded up
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 6, 8, 13, 16])
+@pytest.mark.parametrize("route", ROUTES)
+def test_routes_of_many_ranks_end_in_the_same_sum_on_all(route, n):
+    def program(comm):
+        array = np.arange(40.0) * (comm.rank + 1)
+        return route(comm, array)
+
+    for result in simulate(program, n).results:
+        np.testing.assert_array_equal(result, np.arange(40.0) * (n * (n + 1) // 2))
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 11])
+def test_recursive_doubling_sends_the_array_once_a_step(n):
+    """A partner of a rank beyond the last power of two sends it the sum, once more."""
+    power = 1 << (n.bit_length() - 1)
+    sent = [m for m in simulate(doubling_all_reduce, n, np.zeros(10)).messages]
+    by_rank = [sum(m.nbytes for m in sent if m.source == r) // 80 for r in range(n)]
+    steps = power.bit_length() - 1
+    assert by_rank == [steps + (r + power < n) for r in range(power)] + [1] * (n - power)
+
+
+@pytest.mark.parametrize("nodes, per_node", [(2, 2), (3, 2), (2, 4), (4, 4)])
+def test_a_hierarchy_sends_a_kth_of_a_ring_between_nodes(nodes, per_node):
+    n = nodes * per_node
+
+    def program(comm):
+        array = np.arange(48.0) + comm.rank
+        return hierarchical_all_reduce(comm, array, per_node)
+
+    found = simulate(program, n)
+    for result in found.results:
+        np.testing.assert_array_equal(result, n * np.arange(48.0) + n * (n - 1) / 2)
+    crossed = [m.nbytes for m in found.messages if m.source // per_node != m.to // per_node]
+    # From every rank 2 (N-1)/N of a k-th of the array, in 2 (N-1) messages.
+    assert sum(crossed) == n * 2 * (nodes - 1) * 48 * 8 // per_node // nodes
+    assert len(crossed) == n * 2 * (nodes - 1)

@@ -171,6 +171,25 @@ class Communicator(abc.ABC):
         raises   ShapeError if the array sent has another shape or dtype
         """
 
+    def sendrecv(self, array, to, like, source):
+        """Send to one rank while receiving from another: a step of a ring, or a swap of two.
+
+        Every rank that is sent to receives in the same call, so no large array waits for ever.
+
+        to, source  ranks; like, returns and raises as in recv
+        """
+        # Neighbors of different parity take turns; of equal parity the one below sends first. No
+        # circle of ranks then begins with all sending, or all receiving.
+        send_first = self.rank < to
+        if (to - self.rank) % 2:
+            send_first = self.rank % 2 == 0
+        if send_first:
+            self.send(array, to)
+            return self.recv(like, source)
+        came = self.recv(like, source)
+        self.send(array, to)
+        return came
+
     @abc.abstractmethod
     def split(self, color, key=0):
         """The communicator of the ranks that pass the same `color`, ordered by (key, rank).
