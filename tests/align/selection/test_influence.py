@@ -88,6 +88,7 @@ def test_a_projection_is_linear_and_made_of_signs():
     np.testing.assert_array_equal(
         RandomProjection(3)(np.ones(5)), RandomProjection(3, 0)(np.ones(5))
     )
+    assert abs(RandomProjection(1)([3.0, 4.0])[0]) in (1, 7)  # one sum of +-3 and +-4
     with pytest.raises(ConfigError, match="d=0"):
         RandomProjection(0)
 

@@ -54,6 +54,8 @@ def test_the_most_probable_are_kept_in_their_order():
     assert perplexity_filter(LOSSES, max_ce=2.0).tolist() == [0, 1, 3]  # the limit itself is kept
     assert perplexity_filter(LOSSES, keep_fraction=0.5).tolist() == [1, 3]
     assert perplexity_filter(LOSSES, keep_fraction=0.51).tolist() == [0, 1, 3]  # rounded up
+    many = perplexity_filter(np.arange(100.0), keep_fraction=0.07)
+    assert many.tolist() == list(range(7))  # .07 * 100 is 7.000000000000001
     assert perplexity_filter(LOSSES, keep_fraction=1).tolist() == [0, 1, 2, 3]
     assert perplexity_filter(LOSSES, keep_fraction=0).tolist() == []
 

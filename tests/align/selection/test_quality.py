@@ -24,7 +24,7 @@ def test_the_judge_reads_instruction_input_and_response_and_writes_a_score():
     assert THRESHOLD == 4.5
 
 
-@pytest.mark.parametrize("reply", ["excellent", "", "I give 9 of 10."])
+@pytest.mark.parametrize("reply", ["excellent", "", "I give 9 of 10.", "5.5"])
 def test_a_reply_without_a_score_of_the_scale_is_no_score(reply):
     assert np.isnan(lm_judge(ScriptedLM([(None, reply)]))(SAMPLE))
 

@@ -84,6 +84,7 @@ def test_the_temperature_is_that_of_self_instruct():
 def test_counts_are_the_prior_rounded_by_largest_remainders():
     assert label_counts({"a": 0.5, "b": 0.5}, 4) == {"a": 2, "b": 2}
     assert label_counts({"a": 2, "b": 1}, 4) == {"a": 3, "b": 1}  # 2.67, 1.33
+    assert label_counts({"a": 3, "b": 1}, 7) == {"a": 5, "b": 2}  # 5.25, 1.75
     assert label_counts({"a": 1, "b": 1, "c": 1}, 4) == {"a": 2, "b": 1, "c": 1}  # a tie
     assert label_counts({"a": 0, "b": 3}, 5) == {"a": 0, "b": 5}
     assert label_counts({"a": 1}, 0) == {"a": 0}
@@ -96,6 +97,12 @@ def test_counts_add_up_and_are_within_one_of_the_share(weights, count):
     assert sum(counts.values()) == count
     for label, weight in enumerate(weights):
         assert abs(counts[label] - count * weight / sum(weights)) < 1
+    # no label that was rounded up has a smaller remainder than one that was rounded down
+    up, down = [], []
+    for label, weight in enumerate(weights):
+        whole, remainder = divmod(count * weight, sum(weights))
+        (up if counts[label] > whole else down).append(remainder)
+    assert min(up, default=sum(weights)) >= max(down, default=0)
 
 
 @pytest.mark.parametrize("prior", [{}, {"a": 0}, {"a": 2, "b": -1}, {"a": float("nan")}])

@@ -47,6 +47,18 @@ def test_text_like_the_reference_is_cheap_and_junk_is_not():
         assert not rule(bad_page(kind, rng, apart[0])), kind
 
 
+def test_a_threshold_is_a_quantile():
+    texts = ["x" * n for n in range(100, 0, -1)]  # scores 1 to 100
+    for part, wanted in ((1.0, 100), (0.95, 95), (0.951, 96), (0.07, 7), (1e-12, 1)):
+        # .07 * 100 is 7.000000000000001
+        assert threshold(len, texts, part) == wanted
+    assert threshold(len, texts) == 95
+    assert threshold(len, texts, 1.0, characters=50) == 50
+    for part in (0.0, 1.1):
+        with pytest.raises(ConfigError, match="a part in"):
+            threshold(len, texts, part)
+
+
 def test_what_cannot_be_counted_is_refused():
     with pytest.raises(DataError, match="no text"):
         CharNGram("")

@@ -55,5 +55,6 @@ def perplexity_filter(losses, *, max_ce=None, keep_fraction=None):
         return np.flatnonzero(losses <= max_ce)
     if not 0 <= keep_fraction <= 1:
         raise ConfigError(f"perplexity_filter: keep_fraction={keep_fraction} must be from 0 to 1")
-    count = int(np.ceil(keep_fraction * len(losses)))
+    # 1e-9: a product that is whole but for rounding, as .07 * 100, is not rounded up
+    count = int(np.ceil(keep_fraction * len(losses) - 1e-9))
     return np.sort(rank_by_ce(losses)[:count])

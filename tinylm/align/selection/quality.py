@@ -66,7 +66,7 @@ def top_quality(scores, *, k=None, threshold=None):
     scores = np.asarray(scores, np.float64)
     if (k is None) == (threshold is None):
         raise ConfigError("top_quality: give either k or threshold")
-    order = np.argsort(-np.where(np.isnan(scores), -np.inf, scores), kind="stable")
+    order = np.argsort(-scores, kind="stable")
     order = order[~np.isnan(scores[order])]
     if threshold is not None:
         return order[scores[order] >= threshold]

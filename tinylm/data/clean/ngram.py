@@ -89,4 +89,6 @@ def threshold(score, texts, part=0.95, characters=2000):
         raise ConfigError(
             f"threshold: {len(scores)} texts and part {part}: give texts, and a part in (0, 1]"
         )
-    return scores[math.ceil(part * len(scores)) - 1]
+    # 1e-9: a product that is whole but for rounding, as .07 * 100, is not rounded up
+    rank = max(1, math.ceil(part * len(scores) - 1e-9))
+    return scores[rank - 1]
