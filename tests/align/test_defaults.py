@@ -5,7 +5,20 @@ import inspect
 import pytest
 
 from tests.prompt.seeds import default_seeds
-from tinylm.align import aggregate, inference, logprobs, preference, prompting, rewards, verifiers
+from tinylm.align import (
+    aggregate,
+    feedback,
+    inference,
+    logprobs,
+    preference,
+    prompting,
+    rewards,
+    selection,
+    supervised,
+    synthesis,
+    verifiers,
+    weak_to_strong,
+)
 from tinylm.align.exact import tokens
 from tinylm.align.policy import (
     advantages,
@@ -94,7 +107,21 @@ def test_defaults_are_as_stated(function, stated):
     assert {p.name: p.default for p in parameters if p.default is not p.empty} == stated
 
 
-@pytest.mark.parametrize("room", [inference, preference, prompting, rewards, verifiers])
+ROOMS = [
+    feedback,
+    inference,
+    preference,
+    prompting,
+    rewards,
+    selection,
+    supervised,
+    synthesis,
+    verifiers,
+    weak_to_strong,
+]
+
+
+@pytest.mark.parametrize("room", ROOMS)
 def test_every_seed_is_0_unless_it_is_given(room):
     seeds = default_seeds(room)
     assert seeds and all(seed == 0 for seed in seeds)

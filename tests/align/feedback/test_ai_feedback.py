@@ -175,6 +175,8 @@ def test_the_vector_of_label_tokens():
     np.testing.assert_allclose(label_distribution(full + 1e4, (1, 3)), [0.75, 0.25], rtol=1e-9)
     rows = np.stack([full, full[::-1]])
     np.testing.assert_allclose(label_distribution(rows, (1, 3))[1], [0.42 / 0.92, 0.5 / 0.92])
+    # nor are logits so far apart that exp of their difference is no number
+    np.testing.assert_array_equal(label_distribution([0.0, 1000.0], (0, 1)), [0, 1])
 
 
 def scored(first, second):

@@ -52,6 +52,12 @@ def test_an_equally_probable_string_is_no_search_error():
         exact_errors([], [], lambda i, one: 0.0)
 
 
+def test_every_prompt_has_an_output_and_a_list_of_all_strings():
+    everything = [candidates(-1, -2)] * 2
+    with pytest.raises(ValueError, match="longer"):
+        exact_errors([everything[0][0]], everything, lambda i, one: 0.0)
+
+
 def test_greedy_search_makes_search_errors_that_a_wide_beam_does_not():
     """Ten random models: greedy misses the argmax of some, width 27 of none."""
     models = [EnumerableLM.random(3, 3, seed=seed) for seed in range(10)]

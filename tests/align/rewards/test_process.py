@@ -77,6 +77,11 @@ def test_steps_end_one_after_the_other_in_the_text(ends):
         MarkedText(np.arange(4), np.array([1, 2]), np.zeros(1))
 
 
+def test_a_part_may_be_one_token_and_a_prompt_may_be_empty():
+    text = MarkedText(np.arange(3), np.array([1, 2, 3]), np.array([5.0, 6.0, 7.0]))
+    assert marked_batch([text], np.float64).targets.tolist() == [[5, 6, 7]]
+
+
 def test_a_step_is_judged_without_the_steps_after_it():
     model, task = judge(), ProcessModeling()
     other = marked_text([1, 2, 3], [[4, 4, 4], [5, 5], [9, 9]], TEXTS[0].labels)

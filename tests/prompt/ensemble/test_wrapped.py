@@ -1,5 +1,7 @@
 """Members of an ensemble may show other demonstrations, or be one prompt in another language."""
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
 from tests.prompt.small import Chat
@@ -58,5 +60,9 @@ def test_without_demonstrations_given_a_transformed_prompt_shows_none():
     plain = Transformed(FORM, str.upper, str.lower)
     assert plain.prompt(Item("c")) == "C>" and plain.prompt(Item("c"), [ONE]) == "1>ONE\nC>"
     assert Shown(FORM, (ONE,)).read("a\nb") == "a"
-    with pytest.raises(AttributeError):
-        plain.form = None
+
+
+def test_a_wrapped_prompt_cannot_be_changed():
+    for one in (Shown(FORM, (ONE,)), Transformed(FORM, str.upper, str.lower)):
+        with pytest.raises(FrozenInstanceError):
+            one.form = None
