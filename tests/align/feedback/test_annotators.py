@@ -169,6 +169,10 @@ def test_labels_of_people_and_of_a_model_can_be_mixed():
     for weights in ([1.0], [0.5, 0.6], [1.5, -0.5]):
         with pytest.raises(ConfigError, match="shares with sum 1"):
             mixed_labels("x", "a", "b", [person, model], weights)
+    # shares are rounded, and by no more than 1e-9
+    mixed_labels("x", "a", "b", [person, model], [0.5, 0.5 + 0.9e-9])
+    with pytest.raises(ConfigError, match="shares with sum 1"):
+        mixed_labels("x", "a", "b", [person, model], [0.5, 0.5 + 1.2e-9])
 
 
 def test_candidates_of_several_models_come_by_turns():

@@ -65,16 +65,20 @@ def test_a_constitution_has_principles():
         revise(ScriptedLM([]), "x", "y", ())
 
 
-def test_every_call_has_a_seed_of_its_own():
-    seeds = []
+def test_every_call_has_a_seed_of_its_own_and_room_for_256_tokens():
+    found = []
 
     class Watched(ScriptedLM):
         def complete_batch(self, prompts, **options):
-            seeds.append(options["seed"])
+            found.append((options["seed"], options["max_tokens"]))
             return super().complete_batch(prompts, **options)
 
-    revise(Watched([(None, "c"), (None, "y1"), (None, "d"), (None, "y2")]), "x", "y0", TWO, seed=5)
-    assert seeds == [5, 6, 7, 8]
+    replies = [(None, "c"), (None, "y1"), (None, "d"), (None, "y2")]
+    revise(Watched(replies), "x", "y0", TWO)
+    assert found == [(0, 256), (1, 256), (2, 256), (3, 256)]
+    found.clear()
+    revise(Watched(replies), "x", "y0", TWO, seed=5, max_tokens=9)
+    assert found == [(5, 9), (6, 9), (7, 9), (8, 9)]
 
 
 def test_a_real_model_revises():

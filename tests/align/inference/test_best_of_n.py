@@ -1,5 +1,7 @@
 """Best-of-n over its three sets of candidates; the samples follow the exact law."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -44,9 +46,16 @@ def test_responses_that_end_early_are_listed_once():
         assert all(2 not in one.tokens[:-1] for one in found)
 
 
-def test_too_many_strings_are_refused():
+def test_too_many_strings_are_refused(monkeypatch):
     with pytest.raises(ConfigError, match=r"3\^11 strings are too many"):
         every_response(LM, [0], 11)
+    # as many as are allowed are listed: 3^2 of 9, and not of 8
+    module = sys.modules[every_response.__module__]
+    monkeypatch.setattr(module, "MOST_STRINGS", 9)
+    assert len(every_response(LM, [0], 2)) == 9
+    monkeypatch.setattr(module, "MOST_STRINGS", 8)
+    with pytest.raises(ConfigError, match="too many"):
+        every_response(LM, [0], 2)
 
 
 @pytest.mark.parametrize("lm, eos", [(LM, None), (ENDING, 2)])

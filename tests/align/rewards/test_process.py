@@ -149,6 +149,16 @@ def test_labels_are_different_and_one_is_correct(labels):
         ProcessRewardModel(decoder(), labels)
 
 
+def test_accuracy_is_the_share_of_steps_whose_most_probable_label_is_theirs():
+    answers = [np.array([[0.6, 0.3, 0.1], [0.2, 0.3, 0.5]]), np.array([[0.1, 0.8, 0.1]])]
+    texts = [
+        marked_text([1], [[2], [3]], ["correct", "incorrect"]),
+        marked_text([1], [[2]], ["incorrect"]),
+    ]
+    # they say correct, neutral and incorrect: two of three
+    assert ProcessModeling(LABELS).measure(answers, texts) == {"accuracy": 2 / 3}
+
+
 def test_a_process_reward_model_learns_which_steps_are_right():
     # a step "a b" is wrong if a is 9; the model sees labels at step ends alone, where b stands
     rng = np.random.default_rng(0)
