@@ -91,6 +91,16 @@ def test_answers_to_other_prompts():
         with_others(pairs[:2])
 
 
+def test_an_answer_to_another_prompt_is_cut_to_the_limit_of_all_texts():
+    """A long prompt with a short answer, and a short prompt with a long one: 5 tokens each."""
+    pairs = [pair([5] * 4, [1], [2]), pair([6], [1, 2, 3, 4], [2])]
+    long, short = with_others(pairs, limit=5)
+    assert long.other.ids.tolist() == [5, 5, 5, 5, 1] and long.other.prompt == 4
+    assert short.other.ids.tolist() == [6, 1] and len(with_others(pairs)[0].other) == 8
+    with pytest.raises(DataError, match="prompt of pair 0 has 4 tokens, and a text has 4 at most"):
+        with_others(pairs, limit=4)
+
+
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data")
 def test_the_shared_pairs_are_encoded():
     """The first 200 of 1100, which take 0.2 s: what is not kept is counted."""

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from tinylm.align.preference import tuning, with_others
 from tinylm.align.preference.divergences import DERIVATIVES
 from tinylm.align.preference.losses import LOSSES
 from tinylm.align.rlhf.methods.method import PLACES, WHITEN
@@ -390,6 +391,32 @@ def test_single_answers_belong_to_kto(align, tmp_path):
         _, said = align(method, file=plain, out=method, status=1)
         assert "nothing among the fields 'instruction', 'output' judges an answer" in said
         assert "a 'label', true or false, or a 'rating'" in said
+
+
+@pytest.mark.parametrize("method, more", [("kto", []), ("dpo", ["--loss=kto"])])
+@pytest.mark.parametrize("limit, longest", [([], 49), (["--max-length=40"], 40)])
+def test_a_long_prompt_gets_an_answer_to_another_one_as_far_as_it_fits(
+    method, more, limit, longest, align, tmp_path, monkeypatch
+):
+    """Each record fits the context of 48 tokens, prompt i with answer k does not."""
+    lengths = []
+
+    def spied(pairs, limit):
+        found = with_others(pairs, limit)
+        lengths.extend(len(one.other) for one in found)
+        return found
+
+    monkeypatch.setattr(tuning, "with_others", spied)
+    records = [
+        {"prompt": "x" * 30, "chosen": "yes", "rejected": "no"},
+        {"prompt": "y", "chosen": "z" * 30, "rejected": "no"},
+        *PAIRS,
+    ]
+    file = write(tmp_path / "long.jsonl", records)
+    path, said = align(method, *more, *limit, file=file)
+    assert "data: 8 pairs read, 8" in said or "data: 16 answers read, 16" in said
+    assert "cut" not in said and "no room" not in said and max(lengths) == longest
+    assert all(np.isfinite(e["loss"]) for e in read(path) if e["event"] == "step")
 
 
 def test_answers_that_are_held_back_and_not_scored_are_counted(align, tmp_path):

@@ -122,15 +122,17 @@ def _probability(example):
     return example.probability
 
 
-def with_others(pairs):
+def with_others(pairs, limit=None):
     """Pairs with an answer to another prompt, for KTO's reference point: list.
 
     pairs    EncodedPairs, or EncodedAnswers
+    limit    most tokens of a text, as when they were encoded: what is longer is cut at its end;
+             None: any number. A long prompt and a long answer, each within it, may not be together
 
     Each prompt gets the (chosen) answer of the next pair that has another prompt, the last one that
     of the first; the assignment is fixed, so that its reference is computed once.
 
-    raises  DataError if all prompts are the same
+    raises  DataError if all prompts are the same, or the limit leaves no token of an answer
     """
     answers = [rows_of(pair)[0] for pair in pairs]
     prompts = [tuple(one.ids[: one.prompt].tolist()) for one in answers]
@@ -144,6 +146,11 @@ def with_others(pairs):
         steps = range(1, len(pairs))
         k = next((i + j) % len(pairs) for j in steps if prompts[(i + j) % len(pairs)] != prompts[i])
         n = answers[i].prompt
-        ids = np.concatenate([answers[i].ids[:n], answers[k].ids[answers[k].prompt :]])
+        if limit is not None and n >= limit:
+            raise DataError(
+                f"with_others: the prompt of pair {i} has {n} tokens, and a text has {limit} at "
+                "most: leave it out"
+            )
+        ids = np.concatenate([answers[i].ids[:n], answers[k].ids[answers[k].prompt :]])[:limit]
         found.append(replace(pair, other=Encoded(ids, np.arange(len(ids)) >= n)))
     return found

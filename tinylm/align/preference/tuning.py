@@ -219,16 +219,21 @@ def tune(model, task, pairs, batch_size=16, **options):
     return fit(model, task, pairs, batch_size=batch_size, **options)
 
 
-def prepared(model, task, pairs, batch_size=16):
+def prepared(model, task, pairs, batch_size=16, limit=None):
     """Pairs with what the loss of a task needs, before the first update: a list.
 
     Answers to other prompts, and log-probabilities under `model`, which is the reference; that
     policy and reference agree is checked. Arguments and errors as in tune().
+
+    limit   most tokens of a text, to which answers to other prompts are cut; None: what the model
+            reads, and one more, since the last token is not read
     """
     if not pairs:
         raise DataError("tune: there are no pairs to learn from")
     if task.others and pairs[0].other is None:
-        pairs = [replace(pair, reference=None) for pair in with_others(pairs)]
+        if limit is None and hasattr(getattr(model, "config", None), "context"):
+            limit = model.config.context + 1
+        pairs = [replace(pair, reference=None) for pair in with_others(pairs, limit)]
     if task.compares:
         if pairs[0].reference is None:
             pairs = with_reference(model, pairs, batch_size, task.temperature)

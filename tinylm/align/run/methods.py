@@ -40,8 +40,8 @@ class Method:
     examples  function: (opened, settings, own settings, report) -> list of Example
     task      function: (opened, own settings, encoded examples) -> task of finetune.fit
     model     function: (opened, settings) -> the Module that is trained
-    prepare   function: (model, task, encoded examples, batch size, own settings) -> encoded
-              examples with what the task compares with, computed before the first update
+    prepare   function: (model, task, encoded examples, settings, own settings) -> encoded examples
+              with what the task compares with, computed before the first update
     shown     names of figures that the progress line shows
     """
 
@@ -70,7 +70,7 @@ def _limit(opened, settings, more=0):
     return settings.max_length
 
 
-def _as_it_is(model, task, examples, batch_size, own):
+def _as_it_is(model, task, examples, settings, own):
     return examples
 
 
@@ -87,7 +87,7 @@ def _sft_examples(opened, settings, own, report):
     return instruction_examples(opened, settings.data, settings.skip_bad, limit, own.turns, report)
 
 
-def _sft_rows(model, task, examples, batch_size, own):
+def _sft_rows(model, task, examples, settings, own):
     if own.pack:
         return pack(examples, model.config.context)
     return examples
@@ -115,8 +115,8 @@ def _dpo_task(opened, own, examples):
     return DPO(*own.chosen_loss())
 
 
-def _compared(model, task, examples, batch_size, own):
-    return prepared(model, task, examples, batch_size)
+def _compared(model, task, examples, settings, own):
+    return prepared(model, task, examples, settings.batch_size, settings.max_length)
 
 
 def _judged_examples(opened, settings, own, report):

@@ -95,13 +95,12 @@ class Training:
 
     def _prepared(self, examples, read=None):
         """Examples with what the task compares with: all, or those at the places `read`."""
-        task, size = self.task.task, self.settings.batch_size
-        chosen = examples
+        task, chosen = self.task.task, examples
         if read is not None:
             chosen = [examples[i] for i in read]
         if getattr(task, "compares", False):
             self.report(f"reference: scoring {len(chosen):,} {self.method.counted}")
-        chosen = self.method.prepare(self.model, task, chosen, size, self.own)
+        chosen = self.method.prepare(self.model, task, chosen, self.settings, self.own)
         if read is None:
             return chosen
         found = list(examples)
