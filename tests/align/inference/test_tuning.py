@@ -58,6 +58,9 @@ def test_the_best_and_a_random_one_of_each():
             best_of_each(candidates, wrong)
     with pytest.raises(DataError, match="a reward for each"):
         random_of_each([[]], [[]])
+    for choose in (best_of_each, random_of_each):
+        with pytest.raises(DataError, match="a reward of prompt 1 is nan"):
+            choose(candidates, [[0, 1], [2, np.nan, 1]])
 
 
 def digits(prompt, tokens):

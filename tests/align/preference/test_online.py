@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.finetune.instruct.talks import model
+from tinylm.align.inference.tuning import rejection_sampling_finetune
 from tinylm.align.preference import DPO, online_dpo, own_pairs, self_play_pairs, with_reference
 from tinylm.align.preference import online as module
 from tinylm.errors import ConfigError, DataError
@@ -39,6 +40,20 @@ def test_pairs_are_two_samples_of_the_policy_in_the_preferred_order():
         assert low(chosen) >= low(rejected)
         assert pair.probability == pytest.approx(prefer(prompt, chosen, rejected))
         assert pair.probability >= 0.5
+
+
+def test_a_prompt_after_which_samples_would_not_fit_is_refused_before_any_is_drawn():
+    """They would come from a window that slid, and not from what is trained."""
+    m = model()
+    longest = m.config.context + 1 - 3  # the last of 3 tokens is not read
+    assert own_pairs(m, [[5] * longest], prefer, 3, seed=1)
+    for draw in (
+        lambda prompts: own_pairs(m, prompts, prefer, 3),
+        lambda prompts: self_play_pairs(m, prompts, [[1]] * 2, 3),
+        lambda prompts: rejection_sampling_finetune(m, prompts, low, 2, 3, steps=1),
+    ):
+        with pytest.raises(DataError, match=f"prompt 1 has {longest + 1} tokens, and 3 are to"):
+            draw([[5], [5] * (longest + 1)])
 
 
 @pytest.mark.parametrize("p", [0.6, 0.4])

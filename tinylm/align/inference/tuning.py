@@ -12,6 +12,7 @@ import numpy as np
 
 from tinylm.align.inference.best_of_n import sampled
 from tinylm.align.inference.law import best_of_n_law
+from tinylm.align.rlhf.rollout import check_prompts
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.fitting import fit
@@ -42,6 +43,12 @@ def _check(candidates, rewards):
             "rejection sampling: every prompt needs candidates, and a reward for each of them; "
             f"there are {lengths} candidates and {[len(one) for one in rewards]} rewards"
         )
+    for prompt, values in enumerate(rewards):
+        if np.isnan(values).any():  # argmax would take it for the greatest
+            raise DataError(
+                f"rejection sampling: a reward of prompt {prompt} is nan: it must be a number for "
+                "every response, also for an empty or a broken one"
+            )
 
 
 SELECTIONS = ("best", "random")
@@ -70,12 +77,14 @@ def rejection_sampling_finetune(
     select     "best", or "random": the control, on the very same samples in round 1
     options    of finetune.fit: steps, learning_rate, ..
     returns    list of (mean reward of all samples, mean reward of the selected ones), one a round
-    raises     ConfigError for another selection
+    raises     ConfigError for another selection; DataError for a prompt that leaves less than
+               max_tokens of the model's context
     """
     if select not in SELECTIONS:
         raise ConfigError(
             f"rejection_sampling_finetune: select {select!r} is not one of {', '.join(SELECTIONS)}"
         )
+    check_prompts(model, prompts, max_tokens)
     found = []
     for k in range(rounds):
         candidates, rewards = [], []

@@ -21,6 +21,7 @@ import numpy as np
 
 from tinylm.align.feedback.pairs import EncodedPair
 from tinylm.align.preference.tuning import tune, with_reference
+from tinylm.align.rlhf.rollout import check_prompts
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.fitting import fit
 from tinylm.finetune.instruct.conversations import encode_sft
@@ -37,7 +38,9 @@ def own_pairs(model, prompts, prefer, max_tokens, *, seed=0, eos=None, temperatu
              reward model or a judge; the sample that is more probably preferred is `chosen`, the
              probability its soft label
     returns  at most P pairs: equal samples teach nothing and are left out
+    raises   DataError for a prompt that leaves less than max_tokens of the model's context
     """
+    check_prompts(model, prompts, max_tokens)
     options = {"eos": eos, "temperature": temperature}
     # prompt 0 twice, prompt 1 twice, ..: every row has a seed of its own
     twice = [prompt for prompt in prompts for _ in range(2)]
@@ -58,7 +61,9 @@ def self_play_pairs(model, prompts, answers, max_tokens, *, seed=0, eos=None, te
 
     answers  list of P sequences of ids
     returns  list of EncodedPair, without prompts at which the policy already gives the answer
+    raises   DataError for a prompt that leaves less than max_tokens of the model's context
     """
+    check_prompts(model, prompts, max_tokens)
     options = {"eos": eos, "temperature": temperature}
     samples = generate_batch(model, prompts, max_tokens, seed=seed * len(prompts), **options)
     return [
