@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinylm.align.inference import acceptance, rejection_law, statistical_rejection_sample
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 
 # ref, r, beta of the specification, with Z = 4.0215951061.
 REF, REWARD, BETA, Z = np.array([0.5, 0.3, 0.2]), np.array([1.0, 0.0, -1.0]), 0.5, 4.0215951061
@@ -67,3 +67,5 @@ def test_what_cannot_be_is_refused():
         acceptance(REWARD, BETA, maximum=0.5)
     with pytest.raises(ConfigError, match="beta 0 must be above 0"):
         acceptance(REWARD, 0)
+    with pytest.raises(DataError, match="the reward of sample 1 is nan"):
+        acceptance([1.0, np.nan, 0.0], BETA, maximum=2.0)

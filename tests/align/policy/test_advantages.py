@@ -74,7 +74,7 @@ def test_a_response_is_the_same_wherever_it_stands_in_its_row():
     np.testing.assert_array_equal(found[1, 3:7], alone)
 
 
-def test_only_a_response_that_was_cut_off_has_a_value_after_its_last_token():
+def test_only_an_episode_that_goes_on_has_a_value_after_its_last_token():
     ended = td_errors(R, V, ALL, 0.5)
     cut = td_errors(R, V, ALL, 0.5, bootstrap=[0.6])
     np.testing.assert_allclose(cut - ended, [[0, 0, 0, 0.5 * 0.6]], **CLOSE)

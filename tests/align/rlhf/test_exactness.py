@@ -2,12 +2,15 @@
 point: no sampling.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
-from tests.align.rlhf.small import BETA, critic, expected_update, listed
+from tests.align.rlhf.small import BETA, critic, expected_update, listed, rollout_of
 from tests.align.small import gpt
 from tinylm.align.exact import gradient_of, objective
+from tinylm.align.policy.advantages import gae
 from tinylm.align.rlhf.methods import A2C, GRPO, PPO, RLOO, DrGRPO, Reinforce
 
 REWARDS = np.array([1.0, -0.5, 2.0])  # of [0], [1, 0], [1, 1]
@@ -57,6 +60,31 @@ def test_a2c_has_it_whatever_the_value_model_says():
     policy = listed()
     found = expected_update(policy, A2C(beta=BETA), REWARDS, REFERENCE, 1, critic())
     assert_same(found, exact(policy, REWARDS, BETA))
+
+
+@dataclass(frozen=True)
+class GoesOn(A2C):
+    """A2C that takes a response without its end mark for the beginning of a longer one."""
+
+    def advantages(self, experience, rewards):
+        after = np.where(experience.rollout.truncated, 0.7, 0.0)  # V of the state after the cut
+        given = rewards, experience.values, experience.counted
+        found = gae(*given, self.gamma, self.lam, after)
+        return found, found + experience.values
+
+
+@pytest.mark.parametrize("kind", [A2C, PPO])
+def test_a_response_that_was_cut_ends_where_its_score_stands(kind):
+    """[1, 1] has no end mark, and the objective E[r] is that of responses as they stand."""
+    policy, more = listed(), {}
+    if kind is PPO:
+        more = {"whiten": "none", "how": "fixed"}
+    method = kind(lam=1.0, beta=BETA, **more)
+    wanted = exact(policy, REWARDS, BETA)
+    assert rollout_of(policy, np.arange(3)).truncated.tolist() == [False, False, True]
+    assert_same(expected_update(policy, method, REWARDS, REFERENCE, 1, critic()), wanted)
+    found = expected_update(policy, GoesOn(beta=BETA), REWARDS, REFERENCE, 1, critic())
+    assert max(np.abs(one - other).max() for one, other in zip(found, wanted)) > 1e-2
 
 
 def test_with_a_wrong_value_model_the_td_error_is_biased():

@@ -12,7 +12,7 @@ needs pairs of samples of the optimal policy, and RSO draws them so. Read next: 
 
 import numpy as np
 
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 
 
 def acceptance(rewards, beta, maximum=None):
@@ -20,11 +20,14 @@ def acceptance(rewards, beta, maximum=None):
 
     maximum  r_max, the greatest reward there is; of these samples unless given, which is exact only
              if one of them has it
-    raises   ConfigError if a reward is above the maximum, or for a beta that is not above 0
+    raises   ConfigError if a reward is above the maximum, or for a beta that is not above 0;
+             DataError for a reward that is nan
     """
     rewards = np.asarray(rewards, float)
     if not beta > 0:
         raise ConfigError(f"acceptance: beta {beta} must be above 0; for the best alone: best_of_n")
+    if np.isnan(rewards).any():
+        raise DataError(f"acceptance: the reward of sample {int(np.isnan(rewards).argmax())} is nan")
     if maximum is None:
         maximum = rewards.max()
     if (rewards > maximum).any():

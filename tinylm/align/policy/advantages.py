@@ -4,10 +4,12 @@
     A_t     = sum_{k>=t} (gamma lambda)^(k-t) delta_k             GAE (Schulman et al. 2016)
 
 With lambda = 0 this is delta_t: little variance, and the bias of V. With lambda = 1 it telescopes
-to G_t - V(s_t): no bias, and the variance of the return. The state after the end has value 0; where
-a response was cut off, it has the value of the state that was reached. Row b of `values` has at t
-the value of the state *before* token t: what a value model (rewards/reward_model.py) gives for the
-inputs of a batch whose targets are the tokens. All are arrays: nothing is differentiated. Read
+to G_t - V(s_t): no bias, and the variance of the return. The state after the end has value 0. Where
+an episode goes on and only its first tokens are at hand, it is the value of the state reached
+(`bootstrap`). A response that was cut at the most tokens does not go on: it is scored as it stands,
+and its score is the last reward there is, so PPO and A2C bootstrap nothing. Row b of `values` has
+at t the value of the state *before* token t: what a value model (rewards/reward_model.py) gives for
+the inputs of a batch whose targets are the tokens. All are arrays: nothing is differentiated. Read
 next: critic.py.
 """
 
@@ -22,8 +24,8 @@ def td_errors(rewards, values, counted, gamma=1.0, bootstrap=None):
 
     rewards, values  (B, T), read where counted
     counted          (B, T) bool, the tokens of a row's one response stand together
-    bootstrap        (B,) value of the state after the last token, for responses that were cut off;
-                     None: 0, for responses that ended
+    bootstrap        (B,) value of the state after the last token, for episodes that go on; None: 0,
+                     for responses that are scored as they stand, with an end mark or without
     returns          (B, T) array, 0 where nothing counts
     raises           ShapeError for other shapes, DataError if a row's tokens do not stand together
     """

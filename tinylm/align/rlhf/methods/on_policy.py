@@ -74,7 +74,11 @@ class A2C(Method):
     critic: ClassVar[bool] = True
 
     def advantages(self, experience, rewards):
-        """Advantages and targets of the critic: (N, L) twice."""
+        """Advantages and targets of the critic: (N, L) twice.
+
+        The value after the last token is 0, also of a response that was cut at the most tokens: its
+        score stands there, so the episode ends there.
+        """
         values, counted = experience.values, experience.counted
         found = gae(rewards, values, counted, self.gamma, self.lam)
         return found, found + values
