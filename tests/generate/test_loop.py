@@ -25,6 +25,7 @@ from tinylm.generate.protocol.score import (
     log_probabilities,
     sequence_logprob,
 )
+from tinylm.generate.sample import Sampling, filtered, probabilities, seen_tokens
 from tinylm.tokenizers import ByteTokenizer, CharTokenizer
 
 
@@ -273,6 +274,38 @@ def test_rows_carry_text_log_probabilities_and_the_reason_of_their_end():
         model, prompts, 6, seed=3, tokenizer=tokenizer, eos=plain[0][1], temperature=0.7
     )[0]
     assert ended.finish == "end" and ended.tokens == plain[0][:2] and len(ended.logprobs) == 2
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {},
+        {"temperature": 0.7},
+        {"temperature": 1.5, "top_k": 5},
+        {"top_p": 0.5, "repetition_penalty": 1.2},
+    ],
+    ids=str,
+)
+def test_rows_carry_log_probabilities_of_the_distribution_they_were_drawn_from(sampling):
+    model, prompts = make_gpt(256, 32, spread=0.6), [[1, 2, 3], [4]]
+    rows = generate_rows(model, prompts, 6, seed=3, tokenizer=ByteTokenizer(), **sampling)
+    for prompt, row in zip(prompts, rows):
+        for t, token in enumerate(row.tokens):
+            seen = [*prompt, *row.tokens[:t]]
+            logits = ModelLM(model).next_logits(np.array([seen]))
+            left = filtered(logits, Sampling(**sampling), seen_tokens([seen], 256))
+            wanted = np.log(probabilities(left)[0, token])
+            assert row.drawn[t] == pytest.approx(wanted, abs=1e-10)
+        if not sampling:
+            np.testing.assert_array_equal(row.drawn, row.logprobs)
+
+
+@pytest.mark.parametrize("sampling", [{"temperature": 0.0}, {"top_k": 1}])
+def test_where_no_other_token_can_be_chosen_the_choice_is_certain(sampling):
+    (row,) = generate_rows(
+        make_gpt(256, 32), [[1]], 3, tokenizer=ByteTokenizer(), seed=1, **sampling
+    )
+    assert row.drawn.tolist() == [0, 0, 0] and (row.logprobs < 0).all()
 
 
 def test_a_stop_string_is_the_reason_of_an_end():

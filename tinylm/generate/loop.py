@@ -18,7 +18,7 @@ from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.fast.fastest import fastest
 from tinylm.generate.protocol.language_model import as_language_model, check_token_ids
 from tinylm.generate.protocol.score import token_logprobs
-from tinylm.generate.sample import Sampling, Uniforms, choose, seen_tokens
+from tinylm.generate.sample import Sampling, Uniforms, filtered, pick, seen_tokens
 from tinylm.generate.stop import Output
 
 
@@ -100,6 +100,8 @@ class Generated:
 
     tokens      list of int, the end token included
     logprobs    (n,) float64: log Pr of each token under the model itself, whatever the sampling
+    drawn       (n,) float64: under the distribution that it was drawn from, after temperature and
+                all filters; 0 for the most probable token where no other can be chosen
     text        str, up to the first stop string; bytes that are not UTF-8 become U+FFFD
     finish      why it ended: "end" (an end token), "stop" (a stop string), "length" (max_tokens)
     stopped_by  the stop string that ended it, else ""
@@ -108,6 +110,7 @@ class Generated:
 
     tokens: list
     logprobs: np.ndarray
+    drawn: np.ndarray
     text: str
     finish: str
     stopped_by: str = ""
@@ -139,7 +142,8 @@ def generate_rows(
     outputs = [Output(stop, tokenizer, eos, lead) for lead in leads or [""] * len(prompts)]
     tokens = [[] for _ in prompts]
     texts = [b""] * len(prompts)
-    logprobs = [[] for _ in prompts]  # of all tokens chosen, also those cut by a stop string
+    # (log Pr under the model, as drawn) of all tokens chosen, also those cut by a stop string
+    logprobs = [[] for _ in prompts]
     steps = _steps(lm, prompts, max_tokens, sampling, seed, outputs, notice, logprobs, before)
     for r, released, piece in steps:
         tokens[r] += released
@@ -147,8 +151,9 @@ def generate_rows(
     found = []
     for row, terms, text, output in zip(tokens, logprobs, texts, outputs):
         cut = len(terms) - len(row)
-        terms, text = np.array(terms[: len(row)]), text.decode("utf-8", "replace")
-        found.append(Generated(row, terms, text, output.finish, output.stopped_by, cut))
+        own, drawn = np.array(terms[: len(row)], np.float64).reshape(-1, 2).T  # (n,) twice
+        text = text.decode("utf-8", "replace")
+        found.append(Generated(row, own, drawn, text, output.finish, output.stopped_by, cut))
     return found
 
 
@@ -214,7 +219,8 @@ def _steps(lm, prompts, max_tokens, options, seed, outputs, notice, logprobs=Non
     options   dict of the fields of Sampling
     seed      an integer, or one for each prompt
     outputs   an Output for each prompt
-    logprobs  a list for each row, which gets log Pr of every token chosen; None: not computed
+    logprobs  a list for each row, which gets (log Pr under the model, as drawn) of every token
+              chosen; None: not computed
     before    ids read before each prompt, or None
     """
     if not isinstance(max_tokens, (int, np.integer)) or max_tokens < 0:
@@ -241,10 +247,11 @@ def _loop(rows, max_tokens, sampling, streams, outputs, logprobs, seen):
     for _ in range(max_tokens):
         # Predict: logits (b, V) of the b unfinished rows -> one token each, (b,).
         logits = rows.next_logits()
-        tokens = choose(logits, sampling, [streams[r] for r in active], seen).tolist()
+        left = filtered(logits, sampling, seen)  # (b, V), what a token is drawn from
+        tokens = pick(left, sampling, [streams[r] for r in active]).tolist()
         if logprobs is not None:
-            for r, term in zip(active, token_logprobs(logits, tokens).tolist()):
-                logprobs[r].append(term)
+            for r, *terms in zip(active, *_logprobs(logits, left, tokens, sampling)):
+                logprobs[r].append(terms)
         # Append.
         rows.append(tokens)
         if seen is not None:
@@ -263,6 +270,19 @@ def _loop(rows, max_tokens, sampling, streams, outputs, logprobs, seen):
     # Out of tokens: what was held back for a stop string that never came is part of the text.
     for r in active:
         yield r, *outputs[r].close()
+
+
+def _logprobs(logits, left, tokens, sampling):
+    """log Pr of the tokens chosen, under the model and under what they were drawn from: two (b,).
+
+    logits, left  (b, V) before and after temperature and filters
+    """
+    own = token_logprobs(logits, tokens)
+    if sampling.is_greedy:
+        return own, np.zeros(len(tokens))
+    if left is logits:
+        return own, own
+    return own, token_logprobs(left, tokens)
 
 
 def check_prompt(prompt_ids, lm):

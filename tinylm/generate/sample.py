@@ -314,7 +314,11 @@ def choose(logits, sampling, streams, seen=None):
     returns  (B,) integers
     raises   DataError if a row of logits has a NaN, or no finite maximum
     """
-    logits = filtered(logits, sampling, seen)
+    return pick(filtered(logits, sampling, seen), sampling, streams)
+
+
+def pick(logits, sampling, streams):
+    """The next token of each row, of logits after all filters; arguments and result of choose()."""
     if sampling.is_greedy:  # with top_k 1 too: the one token left is the maximum
         return greedy(logits)
     return draw_inverse(logits, [stream.next() for stream in streams])

@@ -10,6 +10,7 @@ from tinylm.align.rlhf.models import FourModels
 from tinylm.align.rlhf.objective import PolicyObjective
 from tinylm.align.rlhf.rollout import Rollout
 from tinylm.autograd import grad
+from tinylm.nn import evaluating
 
 END, BETA = 0, 0.3
 
@@ -24,12 +25,13 @@ def critic(seed=5):
     return ValueModel(gpt(vocab_size=2, seed=seed), seed=1, std=1.0)
 
 
-def rollout_of(policy, rows, eos=END):
-    """Some responses of a listed policy as a Rollout."""
+def rollout_of(policy, rows, eos=END, temperature=1.0):
+    """Some responses of a listed policy as a Rollout, drawn at a temperature."""
     counted = policy.counted[rows]
     ids = np.where(counted, policy.responses[rows], 0)
     ended = np.array([row[held][-1] == eos for row, held in zip(ids, counted)])
-    drawn = policy.token_logprobs().data[0][rows]
+    with evaluating(policy.model):
+        drawn = policy.token_logprobs(temperature).data[0][rows]
     prompts = [policy.prompts[0].tolist()] * len(rows)
     return Rollout(prompts, ids, counted, ~ended & (eos is not None), drawn)
 

@@ -22,7 +22,8 @@ SCORES = np.array([1.0, -0.5, 2.0])
 
 def assessed(value=None, policy=POLICY, **options):
     models = FourModels(policy.model, None, REFERENCE, value)
-    return assess(models, rollout_of(policy, ROWS), SCORES, **options)
+    rollout = rollout_of(policy, ROWS, temperature=options.get("temperature", 1.0))
+    return assess(models, rollout, SCORES, **options)
 
 
 def by_hand(model, response):
@@ -86,7 +87,15 @@ def test_another_sampler_than_the_policy_is_found():
     models = FourModels(REFERENCE, None)
     with pytest.raises(DataError, match="differ by .* before the first update"):
         assess(models, rollout_of(POLICY, ROWS), SCORES)
-    assess(models, rollout_of(POLICY, ROWS), SCORES, temperature=2.0)  # not known there
+
+
+@pytest.mark.parametrize("drawn_at, assessed_at", [(1.0, 2.0), (2.0, 1.0), (2.0, 2.1)])
+def test_another_temperature_than_that_of_sampling_is_found(drawn_at, assessed_at):
+    models = FourModels(POLICY.model, None)
+    rollout = rollout_of(POLICY, ROWS, temperature=drawn_at)
+    with pytest.raises(DataError, match="differ by .* before the first update"):
+        assess(models, rollout, SCORES, assessed_at)
+    assess(models, rollout, SCORES, drawn_at)
 
 
 def test_numbers_of_tokens_stand_in_the_columns_of_the_targets():

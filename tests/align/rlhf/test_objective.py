@@ -49,6 +49,17 @@ def test_before_the_first_update_every_ratio_is_1():
     loss_of(objective, moved(model), samples)  # later ratios are what the method is about
 
 
+def test_before_the_first_update_it_is_the_policy_that_drew():
+    """Not only the one that `old` was computed with, by the same function as the loss."""
+    objective, model, samples = prepared(GRPO(group=3))
+    loss_of(objective, model, samples)
+    other = [replace(one, drawn=one.drawn + 1e-6) for one in samples]
+    with pytest.raises(DataError, match="differ by 1e-06 in a log-probability"):
+        loss_of(objective, model, other)
+    objective.fresh = False
+    loss_of(objective, model, other)
+
+
 def test_dropout_is_off_in_the_ratio():
     policy = listed()
     policy.model = GPT(GPTConfig(2, 24, 1, 2, 8, dropout=0.5), 0, np.float64).eval()

@@ -22,6 +22,7 @@ from tinylm.align.rlhf import collect, experience, models, objective, rollout
 from tinylm.align.rlhf.methods import grpo, method, on_policy
 from tinylm.align.rlhf.trainer import PolicyTrainer
 from tinylm.errors import TinylmError
+from tinylm.generate.loop import generate_rows
 
 place, in_reward, frozen = (
     experience.place_terminal_reward,
@@ -143,6 +144,16 @@ PLANTED = [
         most_probable,
         test_rollout.test_responses_follow_the_policy_at_its_temperature,
         1.0,
+    ),
+    (
+        "log-probabilities of the sampler at temperature 1, whatever it drew at",
+        rollout,
+        "generate_rows",
+        lambda *given, **options: [
+            replace(row, drawn=row.logprobs) for row in generate_rows(*given, **options)
+        ],
+        test_rollout.test_log_probabilities_while_drawing_are_those_of_a_forward_pass,
+        0.4,
     ),
     (
         "one random stream for all rows",

@@ -48,12 +48,19 @@ def test_the_end_mark_may_be_the_id_that_fills_the_batch():
         assert len(logs) == len(response)
 
 
-def test_log_probabilities_while_drawing_are_those_of_a_forward_pass():
+@pytest.mark.parametrize("temperature", [1.0, 0.4, 2.5])
+def test_log_probabilities_while_drawing_are_those_of_a_forward_pass(temperature):
     """Cached and in one batch, against one pass over each row."""
     model = gpt()
-    found = roll_out(model, PROMPTS, 4, SEEDS, eos=0)
-    for drawn, held, logs in zip(found.drawn, found.counted, tokens_of(found, model)):
+    found = roll_out(model, PROMPTS, 4, SEEDS, eos=0, temperature=temperature)
+    for drawn, held, logs in zip(found.drawn, found.counted, tokens_of(found, model, temperature)):
         np.testing.assert_allclose(drawn[held], logs, rtol=0, atol=1e-12)
+
+
+def test_a_temperature_below_1_magnifies_rounding():
+    assert rounding(np.float32) == rounding(np.float32, 2.0) == 1e-3
+    assert rounding(np.float32, 0.1) == pytest.approx(1e-2)
+    assert rounding(np.float64, 0.5) == pytest.approx(2e-9)
 
 
 def test_a_response_does_not_depend_on_the_rows_beside_it():

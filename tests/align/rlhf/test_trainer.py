@@ -9,7 +9,7 @@ import pytest
 
 from tests.align.rlhf.test_collect import PROMPTS
 from tests.align.small import gpt
-from tinylm.align.rlhf import policy_trainer
+from tinylm.align.rlhf import policy_trainer, rollout
 from tinylm.align.rlhf.trainer import _explained, _whitened
 from tinylm.errors import CheckpointError, ConfigError, DataError
 
@@ -48,6 +48,23 @@ def test_a_resumed_training_is_one_that_never_stopped(method):
     for one, other in zip(parameters(whole), parameters(second), strict=True):
         np.testing.assert_array_equal(one, other)
     assert whole.beta == second.beta and whole.collector.draws == second.collector.draws
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("wrong", [{"temperature": 1.3}, {"top_k": 2}, {"top_p": 0.6}])
+def test_a_sampler_of_another_distribution_ends_the_training(temperature, wrong, monkeypatch):
+    """Whatever its temperature, and also where it drops tokens."""
+    made = trainer(temperature=temperature)
+    found = made.step()
+    assert found["largest_ratio"] < 1e-9
+    generate_rows = rollout.generate_rows
+
+    def other(*given, **options):
+        return generate_rows(*given, **{**options, **wrong})
+
+    monkeypatch.setattr(rollout, "generate_rows", other)
+    with pytest.raises(DataError, match="in a log-probability before the first update"):
+        made.step()
 
 
 def test_the_state_has_the_policy_under_its_own_names():

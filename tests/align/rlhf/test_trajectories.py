@@ -83,7 +83,7 @@ def padded_left(samples, per_token=True):
     if batch.mask is None:
         return batch
     order = np.argsort(batch.mask, axis=1, kind="stable")  # padding first
-    names = ("inputs", "targets", "mask", "old", "reference", "values", "advantages", "returns")
+    names = ("inputs", "targets", "mask", *experience.PLACED)
     arrays = {name: getattr(batch, name) for name in names}
     turned = {
         name: np.take_along_axis(array, order, axis=1)

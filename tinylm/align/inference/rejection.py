@@ -27,7 +27,8 @@ def acceptance(rewards, beta, maximum=None):
     if not beta > 0:
         raise ConfigError(f"acceptance: beta {beta} must be above 0; for the best alone: best_of_n")
     if np.isnan(rewards).any():
-        raise DataError(f"acceptance: the reward of sample {int(np.isnan(rewards).argmax())} is nan")
+        wrong = int(np.isnan(rewards).argmax())
+        raise DataError(f"acceptance: the reward of sample {wrong} is nan")
     if maximum is None:
         maximum = rewards.max()
     if (rewards > maximum).any():

@@ -54,6 +54,11 @@ class Experience:
         """(N, L) bool, True for tokens of responses."""
         return self.rollout.counted
 
+    @property
+    def drawn(self):
+        """(N, L) log-probabilities that were seen while drawing."""
+        return self.rollout.drawn
+
     def divergence(self):
         """log pi(y|x) - log pi_ref(y|x) of each response, (N,): its mean estimates KL."""
         return (self.old - self.reference).sum(axis=1)
@@ -85,7 +90,7 @@ class Experience:
         return found
 
 
-PLACED = ("old", "reference", "values", "advantages", "returns")
+PLACED = ("old", "drawn", "reference", "values", "advantages", "returns")
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class Sample:
 
     example: Encoded
     old: np.ndarray = None
+    drawn: np.ndarray = None
     reference: np.ndarray | None = None
     values: np.ndarray | None = None
     advantages: np.ndarray | None = None
@@ -104,13 +110,14 @@ class Sample:
 class PolicyBatch(InstructionBatch):
     """Rows of prompts and responses; arrays (B, T) stand in the columns of the targets.
 
-    old, reference, values, returns  (B, T), or None
+    old, drawn, reference, values, returns  (B, T), or None
     advantages                       (B, T), or (B,) for one number for a response
     weight                           (B,) how much each row counts in the mean that is the loss: its
                                      tokens, or 1
     """
 
     old: np.ndarray = None
+    drawn: np.ndarray = None
     reference: np.ndarray | None = None
     values: np.ndarray | None = None
     advantages: np.ndarray | None = None
@@ -155,9 +162,8 @@ def assess(models, rollout, scores, temperature=1.0, batch_size=16):
     """
     examples = rollout.examples()
     old = _columns(_logprobs(models.policy, examples, temperature, batch_size), rollout)
-    if temperature == 1:  # the sampler knows its log-probabilities at temperature 1 alone
-        allowed = rounding(models.policy.parameters()[0].dtype)
-        check_first_ratio(old, rollout.drawn, rollout.counted, allowed)
+    allowed = rounding(models.policy.parameters()[0].dtype, temperature)
+    check_first_ratio(old, rollout.drawn, rollout.counted, allowed)
     reference = values = None
     if models.reference is not None:
         found = _logprobs(models.reference, examples, temperature, batch_size)

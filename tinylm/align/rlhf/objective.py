@@ -3,8 +3,10 @@
     loss = loss of the method + beta KL, where the penalty is in the loss
 
 Dropout is off: a ratio to log-probabilities without dropout would measure the noise first. Before
-the first update on new responses every ratio must be 1; that is checked while training. What else
-is measured on the way is kept for the log. Read next: trainer.py.
+the first update on new responses every ratio must be 1, to the old log-probabilities and to those
+that the sampler saw as it drew: what was sampled is what is differentiated, temperature included.
+That is checked while training. What else is measured on the way is kept for the log. Read next:
+trainer.py.
 """
 
 import numpy as np
@@ -57,7 +59,10 @@ class PolicyObjective:
             if model.value is not None:
                 values = model.value(batch.inputs, batch.mask)
         if self.fresh:
-            largest = check_first_ratio(logp, batch.old, counted, rounding(logp.dtype))
+            allowed = rounding(logp.dtype, self.temperature)
+            largest = max(
+                check_first_ratio(logp, seen, counted, allowed) for seen in (batch.old, batch.drawn)
+            )
             self.meter.add({"tokens": batch.tokens, LARGEST: largest})
         if self.method.how == "fixed":
             total = len(batch) * self.method.unit(self.longest)

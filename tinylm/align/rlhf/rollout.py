@@ -26,7 +26,8 @@ class Rollout:
     ids        (N, L) int64, the end mark included; 0 after it
     counted    (N, L) bool, True for tokens of the response
     truncated  (N,) bool, True for a response without its end mark
-    drawn      (N, L) log-probabilities that were seen while drawing, at temperature 1
+    drawn      (N, L) log-probabilities that were seen while drawing, of the distribution that was
+               drawn from
     """
 
     prompts: list
@@ -91,7 +92,7 @@ def roll_out(policy, prompts, max_tokens, seeds, *, eos=None, temperature=1.0):
     drawn = np.zeros(counted.shape)
     if len(rows):
         ids[counted] = np.concatenate([row.tokens for row in rows])
-        drawn[counted] = np.concatenate([row.logprobs for row in rows])
+        drawn[counted] = np.concatenate([row.drawn for row in rows])
     truncated = np.array([row.finish != "end" and eos is not None for row in rows], bool)
     return Rollout(list(prompts), ids, counted, truncated, drawn)
 
@@ -123,8 +124,12 @@ def row_streams(seed, draw, first, stop):
     return rng.integers(0, 2**53, stop)[first:].tolist()
 
 
-def rounding(dtype):
-    """How far two ways through a model may differ in a log-probability."""
+def rounding(dtype, temperature=1.0):
+    """How far two ways through a model may differ in a log-probability.
+
+    temperature  one below 1 multiplies all logits, and what they differ by
+    """
+    allowed = 1e-3
     if np.dtype(dtype) == np.float64:
-        return 1e-9
-    return 1e-3
+        allowed = 1e-9
+    return allowed / min(1.0, temperature)
