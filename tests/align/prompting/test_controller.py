@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from tinylm.align.prompting import controller as module
 from tinylm.align.prompting.controller import (
     ANSWER,
     DECOMPOSE,
@@ -66,7 +67,7 @@ def test_the_courses_are_all_there_are():
 
 
 def test_a_new_controller_decides_by_a_coin():
-    np.testing.assert_allclose(np.exp(Controller(2).logprobs().data), 0.5)
+    np.testing.assert_allclose(np.exp(Controller(2).logprobs().data), np.full((3, 3, 2), 0.5))
 
 
 def test_the_performance_is_the_mean_over_sizes_of_the_expected_return():
@@ -149,6 +150,24 @@ def test_training_finds_the_best_courses():
         assert k == PROCESS.best(n)[0]
     best = np.mean([PROCESS.best(n)[1] for n in SIZES])
     assert performance(controller, PROCESS, SIZES).item() > best - 0.05
+
+
+def test_the_advantage_of_a_course_is_its_reward_less_the_mean_of_the_others(monkeypatch):
+    given = []
+
+    def watched(controller, courses, advantages):
+        given.append((courses, advantages))
+        return course_loss(controller, courses, advantages)
+
+    monkeypatch.setattr(module, "course_loss", watched)
+    train_controller(PROCESS, [2, 3], steps=2, group=4)
+    assert len(given) == 2
+    for courses, advantages in given:
+        assert [one.parts for one in courses] == [2] * 4 + [3] * 4
+        for i, one in enumerate(courses):
+            group = courses[:4] if i < 4 else courses[4:]
+            others = [other.reward for other in group if other is not one]
+            assert advantages[i] == pytest.approx(one.reward - sum(others) / 3)
 
 
 def test_training_goes_on_with_a_controller_and_repeats_itself():

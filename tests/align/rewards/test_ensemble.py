@@ -23,6 +23,7 @@ from tinylm.align.rewards.ensemble import (
 from tinylm.align.rewards.fusion import Fusion, FusionNetwork
 from tinylm.align.rewards.pareto import pareto_front, scalarized_policy, trade_off
 from tinylm.align.rewards.reward_model import RewardModel
+from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.finetune import evaluate, fit
 
@@ -156,6 +157,36 @@ def test_an_ensemble_and_a_network_have_their_defaults():
     same = FusionNetwork(3, seed=0).hidden.weight.numpy()
     np.testing.assert_array_equal(network.hidden.weight.numpy(), same)
     assert (FusionNetwork(3, seed=1).hidden.weight.numpy() != same).any()
+
+
+def test_a_fusion_network_is_its_formula():
+    """w_2 tanh(W_1 r + b_1) + w r by hand, of 2 members and 2 units."""
+    network = FusionNetwork(2, hidden=2)
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    assert shapes == {
+        "mean.weight": (2, 1),
+        "hidden.weight": (2, 2),
+        "hidden.bias": (2,),
+        "out.weight": (2, 1),
+    }
+    network.hidden.weight.data[...] = [[1.0, 0.0], [-0.5, 2.0]]  # of member 1, of member 2
+    network.hidden.bias.data[...] = [0.25, 0.0]
+    network.out.weight.data[...] = [[3.0], [-2.0]]
+    a, b = 1.0, 0.5
+    expected = (a + b) / 2 + 3 * math.tanh(a - 0.5 * b + 0.25) - 2 * math.tanh(2 * b)
+    rewards = np.array([[a, b]])
+    found = network(rewards)
+    assert found.numpy() == pytest.approx([expected], rel=1e-6)
+    # in the precision of the network, and the same of a Tensor
+    assert found.dtype == np.float32
+    given = Tensor(rewards.astype(np.float32))
+    np.testing.assert_array_equal(network(given).numpy(), found.numpy())
+
+
+def test_units_of_a_fusion_network_begin_with_variance_1_over_members():
+    weight = FusionNetwork(4, hidden=4000).hidden.weight.numpy()
+    # 16000 draws: the standard error of their deviation is .5 / sqrt(32000) = .0028
+    assert weight.std() == pytest.approx(0.5, abs=4 * 0.0028)
 
 
 def test_training_sets_of_members():

@@ -55,6 +55,12 @@ def test_margins_soft_labels_and_the_regularizer_reach_the_loss():
     assert centered == pytest.approx(expected + 0.1 * (a + b) ** 2, rel=1e-10)
 
 
+def test_accuracy_and_margin_of_answers_by_hand():
+    # differences 1.5, -3 and 0: one and a half of three in the right order
+    found = TASK.measure([(2.0, 0.5), (0.0, 3.0), (1.0, 1.0)], PAIRS)
+    assert found == {"accuracy": 0.5, "margin": -0.5}
+
+
 def test_at_a_head_of_zeros_the_loss_is_ln_2():
     loss, metrics = TASK.loss(RewardModel(decoder(), std=0), TASK.make_batch(PAIRS))
     assert loss.item() == pytest.approx(math.log(2), rel=1e-12)

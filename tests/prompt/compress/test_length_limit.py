@@ -46,6 +46,12 @@ def test_a_reply_that_is_too_long_is_shortened_again():
     assert found.text == "numbers" and found.details == {"attempts": 4, "truncated": False}
 
 
+def test_a_reply_that_is_no_shorter_is_not_taken():
+    same = "eight words that are no shorter than before"
+    lm = ScriptedLM([(REQUEST.format(2, TEXT), same), (REQUEST.format(2, TEXT), "numbers")])
+    assert simplify_with_limit(lm, TEXT, 2).text == "numbers" and lm.finished
+
+
 def test_a_short_text_of_a_chat_may_have_paragraphs():
     found = [
         simplify_with_limit(kind([(None, " one\n\nto eight")]), TEXT, 3).text

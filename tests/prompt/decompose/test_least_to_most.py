@@ -192,6 +192,8 @@ def test_at_most_so_many_sub_problems_are_solved():
     lm = ScriptedLM([(None, NEEDED), (FIRST, " 2015"), (None, " 5")])
     answer = least_to_most(lm, STUDY, most=1)
     assert len(answer.details["pairs"]) == 1 and not answer.details["plan"].complete
+    lm = ScriptedLM([(None, NEEDED), (None, " 5")])
+    assert least_to_most(lm, STUDY, most=0).details["pairs"] == [] and lm.finished
     many = "we need to know: " + ", ".join(f'"p{i}?"' for i in range(20))
     lm = FunctionLM(lambda prompt: many if "USER Q" in prompt else " a")
     assert len(least_to_most(lm, STUDY).details["pairs"]) == 16

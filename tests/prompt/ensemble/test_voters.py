@@ -36,8 +36,10 @@ def test_errors_are_of_two_voters_and_two_questions_or_more(shape):
         error_correlation(np.zeros(shape))
 
 
-def test_log_odds_weights_make_the_vote_the_most_probable_answer():
-    p, answers = [0.9, 0.6, 0.6, 0.4], "abc"
+# In the second, two of 0.6 are more probably right than one of 0.8: .36 * .1 > .8 * .2^2.
+@pytest.mark.parametrize("p", [[0.9, 0.6, 0.6, 0.4], [0.8, 0.6, 0.6, 0.4]])
+def test_log_odds_weights_make_the_vote_the_most_probable_answer(p):
+    answers = "abc"
     weights = log_odds(p, len(answers))
     for votes in itertools.product(answers, repeat=4):
         # Pr(votes | y) of independent voters, whose errors are uniform over the other two answers
@@ -47,7 +49,11 @@ def test_log_odds_weights_make_the_vote_the_most_probable_answer():
             likely[y] = math.prod(terms)
         best = max(likely.values())
         assert likely[vote(list(votes), weights).value] == pytest.approx(best)
-    # Equal weights take two of 0.6 over one of 0.9, and would be wrong more often.
+
+
+def test_equal_weights_take_two_of_six_tenths_over_one_of_nine():
+    # and would be wrong more often
+    weights = log_odds([0.9, 0.6, 0.6, 0.4], 3)
     assert vote("abbc", weights).value == "a" and vote("abbc").value == "b"
 
 
@@ -55,6 +61,8 @@ def test_a_voter_that_guesses_has_no_weight():
     assert log_odds([0.25], 4)[0] == pytest.approx(0, abs=1e-12)
     assert log_odds([0.5, 0.1]).tolist() == [0, 0]
     assert log_odds([0.75]) == pytest.approx(math.log(3))
+    # of three answers: .75 * 2 / .25
+    assert log_odds([0.75], 3) == pytest.approx(math.log(6))
     for p in (0.0, 1.0, -0.1):
         with pytest.raises(DataError, match="must lie between 0 and 1"):
             log_odds([0.5, p])

@@ -64,6 +64,10 @@ def test_a_passage_is_shortened_by_the_model_within_a_limit():
     # A reply has twice the limit, and what stays too long is cut.
     lm = ScriptedLM([(None, " a b c d e f g"), (None, " a b c d"), (None, " a")])
     answer = methods.limited_passage(lm, ITEM, limit=2, retries=1)
+    assert "Text: a b c d\n" in lm.prompts[1]
+    assert lm.prompts[-1] == "Context: a b\nQ: Which is old?\nA:" and lm.finished
+    lm = ScriptedLM([(None, " a b c d e f g"), (None, " a")])
+    methods.limited_passage(lm, ITEM, limit=2, retries=0)
     assert lm.prompts[-1] == "Context: a b\nQ: Which is old?\nA:" and lm.finished
     assert answer.details["report"]["tokens that are left of it"] == 2
     assert simplify_with_limit(lm, "a b", 2).text == "a b"
@@ -127,6 +131,11 @@ def test_defaults():
     assert inspect.signature(methods.selective_passage).parameters["unit"].default == "phrase"
     assert inspect.signature(methods.limited_passage).parameters["limit"].default == 64
     assert inspect.signature(methods.limited_passage).parameters["retries"].default == 3
-    for method in (methods.simplified, methods.selective_passage, methods.compressed):
+    for method in (
+        methods.simplified,
+        methods.selective_passage,
+        methods.limited_passage,
+        methods.compressed,
+    ):
         parameters = inspect.signature(method).parameters
         assert parameters["max_tokens"].default == 64 and parameters["seed"].default == 0

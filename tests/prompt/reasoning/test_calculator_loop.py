@@ -96,6 +96,12 @@ def test_what_the_calculator_writes_counts_as_tokens_of_the_reply():
     assert (found.text, found.finish, found.pieces) == ("a b <<", "length", 1)
 
 
+def test_a_reply_has_256_tokens():
+    lm = ScriptedLM([("P", "w " * 255 + "<<"), ("P" + "w " * 255 + "<<", "1+1=")])
+    found = complete_with_calculator(lm, "P")
+    assert (found.text, found.finish, found.pieces) == ("w " * 255 + "<<", "length", 1)
+
+
 def test_a_stop_string_may_begin_in_one_piece_and_end_in_another():
     lm = ScriptedLM([("P", "a <<"), ("Pa <<", "stop>> b")])
     found = complete_with_calculator(lm, "P", stop="<<stop>>")
