@@ -7,10 +7,18 @@ first: tinylm/align/policy/kl.py. Read next: kl_estimators.py.
 import numpy as np
 
 from tinylm.align.exact import gradient_of, kl, optimal_policy
-from tinylm.align.exact.policies import TablePolicy
+from tinylm.align.exact.policies import ListedPolicy, StepTable, TablePolicy
 from tinylm.align.policy.baselines import gradient_variance, score_functions
 from tinylm.align.policy.clipping import clipped_loss
-from tinylm.align.policy.fixed_points import descend, expected_advantages, sampled_loss
+from tinylm.align.policy.fixed_points import (
+    descend,
+    expected_advantages,
+    follow,
+    population_advantages,
+    sampled_loss,
+    sampled_token_loss,
+    token_weights,
+)
 from tinylm.align.policy.groups import group_advantages, rloo_advantages
 from tinylm.align.policy.kl import k1, k2, k3, kl_in_reward, weighted_k3
 
@@ -116,8 +124,9 @@ def fixed_points(ref, rewards, beta):
         given = in_reward(logp.data)
         return sampled_loss(logp, given - np.exp(logp.data) @ given)
 
-    def own_mean(given):
-        return group_advantages(given, scale=False)
+    def large_group(logp):
+        weights = population_advantages(np.exp(logp.data), rewards)
+        return sampled_loss(logp, weights, beta * k3(logp, logref))
 
     losses = {
         "A2C, k1 in the reward": actor_critic,
@@ -126,6 +135,7 @@ def fixed_points(ref, rewards, beta):
         "Dr. GRPO, k2 in the loss": grouped(own_mean, k2),
         "Dr. GRPO, k3 in the loss": grouped(own_mean, k3),
         "GRPO, k3 in the loss": grouped(group_advantages, k3),
+        "GRPO, k3, a large group": large_group,
     }
     found = {"pi*": np.exp(optimal_policy(logref, rewards, beta))}
     shrunk = (GROUP - 1) / GROUP * rewards
@@ -135,6 +145,40 @@ def fixed_points(ref, rewards, beta):
         if name.startswith("A2C"):
             found["PPO, k1 in the reward"] = _ppo(logref, in_reward)
     return found
+
+
+def own_mean(rewards):
+    """Advantages less the mean of the group alone: Dr. GRPO's."""
+    return group_advantages(rewards, scale=False)
+
+
+# Where methods rest that differ by what their loss is a mean of; k3 is in the loss of all.
+MEANS = {
+    "GRPO, GSPO: of each response": (group_advantages, "sequence", False),
+    "DAPO, CISPO: of all tokens": (group_advantages, "token", False),
+    "DAPO, until rewards differ": (group_advantages, "token", True),
+    "DAPO, CISPO: of many groups": (group_advantages, "fixed", False),
+    "Dr. GRPO: a constant": (own_mean, "fixed", False),
+}
+
+
+def fixed_points_of_tokens(ref, rewards, beta):
+    """{method: its probabilities at rest, (4,)} where the responses have 1, 2, 3 and 3 tokens."""
+    return {name: _at_rest(ref, rewards, beta, *kind) for name, kind in MEANS.items()}
+
+
+def _at_rest(ref, rewards, beta, advantages, how, redraw):
+    policy = ListedPolicy(StepTable.of(ref), [[0]], 3, eos=0)
+    lengths, logref = policy.counted.sum(axis=1), policy.token_logprobs().data[0]
+
+    def loss():
+        logp = policy.token_logprobs()[0]  # (4, 3)
+        chance = np.exp(logp.data.sum(axis=1))
+        given = chance, rewards, lengths, GROUP, advantages, how, redraw
+        return sampled_token_loss(logp, *token_weights(*given), beta * k3(logp, logref))
+
+    follow(loss, policy, rate=0.5, steps=100_000, tolerance=1e-8)
+    return np.exp(policy.logprobs().data[0])
 
 
 def _ppo(logref, in_reward, rate=0.5, epochs=4):

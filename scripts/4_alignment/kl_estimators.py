@@ -8,7 +8,9 @@ Exact: for random policies over six responses the expected gradient of each esti
 beside those of KL(pi || ref) and KL(ref || pi), and how much one sample of it varies.
 
 Fixed points: for random rewards of four responses, and for the case of which pi* is .673 .161 .039
-.126, what each algorithm converges to when all expectations are sums, beside pi*.
+.126, what each algorithm converges to when all expectations are sums, beside pi*: groups of four,
+or so large that mean and deviation are exact. With one token each GRPO, DAPO, GSPO and CISPO rest
+in one place; told as 1, 2, 3 and 3 tokens, the same responses tell apart what a loss is a mean of.
 
 Sampled: a transformer over 64 responses of three tokens is trained from its own reference on 64
 samples a step, the penalty in each place, at one strength and learning rate. The divergence and the
@@ -32,54 +34,64 @@ Measured output (one core of a busy machine):
         k3 times the ratio, of others  KL(pi || ref)       2e-16
         printed, of the reference      -KL(ref || pi)      0e+00
     fixed points of the worked case; distance max |pi - pi*| there and in cases of the seeds
-        pi*                       0.673 0.161 0.039 0.126   0.000   0.000 (0.000 .. 0.000)
-        pi* of (G-1)/G r          0.617 0.196 0.062 0.125   0.056   0.061 (0.039 .. 0.085)
-        A2C, k1 in the reward     0.673 0.161 0.039 0.126   0.000   0.000 (0.000 .. 0.000)
-        PPO, k1 in the reward     0.673 0.161 0.039 0.126   0.000   0.000 (0.000 .. 0.000)
-        RLOO, k1 in the reward    0.673 0.161 0.039 0.126   0.000   0.000 (0.000 .. 0.000)
-        RLOO, k2 in the loss      0.673 0.161 0.039 0.126   0.000   0.000 (0.000 .. 0.000)
-        Dr. GRPO, k2 in the loss  0.617 0.196 0.062 0.125   0.056   0.061 (0.039 .. 0.085)
-        Dr. GRPO, k3 in the loss  0.601 0.197 0.088 0.114   0.072   0.140 (0.072 .. 0.333)
-        GRPO, k3 in the loss      0.783 0.107 0.063 0.048   0.110   0.238 (0.036 .. 0.479)
+        pi*                           0.673 0.161 0.039 0.126   0.000   0.000 (0.000 .. 0.000)
+        pi* of (G-1)/G r              0.617 0.196 0.062 0.125   0.056   0.061 (0.039 .. 0.085)
+        A2C, k1 in the reward         0.673 0.161 0.039 0.126   0.000   0.000 (0.000 .. 0.000)
+        PPO, k1 in the reward         0.673 0.161 0.039 0.126   0.000   0.000 (0.000 .. 0.000)
+        RLOO, k1 in the reward        0.673 0.161 0.039 0.126   0.000   0.000 (0.000 .. 0.000)
+        RLOO, k2 in the loss          0.673 0.161 0.039 0.126   0.000   0.000 (0.000 .. 0.000)
+        Dr. GRPO, k2 in the loss      0.617 0.196 0.062 0.125   0.056   0.061 (0.039 .. 0.085)
+        Dr. GRPO, k3 in the loss      0.601 0.197 0.088 0.114   0.072   0.140 (0.072 .. 0.333)
+        GRPO, k3 in the loss          0.783 0.107 0.063 0.048   0.110   0.238 (0.036 .. 0.479)
+        GRPO, k3, a large group       0.829 0.073 0.027 0.072   0.156   0.156 (0.051 .. 0.343)
+    the same where the responses have 1, 2, 3 and 3 tokens, k3 of tokens in the loss
+        GRPO, GSPO: of each response  0.781 0.068 0.065 0.086   0.108   0.199 (0.040 .. 0.343)
+        DAPO, CISPO: of all tokens    0.780 0.084 0.061 0.075   0.107   0.200 (0.032 .. 0.353)
+        DAPO, until rewards differ    0.808 0.074 0.056 0.062   0.135   0.209 (0.044 .. 0.355)
+        DAPO, CISPO: of many groups   0.781 0.095 0.052 0.072   0.108   0.198 (0.020 .. 0.357)
+        Dr. GRPO: a constant          0.587 0.190 0.078 0.144   0.086   0.125 (0.082 .. 0.242)
     trained on samples: mean (least .. most) over seeds
                                        reward KL(ref||pi)          KL(pi||ref)                     J
         pi*                              2.35        2.59  2.11 (1.32 .. 3.12)   1.30 (0.93 .. 1.78)
         no penalty                       2.37       20.79  4.59 (2.95 .. 5.89)  0.08 (-0.98 .. 1.43)
-        printed                          2.46       17.03  4.80 (3.40 .. 5.54)  0.06 (-0.99 .. 1.43)
+        printed                          2.46       16.94  4.84 (3.40 .. 5.74)  0.04 (-0.99 .. 1.43)
         k1 in the reward                 1.87        6.26  1.90 (0.36 .. 3.77)   0.92 (0.31 .. 1.66)
-        k2 of responses                  1.84        6.64  1.89 (0.38 .. 3.70)   0.89 (0.26 .. 1.59)
-        k2 of tokens                     1.93        4.06  2.06 (0.73 .. 3.67)   0.90 (0.32 .. 1.62)
+        k2 of responses                  1.87        6.66  1.94 (0.38 .. 3.94)   0.90 (0.26 .. 1.61)
+        k2 of tokens                     1.92        3.91  2.03 (0.73 .. 3.45)   0.90 (0.32 .. 1.61)
         k3 of tokens                     1.70        1.92  1.78 (0.92 .. 2.95)   0.81 (0.32 .. 1.44)
-        k3 of tokens, times the ratio    1.90        3.85  2.00 (0.73 .. 3.54)   0.90 (0.32 .. 1.61)
+        k3 of tokens, times the ratio    1.93        3.92  2.06 (0.73 .. 3.57)   0.90 (0.32 .. 1.61)
         no penalty, of the reference     0.83       23.76  4.34 (2.95 .. 7.29) -1.34 (-3.10 .. 1.43)
         printed, of the reference        0.89      207.34  3.34 (2.40 .. 4.78) -0.77 (-2.09 .. 1.43)
-    5 seeds; 98 s of one core
-    every identity of expected gradients holds to 1e-10 (section 4.3.3): +1e-10 [+1e-10, +1e-10], 5
-      seeds: shows
+    5 seeds; 75 s of one core
+    every identity of expected gradients holds to 1e-10 (section 4.3.3): +1e-10 [+1e-10,
+      +1e-10], 5 seeds: shows
     penalty in the reward (A2C, RLOO, PPO): pi* to 1e-6 (section 4.4.2, eq. 4.79): +9.99e-07
       [+9.98e-07, +9.99e-07], 5 seeds: shows
-    GRPO in groups of 4: more than 0.02 away from pi* (section 4.4.2): +0.238 [+0.0342, +0.441], 5
-      seeds: shows
-    k1 in the reward: a higher objective than without a penalty (section 4.3.3): +0.843 [+0.0189,
-      +1.67], 5 seeds: shows
-    k2 of responses in the loss: a higher objective than without a penalty (section 4.3.3): +0.812
-      [-0.023, +1.65], 5 seeds: too small to tell; 0.84 could have been seen
-    printed penalty, own responses: KL(pi || ref) at least 0.95 of that without a penalty (section
-      4.3.3, eq. 4.56): +0.0667 [-0.163, +0.296], 5 seeds: too small to tell; 0.18 could have been
-      seen
+    GRPO in groups of 4: more than 0.02 away from pi* (section 4.4.2): +0.238 [+0.0342, +0.441],
+      5 seeds: shows
+    k1 in the reward: a higher objective than without a penalty (section 4.3.3): +0.843
+      [+0.0189, +1.67], 5 seeds: shows
+    k2 of responses in the loss: a higher objective than without a penalty (section 4.3.3):
+      +0.818 [-0.0122, +1.65], 5 seeds: too small to tell; 0.83 could have been seen
+    printed penalty, own responses: KL(pi || ref) at least 0.95 of that without a penalty
+      (section 4.3.3, eq. 4.56): +0.0735 [-0.148, +0.295], 5 seeds: too small to tell; 0.17
+      could have been seen
     printed penalty, responses of the reference: KL(ref || pi) more than doubled by it (section
       4.3.3, eq. 4.56): +2.19 [+1.97, +2.4], 5 seeds: shows
     k3 of tokens in the loss: a lower objective than k1 in the reward (section 4.3.3): +0.111
-      [-0.0348, +0.257], 5 seeds: too small to tell; 0.15 could have been seen
-    k2 of tokens: a lower objective than k2 of responses (section 4.3.3): -0.0108 [-0.0511,
-      +0.0295], 5 seeds: too small to tell; 0.04 could have been seen
+      [-0.0349, +0.257], 5 seeds: too small to tell; 0.15 could have been seen
+    k2 of tokens: a lower objective than k2 of responses (section 4.3.3): -0.00225 [-0.0462,
+      +0.0417], 5 seeds: too small to tell; 0.044 could have been seen
 
 The identities hold to rounding. On the policy's own samples k2 in the loss, k3 times the ratio and
 k1 in the reward have one and the same gradient, d times d log pi, sample by sample; what varies
 less is the same less its mean. With the penalty in the reward A2C, RLOO and PPO reach pi*; GRPO
-rests elsewhere, and how far depends on the rewards.
+rests elsewhere, and how far depends on the rewards. In one token DAPO, GSPO and CISPO rest where
+GRPO does; where lengths differ, a mean of each response (GRPO, GSPO) and one of all tokens (DAPO,
+CISPO) rest apart, 0.016 in the worked case, and drawing again until rewards differ moves the point
+by 0.029, away from pi*. None of them is pi*, which is the same whatever the lengths.
 The penalty as printed holds nothing: on the policy's own samples the divergence is that without one
-(15 percent less to 34 percent more); on samples of the reference KL(ref || pi) is nine times as
+(2 percent less to 48 percent more); on samples of the reference KL(ref || pi) is nine times as
 large with it, for responses that the reference would give are given up, while KL(pi || ref) is
 smaller. Of the penalties that work, k1 in the reward is better than none by the objective; k2 seems
 as good, but its interval just reaches 0, and what k3 of tokens costs is too small to tell. A first
@@ -93,7 +105,14 @@ import sys
 import time
 
 import numpy as np
-from exact_estimators import CASE, WORTH, case_of, fixed_points, identities
+from exact_estimators import (
+    CASE,
+    WORTH,
+    case_of,
+    fixed_points,
+    fixed_points_of_tokens,
+    identities,
+)
 
 from tinylm.align.exact import kl, objective, optimal_policy
 from tinylm.align.exact.policies import ListedPolicy
@@ -240,7 +259,9 @@ def best(seed):
 
 def run(seed, steps):
     """All measurements of one seed."""
-    found = {"exact": identities(seed), "fixed": fixed_points(*case_of(seed)), "best": best(seed)}
+    case = case_of(seed)
+    fixed = fixed_points(*case) | fixed_points_of_tokens(*case)
+    found = {"exact": identities(seed), "fixed": fixed, "best": best(seed)}
     for place, own in RUNS:
         found[place, own] = trained(seed, place, own, steps)
         J = found[place, own]["J"]
@@ -263,11 +284,9 @@ def show(runs):
         "fixed points of the worked case; distance max |pi - pi*| there and in cases of the seeds"
     )
     points = fixed_points(*CASE)
-    for name, p in points.items():
-        cells = " ".join(f"{value:.3f}" for value in p)
-        far = np.abs(p - points["pi*"]).max()
-        others = mean_and_range([distance(r, name) for r in runs])
-        print(f"    {name:<26}{cells}{far:>8.3f}   {others}")
+    _print_points(runs, points, points["pi*"])
+    print("the same where the responses have 1, 2, 3 and 3 tokens, k3 of tokens in the loss")
+    _print_points(runs, fixed_points_of_tokens(*CASE), points["pi*"])
     print("trained on samples: mean (least .. most) over seeds")
     print(f"    {'':<30}{'reward':>7}{'KL(ref||pi)':>12}{'KL(pi||ref)':>21}{'J':>22}")
     rows = [("pi*", "best"), *((place, (place, own)) for place, own in RUNS[: len(OWN)])]
@@ -277,6 +296,14 @@ def show(runs):
         ranges = [mean_and_range([r[key][name] for r in runs], ".2f") for name in RANGED]
         cells = f"{means[0]:>7.2f}{means[1]:>12.2f}{ranges[0]:>21}{ranges[1]:>22}"
         print(f"    {label:<30}{cells}")
+
+
+def _print_points(runs, points, best):
+    for name, p in points.items():
+        cells = " ".join(f"{value:.3f}" for value in p)
+        far = np.abs(p - best).max()
+        others = mean_and_range([distance(r, name) for r in runs])
+        print(f"    {name:<30}{cells}{far:>8.3f}   {others}")
 
 
 def distance(one, name):

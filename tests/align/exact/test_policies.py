@@ -6,7 +6,7 @@ import pytest
 from tests.align.small import gpt
 from tinylm.align.exact import policies
 from tinylm.align.exact.gradients import gradient_of
-from tinylm.align.exact.policies import ListedPolicy, TablePolicy
+from tinylm.align.exact.policies import ListedPolicy, StepTable, TablePolicy
 from tinylm.autograd import Tensor, exp
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate import conditional_logprob
@@ -95,6 +95,20 @@ def test_a_table_of_conditional_distributions_is_listed_too():
     strings, probabilities = lm.all_strings(bos=2)
     assert policy.responses.tolist() == strings.tolist()
     np.testing.assert_allclose(np.exp(policy.logprobs().data[0]), probabilities, **EXACT)
+
+
+def test_a_table_of_steps_reaches_every_distribution_over_lengths():
+    """Responses 0, 10, 110 and 111; the next token depends on its place alone."""
+    chance = [0.4, 0.3, 0.2, 0.1]
+    policy = ListedPolicy(StepTable.of(chance), [[0]], 3, eos=0)
+    assert policy.counted.sum(axis=1).tolist() == [1, 2, 3, 3]
+    np.testing.assert_allclose(np.exp(policy.logprobs().data), [chance], **EXACT)
+    # 0 after 1: .3 of the .6 that are left; 0 after 11: .2 of .3
+    tokens = np.exp(policy.token_logprobs().data[0])
+    np.testing.assert_allclose(tokens[2], [0.6, 0.5, 2 / 3], **EXACT)
+    assert [p.shape for p in policy.parameters()] == [(3, 2)]
+    with pytest.raises(ShapeError, match="places"):
+        StepTable([0.0, 1.0])
 
 
 def test_an_example_is_a_row_of_a_batch():

@@ -3,16 +3,26 @@
 import numpy as np
 import pytest
 
-from tinylm.align.exact import optimal_policy
+from tinylm.align.exact import ListedPolicy, StepTable, expected_loss, gradient_of, optimal_policy
 from tinylm.align.policy.clipping import clipped_loss
 from tinylm.align.policy.fixed_points import (
     descend,
     expected_advantages,
+    follow,
     population_advantages,
     sampled_loss,
+    sampled_token_loss,
+    token_weights,
 )
-from tinylm.align.policy.groups import group_advantages, rloo_advantages
-from tinylm.align.policy.kl import k1, k2, k3, kl_in_reward
+from tinylm.align.policy.groups import (
+    dapo_loss,
+    dr_grpo_loss,
+    group_advantages,
+    grpo_loss,
+    rloo_advantages,
+)
+from tinylm.align.policy.kl import k1, k2, k3, kl_in_reward, kl_loss
+from tinylm.align.policy.sequences import cispo_loss, gspo_loss, gspo_token_loss
 from tinylm.errors import ConfigError
 
 # the specification's case: pi* = .673 .161 .039 .126
@@ -183,3 +193,133 @@ def test_expected_advantages_of_whole_groups():
 def test_a_descent_that_does_not_end_is_an_error():
     with pytest.raises(ConfigError, match="after 3 steps"):
         descend(lambda logp: sampled_loss(logp, R), LOGREF, steps=3)
+
+
+# The same four responses as 1, 2, 3 and 3 tokens: 0, 10, 110 and 111.
+LENGTHS = np.array([1, 2, 3, 3])
+# Where each rests in groups of two; with one token: .6999 .1529 .0868 .0604.
+RESTS = {
+    "sequence": [0.6998, 0.1230, 0.0913, 0.0858],
+    "token": [0.6824, 0.1370, 0.0965, 0.0842],
+    "fixed": [0.6999, 0.1504, 0.0757, 0.0740],
+    "redrawn": [0.7617, 0.1006, 0.0780, 0.0596],
+}
+
+
+def in_words(chance):
+    """A policy of these responses as several tokens."""
+    return ListedPolicy(StepTable.of(chance), [[0]], 3, eos=0)
+
+
+LOGREF_TOKENS = in_words(REF).token_logprobs().data[0]  # (4, 3)
+
+
+def rest(how, advantages=group_advantages, redraw=False):
+    """Where a mean over tokens of this kind rests, with k3 in the loss and groups of two."""
+    policy = in_words(REF)
+
+    def loss():
+        logp = policy.token_logprobs()[0]
+        chance = np.exp(logp.data.sum(axis=1))
+        weights = token_weights(chance, R, LENGTHS, 2, advantages, how, redraw)
+        return sampled_token_loss(logp, *weights, BETA * k3(logp, LOGREF_TOKENS))
+
+    follow(loss, policy, rate=1.0 if redraw else 3.0, tolerance=1e-8)
+    return np.exp(policy.logprobs().data[0])
+
+
+def with_k3(loss, how):
+    """A loss of (logp, old, A, counted) with the penalty that is a mean of the same kind."""
+
+    def both(logp, reference, A, counted):
+        total = 2 if how == "fixed" else None
+        penalty = kl_loss(k3(logp, reference), counted, BETA, how, total)
+        return loss(logp, logp.data, A, counted) + penalty
+
+    return both
+
+
+def grpo(logp, reference, A, counted):
+    return grpo_loss(logp, logp.data, reference, A, counted, BETA)
+
+
+def dr_grpo(logp, old, A, counted):
+    return dr_grpo_loss(logp, old, A, counted, longest=1)
+
+
+# name: (its loss, what it is a mean of)
+LOSSES = {
+    "GRPO": (grpo, "sequence"),
+    "GSPO": (with_k3(gspo_loss, "sequence"), "sequence"),
+    "GSPO of tokens": (with_k3(gspo_token_loss, "sequence"), "sequence"),
+    "DAPO": (with_k3(dapo_loss, "token"), "token"),
+    "CISPO": (with_k3(cispo_loss, "token"), "token"),
+    "Dr. GRPO's constant": (with_k3(dr_grpo, "fixed"), "fixed"),
+}
+
+
+def gradient_at(chance, loss, redraw=False):
+    """The expected gradient of a loss over all groups of two, the largest of its numbers."""
+    policy = in_words(chance)
+    logp = policy.token_logprobs()[0]
+
+    def of_group(group):
+        if redraw and R[group[0]] == R[group[1]]:
+            return 0.0
+        A = group_advantages(R[group])
+        return loss(logp[group], LOGREF_TOKENS[group], A, policy.counted[group])
+
+    return np.abs(gradient_of(expected_loss(np.log(chance), 2, of_group), policy)[0]).max()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_responses_of_several_tokens_tell_the_means_apart(name):
+    """GSPO rests where GRPO does, CISPO where DAPO does; none of them at another's point."""
+    loss, how = LOSSES[name]
+    found = rest(how)
+    np.testing.assert_allclose(found, RESTS[how], atol=6e-5)
+    assert gradient_at(found, loss) < 1e-7
+    for other, elsewhere in RESTS.items():
+        if other != how:
+            assert gradient_at(np.array(elsewhere) / sum(elsewhere), loss) > 2e-3
+    assert gradient_at(BEST / BEST.sum(), loss) > 1e-2
+
+
+def test_drawing_again_until_rewards_differ_moves_the_point():
+    """DAPO's dynamic sampling: groups of equal rewards had the penalty alone."""
+    loss, _ = LOSSES["DAPO"]
+    found = rest("token", redraw=True)
+    np.testing.assert_allclose(found, RESTS["redrawn"], atol=6e-5)
+    assert gradient_at(found, loss, redraw=True) < 1e-7
+    assert gradient_at(found, loss) > 2e-2
+
+
+def test_where_a_mean_of_each_response_rests_by_hand():
+    """At every place: sum of pi(y) / |y| (A - beta (1 - ref / pi)) (ended - q) over y so long."""
+    pi = rest("sequence")
+    A = expected_advantages(pi, R, 2, group_advantages)
+    for t in range(3):
+        chance, before = pi[t] / pi[t:].sum(), REF[t] / REF[t:].sum()  # of an end at place t
+        ended = np.arange(t, 4) == t
+        ratio = np.where(ended, before / chance, (1 - before) / (1 - chance))
+        pull = (A[t:] - BETA * (1 - ratio)) / LENGTHS[t:]
+        assert pi[t:] * pull @ (ended - chance) == pytest.approx(0, abs=1e-7)
+
+
+def test_weights_of_tokens():
+    chance, pair = np.array([0.75, 0.25]), np.array([1.0, 0.0])
+    given = chance, pair, np.array([1, 3]), 2, lambda r: group_advantages(r, scale=False)
+    # the other is alike with the chance of the first: then 2 tokens or 6, otherwise 4, and A 1/2
+    A, w = token_weights(*given, "token")
+    np.testing.assert_allclose(w, [0.75 * 2 / 2 + 0.25 * 2 / 4, 0.75 * 2 / 4 + 0.25 * 2 / 6])
+    np.testing.assert_allclose(A, [0.25 / 2 * 2 / 4, -0.75 / 2 * 2 / 4])
+    A, w = token_weights(*given, "sequence")
+    np.testing.assert_allclose([A, w], [[0.125, -0.375 / 3], [1, 1 / 3]])
+    A, w = token_weights(*given, "fixed")
+    np.testing.assert_allclose([A, w], [[0.125, -0.375], [1, 1]])
+    # a pair of both has the chance 2 * .75 * .25 = 3/8
+    A, w = token_weights(*given, "fixed", redraw=True)
+    np.testing.assert_allclose(w, [0.25 / 0.375, 0.75 / 0.375])
+    np.testing.assert_allclose(A, [0.125 / 0.375, -0.375 / 0.375])
+    with pytest.raises(ConfigError, match="'mean' is not one of"):
+        token_weights(*given, "mean")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.align.rlhf.small import critic, expected_update
 from tests.align.small import gpt
-from tinylm.align.exact import ListedPolicy, optimal_policy
+from tinylm.align.exact import ListedPolicy, StepTable, optimal_policy
 from tinylm.align.policy import group_advantages, k3
 from tinylm.align.policy.fixed_points import descend, expected_advantages, sampled_loss
 from tinylm.align.rlhf import train_policy
@@ -85,6 +85,31 @@ def test_groups_that_are_standardized_rest_elsewhere(kind):
     method = kind(group=2, kl="k3", beta=BETA)
     np.testing.assert_allclose(update_at(rest, method, 2), 0, atol=1e-7)
     assert np.abs(update_at(BEST, method, 2)).max() > 1e-2
+
+
+# Responses of 1, 2, 3 and 3 tokens, groups of two, k3 in the loss; GRPO's mean of each response and
+# DAPO's of all tokens rest apart (tests/align/policy/test_fixed_points.py).
+OF_EACH, OF_TOKENS = [0.69980, 0.12303, 0.09133, 0.08584], [0.68239, 0.13696, 0.09650, 0.08415]
+
+
+@pytest.mark.parametrize(
+    "kind, options, own, other",
+    [
+        (GRPO, {}, OF_EACH, OF_TOKENS),
+        (GSPO, {}, OF_EACH, OF_TOKENS),
+        (DAPO, {"draws": 1}, OF_TOKENS, OF_EACH),
+        (CISPO, {}, OF_TOKENS, OF_EACH),
+    ],
+)
+def test_with_unequal_lengths_each_rests_at_its_own_point(kind, options, own, other):
+    def update(chance):
+        policy = ListedPolicy(StepTable.of(chance), [[0]], 3, eos=0)
+        method = kind(group=2, kl="k3", beta=BETA, **options)
+        (found,) = expected_update(policy, method, R, StepTable.of(REF), 2, eos=0)
+        return np.abs(found).max()
+
+    assert update(own) < 1e-5  # of five places
+    assert update(other) > 2e-3
 
 
 def distance(one, other):

@@ -1,6 +1,6 @@
 """Policies whose responses can all be listed: every expectation is a finite sum, with gradients.
 
-policies.py       TablePolicy and ListedPolicy: log-probabilities of all responses
+policies.py       TablePolicy, ListedPolicy: log-probabilities of all responses; StepTable
 expectations.py   expectation, Kullback-Leibler divergence, entropy
 regularized.py    the objective with a penalty on leaving the reference; its optimum pi*
 tokens.py         values, action values and advantages of every prefix
@@ -17,7 +17,7 @@ from tinylm.align.exact.gradients import (
     performance,
     policy_gradient,
 )
-from tinylm.align.exact.policies import ListedPolicy, TablePolicy
+from tinylm.align.exact.policies import ListedPolicy, StepTable, TablePolicy
 from tinylm.align.exact.regularized import (
     log_partition,
     objective,

@@ -36,6 +36,36 @@ class TablePolicy(Module):
         return log_softmax(self.logits)
 
 
+class StepTable(Module):
+    """A language model whose next token depends on its place in the response alone.
+
+    With two tokens, of which 0 ends a response, ListedPolicy(StepTable(logits), [[0]], n, eos=0)
+    has the responses 0, 10, 110, .., of 1, 2, .., n and n tokens, and reaches every distribution
+    over these n + 1.
+
+    logits  (n, V), of the first token of a response, of the second, ..: the parameter
+    raises  ShapeError for logits of another shape
+    """
+
+    def __init__(self, logits):
+        self.logits = Tensor(np.array(logits, np.float64), requires_grad=True)
+        if self.logits.ndim != 2:
+            raise ShapeError(f"StepTable: logits {self.logits.shape}, need (n places, V tokens)")
+        self.vocab_size = self.logits.shape[1]
+
+    @classmethod
+    def of(cls, chance):
+        """The table in which the responses 0, 10, 110, .. have these probabilities, (n + 1,)."""
+        chance = np.asarray(chance, np.float64)
+        ends, goes_on = chance[:-1], np.cumsum(chance[::-1])[-2::-1]  # of those so long, (n,)
+        return cls(np.log(np.stack([ends, goes_on], axis=1)))
+
+    def __call__(self, ids):
+        """Logits (B, T, V) after each of the ids (B, T): a prompt of one token, a response."""
+        places = np.arange(ids.shape[1]).clip(max=len(self.logits) - 1)
+        return self.logits[places] + np.zeros((len(ids), 1, 1))  # (T, V) -> (B, T, V)
+
+
 class ListedPolicy(Module):
     """A language model over all responses of a length, V^n of them.
 

@@ -9,6 +9,11 @@ have fixed points of their own:
 In both k2 and k3 stand in the loss, where the factor (G-1)/G does not reach them. `descend` follows
 the expected gradient of a loss on a table of logits, `expected_advantages` is what a response's
 advantage is worth on average over the groups it may stand in.
+
+Responses of different lengths tell apart what rests in one place where all have one token. At the
+first step on new responses GSPO's loss is GRPO's, a mean of each response, and CISPO's is DAPO's, a
+mean of all tokens; later steps differ, but begin where the first has no gradient. `token_weights`
+is what a token weighs in them, `follow` takes any policy.
 """
 
 from collections import deque
@@ -17,6 +22,7 @@ import numpy as np
 
 from tinylm.align.exact.gradients import gradient_of, groups
 from tinylm.align.exact.policies import TablePolicy
+from tinylm.align.policy.groups import informative
 from tinylm.errors import ConfigError
 
 
@@ -38,6 +44,35 @@ def population_advantages(chance, rewards, scale=True):
     if not scale:
         return centered
     return centered / np.sqrt(chance @ centered**2)
+
+
+def token_weights(chance, rewards, lengths, size, advantages, how, redraw=False):
+    """What a token of a response weighs in the expected loss of one group of `size` draws.
+
+    chance      (K,) probabilities;  rewards (K,);  lengths (K,) tokens
+    advantages  function (M, G) -> (M, G), of groups.py
+    how         of aggregation.py: "sequence" has w = 1 / |y|, "token" G / (tokens of the group),
+                "fixed" 1, what "token" comes to, but for a constant, in a batch of many groups
+    redraw      True: groups of equal rewards are drawn again (DAPO's dynamic sampling)
+    returns     E[A w | y] (K,), E[w | y] (K,): with the advantage, and of a penalty
+    raises      ConfigError for another `how`
+    """
+    drawn = groups(len(chance), size)  # (M, G)
+    first, rewards, lengths = drawn[:, 0], np.asarray(rewards), np.asarray(lengths)
+    per_token = {
+        "sequence": 1 / lengths[first],
+        "token": size / lengths[drawn].sum(axis=1),
+        "fixed": np.ones(len(drawn)),
+    }
+    if how not in per_token:
+        raise ConfigError(f"token_weights: {how!r} is not one of {', '.join(per_token)}")
+    others = chance[drawn[:, 1:]].prod(axis=1)  # (M,)
+    if redraw:
+        kept = others * informative(rewards[drawn])
+        others = kept / (chance[first] @ kept)
+    w = others * per_token[how]
+    A = advantages(rewards[drawn])[:, 0]  # of the first; the others are alike
+    return tuple(np.bincount(first, v, len(chance)) for v in (w * A, w))
 
 
 def sampled_loss(logp, weights, penalty=None):
@@ -62,15 +97,35 @@ def descend(loss, logits, rate=1.0, steps=20_000, tolerance=1e-10, window=1):
     returns  probabilities (K,) at the fixed point
     raises   ConfigError if it is not reached in `steps`
     """
-    policy, recent = TablePolicy(np.asarray(logits)[None]), deque(maxlen=window)
+    policy = TablePolicy(np.asarray(logits)[None])
+    follow(lambda: loss(policy.logprobs()[0]), policy, rate, steps, tolerance, window)
+    return np.exp(policy.logprobs().data[0])
+
+
+def sampled_token_loss(logp, pull, share, penalty):
+    """sampled_loss() of responses of several tokens, each token with the weights of its response.
+
+    logp         (K, n) Tensor, 0 where nothing counts;  penalty (K, n) Tensor, 0 there too
+    pull, share  (K,) of token_weights(), for the policy's part and for the penalty's
+    returns      Tensor ()
+    """
+    terms = penalty * share[:, None] - logp * pull[:, None]
+    return (terms * np.exp(logp.data.sum(axis=1))[:, None]).sum()
+
+
+def follow(loss, policy, rate=1.0, steps=20_000, tolerance=1e-10, window=1):
+    """Follow the gradient of loss() on the parameters of a policy, in place, until it vanishes.
+
+    loss    function without arguments -> Tensor ();  other arguments and errors as of descend()
+    """
+    recent = deque(maxlen=window)
     for _ in range(steps):
-        logp = policy.logprobs()[0]
-        (gradient,) = gradient_of(loss(logp), policy)
-        recent.append(np.abs(gradient).max())
+        gradients = gradient_of(loss(), policy)
+        recent.append(max(np.abs(g).max() for g in gradients))
         if len(recent) == window and max(recent) < tolerance:
-            return np.exp(logp.data)
-        policy.logits.data[...] -= rate * gradient
+            return
+        for parameter, gradient in zip(policy.parameters(), gradients):
+            parameter.data[...] -= rate * gradient
     raise ConfigError(
-        f"descend: after {steps} steps the gradient is still {max(recent):.1e}: "
-        "another rate, or more steps"
+        f"after {steps} steps the gradient is still {max(recent):.1e}: another rate, or more steps"
     )
