@@ -32,6 +32,7 @@ from tinylm.align.inference.nbest import (
 )
 from tinylm.align.inference.rejection import (
     acceptance,
+    accepted_candidates,
     rejection_law,
     statistical_rejection_sample,
 )

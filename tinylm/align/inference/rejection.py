@@ -7,7 +7,8 @@ of the reference that is kept with probability
     a(y) = exp((r(x, y) - r_max) / beta)      r_max: the greatest reward of any response
 
 is a sample of pi*. beta -> 0 keeps the best only, as best-of-n does; a large beta keeps all. DPO
-needs pairs of samples of the optimal policy, and RSO draws them so. Read next: tuning.py.
+needs pairs of samples of the optimal policy, and RSO draws them so (preference/rso.py). Read next:
+tuning.py.
 """
 
 import numpy as np
@@ -42,6 +43,36 @@ def statistical_rejection_sample(rewards, beta, rng, maximum=None):
     rewards  (n,) of independent samples of the reference;  rng  numpy Generator
     """
     return rng.uniform(size=len(rewards)) < acceptance(rewards, beta, maximum)
+
+
+def accepted_candidates(rewards, beta, count, rng):
+    """`count` of the samples of a reference, nearly samples of the optimal policy   (Liu et al.
+    2024, algorithm 1)
+
+    r_max is not known, so the greatest reward of the candidates stands for it, and passes over
+    those that are left are made until there are enough. With many candidates for each that is kept
+    the first pass has enough, and the best of them is hardly below r_max: then the law is pi*.
+
+    rewards  (n,) of independent samples of the reference;  rng  numpy Generator
+    returns  (count,) indices, in the order in which they were kept; none twice, and none whose
+             reward is minus infinity
+    raises   ConfigError if there are fewer than `count` candidates; DataError for a reward that is
+             nan or plus infinity
+    """
+    rewards = np.asarray(rewards, float)
+    if not (rewards < np.inf).all():  # nan is not, either
+        wrong = int((~(rewards < np.inf)).argmax())
+        raise DataError(f"accepted_candidates: the reward of sample {wrong} is {rewards[wrong]}")
+    kept, left = [], np.flatnonzero(rewards > -np.inf)
+    if not 0 <= count <= len(left):
+        raise ConfigError(
+            f"accepted_candidates: {count} of {len(left)} candidates are to be kept: draw more"
+        )
+    while len(kept) < count:  # each pass keeps the best that is left, at least
+        accepted = statistical_rejection_sample(rewards[left], beta, rng)
+        kept += left[accepted].tolist()
+        left = left[~accepted]
+    return np.array(kept[:count], np.int64)
 
 
 def rejection_law(p, rewards, beta, maximum=None):

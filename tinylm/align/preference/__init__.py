@@ -4,8 +4,8 @@ In order: dpo.py (the derivation; label noise; self-play), margins.py (hinge, SL
 (single answers), apo.py (anchored), no_reference.py (ORPO, SimPO, CPO), divergences.py (other
 divergences than KL), metrics.py, losses.py (all of them by name), population.py (a loss on
 all pairs), pairs.py (batches), tuning.py (the task for finetune.fit), online.py (pairs of
-the policy's own samples), judged.py (KTO on answers that are good or bad). cases.py holds the
-gradient checks.
+the policy's own samples), rso.py (pairs of samples of the optimal policy), judged.py (KTO on
+answers that are good or bad). cases.py holds the gradient checks.
 """
 
 from tinylm.align.preference.apo import apo_down, apo_zero
@@ -31,6 +31,7 @@ from tinylm.align.preference.pairs import (
     make_pairs_batch,
     with_others,
 )
+from tinylm.align.preference.rso import rso_pairs, rso_samples
 from tinylm.align.preference.tuning import (
     DPO,
     check_start,

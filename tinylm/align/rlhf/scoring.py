@@ -14,16 +14,23 @@ from tinylm.errors import ConfigError, DataError
 
 
 def score_responses(reward, rollout):
-    """The rewards of all responses of a rollout, (N,) float64.
+    """The rewards of all responses of a rollout, (N,) float64: see scores_of()."""
+    return scores_of(reward, rollout.prompts, rollout.responses)
 
-    reward   function or reward model, see the head of this file
-    raises   ConfigError for something else, DataError for a reward that is no finite number
+
+def scores_of(reward, prompts, responses):
+    """The rewards of responses, one to each prompt: (N,) float64.
+
+    reward              function or reward model, see the head of this file
+    prompts, responses  lists of N sequences of ids
+    raises              ConfigError for something else, DataError for a reward that is no finite
+                        number
     """
     if hasattr(reward, "score"):
-        texts = [[*x, *y] for x, y in zip(rollout.prompts, rollout.responses)]
+        texts = [[*x, *y] for x, y in zip(prompts, responses)]
         found = np.asarray(reward.score(texts), np.float64)
     elif callable(reward):
-        pairs = zip(rollout.prompts, rollout.responses)
+        pairs = zip(prompts, responses)
         found = np.array([float(reward(list(x), y)) for x, y in pairs], np.float64)
     else:
         raise ConfigError(
@@ -33,7 +40,7 @@ def score_responses(reward, rollout):
     wrong = np.flatnonzero(~np.isfinite(found)).tolist()
     if wrong:
         raise DataError(
-            f"the reward of the response {rollout.responses[wrong[0]]} is {found[wrong[0]]}: it "
+            f"the reward of the response {responses[wrong[0]]} is {found[wrong[0]]}: it "
             "must be a finite number for every response, also for an empty or a broken one"
         )
     return found

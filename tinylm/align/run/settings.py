@@ -72,13 +72,14 @@ class PolicyRunSettings(RunSettings):
     checkpoint_every: int = setting(100, "steps between checkpoints; 0: none", at_least(0))
 
 
-# Names of losses that are others with their options set. RSO's loss is the hinge, on pairs drawn by
-# statistical rejection sampling (inference/rejection.py).
+# Names of losses that are others with their options set.
 ALIASES = {
     "cdpo": ("dpo", {"label_smoothing": 0.1}),
     "rso": ("hinge", {}),
     "apo": ("apo-zero", {}),
 }
+# What the name of a loss means beyond it.
+NOTES = {"rso": "on pairs that tinylm.align.preference.rso_pairs draws"}
 OPTIONS = ("beta", "label_smoothing", "gamma", "weight", "margin", "divergence")
 
 

@@ -70,7 +70,7 @@ def listing():
     """Methods and losses as lines, each with its section of the book and its source."""
     from tinylm.align.preference.losses import LOSSES
     from tinylm.align.run.kinds import kinds
-    from tinylm.align.run.settings import ALIASES, OPTIONS
+    from tinylm.align.run.settings import ALIASES, NOTES, OPTIONS
 
     lines = ["tinylm align METHOD RUN --data FILE", ""]
     for name, kind in kinds().items():
@@ -87,7 +87,10 @@ def listing():
         lines.append(f"  {name:<10}{reads:<7}{against:<14}{loss.source} ({options})")
     for name, (other, options) in ALIASES.items():
         words = "".join(f" --{k.replace('_', '-')} {v}" for k, v in options.items())
-        lines.append(f"  {name:<10}is --loss {other}{words}")
+        line = f"  {name:<10}is --loss {other}{words}"
+        if name in NOTES:
+            line += f", {NOTES[name]}"
+        lines.append(line)
     return lines
 
 
