@@ -9,9 +9,11 @@ import pytest
 
 from tests.align.rlhf.test_collect import PROMPTS
 from tests.align.small import gpt
+from tinylm.align.rewards.reward_model import RewardModel, ValueModel
 from tinylm.align.rlhf import policy_trainer, rollout
 from tinylm.align.rlhf.trainer import _explained, _whitened
 from tinylm.errors import CheckpointError, ConfigError, DataError
+from tinylm.models import GPT, GPTConfig
 
 OPTIONS = {"batch_size": 2, "max_tokens": 3, "eos": 0, "learning_rate": 1e-2}
 KINDS = {
@@ -156,3 +158,19 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_drawn():
         trainer("dapo", group=2, target_kl=1.0)
     with pytest.raises(ConfigError, match="temperature must be a finite number above 0"):
         trainer(temperature=0.0)
+    with pytest.raises(ConfigError, match="a buffer of 4 tokens"):
+        trainer("dapo", group=2, buffer=4)
+    with pytest.raises(ConfigError, match="a step has one response"):  # one prompt for a batch of 2
+        policy_trainer(gpt(), [[1]], reward, **OPTIONS)
+
+
+@pytest.mark.parametrize("name, room", [("reference", 1), ("value", 1), ("reward", 0)])
+def test_every_model_reads_the_longest_text_or_is_named_at_the_start(name, room):
+    """Of 3 tokens after a prompt, a reward model reads all, the others all but the last."""
+    small = GPT(GPTConfig(3, 7, 1, 2, 8), 0, np.float64)  # a context of 7
+    made = {"reference": small, "value": ValueModel(small), "reward": RewardModel(small)}[name]
+    longest = [1] * (7 - 3 + room)
+    given = {"reward": reward, **{name: made}}
+    policy_trainer(gpt(), [[1], longest], **OPTIONS | given)
+    with pytest.raises(DataError, match=f"prompt 1 has .* 3 are .*: the {name} model reads 7"):
+        policy_trainer(gpt(), [[1], [*longest, 1]], **OPTIONS | given)

@@ -228,6 +228,54 @@ def test_prompts_without_room_and_those_that_come_again_are_left_out(align, tmp_
     assert "24 tokens at most, 3 of them an answer: --max-tokens" in said
 
 
+@pytest.fixture(scope="module")
+def narrow(text, tiny, tmp_path_factory):
+    """A reward model whose context has 16 tokens, with the tokenizer of the policy or another."""
+    made = {}
+    folder = tmp_path_factory.mktemp("narrow")
+    pairs = folder / "pairs.jsonl"
+    pairs.write_text('{"prompt": "a?", "chosen": "b", "rejected": "c"}\n')
+    settings = [word for word in tiny if "context" not in word and "tokenizer" not in word]
+    for tokenizer in ("bpe", "bytes"):
+        base, reward = str(folder / tokenizer), str(folder / f"{tokenizer}-reward")
+        more = ["--context=16", f"--tokenizer={tokenizer}", "--vocab-size=258"]
+        assert main(["train", "--data", str(text), "--out", base, *settings, *more]) == 0
+        given = ["--data", str(pairs), "--out", reward, "--steps=1", "--val-fraction=0"]
+        assert main(["align", "reward", base, *given]) == 0
+        made[tokenizer] = reward
+    return made
+
+
+@pytest.mark.parametrize("tokenizer", ["bpe", "bytes"])
+def test_prompts_that_the_reward_model_has_no_room_for_are_left_out(
+    tokenizer, narrow, align, tmp_path
+):
+    file = tmp_path / "more.jsonl"
+    records = [*PROMPTS, {"prompt": "x" * 14}]  # 14 and 3 of the policy's 24 tokens, not of 16
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    _, said = align("ppo", f"--reward={narrow[tokenizer]}", file=str(file))
+    assert "leaves --reward no room to read an answer: 1 (line 7)" in said
+    assert f"(--reward {narrow[tokenizer]} reads 16 tokens at most, 3 of them an answer" in said
+    _, said = align("ppo", f"--reward={narrow[tokenizer]}", "--max-tokens=14", out="none", status=1)
+    assert "nothing is left to learn from" in said and "--reward" in said
+
+
+@pytest.mark.parametrize(
+    "method, more, words",
+    [
+        ("dapo", ["--buffer=20"], "a buffer of 20 tokens is longer than a response"),
+        ("reinforce", ["--batch-size=1"], "one response has no others"),
+        ("ppo", ["--batch-size=1"], "let whiten be 'none', not 'advantages'"),
+        ("dapo", ["--target-kl=1"], "target_kl: with kl 'none' there is no penalty"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_before_anything_is_read(
+    method, more, words, align
+):
+    _, said = align(method, "--reward=nowhere.py:f", *more, file="nowhere", status=1)
+    assert words in said and said.count("\n") == 1
+
+
 def test_a_reward_that_does_not_work_is_one_line_before_anything_is_sampled(align, capsys):
     _, said = align("ppo", function="missing", status=1)
     assert "has no 'missing'; it has letters, gold" in said and said.count("\n") == 1

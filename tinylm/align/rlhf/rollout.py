@@ -97,11 +97,17 @@ def roll_out(policy, prompts, max_tokens, seeds, *, eos=None, temperature=1.0):
     return Rollout(list(prompts), ids, counted, truncated, drawn)
 
 
-def check_prompts(policy, prompts, max_tokens):
-    """Refuse prompts after which `max_tokens` tokens do not fit the context of the policy.
+def check_prompts(policy, prompts, max_tokens, name="policy", last=False):
+    """Refuse prompts after which `max_tokens` tokens do not fit the context of the policy, or of
+    another model that reads them.
 
     A window that slides would draw tokens from another distribution than the one that a forward
     pass over the whole row differentiates.
+
+    name     of the model, for the error
+    last     True: it reads the last token too, at which a reward stands
+    raises   ConfigError for max_tokens below 1; DataError for an empty prompt, or one that is too
+             long
     """
     if not max_tokens > 0:
         raise ConfigError(f"roll_out: max_tokens {max_tokens}: a response needs one at least")
@@ -109,12 +115,12 @@ def check_prompts(policy, prompts, max_tokens):
     for number, prompt in enumerate(prompts):
         if not len(prompt):
             raise DataError(f"prompt {number} is empty: begin it with a start token")
-        # The last token is drawn after all others are read, and is not read itself.
-        needed = len(prompt) + max_tokens - 1
+        # The last token is drawn after all others are read, and need not be read itself.
+        needed = len(prompt) + max_tokens - 1 + last
         if context is not None and needed > context:
             raise DataError(
                 f"prompt {number} has {len(prompt)} tokens, and {max_tokens} are to follow: the "
-                f"policy reads {context} at most; shorten the prompt, or lower max_tokens"
+                f"{name} reads {context} at most; shorten the prompt, or lower max_tokens"
             )
 
 

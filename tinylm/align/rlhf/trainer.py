@@ -25,6 +25,8 @@ from tinylm.align.rlhf.rollout import check_prompts
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.finetune.fitting import Shuffled
 from tinylm.finetune.freezing import trainable
+from tinylm.finetune.tasks.heads import innermost
+from tinylm.nn import Module
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.train.alone import ALONE
 from tinylm.train.interrupt import finish_first
@@ -51,6 +53,7 @@ class PolicyTrainer:
         _check(models, prompts, method, settings)
         self.collector = Collector(models, prompts, method, settings, eos, self.comm)
         rows = self.collector.rows  # N responses of a step
+        method.check(rows, settings.max_tokens)
         if rows % method.minibatches:
             raise ConfigError(
                 f"{rows} responses of a step do not make {method.minibatches} minibatches of one "
@@ -226,12 +229,32 @@ def _check(models, prompts, method, settings):
     if not prompts:
         raise ConfigError("there are no prompts to draw responses to")
     check_prompts(models.policy, prompts, settings.max_tokens)
+    for name in ("reference", "value", "reward"):
+        model = getattr(models, name)
+        if isinstance(model, Module):
+            more = f"{name} model", name == "reward"
+            check_prompts(_decoder(model), prompts, settings.max_tokens, *more)
+    check_settings(method, settings)
     if method.needs_reference and models.reference is None:
         raise ConfigError(f"{type(method).__name__} with kl {method.kl!r} needs a reference policy")
     if method.critic and models.value is None:
         raise ConfigError(f"{type(method).__name__} needs a value model")
+
+
+def _decoder(model):
+    """The decoder of a policy, of a value model or of a reward model."""
+    model = getattr(model, "values", model)  # of a reward model
+    return innermost(getattr(model, "decoder", model))
+
+
+def check_settings(method, settings):
+    """Refuse settings that do not go together, whatever the models and the prompts.
+
+    raises   ConfigError
+    """
     if settings.target_kl is not None and not method.needs_reference:
         raise ConfigError("target_kl: with kl 'none' there is no penalty to adapt")
+    method.check(settings.batch_size * method.group, settings.max_tokens)
 
 
 def _whitened(advantages, counted):

@@ -18,6 +18,7 @@ import numpy as np
 
 from tinylm.align.rlhf import METHODS, PolicySettings, policy_trainer, roll_out, setting_names
 from tinylm.align.rlhf.scoring import score_responses
+from tinylm.align.rlhf.trainer import check_settings
 from tinylm.align.run.examples import (
     NO_ROOM,
     Checked,
@@ -41,6 +42,7 @@ from tinylm.train.log import Log
 from tinylm.train.progress import Progress
 from tinylm.train.run.config import as_json
 
+NO_ROOM_TO_SCORE = "left out, the prompt leaves --reward no room to read an answer"
 AGAIN = "left out, the same prompt again"
 # Figures on the progress line, of those that a method has.
 SHOWN = ("reward", "kl", "clip_fraction", "entropy", "length", "informative")
@@ -59,7 +61,8 @@ class PolicyTraining:
         self.settings, self.common, self.method = settings
         self.name, self.run, self.directory, self.report = name, run, directory, report
         s, seed = self.settings, self.common.seed
-        scorer = open_scorer(s.reward, s.device)
+        check_settings(self.method, self.common)
+        self.scorer = scorer = open_scorer(s.reward, s.device)
         self.opened = open_tunable(run, s.template, s.lora, s.lora_alpha, seed)
         if begun:
             check_same("weights of", run, begun.sha256, self.opened.sha256)
@@ -103,12 +106,15 @@ class PolicyTraining:
             Checked(),
             {},
         )
+        longest = self.common.max_tokens
         for one in placed:
             ids = list(
                 map(int, self.opened.template.encode(self.opened.tokenizer, one.what.messages))
             )
-            if len(ids) + self.common.max_tokens > context:
+            if len(ids) + longest > context:
                 checked.add(NO_ROOM, one.place)
+            elif not self.scorer.has_room(one.what, longest):
+                checked.add(NO_ROOM_TO_SCORE, one.place)
             elif tuple(ids) in found:
                 checked.add(AGAIN, one.place)
             else:
@@ -117,8 +123,13 @@ class PolicyTraining:
         lines += checked.lines()
         if NO_ROOM in checked.found:
             lines.append(
-                f"  (the model reads {context:,} tokens at most, {self.common.max_tokens} of them "
-                "an answer: --max-tokens)"
+                f"  (the model reads {context:,} tokens at most, {longest} of them an answer: "
+                "--max-tokens)"
+            )
+        if NO_ROOM_TO_SCORE in checked.found:
+            lines.append(
+                f"  (--reward {s.reward} reads {self.scorer.context:,} tokens at most, {longest} "
+                "of them an answer: lower --max-tokens, or train it with a longer context)"
             )
         if not found:
             raise nothing_left(s.data, lines)

@@ -180,13 +180,18 @@ class RewardRun:
     tokenizer: object
     template: object
 
+    @property
+    def context(self):
+        """Most tokens of a conversation."""
+        return self.model.values.decoder.config.context
+
     def rewards(self, conversations, batch_size=16):
         """The rewards of conversations that end with an answer: (n,) float64.
 
         conversations  list of lists of {"role", "content"}
         raises         DataError for one that is longer than the model's context
         """
-        context = self.model.values.decoder.config.context
+        context = self.context
         texts = [
             encode_conversation(self.tokenizer, self.template, messages, turns="last").ids
             for messages in conversations

@@ -61,6 +61,10 @@ class RewardFunction:
         prompt = messages[-1]["content"]
         return np.array([self._one(prompt, answer, record) for answer in answers], np.float64)
 
+    def has_room(self, prompt, max_tokens):
+        """True: a text may have any length."""
+        return True
+
     def _one(self, prompt, answer, record):
         given = (prompt, answer)
         if self.takes_record and record is not None:
@@ -81,10 +85,20 @@ class RewardFunction:
 
 
 class RewardOfModel:
-    """Scores by a reward model: a RewardRun, called as a RewardFunction."""
+    """Scores by a reward model: a RewardRun, called as a RewardFunction.
 
-    def __init__(self, run):
-        self.run = run
+    name     as it was given, for errors
+    context  most tokens of a conversation with its answer
+    """
+
+    def __init__(self, run, name):
+        self.run, self.name = run, name
+        self.context = run.context
+
+    def has_room(self, prompt, max_tokens):
+        """Whether the reward model reads a Prompt and an answer of max_tokens of its own tokens."""
+        ids = self.run.template.encode(self.run.tokenizer, prompt.messages)
+        return len(ids) + max_tokens <= self.context
 
     @functools.cached_property
     def sha256(self):
@@ -94,7 +108,10 @@ class RewardOfModel:
     def __call__(self, messages, answers, record=None):
         """The rewards of answers to one prompt: (n,) float64."""
         talks = [[*messages, {"role": "assistant", "content": answer}] for answer in answers]
-        return self.run.rewards(talks)
+        try:
+            return self.run.rewards(talks)
+        except DataError as error:
+            raise DataError(f"--reward {self.name}: {error}") from error
 
 
 def open_scorer(text, device="cpu"):
@@ -111,7 +128,7 @@ def open_scorer(text, device="cpu"):
         raise ConfigError(f"--reward {text} names no function: write {text}:function")
     if not Path(text).exists():
         raise ConfigError(f"--reward {text}: there is no such run; give {HOW}")
-    return RewardOfModel(open_reward(text, device))
+    return RewardOfModel(open_reward(text, device), text)
 
 
 def _found(text, place):

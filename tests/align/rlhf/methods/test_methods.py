@@ -54,8 +54,20 @@ def test_reinforce_takes_the_reward_to_go_less_a_baseline():
     found, _ = Reinforce().advantages(experience(), REWARDS)
     np.testing.assert_allclose(found[1], 4 - 5 / 3)
     assert found[0, 2] == 0  # no advantage where there is no token
+    Reinforce().check(2, 3)
+    Reinforce(baseline="none").check(1, 3)
     with pytest.raises(ConfigError, match="one response has no others"):
-        Reinforce().advantages(experience(), REWARDS[:1])
+        Reinforce().check(1, 3)
+
+
+@pytest.mark.parametrize("kind", [PPO, A2C, Reinforce])
+@pytest.mark.parametrize("whiten", ["rewards", "advantages", "both"])
+def test_one_response_may_be_one_token_which_cannot_be_whitened(kind, whiten):
+    more = {"baseline": "none"} if kind is Reinforce else {}
+    kind(whiten="none", **more).check(1, 3)
+    kind(whiten=whiten, **more).check(2, 3)
+    with pytest.raises(ConfigError, match=f"{kind.__name__}: a step has one .* not '{whiten}'"):
+        kind(whiten=whiten, **more).check(1, 3)
 
 
 def test_the_loss_of_reinforce_is_the_mean_over_responses():
@@ -269,3 +281,12 @@ DEFAULTS = {
 def test_defaults_are_those_of_the_papers(kind):
     made = kind()
     assert {name: getattr(made, name) for name in DEFAULTS[kind]} == DEFAULTS[kind]
+
+
+def test_a_buffer_longer_than_a_response_is_refused_before_anything_is_drawn():
+    DAPO(buffer=3).check(8, 3)
+    DAPO().check(8, 3)
+    with pytest.raises(ConfigError, match="a buffer of 4 tokens is longer .* longest has 3"):
+        DAPO(buffer=4).check(8, 3)
+    with pytest.raises(ConfigError, match="whiten"):
+        DAPO(whiten="rewards").check(1, 3)

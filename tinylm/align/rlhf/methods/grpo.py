@@ -26,6 +26,7 @@ from tinylm.align.policy.groups import (
 )
 from tinylm.align.policy.sequences import cispo_loss, gspo_loss, sequence_ratio
 from tinylm.align.rlhf.methods.method import Method, count, group_of, penalty_in
+from tinylm.errors import ConfigError
 from tinylm.settings import above, at_least, setting
 
 
@@ -106,6 +107,14 @@ class DAPO(Method):
     how: ClassVar[str] = "token"
     reuses: ClassVar[bool] = True
     least: ClassVar[int] = 2
+
+    def check(self, rows, longest):
+        super().check(rows, longest)
+        if self.buffer > longest:
+            raise ConfigError(
+                f"DAPO: a buffer of {self.buffer} tokens is longer than a response, of which the "
+                f"longest has {longest}: lower buffer, or raise max_tokens"
+            )
 
     def advantages(self, experience, rewards):
         if self.buffer:

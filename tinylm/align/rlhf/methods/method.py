@@ -114,6 +114,19 @@ class Method:
         """Whether a reference policy is read."""
         return self.kl != "none"
 
+    def check(self, rows, longest):
+        """Refuse what the method cannot do with a step of `rows` responses of at most `longest`
+        tokens.
+
+        raises   ConfigError
+        """
+        if self.whiten != "none" and rows < 2:
+            raise ConfigError(
+                f"{type(self).__name__}: a step has one response, which may be one token, and a "
+                f"single number has no variance: let whiten be 'none', not {self.whiten!r}, or "
+                "draw more responses: batch_size, group, more prompts"
+            )
+
     def unit(self, longest):
         """With how "fixed": what divides the sum over the tokens of a response."""
         return 1

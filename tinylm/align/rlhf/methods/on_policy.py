@@ -41,13 +41,16 @@ class Reinforce(Method):
     baseline: str = setting("leave_one_out", "what is subtracted from a return", one_of(*BASELINES))
     entropy: float = setting(0.0, "weight of the entropy of the policy", at_least(0))
 
+    def check(self, rows, longest):
+        super().check(rows, longest)
+        if self.baseline == "leave_one_out" and rows < 2:
+            raise ConfigError(
+                "Reinforce: one response has no others to take a baseline from: draw more "
+                "(batch_size, group, more prompts), or baseline 'none'"
+            )
+
     def advantages(self, experience, rewards):
         """G_t - b of each token: (N, L)   (book eqs. 4.25, 4.26)"""
-        if self.baseline == "leave_one_out" and len(rewards) < 2:
-            raise ConfigError(
-                "Reinforce: one response has no others to take a baseline from: draw more, or "
-                "baseline 'none'"
-            )
         b = BASELINES[self.baseline](rewards.sum(axis=1))  # (N,)
         found = returns_to_go(rewards) - b[:, None]
         return np.where(experience.counted, found, 0.0), None
