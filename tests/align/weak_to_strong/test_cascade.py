@@ -85,6 +85,9 @@ def test_wrong_arguments_are_refused():
     assert Cascade(small, small, 0.5, costs=(0, 0)).costs == (0, 0)
     with pytest.raises(ShapeError, match="2 answers and 3 confidences"):
         Cascade(lambda xs: (["a", "b"], [1, 1, 1]), small, 0.5).predict("abc")
+    for count in (1, 3):
+        with pytest.raises(ShapeError, match=f"{count} answers of the large model for 2 inputs"):
+            Cascade(small, lambda xs, n=count: ["yes"] * n, 0.6).predict("abc")
     with pytest.raises(ShapeError, match="three times"):
         curve([0.5], [True, False], [True])
     assert Cascade(small, Large(), 0.5).predict("").answers == []

@@ -54,9 +54,16 @@ class Cascade:
             )
         deferred = confidences < self.threshold
         at = np.flatnonzero(deferred).tolist()
+        passed_on = []
         if at:
-            for i, answer in zip(at, self.large([inputs[i] for i in at]), strict=True):
-                answers[i] = answer
+            passed_on = list(self.large([inputs[i] for i in at]))
+        if len(passed_on) != len(at):
+            raise ShapeError(
+                f"Cascade: {len(passed_on)} answers of the large model for {len(at)} inputs: it "
+                "must give one each"
+            )
+        for i, answer in zip(at, passed_on):
+            answers[i] = answer
         small, large = self.costs
         return Cascaded(answers, deferred, small * len(inputs) + large * len(at))
 
