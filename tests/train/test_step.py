@@ -207,7 +207,7 @@ def test_workers_compute_what_one_process_does(tmp_path, workers, dropout, micro
 def one_stops(comm):
     trainer = tiny_trainer(comm)
     asked = signal.SIGTERM if comm.rank == 1 else None
-    return [trainer.advance(stop=asked).stop, trainer.advance().stop]
+    return [trainer.advance(stop=lambda: asked).stop, trainer.advance().stop]
 
 
 @needs_workers

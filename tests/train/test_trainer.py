@@ -11,9 +11,12 @@ from tests.train.tiny import B, T, V, same_bits, tiny_model, tiny_tokens, tiny_t
 from tinylm.data import EvenWindows, MarkovChain, RandomWindows, cycle
 from tinylm.errors import CheckpointError, ConfigError, TrainingError
 from tinylm.optim import SGD, AdamW, FlatParameters
+from tinylm.parallel import launch, obstacle
 from tinylm.pretrain import CausalLM
 from tinylm.train import checkpoint, evaluate
 from tinylm.train.trainer import Trainer
+
+needs_workers = pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
 
 
 def test_initial_loss_is_near_log_V():
@@ -205,34 +208,59 @@ def test_run_stops_after_the_step_in_work_when_ctrl_c_comes():
             signal.raise_signal(signal.SIGINT)  # comes between steps 2 and 3
 
     assert trainer.run(10, after, say=lambda: said.append(1)) is False
-    assert (
-        seen == [1, 2, 3] and trainer.step == 3 and said == [1]
-    )  # 3 tells all workers, and is whole
-    assert trainer.run(5) is True and trainer.step == 5
+    assert seen == [1, 2] and trainer.step == 2 and said == [1]
+    assert trainer.stopped_by == signal.SIGINT
+    assert trainer.run(5) is True and trainer.step == 5 and trainer.stopped_by is None
 
 
-def test_a_signal_in_the_last_step_stops_the_next_run_after_its_first_step():
+def test_a_signal_within_a_step_lets_that_step_finish():
+    class Pressed(CausalLM):
+        def loss(self, model, batch, reduction="mean"):
+            if trainer.step == 2:
+                signal.raise_signal(signal.SIGTERM)
+            return super().loss(model, batch, reduction)
+
+    trainer, seen = tiny_trainer(objective=Pressed()), []
+    assert trainer.run(10, lambda step, seconds: seen.append(step.stop)) is False
+    assert seen == [None, None, signal.SIGTERM] and trainer.step == 3
+
+
+def test_a_signal_in_the_last_step_leaves_nothing_undone():
     trainer, times = tiny_trainer(), []
     began = time.perf_counter()
 
     def after(step, seconds):
         times.append(seconds)
-        if trainer.step in (2, 5):
+        if trainer.step == 2:
             signal.raise_signal(signal.SIGINT)
 
-    assert trainer.run(2, after) is True and trainer.stopped_by is None  # all steps are done
-    assert trainer.run(5, after) is False and (trainer.step, trainer.stopped_by) == (
-        3,
-        signal.SIGINT,
-    )
-    assert trainer.run(5, after) is True and trainer.step == 5
-    # Stopped in what was to be the last step anyway: nothing is missing.
-    assert trainer.run(6, after) is True and (trainer.step, trainer.stopped_by) == (
-        6,
-        signal.SIGINT,
-    )
-    assert trainer.run(7, after) is True and trainer.stopped_by is None
+    assert trainer.run(2, after) is True and trainer.stopped_by == signal.SIGINT
+    assert trainer.run(3, after) is True and trainer.stopped_by is None
     assert min(times) >= 0 and sum(times) <= time.perf_counter() - began
+
+
+def pressed_late(comm):
+    """A signal after the reduction of step 2, and what three runs return and leave."""
+    trainer = tiny_trainer(comm)
+
+    def after(step, seconds):
+        if trainer.step == 2 and comm.rank == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    found = []
+    for steps in (2, 4, 4):
+        finished = trainer.run(steps, after)
+        found.append((finished, trainer.step, trainer.stopped_by))
+    return found
+
+
+@needs_workers
+def test_workers_agree_on_a_late_signal_in_the_step_after():
+    assert launch(pressed_late, 2, capacity=1 << 24) == [
+        (True, 2, None),  # worker 0 does not know
+        (False, 3, signal.SIGINT),
+        (True, 4, None),
+    ]
 
 
 def test_what_after_step_returns_ends_the_run():

@@ -106,7 +106,7 @@ class Trainer:
         self.comm = comm or ALONE
         self.step = 0
         self.stopped_by = None
-        self._pending = None  # a signal that came in the last step of a run()
+        self._pending = None  # a signal that came too late for the last step of a run()
         self.device = device_of(optimizer.flat.data)
         self.streams = random_streams(model)
         rank, size = self.comm.rank, self.comm.size
@@ -126,26 +126,33 @@ class Trainer:
                     result ends training, and must be the same on every worker
         say         called once when Ctrl-C is pressed or another of the signals comes
         returns     True if all steps are done or after_step ended training, False if stopped before
+
+        Of several workers all stop after the same step. They agree in the reduction at a step's
+        end, so a signal that comes after it lets one more step be done.
         """
         self.stopped_by = None
         with finish_first(say) as received:
             while self.step < steps:
                 started = time.perf_counter()
-                step = self.advance(received.signal or self._pending)
+                step = self.advance(lambda: received.signal or self._pending)
                 if after_step is not None and after_step(step, time.perf_counter() - started):
                     return True
-                if step.stop:
-                    self.stopped_by = step.stop  # perhaps another worker's
+                stop = step.stop  # perhaps another worker's
+                if self.comm.size == 1:  # there are no others to agree with
+                    stop = stop or received.signal
+                if stop:
+                    self.stopped_by = stop
                     self._pending = None
                     return self.step >= steps
-            # A signal in the last step has reached this worker alone: the next run() passes it on.
+            # The next run() passes on what came too late for the last step.
             self._pending = received.signal or self._pending
         return self.step >= steps
 
     def advance(self, stop=None):
         """Do one step: read its batch and update the parameters.
 
-        stop     the signal that this worker has received, or None
+        stop     function: the signal that this worker has received by now, or None; asked at the
+                 end of the step
         returns  Step, its .stop the signal that any worker received
         raises   TrainingError if the loss or the gradient is not finite, or the batch does not fit
                  in memory; the parameters are then as before the step
@@ -279,7 +286,8 @@ def train_step(
     lr, clip     learning rate; largest gradient norm (0: any)
     micro_batch  rows differentiated at a time; 0: all
     comm         communicator; every worker calls with its own rows
-    stop         the signal that this worker has received, or None; Step.stop is that of any worker
+    stop         function: the signal that this worker has received by now, or None. It is asked
+                 when the gradient is there; Step.stop is the signal of any worker. None: no signals
     streams      random_streams(model), where they are known already
     returns      Step
     """
@@ -300,8 +308,9 @@ def train_step(
     start, end = comm.slice(len(flat))  # this worker's part of all N parameters
     comm.reduce_scatter_(flat.grad)  # (N,): the sum over workers stands in start .. end
     mine = flat.grad[start:end]
+    signal = stop and stop()
     # One reduction for everything else: loss, |g|^2 of the slices, targets, signals.
-    found = np.array([loss, sum_of_squares(mine), batch.tokens, *marks(stop)], np.float64)
+    found = np.array([loss, sum_of_squares(mine), batch.tokens, *marks(signal)], np.float64)
     loss, square, tokens, *stops = comm.all_reduce(found).tolist()
     factor = total / max(tokens, 1)
     loss *= factor

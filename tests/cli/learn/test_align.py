@@ -237,8 +237,8 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(method, more, align, m
     whole, _ = align(method, *more, out="whole")
     advance = Trainer.advance
 
-    def press(self, stop=None):
-        if self.step == 2 and not stop:
+    def press(self, stop):
+        if self.step == 2:
             signal.raise_signal(signal.SIGINT)
         return advance(self, stop)
 
@@ -267,8 +267,8 @@ def test_a_run_goes_on_only_from_the_same_weights_and_examples(
     mine.write_text(open(data).read())
     advance = Trainer.advance
 
-    def press(self, stop=None):
-        if self.step == 1 and not stop:
+    def press(self, stop):
+        if self.step == 1:
             signal.raise_signal(signal.SIGTERM)
         return advance(self, stop)
 

@@ -100,8 +100,8 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(method, more, align, m
     whole, _ = align(method, *more, out="whole")
     advance = Trainer.advance
 
-    def press(self, stop=None):
-        if self.step == 1 and not stop:
+    def press(self, stop):
+        if self.step == 1:
             signal.raise_signal(signal.SIGINT)
         return advance(self, stop)
 
@@ -123,8 +123,8 @@ def pressing(monkeypatch):
 
     advance = Trainer.advance
 
-    def press(self, stop=None):
-        if self.step == 0 and not stop:
+    def press(self, stop):
+        if self.step == 0:
             signal.raise_signal(signal.SIGINT)
         return advance(self, stop)
 

@@ -254,8 +254,8 @@ def test_a_tuning_that_is_stopped_is_saved(base, data, tmp_path, monkeypatch, nu
 
     advance = Trainer.advance
 
-    def press(self, stop=False):
-        if self.step == 1 and not stop:
+    def press(self, stop):
+        if self.step == 1:
             signal.raise_signal(number)
         return advance(self, stop)
 

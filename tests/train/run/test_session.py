@@ -36,7 +36,7 @@ def test_a_run_that_is_done_says_how_to_go_further(tmp_path):
 def test_a_failure_says_what_is_saved(tmp_path, monkeypatch, broken, saved):
     advance = Trainer.advance
 
-    def fail(self, stop=False):
+    def fail(self, stop):
         if self.step == broken:
             raise TrainingError(f"step {broken + 1}: the loss is nan")
         return advance(self, stop)

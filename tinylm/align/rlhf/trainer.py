@@ -106,12 +106,12 @@ class PolicyTrainer:
         found, stopped = [], None
         with finish_first(say) as received:
             while self.iteration < steps and not stopped:
-                metrics, stopped = self._step(received.signal)
-                if self.comm.size == 1:  # others must agree first, in their next step
-                    stopped = stopped or received.signal
+                metrics, stopped = self._step(lambda: received.signal)
                 found.append(metrics)
                 if after_step is not None and after_step(metrics):
                     break
+                if self.comm.size == 1:  # others must agree first, in their next step
+                    stopped = stopped or received.signal
         self.trainer.stopped_by = stopped
         self.trainer.model.eval()
         return found
@@ -128,10 +128,10 @@ class PolicyTrainer:
                  rest is the updates)
         raises   TrainingError if the loss is not finite, or a frozen model has changed
         """
-        return self._step(None)[0]
+        return self._step()[0]
 
-    def _step(self, signal):
-        """(metrics, the signal that any worker received or None)."""
+    def _step(self, signal=None):
+        """(metrics, the signal that any worker received or None); signal() that of this one."""
         started = time.perf_counter()
         experience, spent = self.collector.collect()
         rewards = self._rewards(experience)
