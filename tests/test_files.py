@@ -3,7 +3,10 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from tinylm.data import ShardWriter, write_tokens
 from tinylm.data.read.conll import write_conll
 from tinylm.errors import DataError
-from tinylm.files import WholeFile, inside, parse_json, read_json, write_text
+from tinylm.files import ABANDONED, WholeFile, inside, parse_json, read_json, write_text
 from tinylm.models.published.formats.safetensors import write_safetensors
 from tinylm.tokenizers import BPETokenizer, ByteTokenizer, save_gpt2
 
@@ -119,6 +122,37 @@ def test_a_link_in_the_way_of_the_aside_is_not_followed(tmp_path):
     (tmp_path / f"a.tmp-{os.getpid()}").symlink_to("mine")
     write_text(tmp_path / "a", "text")
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there can a process be asked for")
+def test_what_a_killed_process_left_is_removed_a_day_later(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    a_day_ago = time.time() - ABANDONED - 60
+
+    def left(name, modified=a_day_ago):
+        (tmp_path / name).write_text("half")
+        os.utime(tmp_path / name, (modified, modified))
+
+    dead = f"a.tmp-{gone.pid}"
+    kept = [
+        f"a.tmp-{os.getppid()}",
+        f"b.tmp-{gone.pid}",
+        f"a.tmp-{gone.pid}.txt",
+        "a.tmp-x",
+        "aatmp-1",
+    ]
+    for name in [dead, *kept]:
+        left(name)
+    write_text(tmp_path / "a", "text")
+    assert sorted(os.listdir(tmp_path)) == sorted(["a", *kept])
+    left(dead, modified=a_day_ago + 120)  # of today: perhaps another machine's process writes to it
+    write_text(tmp_path / "a", "text")
+    (tmp_path / dead).unlink()
+    (tmp_path / dead).mkdir()
+    os.utime(tmp_path / dead, (a_day_ago, a_day_ago))
+    write_text(tmp_path / "a", "text")
+    assert (tmp_path / dead).is_dir()
 
 
 def test_links_in_a_circle_are_an_error(tmp_path):

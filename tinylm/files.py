@@ -1,7 +1,8 @@
 """Files that are written whole or not at all, and JSON that is read with errors of one kind.
 
-New content is written to a file beside the target, which replaces the target by one rename: after a
-crash or on a full disk an older file is unchanged. Read next: backend.py.
+New content is written to a file beside the target, TARGET.tmp-PID, which replaces the target by one
+rename: after a crash or on a full disk an older file is unchanged. What a killed process left there
+is removed when the target is written again, a day later at the earliest. Read next: backend.py.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tinylm.fields import show
 LARGEST_JSON = 1 << 28  # bytes; the vocabulary of a large model takes a tenth of that
 DEEPEST = 50  # levels of JSON
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+ABANDONED = 24 * 3600  # seconds since the last write: another machine's process may still be alive
 _LINKS = 40  # symbolic links that are followed one after another, as Linux does
 
 
@@ -44,6 +47,7 @@ class WholeFile:
             return
         self.target = regular
         self.aside = regular.with_name(f"{regular.name}.tmp-{os.getpid()}")
+        remove_abandoned(regular)
         try:
             self.file = open_fresh(self.aside)
         except OSError as error:
@@ -92,6 +96,36 @@ def open_fresh(path):
     """Open a new file for writing bytes. An old file or link of that name is removed first."""
     Path(path).unlink(missing_ok=True)
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
+
+
+def remove_abandoned(target):
+    """Remove temporary files of a target that killed processes have left beside it.
+
+    Only regular files are removed whose process does not live on this machine, and that nobody has
+    written to since ABANDONED: on a shared disk the process may be another machine's.
+    """
+    if os.name != "posix":  # elsewhere os.kill(pid, 0) would end the process
+        return
+    name = re.compile(re.escape(target.name) + r"\.tmp-(\d{1,9})", re.ASCII)
+    # If the folder cannot be read, what is left stays.
+    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+        for entry in entries:
+            found = name.fullmatch(entry.name)
+            if found and _abandoned(entry.stat(follow_symlinks=False), int(found[1])):
+                os.unlink(entry.path)
+
+
+def _abandoned(status, pid):
+    """True for a regular file of a process that is gone, not written to for a day."""
+    if not stat.S_ISREG(status.st_mode) or time.time() - status.st_mtime < ABANDONED:
+        return False
+    try:
+        os.kill(pid, 0)  # sends nothing: it only asks
+    except ProcessLookupError:
+        return True
+    except OSError:  # it lives, and is somebody else's
+        return False
+    return False
 
 
 def _regular_target(path):

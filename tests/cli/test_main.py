@@ -6,7 +6,7 @@ import types
 import pytest
 
 from tinylm.cli import VERBS, main
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -62,6 +62,7 @@ def test_an_unknown_verb_with_nothing_near_names_all(capsys):
             "tinylm book: [Errno 2] No such file: 'x.txt'\n",
         ),
         (MemoryError(), "tinylm book: MemoryError\n"),
+        (DataError("no \x1b[2Jfile\r"), "tinylm book: no \\x1b[2Jfile\\r\n"),
     ],
 )
 def test_a_deliberate_error_is_one_line_on_stderr(verb, capsys, monkeypatch, error, line):

@@ -54,6 +54,17 @@ def test_terminal_gets_one_line_that_is_rewritten(plain):
     assert stream.getvalue().endswith("left\n")
 
 
+def test_a_loss_just_below_zero_is_shown_without_a_sign():
+    """Losses of policy gradients are about 0."""
+    stream, times = io.StringIO(), iter(range(0, 1000, 20))
+    shown = Progress(0, 5, stream, now=lambda: next(times))
+    for loss in (-1e-5, -0.0, -0.001, float("nan")):
+        shown.update(1, loss, 1000, 0.5, [("margin", -0.0)])
+    found = [line.split("loss ")[1].split()[0] for line in stream.getvalue().splitlines()]
+    assert found == ["0.000", "0.000", "-0.001", "nan"]
+    assert "margin 0 " in stream.getvalue()
+
+
 def test_a_run_that_goes_on_counts_from_where_it_is():
     stream, times = io.StringIO(), iter(range(0, 100))
     shown = Progress(90, 100, stream, now=lambda: next(times))

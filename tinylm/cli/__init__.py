@@ -173,6 +173,7 @@ def _dispatch(argv):
         debug = os.environ.get("TINYLM_DEBUG", "0") not in ("", "0")
         if debug or isinstance(error, BrokenPipeError):
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"tinylm {verb}: {message}", file=sys.stderr)
+        from tinylm.cli.terminal import one_line
+
+        print(f"tinylm {verb}: {one_line(error)}", file=sys.stderr)
         return 1

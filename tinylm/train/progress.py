@@ -23,6 +23,11 @@ def clock(seconds):
     return f"{minutes}:{seconds % 60:02}"
 
 
+def unsigned_zero(loss):
+    """The loss as it is shown, with three places; what is 0 then has no sign."""
+    return round(loss, 3) + 0.0  # -0.0 + 0.0 is 0.0
+
+
 def _if_it_can_be_shown(method):
     """`method`, ignoring a closed terminal or a full disk: training continues."""
 
@@ -67,9 +72,9 @@ class Progress:
         step        steps done;  per_second  units trained on in a second
         more        list of (name, value): further figures of this training
         """
-        figures = [f"{name} {value:.3g}" for name, value in more]
+        figures = [f"{name} {value + 0.0:.3g}" for name, value in more]
         figures += [
-            f"loss {loss:.3f}",
+            f"loss {unsigned_zero(loss):.3f}",
             f"{per_second:,.0f} {self.unit}/s",
             f"norm {grad_norm:.2f}",
         ]

@@ -383,6 +383,9 @@ def test_single_answers_belong_to_kto(align, tmp_path):
     assert "line 1: one answer with a label is no pair" in said and "tinylm align kto" in said
     _, said = align("kto", file=file, settings=["--steps=1", "--val-fraction=0"])
     assert "data: 6 answers read, 6 to learn from" in said
+    good = write(tmp_path / "good.jsonl", [one for one in judged if one["label"]])
+    _, said = align("kto", file=good, out="good", status=1)
+    assert "KTO learns from good and bad answers, and here are" in said and " 0 bad ones" in said
     rated = [{"prompt": "a", "completion": "b", "rating": 1}]
     _, said = align("kto", file=write(tmp_path / "rated.jsonl", rated), out="two", status=1)
     assert "a rating does not say whether an answer is good" in said

@@ -9,7 +9,6 @@ from tinylm.cli.use.prompt_output import (
     failed_lines,
     report_lines,
     summary_lines,
-    visible,
 )
 from tinylm.data.read.items import Item
 from tinylm.prompt.evaluation.compare import Row, Summary
@@ -82,9 +81,6 @@ def test_what_a_method_reports_stands_in_lines():
 
 
 def test_controls_of_a_reply_are_escapes():
-    assert visible("a\tb\nc\r\nd é 日本") == "a\tb\nc\r\nd é 日本"
-    assert visible("bad\udcff\ud800\udfff.txt\ue000") == r"bad\udcff\ud800\udfff.txt" + "\ue000"
-    assert visible("\x1b[2J\x07\x7f\x9b\r.\u202e") == r"\x1b[2J\x07\x7f\x9b\r.\u202e"
     record = Record(0, "x\x1b[2J", False, "", 1, 1, 1, 1, 0, 0.1)
     line = answer_line(record, Item("?", "y\x08"), 2)
     assert line == r"   1  x\x1b[2J  wrong, it is y\x08"

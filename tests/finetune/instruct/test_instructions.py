@@ -1,5 +1,7 @@
 """The loss of instruction tuning: on answers alone, in one pass, packed or not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,7 @@ from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.score import score
 
 TASK = InstructionTuning()
+BARE = Encoded(np.array([1, 2, 3]), np.zeros(3, bool))  # without an answer
 EXACT = dict(rtol=1e-12, atol=1e-12)  # sums of a few dozen float64 terms of size 1 to 10
 
 
@@ -296,6 +299,19 @@ def test_answers_are_the_most_probable_tokens_one_by_one():
     assert task.predict(m, task.make_batch(examples[:1])) == expected[:1]  # without padding
 
 
+def test_a_row_is_asked_alike_wherever_its_padding_stands():
+    m, task = model(), InstructionTuning(max_tokens=3)
+    batch = task.make_batch([encode_sft([1, 2, 3], [4, 5]), encode_sft([6], [7, 8]), BARE])
+    order = np.argsort(batch.mask, axis=1, kind="stable")  # padding first
+    names = ("inputs", "targets", "mask")
+    turned = {name: np.take_along_axis(getattr(batch, name), order, axis=1) for name in names}
+    left = replace(batch, **turned)
+    assert not left.mask[1, 0] and left.mask[:, -1].all()
+    assert task.predict(m, left.rows(0, 2)) == task.predict(m, batch.rows(0, 2))
+    with pytest.raises(DataError, match="row 2 is an answer"):
+        task.predict(m, left)
+
+
 def test_answers_are_right_if_they_are_equal_but_for_the_end_mark():
     task = InstructionTuning(end=END)
     examples = [encode_sft([1], [7, 8, END]), encode_sft([1], [7, 8])]
@@ -333,8 +349,7 @@ def test_padding_takes_no_room_of_experts():
 
 
 def test_an_example_without_an_answer_is_not_asked():
-    bare = Encoded(np.array([1, 2, 3]), np.zeros(3, bool))
     with pytest.raises(DataError, match="row 0 is an answer.*generate_batch"):
-        TASK.predict(model(), TASK.make_batch([bare]))
+        TASK.predict(model(), TASK.make_batch([BARE]))
     with pytest.raises(DataError, match="row 1 is an answer"):
-        TASK.predict(model(), TASK.make_batch([encode_sft([1, 2, 3], [4, 5]), bare]))
+        TASK.predict(model(), TASK.make_batch([encode_sft([1, 2, 3], [4, 5]), BARE]))

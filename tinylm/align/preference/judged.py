@@ -52,7 +52,10 @@ def kto_weights(desirable):
     good = int(np.sum(desirable))
     bad = len(desirable) - good
     if not good or not bad:
-        raise DataError(f"kto_weights: {good} good and {bad} bad answers: KTO needs some of both")
+        raise DataError(
+            f"KTO learns from good and bad answers, and here are {good} good and {bad} bad ones: "
+            "add some of the other kind, or set both weight_good and weight_bad"
+        )
     return max(1.0, bad / good), max(1.0, good / bad)
 
 

@@ -314,4 +314,6 @@ def examples_sha256(examples):
 
 def in_words(figures):
     """Figures as text: "loss 0.6931, accuracy 0.5"."""
-    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in figures.items())
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value + 0.0:.4g}" for name, value in figures.items()
+    )

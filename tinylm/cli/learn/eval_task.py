@@ -5,7 +5,8 @@ eval.py.
 import dataclasses
 import sys
 
-from tinylm.cli.use.prompt_output import failed_lines, visible
+from tinylm.cli.terminal import visible
+from tinylm.cli.use.prompt_output import failed_lines
 from tinylm.cli.use.text_model import TextModelConfig, identity
 from tinylm.errors import DataError
 from tinylm.json_text import json_text

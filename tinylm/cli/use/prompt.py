@@ -18,13 +18,13 @@ import sys
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse, refuse
+from tinylm.cli.terminal import visible
 from tinylm.cli.use.method_options import check_methods, common_options, listed, named_options
 from tinylm.cli.use.prompt_output import (
     answer_line,
     comparison_table,
     report_lines,
     summary_lines,
-    visible,
 )
 from tinylm.cli.use.text_model import TextModelConfig, identity, open_text_model
 from tinylm.errors import ConfigError, DataError
@@ -110,7 +110,7 @@ def main(argv):
     named = named_options(methods, config.option)
     # All that may be wrong with the questions is found before the model is opened.
     for line in check_methods(methods, config, items, demonstrations, named):
-        print(f"tinylm prompt: {line}", file=sys.stderr)
+        print(visible(f"tinylm prompt: {line}"), file=sys.stderr)
     lm = open_text_model(name, opening)
     options = {
         # What --option gives overrides --max-tokens and --instruction.
@@ -274,7 +274,7 @@ def show_comparison(lm, methods, about, config, items, demonstrations):
         demonstrations,
         seed=config.seed,
         # Progress goes to the standard error: the output is the table alone.
-        show=lambda line: print(line, file=sys.stderr, flush=True),
+        show=lambda line: print(visible(line), file=sys.stderr, flush=True),
         folder=config.out or None,
         about=about,
     )

@@ -1,24 +1,16 @@
 """What `tinylm prompt` prints: answers, figures, and a table of methods.
 
 Replies and documents are texts of others: what would move the cursor of a terminal, or turn the
-direction of a line, is printed as an escape. --json has them as they are. Read next: prompt.py.
+direction of a line, is printed as an escape (../terminal.py). --json has them as they are. Read
+next: prompt.py.
 """
 
 import json
-import re
 
-# Controls of ASCII and Latin-1 but tab and line break, Unicode's marks of direction, and halves of
-# characters, which no output can encode: bytes of a file's name that are not UTF-8 are such.
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)"
-)
+from tinylm.cli.terminal import visible
+
 LONGEST = 200  # characters that are shown of a reply without an answer
 MOST = 10  # questions that could not be answered are named
-
-
-def visible(text):
-    """A text whose controls are escapes, as in Python: "\\x1b"."""
-    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def answer_line(record, item, count):

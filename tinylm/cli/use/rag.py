@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm.cli.options import parse, refuse
-from tinylm.cli.use.prompt_output import visible
+from tinylm.cli.terminal import one_line, visible
 from tinylm.cli.use.text_model import TextModelConfig, open_text_model
 from tinylm.errors import ConfigError, DataError
 from tinylm.json_text import json_text
@@ -109,7 +109,9 @@ def main(argv):
             if len(questions) == 1:
                 raise
             # One question that is too long does not end the others.
-            print(f"tinylm rag: question {number}, {question:.40}: {error}", file=sys.stderr)
+            shown = visible(f"{question:.40}")
+            line = f"tinylm rag: question {number}, {shown}: {one_line(error)}"
+            print(line, file=sys.stderr)
             if config.json:
                 print(json_text({"question": question, "answer": None, "error": str(error)}))
 

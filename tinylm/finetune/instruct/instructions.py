@@ -129,24 +129,25 @@ class InstructionTuning:
     def predict(self, model, batch):
         """Greedy answers to the prompts: list of B str, or of tuples of ids without a tokenizer.
 
+        batch    rows padded at either end
         raises   ShapeError for packed rows: unpack them; DataError for an example without an answer
         """
         if batch.segments is not None:
             raise ShapeError(
                 "InstructionTuning.predict: rows hold several conversations; give one example a row"
             )
-        if batch.mask is None:
-            lengths = np.full(len(batch), batch.inputs.shape[1])
-        else:
-            lengths = to_cpu(batch.mask).sum(axis=1)
-        bare = np.flatnonzero(to_cpu(batch.prompt) > lengths).tolist()
+        inputs, prompt = to_cpu(batch.inputs), to_cpu(batch.prompt).tolist()
+        held = np.ones(inputs.shape, bool)
+        if batch.mask is not None:
+            held = to_cpu(batch.mask)  # (B, T)
+        bare = np.flatnonzero(prompt > held.sum(axis=1)).tolist()
         if bare:
             raise DataError(
                 f"InstructionTuning.predict: no token of row {bare[0]} is an answer, so its prompt "
                 "has no end: encode it with an answer, or give the prompt itself to generate_batch"
             )
-        inputs, prompt = to_cpu(batch.inputs), to_cpu(batch.prompt).tolist()
-        prompts = [row[:n].tolist() for row, n in zip(inputs, prompt)]
+        # The first n tokens of a row, wherever its padding stands.
+        prompts = [row[real][:n].tolist() for row, real, n in zip(inputs, held, prompt)]
         options = {"eos": self.end, "temperature": 0.0, "notice": None}
         found = generate_batch(model, prompts, self.max_tokens, **options)
         return [self._text(ids) for ids in found]

@@ -30,15 +30,19 @@ from tinylm.errors import ConfigError
 from tinylm.settings import above, at_least, setting
 
 
-def _advantages(method, rewards, scale):
-    """Of each response in its group: (N, L) rewards -> (N,)."""
-    groups = rewards.sum(axis=1).reshape(-1, method.group)  # (P, G)
+def _advantages(self, experience, rewards, scale=True):
+    """(R - mean) / std, or R - mean, of each response in its group: (N, L) rewards -> (N,)."""
+    groups = rewards.sum(axis=1).reshape(-1, self.group)  # (P, G)
     return group_advantages(groups, scale).reshape(-1), None
 
 
+def _read(now, batch):
+    """What every surrogate of this file reads."""
+    return now.logp, batch.old, batch.advantages, now.counted
+
+
 def _clipped(now, batch, low, high=None):
-    given = now.logp, batch.old, batch.advantages, now.counted
-    return {"clip_fraction": clip_fraction(*given, low, high)}
+    return {"clip_fraction": clip_fraction(*_read(now, batch), low, high)}
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,11 @@ class GRPO(Method):
     least: ClassVar[int] = 2
 
     def advantages(self, experience, rewards):
-        return _advantages(self, rewards, self.scale)
+        return _advantages(self, experience, rewards, self.scale)
 
     def loss(self, now, batch):
         """The policy's part of policy.grpo_loss(); its k3 is added by penalty()."""
-        given = now.logp, batch.old, batch.advantages, now.counted
+        given = _read(now, batch)
         return clipped_loss(*given, how=self.how, low=self.clip), _clipped(now, batch, self.clip)
 
 
@@ -82,10 +86,10 @@ class DrGRPO(Method):
         return longest
 
     def advantages(self, experience, rewards):
-        return _advantages(self, rewards, False)
+        return _advantages(self, experience, rewards, scale=False)
 
     def loss(self, now, batch):
-        given = now.logp, batch.old, batch.advantages, now.counted
+        given = _read(now, batch)
         return dr_grpo_loss(*given, now.longest, self.clip), _clipped(now, batch, self.clip)
 
 
@@ -121,11 +125,10 @@ class DAPO(Method):
             L = rewards.shape[1]
             charged = overlong_penalty(experience.rollout.lengths, L, self.buffer)  # (N,)
             rewards = rewards + charged[:, None] / L  # summed over the L columns again
-        return _advantages(self, rewards, True)
+        return _advantages(self, experience, rewards)
 
     def loss(self, now, batch):
-        given = now.logp, batch.old, batch.advantages, now.counted
-        found = dapo_loss(*given, self.low, self.high)
+        found = dapo_loss(*_read(now, batch), self.low, self.high)
         return found, _clipped(now, batch, self.low, self.high)
 
 
@@ -142,16 +145,14 @@ class GSPO(Method):
     reuses: ClassVar[bool] = True
     least: ClassVar[int] = 2
 
-    def advantages(self, experience, rewards):
-        return _advantages(self, rewards, True)
+    advantages = _advantages
 
     def loss(self, now, batch):
-        given = now.logp, batch.old, batch.advantages, now.counted
         s = np.log(sequence_ratio(now.logp, batch.old, now.counted).data)[:, None]  # (B, 1)
         one = np.ones(s.shape, bool)
         share = clip_fraction(s, np.zeros_like(s), batch.advantages, one, self.low, self.high)
         found = {"clip_fraction": share, "counts": {"clip_fraction": len(s)}}
-        return gspo_loss(*given, self.low, self.high), found
+        return gspo_loss(*_read(now, batch), self.low, self.high), found
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,7 @@ class CISPO(Method):
     reuses: ClassVar[bool] = True
     least: ClassVar[int] = 2
 
-    def advantages(self, experience, rewards):
-        return _advantages(self, rewards, True)
+    advantages = _advantages
 
     def loss(self, now, batch):
-        given = now.logp, batch.old, batch.advantages, now.counted
-        return cispo_loss(*given, self.low, self.high), {}
+        return cispo_loss(*_read(now, batch), self.low, self.high), {}
