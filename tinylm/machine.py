@@ -42,8 +42,8 @@ def keep_freed_memory():
     """Make glibc keep freed arrays for reuse instead of returning them to the system.
 
     Otherwise every large temporary of a training step is unmapped and page-faulted in again, which
-    takes 12-20 % of a step at nanoGPT's CPU size. The trainer calls this once; it does nothing
-    where there is no mallopt. Returns True if it took effect.
+    takes 12-20 % of a step at nanoGPT's CPU size. Every Trainer calls this; it does nothing where
+    there is no mallopt. Returns True if it took effect.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -369,3 +369,42 @@ class LastToken:
 
     def next_logits(self, tokens, cache=None):
         return self.table[tokens[:, -1]]
+
+
+def test_rows_with_one_prompt_are_read_once():
+    """Samples of a prompt: it is read once, and each row gives what it would give alone."""
+    model, prompts = make_gpt(), [[1, 2], [3], [1, 2], [1, 2]]
+    plain, read = ModelLM(model), []
+    next_logits = plain.next_logits
+
+    def counted(tokens, cache=None):
+        read.append(tokens.tolist())
+        return next_logits(tokens, cache)
+
+    plain.next_logits = counted
+    options = {"seed": [5, 6, 7, 5], "temperature": 1.0}
+    rows = Rows(plain, prompts)
+    first = rows.next_logits()
+    assert read == [[[1, 2], [0, 3]]] and first.shape == (4, 5)
+    rows.append([0, 1, 2, 3])
+    second = rows.next_logits()
+    for r, prompt in enumerate(prompts):
+        alone = Rows(ModelLM(model), [prompt])
+        np.testing.assert_allclose(first[r], alone.next_logits()[0], rtol=1e-12)
+        alone.append([r])
+        np.testing.assert_allclose(second[r], alone.next_logits()[0], rtol=1e-12)
+    found = generate_batch(model, prompts, 4, **options)
+    for r, prompt in enumerate(prompts):
+        assert found[r] == list(generate(model, prompt, 4, seed=options["seed"][r]))
+    assert found[0] == found[3]
+
+
+def test_a_model_that_tells_rows_apart_reads_all_of_them():
+    """Without `rows_alike` each row is read: it may have a source of its own."""
+
+    class Sources(Script):
+        def next_logits(self, tokens, cache):
+            cache.tokens = np.concatenate([cache.tokens, tokens], axis=1)
+            return np.eye(256)[[7 + r for r in range(len(tokens))]]
+
+    assert generate_batch(Sources("", 0), [[1], [1]], 1, temperature=0.0) == [[7], [8]]

@@ -16,6 +16,7 @@ from tinylm.autograd import sum as sum_
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.finetune.instruct.instructions import reading_options
+from tinylm.models.decoder.prefixes import shares_prefixes, states_at
 from tinylm.nn.module import evaluating
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.score import chosen
@@ -57,9 +58,14 @@ def response_logits(model, batch, temperature=1.0):
             "and no gradient: give a temperature above 0"
         )
     options = reading_options(model, batch)
-    if hasattr(model, "hidden"):
-        h, targets = chosen(model.hidden(batch.inputs, **options), batch.targets)  # (n, D), (n,)
+    if not options and shares_prefixes(model):
+        counted = batch.targets != IGNORE
+        targets = batch.targets[counted]
+        h = states_at(model, batch.inputs, getattr(batch, "mask", None), counted)  # (n, D)
         logits = model.logits(h)  # (n, V)
+    elif hasattr(model, "hidden"):
+        h, targets = chosen(model.hidden(batch.inputs, **options), batch.targets)  # (n, D), (n,)
+        logits = model.logits(h)
     else:
         logits, targets = chosen(model(batch.inputs, **options), batch.targets)
     if temperature != 1:

@@ -34,6 +34,7 @@ from tinylm.autograd.kernels.losses import cross_entropy, log_softmax, soft_cros
 from tinylm.autograd.kernels.norms import layer_norm, rms_norm
 from tinylm.autograd.kernels.rotary import rotary
 from tinylm.autograd.kernels.tiled_attention import tiled_attention
+from tinylm.autograd.kernels.tree_attention import tree_attention
 from tinylm.autograd.primitives.elementwise import (
     abs,
     add,

@@ -337,25 +337,39 @@ class Rows:
     def next_logits(self):
         """Scores of each row's next token, (B, V) on the CPU, after reading what is new."""
         cache, context = self._cache, self.lm.context
-        if cache is not None and (context is None or cache.length < context):
-            # The usual step: the cache holds everything but the token appended last.
-            new = np.array([row[-1:] for row in self.tokens])  # (B, 1)
-        else:
+        if cache is None or (context is not None and cache.length >= context):
             # The first step, or a full window: read whole windows into an empty cache.
-            new = self._new_windows()  # (B, width)
-        return backend.to_cpu(self.lm.next_logits(new, self._cache))
+            return self._read_windows()
+        # The usual step: the cache holds everything but the token appended last.
+        new = np.array([row[-1:] for row in self.tokens])  # (B, 1)
+        return backend.to_cpu(self.lm.next_logits(new, cache))
 
-    def _new_windows(self):
-        """Start a new cache and return all windows, aligned at their ends: (B, width)."""
+    def _read_windows(self):
+        """Read all windows, aligned at their ends, into a new cache: logits (B, V).
+
+        Rows with the same window, as samples of one prompt, are read once, and their keys and
+        values copied.
+        """
         for r, row in enumerate(self.tokens):
             if self.lm.context is not None and len(row) - self.starts[r] > self.lm.context:
                 self.starts[r] = len(row) - max(1, self.lm.context // 2)
-        windows = [row[start:] for row, start in zip(self.tokens, self.starts)]
+        windows = [tuple(row[start:]) for row, start in zip(self.tokens, self.starts)]
+        places = list(range(len(windows)))  # of each row among the windows that are read
+        read = windows
+        if getattr(self.lm, "rows_alike", False):
+            read = list(dict.fromkeys(windows))
+            number = {window: i for i, window in enumerate(read)}
+            places = [number[window] for window in windows]
         # Shorter windows begin with padding, so that the last column is every row's newest token.
-        width = max(map(len, windows))
-        padding = np.array([width - len(window) for window in windows])  # (B,)
-        self._cache = self.lm.new_cache(len(windows), padding if padding.any() else None)
-        return np.array([[0] * n + window for n, window in zip(padding.tolist(), windows)])
+        width = max(map(len, read))
+        padding = np.array([width - len(window) for window in read])
+        self._cache = self.lm.new_cache(len(read), padding if padding.any() else None)
+        new = np.array([[0] * n + list(window) for n, window in zip(padding.tolist(), read)])
+        logits = backend.to_cpu(self.lm.next_logits(new, self._cache))
+        if len(read) == len(windows):
+            return logits
+        self._cache.select(places)
+        return logits[places]
 
     def append(self, tokens):
         """Add one token to each row."""

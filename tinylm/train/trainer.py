@@ -29,6 +29,7 @@ from tinylm.autograd import first_order_only
 from tinylm.backend import Random, device_of, to_device
 from tinylm.errors import CheckpointError, ConfigError, TrainingError
 from tinylm.fields import LARGEST, Fields
+from tinylm.machine import keep_freed_memory
 from tinylm.optim.flat import clip_factor, sum_of_squares
 from tinylm.train.alone import ALONE
 from tinylm.train.interrupt import finish_first, marked, marks
@@ -92,6 +93,7 @@ class Trainer:
         seed=0,
         comm=None,
     ):
+        keep_freed_memory()
         self.model = model
         self.objective = objective
         self.optimizer = optimizer

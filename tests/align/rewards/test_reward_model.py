@@ -8,11 +8,15 @@ from tinylm.align.rewards.reward_model import (
     ValueModel,
     last_token,
     mean_and_deviation,
+    response_values,
 )
 from tinylm.autograd import Tensor, grad
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune import freeze
+from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.finetune.peft.lora import lora
+from tinylm.pretrain.batch import IGNORE
 
 TEXTS = [[1, 5, 2, 9], [3, 4], [7, 7, 1, 2, 8, 6, 3]]
 KINDS = [
@@ -161,6 +165,30 @@ def test_a_decoder_behind_adapters_is_read_too():
     assert alone(model, TEXTS[0]) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_values_at_some_tokens_are_those_of_all_tokens(kind, side, rng):
+    """With gradients; the first two kinds read what rows share once, the others whole rows."""
+    model = ValueModel(decoder(**kind)).eval()
+    ids, mask = padded([*TEXTS, [1, 5, 2, 8, 8]], side)
+    wanted = mask & (rng.random(mask.shape) < 0.6)
+    weights = rng.normal(size=int(wanted.sum()))
+    found, all_of_them = model.at(ids, mask, wanted), model(ids, mask)[np.nonzero(wanted)]
+    np.testing.assert_allclose(found.numpy(), all_of_them.numpy(), rtol=1e-12, atol=1e-13)
+    parameters = model.parameters()
+    pairs = [grad((y * weights).sum(), parameters) for y in (found, all_of_them)]
+    for ours, theirs in zip(*pairs):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_values_of_responses_stand_where_their_tokens_are_predicted():
+    model = ValueModel(decoder()).eval()
+    batch = InstructionTuning().make_batch([encode_sft([1, 5], [2, 9]), encode_sft([3], [4, 4, 7])])
+    found, counted = response_values(model, batch).numpy(), batch.targets != IGNORE
+    whole = model(batch.inputs, batch.mask).numpy()
+    np.testing.assert_allclose(found, np.where(counted, whole, 0), rtol=1e-12, atol=1e-13)
+
+
 def test_scores_are_those_of_single_texts_with_dropout_off():
     model = RewardModel(decoder(dropout=0.5))
     found = model.score(TEXTS, batch_size=2)
@@ -171,13 +199,13 @@ def test_scores_are_those_of_single_texts_with_dropout_off():
 
 def test_by_default_sixteen_texts_are_scored_at_a_time(monkeypatch):
     model, sizes = RewardModel(decoder()), []
-    whole = ValueModel.__call__
+    whole = ValueModel.at
 
-    def counted(self, ids, mask=None):
+    def counted(self, ids, mask, wanted):
         sizes.append(len(ids))
-        return whole(self, ids, mask)
+        return whole(self, ids, mask, wanted)
 
-    monkeypatch.setattr(ValueModel, "__call__", counted)
+    monkeypatch.setattr(ValueModel, "at", counted)
     model.score([[1, 2]] * 33)
     assert sizes == [16, 16, 1]
     sizes.clear()

@@ -22,7 +22,7 @@ MUTANTS, LEFT_OUT = all_mutants()
 NAMES = [*own(operation.primitives), *own(operation.fused_operations)]
 # Operations with many arguments and options, whose mutants take seconds each: checked with the slow
 # tests.
-LONG = {"attention", "tiled_attention", "self_attention", "gru_scan", "lstm_scan"}
+LONG = {"attention", "tiled_attention", "self_attention", "tree_attention", "gru_scan", "lstm_scan"}
 
 
 @pytest.mark.parametrize(

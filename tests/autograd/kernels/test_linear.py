@@ -53,6 +53,15 @@ def test_rows_of_equal_ids_add_up(rng, rows):
     np.testing.assert_allclose(out, expected, rtol=1e-13, atol=1e-14)
 
 
+def test_rows_of_different_ids_stand_where_the_ids_say(rng):
+    g, out = rng.normal(size=(3, 2)), np.full((7, 2), np.nan)
+    expected = np.zeros((7, 2))
+    expected[[6, 0, 3]] = g
+    np.testing.assert_array_equal(add_rows(np.array([6, 0, 3]), g, 7), expected)
+    add_rows(np.array([6, 0, 3]), g, 7, out)
+    np.testing.assert_array_equal(out, expected)
+
+
 @pytest.mark.parametrize("bad", [-1, 50257])
 def test_an_id_outside_the_vocabulary_is_named_with_its_size(bad):
     table = tl.Tensor(np.zeros((50257, 1), np.float32))

@@ -19,6 +19,7 @@ from tinylm.align.logprobs import frozen_logprobs
 from tinylm.align.policy.kl import kl_in_reward
 from tinylm.align.policy.surrogates import check_first_ratio
 from tinylm.align.rewards.placement import place_terminal_reward
+from tinylm.align.rewards.reward_model import response_values
 from tinylm.align.rlhf.rollout import Rollout, rounding
 from tinylm.autograd import no_grad
 from tinylm.backend import to_cpu
@@ -198,7 +199,7 @@ def _values(model, examples, batch_size):
     found = []
     for batch, counted in _batches(examples, batch_size, model.parameters()[0].device):
         with no_grad(), evaluating(model):
-            values = to_cpu(model(batch.inputs, batch.mask).data)
+            values = to_cpu(response_values(model, batch).data)
         found += [row[held] for row, held in zip(values, counted)]
     return found
 

@@ -16,6 +16,7 @@ from tinylm.align.logprobs import logprobs_of, response_logits
 from tinylm.align.meter import LARGEST, Meter
 from tinylm.align.policy.kl import k3
 from tinylm.align.policy.surrogates import check_first_ratio
+from tinylm.align.rewards.reward_model import response_values
 from tinylm.align.rlhf.experience import make_policy_batch
 from tinylm.align.rlhf.methods.method import Now
 from tinylm.align.rlhf.rollout import rounding
@@ -57,7 +58,7 @@ class PolicyObjective:
             logp, counted = logprobs_of(logits, batch)
             values, total = None, None
             if model.value is not None:
-                values = model.value(batch.inputs, batch.mask)
+                values = response_values(model.value, batch)
         if self.fresh:
             allowed = rounding(logp.dtype, self.temperature)
             largest = max(

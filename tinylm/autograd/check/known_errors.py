@@ -282,3 +282,13 @@ FUSED["tiled_attention"] = [
     *((i, "of grouped heads only the first", _like_attention(i, groups="first")) for i in (1, 2)),
     *((i, "only the last tile of keys", _last_tile) for i in (1, 2)),
 ]
+
+
+def _shared_averaged(g, out, right, qkv, *, paths, heads, kv_heads, rotation, scale):
+    """The gradient of a node's key and value as a mean over the rows that hold it."""
+    rows = np.bincount(np.concatenate([one.nodes.reshape(-1) for one in paths]))
+    pairs = np.arange(right.shape[1]) >= right.shape[1] * heads // (heads + 2 * kv_heads)
+    return np.where(pairs, right / rows[:, None], right)
+
+
+FUSED["tree_attention"] = [(0, "keys of shared nodes averaged over rows", _shared_averaged)]

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinylm import autograd as ad
 from tinylm.autograd.kernels import masks
+from tinylm.autograd.kernels.tree_attention import NodeSums, Paths
 from tinylm.autograd.primitives.cases import normal, uniform
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random
@@ -272,6 +273,33 @@ register(
         call(normal(rng, 1, 3, 12), 2, scale=0.5, p=0.3),
     ],
     source="book eqs. 2.7-2.11",
+)
+
+
+def three_rows(wanted=range(7)):
+    """Rows 0 1 2 3, 0 1 4 and 0 1 5 6 of a tree of seven nodes, of which the outputs of some are
+    wanted: list of Paths.
+    """
+    rows = np.array([[0, 1, 2, 3], [0, 1, 4, 0], [0, 1, 5, 6]])
+    held = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1]], bool)
+    found = []
+    for part, start, places in ((slice(1), 0, [0, 1, 2, 3]), (slice(1, 3), 2, [2, 6, 7])):
+        nodes, sums = rows[part], NodeSums(rows[part], held[part])
+        places = [p for p in places if nodes.flat[p] in wanted]
+        outputs = [list(wanted).index(nodes.flat[p]) for p in places]
+        found.append(Paths(nodes, start, np.array(places, int), np.array(outputs, int), sums))
+    return found
+
+
+register(
+    "tree_attention",
+    ad.tree_attention,
+    lambda rng: [
+        call(normal(rng, 7, 6), three_rows(), 1),
+        call(normal(rng, 7, 8), three_rows(), 2, 1, rotation=angles(rng, 7, 1)),
+        call(normal(rng, 7, 6), three_rows([6, 1, 2]), 1, scale=0.5),
+    ],
+    source="book eq. 2.11",
 )
 
 

@@ -191,3 +191,17 @@ def self_attention(
     y = attention(q, k, v, mask=mask, causal=causal, scale=scale, dropped=dropped)  # (B, H, T, K)
     y = transpose(y, axes=(0, 2, 1, 3))  # (B, T, H, K)
     return reshape(y, shape=(B, T, heads * K))
+
+
+def tree_attention(qkv, paths, heads, kv_heads, rotation=None, scale=None):
+    """Causal self-attention of rows of nodes, and the outputs at some places of the rows."""
+    found, order = [], []
+    for one in paths:
+        rows = getitem(qkv, one.nodes)  # (n, F) -> (b, T, F): a node may stand in several rows
+        turns = None
+        if rotation is not None:
+            turns = [angles[one.nodes][:, None] for angles in rotation]  # (b, 1, T, K/2) twice
+        y = self_attention(rows, heads, kv_heads, rotation=turns, scale=scale)  # (b, T, H K)
+        found.append(getitem(reshape(y, shape=(-1, y.shape[2])), one.places))
+        order.append(one.outputs)
+    return getitem(concatenate(found, axis=0), np.argsort(np.concatenate(order)))

@@ -45,6 +45,23 @@ def _repeats(index):
     return isinstance(index, list) or (backend.is_array(index) and index.dtype.kind in "iu")
 
 
+def _increases(index):
+    """True for integer arrays (n,) whose places grow from one to the next, as those of np.nonzero:
+    none stands there twice. False where that is not seen at once.
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    if not all(type(i) is np.ndarray and i.dtype.kind in "iu" and i.ndim == 1 for i in parts):
+        return False
+    if len({len(i) for i in parts}) > 1 or any(len(i) and i.min() < 0 for i in parts):
+        return False  # arrays of one element are broadcast; -1 is another name of the last
+    # (i, j) < (i', j') if i < i', or if i = i' and j < j'.
+    later = False
+    for part in reversed(parts):
+        step = np.diff(part.astype(np.int64, copy=False))
+        later = (step > 0) | ((step == 0) & later)
+    return bool(np.all(later))
+
+
 @primitive(lambda g, y, a, index: scatter_add(a.shape, index, g), linear=True, name="getitem")
 def _getitem(a, index):
     return a[index]
@@ -75,7 +92,7 @@ def _picked(g, y, values, shape, index):
 @primitive(_picked, linear=True, name="scatter_add")
 def _scatter_add(values, shape, index):
     out = np.zeros_like(values, shape=shape)
-    if not _repeats(index):
+    if not _repeats(index) or _increases(index):
         out[index] = values
         return out
     if type(out) is not np.ndarray:

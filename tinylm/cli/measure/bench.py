@@ -43,6 +43,7 @@ class BenchSettings:
     data: str | None = setting(
         None, "prompting: file of labelled reviews, `text<TAB>0|1` a line, instead of made-up ones"
     )
+    threads: int = setting(1, "align: threads of tinylm and of TRL", at_least(1))
     json: bool = setting(False, "print one JSON object instead of tables")
 
 
@@ -228,7 +229,8 @@ def bench_align(settings):
     from tinylm.cli.measure.bench_align import NO_PEER, bench, line
 
     rows = []
-    for row in bench(settings.rounds, settings.seconds, settings.peers):
+    given = settings.rounds, settings.seconds, settings.peers, settings.threads
+    for row in bench(Contestant, *given):
         rows.append(row)
         if not settings.json:
             print(line(row), flush=True)

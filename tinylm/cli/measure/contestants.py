@@ -3,7 +3,8 @@ and prints the seconds they took and their values (losses, or the largest logit 
 
 `tinylm` trains with the trainer's own step, with one process or several; `torch` is the same
 architecture in torch's fastest eager form: fused scaled-dot-product attention, fused AdamW, all
-cores. Read next: peer_torch.py.
+cores. Of alignment each does one update again and again (align_works.py). Read next: peer_torch.py;
+peer_trl.py.
 """
 
 import json
@@ -74,6 +75,21 @@ def tinylm_decoding(job, data, comm):
     return step
 
 
+def tinylm_alignment(job, data, comm):
+    """A function that does one update of alignment and returns its loss, or draws responses."""
+    from tinylm.cli.measure.align_works import DRAWING, SIZES, UPDATES, Drawing
+    from tinylm.machine import blas_threads, keep_freed_memory
+
+    blas_threads(job["threads"])
+    keep_freed_memory()
+    size = SIZES[job["work"]]
+    if job["update"] == DRAWING:
+        ours = Drawing(size)
+    else:
+        ours, _ = UPDATES[job["update"]](size)
+    return lambda i: ours.step()
+
+
 def peak_bytes():
     """Peak resident memory of this process, in bytes."""
     try:
@@ -88,8 +104,14 @@ def peak_bytes():
 
 
 def serve(make_step, job, data, comm):
-    """Read numbers of steps and take them, until 0. Rank 0 reads and prints for all."""
+    """Read numbers of steps and take them, until 0. Rank 0 reads and prints for all.
+
+    With job["cpu"] seconds are those in which the processor worked for this process.
+    """
     step, i = make_step(job, data, comm), 0
+    clock = time.perf_counter
+    if job.get("cpu"):
+        clock = time.process_time
     while True:
         count = np.zeros(1, np.int64)
         if comm.rank == 0:
@@ -97,9 +119,9 @@ def serve(make_step, job, data, comm):
         n = int(comm.broadcast(count)[0])
         if n == 0:
             break
-        start = time.perf_counter()
+        start = clock()
         values = [step(i + k) for k in range(n)]
-        seconds = time.perf_counter() - start
+        seconds = clock() - start
         i += n
         if comm.rank == 0:
             print(
@@ -113,6 +135,13 @@ def serve(make_step, job, data, comm):
 
 def main(job):
     """Run one contestant to its end."""
+    if job["kind"] == "alignment":
+        from tinylm.parallel import SingleProcess
+
+        make = tinylm_alignment
+        if job["library"] == "trl":
+            from tinylm.cli.measure.peer_trl import trl_alignment as make
+        return serve(make, job, None, SingleProcess())
     with np.load(job["file"]) as archive:
         data = dict(archive)  # read here: forked workers would share the file's position
     if job["library"] == "torch":

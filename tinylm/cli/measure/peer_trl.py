@@ -1,8 +1,10 @@
 """The peer of `tinylm bench align`: TRL's own losses on GPT-2 of transformers, with fused AdamW.
 
 A trainer's `_compute_loss` is called with what it reads of its trainer, as
-tests/oracle/trl_losses.py does, so that neither data loaders nor logs are timed. Used only to
-measure; written for TRL 1.16.
+tests/oracle/trl_losses.py does, so that neither data loaders nor logs are timed. TRL 1 has no PPO
+any more: the policy's part of PPO's update is the same clipped loss with means over tokens
+("bnpo"), and the critic's part stands here as TRL 0.x had it. Responses are drawn by transformers'
+generate(), as GRPOTrainer does without vLLM. Used only to measure; written for TRL 1.16.
 """
 
 import contextlib
@@ -12,72 +14,104 @@ from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
+import torch
+import transformers
+from trl import DPOTrainer, GRPOTrainer
+from trl.trainer.utils import add_fused_lm_head
 
+from tinylm.cli.measure.align_works import BETA, BOUND, DRAWING, SIZES, UPDATES, Drawing
 from tinylm.cli.measure.workloads import ADAMW, CLIP
-from tinylm.machine import cores
-
-BETA, BOUND = 0.1, 0.2  # as in bench_align.py
+from tinylm.models.published.save import save_pretrained
 
 
-class TRLPeer:
-    """The same update by TRL.
+def trl_alignment(job, data, comm):
+    """A function that does one update and returns its loss, or draws responses."""
+    torch.set_num_threads(job["threads"])
+    size = SIZES[job["work"]]
+    if job["update"] == DRAWING:
+        peer = DrawingPeer(Drawing(size))
+    else:
+        _, examples = UPDATES[job["update"]](size)
+        options = {}
+        if job["default"]:
+            options["known"] = False
+        peer = PEERS[job["update"]](size, examples, **options)
+    return lambda i: peer.step()
 
-    model     GPT to begin from
-    kind      "dpo" or "grpo"
-    examples  EncodedPairs with their reference, or Samples
+
+def loaded(model):
+    """A GPT as transformers runs it, without dropout."""
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(model, folder)
+        load = transformers.AutoModelForCausalLM.from_pretrained
+        return load(folder, dtype=torch.float32).eval()
+
+
+class Peer:
+    """An update by TRL; subclasses have loss().
+
+    size   AlignWork
     """
 
-    def __init__(self, model, kind, examples):
-        import torch
-        import transformers
-        from trl.trainer.utils import add_fused_lm_head
+    def __init__(self, size):
+        self.model = loaded(size.base())
+        add_fused_lm_head(self.model, outputs=self.outputs)
 
-        from tinylm.models.published.save import save_pretrained
-
-        torch.set_num_threads(cores())
-        transformers.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-        self.torch = torch
-        with tempfile.TemporaryDirectory() as folder:
-            save_pretrained(model, folder)
-            load = transformers.AutoModelForCausalLM.from_pretrained
-            self.model = load(folder, dtype=torch.float32).eval()  # no dropout
-        outputs = {"dpo": _OF_DPO, "grpo": _OF_GRPO}[kind]
-        add_fused_lm_head(self.model, outputs=outputs)
+    def optimize(self, parameters):
+        """Make the optimizer."""
+        self.parameters = list(parameters)
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
+            self.parameters,
             lr=ADAMW["lr"],
             betas=ADAMW["betas"],
             eps=ADAMW["eps"],
             weight_decay=ADAMW["weight_decay"],
             fused=True,
         )
-        self.loss = {"dpo": self._dpo, "grpo": self._grpo}[kind](examples)
 
     def step(self):
         """Loss, backward pass and optimizer: the loss before the update."""
         loss = self.loss()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self.torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
         self.optimizer.step()
         return loss.item()
 
-    def _dpo(self, pairs):
-        from trl import DPOTrainer
 
+class DPOPeer(Peer):
+    """A step of DPO.
+
+    pairs  EncodedPairs with their reference
+    known  True: the reference's log-probabilities are given; False: a frozen model is read in every
+           step, as DPOTrainer does unless precompute_ref_log_probs is set
+    """
+
+    outputs = ("log_probs", "entropy", "mean_logits", "is_top1")
+
+    def __init__(self, size, pairs, known=True):
+        super().__init__(size)
+        self.optimize(self.model.parameters())
+        reference = None
+        if not known:
+            reference = loaded(size.base())
+            add_fused_lm_head(reference, outputs=self.outputs)
         rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
-        reference = self._tensor([pair.reference for pair in pairs]).float()  # (B, 2)
-        inputs = {
-            "input_ids": self._tensor([row.ids for row in rows]),
-            "attention_mask": self._tensor([np.ones_like(row.ids) for row in rows]),
-            "completion_mask": self._tensor([row.answer.astype(np.int64) for row in rows]),
-            "ref_chosen_logps": reference[:, 0],
-            "ref_rejected_logps": reference[:, 1],
+        self.inputs = {
+            "input_ids": padded([row.ids for row in rows]),
+            "attention_mask": padded([np.ones_like(row.ids) for row in rows]),
+            "completion_mask": padded([row.answer.astype(np.int64) for row in rows]),
         }
-        trainer = _trainer(
+        if known:
+            logps = padded([pair.reference for pair in pairs]).float()  # (B, 2)
+            self.inputs |= {"ref_chosen_logps": logps[:, 0], "ref_rejected_logps": logps[:, 1]}
+        self.trainer = _trainer(
             ld_alpha=None,
-            precompute_ref_logps=True,
+            precompute_ref_logps=known,
+            ref_model=reference,
+            args=SimpleNamespace(gradient_checkpointing_kwargs=None),
             f_divergence_type="reverse_kl",
             beta=BETA,
             loss_types=["sigmoid"],
@@ -86,30 +120,46 @@ class TRLPeer:
             use_weighting=False,
             _tp_size=1,
         )
-        return lambda: DPOTrainer._compute_loss(trainer, self.model, inputs, False)
+        self.trainer.model.is_gradient_checkpointing = False
 
-    def _grpo(self, samples):
-        from trl import GRPOTrainer
+    def loss(self):
+        """The mean of the loss over pairs."""
+        return DPOTrainer._compute_loss(self.trainer, self.model, self.inputs, False)
 
-        cut = samples[0].example.prompt
-        ids = self._tensor([one.example.ids for one in samples])
-        ones = self.torch.ones_like(ids)
-        inputs = {
-            "prompt_ids": ids[:, :cut],
-            "prompt_mask": ones[:, :cut],
-            "completion_ids": ids[:, cut:],
-            "completion_mask": ones[:, cut:],
-            "advantages": self._tensor([one.advantages for one in samples]).float(),
-            "old_per_token_logps": self._tensor([one.old for one in samples]).float(),
-            "num_items_in_batch": ones[:, cut:].sum(),
+
+class GRPOPeer(Peer):
+    """An update by the clipped loss of GRPO.
+
+    samples  with old log-probabilities and advantages
+    kind     TRL's loss_type
+    """
+
+    outputs = ("log_probs", "entropy")
+
+    def __init__(self, size, samples, kind="grpo"):
+        super().__init__(size)
+        self.optimize(self.model.parameters())
+        cut = size.prompt
+        completions = [one.example.ids[cut:] for one in samples]
+        mask = padded([np.ones_like(ids) for ids in completions])
+        prompts = padded([one.example.ids[:cut] for one in samples])
+        advantages = [np.broadcast_to(one.advantages, one.old.shape) for one in samples]
+        self.inputs = {
+            "prompt_ids": prompts,
+            "prompt_mask": torch.ones_like(prompts),
+            "completion_ids": padded(completions),
+            "completion_mask": mask,
+            "advantages": padded(advantages).float(),
+            "old_per_token_logps": padded([one.old for one in samples]).float(),
+            "num_items_in_batch": mask.sum(),
         }
-        trainer = _trainer(
+        trainer = self.trainer = _trainer(
             beta=0.0,
-            loss_type="grpo",
+            loss_type=kind,
             importance_sampling_level="token",
             epsilon_low=BOUND,
             epsilon_high=BOUND,
-            max_completion_length=ids.shape[1] - cut,
+            max_completion_length=mask.shape[1],
             top_entropy_quantile=1.0,
             off_policy_mask_threshold=None,
             use_vllm=False,
@@ -120,14 +170,86 @@ class TRLPeer:
         )
         read = GRPOTrainer._get_per_token_logps_and_entropies.__wrapped__  # without its own clock
         trainer._get_per_token_logps_and_entropies = partial(read, trainer)
-        return lambda: GRPOTrainer._compute_loss(trainer, self.model, inputs)
 
-    def _tensor(self, rows):
-        return self.torch.from_numpy(np.stack(rows))
+    def loss(self):
+        """The mean of the clipped loss."""
+        return GRPOTrainer._compute_loss(self.trainer, self.model, self.inputs)
 
 
-_OF_DPO = ("log_probs", "entropy", "mean_logits", "is_top1")
-_OF_GRPO = ("log_probs", "entropy")
+class PPOPeer(GRPOPeer):
+    """An update of policy and critic by one optimizer.
+
+    The critic is a body with a head of one number for each token; its loss is half the mean of the
+    larger of the squared errors of the value and of the value clipped around the old one.
+    """
+
+    def __init__(self, size, samples):
+        super().__init__(size, samples, "bnpo")
+        self.body = loaded(size.base()).transformer
+        self.head = torch.nn.Linear(size.work.d_model, 1, bias=False)
+        torch.nn.init.zeros_(self.head.weight)
+        modules = self.model, self.body, self.head
+        self.optimize(p for module in modules for p in module.parameters())
+        self.old_values = padded([one.values for one in samples]).float()
+        self.returns = padded([one.returns for one in samples]).float()
+
+    def loss(self):
+        """The policy's loss and the critic's."""
+        return super().loss() + self.value_loss()
+
+    def value_loss(self):
+        """As PPOTrainer of TRL 0.x, with vf_coef 1."""
+        i = self.inputs
+        ids = torch.cat([i["prompt_ids"], i["completion_ids"]], dim=1)
+        attended = torch.cat([i["prompt_mask"], i["completion_mask"]], dim=1)
+        states = self.body(input_ids=ids, attention_mask=attended, use_cache=False)
+        L = self.returns.shape[1]
+        values = self.head(states.last_hidden_state)[:, -L - 1 : -1, 0]  # before each token
+        old, mask = self.old_values, i["completion_mask"]
+        clipped = torch.clamp(values, old - BOUND, old + BOUND)
+        errors = (values - self.returns) ** 2, (clipped - self.returns) ** 2
+        return 0.5 * (torch.max(*errors) * mask).sum() / mask.sum()
+
+
+class DrawingPeer:
+    """Drawing responses with transformers' generate().
+
+    drawing  Drawing
+    """
+
+    def __init__(self, drawing):
+        self.model = loaded(drawing.model)
+        ids = torch.from_numpy(drawing.prompts)
+        self.inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        self.config = transformers.GenerationConfig(
+            max_new_tokens=drawing.tokens,
+            min_new_tokens=drawing.tokens,
+            do_sample=True,
+            temperature=1.0,
+            top_p=1.0,
+            top_k=0,
+            pad_token_id=0,
+            eos_token_id=None,
+            bos_token_id=None,
+        )
+
+    def step(self):
+        """Draw all of them: the number of tokens."""
+        options = {"generation_config": self.config, "disable_compile": True}
+        with torch.no_grad():
+            found = self.model.generate(**self.inputs, **options)
+        return found[:, self.inputs["input_ids"].shape[1] :].numel()
+
+
+PEERS = {"DPO step": DPOPeer, "GRPO update": GRPOPeer, "PPO update": PPOPeer}
+
+
+def padded(rows):
+    """Rows of numbers as one tensor, with 0 at the ends of shorter ones."""
+    found = np.zeros((len(rows), max(map(len, rows))), rows[0].dtype)
+    for place, row in zip(found, rows):
+        place[: len(row)] = row
+    return torch.from_numpy(found)
 
 
 def _trainer(**settings):

@@ -43,6 +43,8 @@ class BatchDecoder:
     other kinds) is left to the model itself, with the same cache.
     """
 
+    rows_alike = True
+
     def __init__(self, model):
         if not supports(model):
             raise ConfigError(

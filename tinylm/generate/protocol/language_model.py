@@ -17,6 +17,10 @@ and, where decoding needs hidden states (contrastive search, kNN-LM),
 
     hidden_and_logits(tokens, cache=None)   (B, T, D) what the output layer reads, and (B, T, V)
 
+and, where rows with the same tokens have the same scores, whatever their number,
+
+    rows_alike   True: generation then reads one of them, and copies what is in the cache
+
 Code that uses nothing else runs on a model just trained (`ModelLM`), on the fast decoder
 (fast/folded.py) and on `EnumerableLM` (enumerable.py), where every expectation is a finite sum. x_0
 is given: it is never scored. Read next: enumerable.py, then loop.py.
@@ -37,6 +41,8 @@ class ModelLM:
              keys and values), n_head, n_kv_head and d_model. Each call runs in evaluation mode
              and restores the mode it found
     """
+
+    rows_alike = True
 
     def __init__(self, model):
         self.model, self.config = model, model.config

@@ -93,12 +93,16 @@ class GPT(Module):
         """Positions that continue from the cache, or from SegmentStates, (T,)."""
         past = cached_length(cache)
         total = past + ids.shape[1]
+        self.check_length(total)
+        return np.arange(past, total, like=ids)
+
+    def check_length(self, total):
+        """Raise ShapeError if so many tokens do not fit the context."""
         if total > self.config.context:
             raise ShapeError(
                 f"GPT: {total} tokens do not fit the context of {self.config.context}: "
                 "shorten the input"
             )
-        return np.arange(past, total, like=ids)
 
     def read(self, ids, memory=None):
         """Logits of a segment, after the segments before it   (Transformer-XL; Dai et al. 2019).

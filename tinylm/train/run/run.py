@@ -34,7 +34,6 @@ from tinylm.backend import backend
 from tinylm.data import Prepared
 from tinylm.errors import DataError, TrainingError
 from tinylm.files import write_text
-from tinylm.machine import keep_freed_memory
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.reading import BadLines
 from tinylm.train import checkpoint as checkpoints
@@ -144,7 +143,6 @@ def train_run(run, comm=None, report=print):
 
 def new_trainer(run, comm):
     """The Trainer of a run: its model, freshly initialized, and AdamW on its parameters."""
-    keep_freed_memory()
     config = run.config
     backend(config.device)  # raises here if the device is missing, before a model is made
     model = new_model(config, run.special).to(config.device)
