@@ -41,6 +41,10 @@ VERBS = {  # verb: (what it does, an example)
     "rag": ("answer from your own files, with sources", 'tinylm rag notes/ "Who wrote it?"'),
     "export": ("write a run in the format of Hugging Face's library", "tinylm export RUN model"),
     "models": ("list the families of language models and their sizes", "tinylm models llama3-8b"),
+    "plan": (
+        "what training a model on a cluster would take, and with which layout",
+        "tinylm plan --model gpt3-175b --gpus 1024 --hardware a100",
+    ),
     "eval": ("loss, perplexity and bits per byte on a text", "tinylm eval RUN --data book.txt"),
     "gradcheck": (
         "check every derivative against finite differences",
@@ -66,7 +70,7 @@ VERBS = {  # verb: (what it does, an example)
 ROOMS = {
     "learn": ("train", "finetune", "align", "eval"),
     "use": ("generate", "chat", "prompt", "rag", "export", "embed"),
-    "look": ("models", "tokenize", "corrupt", "data", "plot", "book"),
+    "look": ("models", "tokenize", "corrupt", "data", "plot", "plan", "book"),
     "measure": ("gradcheck", "bench"),
 }
 MODULES = {verb: f"tinylm.cli.{room}.{verb}" for room, verbs in ROOMS.items() for verb in verbs}

@@ -1,5 +1,5 @@
 """Training in parallel (book section 2.2.3): the communicator protocol, its engines, and what is
-built on them.
+built on them; plan/ is the planner, which computes what training costs on machines far away.
 """
 
 from tinylm.parallel.communicate.communicator import Communicator, SingleProcess, share

@@ -1,0 +1,51 @@
+"""Seconds of collectives over a topology: links inside a node, adapters between nodes.
+
+A group of n ranks that are `stride` apart has k of them in each of its n / k nodes, and `stride`
+such groups share a node's adapters (at most as many as a node has GPUs). A collective moves
+(k - 1) / k of its array over the links and (N - 1) / N over the adapters, at the same time: the
+slower counts. An all-reduce is two such passes, a reduce-scatter and an all-gather.
+Read next: step.py.
+"""
+
+import numpy as np
+
+# nccl-tests on a DGX A100: an all-reduce on eight GPUs has 230 of the links' 300 GB/s.
+LINK_SHARE = 0.77
+LATENCY = 20e-6  # seconds of a small collective inside a node; as much again between nodes
+
+
+def group(ranks, stride, node):
+    """(ranks of a group in one node, nodes, groups that share a node's adapters)."""
+    inside = np.clip(node / stride, 1, ranks)
+    return inside, ranks / inside, np.minimum(node, stride)
+
+
+def pass_seconds(size, ranks, stride, hardware, constants):
+    """Seconds of one reduce-scatter or all-gather of `size` bytes (the whole array).
+
+    ranks   n of the group;  stride between its neighbors, in ranks
+    """
+    k, nodes, groups = group(ranks, stride, hardware.node)
+    inside = (k - 1) / k * size / (hardware.link * LINK_SHARE)
+    # A ring enters a node at one GPU and leaves at another. A rank alone in its node uses its
+    # adapter both ways, all ranks of a node use all adapters; between these, some lie idle.
+    partial = np.where((k > 1) & (k < hardware.node), constants.rail, 1.0)
+    rate = hardware.network * constants.network * partial / groups
+    outside = (nodes - 1) / nodes * size / rate
+    start = LATENCY / 2 * ((k > 1) * 1 + (nodes > 1) * 1)
+    return start + np.maximum(inside, outside)
+
+
+def all_reduce_seconds(size, ranks, stride, hardware, constants):
+    """Seconds of an all-reduce of `size` bytes: 2 (n - 1) / n of them leave each rank."""
+    return 2 * pass_seconds(size, ranks, stride, hardware, constants)
+
+
+def send_seconds(size, stride, hardware, constants):
+    """Seconds in which a rank sends `size` bytes to the rank `stride` further.
+
+    All GPUs of a node send at once, so each has its share of the adapters.
+    """
+    outside = hardware.network * constants.network / hardware.node
+    rate = np.where(stride >= hardware.node, outside, hardware.link * LINK_SHARE)
+    return size / rate
