@@ -13,6 +13,7 @@ from tinylm.align import (
     preference,
     prompting,
     rewards,
+    rlhf,
     selection,
     supervised,
     synthesis,
@@ -66,6 +67,12 @@ STATED = [
     (sequences.cispo_loss, {"low": None, "high": 0.2, "how": "token", "total": None}),
     (trust_region.trpo_step, {"delta": 0.01, "shrink": 0.5, "tries": 20}),
     (experience.assess, {"temperature": 1.0, "batch_size": 16}),
+    (rlhf.train_policy, {"method": "ppo", "steps": 100, "after_step": None}),
+    (
+        rlhf.policy_trainer,
+        {"method": "ppo", "reference": None, "value": None, "eos": None}
+        | {"learning_rate": 1e-4, "rate": None, "comm": None},
+    ),
     (fixed_points.descend, {"rate": 1.0, "steps": 20_000, "tolerance": 1e-10, "window": 1}),
     (fixed_points.population_advantages, {"scale": True}),
     (preference.implicit_reward, BETA | {"log_partition": 0.0}),
@@ -88,7 +95,7 @@ STATED = [
     (tuning.row_logprobs, {"temperature": 1.0}),
     (tuning.with_reference, {"batch_size": 16, "temperature": 1.0}),
     (tuning.tune, {"batch_size": 16}),
-    (tuning.prepared, {"batch_size": 16}),
+    (tuning.prepared, {"batch_size": 16, "limit": None}),
     (tuning.preference_accuracy, {"batch_size": 16}),
     (
         prompting.train_controller,

@@ -80,6 +80,11 @@ def test_ctrl_c_ends_the_training_after_the_step():
     with pytest.raises(KeyboardInterrupt):
         train_policy(policy(), PROMPTS, fives, "rloo", steps=9, after_step=after_step, **options)
     assert len(seen) == 1
+    # in the very last step it has nothing left to interrupt
+    found = train_policy(
+        policy(), PROMPTS, fives, "rloo", steps=1, after_step=after_step, **options
+    )
+    assert [one["step"] for one in found] == [1]
 
 
 def test_a_method_may_be_given_by_name_or_made():
