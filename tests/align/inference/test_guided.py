@@ -34,6 +34,16 @@ def test_every_response_has_its_optimal_probability(lm, eos, beta):
         assert found[tokens] == pytest.approx(probability, rel=1e-10)
 
 
+def test_after_the_last_token_there_is_nothing_to_steer():
+    value = soft_values(ENDING, PROMPT, reward, 1.0, 3, 2)
+    for response in ((0, 1, 0), (0, 2), (0, 2, 0)):  # as long as may be, or ended by 2
+        np.testing.assert_array_equal(value((*PROMPT, *response), np.arange(3)), 0)
+    # one token before: each next token makes a response, whose value is its reward
+    found = value((*PROMPT, 0, 1), np.arange(3))
+    wanted = [reward(PROMPT, (0, 1, token)) for token in range(3)]
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+
+
 def test_a_value_of_nothing_changes_nothing():
     guided = ValueGuided(LM, lambda prefix, candidates: np.zeros(len(candidates)))
     tokens = np.array([[0, 1], [2, 2]])
