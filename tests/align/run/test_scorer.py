@@ -53,6 +53,7 @@ def test_the_file_of_a_function_has_a_hash(written):
         ("f = 3\n", "is 3, which cannot be called"),
         ("def g(a, b):\n    return 1\n", "has no 'f'; it has g"),
         ("def f(a, b)\n    return 1\n", "SyntaxError"),
+        ("import sys\nsys.exit(0)\n", r"raised SystemExit: 0 \(line 2 of mine.py\)"),
         ("import math\nmath.sqrt(-1)\n", r"raised ValueError: .* \(line 2 of mine.py\)"),
     ],
 )
@@ -67,6 +68,7 @@ def test_what_is_no_reward_function_is_refused_with_the_reason(written, code, wo
         ("return 'good'", "returned 'good' for the answer 'a': return a finite number"),
         ("return float('nan')", "returned nan"),
         ("return None", "returned None"),
+        ("raise SystemExit(3)", r"raised SystemExit: 3 \(line 2 of mine.py\)"),
         ("return 1 / 0", r"raised ZeroDivisionError: .* \(line 2 of mine.py\)"),
     ],
 )

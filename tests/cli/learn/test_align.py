@@ -325,6 +325,33 @@ def test_a_prompt_that_was_found_in_both_texts_is_counted(method, read, align, t
     assert "without a field 'prompt': it is what both texts begin with: 1 (line 2)" in said
 
 
+@pytest.mark.parametrize("method", ["sft", "dpo", "kto", "reinforce"])
+def test_what_the_tokenizer_cannot_write_has_its_line_or_is_counted(
+    method, text, tiny, align, tmp_path
+):
+    """A tokenizer of the characters of its text, which have no question mark."""
+    base = str(tmp_path / "chars")
+    settings = [word for word in tiny if "context" not in word and "tokenizer" not in word]
+    more = ["--context=48", "--tokenizer=chars"]
+    assert main(["train", "--data", str(text), "--out", base, *settings, *more]) == 0
+    records = [
+        {"prompt": "the cat" + "s" * i, "chosen": "sat", "rejected": "o" * (i + 1)}
+        for i in range(4)
+    ]
+    file = write(tmp_path / "odd.jsonl", [*records, {**records[0], "prompt": "the cat?"}])
+    mine = tmp_path / "mine.py"
+    mine.write_text("def f(prompt, answer):\n    return len(answer)\n")
+    settings = ["--steps=1", "--val-fraction=0"]
+    if method == "reinforce":
+        settings += [f"--reward={mine}:f", "--max-tokens=2"]
+    given = {"model": base, "file": file, "settings": settings}
+    _, said = align(method, status=1, **given)
+    assert re.search(r"odd.jsonl', line 5: character '\?' .* is not among .* \(--skip-bad", said)
+    _, said = align(method, "--skip-bad", out="two", **given)
+    lines = {"kto": "2 (line 5, line 5)"}.get(method, "1 (line 5)")
+    assert f"the tokenizer or the template has no form for it: {lines}" in said
+
+
 def test_nothing_left_is_an_error_that_says_why(align, tmp_path):
     file = write(tmp_path / "same.jsonl", [{"prompt": "a", "chosen": "b", "rejected": "b"}])
     _, said = align("dpo", file=file, status=1)

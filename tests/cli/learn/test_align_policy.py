@@ -260,9 +260,48 @@ def test_prompts_that_the_reward_model_has_no_room_for_are_left_out(
     assert "nothing is left to learn from" in said and "--reward" in said
 
 
+def test_a_reward_that_fails_later_costs_no_step_before_it(align, tmp_path, monkeypatch, capsys):
+    """The run is saved as after the last whole step, and goes on from there as if nothing was."""
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import os\n\n\ndef fails(prompt, answer):\n"
+        "    open(os.environ['CALLS'], 'a').write('x')\n"
+        "    if len(open(os.environ['CALLS']).read()) == int(os.environ['FAILS']):\n"
+        "        raise OSError('no answer')\n"
+        "    return len(set(answer))\n"
+    )
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    more = [f"--reward={mine}:fails", "--steps=4", "--val-fraction=0", "--group=2"]
+    monkeypatch.setenv("FAILS", "0")
+    whole, _ = align("dapo", *more, out="whole")
+    # One call at the start, then 4 responses a step or more: it fails in the third step.
+    (tmp_path / "calls").write_text("")
+    monkeypatch.setenv("FAILS", "11")
+    part, said = align("dapo", *more, out="part", status=1)
+    assert "raised OSError: no answer" in said
+    assert re.search(r"saved as after step [12]; to continue: tinylm align --resume", said)
+    monkeypatch.setenv("FAILS", "0")
+    assert main(["align", "--resume", part]) == 0
+    rewards = [[e["reward"] for e in read(path) if e["event"] == "step"] for path in (whole, part)]
+    assert rewards[0] == rewards[1] and len(rewards[0]) == 4
+    models = [load_run(path)[0].state_dict() for path in (whole, part)]
+    assert weights_sha256(models[0]) == weights_sha256(models[1])
+
+
+def test_a_reward_that_fails_in_the_first_step_leaves_nothing_behind(align, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text("def f(prompt, answer):\n    return 1 / (len(answer) == 1)\n")
+    path, said = align("ppo", f"--reward={mine}:f", "--val-fraction=0", status=1)
+    assert "raised ZeroDivisionError" in said and "saved" not in said
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     "method, more, words",
     [
+        ("dapo", ["--beta=.1"], "--beta would change nothing: with --kl none"),
+        ("ppo", ["--horizon=7"], "--horizon would change nothing"),
+        ("ppo", ["--lora-alpha=7"], "--lora-alpha would change nothing"),
         ("dapo", ["--buffer=20"], "a buffer of 20 tokens is longer than a response"),
         ("reinforce", ["--batch-size=1"], "one response has no others"),
         ("ppo", ["--batch-size=1"], "let whiten be 'none', not 'advantages'"),

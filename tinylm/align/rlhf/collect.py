@@ -60,7 +60,17 @@ class Collector:
 
         returns  Experience of N rows; {"sampling", "scoring"}: seconds of this worker in drawing
                  responses, and in their rewards, log-probabilities and values
+
+        Where a reward raises, nothing has been drawn: the step may be tried again.
         """
+        first = self.draws
+        try:
+            return self._collected()
+        except BaseException:
+            self.draws = first
+            raise
+
+    def _collected(self):
         started = time.perf_counter()
         rollout, scores, sampling = self._draw()
         for _ in range(self.method.draws - 1):

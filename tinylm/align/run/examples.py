@@ -29,6 +29,7 @@ SHOWN = 5  # places of a kind that are listed
 EMPTY = "left out, an answer is empty"
 SAME = "left out, both answers of a pair are the same"
 ALONE = "left out, a rated answer has no other with another rating to be compared with"
+NOT_WRITTEN = "left out, the tokenizer or the template has no form for it"
 NO_ROOM = "left out, the prompt leaves no room for an answer"
 SAME_CUT = "left out, both answers are the same once they are cut"
 CUT = "cut"
@@ -73,6 +74,24 @@ class Checked:
         return lines
 
 
+def encoded(encode, one, data, skip_bad, checked):
+    """encode(one.what), or None for what cannot be written as tokens, which is counted.
+
+    encode   function: sample -> anything;  one  Placed;  data  as of read_all()
+    raises   DataError with the place, unless skip_bad
+    """
+    try:
+        return encode(one.what)
+    except DataError as error:
+        if not skip_bad:
+            raise DataError(
+                f"{shown(data)}, {one.place}: {error} (--skip-bad leaves such samples out and "
+                "counts them)"
+            ) from error
+    checked.add(NOT_WRITTEN, one.place)
+    return None
+
+
 def read_all(read, data, skip_bad, report):
     """All samples of files with their places; what was skipped is reported.
 
@@ -98,6 +117,7 @@ def instruction_examples(opened, data, skip_bad, limit, turns, report):
 
     opened  Tunable;  limit  most tokens that the model reads;  turns  as in encode_samples
     """
+    parts = opened.tokenizer, opened.template
     samples, checked, found = read_all(read_instructions, data, skip_bad, report), Checked(), []
     for one in samples:
         messages = one.what.messages()
@@ -108,8 +128,16 @@ def instruction_examples(opened, data, skip_bad, limit, turns, report):
         if not all(text.strip() for text in texts):
             checked.add(EMPTY, one.place)
             continue
-        parts = opened.tokenizer, opened.template, [one.what], limit, turns
-        examples, cut, dropped = encode_samples(*parts)
+        written = encoded(
+            lambda sample: encode_samples(*parts, [sample], limit, turns),
+            one,
+            data,
+            skip_bad,
+            checked,
+        )
+        if written is None:
+            continue
+        examples, cut, dropped = written
         if dropped:
             checked.add(NO_ROOM, one.place)
         if cut:
@@ -125,6 +153,7 @@ def pair_examples(opened, data, skip_bad, limit, report, margins=False):
     margins  a pair made of two ratings keeps their difference as its margin
     raises   DataError for single judged answers, and if no pair is left
     """
+    parts = opened.tokenizer, opened.template
     feedback, checked = read_all(read_feedback, data, skip_bad, report), Checked()
     for one in feedback:
         if isinstance(one.what, Judged):
@@ -146,12 +175,17 @@ def pair_examples(opened, data, skip_bad, limit, report, margins=False):
         if pair.chosen == pair.rejected:
             checked.add(SAME, one.place)
             continue
-        examples, left_out = encode_pairs(opened.tokenizer, opened.template, [pair], limit)
+        written = encoded(
+            lambda pair: encode_pairs(*parts, [pair], limit), one, data, skip_bad, checked
+        )
+        if written is None:
+            continue
+        examples, left_out = written
         _count(left_out, one.place, checked)
-        for encoded in examples:
+        for example in examples:
             if not margins:
-                encoded = _without_margin(encoded)
-            found.append(Example(encoded, _key(pair.prompt_messages())))
+                example = _without_margin(example)
+            found.append(Example(example, _key(pair.prompt_messages())))
     return _reported(found, "pairs", len(pairs), checked, data, limit, report)
 
 
@@ -160,6 +194,7 @@ def judged_examples(opened, data, skip_bad, limit, report):
 
     A pair counts as a good and a bad answer.
     """
+    parts = opened.tokenizer, opened.template
     judged, checked, found = [], Checked(), []
     for one in read_all(read_feedback, data, skip_bad, report):
         if isinstance(one.what, Rated):
@@ -175,9 +210,14 @@ def judged_examples(opened, data, skip_bad, limit, report):
         if not one.what.answer.strip():
             checked.add(EMPTY, one.place)
             continue
-        examples, left_out = encode_judged(opened.tokenizer, opened.template, [one.what], limit)
+        written = encoded(
+            lambda answer: encode_judged(*parts, [answer], limit), one, data, skip_bad, checked
+        )
+        if written is None:
+            continue
+        examples, left_out = written
         _count(left_out, one.place, checked)
-        found += [Example(encoded, _key(one.what.messages()[:-1])) for encoded in examples]
+        found += [Example(example, _key(one.what.messages()[:-1])) for example in examples]
     return _reported(found, "answers", len(judged), checked, data, limit, report)
 
 
@@ -221,8 +261,8 @@ def _answers(pair):
     return pair.chosen, pair.rejected
 
 
-def _without_margin(encoded):
-    return replace(encoded, margin=0.0)
+def _without_margin(example):
+    return replace(example, margin=0.0)
 
 
 def _count(left_out, place, checked):

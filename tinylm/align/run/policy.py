@@ -11,6 +11,7 @@ as if it had not been. Read first: training.py, ../rlhf/trainer.py.
 
 import hashlib
 import json
+import shlex
 import signal
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from tinylm.align.run.examples import (
     Checked,
     Example,
     about_held,
+    encoded,
     held_back,
     nothing_left,
     read_all,
@@ -34,6 +36,7 @@ from tinylm.align.run.settings import PolicyRunSettings
 from tinylm.align.run.training import check_same, in_words
 from tinylm.align.run.tunable import open_tunable
 from tinylm.data.read.prompts import read_prompts
+from tinylm.errors import DataError
 from tinylm.finetune.freezing import count_trainable
 from tinylm.optim.schedule import rise_and_fall
 from tinylm.train import checkpoint as checkpoints
@@ -108,12 +111,13 @@ class PolicyTraining:
         )
         longest = self.common.max_tokens
         for one in placed:
-            ids = list(
-                map(int, self.opened.template.encode(self.opened.tokenizer, one.what.messages))
-            )
+            written = encoded(self._written, one, s.data, s.skip_bad, checked)
+            if written is None:
+                continue
+            ids, scored = written
             if len(ids) + longest > context:
                 checked.add(NO_ROOM, one.place)
-            elif not self.scorer.has_room(one.what, longest):
+            elif not scored:
                 checked.add(NO_ROOM_TO_SCORE, one.place)
             elif tuple(ids) in found:
                 checked.add(AGAIN, one.place)
@@ -136,6 +140,11 @@ class PolicyTraining:
         for line in lines:
             self.report(line)
         return list(found.values())
+
+    def _written(self, prompt):
+        """(ids of a Prompt, whether --reward has room for it and the longest answer)."""
+        ids = self.opened.template.encode(self.opened.tokenizer, prompt.messages)
+        return list(map(int, ids)), self.scorer.has_room(prompt, self.common.max_tokens)
 
     def figures(self):
         """Mean reward and length of one response to each held-out prompt: {name: float}."""
@@ -169,6 +178,14 @@ class PolicyTraining:
             with finish_first():
                 self.trainer.run(s.steps, self._after_step, self._interrupted)
                 return self._end()
+        except DataError:  # of the reward or a response, before the step has changed anything
+            if self.trainer.iteration > first:
+                self._save(unfinished=True)
+                self.progress.note(
+                    f"saved as after step {self.trainer.iteration}; to continue: tinylm align "
+                    f"--resume {shlex.quote(str(self.directory))}"
+                )
+            raise
         finally:
             self.progress.close()
             self.log.close()

@@ -71,7 +71,7 @@ class RewardFunction:
             given = (prompt, answer, record)
         try:
             value = self.function(*given)
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise DataError(
                 f"--reward {self.name} raised {_where(error)} for the prompt {prompt!r:.80} and "
                 f"the answer {answer!r:.80}"
@@ -137,7 +137,7 @@ def _found(text, place):
         function, module = find_callable(text, "--reward")
     except ConfigError:
         raise
-    except Exception as error:  # anything that running the file raises
+    except (Exception, SystemExit) as error:  # anything that running the file raises
         raise ConfigError(f"--reward {text}: {place} raised {_where(error)}") from error
     if not callable(function):
         raise ConfigError(f"--reward {text} is {function!r:.60}, which cannot be called")

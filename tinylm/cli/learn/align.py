@@ -20,7 +20,7 @@ room are left out and counted, with their lines. Ctrl-C stops after the current 
 
 import shlex
 
-from tinylm.cli.options import parse, report
+from tinylm.cli.options import parse, refuse, report
 from tinylm.errors import CheckpointError, ConfigError
 
 EXAMPLES = (
@@ -100,7 +100,7 @@ def _new(name, words):
     from tinylm.train.checkpoint import latest
     from tinylm.train.run.directory import begin
 
-    kind = kind_of(name)
+    kind, given = kind_of(name), {}
     *settings, (run,) = parse(
         words,
         *kind.settings,
@@ -108,7 +108,9 @@ def _new(name, words):
         verb=f"align {name}",
         about=f"{kind.purpose}   (book section {kind.section})\n\n{__doc__.strip()}",
         examples=EXAMPLES,
+        given=given,
     )
+    _refuse_idle(given, settings)
     begun = begin(settings[0].out, report, _beside(name, run))  # locked until the end
     try:
         return _trained(name, run, settings, begun.path)
@@ -118,6 +120,26 @@ def _new(name, words):
         raise
     finally:
         begun.lock.close()
+
+
+def _refuse_idle(given, settings):
+    """Raise ConfigError for settings that were changed and that change nothing beside others."""
+    values, owner = {}, {}
+    for one in settings:
+        values |= vars(one)
+        owner |= dict.fromkeys(vars(one), type(one))
+    idle = [
+        ("lora_alpha", values.get("lora") == 0, "without --lora all weights are trained"),
+        (
+            "beta",
+            values.get("kl") == "none",
+            "with --kl none there is no penalty",
+        ),
+        ("horizon", values.get("target_kl", 0) is None, "beta adapts with --target-kl alone"),
+    ]
+    for name, without_effect, reason in idle:
+        if name in given and without_effect:
+            refuse(given, (name,), reason, owner[name])
 
 
 def _beside(name, run):
