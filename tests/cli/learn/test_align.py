@@ -227,6 +227,8 @@ def test_samples_that_are_scored_fit_the_context(base, align, tmp_path, capsys):
         ("reward", ["--lora=1"]),
         ("dpo", ["--lora=1", "--micro-batch=1"]),
         ("dpo", ["--loss=simpo"]),
+        ("dpo", ["--lora=1", "--device=strict"]),  # arrays of a device that are not NumPy's
+        ("reward", ["--device=strict"]),
         ("kto", []),
     ],
 )

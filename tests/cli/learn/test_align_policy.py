@@ -92,7 +92,9 @@ def test_the_result_answers(align, base):
     assert main(["generate", path, "a?", "--max-tokens=3"]) == 0
 
 
-@pytest.mark.parametrize("method, more", [("ppo", ["--lora=1"]), ("rloo", ["--group=2"])])
+@pytest.mark.parametrize(
+    "method, more", [("ppo", ["--lora=1"]), ("rloo", ["--group=2"]), ("ppo", ["--device=strict"])]
+)
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(method, more, align, monkeypatch):
     from tinylm.train.trainer import Trainer
 

@@ -15,6 +15,7 @@ from tinylm.align.aggregation import aggregate
 from tinylm.align.policy.surrogates import per_token, ratio
 from tinylm.autograd import clip, maximum, minimum, mul, where
 from tinylm.autograd.engine.tensor import array_of
+from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError
 
 
@@ -74,8 +75,9 @@ def clipped_loss(
 def clip_fraction(logp, old, advantages, counted, low=0.2, high=None):
     """The share of tokens that have no gradient in clipped_loss(): float, to be watched."""
     low, high = _bounds(low, high)
-    rho = np.exp(np.asarray(array_of(logp)) - np.asarray(array_of(old)))
-    advantages = np.asarray(array_of(advantages))
+    given = (logp, old, advantages, counted)
+    logp, old, advantages, counted = (to_cpu(array_of(a)) for a in given)
+    rho = np.exp(logp - old)
     if advantages.ndim == 1:
         advantages = advantages[:, None]
     still = (advantages > 0) & (rho > 1 + high) | (advantages < 0) & (rho < 1 - low)

@@ -16,6 +16,7 @@ from tinylm.align.constant import constant
 from tinylm.align.exact.expectations import entropy
 from tinylm.autograd import exp, log_softmax
 from tinylm.autograd.engine.tensor import array_of
+from tinylm.backend import to_cpu
 from tinylm.errors import DataError, ShapeError
 
 
@@ -77,7 +78,8 @@ def check_first_ratio(logp, old, counted, tolerance=1e-4):
     returns    float
     raises     DataError if it is larger
     """
-    difference = np.abs(np.asarray(array_of(logp)) - np.asarray(array_of(old)))[counted]
+    logp, old, counted = (to_cpu(array_of(a)) for a in (logp, old, counted))
+    difference = np.abs(logp - old)[counted]
     largest = float(difference.max(initial=0.0))
     if not largest <= tolerance:
         raise DataError(

@@ -9,8 +9,7 @@ That is checked while training. What else is measured on the way is kept for the
 trainer.py.
 """
 
-import numpy as np
-
+from tinylm.align.constant import constant
 from tinylm.align.exact.expectations import entropy
 from tinylm.align.logprobs import logprobs_of, response_logits
 from tinylm.align.meter import LARGEST, Meter
@@ -80,7 +79,7 @@ class PolicyObjective:
         counts |= found.pop("counts", {})
         with no_grad():
             # of KL(pi_old || pi), for responses of pi_old: how far the updates have moved
-            moved = k3(Tensor(np.asarray(batch.old, now.logp.dtype)), now.logp)
+            moved = k3(Tensor(constant(batch.old, now.logp)), now.logp)
             found = {
                 "entropy": entropy(log_softmax(now.logits.detach())).data.mean(),
                 "moved": moved.data[now.counted].mean(),

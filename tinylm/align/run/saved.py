@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.align.rewards.reward_model import RewardModel
+from tinylm.backend import to_cpu
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.fields import Fields
 from tinylm.finetune.freezing import trainable
@@ -166,7 +167,8 @@ def load_trained(begun, model, optimizer):
         for file, arrays in (("trained", trained_arrays(model)), ("optimizer", moments))
     }
     saved = checkpoints.load(begun.path, files=tuple(expected), expected=expected)
-    return model.named_arrays() | saved.arrays["trained"], saved.arrays["optimizer"]
+    whole = {name: to_cpu(array) for name, array in model.named_arrays().items()}
+    return whole | saved.arrays["trained"], saved.arrays["optimizer"]
 
 
 @dataclass(frozen=True)
