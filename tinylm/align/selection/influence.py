@@ -70,7 +70,7 @@ def sample_gradients(model, task, examples, project=None):
     rows = []
     with evaluating(model):
         for example in examples:
-            loss, _ = task.loss(model, task.make_batch([example]))
+            loss, _ = task.loss(model, task.make_batch([example]).to(tensors[0].device))
             parts = [to_cpu(g.data).reshape(-1) for g in grad(loss, tensors)]
             row = np.concatenate(parts).astype(np.float64)  # (P,)
             if project is not None:

@@ -24,12 +24,13 @@ def cross_entropies(model, sequences, batch_size=16):
     sequences  list of ids, the start token first; or of Encoded, whose answers alone count
     """
     task, found, examples = InstructionTuning(), [], []
+    device = model.parameters()[0].device
     for one in sequences:
         if not isinstance(one, Encoded):
             one = plain_text(one)
         examples.append(one)
     for start in range(0, len(examples), batch_size):
-        batch = task.make_batch(examples[start : start + batch_size])
+        batch = task.make_batch(examples[start : start + batch_size]).to(device)
         logp, counted = (to_cpu(part) for part in frozen_logprobs(model, batch))  # (B, T) twice
         found.append(-logp.sum(axis=1, dtype=np.float64) / counted.sum(axis=1))
     return np.concatenate([np.zeros(0), *found])

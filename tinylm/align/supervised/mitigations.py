@@ -81,7 +81,10 @@ def tune(
         if patience is not None:
             limit = patience
         # EarlyStopping takes the larger for the better: minus the loss.
-        watch = EarlyStopping(model, lambda: -answer_loss(model, plain, held_out)[0], limit)
+        where = model.parameters()[0].device
+        watch = EarlyStopping(
+            model, lambda: -answer_loss(model, plain, held_out, device=where)[0], limit
+        )
 
     losses = fit(model, learnt, mixed, seed=seed, after_epoch=watch, **options)
     if len(held_out):
@@ -96,4 +99,5 @@ def _perplexity(model, task, old):
     """The perplexity of old texts; nan without any."""
     if not len(old):
         return float("nan")
-    return perplexity_of_loss(answer_loss(model, task, old)[0])
+    device = model.parameters()[0].device
+    return perplexity_of_loss(answer_loss(model, task, old, device=device)[0])
