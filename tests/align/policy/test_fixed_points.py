@@ -23,6 +23,7 @@ from tinylm.align.policy.groups import (
 )
 from tinylm.align.policy.kl import k1, k2, k3, kl_in_reward, kl_loss
 from tinylm.align.policy.sequences import cispo_loss, gspo_loss, gspo_token_loss
+from tinylm.autograd import Tensor, grad
 from tinylm.errors import ConfigError
 
 # the specification's case: pi* = .673 .161 .039 .126
@@ -46,6 +47,18 @@ def own_mean(rewards):
 def reached(loss, rate=5.0):
     # curvatures of the penalty are at most beta / 4: below 2 / rate
     return descend(loss, LOGREF, rate)
+
+
+def test_the_sampled_loss_is_an_expectation_whose_chances_are_constant():
+    # 4 of 10 draws are the first response, and so on
+    drawn = [0] * 4 + [1] * 3 + [2] * 2 + [3]
+    penalty = np.array([0.3, 0.0, 1.0, 2.0])
+    plain = np.mean([-R[y] * np.log(REF[y]) for y in drawn])
+    logp = Tensor(LOGREF, requires_grad=True)
+    assert sampled_loss(logp, R).item() == pytest.approx(plain, rel=1e-13)
+    held = sampled_loss(logp, R, Tensor(penalty))
+    assert held.item() == pytest.approx(plain + np.mean(penalty[drawn]), rel=1e-13)
+    np.testing.assert_allclose(grad(held, [logp])[0].numpy(), -REF * R, rtol=1e-13)
 
 
 def test_a2c_with_the_penalty_in_the_reward_reaches_the_best_policy():

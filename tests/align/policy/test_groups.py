@@ -206,6 +206,7 @@ def test_overlong_responses_are_charged():
     found = overlong_penalty([10, 80, 90, 100, 120], longest=100, buffer=20)
     np.testing.assert_array_equal(found, [0, 0, -0.5, -1, -1])
     np.testing.assert_array_equal(overlong_penalty([0, 50, 100], 100, 100), [0, -0.5, -1])
+    np.testing.assert_array_equal(overlong_penalty([99, 100], 100, 1), [0, -1])
     for buffer in (0, 101):
         with pytest.raises(ConfigError, match="buffer"):
             overlong_penalty([1], 100, buffer)
