@@ -161,6 +161,11 @@ def test_a_loss_without_reference_is_its_formula(function, options, expected):
     np.testing.assert_allclose(found.data, [expected], **EXACT)
 
 
+def test_the_weight_of_cpo_multiplies_the_likelihood_of_the_chosen_answer():
+    found = cpo(tensor(-2.0), tensor(-3.0), weight=0.3)
+    np.testing.assert_allclose(found.data, [-math.log(sigma(0.1)) + 0.3 * 2.0], **EXACT)
+
+
 def test_orpo_is_its_formula():
     p, q = math.exp(-1.0), math.exp(-1.5)
     ratio = math.log(p / (1 - p)) - math.log(q / (1 - q))

@@ -82,6 +82,17 @@ def test_a_text_that_fits_is_read_at_once():
         np.testing.assert_allclose(information, -lm.score(before, [text]).terms[0])
 
 
+@pytest.mark.parametrize("before", ["", "bb "])
+def test_a_text_that_fills_the_context_is_read_in_windows(before):
+    # with the token that begins a text it is one too long
+    lm, text = text_model(context=24), "aa bbb cc dddd ee fff gg"[: 24 - len(before)]
+    assert len(before) + len(text) == 24
+    _, information = token_information(lm, text, before)
+    first = -lm.score(before.rstrip(), ["aa bbb cc"]).terms[0]
+    np.testing.assert_allclose(information[:9], first)
+    np.testing.assert_allclose(information[9:17], -lm.score("aa bbb cc", [" dddd ee"]).terms[0])
+
+
 @given(text=st.text("ab ", min_size=1, max_size=40), half=st.integers(1, 9))
 def test_windows_cover_every_token_once_within_their_size(text, half):
     pieces = list(text)
