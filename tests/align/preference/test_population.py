@@ -157,6 +157,26 @@ def test_the_loss_is_the_mean_over_unordered_pairs():
         assert found.item() == pytest.approx(np.log(2), abs=1e-14)
 
 
+@pytest.mark.parametrize("weights", [None, np.array([[9, 1, 4], [1, 9, 2], [4, 2, 9.0]])])
+def test_the_loss_by_hand(weights):
+    """Three pairs of each of two prompts; a response that would meet itself has no weight."""
+    logp = np.log([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
+    ref = np.log([[0.2, 0.2, 0.6], [0.3, 0.3, 0.4]])
+    preference = bradley_terry(np.array([[0.0, 1.0, -1.0], [2.0, 0.5, 0.0]]))
+    expected = 0.0
+    for x in range(2):
+        cost, total = 0.0, 0.0
+        for a, b in ((0, 1), (0, 2), (1, 2)):
+            shown = 1.0 if weights is None else weights[a, b]
+            d = BETA * (logp[x, a] - ref[x, a] - logp[x, b] + ref[x, b])
+            p = preference[x, a, b]
+            cost += shown * (p * np.log1p(np.exp(-d)) + (1 - p) * np.log1p(np.exp(d)))
+            total += shown
+        expected += cost / total / 2
+    found = population_loss(Tensor(logp), ref, preference, weights=weights, beta=BETA)
+    assert found.item() == pytest.approx(expected, rel=1e-13)
+
+
 def test_certain_preferences():
     """P(a > b) is 1 or 0 for far rewards, without overflow; the diagonal is one half."""
     found = bradley_terry(np.array([2000.0, 0.0]))

@@ -65,6 +65,7 @@ def test_the_final_rates_by_hand():
     # parts without tokens have the rate 0, whatever rate is asked for
     for asked in ((0.0, 0.0), (0.85, 0.9)):
         assert final_rates(0.5, (0, 100, 0), 80, *asked) == Rates(0.0, 50 / 80, 0.0)
+    assert final_rates(0.5, (20, 150, 30), 0).demonstrations == 0  # none is selected
     # a part that is full hands its surplus to the other, whichever it is
     full = final_rates(0.9, (10, 20, 10), 20, 0.9, 0.1)
     assert full == Rates(1.0, 1.0, pytest.approx(0.6))
