@@ -57,6 +57,14 @@ def test_one_s_own_machine(tmp_path, capsys):
     assert float(row(fast)["s"]) < 0.75 * float(row(slow)["s"])
 
 
+def test_calibrated_constants_are_said_to_be_fitted_and_slower_on_hopper(capsys):
+    words = "--model llama2-7b --gpus 8 --batch 64 --hardware h100 --layout zero=3,micro_batch=1"
+    plain, fitted = (lines_of(capsys, *words.split(), *more) for more in ([], ["--calibrated"]))
+    # large products at 0.552 in place of 0.80 of the peak
+    assert 1.2 < float(row(fitted)["s"]) / float(row(plain)["s"]) < 0.80 / 0.552
+    assert "not calibrated" not in "\n".join(fitted) and "; fitted" in "\n".join(fitted)
+
+
 def test_more_failures_cost_more_days(capsys):
     rare, often = (
         "\n".join(lines_of(capsys, "--gpu-hours-per-failure", hours)) for hours in ("1e6", "1e3")

@@ -8,7 +8,14 @@ import pytest
 
 from tinylm.errors import ConfigError
 from tinylm.parallel.plan.calibrate import constant_guess, errors, fit, halves, predict
-from tinylm.parallel.plan.constants import FIELDS, NAMES, UNCALIBRATED, at_a_bound, describe
+from tinylm.parallel.plan.constants import (
+    FIELDS,
+    MEASURED,
+    NAMES,
+    UNCALIBRATED,
+    at_a_bound,
+    describe,
+)
 from tinylm.parallel.plan.hardware import MACHINES
 from tinylm.parallel.plan.layout import Layout
 from tinylm.parallel.plan.measured import Runs, read_mosaic, read_vtrain
@@ -136,6 +143,21 @@ def test_goals_on_runs_not_fitted():
     means, _, splits = mean_errors([multi, single], VTRAIN)
     assert means[0] <= 0.07 and means[1] <= 0.10
     assert all(at_a_bound(split.constants, VTRAIN) == () for split in splits)
+
+
+@needs_data
+@pytest.mark.slow
+def test_the_measured_constants_are_the_fit_to_all_runs():
+    tables = [
+        read_vtrain(PLANNER / "vtrain_single.csv"),
+        read_vtrain(PLANNER / "vtrain_multi.csv"),
+        read_mosaic(PLANNER / "mosaic_fsdp.csv"),
+    ]
+    assert sum(map(len, tables)) == 882
+    found = fit(tables, NAMES)
+    for name in NAMES:
+        assert getattr(MEASURED, name) == pytest.approx(getattr(found, name), rel=0.01)
+    assert at_a_bound(MEASURED) == ()
 
 
 @needs_data

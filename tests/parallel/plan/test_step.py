@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tinylm.parallel.plan.constants import UNCALIBRATED
+from tinylm.parallel.plan.constants import MEASURED, UNCALIBRATED
 from tinylm.parallel.plan.hardware import MACHINES
 from tinylm.parallel.plan.layer import embedding_seconds, head_seconds, layer_seconds
 from tinylm.parallel.plan.layout import Layout
@@ -29,6 +29,15 @@ TABLE_5 = [
 
 def seconds(shape, layout, constants=C):
     return step_cost(shape, layout, A100, constants).seconds
+
+
+@pytest.mark.parametrize("name, sizes, full, selective", TABLE_5)
+def test_constants_fitted_to_other_runs_predict_published_times(name, sizes, full, selective):
+    shape = PUBLISHED[name]
+    for expected, kind in ((full, FULL), (selective, SELECTIVE)):
+        assert seconds(shape, Layout(**sizes, **kind), MEASURED) == pytest.approx(
+            expected, rel=0.09
+        )
 
 
 @pytest.mark.parametrize("name, sizes, full, selective", TABLE_5)
@@ -82,6 +91,31 @@ def test_gradients_of_data_ranks_are_all_reduced_once_a_step():
     plain = step_cost(shape, four, A100, C)
     launched = 200 * C.host
     assert sharded.optimizer - launched == pytest.approx((plain.optimizer - launched) / 4)
+
+
+def test_gradients_of_four_bytes_are_scattered_and_parameters_of_two_gathered():
+    shape = gpt_shape(24, 2048, 16, 51200, 1024)
+    plain = Layout(dp=2, batch=16, micro_batch=2, gradient_bytes=4)
+    size = rank_parameters(shape, plain)
+    assert step_cost(shape, plain, A100, C).data == all_reduce_seconds(4 * size, 2, 1, A100, C)
+    for stage in (1, 2):
+        cost = step_cost(shape, replace(plain, zero=stage), A100, C)
+        halves = pass_seconds(2 * size, 2, 1, A100, C) + pass_seconds(4 * size, 2, 1, A100, C)
+        assert cost.data == pytest.approx(halves)
+    assert step_cost(shape, replace(plain, dp=1, zero=3), A100, C).data == 0
+
+
+def test_activations_between_stages_by_hand():
+    shape = PUBLISHED["megatron-175b"]
+    layout = Layout(tp=8, pp=8, batch=64, micro_batch=2, chunks=3)
+    # 32 micro-batches and 7 to fill; forward and backward; three chunks; each of 8 tensor ranks
+    # sends an eighth of 2 * 2048 * 12288 numbers of 2 bytes at an eighth of 0.8 of 200 GB/s.
+    one = 2 * 2 * 2048 * 12288 / 8 / (0.8 * 200e9 / 8)
+    cost = step_cost(shape, layout, A100, C)
+    assert cost.pipeline == pytest.approx(2 * 3 * (32 + 7) * one)
+    # The table is at both ends: its gradient of 51200 * 12288 numbers crosses, too.
+    assert cost.data == pytest.approx(2 * 51200 * 12288 / 8 / (0.8 * 200e9 / 8))
+    assert step_cost(replace(shape, tied=0), layout, A100, C).data == 0
 
 
 def test_full_sharding_hides_behind_computing_until_it_is_longer():

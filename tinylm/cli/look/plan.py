@@ -2,7 +2,8 @@
 
 Prices every way to spread the model over the GPUs, or one that `--layout` names: memory of a GPU,
 seconds of a step, utilization, days, cost, how often to write a checkpoint, and which constraint
-binds. Formulas and data-sheet numbers only, not measured on the machine: tinylm/parallel/plan.
+binds. Formulas and numbers of data sheets, nothing is measured on the machine; --calibrated takes
+what runs that others published reached of these numbers: tinylm/parallel/plan.
 """
 
 import dataclasses
@@ -29,6 +30,7 @@ class PlanSettings:
     top: int = setting(5, "layouts to list", at_least(1))
     tokens: float | None = setting(None, "billions of tokens; None: 20 a parameter", above(0))
     price: float = setting(2.0, "dollars for an hour of a GPU", at_least(0))
+    calibrated: bool = setting(False, "with constants fitted to 882 runs that others measured")
     checkpoint_seconds: float = setting(60.0, "to write a checkpoint", above(0))
     restart_seconds: float = setting(600.0, "from a failure to the next step", at_least(0))
     gpu_hours_per_failure: float = setting(
@@ -58,7 +60,7 @@ def report(settings):
 
     raises   ConfigError for an unknown model or machine, and a layout that cannot be
     """
-    from tinylm.parallel.plan.constants import UNCALIBRATED, describe
+    from tinylm.parallel.plan.constants import MEASURED, NAMES, UNCALIBRATED, describe
     from tinylm.parallel.plan.hardware import machine
     from tinylm.parallel.plan.layout import read_layout
     from tinylm.parallel.plan.search import checked, search
@@ -66,16 +68,19 @@ def report(settings):
 
     shape = shape_of(settings.model, settings.context)
     hardware = machine(settings.hardware)
+    constants, fitted = UNCALIBRATED, ()
+    if settings.calibrated:
+        constants, fitted = MEASURED, NAMES
     tokens = TOKENS_PER_PARAMETER * shape.parameters
     if settings.tokens is not None:
         tokens = 1e9 * settings.tokens
     lines = [heading(settings, shape, hardware, tokens), ""]
     if settings.layout:
         layout = read_layout(settings.layout, settings.batch, settings.gpus)
-        priced = [checked(shape, layout, hardware, settings.gpus)]
+        priced = [checked(shape, layout, hardware, settings.gpus, constants)]
         binds = None
     else:
-        found = search(shape, hardware, settings.gpus, settings.batch, keep=settings.top)
+        found = search(shape, hardware, settings.gpus, settings.batch, constants, settings.top)
         priced = found.best
         binds = (
             f"binds: {found.binding}\n"
@@ -86,7 +91,7 @@ def report(settings):
     if binds:
         lines += ["", binds]
     lines += ["", failures(settings, days(settings, shape, tokens, priced[0]))]
-    lines += ["", "constants of the cost model:", describe(UNCALIBRATED)]
+    lines += ["", "constants of the cost model:", describe(constants, fitted)]
     return "\n".join(lines)
 
 
