@@ -85,11 +85,23 @@ def test_a_test_id_is_looked_up_in_its_file(root, test, complaint):
     assert check.test_complaint(test, root) == complaint
 
 
+def test_each_command_of_a_row_is_a_line():
+    found = check.commands("scripts/a.py --quick scripts/b.py")
+    assert found == ["python scripts/a.py --quick", "python scripts/b.py"]
+    found = check.commands("tinylm data pages.jsonl scripts/b.py")
+    assert found == ["tinylm data pages.jsonl", "python scripts/b.py"]
+    assert check.commands("none.py") == ["python none.py"]
+
+
 @pytest.mark.parametrize(
     "script, complaint",
     [
         ("scripts/tour.py --quick", None),
         ("scripts/none.py", "script scripts/none.py is not there"),
+        ("scripts/tour.py scripts/none.py", "script scripts/none.py is not there"),
+        ("scripts/tour.py scripts/tour.py", None),
+        ("tinylm train scripts/none.py", "script scripts/none.py is not there"),
+        ("tinylm", "tinylm has no verb ''"),
         ("tinylm train --steps 5", None),
         ("tinylm fly", "tinylm has no verb 'fly'"),
     ],

@@ -107,18 +107,33 @@ def test_complaint(test, root):
     return None
 
 
-def script_complaint(script, root, verbs=()):
-    """What is wrong with a script path or a `tinylm VERB` command, or None. `verbs` are those that
-    exist.
+def commands(script):
+    """What a reader types, of a column with scripts: "a.py --quick scripts/b.py" -> two commands.
+
+    The first word begins a command, and so does each word in scripts/; what follows belongs to it.
     """
-    first, *rest = script.split()
-    if first == "tinylm":
-        if rest and rest[0] in verbs:
-            return None
-        return f"tinylm has no verb {' '.join(rest[:1])!r}"
-    if root is None or (root / first).is_file():
-        return None
-    return f"script {first} is not there"
+    found = []
+    for number, word in enumerate(script.split()):
+        if word.startswith("scripts/") or (number == 0 and word != "tinylm"):
+            found.append(f"python {word}")
+        elif number == 0:
+            found.append(word)
+        else:
+            found[-1] += f" {word}"
+    return found
+
+
+def script_complaint(script, root, verbs=()):
+    """What is wrong with paths of scripts or a `tinylm VERB` command, or None. `verbs` are those
+    that exist.
+    """
+    for command in commands(script):
+        program, *rest = command.split()
+        if program == "tinylm" and (not rest or rest[0] not in verbs):
+            return f"tinylm has no verb {' '.join(rest[:1])!r}"
+        if program == "python" and root is not None and not (root / rest[0]).is_file():
+            return f"script {rest[0]} is not there"
+    return None
 
 
 def complaints(table, root=None, verbs=()):

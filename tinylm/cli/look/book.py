@@ -98,11 +98,9 @@ def describe(row):
         except LookupError as error:
             lines.append(f"  code    {symbol}: {error}")
     lines += [f"  proof   {test}" for test in check.names(row.test)]
-    # Some concepts are shown by a command, others by a script of the repository.
-    if row.script.startswith("tinylm "):
-        lines.append(f"  show    {row.script}")
-    elif row.script != "-":
-        lines.append(f"  show    python {row.script}")
+    # Some concepts are shown by a command, others by scripts of the repository.
+    if row.script != "-":
+        lines += [f"  show    {command}" for command in check.commands(row.script)]
     return "\n".join(lines)
 
 
