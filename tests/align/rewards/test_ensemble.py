@@ -7,6 +7,8 @@ import pytest
 from tests.finetune.tasks.heads_small import decoder
 from tinylm.align.exact.expectations import expectation, kl
 from tinylm.align.exact.regularized import optimal_policy
+from tinylm.align.feedback.formats import Rating, pairs_of_ratings
+from tinylm.align.feedback.pairs import EncodedPair
 from tinylm.align.rewards.ensemble import (
     RewardEnsemble,
     average_preference,
@@ -21,11 +23,14 @@ from tinylm.align.rewards.ensemble import (
     weighted_mean,
 )
 from tinylm.align.rewards.fusion import Fusion, FusionNetwork
+from tinylm.align.rewards.modeling import RewardModeling, bench_accuracy
 from tinylm.align.rewards.pareto import pareto_front, scalarized_policy, trade_off
 from tinylm.align.rewards.reward_model import RewardModel
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.finetune import evaluate, fit
+from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.models import GPT, GPTConfig
 
 REWARDS = np.array([[1.0, 0.0, 4.0], [3.0, 0.5, -2.0]])  # 2 models, 3 responses
 
@@ -218,6 +223,71 @@ def test_a_fusion_network_begins_as_the_mean_and_learns_whom_to_trust():
     fit(model, task, examples[:300], epochs=30, batch_size=50, learning_rate=5e-2)
     after = evaluate(model, task, examples[300:])["accuracy"]
     assert after > max(0.75, before + 0.1)
+
+
+# Members by aspect
+
+# A response has three statements, true (6) or false (7), and three points, made (3) or not (4).
+ASPECTS = {"accuracy": lambda y: y.count("6"), "completeness": lambda y: y.count("3")}
+
+
+def text_pair(better, worse):
+    return EncodedPair(*(encode_sft([1], [*map(int, y), 2]) for y in (better, worse)))
+
+
+def rated(prompts, rng):
+    """{aspect: pairs by the ratings of that aspect}, of two responses to each prompt."""
+    ratings = {name: [] for name in ASPECTS}
+    for prompt in range(prompts):
+        for _ in range(2):
+            y = "".join([*rng.choice(["6", "7"], 3), *rng.choice(["3", "4"], 3)])
+            for name, rate in ASPECTS.items():
+                ratings[name].append(Rating(str(prompt), y, rate(y)))
+    found = {name: pairs_of_ratings(given) for name, given in ratings.items()}
+    return {name: [text_pair(p.chosen, p.rejected) for p in all] for name, all in found.items()}
+
+
+def test_a_bench_has_an_accuracy_for_each_subset_and_their_mean():
+    def length(texts):
+        return np.array([len(ids) for ids in texts])
+
+    longer, shorter, equal = text_pair("66", "6"), text_pair("6", "66"), text_pair("6", "7")
+    bench = {"chat": [longer, longer, longer, shorter], "safety": [shorter, equal]}
+    # the mean of subsets, and not of all six pairs (.583)
+    assert bench_accuracy(length, bench) == {"chat": 0.75, "safety": 0.25, "mean": 0.5}
+    for empty in ({}, {"chat": [longer], "safety": []}):
+        with pytest.raises(DataError, match="needs a pair"):
+            bench_accuracy(length, empty)
+
+
+def test_members_of_several_aspects_know_their_own_and_together_both():
+    rng = np.random.default_rng(0)
+    training, bench = rated(150, rng), rated(300, rng)
+
+    def train(pairs, seed):
+        config = GPTConfig(8, context=10, n_layer=1, n_head=2, d_model=16, dropout=0.0)
+        model = RewardModel(GPT(config, seed))
+        fit(model, RewardModeling(), pairs, epochs=8, batch_size=20, learning_rate=1e-2)
+        return model.score
+
+    ensemble = RewardEnsemble.trained(train, training)
+    assert len(ensemble.members) == 2 and ensemble.combine is weighted_mean
+    alone = [bench_accuracy(member, bench) for member in ensemble.members]
+    assert alone[0]["accuracy"] > 0.9 and alone[1]["completeness"] > 0.9
+    # what is true says nothing of what is complete: a coin, or less in pairs that differ in both
+    assert max(alone[0]["completeness"], alone[1]["accuracy"]) < 0.65
+    together = bench_accuracy(ensemble.score, bench)
+    assert min(together["accuracy"], together["completeness"]) > 0.65
+    assert together["mean"] > max(one["mean"] for one in alone)
+
+
+def test_each_member_has_a_training_set_and_a_number_of_its_own():
+    def train(numbers, member):
+        return lambda texts: np.full(len(texts), 10.0 * member + sum(numbers))
+
+    strict = RewardEnsemble.trained(train, [[1, 2], [4], []], least)
+    np.testing.assert_array_equal(strict.rewards([[0]]), [[3], [14], [20]])
+    assert strict.score([[0]]) == 3
 
 
 # Several rewards at once

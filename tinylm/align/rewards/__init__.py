@@ -31,7 +31,7 @@ pareto.py    rewards that cannot all be high
 """
 
 from tinylm.align.rewards.ensemble import RewardEnsemble
-from tinylm.align.rewards.modeling import RewardModeling
+from tinylm.align.rewards.modeling import RewardModeling, bench_accuracy
 from tinylm.align.rewards.pairwise import (
     pairwise_loss,
     preference_accuracy,
@@ -58,6 +58,7 @@ __all__ = [
     "RewardModeling",
     "SegmentModeling",
     "ValueModel",
+    "bench_accuracy",
     "hinge_loss",
     "listnet_loss",
     "listwise_pairwise_loss",

@@ -106,6 +106,18 @@ class RewardEnsemble:
     members: tuple
     combine: object = weighted_mean
 
+    @classmethod
+    def trained(cls, train, sets, combine=weighted_mean):
+        """An ensemble with a member for each training set, whose errors then differ.
+
+        train    function: (training set, number of the member) -> function from texts to rewards
+        sets     of bootstrap(), of parts(), or of several sources or aspects: preferences by
+                 factual accuracy, by completeness, ..; a dict gives its values in order
+        """
+        if isinstance(sets, dict):
+            sets = list(sets.values())
+        return cls(tuple(train(one, k) for k, one in enumerate(sets)), combine)
+
     def rewards(self, sequences):
         """The rewards of each member: (K, n)."""
         return np.stack([np.asarray(member(sequences), np.float64) for member in self.members])

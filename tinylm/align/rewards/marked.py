@@ -52,6 +52,20 @@ def marked_text(prompt, parts, labels):
     return MarkedText(ids, ends, np.asarray(labels))
 
 
+def marked_dialogue(encoded, labels):
+    """A MarkedText of a dialogue, with a label for each answer: does this turn fit all before it?
+
+    A part is an answer and the turn of the user that led to it; the first of these is the prompt.
+
+    encoded  Encoded of encode_conversation(), every answer counted
+    labels   one for each answer, in order
+    raises   DataError if there are not as many labels as answers, or no answer
+    """
+    answer = np.asarray(encoded.answer)
+    ends = np.flatnonzero(answer & ~np.append(answer[1:], False)) + 1  # after each run of True
+    return MarkedText(np.asarray(encoded.ids), ends, np.asarray(labels))
+
+
 @dataclass(frozen=True)
 class MarkedBatch(Batch):
     """Rows of marked texts, padded at the right.

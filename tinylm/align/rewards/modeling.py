@@ -98,3 +98,24 @@ class RewardModeling:
             "accuracy": preference_accuracy(chosen, rejected),
             "margin": float(np.mean(chosen - rejected)),
         }
+
+
+def bench_accuracy(score, bench):
+    """The share of pairs that a reward puts in the right order, by subset   (book section 4.4.1.4;
+    Lambert et al. 2024, RewardBench)
+
+    score    function: list of texts (ids) -> (n,) rewards, such as RewardModel.score or
+             RewardEnsemble.score
+    bench    {subset: list of EncodedPair}: a kind of task, or one aspect of responses
+    returns  {subset: accuracy}, of equal rewards one half, and "mean": that of the subsets, which
+             weigh the same whatever their sizes
+    raises   DataError for a subset without pairs, or none
+    """
+    if not bench or not all(bench.values()):
+        raise DataError("bench_accuracy: every subset needs a pair, and there must be a subset")
+    found = {}
+    for name, pairs in bench.items():
+        chosen = score([pair.chosen.ids for pair in pairs])
+        rejected = score([pair.rejected.ids for pair in pairs])
+        found[name] = preference_accuracy(chosen, rejected)
+    return {**found, "mean": float(np.mean(list(found.values())))}

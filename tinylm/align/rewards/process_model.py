@@ -6,8 +6,9 @@ Uesato et al. 2022; Lightman et al. 2024).
 
 A step is judged at its end and after all earlier steps, so later ones do not change it. Labels are
 correct and incorrect, and perhaps neutral: technically right, but of no use in the whole. A turn of
-a dialogue can be a step, its label whether it fits what was said. TRL's PRMTrainer trains the same
-model as a classifier of tokens. Read first: marked.py. Read next: process_rewards.py.
+a dialogue can be a step, its label whether it fits what was said (marked_dialogue). TRL's
+PRMTrainer trains the same model as a classifier of tokens. Read first: marked.py. Read next:
+process_rewards.py.
 """
 
 from dataclasses import dataclass
