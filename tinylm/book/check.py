@@ -108,7 +108,7 @@ def test_complaint(test, root):
 
 
 def commands(script):
-    """What a reader types, of a column with scripts: "a.py --quick scripts/b.py" -> two commands.
+    """The commands that a reader types, of the words of a row's last column: list of str.
 
     The first word begins a command, and so does each word in scripts/; what follows belongs to it.
     """
