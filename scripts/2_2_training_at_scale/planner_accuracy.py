@@ -33,48 +33,48 @@ Measured output, without the lines of the constants where nothing is fitted:
     2. errors in percent of rows not fitted: mean (least .. most of splits)
     each table alone
       vtrain_multi     6.07 (4.37 .. 7.80), 90 % below 14.7  one rate 16.98 (15.28 .. 18.97)
-        matrix        0.8611 (0.8345 .. 0.9025)
-        memory        0.6917 (0.6275 .. 0.7531)
-        host          2.084e-05 (1.68e-05 .. 2.449e-05)
-        hiding        1.69 (1.464 .. 1.936)
-        network       0.5376 (0.4861 .. 0.6731)
-        rail          0.2652 (0.1771 .. 0.336)
+        matrix        0.8611    0.8345 .. 0.9025        of the peak       range 0.4 .. 1
+        memory        0.6917    0.6275 .. 0.7531        of the bandwidth  range 0.3 .. 1
+        host          2.084e-05 1.68e-05 .. 2.449e-05   seconds           range 2e-06 .. 5e-05
+        hiding        1.69      1.464 .. 1.936          exponent          range 1 .. 12
+        network       0.5376    0.4861 .. 0.6731        of the adapters   range 0.1 .. 1
+        rail          0.2652    0.1771 .. 0.336         of that rate      range 0.05 .. 1
         at a bound: none
       vtrain_single    6.66 (6.40 .. 6.82), 90 % below 17.6  one rate 56.09 (52.85 .. 58.09)
-        matrix        0.9352 (0.8987 .. 0.9517)
-        memory        0.6877 (0.6655 .. 0.7181)
-        host          1.957e-05 (1.952e-05 .. 1.962e-05)
-        hiding        3.432 (3.325 .. 3.546)
+        matrix        0.9352    0.8987 .. 0.9517        of the peak       range 0.4 .. 1
+        memory        0.6877    0.6655 .. 0.7181        of the bandwidth  range 0.3 .. 1
+        host          1.957e-05 1.952e-05 .. 1.962e-05  seconds           range 2e-06 .. 5e-05
+        hiding        3.432     3.325 .. 3.546          exponent          range 1 .. 12
         at a bound: none
       mosaic_fsdp      5.30 (4.77 .. 6.16), 90 % below 10.7  one rate 56.01 (45.47 .. 67.78)
-        matrix        0.7222 (0.694 .. 0.7499)
-        matrix_hopper 0.5424 (0.5293 .. 0.5545)
-        memory        0.7835 (0.7045 .. 0.8489)
-        attention     0.317 (0.3129 .. 0.3213)
-        network       0.787 (0.7513 .. 0.8047)
+        matrix        0.7222    0.694 .. 0.7499         of the peak       range 0.4 .. 1
+        matrix_hopper 0.5424    0.5293 .. 0.5545        of the peak       range 0.4 .. 1
+        memory        0.7835    0.7045 .. 0.8489        of the bandwidth  range 0.3 .. 1
+        attention     0.317     0.3129 .. 0.3213        of the peak       range 0.1 .. 0.8
+        network       0.787     0.7513 .. 0.8047        of the adapters   range 0.1 .. 1
         at a bound: none
     one set of constants for vTrain's tables
       vtrain_multi     6.94 (5.77 .. 8.68), 90 % below 16.3  one rate 16.98 (15.28 .. 18.97)
       vtrain_single    6.78 (6.56 .. 7.38), 90 % below 17.7  one rate 56.19 (52.08 .. 61.07)
-        matrix        0.8679 (0.8365 .. 0.9004)
-        memory        0.7062 (0.6324 .. 0.7569)
-        host          1.957e-05 (1.949e-05 .. 1.961e-05)
-        hiding        3.678 (3.176 .. 4.7)
-        network       0.4279 (0.3773 .. 0.4899)
-        rail          0.2966 (0.1976 .. 0.3569)
+        matrix        0.8679    0.8365 .. 0.9004        of the peak       range 0.4 .. 1
+        memory        0.7062    0.6324 .. 0.7569        of the bandwidth  range 0.3 .. 1
+        host          1.957e-05 1.949e-05 .. 1.961e-05  seconds           range 2e-06 .. 5e-05
+        hiding        3.678     3.176 .. 4.7            exponent          range 1 .. 12
+        network       0.4279    0.3773 .. 0.4899        of the adapters   range 0.1 .. 1
+        rail          0.2966    0.1976 .. 0.3569        of that rate      range 0.05 .. 1
         at a bound: none
     one set of constants for all
       vtrain_multi     6.84 (4.18 .. 7.86), 90 % below 12.9  one rate 16.98 (15.28 .. 18.97)
       vtrain_single    6.96 (6.74 .. 7.40), 90 % below 17.2  one rate 56.19 (52.08 .. 61.07)
       mosaic_fsdp      5.83 (4.89 .. 6.72), 90 % below 12.1  one rate 55.95 (43.11 .. 72.76)
-        matrix        0.7945 (0.7775 .. 0.8085)
-        matrix_hopper 0.5424 (0.5355 .. 0.5468)
-        memory        0.7739 (0.723 .. 0.8064)
-        attention     0.3033 (0.297 .. 0.3077)
-        host          1.963e-05 (1.955e-05 .. 1.97e-05)
-        hiding        3.667 (3.347 .. 4.43)
-        network       0.4668 (0.4464 .. 0.5)
-        rail          0.334 (0.2567 .. 0.3907)
+        matrix        0.7945    0.7775 .. 0.8085        of the peak       range 0.4 .. 1
+        matrix_hopper 0.5424    0.5355 .. 0.5468        of the peak       range 0.4 .. 1
+        memory        0.7739    0.723 .. 0.8064         of the bandwidth  range 0.3 .. 1
+        attention     0.3033    0.297 .. 0.3077         of the peak       range 0.1 .. 0.8
+        host          1.963e-05 1.955e-05 .. 1.97e-05   seconds           range 2e-06 .. 5e-05
+        hiding        3.667     3.347 .. 4.43           exponent          range 1 .. 12
+        network       0.4668    0.4464 .. 0.5           of the adapters   range 0.1 .. 1
+        rail          0.334     0.2567 .. 0.3907        of that rate      range 0.05 .. 1
         at a bound: none
       fitted to all rows of the three, the constants MEASURED:
         matrix 0.793, matrix_hopper 0.552, memory 0.772, attention 0.3, host 1.96e-05, hiding
@@ -126,7 +126,7 @@ import numpy as np
 
 from tinylm import backend
 from tinylm.parallel.plan.calibrate import constant_guess, fit, halves
-from tinylm.parallel.plan.constants import UNCALIBRATED, at_a_bound, describe
+from tinylm.parallel.plan.constants import FIELDS, UNCALIBRATED, at_a_bound, describe
 from tinylm.parallel.plan.hardware import MACHINES
 from tinylm.parallel.plan.layout import Layout
 from tinylm.parallel.plan.measured import read_mosaic, read_vtrain
@@ -198,7 +198,11 @@ def held_out(tables, names, splits, seed):
         )
     for name in names:
         values = [getattr(split.constants, name) for split in found]
-        print(f"    {name:<14}{np.mean(values):.4g} ({min(values):.4g} .. {max(values):.4g})")
+        facts = FIELDS[name].metadata
+        print(
+            f"    {name:<14}{np.mean(values):<10.4g}{f'{min(values):.4g} .. {max(values):.4g}':<24}"
+            f"{facts['unit']:<17} range {facts['low']:g} .. {facts['high']:g}"
+        )
     bounds = {name for split in found for name in at_a_bound(split.constants, names)}
     print(f"    at a bound: {', '.join(sorted(bounds)) or 'none'}")
     return means, found

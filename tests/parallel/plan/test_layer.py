@@ -10,6 +10,7 @@ from tinylm.parallel.plan.layer import (
     BACKWARD_LAUNCHES,
     FORWARD_LAUNCHES,
     UNFUSED_LAUNCHES,
+    embedding_seconds,
     fused,
     head_seconds,
     layer_seconds,
@@ -106,6 +107,14 @@ def test_eight_bits_double_the_rate_of_the_maps_alone():
     one, two = (layer_seconds(GPT3, Layout(eight_bit=e), h100, C) for e in (0, 1))
     assert two.products == pytest.approx(one.products / 2, rel=1e-6)
     assert two.attention == one.attention and two.passes == one.passes
+
+
+def test_bytes_of_the_embedding_by_hand():
+    # eight passes of 3 * 2048 * 12288 numbers of 2 bytes; a quarter of the table zeroed (2) and
+    # added (6); at 0.8 of the bandwidth
+    traffic = 8 * 2 * 3 * 2048 * 12288 + 8 * 51200 * 12288 / 4
+    layout = Layout(tp=4, batch=3, micro_batch=3)
+    assert embedding_seconds(GPT3, layout, A100, C) == pytest.approx(traffic / (0.8 * 2.039e12))
 
 
 def test_the_loss_passes_52_bytes_a_logit():

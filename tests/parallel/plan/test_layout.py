@@ -45,7 +45,7 @@ def test_wrong_words_are_named(words, complaint):
     "words, reason",
     [
         ("tp=8,pp=8,dp=15,batch=1920", "tp . dp . pp = 960, but there are 1024"),
-        ("tp=5,dp=1,batch=8", "tp=5 does not divide the 96 heads"),
+        ("tp=5,dp=1,batch=8", "tp=5 does not divide the 96 heads$"),
         ("tp=12,dp=1,batch=8", "tp=12 does not fill whole nodes of 8"),
         ("pp=7,dp=1,batch=8", "pp=7 does not divide the 96 layers"),
         ("pp=8,chunks=5,dp=1,batch=8", "pp . chunks = 40 does not divide the 96 layers"),

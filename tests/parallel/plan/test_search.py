@@ -55,9 +55,13 @@ def test_the_best_is_the_fastest_of_those_that_fit():
 
 def test_memory_binds_where_the_fastest_does_not_fit():
     found = search(GPT3, A100, 1024, 2048)
+    times = [step_cost(GPT3, c, A100).seconds for c in possible_layouts(GPT3, A100, 1024, 2048)]
+    assert found.free.seconds == pytest.approx(float(min(times)))
     assert found.free.seconds < found.best[0].seconds
     assert found.free.memory.total > USABLE * A100.memory
     assert found.binding.startswith("memory: ") and found.free.layout.words() in found.binding
+    gain = 100 * (found.best[0].seconds / found.free.seconds - 1)
+    assert f"would be {gain:.0f} % faster" in found.binding
     roomy = search(GPT3, replace(A100, memory=1e15), 1024, 2048)
     assert not roomy.binding.startswith("memory") and roomy.fitting == roomy.tried
     assert roomy.best[0].layout == found.free.layout
@@ -104,6 +108,15 @@ def test_a_possible_layout_is_priced():
 def test_the_nearest_of_a_possible_layout_has_its_degrees():
     layout = Layout(8, 16, 8, 2048, 2, zero=1, sequence=1, recompute="full", gradient_bytes=4)
     assert nearest(GPT3, layout, A100, 1024).layout == layout
+
+
+@pytest.mark.parametrize("zero", [1, 2, 3])
+@pytest.mark.parametrize("recompute", ["none", "full"])
+def test_the_nearest_keeps_the_stage_of_zero_and_recomputation(zero, recompute):
+    shape = shape_of("gpt2-xl")
+    # 7 sequences do not divide a batch of 64: 8 do.
+    asked = Layout(1, 8, 1, 64, 7, zero=zero, recompute=recompute, gradient_bytes=4)
+    assert nearest(shape, asked, A100, 8).layout == replace(asked, micro_batch=8)
 
 
 def test_what_no_layout_can_do_is_said():

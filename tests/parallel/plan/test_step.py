@@ -116,6 +116,13 @@ def test_activations_between_stages_by_hand():
     # The table is at both ends: its gradient of 51200 * 12288 numbers crosses, too.
     assert cost.data == pytest.approx(2 * 51200 * 12288 / 8 / (0.8 * 200e9 / 8))
     assert step_cost(replace(shape, tied=0), layout, A100, C).data == 0
+    # Stages are tp dp ranks apart: with dp, on other nodes although tp does not fill one.
+    near, far = (Layout(tp=2, dp=d, pp=2, batch=8, zero=1) for d in (1, 4))
+    within = step_cost(shape, near, A100, C).data
+    assert within == pytest.approx(2 * 51200 * 12288 / 2 / (0.77 * 300e9))
+    size = 2 * rank_parameters(shape, far)
+    across = step_cost(shape, far, A100, C).data - all_reduce_seconds(size, 4, 2, A100, C)
+    assert across == pytest.approx(2 * 51200 * 12288 / 2 / (0.8 * 200e9 / 8))
 
 
 def test_full_sharding_hides_behind_computing_until_it_is_longer():

@@ -187,9 +187,12 @@ def head_seconds(shape, layout, hardware, constants):
 
 
 def embedding_seconds(shape, layout, hardware, constants):
-    """Seconds of the embedding for one micro-batch: it reads and adds rows, and its gradient, as
-    large as the table, is zeroed and added at every micro-batch.
+    """Seconds of the embedding for one micro-batch, forward and backward.
+
+    Rows of tokens and positions are read, their sum written, read by dropout and written; backward
+    three passes more. The gradient is as large as the table: at every micro-batch it is zeroed and
+    added to the sum.
     """
     table = (2 + ACCUMULATION_BYTES) * shape.vocab * shape.width / layout.tp
-    passed = 8 * _stream_bytes(shape, layout) / 1 + table
+    passed = 8 * _stream_bytes(shape, layout) + table
     return memory_seconds(passed, hardware, constants)

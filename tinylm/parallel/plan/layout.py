@@ -132,13 +132,13 @@ def obstacles(shape, layout, hardware, gpus=None):
     found = []
     if gpus is not None and c.gpus != gpus:
         found.append(f"tp * dp * pp = {c.gpus}, but there are {gpus} GPUs")
-    for name, size, what in (
-        ("tp", shape.kv_heads, "heads of keys"),
-        ("tp", shape.heads, "heads"),
-        ("tp", shape.hidden, "hidden units"),
+    for size, what in (
+        (shape.heads, "heads"),
+        (shape.kv_heads, "heads of keys"),
+        (shape.hidden, "hidden units"),
     ):
         if size % c.tp:
-            found.append(f"{name}={c.tp} does not divide the {size} {what}")
+            found.append(f"tp={c.tp} does not divide the {size} {what}")
             break
     if c.tp > hardware.node and c.tp % hardware.node:
         found.append(f"tp={c.tp} does not fill whole nodes of {hardware.node}")
