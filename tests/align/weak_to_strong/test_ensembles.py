@@ -106,6 +106,18 @@ def test_stacking_learns_whom_to_trust():
     assert stacked.logits(logs).shape == (400, 4)
 
 
+def test_stacking_is_one_batch_without_decay_unless_told_otherwise():
+    logs, labels = two_specialists(20, 0)
+
+    def scores(**options):
+        return Stacking(2, 4).fit(logs, labels, epochs=5, **options).logits(logs)
+
+    plain = scores(batch_size=20, weight_decay=0.0, seed=0, learning_rate=0.05)
+    np.testing.assert_array_equal(scores(), plain)
+    for other in ({"batch_size": 10}, {"weight_decay": 0.5}, {"learning_rate": 0.1}):
+        assert not np.allclose(scores(**other), plain)
+
+
 def test_stacking_one_model_is_a_monotone_map_of_its_probability():
     logs = random_logs(1, 300, 2, 0)
     p = np.exp(logs[0, :, 1])
