@@ -203,10 +203,15 @@ def test_the_most_likely_scores_need_not_compare_all():
 
 
 def test_the_iteration_goes_on_until_all_scores_are_fixed():
-    # the middle of a chain with odds 3 : 1 twice has score 0 from the first step on
-    wins = np.array([[0, 3, 0], [1, 0, 3], [0, 1, 0]])
-    found = bradley_terry_scores(wins, steps=10**9)  # and it does not take so many
+    wins = np.array([[0, 3, 0], [1, 0, 3], [0, 1, 0]])  # a chain with odds 3 : 1 twice
+    found = bradley_terry_scores(wins, steps=10**9)  # it does not take so many
     np.testing.assert_allclose(found, [math.log(3), 0, -math.log(3)], atol=1e-9)
+    # from e^r = 1: 3 / (4 / 2), 4 / (4 / 2 + 4 / 2), 1 / (4 / 2), before their mean is 0
+    first = np.log([1.5, 1.0, 0.5])
+    first -= first.mean()  # .501, .096, -.597: the largest of these decides
+    np.testing.assert_allclose(bradley_terry_scores(wins, steps=1), first, atol=1e-14)
+    np.testing.assert_allclose(bradley_terry_scores(wins, tolerance=0.6), first, atol=1e-14)
+    assert np.abs(bradley_terry_scores(wins, tolerance=0.59) - first).max() > 0.1
 
 
 def test_a_response_that_never_loses_has_no_best_score():

@@ -151,7 +151,7 @@ def test_a_head_can_begin_at_0():
 
 def test_heads_of_two_seeds_differ_and_have_the_usual_spread():
     heads = [ValueModel(decoder(d_model=256), seed).head.weight.numpy() for seed in (0, 1)]
-    assert (heads[0] != heads[1]).all()
+    assert heads[0].shape == (256, 1) and (heads[0] != heads[1]).all()
     for default in (ValueModel(decoder(d_model=256)), RewardModel(decoder(d_model=256)).values):
         np.testing.assert_array_equal(default.head.weight.numpy(), heads[0])
     # 1/sqrt(257) = .062; 256 draws, so within four standard errors of 4.4 %
