@@ -117,6 +117,18 @@ def test_halving_pulls_equally_in_rounds_of_equal_cost():
     np.testing.assert_allclose(found.means, [0.1, 0.5, 0.3, 0.9, 0.2])
 
 
+def test_halving_keeps_one_half_of_an_even_number_of_arms():
+    pull = constant([0.2, 0.9, 0.5, 0.1])
+    found = successive_halving(pull, 4, 16)
+    # two rounds of 8 pulls: 2 for each of four, then 4 for each of two
+    assert pull.log == [([0, 1, 2, 3], 2), ([1, 2], 4)]
+    np.testing.assert_array_equal(found.counts, [2, 6, 6, 2])
+    assert found.ranking == [1, 2, 0, 3]
+    # of one arm there is nothing to find out
+    alone = successive_halving(constant([0.5]), 1, 0)
+    assert alone.ranking == [0] and alone.counts.tolist() == [0]
+
+
 def test_rejects_drops_one_arm_a_phase():
     pull = constant([0.1, 0.5, 0.9])
     found = successive_rejects(pull, 3, 23)
