@@ -108,6 +108,9 @@ def test_a_window_that_would_slide_is_refused():
     """21 tokens and 4 more, of which the last is not read: 24, as many as the context."""
     model = gpt(context=24)
     check_prompts(model, [[1] * 21], 4)
+    check_prompts(model, [[1] * 20], 4, last=True)  # a reward is read at the last one, too
+    with pytest.raises(DataError, match="has 21 tokens, and 4 are to follow"):
+        check_prompts(model, [[1] * 21], 4, last=True)
     with pytest.raises(DataError, match="prompt 1 has 22 tokens"):
         check_prompts(model, [[1], [1] * 22], 4)
     with pytest.raises(DataError, match="prompt 0 is empty"):

@@ -1,5 +1,6 @@
 """One function for all methods: it learns, and refuses what no method has."""
 
+import inspect
 import os
 import signal
 import textwrap
@@ -10,6 +11,7 @@ import pytest
 from tinylm.align import rlhf
 from tinylm.align.rlhf import METHODS, policy_trainer, setting_names, train_policy
 from tinylm.align.rlhf.methods import GRPO, RLOO
+from tinylm.align.rlhf.trainer import PolicyTrainer
 from tinylm.errors import ConfigError
 from tinylm.models import GPT, GPTConfig
 
@@ -85,6 +87,23 @@ def test_ctrl_c_ends_the_training_after_the_step():
         policy(), PROMPTS, fives, "rloo", steps=1, after_step=after_step, **options
     )
     assert [one["step"] for one in found] == [1]
+
+
+def test_ctrl_c_in_the_last_step_leaves_nothing_undone():
+    def after_step(metrics):
+        if metrics["step"] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    options = OPTIONS | {"group": 2}
+    found = train_policy(
+        policy(), PROMPTS, fives, "rloo", steps=2, after_step=after_step, **options
+    )
+    assert len(found) == 2
+
+
+def test_the_learning_rate_is_1e_4_unless_it_is_given():
+    for made, name in ((PolicyTrainer, "rate"), (policy_trainer, "learning_rate")):
+        assert inspect.signature(made).parameters[name].default == 1e-4
 
 
 def test_a_method_may_be_given_by_name_or_made():

@@ -169,7 +169,7 @@ METHODS = {
         ("margin", "accuracy"),
     ),
     "kto": Method(
-        "answers that are good or bad, without pairs",
+        "answers that are good or bad, without pairs (not in the book)",
         "4.4.2",
         JudgedSettings,
         5e-5,
