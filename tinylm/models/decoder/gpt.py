@@ -158,39 +158,45 @@ class GPT(Module):
         segments   SegmentStates, of read(); then without a cache
         returns    (B, T, D)
         """
-        c, (B, T, _) = self.config, x.shape
+        options = self.block_options(*x.shape[:2], positions, x.dtype, cache, mask, segments)
+        for block, own in zip(self.blocks, options):
+            x = block(x, **own)
+        if self.norm is None:
+            return x
+        return self.norm(x)
+
+    def block_options(self, B, T, positions, dtype, cache=None, mask=None, segments=None):
+        """What each block is called with beside the stream, a dict for each layer.
+
+        B, T      of the batch;  others as in transform()
+        returns   list of dicts: rotation, mask, bias, cache, layer; real for experts, segments
+        """
+        c = self.config
         past = cached_length(cache if segments is None else segments)
         # Windows and biases measure the distance between columns, not between positions: padding
         # and packing do not change it. S = past + T.
-        queries = np.arange(past, past + T, like=x.data)  # (T,)
-        keys = np.arange(past + T, like=x.data)  # (S,)
+        queries = np.arange(past, past + T, like=positions)  # (T,)
+        keys = np.arange(past + T, like=positions)  # (S,)
         masks = {"full": mask}
         if "window" in c.attention:
             masks["window"] = narrowed(mask, queries, keys, c.window)
         bias = self._score_bias(queries, keys, positions)  # (1|H, T, S) or None
         # Keys of earlier segments are made, and turned, anew; those in a cache have been turned.
         turned = positions if segments is None else keys
-        rotations = self.rotations(turned, x.dtype)  # L times (cos, sin) or None
+        rotations = self.rotations(turned, dtype)  # L times (cos, sin) or None
         real = real_tokens(mask, B, T) if "experts" in c.feed_forward else None  # (B, T) or None
         if c.kv_sharing > 1:
             cache = SharedPairs(c.kv_sharing, cache)
-        for layer, block in enumerate(self.blocks):
-            experts = c.layer("feed_forward", layer) == "experts"
-            options = {"real": real} if experts and real is not None else {}
+        found = []
+        for layer in range(c.n_layer):
+            own = {"rotation": rotations[layer], "mask": masks[c.layer("attention", layer)]}
+            own |= {"bias": bias, "cache": cache, "layer": layer}
+            if real is not None and c.layer("feed_forward", layer) == "experts":
+                own["real"] = real
             if segments is not None:
-                options["segments"] = segments
-            x = block(
-                x,
-                rotation=rotations[layer],
-                mask=masks[c.layer("attention", layer)],
-                bias=bias,
-                cache=cache,
-                layer=layer,
-                **options,
-            )
-        if self.norm is None:
-            return x
-        return self.norm(x)
+                own["segments"] = segments
+            found.append(own)
+        return found
 
     def logits(self, x):
         """The output layer: (B, T, D) -> (B, T, V)."""

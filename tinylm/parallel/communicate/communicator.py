@@ -8,6 +8,8 @@ here) and in several on one machine (`shared.py`). Names and meanings are those 
 
 import abc
 import functools
+import queue
+import threading
 from collections import Counter, deque
 
 import numpy as np
@@ -110,6 +112,7 @@ class Communicator(abc.ABC):
         self.rank, self.size = rank, size
         self.calls, self.bytes_sent = Counter(), Counter()
         self._to_self = deque()  # messages a rank sends to itself
+        self._outbox = None
 
     def _count(self, call, nbytes):
         self.calls[call] += 1
@@ -171,6 +174,21 @@ class Communicator(abc.ABC):
         raises   ShapeError if the array sent has another shape or dtype
         """
 
+    def isend(self, array, to):
+        """send() that returns at once, whatever has to wait: for programs in which two ranks send
+        each other large arrays at times of their own, as the stages of a pipeline.
+
+        Messages to a rank arrive in the order sent, those of send() too if flush() comes between.
+        """
+        if self._outbox is None:
+            self._outbox = Outbox(self.send)
+        self._outbox.put(array.copy(), to)
+
+    def flush(self):
+        """Return when all of isend() has gone; raises what went wrong there."""
+        if self._outbox is not None:
+            self._outbox.flush()
+
     def sendrecv(self, array, to, like, source):
         """Send to one rank while receiving from another: a step of a ring, or a swap of two.
 
@@ -227,6 +245,36 @@ class Communicator(abc.ABC):
         flat     (n,) contiguous, any n
         returns  flat
         """
+
+
+class Outbox:
+    """A thread that sends what is put in, in order. send: function of an array and a rank."""
+
+    def __init__(self, send):
+        self._send, self._failure = send, None
+        self._queue = queue.Queue()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def put(self, array, to):
+        """Send it as soon as those before it have gone."""
+        self._queue.put((array, to))
+
+    def flush(self):
+        """Return when all have gone; raises the first failure."""
+        self._queue.join()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _run(self):
+        while True:
+            array, to = self._queue.get()
+            try:
+                if self._failure is None:
+                    self._send(array, to)
+            except BaseException as error:
+                self._failure = error
+            self._queue.task_done()
 
 
 class SingleProcess(Communicator):

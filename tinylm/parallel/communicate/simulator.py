@@ -170,9 +170,10 @@ class Simulated(Communicator):
     take what their messages take.
     """
 
-    def __init__(self, world, rank, members):
+    def __init__(self, world, rank, members, key=()):
         super().__init__(members.index(rank), len(members))
         self._world, self._me, self._members = world, rank, members
+        self._key = key  # tells groups of the same ranks apart
         self._met = 0  # collectives so far
         self._group = ""
         if len(members) != len(world.results):
@@ -202,7 +203,7 @@ class Simulated(Communicator):
         call          text that must be the same on all ranks
         """
         world, turns = self._world, self._world.turns
-        key = self._members, self._met
+        key = self._key, self._members, self._met
         self._met += 1
         meeting = world.meetings.setdefault(key, _Meeting())
         meeting.calls[self.rank], meeting.clocks[self.rank] = call, self.clock
@@ -267,7 +268,7 @@ class Simulated(Communicator):
         self._count("all_to_all", sent)
         return [parcels[self.rank].copy() for parcels in sets]
 
-    def send(self, array, to):
+    def send(self, array, to, waits=True):
         check_array("send", array)
         check_rank("send", to, self.size)
         if to == self.rank:
@@ -275,18 +276,23 @@ class Simulated(Communicator):
             self._to_self.append(array.copy())
             return
         world, peer = self._world, self._members[to]
-        key = self._members, self._me, peer
-        waits = f"to send {describe(array)} to rank {to}{self._group}"
-        world.turns.wait(self._me, waits, lambda: self._can_send(key, array.nbytes))
+        key = self._key, self._me, peer
+        text = f"to send {describe(array)} to rank {to}{self._group}"
+        room = self._can_send if waits else lambda *_: self.clock
+        world.turns.wait(self._me, text, lambda: room(key, array.nbytes))
         arrived = world.transport(self._me, peer, array.nbytes)
         world.queues[key].append((array.copy(), arrived))
         world.waiting[key[1:]] += array.nbytes
         self._count("send", array.nbytes)
 
+    def isend(self, array, to):
+        # Here a message is on its way at once, and needs no thread that waits for its receiver.
+        self.send(array, to, waits=False)
+
     def sendrecv(self, array, to, like, source):
         # Both ways at once: the clock does not stand still between the two.
         check_rank("sendrecv", source, self.size)
-        expects = self._members, self._members[source], self._me
+        expects = self._key, self._members[source], self._me
         self._world.receiving.add(expects)
         self.send(array, to)
         return self.recv(like, source)
@@ -305,7 +311,7 @@ class Simulated(Communicator):
         if source == self.rank:
             return take_own(self._to_self, like, self.rank)
         world, peer = self._world, self._members[source]
-        key = self._members, peer, self._me
+        key = self._key, peer, self._me
         world.receiving.add(key)
         waits = f"to receive {describe(like)} from rank {source}{self._group}"
         queue = world.queues[key]
@@ -325,12 +331,13 @@ class Simulated(Communicator):
         mine = np.array([color is not None, color or 0, key], np.int64)
         table = np.array(self._meet("split", "split", mine, mine.nbytes, list))
         self._count("split", 0)
+        made = self._met  # the same on all ranks: collectives are called in one order
         if color is None:
             return None
         group = [r for r in range(self.size) if table[r, 0] and table[r, 1] == color]
         group.sort(key=lambda r: (table[r, 2], r))
         members = tuple(self._members[r] for r in group)
-        return Simulated(self._world, self._me, members)
+        return Simulated(self._world, self._me, members, (*self._key, made, color))
 
     def barrier(self):
         self._meet("barrier", "barrier")

@@ -1,0 +1,145 @@
+"""Random small decoders and layouts, trained for some steps alone and together, and compared."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.models import GPT, GPTConfig
+from tinylm.optim import AdamW
+from tinylm.optim.flat import FlatParameters
+from tinylm.parallel.communicate.simulator import simulate
+from tinylm.parallel.mesh import Layout, Mesh
+from tinylm.parallel.step import ParallelTrainer, Together
+from tinylm.pretrain import CausalLM
+from tinylm.train.trainer import Trainer
+
+STEPS, RATE, CLIP, SEED = 2, 1e-2, 0.5, 7
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A decoder, its objective, and how it is shared."""
+
+    config: GPTConfig
+    objective: CausalLM
+    layout: Layout
+    micros: int
+    chunks: int
+    schedule: str
+    rows: int
+    length: int
+
+    def __str__(self):
+        return f"{self.layout}; {self.micros} micro-batches, {self.chunks} chunks, {self.schedule}"
+
+
+def draw(seed):
+    """A random Draw."""
+    rng = np.random.default_rng([5, seed])
+
+    def one(*values):
+        return values[rng.integers(len(values))]
+
+    groups = one(1, 2, 3)
+    heads = groups * one(1, 2)
+    tp = int(rng.integers(1, groups + 1))
+    pp, chunks, dp = one(1, 1, 2, 3), one(1, 1, 2), one(1, 1, 2, 3)
+    schedule = one("gpipe", "1f1b")
+    micros = one(1, 2, 3)
+    if schedule == "1f1b" and chunks > 1:
+        micros = pp * one(1, 2)
+    layers = pp * chunks + one(0, 1, 2)
+    config = GPTConfig(
+        vocab_size=one(11, 16, 23),
+        context=12,
+        n_layer=layers,
+        n_head=heads,
+        n_kv_head=groups,
+        d_model=heads * 4,
+        d_hidden=one(7, 12, 16),
+        norm=one("layer", "rms"),
+        norm_placement=one("pre", "pre", "post", "branch", "sandwich", "parallel", "parallel_pair"),
+        activation=one("gelu", "relu", "swiglu"),
+        positions=one("learned", "rope", "sinusoidal", "alibi", "t5", "none"),
+        bias=one(True, False),
+        tied=one(True, True, False),
+        dropout=one(0.0, 0.2),
+        qk_norm=one(None, None, "head"),
+        embedding_norm=one(False, True),
+        logit_cap=one(None, 3.0),
+    )
+    objective = CausalLM(one(None, 0), one(0.0, 0.1), one(0.0, 1e-2))
+    cp = 1
+    if config.positions not in ("alibi", "t5"):
+        cp = one(1, 1, 2, 3)
+    if cp * dp * tp * pp > 16:
+        dp = 1
+    layout = Layout(dp=dp, tp=tp, pp=pp, cp=cp, sequence=bool(rng.integers(2)))
+    rows = dp * micros + int(rng.integers(3))
+    return Draw(config, objective, layout, micros, chunks, schedule, rows, one(4, 7, 12))
+
+
+def batches(found):
+    """Batches of a Draw: (step, start, stop) -> rows."""
+
+    def rows(step, start, stop):
+        shape = found.rows, found.length + 1
+        ids = np.random.default_rng([step, 3]).integers(0, found.config.vocab_size, shape)
+        return ids[start:stop]
+
+    return rows
+
+
+def alone(found, dtype=np.float64):
+    """(steps, {name: parameter}, {name: first moment}) of the single process."""
+    model = GPT(found.config, SEED, dtype)
+    flat = FlatParameters(model.named_parameters())
+    optimizer = AdamW(flat)
+    rest = batches(found), found.rows, RATE, CLIP
+    trainer = Trainer(model, found.objective, optimizer, *rest, seed=SEED)
+    steps = [trainer.advance() for _ in range(STEPS)]
+    moments = {n: a.copy() for n, a in flat.named(optimizer.state()["m"]).items()}
+    return steps, {n: p.data for n, p in model.named_parameters().items()}, moments
+
+
+def shared(comm, found, dtype=np.float64):
+    """The same by the ranks of a communicator, each with the whole in the end."""
+    together = Together(GPT(found.config, SEED, dtype), Mesh(comm, found.layout), found.chunks)
+    trainer = ParallelTrainer(
+        together,
+        found.objective,
+        AdamW,
+        batches(found),
+        found.rows,
+        RATE,
+        CLIP,
+        found.micros,
+        found.schedule,
+        SEED,
+    )
+    steps = [trainer.advance() for _ in range(STEPS)]
+    whole = together.whole({n: p.data for n, p in together.parameters.items()})
+    moments = trainer.optimizer.state()["m"]
+    trainer.mesh.data.all_gather_(moments)
+    return steps, whole, together.whole(trainer.flat.named(moments))
+
+
+def largest_difference(found, dtype=np.float64, run=None):
+    """The largest difference between alone and together: of losses, norms, parameters, moments.
+
+    Of parameters and moments relative to the largest of each array.
+    """
+    run = run or (lambda body, size, *args: simulate(body, size, *args).results)
+    expected = alone(found, dtype)
+    worst = 0.0
+    for steps, whole, moments in run(shared, found.layout.size, found, dtype):
+        assert set(whole) == set(expected[1])
+        for got, own in zip(steps, expected[0]):
+            assert got.tokens == own.tokens
+            worst = max(worst, abs(got.loss / own.loss - 1), abs(got.grad_norm / own.grad_norm - 1))
+        for mine, theirs in ((whole, expected[1]), (moments, expected[2])):
+            for name, array in theirs.items():
+                assert mine[name].shape == array.shape, name
+                scale = max(np.abs(array).max(), 1e-8)
+                worst = max(worst, np.abs(mine[name] - array).max() / scale)
+    return worst

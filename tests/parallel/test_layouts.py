@@ -1,0 +1,193 @@
+"""Every layout gives the losses, gradient norms, parameters and moments of the single process.
+
+`LAYOUTS=1000 pytest tests/parallel/test_layouts.py -m slow` tries that many random ones.
+"""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+
+from tests.parallel.layouts import Draw, draw, largest_difference, shared
+from tinylm.models import GPT, GPTConfig
+from tinylm.parallel import launch, step
+from tinylm.parallel.collectives import enter, leave
+from tinylm.parallel.communicate.simulator import simulate
+from tinylm.parallel.mesh import Layout, Mesh
+from tinylm.parallel.pipeline.run import Pipeline
+from tinylm.parallel.sequence import ring
+from tinylm.parallel.step import ParallelTrainer, Together
+from tinylm.parallel.tensor import split
+from tinylm.parallel.tensor.cuts import Whole
+from tinylm.parallel.tensor.layers import Stream
+from tinylm.pretrain import CausalLM
+
+ROUNDING = 1e-9  # of float64, after two steps of Adam, which divides by small numbers
+MANY = int(os.environ.get("LAYOUTS", 200))
+# One of everything: heads of a part each, a tied table, dropout, smoothing, padding, uneven rows.
+CONFIG = GPTConfig(
+    23, 12, 4, 4, 16, n_kv_head=2, d_hidden=15, dropout=0.2, positions="t5", qk_norm="head"
+)
+LONG = dataclasses.replace(CONFIG, positions="rope", qk_norm=None)
+RICH = Draw(CONFIG, CausalLM(0, 0.1, 1e-2), Layout(2, 2, 2, sequence=True), 2, 1, "1f1b", 5, 7)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_random_layout_is_the_single_process(seed):
+    assert largest_difference(draw(seed)) < ROUNDING
+
+
+@pytest.mark.slow
+def test_many_random_layouts_are_the_single_process():
+    worst = {seed: largest_difference(draw(seed)) for seed in range(50, 50 + MANY)}
+    assert max(worst.values()) < ROUNDING, {s: str(draw(s)) for s in worst if worst[s] > ROUNDING}
+
+
+def with_layout(**changes):
+    return dataclasses.replace(RICH, **changes)
+
+
+def test_one_of_everything():
+    assert largest_difference(RICH) < ROUNDING
+    interleaved = with_layout(layout=Layout(1, 2, 2), chunks=2, micros=4)
+    assert largest_difference(interleaved) < ROUNDING
+
+
+def test_in_float32_differences_are_those_of_rounding():
+    """1e-3 of Adam's first steps, which divide gradients near 0 by their own size."""
+    assert largest_difference(RICH, np.float32) < 1e-3
+
+
+def test_one_of_everything_with_sequences_in_parts():
+    layout = Layout(tp=2, pp=2, cp=3, sequence=True)
+    assert largest_difference(with_layout(config=LONG, layout=layout)) < ROUNDING
+    # 7 tokens in 2 x 5 chunks: some are empty
+    assert largest_difference(with_layout(config=LONG, layout=Layout(cp=5))) < ROUNDING
+
+
+SMALL = [Layout(tp=2), Layout(pp=2), Layout(dp=2), Layout(cp=2), Layout(2, 2, 1)]
+
+
+@pytest.mark.parametrize("layout", SMALL)
+def test_processes_that_share_memory_do_the_same(layout):
+    found = with_layout(config=LONG, layout=layout, micros=2)
+
+    def run(body, size, *args):
+        return [launch(body, size, *args, capacity=1 << 22)]
+
+    assert largest_difference(found, run=run) < ROUNDING
+
+
+def counts_everything(self):
+    return [(0, len(self.flat))]
+
+
+def leaves_shares_out(self):
+    bounds = zip(self.flat.names, self.flat.offsets, self.flat.offsets[1:])
+    return [(a, b) for _, a, b in bounds if self.mesh.tp.rank == 0]
+
+
+def smoothed_over_own_words(logits, targets, comm, total, label_smoothing=0.0, **more):
+    share = label_smoothing * logits.shape[-1] / total
+    return step_loss(logits, targets, comm, total, label_smoothing=share, **more)
+
+
+step_loss = step.split_cross_entropy
+take_together = Together.__init__
+
+
+def tables_apart(self, *args):
+    take_together(self, *args)
+    self.mesh.ends = None
+
+
+def gains_not_summed(self, *args):
+    take_together(self, *args)
+    for name, cut in self.cuts.items():
+        if "norms" in name and isinstance(cut, Whole):
+            self.cuts[name] = Whole()
+
+
+def all_reduce_differentiated_as_itself(self, x):
+    return enter(leave(x, comm=self.comm), comm=self.comm)
+
+
+def one_stream_for_all_heads(rng, axis, total, kept):
+    """Every rank drops the heads of the first one."""
+    return rng
+
+
+def forgets_where_the_stream_is(self, kind, k, virtual):
+    array, _ = receive(self, kind, k, virtual)
+    return array, self.rng.counter
+
+
+def one_part_too_many(self, logits, batch):
+    """A loss that is divided by the ranks of a context group, as if each had all tokens."""
+    loss, weight, share = take_loss(self, logits, batch)
+    return loss, weight / self.mesh.cp.size, share
+
+
+def stale_keys(comm, k, v, places):
+    """Backward meets the keys that came last forward, not those whose turn it is."""
+    parts = list(go_round(comm, k, v, places))
+    return [(source, *parts[-1][1:]) for source, *_ in parts]
+
+
+take_loss, go_round = ParallelTrainer._loss, ring._round
+receive = Pipeline._receive
+IN_PARTS = {"config": LONG, "layout": Layout(2, 1, 1, cp=2)}
+
+NO_SEQUENCE = {"layout": Layout(2, 2, 2)}
+PLANTED = {
+    "replicated weights are counted by every rank": (
+        ParallelTrainer, "_counted", counts_everything, {},
+    ),
+    "shares are left out of the norm": (ParallelTrainer, "_counted", leaves_shares_out, {}),
+    "smoothing over a rank's own words": (
+        step, "split_cross_entropy", smoothed_over_own_words, {},
+    ),
+    "tables of two stages not summed": (Together, "__init__", tables_apart, {}),
+    "gains under sequence sharding not summed": (Together, "__init__", gains_not_summed, {}),
+    "an all-reduce that scales by t": (
+        Stream, "leave", all_reduce_differentiated_as_itself, NO_SEQUENCE,
+    ),
+    "dropout of heads and tokens alike on all ranks": (
+        split, "PartOfDraws", one_stream_for_all_heads, {},
+    ),
+    "every stage drops as the first": (Pipeline, "_receive", forgets_where_the_stream_is, {}),
+    "biases of scores not summed over stages": (step, "BIASES", "none of them", {}),
+    "a loss divided by the parts of a sequence": (
+        ParallelTrainer, "_loss", one_part_too_many, IN_PARTS,
+    ),
+    "stale keys in the ring": (ring, "_round", stale_keys, IN_PARTS | {"length": 8}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_error_is_noticed(name, monkeypatch):
+    where, attribute, wrong, changes = PLANTED[name]
+    monkeypatch.setattr(where, attribute, wrong)
+    assert largest_difference(with_layout(**changes)) > 1e-6
+
+
+def test_what_one_layout_has_written_another_reads():
+    """Whole arrays, cut anew: the shares of a second layout are those of its own model."""
+
+    def trained(comm, found):
+        return shared(comm, found)[1]
+
+    whole = simulate(trained, 8, RICH).results[3]
+
+    def taken(comm, layout):
+        together = Together(GPT(CONFIG, 99, np.float64), Mesh(comm, layout))
+        for name, share in together.own(whole).items():
+            together.parameters[name].assign_(share)
+        return together.whole({n: p.data for n, p in together.parameters.items()})
+
+    for layout in (Layout(), Layout(tp=2), Layout(pp=4), Layout(tp=2, pp=2, sequence=True)):
+        for found in simulate(taken, layout.size, layout).results:
+            assert set(found) == set(whole)
+            for name, array in whole.items():
+                np.testing.assert_array_equal(found[name], array)

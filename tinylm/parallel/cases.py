@@ -1,0 +1,84 @@
+"""Gradient checks of collectives in a group of one, where each is the identity.
+
+Their transposes between ranks are held by tests/parallel/test_collectives.py, by differences of a
+loss over all ranks at once.
+"""
+
+import numpy as np
+
+from tinylm.autograd.primitives.cases import normal
+from tinylm.autograd.registry import call, register
+from tinylm.parallel.collectives import enter, enter_joined, joined, leave, leave_shared, own
+from tinylm.parallel.communicate.communicator import SingleProcess
+from tinylm.parallel.sequence.ring import ring_attention
+from tinylm.parallel.sequence.softmax import shared_attention
+from tinylm.parallel.tensor.losses import split_cross_entropy
+
+for operation in (enter, leave):
+    register(
+        operation.name,
+        operation,
+        lambda rng: [call(normal(rng, 2, 3), comm=SingleProcess())],
+        source="Shoeybi et al. 2019",
+    )
+for name, operation in {
+    "joined": joined,
+    "own_share": own,
+    "enter_joined": enter_joined,
+    "leave_shared": leave_shared,
+}.items():
+    register(
+        name,
+        operation,
+        lambda rng: [
+            call(normal(rng, 2, 3), comm=SingleProcess(), axis=axis, total=n)
+            for axis, n in ((0, 2), (-1, 3))
+        ],
+        source="Korthikanti et al. 2022",
+    )
+
+
+def rows(rng, **options):
+    """Logits of five rows and seven words, of which a row does not count."""
+    targets = np.append(rng.integers(0, 7, 4), -100)
+    return call(normal(rng, 5, 7), targets, SingleProcess(), 7, **options)
+
+
+register(
+    "split_cross_entropy",
+    split_cross_entropy,
+    lambda rng: [
+        rows(rng),
+        rows(rng, label_smoothing=0.3, reduction="none"),
+        rows(rng, z_loss=0.2, label_smoothing=0.1, reduction="sum"),
+    ],
+    source="Shoeybi et al. 2019",
+)
+
+
+def one_rank(rng, H, G, **options):
+    """Queries, keys and values of five tokens, all on one rank."""
+    q, k, v = normal(rng, 2, H, 5, 3), normal(rng, 2, G, 5, 3), normal(rng, 2, G, 5, 4)
+    return call(q, k, v, SingleProcess(), 5, **options)
+
+
+register(
+    "ring_attention",
+    ring_attention,
+    lambda rng: [
+        one_rank(rng, 2, 2),
+        one_rank(rng, 4, 2, causal=False, balanced=False),
+        one_rank(rng, 2, 1, scale=0.3, dropped=(rng.random((2, 2, 5, 5)) < 0.7) / 0.7),
+    ],
+    source="Liu et al. 2023",
+)
+register(
+    "shared_attention",
+    shared_attention,
+    lambda rng: [
+        call(*(normal(rng, 2, 3, 4) for _ in range(3)), SingleProcess(), **options)
+        for options in ({}, {"shifted": False, "fused": False}, {"mask": np.tri(3, dtype=bool)})
+    ],
+    covers=(),
+    source="book eqs. 2.40-2.44",
+)

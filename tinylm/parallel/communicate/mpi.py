@@ -1,0 +1,299 @@
+"""Processes of any number of machines: the communicator over MPI, by mpi4py.
+
+    mpiexec -n 4 python program.py          with   run_on_mpi(function)   in program.py
+
+Every rank first tells every other what it calls, so ranks that disagree are told as by the other
+engines, and one that waits too long learns who is missing. Sums are computed as there: each rank
+gets its share of all arrays, adds in the order of ranks, and hands the total on, which sends as
+many bytes as a ring, and gives the same bits as shared memory. `native` leaves sums to the MPI
+library, in an order of its own. Read first: communicator.py.
+"""
+
+import hashlib
+import sys
+import time
+import traceback
+
+import numpy as np
+
+from tinylm.errors import MissingExtra, ShapeError, WorkerError
+from tinylm.parallel.communicate.communicator import (
+    Communicator,
+    check_array,
+    check_flat,
+    check_parcels,
+    check_rank,
+    check_rows,
+    describe,
+    operation,
+    share,
+    take_own,
+)
+
+PATIENCE = 600.0  # seconds after which a rank that waits gives up
+NOTE = 16  # bytes of the hash of a call
+CALL, HEADER, BODY = 1, 2, 3  # tags
+
+
+def mpi():
+    """The module mpi4py.MPI.
+
+    raises  MissingExtra if there is no mpi4py, or no MPI library that it can load
+    """
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise MissingExtra(
+            f'MPI is not there ({error}): pip install "tinylm[mpi]" brings mpi4py and MPICH'
+        ) from None
+    return MPI
+
+
+def run_on_mpi(function, *args, patience=PATIENCE, native=False):
+    """Run function(communicator, *args) as one rank of `mpiexec`; returns its result.
+
+    An error on one rank ends all of them: its traceback is printed, and every process is ended,
+    also where threads live on.
+
+    patience  seconds after which a rank that waits for others gives up
+    native    sums by the MPI library
+    raises    MissingExtra without mpi4py
+    """
+    world = mpi().COMM_WORLD
+    try:
+        result = function(Mpi(world, patience, native), *args)
+        sys.stdout.flush()
+        return result
+    except BaseException as error:
+        if world.size == 1 or (isinstance(error, SystemExit) and not error.code):
+            raise
+        sys.stdout.flush()
+        print(f"rank {world.rank} of {world.size} failed:", file=sys.stderr)
+        traceback.print_exc()
+        sys.stderr.flush()
+        world.Abort(1)
+
+
+class Mpi(Communicator):
+    """The communicator of a group of MPI processes.
+
+    comm      of mpi4py
+    patience  seconds after which a rank that waits for others gives up with a WorkerError
+    native    True: all_reduce and reduce_scatter_ by the MPI library, whose sums may differ in the
+              last bits from one number of ranks to another, or one library to another
+    """
+
+    def __init__(self, comm, patience=PATIENCE, native=False):
+        super().__init__(comm.rank, comm.size)
+        self._comm, self._patience, self._native = comm, patience, native
+        self._pending = []  # (request, buffer) of isend
+        self._byte = mpi().BYTE
+
+    # Waiting
+
+    def _wait(self, requests, what):
+        """Return when all requests are done; {rank: request}."""
+        started, tries = time.monotonic(), 0
+        left = dict(requests)
+        while left:
+            left = {rank: request for rank, request in left.items() if not request.Test()}
+            tries += 1
+            if left and tries > 200:  # the others need the core, if there are more ranks than cores
+                time.sleep(0 if tries < 2000 else 1e-4)
+            if left and time.monotonic() - started > self._patience:
+                raise WorkerError(
+                    f"rank {self.rank} of {self.size} has waited {self._patience:g} s {what}; "
+                    f"missing: {', '.join(f'rank {rank}' for rank in sorted(left))}"
+                )
+
+    def _agree(self, call):
+        """Raise ShapeError on every rank unless all have made the same call."""
+        mine = hashlib.blake2b(call.encode(), digest_size=NOTE).digest()
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        told = {rank: bytearray(NOTE) for rank in others}
+        sends = {r: self._comm.Isend([mine, self._byte], r, CALL) for r in others}
+        waits = {r: self._comm.Irecv([told[r], self._byte], r, CALL) for r in others}
+        self._wait(waits, f"in {call}")
+        self._wait(sends, f"in {call}")
+        same = all(bytes(note) == mine for note in told.values())
+        verdicts = self._comm.allgather(same)  # all hear of it, also those who saw no difference
+        if not all(verdicts):
+            texts = self._comm.allgather(call)
+            listed = [f"rank {r} calls {text}" for r, text in enumerate(texts)]
+            raise ShapeError(f"the ranks disagree: {'; '.join(listed)}")
+
+    # Bytes
+
+    def _exchange(self, pieces, counts):
+        """Piece j of every rank to rank j: list of uint8 arrays of `counts` bytes."""
+        sent = np.concatenate([_bytes(piece) for piece in pieces])
+        lengths = [_bytes(piece).size for piece in pieces]
+        out = np.empty(sum(counts), np.uint8)
+        self._comm.Alltoallv([sent, lengths, self._byte], [out, counts, self._byte])
+        return np.split(out, np.cumsum(counts)[:-1])
+
+    def _shares(self, flat):
+        return [share(len(flat), rank, self.size) for rank in range(self.size)]
+
+    def _reduce_share(self, flat, ufunc):
+        """flat[start:stop] := combination over ranks, in their order."""
+        shares = self._shares(flat)
+        start, stop = shares[self.rank]
+        own = (stop - start) * flat.itemsize
+        parts = self._exchange([flat[a:b] for a, b in shares], [own] * self.size)
+        total = parts[0].view(flat.dtype)
+        for part in parts[1:]:
+            total = ufunc(total, part.view(flat.dtype))
+        flat[start:stop] = total
+
+    def _gather_shares(self, flat):
+        shares = self._shares(flat)
+        counts = [(b - a) * flat.itemsize for a, b in shares]
+        start, stop = shares[self.rank]
+        whole = np.empty(flat.nbytes, np.uint8)
+        mine = _bytes(flat[start:stop]).copy()
+        self._comm.Allgatherv([mine, self._byte], [whole, counts, self._byte])
+        flat[...] = whole.view(flat.dtype)
+
+    # Collectives
+
+    def all_reduce(self, array, op="sum"):
+        ufunc = operation(op)
+        check_array("all_reduce", array)
+        self._agree(f"all_reduce {op} of {describe(array)}")
+        flat = np.ascontiguousarray(array).reshape(-1)
+        if self._native and op == "sum" and flat.dtype.kind in "fiu" and flat.itemsize >= 4:
+            flat = flat.copy()
+            self._comm.Allreduce(mpi().IN_PLACE, flat)
+        else:
+            flat = flat.copy()
+            self._reduce_share(flat, ufunc)
+            self._gather_shares(flat)
+        array[...] = flat.reshape(array.shape)
+        self._count("all_reduce", array.nbytes * 2 * (self.size - 1) // self.size)
+        return array
+
+    def all_gather(self, array):
+        check_array("all_gather", array)
+        self._agree(f"all_gather of {describe(array)}")
+        rows, *row = array.shape or (1,)
+        out = np.empty((self.size, array.nbytes), np.uint8)
+        self._comm.Allgather([_bytes(array), self._byte], [out, self._byte])
+        self._count("all_gather", array.nbytes * (self.size - 1))
+        return out.reshape(-1).view(array.dtype).reshape(self.size * rows, *row)
+
+    def reduce_scatter(self, array):
+        rows = check_rows(array, self.size)
+        self._agree(f"reduce_scatter of {describe(array)}")
+        pieces = [array[r * rows : (r + 1) * rows] for r in range(self.size)]
+        parts = self._exchange(pieces, [pieces[0].nbytes] * self.size)
+        total = parts[0].view(array.dtype)
+        for part in parts[1:]:
+            total = np.add(total, part.view(array.dtype))
+        self._count("reduce_scatter", array.nbytes - pieces[0].nbytes)
+        return total.reshape(rows, *array.shape[1:]).copy()
+
+    def broadcast(self, array, root=0):
+        check_array("broadcast", array)
+        check_rank("broadcast", root, self.size)
+        self._agree(f"broadcast from rank {root} of {describe(array)}")
+        data = _bytes(array).copy()
+        self._comm.Bcast([data, self._byte], root)
+        if self.rank != root:
+            array[...] = data.view(array.dtype).reshape(array.shape)
+        self._count("broadcast", array.nbytes * (self.size - 1) * (self.rank == root))
+        return array
+
+    def all_to_all(self, arrays):
+        dtype, row = check_parcels(arrays, self.size)
+        self._agree(f"all_to_all of {dtype} rows {row}")
+        rows = self._comm.alltoall([len(array) for array in arrays])
+        width = int(np.prod(row, dtype=int)) * dtype.itemsize
+        parts = self._exchange(arrays, [n * width for n in rows])
+        sent = sum(array.nbytes for r, array in enumerate(arrays) if r != self.rank)
+        self._count("all_to_all", sent)
+        return [p.view(dtype).reshape(n, *row).copy() for p, n in zip(parts, rows)]
+
+    def barrier(self):
+        self._agree("barrier")
+        self._count("barrier", 0)
+
+    def split(self, color, key=0):
+        self._agree("split")
+        made = self._comm.Split(mpi().UNDEFINED if color is None else color, key)
+        self._count("split", 0)
+        if color is None:
+            return None
+        return Mpi(made, self._patience, self._native)
+
+    def reduce_scatter_(self, flat):
+        check_flat("reduce_scatter_", flat)
+        self._agree(f"reduce_scatter_ of {describe(flat)}")
+        start, stop = self.slice(len(flat))
+        self._reduce_share(flat, np.add)
+        self._count("reduce_scatter_", flat.nbytes - (stop - start) * flat.itemsize)
+        return flat[start:stop]
+
+    def all_gather_(self, flat):
+        check_flat("all_gather_", flat)
+        self._agree(f"all_gather_ of {describe(flat)}")
+        start, stop = self.slice(len(flat))
+        self._gather_shares(flat)
+        self._count("all_gather_", (stop - start) * flat.itemsize * (self.size - 1))
+        return flat
+
+    def empty(self, shape, dtype=np.float32):
+        return np.empty(shape, dtype)
+
+    # Messages: a header with dtype and shape, then the bytes
+
+    def isend(self, array, to):
+        check_array("send", array)
+        check_rank("send", to, self.size)
+        if to == self.rank:
+            self._count("send", 0)
+            self._to_self.append(array.copy())
+            return
+        self._pending = [kept for kept in self._pending if not kept[0].Test()]
+        header = describe(array).encode().ljust(256)
+        for buffer, tag in (
+            (np.frombuffer(header, np.uint8), HEADER),
+            (_bytes(array).copy(), BODY),
+        ):
+            request = self._comm.Isend([buffer, self._byte], to, tag)
+            self._pending.append((request, buffer, to))
+        self._count("send", array.nbytes)
+
+    def send(self, array, to):
+        self.isend(array, to)
+
+    def flush(self):
+        for request, _, to in self._pending:
+            self._wait({to: request}, "to send")
+        self._pending = []
+
+    def recv(self, like, source):
+        check_rank("recv", source, self.size)
+        self._count("recv", 0)
+        if source == self.rank:
+            return take_own(self._to_self, like, self.rank)
+        header, out = bytearray(256), np.empty(like.shape, like.dtype)
+        expected = describe(like)
+        self._take([header, self._byte], source, HEADER, f"to receive {expected}")
+        sent = bytes(header).decode().strip()
+        if sent != expected:
+            raise ShapeError(
+                f"recv: rank {self.rank} expects {expected} from rank {source}, which sent {sent}"
+            )
+        data = np.empty(out.nbytes, np.uint8)
+        self._take([data, self._byte], source, BODY, f"to receive {expected}")
+        out[...] = data.view(out.dtype).reshape(out.shape)
+        return out
+
+    def _take(self, buffer, source, tag, what):
+        self._wait({source: self._comm.Irecv(buffer, source, tag)}, what)
+
+
+def _bytes(array):
+    """The bytes of an array: (nbytes,) uint8."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

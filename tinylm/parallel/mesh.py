@@ -1,0 +1,131 @@
+"""Which rank does what: a grid of ranks with an axis for every kind of parallelism   (book section
+2.2.3, "together with other mechanisms").
+
+    tp   tensor: ranks that share every matrix      cp   context: ranks that share every sequence
+    dp   data: ranks that share the batch           pp   pipeline: ranks that share the layers
+
+Ranks of one tensor group are neighbors, as they exchange most, then come those of a context group,
+a data group, and last the stages of a pipeline, which exchange least. Read next: collectives.py.
+"""
+
+from dataclasses import dataclass, fields
+
+from tinylm.errors import ConfigError
+
+AXES = ("tp", "cp", "dp", "pp")  # the fastest first
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many ranks share what: `dp` x `tp` x `pp` x `cp` in all.
+
+    dp, tp, pp, cp  sizes of the grid
+    sequence        True: between the cut matrices, ranks of a tensor group share the tokens too
+                    (Korthikanti et al. 2022)
+    raises          ConfigError for a size below 1, or `sequence` without a tensor group
+    """
+
+    dp: int = 1
+    tp: int = 1
+    pp: int = 1
+    cp: int = 1
+    sequence: bool = False
+
+    def __post_init__(self):
+        for axis in AXES:
+            if getattr(self, axis) < 1:
+                raise ConfigError(f"layout: {axis}={getattr(self, axis)}, must be 1 or more")
+
+    @property
+    def size(self):
+        """Ranks in all."""
+        return self.dp * self.tp * self.pp * self.cp
+
+    def coordinates(self, rank):
+        """{axis: index} of a rank."""
+        found = {}
+        for axis in AXES:
+            found[axis] = rank % getattr(self, axis)
+            rank //= getattr(self, axis)
+        return found
+
+    def __str__(self):
+        sizes = [f"{axis}={getattr(self, axis)}" for axis in ("dp", "tp", "pp", "cp")]
+        named = [text for text in sizes if not text.endswith("=1")]
+        if self.sequence:
+            named.append("sequence")
+        return ",".join(named) or "dp=1"
+
+
+def parse_layout(text):
+    """A Layout out of "dp=2,tp=2,sequence".
+
+    raises  ConfigError for what is no layout, with the names there are
+    """
+    known = [field.name for field in fields(Layout) if field.name != "sequence"]
+    given = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = part.strip().partition("=")
+        if name in given:
+            raise ConfigError(f"layout {text!r}: {name} is given twice")
+        if name == "sequence" and not equals:
+            given[name] = True
+        elif name in known and value.isdecimal():
+            given[name] = int(value)
+        else:
+            raise ConfigError(
+                f"layout {text!r}: {part!r} is not one of "
+                f"{', '.join(f'{axis}=N' for axis in known)} or sequence"
+            )
+    return Layout(**given)
+
+
+class Mesh:
+    """The place of a rank in a Layout, and the communicators of its groups.
+
+    comm     Communicator of all ranks, `layout.size` of them
+    tp, cp, dp, pp  communicators of the ranks that differ from this one along that axis alone
+    data     of those that differ along dp or cp: they read different tokens with the same weights
+    model    of those that differ along tp or pp: together they hold one model
+    ends     of the first and the last stage, which both hold a tied table of tokens; None on the
+             others, and where there is one stage
+    raises   ConfigError if the ranks are not as many as the layout needs
+    """
+
+    def __init__(self, comm, layout):
+        if comm.size != layout.size:
+            raise ConfigError(
+                f"layout {layout}: needs {layout.size} ranks, there are {comm.size}; "
+                f"{_nearest(layout, comm.size)} fits"
+            )
+        self.comm, self.layout = comm, layout
+        self.at = layout.coordinates(comm.rank)
+        self.tp, self.cp, self.dp, self.pp = (self._group(comm, (axis,)) for axis in AXES)
+        self.data = self._group(comm, ("dp", "cp"))
+        self.model = self._group(comm, ("tp", "pp"))
+        self.first = self.at["pp"] == 0
+        self.last = self.at["pp"] == layout.pp - 1
+        self.ends = None
+        if layout.pp > 1:
+            self.ends = comm.split(self._color(("pp",)) if self.first or self.last else None)
+
+    def _group(self, comm, axes):
+        return comm.split(self._color(axes))
+
+    def _color(self, axes):
+        """A number that ranks have in common if they differ along `axes` alone."""
+        color = 0
+        for axis in AXES:
+            if axis not in axes:
+                color = color * getattr(self.layout, axis) + self.at[axis]
+        return color
+
+
+def _nearest(layout, size):
+    """A layout for `size` ranks that keeps what it can of this one: tensor, pipeline, context."""
+    kept, left = {}, size
+    for axis in ("tp", "pp", "cp"):
+        wanted = min(getattr(layout, axis), left)
+        kept[axis] = max(n for n in range(1, wanted + 1) if left % n == 0)
+        left //= kept[axis]
+    return Layout(dp=left, sequence=layout.sequence and kept["tp"] > 1, **kept)

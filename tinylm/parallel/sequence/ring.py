@@ -1,0 +1,144 @@
+"""Ring attention: ranks have shares of a sequence, whose keys and values go round   (Li et al.
+2023; Liu et al. 2023; named in book section 2.3.1).
+
+Rank r keeps its queries. At each of n steps it attends to the keys and values that it holds, then
+hands them to the right; what it has of the result is corrected as larger scores come by, as in
+autograd/kernels/tiled_attention.py. So no rank ever has more than two shares of keys. Backward they
+go round once more, with their gradients, which come home after n steps.
+
+In causal attention the first tokens see little and the last ones much. Balanced, the sequence is
+cut into 2 n chunks and rank r has chunks r and 2n-1-r, which together see as much as those of any
+other rank (Brandon et al. 2023, striped; here in chunks, as Megatron-LM has it). Read next:
+layers.py.
+"""
+
+import numpy as np
+
+from tinylm.autograd.engine.operation import fused
+from tinylm.autograd.kernels import composed
+from tinylm.autograd.kernels.heads import check_heads, score_scale
+from tinylm.parallel.collectives import enter_joined
+from tinylm.parallel.data_parallel import share_rows
+
+
+def own_positions(total, rank, size, balanced=True):
+    """The positions of a sequence of `total` tokens that a rank has, in order: integers."""
+    if not balanced:
+        return np.arange(*share_rows(total, rank, size))
+    chunks = rank, 2 * size - 1 - rank
+    return np.concatenate([np.arange(*share_rows(total, c, 2 * size)) for c in chunks])
+
+
+def _by_whole_sequence(q, k, v, *, comm, total, causal, balanced, scale, dropped):
+    """The plain twin: keys and values of all ranks put together."""
+    places = [own_positions(total, r, comm.size, balanced) for r in range(comm.size)]
+    lengths = tuple(len(p) for p in places)
+    k, v = (enter_joined(x, comm=comm, axis=2, total=lengths) for x in (k, v))
+    order = np.argsort(np.concatenate(places))
+    k, v = k[:, :, order], v[:, :, order]
+    mask = None
+    if causal:
+        mask = np.arange(total) <= places[comm.rank][:, None]
+    return composed.attention(q, k, v, mask=mask, scale=scale, dropped=dropped)
+
+
+def ring_attention(q, k, v, comm, total, causal=True, balanced=True, scale=None, dropped=None):
+    """attention() of a sequence that ranks have shares of.
+
+    q        (B, H, T, K), this rank's T positions, own_positions(total, ..)
+    k, v     (B, G, T, K), (B, G, T, J); G divides H
+    comm     Communicator of the ranks, in the order of their positions
+    total    tokens of the whole sequence
+    dropped  (B, H, T, total) of kept_scaled(), this rank's queries and all keys; None: no dropout
+    returns  (B, H, T, J)
+
+    Plain twin: keys and values put together. Check: tinylm gradcheck ring_attention
+    """
+    check_heads("ring_attention", q, k, v)
+    return _ring_attention(
+        q, k, v, comm=comm, total=total, causal=causal, balanced=balanced, scale=scale,
+        dropped=dropped,
+    )  # fmt: skip
+
+
+@fused(_by_whole_sequence, name="ring_attention", reads="both")
+def _ring_attention(q, k, v, *, comm, total, causal, balanced, scale, dropped, keep):
+    B, H, T, K = q.shape
+    G, J = k.shape[1], v.shape[3]
+    scale = score_scale(K, scale)
+    places = [own_positions(total, r, comm.size, balanced) for r in range(comm.size)]
+    mine = places[comm.rank]
+    q5 = q.reshape(B, G, H // G, T, K)
+
+    def weights(keys, source, norm):
+        """exp(scores - norm) against the keys of a rank, 0 where they lie in the future."""
+        scores = q5 @ keys[:, :, None].swapaxes(-1, -2) * scale  # (B, G, R, T, own)
+        if causal:
+            scores = np.where(places[source] <= mine[:, None], scores, -np.inf)
+        if norm is None:
+            return scores
+        return np.exp(scores - norm)
+
+    def kept(source):
+        part = dropped[..., places[source]]
+        return part.reshape(B, G, H // G, T, len(places[source]))
+
+    top = np.full_like(q5, -np.inf, shape=(B, G, H // G, T, 1))
+    below = np.zeros_like(top)
+    above = np.zeros_like(q5, shape=(B, G, H // G, T, J))
+    for source, keys, values in _round(comm, k, v, places):
+        scores = weights(keys, source, None)
+        higher = np.maximum(top, np.max(scores, axis=-1, keepdims=True, initial=-np.inf))
+        shift = np.where(np.isfinite(higher), higher, 0)
+        faded = np.exp(np.where(np.isfinite(top), top - shift, -np.inf))
+        p = np.exp(scores - shift)
+        below = below * faded + np.sum(p, axis=-1, keepdims=True)
+        if dropped is not None:
+            p = p * kept(source)
+        above = above * faded + p @ values[:, :, None]
+        top = higher
+    y5 = above / np.where(below == 0, 1, below)
+    # log sum exp of a query over all keys; one that sees nothing has weights of 0 everywhere.
+    norm = np.where(below == 0, np.inf, top + np.log(np.where(below == 0, 1, below)))
+
+    # With P = exp(S - norm), M the dropout mask and A = P M:  dV = A^T g,  dA = g V^T,
+    #   dS = P (M dA - sum_j g_j y_j),  dq = dS k scale,  dk = dS^T q scale.
+    def backward(g):
+        g5 = g.reshape(B, G, H // G, T, J)
+        delta = np.sum(g5 * y5, axis=-1, keepdims=True)
+        dq = np.zeros_like(q5)
+        dk, dv = np.zeros_like(k), np.zeros_like(v)
+        for source, keys, values in _round(comm, k, v, places):
+            p = weights(keys, source, norm)
+            da = g5 @ values[:, :, None].swapaxes(-1, -2)
+            a = p
+            if dropped is not None:
+                a, da = p * kept(source), da * kept(source)
+            ds = p * (da - delta) * scale
+            dq += ds @ keys[:, :, None]
+            # Gradients travel with their keys: one step behind, they are home after n.
+            dk += np.sum(ds.swapaxes(-1, -2) @ q5, axis=2)
+            dv += np.sum(a.swapaxes(-1, -2) @ g5, axis=2)
+            dk, dv = _handed_on(comm, dk, source, places), _handed_on(comm, dv, source, places)
+        return dq.reshape(q.shape), dk, dv
+
+    return y5.reshape(B, H, T, J), backward
+
+
+def _round(comm, k, v, places):
+    """Yield (rank they are of, keys, values) for the shares of all ranks, the own first."""
+    for step in range(comm.size):
+        source = (comm.rank - step) % comm.size
+        yield source, k, v
+        if step < comm.size - 1:
+            k, v = (_handed_on(comm, x, source, places) for x in (k, v))
+
+
+def _handed_on(comm, x, source, places):
+    """Send x, of the share of rank `source`, to the right, and take the next one from the left."""
+    n = comm.size
+    if n == 1:
+        return x
+    coming = len(places[(source - 1) % n])
+    like = np.empty((*x.shape[:2], coming, x.shape[3]), x.dtype)
+    return comm.sendrecv(np.ascontiguousarray(x), (comm.rank + 1) % n, like, (comm.rank - 1) % n)

@@ -1,0 +1,91 @@
+"""How a parameter is cut among the ranks of a group, and put together again.
+
+A cut is taken from the whole array and never from a share, so a checkpoint holds whole arrays, and
+any layout reads what any other has written. Read next: layers.py.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.parallel.data_parallel import share_rows
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Every rank has the whole array.
+
+    summed  False: each computes the whole gradient of it, from the same activations. True: each
+            computes the part of its own heads or tokens, and the parts must be added
+    """
+
+    summed: bool = False
+
+    def take(self, array, rank, size):
+        """The array that a rank holds."""
+        return array
+
+    def join(self, arrays):
+        """The whole, out of those of all ranks."""
+        return arrays[0]
+
+
+@dataclass(frozen=True)
+class Along:
+    """Cut along an axis, into shares as equal as they can be."""
+
+    axis: int
+    summed = False
+
+    def take(self, array, rank, size):
+        start, stop = share_rows(array.shape[self.axis], rank, size)
+        return np.take(array, np.arange(start, stop), axis=self.axis)
+
+    def join(self, arrays):
+        return np.concatenate(arrays, axis=self.axis)
+
+
+@dataclass(frozen=True)
+class ByHead:
+    """Cut along an axis that holds heads, each with the keys and values that it reads.
+
+    axis    of H K entries, or with `packed` of (H + 2 G) K: queries, keys, values side by side
+    heads   H;  kv_heads  G, which divides H. A rank gets whole groups: of G shares as equal as they
+            can be, and of the H / G query heads of each
+    """
+
+    axis: int
+    heads: int
+    kv_heads: int
+    packed: bool
+    summed = False
+
+    def columns(self, rank, size, width):
+        """The entries along the axis that a rank holds: integers, where a head has `width`."""
+        H, G = self.heads, self.kv_heads
+        first, last = share_rows(G, rank, size)
+        per_group = H // G
+        ranges = [(first * per_group, last * per_group)]  # of heads
+        if self.packed:
+            ranges += [(H + first, H + last), (H + G + first, H + G + last)]
+        return np.concatenate([np.arange(a * width, b * width) for a, b in ranges])
+
+    def _width(self, length):
+        parts = self.heads + 2 * self.kv_heads if self.packed else self.heads
+        return length // parts
+
+    def take(self, array, rank, size):
+        width = self._width(array.shape[self.axis])
+        return np.take(array, self.columns(rank, size, width), axis=self.axis)
+
+    def join(self, arrays):
+        size, length = len(arrays), sum(array.shape[self.axis] for array in arrays)
+        width = self._width(length)
+        order = np.concatenate([self.columns(rank, size, width) for rank in range(size)])
+        return np.take(np.concatenate(arrays, axis=self.axis), np.argsort(order), axis=self.axis)
+
+
+def shared_heads(kv_heads, heads, rank, size):
+    """(query heads, key-value heads) of a rank, counts."""
+    first, last = share_rows(kv_heads, rank, size)
+    return (last - first) * (heads // kv_heads), last - first

@@ -1,0 +1,29 @@
+"""Dropout where a rank computes a part of the array: it draws what the single process draws for the
+whole, and keeps its part.
+
+Ranks that hold the same activations so drop the same ones, ranks that hold different heads or
+tokens drop what belongs to theirs, and the stream advances on all of them alike. Read next:
+split.py.
+"""
+
+import numpy as np
+
+
+class PartOfDraws:
+    """A stream of random numbers seen by a rank that has some entries along an axis.
+
+    rng     tinylm.Random
+    axis    along which arrays are cut
+    total   entries of the whole there
+    kept    integers, those of this rank; or a function that returns them
+    """
+
+    def __init__(self, rng, axis, total, kept):
+        self.rng, self.axis, self.total, self.kept = rng, axis, total, kept
+
+    def bernoulli(self, p, shape):
+        """True with probability p: a bool array of `shape`, this rank's part of the whole draw."""
+        whole = list(shape)
+        whole[self.axis] = self.total() if callable(self.total) else self.total
+        kept = self.kept() if callable(self.kept) else self.kept
+        return np.take(self.rng.bernoulli(p, tuple(whole)), kept, axis=self.axis)
