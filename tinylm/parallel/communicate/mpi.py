@@ -1,6 +1,6 @@
 """Processes of any number of machines: the communicator over MPI, by mpi4py.
 
-    mpiexec -n 4 python program.py          with   run_on_mpi(function)   in program.py
+    mpiexec -n 4 python PROGRAM          a program that ends with   run_on_mpi(function)
 
 Every rank first tells every other what it calls, so ranks that disagree are told as by the other
 engines, and one that waits too long learns who is missing. Sums are computed as there: each rank
