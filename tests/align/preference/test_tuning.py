@@ -195,6 +195,11 @@ def test_a_reference_may_differ_by_rounding_and_no_more():
     assert check_start(m, DPO(), shifted(1e-12)) == pytest.approx(1e-12, rel=0.1)
     with pytest.raises(TrainingError, match="not 0"):
         check_start(m, DPO(), shifted(2e-11))
+    # the largest sum sets the unit: 1000 eps (1 + largest)
+    allowed = 1000 * 2.0**-52 * (1 + largest)
+    check_start(m, DPO(), shifted(0.99 * allowed))
+    with pytest.raises(TrainingError, match="not 0"):
+        check_start(m, DPO(), shifted(1.02 * allowed))
 
 
 def test_dropout_does_not_enter_the_ratio():

@@ -86,6 +86,12 @@ def test_restarts_leave_a_local_optimum():
     table = {"aa": 1.0, "ab": 0.0, "ba": 0.0, "bb": 2.0}  # both ways from aa lead down
     assert search_prompts(trap, scored(table), hill_climb, start="aa").prompt == "aa"
     assert search_prompts(trap, scored(table), hill_climb, start="aa", restarts=9).prompt == "bb"
+    # one restart begins at random too: from aa, a quarter of all, it ends there
+    once = {"start": "aa", "restarts": 1}
+    found = {
+        search_prompts(trap, scored(table), hill_climb, seed=s, **once).prompt for s in range(20)
+    }
+    assert found == {"aa", "bb"}
 
 
 def test_a_beam_is_wider_than_a_climb():
