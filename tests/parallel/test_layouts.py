@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tests.parallel.layouts import Draw, draw, largest_difference, shared
+from tinylm.errors import WorkerError
 from tinylm.models import GPT, GPTConfig
+from tinylm.optim import AdamW
 from tinylm.parallel import launch, step
 from tinylm.parallel.collectives import enter, leave
 from tinylm.parallel.communicate.simulator import simulate
@@ -52,6 +54,56 @@ def test_one_of_everything():
     assert largest_difference(RICH) < ROUNDING
     interleaved = with_layout(layout=Layout(1, 2, 2), chunks=2, micros=4)
     assert largest_difference(interleaved) < ROUNDING
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_chunks_of_one_stage_hand_on_to_themselves_on_every_engine(size):
+    found = with_layout(layout=Layout(dp=size), chunks=2, micros=2)
+
+    def run(body, size, *args):
+        return [launch(body, size, *args, capacity=1 << 22)]
+
+    assert largest_difference(found, run=run) < ROUNDING
+
+
+def test_what_several_ranks_cannot_hold_is_refused_with_what_can():
+    def made(comm, config, layout, chunks, seed):
+        Together(GPT(config, seed or comm.rank, np.float64), Mesh(comm, layout), chunks)
+
+    small = dataclasses.replace(CONFIG, n_layer=2)
+    experts = dataclasses.replace(CONFIG, feed_forward=("experts",), experts=2)
+    shared_keys = dataclasses.replace(CONFIG, kv_sharing=2)
+    for config, layout, chunks, words in (
+        (CONFIG, Layout(tp=3), 1, "tp=3 cannot share 2 heads of keys and values; tp=2 can"),
+        (small, Layout(pp=4), 1, "2 layers are too few for 4 stages of 1 chunks; pp=2 can"),
+        (small, Layout(), 3, "of 3 chunks; 2 chunks, pp=1 can"),
+        (CONFIG, Layout(cp=2), 1, "positions 't5', which bias scores cannot be cut in cp=2"),
+        (experts, Layout(dp=2), 1, "experts, or with keys and values that layers share, cannot"),
+        (shared_keys, Layout(), 1, "experts, or with keys and values that layers share, cannot"),
+    ):
+        with pytest.raises(WorkerError, match=words):
+            simulate(made, layout.size, config, layout, chunks, 7)
+    with pytest.raises(WorkerError, match="the ranks have different weights"):
+        simulate(made, 2, CONFIG, Layout(dp=2), 1, None)
+    for rows, micros, words in ((1, 1, "dp=1 can"), (4, 3, "2 micro-batches can")):
+        with pytest.raises(WorkerError, match=words):
+            simulate(shared, 2, with_layout(layout=Layout(dp=2), rows=rows, micros=micros))
+
+
+def test_a_token_outside_the_vocabulary_is_named():
+    def step_on(comm, place):
+        together = Together(GPT(CONFIG, 7, np.float64), Mesh(comm, Layout(tp=2)))
+        ids = np.zeros((2, 5), np.int64)
+        ids[0, place] = 23
+
+        def rows(step, start, stop):
+            return ids[start:stop]
+
+        ParallelTrainer(together, CausalLM(), AdamW, rows, 2, 1e-3).advance()
+
+    for place in (1, 4):  # read, and only to be predicted
+        with pytest.raises(WorkerError, match="DataError.*23"):
+            simulate(step_on, 2, place)
 
 
 def test_in_float32_differences_are_those_of_rounding():

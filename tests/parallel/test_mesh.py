@@ -22,7 +22,7 @@ def test_every_rank_has_a_place_of_its_own(layout):
 def ranks_of(comm, layout):
     """The ranks in each group of this one."""
     mesh = Mesh(comm, layout)
-    groups = {axis: getattr(mesh, axis) for axis in (*AXES, "data", "model", "ends")}
+    groups = {axis: getattr(mesh, axis) for axis in (*AXES, "data", "ends")}
     return {
         name: None if group is None else group.all_gather(np.array(comm.rank)).tolist()
         for name, group in groups.items()
@@ -38,7 +38,6 @@ def test_groups_are_the_ranks_that_differ_along_their_axes():
         "dp": [0, 4],
         "pp": [0, 8, 16],
         "data": [0, 2, 4, 6],
-        "model": [0, 1, 8, 9, 16, 17],
         "ends": [0, 16],
     }
     assert found[13]["dp"] == [9, 13] and found[13]["ends"] is None

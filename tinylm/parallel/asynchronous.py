@@ -24,7 +24,7 @@ def stale_descent(gradient, start, rate, delay, steps):
     """Gradient descent with gradients that are `delay` updates old.
 
     gradient  function of parameters (n,) -> (n,)
-    start     (n,); the parameters before the first step are this too
+    start     (n,), also used as the parameters before the first step
     returns   (steps + 1, n): the parameters after 0 .. `steps` updates
     raises    ConfigError for a negative delay
     """
@@ -55,6 +55,8 @@ def asynchronous_descent(gradient, start, rate, times, updates):
     returns   (parameters after each update (updates + 1, n), staleness of each (updates,), seconds
               until the last)
     """
+    if not times:
+        raise ConfigError("asynchronous_descent: no workers: give the times of at least one")
     theta = np.array(start, np.float64)
     done = [0] * len(times)  # gradients of each worker
 

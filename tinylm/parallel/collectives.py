@@ -8,6 +8,7 @@ hold the same array, its cotangent is on each of them the whole one, not a share
     enter         x, the same on all ranks    sum of the cotangents, which differ
     leave         sum of x over ranks         the cotangent, which is the same
     joined        shares put together         this rank's share of the cotangent, the same
+    own           this rank's share           the cotangents of all shares put together
     enter_joined  shares put together         this rank's share of the sum of cotangents
     leave_shared  this rank's share of the    cotangents put together
                   sum over ranks
@@ -120,6 +121,7 @@ def joined(x, comm, axis, total):
     linear=True,
 )
 def _own(x, comm, axis, total):
+    """See own()."""
     return own_share(x, comm, axis, total).copy()
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 
 def share_rows(total, rank, size):
-    """(first, stop) of the rows of worker `rank`, of `total` rows in shares as equal."""
+    """(first, stop) of the rows of worker `rank`, of `total` in shares as equal as can be."""
     return rank * total // size, (rank + 1) * total // size
 
 

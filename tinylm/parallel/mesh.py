@@ -22,7 +22,7 @@ class Layout:
     dp, tp, pp, cp  sizes of the grid
     sequence        True: between the cut matrices, ranks of a tensor group share the tokens too
                     (Korthikanti et al. 2022)
-    raises          ConfigError for a size below 1, or `sequence` without a tensor group
+    raises          ConfigError for a size below 1
     """
 
     dp: int = 1
@@ -86,7 +86,6 @@ class Mesh:
     comm     Communicator of all ranks, `layout.size` of them
     tp, cp, dp, pp  communicators of the ranks that differ from this one along that axis alone
     data     of those that differ along dp or cp: they read different tokens with the same weights
-    model    of those that differ along tp or pp: together they hold one model
     ends     of the first and the last stage, which both hold a tied table of tokens; None on the
              others, and where there is one stage
     raises   ConfigError if the ranks are not as many as the layout needs
@@ -102,7 +101,6 @@ class Mesh:
         self.at = layout.coordinates(comm.rank)
         self.tp, self.cp, self.dp, self.pp = (self._group(comm, (axis,)) for axis in AXES)
         self.data = self._group(comm, ("dp", "cp"))
-        self.model = self._group(comm, ("tp", "pp"))
         self.first = self.at["pp"] == 0
         self.last = self.at["pp"] == layout.pp - 1
         self.ends = None

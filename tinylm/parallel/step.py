@@ -20,11 +20,12 @@ targets of the whole batch, which is known last. Read first: mesh.py, stage.py.
 import ast
 import contextlib
 import copy
+import hashlib
 import math
 
 import numpy as np
 
-from tinylm.backend import Random
+from tinylm.backend import Random, to_cpu
 from tinylm.errors import ConfigError, TrainingError
 from tinylm.optim.flat import FlatParameters, clip_factor, sum_of_squares
 from tinylm.parallel.data_parallel import share_rows
@@ -59,10 +60,12 @@ class Together:
         self.mesh, self.config = mesh, model.config
         stages, layers = mesh.layout.pp, model.config.n_layer
         if layers < stages * chunks:
+            most = f"pp={layers // chunks}" if layers >= chunks else f"{layers} chunks, pp=1"
             raise ConfigError(
                 f"layout: {layers} layers are too few for {stages} stages of {chunks} chunks; "
-                f"pp={max(layers // chunks, 1)} can"
+                f"{most} can"
             )
+        _check_equal(mesh.comm, model)
         stream = Stream(mesh.tp, 1 if mesh.layout.sequence and mesh.tp.size > 1 else None)
         tokens = Tokens(mesh.cp)
         self.cuts = split_decoder(model, stream, tokens)
@@ -96,6 +99,16 @@ class Together:
         """{name: this rank's share} out of {name: whole array}."""
         comm = self.mesh.tp
         return {n: self.cuts[n].take(whole[n], comm.rank, comm.size) for n in self.parameters}
+
+
+def _check_equal(comm, model):
+    """Raise ConfigError unless all ranks have made the same model."""
+    found = hashlib.sha256()
+    for name, parameter in model.named_parameters().items():
+        found.update(name.encode() + np.ascontiguousarray(to_cpu(parameter.data)).tobytes())
+    own = np.frombuffer(found.digest(), np.uint8)
+    if (comm.all_gather(own).reshape(comm.size, -1) != own).any():
+        raise ConfigError("Together: the ranks have different weights; make all from one seed")
 
 
 def _unequal(comm, share):
@@ -152,8 +165,8 @@ class ParallelTrainer:
     ):
         if not isinstance(objective, CausalLM):
             raise ConfigError(
-                f"--parallel: the objective {type(objective).__name__} is not cut among ranks; "
-                "CausalLM is, and --workers shares the batch for every other"
+                f"ParallelTrainer: {type(objective).__name__} is not cut among ranks; CausalLM is, "
+                "and workers that share the batch take every other objective"
             )
         self.together, self.mesh, self.objective = together, together.mesh, objective
         self.flat = FlatParameters(together.parameters)
@@ -167,9 +180,10 @@ class ParallelTrainer:
         self.first, self.last = share_rows(batch_size, self.mesh.dp.rank, self.mesh.dp.size)
         rows = batch_size // self.mesh.dp.size
         if rows < micros:
+            most = f"{rows} micro-batches" if rows else f"dp={batch_size}"
             raise ConfigError(
                 f"layout: {batch_size} rows for {self.mesh.dp.size} data ranks are too few for "
-                f"{micros} micro-batches each; {max(rows, 1)} can"
+                f"{micros} micro-batches each; {most} can"
             )
 
     def advance(self):
@@ -243,7 +257,7 @@ class ParallelTrainer:
             _sum_in_one(mesh.ends, [slots["tokens.weight"]])
 
     def _counted(self):
-        """(n,) slices of the flat buffer that this rank counts in the norm: (start, stop) pairs."""
+        """(start, stop) pairs: the parts of the flat buffer that this rank counts in the norm."""
         mesh, cuts = self.mesh, self.together.cuts
         found = []
         bounds = zip(self.flat.names, self.flat.offsets, self.flat.offsets[1:])

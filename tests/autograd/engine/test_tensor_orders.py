@@ -121,7 +121,8 @@ def slope(function, values, directions, cotangent, device, create_graph=False):
 
 def test_second_derivatives_of_every_fused_operation_match_differences_of_its_first(device, rng):
     cases = fused_cases(rng, device)
-    assert set(cases) == {
+    # tree_attention runs on the CPU alone; tinylm gradcheck takes its second derivatives.
+    assert {*cases, "tree_attention"} == {
         name for name, made in fused_operations.items() if made.twin.__module__ == composed.__name__
     }
     for name, (function, arrays) in cases.items():

@@ -33,9 +33,21 @@ def communicator(comm):
     bodies.groups(comm)
     bodies.one_process_errors(comm)
     bodies.disagree(comm)
+    bodies.wrong_message(comm)
+    bodies.long_message(comm)
     for route in rings.ROUTES:
         found, values = rings.summed(comm, route, 5000)
         np.testing.assert_allclose(found[0], values.sum(0), rtol=0, atol=4e-6)
+
+
+def sends_last(comm):
+    """A large message as a rank's last act, in a group that nobody keeps."""
+    group = comm.split(0)
+    message = np.arange(4_000_000, dtype=np.float64)
+    if comm.rank == 0:
+        group.send(message, comm.size - 1)
+    elif comm.rank == comm.size - 1:
+        np.testing.assert_array_equal(group.recv(message, 0), message)
 
 
 def counted(comm):

@@ -196,6 +196,19 @@ def long_message(comm):
         same(comm.recv(message, 0), message)
 
 
+def to_oneself(comm):
+    """A rank is its own neighbor: by send, isend and sendrecv."""
+    mine = np.arange(5.0) + comm.rank
+    for send in (comm.send, comm.isend):
+        send(mine, comm.rank)
+        same(comm.recv(mine, comm.rank), mine)
+    same(comm.sendrecv(mine, comm.rank, mine, comm.rank), mine)
+
+
+def test_a_rank_may_send_to_itself(run):
+    run(to_oneself)
+
+
 def test_a_message_longer_than_the_mailbox_arrives_in_parts(run):
     run(long_message)
 

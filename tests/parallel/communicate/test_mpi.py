@@ -39,6 +39,11 @@ def test_bytes_are_counted_as_by_every_engine():
     assert "counted by 3 ranks: done" in found.stdout, found.stderr
 
 
+def test_a_message_arrives_whose_sender_has_nothing_else_to_do():
+    found = run("sends_last", 2)
+    assert "sends_last by 2 ranks: done" in found.stdout, found.stderr
+
+
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_layouts_are_the_single_process(ranks):
     found = run("training", ranks)

@@ -94,7 +94,8 @@ def check_parcels(arrays, size):
 class Communicator(abc.ABC):
     """A group of `size` processes as seen from the one numbered `rank` (0 .. size-1).
 
-    Collective operations (all but send and recv) are called by every rank of the group, in the same
+    Collective operations (all but messages: send, isend, recv, sendrecv, flush) are called by every
+    rank of the group, in the same
     order, with arrays of the same dtype and shape unless a docstring allows otherwise. When one
     returns, the result of this rank is ready, and no other rank reads its arrays any more.
 
@@ -163,7 +164,8 @@ class Communicator(abc.ABC):
     def send(self, array, to):
         """Send a copy of `array` to rank `to`.
 
-        A large array may have to wait for its receiver; how large depends on the engine.
+        A large array may have to wait for its receiver; how large depends on the engine. flush()
+        returns when all have gone.
         """
 
     @abc.abstractmethod
@@ -171,7 +173,8 @@ class Communicator(abc.ABC):
         """The next array that rank `source` sent here, in the order sent, as a new array.
 
         like     anything with the .shape and .dtype expected
-        raises   ShapeError if the array sent has another shape or dtype
+        raises   ShapeError if the array sent has another shape or dtype; whether the next recv gets
+                 it depends on the engine
         """
 
     def isend(self, array, to):
@@ -180,6 +183,9 @@ class Communicator(abc.ABC):
 
         Messages to a rank arrive in the order sent, those of send() too if flush() comes between.
         """
+        if to == self.rank:  # no thread: it may be received at once
+            self.send(array, to)
+            return
         if self._outbox is None:
             self._outbox = Outbox(self.send)
         self._outbox.put(array.copy(), to)
@@ -198,7 +204,7 @@ class Communicator(abc.ABC):
         """
         # Neighbors of different parity take turns; of equal parity the one below sends first. No
         # circle of ranks then begins with all sending, or all receiving.
-        send_first = self.rank < to
+        send_first = self.rank <= to
         if (to - self.rank) % 2:
             send_first = self.rank % 2 == 0
         if send_first:

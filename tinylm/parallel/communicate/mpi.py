@@ -56,12 +56,14 @@ def run_on_mpi(function, *args, patience=PATIENCE, native=False):
     also where threads live on.
 
     patience  seconds after which a rank that waits for others gives up
-    native    sums by the MPI library
+    native    sums of all_reduce by the MPI library
     raises    MissingExtra without mpi4py
     """
     world = mpi().COMM_WORLD
     try:
-        result = function(Mpi(world, patience, native), *args)
+        comm = Mpi(world, patience, native)
+        result = function(comm, *args)
+        comm.flush()  # what is on its way is in memory of this rank
         sys.stdout.flush()
         return result
     except BaseException as error:
@@ -79,14 +81,15 @@ class Mpi(Communicator):
 
     comm      of mpi4py
     patience  seconds after which a rank that waits for others gives up with a WorkerError
-    native    True: all_reduce and reduce_scatter_ by the MPI library, whose sums may differ in the
-              last bits from one number of ranks to another, or one library to another
+    native    True: sums of all_reduce by the MPI library, which may differ in the last bits from
+              one number of ranks to another, or one library to another
     """
 
-    def __init__(self, comm, patience=PATIENCE, native=False):
+    def __init__(self, comm, patience=PATIENCE, native=False, pending=None):
         super().__init__(comm.rank, comm.size)
         self._comm, self._patience, self._native = comm, patience, native
-        self._pending = []  # (request, buffer) of isend
+        # (request, buffer, rank) of messages on their way, in one list of all groups
+        self._pending = [] if pending is None else pending
         self._byte = mpi().BYTE
 
     # Waiting
@@ -224,7 +227,7 @@ class Mpi(Communicator):
         self._count("split", 0)
         if color is None:
             return None
-        return Mpi(made, self._patience, self._native)
+        return Mpi(made, self._patience, self._native, self._pending)
 
     def reduce_scatter_(self, flat):
         check_flat("reduce_scatter_", flat)
@@ -245,7 +248,7 @@ class Mpi(Communicator):
     def empty(self, shape, dtype=np.float32):
         return np.empty(shape, dtype)
 
-    # Messages: a header with dtype and shape, then the bytes
+    # Messages: a header with dtype, shape and bytes, then the bytes
 
     def isend(self, array, to):
         check_array("send", array)
@@ -254,8 +257,8 @@ class Mpi(Communicator):
             self._count("send", 0)
             self._to_self.append(array.copy())
             return
-        self._pending = [kept for kept in self._pending if not kept[0].Test()]
-        header = describe(array).encode().ljust(256)
+        self._pending[:] = [kept for kept in self._pending if not kept[0].Test()]
+        header = f"{describe(array)} {array.nbytes}".encode().ljust(256)
         for buffer, tag in (
             (np.frombuffer(header, np.uint8), HEADER),
             (_bytes(array).copy(), BODY),
@@ -270,7 +273,7 @@ class Mpi(Communicator):
     def flush(self):
         for request, _, to in self._pending:
             self._wait({to: request}, "to send")
-        self._pending = []
+        self._pending.clear()
 
     def recv(self, like, source):
         check_rank("recv", source, self.size)
@@ -280,13 +283,14 @@ class Mpi(Communicator):
         header, out = bytearray(256), np.empty(like.shape, like.dtype)
         expected = describe(like)
         self._take([header, self._byte], source, HEADER, f"to receive {expected}")
-        sent = bytes(header).decode().strip()
-        if sent != expected:
-            raise ShapeError(
-                f"recv: rank {self.rank} expects {expected} from rank {source}, which sent {sent}"
-            )
-        data = np.empty(out.nbytes, np.uint8)
+        *sent, size = bytes(header).decode().split()
+        data = np.empty(int(size), np.uint8)
         self._take([data, self._byte], source, BODY, f"to receive {expected}")
+        if " ".join(sent) != expected:
+            raise ShapeError(
+                f"recv: rank {self.rank} expects {expected} from rank {source}, "
+                f"which sent {' '.join(sent)}"
+            )
         out[...] = data.view(out.dtype).reshape(out.shape)
         return out
 

@@ -135,18 +135,23 @@ def doubling_all_reduce(comm, array):
     return array
 
 
-def hierarchical_all_reduce(comm, array, per_node):
+def node_groups(comm, per_node):
+    """(ranks of this node, ranks at this place of every node): communicators, made once."""
+    return comm.split(comm.rank // per_node), comm.split(comm.rank % per_node)
+
+
+def hierarchical_all_reduce(comm, array, per_node, groups=None):
     """Rings inside nodes and rings between them: of every array one k-th crosses, not all of it.
 
     per_node  k, the ranks of a node, which must divide n; nodes are 0 .. k-1, k .. 2k-1, ..
+    groups    node_groups(), where it is called often; made anew unless given
     raises    ConfigError if k does not divide n; ShapeError if the array is not contiguous
     """
     if per_node < 1 or comm.size % per_node:
         raise ConfigError(
             f"hierarchical_all_reduce: nodes of {per_node} ranks do not make up {comm.size} ranks"
         )
-    inside = comm.split(comm.rank // per_node)
-    between = comm.split(comm.rank % per_node)
+    inside, between = groups or node_groups(comm, per_node)
     pieces = split_evenly("hierarchical_all_reduce", array, per_node)
     ring_reduce_scatter(inside, pieces)
     ring_all_reduce(between, pieces[(inside.rank + 1) % per_node])

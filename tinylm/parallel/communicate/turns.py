@@ -48,7 +48,7 @@ class Turns:
 
         what     of what is waited for, for the message of a deadlock
         when     function: the virtual time at which the rank can go on; None as long as it cannot
-        raises   DeadlockError if no rank can go on
+        raises   Stopped if another rank has failed, or none can go on: `failure` says why
         """
         self._waits[rank] = what, when
         self._hand_on()

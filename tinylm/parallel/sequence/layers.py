@@ -42,6 +42,8 @@ class RingSelfAttention(Module):
 
     def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
         """x (B, T, D) of this rank's positions -> (B, T, D); arguments as of SelfAttention."""
+        if mask is not None or bias is not None or cache is not None:
+            raise ConfigError("RingSelfAttention: masks, biases and caches do not go round a ring")
         inner = self.attention
         q, k, v = projected(inner, x)  # (B, H, T, K), (B, G, T, K) twice
         if rotation is not None:

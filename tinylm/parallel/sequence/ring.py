@@ -63,6 +63,7 @@ def ring_attention(q, k, v, comm, total, causal=True, balanced=True, scale=None,
 
 @fused(_by_whole_sequence, name="ring_attention", reads="both")
 def _ring_attention(q, k, v, *, comm, total, causal, balanced, scale, dropped, keep):
+    """See ring_attention()."""
     B, H, T, K = q.shape
     G, J = k.shape[1], v.shape[3]
     scale = score_scale(K, scale)

@@ -7,7 +7,7 @@
 The numerator is a rank's own, the denominator a sum over all, and the result another one. Taken
 literally exp(beta) overflows for scores above 88 in float32; `shifted` first takes the largest
 score of each query over all ranks, which changes nothing else. Both sums are linear in what a rank
-has, so one all-reduce of J + 1 numbers a query does for two of 1 and J. Read next: ring.py.
+has, so one all-reduce of J + 1 numbers a query replaces two, of 1 and of J. Read next: ring.py.
 """
 
 import numpy as np

@@ -13,6 +13,7 @@ losses.py.
 """
 
 from tinylm.autograd import embedding, linear, mul
+from tinylm.autograd.kernels.rows import check_ids
 from tinylm.nn.module import Module
 from tinylm.parallel.collectives import enter, enter_joined, leave, leave_shared
 from tinylm.parallel.data_parallel import share_rows
@@ -83,6 +84,7 @@ class SplitEmbedding(Module):
 
     def __call__(self, ids):
         comm = self.stream.comm
+        check_ids(ids, self.rows, "SplitEmbedding")
         start, stop = share_rows(self.rows, comm.rank, comm.size)
         here = (ids >= start) & (ids < stop)
         x = embedding((ids - start) * here, self.weight)  # (B, T) -> (B, T, D)

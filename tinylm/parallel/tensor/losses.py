@@ -9,7 +9,7 @@ import numpy as np
 
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
-from tinylm.autograd.kernels.rows import as_rows
+from tinylm.autograd.kernels.rows import as_rows, check_ids
 from tinylm.parallel.collectives import joined
 from tinylm.parallel.data_parallel import share_rows
 
@@ -65,12 +65,14 @@ def split_cross_entropy(
 def _split_cross_entropy(
     logits, *, targets, comm, total, ignore_index, label_smoothing, z_loss, reduction, keep
 ):
+    """See split_cross_entropy()."""
     # As in kernels/losses.py: loss = Z - q . x + z Z^2, with Z = log sum e^x and the target
     # distribution q = (1-e) onehot + e/V; sums over the vocabulary are over ranks too.
     start, stop = share_rows(total, comm.rank, comm.size)
     e = label_smoothing
     rows, ids = as_rows(logits), targets.reshape(-1)  # (n, own), (n,)
     counts = ids != ignore_index
+    check_ids(np.where(counts, ids, 0), total, "split_cross_entropy")
     here = counts & (ids >= start) & (ids < stop)  # rows whose target is a word of this rank
     mine = np.where(here, ids - start, 0)
     at = np.arange(len(rows), like=ids)

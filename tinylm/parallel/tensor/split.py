@@ -39,14 +39,17 @@ def check_splits(config, size):
             f"layout: tp={size} cannot share {groups} heads of keys and values; tp={groups} can"
         )
     problems = {
-        "experts": "experts" in c.feed_forward,
         "a norm over the queries of all heads (qk_norm 'width')": c.qk_norm == "width",
-        "keys and values that layers share (kv_sharing)": c.kv_sharing > 1,
         "FIRE positions": c.positions == "fire",
     }
     for what, present in problems.items():
         if present and size > 1:
             raise ConfigError(f"layout: {what} cannot be cut in tp={size} parts; tp=1 can")
+    if "experts" in c.feed_forward or c.kv_sharing > 1:
+        raise ConfigError(
+            "layout: a decoder with experts, or with keys and values that layers share, cannot be "
+            "held by several ranks yet; tinylm.train trains it, with workers that share batches too"
+        )
 
 
 def split_decoder(model, stream, tokens):

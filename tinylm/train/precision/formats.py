@@ -1,6 +1,6 @@
 """Numbers of 16 and 8 bits, and rounding to them   (IEEE 754; Micikevicius et al. 2022).
 
-    format    exponent  mantissa   largest   least normal   least subnormal   1 + step
+    format    exponent  mantissa   largest   least normal   least subnormal   next above 1
     float16          5        10     65504      6.10e-5           5.96e-8     1.00098
     bfloat16         8         7   3.39e38     1.18e-38          9.18e-41     1.0078
     e5m2             5         2     57344      6.10e-5           1.53e-5     1.25

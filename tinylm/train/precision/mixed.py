@@ -6,8 +6,9 @@
     master -= update(float32(g) / scale)      an update of 1e-4 of a weight would be lost in float16
 
 A gradient below 6e-8 is 0 in float16. The loss is multiplied by a power of two, which moves the
-gradients up without changing their digits, as far as they go without overflow: a step whose
-gradients are not finite is left out and halves the scale, `patience` good steps in a row double it.
+gradients up without changing their digits: a step whose gradients are not finite is left out and
+halves the scale, `patience` good steps in a row double it. The scale itself is the first cotangent,
+in float16 too, so it stays at 2^15 or below.
 Operations on float16 arrays compute in float32 and round what they return, as tensor cores do with
 their sums. Read first: ../trainer.py, formats.py.
 """
@@ -23,6 +24,7 @@ from tinylm.errors import ConfigError, TrainingError
 from tinylm.optim.flat import FlatParameters, clip_factor, sum_of_squares
 from tinylm.train.trainer import Step, passes, random_streams, rewind
 
+LARGEST = 2.0**15  # the next power of two is infinite in float16
 LEAST = 2.0**-14  # a scale below which no float16 gradient of a sane loss overflows
 
 
@@ -46,7 +48,7 @@ class LossScale:
             self.value, self.good = self.value / 2, 0
             return
         self.good += 1
-        if self.good == self.patience:
+        if self.good >= self.patience and self.value < LARGEST:
             self.value, self.good = self.value * 2, 0
 
 
@@ -56,7 +58,7 @@ class MixedPrecision:
     model      Module in float32: the master weights, which every step updates
     objective  as of Trainer
     make_optimizer  FlatParameters of the master weights -> optimizer of optim/
-    scale      LossScale; None: a fixed scale of 1
+    scale      LossScale; None: 1, which only overflow changes
 
     skipped    steps left out because a gradient was not finite
     """
@@ -78,8 +80,8 @@ class MixedPrecision:
     def step(self, batch, lr, clip=0.0, micro_batch=0):
         """One step on a batch; returns Step, whose `updated` is False for one that was left out.
 
-        raises  TrainingError where the scale has become so small that the loss itself must be at
-                fault
+        raises  TrainingError where the loss itself is not finite, or the scale has become so small
+                that it cannot be at fault
         """
         self.low.train()
         # The only place where weights lose digits: values beyond 65504 would be infinite.
