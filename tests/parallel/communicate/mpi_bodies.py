@@ -34,7 +34,6 @@ def communicator(comm):
     bodies.one_process_errors(comm)
     bodies.disagree(comm)
     bodies.wrong_message(comm)
-    bodies.long_message(comm)
     for route in rings.ROUTES:
         found, values = rings.summed(comm, route, 5000)
         np.testing.assert_allclose(found[0], values.sum(0), rtol=0, atol=4e-6)

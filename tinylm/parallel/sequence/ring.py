@@ -17,6 +17,7 @@ import numpy as np
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.heads import check_heads, score_scale
+from tinylm.backend import device_of, to_device
 from tinylm.parallel.collectives import enter_joined
 from tinylm.parallel.data_parallel import share_rows
 
@@ -34,11 +35,13 @@ def _by_whole_sequence(q, k, v, *, comm, total, causal, balanced, scale, dropped
     places = [own_positions(total, r, comm.size, balanced) for r in range(comm.size)]
     lengths = tuple(len(p) for p in places)
     k, v = (enter_joined(x, comm=comm, axis=2, total=lengths) for x in (k, v))
-    order = np.argsort(np.concatenate(places))
+    order = to_device(np.argsort(np.concatenate(places)), q.device)
     k, v = k[:, :, order], v[:, :, order]
     mask = None
     if causal:
-        mask = np.arange(total) <= places[comm.rank][:, None]
+        mask = to_device(np.arange(total) <= places[comm.rank][:, None], q.device)
+    if dropped is not None:
+        dropped = to_device(dropped, q.device)
     return composed.attention(q, k, v, mask=mask, scale=scale, dropped=dropped)
 
 
@@ -67,7 +70,12 @@ def _ring_attention(q, k, v, *, comm, total, causal, balanced, scale, dropped, k
     B, H, T, K = q.shape
     G, J = k.shape[1], v.shape[3]
     scale = score_scale(K, scale)
-    places = [own_positions(total, r, comm.size, balanced) for r in range(comm.size)]
+    device = device_of(q)
+    if dropped is not None:
+        dropped = to_device(dropped, device)
+    places = [
+        to_device(own_positions(total, r, comm.size, balanced), device) for r in range(comm.size)
+    ]
     mine = places[comm.rank]
     q5 = q.reshape(B, G, H // G, T, K)
 
@@ -89,7 +97,9 @@ def _ring_attention(q, k, v, *, comm, total, causal, balanced, scale, dropped, k
     above = np.zeros_like(q5, shape=(B, G, H // G, T, J))
     for source, keys, values in _round(comm, k, v, places):
         scores = weights(keys, source, None)
-        higher = np.maximum(top, np.max(scores, axis=-1, keepdims=True, initial=-np.inf))
+        higher = top
+        if scores.shape[-1]:
+            higher = np.maximum(top, np.max(scores, axis=-1, keepdims=True))
         shift = np.where(np.isfinite(higher), higher, 0)
         faded = np.exp(np.where(np.isfinite(top), top - shift, -np.inf))
         p = np.exp(scores - shift)
@@ -142,4 +152,4 @@ def _handed_on(comm, x, source, places):
         return x
     coming = len(places[(source - 1) % n])
     like = np.empty((*x.shape[:2], coming, x.shape[3]), x.dtype)
-    return comm.sendrecv(np.ascontiguousarray(x), (comm.rank + 1) % n, like, (comm.rank - 1) % n)
+    return comm.sendrecv(x, (comm.rank + 1) % n, like, (comm.rank - 1) % n)

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinylm.autograd import Tensor, concatenate, exp, matmul, swapaxes, where
 from tinylm.autograd.kernels.heads import score_scale
+from tinylm.backend import to_device
 from tinylm.parallel.collectives import enter, leave
 
 
@@ -31,10 +32,13 @@ def shared_attention(q, k, v, comm, mask=None, scale=None, shifted=True, fused=T
     """
     scores = matmul(enter(q, comm=comm), swapaxes(k, -1, -2)) * score_scale(q.shape[-1], scale)
     if mask is not None:
+        mask = to_device(mask, scores.device)
         scores = where(np.broadcast_to(mask, scores.shape), scores, -np.inf)
     if shifted:
-        top = np.max(scores.data, axis=-1, keepdims=True, initial=-np.inf)  # (.., T, 1)
-        top = comm.all_reduce(np.ascontiguousarray(top), "max")
+        top = np.full_like(scores.data, -np.inf, shape=(*scores.shape[:-1], 1))  # (.., T, 1)
+        if scores.shape[-1]:
+            top = np.max(scores.data, axis=-1, keepdims=True)
+        top = comm.all_reduce(top, "max")
         scores = scores - Tensor(np.where(np.isfinite(top), top, 0))
     weights = exp(scores)  # the numerators
     below = weights.sum(axis=-1, keepdims=True)  # (.., T, 1), over this rank's keys

@@ -76,7 +76,9 @@ def _split_cross_entropy(
     here = counts & (ids >= start) & (ids < stop)  # rows whose target is a word of this rank
     mine = np.where(here, ids - start, 0)
     at = np.arange(len(rows), like=ids)
-    top = np.max(rows, axis=-1, initial=-np.inf)  # (n,); -inf for a rank without words
+    top = np.full_like(rows, -np.inf, shape=(len(rows),))  # of a rank without words
+    if stop > start:
+        top = np.max(rows, axis=-1)
     top = comm.all_reduce(top, "max")
     p = rows - top[:, None]
     sums = np.zeros_like(p, shape=(3, len(rows)))
@@ -96,7 +98,7 @@ def _split_cross_entropy(
     n = np.maximum(np.sum(counts), 1).astype(losses.dtype)
     y = losses.reshape(targets.shape)
     if reduction != "none":
-        y = np.asarray(np.sum(losses))
+        y = np.sum(losses, keepdims=True).reshape(())
     if reduction == "mean":
         y = y / n
 
@@ -115,4 +117,4 @@ def _split_cross_entropy(
             d -= (e / total * w)[:, None]
         return (np.where(counts[:, None], d, 0).reshape(logits.shape),)
 
-    return np.asarray(y, logits.dtype), backward
+    return y.astype(logits.dtype), backward
