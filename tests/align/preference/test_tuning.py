@@ -59,6 +59,9 @@ def loss_of(task, policy, pairs):
         return task.loss(policy, task.make_batch(pairs))[1]
 
 
+MEANS = {"ipo", "orpo", "simpo"}  # of their papers and of TRL; the others read sums
+
+
 def by_hand(name, policy, reference, one, **options):
     """The loss of a pair from log Pr(y|x) of each answer, scored one by one."""
     row, logs = LOSSES[name], []
@@ -67,7 +70,7 @@ def by_hand(name, policy, reference, one, **options):
         for answer in (one.chosen, one.rejected):
             x, y = answer.ids[: answer.prompt], answer.ids[answer.prompt :]
             total = conditional_logprob(m, x, y)
-            scale = {True: len(y), False: 1}[row.mean]
+            scale = len(y) if name in MEANS else 1
             logs.append(Tensor(np.array([total / scale])))
     return float(row.function(*logs, **options)[0].item())
 

@@ -94,6 +94,8 @@ _clipped(
 _checked(
     "gspo_loss", sequences.gspo_loss, OLD, WHOLE, COUNTED, **WIDE, source="Zheng et al. 2025, eq. 5"
 )
+# Ratios beyond the bound, where the weight that CISPO does not differentiate is constant.
+_checked("cispo_loss", sequences.cispo_loss, LOGP - 2.0, WHOLE, COUNTED, source="MiniMax 2025")
 _checked("k2", kl.k2, REFERENCE, source="Schulman 2020")
 _checked("k3", kl.k3, REFERENCE, source="Schulman 2020")
 _checked("weighted_k3", kl.weighted_k3, OLD, REFERENCE, source="Schulman 2020")

@@ -5,7 +5,7 @@ import numpy as np
 from tinylm.align.preference.apo import apo_down, apo_zero
 from tinylm.align.preference.divergences import f_dpo
 from tinylm.align.preference.dpo import dpo, log_ratio, robust_dpo
-from tinylm.align.preference.kto import kto
+from tinylm.align.preference.kto import kto, paired_kto
 from tinylm.align.preference.margins import hinge, ipo, slic
 from tinylm.align.preference.no_reference import cpo, orpo, simpo
 from tinylm.autograd.engine.tensor import array_of
@@ -51,6 +51,7 @@ for _name, _function, _draw, _source in (
     ("ipo", ipo, _pairs(beta=0.7), "Azar et al. 2023, eq. 17"),
     ("apo_zero", apo_zero, _pairs(beta=0.7), "D'Oosterlinck et al. 2024, eq. 7"),
     ("apo_down", apo_down, _pairs(beta=0.7), "D'Oosterlinck et al. 2024, eq. 8"),
+    ("paired_kto", paired_kto, _pairs(beta=0.7, point=0.3, weight_bad=1.5), "TRL, KTO on pairs"),
     ("orpo", orpo, _free(weight=0.5), "Hong et al. 2024, eq. 6"),
     ("simpo", simpo, _free(), "Meng et al. 2024, eq. 6"),
     ("cpo", cpo, _free(beta=0.7), "Xu et al. 2024, eq. 3"),
