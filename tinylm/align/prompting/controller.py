@@ -22,7 +22,7 @@ from tinylm.backend import to_device
 from tinylm.errors import ConfigError
 from tinylm.nn import Module
 from tinylm.nn.linear import undecayed
-from tinylm.optim import Adam, FlatParameters
+from tinylm.optim import AdamW, FlatParameters
 
 ANSWER, DECOMPOSE = 0, 1
 
@@ -193,7 +193,7 @@ def train_controller(
     returns  Controller
     """
     controller = controller or Controller(process.parts)
-    optimizer = Adam(FlatParameters(controller.parameters()))
+    optimizer = AdamW(FlatParameters(controller.parameters()), weight_decay=0.0)
     rng = np.random.default_rng(seed)
     for _ in range(steps):
         courses = [process.sample(controller, N, rng) for N in sizes for _ in range(group)]

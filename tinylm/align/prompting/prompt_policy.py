@@ -33,7 +33,7 @@ from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.finetune.peft.adapters import Adapter
 from tinylm.generate.loop import generate_batch
 from tinylm.nn import Module
-from tinylm.optim import Adam, FlatParameters
+from tinylm.optim import AdamW, FlatParameters
 
 
 class PromptPolicy(Module):
@@ -121,7 +121,7 @@ def train_prompt_policy(
     """
     if samples < 2:
         raise ConfigError(f"train_prompt_policy: {samples} prompt has no other to compare with")
-    optimizer, means = Adam(FlatParameters(policy.adapter.parameters())), []
+    optimizer, means = AdamW(FlatParameters(policy.adapter.parameters()), weight_decay=0.0), []
     for step in range(steps):
         seeds = [seed + step * samples + i for i in range(samples)]
         prompts = generate_batch(policy, [start] * samples, length, seed=seeds, temperature=1.0)
