@@ -9,7 +9,8 @@ from tinylm.optim import AdamW
 from tinylm.optim.flat import FlatParameters
 from tinylm.parallel.communicate.simulator import simulate
 from tinylm.parallel.mesh import Layout, Mesh
-from tinylm.parallel.step import ParallelTrainer, Together
+from tinylm.parallel.step import ParallelTrainer
+from tinylm.parallel.together import Together
 from tinylm.pretrain import CausalLM
 from tinylm.train.trainer import Trainer
 
@@ -24,13 +25,11 @@ class Draw:
     objective: CausalLM
     layout: Layout
     micros: int
-    chunks: int
-    schedule: str
     rows: int
     length: int
 
     def __str__(self):
-        return f"{self.layout}; {self.micros} micro-batches, {self.chunks} chunks, {self.schedule}"
+        return f"{self.layout}; {self.micros} micro-batches"
 
 
 def draw(seed):
@@ -74,9 +73,9 @@ def draw(seed):
         cp = one(1, 1, 2, 3)
     if cp * dp * tp * pp > 16:
         dp = 1
-    layout = Layout(dp=dp, tp=tp, pp=pp, cp=cp, sequence=bool(rng.integers(2)))
+    layout = Layout(dp, tp, pp, cp, bool(rng.integers(2)), chunks, schedule)
     rows = dp * micros + int(rng.integers(3))
-    return Draw(config, objective, layout, micros, chunks, schedule, rows, one(4, 7, 12))
+    return Draw(config, objective, layout, micros, rows, one(4, 7, 12))
 
 
 def batches(found):
@@ -104,7 +103,7 @@ def alone(found, dtype=np.float64):
 
 def shared(comm, found, dtype=np.float64):
     """The same by the ranks of a communicator, each with the whole in the end."""
-    together = Together(GPT(found.config, SEED, dtype), Mesh(comm, found.layout), found.chunks)
+    together = Together(GPT(found.config, SEED, dtype), Mesh(comm, found.layout))
     trainer = ParallelTrainer(
         together,
         found.objective,
@@ -114,7 +113,6 @@ def shared(comm, found, dtype=np.float64):
         RATE,
         CLIP,
         found.micros,
-        found.schedule,
         SEED,
     )
     steps = [trainer.advance() for _ in range(STEPS)]

@@ -19,10 +19,11 @@ from tinylm.parallel.communicate.simulator import simulate
 from tinylm.parallel.mesh import Layout, Mesh
 from tinylm.parallel.pipeline.run import Pipeline
 from tinylm.parallel.sequence import ring
-from tinylm.parallel.step import ParallelTrainer, Together
+from tinylm.parallel.step import ParallelTrainer
 from tinylm.parallel.tensor import split
 from tinylm.parallel.tensor.cuts import Whole
 from tinylm.parallel.tensor.layers import Stream
+from tinylm.parallel.together import Together
 from tinylm.pretrain import CausalLM
 
 ROUNDING = 1e-9  # of float64, after two steps of Adam, which divides by small numbers
@@ -32,7 +33,7 @@ CONFIG = GPTConfig(
     23, 12, 4, 4, 16, n_kv_head=2, d_hidden=15, dropout=0.2, positions="t5", qk_norm="head"
 )
 LONG = dataclasses.replace(CONFIG, positions="rope", qk_norm=None)
-RICH = Draw(CONFIG, CausalLM(0, 0.1, 1e-2), Layout(2, 2, 2, sequence=True), 2, 1, "1f1b", 5, 7)
+RICH = Draw(CONFIG, CausalLM(0, 0.1, 1e-2), Layout(2, 2, 2, sequence=True), 2, 5, 7)
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -52,13 +53,13 @@ def with_layout(**changes):
 
 def test_one_of_everything():
     assert largest_difference(RICH) < ROUNDING
-    interleaved = with_layout(layout=Layout(1, 2, 2), chunks=2, micros=4)
+    interleaved = with_layout(layout=Layout(1, 2, 2, chunks=2), micros=4)
     assert largest_difference(interleaved) < ROUNDING
 
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_chunks_of_one_stage_hand_on_to_themselves_on_every_engine(size):
-    found = with_layout(layout=Layout(dp=size), chunks=2, micros=2)
+    found = with_layout(layout=Layout(dp=size, chunks=2), micros=2)
 
     def run(body, size, *args):
         return [launch(body, size, *args, capacity=1 << 22)]
@@ -67,24 +68,24 @@ def test_chunks_of_one_stage_hand_on_to_themselves_on_every_engine(size):
 
 
 def test_what_several_ranks_cannot_hold_is_refused_with_what_can():
-    def made(comm, config, layout, chunks, seed):
-        Together(GPT(config, seed or comm.rank, np.float64), Mesh(comm, layout), chunks)
+    def made(comm, config, layout, seed):
+        Together(GPT(config, seed or comm.rank, np.float64), Mesh(comm, layout))
 
     small = dataclasses.replace(CONFIG, n_layer=2)
     experts = dataclasses.replace(CONFIG, feed_forward=("experts",), experts=2)
     shared_keys = dataclasses.replace(CONFIG, kv_sharing=2)
-    for config, layout, chunks, words in (
-        (CONFIG, Layout(tp=3), 1, "tp=3 cannot share 2 heads of keys and values; tp=2 can"),
-        (small, Layout(pp=4), 1, "2 layers are too few for 4 stages of 1 chunks; pp=2 can"),
-        (small, Layout(), 3, "of 3 chunks; 2 chunks, pp=1 can"),
-        (CONFIG, Layout(cp=2), 1, "positions 't5', which bias scores cannot be cut in cp=2"),
-        (experts, Layout(dp=2), 1, "experts, or with keys and values that layers share, cannot"),
-        (shared_keys, Layout(), 1, "experts, or with keys and values that layers share, cannot"),
+    for config, layout, words in (
+        (CONFIG, Layout(tp=3), "tp=3 cannot share 2 heads of keys and values; tp=2 can"),
+        (small, Layout(pp=4), "2 layers are too few for 4 stages of 1 chunks; pp=2 can"),
+        (small, Layout(chunks=3), "of 3 chunks; 2 chunks, pp=1 can"),
+        (CONFIG, Layout(cp=2), "positions 't5', which bias scores cannot be cut in cp=2"),
+        (experts, Layout(dp=2), "experts, or with keys and values that layers share, cannot"),
+        (shared_keys, Layout(), "experts, or with keys and values that layers share, cannot"),
     ):
         with pytest.raises(WorkerError, match=words):
-            simulate(made, layout.size, config, layout, chunks, 7)
+            simulate(made, layout.size, config, layout, 7)
     with pytest.raises(WorkerError, match="the ranks have different weights"):
-        simulate(made, 2, CONFIG, Layout(dp=2), 1, None)
+        simulate(made, 2, CONFIG, Layout(dp=2), None)
     for rows, micros, words in ((1, 1, "dp=1 can"), (4, 3, "2 micro-batches can")):
         with pytest.raises(WorkerError, match=words):
             simulate(shared, 2, with_layout(layout=Layout(dp=2), rows=rows, micros=micros))

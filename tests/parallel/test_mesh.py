@@ -55,6 +55,7 @@ def test_one_stage_has_no_ends():
         ("dp=2", Layout(dp=2)),
         (" tp=4, pp=2,sequence", Layout(tp=4, pp=2, sequence=True)),
         ("cp=03", Layout(cp=3)),
+        ("pp=2,chunks=2,schedule=gpipe", Layout(pp=2, chunks=2, schedule="gpipe")),
     ],
 )
 def test_layouts_are_read(text, layout):
@@ -62,10 +63,10 @@ def test_layouts_are_read(text, layout):
 
 
 @pytest.mark.parametrize(
-    "text", ["dp", "dp=", "dp=-1", "ep=2", "dp=2;tp=2", "sequence=1", "dp=1.5"]
+    "text", ["dp", "dp=", "dp=-1", "ep=2", "dp=2;tp=2", "sequence=1", "dp=1.5", "schedule"]
 )
 def test_what_is_no_layout_is_refused_with_what_is(text):
-    with pytest.raises(ConfigError, match="is not one of dp=N, tp=N, pp=N, cp=N or sequence"):
+    with pytest.raises(ConfigError, match="is not one of dp=N, tp=N, pp=N, cp=N"):
         parse_layout(text)
 
 
@@ -74,6 +75,8 @@ def test_other_mistakes_are_named():
         parse_layout("dp=1,dp=2")
     with pytest.raises(ConfigError, match="tp=0, must be 1 or more"):
         parse_layout("tp=0")
+    with pytest.raises(ConfigError, match="no schedule 'fast', choose one of gpipe, 1f1b"):
+        parse_layout("schedule=fast")
 
 
 @pytest.mark.parametrize(

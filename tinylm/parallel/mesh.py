@@ -8,9 +8,10 @@ Ranks of one tensor group are neighbors, as they exchange most, then come those 
 a data group, and last the stages of a pipeline, which exchange least. Read next: collectives.py.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from tinylm.errors import ConfigError
+from tinylm.parallel.pipeline.schedules import SCHEDULES
 
 AXES = ("tp", "cp", "dp", "pp")  # the fastest first
 
@@ -22,7 +23,9 @@ class Layout:
     dp, tp, pp, cp  sizes of the grid
     sequence        True: between the cut matrices, ranks of a tensor group share the tokens too
                     (Korthikanti et al. 2022)
-    raises          ConfigError for a size below 1
+    chunks          of the layers of a stage, which follow one another   (interleaved)
+    schedule        of the pipeline, a name of pipeline/schedules.py
+    raises          ConfigError for a size below 1, or a schedule that there is not
     """
 
     dp: int = 1
@@ -30,11 +33,17 @@ class Layout:
     pp: int = 1
     cp: int = 1
     sequence: bool = False
+    chunks: int = 1
+    schedule: str = "1f1b"
 
     def __post_init__(self):
-        for axis in AXES:
-            if getattr(self, axis) < 1:
-                raise ConfigError(f"layout: {axis}={getattr(self, axis)}, must be 1 or more")
+        for name in (*AXES, "chunks"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"layout: {name}={getattr(self, name)}, must be 1 or more")
+        if self.schedule not in SCHEDULES:
+            raise ConfigError(
+                f"layout: no schedule {self.schedule!r}, choose one of {', '.join(SCHEDULES)}"
+            )
 
     @property
     def size(self):
@@ -50,34 +59,41 @@ class Layout:
         return found
 
     def __str__(self):
-        sizes = [f"{axis}={getattr(self, axis)}" for axis in ("dp", "tp", "pp", "cp")]
-        named = [text for text in sizes if not text.endswith("=1")]
-        if self.sequence:
-            named.append("sequence")
+        named = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                named.append(field.name if value is True else f"{field.name}={value}")
         return ",".join(named) or "dp=1"
 
 
 def parse_layout(text):
-    """A Layout out of "dp=2,tp=2,sequence".
+    """A Layout out of "dp=2,tp=2,sequence": numbers and names after `=`, switches alone.
 
     raises  ConfigError for what is no layout, with the names there are
     """
-    known = [field.name for field in fields(Layout) if field.name != "sequence"]
+    known = {field.name: type(field.default) for field in fields(Layout)}
     given = {}
     for part in filter(None, text.split(",")):
         name, equals, value = part.strip().partition("=")
         if name in given:
             raise ConfigError(f"layout {text!r}: {name} is given twice")
-        if name == "sequence" and not equals:
+        kind = known.get(name)
+        if kind is bool and not equals:
             given[name] = True
-        elif name in known and value.isdecimal():
+        elif kind is int and value.isdecimal():
             given[name] = int(value)
+        elif kind is str and value:
+            given[name] = value
         else:
+            listed = [FORMS[kind].format(name) for name, kind in known.items()]
             raise ConfigError(
-                f"layout {text!r}: {part!r} is not one of "
-                f"{', '.join(f'{axis}=N' for axis in known)} or sequence"
+                f"layout {text!r}: {part.strip()!r} is not one of {', '.join(listed)}"
             )
     return Layout(**given)
+
+
+FORMS = {int: "{}=N", str: "{}=NAME", bool: "{}"}
 
 
 class Mesh:
@@ -126,4 +142,4 @@ def _nearest(layout, size):
         wanted = min(getattr(layout, axis), left)
         kept[axis] = max(n for n in range(1, wanted + 1) if left % n == 0)
         left //= kept[axis]
-    return Layout(dp=left, sequence=layout.sequence and kept["tp"] > 1, **kept)
+    return replace(layout, dp=left, sequence=layout.sequence and kept["tp"] > 1, **kept)

@@ -14,127 +14,26 @@ same thing:
 
 The norm of the gradient counts every number once: what a tensor group holds whole on its first rank
 only, what several stages hold on the first stage only. Loss and norm are divided by the number of
-targets of the whole batch, which is known last. Read first: mesh.py, stage.py.
+targets of the whole batch, which is known last. Read first: together.py.
 """
 
-import ast
 import contextlib
-import copy
-import hashlib
 import math
 
 import numpy as np
 
-from tinylm.backend import Random, to_cpu
+from tinylm.backend import Random
 from tinylm.errors import ConfigError, TrainingError
 from tinylm.optim.flat import FlatParameters, clip_factor, sum_of_squares
 from tinylm.parallel.data_parallel import share_rows
 from tinylm.parallel.pipeline.run import Pipeline
-from tinylm.parallel.sequence.layers import Tokens, cut_sequences
-from tinylm.parallel.stage import Stage, layers_of
 from tinylm.parallel.tensor.cuts import Whole
-from tinylm.parallel.tensor.layers import Stream
 from tinylm.parallel.tensor.losses import split_cross_entropy
-from tinylm.parallel.tensor.split import split_decoder
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.language.causal import CausalLM
 from tinylm.train.trainer import Step, rewind
 
 BIASES = "position_bias."  # parameters that every stage holds
-
-
-class Together:
-    """A decoder that the ranks of a mesh hold together.
-
-    model    GPT, with the same weights on every rank; it is cut, and not to be used afterwards
-    mesh     Mesh
-    chunks   of the layers of a stage, for an interleaved schedule
-    raises   ConfigError for a layout that this decoder cannot have
-
-    stages      list of Stage, this rank's
-    parameters  {name in the whole model: this rank's share}
-    cuts        {name: Cut}, of all parameters
-    """
-
-    def __init__(self, model, mesh, chunks=1):
-        self.mesh, self.config = mesh, model.config
-        stages, layers = mesh.layout.pp, model.config.n_layer
-        if layers < stages * chunks:
-            most = f"pp={layers // chunks}" if layers >= chunks else f"{layers} chunks, pp=1"
-            raise ConfigError(
-                f"layout: {layers} layers are too few for {stages} stages of {chunks} chunks; "
-                f"{most} can"
-            )
-        _check_equal(mesh.comm, model)
-        stream = Stream(mesh.tp, 1 if mesh.layout.sequence and mesh.tp.size > 1 else None)
-        tokens = Tokens(mesh.cp)
-        self.cuts = split_decoder(model, stream, tokens)
-        cut_sequences(model, tokens)
-        self.stages, self.parameters = [], {}
-        for chunk in range(chunks):
-            place = layers_of(chunk * stages + mesh.at["pp"], stages * chunks, layers)
-            # A shallow copy: chunks share the stream of dropout, and a tied table of tokens.
-            self.stages.append(Stage(copy.copy(model), *place, stream, tokens))
-            self.parameters |= self.stages[-1].whole_names()
-
-    def train(self, mode=True):
-        """Switch dropout on or off."""
-        for stage in self.stages:
-            stage.train(mode)
-
-    def whole(self, shares):
-        """{name: whole array} out of {name: this rank's share}, on every rank of the model group.
-
-        shares   arrays of this rank's parameters, or of numbers that belong to them
-        """
-        mesh, found = self.mesh, {}
-        for name, share in shares.items():
-            cut = self.cuts[name]
-            found[name] = cut.join(_unequal(mesh.tp, share))
-        if mesh.pp.size == 1:
-            return found
-        return _all_stages(mesh.pp, found)
-
-    def own(self, whole):
-        """{name: this rank's share} out of {name: whole array}."""
-        comm = self.mesh.tp
-        return {n: self.cuts[n].take(whole[n], comm.rank, comm.size) for n in self.parameters}
-
-
-def _check_equal(comm, model):
-    """Raise ConfigError unless all ranks have made the same model."""
-    found = hashlib.sha256()
-    for name, parameter in model.named_parameters().items():
-        found.update(name.encode() + np.ascontiguousarray(to_cpu(parameter.data)).tobytes())
-    own = np.frombuffer(found.digest(), np.uint8)
-    if (comm.all_gather(own).reshape(comm.size, -1) != own).any():
-        raise ConfigError("Together: the ranks have different weights; make all from one seed")
-
-
-def _unequal(comm, share):
-    """The shares of all ranks, which may differ in shape: a list."""
-    shape = np.array([*share.shape], np.int64)
-    shapes = comm.all_gather(shape[None])
-    parts = comm.all_to_all([np.ascontiguousarray(share).reshape(-1)] * comm.size)
-    return [part.reshape(tuple(shape)) for part, shape in zip(parts, shapes)]
-
-
-def _all_stages(comm, found):
-    """The dicts of all stages in one, on every stage."""
-    whole = {}
-    for root in range(comm.size):
-        # Names and shapes as text, since stages have different ones.
-        text = repr([(n, a.shape, a.dtype.str) for n, a in found.items()]).encode()
-        length = np.array(len(text))
-        comm.broadcast(length, root)
-        told = np.frombuffer(text.ljust(int(length))[: int(length)], np.uint8).copy()
-        comm.broadcast(told, root)
-        for name, shape, dtype in ast.literal_eval(told.tobytes().decode()):
-            array = np.empty(shape, dtype)
-            if comm.rank == root:
-                array[...] = found[name]
-            whole[name] = comm.broadcast(array, root)
-    return whole
 
 
 class ParallelTrainer:
@@ -146,7 +45,6 @@ class ParallelTrainer:
     batches      (step, start, stop) -> rows of sequences, as of train/trainer.py
     batch_size   rows of a whole batch
     micros       micro-batches that a data rank cuts its rows into
-    schedule     of the pipeline
     others       as of Trainer
     """
 
@@ -160,7 +58,6 @@ class ParallelTrainer:
         learning_rate,
         clip=0.0,
         micros=1,
-        schedule="1f1b",
         seed=0,
     ):
         if not isinstance(objective, CausalLM):
@@ -176,7 +73,7 @@ class ParallelTrainer:
         if not callable(learning_rate):
             self.learning_rate = lambda step: learning_rate
         self.clip, self.micros, self.step = clip, micros, 0
-        self.pipeline = Pipeline(together.stages, self.mesh.pp, schedule)
+        self.pipeline = Pipeline(together.stages, self.mesh.pp, self.mesh.layout.schedule)
         self.first, self.last = share_rows(batch_size, self.mesh.dp.rank, self.mesh.dp.size)
         rows = batch_size // self.mesh.dp.size
         if rows < micros:

@@ -1,0 +1,113 @@
+"""A decoder that many ranks hold together: who has which part of which parameter   (book section
+2.2.3).
+
+Every rank makes the whole model from one seed, keeps its layers and its shares of them, and can put
+whole arrays together or cut them. So a checkpoint has whole arrays, and any layout reads what
+another has written. Read first: mesh.py, stage.py. Read next: step.py.
+"""
+
+import ast
+import copy
+import hashlib
+
+import numpy as np
+
+from tinylm.backend import to_cpu
+from tinylm.errors import ConfigError
+from tinylm.parallel.sequence.layers import Tokens, cut_sequences
+from tinylm.parallel.stage import Stage, layers_of
+from tinylm.parallel.tensor.layers import Stream
+from tinylm.parallel.tensor.split import split_decoder
+
+
+class Together:
+    """A decoder that the ranks of a mesh hold together.
+
+    model    GPT, with the same weights on every rank; it is cut, and not to be used afterwards
+    mesh     Mesh
+    raises   ConfigError for a layout that this decoder cannot have
+
+    stages      list of Stage, this rank's
+    parameters  {name in the whole model: this rank's share}
+    cuts        {name: Cut}, of all parameters
+    """
+
+    def __init__(self, model, mesh):
+        self.mesh, self.config = mesh, model.config
+        stages, chunks, layers = mesh.layout.pp, mesh.layout.chunks, model.config.n_layer
+        if layers < stages * chunks:
+            most = f"pp={layers // chunks}" if layers >= chunks else f"{layers} chunks, pp=1"
+            raise ConfigError(
+                f"layout: {layers} layers are too few for {stages} stages of {chunks} chunks; "
+                f"{most} can"
+            )
+        _check_equal(mesh.comm, model)
+        stream = Stream(mesh.tp, 1 if mesh.layout.sequence and mesh.tp.size > 1 else None)
+        tokens = Tokens(mesh.cp)
+        self.cuts = split_decoder(model, stream, tokens)
+        cut_sequences(model, tokens)
+        self.stages, self.parameters = [], {}
+        for chunk in range(chunks):
+            place = layers_of(chunk * stages + mesh.at["pp"], stages * chunks, layers)
+            # A shallow copy: chunks share the stream of dropout, and a tied table of tokens.
+            self.stages.append(Stage(copy.copy(model), *place, stream, tokens))
+            self.parameters |= self.stages[-1].whole_names()
+
+    def train(self, mode=True):
+        """Switch dropout on or off."""
+        for stage in self.stages:
+            stage.train(mode)
+
+    def whole(self, shares):
+        """{name: whole array} out of {name: this rank's share}, on every rank of the model group.
+
+        shares   arrays of this rank's parameters, or of numbers that belong to them
+        """
+        mesh, found = self.mesh, {}
+        for name, share in shares.items():
+            cut = self.cuts[name]
+            found[name] = cut.join(_unequal(mesh.tp, share))
+        if mesh.pp.size == 1:
+            return found
+        return _all_stages(mesh.pp, found)
+
+    def own(self, whole):
+        """{name: this rank's share} out of {name: whole array}."""
+        comm = self.mesh.tp
+        return {n: self.cuts[n].take(whole[n], comm.rank, comm.size) for n in self.parameters}
+
+
+def _check_equal(comm, model):
+    """Raise ConfigError unless all ranks have made the same model."""
+    found = hashlib.sha256()
+    for name, parameter in model.named_parameters().items():
+        found.update(name.encode() + np.ascontiguousarray(to_cpu(parameter.data)).tobytes())
+    own = np.frombuffer(found.digest(), np.uint8)
+    if (comm.all_gather(own).reshape(comm.size, -1) != own).any():
+        raise ConfigError("Together: the ranks have different weights; make all from one seed")
+
+
+def _unequal(comm, share):
+    """The shares of all ranks, which may differ in shape: a list."""
+    shape = np.array([*share.shape], np.int64)
+    shapes = comm.all_gather(shape[None])
+    parts = comm.all_to_all([np.ascontiguousarray(share).reshape(-1)] * comm.size)
+    return [part.reshape(tuple(shape)) for part, shape in zip(parts, shapes)]
+
+
+def _all_stages(comm, found):
+    """The dicts of all stages in one, on every stage."""
+    whole = {}
+    for root in range(comm.size):
+        # Names and shapes as text, since stages have different ones.
+        text = repr([(n, a.shape, a.dtype.str) for n, a in found.items()]).encode()
+        length = np.array(len(text))
+        comm.broadcast(length, root)
+        told = np.frombuffer(text.ljust(int(length))[: int(length)], np.uint8).copy()
+        comm.broadcast(told, root)
+        for name, shape, dtype in ast.literal_eval(told.tobytes().decode()):
+            array = np.empty(shape, dtype)
+            if comm.rank == root:
+                array[...] = found[name]
+            whole[name] = comm.broadcast(array, root)
+    return whole
