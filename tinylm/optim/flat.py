@@ -33,19 +33,15 @@ class FlatParameters:
             named = parameters
         else:
             named = {str(i): p for i, p in enumerate(parameters)}
-        # Of a Tensor with several names the first one counts; reversed, the first overwrites.
-        unique = {id(p): (name, p) for name, p in reversed(named.items()) if p.requires_grad}
-        named = dict(reversed(unique.values()))
-        if not named:
+        order = flat_order(named)
+        if not order:
             raise ConfigError("optimizer: there is no parameter that requires a gradient")
-        kinds = {(p.dtype, p.device) for p in named.values()}
+        kinds = {(p.dtype, p.device) for _, p in order}
         if len(kinds) > 1:
             raise ConfigError(
                 f"optimizer: parameters differ in dtype or device: {sorted(map(str, kinds))}; "
                 "convert the model first"
             )
-        # A stable sort: matrices, then vectors, each in the order given.
-        order = sorted(named.items(), key=lambda item: item[1].ndim < 2)
         self.names = [name for name, _ in order]
         self.tensors = [p for _, p in order]
         sizes = [p.size for p in self.tensors]
@@ -139,6 +135,15 @@ class FlatParameters:
         for name, p, start in zip(self.names, self.tensors, self.offsets):
             views[name] = buffer[start : start + p.size].reshape(p.shape)
         return views
+
+
+def flat_order(named):
+    """The (name, Tensor) pairs of a dict in the order of the buffer: what requires a gradient,
+    matrices, then vectors, each in the order given.
+    """
+    # Of a Tensor with several names the first one counts; reversed, the first overwrites.
+    unique = {id(p): (name, p) for name, p in reversed(named.items()) if p.requires_grad}
+    return sorted(reversed(unique.values()), key=lambda item: item[1].ndim < 2)  # stable
 
 
 def decays(parameter):

@@ -18,10 +18,12 @@ targets of the whole batch, which is known last. Read first: together.py.
 """
 
 import contextlib
+import itertools
 import math
 
 import numpy as np
 
+from tinylm.autograd import no_grad
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, TrainingError
 from tinylm.optim.flat import FlatParameters, clip_factor, sum_of_squares
@@ -31,21 +33,23 @@ from tinylm.parallel.tensor.cuts import Whole
 from tinylm.parallel.tensor.losses import split_cross_entropy
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.language.causal import CausalLM
-from tinylm.train.trainer import Step, rewind
+from tinylm.train.interrupt import marked, marks
+from tinylm.train.trainer import Step, Trainer, rewind
 
 BIASES = "position_bias."  # parameters that every stage holds
 
 
-class ParallelTrainer:
+class ParallelTrainer(Trainer):
     """The training of a decoder by all ranks of a mesh.
 
     together     Together
     objective    CausalLM
     make_optimizer  FlatParameters -> optimizer of optim/
-    batches      (step, start, stop) -> rows of sequences, as of train/trainer.py
     batch_size   rows of a whole batch
     micros       micro-batches that a data rank cuts its rows into
-    others       as of Trainer
+    others       as of Trainer, whose run(), state() and load_state() it has: a state is whole on
+                 every rank, and that of a single process or any layout can be loaded
+    raises       ConfigError for another objective, or batches too small for the layout
     """
 
     def __init__(
@@ -65,26 +69,38 @@ class ParallelTrainer:
                 f"ParallelTrainer: {type(objective).__name__} is not cut among ranks; CausalLM is, "
                 "and workers that share the batch take every other objective"
             )
-        self.together, self.mesh, self.objective = together, together.mesh, objective
-        self.flat = FlatParameters(together.parameters)
-        self.optimizer = make_optimizer(self.flat)
-        self.batches, self.batch_size, self.seed = batches, batch_size, seed
-        self.learning_rate = learning_rate
-        if not callable(learning_rate):
-            self.learning_rate = lambda step: learning_rate
-        self.clip, self.micros, self.step = clip, micros, 0
-        self.pipeline = Pipeline(together.stages, self.mesh.pp, self.mesh.layout.schedule)
-        self.first, self.last = share_rows(batch_size, self.mesh.dp.rank, self.mesh.dp.size)
-        rows = batch_size // self.mesh.dp.size
+        self.together, self.mesh = together, together.mesh
+        data = self.mesh.dp.size
+        rows = batch_size // data
         if rows < micros:
             most = f"{rows} micro-batches" if rows else f"dp={batch_size}"
             raise ConfigError(
-                f"layout: {batch_size} rows for {self.mesh.dp.size} data ranks are too few for "
-                f"{micros} micro-batches each; {most} can"
+                f"layout: {batch_size} rows for {data} data ranks are too few for {micros} "
+                f"micro-batches each; {most} can"
             )
+        self.flat = FlatParameters(together.parameters)
+        rest = batches, batch_size, learning_rate, clip
+        # A data group shares the rows, so it is the communicator that cuts them ...
+        super().__init__(
+            together, objective, make_optimizer(self.flat), *rest, seed=seed, comm=self.mesh.dp
+        )
+        self.comm = self.mesh.comm  # ... and all ranks have a signal, a log and a state in common
+        self.micros = micros
+        self.pipeline = Pipeline(together.stages, self.mesh.pp, self.mesh.layout.schedule)
+        self.streams = [self.pipeline.rng]
 
-    def advance(self):
-        """Do one step; returns Step, the same on every rank.
+    @property
+    def parameters(self):
+        """How many numbers are trained, each counted once."""
+        return sum(math.prod(shape) for shape, _ in self.together.shapes.values())
+
+    @property
+    def shared_by(self):
+        """The workers in words: "4 workers as dp=2,tp=2"."""
+        return f"{super().shared_by} as {self.mesh.layout}"
+
+    def advance(self, stop=None):
+        """Do one step; returns Step, the same on every rank. `stop` is that of Trainer.
 
         raises  TrainingError if loss or gradient is not finite; then no parameter has changed
         """
@@ -99,19 +115,58 @@ class ParallelTrainer:
             stack.enter_context(rng.rows(self.first + bounds[k][0], self.batch_size))
             return stack
 
-        loss = self.pipeline.run(parts, self._loss, windows)
-        self.flat.collect()
-        self._complete_gradients()
-        tokens = sum(self._targets(part)[1] for part in parts)
-        step = self._update(loss, tokens)
+        with np.errstate(all="ignore"):  # what is not finite is found below
+            loss = self.pipeline.run(parts, self._loss, windows)
+            self.flat.collect()
+            self._complete_gradients()
+            tokens = sum(self._targets(part)[1] for part in parts)
+            step = self._update(loss, tokens, stop and stop())
         if not step.updated:
             rewind([rng], [start])
             raise TrainingError(
                 f"step {self.step + 1}: loss {step.loss}, gradient norm {step.grad_norm}: not "
-                "finite; a lower learning rate may help"
+                "finite; a lower learning rate may help, and one process (leave out the layout) "
+                "says in which layer it begins"
             )
         self.step += 1
         return step
+
+    def evaluate(self, windows, batch_size, batches=0):
+        """The score on validation windows: data ranks share the batches, and each model group
+        computes one together.
+        """
+        dp, found = self.mesh.dp, np.zeros(2)
+        chosen = itertools.islice(windows.batches(batch_size), batches or None)
+        self.together.train(False)
+        with no_grad():
+            for i, sequences in itertools.islice(enumerate(chosen), dp.rank, None, dp.size):
+                batch = self.objective.make_batch(sequences, Random(0, "evaluate", i))
+                share = self.pipeline.score(batch, self._loss) * self.batch_size
+                found += share, self._targets(batch)[1]
+        total, count = self.comm.all_reduce(found * self._counts_loss).tolist()
+        return total / max(count, 1.0), int(count)
+
+    def _whole_model(self):
+        return self.together.whole_arrays() | self.together.settings
+
+    def _whole_moments(self, value):
+        self.mesh.data.all_gather_(value)  # of which a slice was current
+        return self.together.whole_buffer(self.flat.named(value))
+
+    def expected(self):
+        """The arrays of a state(): {"model", "optimizer": {name: (shape, dtype)}}."""
+        together, moments = self.together, self.optimizer.state().items()
+        settings = {n: (a.shape, np.dtype(a.dtype)) for n, a in together.settings.items()}
+        whole = {n: ((self.parameters,), np.dtype(v.dtype)) for n, v in moments if np.ndim(v)}
+        return {"model": together.shapes | settings, "optimizer": whole}
+
+    def _take(self, arrays, moments):
+        for name, share in self.together.own(arrays).items():
+            self.together.parameters[name].assign_(share)
+        for name, value in moments.items():
+            if np.ndim(value):
+                moments[name] = self.together.own_buffer(value, self.flat)
+        self.optimizer.load_state(moments)
 
     def _micro_batches(self):
         """This data rank's rows of the batch in micro-batches, and the bounds of each."""
@@ -167,7 +222,12 @@ class ParallelTrainer:
             found.append((start, stop))
         return found
 
-    def _update(self, loss, tokens):
+    @property
+    def _counts_loss(self):
+        """Whether this rank's loss is the one that counts, of those that its group has alike."""
+        return self.mesh.last and self.mesh.tp.rank == 0
+
+    def _update(self, loss, tokens, signal):
         """Sum over data ranks, clip, and update this rank's slice; returns Step."""
         flat, data = self.flat, self.mesh.data
         start, end = data.slice(len(flat))
@@ -177,9 +237,9 @@ class ParallelTrainer:
             low, high = max(low, start), min(high, end)
             if low < high:
                 square += sum_of_squares(flat.grad[low:high])
-        once = self.mesh.last and self.mesh.tp.rank == 0  # of each data rank's copies of the loss
-        found = np.array([loss * once, square, tokens * once], np.float64)
-        loss, square, tokens = self.mesh.comm.all_reduce(found).tolist()
+        once = self._counts_loss
+        found = np.array([loss * once, square, tokens * once, *marks(signal)], np.float64)
+        loss, square, tokens, *stops = self.comm.all_reduce(found).tolist()
         factor = self.batch_size / max(tokens, 1)
         loss *= factor
         norm = math.sqrt(square) * factor if square >= 0 else math.nan
@@ -188,7 +248,7 @@ class ParallelTrainer:
             clipped = clip_factor(norm, self.clip or math.inf)
             self.optimizer.step(self.learning_rate(self.step), start, end, scale=factor * clipped)
             data.all_gather_(flat.data)
-        return Step(loss, norm, int(tokens), None, updated)
+        return Step(loss, norm, int(tokens), marked(stops), updated)
 
 
 def _sum_in_one(comm, arrays):

@@ -9,11 +9,13 @@ another has written. Read first: mesh.py, stage.py. Read next: step.py.
 import ast
 import copy
 import hashlib
+import math
 
 import numpy as np
 
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError
+from tinylm.optim.flat import flat_order
 from tinylm.parallel.sequence.layers import Tokens, cut_sequences
 from tinylm.parallel.stage import Stage, layers_of
 from tinylm.parallel.tensor.layers import Stream
@@ -30,6 +32,9 @@ class Together:
     stages      list of Stage, this rank's
     parameters  {name in the whole model: this rank's share}
     cuts        {name: Cut}, of all parameters
+    shapes      {name: (shape, dtype)} of the whole model's parameters
+    settings    {name: array} of what it has besides, whole on every rank
+    training    whether dropout is on
     """
 
     def __init__(self, model, mesh):
@@ -42,19 +47,28 @@ class Together:
                 f"{most} can"
             )
         _check_equal(mesh.comm, model)
+        named = model.named_parameters()
+        self.shapes = {name: (p.shape, np.dtype(p.dtype)) for name, p in named.items()}
+        self.settings = model.named_settings()
+        self._order = [name for name, _ in flat_order(named)]
         stream = Stream(mesh.tp, 1 if mesh.layout.sequence and mesh.tp.size > 1 else None)
         tokens = Tokens(mesh.cp)
         self.cuts = split_decoder(model, stream, tokens)
         cut_sequences(model, tokens)
-        self.stages, self.parameters = [], {}
+        self.stages, self.parameters, self.training = [], {}, True
         for chunk in range(chunks):
             place = layers_of(chunk * stages + mesh.at["pp"], stages * chunks, layers)
             # A shallow copy: chunks share the stream of dropout, and a tied table of tokens.
             self.stages.append(Stage(copy.copy(model), *place, stream, tokens))
             self.parameters |= self.stages[-1].whole_names()
 
+    def modules(self):
+        """All modules of this rank's stages."""
+        return [module for stage in self.stages for module in stage.modules()]
+
     def train(self, mode=True):
         """Switch dropout on or off."""
+        self.training = mode
         for stage in self.stages:
             stage.train(mode)
 
@@ -70,6 +84,27 @@ class Together:
         if mesh.pp.size == 1:
             return found
         return _all_stages(mesh.pp, found)
+
+    def whole_arrays(self):
+        """{name: whole array} of all parameters, in the order of the whole model."""
+        found = self.whole({name: p.data for name, p in self.parameters.items()})
+        return {name: found[name] for name in self.shapes}
+
+    def whole_buffer(self, shares):
+        """What a single process has in a flat buffer, (N,), out of {name: this rank's share}."""
+        found = self.whole(shares)
+        return np.concatenate([found[name].reshape(-1) for name in self._order])
+
+    def own_buffer(self, whole, flat):
+        """This rank's buffer, in the order of its FlatParameters, out of that of one process."""
+        named, start = {}, 0
+        for name in self._order:
+            shape, _ = self.shapes[name]
+            stop = start + math.prod(shape)
+            named[name] = whole[start:stop].reshape(shape)
+            start = stop
+        own = self.own(named)
+        return np.concatenate([own[name].reshape(-1) for name in flat.names])
 
     def own(self, whole):
         """{name: this rank's share} out of {name: whole array}."""

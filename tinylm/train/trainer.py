@@ -32,6 +32,7 @@ from tinylm.fields import LARGEST, Fields
 from tinylm.machine import keep_freed_memory
 from tinylm.optim.flat import clip_factor, sum_of_squares
 from tinylm.train.alone import ALONE
+from tinylm.train.evaluation import evaluate
 from tinylm.train.interrupt import finish_first, marked, marks
 from tinylm.train.nonfinite import explain
 from tinylm.train.whole_batch import whole_batch, with_numbers
@@ -207,6 +208,26 @@ class Trainer:
             batch = self.objective.make_batch(self.batches(step, self.first, self.last), rng)
         return batch.to(self.device)
 
+    @property
+    def parameters(self):
+        """How many numbers are trained."""
+        return len(self.optimizer.flat)
+
+    @property
+    def shared_by(self):
+        """The workers in words: "2 workers"."""
+        return "1 worker" if self.comm.size == 1 else f"{self.comm.size} workers"
+
+    def evaluate(self, windows, batch_size, batches=0):
+        """The score of the model on validation windows; see evaluation.py. Every worker must call
+        it.
+
+        returns  (mean nats per target, targets scored), the same on every worker
+        """
+        return evaluate(
+            self.model, self.objective, windows, batch_size, batches, self.comm, self.device
+        )
+
     def state(self):
         """All state, complete on every worker: ({"model": arrays, "optimizer": arrays}, JSON-able
         dict).
@@ -217,18 +238,34 @@ class Trainer:
         moments, scalars = {}, {}
         for name, value in self.optimizer.state().items():
             if getattr(value, "ndim", 0):
-                moments[name] = self.comm.all_gather_(value)  # (N,), of which a slice was current
+                moments[name] = self._whole_moments(value)
             else:
                 scalars[name] = value  # counters
-        parameters = self.model.named_arrays()
         streams = [
             {"seed": rng.seed, "path": list(rng.path), "counter": rng.counter}
             for rng in self.streams
         ]
         return (
-            {"model": parameters, "optimizer": moments},
+            {"model": self._whole_model(), "optimizer": moments},
             {"step": self.step, "optimizer": scalars, "random": streams},
         )
+
+    def _whole_model(self):
+        return self.model.named_arrays()
+
+    def _whole_moments(self, value):
+        return self.comm.all_gather_(value)  # (N,), of which a slice was current
+
+    def expected(self):
+        """The arrays of a state(): {"model", "optimizer": {name: (shape, dtype)}}."""
+        moments = {
+            name: (value.shape, np.dtype(value.dtype))
+            for name, value in self.optimizer.state().items()
+            if np.ndim(value)  # the others are counters, and stand in the dict
+        }
+        arrays = self.model.named_arrays().items()
+        model = {name: (array.shape, np.dtype(array.dtype)) for name, array in arrays}
+        return {"model": model, "optimizer": moments}
 
     def load_state(self, arrays, state, where="the checkpoint"):
         """Take over a state(), from any number of workers.
@@ -239,12 +276,13 @@ class Trainer:
         """
         # All is compared before anything is changed.
         step, scalars, streams = read_state(state, where)
-        mine, moments = self.optimizer.state(), {**arrays["optimizer"], **scalars}
+        moments = {**arrays["optimizer"], **scalars}
+        mine = {name: shape for name, (shape, _) in self.expected()["optimizer"].items()}
+        mine |= {n: () for n, value in self.optimizer.state().items() if not np.ndim(value)}
         differing = [
             name
             for name in {**mine, **moments}
-            if np.shape(mine.get(name)) != np.shape(moments.get(name))
-            or (name in mine) != (name in moments)
+            if (name in mine) != (name in moments) or mine[name] != np.shape(moments[name])
         ]
         if differing:
             raise CheckpointError(
@@ -256,13 +294,17 @@ class Trainer:
             raise CheckpointError(
                 "the random streams are not those of this model: was it made with another seed?"
             )
-        self.model.load_state_dict(arrays["model"])
+        self._take(arrays["model"], moments)
+        rewind(self.streams, [counter for _, _, counter in streams])
+        self.step = step
+
+    def _take(self, arrays, moments):
+        """Take over the arrays of a model, and an optimizer's moments and counters."""
+        self.model.load_state_dict(arrays)
         for name, value in moments.items():
             if np.ndim(value):
                 moments[name] = to_device(value, self.device)
         self.optimizer.load_state(moments)
-        rewind(self.streams, [counter for _, _, counter in streams])
-        self.step = step
 
 
 def train_step(

@@ -94,13 +94,14 @@ class Run:
             self.begun.undo()
 
 
-def train_run(run, comm=None, report=print):
+def train_run(run, comm=None, report=print, make_trainer=None):
     """Train from a configuration to the end.
 
     run      Run that prepare_run made before workers were started, so that bad input is reported by
              the process the user started; or a TrainConfig, which is prepared here
     comm     communicator whose every worker calls this; None: this process alone
     report   where lines of text for the user go; only rank 0 reports
+    make_trainer  (run, comm) -> Trainer; None: new_trainer
     returns  dict: run, step, loss, validation_loss, tokens_per_second, seconds, parameters,
              interrupted, signal (its number, or None), best (step and validation loss, with
              patience); of causal language modeling also perplexity and bits_per_byte
@@ -118,7 +119,8 @@ def train_run(run, comm=None, report=print):
         with contextlib.ExitStack() as until_saved:
             # From here on a signal lets the current step finish and its result be saved.
             until_saved.enter_context(finish_first())
-            trainer, patience = new_trainer(run, comm), Patience(run.config.patience)
+            make_trainer = make_trainer or new_trainer
+            trainer, patience = make_trainer(run, comm), Patience(run.config.patience)
             if run.checkpoint:
                 restore(run.checkpoint, trainer, patience)
             session = Session(run, trainer, patience, report)
@@ -150,11 +152,10 @@ def new_trainer(run, comm):
     if config.device == "cpu":
         shared = getattr(comm, "empty", None)
     flat = FlatParameters(model.named_parameters(), shared)
-    betas, decay = tuple(config.betas), config.weight_decay
     return Trainer(
         model,
         run.objective,
-        AdamW(flat, config.peak_lr, betas, weight_decay=decay),
+        new_optimizer(config, flat),
         run.rows.batch,
         config.batch_size,
         config.learning_rate,
@@ -163,6 +164,11 @@ def new_trainer(run, comm):
         config.seed,
         comm,
     )
+
+
+def new_optimizer(config, flat):
+    """The AdamW of a configuration, on FlatParameters."""
+    return AdamW(flat, config.peak_lr, tuple(config.betas), weight_decay=config.weight_decay)
 
 
 def prepare_run(config, report=print, given=None):

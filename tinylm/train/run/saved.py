@@ -64,13 +64,7 @@ def restore(path, trainer, patience):
 
     raises   CheckpointError if it is of another model or optimizer, or damaged
     """
-    moments = {
-        name: (value.shape, np.dtype(value.dtype))
-        for name, value in trainer.optimizer.state().items()
-        if np.ndim(value)  # the others are counters, and stand in the state
-    }
-    expected = {"model": parameters_of(trainer.model), "optimizer": moments}
-    saved, where = checkpoints.load(path, expected=expected), path / checkpoints.STATE
+    saved, where = checkpoints.load(path, expected=trainer.expected()), path / checkpoints.STATE
     trainer.load_state(saved.arrays, saved.state["trainer"], where)
     patience.load_state(saved.state.get("patience"), where)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinylm.optim.schedule import adapted
 from tinylm.train import checkpoint as checkpoints
-from tinylm.train.evaluation import evaluate, perplexity_of_loss
+from tinylm.train.evaluation import perplexity_of_loss
 from tinylm.train.log import Log
 from tinylm.train.progress import Progress, clock
 from tinylm.train.run.config import as_json
@@ -52,12 +52,11 @@ class Session:
         self.started = time.perf_counter()
         if self.comm.rank == 0:
             self._open(first)
-        parameters = len(self.trainer.optimizer.flat)
+        parameters = self.trainer.parameters
         if config.warm_up_steps != config.warmup and first < config.steps:
             self.report(adapted(config.warmup, config.steps))
-        workers = "1 worker" if self.comm.size == 1 else f"{self.comm.size} workers"
         self.report(
-            f"model: {parameters:,} parameters; {workers}; {self._steps()}; "
+            f"model: {parameters:,} parameters; {self.trainer.shared_by}; {self._steps()}; "
             f"run {self.run.directory}"
         )
         if self.patience.lost:
@@ -118,15 +117,7 @@ class Session:
         """
         if self.run.validation is None:
             return {}
-        loss, tokens = evaluate(
-            self.trainer.model,
-            self.trainer.objective,
-            self.run.validation,
-            self.config.batch_size,
-            batches,
-            self.comm,
-            self.config.device,
-        )
+        loss, tokens = self.trainer.evaluate(self.run.validation, self.config.batch_size, batches)
         found = {}
         if self.config.recipe.whole_text:  # these two have no meaning for other losses
             found = {
@@ -171,7 +162,7 @@ class Session:
         summary = {
             "run": str(self.run.directory),
             "step": trainer.step,
-            "parameters": len(trainer.optimizer.flat),
+            "parameters": trainer.parameters,
             "interrupted": not finished,
             "signal": None if finished else int(trainer.stopped_by or signal.SIGINT),
             "loss": None,

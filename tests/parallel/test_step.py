@@ -1,0 +1,176 @@
+"""The trainer of a layout is a Trainer: it goes on from any state, validates, stops and refuses."""
+
+import copy
+import signal
+
+import numpy as np
+import pytest
+
+from tests.parallel.layouts import CLIP, RATE, SEED, batches
+from tests.parallel.test_layouts import CONFIG, LONG, ROUNDING
+from tinylm.errors import CheckpointError, WorkerError
+from tinylm.models import GPT
+from tinylm.optim import AdamW, Momentum
+from tinylm.optim.flat import FlatParameters
+from tinylm.parallel.communicate.simulator import simulate
+from tinylm.parallel.mesh import Layout, Mesh
+from tinylm.parallel.step import ParallelTrainer
+from tinylm.parallel.together import Together
+from tinylm.pretrain import CausalLM
+from tinylm.train.trainer import Trainer
+
+ROWS, LENGTH = 6, 9
+OBJECTIVE = CausalLM(0, 0.1, 1e-2)
+LAYOUTS = [
+    Layout(dp=3),
+    Layout(tp=2, sequence=True),
+    Layout(pp=2, chunks=2),
+    Layout(dp=2, cp=2),
+    Layout(dp=2, tp=2, pp=2),
+]
+
+
+class Found:
+    """What `batches` needs to know of a Draw."""
+
+    rows, length, config = ROWS, LENGTH, LONG
+
+
+class Rows:
+    """Validation windows of unequal lengths."""
+
+    def batches(self, size):
+        rng = np.random.default_rng(5)
+        for length in (9, 9, 4):
+            yield rng.integers(1, LONG.vocab_size, (size, length + 1))
+
+
+def single(optimizer=AdamW, config=LONG):
+    model = GPT(config, SEED, np.float64)
+    flat = FlatParameters(model.named_parameters())
+    rest = batches(Found), ROWS, RATE, CLIP
+    return Trainer(model, OBJECTIVE, optimizer(flat), *rest, seed=SEED)
+
+
+def together(comm, layout, optimizer=AdamW, config=LONG):
+    model = Together(GPT(config, SEED, np.float64), Mesh(comm, layout))
+    rest = batches(Found), ROWS, RATE, CLIP, 2
+    return ParallelTrainer(model, OBJECTIVE, optimizer, *rest, SEED)
+
+
+def differs(arrays, expected):
+    worst = 0.0
+    for file in ("model", "optimizer"):
+        assert list(arrays[file]) == list(expected[file])
+        for name, array in expected[file].items():
+            worst = max(worst, np.abs(arrays[file][name] - array).max() / np.abs(array).max())
+    return worst
+
+
+@pytest.fixture(scope="module")
+def after():
+    """{steps: state} of a single process."""
+    trainer, found = single(), {}
+    for step in (2, 4):
+        trainer.run(step)
+        found[step] = copy.deepcopy(trainer.state())
+    return found
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_a_layout_goes_on_where_one_process_stopped_and_the_other_way_round(layout, after):
+    def go_on(comm, state):
+        trainer = together(comm, layout)
+        trainer.load_state(*copy.deepcopy(state))
+        assert trainer.step == 2
+        trainer.run(4)
+        return trainer.state()
+
+    for arrays, state in simulate(go_on, layout.size, after[2]).results:
+        assert state == after[4][1]
+        assert differs(arrays, after[4][0]) < ROUNDING
+
+    def begin(comm):
+        trainer = together(comm, layout)
+        trainer.run(2)
+        return trainer.state()
+
+    trainer = single()
+    trainer.load_state(*simulate(begin, layout.size).results[-1])
+    trainer.run(4)
+    assert differs(trainer.state()[0], after[4][0]) < ROUNDING
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_validation_is_that_of_one_process(layout):
+    trainer = single()
+    for batches_scored in (0, 2):
+        expected, count = trainer.evaluate(Rows(), 4, batches_scored)
+
+        def score(comm, most):
+            model = together(comm, layout)
+            found = model.evaluate(Rows(), 4, most)
+            # Dropout is on again, at the number where it was.
+            return *found, model.advance().loss
+
+        step = single().advance()
+        for loss, scored, trained in simulate(score, layout.size, batches_scored).results:
+            assert scored == count
+            assert loss == pytest.approx(expected, rel=1e-12)
+            assert trained == pytest.approx(step.loss, rel=1e-12)
+
+
+def test_a_signal_to_one_rank_stops_all_after_the_same_step():
+    def run(comm):
+        trainer = together(comm, Layout(tp=2, pp=2))
+        trainer._pending = signal.SIGTERM if comm.rank == 2 else None
+        finished = trainer.run(5)
+        return finished, trainer.step, trainer.stopped_by
+
+    assert simulate(run, 4).results == [(False, 1, signal.SIGTERM)] * 4
+
+
+def test_what_is_expected_of_a_checkpoint_is_what_one_process_expects():
+    expected = single().expected()
+    for layout in LAYOUTS:
+        results = simulate(lambda comm: together(comm, layout).expected(), layout.size).results
+        assert all(found == expected for found in results)
+        sizes = simulate(lambda comm: together(comm, layout).parameters, layout.size).results
+        assert set(sizes) == {single().parameters}
+
+
+def test_a_state_of_another_optimizer_or_seed_is_refused_and_changes_nothing(after):
+    arrays, state = after[2]
+    other = {**state, "random": [{**state["random"][0], "seed": 8}]}
+
+    def load(comm, optimizer, state):
+        trainer = together(comm, Layout(dp=2), optimizer)
+        before = copy.deepcopy(trainer.state())
+        with pytest.raises(CheckpointError) as error:
+            trainer.load_state(arrays, state)
+        assert differs_nowhere(before, trainer.state())
+        return str(error.value)
+
+    def differs_nowhere(before, found):
+        same = [np.array_equal(a, found[0]["model"][n]) for n, a in before[0]["model"].items()]
+        return all(same) and before[1] == found[1]
+
+    for message in simulate(load, 2, Momentum, state).results:
+        assert "the optimizer's state does not fit" in message
+    for message in simulate(load, 2, AdamW, other).results:
+        assert "random streams are not those" in message
+
+
+def test_a_loss_that_is_not_finite_is_refused_on_every_rank():
+    def step(comm):
+        trainer = together(comm, Layout(tp=2, pp=2), config=CONFIG)
+        trainer.flat.data[0] = np.inf
+        before = trainer.flat.data.copy()
+        try:
+            trainer.advance()
+        finally:
+            np.testing.assert_array_equal(trainer.flat.data, before)
+            assert trainer.step == 0
+
+    with pytest.raises(WorkerError, match="TrainingError: step 1: loss nan"):
+        simulate(step, 4)
