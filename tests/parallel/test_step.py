@@ -131,12 +131,14 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step():
 
 
 def test_what_is_expected_of_a_checkpoint_is_what_one_process_expects():
-    expected = single().expected()
+    def expected(comm, layout):
+        trainer = together(comm, layout)
+        return trainer.expected(), trainer.parameters
+
+    one = single()
     for layout in LAYOUTS:
-        results = simulate(lambda comm: together(comm, layout).expected(), layout.size).results
-        assert all(found == expected for found in results)
-        sizes = simulate(lambda comm: together(comm, layout).parameters, layout.size).results
-        assert set(sizes) == {single().parameters}
+        for found in simulate(expected, layout.size, layout).results:
+            assert found == (one.expected(), one.parameters)
 
 
 def test_a_state_of_another_optimizer_or_seed_is_refused_and_changes_nothing(after):
