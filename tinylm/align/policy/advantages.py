@@ -69,6 +69,9 @@ def gae(rewards, values, counted, gamma=1.0, lam=0.95, bootstrap=None):
 def whitened(values, counted, shift=True, eps=1e-8):
     """Values less their mean, divided by their standard deviation, over all that count.
 
+    The variance divides by N; that of TRL, verl and torchtune by N - 1, so that theirs are smaller
+    by sqrt((N - 1) / N).
+
     values   (B, T) array;  shift False: the mean is put back, as for rewards
     returns  (B, T) array, 0 where nothing counts
     raises   DataError for fewer than two values
