@@ -1,6 +1,6 @@
 """Random small decoders and layouts, trained for some steps alone and together, and compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,14 +68,27 @@ def draw(seed):
         logit_cap=one(None, 3.0),
     )
     objective = CausalLM(one(None, 0), one(0.0, 0.1), one(0.0, 1e-2))
-    cp = 1
-    if config.positions not in ("alibi", "t5"):
-        cp = one(1, 1, 2, 3)
+    cp, by_heads = one(1, 1, 2, 3), bool(rng.integers(2))
+    if by_heads:
+        cp = min(cp, groups // tp * (heads // groups))  # heads of the smallest tensor share
+        config = with_windows(config, one(None, None, 3), one(None, 5.0))
+    elif config.positions in ("alibi", "t5"):
+        cp = 1
     if cp * dp * tp * pp > 16:
         dp = 1
-    layout = Layout(dp, tp, pp, cp, bool(rng.integers(2)), chunks, schedule)
+    flags = bool(rng.integers(2)), chunks, schedule, by_heads
+    layout = Layout(dp, tp, pp, cp, *flags)
     rows = dp * micros + int(rng.integers(3))
     return Draw(config, objective, layout, micros, rows, one(4, 7, 12))
+
+
+def with_windows(config, window, cap):
+    """The decoder with a window in every second layer, and capped scores, which have no dropout."""
+    if window is not None:
+        config = replace(config, attention=("window", "full"), window=window)
+    if cap is not None:
+        config = replace(config, attention_cap=cap, dropout=0.0)
+    return config
 
 
 def batches(found):

@@ -18,10 +18,13 @@ from tinylm.parallel.collectives import enter, leave
 from tinylm.parallel.communicate.simulator import simulate
 from tinylm.parallel.mesh import Layout, Mesh
 from tinylm.parallel.pipeline.run import Pipeline
-from tinylm.parallel.sequence import ring
+from tinylm.parallel.sequence import heads, layers, ring
+from tinylm.parallel.sequence.layers import Tokens
+from tinylm.parallel.sequence.ring import own_positions
 from tinylm.parallel.step import ParallelTrainer
 from tinylm.parallel.tensor import split
 from tinylm.parallel.tensor.cuts import Whole
+from tinylm.parallel.tensor.draws import PartOfDraws
 from tinylm.parallel.tensor.layers import Stream
 from tinylm.parallel.together import Together
 from tinylm.pretrain import CausalLM
@@ -74,11 +77,17 @@ def test_what_several_ranks_cannot_hold_is_refused_with_what_can():
     small = dataclasses.replace(CONFIG, n_layer=2)
     experts = dataclasses.replace(CONFIG, feed_forward=("experts",), experts=2)
     shared_keys = dataclasses.replace(CONFIG, kv_sharing=2)
+    windows = dataclasses.replace(CONFIG, attention=("window",), window=3)
+    wide = dataclasses.replace(CONFIG, qk_norm="width")
     for config, layout, words in (
         (CONFIG, Layout(tp=3), "tp=3 cannot share 2 heads of keys and values; tp=2 can"),
         (small, Layout(pp=4), "2 layers are too few for 4 stages of 1 chunks; pp=2 can"),
         (small, Layout(chunks=3), "of 3 chunks; 2 chunks, pp=1 can"),
-        (CONFIG, Layout(cp=2), "positions 't5', which bias scores cannot be cut in cp=2"),
+        (CONFIG, Layout(cp=2), "positions 't5', which bias scores cannot go round a ring of cp=2"),
+        (windows, Layout(cp=2), "windows of attention cannot go round .* cp=2,heads can have"),
+        (CONFIG, Layout(cp=5, heads=True), "cp=5,heads cannot share 4 heads; cp=4,heads can"),
+        (CONFIG, Layout(tp=2, cp=3, heads=True), "tp=2 leaves a rank 2; cp=2,heads can"),
+        (wide, Layout(cp=2, heads=True), "all heads .* cannot have cp=2,heads; cp=1 can"),
         (experts, Layout(dp=2), "experts, or with keys and values that layers share, cannot"),
         (shared_keys, Layout(), "experts, or with keys and values that layers share, cannot"),
     ):
@@ -119,7 +128,18 @@ def test_one_of_everything_with_sequences_in_parts():
     assert largest_difference(with_layout(config=LONG, layout=Layout(cp=5))) < ROUNDING
 
 
-SMALL = [Layout(tp=2), Layout(pp=2), Layout(dp=2), Layout(cp=2), Layout(2, 2, 1)]
+def test_one_of_everything_with_heads_in_parts():
+    """Biased scores and windows, which a ring cannot have; more ranks than keys have heads."""
+    config = dataclasses.replace(CONFIG, attention=("window", "full"), window=3)
+    layout = Layout(tp=2, pp=2, cp=2, sequence=True, heads=True)
+    assert largest_difference(with_layout(config=config, layout=layout)) < ROUNDING
+    # 4 ranks, 2 heads of keys and values, 4 of queries; 3 tokens, so that a rank has none
+    few = with_layout(config=config, layout=Layout(cp=4, heads=True), length=3)
+    assert largest_difference(few) < ROUNDING
+
+
+SMALL = [Layout(tp=2), Layout(pp=2), Layout(dp=2), Layout(cp=2), Layout(cp=2, heads=True)]
+SMALL += [Layout(2, 2, 1)]
 
 
 @pytest.mark.parametrize("layout", SMALL)
@@ -188,9 +208,31 @@ def stale_keys(comm, k, v, places):
     return [(source, *parts[-1][1:]) for source, *_ in parts]
 
 
+class OneStreamForAllShares(PartOfDraws):
+    """Every rank of a context group drops the heads of the first one."""
+
+    def __init__(self, rng, axis, total, kept):
+        super().__init__(rng, axis, total, np.arange(len(kept)))
+
+
+def tokens_as_in_a_ring(self, total=None):
+    return own_positions(total or self.total, self.comm.rank, self.comm.size)
+
+
+def gradient_of_one_reader(x, comm, heads, total, parts):
+    """Of keys that two ranks read, the gradient of the first one alone comes back."""
+    queries, *rest = heads[comm.rank]
+    if rest and comm.rank % 2:
+        own = np.arange(x.shape[2]) < queries[1] - queries[0]
+        x = x * own[:, None].astype(x.dtype)
+    return take_back(x, comm=comm, heads=heads, total=total, parts=parts)
+
+
+take_back = heads.heads_to_tokens
 take_loss, go_round = ParallelTrainer._loss, ring._round
 receive = Pipeline._receive
 IN_PARTS = {"config": LONG, "layout": Layout(2, 1, 1, cp=2)}
+BY_HEADS = {"config": LONG, "layout": Layout(cp=4, heads=True)}
 
 NO_SEQUENCE = {"layout": Layout(2, 2, 2)}
 PLANTED = {
@@ -213,6 +255,13 @@ PLANTED = {
     "biases of scores not summed over stages": (step, "BIASES", "none of them", {}),
     "a loss divided by the parts of a sequence": (
         ParallelTrainer, "_loss", one_part_too_many, IN_PARTS,
+    ),
+    "dropout of shared heads alike on all ranks": (
+        layers, "PartOfDraws", OneStreamForAllShares, BY_HEADS,
+    ),
+    "tokens of shared heads in the ring's order": (Tokens, "own", tokens_as_in_a_ring, BY_HEADS),
+    "keys that two ranks read differentiated once": (
+        heads, "heads_to_tokens", gradient_of_one_reader, BY_HEADS,
     ),
     "stale keys in the ring": (ring, "_round", stale_keys, IN_PARTS | {"length": 8}),
 }  # fmt: skip

@@ -12,7 +12,10 @@ from tinylm.parallel.mesh import AXES, Layout, Mesh, parse_layout
 sizes = st.integers(1, 3)
 
 
-@given(layout=st.builds(Layout, dp=sizes, tp=sizes, pp=sizes, cp=sizes, sequence=st.booleans()))
+flags = {flag: st.booleans() for flag in ("sequence", "heads")}
+
+
+@given(layout=st.builds(Layout, dp=sizes, tp=sizes, pp=sizes, cp=sizes, **flags))
 def test_every_rank_has_a_place_of_its_own(layout):
     places = [tuple(layout.coordinates(rank).values()) for rank in range(layout.size)]
     assert len(set(places)) == layout.size == layout.dp * layout.tp * layout.pp * layout.cp
@@ -56,6 +59,7 @@ def test_one_stage_has_no_ends():
         (" tp=4, pp=2,sequence", Layout(tp=4, pp=2, sequence=True)),
         ("cp=03", Layout(cp=3)),
         ("pp=2,chunks=2,schedule=gpipe", Layout(pp=2, chunks=2, schedule="gpipe")),
+        ("cp=2,heads", Layout(cp=2, heads=True)),
     ],
 )
 def test_layouts_are_read(text, layout):
@@ -63,7 +67,8 @@ def test_layouts_are_read(text, layout):
 
 
 @pytest.mark.parametrize(
-    "text", ["dp", "dp=", "dp=-1", "ep=2", "dp=2;tp=2", "sequence=1", "dp=1.5", "schedule"]
+    "text",
+    ["dp", "dp=", "dp=-1", "ep=2", "dp=2;tp=2", "sequence=1", "heads=2", "dp=1.5", "schedule"],
 )
 def test_what_is_no_layout_is_refused_with_what_is(text):
     with pytest.raises(ConfigError, match="is not one of dp=N, tp=N, pp=N, cp=N"):
@@ -87,6 +92,8 @@ def test_other_mistakes_are_named():
         (Layout(tp=2, sequence=True), 3, "dp=3"),
         (Layout(tp=2, sequence=True), 4, "dp=2,tp=2,sequence"),
         (Layout(pp=4), 1, "dp=1"),
+        (Layout(cp=2, heads=True), 4, "dp=2,cp=2,heads"),
+        (Layout(cp=2, heads=True), 3, "dp=3"),
     ],
 )
 def test_another_number_of_ranks_is_told_a_layout_that_fits(layout, ranks, nearest):

@@ -10,6 +10,7 @@ from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.parallel.collectives import enter, enter_joined, joined, leave, leave_shared, own
 from tinylm.parallel.communicate.communicator import SingleProcess
+from tinylm.parallel.sequence.heads import heads_to_tokens, tokens_to_heads
 from tinylm.parallel.sequence.ring import ring_attention
 from tinylm.parallel.sequence.softmax import shared_attention
 from tinylm.parallel.tensor.losses import split_cross_entropy
@@ -72,6 +73,16 @@ register(
     ],
     source="Liu et al. 2023",
 )
+for operation, more in ((tokens_to_heads, {}), (heads_to_tokens, {"parts": 4})):
+    register(
+        operation.name,
+        operation,
+        lambda rng, more=more: [
+            call(normal(rng, 2, 3, 4, 2), comm=SingleProcess(), heads=(ranges,), total=3, **more)
+            for ranges in (((0, 4),), ((0, 1), (1, 4)))
+        ],
+        source="Jacobs et al. 2023",
+    )
 register(
     "shared_attention",
     shared_attention,

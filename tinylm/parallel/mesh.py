@@ -25,6 +25,8 @@ class Layout:
                     (Korthikanti et al. 2022)
     chunks          of the layers of a stage, which follow one another   (interleaved)
     schedule        of the pipeline, a name of pipeline/schedules.py
+    heads           True: ranks of a context group share the heads while they attend, and the tokens
+                    otherwise (Jacobs et al. 2023); False: keys and values go round a ring
     raises          ConfigError for a size below 1, or a schedule that there is not
     """
 
@@ -35,6 +37,7 @@ class Layout:
     sequence: bool = False
     chunks: int = 1
     schedule: str = "1f1b"
+    heads: bool = False
 
     def __post_init__(self):
         for name in (*AXES, "chunks"):
@@ -142,4 +145,8 @@ def _nearest(layout, size):
         wanted = min(getattr(layout, axis), left)
         kept[axis] = max(n for n in range(1, wanted + 1) if left % n == 0)
         left //= kept[axis]
-    return replace(layout, dp=left, sequence=layout.sequence and kept["tp"] > 1, **kept)
+    flags = {
+        "sequence": layout.sequence and kept["tp"] > 1,
+        "heads": layout.heads and kept["cp"] > 1,
+    }
+    return replace(layout, dp=left, **flags, **kept)

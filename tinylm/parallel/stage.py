@@ -74,7 +74,8 @@ class Stage(Module):
         if self.begins:
             x = model.tokens(x[:, positions])
             x = model.add_positions(x, own_tokens(stream, tokens))
-        options = model.block_options(shape[0], len(positions), positions, x.dtype)
+        attended = tokens.attended()
+        options = model.block_options(shape[0], len(attended), attended, x.dtype)
         options = options[self.first : self.last]
         for block, given in zip(model.blocks, options):
             x = block(x, **given)

@@ -52,9 +52,9 @@ class Together:
         self.settings = model.named_settings()
         self._order = [name for name, _ in flat_order(named)]
         stream = Stream(mesh.tp, 1 if mesh.layout.sequence and mesh.tp.size > 1 else None)
-        tokens = Tokens(mesh.cp)
+        tokens = Tokens(mesh.cp, mesh.layout.heads)
         self.cuts = split_decoder(model, stream, tokens)
-        cut_sequences(model, tokens)
+        cut_sequences(model, tokens, mesh.tp.size)
         self.stages, self.parameters, self.training = [], {}, True
         for chunk in range(chunks):
             place = layers_of(chunk * stages + mesh.at["pp"], stages * chunks, layers)
