@@ -1,10 +1,11 @@
 """Random small decoders and layouts, trained for some steps alone and together, and compared."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.models import GPT, GPTConfig
+from tinylm.nn.position.bias import POSITION_BIASES
 from tinylm.optim import AdamW
 from tinylm.optim.flat import FlatParameters
 from tinylm.parallel.communicate.simulator import simulate
@@ -14,6 +15,9 @@ from tinylm.parallel.together import Together
 from tinylm.pretrain import CausalLM
 from tinylm.train.trainer import Trainer
 
+# FIRE's last bias is added to all scores alike, so its gradient is 0 up to rounding, which Adam
+# divides by its own size.
+UNSEEN = "position_bias.out.bias"
 STEPS, RATE, CLIP, SEED = 2, 1e-2, 0.5, 7
 
 
@@ -47,7 +51,10 @@ def draw(seed):
     micros = one(1, 2, 3)
     if schedule == "1f1b" and chunks > 1:
         micros = pp * one(1, 2)
-    layers = pp * chunks + one(0, 1, 2)
+    sharing = one(1, 1, 1, 2, 3)  # layers with the same keys and values, of which a stage has all
+    layers = (pp * chunks - 1) * sharing + one(1, 2, 3)
+    cap = one(None, None, 2.0)
+    positions = one("learned", "rope", "sinusoidal", "none", *POSITION_BIASES, "alibi_in_root")
     config = GPTConfig(
         vocab_size=one(11, 16, 23),
         context=12,
@@ -59,36 +66,30 @@ def draw(seed):
         norm=one("layer", "rms"),
         norm_placement=one("pre", "pre", "post", "branch", "sandwich", "parallel", "parallel_pair"),
         activation=one("gelu", "relu", "swiglu"),
-        positions=one("learned", "rope", "sinusoidal", "alibi", "t5", "none"),
+        positions=positions,
         bias=one(True, False),
         tied=one(True, True, False),
-        dropout=one(0.0, 0.2),
-        qk_norm=one(None, None, "head"),
+        dropout=one(0.0, 0.2) if cap is None else 0.0,  # capped attention has none
+        attention_cap=cap,
+        attention=one(("full",), ("full",), ("window", "full")),
+        window=3,
+        kv_sharing=sharing,
+        qk_norm=one(None, None, "head", "width"),
         embedding_norm=one(False, True),
         logit_cap=one(None, 3.0),
     )
     objective = CausalLM(one(None, 0), one(0.0, 0.1), one(0.0, 1e-2))
     cp, by_heads = one(1, 1, 2, 3), bool(rng.integers(2))
+    if by_heads and config.qk_norm == "width":
+        by_heads = False
     if by_heads:
         cp = min(cp, groups // tp * (heads // groups))  # heads of the smallest tensor share
-        config = with_windows(config, one(None, None, 3), one(None, 5.0))
-    elif config.positions in ("alibi", "t5"):
-        cp = 1
     if cp * dp * tp * pp > 16:
         dp = 1
     flags = bool(rng.integers(2)), chunks, schedule, by_heads
     layout = Layout(dp, tp, pp, cp, *flags)
     rows = dp * micros + int(rng.integers(3))
     return Draw(config, objective, layout, micros, rows, one(4, 7, 12))
-
-
-def with_windows(config, window, cap):
-    """The decoder with a window in every second layer, and capped scores, which have no dropout."""
-    if window is not None:
-        config = replace(config, attention=("window", "full"), window=window)
-    if cap is not None:
-        config = replace(config, attention_cap=cap, dropout=0.0)
-    return config
 
 
 def batches(found):
@@ -153,6 +154,8 @@ def largest_difference(found, dtype=np.float64, run=None):
             worst = max(worst, abs(got.loss / own.loss - 1), abs(got.grad_norm / own.grad_norm - 1))
         for mine, theirs in ((whole, expected[1]), (moments, expected[2])):
             for name, array in theirs.items():
+                if name == UNSEEN:
+                    continue
                 assert mine[name].shape == array.shape, name
                 scale = max(np.abs(array).max(), 1e-8)
                 worst = max(worst, np.abs(mine[name] - array).max() / scale)

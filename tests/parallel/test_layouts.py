@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.parallel.layouts import Draw, draw, largest_difference, shared
+from tinylm.autograd import rms_norm
 from tinylm.errors import WorkerError
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
@@ -25,7 +26,7 @@ from tinylm.parallel.step import ParallelTrainer
 from tinylm.parallel.tensor import split
 from tinylm.parallel.tensor.cuts import Whole
 from tinylm.parallel.tensor.draws import PartOfDraws
-from tinylm.parallel.tensor.layers import Stream
+from tinylm.parallel.tensor.layers import SplitNorm, Stream
 from tinylm.parallel.together import Together
 from tinylm.pretrain import CausalLM
 
@@ -35,6 +36,7 @@ MANY = int(os.environ.get("LAYOUTS", 200))
 CONFIG = GPTConfig(
     23, 12, 4, 4, 16, n_kv_head=2, d_hidden=15, dropout=0.2, positions="t5", qk_norm="head"
 )
+WIDE = dataclasses.replace(CONFIG, qk_norm="width")
 LONG = dataclasses.replace(CONFIG, positions="rope", qk_norm=None)
 RICH = Draw(CONFIG, CausalLM(0, 0.1, 1e-2), Layout(2, 2, 2, sequence=True), 2, 5, 7)
 
@@ -77,19 +79,17 @@ def test_what_several_ranks_cannot_hold_is_refused_with_what_can():
     small = dataclasses.replace(CONFIG, n_layer=2)
     experts = dataclasses.replace(CONFIG, feed_forward=("experts",), experts=2)
     shared_keys = dataclasses.replace(CONFIG, kv_sharing=2)
-    windows = dataclasses.replace(CONFIG, attention=("window",), window=3)
     wide = dataclasses.replace(CONFIG, qk_norm="width")
+    one_group = "4 layers, of which 2 share keys and values, are too few for 3 stages"
     for config, layout, words in (
         (CONFIG, Layout(tp=3), "tp=3 cannot share 2 heads of keys and values; tp=2 can"),
         (small, Layout(pp=4), "2 layers are too few for 4 stages of 1 chunks; pp=2 can"),
         (small, Layout(chunks=3), "of 3 chunks; 2 chunks, pp=1 can"),
-        (CONFIG, Layout(cp=2), "positions 't5', which bias scores cannot go round a ring of cp=2"),
-        (windows, Layout(cp=2), "windows of attention cannot go round .* cp=2,heads can have"),
         (CONFIG, Layout(cp=5, heads=True), "cp=5,heads cannot share 4 heads; cp=4,heads can"),
         (CONFIG, Layout(tp=2, cp=3, heads=True), "tp=2 leaves a rank 2; cp=2,heads can"),
-        (wide, Layout(cp=2, heads=True), "all heads .* cannot have cp=2,heads; cp=1 can"),
-        (experts, Layout(dp=2), "experts, or with keys and values that layers share, cannot"),
-        (shared_keys, Layout(), "experts, or with keys and values that layers share, cannot"),
+        (wide, Layout(cp=2, heads=True), "all heads .* cannot have cp=2,heads; the ring, cp=2"),
+        (experts, Layout(dp=2), "a decoder with experts cannot"),
+        (shared_keys, Layout(pp=3), f"{one_group} of 1 chunks; pp=2 can"),
     ):
         with pytest.raises(WorkerError, match=words):
             simulate(made, layout.size, config, layout, 7)
@@ -129,13 +129,23 @@ def test_one_of_everything_with_sequences_in_parts():
 
 
 def test_one_of_everything_with_heads_in_parts():
-    """Biased scores and windows, which a ring cannot have; more ranks than keys have heads."""
+    """Biased scores and windows; more ranks than keys have heads."""
     config = dataclasses.replace(CONFIG, attention=("window", "full"), window=3)
     layout = Layout(tp=2, pp=2, cp=2, sequence=True, heads=True)
     assert largest_difference(with_layout(config=config, layout=layout)) < ROUNDING
     # 4 ranks, 2 heads of keys and values, 4 of queries; 3 tokens, so that a rank has none
     few = with_layout(config=config, layout=Layout(cp=4, heads=True), length=3)
     assert largest_difference(few) < ROUNDING
+
+
+def test_everything_that_reads_scores_goes_round_a_ring_and_is_cut_by_heads():
+    """Biases, windows, capped scores, norms over all heads, keys and values of a layer below."""
+    layout = Layout(dp=1, tp=2, pp=2, cp=2, sequence=True)
+    every = {"n_layer": 6, "kv_sharing": 2, "attention": ("window", "full"), "window": 3}
+    for positions in ("fire", "kerple_log"):
+        capped = {"positions": positions, "attention_cap": 2.0, "dropout": 0.0, "qk_norm": "width"}
+        config = dataclasses.replace(CONFIG, **every, **capped)
+        assert largest_difference(with_layout(config=config, layout=layout)) < ROUNDING
 
 
 SMALL = [Layout(tp=2), Layout(pp=2), Layout(dp=2), Layout(cp=2), Layout(cp=2, heads=True)]
@@ -228,6 +238,15 @@ def gradient_of_one_reader(x, comm, heads, total, parts):
     return take_back(x, comm=comm, heads=heads, total=total, parts=parts)
 
 
+def as_if_all_features_were_here(self, x):
+    """A norm over a rank's own heads, where it is to be over all."""
+    return rms_norm(x, self.gain, eps=self.eps)
+
+
+def bias_of_the_first_positions(self, queries, keys):
+    return self.bias(np.arange(len(queries)), keys)[self.first : self.last]
+
+
 take_back = heads.heads_to_tokens
 take_loss, go_round = ParallelTrainer._loss, ring._round
 receive = Pipeline._receive
@@ -262,6 +281,12 @@ PLANTED = {
     "tokens of shared heads in the ring's order": (Tokens, "own", tokens_as_in_a_ring, BY_HEADS),
     "keys that two ranks read differentiated once": (
         heads, "heads_to_tokens", gradient_of_one_reader, BY_HEADS,
+    ),
+    "a norm over own heads": (
+        SplitNorm, "__call__", as_if_all_features_were_here, {"config": WIDE},
+    ),
+    "a bias of a rank's first positions": (
+        split.OwnHeads, "__call__", bias_of_the_first_positions, {"layout": Layout(1, 2, 1, cp=2)},
     ),
     "stale keys in the ring": (ring, "_round", stale_keys, IN_PARTS | {"length": 8}),
 }  # fmt: skip

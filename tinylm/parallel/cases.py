@@ -70,6 +70,8 @@ register(
         one_rank(rng, 2, 2),
         one_rank(rng, 4, 2, causal=False, balanced=False),
         one_rank(rng, 2, 1, scale=0.3, dropped=(rng.random((2, 2, 5, 5)) < 0.7) / 0.7),
+        one_rank(rng, 2, 1, bias=normal(rng, 2, 5, 5), window=3),
+        one_rank(rng, 2, 2, bias=normal(rng, 1, 5, 5), held=rng.random((2, 5)) < 0.7, cap=2.0),
     ],
     source="Liu et al. 2023",
 )

@@ -9,6 +9,7 @@ Read next: pipeline/schedules.py, step.py.
 
 from tinylm.nn.module import Module
 from tinylm.parallel.data_parallel import share_rows
+from tinylm.parallel.sequence.layers import layer_options
 from tinylm.parallel.tensor.split import own_tokens
 
 
@@ -74,9 +75,7 @@ class Stage(Module):
         if self.begins:
             x = model.tokens(x[:, positions])
             x = model.add_positions(x, own_tokens(stream, tokens))
-        attended = tokens.attended()
-        options = model.block_options(shape[0], len(attended), attended, x.dtype)
-        options = options[self.first : self.last]
+        options = layer_options(model, shape[0], tokens, x.dtype)[self.first : self.last]
         for block, given in zip(model.blocks, options):
             x = block(x, **given)
         if not self.ends:
@@ -91,6 +90,10 @@ def stream_of(model):
     return getattr(model.rng, "rng", model.rng)
 
 
-def layers_of(stage, stages, layers):
-    """(first, last) of the layers of a virtual stage: shares as equal as they can be."""
-    return share_rows(layers, stage, stages)
+def layers_of(stage, stages, layers, group=1):
+    """(first, last) of the layers of a virtual stage: shares as equal as they can be.
+
+    group  layers that stay together, because they share keys and values
+    """
+    first, last = share_rows(-(-layers // group), stage, stages)
+    return first * group, min(last * group, layers)

@@ -40,12 +40,7 @@ class Together:
     def __init__(self, model, mesh):
         self.mesh, self.config = mesh, model.config
         stages, chunks, layers = mesh.layout.pp, mesh.layout.chunks, model.config.n_layer
-        if layers < stages * chunks:
-            most = f"pp={layers // chunks}" if layers >= chunks else f"{layers} chunks, pp=1"
-            raise ConfigError(
-                f"layout: {layers} layers are too few for {stages} stages of {chunks} chunks; "
-                f"{most} can"
-            )
+        _check_stages(layers, stages, chunks, model.config.kv_sharing)
         _check_equal(mesh.comm, model)
         named = model.named_parameters()
         self.shapes = {name: (p.shape, np.dtype(p.dtype)) for name, p in named.items()}
@@ -57,7 +52,9 @@ class Together:
         cut_sequences(model, tokens, mesh.tp.size)
         self.stages, self.parameters, self.training = [], {}, True
         for chunk in range(chunks):
-            place = layers_of(chunk * stages + mesh.at["pp"], stages * chunks, layers)
+            place = layers_of(
+                chunk * stages + mesh.at["pp"], stages * chunks, layers, self.config.kv_sharing
+            )
             # A shallow copy: chunks share the stream of dropout, and a tied table of tokens.
             self.stages.append(Stage(copy.copy(model), *place, stream, tokens))
             self.parameters |= self.stages[-1].whole_names()
@@ -110,6 +107,20 @@ class Together:
         """{name: this rank's share} out of {name: whole array}."""
         comm = self.mesh.tp
         return {n: self.cuts[n].take(whole[n], comm.rank, comm.size) for n in self.parameters}
+
+
+def _check_stages(layers, stages, chunks, group):
+    """Raise ConfigError if the layers, `group` of which stay together, are too few for all."""
+    parts = -(-layers // group)
+    if parts >= stages * chunks:
+        return
+    most = f"pp={parts // chunks}" if parts >= chunks else f"{parts} chunks, pp=1"
+    what = f"{layers} layers"
+    if group > 1:
+        what += f", of which {group} share keys and values,"
+    raise ConfigError(
+        f"layout: {what} are too few for {stages} stages of {chunks} chunks; {most} can"
+    )
 
 
 def _check_equal(comm, model):

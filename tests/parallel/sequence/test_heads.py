@@ -98,7 +98,7 @@ def check(T, size, H, G, options, **kind):
         layer.qkv = ColumnSplit(layer.qkv.weight, layer.qkv.bias, stream)
         layer.out = RowSplit(layer.out.weight, layer.out.bias, stream)
         tokens.total = stream.total = T
-        _share_heads(layer, H, tokens)
+        _share_heads(layer, H, tokens, G)
         mine = tokens.own()
         first, last = head_shares(H, G, comm.size)[comm.rank][0]
         return mine, derived(layer, x[:, mine], g[:, mine], options(range(first, last)))

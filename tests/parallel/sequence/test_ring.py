@@ -1,5 +1,7 @@
 """Ring attention is attention, forward and backward, and sends what it promises."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from tinylm.autograd import Tensor, attention, grad
 from tinylm.autograd.kernels import composed
+from tinylm.nn.attention import capped_attention
 from tinylm.parallel.communicate.simulator import simulate
 from tinylm.parallel.sequence.ring import own_positions, ring_attention
 
@@ -16,31 +19,54 @@ def arrays(T, H=4, G=2, B=2, K=3, J=5, seed=0):
     return [rng.standard_normal((B, h, T, w)) for h, w in ((H, K), (G, K), (G, J), (H, J))]
 
 
-def around(comm, arrays, causal, balanced, dropped=None):
+def around(comm, arrays, causal, balanced, dropped=None, bias=None, **options):
     """Output and gradients of a rank's positions, and which these are."""
     *inputs, g = arrays
     total = g.shape[2]
     mine = own_positions(total, comm.rank, comm.size, balanced)
     q, k, v = (Tensor(x[:, :, mine].copy(), requires_grad=True) for x in inputs)
     own = None if dropped is None else dropped[:, :, mine]
-    y = ring_attention(q, k, v, comm, total, causal, balanced, dropped=own)
+    if bias is not None:
+        bias = Tensor(bias[:, mine].copy(), requires_grad=True)
+    y = ring_attention(q, k, v, comm, total, causal, balanced, dropped=own, bias=bias, **options)
     y.backward(g[:, :, mine])
-    return mine, [y.data, *(x.grad.data for x in (q, k, v))]
+    found = [y.data, *(x.grad.data for x in (q, k, v))]
+    if bias is not None:
+        found.append(bias.grad.data[None])
+    return mine, found
 
 
-def check(T, size, causal, balanced, dropped=None, scale=1.0):
+def check(T, size, causal, balanced, dropped=None, scale=1.0, bias=None, **options):
     *inputs, g = arrays(T)
     inputs[0] *= scale
     whole = [Tensor(x, requires_grad=True) for x in inputs]
-    y = composed.attention(*whole, causal=causal, dropped=dropped)
+    wide = None if bias is None else Tensor(bias, requires_grad=True)
+    y = alone(*whole, wide, causal, dropped, **options)
     y.backward(g)
     expected = [y.data, *(x.grad.data for x in whole)]
+    if bias is not None:
+        expected.append(wide.grad.data[None])
     seen = []
-    for mine, found in simulate(around, size, [*inputs, g], causal, balanced, dropped).results:
+    body = functools.partial(around, **options)
+    found = simulate(body, size, [*inputs, g], causal, balanced, dropped, bias).results
+    for mine, found_here in found:
         seen += mine.tolist()
-        for got, right in zip(found, expected):
+        for got, right in zip(found_here, expected):
             np.testing.assert_allclose(got, right[:, :, mine], rtol=1e-9, atol=1e-11)
     assert sorted(seen) == list(range(T))
+
+
+def alone(q, k, v, bias, causal, dropped, window=None, held=None, cap=None):
+    """Attention of the whole sequence with what the ring is asked for as a mask."""
+    T = q.shape[2]
+    mask = np.ones((len(q.data), 1, T, T), bool)
+    if window is not None:
+        mask &= np.arange(T)[:, None] - np.arange(T) < window
+    if held is not None:
+        mask &= held[:, None, None, :]
+    if cap is not None:
+        return capped_attention(q, k, v, cap, bias=bias, mask=mask, causal=causal)
+    return composed.attention(q, k, v, bias, mask=mask, causal=causal, dropped=dropped)
 
 
 @settings(max_examples=30, deadline=None)
@@ -57,6 +83,22 @@ def test_large_scores_do_not_overflow(causal):
 def test_dropped_weights_are_those_of_the_whole():
     dropped = (np.random.default_rng(1).random((2, 4, 9, 9)) < 0.7) / 0.7
     check(9, 2, True, True, dropped)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("heads", [1, 4])
+def test_a_bias_and_its_gradient_are_those_of_own_queries_and_all_keys(heads, causal):
+    bias = np.random.default_rng(2).standard_normal((heads, 9, 9))
+    check(9, 3, causal, True, bias=bias)
+
+
+def test_windows_padding_and_capped_scores_are_those_of_the_whole():
+    held = np.ones((2, 9), bool)
+    held[0, [0, 4]] = held[1, 7:] = False  # query 0 of the first row sees nothing
+    bias = np.random.default_rng(2).standard_normal((4, 9, 9))
+    check(9, 3, True, True, window=3)
+    check(9, 3, False, True, window=2, held=held)
+    check(9, 2, True, False, held=held, bias=bias, cap=1.5)
 
 
 def test_every_rank_sees_as_much_if_balanced():

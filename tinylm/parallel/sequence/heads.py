@@ -125,20 +125,21 @@ class Exchange:
 
     tokens    layers.Tokens, of ranks that share tokens in their order
     heads, kv_heads  H and G, of those that this rank's tensor share has
+    owner     False: the layer makes queries only, which read keys and values of a layer below
     """
 
-    def __init__(self, tokens, heads, kv_heads):
+    def __init__(self, tokens, heads, kv_heads, owner=True):
         self.tokens = tokens
-        self.parts = heads + 2 * kv_heads
+        self.parts = heads + 2 * kv_heads * owner
         self.heads, self.shares = heads, head_shares(heads, kv_heads, tokens.comm.size)
         (self.first, self.last), own = self.shares[tokens.comm.rank]
-        self.own_heads, self.own_kv_heads = self.last - self.first, own[1] - own[0]
+        self.own_heads, self.own_kv_heads = self.last - self.first, (own[1] - own[0]) * owner
         H, G = heads, kv_heads
-        # Queries, keys and values lie side by side: one exchange takes all three.
-        self.packed = tuple(
-            (q, (H + a, H + b), (H + G + a, H + G + b)) for q, (a, b) in self.shares
-        )
-        self.queries = tuple((q,) for q, _ in self.shares)
+        self.packed = self.queries = tuple((q,) for q, _ in self.shares)
+        if owner:  # queries, keys and values lie side by side: one exchange takes all three
+            self.packed = tuple(
+                (q, (H + a, H + b), (H + G + a, H + G + b)) for q, (a, b) in self.shares
+            )
 
     def before(self, x):
         """Packed projections: (B, own T, (H + 2 G) K) -> (B, T, (own H + 2 own G) K)."""

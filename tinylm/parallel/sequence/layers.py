@@ -9,7 +9,8 @@ import numpy as np
 from tinylm.autograd import rotary
 from tinylm.autograd.kernels.activations import kept_scaled
 from tinylm.errors import ConfigError
-from tinylm.nn.attention.multi_head import merge_heads, projected
+from tinylm.nn.attention.multi_head import merge_heads, projected, with_past
+from tinylm.nn.attention.sharing import SharedPairs
 from tinylm.nn.module import Module
 from tinylm.parallel.sequence.heads import Exchange
 from tinylm.parallel.sequence.ring import own_positions, ring_attention
@@ -26,10 +27,12 @@ class Tokens:
     heads  False: attention goes round a ring, and positions are balanced for it. True: ranks share
            the heads while they attend, and positions are in order
     total  tokens of the whole sequence, set before each forward pass
+    held   (B, total) bool, False where a row has padding that a layer of experts must not count,
+           set with each micro-batch; None: all are tokens
     """
 
     def __init__(self, comm, heads=False):
-        self.comm, self.heads, self.total = comm, heads, None
+        self.comm, self.heads, self.total, self.held = comm, heads, None, None
 
     def own(self, total=None):
         """The positions of this rank: integers."""
@@ -54,23 +57,40 @@ class RingSelfAttention(Module):
     def __init__(self, attention, tokens):
         self.attention, self.tokens = attention, tokens
 
-    def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
-        """x (B, T, D) of this rank's positions -> (B, T, D); arguments as of SelfAttention."""
-        if mask is not None or bias is not None or cache is not None:
-            raise ConfigError("RingSelfAttention: masks, biases and caches do not go round a ring")
-        inner = self.attention
+    def __call__(self, x, rotation=None, bias=None, window=None, cache=None, layer=0):
+        """x (B, T, D) of this rank's positions -> (B, T, D).
+
+        bias     Tensor (1|H, T, total) for this rank's queries and all keys, or None
+        window   positions that a query sees, or None for all
+        cache    SharedPairs, where layers share keys and values; they go round for each of them
+        """
+        inner, tokens = self.attention, self.tokens
         q, k, v = projected(inner, x)  # (B, H, T, K), (B, G, T, K) twice
         if rotation is not None:
-            q, k = (rotary(y, cos=rotation[0], sin=rotation[1]) for y in (q, k))
+            q = rotary(q, cos=rotation[0], sin=rotation[1])
+            if inner.kv_heads:
+                k = rotary(k, cos=rotation[0], sin=rotation[1])
+        k, v = with_past(cache, layer, k, v)
         dropped = None
         if inner.dropout and inner.training:
             # What the single process would draw for all queries, of which these are some.
             B, H, T, _ = q.shape
-            total = self.tokens.total
-            whole = kept_scaled((B, H, total, total), inner.dropout, inner.rng, q.dtype)
-            dropped = np.ascontiguousarray(whole[:, :, self.tokens.own()])
+            whole = kept_scaled(
+                (B, H, tokens.total, tokens.total), inner.dropout, inner.rng, q.dtype
+            )
+            dropped = np.ascontiguousarray(whole[:, :, tokens.own()])
         y = ring_attention(
-            q, k, v, self.tokens.comm, self.tokens.total, scale=inner.scale, dropped=dropped
+            q,
+            k,
+            v,
+            tokens.comm,
+            tokens.total,
+            scale=inner.scale,
+            dropped=dropped,
+            bias=bias,
+            window=window,
+            held=tokens.held,
+            cap=inner.cap,
         )
         return inner.out(merge_heads(y))
 
@@ -97,46 +117,12 @@ class GatheredHeads(RowSplit):
         return super().__call__(self.exchange.after(y))
 
 
-def check_contexts(config, size, heads=False, tensor=1):
-    """Raise ConfigError if a decoder cannot have its sequences cut in `size` parts.
+def check_heads_shared(config, size, tensor):
+    """Raise ConfigError if `size` ranks cannot share the heads of a decoder while they attend.
 
-    heads    ranks share heads while they attend; False: keys and values go round
-    tensor   ranks that share the heads already
+    tensor  ranks that share the heads already: of the smallest share each rank needs a head
     """
-    if size == 1:
-        return
-    if heads:
-        _check_heads(config, size, tensor)
-        return
     c = config
-    problems = {
-        "windows of attention": "window" in c.attention,
-        "capped scores": c.attention_cap is not None,
-        f"positions {c.positions!r}, which bias scores": c.positions
-        not in ("learned", "sinusoidal", "rope", "none"),
-    }
-    for what, present in problems.items():
-        if present:
-            raise ConfigError(
-                f"layout: {what} cannot go round a ring of cp={size}; cp={size},heads can have "
-                "them, or cp=1"
-            )
-    _check_either(c, size)
-
-
-def _check_either(c, size):
-    """What no rank with a part of the tokens can compute yet."""
-    problems = {
-        "experts": "experts" in c.feed_forward,
-        "keys and values that layers share": c.kv_sharing > 1,
-    }
-    for what, present in problems.items():
-        if present:
-            raise ConfigError(f"layout: {what} cannot be cut in cp={size} parts; cp=1 can")
-
-
-def _check_heads(c, size, tensor):
-    """Ranks share the heads that a tensor share has, of the smallest of which each needs one."""
     G = c.n_kv_head or c.n_head
     least = min(shared_heads(G, c.n_head, rank, tensor)[0] for rank in range(tensor))
     if size > least:
@@ -145,14 +131,11 @@ def _check_heads(c, size, tensor):
             f"layout: cp={size},heads cannot share {c.n_head} heads{shared}; cp={least},heads can, "
             f"or the ring, cp={size}"
         )
-    problems = {
-        "a norm over the queries of all heads (qk_norm 'width')": c.qk_norm == "width",
-        "FIRE positions": c.positions == "fire",
-    }
-    for what, present in problems.items():
-        if present:
-            raise ConfigError(f"layout: {what} cannot have cp={size},heads; cp=1 can")
-    _check_either(c, size)
+    if c.qk_norm == "width" and size > 1:
+        raise ConfigError(
+            "layout: a norm over the queries of all heads (qk_norm 'width') cannot have "
+            f"cp={size},heads; the ring, cp={size}, can"
+        )
 
 
 def cut_sequences(model, tokens, tensor=1):
@@ -162,22 +145,30 @@ def cut_sequences(model, tokens, tensor=1):
     model    GPT, split by tensor/split.py among `tensor` ranks
     raises   ConfigError for a decoder that cannot be cut so
     """
-    size = tokens.comm.size
-    check_contexts(model.config, size, tokens.heads, tensor)
+    size, c = tokens.comm.size, model.config
     if size == 1:
         return
-    for block in model.blocks:
+    if tokens.heads:
+        check_heads_shared(c, size, tensor)
+    for layer, block in enumerate(model.blocks):
         if tokens.heads:
-            _share_heads(block.attention, model.config.n_head, tokens)
+            groups = c.n_kv_head or c.n_head
+            owner = c.kv_heads_of(layer) > 0
+            _share_heads(block.attention, c.n_head, tokens, groups, owner)
         else:
             block.attention = RingSelfAttention(block.attention, tokens)
     if tokens.heads and model.position_bias is not None:
         _share_bias(model, tokens)
 
 
-def _share_heads(attention, total, tokens):
-    """Let an attention compute this rank's heads of all tokens. total: heads of the whole model."""
-    exchange = Exchange(tokens, attention.heads, attention.kv_heads)
+def _share_heads(attention, total, tokens, groups, owner=True):
+    """Let an attention compute this rank's heads of all tokens.
+
+    total, groups  heads of the whole model, and of its keys and values
+    owner          whether it makes keys and values; others read those of a layer below
+    """
+    heads = attention.heads
+    exchange = Exchange(tokens, heads, heads * groups // total, owner)
     attention.qkv = GatheredTokens(attention.qkv, exchange)
     attention.out = GatheredHeads(attention.out, exchange)
     attention.heads, attention.kv_heads = exchange.own_heads, exchange.own_kv_heads
@@ -196,3 +187,40 @@ def _share_bias(model, tokens):
     kv_heads = heads * groups // model.config.n_head
     exchange = Exchange(tokens, heads, kv_heads)
     model.position_bias = OwnHeads(bias, at + exchange.first, at + exchange.last)
+
+
+def layer_options(model, rows, tokens, dtype):
+    """What each block is called with beside the stream: GPT.block_options() for the positions of
+    this rank.
+
+    model    GPT after cut_sequences();  rows  B
+    tokens   Tokens, its total set
+    returns  a dict for each layer of the whole model
+    """
+    positions, held, c = tokens.attended(), tokens.held, model.config
+    if tokens.heads or tokens.comm.size == 1:  # attention is that of one process
+        mask = None if held is None else held[:, None, None, :]
+        found = model.block_options(rows, len(positions), positions, dtype, mask=mask)
+    else:
+        found = _ring_options(model, positions, tokens.total, dtype)
+    for layer, own in enumerate(found):
+        own.pop("real", None)  # of the positions that this rank's feed-forward has
+        if held is not None and c.layer("feed_forward", layer) == "experts":
+            own["real"] = held[:, tokens.own()]
+    return found
+
+
+def _ring_options(model, positions, total, dtype):
+    """layer_options() where keys and values go round."""
+    c, bias = model.config, None
+    if model.position_bias is not None:
+        bias = model.position_bias(positions, np.arange(total))  # (1|H, T, total)
+    rotations = model.rotations(positions, dtype)
+    cache = SharedPairs(c.kv_sharing) if c.kv_sharing > 1 else None
+    found = []
+    for layer in range(c.n_layer):
+        own = {"rotation": rotations[layer], "bias": bias, "cache": cache, "layer": layer}
+        if c.layer("attention", layer) == "window":
+            own["window"] = c.window
+        found.append(own)
+    return found

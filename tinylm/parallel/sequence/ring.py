@@ -18,6 +18,7 @@ from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.backend import device_of, to_device
+from tinylm.nn.attention.multi_head import capped_attention
 from tinylm.parallel.collectives import enter_joined
 from tinylm.parallel.data_parallel import share_rows
 
@@ -30,22 +31,61 @@ def own_positions(total, rank, size, balanced=True):
     return np.concatenate([np.arange(*share_rows(total, c, 2 * size)) for c in chunks])
 
 
-def _by_whole_sequence(q, k, v, *, comm, total, causal, balanced, scale, dropped):
+def visible(queries, keys, causal=True, window=None, held=None):
+    """Which keys a query sees: bool (T, S), with `held` (B, 1, 1, T, S); None where it sees all.
+
+    queries, keys  (T,) and (S,) positions
+    window         positions that a query sees up to its own; None: all
+    held           (B, S) bool, True for keys that are tokens; None: all are
+    """
+    seen = None
+    behind = queries[:, None] - keys  # (T, S)
+    if causal:
+        seen = behind >= 0
+    if window is not None:
+        seen = (behind < window) if seen is None else seen & (behind < window)
+    if held is not None:
+        held = held[:, None, None, None, :]
+        seen = held if seen is None else seen & held
+    return seen
+
+
+def _by_whole_sequence(
+    q, k, v, bias, *, comm, total, causal, balanced, scale, dropped, window, held, cap
+):
     """The plain twin: keys and values of all ranks put together."""
     places = [own_positions(total, r, comm.size, balanced) for r in range(comm.size)]
     lengths = tuple(len(p) for p in places)
     k, v = (enter_joined(x, comm=comm, axis=2, total=lengths) for x in (k, v))
     order = to_device(np.argsort(np.concatenate(places)), q.device)
     k, v = k[:, :, order], v[:, :, order]
-    mask = None
-    if causal:
-        mask = to_device(np.arange(total) <= places[comm.rank][:, None], q.device)
+    mask = visible(places[comm.rank], np.arange(total), causal, window, held)
+    if mask is not None:
+        if held is not None:
+            mask = mask[:, :, 0]  # (B, 1, 1, T, S) -> (B, 1, T, S)
+        mask = to_device(mask, q.device)
+    if cap is not None:
+        return capped_attention(q, k, v, cap, bias=bias, mask=mask, scale=scale)
     if dropped is not None:
         dropped = to_device(dropped, q.device)
-    return composed.attention(q, k, v, mask=mask, scale=scale, dropped=dropped)
+    return composed.attention(q, k, v, bias, mask=mask, scale=scale, dropped=dropped)
 
 
-def ring_attention(q, k, v, comm, total, causal=True, balanced=True, scale=None, dropped=None):
+def ring_attention(
+    q,
+    k,
+    v,
+    comm,
+    total,
+    causal=True,
+    balanced=True,
+    scale=None,
+    dropped=None,
+    bias=None,
+    window=None,
+    held=None,
+    cap=None,
+):
     """attention() of a sequence that ranks have shares of.
 
     q        (B, H, T, K), this rank's T positions, own_positions(total, ..)
@@ -53,40 +93,79 @@ def ring_attention(q, k, v, comm, total, causal=True, balanced=True, scale=None,
     comm     Communicator of the ranks, in the order of their positions
     total    tokens of the whole sequence
     dropped  (B, H, T, total) of kept_scaled(), this rank's queries and all keys; None: no dropout
+    bias     (1|H, T, total) Tensor added to the scores of this rank's queries; None: none
+    window   positions that a query sees, its own among them; None: all   (book section 2.3.2)
+    held     (B, total) bool, False for keys that nobody sees: padding; None: all are seen
+    cap      c: scores become c tanh(score / c) before the bias; then without `dropped`
     returns  (B, H, T, J)
 
     Plain twin: keys and values put together. Check: tinylm gradcheck ring_attention
     """
     check_heads("ring_attention", q, k, v)
     return _ring_attention(
-        q, k, v, comm=comm, total=total, causal=causal, balanced=balanced, scale=scale,
-        dropped=dropped,
+        q, k, v, bias, comm=comm, total=total, causal=causal, balanced=balanced, scale=scale,
+        dropped=dropped, window=window, held=held, cap=cap,
     )  # fmt: skip
 
 
+class _Scores:
+    """The scores of a rank's queries against the keys of any rank, and their derivatives.
+
+    q5      (B, G, R, T, K), R query heads for each of keys
+    bias5   (1, G|1, R|1, T, total), or None
+    places  positions of every rank;  others as in ring_attention
+    """
+
+    def __init__(self, q5, bias5, places, rank, causal, scale, window, held, cap):
+        self.q5, self.bias5, self.places, self.mine = q5, bias5, places, places[rank]
+        self.causal, self.scale, self.window, self.cap = causal, scale, window, cap
+        self.held = None if held is None else to_device(held, device_of(q5))
+
+    def __call__(self, keys, source):
+        """(B, G, R, T, own) against keys (B, G, own, K) of a rank; -inf for what is not seen."""
+        at = self.places[source]
+        scores = self._capped(keys)
+        if self.bias5 is not None:
+            scores = scores + self.bias5[..., at]
+        held = None if self.held is None else self.held[:, at]
+        seen = visible(self.mine, at, self.causal, self.window, held)
+        if seen is None:
+            return scores
+        return np.where(seen, scores, -np.inf)
+
+    def _capped(self, keys):
+        scores = self.q5 @ keys[:, :, None].swapaxes(-1, -2) * self.scale
+        if self.cap is None:
+            return scores
+        return np.tanh(scores / self.cap) * self.cap
+
+    def backward(self, ds, keys):
+        """(dq5, dk) of the cotangent of what __call__ returned for these keys."""
+        if self.cap is not None:  # d (c tanh(s / c)) = (1 - tanh^2) ds
+            ds = ds * (1 - (self._capped(keys) / self.cap) ** 2)
+        ds = ds * self.scale
+        return ds @ keys[:, :, None], np.sum(ds.swapaxes(-1, -2) @ self.q5, axis=2)
+
+
 @fused(_by_whole_sequence, name="ring_attention", reads="both")
-def _ring_attention(q, k, v, *, comm, total, causal, balanced, scale, dropped, keep):
+def _ring_attention(
+    q, k, v, bias, *, comm, total, causal, balanced, scale, dropped, window, held, cap, keep
+):
     """See ring_attention()."""
     B, H, T, K = q.shape
     G, J = k.shape[1], v.shape[3]
-    scale = score_scale(K, scale)
     device = device_of(q)
     if dropped is not None:
         dropped = to_device(dropped, device)
     places = [
         to_device(own_positions(total, r, comm.size, balanced), device) for r in range(comm.size)
     ]
-    mine = places[comm.rank]
-    q5 = q.reshape(B, G, H // G, T, K)
-
-    def weights(keys, source, norm):
-        """exp(scores - norm) against the keys of a rank, 0 where they lie in the future."""
-        scores = q5 @ keys[:, :, None].swapaxes(-1, -2) * scale  # (B, G, R, T, own)
-        if causal:
-            scores = np.where(places[source] <= mine[:, None], scores, -np.inf)
-        if norm is None:
-            return scores
-        return np.exp(scores - norm)
+    q5, bias5 = q.reshape(B, G, H // G, T, K), None
+    if bias is not None:
+        heads = (1, 1) if bias.shape[0] == 1 else (G, H // G)
+        bias5 = bias.reshape(1, *heads, T, total)
+    scale = score_scale(K, scale)
+    scores_of = _Scores(q5, bias5, places, comm.rank, causal, scale, window, held, cap)
 
     def kept(source):
         part = dropped[..., places[source]]
@@ -96,7 +175,7 @@ def _ring_attention(q, k, v, *, comm, total, causal, balanced, scale, dropped, k
     below = np.zeros_like(top)
     above = np.zeros_like(q5, shape=(B, G, H // G, T, J))
     for source, keys, values in _round(comm, k, v, places):
-        scores = weights(keys, source, None)
+        scores = scores_of(keys, source)
         higher = top
         if scores.shape[-1]:
             higher = np.maximum(top, np.max(scores, axis=-1, keepdims=True))
@@ -113,25 +192,30 @@ def _ring_attention(q, k, v, *, comm, total, causal, balanced, scale, dropped, k
     norm = np.where(below == 0, np.inf, top + np.log(np.where(below == 0, 1, below)))
 
     # With P = exp(S - norm), M the dropout mask and A = P M:  dV = A^T g,  dA = g V^T,
-    #   dS = P (M dA - sum_j g_j y_j),  dq = dS k scale,  dk = dS^T q scale.
+    #   dS = P (M dA - sum_j g_j y_j),  dbias = dS,  dq = dS k scale,  dk = dS^T q scale.
     def backward(g):
         g5 = g.reshape(B, G, H // G, T, J)
         delta = np.sum(g5 * y5, axis=-1, keepdims=True)
         dq = np.zeros_like(q5)
         dk, dv = np.zeros_like(k), np.zeros_like(v)
+        db = None if bias is None else np.zeros_like(bias5)
         for source, keys, values in _round(comm, k, v, places):
-            p = weights(keys, source, norm)
+            a = p = np.exp(scores_of(keys, source) - norm)
             da = g5 @ values[:, :, None].swapaxes(-1, -2)
-            a = p
             if dropped is not None:
                 a, da = p * kept(source), da * kept(source)
-            ds = p * (da - delta) * scale
-            dq += ds @ keys[:, :, None]
+            ds = p * (da - delta)
+            if db is not None:  # summed over what the bias is broadcast along
+                axes = (0, 1, 2) if bias.shape[0] == 1 else (0,)
+                db[..., places[source]] = np.sum(ds, axis=axes, keepdims=True)
+            own_dq, own_dk = scores_of.backward(ds, keys)
+            dq += own_dq
             # Gradients travel with their keys: one step behind, they are home after n.
-            dk += np.sum(ds.swapaxes(-1, -2) @ q5, axis=2)
+            dk += own_dk
             dv += np.sum(a.swapaxes(-1, -2) @ g5, axis=2)
             dk, dv = _handed_on(comm, dk, source, places), _handed_on(comm, dv, source, places)
-        return dq.reshape(q.shape), dk, dv
+        db = None if bias is None else db.reshape(bias.shape)
+        return dq.reshape(q.shape), dk, dv, db
 
     return y5.reshape(B, H, T, J), backward
 

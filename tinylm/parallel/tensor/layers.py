@@ -12,7 +12,7 @@ first, which move as many bytes, and norms and dropout work on a t-th of the tok
 losses.py.
 """
 
-from tinylm.autograd import embedding, linear, mul
+from tinylm.autograd import embedding, linear, mul, sqrt
 from tinylm.autograd.kernels.rows import check_ids
 from tinylm.nn.module import Module
 from tinylm.parallel.collectives import enter, enter_joined, leave, leave_shared
@@ -71,6 +71,23 @@ class RowSplit(Module):
         if self.bias is None:
             return y
         return y + self.bias
+
+
+class SplitNorm(Module):
+    """rms_norm over features of which this rank has some: the mean square is over all ranks.
+
+    gain   its share, (own,);  eps  as in RMSNorm
+    width  features of all ranks
+    """
+
+    def __init__(self, gain, eps, width, comm):
+        self.gain, self.eps, self.width, self.comm = gain, eps, width, comm
+
+    def __call__(self, x):
+        # Every rank reads the sum for its own features, so cotangents differ and are summed too.
+        squares = (x * x).sum(axis=-1, keepdims=True)  # (.., own) -> (.., 1)
+        squares = enter(leave(squares, comm=self.comm), comm=self.comm)
+        return x * self.gain / sqrt(squares / self.width + self.eps)
 
 
 class SplitEmbedding(Module):

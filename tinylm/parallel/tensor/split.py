@@ -14,7 +14,7 @@ from tinylm.nn.module import Module
 from tinylm.parallel.data_parallel import share_rows
 from tinylm.parallel.tensor.cuts import Along, ByHead, Whole, shared_heads
 from tinylm.parallel.tensor.draws import PartOfDraws
-from tinylm.parallel.tensor.layers import ColumnSplit, RowSplit, SplitEmbedding
+from tinylm.parallel.tensor.layers import ColumnSplit, RowSplit, SplitEmbedding, SplitNorm
 
 
 class OwnHeads(Module):
@@ -38,17 +38,10 @@ def check_splits(config, size):
         raise ConfigError(
             f"layout: tp={size} cannot share {groups} heads of keys and values; tp={groups} can"
         )
-    problems = {
-        "a norm over the queries of all heads (qk_norm 'width')": c.qk_norm == "width",
-        "FIRE positions": c.positions == "fire",
-    }
-    for what, present in problems.items():
-        if present and size > 1:
-            raise ConfigError(f"layout: {what} cannot be cut in tp={size} parts; tp=1 can")
-    if "experts" in c.feed_forward or c.kv_sharing > 1:
+    if "experts" in c.feed_forward:
         raise ConfigError(
-            "layout: a decoder with experts, or with keys and values that layers share, cannot be "
-            "held by several ranks yet; tinylm.train trains it, with workers that share batches too"
+            "layout: a decoder with experts cannot be held by several ranks yet; tinylm.train "
+            "trains it, with workers that share batches too"
         )
 
 
@@ -78,7 +71,7 @@ def split_decoder(model, stream, tokens):
         model.rng = PartOfDraws(rng, 1, lambda: tokens.total, lambda: own_tokens(stream, tokens))
     for layer, block in enumerate(model.blocks):
         block.rng = model.rng
-        for name, cut in _split_block(block, c, stream, heads, rng).items():
+        for name, cut in _split_block(block, c, layer, stream, heads, rng).items():
             cuts[f"blocks.{layer}.{name}"] = cut
     cuts["tokens.weight"] = Along(0)
     model.tokens = SplitEmbedding(_share(model.tokens.weight, Along(0), comm), c.vocab_size, stream)
@@ -96,21 +89,19 @@ def own_tokens(stream, tokens):
     return positions[slice(*share_rows(len(positions), stream.comm.rank, stream.comm.size))]
 
 
-def _split_block(block, config, stream, heads, rng):
+def _split_block(block, config, layer, stream, heads, rng):
     """Cut attention and feed-forward of a block; returns {name: Cut} of what is not Whole."""
     comm, attention, forward = stream.comm, block.attention, block.feed_forward
     H, G = config.n_head, config.n_kv_head or config.n_head
-    cuts = {}
-    for name in ("q_norm", "k_norm"):
-        if getattr(attention, name) is not None:
-            for parameter in getattr(attention, name).named_parameters():
-                cuts[f"attention.{name}.{parameter}"] = Whole(summed=True)
-    packed = {"weight": ByHead(1, H, G, True), "bias": ByHead(0, H, G, True)}
+    cuts = _split_query_norms(attention, H, G, comm)
+    owner = config.kv_heads_of(layer) > 0  # others have queries only
+    packed = {"weight": ByHead(1, H, G, owner), "bias": ByHead(0, H, G, owner)}
     cuts |= _replace(attention, "attention", "qkv", ColumnSplit, packed, stream)
     cuts |= _replace(
         attention, "attention", "out", RowSplit, {"weight": ByHead(0, H, G, False)}, stream
     )
-    attention.heads, attention.kv_heads = shared_heads(G, H, comm.rank, comm.size)
+    attention.heads, kv_heads = shared_heads(G, H, comm.rank, comm.size)
+    attention.kv_heads = kv_heads * owner
     if comm.size > 1:
         attention.rng = PartOfDraws(rng, 1, H, np.arange(*heads))
     columns = {"weight": Along(1), "bias": Along(0)}
@@ -118,6 +109,26 @@ def _split_block(block, config, stream, heads, rng):
         if hasattr(forward, name):
             cuts |= _replace(forward, "feed_forward", name, ColumnSplit, columns, stream)
     return cuts | _replace(forward, "feed_forward", "out", RowSplit, {"weight": Along(0)}, stream)
+
+
+def _split_query_norms(attention, H, G, comm):
+    """Cut the norms of H heads of queries and G of keys; returns {name: Cut}.
+
+    A gain for each head serves the heads of all ranks. Where the norm is over all heads at once,
+    its gains are cut with the heads, and the sum of squares is over ranks.
+    """
+    cuts = {}
+    for name, heads in (("q_norm", H), ("k_norm", G)):
+        norm = getattr(attention, name)
+        if norm is None:
+            continue
+        cut = Whole(summed=True)
+        if attention.qk_norm == "width":
+            cut = ByHead(0, heads, G, False)
+            own = _share(norm.gain, cut, comm)
+            setattr(attention, name, SplitNorm(own, norm.eps, len(norm.gain.data), comm))
+        cuts[f"attention.{name}.gain"] = cut
+    return cuts
 
 
 def _replace(owner, prefix, name, kind, cuts, stream):
