@@ -111,11 +111,7 @@ class Mesh:
     """
 
     def __init__(self, comm, layout):
-        if comm.size != layout.size:
-            raise ConfigError(
-                f"layout {layout}: needs {layout.size} ranks, there are {comm.size}; "
-                f"{_nearest(layout, comm.size)} fits"
-            )
+        self.check(layout, comm.size)
         self.comm, self.layout = comm, layout
         self.at = layout.coordinates(comm.rank)
         self.tp, self.cp, self.dp, self.pp = (self._group(comm, (axis,)) for axis in AXES)
@@ -125,6 +121,15 @@ class Mesh:
         self.ends = None
         if layout.pp > 1:
             self.ends = comm.split(self._color(("pp",)) if self.first or self.last else None)
+
+    @staticmethod
+    def check(layout, ranks):
+        """Raise ConfigError, naming the nearest layout, unless this one is of so many ranks."""
+        if ranks != layout.size:
+            raise ConfigError(
+                f"layout {layout}: needs {layout.size} ranks, there are {ranks}; "
+                f"{_nearest(layout, ranks)} fits"
+            )
 
     def _group(self, comm, axes):
         return comm.split(self._color(axes))

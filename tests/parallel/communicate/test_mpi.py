@@ -22,7 +22,12 @@ pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")
 
 def run(name, ranks):
     """`mpiexec -n ranks python mpi_bodies.py name`: the finished process."""
-    command = [MPIEXEC, "-n", str(ranks), sys.executable, str(BODIES), name]
+    return by_mpiexec(ranks, str(BODIES), name)
+
+
+def by_mpiexec(ranks, *words):
+    """`mpiexec -n ranks python WORDS`: the finished process."""
+    command = [MPIEXEC, "-n", str(ranks), sys.executable, *words]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     given = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=given)

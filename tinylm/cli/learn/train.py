@@ -4,6 +4,9 @@ on the English of Python's own documentation.
 `--objective NAME` trains any objective that `tinylm corrupt --list` names, with the model that
 belongs to it. `--resume RUN` continues a run and gives the same bits as if it had never stopped.
 Ctrl-C and SIGTERM save the run and print the command that continues it.
+
+`--parallel dp=2,tp=2` has four processes share batches and model. They are forked here; or started
+by `mpiexec -n 4`, on machines that see the same files. A run may go on with another layout.
 """
 
 # From here to the arithmetic of the loss, each calls the next:
@@ -13,8 +16,10 @@ Ctrl-C and SIGTERM save the run and print the command that continues it.
 #   pretrain/objectives.py       the objective's row: its class, its model, its rows
 #   pretrain/language/causal.py  CausalLM.loss: the cross-entropy of the next token
 
+import sys
+
 from tinylm.cli.options import parse, report
-from tinylm.errors import WorkerError
+from tinylm.errors import ConfigError, WorkerError
 
 EXAMPLES = (
     "tinylm train",
@@ -22,26 +27,47 @@ EXAMPLES = (
     "tinylm train --objective masked",
     "tinylm train --objective translation --data pairs.tsv",
     "tinylm train --resume RUN",
+    "tinylm train --parallel dp=2,tp=2",
+    "mpiexec -n 4 tinylm train --parallel tp=2,pp=2",
 )
 
 
 def main(argv):
     """Train; print the progress, examples, and commands to continue with. Returns the exit code."""
     from tinylm.backend import backend
-    from tinylm.cli.learn.showcase import closing
-    from tinylm.machine import endings
-    from tinylm.parallel.launcher import launch
-    from tinylm.train import TrainConfig, prepare_run, train_run
+    from tinylm.parallel.communicate.mpi import started_by_mpiexec
+    from tinylm.parallel.mesh import parse_layout
+    from tinylm.train import TrainConfig
 
     given = {}
     config = parse(argv, TrainConfig, verb="train", about=__doc__, examples=EXAMPLES, given=given)
     backend(config.device)  # raises here if the device is missing, before anything is made
+    parse_layout(config.parallel)  # and if the layout is none
+    if started_by_mpiexec():
+        return _as_rank(config, given)
+    return _in_processes(config, given)
+
+
+def _in_processes(config, given):
+    """Train in processes that are forked here."""
+    from tinylm.machine import endings
+    from tinylm.parallel.launcher import launch
+    from tinylm.parallel.run import make_trainer
+    from tinylm.train import prepare_run, train_run
+
     run = prepare_run(config, report, given)
+
+    def work(comm):
+        return train_run(run, comm, report, make_trainer)
+
     try:
-        summary = launch(lambda comm: train_run(run, comm, report), workers_for(run.config, report))
+        summary = launch(work, workers_for(run.config, report))
     except WorkerError as error:
         signals = {number.name: number for number in endings()}
         ended = signals.get(getattr(error, "type", None))
+        if getattr(error, "type", None) == "ConfigError":  # a layout that this model cannot have
+            run.undo()
+            raise ConfigError(error.message) from None
         if ended is None:
             raise
         run.undo()
@@ -52,9 +78,42 @@ def main(argv):
         raise
     finally:
         run.lock.close()
+    return _ended(run, summary)
+
+
+def _as_rank(config, given):
+    """Train as one of the processes that mpiexec has started."""
+    from tinylm.cli.terminal import one_line
+    from tinylm.parallel.communicate.mpi import run_on_mpi
+    from tinylm.parallel.run import check_ranks, make_trainer
+    from tinylm.train import train_run
+    from tinylm.train.run.run import prepare_together
+
+    def work(comm):
+        check_ranks(config, comm.size)
+        run = prepare_together(config, comm, report, given)
+        try:
+            check_ranks(run.config, comm.size)  # of a resumed run
+            summary = train_run(run, comm, report, make_trainer)
+        except ConfigError:
+            run.undo()
+            raise
+        return _ended(run, summary) if comm.rank == 0 else 0
+
+    def say(error):
+        print(f"tinylm train: {one_line(error)}", file=sys.stderr)
+
+    return run_on_mpi(work, say=say)
+
+
+def _ended(run, summary):
+    """Print what the run has learnt; returns the exit code."""
+    from tinylm.cli.learn.showcase import closing
+
     if summary["interrupted"]:
         return 128 + summary["signal"]  # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
     report(closing(run, summary))
+    return 0
 
 
 def workers_for(config, report):
@@ -63,7 +122,10 @@ def workers_for(config, report):
     """
     from tinylm.machine import cores
     from tinylm.parallel.launcher import default_workers, obstacle
+    from tinylm.parallel.mesh import parse_layout
 
+    if config.parallel:
+        return parse_layout(config.parallel).size
     if config.workers:
         return config.workers
     if config.device != "cpu":

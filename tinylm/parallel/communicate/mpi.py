@@ -1,6 +1,7 @@
 """Processes of any number of machines: the communicator over MPI, by mpi4py.
 
     mpiexec -n 4 python PROGRAM          a program that ends with   run_on_mpi(function)
+    mpiexec -n 4 tinylm train ...        cli/learn/train.py, which does so
 
 Every rank first tells every other what it calls, so ranks that disagree are told as by the other
 engines, and one that waits too long learns who is missing. Sums are computed as there: each rank
@@ -10,13 +11,14 @@ library, in an order of its own. Read first: communicator.py.
 """
 
 import hashlib
+import os
 import sys
 import time
 import traceback
 
 import numpy as np
 
-from tinylm.errors import MissingExtra, ShapeError, WorkerError
+from tinylm.errors import MissingExtra, ShapeError, TinylmError, WorkerError
 from tinylm.parallel.communicate.communicator import (
     Communicator,
     check_array,
@@ -31,6 +33,9 @@ from tinylm.parallel.communicate.communicator import (
 )
 
 PATIENCE = 600.0  # seconds after which a rank that waits gives up
+FIRST = 0.3  # seconds that other ranks leave to rank 0 to say what is wrong
+# What MPICH, Open MPI and their kin set for a process they start.
+STARTED = "PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK"
 NOTE = 16  # bytes of the hash of a call
 CALL, HEADER, BODY = 1, 2, 3  # tags
 
@@ -49,14 +54,20 @@ def mpi():
     return MPI
 
 
-def run_on_mpi(function, *args, patience=PATIENCE, native=False):
+def started_by_mpiexec():
+    """True in a process that `mpiexec` (or mpirun) has started, whatever the number of ranks."""
+    return any(name in os.environ for name in STARTED)
+
+
+def run_on_mpi(function, *args, patience=PATIENCE, native=False, say=None):
     """Run function(communicator, *args) as one rank of `mpiexec`; returns its result.
 
     An error on one rank ends all of them: its traceback is printed, and every process is ended,
-    also where threads live on.
+    also where threads live on. Of an error that all ranks raise, that of rank 0 is printed.
 
     patience  seconds after which a rank that waits for others gives up
     native    sums of all_reduce by the MPI library
+    say       (error) prints an error that tinylm raises on purpose; None: with its traceback
     raises    MissingExtra without mpi4py
     """
     world = mpi().COMM_WORLD
@@ -70,8 +81,13 @@ def run_on_mpi(function, *args, patience=PATIENCE, native=False):
         if world.size == 1 or (isinstance(error, SystemExit) and not error.code):
             raise
         sys.stdout.flush()
-        print(f"rank {world.rank} of {world.size} failed:", file=sys.stderr)
-        traceback.print_exc()
+        if world.rank:
+            time.sleep(FIRST)  # rank 0 has the word, if it fails too
+        if say is not None and isinstance(error, TinylmError):
+            say(error)
+        else:
+            print(f"rank {world.rank} of {world.size} failed:", file=sys.stderr)
+            traceback.print_exc()
         sys.stderr.flush()
         world.Abort(1)
 

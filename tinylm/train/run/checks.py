@@ -74,6 +74,16 @@ def check_batches(config):
             f"{config.workers} workers share memory of the cpu, not the {config.device}: "
             "use --workers 1"
         )
+    if config.workers and config.parallel:
+        raise ConfigError(
+            f"--workers {config.workers} and --parallel {config.parallel} both say how many "
+            "processes train: leave out --workers; dp=N in the layout shares the batch"
+        )
+    if config.parallel and config.device != "cpu":
+        raise ConfigError(
+            f"the processes of --parallel compute on the cpu, not the {config.device}: leave out "
+            "one of the two"
+        )
     # The two stages of training: both settings or none.
     one_alone = bool(config.short_context) != bool(config.short_steps)
     if one_alone or config.short_context > config.context:
@@ -104,6 +114,11 @@ def check_objective(config):
             "leave out --architecture"
         )
     recipe = config.recipe
+    if config.parallel and name != "causal":
+        raise ConfigError(
+            f"objective {name}: --parallel cuts the model of objective causal alone: use "
+            "--workers N, which shares the batch"
+        )
     for field, only in FIXED.get(recipe.model, FIXED_OF_ENCODERS).items():
         if getattr(config, field) != only:
             raise ConfigError(

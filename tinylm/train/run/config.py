@@ -153,6 +153,11 @@ class TrainConfig:
     workers: int = setting(
         0, "processes that share the batch; 0: chosen from the cores", at_least(0)
     )
+    parallel: str = setting(
+        "",
+        "causal: how processes share the model, such as dp=2,tp=2; besides dp (batch), tp "
+        "(matrices), pp (layers), cp (sequences): sequence, chunks=N, schedule=NAME",
+    )
 
     # How often the run is validated and saved, and where.
     eval_every: int = setting(250, "steps between validations; 0: only at the end", at_least(0))
@@ -245,6 +250,7 @@ MAY_CHANGE = (
     "micro_batch",
     "device",
     "workers",
+    "parallel",
     "eval_every",
     "eval_batches",
     "checkpoint_every",
@@ -265,7 +271,10 @@ def as_json(config):
     return values
 
 
-ADDED = {"skip_bad": False}  # settings that older runs do not have, as those runs were trained
+ADDED = {
+    "skip_bad": False,
+    "parallel": "",
+}  # settings that older runs do not have, as those runs were trained
 
 
 def from_json(values, source):
@@ -315,5 +324,10 @@ def continued(saved, asked, given=None, source="checkpoint"):
             f"{source} has another configuration: {both}; leave out these settings to continue, "
             "or start a new run without --resume"
         )
-    changed = given & (set(MAY_CHANGE) - {"out"})
-    return dataclasses.replace(saved, **{name: getattr(asked, name) for name in changed}).check()
+    changed = {n: getattr(asked, n) for n in given & (set(MAY_CHANGE) - {"out"})}
+    # Each of these says how many processes there are: the new one replaces the other.
+    if "parallel" in changed:
+        saved = dataclasses.replace(saved, workers=0)
+    elif "workers" in changed:
+        saved = dataclasses.replace(saved, parallel="")
+    return dataclasses.replace(saved, **changed).check()

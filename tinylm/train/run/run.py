@@ -114,7 +114,7 @@ def train_run(run, comm=None, report=print, make_trainer=None):
             return None
 
     if not isinstance(run, Run):
-        run = _prepare_together(run, comm, report)
+        run = prepare_together(run, comm, report)
     try:
         with contextlib.ExitStack() as until_saved:
             # From here on a signal lets the current step finish and its result be saved.
@@ -247,11 +247,15 @@ def new_objective(config, tokenizer, corpus, dictionary=None):
     return recipe.build(special, corpus=corpus, **tables)
 
 
-def _prepare_together(config, comm, report):
-    """prepare_run by rank 0, while the others wait; then all open the same files."""
+def prepare_together(config, comm, report=print, given=None):
+    """prepare_run by rank 0, while the others wait; then all open the same files.
+
+    given    as of prepare_run
+    returns  Run, on every rank
+    """
     run, text = None, ""
     if comm.rank == 0:
-        run = prepare_run(config, report)
+        run = prepare_run(config, report, given)
         text = json.dumps([str(run.directory), str(run.checkpoint or ""), as_json(run.config)])
     directory, checkpoint, values = json.loads(broadcast_text(comm, text))
     if run is not None:

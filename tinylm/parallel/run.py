@@ -1,0 +1,63 @@
+"""`tinylm train --parallel LAYOUT`: the trainer of a run whose model many processes hold.
+
+The configuration says the layout as text; the processes are forked here, or started by `mpiexec`,
+on one machine or several that see the same files. Read first: step.py; ../train/run/run.py.
+"""
+
+from tinylm.errors import ConfigError
+from tinylm.parallel.mesh import Mesh, parse_layout
+from tinylm.parallel.step import ParallelTrainer
+from tinylm.parallel.together import Together
+from tinylm.train.run.build import new_model
+from tinylm.train.run.run import new_optimizer, new_trainer
+
+
+def check_ranks(config, ranks):
+    """Raise ConfigError unless a TrainConfig is for as many processes as mpiexec has started."""
+    if config.parallel:
+        Mesh.check(parse_layout(config.parallel), ranks)
+    elif config.workers not in (0, ranks):
+        raise ConfigError(
+            f"--workers {config.workers}, but mpiexec has started {ranks}: leave out --workers, "
+            "and say the number to mpiexec -n"
+        )
+
+
+def make_trainer(run, comm):
+    """The trainer of a run: with a layout ParallelTrainer, without one Trainer.
+
+    run      Run;  comm  Communicator of all ranks
+    raises   ConfigError for a layout that the ranks, the model or the batch cannot have
+    """
+    config = run.config
+    if not config.parallel:
+        return new_trainer(run, comm)
+    mesh = Mesh(comm, parse_layout(config.parallel))
+    together = Together(new_model(config, run.special), mesh)
+    return ParallelTrainer(
+        together,
+        run.objective,
+        lambda flat: new_optimizer(config, flat),
+        run.rows.batch,
+        config.batch_size,
+        config.learning_rate,
+        config.clip,
+        micro_batches(mesh.layout, config.batch_size // mesh.layout.dp, config.micro_batch),
+        config.seed,
+    )
+
+
+def micro_batches(layout, rows, most=0):
+    """How many micro-batches a data rank cuts its rows into.
+
+    rows     it has;  most  of them in a micro-batch; 0: without a pipeline all, with p stages as
+             many micro-batches as 2 p, so that at most a third of the time is idle
+    """
+    if most:
+        return -(-rows // most)
+    if layout.pp == 1:
+        return 1
+    wanted = max(min(rows, 2 * layout.pp), 1)
+    if layout.chunks > 1:  # which go in groups of p
+        wanted = max(wanted // layout.pp, 1) * layout.pp
+    return wanted
