@@ -15,7 +15,9 @@ SETTINGS = (
 def losses(run):
     """[(event, step, loss)] of the steps and validations in a log."""
     events = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [(e["event"], e["step"], e["loss"]) for e in events if e["event"] != "start"]
+    return [
+        (e["event"], e["step"], e["loss"]) for e in events if e["event"] in ("step", "validation")
+    ]
 
 
 def weights(run):

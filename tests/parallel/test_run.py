@@ -1,5 +1,8 @@
 """Runs whose model several processes hold: by workers that are forked here, from the command."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from tinylm.errors import ConfigError
 from tinylm.parallel.mesh import Layout, parse_layout
 from tinylm.parallel.run import check_ranks, micro_batches
 from tinylm.train import TrainConfig
+from tinylm.train.run.session import Session
 
 
 @pytest.mark.parametrize("layout", ["dp=2,tp=2", "pp=2,tp=2,sequence", "cp=2"])
@@ -34,6 +38,55 @@ def test_a_run_goes_on_with_another_layout_and_other_workers(book, single_run, t
         assert words in said
     for name, array in weights(single_run).items():
         np.testing.assert_allclose(weights(out)[name], array, rtol=0, atol=1e-8)
+
+
+def lose(rank, at, size, monkeypatch):
+    """Have a process of so many be killed after a step."""
+
+    def after_step(self, step, seconds):
+        ended = done(self, step, seconds)
+        if (self.comm.rank, self.trainer.step, self.comm.size) == (rank, at, size):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return ended
+
+    done = Session.after_step
+    monkeypatch.setattr(Session, "after_step", after_step)
+
+
+@pytest.mark.parametrize(
+    "many, rank, at, begun, ended",
+    [
+        (["--parallel", "dp=2,tp=2"], 3, 3, "4 workers as dp=2,tp=2", "2 workers as tp=2"),
+        (["--workers", "3"], 0, 3, "3 workers;", "2 workers;"),
+        (["--workers", "3"], 2, 1, "3 workers;", "from the start"),
+    ],
+)
+def test_a_run_that_loses_a_process_goes_on_with_fewer_on_the_same_curve(
+    many, rank, at, begun, ended, book, single_run, tmp_path, monkeypatch, capfd
+):
+    lose(rank, at, 4 if "dp" in many[1] else 3, monkeypatch)
+    out = tmp_path / "run"
+    argv = ["train", "--data", str(book), "--out", str(out), *SETTINGS, *many]
+    assert main([*argv, "--elastic", "--checkpoint-every", "2"]) == 0
+    said = capfd.readouterr().out
+    assert f"worker {rank} of" in said and "SIGKILL" in said and "going on with fewer from" in said
+    assert begun in said and ended in said
+    assert_same(out, single_run)
+
+
+def test_a_lost_process_ends_a_run_that_is_not_elastic_or_has_none_to_spare(
+    book, tmp_path, monkeypatch, capfd
+):
+    lose(1, 3, 2, monkeypatch)
+    for more, words in (
+        (["--workers", "2"], "worker 1 of 2 failed: SIGKILL"),
+        (["--parallel", "tp=2", "--elastic"], "there is no data rank to spare"),
+    ):
+        out = tmp_path / more[1]
+        argv = ["train", "--data", str(book), "--out", str(out), *SETTINGS, *more]
+        assert main([*argv, "--checkpoint-every", "2"]) == 1
+        assert words in capfd.readouterr().err
+        assert main(["train", "--resume", str(out), "--workers", "1"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -348,6 +348,14 @@ def end(running):
             left = [worker for worker in left if not worker.ended()]
 
 
+def was_lost(error):
+    """Whether a WorkerError says that a process died, by a signal or without a word, rather than
+    raised an error of its program.
+    """
+    kind = getattr(error, "type", None) or ""
+    return kind == "exit" or kind.startswith(("SIG", "signal "))
+
+
 def raise_failure(first, workers, interrupts):
     """Raise the failure of a worker, as of failed(), in this process."""
     rank, _, kind, message, trace = first

@@ -1,13 +1,18 @@
 """`tinylm train --parallel LAYOUT`: the trainer of a run whose model many processes hold.
 
 The configuration says the layout as text; the processes are forked here, or started by `mpiexec`,
-on one machine or several that see the same files. Read first: step.py; ../train/run/run.py.
+on one machine or several that see the same files. With `--elastic`, a run that has lost a process
+goes on from its last checkpoint with fewer: batches do not depend on how many share them, so the
+curve of the loss is the one it would have had. Read first: step.py; ../train/run/run.py.
 """
 
-from tinylm.errors import ConfigError
+from dataclasses import replace
+
+from tinylm.errors import ConfigError, WorkerError
 from tinylm.parallel.mesh import Mesh, parse_layout
 from tinylm.parallel.step import ParallelTrainer
 from tinylm.parallel.together import Together
+from tinylm.train import checkpoint, log
 from tinylm.train.run.build import new_model
 from tinylm.train.run.run import new_optimizer, new_trainer
 
@@ -45,6 +50,33 @@ def make_trainer(run, comm):
         micro_batches(mesh.layout, config.batch_size // mesh.layout.dp, config.micro_batch),
         config.seed,
     )
+
+
+def with_fewer(run, workers, error):
+    """A Run that goes on from its newest checkpoint after one of its processes was lost.
+
+    run      Run;  workers  it had
+    error    WorkerError that says who was lost
+    returns  Run with one data rank or worker less
+    raises   WorkerError if there is none to spare
+    """
+    config = run.config
+    if config.parallel:
+        layout = parse_layout(config.parallel)
+        spare = layout.dp > 1
+        changes = {"parallel": str(replace(layout, dp=max(layout.dp - 1, 1)))}
+    else:
+        spare = workers > 1
+        changes = {"workers": workers - 1}
+    if not spare:
+        raise WorkerError(
+            f"{error}; there is no data rank to spare: continue with --resume {run.directory}, "
+            "with any layout"
+        ) from error
+    saved = checkpoint.latest(run.directory)
+    if saved is None:
+        (run.directory / log.NAME).unlink(missing_ok=True)  # all is done again
+    return replace(run, config=replace(config, **changes), checkpoint=saved)
 
 
 def micro_batches(layout, rows, most=0):

@@ -51,23 +51,17 @@ def main(argv):
 def _in_processes(config, given):
     """Train in processes that are forked here."""
     from tinylm.machine import endings
-    from tinylm.parallel.launcher import launch
-    from tinylm.parallel.run import make_trainer
-    from tinylm.train import prepare_run, train_run
+    from tinylm.train import prepare_run
 
     run = prepare_run(config, report, given)
-
-    def work(comm):
-        return train_run(run, comm, report, make_trainer)
-
     try:
-        summary = launch(work, workers_for(run.config, report))
+        run, summary = _trained(run)
     except WorkerError as error:
-        signals = {number.name: number for number in endings()}
-        ended = signals.get(getattr(error, "type", None))
-        if getattr(error, "type", None) == "ConfigError":  # a layout that this model cannot have
+        kind = getattr(error, "type", None)
+        if kind == "ConfigError":  # a layout that this model cannot have
             run.undo()
             raise ConfigError(error.message) from None
+        ended = {number.name: number for number in endings()}.get(kind)
         if ended is None:
             raise
         run.undo()
@@ -79,6 +73,32 @@ def _in_processes(config, given):
     finally:
         run.lock.close()
     return _ended(run, summary)
+
+
+def _trained(run):
+    """Train a run to its end, with fewer processes after one is lost if it is elastic.
+
+    returns  (Run with which it ended, summary of train_run)
+    """
+    from tinylm.parallel.launcher import launch, was_lost
+    from tinylm.parallel.run import make_trainer, with_fewer
+    from tinylm.train import train_run
+
+    workers = workers_for(run.config, report)
+    while True:
+        current = run
+
+        def work(comm):
+            return train_run(current, comm, report, make_trainer)  # noqa: B023 (called at once)
+
+        try:
+            return run, launch(work, workers)
+        except WorkerError as error:
+            if not (run.config.elastic and was_lost(error)):
+                raise
+            run = with_fewer(run, workers, error)
+            report(f"{error}; going on with fewer from {run.checkpoint or 'the start'}")
+            workers = workers_for(run.config, report)
 
 
 def _as_rank(config, given):

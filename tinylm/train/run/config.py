@@ -158,6 +158,9 @@ class TrainConfig:
         "causal: how processes share the model, such as dp=2,tp=2; besides dp (batch), tp "
         "(matrices), pp (layers), cp (sequences): sequence, chunks=N, schedule=NAME",
     )
+    elastic: bool = setting(
+        False, "if one of the processes is lost, go on from the last checkpoint with fewer"
+    )
 
     # How often the run is validated and saved, and where.
     eval_every: int = setting(250, "steps between validations; 0: only at the end", at_least(0))
@@ -251,6 +254,7 @@ MAY_CHANGE = (
     "device",
     "workers",
     "parallel",
+    "elastic",
     "eval_every",
     "eval_batches",
     "checkpoint_every",
