@@ -66,8 +66,17 @@ class FlatParameters:
         """Copy every parameter into the buffer and make it a view of its part."""
         self.views = list(self.named(self.data).values())
         self.slots = list(self.named(self._buffer).values())
-        for p, view, slot in zip(self.tensors, self.views, self.slots):
+        for p, view in zip(self.tensors, self.views):
             view[...] = p.data
+        self.attach()
+
+    def attach(self):
+        """Make the parameters views of this buffer, with the values that stand in it.
+
+        Two buffers of the same parameters take turns in this way: one of the weights that are
+        updated, one of the same weights in fewer digits (train/precision/mixed.py).
+        """
+        for p, view, slot in zip(self.tensors, self.views, self.slots):
             p.data = view
             p.slot = slot
             p._version = self.version

@@ -78,8 +78,12 @@ class Trainer:
                  the same methods
 
     step         updates done so far
+    arithmetic   a line for the user about the numbers it computes with, where they are not all
+                 those of the model
     stopped_by   the signal that ended the last run() early: SIGINT (Ctrl-C), SIGTERM, SIGHUP; None
     """
+
+    arithmetic = ""
 
     def __init__(
         self,
@@ -179,6 +183,7 @@ class Trainer:
                     self.comm,
                     stop,
                     self.streams,
+                    self.gradient,
                 )
         except MemoryError as error:
             rows = self.micro_batch or len(batch)
@@ -187,15 +192,34 @@ class Trainer:
                 f"do not fit in memory ({error}): use a micro_batch below {rows}, "
                 "which changes only the loss `contrastive`, or a smaller model"
             ) from None
-        if not step.updated:
+        if not step.updated and not self.may_skip(step):
             rewind(self.streams, counters)
             parts = passes(self.streams, batch, self.first, self.batch_size, self.micro_batch)
-            with contextlib.closing(parts):  # the search may end before the last of them
+            # The search may end before the last of the parts.
+            with contextlib.closing(parts), self.in_passes():
                 cause = explain(self, step, parts)
             rewind(self.streams, counters)  # the search has drawn dropout again
             raise TrainingError(cause)
         self.step += 1
         return step
+
+    # What a trainer with another arithmetic replaces (precision/mixed.py).
+
+    def gradient(self, *arguments):
+        """The gradient of a step: share_of_gradient."""
+        return share_of_gradient(*arguments)
+
+    def in_passes(self):
+        """A context in which the model computes as it does in the passes of a step."""
+        return contextlib.nullcontext()
+
+    def may_skip(self, step):
+        """Whether training goes on after a Step whose loss or gradient was not finite."""
+        return False
+
+    def figures(self):
+        """What the log of a step holds besides its Step: {name: number}."""
+        return {}
 
     def batch(self, step):
         """This worker's rows of the batch of a step, on the model's device: a pure function of the
@@ -320,6 +344,7 @@ def train_step(
     comm=ALONE,
     stop=None,
     streams=None,
+    gradient=None,
 ):
     """Update the parameters once, by the gradient of the mean loss over a whole batch.
 
@@ -333,6 +358,7 @@ def train_step(
     stop         function: the signal that this worker has received by now, or None. It is asked
                  when the gradient is there; Step.stop is the signal of any worker. None: no signals
     streams      random_streams(model), where they are known already
+    gradient     function with the arguments of share_of_gradient, if not that one
     returns      Step
     """
     flat = optimizer.flat
@@ -341,14 +367,8 @@ def train_step(
     # The number n of targets in the whole batch needs a reduction over the workers. To save it,
     # gradients are taken as means over the `total` rows, which every worker has at hand, and the
     # factor total / n follows below. (Not over rows x width: a worker pads to its own longest row.)
-    counters = [rng.counter for rng in streams]
-    parts = passes(streams, batch, first, total, micro_batch)
-    numbers = whole_batch(objective, model, parts, comm)  # {} for nearly all objectives
-    rewind(streams, counters)  # both passes draw the same dropout
-    batch = with_numbers(batch, numbers)
-    parts = passes(streams, batch, first, total, micro_batch)
-    loss = accumulate(model, objective, flat, parts, total)
-    flat.collect()
+    gradient = gradient or share_of_gradient
+    loss = gradient(model, objective, flat, batch, first, total, micro_batch, comm, streams)
     start, end = comm.slice(len(flat))  # this worker's part of all N parameters
     comm.reduce_scatter_(flat.grad)  # (N,): the sum over workers stands in start .. end
     mine = flat.grad[start:end]
@@ -369,10 +389,41 @@ def train_step(
     return Step(loss, norm, int(tokens), marked(stops), updated)
 
 
-def accumulate(model, objective, flat, micro_batches, tokens):
+def share_of_gradient(
+    model,
+    objective,
+    flat,
+    batch,
+    first,
+    total,
+    micro_batch,
+    comm,
+    streams,
+    tokens=None,
+    scale=1.0,
+):
+    """Leave in `flat` this worker's share of the gradient of the loss over a whole batch.
+
+    tokens   what the sum over targets is divided by; None: the number of rows, `total`
+    scale    as of accumulate;  others as of train_step
+    returns  its share of the loss
+    """
+    counters = [rng.counter for rng in streams]
+    parts = passes(streams, batch, first, total, micro_batch)
+    numbers = whole_batch(objective, model, parts, comm)  # {} for nearly all objectives
+    rewind(streams, counters)  # both passes draw the same dropout
+    batch = with_numbers(batch, numbers)
+    parts = passes(streams, batch, first, total, micro_batch)
+    loss = accumulate(model, objective, flat, parts, tokens or total, scale)
+    flat.collect()
+    return loss
+
+
+def accumulate(model, objective, flat, micro_batches, tokens, scale=1.0):
     """Leave in `flat` this worker's share of the gradient of the mean loss over `tokens` targets.
 
     tokens   n above: targets of the whole batch, or what the caller corrects for afterwards
+    scale    factor on the gradient, not on the loss that is returned
     returns  its share of the mean loss: the sum over micro-batches of (n_k / n) M_k
     """
     flat.zero_grad()
@@ -381,7 +432,7 @@ def accumulate(model, objective, flat, micro_batches, tokens):
         with first_order_only():
             loss, metrics = objective.loss(model, part)  # forward; the mean M_k of n_k targets
         weight = metrics["tokens"] / max(tokens, 1)
-        loss.backward(weight)  # adds (n_k / n) dM_k to the gradients
+        loss.backward(scale * weight)  # adds (n_k / n) dM_k to the gradients
         loss_share += weight * metrics["loss"]
     return loss_share
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinylm.backend import backend, device_of, to_cpu, to_device
 from tinylm.models.low_bit.bfloat16 import narrow, simulate, widen
 
 
@@ -55,3 +56,12 @@ def test_the_relative_error_is_at_most_two_to_the_minus_eight(values):
         values, np.float32
     )  # 8 bits of mantissa with the hidden one: half a last place is 2^-8
     assert (np.abs(simulate(values).astype(np.float64) - values) <= 2.0**-8 * values).all()
+
+
+def test_simulating_is_narrowing_and_widening_on_every_device(device):
+    codes = np.random.default_rng(0).integers(0, 1 << 32, 60_000, np.uint64).astype(np.uint32)
+    values = codes.view(np.float32).reshape(300, 200)
+    for some in (values, values[::2], values[:0], np.abs(values[0])):
+        found = simulate(to_device(some, device))
+        assert device_of(found) == backend(device).name and found.shape == some.shape
+        np.testing.assert_array_equal(to_cpu(found), widen(narrow(some)))

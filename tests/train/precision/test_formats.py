@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tinylm.errors import ConfigError
 from tinylm.models.low_bit.bfloat16 import simulate
-from tinylm.train.precision.formats import FORMATS, round_to
+from tinylm.train.precision.formats import FORMATS, round_float32, round_scaled, round_to
 
 
 def all_numbers(name):
@@ -85,3 +85,52 @@ def test_float16_and_bfloat16_are_those_of_others(values):
 def test_an_unknown_format_is_named():
     with pytest.raises(ConfigError, match="no format 'fp4', choose one of float16"):
         round_to(np.zeros(1), "fp4")
+
+
+SHORT = "float16", "e5m2", "e4m3"
+
+
+@pytest.mark.parametrize("saturate", [False, True])
+@pytest.mark.parametrize("name", SHORT)
+def test_rounding_by_the_bits_is_rounding(name, saturate):
+    rng = np.random.default_rng(0)
+    values = np.array([value for value, _ in all_numbers(name)])
+    between = np.concatenate([values, (values[1:] + values[:-1]) / 2]).astype(np.float32)
+    codes = rng.integers(0, 1 << 32, 50_000, np.uint64).astype(np.uint32)  # all of float32
+    drawn = codes.view(np.float32)
+    special = np.array([0.0, np.inf, np.nan, 3e38], np.float32)
+    for values in (between, drawn, special, drawn.reshape(500, 100).T, np.float32(0.3)[None]):
+        for signed in (values, -values):
+            expected = round_to(signed, name, saturate)
+            found = round_float32(signed, name, saturate)
+            np.testing.assert_array_equal(found, expected)
+            known = ~np.isnan(expected)
+            np.testing.assert_array_equal(np.signbit(found)[known], np.signbit(expected)[known])
+
+
+@pytest.mark.parametrize("name, peer", [("e5m2", "float8_e5m2"), ("e4m3", "float8_e4m3fn")])
+def test_eight_bits_are_torch_s(name, peer):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    values = (rng.standard_normal(5000) * 10.0 ** rng.integers(-9, 3, 5000)).astype(np.float32)
+    values = np.clip(values, -448, 448)  # beyond, versions of torch saturate or give nan
+    theirs = torch.tensor(values).to(getattr(torch, peer)).float().numpy()
+    np.testing.assert_array_equal(round_float32(values, name), theirs)
+
+
+def test_a_scale_brings_the_largest_number_to_the_largest_of_the_format():
+    values = np.array([[3e-9, -1e-9], [2e-9, 0]], np.float32)  # all 0 in e4m3
+    found = round_scaled(values, "e4m3")
+    assert not round_to(values, "e4m3").any()
+    np.testing.assert_allclose(found, values, rtol=2**-4)  # half a last place
+    assert found[0, 0] == values[0, 0] and found.dtype == np.float32
+    # powers of two times a tensor change nothing but its exponents
+    np.testing.assert_array_equal(round_scaled(values * 2.0**20, "e4m3"), found * 2.0**20)
+
+
+def test_a_tensor_without_a_scale_is_left():
+    for values in ([], [0.0, -0.0], [np.nan, 1.3], [np.inf, 1.3]):
+        values = np.array(values, np.float32)
+        np.testing.assert_array_equal(round_scaled(values, "e5m2"), values)
+    tiny = np.array([1e-44, 0], np.float32)
+    assert not round_scaled(tiny, "e5m2").any()

@@ -13,6 +13,7 @@ import heapq
 import numpy as np
 
 from tinylm import backend
+from tinylm.autograd.engine.rounding import is_rounding, rounded_back
 from tinylm.autograd.engine.tensor import Node, Tensor, edge_of, record, recording
 from tinylm.errors import GraphError, ShapeError
 
@@ -209,7 +210,10 @@ def _check(node, create_graph):
 
 
 def _conform(edge, g):
-    """g in the dtype of the value it belongs to. Raises ShapeError if the shapes differ."""
+    """g in the dtype of the value it belongs to, and rounded as that is (rounding.py).
+
+    raises   ShapeError if the shapes differ
+    """
     # NumPy's arithmetic turns 0-d arrays into scalars
     if isinstance(g, np.generic):
         g = np.asarray(g)
@@ -222,16 +226,20 @@ def _conform(edge, g):
             f"backward: a derivative for {name} has shape {g.shape}, but the value has shape "
             f"{value.shape}: correct the rule that made it"
         )
-    if g.dtype == value.dtype:
+    if g.dtype != value.dtype:
+        g = g.astype(value.dtype)
+    if isinstance(g, Tensor):  # the operations that made it have rounded it
         return g
-    return g.astype(value.dtype)
+    return rounded_back(g)
 
 
 def _sum(old, new, fresh):
     """old + new, written into `new` if a fused rule has just made that array."""
-    if isinstance(new, Tensor) or not fresh:
+    if isinstance(new, Tensor):
         return old + new
-    return np.add(old, new, out=new)
+    if not fresh:
+        return rounded_back(old + new)
+    return rounded_back(np.add(old, new, out=new))
 
 
 def _add_to_grad(leaf, g, fresh):
@@ -244,9 +252,11 @@ def _add_to_grad(leaf, g, fresh):
     elif old._node is not None:  # recorded by an earlier pass: other results may depend on it
         leaf._grad = Tensor(old.data + g)
     elif old is getattr(leaf, "_shown", None):  # read from outside: it must keep its values
-        leaf._grad = _placed(leaf, old.data + g, True)
+        leaf._grad = _placed(leaf, rounded_back(old.data + g), True)
     else:
         old.data += g  # never read, so no graph refers to it
+        if is_rounding():
+            old.data[...] = rounded_back(old.data)
 
 
 def _placed(leaf, g, fresh):

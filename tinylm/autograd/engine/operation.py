@@ -25,6 +25,7 @@ from tinylm.autograd.engine.arguments import (
     twin_in_float32,
     widened,
 )
+from tinylm.autograd.engine.rounding import is_rounding, kernel_of, rounded, rounding
 from tinylm.autograd.engine.tensor import Tensor, is_first_order, observers, record, wants_grad
 
 primitives = {}
@@ -107,6 +108,8 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
                 args, options = own_choices(args, options)
             arrays = [as_array(a, label) for a in args]
             out = _as_array(run(label, forward, arrays, options))
+            if not view:
+                out = rounded(out)
             if linear:  # shapes suffice: the values can be freed
                 likes = [Like(a) if isinstance(a, Tensor) else a for a in args]
                 saved, reads = (operation, likes, Like(out), options), ""
@@ -130,6 +133,16 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
 
 def _apply_rules(g, node):
     """The `derive` of every primitive's node: apply the rule of each argument that needs it."""
+    if not isinstance(g, Tensor) and is_rounding():
+        with rounding(
+            None
+        ):  # a rule is one operation of the backward pass, which rounds its result
+            return _by_rules(g, node)
+    return _by_rules(g, node)
+
+
+def _by_rules(g, node):
+    """The cotangents of a primitive's arguments, None where none is needed."""
     operation, args, out, options = node.saved
     recorded = isinstance(g, Tensor)  # create_graph: everything below is recorded in turn
     if not recorded:
@@ -201,7 +214,9 @@ def fused(twin, name=None, reads="inputs"):
                 args, options = own_choices(args, options)
             arrays = [None if a is None else as_array(a, label) for a in args]
             arrays, halved = prepared(label, operands, arrays)  # float16 -> float32
-            out, backward = run(label, operation.kernel, arrays, {"keep": keep, **options})
+            kernel = kernel_of(label, operation.kernel)
+            out, backward = run(label, kernel, arrays, {"keep": keep, **options})
+            out = rounded(out)
             if halved:
                 out, backward = out.astype(np.float16), rounded_backward(backward)
             if keep:

@@ -1,31 +1,53 @@
-"""Mixed-precision training: passes in float16, updates of float32 master weights   (book section
+"""Mixed-precision training: passes in few bits, updates of float32 master weights   (book section
 2.2.3; Micikevicius et al. 2018).
 
-    low := float16(master)                    a copy for the passes, half of the memory
-    g   := d(scale x loss) / d low            in float16
-    master -= update(float32(g) / scale)      an update of 1e-4 of a weight would be lost in float16
+    low := rounded(master)                  a copy for the passes
+    g   := d(scale x loss) / d low          every result and every cotangent in the format
+    master -= update(float32(g) / scale)    an update of 1e-4 of a weight would be lost in float16
 
-A gradient below 6e-8 is 0 in float16. The loss is multiplied by a power of two, which moves the
-gradients up without changing their digits: a step whose gradients are not finite is left out and
-halves the scale, `patience` good steps in a row double it. The scale itself is the first cotangent,
-in float16 too, so it stays at 2^15 or below.
+A step of MixedPrecision is a step of Trainer between two exchanges: before the passes the model's
+parameters become views of the copy, and after them views of the master weights again, which alone
+are updated, validated and saved. Formats, and what each needs (FORMATS):
+
+    float16   arrays of float16. A gradient below 6e-8 is 0. The loss is multiplied by a power of
+              two, which moves the gradients up without changing their digits: a step whose
+              gradients are not finite is left out and halves the scale, `patience` good steps in a
+              row double it. The scale itself is the first cotangent, in float16 too, so it stays
+              at 2^15 or below.
+    bfloat16  float32's exponents, so no scale. NumPy has no such type: arrays of float32 whose
+              values are rounded to it, wherever an operation makes one
+              (autograd/engine/rounding.py).
+    float8    as bfloat16, but the factors of linear maps have 8 bits: E4M3 forward, E5M2 for the
+              cotangent, each with a scale of its own that brings its largest number to the
+              format's (Micikevicius et al. 2022; scales of the tensor at hand, not of former ones).
+
 Operations on float16 arrays compute in float32 and round what they return, as tensor cores do with
-their sums. Read first: ../trainer.py, formats.py.
+their sums; so do the others here. Read first: ../trainer.py, formats.py.
 """
 
 import contextlib
-import copy
 import math
 
 import numpy as np
 
-from tinylm.autograd import Tensor, first_order_only
+from tinylm.autograd.engine.rounding import Rounding, rounding
 from tinylm.errors import ConfigError, TrainingError
-from tinylm.optim.flat import FlatParameters, clip_factor, sum_of_squares
-from tinylm.train.trainer import Step, passes, random_streams, rewind
+from tinylm.fields import LARGEST as MOST
+from tinylm.fields import Fields
+from tinylm.models.low_bit.bfloat16 import simulate
+from tinylm.optim.flat import FlatParameters
+from tinylm.train.precision.formats import in_float8
+from tinylm.train.trainer import Trainer, share_of_gradient
 
 LARGEST = 2.0**15  # the next power of two is infinite in float16
 LEAST = 2.0**-14  # a scale below which no float16 gradient of a sane loss overflows
+
+# Format -> how its operations round; None: the arrays themselves have the format.
+FORMATS = {
+    "float16": None,
+    "bfloat16": Rounding(simulate, simulate),
+    "float8": Rounding(simulate, simulate, {"linear": in_float8}),
+}
 
 
 class LossScale:
@@ -33,6 +55,8 @@ class LossScale:
 
     value     the scale, a power of two;  patience  good steps until it is doubled
     raises    ConfigError for a scale that is no power of two, or patience below 1
+
+    good      steps in a row that were good;  skipped  steps that were not
     """
 
     def __init__(self, value=2.0**15, patience=2000):
@@ -40,87 +64,154 @@ class LossScale:
             raise ConfigError(
                 f"LossScale: {value} must be a power of two, and patience {patience} at least 1"
             )
-        self.value, self.patience, self.good = float(value), patience, 0
+        self.value, self.patience = float(value), patience
+        self.good = self.skipped = 0
 
     def update(self, finite):
         """After a step: whether all its gradients were finite."""
         if not finite:
             self.value, self.good = self.value / 2, 0
+            self.skipped += 1
             return
         self.good += 1
         if self.good >= self.patience and self.value < LARGEST:
             self.value, self.good = self.value * 2, 0
 
 
-class MixedPrecision:
-    """Steps of training in which a float16 copy of the model does the passes.
+class MixedPrecision(Trainer):
+    """A Trainer whose passes have fewer digits than the weights that it updates.
 
-    model      Module in float32: the master weights, which every step updates
-    objective  as of Trainer
-    make_optimizer  FlatParameters of the master weights -> optimizer of optim/
-    scale      LossScale; None: 1, which only overflow changes
+    format    one of FORMATS
+    scale     LossScale; None: of 2^15 for float16, where only that is of use, and 1 for others
+    master    False: the updated weights are rounded to the format too, so that updates of less than
+              half its last place are lost. For comparison, in one process
+    others    as of Trainer; the model is in float32
 
-    skipped    steps left out because a gradient was not finite
+    A skipped step is counted in `step` and its batch is not read again: Step.updated is False.
     """
 
-    def __init__(self, model, objective, make_optimizer, scale=None):
-        self.model, self.objective = model, objective
-        self.flat = FlatParameters(model.named_parameters())
-        self.optimizer = make_optimizer(self.flat)
-        self.low = copy.deepcopy(model)
-        with np.errstate(over="ignore"):
-            for parameter in self.low.parameters():
-                parameter.data = parameter.data.astype(np.float16)
-                parameter.slot = None
-        self._low_flat = FlatParameters(self.low.named_parameters())
-        self.streams = random_streams(self.low)
-        self.scale = scale or LossScale(1.0, patience=2**62)
-        self.skipped = 0
+    def __init__(self, *args, format="float16", scale=None, master=True, **options):
+        super().__init__(*args, **options)
+        if format not in FORMATS:
+            raise ConfigError(
+                f"MixedPrecision: no format {format!r}, choose one of {', '.join(FORMATS)}"
+            )
+        self.format, self.master = format, master
+        self.rule = FORMATS[format]
+        self.scaled = format == "float16"
+        self.scale = scale or LossScale(LARGEST if self.scaled else 1.0)
+        flat = self.optimizer.flat
+        self._check(flat)
+        for p in flat.tensors:
+            p.data = self._narrow(p.data)
+        self.low = FlatParameters(dict(zip(flat.names, flat.tensors)))
+        flat.attach()
 
-    def step(self, batch, lr, clip=0.0, micro_batch=0):
-        """One step on a batch; returns Step, whose `updated` is False for one that was left out.
-
-        raises  TrainingError where the loss itself is not finite, or the scale has become so small
-                that it cannot be at fault
-        """
-        self.low.train()
-        # The only place where weights lose digits: values beyond 65504 would be infinite.
-        with np.errstate(over="ignore"):
-            self._low_flat.data[...] = self.flat.data
-        self._low_flat.version[0] += 1
-        counters = [rng.counter for rng in self.streams]
-        loss, tokens = self._gradients(batch, micro_batch)
-        gradient = self._low_flat.collect().astype(np.float32) / np.float32(self.scale.value)
-        square = sum_of_squares(gradient)
-        norm = math.sqrt(square) if square >= 0 else math.nan
-        finite = math.isfinite(norm)
-        self.scale.update(finite)
-        if not finite:
-            self.skipped += 1
-            rewind(self.streams, counters)
-            if not math.isfinite(loss) or self.scale.value < LEAST:
-                raise TrainingError(
-                    f"mixed precision: loss {loss}, scale {self.scale.value:g}: not finite at any "
-                    "scale; train in float32, or with a lower learning rate"
+    def _check(self, flat):
+        """Raise ConfigError for a model that cannot be trained so."""
+        if flat.data.dtype != np.float32:
+            raise ConfigError(
+                f"MixedPrecision: the master weights are {flat.data.dtype}, not float32: "
+                "make the model in float32"
+            )
+        held = {id(p) for p in flat.tensors}
+        for name, p in self.model.named_parameters().items():
+            if id(p) not in held:
+                raise ConfigError(
+                    f"MixedPrecision: {name} is frozen and would stay float32, and all that is "
+                    "computed with it: train such a model in float32"
                 )
-            return Step(loss, norm, tokens, None, False)
-        for parameter, part in zip(self.flat.tensors, self.flat.named(gradient).values()):
-            parameter.grad = Tensor(part)
-        self.flat.collect()
-        self.optimizer.step(lr, scale=clip_factor(norm, clip or math.inf))
-        return Step(loss, norm, tokens, None, True)
+        if not self.master and self.comm.size > 1:
+            raise ConfigError("MixedPrecision: master=False is for one process")
 
-    def _gradients(self, batch, micro_batch):
-        """Leave the scaled gradient of the mean loss in the copy's buffer: (loss, targets)."""
-        flat, loss, rows = self._low_flat, 0.0, len(batch)
-        flat.zero_grad()
-        tokens = max(batch.tokens, 1)
-        parts = passes(self.streams, batch, 0, rows, micro_batch)
-        with contextlib.closing(parts), np.errstate(all="ignore"):
-            for part in parts:
-                with first_order_only():
-                    found, metrics = self.objective.loss(self.low, part)
-                share = metrics["tokens"] / tokens
-                found.backward(np.float32(share * self.scale.value))
-                loss += share * metrics["loss"]
-        return loss, batch.tokens
+    def _narrow(self, values):
+        """Numbers of the format, in the arrays of the passes."""
+        if self.rule is not None:
+            return self.rule.forward(values)
+        with np.errstate(over="ignore"):  # beyond 65504: infinite, which the loss shows
+            return values.astype(np.float16)
+
+    @contextlib.contextmanager
+    def in_passes(self):
+        """A context in which the model's weights, and all that is computed, have the format.
+
+        yields  FlatParameters of the rounded weights
+        """
+        flat, low = self.optimizer.flat, self.low
+        low.data[...] = self._narrow(flat.data)
+        low.version[0] += 1
+        low.attach()
+        try:
+            with rounding(self.rule), np.errstate(over="ignore", under="ignore"):
+                yield low
+        finally:
+            flat.attach()
+
+    def gradient(self, model, objective, flat, batch, first, total, micro_batch, comm, streams):
+        """share_of_gradient of the rounded weights, in float32 and without the scale.
+
+        The mean over targets is scaled, so that the first cotangent is no larger than the scale.
+        """
+        n = int(comm.all_reduce(np.array([batch.tokens], np.float64))[0])
+        rows = first, total, micro_batch, comm, streams
+        with self.in_passes() as low:
+            loss = share_of_gradient(
+                model, objective, low, batch, *rows, max(n, 1), self.scale.value
+            )
+        # Reading flat.grad copies the gradients over, in float32. The mean over n targets becomes
+        # the one over `total` rows that train_step corrects for.
+        factor = n / total
+        flat.grad *= np.float32(factor / self.scale.value)
+        return loss * factor
+
+    def may_skip(self, step):
+        """True for a gradient that may be finite at half the scale."""
+        return self.scaled and math.isfinite(step.loss) and self.scale.value > LEAST
+
+    def advance(self, stop=None):
+        """As Trainer.advance; a step whose gradient overflows is left out and halves the scale."""
+        try:
+            step = super().advance(stop)
+        except TrainingError as error:
+            hint = "; with float32 numbers are finite up to 3e38" if self.scaled else ""
+            raise TrainingError(
+                f"passes in {self.format}, loss scale {self.scale.value:g}: {error}{hint}"
+            ) from None
+        self.scale.update(step.updated)
+        if not self.master:
+            flat = self.optimizer.flat
+            flat.data[...] = self._narrow(flat.data)
+            flat.version[0] += 1
+        return step
+
+    @property
+    def arithmetic(self):
+        """The line of a run's start: what has which format."""
+        passes = f"passes in {self.format}, loss scale {self.scale.value:g}"
+        if not self.scaled:
+            passes = (
+                f"passes in {self.format}, simulated by rounding float32: no faster, no smaller"
+            )
+        return f"{passes}; updates of float32 weights, which are validated and saved"
+
+    def figures(self):
+        """The scale and the number of skipped steps, where there is a scale."""
+        if not self.scaled:
+            return {}
+        return {"scale": self.scale.value, "skipped": self.scale.skipped}
+
+    def state(self):
+        """As Trainer.state, with the loss scale."""
+        arrays, state = super().state()
+        scale = {name: getattr(self.scale, name) for name in ("value", "good", "skipped")}
+        return arrays, {**state, "loss_scale": scale}
+
+    def load_state(self, arrays, state, where="the checkpoint"):
+        """As Trainer.load_state, with the loss scale."""
+        fields = Fields(state, where, name="state.trainer").object("loss_scale")
+        value, good = fields.number("value"), fields.integer("good", high=MOST)
+        skipped = fields.integer("skipped", high=MOST)
+        if not value > 0 or math.frexp(value)[0] != 0.5:
+            raise fields.wrong("value", value, "a power of two")
+        super().load_state(arrays, state, where)
+        self.scale.value, self.scale.good, self.scale.skipped = float(value), good, skipped

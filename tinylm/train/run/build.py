@@ -13,8 +13,6 @@ models/decoder/gpt.py.
 
 import dataclasses
 
-import numpy as np
-
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.models import GPT
@@ -36,7 +34,7 @@ def new_model(config, special):
     special  Special of its vocabulary, config.special(words)
     returns  Module
     """
-    model = BUILDERS[config.recipe.model](config, special, np.dtype(config.dtype).type)
+    model = BUILDERS[config.recipe.model](config, special, config.weights_dtype)
     if isinstance(model, Encoder | Electra | XLNet):
         # BERT's initial spread is meant for 768 columns; narrower stacks start wider.
         return fit_to_width(model, config.d_model)

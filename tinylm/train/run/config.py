@@ -10,6 +10,8 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.fields import Fields
 from tinylm.models import GPTConfig
@@ -22,6 +24,16 @@ from tinylm.train.run.checks import (
     check_sizes,
     known_objective,
 )
+
+# Of the weights that are updated and saved, by the setting. The passes of the last three have fewer
+# digits (precision/mixed.py).
+DTYPES = {
+    "float32": np.float32,
+    "float64": np.float64,
+    "float16": np.float32,
+    "bfloat16": np.float32,
+    "float8": np.float32,
+}
 
 
 def below_one(value):
@@ -148,7 +160,11 @@ class TrainConfig:
 
     # Numbers and machine. Workers and device may change between two parts of a run.
     seed: int = setting(1337, "seed of the initial weights, the batches and dropout")
-    dtype: str = setting("float32", "float32 or float64", one_of("float32", "float64"))
+    dtype: str = setting(
+        "float32",
+        "float32 or float64; float16, bfloat16 or float8: passes in these, updates in float32",
+        one_of(*DTYPES),
+    )
     device: str = setting("cpu", "cpu or gpu")
     workers: int = setting(
         0, "processes that share the batch; 0: chosen from the cores", at_least(0)
@@ -194,6 +210,11 @@ class TrainConfig:
     def recipe(self):
         """The Recipe that is trained: the objective's row in OBJECTIVES, for the architecture."""
         return OBJECTIVES[self.objective].of(self.architecture)
+
+    @property
+    def weights_dtype(self):
+        """The NumPy type of the weights that are updated and saved."""
+        return DTYPES[self.dtype]
 
     def special(self, words):
         """The Special of a tokenizer of `words` ids: the objective's ids follow its last word."""

@@ -25,6 +25,7 @@ session.py, which logs, validates and saves meanwhile.
 
 import contextlib
 import dataclasses
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ from tinylm.train import checkpoint as checkpoints
 from tinylm.train.alone import ALONE, broadcast_text
 from tinylm.train.interrupt import finish_first
 from tinylm.train.patience import Patience
+from tinylm.train.precision import mixed
 from tinylm.train.run.build import new_model
 from tinylm.train.run.config import TrainConfig, as_json, from_json
 from tinylm.train.run.directory import Begun, Lock, begin
@@ -152,7 +154,10 @@ def new_trainer(run, comm):
     if config.device == "cpu":
         shared = getattr(comm, "empty", None)
     flat = FlatParameters(model.named_parameters(), shared)
-    return Trainer(
+    make = Trainer
+    if config.dtype in mixed.FORMATS:
+        make = functools.partial(mixed.MixedPrecision, format=config.dtype)
+    return make(
         model,
         run.objective,
         new_optimizer(config, flat),

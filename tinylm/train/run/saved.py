@@ -195,7 +195,7 @@ def _gpt(fields, saved, config):
         # A layer, and an expert, has one array at least; without this bound an edited number of
         # layers would make the count below take forever.
         if max(shape.n_layer, shape.experts) <= arrays and count_parameters(shape) == numbers:
-            model = GPT(shape, config.seed, np.dtype(config.dtype).type)
+            model = GPT(shape, config.seed, config.weights_dtype)
             if _turns(model):
                 return model
             raise described.wrong("rope_scaling", shape.rope_scaling, "a scheme of finite angles")

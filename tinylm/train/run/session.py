@@ -59,6 +59,8 @@ class Session:
             f"model: {parameters:,} parameters; {self.trainer.shared_by}; {self._steps()}; "
             f"run {self.run.directory}"
         )
+        if self.trainer.arithmetic:
+            self.report(self.trainer.arithmetic)
         if self.patience.lost:
             self.report(
                 f"the run ended at step {first}, {self.patience}: "
@@ -86,6 +88,12 @@ class Session:
         n, config = self.trainer.step, self.config
         self._smooth(step, seconds)
         if self.comm.rank == 0:
+            more = self.trainer.figures()
+            if not step.updated:
+                self.progress.note(
+                    f"step {n} left out: its gradient is not finite in {config.dtype}; "
+                    f"the loss scale is now {more['scale']:g}"
+                )
             self._write(
                 "step",
                 step=n,
@@ -95,9 +103,11 @@ class Session:
                 tokens=step.tokens,
                 tokens_per_second=step.tokens / seconds,
                 seconds=seconds,
+                **more,
             )
             speed = sum(self.tokens) / sum(self.seconds)  # of the last SMOOTH steps
-            self.progress.update(n, sum(self.losses) / len(self.losses), speed, step.grad_norm)
+            loss = sum(self.losses) / len(self.losses)
+            self.progress.update(n, loss, speed, step.grad_norm, list(more.items()))
         # The last step is validated by end(), on the whole text.
         if config.eval_every and n % config.eval_every == 0 and n < config.steps:
             found = self.validate(config.eval_batches)
@@ -171,6 +181,7 @@ class Session:
         if self.losses:
             summary["loss"] = float(np.mean(self.losses))
             summary["tokens_per_second"] = sum(self.tokens) / sum(self.seconds)
+        summary |= trainer.figures()
         if finished:
             summary |= self.validate(0)
         if self.config.patience:
@@ -237,6 +248,8 @@ class Session:
         ended = f"{summary['step']} steps, {clock(summary['seconds'])}"
         if "validation_loss" in summary:
             ended = f"{_scores(summary)}, {ended}"
+        if summary.get("skipped"):
+            ended += f"; steps left out: {summary['skipped']}, loss scale {summary['scale']:g}"
         best = self.patience.best_step
         if best is None:
             return ended
