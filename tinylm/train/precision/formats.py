@@ -8,7 +8,7 @@
 
 A number is (1 + mantissa / 2^m) 2^e, or below the least exponent mantissa / 2^m 2^e_min. e4m3 has
 no infinities: their codes, but for one, are numbers too, so that it reaches 448 and not 240. Read
-next: mixed.py.
+next: mixed.py; its bfloat16 is that of models/low_bit/bfloat16.py.
 """
 
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ def round_float32(values, name, saturate=False):
     """
     f = FORMATS[name]
     size = np.abs(values)
-    # A mantissa of m bits: the 23 - m lowest are rounded away, to even, by a carry (bfloat16.py).
+    # A mantissa of m bits: the 23 - m lowest are rounded away, to even, by a carry.
     lost = np.uint32(23 - f.mantissa)
     bits = size.view(np.uint32)
     odd = bits >> lost & np.uint32(1)
