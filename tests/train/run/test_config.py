@@ -33,6 +33,7 @@ from tinylm.train.run.config import MAY_CHANGE, TrainConfig, as_json, continued,
         ({"schedule": "cosinus"}, "schedule must be one of constant, cosine"),
         ({"dtype": "float4"}, "dtype must be one of float32, float64, float16, bfloat16, float8"),
         ({"batch_size": 3, "workers": 4}, "4 workers cannot share a batch of 3"),
+        ({"dtype": "bfloat16", "parallel": "dp=2"}, "exchange sums in float32 .*: use --workers N"),
         ({"workers": 2, "device": "gpu"}, "2 workers share memory of the cpu"),
     ],
 )

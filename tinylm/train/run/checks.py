@@ -84,6 +84,12 @@ def check_batches(config):
             f"the processes of --parallel compute on the cpu, not the {config.device}: leave out "
             "one of the two"
         )
+    if config.parallel and config.mixed:
+        raise ConfigError(
+            f"--dtype {config.dtype}: the parts of a model that --parallel cuts exchange sums in "
+            "float32 and would round elsewhere than one process does: use --workers N, which "
+            "shares the batch, or --dtype float32"
+        )
     # The two stages of training: both settings or none.
     one_alone = bool(config.short_context) != bool(config.short_steps)
     if one_alone or config.short_context > config.context:

@@ -216,6 +216,11 @@ class TrainConfig:
         """The NumPy type of the weights that are updated and saved."""
         return DTYPES[self.dtype]
 
+    @property
+    def mixed(self):
+        """True if the passes have fewer digits than the weights."""
+        return self.dtype != np.dtype(self.weights_dtype).name
+
     def special(self, words):
         """The Special of a tokenizer of `words` ids: the objective's ids follow its last word."""
         return self.recipe.special(words, self.context)

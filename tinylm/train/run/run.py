@@ -41,7 +41,7 @@ from tinylm.train import checkpoint as checkpoints
 from tinylm.train.alone import ALONE, broadcast_text
 from tinylm.train.interrupt import finish_first
 from tinylm.train.patience import Patience
-from tinylm.train.precision import mixed
+from tinylm.train.precision.mixed import MixedPrecision
 from tinylm.train.run.build import new_model
 from tinylm.train.run.config import TrainConfig, as_json, from_json
 from tinylm.train.run.directory import Begun, Lock, begin
@@ -155,8 +155,8 @@ def new_trainer(run, comm):
         shared = getattr(comm, "empty", None)
     flat = FlatParameters(model.named_parameters(), shared)
     make = Trainer
-    if config.dtype in mixed.FORMATS:
-        make = functools.partial(mixed.MixedPrecision, format=config.dtype)
+    if config.mixed:
+        make = functools.partial(MixedPrecision, format=config.dtype)
     return make(
         model,
         run.objective,
