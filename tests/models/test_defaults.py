@@ -46,7 +46,7 @@ CONFIGURATIONS = {
         embedding_scale=1.0, embedding_norm=False, attention=("full",), window=None,
         attention_scale=None, kv_sharing=1, segment_memory=0, scale_by_layer=False,
         attention_cap=None, logit_cap=None, feed_forward=("dense",), experts=0,
-        experts_per_token=2, gates="probability"),
+        experts_per_token=2, gates="probability", capacity_factor=None),
     RecurrentConfig: dict(
         d_model=128, n_layer=1, cell="lstm", d_state=16, tied=True, context=None),
 }

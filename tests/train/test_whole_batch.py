@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from tests.train.tiny import tiny_model, tiny_tokens
+from tinylm.autograd import no_grad
 from tinylm.backend import Random
+from tinylm.models import GPT, GPTConfig
+from tinylm.nn.experts import collect_routing, load_balancing_loss, router_z_loss
 from tinylm.optim import SGD, FlatParameters
 from tinylm.parallel import launch, obstacle
+from tinylm.parallel.communicate.simulator import simulate
 from tinylm.pretrain import CausalLM
 from tinylm.pretrain.batch import Batch
-from tinylm.train.trainer import random_streams, train_step
+from tinylm.train.trainer import Trainer, random_streams, train_step
 from tinylm.train.whole_batch import of_all_rows, whole_batch, with_numbers
 
 needs_workers = pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
@@ -105,3 +109,64 @@ def test_a_step_does_not_depend_on_its_parts_though_the_loss_needs_them_all(micr
         found.append([step.loss, counters, optimizer.flat.data])
     assert found[0][:2] == [pytest.approx(found[1][0], rel=1e-12), found[1][1]]
     np.testing.assert_allclose(found[0][2], found[1][2], rtol=0, atol=1e-12)
+
+
+EXPERTS = GPTConfig(
+    13, 8, 2, 2, 8, d_hidden=6, dropout=0.2, feed_forward=("experts",), experts=4,
+    capacity_factor=0.7,
+)  # fmt: skip
+PENALIZED = CausalLM(ignore=0, balance=0.3, router_z=0.1)
+
+
+def trained(comm, micro_batch, model=None):
+    """Losses and parameters after three steps on rows of unequal lengths."""
+    model = model or GPT(EXPERTS, 1, np.float64)
+
+    def rows(step, start, stop):
+        ids = np.random.default_rng(step).integers(1, 13, (6, 8))
+        ids[1, 3:] = ids[4, 5:] = 0  # padding
+        return ids[start:stop]
+
+    optimizer = SGD(FlatParameters(model.named_parameters()))
+    more = {"micro_batch": micro_batch, "comm": comm}
+    trainer = Trainer(model, PENALIZED, optimizer, rows, 6, 0.1, seed=3, **more)
+    steps = [trainer.advance() for _ in range(3)]
+    return [(s.loss, s.grad_norm) for s in steps], optimizer.flat.data.copy()
+
+
+def test_penalties_of_routers_do_not_depend_on_how_the_batch_is_cut():
+    steps, data = trained(None, 0)
+    for micro_batch in (1, 4):
+        others, found = trained(None, micro_batch)
+        np.testing.assert_allclose(others, steps, rtol=1e-10)
+        np.testing.assert_allclose(found, data, rtol=1e-8, atol=1e-10)
+    for others, found in simulate(trained, 4, 1).results:
+        np.testing.assert_allclose(others, steps, rtol=1e-10)
+        np.testing.assert_allclose(found, data, rtol=1e-8, atol=1e-10)
+
+
+def test_they_are_those_of_the_layers_added_to_the_cross_entropy():
+    model = GPT(EXPERTS, 1, np.float64).eval()
+    batch = PENALIZED.make_batch(np.random.default_rng(0).integers(1, 13, (3, 6)))
+    plain, _ = CausalLM(0).loss(model, batch)
+    found, metrics = PENALIZED.loss(model, batch)
+    expected = plain.item()
+    with collect_routing(model) as routed:
+        model(batch.inputs)
+    for layer in routed:
+        expected += 0.3 * load_balancing_loss(layer.logits, layer.experts).item()
+        expected += 0.1 * router_z_loss(layer.logits).item()
+    np.testing.assert_allclose(found.item(), expected, rtol=1e-12)
+    assert metrics["loss"] == found.item()
+    summed, _ = PENALIZED.loss(model, batch, "sum")
+    np.testing.assert_allclose(summed.item(), expected * batch.tokens, rtol=1e-12)
+    with no_grad():  # what is reported of a text is its cross-entropy
+        assert PENALIZED.loss(model, batch)[0].item() == plain.item()
+
+
+def test_a_load_of_the_rows_at_hand_depends_on_the_cut():
+    """What is mended: without the numbers of the whole batch two halves give another loss."""
+    model = GPT(EXPERTS, 1, np.float64).eval()
+    batch = PENALIZED.make_batch(np.random.default_rng(0).integers(1, 13, (4, 6)))
+    halves = [PENALIZED.loss(model, batch.rows(a, a + 2))[0].item() for a in (0, 2)]
+    assert abs(np.mean(halves) - PENALIZED.loss(model, batch)[0].item()) > 1e-4

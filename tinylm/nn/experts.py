@@ -3,10 +3,10 @@
     y = sum over the chosen experts e of gate_e(x) FeedForward_e(x)
 
 A layer has more parameters at the same cost per token. Switch (Fedus et al. 2022) takes one expert,
-GShard (Lepikhin et al. 2021) and Mixtral (Jiang et al. 2024) two. `route` chooses the experts,
-`MixtureOfExperts` runs them. A router that sends all tokens to one expert learns nothing about the
-others, so two penalties are added to the loss. Shapes: n tokens, E experts, k experts per token.
-Read next: feedforward.py, whose signature this layer keeps.
+GShard (Lepikhin et al. 2021) and Mixtral (Jiang et al. 2024) two. `route` of routing.py chooses the
+experts, `MixtureOfExperts` runs them. A router that sends all tokens to one expert learns nothing
+about the others, so two penalties are added to the loss. Shapes: n tokens, E experts, k experts per
+token. Read first: routing.py. Read next: feedforward.py, whose signature this layer keeps.
 
 `layer(x)` returns y alone, like every feed-forward; `layer.forward_with_auxiliary(x)` returns y and
 the penalties. In a model of many layers,
@@ -21,172 +21,41 @@ gradient: that raises an error, and `checkpointed` is the correct way.
 """
 
 import contextlib
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import (
-    Tensor,
-    checkpoint,
-    concatenate,
-    embedding,
-    is_recording,
-    logsumexp,
-    pad,
-    softmax,
-    take_along_axis,
-    topk,
-)
-from tinylm.autograd.kernels.masks import bool_mask
-from tinylm.errors import ConfigError, GraphError, ShapeError
+from tinylm.autograd import Tensor, checkpoint, concatenate, embedding, is_recording, pad
+from tinylm.errors import ConfigError, GraphError
 from tinylm.nn.feedforward import feed_forward
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
+from tinylm.nn.routing import (
+    Routing,
+    capacity,
+    load_balancing_loss,
+    loads,
+    real_rows,
+    route,
+    router_z_loss,
+    spread,
+    token_penalties,
+)
 
-
-@dataclass(frozen=True)
-class Routing:
-    """Which experts n tokens are sent to, and with what weights.
-
-    experts  (n, k) integers: the chosen experts, best first
-    gates    (n, k) Tensor: the weight of each choice's output
-    kept     (n, k) bool: False where the expert was full and the choice is dropped
-    load     (E,) integers: how many choices each expert keeps
-    dropped  how many choices are not kept
-    """
-
-    experts: np.ndarray
-    gates: Tensor
-    kept: np.ndarray
-    load: np.ndarray
-    dropped: int
-
-
-def capacity(tokens, experts, k, factor):
-    """ceil(factor n k / E): the most choices an expert takes.
-
-    With factor 1 nothing is dropped only if all experts get equally many.
-    """
-    return math.ceil(factor * tokens * k / experts)
-
-
-def route(logits, k=1, capacity_factor=None, mask=None, gates="probability"):
-    """Choose k experts for each token.
-
-    logits           (n, E) Tensor, the router's scores
-    k                experts per token. For k = 1 the gate is the expert's probability (Switch:
-                     otherwise the router would get no gradient); for k > 1 the k probabilities are
-                     divided by their sum (GShard, Mixtral)
-    capacity_factor  see capacity(); None drops nothing
-    gates            "share": for k = 1, too, the gate is divided by the sum, so it is 1 (Mixtral)
-    mask             (n,) bool, True for tokens: padding goes to no expert, and the capacity is that
-                     for the tokens alone. None: all rows are tokens
-    returns          Routing. An expert takes all first choices before any second one, and among
-                     these the earlier tokens
-    """
-    n, E = logits.shape
-    if not 1 <= k <= E:
-        raise ConfigError(f"route: k = {k} experts of {E}: choose between 1 and {E}")
-    rows = real_rows(mask, n, "route")
-    if rows is not None:  # route the tokens alone, then put them back among the padding
-        at, rank = rows
-        inner = route(embedding(at, logits), k, capacity_factor, gates=gates)
-        experts = np.zeros_like(at, shape=(n, k))
-        kept = np.zeros_like(at, bool, shape=(n, k))
-        experts[at] = inner.experts
-        kept[at] = inner.kept
-        return Routing(experts, _spread(inner.gates, rank), kept, inner.load, inner.dropped)
-
-    chosen, experts = topk(logits, k)  # (n, k) each
-    if k == 1 and gates == "probability":
-        gates = take_along_axis(softmax(logits), experts, -1)  # p_e over all E, (n, 1)
-    else:
-        gates = softmax(chosen)  # p_e / sum of the chosen p, (n, k)
-
-    # Each expert has a queue: all first choices in order of the tokens, then all second ones.
-    queue = experts.T.reshape(-1)  # (n, k) -> (k n,)
-    takes = queue[:, None] == np.arange(E, like=queue)  # (k n, E), one True in each row
-    takes = takes.astype(np.int64)
-    number = (np.cumsum(takes, axis=0) * takes).sum(-1)  # (k n,), 1 for the first in its queue
-    room = n * k
-    if capacity_factor is not None:
-        room = capacity(n, E, k, capacity_factor)
-    kept = number <= room
-    load = (takes * kept[:, None]).sum(0)  # (E,)
-    return Routing(experts, gates, kept.reshape(k, n).T, load, int(n * k - load.sum()))
-
-
-def real_rows(mask, n, operation):
-    """Which of n rows are tokens and not padding.
-
-    Rows of padding are left out rather than multiplied by 0: 0 x nan is nan.
-
-    mask     bool of n elements in any shape, True for tokens; or None
-    returns  None if all rows are tokens; else (indices (r,) of the tokens, rank (n,)): rank counts
-             the tokens from 1, and is 0 for padding
-    raises   DtypeError if it is not bool, ShapeError if it has another size
-    """
-    mask = bool_mask(mask, operation, bias=None)
-    if mask is None:
-        return None
-    if mask.size != n:
-        raise ShapeError(
-            f"{operation}: a mask of shape {mask.shape} for {n} tokens: give one entry for each"
-        )
-    mask = mask.reshape(-1)
-    if mask.all():
-        return None
-    return mask.nonzero()[0], np.cumsum(mask) * mask
-
-
-def _spread(rows, rank):
-    """Rows of the tokens put back among the padding, which gets zeros: (r, D) -> (n, D).
-
-    rank  (n,), as of real_rows()
-    """
-    with_zeros = pad(rows, ((1, 0), (0, 0)))  # (r + 1, D), row 0 for padding
-    return embedding(rank, with_zeros)
-
-
-def load_balancing_loss(logits, experts, mask=None):
-    """E sum_e f_e P_e   (Fedus et al. 2022, eq. 4).
-
-    f_e is the fraction of choices that fall on expert e, P_e its mean probability. f is constant,
-    so the gradient comes through P.
-
-    logits   (n, E) Tensor
-    experts  (n, k) integers, the choices before any is dropped
-    mask     (n,) bool, True for tokens; padding does not count. None: all rows are tokens
-    returns  Tensor (); 1 if the load is even, up to E if all goes to one expert; 0 if n = 0
-    """
-    n, E = logits.shape
-    rows = real_rows(mask, n, "load_balancing_loss")
-    if rows is not None:
-        return load_balancing_loss(embedding(rows[0], logits), experts[rows[0]])
-    if n == 0:
-        return logits.sum()
-    takes = experts.reshape(-1)[:, None] == np.arange(E, like=experts)  # (n k, E)
-    f = takes.mean(0).astype(logits.dtype)  # (E,)
-    P = softmax(logits).mean(axis=0)  # (E,)
-    return (P * f).sum() * E
-
-
-def router_z_loss(logits, mask=None):
-    """mean over tokens of (log sum_e exp(logit_e))^2   (Zoph et al. 2022, eq. 5).
-
-    It keeps the router's scores small, where softmax in low precision is accurate.
-
-    logits   (n, E) Tensor
-    mask     (n,) bool, True for tokens; padding does not count. None: all rows are tokens
-    returns  Tensor ()
-    """
-    rows = real_rows(mask, len(logits), "router_z_loss")
-    if rows is not None:
-        logits = embedding(rows[0], logits)
-    if len(logits) == 0:
-        return logits.sum()
-    return (logsumexp(logits, axis=-1) ** 2).mean()
+__all__ = [
+    "MixtureOfExperts",
+    "Routing",
+    "capacity",
+    "checkpointed",
+    "collect_auxiliary",
+    "collect_routing",
+    "has_experts",
+    "load_balancing_loss",
+    "loads",
+    "route",
+    "router_penalty",
+    "router_z_loss",
+]
 
 
 class MixtureOfExperts(Module):
@@ -198,8 +67,10 @@ class MixtureOfExperts(Module):
     experts          E
     k                experts per token
     capacity_factor  see capacity(); a dropped choice contributes zero, so a token whose choices are
-                     all dropped passes the block on its residual connection alone. None drops
-                     nothing
+                     all dropped passes the block on its residual connection alone. Nothing is
+                     dropped outside training, or with None
+    by_sequence      True: the tokens of each sequence have room of their own, so what is dropped
+                     does not depend on the rest of the batch. False: those of a call share it
     gates            see route()
     balance, z       weights of the two penalties. The defaults are those of Switch and ST-MoE
     """
@@ -220,6 +91,7 @@ class MixtureOfExperts(Module):
         balance=0.01,
         z=0.001,
         gates="probability",
+        by_sequence=False,
     ):
         if not 1 <= k <= experts:
             raise ConfigError(
@@ -240,6 +112,7 @@ class MixtureOfExperts(Module):
         self.balance = balance
         self.z = z
         self.gates = gates
+        self.by_sequence = by_sequence
         self.collector = None  # set by collect_auxiliary() while it is open
 
     def __call__(self, x, mask=None):
@@ -252,12 +125,7 @@ class MixtureOfExperts(Module):
             return self._run(x, mask)[0]
         if mask is None:
             mask = self.collector.mask
-        self.collector.calls += 1
-        if not is_recording():
-            return self._run(x, mask)[0]
-        y, auxiliary = self.forward_with_auxiliary(x, mask)
-        self.collector.penalties.append(auxiliary)
-        return y
+        return self.collector.run(self, x, mask)
 
     def forward_with_auxiliary(self, x, mask=None):
         """The output and the penalties.
@@ -273,24 +141,38 @@ class MixtureOfExperts(Module):
     def route(self, x, mask=None):
         """The Routing of x (..., D) as n rows, to inspect loads and dropped choices."""
         logits = self.router(x.reshape(-1, x.shape[-1]))  # (..., D) -> (n, D) -> (n, E)
-        return route(logits, self.k, self.capacity_factor, mask, self.gates)
+        return route(logits, self.k, self.room(), mask, self.gates, self.groups(x))
+
+    def room(self):
+        """The capacity factor that holds now: None outside training."""
+        return self.capacity_factor if self.training else None
+
+    def groups(self, x):
+        """The sequence that each of the n rows of x (..., T, D) belongs to: (n,) integers, or None
+        where all share the room.
+        """
+        if not self.by_sequence or self.room() is None:
+            return None
+        return np.arange(x.size // x.shape[-1], like=x.data) // x.shape[-2]
 
     def _run(self, x, mask=None):
         """(y (..., D), logits (n, E), Routing); the last two without the padding."""
         rows = x.reshape(-1, x.shape[-1])  # (..., D) -> (n, D)
         real = real_rows(mask, len(rows), "MixtureOfExperts")
+        groups = self.groups(x)
+        own = () if groups is None else (groups,)
         if real is None:
-            y, logits, routing = self._run_rows(rows)
+            y, logits, routing = self._run_rows(rows, *own)
         else:
             at, rank = real
-            y, logits, routing = self._run_rows(embedding(at, rows))
-            y = _spread(y, rank)
+            y, logits, routing = self._run_rows(embedding(at, rows), *(g[at] for g in own))
+            y = spread(y, rank)
         return y.reshape(x.shape), logits, routing
 
-    def _run_rows(self, rows):
-        """_run() on rows (n, D) that are all tokens."""
+    def _run_rows(self, rows, groups=None):
+        """_run() on rows (n, D) that are all tokens, of sequences `groups` (n,) or None."""
         logits = self.router(rows)  # (n, D) -> (n, E)
-        routing = route(logits, self.k, self.capacity_factor, gates=self.gates)
+        routing = route(logits, self.k, self.room(), gates=self.gates, groups=groups)
         # Each expert computes its own tokens only; the outputs of all are stacked, and row_of
         # records where the output of each choice lies.
         outputs = []
@@ -320,18 +202,50 @@ def has_experts(model):
 
 
 class _Collector:
-    """The penalties of the layers that run inside collect_auxiliary().
+    """What the layers that run inside collect_auxiliary() or collect_routing() hand over.
 
     It is no list, because the lists of a module are searched for parameters.
+
+    take    function: (layer, x, mask) -> (y, what is collected)
+    always  also while nothing is recorded
     """
 
-    def __init__(self, mask=None):
-        self.penalties = []
-        self.calls = 0
-        self.mask = mask
+    def __init__(self, take, mask=None, always=False):
+        self.take, self.mask, self.always = take, mask, always
+        self.found = []
+        self.calls = self.lost = 0
+
+    def run(self, layer, x, mask):
+        """layer(x), and what is collected of it."""
+        recording = is_recording()
+        self.calls += 1
+        self.lost += not recording
+        if not recording and not self.always:
+            return layer._run(x, mask)[0]
+        y, found = self.take(layer, x, mask)
+        self.found.append(found)
+        return y
 
 
 @contextlib.contextmanager
+def _collecting(model, collector):
+    layers = [module for module in model.modules() if isinstance(module, MixtureOfExperts)]
+    outer = [layer.collector for layer in layers]  # contexts may be nested
+    for layer in layers:
+        layer.collector = collector
+    try:
+        yield collector.found
+    finally:
+        for layer, before in zip(layers, outer):
+            layer.collector = before
+    if is_recording() and collector.lost:
+        raise GraphError(
+            f"collect_auxiliary: {collector.lost} of {collector.calls} layers of experts ran "
+            "inside checkpoint() or no_grad(), where their auxiliary loss has no gradient: "
+            "use experts.checkpointed()"
+        )
+
+
 def collect_auxiliary(model, mask=None):
     """A context that collects the penalties of every MixtureOfExperts in `model`.
 
@@ -341,23 +255,62 @@ def collect_auxiliary(model, mask=None):
     raises  GraphError at its end if a layer ran without being recorded, inside checkpoint(): see
             checkpointed(). Inside no_grad() the list stays empty
     """
-    layers = [module for module in model.modules() if isinstance(module, MixtureOfExperts)]
-    collector = _Collector(mask)
-    outer = [layer.collector for layer in layers]  # contexts may be nested
-    for layer in layers:
-        layer.collector = collector
-    try:
-        yield collector.penalties
-    finally:
-        for layer, before in zip(layers, outer):
-            layer.collector = before
-    lost = collector.calls - len(collector.penalties)
-    if is_recording() and lost > 0:
-        raise GraphError(
-            f"collect_auxiliary: {lost} of {collector.calls} layers of experts ran inside "
-            "checkpoint() or no_grad(), where their auxiliary loss has no gradient: "
-            "use experts.checkpointed()"
-        )
+
+    def take(layer, x, mask):
+        return layer.forward_with_auxiliary(x, mask)
+
+    return _collecting(model, _Collector(take, mask))
+
+
+@dataclass(frozen=True)
+class Routed:
+    """The choices that a layer of experts has made.
+
+    logits   (r, E) Tensor, the router's scores of the r rows that are tokens
+    experts  (r, k) integers
+    rows     (r,) integers, which rows of the layer's input they are; None: all of them
+    """
+
+    logits: Tensor
+    experts: np.ndarray
+    rows: np.ndarray | None
+
+    def counted(self, all_rows):
+        """Of a (n,) bool over all rows, those that are tokens: (r,)."""
+        return all_rows if self.rows is None else all_rows[self.rows]
+
+    def load(self, all_rows):
+        """loads() of the rows that count: (E,)."""
+        return loads(self.experts, self.logits.shape[1], self.counted(all_rows))
+
+
+def collect_routing(model):
+    """A context that collects what every MixtureOfExperts in `model` chooses, for penalties that
+    are taken over a whole batch: see router_penalty().
+
+    yields  a list of Routed, one for each layer that has run, also inside no_grad()
+    raises  as collect_auxiliary()
+    """
+
+    def take(layer, x, mask):
+        y, logits, routing = layer._run(x, mask)
+        real = real_rows(mask, logits.shape[0] if mask is None else mask.size, "experts")
+        return y, Routed(logits, routing.experts, None if real is None else real[0])
+
+    return _collecting(model, _Collector(take, always=True))
+
+
+def router_penalty(routed, counted, load, balance, z):
+    """token_penalties() of all layers, added up: a Tensor ().
+
+    routed   list of Routed, of collect_routing()
+    counted  (n,) bool, the rows that count
+    load     (layers, E), how many choices of the whole batch fall on each expert, in each layer
+    """
+    total = 0.0
+    for layer, own in zip(routed, load):
+        total = total + token_penalties(layer.logits, own, layer.counted(counted), balance, z)
+    return total
 
 
 def checkpointed(layer, x, mask=None):

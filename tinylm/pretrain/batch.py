@@ -73,6 +73,17 @@ class TokenBatch(Batch):
 
 
 @dataclasses.dataclass(frozen=True)
+class RoutedBatch(Batch):
+    """For a model with experts whose load is evened out.
+
+    loads    (B, L, E), in every row how many choices of the whole batch fall on each expert of each
+             layer of experts (train/whole_batch.py); None: the loss counts the rows at hand
+    """
+
+    loads: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Seq2SeqBatch(Batch):
     """For an encoder-decoder: it reads a source (B, S) and predicts a target (B, T).
 

@@ -6,12 +6,13 @@ point is a mean of log ratios, the threshold of the confidence loss a quantile. 
 of a micro-batch, it would be another one for every way to cut the batch. An objective with such
 numbers has one method more,
 
-    whole_batch(model, parts, comm) -> {name: number}
+    whole_batch(model, parts, comm) -> {name: number or array}
 
 which is called, without gradients, before the first micro-batch is differentiated. Every batch that
-its loss gets then has a field of each name, the number in all of its rows. A loss without these
-fields takes the rows at hand. (A number with a gradient, such as the negatives of a contrastive
-loss, cannot be had in this way.) Read next: trainer.py.
+its loss gets then has a field of each name, with the number (or the array, such as the load of
+every expert) in all of its rows. A loss without these fields takes the rows at hand. (A number with
+a gradient, such as the negatives of a contrastive loss, cannot be had in this way.) Read next:
+trainer.py.
 """
 
 import dataclasses
@@ -37,10 +38,10 @@ def whole_batch(objective, model, parts, comm=ALONE):
 
 
 def with_numbers(batch, numbers):
-    """The batch with numbers of whole_batch() in its rows: a field of shape (B,) for each name."""
+    """The batch with numbers of whole_batch() in its rows: a field of shape (B, ...) for each."""
     if not numbers:
         return batch
-    fields = {name: np.full(len(batch), value) for name, value in numbers.items()}
+    fields = {n: np.full((len(batch), *np.shape(v)), v) for n, v in numbers.items()}
     return dataclasses.replace(batch, **fields)
 
 

@@ -88,6 +88,9 @@ class GPTConfig:
     # Weight of the one chosen expert if experts_per_token is 1. probability: its probability among
     # all experts | share: its share among the chosen, which is 1. With more experts always shares.
     gates: str = "probability"
+    # In training an expert takes at most this times its even share of a sequence's choices; the
+    # others are dropped. None: all are taken.
+    capacity_factor: float | None = None
 
     def __post_init__(self):
         for field in WORDS_BY_LAYER:
@@ -134,7 +137,7 @@ class GPTConfig:
             )
 
     def _check_numbers(self):
-        for field in ("rope_base", "norm_eps", "attention_cap", "logit_cap"):
+        for field in ("rope_base", "norm_eps", "attention_cap", "logit_cap", "capacity_factor"):
             value = getattr(self, field)
             if value is not None and not value > 0:
                 raise ConfigError(f"GPTConfig: {field} = {value} must be above 0")

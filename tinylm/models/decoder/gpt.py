@@ -324,7 +324,14 @@ def make_feed_forward(config, rng, layer, out_std, dtype):
     c = config
     parts = c.d_model, c.hidden_width, rng, c.activation, c.has_bias("mlp"), out_std, dtype
     if c.layer("feed_forward", layer) == "experts":
-        return MixtureOfExperts(*parts, experts=c.experts, k=c.experts_per_token, gates=c.gates)
+        return MixtureOfExperts(
+            *parts,
+            experts=c.experts,
+            k=c.experts_per_token,
+            capacity_factor=c.capacity_factor,
+            gates=c.gates,
+            by_sequence=True,
+        )
     return nn.feed_forward(c.activation)(*parts)
 
 

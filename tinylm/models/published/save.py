@@ -160,6 +160,7 @@ def canonical(config):
         "experts": "experts" in feed_forward and (c.experts, c.experts_per_token),
         "experts_per_token": 0,
         "gates": gates,
+        "capacity_factor": None,  # drops in training only
         "attention_scale": round(c.attention_scale or c.key_width**-0.5, 12),
         "embedding_scale": round(c.embedding_scale, 9),
     }

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.autograd import is_recording
 from tinylm.autograd.kernels.losses import cross_entropy
+from tinylm.backend import device_of, to_cpu, to_device
 from tinylm.errors import ConfigError, DtypeError, ShapeError
-from tinylm.pretrain.batch import IGNORE, Batch
+from tinylm.nn.experts import collect_routing, has_experts, router_penalty
+from tinylm.pretrain.batch import IGNORE, Batch, RoutedBatch
 from tinylm.pretrain.score import padding_options
 
 
@@ -24,11 +27,18 @@ class CausalLM:
     ignore           a token id that is never a target (padding); None if every token counts
     label_smoothing  see autograd's cross_entropy
     z_loss           see autograd's cross_entropy
+    balance, router_z  weights of the penalties of a model's layers of experts, which are added to
+                     the loss in training: nn.routing.token_penalties() over the inputs whose next
+                     token counts, the load being that of the whole batch. To count it, the batch is
+                     read once more, without gradients. Switch takes 0.01, ST-MoE 0.001 for the
+                     scores
     """
 
     ignore: int | None = None
     label_smoothing: float = 0.0
     z_loss: float = 0.0
+    balance: float = 0.0
+    router_z: float = 0.0
 
     def make_batch(self, sequences, rng=None):
         """Shift sequences by one.
@@ -51,6 +61,8 @@ class CausalLM:
         inputs, targets = sequences[:, :-1], sequences[:, 1:]  # (B, T + 1) -> (B, T) each
         if self.ignore is not None:  # padding is no target
             targets = np.where(targets == self.ignore, IGNORE, targets)
+        if self.balance:
+            return RoutedBatch(inputs, targets)
         return Batch(inputs, targets)
 
     def held(self, batch):
@@ -69,7 +81,13 @@ class CausalLM:
         """
         if reduction not in ("mean", "sum"):
             raise ConfigError(f"CausalLM.loss: reduction {reduction!r} is not 'mean' or 'sum'")
-        logits = model(batch.inputs, **padding_options(model, self.held(batch)))  # (B, T, V)
+        options = padding_options(model, self.held(batch))
+        routed = []
+        if is_recording() and self.penalizes(model):
+            with collect_routing(model) as routed:
+                logits = model(batch.inputs, **options)  # (B, T, V)
+        else:
+            logits = model(batch.inputs, **options)
         # With p = softmax(logits[b, i]):  l(b, i) = -log p[x_{i+1}],  averaged over the targets.
         loss = cross_entropy(
             logits,
@@ -79,10 +97,42 @@ class CausalLM:
             label_smoothing=self.label_smoothing,
             z_loss=self.z_loss,
         )
-        tokens, value = batch.tokens, float(loss.item())
+        tokens = batch.tokens
+        if routed:
+            penalty = self._penalty(routed, batch)
+            loss = loss + (penalty if reduction == "sum" else penalty / max(tokens, 1))
+        value = float(loss.item())
         if reduction == "sum":
             value /= max(tokens, 1)
         return loss, {"tokens": tokens, "loss": value}
+
+    def penalizes(self, model):
+        """Whether the routers of a model are penalized."""
+        return bool(self.balance or self.router_z) and has_experts(model)
+
+    def _penalty(self, routed, batch):
+        """router_penalty() of a batch whose layers have made the choices `routed`: a sum."""
+        counted = batch.targets.reshape(-1) != IGNORE
+        load = getattr(batch, "loads", None)
+        if load is None:
+            load = [layer.load(counted) for layer in routed]
+        else:
+            load = to_device(load[0], device_of(counted))  # (L, E), the same in every row
+        return router_penalty(routed, counted, load, self.balance, self.router_z)
+
+    def whole_batch(self, model, parts, comm):
+        """{"loads": (L, E)}: how many choices of the whole batch fall on each expert of each layer;
+        {} where nothing depends on it   (train/whole_batch.py).
+        """
+        if not self.balance or not has_experts(model):
+            return {}
+        total = 0
+        for part in parts:
+            counted = part.targets.reshape(-1) != IGNORE
+            with collect_routing(model) as routed:
+                model(part.inputs, **padding_options(model, self.held(part)))
+            total = total + np.stack([to_cpu(layer.load(counted)) for layer in routed])
+        return {"loads": comm.all_reduce(np.asarray(total, np.float64))}
 
 
 def log_likelihood(model, batch):
