@@ -47,7 +47,9 @@ def draw(seed):
     heads = groups * one(1, 2)
     tp = int(rng.integers(1, groups + 1))
     pp, chunks, dp = one(1, 1, 2, 3), one(1, 1, 2), one(1, 1, 2, 3)
-    schedule = one("gpipe", "1f1b")
+    schedule = one("gpipe", "1f1b", "zb-h1", "zb-h2", "naive")
+    if schedule.startswith("zb"):
+        chunks = 1
     micros = one(1, 2, 3)
     if schedule == "1f1b" and chunks > 1:
         micros = pp * one(1, 2)

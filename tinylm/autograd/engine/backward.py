@@ -4,8 +4,9 @@ Reverse-mode automatic differentiation is the chain rule read from the end. The 
 value x is dL/dx. A node that has the complete cotangent of its output sends one to each of its
 arguments:  dL/dx = sum over the operations c that read x of  dL/dc dc/dx.
 
-_walk decides the order of the nodes, _send applies one node's rule, _receive adds up what arrives.
-Read next: operation.py, then primitives/elementwise.py (the rules).
+walk decides the order of the nodes, send applies one node's rule, _receive adds up what arrives.
+Read next: operation.py, then primitives/elementwise.py (the rules); for parallel training halves.py
+and complete.py, which walk the same way.
 """
 
 import heapq
@@ -27,8 +28,8 @@ def backward(tensor, cotangent=None, retain_graph=False, create_graph=False):
     raises        GraphError if nothing was recorded, the graph was freed, or a needed array was
                   changed in place
     """
-    g = _cotangent(tensor, cotangent)
-    _walk(tensor, g, _add_to_grad, retain_graph or create_graph, create_graph)
+    g = cotangent_of(tensor, cotangent)
+    walk(tensor, g, add_to_grad, retain_graph or create_graph, create_graph)
 
 
 def grad(output, inputs, cotangent=None, retain_graph=None, create_graph=False):
@@ -73,7 +74,7 @@ def grad(output, inputs, cotangent=None, retain_graph=None, create_graph=False):
     for node, _ in watched:
         node.watcher = lambda g, node=node: found.__setitem__(id(node), own(g))
     try:
-        _walk(output, _cotangent(output, cotangent), collect, retain_graph, create_graph)
+        walk(output, cotangent_of(output, cotangent), collect, retain_graph, create_graph)
     finally:
         for node, watcher in watched:
             node.watcher = watcher
@@ -98,14 +99,16 @@ def _constant(g, inputs):
         )
 
 
-def _walk(tensor, g, sink, retain, create_graph):
+def walk(tensor, g, sink, retain, create_graph, apply=None):
     """Visit every node that `tensor` depends on once, the newest first.
 
     g             Tensor, the cotangent of `tensor`
     sink          (leaf, g, fresh) -> None: takes a gradient that arrives at a leaf
     retain        keep the graph for another walk
     create_graph  cotangents are Tensors and are recorded in turn
+    apply         called in place of send(), with its arguments
     """
+    apply = apply or send
     # Order. A cotangent is complete when every operation that read the value has sent its part.
     # Those operations are all newer than the value's own node, so the newest waiting node is
     # always complete. A heap finds it without sorting the whole graph first, and takes nodes that
@@ -127,7 +130,7 @@ def _walk(tensor, g, sink, retain, create_graph):
             g = waiting.pop(node)
             if node.watcher:
                 node.watcher(g)
-            _check(node, create_graph)
+            check_node(node, create_graph)
             if node.replay and (create_graph or node.derive is None):
                 # The recomputed output has the same cotangent: the walk continues there.
                 with recording(True):
@@ -135,12 +138,12 @@ def _walk(tensor, g, sink, retain, create_graph):
                 if again is not None:
                     _receive(again, g, False, waiting, heap, sink)
             else:
-                _send(node, g, waiting, heap, sink)
+                apply(node, g, waiting, heap, sink)
             if not retain:
                 node.free()
 
 
-def _send(node, g, waiting, heap, sink):
+def send(node, g, waiting, heap, sink):
     """Apply the chain rule at one node: send each argument  dL/d(output) d(output)/d(argument)."""
     derivatives = list(node.derive(g, node))
     # A fused rule may return a function in place of an array. It is called only where a gradient is
@@ -177,7 +180,7 @@ def _free_slot(edge, node, sink):
     """The optimizer's buffer for a leaf's gradient, if this is its first part, and the only one of
     this node; else None.
     """
-    if sink is not _add_to_grad or not isinstance(edge, Tensor):
+    if sink is not add_to_grad or not isinstance(edge, Tensor):
         return None
     if edge.slot is None or edge._grad is not None:
         return None
@@ -186,7 +189,7 @@ def _free_slot(edge, node, sink):
     return None
 
 
-def _check(node, create_graph):
+def check_node(node, create_graph):
     """Raise GraphError if what the node's rule needs was freed, never kept, or changed in place."""
     if node.derive is None and node.replay is None:
         raise GraphError(
@@ -242,7 +245,7 @@ def _sum(old, new, fresh):
     return rounded_back(np.add(old, new, out=new))
 
 
-def _add_to_grad(leaf, g, fresh):
+def add_to_grad(leaf, g, fresh):
     """Accumulate into `leaf.grad`, in the optimizer's slot if it has one."""
     old = leaf._grad
     if isinstance(g, Tensor):  # create_graph: the gradient carries its own graph
@@ -270,7 +273,7 @@ def _placed(leaf, g, fresh):
     return Tensor(leaf.slot)
 
 
-def _cotangent(output, cotangent):
+def cotangent_of(output, cotangent):
     """The cotangent of `output` as a Tensor of its shape; 1 for a scalar if None is given."""
     if cotangent is None:
         if output.size != 1:

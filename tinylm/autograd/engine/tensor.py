@@ -154,7 +154,7 @@ class Tensor:
         g = self._grad
         if g is not None and g.data is self.slot:
             g = self._grad = Tensor(g.data.copy())
-        self._shown = g  # may be held outside now, see _add_to_grad in backward.py
+        self._shown = g  # may be held outside now, see add_to_grad in backward.py
         return g
 
     @grad.setter

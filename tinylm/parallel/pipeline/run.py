@@ -2,13 +2,16 @@
 
 A message forward is the stream after a stage, a message backward its cotangent. Each says which
 pass it belongs to, since two stages may have several on the way; and with dropout, how far the
-stream of random numbers has come, so that every stage goes on where the single process would. Read
-first: schedules.py. Read next: ../step.py.
+stream of random numbers has come, so that every stage goes on where the single process would. Where
+a schedule has the backward pass in halves, the first sends the cotangent of the input on, and what
+it returns is kept for the second. Read first: schedules.py, ../../autograd/engine/halves.py. Read
+next: ../step.py.
 """
 
 import numpy as np
 
 from tinylm.autograd import Tensor, first_order_only
+from tinylm.autograd.engine.halves import backward_in_halves
 from tinylm.parallel.pipeline.schedules import schedule
 
 KINDS = "F", "B"
@@ -39,7 +42,8 @@ class Pipeline:
         plan = schedule(self.name, comm.size, len(micros), len(self.stages))
         self._shapes = [batch.inputs.shape for batch in micros]
         start = after = self.rng.counter
-        kept, loss = {}, 0.0
+        kept, later, loss = {}, {}, 0.0
+        halves = any(action.kind == "W" for action in plan[comm.rank])
         for action in plan[comm.rank]:
             k, c = action.micro, action.chunk
             if action.kind == "F":
@@ -51,8 +55,10 @@ class Pipeline:
                         kept[k, c] = x, y, weight
                         loss += share
                 after = self.rng.counter
+            elif action.kind == "B":
+                later[k, c] = self._backward(*kept.pop((k, c)), k, c, halves)
             else:
-                self._backward(*kept.pop((k, c)), k, c)
+                later.pop((k, c))()
         self.rng.counter = int(comm.broadcast(np.array(after), comm.size - 1))
         comm.flush()
         return loss
@@ -81,15 +87,22 @@ class Pipeline:
             self._send("F", k, self._virtual(c), y.data, 1)
         return x, y
 
-    def _backward(self, x, y, weight, k, c):
-        """The backward pass of a forward pass: gradients are added, and the cotangent sent on."""
+    def _backward(self, x, y, weight, k, c, halves):
+        """The backward pass of a forward pass: gradients are added, and the cotangent sent on.
+
+        returns  None; with `halves` the function that computes the gradients of the weights
+        """
         stage, virtual = self.stages[c], self._virtual(c)
-        if stage.ends:
-            y.backward(weight)
+        g, rest = weight, None
+        if not stage.ends:
+            g = self._receive("B", k, virtual + 1)[0]
+        if halves:
+            rest = backward_in_halves(y, g, [] if stage.begins else [x])
         else:
-            y.backward(self._receive("B", k, virtual + 1)[0])
+            y.backward(g)
         if not stage.begins:
             self._send("B", k, virtual, x.grad.data, -1)
+        return rest
 
     def _virtual(self, c):
         """The number of a chunk among all, from the bottom of the model."""

@@ -8,10 +8,27 @@ the layers of a stage, so that with c chunks the layers go round c times.
     gpipe         all forward passes, then all backward ones            (Huang et al. 2019)
     1f1b          one forward, one backward, as soon as a stage can     (Harlap et al. 2018)
     interleaved   the same with several chunks a stage                  (Narayanan et al. 2021)
+    zb-h1, zb-h2  the backward pass in halves: B is the cotangent of the stage's input, for which
+                  the stage below waits, and W the gradients of its weights, for which nobody does
+                  (Qi et al. 2023, "Zero Bubble Pipeline Parallelism")
 
 With p stages, m micro-batches, c chunks and the time of all of a stage's passes for a micro-batch
 as the unit, a step takes m + (p-1) / c instead of m: the share (p-1) / (c m + p-1) of it is idle,
-the bubble. GPipe keeps the activations of m micro-batches, 1F1B of at most p. Read next: run.py.
+the bubble. GPipe keeps the activations of m micro-batches, 1F1B of at most p.
+
+With times T_F, T_B, T_W of a micro-batch, where 1F1B's backward pass takes T_B + T_W, the first
+stage waits in all, and keeps at most, from its first action to its last
+
+    1f1b     (p-1) (T_F + T_B + T_W)    p          passes      for m >= p
+    zb-h1    (p-1) (T_F + T_B - T_W)    p                      for m >= p,      T_W <= T_F
+    zb-h2    (p-1) (T_F + T_B - 2 T_W)  2 p - 1                for m >= 2 p-1,  T_W <= T_F and
+                                                               2 T_W <= T_F + T_B
+
+and no other stage waits longer. With equal times that is a third of 1F1B's, and nothing. Stages of
+zb-h2 end one after another, though, as they began: until the last is done it then takes as long as
+zb-h1. What it saves is there only for an optimizer that goes on with one stage before the others
+are done, which a norm of all gradients forbids (the paper's is checked afterwards). Read next:
+run.py.
 """
 
 from dataclasses import dataclass
@@ -21,7 +38,7 @@ from tinylm.errors import ConfigError
 
 @dataclass(frozen=True)
 class Action:
-    """A pass of a micro-batch through a chunk of a stage: kind "F" or "B".
+    """A pass of a micro-batch through a chunk of a stage: kind "F", "B" or "W".
 
     As text F0, and of the second chunk on with its letter: F0b.
     """
@@ -33,6 +50,15 @@ class Action:
     def __str__(self):
         letter = "" if not self.chunk else chr(ord("a") + self.chunk)
         return f"{self.kind}{self.micro}{letter}"
+
+
+def naive(stages, micros, chunks=1):
+    """One micro-batch after another, up through all layers and down: a list for each stage."""
+    row = []
+    for k in range(micros):
+        row += [Action("F", k, c) for c in range(chunks)]
+        row += [Action("B", k, c) for c in reversed(range(chunks))]
+    return [list(row) for _ in range(stages)]
 
 
 def gpipe(stages, micros, chunks=1):
@@ -82,7 +108,47 @@ def _turn(k, p, c, backward):
     return group * p + place, chunk
 
 
-SCHEDULES = {"gpipe": gpipe, "1f1b": one_f_one_b}
+def zb_h1(stages, micros, chunks=1):
+    """1F1B whose W of stage s is s micro-batches behind its B: it keeps no more than 1F1B does.
+
+    raises  ConfigError if chunks are more than one
+    """
+    return _zero_bubble(stages, micros, chunks, 1)
+
+
+def zb_h2(stages, micros, chunks=1):
+    """Stage s runs 2 (p - 1 - s) micro-batches ahead, and its W is 2 s behind its B.
+
+    raises  ConfigError if chunks are more than one
+    """
+    return _zero_bubble(stages, micros, chunks, 2)
+
+
+def _zero_bubble(stages, micros, chunks, factor):
+    if chunks > 1:
+        raise ConfigError(
+            f"schedule: zb-h1 and zb-h2 have one chunk a stage, not {chunks}; 1f1b takes chunks"
+        )
+    found = []
+    for s in range(stages):
+        # As many passes are under way on every stage: those before B above, those before W below.
+        ahead, behind = min(factor * (stages - 1 - s), micros), factor * s
+        row = [Action("F", k) for k in range(ahead)]
+        for k in range(micros):
+            row += [Action("F", ahead + k)] * (ahead + k < micros)
+            row += [Action("B", k)]
+            row += [Action("W", k - behind)] * (k >= behind)
+        found.append(row + [Action("W", k) for k in range(max(micros - behind, 0), micros)])
+    return found
+
+
+SCHEDULES = {
+    "naive": naive,
+    "gpipe": gpipe,
+    "1f1b": one_f_one_b,
+    "zb-h1": zb_h1,
+    "zb-h2": zb_h2,
+}
 
 
 def schedule(name, stages, micros, chunks=1):
@@ -109,18 +175,20 @@ class Timed:
     stop: float
 
 
-def timed(actions, forward=1.0, backward=1.0, overhead=0.0, hop=0.0):
+def timed(actions, forward=1.0, backward=1.0, overhead=0.0, hop=0.0, weights=1.0):
     """When everything happens, if each stage starts an action as soon as it can.
 
     actions    a schedule
     forward, backward  time of a stage for a micro-batch, all its chunks together
+    weights    time of W, where there is one; B is then the other half alone
     overhead   of every action;  hop  until what it sends has arrived
     returns    list of Timed, in the order in which they start
     raises     ConfigError if the order of some stage can never be done
     """
     p = len(actions)
     chunks = 1 + max((a.chunk for row in actions for a in row), default=0)
-    spans = {"F": forward / chunks + overhead, "B": backward / chunks + overhead}
+    spans = {"F": forward, "B": backward, "W": weights}
+    spans = {kind: time / chunks + overhead for kind, time in spans.items()}
     ends, free, found = {}, [0.0] * p, []
     waiting = [list(row) for row in actions]
     while any(waiting):
@@ -148,6 +216,8 @@ def needed(action, stage, stages, chunks):
     last = stages * chunks - 1
     if action.kind == "F":
         return [_pass("F", action.micro, virtual - 1, stages)] if virtual else []
+    if action.kind == "W":
+        return [(Action("B", action.micro, action.chunk), stage)]
     own = [(Action("F", action.micro, action.chunk), stage)]
     if virtual < last:
         own.append(_pass("B", action.micro, virtual + 1, stages))
@@ -166,13 +236,29 @@ def bubble(plan):
     return 1 - sum(one.stop - one.start for one in plan) / (stages * total)
 
 
-def most_kept(actions):
-    """The most passes of which each stage keeps activations at a time: a list."""
+def stalled(plan):
+    """How long each stage is idle from its own first action to its own last: a list."""
+    found = []
+    for stage in range(1 + max(one.stage for one in plan)):
+        own = [one for one in plan if one.stage == stage]
+        busy = sum(one.stop - one.start for one in own)
+        found.append(max(one.stop for one in own) - min(one.start for one in own) - busy)
+    return found
+
+
+def most_kept(actions, for_weights=1):
+    """The most passes of which each stage keeps activations at a time: a list.
+
+    for_weights  share of a pass's activations that its W still needs after its B
+    """
     found = []
     for row in actions:
+        halves = any(action.kind == "W" for action in row)
+        left = for_weights if halves else 0
+        change = {"F": 1, "B": left - 1, "W": -left}
         kept = most = 0
         for action in row:
-            kept += {"F": 1, "B": -1}[action.kind]
+            kept += change[action.kind]
             most = max(most, kept)
         found.append(most)
     return found
