@@ -4,14 +4,15 @@ Book sections 2.2.3 and 2.3.1. Four pictures of simulated machines, whose number
 
     1. the gradient of a batch is the sum of its parts', and the plain mean of parts is wrong
     2. four stages of a pipeline and the book's three micro-batches: what each does when, under
-       GPipe, 1F1B, and with two chunks a stage; the idle share; the activations that are kept
+       GPipe, 1F1B, with two chunks a stage, and with the backward pass in halves (zero bubble);
+       the idle share; the activations that are kept
     3. an all-reduce by a ring of four ranks, message by message
     4. data parallelism over links of finite speed: where more workers gain nothing any more
 
 Numbers of section 4 are those of a model of 1.5 billion parameters in 16 bits whose batch takes one
 worker 20 seconds, over links of 10 microseconds and 12.5 GB/s. Nothing is random. About a second.
-`python scripts/2_2_training_at_scale/parallel_schedules.py [--svg FILE]`; --svg also draws the
-timelines as a picture. Read next: tinylm/parallel/pipeline/schedules.py,
+`python scripts/2_2_training_at_scale/parallel_schedules.py [--svg FILE] [--png FILE]`; these also
+draw the timelines as a picture. Read next: tinylm/parallel/pipeline/schedules.py,
 tinylm/parallel/communicate/rings.py.
 
 Measured output (indentation left out):
@@ -19,7 +20,13 @@ Measured output (indentation left out):
     1. parts of 5, 2 and 1 rows: largest difference from the gradient of the batch
     weighed by tokens, summed  5.6e-17
     plain mean of the parts    1.0e-01
-    2. F and B: forward and backward pass of a micro-batch, with its number; b: second chunk
+    2. F, B: forward and backward pass of a micro-batch, with its number; b: second chunk;
+    in ZB, B is the cotangent of the input alone, and W the gradients of the weights
+    model parallelism, 1 micro-batch: idle 0.750, passes kept [1, 1, 1, 1]
+    stage 3   .  .  . F0 B0  .  .  .
+    stage 2   .  . F0  .  . B0  .  .
+    stage 1   . F0  .  .  .  . B0  .
+    stage 0  F0  .  .  .  .  .  . B0
     GPipe, 3 micro-batches: idle 0.500, passes kept [3, 3, 3, 3]
     stage 3   .  .  . F0 F1 F2 B0 B1 B2  .  .  .
     stage 2   .  . F0 F1 F2  .  . B0 B1 B2  .  .
@@ -40,6 +47,25 @@ Measured output (indentation left out):
     stage 2    .   .  F0  F1  F2  F3 F0b F1b F2b B0b F3b B1b   . B2b   . B3b  B0  B1  B2  B3   .   .
     stage 1    .  F0  F1  F2  F3 F0b F1b F2b F3b   . B0b   . B1b   . B2b   . B3b  B0  B1  B2  B3   .
     stage 0   F0  F1  F2  F3 F0b F1b F2b F3b   .   .   . B0b   . B1b   . B2b   . B3b  B0  B1  B2  B3
+    ZB-H1, 3 micro-batches: idle 0.308, passes kept [3, 3, 3, 3]
+    stage 3   .  .  . F0 B0 F1 B1 F2 B2 W0 W1 W2  .
+    stage 2   .  . F0 F1  . B0 F2 B1  . B2 W0 W1 W2
+    stage 1   . F0 F1 F2  .  . B0  . B1 W0 B2 W1 W2
+    stage 0  F0 F1 F2  .  .  .  . B0 W0 B1 W1 B2 W2
+    ZB-H1, 8 micro-batches: idle 0.111, passes kept [4, 4, 4, 4]
+    stage 3   .  .  . F0 B0 F1 B1 F2 B2 F3 B3 W0 F4 B4 W1 F5 B5 W2 F6 B6 W3 F7 B7 W4 W5 W6 W7
+    stage 2   .  . F0 F1  . B0 F2 B1 F3 B2 W0 F4 B3 W1 F5 B4 W2 F6 B5 W3 F7 B6 W4 B7 W5 W6 W7
+    stage 1   . F0 F1 F2  .  . B0 F3 B1 W0 F4 B2 W1 F5 B3 W2 F6 B4 W3 F7 B5 W4 B6 W5 B7 W6 W7
+    stage 0  F0 F1 F2 F3  .  .  . B0 W0 F4 B1 W1 F5 B2 W2 F6 B3 W3 F7 B4 W4 B5 W5 B6 W6 B7 W7
+    ZB-H2, 8 micro-batches: idle 0.111, passes kept [7, 7, 7, 7]
+    stage 3   .  .  . F0 B0 F1 B1 F2 B2 F3 B3 F4 B4 F5 B5 F6 B6 W0 F7 B7 W1 W2 W3 W4 W5 W6 W7
+    stage 2   .  . F0 F1 F2 B0 F3 B1 F4 B2 F5 B3 F6 B4 W0 F7 B5 W1 B6 W2 B7 W3 W4 W5 W6 W7  .
+    stage 1   . F0 F1 F2 F3 F4 B0 F5 B1 F6 B2 W0 F7 B3 W1 B4 W2 B5 W3 B6 W4 B7 W5 W6 W7  .  .
+    stage 0  F0 F1 F2 F3 F4 F5 F6 B0 W0 F7 B1 W1 B2 W2 B3 W3 B4 W4 B5 W5 B6 W6 B7 W7  .  .  .
+    slots that a stage waits between its first and its last action, if F, B, W take one:
+    1F1B  3 micro-batches 9 of 18, 8 micro-batches 9 of 33, 16 micro-batches 9 of 57
+    ZB-H1 3 micro-batches 4 of 13, 8 micro-batches 3 of 27, 16 micro-batches 3 of 51
+    ZB-H2 3 micro-batches 4 of 13, 8 micro-batches 0 of 24, 16 micro-batches 0 of 48
     3. ring of 4 ranks, a vector of 4 pieces; rank r begins with r + 1 in each
     step 1 (sum   ): 0->1, 1->2, 2->3, 3->0, 8 bytes each
     step 2 (sum   ): 0->1, 1->2, 2->3, 3->0, 8 bytes each
@@ -58,10 +84,13 @@ Measured output (indentation left out):
 
 Three micro-batches leave four stages idle half of the time, eight a quarter; 1F1B takes as long as
 GPipe and keeps at most as many passes as there are stages above. Two chunks a stage idle as little
-with four micro-batches as one chunk with eight, and keep more. A ring sends the same bytes however
-many ranks there are, so its time approaches 0.48 s while the work goes to 0: 128 workers still
-gain, at a quarter of their efficiency. Where one rank adds up for all, more than eight workers
-lose.
+with four micro-batches as one chunk with eight, and keep more. With the backward pass in halves
+stages fill the time in which they waited with gradients of weights: ZB-H1 keeps what 1F1B's first
+stage does and waits a third as long, ZB-H2 keeps seven passes and does not wait at all, but its
+last stage is done no earlier. Eight micro-batches are enough for that, three are not. A ring sends
+the same bytes however many ranks there are, so its time approaches 0.48 s while the work goes to 0:
+128 workers still gain, at a quarter of their efficiency. Where one rank adds up for all, more than
+eight workers lose.
 """
 
 import argparse
@@ -78,18 +107,27 @@ from tinylm.parallel.pipeline.schedules import (
     gpipe,
     in_slots,
     most_kept,
+    naive,
     one_f_one_b,
+    stalled,
     timed,
+    zb_h1,
+    zb_h2,
 )
 from tinylm.pretrain import CausalLM
 
 ROUTES = {"naive": naive_all_reduce, "tree": tree_all_reduce, "ring": ring_all_reduce}
 SCHEDULES = [
+    ("model parallelism, 1 micro-batch", naive(4, 1)),
     ("GPipe, 3 micro-batches", gpipe(4, 3)),
     ("1F1B, 3 micro-batches", one_f_one_b(4, 3)),
     ("1F1B, 8 micro-batches", one_f_one_b(4, 8)),
     ("interleaved, 2 chunks a stage, 4 micro-batches", one_f_one_b(4, 4, 2)),
+    ("ZB-H1, 3 micro-batches", zb_h1(4, 3)),
+    ("ZB-H1, 8 micro-batches", zb_h1(4, 8)),
+    ("ZB-H2, 8 micro-batches", zb_h2(4, 8)),
 ]
+COLORS = {"F": "tab:blue", "B": "tab:orange", "W": "tab:green"}
 LINK, BATCH_SECONDS, GRADIENT_BYTES = Link(10e-6, 12.5e9), 20.0, 2 * 1.5e9
 
 
@@ -119,16 +157,24 @@ def gradient_identity():
 
 
 def timelines():
-    """The schedules in slots; a slot is a pass of a chunk."""
-    print(
-        "2. F and B: forward and backward pass of a micro-batch, with its number; b: second chunk"
-    )
+    """The schedules in slots; a slot is a pass of a chunk, or a half of a backward pass."""
+    print("2. F, B: forward and backward pass of a micro-batch, with its number; b: second chunk;")
+    print("   in ZB, B is the cotangent of the input alone, and W the gradients of the weights")
     for name, actions in SCHEDULES:
         chunks = 1 + max(action.chunk for row in actions for action in row)
         plan = timed(actions, chunks, chunks)
         width = 4 if chunks > 1 else 3
         print(f"   {name}: idle {bubble(plan):.3f}, passes kept {most_kept(actions)}")
         print("\n".join(f"   {line}" for line in in_slots(plan, width).splitlines()))
+    print("   slots that a stage waits between its first and its last action, if F, B, W take one:")
+    for name, make in (("1F1B", one_f_one_b), ("ZB-H1", zb_h1), ("ZB-H2", zb_h2)):
+        cells = []
+        for micros in (3, 8, 16):
+            waits = stalled(timed(make(4, micros), 1, 2 if name == "1F1B" else 1))
+            cells.append(
+                f"{micros} micro-batches {max(waits):.0f} of {3 * micros + max(waits):.0f}"
+            )
+        print(f"   {name:<6}" + ", ".join(cells))
 
 
 def ring_frames():
@@ -172,7 +218,7 @@ def _seconds(route, n):
 
 
 def draw(path):
-    """Save the timelines as an SVG picture."""
+    """Save the timelines as a picture, of the kind that the name ends in."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -182,7 +228,7 @@ def draw(path):
     for axis, (name, actions) in zip(axes, SCHEDULES):
         plan = timed(actions)
         for one in plan:
-            color = "tab:blue" if one.action.kind == "F" else "tab:orange"
+            color = COLORS[one.action.kind]
             axis.barh(
                 one.stage, one.stop - one.start, left=one.start, color=color, edgecolor="white"
             )
@@ -197,14 +243,18 @@ def draw(path):
 def main(argv=None):
     """Print the four pictures; draw the timelines if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--svg", metavar="FILE", help="also draw the timelines as a picture")
+    for kind in ("svg", "png"):
+        parser.add_argument(
+            f"--{kind}", metavar="FILE", help="also draw the timelines as a picture"
+        )
     options = parser.parse_args(argv)
     gradient_identity()
     timelines()
     ring_frames()
     scaling()
-    if options.svg:
-        draw(options.svg)
+    for path in (options.svg, options.png):
+        if path:
+            draw(path)
 
 
 if __name__ == "__main__":

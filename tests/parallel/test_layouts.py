@@ -11,6 +11,7 @@ import pytest
 
 from tests.parallel.layouts import Draw, draw, largest_difference, shared
 from tinylm.autograd import rms_norm
+from tinylm.autograd.engine.halves import _Halves
 from tinylm.errors import WorkerError
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
@@ -60,6 +61,14 @@ def test_one_of_everything():
     assert largest_difference(RICH) < ROUNDING
     interleaved = with_layout(layout=Layout(1, 2, 2, chunks=2), micros=4)
     assert largest_difference(interleaved) < ROUNDING
+
+
+@pytest.mark.parametrize("name", ["naive", "zb-h1", "zb-h2"])
+def test_one_of_everything_by_other_schedules(name):
+    layout = dataclasses.replace(RICH.layout, schedule=name)
+    assert largest_difference(with_layout(layout=layout, rows=7, micros=3)) < ROUNDING
+    layout = Layout(dp=1, tp=2, pp=3, cp=2, sequence=True, schedule=name)
+    assert largest_difference(with_layout(config=LONG, layout=layout, micros=5)) < ROUNDING
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -149,7 +158,7 @@ def test_everything_that_reads_scores_goes_round_a_ring_and_is_cut_by_heads():
 
 
 SMALL = [Layout(tp=2), Layout(pp=2), Layout(dp=2), Layout(cp=2), Layout(cp=2, heads=True)]
-SMALL += [Layout(2, 2, 1)]
+SMALL += [Layout(2, 2, 1), Layout(pp=2, schedule="zb-h2")]
 
 
 @pytest.mark.parametrize("layout", SMALL)
@@ -248,12 +257,28 @@ def bias_of_the_first_positions(self, queries, keys):
 
 
 take_back = heads.heads_to_tokens
+
+
+def weights_forgotten(self):
+    """The first half alone: nobody computes the gradients of the weights."""
+
+
+def weights_twice(self):
+    """The second half, and once more."""
+    later = self._later
+    take_second(self)
+    self._later = later
+    take_second(self)
+
+
+take_second = _Halves.second
 take_loss, go_round = ParallelTrainer._loss, ring._round
 receive = Pipeline._receive
 IN_PARTS = {"config": LONG, "layout": Layout(2, 1, 1, cp=2)}
 BY_HEADS = {"config": LONG, "layout": Layout(cp=4, heads=True)}
 
 NO_SEQUENCE = {"layout": Layout(2, 2, 2)}
+ZERO_BUBBLE = {"layout": Layout(pp=2, schedule="zb-h1")}
 PLANTED = {
     "replicated weights are counted by every rank": (
         ParallelTrainer, "_counted", counts_everything, {},
@@ -289,6 +314,8 @@ PLANTED = {
         split.OwnHeads, "__call__", bias_of_the_first_positions, {"layout": Layout(1, 2, 1, cp=2)},
     ),
     "stale keys in the ring": (ring, "_round", stale_keys, IN_PARTS | {"length": 8}),
+    "gradients of weights are forgotten": (_Halves, "second", weights_forgotten, ZERO_BUBBLE),
+    "gradients of weights are added twice": (_Halves, "second", weights_twice, ZERO_BUBBLE),
 }  # fmt: skip
 
 

@@ -80,8 +80,10 @@ def test_other_mistakes_are_named():
         parse_layout("dp=1,dp=2")
     with pytest.raises(ConfigError, match="tp=0, must be 1 or more"):
         parse_layout("tp=0")
-    with pytest.raises(ConfigError, match="no schedule 'fast', choose one of gpipe, 1f1b"):
+    with pytest.raises(ConfigError, match="no schedule 'fast', choose one of naive, gpipe, 1f1b"):
         parse_layout("schedule=fast")
+    with pytest.raises(ConfigError, match="zb-h1 and zb-h2 have one chunk a stage, not 2"):
+        parse_layout("pp=2,chunks=2,schedule=zb-h1")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ a data group, and last the stages of a pipeline, which exchange least. Read next
 from dataclasses import dataclass, fields, replace
 
 from tinylm.errors import ConfigError
-from tinylm.parallel.pipeline.schedules import SCHEDULES
+from tinylm.parallel.pipeline.schedules import SCHEDULES, schedule
 
 AXES = ("tp", "cp", "dp", "pp")  # the fastest first
 
@@ -27,7 +27,8 @@ class Layout:
     schedule        of the pipeline, a name of pipeline/schedules.py
     heads           True: ranks of a context group share the heads while they attend, and the tokens
                     otherwise (Jacobs et al. 2023); False: keys and values go round a ring
-    raises          ConfigError for a size below 1, or a schedule that there is not
+    raises          ConfigError for a size below 1, a schedule that there is not, or one without
+                    chunks
     """
 
     dp: int = 1
@@ -47,6 +48,7 @@ class Layout:
             raise ConfigError(
                 f"layout: no schedule {self.schedule!r}, choose one of {', '.join(SCHEDULES)}"
             )
+        schedule(self.schedule, self.pp, self.pp, self.chunks)  # raises if it has no chunks
 
     @property
     def size(self):
