@@ -1,13 +1,26 @@
-"""Errors planted in log-probabilities and means: each is found by the test that is named for it."""
+"""Errors planted in log-probabilities, means and their counts: each is found by the test that is
+named for it.
+"""
+
+from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from tests.align import test_aggregation, test_logprobs
+from tests.align.rlhf import test_trajectories as policy_trajectories
+from tests.align.weak_to_strong import test_confidence
+from tests.finetune.instruct import test_instructions
+from tests.finetune.instruct import test_trajectories as sft_trajectories
+from tests.finetune.instruct.talks import END
 from tinylm.align.aggregation import aggregate
 from tinylm.align.logprobs import response_logprobs, summed
 from tinylm.autograd import sum as sum_
+from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.pretrain.batch import IGNORE, Batch
+from tinylm.train import trainer
+from tinylm.train.alone import ALONE
 
 
 def changed(change):
@@ -40,15 +53,76 @@ def packed_without_walls(batch):
     return Batch(batch.inputs, batch.targets)
 
 
+def end_is_padding(batch, end=0):
+    """Labels are masked wherever they are the padding, here the end mark: 0 in test_logprobs."""
+    return replace(batch, targets=np.where(batch.targets == end, IGNORE, batch.targets))
+
+
+class EndIsPadding(InstructionTuning):
+    """Instruction tuning that pads with the end mark and masks every label that is one."""
+
+    def make_batch(self, examples, rng=None):
+        return end_is_padding(super().make_batch(examples, rng), END)
+
+
+class WithoutCounts:
+    """A communicator that gives every worker `total` in place of the targets of the whole batch."""
+
+    def __init__(self, comm, total):
+        self.comm, self.total = comm, total
+
+    def __getattr__(self, name):
+        return getattr(self.comm, name)
+
+    def all_reduce(self, found):
+        loss, square, _, *stops = self.comm.all_reduce(found)
+        return np.array([loss, square, self.total, *stops])
+
+
+def by_own_count(*given, train_step=trainer.train_step, accumulate=trainer.accumulate):
+    """train_step() of workers that each take the mean over their own targets, and then the mean of
+    these means.
+    """
+    batch, total, comm = given[3], given[5], given[9]
+
+    def mean_of_own(model, objective, flat, parts, tokens):
+        return accumulate(model, objective, flat, parts, batch.tokens * comm.size)
+
+    with mock.patch.object(trainer, "accumulate", mean_of_own):
+        return train_step(*given[:9], WithoutCounts(comm, total), *given[10:])
+
+
+def of_own_rows(objective, model, parts, comm, whole_batch=trainer.whole_batch):
+    """What is of the whole batch, such as a threshold, of a worker's own rows instead."""
+    return whole_batch(objective, model, parts, ALONE)
+
+
 TOKENS = test_logprobs.test_each_token_has_the_log_of_its_probability_given_all_before_it
 SUMS = test_logprobs.test_sums_and_means_are_over_the_tokens_of_the_response
 EACH_MEAN = test_aggregation.test_what_each_mean_is_a_mean_of
 PARTS = test_aggregation.test_parts_add_up_to_the_whole_when_they_divide_by_its_count
+LEARNS = test_instructions.test_it_learns_to_answer_and_to_end
+
+
+def two_workers_tune():
+    sft_trajectories.test_two_workers_are_one(sft_trajectories.trajectory())
+
+
+def two_workers_run_ppo():
+    found = policy_trajectories.trajectory(method="ppo")
+    policy_trajectories.test_two_workers_are_one(("ppo", found))
+
+
+def two_workers_may_disagree():
+    test_confidence.test_two_workers_are_one(test_confidence.confident_trajectory())
+
 
 # what, where the test looks the function up, its name, the wrong one, the test, its arguments
 PLANTED = [
     ("labels shifted twice", test_logprobs, "response_logprobs", changed(shifted_again), TOKENS),
     ("labels never shifted", test_logprobs, "response_logprobs", changed(never_shifted), TOKENS),
+    ("pad token = end token", test_logprobs, "response_logprobs", changed(end_is_padding), TOKENS),
+    ("pad token = end token in SFT", test_instructions, "InstructionTuning", EndIsPadding, LEARNS),
     ("prompt tokens counted", test_logprobs, "response_logprobs", changed(with_prompt), TOKENS),
     (
         "padding at the left is read",
@@ -130,6 +204,15 @@ PLANTED = [
             total,
         )
         for how, total in (("token", 4), ("sequence", 2))
+    ),
+    ("a worker's own count: SFT", trainer, "train_step", by_own_count, two_workers_tune),
+    ("a worker's own count: PPO", trainer, "train_step", by_own_count, two_workers_run_ppo),
+    (
+        "a threshold of a worker's own rows",
+        trainer,
+        "whole_batch",
+        of_own_rows,
+        two_workers_may_disagree,
     ),
 ]
 
