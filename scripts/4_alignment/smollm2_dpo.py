@@ -23,7 +23,7 @@ runs. The same from the command line, resumable: `tinylm align sft smollm2 --dat
 
 Measured output (one core of a busy machine):
 
-    data: 1,100 pairs read, 1,094 to learn from
+    data: 1,100 pairs read, 1,094 kept
       left out, both answers of a pair are the same: 6 (record 123, record 227, record 401, record
         567, record 629 and 1 more)
     SFT: loss 2.3599 of the first step, 2.1505 of the last

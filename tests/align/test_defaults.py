@@ -32,6 +32,7 @@ from tinylm.align.policy import (
     trust_region,
 )
 from tinylm.align.preference import tuning
+from tinylm.align.rewards import pairwise
 from tinylm.align.rlhf import experience
 
 PPO = {"low": 0.2, "high": None}  # Schulman et al. 2017: epsilon .2 on either side
@@ -92,6 +93,15 @@ STATED = [
     (preference.simpo, {"beta": 2.0, "gamma": 1.0}),  # Meng et al. 2024
     (preference.cpo, BETA | {"weight": 1.0}),
     (preference.preference_metrics, BETA),
+    (
+        preference.rso_samples,  # Liu et al. 2024: 8 of 64 candidates at beta .5
+        {"candidates": 64, "kept": 8, "beta": 0.5, "maximum": None}
+        | {"seed": 0, "eos": None, "temperature": 1.0},
+    ),
+    (preference.rso_pairs, {"kept": 8, "seed": 0}),
+    (pairwise.pairwise_loss, {"margin": 0.0, "center": 0.0}),
+    (pairwise.pairwise_loss_with_ties, {"tie": 1.0}),
+    (pairwise.bradley_terry_scores, {"steps": 10000, "tolerance": 1e-12}),
     (tuning.row_logprobs, {"temperature": 1.0}),
     (tuning.with_reference, {"batch_size": 16, "temperature": 1.0}),
     (tuning.tune, {"batch_size": 16}),

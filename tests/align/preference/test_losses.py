@@ -5,6 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from tests.align.preference.one_pair import (
+    EXACT,
+    REJECTED,
+    pair,
+    sigma,
+    tensor,
+)
 from tinylm.align.preference import (
     LOSSES,
     apo_down,
@@ -13,17 +20,13 @@ from tinylm.align.preference import (
     dpo,
     f_dpo,
     hinge,
-    implicit_accuracy,
     implicit_reward,
     ipo,
-    kto,
-    kto_reference_point,
     log_odds,
     log_ratio,
     orpo,
     paired_kto,
     preference_loss,
-    preference_metrics,
     preference_probability,
     robust_dpo,
     simpo,
@@ -33,26 +36,6 @@ from tinylm.align.preference import (
 from tinylm.align.preference.losses import check_options
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
-
-EXACT = dict(rtol=1e-12, atol=1e-12)
-PRINTED = dict(rtol=0, atol=5e-10)  # half a unit of the tenth digit, as the vectors are printed
-
-
-def tensor(*values):
-    return Tensor(np.array(values, float), requires_grad=True)
-
-
-def sigma(x):
-    return 1 / (1 + math.exp(-x))
-
-
-# One pair, log-probabilities of whole responses: the policy prefers the chosen one by 3, the
-# reference by 1.
-CHOSEN, REJECTED, REF_CHOSEN, REF_REJECTED = -12.0, -15.0, -13.0, -14.0
-
-
-def pair(*, chosen=CHOSEN, rejected=REJECTED):
-    return tensor(chosen), tensor(rejected), np.array([REF_CHOSEN]), np.array([REF_REJECTED])
 
 
 def test_dpo_of_one_pair_is_the_worked_example():
@@ -261,40 +244,6 @@ def test_the_same_loss_for_far_margins():
     assert dpo(*pair(rejected=-1e6)).data < 1e-300
 
 
-def test_alpha_divergences_join_the_two_kls():
-    """a -> 0 is the reverse KL, which is DPO; a -> 1 the forward KL."""
-    reverse, forward = (
-        f_dpo(*pair(), divergence=name).data for name in ("reverse_kl", "forward_kl")
-    )
-    np.testing.assert_allclose(f_dpo(*pair(), divergence=1e-9).data, reverse, rtol=1e-6)
-    np.testing.assert_allclose(f_dpo(*pair(), divergence=1 - 1e-12).data, forward, rtol=1e-9)
-    np.testing.assert_allclose(reverse, dpo(*pair()).data, **EXACT)
-
-
-@pytest.mark.parametrize("divergence", ["total", 0, 1, 1.5, -0.2])
-def test_an_unknown_divergence_is_refused(divergence):
-    with pytest.raises(ConfigError, match="reverse_kl, forward_kl, jensen_shannon"):
-        f_dpo(*pair(), divergence=divergence)
-
-
-def test_the_reference_point_is_a_mean_that_is_not_negative():
-    logp, reference = tensor(-1.0, -2.0), np.array([-2.0, -4.0])
-    assert kto_reference_point(logp, reference) == 1.5
-    assert kto_reference_point(reference, logp) == 0.0
-    assert isinstance(kto_reference_point(logp, reference), float)  # no gradient can pass
-    assert np.isnan(kto_reference_point(tensor(np.nan, 1.0), np.zeros(2)))
-
-
-def test_kto_of_single_answers():
-    """Good answers want rho above the point, bad ones below; the derivative is the sigmoid's."""
-    logp = tensor(-1.0, -1.0)
-    found = kto(logp, np.array([-2.0, -2.0]), [True, False], point=0.5, weight_bad=2.0)
-    np.testing.assert_allclose(found.data, [1 - sigma(0.05), 2 * (1 - sigma(-0.05))], **EXACT)
-    found.sum().backward()
-    slope = 0.1 * sigma(0.05) * sigma(-0.05)  # beta s (1 - s)
-    np.testing.assert_allclose(logp.grad.data, [-slope, 2 * slope], **EXACT)
-
-
 def test_spin_is_dpo_against_own_samples():
     np.testing.assert_array_equal(spin(*pair()).data, dpo(*pair()).data)
 
@@ -352,37 +301,6 @@ def test_gamma_of_simpo_is_a_margin_and_not_a_share_of_beta():
     right = simpo(tensor(-1.0), tensor(-1.5), beta=2.0, gamma=1.0).data
     for wrong in (0.5, 2.0):
         assert abs(simpo(tensor(-1.0), tensor(-1.5), beta=2.0, gamma=wrong).data - right) > 0.1
-
-
-def test_metrics_of_pairs():
-    chosen, rejected = np.array([-1.0, -4.0]), np.array([-3.0, -2.0])
-    found = preference_metrics(chosen, rejected, np.array([-2.0, -3.0]), np.array([-2.5, -2.0]))
-    # rho_c = 1, -1; rho_r = -.5, 0
-    expected = {
-        "reward_chosen": 0.0,
-        "reward_rejected": -0.025,
-        "margin": 0.025,
-        "accuracy": 0.5,
-        "logp_chosen": -2.5,
-        "logp_rejected": -2.5,
-        "largest_ratio": 1.0,
-    }
-    assert found == pytest.approx(expected)
-    equal = preference_metrics(chosen, rejected, chosen, rejected)
-    assert equal["accuracy"] == 0.5 and equal["largest_ratio"] == 0  # nothing is learnt yet
-
-
-def test_a_tie_is_half_right_and_rounding_is_a_tie():
-    assert implicit_accuracy(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0])) == 0.5
-    assert implicit_accuracy(np.array([1.0, 1.0, 1.0]), np.array([1.1, 0.9, 0.5]), 0.2) == 2 / 3
-    # float32 sums of 40 nats are known to 8 x 1.2e-7 x 41 = 4e-5
-    chosen, rejected = np.full(4, -40.0, np.float32), np.full(4, -30.0, np.float32)
-    for shift, share in ((2e-5, 0.5), (8e-5, 0.0), (-8e-5, 1.0)):
-        found = preference_metrics(chosen, rejected, chosen + shift, rejected.astype(np.float64))
-        assert found["accuracy"] == share
-    # and float64 sums to 1e-13, in units of beta like the rewards
-    chosen, rejected = chosen.astype(np.float64), rejected.astype(np.float64)
-    assert preference_metrics(chosen, rejected, chosen + 1e-9, rejected, 100.0)["accuracy"] == 0
 
 
 def test_names_of_losses():

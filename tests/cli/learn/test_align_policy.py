@@ -203,7 +203,7 @@ def test_rewards_that_never_differ_are_a_warning(align):
 
 def test_what_is_held_back_is_counted(align):
     _, said = align("reinforce", "--val-fraction=0.34", out="held")
-    assert "validation: 2 of 6 examples are held back" in said
+    assert "validation: 2 of 6 examples are held back, 4 are learnt from" in said
     _, said = align("reinforce", "--val-fraction=0")
     assert "validation: none, all 6 examples are learnt from" in said
 
@@ -224,7 +224,7 @@ def test_prompts_without_room_and_those_that_come_again_are_left_out(align, tmp_
     file = tmp_path / "more.jsonl"
     file.write_text("".join(json.dumps(record) + "\n" for record in records))
     _, said = align("reinforce", file=str(file))
-    assert "data: 8 prompts read, 6 to learn from" in said
+    assert "data: 8 prompts read, 6 kept" in said
     assert "the same prompt again: 1 (line 7)" in said
     assert "leaves no room for an answer: 1 (line 8)" in said
     assert "24 tokens at most, 3 of them an answer: --max-tokens" in said

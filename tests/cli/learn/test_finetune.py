@@ -300,6 +300,18 @@ def test_bad_samples_are_left_out_and_counted(base, data, tmp_path, capsys):
     assert "left out 3 bad lines" in told and "data: 9 samples" in told
 
 
+@pytest.mark.parametrize(
+    "words, reason",
+    [
+        (["--steps=3", "--epochs=2"], "--epochs would change nothing: --steps 3 says when"),
+        (["--lora-alpha=4"], "--lora-alpha would change nothing: without --lora"),
+    ],
+)
+def test_a_setting_without_effect_is_refused(words, reason, base, data, capsys):
+    assert main(["finetune", str(base), "--data", str(data), *words]) == 1
+    assert reason in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_failed_tuning_leaves_no_directory_that_it_made(base, tmp_path, exists):
     out = tmp_path / "out"

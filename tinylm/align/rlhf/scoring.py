@@ -12,10 +12,23 @@ import numpy as np
 
 from tinylm.errors import ConfigError, DataError
 
+# Advantages are squared in float64, errors of a value model in float32, which ends at 3e38.
+LARGEST = 1e15
+
 
 def score_responses(reward, rollout):
-    """The rewards of all responses of a rollout, (N,) float64: see scores_of()."""
-    return scores_of(reward, rollout.prompts, rollout.responses)
+    """The rewards of all responses of a rollout, (N,) float64: see scores_of().
+
+    raises   also DataError for a reward beyond LARGEST, with which no gradient can be computed
+    """
+    found = scores_of(reward, rollout.prompts, rollout.responses)
+    large = np.flatnonzero(np.abs(found) > LARGEST).tolist()
+    if large:
+        raise DataError(
+            f"the reward of the response {rollout.responses[large[0]]} is {found[large[0]]:g}: "
+            f"beyond {LARGEST:g} losses overflow. Divide rewards until they are about as large as 1"
+        )
+    return found
 
 
 def scores_of(reward, prompts, responses):

@@ -1,10 +1,11 @@
 """From files to examples, checked before the first step: what teaches nothing is left out and
 counted, with its lines.
 
-    data: 1,100 pairs read, 1,071 to learn from
+    data: 1,100 pairs read, 1,071 kept
       left out, an answer is empty: 3 (line 7, line 90, line 512)
       left out, both answers of a pair are the same: 26 (line 3, line 44, ...)
-      cut to 512 tokens: 12 (line 5, ...)
+      cut: 12 (line 5, ...)
+    validation: 107 of 1,071 examples are held back, 964 are learnt from
 
 An empty answer teaches a model to end at once. A pair of two equal answers adds ln 2 to the loss
 and nothing to the gradient, also where they become equal because both are cut. A record that cannot
@@ -282,13 +283,16 @@ def _key(messages):
 def about_held(train, held):
     """What held_back() did, as a line to print."""
     if held:
-        return f"validation: {len(held):,} of {len(train) + len(held):,} examples are held back"
+        return (
+            f"validation: {len(held):,} of {len(train) + len(held):,} examples are held back, "
+            f"{len(train):,} are learnt from"
+        )
     return f"validation: none, all {len(train):,} examples are learnt from"
 
 
 def _reported(found, things, read, checked, data, limit, report):
     """Print the report; raise DataError if nothing is left."""
-    lines = [f"data: {read:,} {things} read, {len(found):,} to learn from", *checked.lines()]
+    lines = [f"data: {read:,} {things} read, {len(found):,} kept", *checked.lines()]
     if NO_ROOM in checked.found or CUT in checked.found or SAME_CUT in checked.found:
         lines.append(f"  (the model reads {limit:,} tokens at most, prompt and answer together)")
     if not found:

@@ -123,7 +123,7 @@ class PolicyTraining:
                 checked.add(AGAIN, one.place)
             else:
                 found[tuple(ids)] = Example((ids, one.what), tuple(ids))
-        lines = [f"data: {len(placed):,} prompts read, {len(found):,} to learn from"]
+        lines = [f"data: {len(placed):,} prompts read, {len(found):,} kept"]
         lines += checked.lines()
         if NO_ROOM in checked.found:
             lines.append(

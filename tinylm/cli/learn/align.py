@@ -101,6 +101,7 @@ def _new(name, words):
     from tinylm.train.run.directory import begin
 
     kind, given = kind_of(name), {}
+    _refuse_resume(words)
     *settings, (run,) = parse(
         words,
         *kind.settings,
@@ -124,6 +125,8 @@ def _new(name, words):
 
 def _refuse_idle(given, settings):
     """Raise ConfigError for settings that were changed and that change nothing beside others."""
+    from tinylm.align.run.settings import TuningSettings
+
     values, owner = {}, {}
     for one in settings:
         values |= vars(one)
@@ -135,11 +138,27 @@ def _refuse_idle(given, settings):
             values.get("kl") == "none",
             "with --kl none there is no penalty",
         ),
+        (
+            "epochs",  # of the methods that learn from a file; of others they are something else
+            owner.get("epochs") is TuningSettings and values["steps"] is not None,
+            f"--steps {values.get('steps')} says when the training ends",
+        ),
         ("horizon", values.get("target_kl", 0) is None, "beta adapts with --target-kl alone"),
     ]
     for name, without_effect, reason in idle:
         if name in given and without_effect:
             refuse(given, (name,), reason, owner[name])
+
+
+def _refuse_resume(words):
+    """Raise ConfigError for --resume after a method: the run knows its own."""
+    for i, word in enumerate(words):
+        if word == "--resume" or word.startswith("--resume="):
+            found = [*word.split("=", 1)[1:], *words[i + 1 : i + 2], "RUN"]
+            raise ConfigError(
+                "a run that goes on has its method and settings, so --resume stands in place of "
+                f"the method: tinylm align --resume {shlex.quote(found[0])}"
+            )
 
 
 def _beside(name, run):

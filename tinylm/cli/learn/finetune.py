@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylm.cli.options import parse, report
+from tinylm.cli.options import parse, refuse, report
 from tinylm.errors import DataError
 from tinylm.finetune.settings import RunSettings, UpdateSettings
 from tinylm.machine import Terminated
@@ -51,6 +51,7 @@ def main(argv):
     from tinylm.train.checkpoint import latest
     from tinylm.train.run.directory import begin
 
+    given = {}
     config, (name,) = parse(
         argv,
         FinetuneConfig,
@@ -58,7 +59,14 @@ def main(argv):
         verb="finetune",
         about=__doc__,
         examples=EXAMPLES,
+        given=given,
     )
+    if config.steps is not None:
+        reason = f"--steps {config.steps} says when the training ends"
+        refuse(given, ("epochs",), reason, FinetuneConfig)
+    if not config.lora:
+        reason = "without --lora all weights are trained"
+        refuse(given, ("lora_alpha",), reason, FinetuneConfig)
     backend(config.device)
     begun = begin(config.out, report, _beside(name))  # locked until the end
     try:
