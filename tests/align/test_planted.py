@@ -3,7 +3,6 @@ named for it.
 """
 
 from dataclasses import replace
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -79,17 +78,18 @@ class WithoutCounts:
         return np.array([loss, square, self.total, *stops])
 
 
-def by_own_count(*given, train_step=trainer.train_step, accumulate=trainer.accumulate):
+def mean_of_own(model, objective, flat, batch, first, total, micro_batch, comm, streams):
+    """share_of_gradient() that divides by the worker's own targets, and by the workers."""
+    given = model, objective, flat, batch, first, total, micro_batch, comm, streams
+    return trainer.share_of_gradient(*given, tokens=batch.tokens * comm.size)
+
+
+def by_own_count(*given, train_step=trainer.train_step):
     """train_step() of workers that each take the mean over their own targets, and then the mean of
     these means.
     """
-    batch, total, comm = given[3], given[5], given[9]
-
-    def mean_of_own(model, objective, flat, parts, tokens):
-        return accumulate(model, objective, flat, parts, batch.tokens * comm.size)
-
-    with mock.patch.object(trainer, "accumulate", mean_of_own):
-        return train_step(*given[:9], WithoutCounts(comm, total), *given[10:])
+    total, comm = given[5], given[9]
+    return train_step(*given[:9], WithoutCounts(comm, total), *given[10:12], mean_of_own)
 
 
 def of_own_rows(objective, model, parts, comm, whole_batch=trainer.whole_batch):
