@@ -6,6 +6,7 @@ import numpy as np
 
 from tinylm.models import GPT, GPTConfig
 from tinylm.nn.position.bias import POSITION_BIASES
+from tinylm.nn.promised import promised
 from tinylm.optim import AdamW
 from tinylm.optim.flat import FlatParameters
 from tinylm.parallel.communicate.simulator import simulate
@@ -119,7 +120,9 @@ def alone(found, dtype=np.float64):
 
 def shared(comm, found, dtype=np.float64):
     """The same by the ranks of a communicator, each with the whole in the end; moments (N,)."""
-    together = Together(GPT(found.config, SEED, dtype), Mesh(comm, found.layout))
+    with promised():
+        model = GPT(found.config, SEED, dtype)
+    together = Together(model, Mesh(comm, found.layout))
     trainer = ParallelTrainer(
         together,
         found.objective,

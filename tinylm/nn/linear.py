@@ -5,6 +5,7 @@ import numpy as np
 from tinylm.autograd import Tensor, embedding, linear
 from tinylm.errors import ConfigError
 from tinylm.nn.module import Module
+from tinylm.nn.promised import promise, promising
 
 # Standard deviation of GPT-2's initial weights (Radford et al. 2019); for width 768 close to
 # 1/sqrt(3 * 768).
@@ -15,7 +16,7 @@ def normal_parameter(shape, rng, std, dtype=np.float32):
     """A parameter drawn from the normal distribution with mean 0 and standard deviation `std`.
 
     rng      tinylm.Random; None gives a placeholder of that shape that takes no memory, for a model
-             whose weights are loaded afterwards
+             whose weights are loaded afterwards. Within promised() it is drawn later: promised.py
     returns  Tensor of `shape`
     """
     if rng is None:
@@ -26,6 +27,10 @@ def normal_parameter(shape, rng, std, dtype=np.float32):
         raise ConfigError(
             f"rng must be a stream of random numbers, tinylm.Random(seed), or None, not {rng!r}"
         )
+    if promising():
+        parameter = Tensor(np.zeros((), dtype), requires_grad=True)
+        parameter.data = promise(shape, rng, std, dtype)
+        return parameter
     values = rng.normal(shape, np.dtype(dtype)) * std
     return Tensor(values.astype(dtype), requires_grad=True)
 

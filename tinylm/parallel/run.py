@@ -9,6 +9,7 @@ curve of the loss is the one it would have had. Read first: step.py; ../train/ru
 from dataclasses import replace
 
 from tinylm.errors import ConfigError, WorkerError
+from tinylm.nn.promised import promised
 from tinylm.parallel.mesh import Mesh, parse_layout
 from tinylm.parallel.step import ParallelTrainer
 from tinylm.parallel.together import Together
@@ -38,7 +39,9 @@ def make_trainer(run, comm):
     if not config.parallel:
         return new_trainer(run, comm)
     mesh = Mesh(comm, parse_layout(config.parallel))
-    together = Together(new_model(config, run.special), mesh)
+    with promised():  # weights of other ranks are never drawn
+        model = new_model(config, run.special)
+    together = Together(model, mesh)
     return ParallelTrainer(
         together,
         run.objective,

@@ -1,9 +1,10 @@
 """A decoder that many ranks hold together: who has which part of which parameter   (book section
 2.2.3).
 
-Every rank makes the whole model from one seed, keeps its layers and its shares of them, and can put
-whole arrays together or cut them. So a checkpoint has whole arrays, and any layout reads what
-another has written. Read first: mesh.py, stage.py. Read next: step.py.
+Every rank makes the whole model from one seed, as promises of its weights (nn/promised.py), keeps
+its layers and its shares of them, and can put whole arrays together or cut them. So a checkpoint
+has whole arrays, and any layout reads what another has written. Read first: mesh.py, stage.py.
+Read next: step.py.
 """
 
 import ast
@@ -13,8 +14,8 @@ import math
 
 import numpy as np
 
-from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError
+from tinylm.nn.promised import described, kept
 from tinylm.optim.flat import flat_order
 from tinylm.parallel.sequence.layers import Tokens, cut_sequences
 from tinylm.parallel.stage import Stage, layers_of
@@ -25,7 +26,8 @@ from tinylm.parallel.tensor.split import split_decoder
 class Together:
     """A decoder that the ranks of a mesh hold together.
 
-    model    GPT, with the same weights on every rank; it is cut, and not to be used afterwards
+    model    GPT, with the same weights on every rank, of which only this rank's are drawn if it was
+             made within nn.promised.promised(); it is cut, and not to be used afterwards
     mesh     Mesh
     raises   ConfigError for a layout that this decoder cannot have
 
@@ -58,6 +60,8 @@ class Together:
             # A shallow copy: chunks share the stream of dropout, and a tied table of tokens.
             self.stages.append(Stage(copy.copy(model), *place, stream, tokens))
             self.parameters |= self.stages[-1].whole_names()
+        for parameter in self.parameters.values():
+            parameter.data = kept(parameter.data)
 
     def modules(self):
         """All modules of this rank's stages."""
@@ -127,7 +131,7 @@ def _check_equal(comm, model):
     """Raise ConfigError unless all ranks have made the same model."""
     found = hashlib.sha256()
     for name, parameter in model.named_parameters().items():
-        found.update(name.encode() + np.ascontiguousarray(to_cpu(parameter.data)).tobytes())
+        found.update(name.encode() + described(parameter.data))
     own = np.frombuffer(found.digest(), np.uint8)
     if (comm.all_gather(own).reshape(comm.size, -1) != own).any():
         raise ConfigError("Together: the ranks have different weights; make all from one seed")

@@ -11,6 +11,7 @@ import numpy as np
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 from tinylm.nn.module import Module
+from tinylm.nn.promised import Promised
 from tinylm.parallel.data_parallel import share_rows
 from tinylm.parallel.tensor.cuts import Along, ByHead, Whole, shared_heads
 from tinylm.parallel.tensor.draws import PartOfDraws
@@ -146,8 +147,16 @@ def _replace(owner, prefix, name, kind, cuts, stream):
 
 
 def _share(parameter, cut, comm):
-    """This rank's share of a parameter, as a parameter."""
-    share = Tensor(cut.take(parameter.data, comm.rank, comm.size).copy(), requires_grad=True)
+    """This rank's share of a parameter, as a parameter; a promise of it if that is one."""
+    data, place = parameter.data, (comm.rank, comm.size)
+    found = cut.take(data, *place)
+    if isinstance(data, Promised):
+        found = np.broadcast_to(np.zeros((), data.dtype), found.shape).view(Promised)
+        found.draw = lambda: cut.take(data.draw(), *place)
+    else:
+        found = found.copy()
+    share = Tensor(np.zeros((), data.dtype), requires_grad=True)
+    share.data = found
     if hasattr(parameter, "decays"):
         share.decays = parameter.decays
     return share
