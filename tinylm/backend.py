@@ -11,6 +11,7 @@ import contextlib
 import functools
 import hashlib
 import math
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -232,7 +233,7 @@ class Random:
 
     def _draw(self, shape, lanes, dtype):
         """`lanes` random integers of `dtype` per element, as (*shape, lanes)."""
-        for draws in _watchers:
+        for draws in _watchers.get():
             draws.setdefault(id(self), (self, self.counter, self._window))
         if isinstance(shape, (int, np.integer)):
             shape = (shape,)
@@ -308,8 +309,9 @@ def _plain(name):
     return name
 
 
-# Of each open watch_draws(): id of a stream -> (stream, counter, window) before its first draw.
-_watchers: list[dict] = []
+# Of each open watch_draws() of this thread: id of a stream -> (stream, counter, window) before its
+# first draw. Simulated ranks are threads, and must not replay each other's draws.
+_watchers: ContextVar[tuple[dict, ...]] = ContextVar("watchers", default=())
 
 
 @contextlib.contextmanager
@@ -319,12 +321,11 @@ def watch_draws():
     yields  the collection, for replay_draws()
     """
     draws: dict = {}
-    _watchers.append(draws)
+    token = _watchers.set((*_watchers.get(), draws))
     try:
         yield draws
     finally:
-        # By identity: nested contexts may hold equal dicts.
-        _watchers[:] = [other for other in _watchers if other is not draws]
+        _watchers.reset(token)
 
 
 @contextlib.contextmanager

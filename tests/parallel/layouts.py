@@ -89,7 +89,7 @@ def draw(seed):
         cp = min(cp, groups // tp * (heads // groups))  # heads of the smallest tensor share
     if cp * dp * tp * pp > 16:
         dp = 1
-    flags = bool(rng.integers(2)), chunks, schedule, by_heads
+    flags = bool(rng.integers(2)), chunks, schedule, by_heads, one(0, 1, 2, 3)
     layout = Layout(dp, tp, pp, cp, *flags)
     rows = dp * micros + int(rng.integers(3))
     return Draw(config, objective, layout, micros, rows, one(4, 7, 12))

@@ -27,8 +27,10 @@ class Layout:
     schedule        of the pipeline, a name of pipeline/schedules.py
     heads           True: ranks of a context group share the heads while they attend, and the tokens
                     otherwise (Jacobs et al. 2023); False: keys and values go round a ring
-    raises          ConfigError for a size below 1, a schedule that there is not, or one without
-                    chunks
+    zero            what data ranks share beside the batch, a stage of ZeRO: 0 nothing, 1 the
+                    optimizer's state, 2 gradients too, 3 parameters too   (zero/__init__.py)
+    raises          ConfigError for a size below 1, a schedule or a stage that there is not, or
+                    a schedule without chunks
     """
 
     dp: int = 1
@@ -39,11 +41,14 @@ class Layout:
     chunks: int = 1
     schedule: str = "1f1b"
     heads: bool = False
+    zero: int = 1
 
     def __post_init__(self):
         for name in (*AXES, "chunks"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"layout: {name}={getattr(self, name)}, must be 1 or more")
+        if not 0 <= self.zero <= 3:
+            raise ConfigError(f"layout: zero={self.zero}, the stages of ZeRO are 0, 1, 2 and 3")
         if self.schedule not in SCHEDULES:
             raise ConfigError(
                 f"layout: no schedule {self.schedule!r}, choose one of {', '.join(SCHEDULES)}"

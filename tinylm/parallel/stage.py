@@ -11,6 +11,7 @@ from tinylm.nn.module import Module
 from tinylm.parallel.data_parallel import share_rows
 from tinylm.parallel.sequence.layers import layer_options
 from tinylm.parallel.tensor.split import own_tokens
+from tinylm.parallel.zero.units import Units
 
 
 class Stage(Module):
@@ -26,6 +27,7 @@ class Stage(Module):
         self.stream, self.tokens = stream, tokens
         self.begins, self.ends = first == 0, last == c.n_layer
         self.rng = stream_of(model)
+        self.units = Units()  # what is done around its parts, see zero/units.py
         model.blocks = model.blocks[first:last]
         if not self.begins:
             model.positions = model.embedding_norm = None
@@ -72,17 +74,46 @@ class Stage(Module):
         tokens.total = shape[1]
         positions = tokens.own()
         stream.total = len(positions)
+        run = self.units.run
         if self.begins:
-            x = model.tokens(x[:, positions])
-            x = model.add_positions(x, own_tokens(stream, tokens))
-        options = layer_options(model, shape[0], tokens, x.dtype)[self.first : self.last]
-        for block, given in zip(model.blocks, options):
-            x = block(x, **given)
+            x = run("begin", self._begin, x[:, positions])
+        options = layer_options(model, shape[0], tokens, x.dtype)
+        share = model.config.kv_sharing  # layers with the same keys and values run as one part
+        for first in range(self.first, self.last, share):
+            last = min(first + share, self.last)
+            blocks = model.blocks[first - self.first : last - self.first]
+            given = options[first:last]
+            x = run(unit_of(first, share), _in_turn(blocks, given), x, given[0]["bias"])
         if not self.ends:
             return x
-        if model.norm is not None:
-            x = model.norm(x)
-        return model.logits(stream.enter(x))
+        return run("end", self._end, x)
+
+    def _begin(self, ids):
+        """The stream before the first block, of this rank's ids."""
+        x = self.model.tokens(ids)
+        return self.model.add_positions(x, own_tokens(self.stream, self.tokens))
+
+    def _end(self, x):
+        """Logits of the stream after the last block."""
+        if self.model.norm is not None:
+            x = self.model.norm(x)
+        return self.model.logits(self.stream.enter(x))
+
+
+def _in_turn(blocks, options):
+    """The blocks one after another, as a function of the Tensors that they read alone."""
+
+    def run(x, bias):
+        for block, given in zip(blocks, options):
+            x = block(x, **{**given, "bias": bias})
+        return x
+
+    return run
+
+
+def unit_of(layer, share):
+    """The name of the part of a stage that a layer belongs to; `share` layers make one."""
+    return f"blocks.{layer // share * share}"
 
 
 def stream_of(model):

@@ -10,7 +10,7 @@ same thing:
     a tied table of tokens is summed over the first and the last stage, and what biases the scores
     of all layers over all stages
     gradients are summed over the ranks that have read different tokens,
-    each of which updates a slice and hands it to the others                 as ZeRO 1
+    each of which updates a slice and hands it to the others                 zero/shards.py
 
 The norm of the gradient counts every number once: what a tensor group holds whole on its first rank
 only, what several stages hold on the first stage only. Loss and norm are divided by the number of
@@ -26,18 +26,15 @@ import numpy as np
 from tinylm.autograd import no_grad
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, TrainingError
-from tinylm.optim.flat import FlatParameters, clip_factor, sum_of_squares
+from tinylm.optim.flat import clip_factor
 from tinylm.parallel.data_parallel import share_rows
 from tinylm.parallel.pipeline.run import Pipeline
-from tinylm.parallel.tensor.cuts import Whole
 from tinylm.parallel.tensor.losses import split_cross_entropy
+from tinylm.parallel.zero.shards import Shards
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.language.causal import CausalLM
 from tinylm.train.interrupt import marked, marks
 from tinylm.train.trainer import Step, Trainer, rewind
-
-BIASES = "position_bias."  # parameters that every stage holds
-
 
 class ParallelTrainer(Trainer):
     """The training of a decoder by all ranks of a mesh.
@@ -78,12 +75,10 @@ class ParallelTrainer(Trainer):
                 f"layout: {batch_size} rows for {data} data ranks are too few for {micros} "
                 f"micro-batches each; {most} can"
             )
-        self.flat = FlatParameters(together.parameters)
+        shards = Shards(together, make_optimizer, self.mesh.layout.zero)
         rest = batches, batch_size, learning_rate, clip
         # A data group shares the rows, so it is the communicator that cuts them ...
-        super().__init__(
-            together, objective, make_optimizer(self.flat), *rest, seed=seed, comm=self.mesh.dp
-        )
+        super().__init__(together, objective, shards, *rest, seed=seed, comm=self.mesh.dp)
         self.comm = self.mesh.comm  # ... and all ranks have a signal, a log and a state in common
         self.micros = micros
         self.pipeline = Pipeline(together.stages, self.mesh.pp, self.mesh.layout.schedule)
@@ -108,7 +103,7 @@ class ParallelTrainer(Trainer):
         parts, bounds = self._micro_batches()
         rng = self.pipeline.rng
         start = rng.counter
-        self.flat.zero_grad()
+        self.optimizer.begin()
 
         def windows(k):
             stack = contextlib.ExitStack()
@@ -117,8 +112,7 @@ class ParallelTrainer(Trainer):
 
         with np.errstate(all="ignore"):  # what is not finite is found below
             loss = self.pipeline.run(parts, self._loss, windows)
-            self.flat.collect()
-            self._complete_gradients()
+            self.optimizer.complete()
             tokens = sum(self._targets(part)[1] for part in parts)
             step = self._update(loss, tokens, stop and stop())
         if not step.updated:
@@ -139,19 +133,24 @@ class ParallelTrainer(Trainer):
         chosen = itertools.islice(windows.batches(batch_size), batches or None)
         self.together.train(False)
         with no_grad():
-            for i, sequences in itertools.islice(enumerate(chosen), dp.rank, None, dp.size):
+            for group in itertools.batched(enumerate(chosen), dp.size):
+                # A rank without a batch at the end scores another's, which does not count:
+                # parameters may have to be gathered from it (zero/units.py).
+                i, sequences = group[min(dp.rank, len(group) - 1)]
                 batch = self.objective.make_batch(sequences, Random(0, "evaluate", i))
                 share = self.pipeline.score(batch, self._loss) * self.batch_size
-                found += share, self._targets(batch)[1]
+                if dp.rank < len(group):
+                    found += share, self._targets(batch)[1]
         total, count = self.comm.all_reduce(found * self._counts_loss).tolist()
         return total / max(count, 1.0), int(count)
 
     def _whole_model(self):
-        return self.together.whole_arrays() | self.together.settings
+        together = self.together
+        shares = {name: p.data for name, p in together.parameters.items()}
+        return together.whole_arrays(shares | self.optimizer.parameters()) | together.settings
 
     def _whole_moments(self, value):
-        self.mesh.data.all_gather_(value)  # of which a slice was current
-        return self.together.whole_buffer(self.flat.named(value))
+        return self.together.whole_buffer(self.optimizer.whole(value))
 
     def expected(self):
         """The arrays of a state(): {"model", "optimizer": {name: (shape, dtype)}}."""
@@ -161,11 +160,10 @@ class ParallelTrainer(Trainer):
         return {"model": together.shapes | settings, "optimizer": whole}
 
     def _take(self, arrays, moments):
-        for name, share in self.together.own(arrays).items():
-            self.together.parameters[name].assign_(share)
+        self.optimizer.load_parameters(self.together.own(arrays))
         for name, value in moments.items():
             if np.ndim(value):
-                moments[name] = self.together.own_buffer(value, self.flat)
+                moments[name] = self.optimizer.own(self.together.own_buffer(value))
         self.optimizer.load_state(moments)
 
     def _micro_batches(self):
@@ -198,45 +196,14 @@ class ParallelTrainer(Trainer):
         weight = count / self.batch_size  # corrected by rows / targets afterwards
         return loss, weight, weight * float(loss.item())
 
-    def _complete_gradients(self):
-        """Sum what ranks of one model have computed parts of."""
-        flat, cuts, mesh = self.flat, self.together.cuts, self.mesh
-        slots = dict(zip(flat.names, flat.slots))
-        _sum_in_one(mesh.tp, [slots[n] for n in flat.names if cuts[n].summed])
-        biases = [slots[n] for n in flat.names if n.startswith(BIASES)]
-        _sum_in_one(mesh.pp, biases)
-        if mesh.ends is not None and self.together.config.tied:
-            _sum_in_one(mesh.ends, [slots["tokens.weight"]])
-
-    def _counted(self):
-        """(start, stop) pairs: the parts of the flat buffer that this rank counts in the norm."""
-        mesh, cuts = self.mesh, self.together.cuts
-        found = []
-        bounds = zip(self.flat.names, self.flat.offsets, self.flat.offsets[1:])
-        for name, start, stop in bounds:
-            if isinstance(cuts[name], Whole) and mesh.tp.rank:
-                continue
-            tied = name == "tokens.weight" and self.together.config.tied
-            if (tied or name.startswith(BIASES)) and not mesh.first:
-                continue
-            found.append((start, stop))
-        return found
-
     @property
     def _counts_loss(self):
         """Whether this rank's loss is the one that counts, of those that its group has alike."""
         return self.mesh.last and self.mesh.tp.rank == 0
 
     def _update(self, loss, tokens, signal):
-        """Sum over data ranks, clip, and update this rank's slice; returns Step."""
-        flat, data = self.flat, self.mesh.data
-        start, end = data.slice(len(flat))
-        data.reduce_scatter_(flat.grad)
-        square = 0.0
-        for low, high in self._counted():
-            low, high = max(low, start), min(high, end)
-            if low < high:
-                square += sum_of_squares(flat.grad[low:high])
+        """Clip by the norm of the whole gradient, and update; returns Step."""
+        square = self.optimizer.sum_of_squares()
         once = self._counts_loss
         found = np.array([loss * once, square, tokens * once, *marks(signal)], np.float64)
         loss, square, tokens, *stops = self.comm.all_reduce(found).tolist()
@@ -246,18 +213,5 @@ class ParallelTrainer(Trainer):
         updated = math.isfinite(loss) and math.isfinite(norm)
         if updated:
             clipped = clip_factor(norm, self.clip or math.inf)
-            self.optimizer.step(self.learning_rate(self.step), start, end, scale=factor * clipped)
-            data.all_gather_(flat.data)
+            self.optimizer.step(self.learning_rate(self.step), scale=factor * clipped)
         return Step(loss, norm, int(tokens), marked(stops), updated)
-
-
-def _sum_in_one(comm, arrays):
-    """Sum arrays over ranks in place, by one all-reduce."""
-    if comm.size == 1 or not arrays:
-        return
-    flat = np.concatenate([array.reshape(-1) for array in arrays])
-    comm.all_reduce(flat)
-    start = 0
-    for array in arrays:
-        array[...] = flat[start : start + array.size].reshape(array.shape)
-        start += array.size

@@ -86,9 +86,9 @@ class Together:
             return found
         return _all_stages(mesh.pp, found)
 
-    def whole_arrays(self):
-        """{name: whole array} of all parameters, in the order of the whole model."""
-        found = self.whole({name: p.data for name, p in self.parameters.items()})
+    def whole_arrays(self, shares):
+        """whole() of the shares of all parameters, in the order of the whole model."""
+        found = self.whole(shares)
         return {name: found[name] for name in self.shapes}
 
     def whole_buffer(self, shares):
@@ -96,21 +96,20 @@ class Together:
         found = self.whole(shares)
         return np.concatenate([found[name].reshape(-1) for name in self._order])
 
-    def own_buffer(self, whole, flat):
-        """This rank's buffer, in the order of its FlatParameters, out of that of one process."""
+    def own_buffer(self, whole):
+        """{name: this rank's share} out of the flat buffer of a single process, (N,)."""
         named, start = {}, 0
         for name in self._order:
             shape, _ = self.shapes[name]
             stop = start + math.prod(shape)
             named[name] = whole[start:stop].reshape(shape)
             start = stop
-        own = self.own(named)
-        return np.concatenate([own[name].reshape(-1) for name in flat.names])
+        return self.own(named)
 
     def own(self, whole):
-        """{name: this rank's share} out of {name: whole array}."""
-        comm = self.mesh.tp
-        return {n: self.cuts[n].take(whole[n], comm.rank, comm.size) for n in self.parameters}
+        """{name: this rank's share} out of {name: whole array}, of what is there."""
+        comm, names = self.mesh.tp, [name for name in self.parameters if name in whole]
+        return {n: self.cuts[n].take(whole[n], comm.rank, comm.size) for n in names}
 
 
 def _check_stages(layers, stages, chunks, group):

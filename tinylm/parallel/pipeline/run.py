@@ -59,6 +59,7 @@ class Pipeline:
                 later[k, c] = self._backward(*kept.pop((k, c)), k, c, halves)
             else:
                 later.pop((k, c))()
+                self.stages[c].units.finish()
         self.rng.counter = int(comm.broadcast(np.array(after), comm.size - 1))
         comm.flush()
         return loss
@@ -100,6 +101,7 @@ class Pipeline:
             rest = backward_in_halves(y, g, [] if stage.begins else [x])
         else:
             y.backward(g)
+            stage.units.finish()
         if not stage.begins:
             self._send("B", k, virtual, x.grad.data, -1)
         return rest
