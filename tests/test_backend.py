@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import threading
 import types
 
 import numpy as np
@@ -312,6 +313,16 @@ def test_nested_watchers_each_see_every_stream_used_inside_them():
         late.uniform()
     assert [rng for rng, _, _ in inner.values()] == [early]
     assert [rng for rng, _, _ in outer.values()] == [early, late]
+
+
+def test_watchers_see_the_draws_of_their_own_thread_alone():
+    mine, others = Random(9, "mine"), Random(9, "others")
+    with devices.watch_draws() as draws:
+        mine.uniform()
+        thread = threading.Thread(target=others.uniform)
+        thread.start()
+        thread.join()
+    assert [rng for rng, _, _ in draws.values()] == [mine]
 
 
 def test_arrays_move_between_devices_and_back(device):

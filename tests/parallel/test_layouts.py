@@ -17,6 +17,7 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.parallel import launch, step
 from tinylm.parallel.collectives import enter, leave
+from tinylm.parallel.communicate.communicator import SingleProcess
 from tinylm.parallel.communicate.simulator import simulate
 from tinylm.parallel.mesh import Layout, Mesh
 from tinylm.parallel.pipeline.run import Pipeline
@@ -29,6 +30,7 @@ from tinylm.parallel.tensor.cuts import Whole
 from tinylm.parallel.tensor.draws import PartOfDraws
 from tinylm.parallel.tensor.layers import SplitNorm, Stream
 from tinylm.parallel.together import Together
+from tinylm.parallel.zero.shards import Shards
 from tinylm.pretrain import CausalLM
 
 ROUNDING = 1e-9  # of float64, after two steps of Adam, which divides by small numbers
@@ -171,13 +173,12 @@ def test_processes_that_share_memory_do_the_same(layout):
     assert largest_difference(found, run=run) < ROUNDING
 
 
-def counts_everything(self):
-    return [(0, len(self.flat))]
+def counts_everything(self, name):
+    return True
 
 
-def leaves_shares_out(self):
-    bounds = zip(self.flat.names, self.flat.offsets, self.flat.offsets[1:])
-    return [(a, b) for _, a, b in bounds if self.mesh.tp.rank == 0]
+def leaves_shares_out(self, name):
+    return self.mesh.tp.rank == 0
 
 
 def smoothed_over_own_words(logits, targets, comm, total, label_smoothing=0.0, **more):
@@ -256,6 +257,12 @@ def bias_of_the_first_positions(self, queries, keys):
     return self.bias(np.arange(len(queries)), keys)[self.first : self.last]
 
 
+def forgets_biases(self):
+    stages, self.mesh.pp = self.mesh.pp, SingleProcess()
+    take_complete(self)
+    self.mesh.pp = stages
+
+
 take_back = heads.heads_to_tokens
 
 
@@ -272,6 +279,7 @@ def weights_twice(self):
 
 
 take_second = _Halves.second
+take_complete = Shards.complete
 take_loss, go_round = ParallelTrainer._loss, ring._round
 receive = Pipeline._receive
 IN_PARTS = {"config": LONG, "layout": Layout(2, 1, 1, cp=2)}
@@ -281,9 +289,9 @@ NO_SEQUENCE = {"layout": Layout(2, 2, 2)}
 ZERO_BUBBLE = {"layout": Layout(pp=2, schedule="zb-h1")}
 PLANTED = {
     "replicated weights are counted by every rank": (
-        ParallelTrainer, "_counted", counts_everything, {},
+        Shards, "_counts", counts_everything, {},
     ),
-    "shares are left out of the norm": (ParallelTrainer, "_counted", leaves_shares_out, {}),
+    "shares are left out of the norm": (Shards, "_counts", leaves_shares_out, {}),
     "smoothing over a rank's own words": (
         step, "split_cross_entropy", smoothed_over_own_words, {},
     ),
@@ -296,7 +304,7 @@ PLANTED = {
         split, "PartOfDraws", one_stream_for_all_heads, {},
     ),
     "every stage drops as the first": (Pipeline, "_receive", forgets_where_the_stream_is, {}),
-    "biases of scores not summed over stages": (step, "BIASES", "none of them", {}),
+    "biases of scores not summed over stages": (Shards, "complete", forgets_biases, {}),
     "a loss divided by the parts of a sequence": (
         ParallelTrainer, "_loss", one_part_too_many, IN_PARTS,
     ),

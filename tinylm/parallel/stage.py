@@ -4,6 +4,9 @@
     later ones    blocks
     last stage    blocks, the last norm, logits of this rank's share of the vocabulary
 
+Each of these parts is run by `units`, which may gather its parameters first and reduce its
+gradients when they are there (zero/units.py).
+
 Read next: pipeline/schedules.py, step.py.
 """
 

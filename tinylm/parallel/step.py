@@ -36,6 +36,7 @@ from tinylm.pretrain.language.causal import CausalLM
 from tinylm.train.interrupt import marked, marks
 from tinylm.train.trainer import Step, Trainer, rewind
 
+
 class ParallelTrainer(Trainer):
     """The training of a decoder by all ranks of a mesh.
 
@@ -130,10 +131,10 @@ class ParallelTrainer(Trainer):
         computes one together.
         """
         dp, found = self.mesh.dp, np.zeros(2)
-        chosen = itertools.islice(windows.batches(batch_size), batches or None)
+        chosen = enumerate(itertools.islice(windows.batches(batch_size), batches or None))
         self.together.train(False)
         with no_grad():
-            for group in itertools.batched(enumerate(chosen), dp.size):
+            while group := list(itertools.islice(chosen, dp.size)):
                 # A rank without a batch at the end scores another's, which does not count:
                 # parameters may have to be gathered from it (zero/units.py).
                 i, sequences = group[min(dp.rank, len(group) - 1)]

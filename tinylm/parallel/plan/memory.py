@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinylm.parallel.zero.memory import state_bytes as sharded_bytes
+
 WEIGHT_BYTES = 2
 OPTIMIZER_BYTES = 12  # float32 master copy, first and second moment
 
@@ -45,16 +47,8 @@ def state_bytes(parameters, layout):
     parameters  of the rank, before ZeRO;  over d data ranks the stages keep, for 2-byte gradients,
                 16, 4 + 12 / d, 2 + 14 / d and 16 / d bytes for each
     """
-    d, zero = layout.dp, np.asarray(layout.zero)
-
-    def sharded(size, stage):
-        return size * parameters / np.where(zero >= stage, d, 1)
-
-    return (
-        sharded(WEIGHT_BYTES, 3),
-        sharded(layout.gradient_bytes, 2),
-        sharded(OPTIMIZER_BYTES, 1),
-    )
+    each = WEIGHT_BYTES, layout.gradient_bytes, OPTIMIZER_BYTES
+    return sharded_bytes(parameters, layout.dp, layout.zero, each)
 
 
 def layer_activations(shape, layout):

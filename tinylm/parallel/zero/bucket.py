@@ -162,9 +162,7 @@ class Bucket:
         buffer[start:stop] = array
         if self.stage:
             self.comm.all_gather_(buffer)
-        return {
-            name: view for name, (_, view) in zip(self.tensors, self._views(buffer))
-        }
+        return {name: view for name, (_, view) in zip(self.tensors, self._views(buffer))}
 
     def part(self, arrays):
         """This rank's part, (kept,), of {name: array in its parameter's shape}."""

@@ -16,6 +16,7 @@ bucket.py, units.py. Read next: ../step.py.
 import numpy as np
 
 from tinylm.optim.flat import sum_of_squares
+from tinylm.parallel.stage import unit_of
 from tinylm.parallel.tensor.cuts import Whole
 from tinylm.parallel.zero.bucket import Bucket
 from tinylm.parallel.zero.units import GatheredUnits, ReducedUnits, Units
@@ -54,7 +55,7 @@ class Shards:
 
     def _key(self, name):
         """(part of the model, whether a tensor group sums it): of one bucket."""
-        part = _part(name)
+        part = _part(name, self.together.config.kv_sharing)
         whole_pass = self.stage < 2 and part not in ("tokens", "biases")
         return "all" if whole_pass else part, self._summed(name)
 
@@ -65,22 +66,19 @@ class Shards:
         """The Units of a stage of the pipeline, or of a chunk of one."""
         if self.stage < 2:
             return Units()
+        share = self.together.config.kv_sharing
+        layers = [unit_of(layer, share) for layer in range(stage.first, stage.last, share)]
+        ends = ["begin"] * stage.begins + ["end"] * stage.ends
         units, late = {}, []
         for (part, _), bucket in self.buckets.items():
-            if part.startswith("blocks."):
-                layer = int(part.split(".")[1])
-                places = [part] if stage.first <= layer < stage.last else []
-            elif part == "tokens":
-                places = ["begin"] if stage.begins else []
-                if stage.ends and self.together.config.tied:
-                    places.append("end")
+            readers = [unit for unit in [*layers, *ends] if unit == part]
+            if part == "tokens":
+                readers = ends if self.together.config.tied else ["begin"] * stage.begins
             elif part == "biases":
-                places = ["biases"]
-            else:
-                places = [part] if getattr(stage, part + "s") else []
-            for place in places:
-                units.setdefault(place, []).append(bucket)
-            if part == "biases" or len(places) > 1:
+                readers = ["biases"]
+            for unit in readers:
+                units.setdefault(unit, []).append(bucket)
+            if part == "biases" or len(readers) > 1:
                 late.append(bucket)
         kind = GatheredUnits if self.stage == 3 else ReducedUnits
         return kind(units, late)
@@ -185,10 +183,12 @@ class Shards:
             self.together.parameters[name].assign_(shares[name])
 
 
-def _part(name):
-    """The part of a model that a parameter belongs to, as a stage computes it."""
+def _part(name, share):
+    """The part of a model that a parameter belongs to, as a stage computes it; of `share` layers
+    that have keys and values in common.
+    """
     if name.startswith("blocks."):
-        return ".".join(name.split(".")[:2])
+        return unit_of(int(name.split(".")[1]), share)
     if name.startswith(BIASES):
         return "biases"
     if name == TABLE:

@@ -2,18 +2,21 @@
 
 A stage computes in parts: the table of tokens, each block, the logits. Up to stage 1 of ZeRO all
 its parameters and gradients are there all the time. From stage 2 on, a part's gradients are reduced
-as soon as its backward pass is done, and only slices of the sum are kept. The pass is done when the
-cotangent of the part's input is complete: a backward pass goes from the newest operation to the
-oldest, so all that the part has computed lies behind it then.
+as soon as its backward pass is done, and only slices of the sum are kept. A backward pass goes from
+the newest operation to the oldest, so a gate at the part's output is the first that it comes to,
+and one at its input the last: gates are operations that change nothing and call somebody.
 
 At stage 3 a part's parameters are gathered before it runs forward and again before it runs
 backward. Operations keep the arrays they read, so a part that kept its intermediate results would
 keep its parameters with them: it keeps its input alone and runs once more, as under
-autograd.checkpoint. Read next: shards.py.
+autograd.checkpoint. (Where a pipeline computes gradients of weights later, in a second half, it
+keeps the gathered parameters until then.) Read next: shards.py.
 """
 
+import numpy as np
+
 from tinylm.autograd import Tensor, checkpoint, first_order_only
-from tinylm.autograd.engine.tensor import is_recording
+from tinylm.autograd.engine.tensor import is_recording, record
 
 
 class Units:
@@ -44,10 +47,11 @@ class ReducedUnits(Units):
         self._closed = []
 
     def run(self, unit, function, *inputs):
-        y = function(*inputs)
-        _when_complete(y, lambda: self._open(unit))
-        _when_complete(inputs[0], lambda: self._close(unit))
-        return y
+        return self._between_gates(unit, function, *inputs)
+
+    def _between_gates(self, unit, function, x, *others):
+        y = function(_gate(x, lambda: self._close(unit)), *others)
+        return _gate(y, lambda: self._open(unit))
 
     def _open(self, unit):
         """The backward pass comes to a part: it writes into one buffer."""
@@ -82,33 +86,23 @@ class GatheredUnits(ReducedUnits):
             for bucket in self.buckets.get(unit, ()):
                 bucket.gather()
             with first_order_only():
-                y = function(*inputs)
-            if is_recording():  # for the second time: the backward pass of this part is next
-                self._open(unit)
-            else:
+                y = self._between_gates(unit, function, *inputs)
+            if not is_recording():  # the second time the backward pass of this part is next
                 for bucket in self.buckets.get(unit, ()):
                     bucket.release()
             return y
 
-        y = checkpoint(held, *inputs)
-        _when_complete(inputs[0], lambda: self._close(unit))
-        return y
+        return checkpoint(held, *inputs)
 
 
-def _when_complete(x, call):
-    """Call it when a backward pass has the whole cotangent of x; before what waits there already.
+def _gate(x, call):
+    """x itself, and a call when a backward pass comes by: it has then done all that is newer.
 
-    Of what no operation has made, ids or what another stage has sent, the end of the pass is that
-    moment.
+    What no operation has made, such as ids, has no gate: there the end of the pass is that moment.
     """
-    if not isinstance(x, Tensor) or x._node is None:
-        return
-    node = x._node
-    after = node.watcher
-
-    def both(g):
-        call()
-        if after is not None:
-            after(g)
-
-    node.watcher = both
+    if not (is_recording() and isinstance(x, Tensor) and x.requires_grad):
+        return x
+    # A leaf of its own, so that a pass in halves (engine/halves.py) comes by when it computes the
+    # gradients of leaves. Instead of a gradient for it there is the call.
+    turn = Tensor(np.zeros_like(x.data, shape=()), requires_grad=True)
+    return record("gate", x.data, (x, turn), lambda g, node: [g, lambda out: call()], reads="")
