@@ -102,7 +102,7 @@ def _gate(x, call):
     """
     if not (is_recording() and isinstance(x, Tensor) and x.requires_grad):
         return x
-    # A leaf of its own, so that a pass in halves (autograd/engine/halves.py) comes by when it computes the
-    # gradients of leaves. Instead of a gradient for it there is the call.
+    # A leaf of its own, so that a pass in halves (autograd/engine/halves.py) comes by when it
+    # computes the gradients of leaves. Instead of a gradient for it there is the call.
     turn = Tensor(np.zeros_like(x.data, shape=()), requires_grad=True)
     return record("gate", x.data, (x, turn), lambda g, node: [g, lambda out: call()], reads="")
