@@ -172,7 +172,7 @@ class ParallelTrainer(Trainer):
         rng = Random(self.seed, "objective", self.step)
         with rng.rows(self.first, self.batch_size):
             rows = self.batches(self.step, self.first, self.last)
-            batch = self.objective.make_batch(rows, rng)
+            batch = self.objective.make_batch(rows, rng).to(self.device)
         bounds = [share_rows(len(batch), k, self.micros) for k in range(self.micros)]
         return [batch.rows(a, b) for a, b in bounds], bounds
 

@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from tinylm.backend import device_of
 from tinylm.errors import ConfigError
 from tinylm.nn.promised import described, kept
 from tinylm.optim.flat import flat_order
@@ -49,7 +50,8 @@ class Together:
         self.settings = model.named_settings()
         self._order = [name for name, _ in flat_order(named)]
         stream = Stream(mesh.tp, 1 if mesh.layout.sequence and mesh.tp.size > 1 else None)
-        tokens = Tokens(mesh.cp, mesh.layout.heads)
+        device = device_of(next(iter(named.values())).data)
+        tokens = Tokens(mesh.cp, mesh.layout.heads, device)
         self.cuts = split_decoder(model, stream, tokens)
         cut_sequences(model, tokens, mesh.tp.size)
         self.stages, self.parameters, self.training = [], {}, True

@@ -111,7 +111,7 @@ def heads_to_tokens(x, comm, heads, total, parts):
 def _rows(x):
     """(B, T, P, K) -> (T P, B, K): parcels may differ in their first axis alone."""
     B, T, P, K = x.shape
-    return np.ascontiguousarray(x.transpose(1, 2, 0, 3)).reshape(T * P, B, K)
+    return x.transpose(1, 2, 0, 3).reshape(T * P, B, K)
 
 
 def _from_rows(rows, T, P):

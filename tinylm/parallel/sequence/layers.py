@@ -8,6 +8,7 @@ import numpy as np
 
 from tinylm.autograd import rotary
 from tinylm.autograd.kernels.activations import kept_scaled
+from tinylm.backend import to_device
 from tinylm.errors import ConfigError
 from tinylm.nn.attention.multi_head import merge_heads, projected, with_past
 from tinylm.nn.attention.sharing import SharedPairs
@@ -26,24 +27,27 @@ class Tokens:
     comm   Communicator of the group
     heads  False: attention goes round a ring, and positions are balanced for it. True: ranks share
            the heads while they attend, and positions are in order
+    device of the arrays that positions index
     total  tokens of the whole sequence, set before each forward pass
     held   (B, total) bool, False where a row has padding that a layer of experts must not count,
            set with each micro-batch; None: all are tokens
     """
 
-    def __init__(self, comm, heads=False):
-        self.comm, self.heads, self.total, self.held = comm, heads, None, None
+    def __init__(self, comm, heads=False, device="cpu"):
+        self.comm, self.heads, self.device = comm, heads, device
+        self.total, self.held = None, None
 
     def own(self, total=None):
         """The positions of this rank: integers."""
         if total is None:
             total = self.total
-        return own_positions(total, self.comm.rank, self.comm.size, balanced=not self.heads)
+        own = own_positions(total, self.comm.rank, self.comm.size, balanced=not self.heads)
+        return to_device(own, self.device)
 
     def attended(self):
         """The positions whose queries attention has here: integers."""
         if self.heads:
-            return np.arange(self.total)
+            return to_device(np.arange(self.total), self.device)
         return self.own()
 
 
@@ -78,7 +82,7 @@ class RingSelfAttention(Module):
             whole = kept_scaled(
                 (B, H, tokens.total, tokens.total), inner.dropout, inner.rng, q.dtype
             )
-            dropped = np.ascontiguousarray(whole[:, :, tokens.own()])
+            dropped = whole[:, :, tokens.own()]
         y = ring_attention(
             q,
             k,
@@ -214,7 +218,7 @@ def _ring_options(model, positions, total, dtype):
     """layer_options() where keys and values go round."""
     c, bias = model.config, None
     if model.position_bias is not None:
-        bias = model.position_bias(positions, np.arange(total))  # (1|H, T, total)
+        bias = model.position_bias(positions, np.arange(total, like=positions))  # (1|H, T, total)
     rotations = model.rotations(positions, dtype)
     cache = SharedPairs(c.kv_sharing) if c.kv_sharing > 1 else None
     found = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.backend import device_of, to_device
 from tinylm.parallel.data_parallel import share_rows
 
 
@@ -39,7 +40,7 @@ class Along:
 
     def take(self, array, rank, size):
         start, stop = share_rows(array.shape[self.axis], rank, size)
-        return np.take(array, np.arange(start, stop), axis=self.axis)
+        return array[(slice(None),) * self.axis + (slice(start, stop),)]
 
     def join(self, arrays):
         return np.concatenate(arrays, axis=self.axis)
@@ -76,13 +77,18 @@ class ByHead:
 
     def take(self, array, rank, size):
         width = self._width(array.shape[self.axis])
-        return np.take(array, self.columns(rank, size, width), axis=self.axis)
+        return taken(array, self.columns(rank, size, width), self.axis)
 
     def join(self, arrays):
         size, length = len(arrays), sum(array.shape[self.axis] for array in arrays)
         width = self._width(length)
         order = np.concatenate([self.columns(rank, size, width) for rank in range(size)])
-        return np.take(np.concatenate(arrays, axis=self.axis), np.argsort(order), axis=self.axis)
+        return taken(np.concatenate(arrays, axis=self.axis), np.argsort(order), self.axis)
+
+
+def taken(array, places, axis):
+    """The entries of an array of any device at integer places along an axis."""
+    return np.take(array, to_device(places, device_of(array)), axis=axis)
 
 
 def shared_heads(kv_heads, heads, rank, size):

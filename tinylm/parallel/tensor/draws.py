@@ -8,6 +8,8 @@ split.py.
 
 import numpy as np
 
+from tinylm.backend import device_of, to_device
+
 
 class PartOfDraws:
     """A stream of random numbers seen by a rank that has some entries along an axis.
@@ -26,4 +28,5 @@ class PartOfDraws:
         whole = list(shape)
         whole[self.axis] = self.total() if callable(self.total) else self.total
         kept = self.kept() if callable(self.kept) else self.kept
-        return np.take(self.rng.bernoulli(p, tuple(whole)), kept, axis=self.axis)
+        drawn = self.rng.bernoulli(p, tuple(whole))
+        return np.take(drawn, to_device(kept, device_of(drawn)), axis=self.axis)

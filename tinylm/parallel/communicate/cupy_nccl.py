@@ -1,0 +1,125 @@
+"""What the NCCL engine needs of CuPy, how its ranks find a GPU and each other, and the notes that
+they exchange beside it.
+
+Read next: nccl.py.
+"""
+
+import ast
+import socket
+import zlib
+from types import SimpleNamespace
+
+import numpy as np
+
+from tinylm.backend import backend
+from tinylm.errors import ConfigError, MissingExtra
+from tinylm.parallel.communicate.communicator import describe
+
+ID = 128  # bytes of NCCL's unique id
+NOTE = 256  # bytes of the text of a call or of a message
+
+
+class CuPy:
+    """What the engine needs of CuPy: NCCL, pointers, and whether the GPU has finished.
+
+    raises  MissingExtra without CuPy or NCCL, DeviceError without a GPU
+    """
+
+    device = "gpu"
+
+    def __init__(self):
+        self._cupy = backend("gpu").module
+        self.nccl = self._cupy.cuda.nccl
+        if not self.nccl.available:
+            raise MissingExtra(
+                "CuPy finds no NCCL here: python -m cupyx.tools.install_library --library nccl, or "
+                "pip install nvidia-nccl-cu12 (-cu13), as cupy.show_config() says"
+            )
+
+    def choose(self, local):
+        """Use the GPU of this number; raises ConfigError if there are fewer."""
+        count = self._cupy.cuda.runtime.getDeviceCount()
+        if local >= count:
+            raise ConfigError(
+                f"NCCL needs a GPU for every process: this is process {local + 1} of its machine, "
+                f"which has {count}; start at most {count} there"
+            )
+        self._cupy.cuda.Device(local).use()
+
+    def pointer(self, array):
+        """Address of the first element."""
+        return array.data.ptr
+
+    def stream(self):
+        """Handle of the stream on which the arrays are computed."""
+        return self._cupy.cuda.get_current_stream().ptr
+
+    def mark(self):
+        """An object whose `done` is True once the GPU has done all that it was given so far."""
+        event = self._cupy.cuda.Event(disable_timing=True)
+        event.record()
+        return event
+
+
+def local_rank(control):
+    """Which of the processes of its machine this one is: they are counted in rank order."""
+    name = zlib.crc32(socket.gethostname().encode())
+    names = control.all_gather(np.array(name, np.int64))
+    return int((names[: control.rank] == name).sum())
+
+
+def packed_id(unique):
+    """NCCL's unique id, bytes or, in older CuPy, a tuple of signed ones, as (1 + ID,) uint8."""
+    signed = not isinstance(unique, bytes)
+    return np.array([signed, *(value % 256 for value in unique)], np.uint8)
+
+
+def unpacked_id(note):
+    """The inverse of packed_id()."""
+    if note[0]:
+        return tuple(note[1:].view(np.int8).tolist())
+    return note[1:].tobytes()
+
+
+def contiguous(array):
+    """The array, or a copy of it, in row-major order."""
+    if array.flags.c_contiguous:
+        return array
+    return array.copy()
+
+
+def padded(flat, length):
+    """A 1-D array with zeros behind it; itself if it is so long."""
+    if len(flat) == length:
+        return flat
+    out = np.zeros_like(flat, shape=(length,))
+    out[: len(flat)] = flat
+    return out
+
+
+def note_of(text):
+    """A text as (NOTE,) uint8, cut to that length."""
+    return np.frombuffer(text.encode()[:NOTE].ljust(NOTE), np.uint8).copy()
+
+
+def text_of(note):
+    """The inverse of note_of()."""
+    return note.tobytes().decode(errors="replace").rstrip()
+
+
+def message_text(array, here, direct):
+    """What the note before a message says."""
+    return f"{int(here)} {int(direct)} {describe(array)}"
+
+
+def read_message(note):
+    """The note before a message: here (on the GPU), direct (GPU to GPU), text, dtype and shape."""
+    here, direct, text = text_of(note).split(" ", 2)
+    dtype, shape = text.split(" ", 1)
+    return SimpleNamespace(
+        here=here == "1",
+        direct=direct == "1",
+        text=text,
+        dtype=np.dtype(dtype),
+        shape=ast.literal_eval(shape),
+    )

@@ -1,0 +1,412 @@
+"""Processes with a GPU each: the communicator over NVIDIA's NCCL, by CuPy.
+
+    launch(lambda comm: train(Nccl(comm)), 4)       one machine, a process for every GPU
+    run_on_mpi(lambda comm: train(Nccl(comm)))      several machines; mpiexec -n 16 python PROGRAM
+
+Arrays on the GPU go from GPU to GPU by NCCL's own collectives. Arrays in host memory, such as a
+loss, go by the communicator that it was made from, which also hands round the unique id by which
+the ranks find each other, and tells ranks that disagree, where NCCL alone would wait for ever or
+mix up their bytes. NCCL adds in an order of its own: the last bits of a sum may differ from those
+of the other engines, and between numbers of ranks, but not between ranks. Read first:
+communicator.py, mpi.py, cupy_nccl.py.
+
+It has not run on several GPUs yet. It is written against the interface that CuPy documents; what it
+passes to NCCL (types, counts, roots, groups, the order of calls) is tested with a stand-in
+(tests/parallel/communicate/nccl_stand_in.py), and where there is a GPU on one rank.
+"""
+
+import time
+from types import SimpleNamespace
+
+import numpy as np
+
+from tinylm.backend import backend, device_of, to_cpu, to_device
+from tinylm.errors import DtypeError, ShapeError, WorkerError
+from tinylm.parallel.communicate.communicator import (
+    Communicator,
+    check_array,
+    check_flat,
+    check_parcels,
+    check_rank,
+    check_rows,
+    describe,
+    operation,
+    share,
+    take_own,
+)
+from tinylm.parallel.communicate.cupy_nccl import (
+    ID,
+    NOTE,
+    CuPy,
+    contiguous,
+    local_rank,
+    message_text,
+    note_of,
+    packed_id,
+    padded,
+    read_message,
+    text_of,
+    unpacked_id,
+)
+
+PATIENCE = 600.0  # seconds after which a rank that waits gives up
+EAGER = 1 << 16  # bytes: up to it a message passes through host memory, and need not wait
+
+
+class Nccl(Communicator):
+    """The communicator of processes with a GPU each.
+
+    control   Communicator of the same processes for what lies in host memory: of launch() or MPI
+    patience  seconds after which a rank that waits for the GPUs of others gives up: WorkerError
+    check     every call is first compared with those of the others, by control, which raises
+              ShapeError, or names who is missing, as control does. False: not, which saves a
+              message; ranks that disagree may then get wrong numbers, or wait until `patience` ends
+    library   CuPy unless given
+    raises    MissingExtra without CuPy or NCCL; ConfigError where a machine has fewer GPUs than
+              processes
+
+    send waits for its receiver if an array on the GPU is larger than 64 KiB; smaller ones, and
+    those of isend, pass through host memory. After a WorkerError it cannot be used any more.
+    """
+
+    def __init__(self, control, patience=PATIENCE, check=True, library=None, parent=None):
+        super().__init__(control.rank, control.size)
+        self._control, self._patience, self._check = control, patience, check
+        self._parent, self._own = parent, None
+        if parent is not None:
+            self._library = parent._library
+            # Messages in a group go by the communicator of all, under their ranks there.
+            self._peers = [
+                parent._peers[r] for r in control.all_gather(np.array(parent.rank)).tolist()
+            ]
+            return
+        self._library = library or CuPy()
+        self._library.choose(local_rank(control))
+        self._peers = list(range(control.size))
+        self._connected()
+
+    @property
+    def _all(self):
+        """The engine of all ranks."""
+        return self if self._parent is None else self._parent._all
+
+    def _connected(self):
+        """NCCL's communicator of this group, made when all first need it."""
+        if self._own is None:
+            nccl = self._library.nccl
+            note = np.zeros(1 + ID, np.uint8)
+            if self.rank == 0:
+                note[:] = packed_id(nccl.get_unique_id())
+            self._control.broadcast(note, 0)
+            unique = unpacked_id(note)
+            self._own = self._try(
+                "connecting", lambda: nccl.NcclCommunicator(self.size, unique, self.rank)
+            )
+        return self._own
+
+    # Calling NCCL
+
+    def _try(self, what, call):
+        """call(), with NCCL's errors as WorkerError."""
+        try:
+            return call()
+        except self._library.nccl.NcclError as error:
+            self._abort()
+            raise WorkerError(
+                f"rank {self.rank} of {self.size}: {what} failed in NCCL: {error}; with "
+                "NCCL_DEBUG=INFO in the environment it says why"
+            ) from error
+
+    def _native(self, what, name, *given):
+        """Call a collective of NCCL's communicator of this group, and wait for the GPU."""
+        comm = self._connected()
+        self._wait(what, comm, lambda stream: getattr(comm, name)(*given, stream))
+
+    def _wait(self, what, comm, call):
+        """call(stream), and return when the GPU has done it; comm is asked for errors meanwhile."""
+        self._try(what, lambda: call(self._library.stream()))
+        finished = self._library.mark()
+        started, tries = time.monotonic(), 0
+        while not finished.done:
+            self._try(what, comm.check_async_error)
+            tries += 1
+            if tries > 1000:
+                time.sleep(1e-4)
+            if time.monotonic() - started > self._patience:
+                self._abort()
+                raise WorkerError(
+                    f"rank {self.rank} of {self.size} has waited {self._patience:g} s in {what}: "
+                    "some rank has not come to it, or its GPU is busy elsewhere"
+                )
+
+    def _abort(self):
+        """End what hangs in NCCL, so that this process can end."""
+        for engine in {self, self._all}:
+            if engine._own is not None:
+                engine._own.abort()
+                engine._own = None
+
+    def _agree(self, call):
+        """Raise ShapeError on every rank unless all have made the same call."""
+        if not self._check:
+            return
+        calls = self._control.all_gather(note_of(call)).reshape(self.size, NOTE)
+        if (calls != calls[self.rank]).any():
+            listed = [f"rank {r} calls {text_of(note)}" for r, note in enumerate(calls)]
+            raise ShapeError(f"the ranks disagree: {'; '.join(listed)}")
+
+    def _here(self, array):
+        """Whether an array is on the GPU."""
+        return device_of(array) == self._library.device
+
+    def _at(self, array):
+        return self._library.pointer(array)
+
+    # Collectives
+
+    def all_reduce(self, array, op="sum"):
+        operation(op)
+        check_array("all_reduce", array)
+        self._count("all_reduce", array.nbytes * 2 * (self.size - 1) // self.size)
+        if not self._here(array):
+            return self._control.all_reduce(array, op)
+        what = f"all_reduce {op} of {describe(array)} on the GPU"
+        kind = self._kind("all_reduce", array, op)
+        self._agree(what)
+        flat = contiguous(array)
+        if flat.size:
+            at, count = self._at(flat), flat.size * kind.lanes
+            self._native(what, "allReduce", at, at, count, kind.type, kind.op)
+        if flat is not array:
+            array[...] = flat
+        return array
+
+    def all_gather(self, array):
+        check_array("all_gather", array)
+        self._count("all_gather", array.nbytes * (self.size - 1))
+        if not self._here(array):
+            return self._control.all_gather(array)
+        what = f"all_gather of {describe(array)} on the GPU"
+        self._agree(what)
+        rows, *row = array.shape or (1,)
+        flat = contiguous(array)
+        out = np.empty_like(flat, shape=(self.size * rows, *row))
+        self._gather(what, flat, out)
+        return out
+
+    def _gather(self, what, flat, out):
+        """out := the arrays of all ranks, one after another."""
+        if flat.size:
+            given = self._at(flat), self._at(out), flat.nbytes
+            self._native(what, "allGather", *given, self._bytes)
+
+    def reduce_scatter(self, array):
+        rows = check_rows(array, self.size)
+        self._count("reduce_scatter", array.nbytes * (self.size - 1) // self.size)
+        if not self._here(array):
+            return self._control.reduce_scatter(array)
+        what = f"reduce_scatter of {describe(array)} on the GPU"
+        kind = self._kind("reduce_scatter", array, "sum")
+        self._agree(what)
+        flat = contiguous(array)
+        out = np.empty_like(flat, shape=(rows, *array.shape[1:]))
+        self._scatter(what, flat, out, kind)
+        return out
+
+    def _scatter(self, what, flat, out, kind):
+        """out := this rank's part of the sum of `flat`, whose parts are as long as `out`."""
+        if out.size:
+            given = self._at(flat), self._at(out), out.size * kind.lanes
+            self._native(what, "reduceScatter", *given, kind.type, kind.op)
+
+    def broadcast(self, array, root=0):
+        check_array("broadcast", array)
+        check_rank("broadcast", root, self.size)
+        self._count("broadcast", array.nbytes * (self.size - 1) * (self.rank == root))
+        if not self._here(array):
+            return self._control.broadcast(array, root)
+        what = f"broadcast from rank {root} of {describe(array)} on the GPU"
+        self._agree(what)
+        flat = contiguous(array)
+        if flat.size:
+            at = self._at(flat)
+            self._native(what, "broadcast", at, at, flat.nbytes, self._bytes, root)
+        if flat is not array and self.rank != root:
+            array[...] = flat
+        return array
+
+    def all_to_all(self, arrays):
+        dtype, row = check_parcels(arrays, self.size)
+        sent = sum(array.nbytes for r, array in enumerate(arrays) if r != self.rank)
+        self._count("all_to_all", sent)
+        if not self._here(arrays[0]):
+            return self._control.all_to_all(arrays)
+        what = f"all_to_all of {dtype} rows {row} on the GPU"
+        self._agree(what)
+        mine = np.array([[len(array) for array in arrays]])
+        rows = self._control.all_gather(mine)[:, self.rank].tolist()  # that come from each rank
+        given = [contiguous(array) for array in arrays]
+        out = [np.empty_like(given[0], shape=(n, *row)) for n in rows]  # row-major
+        others = [r for r in range(self.size) if r != self.rank]
+        self._swap(what, [(r, given[r]) for r in others], [(r, out[r]) for r in others])
+        out[self.rank][...] = given[self.rank]
+        return out
+
+    def _swap(self, what, sends, receives):
+        """Send and receive between pairs of ranks at once: lists of (rank, contiguous array)."""
+        nccl, comm = self._library.nccl, self._all._connected()
+
+        def calls(stream):
+            # In a group, since one after the other two ranks that both send would wait for ever.
+            nccl.groupStart()
+            for call, pairs in ((comm.send, sends), (comm.recv, receives)):
+                for rank, array in pairs:
+                    if array.size:
+                        peer = self._peers[rank]
+                        call(self._at(array), array.nbytes, self._bytes, peer, stream)
+            nccl.groupEnd()
+
+        self._wait(what, comm, calls)
+
+    def split(self, color, key=0):
+        group = self._control.split(color, key)
+        self._count("split", 0)
+        if group is None:
+            return None
+        return Nccl(group, self._patience, self._check, parent=self)
+
+    def barrier(self):
+        self._control.barrier()
+        self._count("barrier", 0)
+
+    def empty(self, shape, dtype=np.float32):
+        return backend(self._library.device).module.empty(shape, dtype)
+
+    def reduce_scatter_(self, flat):
+        check_flat("reduce_scatter_", flat)
+        start, stop = self.slice(len(flat))
+        self._count("reduce_scatter_", flat.nbytes - (stop - start) * flat.itemsize)
+        if not self._here(flat):
+            return self._control.reduce_scatter_(flat)
+        what = f"reduce_scatter_ of {describe(flat)} on the GPU"
+        kind = self._kind("reduce_scatter_", flat, "sum")
+        self._agree(what)
+        width = share(len(flat), 0, self.size)[1]
+        out = np.empty_like(flat, shape=(width,))
+        self._scatter(what, padded(flat, width * self.size), out, kind)
+        flat[start:stop] = out[: stop - start]
+        return flat[start:stop]
+
+    def all_gather_(self, flat):
+        check_flat("all_gather_", flat)
+        start, stop = self.slice(len(flat))
+        self._count("all_gather_", (stop - start) * flat.itemsize * (self.size - 1))
+        if not self._here(flat):
+            return self._control.all_gather_(flat)
+        what = f"all_gather_ of {describe(flat)} on the GPU"
+        self._agree(what)
+        width = share(len(flat), 0, self.size)[1]
+        out = np.empty_like(flat, shape=(width * self.size,))
+        self._gather(what, padded(flat[start:stop], width), out)
+        flat[...] = out[: len(flat)]
+        return flat
+
+    # Messages: a note by control says how the array comes
+
+    def send(self, array, to):
+        self._send(array, to, self._control.send, EAGER)
+
+    def isend(self, array, to):
+        self._send(array, to, self._control.isend, array.nbytes)
+
+    def _send(self, array, to, send, eager):
+        check_array("send", array)
+        check_rank("send", to, self.size)
+        if to == self.rank:
+            self._count("send", 0)
+            self._to_self.append(array.copy())
+            return
+        self._count("send", array.nbytes)
+        here = self._here(array)
+        direct = here and array.nbytes > eager
+        send(note_of(message_text(array, here, direct)), to)
+        if direct:
+            self._swap(f"send of {describe(array)}", [(to, contiguous(array))], [])
+        else:
+            send(to_cpu(array), to)
+
+    def flush(self):
+        self._control.flush()
+
+    def recv(self, like, source):
+        check_rank("recv", source, self.size)
+        self._count("recv", 0)
+        if source == self.rank:
+            return take_own(self._to_self, like, self.rank)
+        sent = read_message(self._control.recv(np.empty(NOTE, np.uint8), source))
+        if sent.direct:
+            out = self.empty(sent.shape, sent.dtype)
+            self._swap(f"recv of {sent.text}", [], [(source, out)])
+        else:
+            out = self._by_host(sent, source)
+        return self._checked(out, sent, like, source)
+
+    def sendrecv(self, array, to, like, source):
+        if self.rank in (to, source) or not self._here(array):
+            return super().sendrecv(array, to, like, source)
+        check_rank("sendrecv", to, self.size)
+        check_rank("sendrecv", source, self.size)
+        self._count("send", array.nbytes)
+        self._count("recv", 0)
+        note = note_of(message_text(array, True, True))
+        sent = read_message(self._control.sendrecv(note, to, note, source))
+        sends, receives = [(to, contiguous(array))], []
+        if sent.direct:
+            out = self.empty(sent.shape, sent.dtype)
+            receives = [(source, out)]
+        self._swap(f"sendrecv of {describe(array)} and {sent.text}", sends, receives)
+        if not sent.direct:
+            out = self._by_host(sent, source)
+        return self._checked(out, sent, like, source)
+
+    def _by_host(self, sent, source):
+        """A message that comes through host memory."""
+        out = self._control.recv(np.empty(sent.shape, sent.dtype), source)
+        if sent.here:
+            return to_device(out, self._library.device)
+        return out
+
+    def _checked(self, out, sent, like, source):
+        """A message that has come; ShapeError unless it is like `like`."""
+        if sent.text != describe(like):
+            raise ShapeError(
+                f"recv: rank {self.rank} expects {describe(like)} from rank {source}, "
+                f"which sent {sent.text}"
+            )
+        return out
+
+    # Types
+
+    @property
+    def _bytes(self):
+        """NCCL's type of a byte, of which all that is only moved consists."""
+        return self._library.nccl.NCCL_UINT8
+
+    def _kind(self, call, array, op):
+        """How NCCL is told to combine an array: its `type`, `lanes` of it an element, its `op`.
+
+        raises  DtypeError for a type that it cannot combine so
+        """
+        nccl, name = self._library.nccl, array.dtype.name
+        lanes = 1
+        if name == "bool":  # a sum of bools is whether any is True
+            name, op = "uint8", {"sum": "max"}.get(op, op)
+        elif array.dtype.kind == "c" and op == "sum":
+            name, lanes = f"float{array.dtype.itemsize * 4}", 2
+        known = getattr(nccl, f"NCCL_{name.upper()}", None)
+        if known is None:
+            raise DtypeError(
+                f"{call}: NCCL has no {op} of {array.dtype}; it has 8-, 32- and 64-bit "
+                "integers and floats of 16, 32 and 64 bits: array.astype(one of these)"
+            )
+        return SimpleNamespace(type=known, lanes=lanes, op=getattr(nccl, f"NCCL_{op.upper()}"))
