@@ -12,7 +12,7 @@ import contextlib
 
 import numpy as np
 
-from tinylm.backend import Random
+from tinylm.backend import Random, to_cpu
 
 _promising = [False]
 
@@ -73,4 +73,4 @@ def described(array):
     """Bytes that are equal for equal initial weights, without drawing them."""
     if isinstance(array, Promised) and array.draw is not None:
         return repr(array.key).encode()
-    return np.ascontiguousarray(array).tobytes()
+    return np.ascontiguousarray(to_cpu(array)).tobytes()
