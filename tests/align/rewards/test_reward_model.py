@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests.finetune.tasks.heads_small import decoder
+from tinylm.align.rewards import reward_model
 from tinylm.align.rewards.placement import place_terminal_reward
 from tinylm.align.rewards.reward_model import (
     RewardModel,
@@ -16,6 +17,7 @@ from tinylm.finetune import freeze
 from tinylm.finetune.instruct.conversations import encode_sft
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.finetune.peft.lora import lora
+from tinylm.models.decoder.prefixes import states_at
 from tinylm.pretrain.batch import IGNORE
 
 TEXTS = [[1, 5, 2, 9], [3, 4], [7, 7, 1, 2, 8, 6, 3]]
@@ -156,6 +158,9 @@ def test_heads_of_two_seeds_differ_and_have_the_usual_spread():
         np.testing.assert_array_equal(default.head.weight.numpy(), heads[0])
     # 1/sqrt(257) = .062; 256 draws, so within four standard errors of 4.4 %
     assert heads[0].std() == pytest.approx(257**-0.5, rel=0.18)
+    unit = ValueModel(decoder(d_model=256), 0, std=1.0).head
+    np.testing.assert_allclose(heads[0], unit.weight.numpy() * 257**-0.5, rtol=1e-6)
+    assert len(unit.parameters()) == 1  # no bias: it would change no comparison
 
 
 def test_a_decoder_behind_adapters_is_read_too():
@@ -179,6 +184,20 @@ def test_values_at_some_tokens_are_those_of_all_tokens(kind, side, rng):
     pairs = [grad((y * weights).sum(), parameters) for y in (found, all_of_them)]
     for ours, theirs in zip(*pairs):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_what_rows_share_is_read_once_where_padding_stands_at_their_ends(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        reward_model, "states_at", lambda *given: seen.append(1) or states_at(*given)
+    )
+    model = ValueModel(decoder()).eval()
+    for side, calls in (("right", 1), ("left", 1), ("right", 2)):  # at the left: whole rows
+        ids, mask = padded(TEXTS, side)
+        model.at(ids, mask, mask)
+        assert len(seen) == calls
+    model.at(ids, None, mask)
+    assert len(seen) == 3
 
 
 def test_values_of_responses_stand_where_their_tokens_are_predicted():

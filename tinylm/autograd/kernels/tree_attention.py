@@ -96,63 +96,83 @@ def tree_attention(qkv, paths, heads, kv_heads=None, rotation=None, scale=None):
 @fused(composed.tree_attention, name="tree_attention")
 @in_float64_on_overflow
 def _tree_attention(qkv, *, paths, heads, kv_heads, rotation, scale, keep):
-    (n, width), H, G = qkv.shape, heads, kv_heads
-    K = width // (H + 2 * G)
-    scale = score_scale(K, scale)
-
-    def turned(x, sign):
-        """Queries and keys of each node turned by its angle, or back."""
-        if rotation is None:
-            return x
-        cos, sin = rotation
-        y = x.copy()
-        parts = y[:, : (H + G) * K].reshape(n, H + G, K)  # a view
-        parts[...] = rotate(parts.swapaxes(0, 1), cos, sign * sin).swapaxes(0, 1)
-        return y
-
-    def by_heads(x, count):
-        """(b, T, count K) -> a view (b, count, T, K)."""
-        return x.reshape(*x.shape[:2], count, K).swapaxes(1, 2)
-
-    def grouped(x):
-        """Queries, or outputs: (b, T, H K) -> a view (b, G, R, T, K)."""
-        x = by_heads(x, H)
-        return x.reshape(len(x), G, H // G, *x.shape[2:])
-
-    at_nodes = turned(qkv, 1)
+    H, G = heads, kv_heads
+    K = qkv.shape[1] // (H + 2 * G)
+    scale, device = score_scale(K, scale), device_of(qkv)
+    at_nodes = _turned(qkv, rotation, H + G, K, 1)
     queries, pairs = at_nodes[:, : H * K], at_nodes[:, H * K :]  # (n, H K), (n, 2G K)
     result = np.empty_like(qkv, shape=(sum(len(one.places) for one in paths), H * K))
-    kept, device = [], device_of(qkv)
+    kept = []
     for one in paths:
-        nodes = to_device(one.nodes, device)
-        q = queries[nodes[:, one.start :]]  # (b, T - c, H K)
-        pair = by_heads(pairs[nodes], 2 * G)[:, :, None]  # (b, 2G, 1, T, K)
-        k, v = pair[:, :G], pair[:, G:]
-        out = np.empty_like(q)
-        given = grouped(q), k, v
-        # The last query stands at the last key: query i sees the keys up to column c + i.
-        weights, inverse = _forward(*given, None, None, True, scale, None, grouped(out), out)
-        row, column = np.divmod(one.places, one.nodes.shape[1])
-        at = to_device(row, device), to_device(column - one.start, device)
-        result[to_device(one.outputs, device)] = out[at]
-        kept.append((at, (*given, grouped(out), weights, scale, None), inverse))
+        y, at, saved = _attended(one, queries, pairs, H, G, scale)
+        result[to_device(one.outputs, device)] = y[at]
+        kept.append((at, *saved))
 
-    # An output that is not wanted has a gradient of 0, so a node's query has that of one place;
-    # its key and value have the sum of those of all places.
     def backward(g):
         d = np.zeros_like(qkv)
         for one, (at, saved, inverse) in zip(paths, kept):
-            b, T = one.nodes.shape
-            dy = np.zeros_like(g, shape=(b, T - one.start, H * K))
+            dy = np.zeros_like(g, shape=(len(one.nodes), one.nodes.shape[1] - one.start, H * K))
             dy[at] = g[to_device(one.outputs, device)]
-            dq = np.empty_like(dy)
-            dkv = np.empty_like(dy, shape=(b, T, 2 * G * K))
-            pair = by_heads(dkv, 2 * G)
-            dk, dv = pair[:, :G], pair[:, G:]
-            _backward(grouped(dy), saved, inverse, None, True, grouped(dq), dk, dv, dq, dkv)
+            dq, dkv = _derivatives(one, dy, saved, inverse, H, G)
+            # An output that is not wanted has a gradient of 0, so a node's query has that of one
+            # place; its key and value have the sum of those of all places.
             asked = one.nodes.reshape(-1)[one.places]
             d[to_device(asked, device), : H * K] = dq[at]
-            one.sums.add(d[:, H * K :], dkv.reshape(b * T, -1))
-        return (turned(d, -1),)
+            one.sums.add(d[:, H * K :], dkv.reshape(-1, 2 * G * K))
+        return (_turned(d, rotation, H + G, K, -1),)
 
     return result, backward
+
+
+def _attended(one, queries, pairs, H, G, scale):
+    """What the rows of a part have for their queries.
+
+    one      Paths;  queries (n, H K), pairs (n, 2G K) of the nodes: keys, then values
+    returns  (b, T - c, H K) outputs, (row, column) of those that are wanted, and what
+             _derivatives() takes
+    """
+    device = device_of(queries)
+    nodes = to_device(one.nodes, device)
+    q = queries[nodes[:, one.start :]]  # (b, T - c, H K)
+    pair = _by_heads(pairs[nodes], 2 * G)[:, :, None]  # (b, 2G, 1, T, K)
+    y = np.empty_like(q)
+    given = _grouped(q, H, G), pair[:, :G], pair[:, G:]
+    # The last query stands at the last key: query i sees the keys up to column c + i.
+    weights, inverse = _forward(*given, None, None, True, scale, None, _grouped(y, H, G), y)
+    row, column = np.divmod(one.places, one.nodes.shape[1])
+    at = to_device(row, device), to_device(column - one.start, device)
+    return y, at, ((*given, _grouped(y, H, G), weights, scale, None), inverse)
+
+
+def _derivatives(one, dy, saved, inverse, H, G):
+    """dq like dy (b, T - c, H K), and dkv (b, T, 2G K), of the rows of a part."""
+    b, T = one.nodes.shape
+    K = dy.shape[2] // H
+    dq, dkv = np.empty_like(dy), np.empty_like(dy, shape=(b, T, 2 * G * K))
+    pair = _by_heads(dkv, 2 * G)
+    parts = _grouped(dq, H, G), pair[:, :G], pair[:, G:]
+    _backward(_grouped(dy, H, G), saved, inverse, None, True, *parts, dq, dkv)
+    return dq, dkv
+
+
+def _turned(x, rotation, heads, K, sign):
+    """The first heads, queries and keys, of each node (n, F) turned by its angle, or back."""
+    if rotation is None:
+        return x
+    cos, sin = rotation
+    y = x.copy()
+    parts = y[:, : heads * K].reshape(len(x), heads, K)  # a view
+    parts[...] = rotate(parts.swapaxes(0, 1), cos, sign * sin).swapaxes(0, 1)
+    return y
+
+
+def _by_heads(x, count):
+    """(b, T, count K) -> a view (b, count, T, K)."""
+    b, T, width = x.shape
+    return x.reshape(b, T, count, width // count).swapaxes(1, 2)
+
+
+def _grouped(x, H, G):
+    """Queries, or outputs: (b, T, H K) -> a view (b, G, R, T, K)."""
+    x = _by_heads(x, H)
+    return x.reshape(len(x), G, H // G, *x.shape[2:])

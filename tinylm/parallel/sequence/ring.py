@@ -154,70 +154,92 @@ def _ring_attention(
     """See ring_attention()."""
     B, H, T, K = q.shape
     G, J = k.shape[1], v.shape[3]
-    device = device_of(q)
-    if dropped is not None:
-        dropped = to_device(dropped, device)
+    groups, device = (B, G, H // G, T), device_of(q)
     places = [
         to_device(own_positions(total, r, comm.size, balanced), device) for r in range(comm.size)
     ]
-    q5, bias5 = q.reshape(B, G, H // G, T, K), None
+    q5, bias5 = q.reshape(*groups, K), None
     if bias is not None:
         heads = (1, 1) if bias.shape[0] == 1 else (G, H // G)
         bias5 = bias.reshape(1, *heads, T, total)
     scale = score_scale(K, scale)
     scores_of = _Scores(q5, bias5, places, comm.rank, causal, scale, window, held, cap)
+    kept = _kept_of(dropped, groups, places, device)
+    y5, norm = _attended(q5, J, _round(comm, k, v, places), scores_of, kept)
 
-    def kept(source):
-        part = dropped[..., places[source]]
-        return part.reshape(B, G, H // G, T, len(places[source]))
+    def backward(g):
+        g5 = g.reshape(*groups, J)
+        dq, dk, dv, db = _derivatives(g5, y5, norm, k, v, comm, scores_of, kept)
+        if bias is not None:
+            db = db.reshape(bias.shape)
+        return dq.reshape(q.shape), dk, dv, db
 
-    top = np.full_like(q5, -np.inf, shape=(B, G, H // G, T, 1))
+    return y5.reshape(B, H, T, J), backward
+
+
+def _kept_of(dropped, groups, places, device):
+    """Function: source -> what dropout leaves of the weights of its keys, (B, G, R, T, own); None
+    without dropout.
+    """
+    if dropped is None:
+        return None
+    dropped = to_device(dropped, device)
+    return lambda source: dropped[..., places[source]].reshape(*groups, len(places[source]))
+
+
+def _attended(q5, width, shares, scores_of, kept):
+    """The outputs of the rank's queries, and the log of the sum of exp of all their scores.
+
+    q5      (B, G, R, T, K);  width J of values
+    shares  of _round();  scores_of _Scores;  kept of _kept_of()
+    returns (B, G, R, T, J), (B, G, R, T, 1)
+    """
+    top = np.full_like(q5, -np.inf, shape=(*q5.shape[:4], 1))
     below = np.zeros_like(top)
-    above = np.zeros_like(q5, shape=(B, G, H // G, T, J))
-    for source, keys, values in _round(comm, k, v, places):
+    above = np.zeros_like(q5, shape=(*q5.shape[:4], width))
+    for source, keys, values in shares:
         scores = scores_of(keys, source)
         higher = top
         if scores.shape[-1]:
             higher = np.maximum(top, np.max(scores, axis=-1, keepdims=True))
+        # What was summed so far was divided by exp(top), and is by exp(higher) from now on.
         shift = np.where(np.isfinite(higher), higher, 0)
         faded = np.exp(np.where(np.isfinite(top), top - shift, -np.inf))
         p = np.exp(scores - shift)
         below = below * faded + np.sum(p, axis=-1, keepdims=True)
-        if dropped is not None:
+        if kept is not None:
             p = p * kept(source)
         above = above * faded + p @ values[:, :, None]
         top = higher
     y5 = above / np.where(below == 0, 1, below)
-    # log sum exp of a query over all keys; one that sees nothing has weights of 0 everywhere.
-    norm = np.where(below == 0, np.inf, top + np.log(np.where(below == 0, 1, below)))
+    # A query that sees nothing has weights of 0 everywhere.
+    return y5, np.where(below == 0, np.inf, top + np.log(np.where(below == 0, 1, below)))
 
+
+def _derivatives(g5, y5, norm, k, v, comm, scores_of, kept):
+    """Derivatives by q5, k, v and bias5 (None without one) of the loss with cotangent g5 of y5."""
     # With P = exp(S - norm), M the dropout mask and A = P M:  dV = A^T g,  dA = g V^T,
     #   dS = P (M dA - sum_j g_j y_j),  dbias = dS,  dq = dS k scale,  dk = dS^T q scale.
-    def backward(g):
-        g5 = g.reshape(B, G, H // G, T, J)
-        delta = np.sum(g5 * y5, axis=-1, keepdims=True)
-        dq = np.zeros_like(q5)
-        dk, dv = np.zeros_like(k), np.zeros_like(v)
-        db = None if bias is None else np.zeros_like(bias5)
-        for source, keys, values in _round(comm, k, v, places):
-            a = p = np.exp(scores_of(keys, source) - norm)
-            da = g5 @ values[:, :, None].swapaxes(-1, -2)
-            if dropped is not None:
-                a, da = p * kept(source), da * kept(source)
-            ds = p * (da - delta)
-            if db is not None:  # summed over what the bias is broadcast along
-                axes = (0, 1, 2) if bias.shape[0] == 1 else (0,)
-                db[..., places[source]] = np.sum(ds, axis=axes, keepdims=True)
-            own_dq, own_dk = scores_of.backward(ds, keys)
-            dq += own_dq
-            # Gradients travel with their keys: one step behind, they are home after n.
-            dk += own_dk
-            dv += np.sum(a.swapaxes(-1, -2) @ g5, axis=2)
-            dk, dv = _handed_on(comm, dk, source, places), _handed_on(comm, dv, source, places)
-        db = None if bias is None else db.reshape(bias.shape)
-        return dq.reshape(q.shape), dk, dv, db
-
-    return y5.reshape(B, H, T, J), backward
+    places, bias5 = scores_of.places, scores_of.bias5
+    delta = np.sum(g5 * y5, axis=-1, keepdims=True)
+    dq, dk, dv = np.zeros_like(scores_of.q5), np.zeros_like(k), np.zeros_like(v)
+    db = None if bias5 is None else np.zeros_like(bias5)
+    for source, keys, values in _round(comm, k, v, places):
+        a = p = np.exp(scores_of(keys, source) - norm)
+        da = g5 @ values[:, :, None].swapaxes(-1, -2)
+        if kept is not None:
+            a, da = p * kept(source), da * kept(source)
+        ds = p * (da - delta)
+        if db is not None:  # summed over what the bias is broadcast along
+            axes = tuple(axis for axis in range(3) if bias5.shape[axis] == 1)
+            db[..., places[source]] = np.sum(ds, axis=axes, keepdims=True)
+        own_dq, own_dk = scores_of.backward(ds, keys)
+        dq += own_dq
+        # Gradients travel with their keys: one step behind, they are home after n.
+        dk += own_dk
+        dv += np.sum(a.swapaxes(-1, -2) @ g5, axis=2)
+        dk, dv = _handed_on(comm, dk, source, places), _handed_on(comm, dv, source, places)
+    return dq, dk, dv, db
 
 
 def _round(comm, k, v, places):
