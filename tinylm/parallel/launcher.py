@@ -23,7 +23,7 @@ from typing import Any
 from tinylm.errors import ConfigError, WorkerError
 from tinylm.machine import ONE_PRESS, Terminated, blas_threads, cores, endings
 from tinylm.parallel.communicate.communicator import SingleProcess
-from tinylm.parallel.communicate.memory import WorkerMemory
+from tinylm.parallel.communicate.memory import PATIENCE, WorkerMemory
 from tinylm.parallel.communicate.shared import SharedMemory
 
 GRACE = 5.0  # seconds that workers have to end by themselves once Ctrl-C has ended one of them
@@ -109,7 +109,7 @@ class Worker:
             return (time.monotonic(), "exit", message, ""), None
 
 
-def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
+def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20, patience=PATIENCE):
     """Run function(communicator, *args) in `workers` processes; returns the result of rank 0.
 
     function   any callable; forked, not pickled, so a closure will do, and what it reads is already
@@ -119,6 +119,7 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
                only when used
     mailbox    bytes through which other arrays pass at a time, and of messages that wait unreceived
                for each pair
+    patience   seconds after which a worker that waits for others gives up and says who is missing
     returns    rank 0's result, pickled through a pipe: keep it small; large arrays belong in files
     raises     WorkerError, with .rank, .type, .message and .traceback of the first worker that
                failed or was killed, once all others have been ended. KeyboardInterrupt if a worker
@@ -136,7 +137,7 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
         return function(SingleProcess(), *args)
     if obstacle():
         raise WorkerError(f"launch: {workers} workers, but {obstacle()}")
-    memory = WorkerMemory(workers, capacity, mailbox)
+    memory = WorkerMemory(workers, capacity, mailbox, patience)
     interrupts = Interrupts()
     running = []
 

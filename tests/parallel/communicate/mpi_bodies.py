@@ -26,6 +26,7 @@ def communicator(comm):
     for n in (0, 1, 17, 70_001):
         bodies.sharded(comm, n, "ordinary")
         bodies.ring(comm, n)
+    bodies.beside_the_work(comm)
     bodies.mixed(comm)
     for width in (0, 1, 700):
         bodies.transpose_back(comm, width)

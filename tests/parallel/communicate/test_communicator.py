@@ -5,6 +5,8 @@ The reference is NumPy on all ranks' arrays at once, which every rank can make b
 from a seed.
 """
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -137,6 +139,25 @@ def sharded(comm, n, where):
 )  # about a share, a mailbox, a chunk
 def test_reduce_scatter_then_all_gather_is_all_reduce_to_the_bit(run, n, where):
     run(sharded, n, where)
+
+
+def beside_the_work(comm):
+    """Sums that are begun one after another while the rank computes, small and in chunks."""
+    shapes = [(3,), (40, 60), (1,), (5_000,)]
+    parts = [rough(k, comm.size, shape) for k, shape in enumerate(shapes)]
+    mine = [part[comm.rank].copy() for part in parts]
+    waits = [comm.iall_reduce(array) for array in mine]
+    waits.append(comm.iall_reduce(np.array(comm.rank), "max"))
+    work = sum(float(np.sin(k)) for k in range(2000))
+    for wait, array, part in zip(waits, mine, parts):
+        assert wait() is array
+        same(array, in_order(part))
+    assert int(waits[-1]()) == comm.size - 1 and np.isfinite(work)
+    comm.barrier()  # and everything else after them
+
+
+def test_sums_beside_the_work_are_those_of_all_reduce(run):
+    run(beside_the_work)
 
 
 def mixed(comm):
@@ -374,3 +395,35 @@ def leave_early(comm):
 def test_waiting_for_a_worker_that_has_returned_is_an_error():
     with pytest.raises(WorkerError, match="waits for worker 0, which has returned"):
         launch(leave_early, 2, capacity=4096, mailbox=MAILBOX)
+
+
+def two_are_late(comm):
+    if comm.rank in (1, 3):
+        time.sleep(20)
+    comm.all_reduce(np.zeros(3))
+
+
+def never_sent(comm):
+    if comm.rank == 1:
+        time.sleep(20)
+    comm.recv(np.zeros(2), 1)
+
+
+def never_received(comm):
+    if comm.rank == 1:
+        time.sleep(20)
+    comm.send(np.zeros(100_000), 1)
+
+
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        (two_are_late, r"in all_reduce sum of float64 \(3,\); missing: worker 1, worker 3"),
+        (never_sent, r"to receive float64 \(2,\); missing: worker 1"),
+        (never_received, r"to send float64 \(100000,\) to worker 1; missing: worker 1"),
+    ],
+)
+def test_a_worker_that_is_late_is_named(body, words):
+    size = 4 if body is two_are_late else 2
+    with pytest.raises(WorkerError, match=f"worker . of {size} has waited 0.5 s {words}"):
+        launch(body, size, capacity=4096, mailbox=MAILBOX, patience=0.5)

@@ -33,26 +33,31 @@ def by_mpiexec(ranks, *words):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=given)
 
 
+def check_done(found, name, ranks):
+    assert f"{name} by {ranks} ranks: done" in found.stdout, found.stderr
+    assert found.returncode == 0, found.stderr
+
+
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_it_does_what_every_engine_does(ranks):
     found = run("communicator", ranks)
-    assert f"communicator by {ranks} ranks: done" in found.stdout, found.stderr
+    check_done(found, "communicator", ranks)
 
 
 def test_bytes_are_counted_as_by_every_engine():
     found = run("counted", 3)
-    assert "counted by 3 ranks: done" in found.stdout, found.stderr
+    check_done(found, "counted", 3)
 
 
 def test_a_message_arrives_whose_sender_has_nothing_else_to_do():
     found = run("sends_last", 2)
-    assert "sends_last by 2 ranks: done" in found.stdout, found.stderr
+    check_done(found, "sends_last", 2)
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_layouts_are_the_single_process(ranks):
     found = run("training", ranks)
-    assert f"training by {ranks} ranks: done" in found.stdout, found.stderr
+    check_done(found, "training", ranks)
 
 
 def test_a_rank_that_fails_ends_all_with_its_traceback():

@@ -156,12 +156,77 @@ def test_a_rank_that_ends_early_is_named():
         if comm.rank != 1:
             comm.all_reduce(np.zeros(2))
 
-    with pytest.raises(
-        DeadlockError, match="rank 0 waits in all_reduce sum of float64 .2,.; rank 1 has ended"
-    ):
+    waits = (
+        r"rank 0 waits in all_reduce sum of float64 \(2,\) \(missing: rank 1\); rank 1 has ended"
+    )
+    with pytest.raises(DeadlockError, match=waits):
         simulate(program, 3)
     with pytest.raises(DeadlockError, match="rank 0 waits to receive float64 .2,. from rank 1"):
         simulate(lambda comm: comm.rank or comm.recv(np.zeros(2), 1), 2)
+
+
+def test_a_rank_that_is_late_is_named():
+    def program(comm):
+        comm.elapse({1: 7.0, 3: 9.0}.get(comm.rank, 1.0))
+        comm.all_reduce(np.zeros(2))
+
+    waited = (
+        r"rank . of 4 has waited 5 s in all_reduce sum of float64 \(2,\); missing: rank 1, rank 3"
+    )
+    with pytest.raises(WorkerError, match=waited):
+        simulate(program, 4, patience=5.0)
+    simulate(program, 4, patience=8.0)  # 9 - 1 s, not longer
+
+    def message(comm):
+        if comm.rank == 1:
+            comm.elapse(7.0)
+            comm.send(np.zeros(2), 0)
+        else:
+            comm.recv(np.zeros(2), 1)
+
+    with pytest.raises(WorkerError, match="rank 0 of 2 has waited 5 s to receive .* from rank 1"):
+        simulate(message, 2, patience=5.0)
+    simulate(message, 2, patience=7.0)
+
+
+def test_sums_beside_the_work_follow_one_another():
+    """Three sums of 3 s each, begun at 0, 1 and 10 s: done at 3, 6 and 13 s."""
+
+    def program(comm):
+        arrays = [np.full(6, comm.rank + 1.0) for _ in range(3)]
+        waits, clocks = [], []
+        for array, work in zip(arrays, (0.0, 1.0, 9.0)):
+            comm.elapse(work)
+            waits.append(comm.iall_reduce(array))
+            assert comm.clock < 11
+        for wait in waits:
+            assert wait() is arrays[len(clocks)]
+            clocks.append(comm.clock)
+        return clocks, [array[0] for array in arrays]
+
+    # 48 bytes among two ranks: 2 steps of 1 s and 24 bytes at 48 a second
+    found = simulate(program, 2, network=Network(Link(1.0, 48.0)))
+    assert found.results == [([10.0, 10.0, 13.0], [3.0] * 3)] * 2
+
+
+def test_sums_beside_the_work_of_which_a_rank_has_others_are_told():
+    def program(comm):
+        comm.iall_reduce(np.zeros(2 + comm.rank))()
+
+    with pytest.raises(WorkerError, match="rank 0 calls iall_reduce sum of float64 .2,.; rank 1"):
+        simulate(program, 2)
+
+
+def test_time_at_work_is_not_time_waited():
+    """Its sum is begun early and asked for late: the rank has waited for 1 s, not for 6."""
+
+    def program(comm):
+        comm.elapse(6.0 * comm.rank)
+        wait = comm.iall_reduce(np.zeros(2))
+        comm.elapse(5.0 * (1 - comm.rank))
+        wait()
+
+    simulate(program, 2, patience=2.0)
 
 
 def test_the_first_error_ends_all_ranks():

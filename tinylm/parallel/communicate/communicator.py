@@ -8,14 +8,13 @@ here) and in several on one machine (`shared.py`). Names and meanings are those 
 
 import abc
 import functools
-import queue
-import threading
 from collections import Counter, deque
 
 import numpy as np
 
 from tinylm.backend import is_array
 from tinylm.errors import ConfigError, DtypeError, ShapeError
+from tinylm.parallel.communicate.outbox import Outbox
 
 OPERATIONS = {"sum": np.add, "max": np.maximum, "min": np.minimum}
 # Elements: 16 float32 are 64 bytes, a cache line. Shares are multiples of it, so that no two ranks
@@ -131,6 +130,18 @@ class Communicator(abc.ABC):
         op       'sum', 'max' or 'min'
         returns  array
         """
+
+    def iall_reduce(self, array, op="sum"):
+        """all_reduce() that goes on while the rank computes: returns a function that waits for it.
+
+        Several are done in the order called. Until the last has been waited for, the rank must
+        leave their arrays alone, and call nothing else of its communicators. An engine that cannot
+        do two things at a time does it at once.
+
+        returns  function without arguments -> array
+        """
+        self.all_reduce(array, op)
+        return lambda: array
 
     @abc.abstractmethod
     def all_gather(self, array):
@@ -251,36 +262,6 @@ class Communicator(abc.ABC):
         flat     (n,) contiguous, any n
         returns  flat
         """
-
-
-class Outbox:
-    """A thread that sends what is put in, in order. send: function of an array and a rank."""
-
-    def __init__(self, send):
-        self._send, self._failure = send, None
-        self._queue = queue.Queue()
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def put(self, array, to):
-        """Send it as soon as those before it have gone."""
-        self._queue.put((array, to))
-
-    def flush(self):
-        """Return when all have gone; raises the first failure."""
-        self._queue.join()
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
-
-    def _run(self):
-        while True:
-            array, to = self._queue.get()
-            try:
-                if self._failure is None:
-                    self._send(array, to)
-            except BaseException as error:
-                self._failure = error
-            self._queue.task_done()
 
 
 class SingleProcess(Communicator):

@@ -25,6 +25,8 @@ NOTE = 256  # bytes: offset of an array in the window (8), length of the text (2
 SLOTS = 4  # parts of a channel, so that a long message is written and read at the same time
 SPIN = 2e-3  # seconds of trying before a waiter sleeps: about what waking up can cost
 PAGE = 4096
+SLEEP = 0.5  # seconds between looks at whether the peer has returned
+PATIENCE = 3600.0  # seconds: rank 0 may validate or save for long while the others wait
 give_way = getattr(os, "sched_yield", lambda: None)
 
 
@@ -34,15 +36,17 @@ class WorkerMemory:
     size       workers
     capacity   bytes of each worker's window, where `empty` arrays live
     mailbox    bytes of each worker's mailbox, through which all other arrays pass, chunk by chunk
+    patience   seconds after which a worker that waits for others gives up
 
     Layout, all offsets in bytes: flags | notes | mailboxes | channels (one for each ordered pair) |
     windows.
     """
 
-    def __init__(self, size, capacity, mailbox):
+    def __init__(self, size, capacity, mailbox, patience=PATIENCE):
         mailbox = whole_pages(max(mailbox, PAGE))
         capacity = whole_pages(max(capacity, PAGE))
         self.size = size
+        self.patience = patience
         self.capacity = capacity
         self.mailbox = mailbox
         self.slot = mailbox // SLOTS
@@ -84,13 +88,17 @@ class WorkerMemory:
         """Set the flag that this worker has returned: a peer must not wait for it forever."""
         self.buffer[self.rank] = 1
 
-    def wait(self, acquire, peer):
+    def wait(self, acquire, peer, what=None, others=()):
         """Acquire a semaphore that worker `peer` releases: try for about 2 ms, then sleep.
+
+        what     of what is waited for; None: the call in this worker's note
+        others   list of (acquire, peer), waited for in this order: those after this one are looked
+                 at when patience ends, to say which are missing too
 
         Between tries the core is offered to other processes: with two cores kept busy by other
         programs as well, two workers met 65,000 times a second this way and 250 times without.
 
-        raises  WorkerError if the peer has returned and will not release it
+        raises   WorkerError if the peer has returned and will not release it, or when patience ends
         """
         if acquire(False):
             return
@@ -101,8 +109,11 @@ class WorkerMemory:
                     if acquire(False):
                         return
                 give_way()  # the peer may be waiting for this very core
-        returned = False
-        while not acquire(True, 0.5):
+        returned, waited = False, 0.0
+        while not acquire(True, SLEEP):
+            waited += SLEEP  # not by the clock: all workers may have been stopped for a while
+            if waited >= self.patience:
+                self._give_up(peer, what, others)
             if returned:  # already half a second ago: its last release would have arrived
                 raise WorkerError(
                     f"worker {self.rank} waits for worker {peer}, "
@@ -110,6 +121,20 @@ class WorkerMemory:
                     "every worker must make the same collective calls"
                 )
             returned = bool(self.buffer[peer])
+
+    def _give_up(self, peer, what, others):
+        missing, reached = [peer], False
+        for acquire, other in others:
+            if reached and not acquire(False):
+                missing.append(other)
+            reached = reached or other == peer
+        if what is None:
+            call = self.read_note(self.note_of(self.rank))[1]
+            what = f"in {call.decode(errors='replace')}"
+        raise WorkerError(
+            f"worker {self.rank} of {self.size} has waited {self.patience:g} s {what}; "
+            f"missing: {', '.join(f'worker {other}' for other in missing)}"
+        )
 
     def view(self, offset, count, dtype):
         """(count,) array of `dtype` over the shared bytes from `offset`."""

@@ -90,6 +90,7 @@ def run_on_mpi(function, *args, patience=PATIENCE, native=False, say=None):
             traceback.print_exc()
         sys.stderr.flush()
         world.Abort(1)
+        os._exit(1)  # Abort() may return before the process is ended, and what follows would run
 
 
 class Mpi(Communicator):

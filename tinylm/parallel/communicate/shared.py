@@ -7,6 +7,8 @@ layout and the semaphores; `launcher.py` starts the workers. The sums are those 
 2.2.3, eq. (2.33).
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from tinylm.errors import ShapeError
@@ -68,6 +70,7 @@ class SharedMemory(Communicator):
         peers = [m for m in self._members if m != memory.rank]
         self._announce = [memory.arrived[memory.rank][peer].release for peer in peers]
         self._arrivals = [(memory.arrived[peer][memory.rank].acquire, peer) for peer in peers]
+        self._background = None  # a thread for sums that go on beside the work
         self._group = ""  # named in errors
         if members is not None:
             self._group = f" in the group of workers {self._members}"
@@ -82,7 +85,7 @@ class SharedMemory(Communicator):
             announce()
         wait = self._memory.wait
         for acquire, peer in self._arrivals:
-            wait(acquire, peer)
+            wait(acquire, peer, others=self._arrivals)
 
     def _exchange(self, call, mine, counts, in_place=True):
         """Show `mine` to all ranks and read theirs: the core of every collective.
@@ -204,6 +207,11 @@ class SharedMemory(Communicator):
         self._count("all_reduce", sent)
         return array
 
+    def iall_reduce(self, array, op="sum"):
+        if self._background is None:
+            self._background = ThreadPoolExecutor(1)
+        return self._background.submit(self.all_reduce, array, op).result
+
     def all_gather(self, array):
         check_array("all_gather", array)
         gathered = self._gather(f"all_gather of {describe(array)}", array.reshape(-1))
@@ -275,9 +283,10 @@ class SharedMemory(Communicator):
         memory, peer = self._memory, self._members[to]
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         call = (describe(array) + self._group).encode()
+        what = f"to send {describe(array)} to worker {peer}"
         # An empty array takes a slot too, for its note.
         for first in range(0, max(data.size, 1), memory.slot):
-            memory.wait(memory.room[memory.rank][peer].acquire, peer)
+            memory.wait(memory.room[memory.rank][peer].acquire, peer, what)
             at = memory.slot_of(memory.rank, peer, memory.sent[peer])  # a note, then the bytes
             chunk = data[first : first + memory.slot]
             memory.write_note(at, -1, call)
@@ -294,8 +303,9 @@ class SharedMemory(Communicator):
         out = np.empty(like.shape, like.dtype)
         data = out.reshape(-1).view(np.uint8)
         call = (describe(like) + self._group).encode()
+        what = f"to receive {describe(like)}"
         for first in range(0, max(data.size, 1), memory.slot):
-            memory.wait(memory.filled[peer][memory.rank].acquire, peer)
+            memory.wait(memory.filled[peer][memory.rank].acquire, peer, what)
             at = memory.slot_of(peer, memory.rank, memory.received[peer])
             chunk = data[first : first + memory.slot]
             sent = memory.read_note(at)[1]

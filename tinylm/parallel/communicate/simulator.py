@@ -12,6 +12,7 @@ arrives a latency and its own length later, or later still if another is arrivin
 rings.py, which builds collectives of such messages.
 """
 
+import math
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ from tinylm.parallel.communicate.communicator import (
     share,
     take_own,
 )
+from tinylm.parallel.communicate.meeting import Meeting
 from tinylm.parallel.communicate.network import Network
 from tinylm.parallel.communicate.turns import Turns
 
@@ -82,7 +84,7 @@ class Simulation:
         return sum(span.stop - span.start for span in spans)
 
 
-def simulate(function, size, *args, network=None, buffer=None, order=None):
+def simulate(function, size, *args, network=None, buffer=None, order=None, patience=math.inf):
     """Run function(communicator, *args) on `size` simulated ranks; returns a Simulation.
 
     network  Network; by default messages take no time
@@ -90,6 +92,8 @@ def simulate(function, size, *args, network=None, buffer=None, order=None):
              receiver; 0: every send does. None: send never waits
     order    Random: which of the ranks goes on is drawn, instead of the one that can do so at the
              earliest; results must not depend on it, times do
+    patience virtual seconds after which a rank that waits for others gives up: the run ends with
+             a WorkerError that says who was missing
     raises   WorkerError, with .rank, .type and .message, from the first rank that fails;
              DeadlockError if all wait
     """
@@ -97,7 +101,7 @@ def simulate(function, size, *args, network=None, buffer=None, order=None):
         raise ConfigError(f"simulate: {size} ranks, needs at least 1")
     if buffer is not None and buffer < 0:
         raise ConfigError(f"simulate: buffer {buffer} bytes, must be 0 or more; None is unlimited")
-    world = _World(size, network or Network(), buffer, order)
+    world = _World(size, network or Network(), buffer, order, patience)
 
     def work(rank):
         comm = Simulated(world, rank, tuple(range(size)))
@@ -121,15 +125,16 @@ def _raise(size, rank, error):
 class _World:
     """What the ranks of a simulation share."""
 
-    def __init__(self, size, network, buffer, order):
-        self.network, self.buffer = network, buffer
+    def __init__(self, size, network, buffer, order, patience):
+        self.network, self.buffer, self.patience = network, buffer, patience
         self.turns = Turns(size, order)
         self.results = [None] * size
         self.spans, self.messages = [], []
         self.queues = defaultdict(deque)  # (group, source, to) -> (array, time of arrival)
         self.waiting = defaultdict(int)  # bytes in the queues of a pair (source, to)
         self.receiving = set()  # (group, source, to) at whose end a rank waits
-        self.meetings = {}  # (group, number) -> _Meeting
+        self.meetings = {}  # (group, number) -> Meeting
+        self.sums = defaultdict(float)  # group -> when the last of its sums beside the work is done
         # A rank has a port each way for its node and for the network beyond: when it is free.
         self.free = defaultdict(float)  # ("out" or "in", rank, Link) -> seconds
 
@@ -144,23 +149,6 @@ class _World:
         self.free[into] = arrived
         self.messages.append(Message(source, to, nbytes, now, left, arrived))
         return arrived
-
-
-@dataclass
-class _Meeting:
-    """A collective operation while its ranks gather.
-
-    calls    {rank: its text};  arrays  {rank: a copy of what it brought}
-    clocks   {rank: when it came}
-    result   of the operation, and when it is there, once all have come; left: how many have it
-    """
-
-    calls: dict = field(default_factory=dict)
-    arrays: dict = field(default_factory=dict)
-    clocks: dict = field(default_factory=dict)
-    result: object = None
-    stop: float | None = None
-    left: int = 0
 
 
 class Simulated(Communicator):
@@ -202,30 +190,35 @@ class Simulated(Communicator):
         kind, nbytes  of Network.collective
         call          text that must be the same on all ranks
         """
-        world, turns = self._world, self._world.turns
-        key = self._key, self._members, self._met
-        self._met += 1
-        meeting = world.meetings.setdefault(key, _Meeting())
-        meeting.calls[self.rank], meeting.clocks[self.rank] = call, self.clock
-        meeting.arrays[self.rank] = _copied(array)
-        if len(meeting.calls) == self.size:
-            self._complete(meeting, kind, nbytes, combine)
-        waits = f"in {call}{self._group}"
-        turns.wait(self._me, waits, lambda: meeting.stop)
-        meeting.left += 1
-        if meeting.left == self.size:
-            del world.meetings[key]
-        self._advance(meeting.stop, call)
-        if len(set(meeting.calls.values())) > 1:
-            listed = [f"rank {r} calls {meeting.calls[r]}{self._group}" for r in range(self.size)]
-            raise ShapeError(f"the ranks disagree: {'; '.join(listed)}")
-        return meeting.result
+        return self._leave(self._come(kind, call, array, nbytes, combine))
 
-    def _complete(self, meeting, kind, nbytes, combine):
-        seconds = self._world.network.collective(kind, nbytes, self._members)
-        meeting.stop = max(meeting.clocks.values()) + seconds
-        if combine is not None and len(set(meeting.calls.values())) == 1:
-            meeting.result = combine([meeting.arrays[r] for r in range(self.size)])
+    def _come(self, kind, call, array, nbytes, combine):
+        """The Meeting for this rank's next collective, told that it has come and with what."""
+        world, key = self._world, (self._key, self._members, self._met)
+        self._met += 1
+        meeting = world.meetings.setdefault(key, Meeting(self.size, self._group))
+        meeting.come(self.rank, call, self.clock, array)
+        if meeting.full:
+            del world.meetings[key]
+            seconds = world.network.collective(kind, nbytes, self._members)
+            # Sums beside the work share the links: each begins when the one before is done.
+            begins = world.sums[key[:2]]
+            meeting.complete(combine, begins, seconds)
+            if call.startswith("iall_reduce"):
+                world.sums[key[:2]] = meeting.stop
+        return meeting
+
+    def _leave(self, meeting):
+        """Wait until all have come and the operation is done; returns its result."""
+
+        def waits():
+            call = f"in {meeting.calls[self.rank]}{self._group}"
+            return call if meeting.full else f"{call} (missing: {meeting.missing()})"
+
+        self._world.turns.wait(self._me, waits, lambda: meeting.stop)
+        meeting.check_patience(self.rank, self.clock, self._world.patience)
+        self._advance(meeting.stop, meeting.calls[self.rank])
+        return meeting.result()
 
     def all_reduce(self, array, op="sum"):
         ufunc = operation(op)
@@ -235,6 +228,19 @@ class Simulated(Communicator):
         array[...] = total
         self._count("all_reduce", array.nbytes * 2 * (self.size - 1) // self.size)
         return array
+
+    def iall_reduce(self, array, op="sum"):
+        ufunc = operation(op)
+        check_array("all_reduce", array)
+        call = f"iall_reduce {op} of {describe(array)}"
+        meeting = self._come("all_reduce", call, array, array.nbytes, lambda a: fold(ufunc, a))
+        self._count("iall_reduce", array.nbytes * 2 * (self.size - 1) // self.size)
+
+        def wait():
+            array[...] = self._leave(meeting)
+            return array
+
+        return wait
 
     def all_gather(self, array):
         check_array("all_gather", array)
@@ -277,7 +283,7 @@ class Simulated(Communicator):
             return
         world, peer = self._world, self._members[to]
         key = self._key, self._me, peer
-        text = f"to send {describe(array)} to rank {to}{self._group}"
+        text = lambda: f"to send {describe(array)} to rank {to}{self._group}"  # noqa: E731
         room = self._can_send if waits else lambda *_: self.clock
         world.turns.wait(self._me, text, lambda: room(key, array.nbytes))
         arrived = world.transport(self._me, peer, array.nbytes)
@@ -313,7 +319,7 @@ class Simulated(Communicator):
         world, peer = self._world, self._members[source]
         key = self._key, peer, self._me
         world.receiving.add(key)
-        waits = f"to receive {describe(like)} from rank {source}{self._group}"
+        waits = lambda: f"to receive {describe(like)} from rank {source}{self._group}"  # noqa: E731
         queue = world.queues[key]
         world.turns.wait(self._me, waits, lambda: max(self.clock, queue[0][1]) if queue else None)
         world.receiving.discard(key)
@@ -323,6 +329,10 @@ class Simulated(Communicator):
             raise ShapeError(
                 f"recv: rank {self.rank} expects {describe(like)}{self._group} from rank {source}, "
                 f"which sent {describe(array)}"
+            )
+        if arrived - self.clock > world.patience:
+            raise WorkerError(
+                f"rank {self.rank} of {self.size} has waited {world.patience:g} s {waits()}"
             )
         self._advance(arrived, f"recv from {source}")
         return array
@@ -374,11 +384,3 @@ def fold(ufunc, arrays):
     for array in arrays[1:]:
         total = ufunc(total, array)
     return total
-
-
-def _copied(array):
-    if isinstance(array, list):
-        return [one.copy() for one in array]
-    if array is None:
-        return None
-    return array.copy()

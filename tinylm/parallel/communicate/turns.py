@@ -46,7 +46,7 @@ class Turns:
     def wait(self, rank, what, when):
         """Return when no other rank can go on earlier than this one; they run meanwhile.
 
-        what     of what is waited for, for the message of a deadlock
+        what     function: what is waited for, for the message of a deadlock
         when     function: the virtual time at which the rank can go on; None as long as it cannot
         raises   Stopped if another rank has failed, or none can go on: `failure` says why
         """
@@ -98,6 +98,6 @@ class Turns:
         for rank, done in enumerate(self._done):
             state = "has ended"
             if not done:
-                state = f"waits {self._waits[rank][0]}"
+                state = f"waits {self._waits[rank][0]()}"
             lines.append(f"rank {rank} {state}")
         return f"no rank can go on: {'; '.join(lines)}"
