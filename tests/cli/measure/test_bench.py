@@ -8,7 +8,7 @@ from tinylm.cli.measure.bench import _row, same_work, table
 
 
 def contestant(label, seconds, values):
-    return SimpleNamespace(label=label, seconds=seconds, values=values, job={})
+    return SimpleNamespace(label=label, seconds=seconds, values=values, shares=[0.25], job={})
 
 
 REFERENCE = contestant("torch", [2.0, 3.0, 4.0], [5.0, 4.0, 3.0, 9.0])
@@ -19,6 +19,7 @@ def test_ratios_are_those_of_each_round():
     row = _row(contestant("tinylm", [1.0, 6.0, 2.0], [5.0, 4.0, 3.0, 1.0]), REFERENCE, PEAKS)
     assert (row["ratio_min"], row["ratio_median"], row["ratio_max"]) == (0.5, 2.0, 2.0)
     assert row["seconds"] == 2.0 and row["memory_ratio"] == 2.0
+    assert row["communication"] == 0.25
     assert row["apart"] == 0 and row["values"] == [5.0, 4.0, 3.0]  # the first three alone
 
 

@@ -5,8 +5,9 @@ Each contestant is a process of its own; they take turns on the same weights and
 result is the ratio within a round. The losses must agree to 1e-4, or it was not the same work.
 `tinylm bench batches` measures the cost of making a batch relative to a training step, for every
 objective; `tinylm bench prompting` what prompts save by what they have in common; `tinylm bench
-align` one update of DPO, GRPO and PPO, beside TRL. Read next: contestants.py, which runs inside
-those processes; bench_batches.py; bench_prompting.py; bench_align.py.
+align` one update of DPO, GRPO and PPO, beside TRL; `tinylm bench parallel` processes beside BLAS
+threads, and MPI beside shared memory. Read next: contestants.py, which runs inside those processes;
+bench_batches.py; bench_prompting.py; bench_align.py; bench_parallel.py.
 """
 
 import json
@@ -35,7 +36,7 @@ class BenchSettings:
     )
     seconds: float = setting(1.0, "about how long a turn lasts", at_least(0.01))
     workers: int = setting(
-        2, "processes of tinylm's parallel contestant; 1 leaves it out", at_least(1)
+        2, "processes of tinylm's parallel contestants; 1 leaves them out", at_least(1)
     )
     decoding: bool = setting(True, "also measure decoding with a cache at batch 1")
     training: bool = setting(True, "measure training steps")
@@ -48,19 +49,23 @@ class BenchSettings:
 
 
 class Contestant:
-    """A process that takes n steps on request and reports their time and their losses."""
+    """A process that takes n steps on request and reports their time and their losses.
 
-    def __init__(self, label, **job):
+    command   words before the job, which is one more, as JSON; a contestant of tinylm unless given
+    """
+
+    def __init__(self, label, command=None, **job):
         self.label, self.job = label, job
+        command = command or [sys.executable, "-m", "tinylm.cli.measure.contestants"]
         # A process of its own, so that no library shares threads or memory with another.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tinylm.cli.measure.contestants", json.dumps(job)],
+            [*command, json.dumps(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.seconds, self.values = [], []
+        self.seconds, self.values, self.shares = [], [], []
 
     def turn(self, steps):
         """Seconds per step over `steps` steps; None if the process is gone."""
@@ -73,6 +78,7 @@ class Contestant:
             return None
         # Losses, by which main() sees that all do the same work.
         self.values += answer["values"]
+        self.shares.append(answer.get("communication", 0.0) / answer["seconds"])
         return answer["seconds"] / steps
 
     def close(self):
@@ -107,15 +113,18 @@ def _installed(name):
     return importlib.util.find_spec(name) is not None
 
 
-def measure(work, kind, settings, folder, progress):
-    """Run one work with every contestant in turn. Returns a dict ready for JSON."""
+def measure(work, kind, settings, folder, progress, jobs=None):
+    """Run one work with every contestant in turn. Returns a dict ready for JSON.
+
+    jobs   (label, job) of every contestant; those of contestants_for() unless given
+    """
     path = Path(folder) / f"{work}.npz"
     weights = initial_weights(WORKS[work], decoding=kind == "decoding")
     # The same weights and batches for all, read from one file.
     np.savez(path, batches=batches(WORKS[work]), **weights)
     field = [
         Contestant(label, kind=kind, work=work, file=str(path), **job)
-        for label, job in contestants_for(kind, settings)
+        for label, job in jobs or contestants_for(kind, settings)
     ]
     steps, out = {}, {}
     for c in field:  # the warm-up: compiles, fills caches, and sets the length of a turn
@@ -130,6 +139,8 @@ def measure(work, kind, settings, folder, progress):
         # In turn within a round: what else the machine does slows all of them alike.
         for c in field:
             c.seconds.append(c.turn(steps[c]))
+            if c.seconds[-1] is None:
+                raise TinylmError(f"bench: {c.label} has ended in the middle: {c.close()}")
         progress(f"{work} {kind}: round {r + 1} of {settings.rounds}")
     peaks = {c.label: c.close() for c in field}
     return {
@@ -158,6 +169,7 @@ def _row(c, reference, peaks):
         "peak_bytes": peaks[c.label],
         "memory_ratio": peaks[c.label] / peaks[reference.label],
         "tokens": c.job.get("tokens"),
+        "communication": statistics.median(c.shares),
     }
 
 
@@ -241,6 +253,22 @@ def bench_align(settings):
     return 0
 
 
+def bench_parallel(settings, words):
+    """`tinylm bench parallel [WORK...]`."""
+    from tinylm.cli.measure.bench_parallel import bench, head, lines
+
+    results = []
+    if not settings.json:
+        print(head(settings), flush=True)
+    for result in bench(settings, words or ["W1", "W2"]):
+        results.append(result)
+        if not settings.json:
+            print("\n".join(lines(result)), flush=True)
+    if settings.json:
+        print(json_text(results, indent=1))
+    return 0
+
+
 def main(argv):
     """The verb: works to measure as plain words, all of them by default."""
     settings, words = parse(
@@ -256,6 +284,7 @@ def main(argv):
             "tinylm bench batches",
             "tinylm bench prompting smollm2 --rounds 3",
             "tinylm bench align",
+            "tinylm bench parallel W1",
         ),
     )
     if words == ["batches"]:
@@ -264,11 +293,15 @@ def main(argv):
         return bench_align(settings)
     if words[:1] == ["prompting"] and len(words) < 3:
         return bench_prompting(settings, *words[1:])
-    unknown = [w for w in words if w not in WORKS]
+    parallel = words[:1] == ["parallel"]
+    unknown = [w for w in words[parallel:] if w not in WORKS]
     if unknown:
         raise ConfigError(
-            f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches, prompting or align alone"
+            f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches, prompting or align "
+            "alone, or parallel before works"
         )
+    if parallel:
+        return bench_parallel(settings, words[1:])
     if not (settings.training or settings.decoding):
         raise ConfigError("nothing to measure: --no-training and --no-decoding were both given")
     results = []

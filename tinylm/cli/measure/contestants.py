@@ -3,8 +3,9 @@ and prints the seconds they took and their values (losses, or the largest logit 
 
 `tinylm` trains with the trainer's own step, with one process or several; `torch` is the same
 architecture in torch's fastest eager form: fused scaled-dot-product attention, fused AdamW, all
-cores. Of alignment each does one update again and again (align_works.py). Read next: peer_torch.py;
-peer_trl.py.
+cores. Of alignment each does one update again and again (align_works.py), of the collectives one on
+a buffer as large as a model. With job["mpi"] the processes are those that mpiexec has started. Read
+next: peer_torch.py; peer_trl.py.
 """
 
 import json
@@ -90,6 +91,52 @@ def tinylm_alignment(job, data, comm):
     return lambda i: ours.step()
 
 
+def tinylm_collective(job, data, comm):
+    """A function that does one collective operation on as many float32 as a model has parameters,
+    and returns an element of the result.
+    """
+    numbers = sum(array.size for name, array in data.items() if name != "batches")
+    flat = comm.empty((numbers,), np.float32)
+    flat[:] = 0
+    if job["operation"] == "all_reduce":
+
+        def step(i):
+            flat[-1] = 1
+            return comm.all_reduce(flat)[-1]  # the number of ranks
+
+    else:
+
+        def step(i):
+            flat[comm.slice(numbers)[1] - 1] = i % 7  # the last of this rank's slice
+            return comm.all_gather_(flat)[-1]
+
+    return step
+
+
+# Operations in which ranks of data parallelism exchange and wait.
+EXCHANGES = "all_reduce", "reduce_scatter_", "all_gather_", "broadcast"
+
+
+def timed(comm):
+    """A list of one number: seconds that this rank has spent in the communicator's exchanges from
+    now on, waiting for others among them.
+    """
+    spent = [0.0]
+
+    def clocked(operation):
+        def call(*args, **options):
+            start = time.perf_counter()
+            result = operation(*args, **options)
+            spent[0] += time.perf_counter() - start
+            return result
+
+        return call
+
+    for name in EXCHANGES:
+        setattr(comm, name, clocked(getattr(comm, name)))
+    return spent
+
+
 def peak_bytes():
     """Peak resident memory of this process, in bytes."""
     try:
@@ -108,7 +155,7 @@ def serve(make_step, job, data, comm):
 
     With job["cpu"] seconds are those in which the processor worked for this process.
     """
-    step, i = make_step(job, data, comm), 0
+    step, i, spent = make_step(job, data, comm), 0, timed(comm)
     clock = time.perf_counter
     if job.get("cpu"):
         clock = time.process_time
@@ -119,15 +166,13 @@ def serve(make_step, job, data, comm):
         n = int(comm.broadcast(count)[0])
         if n == 0:
             break
-        start = clock()
+        before, start = spent[0], clock()
         values = [step(i + k) for k in range(n)]
         seconds = clock() - start
         i += n
         if comm.rank == 0:
-            print(
-                json.dumps({"seconds": seconds, "values": [float(v) for v in values[:3]]}),
-                flush=True,
-            )
+            answer = {"seconds": seconds, "values": [float(v) for v in values[:3]]}
+            print(json.dumps(answer | {"communication": spent[0] - before}), flush=True)
     total = float(comm.all_reduce(np.array([float(peak_bytes())]))[0])
     if comm.rank == 0:
         print(json.dumps({"peak_bytes": total}), flush=True)
@@ -141,7 +186,8 @@ def main(job):
         make = tinylm_alignment
         if job["library"] == "trl":
             from tinylm.cli.measure.peer_trl import trl_alignment as make
-        return serve(make, job, None, SingleProcess())
+        serve(make, job, None, SingleProcess())
+        return
     with np.load(job["file"]) as archive:
         data = dict(archive)  # read here: forked workers would share the file's position
     if job["library"] == "torch":
@@ -149,10 +195,22 @@ def main(job):
         from tinylm.parallel import SingleProcess
 
         make = {"training": torch_training, "decoding": torch_decoding}[job["kind"]]
-        return serve(make, job, data, SingleProcess())
+        serve(make, job, data, SingleProcess())
+        return
     from tinylm.parallel.launcher import launch
 
-    make = {"training": tinylm_training, "decoding": tinylm_decoding}[job["kind"]]
+    make = {
+        "training": tinylm_training,
+        "decoding": tinylm_decoding,
+        "collective": tinylm_collective,
+    }[job["kind"]]
+    if job.get("mpi"):
+        from tinylm.machine import blas_threads
+        from tinylm.parallel.communicate.mpi import run_on_mpi
+
+        blas_threads(1)
+        run_on_mpi(lambda comm: serve(make, job, data, comm), native=job.get("native", False))
+        return
     if make is tinylm_decoding:
         from tinylm.machine import blas_threads
 
