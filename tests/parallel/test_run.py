@@ -31,10 +31,10 @@ def test_a_run_goes_on_with_another_layout_and_other_workers(book, single_run, t
     out = tmp_path / "run"
     argv = ["train", "--data", str(book), "--out", str(out), *SETTINGS]
     assert main([*argv, "--parallel", "tp=2,pp=2", "--steps", "2"]) == 0
-    assert main(["train", "--resume", str(out), "--parallel", "dp=2", "--steps", "3"]) == 0
+    assert main(["train", "--resume", str(out), "--parallel", "dp=2,zero=3", "--steps", "3"]) == 0
     assert main(["train", "--resume", str(out), "--workers", "1", "--steps", "4"]) == 0
     said = capfd.readouterr().out
-    for words in ("4 workers as tp=2,pp=2", "2 workers as dp=2", "1 worker;"):
+    for words in ("4 workers as tp=2,pp=2", "2 workers as dp=2,zero=3", "1 worker;"):
         assert words in said
     for name, array in weights(single_run).items():
         np.testing.assert_allclose(weights(out)[name], array, rtol=0, atol=1e-8)

@@ -18,7 +18,7 @@ from tinylm.parallel.plan.layout import Layout as PlannedLayout
 from tinylm.parallel.plan.memory import state_bytes as planned
 from tinylm.parallel.step import ParallelTrainer
 from tinylm.parallel.together import Together
-from tinylm.parallel.zero.memory import MIXED, live_bytes, state_bytes
+from tinylm.parallel.zero.memory import MIXED, held_bytes, live_bytes, state_bytes
 from tinylm.pretrain import CausalLM
 
 # No table is read twice, and no bucket is so small that cache lines matter.
@@ -37,8 +37,8 @@ def trainer(comm, layout, micros=1, config=CONFIG):
 
 
 def held(comm, layout):
-    """(bytes between steps, most bytes beyond them in a step, parameters, numbers in the largest
-    bucket) of a rank.
+    """(bytes between steps, held_bytes(), most bytes beyond them in a step, parameters, numbers in
+    the largest bucket) of a rank.
     """
     tracemalloc.start()
     try:
@@ -53,7 +53,8 @@ def held(comm, layout):
     finally:
         tracemalloc.stop()
     largest = max(bucket.n for bucket in training.optimizer.buckets.values())
-    return between - before, most, training.parameters, largest
+    arrays = held_bytes(training.optimizer)
+    return between - before, arrays, most, training.parameters, largest
 
 
 @functools.cache
@@ -65,9 +66,10 @@ def measured(ranks, stage):
 @pytest.mark.parametrize("ranks, stage", [*((2, stage) for stage in STAGES), (4, 3)])
 def test_a_rank_holds_what_the_formula_says(ranks, stage):
     """To 64 bytes: counters, and the number that stands for parameters that are elsewhere."""
-    between, _, parameters, _ = measured(ranks, stage)
-    expected = sum(state_bytes(parameters, ranks, stage))
-    assert expected <= between < expected + 64
+    between, arrays, _, parameters, _ = measured(ranks, stage)
+    expected = state_bytes(parameters, ranks, stage)
+    assert tuple(arrays.values()) == expected
+    assert sum(expected) <= between < sum(expected) + 64
 
 
 @pytest.mark.parametrize("stage, buckets", [(2, 1), (3, 2)])
@@ -75,8 +77,8 @@ def test_while_it_works_a_rank_holds_one_bucket_more(stage, buckets):
     """Beside what stage 1 needs in a step (activations, the update): the gradients of one block,
     and at stage 3 its parameters.
     """
-    _, plain, _, _ = measured(2, 1)
-    _, most, _, largest = measured(2, stage)
+    _, _, plain, _, _ = measured(2, 1)
+    _, _, most, _, largest = measured(2, stage)
     # A tenth, and 64 KB, for what a block that runs again computes once more.
     assert most - plain < 1.1 * buckets * 4 * largest + (1 << 16)
 

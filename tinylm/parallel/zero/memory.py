@@ -43,3 +43,20 @@ def live_bytes():
     arrays = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
     found = tracemalloc.take_snapshot().filter_traces([arrays])
     return sum(trace.size for trace in found.traces)
+
+
+def held_bytes(shards):
+    """Bytes of the arrays that a rank keeps between steps: {"parameters", "gradients", "moments"}.
+
+    shards   Shards
+    """
+    found = {"parameters": 0, "gradients": 0, "moments": 0}
+    for bucket, optimizer in zip(shards.buckets.values(), shards.optimizers):
+        for what, whole, own in (
+            ("parameters", bucket.data, bucket.flat.data),
+            ("gradients", bucket.grad, bucket.flat.grad),
+        ):
+            found[what] += own.nbytes if whole is None else whole.nbytes
+        moments = [value for value in optimizer.state().values() if np.ndim(value)]
+        found["moments"] += sum(array.nbytes for array in moments)
+    return found
