@@ -10,6 +10,7 @@ from tinylm.nn.promised import promised
 from tinylm.optim import AdamW
 from tinylm.optim.flat import FlatParameters
 from tinylm.parallel.communicate.simulator import simulate
+from tinylm.parallel.experts.routers import expert_layers
 from tinylm.parallel.mesh import Layout, Mesh
 from tinylm.parallel.step import ParallelTrainer
 from tinylm.parallel.together import Together
@@ -80,19 +81,42 @@ def draw(seed):
         qk_norm=one(None, None, "head", "width"),
         embedding_norm=one(False, True),
         logit_cap=one(None, 3.0),
+        **draw_experts(one),
     )
-    objective = CausalLM(one(None, 0), one(0.0, 0.1), one(0.0, 1e-2))
+    objective = CausalLM(
+        one(None, 0), one(0.0, 0.1), one(0.0, 1e-2), one(0.0, 0.3, 0.3), one(0.0, 0.1)
+    )
     cp, by_heads = one(1, 1, 2, 3), bool(rng.integers(2))
     if by_heads and config.qk_norm == "width":
         by_heads = False
     if by_heads:
         cp = min(cp, groups // tp * (heads // groups))  # heads of the smallest tensor share
-    if cp * dp * tp * pp > 16:
+    ep = 1
+    if expert_layers(config):
+        ep = min(one(1, 2, 2, 3), config.experts)
+    if cp * dp * tp * pp * ep > 16:
         dp = 1
+    if cp * dp * tp * pp * ep > 16:
+        cp = 1
     flags = bool(rng.integers(2)), chunks, schedule, by_heads, one(0, 1, 2, 3)
-    layout = Layout(dp, tp, pp, cp, *flags)
-    rows = dp * micros + int(rng.integers(3))
+    layout = Layout(dp, tp, pp, cp, *flags, ep)
+    rows = dp * ep * micros + int(rng.integers(3))
     return Draw(config, objective, layout, micros, rows, one(4, 7, 12))
+
+
+def draw_experts(one):
+    """Settings of a decoder with experts, in about half of the draws; {} for others."""
+    pattern = one(("dense",), ("dense",), ("experts",), ("dense", "experts"))
+    if pattern == ("dense",):
+        return {}
+    experts = one(2, 3, 5)
+    return {
+        "feed_forward": pattern,
+        "experts": experts,
+        "experts_per_token": one(1, 2),
+        "gates": one("probability", "share"),
+        "capacity_factor": one(None, 0.7, 1.2),
+    }
 
 
 def batches(found):

@@ -88,7 +88,6 @@ def test_what_several_ranks_cannot_hold_is_refused_with_what_can():
         Together(GPT(config, seed or comm.rank, np.float64), Mesh(comm, layout))
 
     small = dataclasses.replace(CONFIG, n_layer=2)
-    experts = dataclasses.replace(CONFIG, feed_forward=("experts",), experts=2)
     shared_keys = dataclasses.replace(CONFIG, kv_sharing=2)
     wide = dataclasses.replace(CONFIG, qk_norm="width")
     one_group = "4 layers, of which 2 share keys and values, are too few for 3 stages"
@@ -99,7 +98,6 @@ def test_what_several_ranks_cannot_hold_is_refused_with_what_can():
         (CONFIG, Layout(cp=5, heads=True), "cp=5,heads cannot share 4 heads; cp=4,heads can"),
         (CONFIG, Layout(tp=2, cp=3, heads=True), "tp=2 leaves a rank 2; cp=2,heads can"),
         (wide, Layout(cp=2, heads=True), "all heads .* cannot have cp=2,heads; the ring, cp=2"),
-        (experts, Layout(dp=2), "a decoder with experts cannot"),
         (shared_keys, Layout(pp=3), f"{one_group} of 1 chunks; pp=2 can"),
     ):
         with pytest.raises(WorkerError, match=words):

@@ -15,10 +15,11 @@ sizes = st.integers(1, 3)
 flags = {flag: st.booleans() for flag in ("sequence", "heads")}
 
 
-@given(layout=st.builds(Layout, dp=sizes, tp=sizes, pp=sizes, cp=sizes, **flags))
+@given(layout=st.builds(Layout, dp=sizes, tp=sizes, pp=sizes, cp=sizes, ep=sizes, **flags))
 def test_every_rank_has_a_place_of_its_own(layout):
     places = [tuple(layout.coordinates(rank).values()) for rank in range(layout.size)]
-    assert len(set(places)) == layout.size == layout.dp * layout.tp * layout.pp * layout.cp
+    sizes = layout.dp * layout.tp * layout.pp * layout.cp * layout.ep
+    assert len(set(places)) == layout.size == sizes
     assert parse_layout(str(layout)) == layout
 
 
@@ -38,6 +39,7 @@ def test_groups_are_the_ranks_that_differ_along_their_axes():
     assert found[0] == {
         "tp": [0, 1],
         "cp": [0, 2],
+        "ep": [0],
         "dp": [0, 4],
         "pp": [0, 8, 16],
         "data": [0, 2, 4, 6],
@@ -45,6 +47,18 @@ def test_groups_are_the_ranks_that_differ_along_their_axes():
     }
     assert found[13]["dp"] == [9, 13] and found[13]["ends"] is None
     assert found[23]["ends"] == [7, 23] and found[23]["pp"] == [7, 15, 23]
+
+
+def test_ranks_with_other_experts_share_the_batch_and_read_as_data_ranks_do():
+    def groups(comm):
+        mesh = Mesh(comm, Layout(dp=2, tp=2, cp=2, ep=2))
+        found = mesh.ep, mesh.rows, mesh.data, mesh.readers
+        return [group.all_gather(np.array(comm.rank)).tolist() for group in found]
+
+    # rank = tp + 2 cp + 4 ep + 8 dp
+    found = simulate(groups, 16).results
+    assert found[0] == [[0, 4], [0, 4, 8, 12], [0, 2, 8, 10], [0, 2, 4, 6, 8, 10, 12, 14]]
+    assert found[7] == [[3, 7], [3, 7, 11, 15], [5, 7, 13, 15], [1, 3, 5, 7, 9, 11, 13, 15]]
 
 
 def test_one_stage_has_no_ends():
@@ -68,7 +82,7 @@ def test_layouts_are_read(text, layout):
 
 @pytest.mark.parametrize(
     "text",
-    ["dp", "dp=", "dp=-1", "ep=2", "dp=2;tp=2", "sequence=1", "heads=2", "dp=1.5", "schedule"],
+    ["dp", "dp=", "dp=-1", "xp=2", "dp=2;tp=2", "sequence=1", "heads=2", "dp=1.5", "schedule"],
 )
 def test_what_is_no_layout_is_refused_with_what_is(text):
     with pytest.raises(ConfigError, match="is not one of dp=N, tp=N, pp=N, cp=N"):

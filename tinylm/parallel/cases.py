@@ -10,6 +10,7 @@ from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.parallel.collectives import enter, enter_joined, joined, leave, leave_shared, own
 from tinylm.parallel.communicate.communicator import SingleProcess
+from tinylm.parallel.experts.exchange import exchange, pushed
 from tinylm.parallel.sequence.heads import heads_to_tokens, tokens_to_heads
 from tinylm.parallel.sequence.ring import ring_attention
 from tinylm.parallel.sequence.softmax import shared_attention
@@ -37,6 +38,20 @@ for name, operation in {
         ],
         source="Korthikanti et al. 2022",
     )
+
+
+register(
+    "exchange",
+    exchange,
+    lambda rng: [call(normal(rng, 3, 2), comm=SingleProcess(), sent=(3,), received=(3,))],
+    source="Lepikhin et al. 2021",
+)
+register(
+    "pushed",
+    pushed,
+    lambda rng: [call(normal(rng, 2, 3), added=np.zeros((2, 3)))],
+    source="Fedus et al. 2022",
+)
 
 
 def rows(rng, **options):

@@ -3,9 +3,13 @@
 
     tp   tensor: ranks that share every matrix      cp   context: ranks that share every sequence
     dp   data: ranks that share the batch           pp   pipeline: ranks that share the layers
+    ep   experts: ranks that share the batch, and the experts of every layer
 
 Ranks of one tensor group are neighbors, as they exchange most, then come those of a context group,
-a data group, and last the stages of a pipeline, which exchange least. Read next: collectives.py.
+an expert group, a data group, and last the stages of a pipeline, which exchange least. Ranks along
+ep are data ranks as to what they read, so the batch is shared by dp x ep; as to what they hold they
+are not. (DeepSpeed and Megatron-LM call all of them data ranks, and let ep divide dp: their dp=4,
+ep=2 is dp=2,ep=2 here, where sizes multiply to the number of ranks.) Read next: collectives.py.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -13,14 +17,14 @@ from dataclasses import dataclass, fields, replace
 from tinylm.errors import ConfigError
 from tinylm.parallel.pipeline.schedules import SCHEDULES, schedule
 
-AXES = ("tp", "cp", "dp", "pp")  # the fastest first
+AXES = ("tp", "cp", "ep", "dp", "pp")  # the fastest first
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How many ranks share what: `dp` x `tp` x `pp` x `cp` in all.
+    """How many ranks share what: `dp` x `tp` x `pp` x `cp` x `ep` in all.
 
-    dp, tp, pp, cp  sizes of the grid
+    dp, tp, pp, cp, ep  sizes of the grid
     sequence        True: between the cut matrices, ranks of a tensor group share the tokens too
                     (Korthikanti et al. 2022)
     chunks          of the layers of a stage, which follow one another   (interleaved)
@@ -42,6 +46,7 @@ class Layout:
     schedule: str = "1f1b"
     heads: bool = False
     zero: int = 1
+    ep: int = 1
 
     def __post_init__(self):
         for name in (*AXES, "chunks"):
@@ -58,7 +63,7 @@ class Layout:
     @property
     def size(self):
         """Ranks in all."""
-        return self.dp * self.tp * self.pp * self.cp
+        return self.dp * self.tp * self.pp * self.cp * self.ep
 
     def coordinates(self, rank):
         """{axis: index} of a rank."""
@@ -110,8 +115,10 @@ class Mesh:
     """The place of a rank in a Layout, and the communicators of its groups.
 
     comm     Communicator of all ranks, `layout.size` of them
-    tp, cp, dp, pp  communicators of the ranks that differ from this one along that axis alone
+    tp, cp, ep, dp, pp  communicators of the ranks that differ from this one along that axis alone
     data     of those that differ along dp or cp: they read different tokens with the same weights
+    rows     of those that differ along dp or ep: they share the batch
+    readers  of those that differ along dp, cp or ep: between them they read the whole batch
     ends     of the first and the last stage, which both hold a tied table of tokens; None on the
              others, and where there is one stage
     raises   ConfigError if the ranks are not as many as the layout needs
@@ -121,8 +128,10 @@ class Mesh:
         self.check(layout, comm.size)
         self.comm, self.layout = comm, layout
         self.at = layout.coordinates(comm.rank)
-        self.tp, self.cp, self.dp, self.pp = (self._group(comm, (axis,)) for axis in AXES)
+        self.tp, self.cp, self.ep, self.dp, self.pp = (self._group(comm, (a,)) for a in AXES)
         self.data = self._group(comm, ("dp", "cp"))
+        self.rows = self._group(comm, ("dp", "ep"))
+        self.readers = self._group(comm, ("dp", "cp", "ep"))
         self.first = self.at["pp"] == 0
         self.last = self.at["pp"] == layout.pp - 1
         self.ends = None
@@ -151,9 +160,11 @@ class Mesh:
 
 
 def _nearest(layout, size):
-    """A layout for `size` ranks that keeps what it can of this one: tensor, pipeline, context."""
+    """A layout for `size` ranks that keeps what it can of this one: tensor, pipeline, context,
+    experts.
+    """
     kept, left = {}, size
-    for axis in ("tp", "pp", "cp"):
+    for axis in ("tp", "pp", "cp", "ep"):
         wanted = min(getattr(layout, axis), left)
         kept[axis] = max(n for n in range(1, wanted + 1) if left % n == 0)
         left //= kept[axis]

@@ -50,7 +50,7 @@ def make_trainer(run, comm):
         config.batch_size,
         config.learning_rate,
         config.clip,
-        micro_batches(mesh.layout, config.batch_size // mesh.layout.dp, config.micro_batch),
+        micro_batches(mesh.layout, config.batch_size // mesh.rows.size, config.micro_batch),
         config.seed,
     )
 

@@ -68,7 +68,7 @@ class ParallelTrainer(Trainer):
                 "and workers that share the batch take every other objective"
             )
         self.together, self.mesh = together, together.mesh
-        data = self.mesh.dp.size
+        data = self.mesh.rows.size
         rows = batch_size // data
         if rows < micros:
             most = f"{rows} micro-batches" if rows else f"dp={batch_size}"
@@ -79,11 +79,13 @@ class ParallelTrainer(Trainer):
         shards = Shards(together, make_optimizer, self.mesh.layout.zero)
         rest = batches, batch_size, learning_rate, clip
         # A data group shares the rows, so it is the communicator that cuts them ...
-        super().__init__(together, objective, shards, *rest, seed=seed, comm=self.mesh.dp)
+        super().__init__(together, objective, shards, *rest, seed=seed, comm=self.mesh.rows)
         self.comm = self.mesh.comm  # ... and all ranks have a signal, a log and a state in common
         self.micros = micros
         self.pipeline = Pipeline(together.stages, self.mesh.pp, self.mesh.layout.schedule)
         self.streams = [self.pipeline.rng]
+        self.routers = together.routers
+        self.routers.penalize(objective.balance, objective.router_z, batch_size)
 
     @property
     def parameters(self):
@@ -109,9 +111,11 @@ class ParallelTrainer(Trainer):
         def windows(k):
             stack = contextlib.ExitStack()
             stack.enter_context(rng.rows(self.first + bounds[k][0], self.batch_size))
+            self.routers.begin(parts[k], self.objective.held(parts[k]))
             return stack
 
         with np.errstate(all="ignore"):  # what is not finite is found below
+            self.routers.count_first(self.pipeline, parts, windows)
             loss = self.pipeline.run(parts, self._loss, windows)
             self.optimizer.complete()
             tokens = sum(self._targets(part)[1] for part in parts)
@@ -139,10 +143,12 @@ class ParallelTrainer(Trainer):
                 # parameters may have to be gathered from it (zero/units.py).
                 i, sequences = group[min(dp.rank, len(group) - 1)]
                 batch = self.objective.make_batch(sequences, Random(0, "evaluate", i))
+                self.routers.begin(batch, self.objective.held(batch))
                 share = self.pipeline.score(batch, self._loss) * self.batch_size
                 if dp.rank < len(group):
                     found += share, self._targets(batch)[1]
-        total, count = self.comm.all_reduce(found * self._counts_loss).tolist()
+        once = self._counts_loss and self.mesh.ep.rank == 0  # whose ranks read the same batches
+        total, count = self.comm.all_reduce(found * once).tolist()
         return total / max(count, 1.0), int(count)
 
     def _whole_model(self):
@@ -206,7 +212,8 @@ class ParallelTrainer(Trainer):
         """Clip by the norm of the whole gradient, and update; returns Step."""
         square = self.optimizer.sum_of_squares()
         once = self._counts_loss
-        found = np.array([loss * once, square, tokens * once, *marks(signal)], np.float64)
+        loss = loss * once + self.routers.penalty  # of this rank's layers of experts
+        found = np.array([loss, square, tokens * once, *marks(signal)], np.float64)
         loss, square, tokens, *stops = self.comm.all_reduce(found).tolist()
         factor = self.batch_size / max(tokens, 1)
         loss *= factor

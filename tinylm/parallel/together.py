@@ -18,6 +18,7 @@ from tinylm.backend import device_of
 from tinylm.errors import ConfigError
 from tinylm.nn.promised import described, kept
 from tinylm.optim.flat import flat_order
+from tinylm.parallel.experts.routers import Routers, is_expert
 from tinylm.parallel.sequence.layers import Tokens, cut_sequences
 from tinylm.parallel.stage import Stage, layers_of
 from tinylm.parallel.tensor.layers import Stream
@@ -37,6 +38,7 @@ class Together:
     cuts        {name: Cut}, of all parameters
     shapes      {name: (shape, dtype)} of the whole model's parameters
     settings    {name: array} of what it has besides, whole on every rank
+    routers     Routers of its layers of experts
     training    whether dropout is on
     """
 
@@ -52,7 +54,8 @@ class Together:
         stream = Stream(mesh.tp, 1 if mesh.layout.sequence and mesh.tp.size > 1 else None)
         device = device_of(next(iter(named.values())).data)
         tokens = Tokens(mesh.cp, mesh.layout.heads, device)
-        self.cuts = split_decoder(model, stream, tokens)
+        self.routers = Routers(mesh, tokens, model.config)
+        self.cuts = split_decoder(model, stream, tokens, self.routers)
         cut_sequences(model, tokens, mesh.tp.size)
         self.stages, self.parameters, self.training = [], {}, True
         for chunk in range(chunks):
@@ -84,6 +87,8 @@ class Together:
         for name, share in shares.items():
             cut = self.cuts[name]
             found[name] = cut.join(_unequal(mesh.tp, share))
+        if mesh.ep.size > 1:  # each rank's experts
+            found |= _all_stages(mesh.ep, {n: a for n, a in found.items() if is_expert(n)})
         if mesh.pp.size == 1:
             return found
         return _all_stages(mesh.pp, found)

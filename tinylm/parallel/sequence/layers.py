@@ -31,11 +31,12 @@ class Tokens:
     total  tokens of the whole sequence, set before each forward pass
     held   (B, total) bool, False where a row has padding that a layer of experts must not count,
            set with each micro-batch; None: all are tokens
+    marks  what such a layer is told of this rank's positions (experts/routers.py), set with it
     """
 
     def __init__(self, comm, heads=False, device="cpu"):
         self.comm, self.heads, self.device = comm, heads, device
-        self.total, self.held = None, None
+        self.total = self.held = self.marks = None
 
     def own(self, total=None):
         """The positions of this rank: integers."""
@@ -43,6 +44,12 @@ class Tokens:
             total = self.total
         own = own_positions(total, self.comm.rank, self.comm.size, balanced=not self.heads)
         return to_device(own, self.device)
+
+    def places(self):
+        """The positions of every rank of the group: a list of integer arrays."""
+        size, balanced = self.comm.size, not self.heads
+        places = [own_positions(self.total, rank, size, balanced) for rank in range(size)]
+        return [to_device(own, self.device) for own in places]
 
     def attended(self):
         """The positions whose queries attention has here: integers."""
@@ -61,12 +68,13 @@ class RingSelfAttention(Module):
     def __init__(self, attention, tokens):
         self.attention, self.tokens = attention, tokens
 
-    def __call__(self, x, rotation=None, bias=None, window=None, cache=None, layer=0):
+    def __call__(self, x, rotation=None, bias=None, window=None, cache=None, layer=0, held=None):
         """x (B, T, D) of this rank's positions -> (B, T, D).
 
         bias     Tensor (1|H, T, total) for this rank's queries and all keys, or None
         window   positions that a query sees, or None for all
         cache    SharedPairs, where layers share keys and values; they go round for each of them
+        held     (B, total) bool, False for keys that are padding, or None
         """
         inner, tokens = self.attention, self.tokens
         q, k, v = projected(inner, x)  # (B, H, T, K), (B, G, T, K) twice
@@ -93,7 +101,7 @@ class RingSelfAttention(Module):
             dropped=dropped,
             bias=bias,
             window=window,
-            held=tokens.held,
+            held=held,
             cap=inner.cap,
         )
         return inner.out(merge_heads(y))
@@ -206,24 +214,26 @@ def layer_options(model, rows, tokens, dtype):
         mask = None if held is None else held[:, None, None, :]
         found = model.block_options(rows, len(positions), positions, dtype, mask=mask)
     else:
-        found = _ring_options(model, positions, tokens.total, dtype)
+        found = _ring_options(model, positions, tokens, dtype)
     for layer, own in enumerate(found):
-        own.pop("real", None)  # of the positions that this rank's feed-forward has
-        if held is not None and c.layer("feed_forward", layer) == "experts":
-            own["real"] = held[:, tokens.own()]
+        own.pop("real", None)  # of the positions that attention has
+        if tokens.marks is not None and c.layer("feed_forward", layer) == "experts":
+            own["real"] = tokens.marks
     return found
 
 
-def _ring_options(model, positions, total, dtype):
+def _ring_options(model, positions, tokens, dtype):
     """layer_options() where keys and values go round."""
     c, bias = model.config, None
     if model.position_bias is not None:
-        bias = model.position_bias(positions, np.arange(total, like=positions))  # (1|H, T, total)
+        keys = np.arange(tokens.total, like=positions)
+        bias = model.position_bias(positions, keys)  # (1|H, T, total)
     rotations = model.rotations(positions, dtype)
     cache = SharedPairs(c.kv_sharing) if c.kv_sharing > 1 else None
     found = []
     for layer in range(c.n_layer):
         own = {"rotation": rotations[layer], "bias": bias, "cache": cache, "layer": layer}
+        own["held"] = tokens.held
         if c.layer("attention", layer) == "window":
             own["window"] = c.window
         found.append(own)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.backend import device_of, to_device
+from tinylm.nn.promised import Promised
 from tinylm.parallel.data_parallel import share_rows
 
 
@@ -95,3 +97,19 @@ def shared_heads(kv_heads, heads, rank, size):
     """(query heads, key-value heads) of a rank, counts."""
     first, last = share_rows(kv_heads, rank, size)
     return (last - first) * (heads // kv_heads), last - first
+
+
+def share_of(parameter, cut, comm):
+    """This rank's share of a parameter, as a parameter; a promise of it if that is one."""
+    data, place = parameter.data, (comm.rank, comm.size)
+    found = cut.take(data, *place)
+    if isinstance(data, Promised):
+        found = np.broadcast_to(np.zeros((), data.dtype), found.shape).view(Promised)
+        found.draw = lambda: cut.take(data.draw(), *place)
+    else:
+        found = found.copy()
+    share = Tensor(np.zeros((), data.dtype), requires_grad=True)
+    share.data = found
+    if hasattr(parameter, "decays"):
+        share.decays = parameter.decays
+    return share

@@ -8,12 +8,12 @@ features. Read next: ../stage.py.
 
 import numpy as np
 
-from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
+from tinylm.nn.experts import MixtureOfExperts
 from tinylm.nn.module import Module
-from tinylm.nn.promised import Promised
 from tinylm.parallel.data_parallel import share_rows
-from tinylm.parallel.tensor.cuts import Along, ByHead, Whole, shared_heads
+from tinylm.parallel.experts.layer import split_experts
+from tinylm.parallel.tensor.cuts import Along, ByHead, Whole, share_of, shared_heads
 from tinylm.parallel.tensor.draws import PartOfDraws
 from tinylm.parallel.tensor.layers import ColumnSplit, RowSplit, SplitEmbedding, SplitNorm
 
@@ -39,19 +39,15 @@ def check_splits(config, size):
         raise ConfigError(
             f"layout: tp={size} cannot share {groups} heads of keys and values; tp={groups} can"
         )
-    if "experts" in c.feed_forward:
-        raise ConfigError(
-            "layout: a decoder with experts cannot be held by several ranks yet; tinylm.train "
-            "trains it, with workers that share batches too"
-        )
 
 
-def split_decoder(model, stream, tokens):
+def split_decoder(model, stream, tokens, routers):
     """Replace the parts of a GPT by this rank's shares, in place.
 
     model    GPT, with the same weights on every rank
     stream   Stream of the tensor group
     tokens   Tokens of the context group
+    routers  Routers of the layers of experts
     returns  {parameter: Cut}, by the parameters' names in the whole model
     raises   ConfigError for a decoder that cannot be cut so
     """
@@ -72,13 +68,15 @@ def split_decoder(model, stream, tokens):
         model.rng = PartOfDraws(rng, 1, lambda: tokens.total, lambda: own_tokens(stream, tokens))
     for layer, block in enumerate(model.blocks):
         block.rng = model.rng
-        for name, cut in _split_block(block, c, layer, stream, heads, rng).items():
+        for name, cut in _split_block(block, c, layer, stream, heads, rng, routers).items():
             cuts[f"blocks.{layer}.{name}"] = cut
     cuts["tokens.weight"] = Along(0)
-    model.tokens = SplitEmbedding(_share(model.tokens.weight, Along(0), comm), c.vocab_size, stream)
+    model.tokens = SplitEmbedding(
+        share_of(model.tokens.weight, Along(0), comm), c.vocab_size, stream
+    )
     if model.head is not None:
         cuts["head"] = Along(1)
-        model.head = _share(model.head, Along(1), comm)
+        model.head = share_of(model.head, Along(1), comm)
     return cuts
 
 
@@ -90,7 +88,7 @@ def own_tokens(stream, tokens):
     return positions[slice(*share_rows(len(positions), stream.comm.rank, stream.comm.size))]
 
 
-def _split_block(block, config, layer, stream, heads, rng):
+def _split_block(block, config, layer, stream, heads, rng, routers):
     """Cut attention and feed-forward of a block; returns {name: Cut} of what is not Whole."""
     comm, attention, forward = stream.comm, block.attention, block.feed_forward
     H, G = config.n_head, config.n_kv_head or config.n_head
@@ -105,6 +103,9 @@ def _split_block(block, config, layer, stream, heads, rng):
     attention.kv_heads = kv_heads * owner
     if comm.size > 1:
         attention.rng = PartOfDraws(rng, 1, H, np.arange(*heads))
+    if isinstance(forward, MixtureOfExperts):
+        block.feed_forward, found = split_experts(forward, layer, stream, routers)
+        return cuts | {f"feed_forward.{name}": cut for name, cut in found.items()}
     columns = {"weight": Along(1), "bias": Along(0)}
     for name in ("hidden", "gate", "up"):
         if hasattr(forward, name):
@@ -126,7 +127,7 @@ def _split_query_norms(attention, H, G, comm):
         cut = Whole(summed=True)
         if attention.qk_norm == "width":
             cut = ByHead(0, heads, G, False)
-            own = _share(norm.gain, cut, comm)
+            own = share_of(norm.gain, cut, comm)
             setattr(attention, name, SplitNorm(own, norm.eps, len(norm.gain.data), comm))
         cuts[f"attention.{name}.gain"] = cut
     return cuts
@@ -140,23 +141,7 @@ def _replace(owner, prefix, name, kind, cuts, stream):
         parameter = getattr(whole, part)
         if parameter is not None and part in cuts:
             found[f"{prefix}.{name}.{part}"] = cuts[part]
-            parameter = _share(parameter, cuts[part], stream.comm)
+            parameter = share_of(parameter, cuts[part], stream.comm)
         shares[part] = parameter
     setattr(owner, name, kind(shares["weight"], shares["bias"], stream))
     return found
-
-
-def _share(parameter, cut, comm):
-    """This rank's share of a parameter, as a parameter; a promise of it if that is one."""
-    data, place = parameter.data, (comm.rank, comm.size)
-    found = cut.take(data, *place)
-    if isinstance(data, Promised):
-        found = np.broadcast_to(np.zeros((), data.dtype), found.shape).view(Promised)
-        found.draw = lambda: cut.take(data.draw(), *place)
-    else:
-        found = found.copy()
-    share = Tensor(np.zeros((), data.dtype), requires_grad=True)
-    share.data = found
-    if hasattr(parameter, "decays"):
-        share.decays = parameter.decays
-    return share

@@ -8,6 +8,8 @@ buckets are cut where their slices would not agree between ranks that must add t
     summed      what a tensor group holds whole and computes parts of: the rest differs in size
     tokens      the tied table, of the first and the last stage
     biases      of the scores of all layers, on all stages
+    experts     which the ranks of an expert group do not have in common: all else is sliced among
+                them too
 
 and from stage 2 on for each block, so that little more than a slice is ever there. Read first:
 bucket.py, units.py. Read next: ../step.py.
@@ -16,6 +18,7 @@ bucket.py, units.py. Read next: ../step.py.
 import numpy as np
 
 from tinylm.optim.flat import sum_of_squares
+from tinylm.parallel.experts.routers import is_expert
 from tinylm.parallel.stage import unit_of
 from tinylm.parallel.tensor.cuts import Whole
 from tinylm.parallel.zero.bucket import Bucket
@@ -47,17 +50,20 @@ class Shards:
         for key, tensors in found.items():
             # Every block reads the biases of scores, which are few: each rank keeps them whole.
             own = min(stage, 2) if key[0] == "biases" else stage
-            self.buckets[key] = Bucket(tensors, self.mesh.data, own)
+            ranks = self.mesh.data if key[2] else self.mesh.readers
+            self.buckets[key] = Bucket(tensors, ranks, own)
         self.optimizers = [make_optimizer(bucket.flat) for bucket in self.buckets.values()]
         self.flat = next(iter(self.buckets.values())).flat  # says where numbers live
         for part in together.stages:
             part.units = self._units(part)
 
     def _key(self, name):
-        """(part of the model, whether a tensor group sums it): of one bucket."""
+        """(part of the model, whether a tensor group sums it, whether it is of one expert): of one
+        bucket.
+        """
         part = _part(name, self.together.config.kv_sharing)
         whole_pass = self.stage < 2 and part not in ("tokens", "biases")
-        return "all" if whole_pass else part, self._summed(name)
+        return "all" if whole_pass else part, self._summed(name), is_expert(name)
 
     def _summed(self, name):
         return self.mesh.tp.size > 1 and self.together.cuts[name].summed
@@ -70,7 +76,7 @@ class Shards:
         layers = [unit_of(layer, share) for layer in range(stage.first, stage.last, share)]
         ends = ["begin"] * stage.begins + ["end"] * stage.ends
         units, late = {}, []
-        for (part, _), bucket in self.buckets.items():
+        for (part, *_), bucket in self.buckets.items():
             readers = [unit for unit in [*layers, *ends] if unit == part]
             if part == "tokens":
                 readers = ends if self.together.config.tied else ["begin"] * stage.begins
@@ -93,11 +99,11 @@ class Shards:
         buckets, mesh = self.buckets, self.mesh
         for bucket in buckets.values():
             bucket.reduce()
-        _sum_in_one(mesh.tp, [b.flat.grad for (_, summed), b in buckets.items() if summed])
-        _sum_in_one(mesh.pp, [b.flat.grad for (part, _), b in buckets.items() if part == "biases"])
+        _sum_in_one(mesh.tp, [b.flat.grad for (_, summed, _), b in buckets.items() if summed])
+        _sum_in_one(mesh.pp, [b.flat.grad for (part, *_), b in buckets.items() if part == "biases"])
         if mesh.ends is not None and self.together.config.tied:
             _sum_in_one(
-                mesh.ends, [b.flat.grad for (part, _), b in buckets.items() if part == "tokens"]
+                mesh.ends, [b.flat.grad for (part, *_), b in buckets.items() if part == "tokens"]
             )
 
     def sum_of_squares(self):
