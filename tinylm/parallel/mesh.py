@@ -130,8 +130,10 @@ class Mesh:
         self.at = layout.coordinates(comm.rank)
         self.tp, self.cp, self.ep, self.dp, self.pp = (self._group(comm, (a,)) for a in AXES)
         self.data = self._group(comm, ("dp", "cp"))
-        self.rows = self._group(comm, ("dp", "ep"))
-        self.readers = self._group(comm, ("dp", "cp", "ep"))
+        self.rows, self.readers = self.dp, self.data
+        if layout.ep > 1:
+            self.rows = self._group(comm, ("dp", "ep"))
+            self.readers = self._group(comm, ("dp", "cp", "ep"))
         self.first = self.at["pp"] == 0
         self.last = self.at["pp"] == layout.pp - 1
         self.ends = None
