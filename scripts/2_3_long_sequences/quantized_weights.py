@@ -1,6 +1,6 @@
 """Weights of 8 and 4 bits: what they save in memory, cost in time, and lose in accuracy.
 
-Book section 2.3.2 ("8-bit or 16-bit fixed-point" makes memory and throughput better). Shown: bytes,
+Book section 2.3.1 ("8-bit or 16-bit fixed-point" makes memory and throughput better). Shown: bytes,
 milliseconds and error of W x for a W of 1536 x 576, the shape of a feed-forward layer of SmolLM2,
 kept as float32, in blocks of 8 and of 4 bits, and in fixed point with 8 bits throughout. 40
 different matrices are multiplied in turn, so that they come from memory, as when a model decodes.
@@ -18,11 +18,11 @@ Measured output (Xeon with AVX-512, an idle machine, one thread):
     8 bits, rows        1.007   0.22    0.21    0.24         7.5e-03
     int8 x int8         1.007   0.35    0.34    0.35         1.1e-02
     8 bits, rows: 4.0 times less memory, 0.9 times the time
-      saves time (section 2.3.2), ms: +0.03 [+0.0243, +0.0358], 15 seeds: shows
+      saves time (section 2.3.1), ms: +0.03 [+0.0243, +0.0358], 15 seeds: shows
     Q8_0: 3.6 times less memory, 1.3 times the time
-      saves time (section 2.3.2), ms: -0.0657 [-0.0701, -0.0613], 15 seeds: shows the opposite
+      saves time (section 2.3.1), ms: -0.0657 [-0.0701, -0.0613], 15 seeds: shows the opposite
     Q4_1: 5.3 times less memory, 1.5 times the time
-      saves time (section 2.3.2), ms: -0.135 [-0.137, -0.133], 15 seeds: shows the opposite
+      saves time (section 2.3.1), ms: -0.135 [-0.137, -0.133], 15 seeds: shows the opposite
 """
 
 import argparse
@@ -40,7 +40,7 @@ from tinylm.train.compare import Claim  # noqa: E402
 
 R, D = 1536, 576
 # Milliseconds of a product, a round each; rounds of one way are not those of another (Welch).
-SAVES = Claim("saves time", "2.3.2", larger=False)
+SAVES = Claim("saves time", "2.3.1", larger=False)
 
 
 def milliseconds(products, x, rounds):

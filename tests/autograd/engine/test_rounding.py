@@ -54,6 +54,19 @@ def test_the_sum_of_two_cotangents_is_rounded_and_so_is_that_of_two_passes():
     assert (r(a + b) != a + b).any()
 
 
+def test_the_sum_is_rounded_before_it_goes_on():
+    x, c, g = leaf(numbers(5, 4)), numbers(5, 4), numbers(5, 3)
+    a, b = numbers(4, 3), numbers(4, 3)
+    with rounding(BFLOAT16):
+        z = x * c
+        (linear(z, a) + linear(z, b)).backward(g)  # two fused operations read z
+        np.testing.assert_array_equal(x.grad.numpy(), r(r(r(g @ a.T) + r(g @ b.T)) * c))
+        x.grad = None
+        z = x * c
+        (z * c + z * g[:, :1]).backward(np.ones_like(c))  # and two primitives
+        np.testing.assert_array_equal(x.grad.numpy(), r(r(c + g[:, :1]) * c))
+
+
 def test_a_gradient_nobody_has_read_is_rounded_in_its_place():
     a, b, x = numbers(50), numbers(50), leaf(np.ones(50, np.float32))
     x.slot = np.zeros(50, np.float32)

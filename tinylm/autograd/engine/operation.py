@@ -134,9 +134,8 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
 def _apply_rules(g, node):
     """The `derive` of every primitive's node: apply the rule of each argument that needs it."""
     if not isinstance(g, Tensor) and is_rounding():
-        with rounding(
-            None
-        ):  # a rule is one operation of the backward pass, which rounds its result
+        # A rule is one operation of the backward pass: backward.py rounds what it returns.
+        with rounding(None):
             return _by_rules(g, node)
     return _by_rules(g, node)
 

@@ -2,7 +2,7 @@
 
 It has float32's 8 bits of exponent and 7 of its 23 bits of mantissa, so widening is a shift by 16
 bits and exact, and narrowing is rounding, to nearest with ties to even as the hardware does. NumPy
-has no such type: here a bfloat16 is the uint16 of its bits. Book section 2.3.2 (low-precision
+has no such type: here a bfloat16 is the uint16 of its bits. Book section 2.3.1 (low-precision
 implementation). Read next: `published/formats/mapped.py`, which reads files.
 """
 

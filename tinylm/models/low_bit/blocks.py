@@ -5,7 +5,7 @@ offset, or none) for each group of 16 or 32 neighbors in a row. The formats diff
 codes, scales and offsets are packed into bytes, so each is one function `bytes -> (codes, scale,
 offset)`, and dequantizing is one line for all. The name Q4_0 means 4 bits without an offset, Q4_1 4
 bits with one, Q4_K blocks of 256 weights whose group scales are quantized in turn (ggml-quants.c of
-llama.cpp defines them). Book section 2.3.2. Read next: `quantized.py`, which multiplies with them.
+llama.cpp defines them). Book section 2.3.1. Read next: `quantized.py`, which multiplies with them.
 """
 
 import math

@@ -26,7 +26,7 @@ others use too: they vary by a fifth and more.
 So 8 bits take 4 times less memory for 1.1 to 1.6 times the time, 4 bits 5 to 6 times less for 2
 times the time: NumPy spends half of it on converting codes through memory, which a compiled kernel
 does within registers, gaining time as well. SmolLM2 whole takes 538 MB in float32 and 112 MB in its
-own blocks. Where float32 fits, it is the faster choice here. Book section 2.3.2. Read next:
+own blocks. Where float32 fits, it is the faster choice here. Book section 2.3.1. Read next:
 `fixedpoint.py`.
 """
 
