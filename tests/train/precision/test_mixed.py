@@ -9,7 +9,7 @@ from tests.train.tiny import same_bits, tiny_tokens
 from tinylm.autograd import Tensor
 from tinylm.autograd.engine.tensor import observers
 from tinylm.data import RandomWindows
-from tinylm.errors import CheckpointError, ConfigError, TrainingError
+from tinylm.errors import CheckpointError, ConfigError, GraphError, TrainingError
 from tinylm.finetune.freezing import freeze, matching
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.low_bit.bfloat16 import simulate
@@ -215,6 +215,33 @@ def test_a_loss_that_is_not_finite_is_no_matter_of_scale(format):
     assert ("float32 numbers are finite up to 3e38" in message) == (format == "float16")
     assert same_bits({"": mixed.optimizer.flat.data}, {"": before})
     assert all(np.shares_memory(p.data, mixed.optimizer.flat.data) for p in model.parameters())
+
+
+class Steep(CausalLM):
+    """A loss whose gradient is not finite where it is: the slope of a root at 0."""
+
+    def loss(self, model, batch, reduction="mean"):
+        loss, metrics = super().loss(model, batch, reduction)
+        weight = model.parameters()[0]
+        return loss + ((weight * 0.0) ** 2).sum() ** 0.5, metrics
+
+
+@pytest.mark.parametrize("format", ["bfloat16", "float8"])
+def test_without_a_scale_no_step_is_left_out(format):
+    with pytest.raises(TrainingError, match="the forward pass is finite, but the gradient"):
+        trainer(format=format, objective=Steep()).advance()
+    mixed = trainer(objective=Steep())
+    assert not mixed.advance().updated  # in float16 half of the scale may help
+
+
+def test_a_graph_of_an_earlier_pass_cannot_go_backwards_with_newer_weights():
+    mixed = trainer()
+    with mixed.in_passes():
+        loss, _ = mixed.objective.loss(mixed.model, mixed.batch(0))
+    mixed.advance()
+    with mixed.in_passes():
+        with pytest.raises(GraphError, match="was changed in place"):
+            loss.backward()
 
 
 def copy_of(mixed):
