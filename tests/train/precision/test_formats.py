@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinylm.backend import backend, device_of, to_cpu, to_device
 from tinylm.errors import ConfigError
 from tinylm.models.low_bit.bfloat16 import simulate
 from tinylm.train.precision.formats import FORMATS, round_float32, round_scaled, round_to
@@ -134,3 +135,13 @@ def test_a_tensor_without_a_scale_is_left():
         np.testing.assert_array_equal(round_scaled(values, "e5m2"), values)
     tiny = np.array([1e-44, 0], np.float32)
     assert not round_scaled(tiny, "e5m2").any()
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_rounding_by_the_bits_stays_on_its_device(name, device):
+    rng = np.random.default_rng(0)
+    values = (rng.standard_normal((40, 30)) * 10.0 ** rng.integers(-9, 6, (40, 30))).astype("f4")
+    for rounded in (round_float32, round_scaled):
+        found = rounded(to_device(values, device), name)
+        assert device_of(found) == backend(device).name
+        np.testing.assert_array_equal(to_cpu(found), rounded(values, name))

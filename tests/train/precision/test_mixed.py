@@ -60,6 +60,15 @@ def test_it_follows_float32_within_the_digits_of_the_format(format, micro_batch)
     assert any(a.loss != b.loss for a, b in zip(found, expected))
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_device_trains_so(format, device):
+    here, there = trainer(format=format), trainer(format=format, model=new_model().to(device))
+    for _ in range(2):
+        expected, found = here.advance(), there.advance()
+        assert found.loss == pytest.approx(expected.loss, rel=2**-8)
+    assert there.device == device and there.optimizer.flat.data.dtype == np.float32
+
+
 def seen_in_a_pass(mixed):
     """(label, array) of every operation of a forward pass."""
     seen = []
@@ -232,6 +241,18 @@ def test_without_a_scale_no_step_is_left_out(format):
         trainer(format=format, objective=Steep()).advance()
     mixed = trainer(objective=Steep())
     assert not mixed.advance().updated  # in float16 half of the scale may help
+
+
+@pytest.mark.parametrize(
+    "format, doubled", [("float16", 2.0**12), ("bfloat16", 1.0), ("float8", 1.0)]
+)
+def test_only_float16_has_a_scale_that_grows(format, doubled):
+    mixed = trainer(format=format)
+    if format == "float16":
+        mixed.scale.value = 2.0**11
+    mixed.scale.good = 1999
+    mixed.advance()
+    assert mixed.scale.value == doubled
 
 
 def test_a_graph_of_an_earlier_pass_cannot_go_backwards_with_newer_weights():

@@ -41,6 +41,7 @@ from tinylm.train.trainer import Trainer, share_of_gradient
 
 LARGEST = 2.0**15  # the next power of two is infinite in float16
 LEAST = 2.0**-14  # a scale below which no float16 gradient of a sane loss overflows
+NEVER = 1 << 62  # steps
 
 # Format -> how its operations round; None: the arrays themselves have the format.
 FORMATS = {
@@ -82,7 +83,7 @@ class MixedPrecision(Trainer):
     """A Trainer whose passes have fewer digits than the weights that it updates.
 
     format    one of FORMATS
-    scale     LossScale; None: of 2^15 for float16, where only that is of use, and 1 for others
+    scale     LossScale; None: of 2^15 for float16, and for the others 1, which stays
     master    False: the updated weights are rounded to the format too, so that updates of less than
               half its last place are lost. For comparison, in one process
     others    as of Trainer; the model is in float32
@@ -99,7 +100,7 @@ class MixedPrecision(Trainer):
         self.format, self.master = format, master
         self.rule = FORMATS[format]
         self.scaled = format == "float16"
-        self.scale = scale or LossScale(LARGEST if self.scaled else 1.0)
+        self.scale = scale or (LossScale(LARGEST) if self.scaled else LossScale(1.0, NEVER))
         flat = self.optimizer.flat
         self._check(flat)
         for p in flat.tensors:
