@@ -15,9 +15,73 @@ Written down before the run. Every error must be within its bound: that is a the
 error beyond it is reported as a fault. "Another kind of hardware costs nothing that matters" if the
 interval (95 %, over seeds, of paired differences in validation loss) lies within 0.01 nats of 0 on
 both sides; beside it stands the spread between seeds, which a difference must be seen against. A
-kind of machine whose kernels are those of this one is skipped, and says so. About 4 minutes on an
-idle core. `python scripts/2_2_training_at_scale/summation_order.py [--seed N] [--quick]`; --quick
+kind of machine whose kernels are those of this one is skipped, and says so. 7 minutes on a busy
+machine. `python scripts/2_2_training_at_scale/summation_order.py [--seed N] [--quick]`; --quick
 is two seeds and 20 steps. Read next: ../../tinylm/parallel/communicate/rings.py.
+
+Measured output (5 seeds; Xeon with AVX-512, whose BLAS takes AVX2 kernels unless told otherwise):
+
+    largest error of 20 sums, in units of 2^-24 sum |x|, and the most there can be
+                                     n = 100                 n = 10,000                n = 100,000
+                     x > 0       +-  at most    x > 0       +-  at most    x > 0       +-  at most
+    running            3.8    0.819       99     52.9     1.39    10005      136    0.702   100599
+    4 lanes           1.42    0.774       27     10.4    0.568     2502     41.2    0.477    25039
+    8 lanes           1.58    0.309       19     4.64    0.423     1256     16.5    0.307    12515
+    16 lanes          2.97     0.66       21      2.7     0.16      639     12.3    0.142     6266
+    32 parts           3.8    0.706       34     2.88    0.224      343     6.63    0.117     3156
+    pairwise          1.41    0.225        7    0.835   0.0321       14     1.68   0.0137       17
+    Kahan            0.754    0.237        2    0.492   0.0116        2    0.791  0.00479        2
+    NumPy's sum       2.99    0.384             0.835   0.0554              1.27   0.0192
+    errors beyond their bound: 0
+
+    different results of 50 orders of the same 4096 numbers
+    running           37
+    4 lanes           35
+    8 lanes           31
+    16 lanes          28
+    32 parts          24
+    pairwise          11
+    Kahan              5
+    NumPy's sum       13
+    exact              1
+    different results of 1, 2, 4, .. 64 workers that add a part each
+    running            6
+    fixed tree         1
+    exact              1
+
+    losses of 200 steps: largest difference from this machine as it is, over seeds
+                             kernels    step 1   step 10   step 50  step 200  validation
+    as it is                 Haswell  validation loss 3.9304, between seeds 0.0347
+    AVX-512                 SkylakeX   4.8e-07   4.8e-07   0.0e+00   4.8e-07     2.1e-07
+      costs nothing that matters (section 2.2.3), the worse side: -3.59e-08 [-1.57e-07, +8.47e-08],
+        5 seeds: shows
+    AVX2                     Haswell  skipped: these are the kernels of this machine
+    AVX                  Sandybridge   9.5e-07   4.8e-07   4.8e-07   2.4e-07     8.6e-08
+      costs nothing that matters (section 2.2.3), the worse side: -7.79e-09 [-8.06e-08, +6.5e-08], 5
+        seeds: shows
+    SSE                      Nehalem   4.8e-07   0.0e+00   4.8e-07   4.8e-07     4.2e-07
+      costs nothing that matters (section 2.2.3), the worse side: -6.19e-08 [-3.44e-07, +2.2e-07], 5
+        seeds: shows
+    micro-batches of 4       Haswell   3.6e-07   3.6e-07   4.8e-07   3.6e-07     1.4e-07
+      costs nothing that matters (section 2.2.3), the worse side: -5.1e-08 [-1.44e-07, +4.18e-08], 5
+        seeds: shows
+    two threads              Haswell   4.8e-07   9.5e-07   4.8e-07   2.4e-07     9.4e-08
+      costs nothing that matters (section 2.2.3), the worse side: -6.8e-08 [-9.63e-08, -3.98e-08], 5
+        seeds: shows
+    float64                  Haswell  validation loss 3.9343, between seeds 0.0357
+    float64, SSE             Nehalem   0.0e+00   8.9e-16   0.0e+00   1.8e-15     4.0e-15
+      costs nothing that matters (section 2.2.3), the worse side: -8.88e-16 [-3.11e-15, +1.33e-15],
+        5 seeds: shows
+
+Every error is within its bound, and far from it where signs or sizes are random: the bound of a
+running sum of 100,000 is 740 times what was found, that of a pairwise sum ten times. Only the exact
+sum does not change with the order of the numbers; the tree that ranks share does not change with
+the number of ranks.
+
+What other processors, cuts and threads do to a loss is its last digit in float32 (5e-7 to 1e-6 at
+once) and stays that: after 200 steps no loss differs by more, though the weights have been updated
+200 times with other last digits; between seeds the spread is 0.035. In float64 the same is 1e-15.
+How far it would go in a training that is unstable, or with dropped digits, is not measured here.
 """
 
 import dataclasses
@@ -93,28 +157,27 @@ def orders(n):
 
 
 def show_errors(rng, sizes):
-    """Print the largest error of each order, beside its bound; returns the number beyond theirs."""
-    beyond = 0
-    print("largest error of 20 sums, in units of 2^-24 sum |x| (the most there can be)")
-    print(
-        f"{'':<14}" + "".join(f"{f'n = {n}, {kind}':>26}" for n in sizes for kind in ("> 0", "+-"))
-    )
-    cells = {}
+    """Print the largest error of each order, beside its bound."""
+    beyond, rows = 0, {}
+    print("largest error of 20 sums, in units of 2^-24 sum |x|, and the most there can be")
+    print(f"{'':<13}" + "".join(f"{f'n = {n:,}':>27}" for n in sizes))
+    print(f"{'':<13}" + f"{'x > 0':>9}{'+-':>9}{'at most':>9}" * len(sizes))
     for n in sizes:
-        for kind in ("> 0", "+-"):
+        for positive in (True, False):
             x = rng.standard_normal((n, DRAWS)).astype(np.float32)
-            if kind == "> 0":
+            if positive:
                 x = np.abs(x)
             exact, size = exact_sum(x.astype(np.float64)), np.abs(x).sum(0, dtype=np.float64)
             for name, add, most in orders(n):
                 error = np.max(np.abs(add(x).astype(np.float64) - exact) / (U * size))
-                bound = "" if most is None else f" ({most:.0f})"
                 beyond += most is not None and error > most
-                cells.setdefault(name, []).append(f"{error:.3g}{bound}")
-    for name, row in cells.items():
-        print(f"{name:<14}" + "".join(f"{cell:>26}" for cell in row))
+                cells = rows.setdefault(name, [])
+                cells.append(f"{error:.3g}")
+                if not positive:
+                    cells.append("" if most is None else f"{most:.0f}")
+    for name, cells in rows.items():
+        print(f"{name:<13}" + "".join(f"{cell:>9}" for cell in cells))
     print(f"errors beyond their bound: {beyond}")
-    return beyond
 
 
 def show_results(rng, n=4096):

@@ -139,7 +139,7 @@ def test_in_float8_the_factors_of_linear_maps_have_eight_bits():
 
 
 def test_updates_that_the_format_would_lose_add_up_in_the_master_weights():
-    """A hundred steps of 1e-5 at weights of 1: bfloat16 steps by 2^-8 below and 2^-7 above it."""
+    """Thirty steps of 1e-5 at weights of 1: bfloat16 steps by 2^-8 below and 2^-7 above it."""
 
     class Slope(CausalLM):
         """The sum of all weights times 1e-5, whatever the batch."""
@@ -162,10 +162,10 @@ def test_updates_that_the_format_would_lose_add_up_in_the_master_weights():
             learning_rate=1.0,
             clip=0.0,
         )
-        for _ in range(100):
+        for _ in range(30):
             mixed.advance()
         moved[master] = 1 - mixed.optimizer.flat.data
-    np.testing.assert_allclose(moved[True], 1e-3, rtol=1e-2)  # 1e-5 in bfloat16 is 1.0014e-5
+    np.testing.assert_allclose(moved[True], 3e-4, rtol=1e-2)  # 1e-5 in bfloat16 is 1.0014e-5
     assert not moved[False].any()
 
 
