@@ -109,7 +109,7 @@ def test_a_batch_trains_its_model(name):
 
 @pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "contrastive"])
 def test_micro_batches_add_up_to_the_batch(name):
-    """sum_k (n_k / n) M_k = M, as train/trainer.py needs it; contrastive losses say themselves that
+    """sum_k (n_k / n) M_k = M, as train/step.py needs it; contrastive losses say themselves that
     they do not.
     """
     model, batch = model_for(name), made(name).make_batch(text_for(name), Random(2))

@@ -19,7 +19,8 @@ from tinylm.train.scaling.double_descent import measured_risk
 from tinylm.train.scaling.fits import descend, fit_law
 from tinylm.train.scaling.fits_bent import broken_law
 from tinylm.train.scaling.sweep import train_one
-from tinylm.train.trainer import Trainer, train_step
+from tinylm.train.step import train_step
+from tinylm.train.trainer import Trainer
 
 # Kaplan et al. 2020, section 1.2: the four constants of L(N) and L(D). Hoffmann et al. 2022, D.2:
 # delta 0.001 of Huber's loss. Six operations for a parameter and a token: two forward, four back.

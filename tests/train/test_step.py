@@ -12,7 +12,7 @@ from tinylm.errors import TrainingError
 from tinylm.optim import SGD, AdamW, FlatParameters
 from tinylm.parallel import launch, obstacle
 from tinylm.pretrain import IGNORE, Batch, CausalLM
-from tinylm.train.trainer import Step, accumulate, random_streams, train_step
+from tinylm.train.step import Step, accumulate, random_streams, train_step
 
 needs_workers = pytest.mark.skipif(
     obstacle() is not None, reason="no shared-memory workers on this system"

@@ -15,7 +15,8 @@ from tinylm.parallel import launch, obstacle
 from tinylm.parallel.communicate.simulator import simulate
 from tinylm.pretrain import CausalLM
 from tinylm.pretrain.batch import Batch
-from tinylm.train.trainer import Trainer, random_streams, train_step
+from tinylm.train.step import random_streams, train_step
+from tinylm.train.trainer import Trainer
 from tinylm.train.whole_batch import of_all_rows, whole_batch, with_numbers
 
 needs_workers = pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))

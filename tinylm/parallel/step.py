@@ -1,7 +1,7 @@
 """Training a decoder that many ranks hold together: the same steps as of one process   (book
 section 2.2.3).
 
-A step is that of train/trainer.py with more sums, each where the ranks of a group hold parts of the
+A step is that of train/step.py with more sums, each where the ranks of a group hold parts of the
 same thing:
 
     micro-batches go through the pipeline, whose gradients add up            pipeline/run.py
@@ -34,7 +34,8 @@ from tinylm.parallel.zero.shards import Shards
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.language.causal import CausalLM
 from tinylm.train.interrupt import marked, marks
-from tinylm.train.trainer import Step, Trainer, rewind
+from tinylm.train.step import Step, rewind
+from tinylm.train.trainer import Trainer
 
 
 class ParallelTrainer(Trainer):

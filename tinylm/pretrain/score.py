@@ -1,7 +1,7 @@
 """From logits to the number that is minimized: means over targets, and means over rows.
 
 A loss that is a mean over n targets can be cut into micro-batches and put together again with
-weights n_k / n (train/trainer.py). A sum of several means, such as BERT's, cannot, because each has
+weights n_k / n (train/step.py). A sum of several means, such as BERT's, cannot, because each has
 its own n: such a loss is a mean over rows of each row's loss, and its batch counts rows. Read next:
 masked/masked.py; discriminative/pairs.py.
 """

@@ -1,7 +1,7 @@
 """Training: from a configuration to a run directory that can always be resumed.
 
-Read trainer.py (the loop, and the mathematics of one update), checkpoint.py (the files, and how
-they survive a crash), evaluation.py. run/ is the job of `tinylm train` around it: settings, models,
+Read step.py (the mathematics of one update), trainer.py (the loop), checkpoint.py (the files, and
+how they survive a crash), evaluation.py. run/ is the job of `tinylm train` around it: settings, models,
 data, files. scaling/ fits scaling laws. compare.py holds comparisons of runs to the same tokens and
 several seeds.
 """
@@ -11,7 +11,8 @@ from tinylm.train.evaluation import bits_per_byte, evaluate, perplexity_of_loss
 from tinylm.train.run.config import TrainConfig
 from tinylm.train.run.run import Run, prepare_run, train_run
 from tinylm.train.run.saved import load_run
-from tinylm.train.trainer import Step, Trainer, train_step
+from tinylm.train.step import Step, train_step
+from tinylm.train.trainer import Trainer
 
 __all__ = [
     "Checkpoint",

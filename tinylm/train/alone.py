@@ -1,6 +1,6 @@
 """The communicator of a single process, and a text sent to all processes.
 
-Several processes bring their own communicator (parallel/communicate/). Read next: trainer.py.
+Several processes bring their own communicator (parallel/communicate/). Read next: step.py.
 """
 
 import numpy as np

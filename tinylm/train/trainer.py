@@ -1,61 +1,29 @@
-"""The training loop: forward, loss, backward, update, for one process or several   (book section
-2.2.2, 2.2.3).
-
-Let micro-batch k have n_k targets that count and the mean loss M_k over them, and let n be the sum
-of n_k over the whole batch on all workers. The gradient of the mean loss M of the batch is
-
-    dM = sum_k (n_k / n) dM_k        (eq. 2.33, for a mean instead of a sum)
-
-so every backward pass starts from the cotangent n_k / n, and gradients are simply added: over
-micro-batches in the flat buffer (`accumulate`), over workers by the communicator (`train_step`).
-As n is known only after a reduction over the workers, n_k is first divided by the number of rows,
-and the sum corrected afterwards. Each worker then updates its own slice of the parameters, and the
-slices are exchanged.
+"""The training loop: steps on batches, by one process or several, and a state to save   (book
+section 2.2.2, 2.2.3).
 
 All state of a Trainer is explicit: parameters, the optimizer's moments, the counters of the random
 streams, and the number of steps, which is also the position in the data because batches are pure
-functions of the step. So a resumed run computes the same bits as one that never stopped. Read next:
-pretrain/objectives.py, where the loss comes from.
+functions of the step. So a resumed run computes the same bits as one that never stopped. Read
+first: step.py, the mathematics of one update. Read next: pretrain/objectives.py, where the loss
+comes from.
 """
 
 import contextlib
-import math
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import first_order_only
 from tinylm.backend import Random, device_of, to_device
 from tinylm.errors import CheckpointError, ConfigError, TrainingError
 from tinylm.fields import LARGEST, Fields
 from tinylm.machine import keep_freed_memory
-from tinylm.optim.flat import clip_factor, sum_of_squares
 from tinylm.train.alone import ALONE
 from tinylm.train.evaluation import evaluate
-from tinylm.train.interrupt import finish_first, marked, marks
+from tinylm.train.interrupt import finish_first
 from tinylm.train.nonfinite import explain
-from tinylm.train.whole_batch import whole_batch, with_numbers
+from tinylm.train.step import passes, random_streams, rewind, share_of_gradient, train_step
 
 MOST_STEPS = 2**53  # a float counts no further
-
-
-@dataclass(frozen=True)
-class Step:
-    """The result of a step, the same on every worker.
-
-    loss       mean nats per target of the whole batch, before the update
-    grad_norm  Euclidean norm of its gradient, before clipping
-    tokens     targets that counted
-    stop       the signal that asked some worker to stop, or None
-    updated    False if loss or gradient is not finite: then the parameters are as they were
-    """
-
-    loss: float
-    grad_norm: float
-    tokens: int
-    stop: int | None
-    updated: bool
 
 
 class Trainer:
@@ -329,147 +297,6 @@ class Trainer:
             if np.ndim(value):
                 moments[name] = to_device(value, self.device)
         self.optimizer.load_state(moments)
-
-
-def train_step(
-    model,
-    objective,
-    optimizer,
-    batch,
-    first,
-    total,
-    lr,
-    clip=0.0,
-    micro_batch=0,
-    comm=ALONE,
-    stop=None,
-    streams=None,
-    gradient=None,
-):
-    """Update the parameters once, by the gradient of the mean loss over a whole batch.
-
-    optimizer    holds the FlatParameters of `model`; its step(lr, start, stop, scale) updates a
-                 slice
-    batch        this worker's rows
-    first,total  they are rows first .. first+len(batch)-1 of a batch of `total` rows
-    lr, clip     learning rate; largest gradient norm (0: any)
-    micro_batch  rows differentiated at a time; 0: all
-    comm         communicator; every worker calls with its own rows
-    stop         function: the signal that this worker has received by now, or None. It is asked
-                 when the gradient is there; Step.stop is the signal of any worker. None: no signals
-    streams      random_streams(model), where they are known already
-    gradient     function with the arguments of share_of_gradient, if not that one
-    returns      Step
-    """
-    flat = optimizer.flat
-    if streams is None:
-        streams = random_streams(model)
-    # The number n of targets in the whole batch needs a reduction over the workers. To save it,
-    # gradients are taken as means over the `total` rows, which every worker has at hand, and the
-    # factor total / n follows below. (Not over rows x width: a worker pads to its own longest row.)
-    gradient = gradient or share_of_gradient
-    loss = gradient(model, objective, flat, batch, first, total, micro_batch, comm, streams)
-    start, end = comm.slice(len(flat))  # this worker's part of all N parameters
-    comm.reduce_scatter_(flat.grad)  # (N,): the sum over workers stands in start .. end
-    mine = flat.grad[start:end]
-    signal = stop and stop()
-    # One reduction for everything else: loss, |g|^2 of the slices, targets, signals.
-    found = np.array([loss, sum_of_squares(mine), batch.tokens, *marks(signal)], np.float64)
-    loss, square, tokens, *stops = comm.all_reduce(found).tolist()
-    factor = total / max(tokens, 1)
-    loss *= factor
-    norm = math.nan  # also if the sum of squares is NaN
-    if square >= 0:
-        norm = math.sqrt(square) * factor
-    updated = math.isfinite(loss) and math.isfinite(norm)  # of sums: the same on every worker
-    if updated:
-        clipped = clip_factor(norm, clip or math.inf)  # min(1, clip / norm)
-        optimizer.step(lr, start, end, scale=factor * clipped)  # this worker's slice alone
-        comm.all_gather_(flat.data)  # (N,): the slices of all workers
-    return Step(loss, norm, int(tokens), marked(stops), updated)
-
-
-def share_of_gradient(
-    model,
-    objective,
-    flat,
-    batch,
-    first,
-    total,
-    micro_batch,
-    comm,
-    streams,
-    tokens=None,
-    scale=1.0,
-):
-    """Leave in `flat` this worker's share of the gradient of the loss over a whole batch.
-
-    tokens   what the sum over targets is divided by; None: the number of rows, `total`
-    scale    as of accumulate;  others as of train_step
-    returns  its share of the loss
-    """
-    counters = [rng.counter for rng in streams]
-    parts = passes(streams, batch, first, total, micro_batch)
-    numbers = whole_batch(objective, model, parts, comm)  # {} for nearly all objectives
-    rewind(streams, counters)  # both passes draw the same dropout
-    batch = with_numbers(batch, numbers)
-    parts = passes(streams, batch, first, total, micro_batch)
-    loss = accumulate(model, objective, flat, parts, tokens or total, scale)
-    flat.collect()
-    return loss
-
-
-def accumulate(model, objective, flat, micro_batches, tokens, scale=1.0):
-    """Leave in `flat` this worker's share of the gradient of the mean loss over `tokens` targets.
-
-    tokens   n above: targets of the whole batch, or what the caller corrects for afterwards
-    scale    factor on the gradient, not on the loss that is returned
-    returns  its share of the mean loss: the sum over micro-batches of (n_k / n) M_k
-    """
-    flat.zero_grad()
-    loss_share = 0.0  # a float, not a Tensor: each micro-batch's graph is freed before the next
-    for part in micro_batches:
-        with first_order_only():
-            loss, metrics = objective.loss(model, part)  # forward; the mean M_k of n_k targets
-        weight = metrics["tokens"] / max(tokens, 1)
-        loss.backward(scale * weight)  # adds (n_k / n) dM_k to the gradients
-        loss_share += weight * metrics["loss"]
-    return loss_share
-
-
-def passes(streams, batch, first, total, micro_batch=0):
-    """Yield the micro-batches of a batch, each with the random streams set so that any cut draws
-    the same numbers.
-
-    Every micro-batch starts from the same counters and draws its own rows of the whole batch
-    (Random.rows), so dropout does not depend on the size of micro-batches or the number of workers.
-    """
-    size = micro_batch or max(len(batch), 1)
-    counters = [rng.counter for rng in streams]
-    for start in range(0, len(batch), size):
-        part = batch if size >= len(batch) else batch.rows(start, start + size)
-        rewind(streams, counters)
-        with contextlib.ExitStack() as windows:
-            # Dropout is drawn for rows first + start .. of the `total` rows.
-            for rng in streams:
-                windows.enter_context(rng.rows(first + start, total))
-            yield part
-
-
-def rewind(streams, counters):
-    """Set random streams back to counters, so that they draw the same numbers again."""
-    for rng, counter in zip(streams, counters):
-        rng.counter = counter
-
-
-def random_streams(model):
-    """The random streams a model draws from while training (dropout), each once, in the order of
-    its modules.
-    """
-    streams = [getattr(module, "rng", None) for module in model.modules()]
-    # By identity: modules of a model may share one stream.
-    found = {id(rng): rng for rng in streams if isinstance(rng, Random)}
-    return list(found.values())
 
 
 def read_state(state, where):

@@ -29,7 +29,7 @@ from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.optim import FlatParameters
 from tinylm.pretrain import CausalLM
 from tinylm.pretrain.batch import IGNORE
-from tinylm.train.trainer import accumulate
+from tinylm.train.step import accumulate
 
 TEXT = np.array([[0, 3, 1, 2, 6, 5, 1], [4, 5, 4, 4, 0, 1, 2]])
 

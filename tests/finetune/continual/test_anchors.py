@@ -23,7 +23,7 @@ from tinylm.finetune.fitting import fit
 from tinylm.finetune.freezing import trainable
 from tinylm.nn import Linear, Module
 from tinylm.optim import SGD, FlatParameters
-from tinylm.train.trainer import accumulate
+from tinylm.train.step import accumulate
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,8 @@ from tinylm.models.published.formats.safetensors import write_safetensors
 from tinylm.nn import Linear, Module
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain.language.causal import CausalLM
-from tinylm.train.trainer import Trainer, random_streams
+from tinylm.train.step import random_streams
+from tinylm.train.trainer import Trainer
 
 
 def learnt(model, seed=0):

@@ -12,7 +12,8 @@ by `mpiexec -n 4`, on machines that see the same files. A run may go on with ano
 # From here to the arithmetic of the loss, each calls the next:
 #   cli/learn/train.py           main: prepare_run, then train_run in every worker
 #   train/run/run.py             prepare_run: tokenizer, tokens, rows, objective; train_run: model
-#   train/trainer.py             Trainer.run -> advance -> train_step -> accumulate
+#   train/trainer.py             Trainer.run -> advance
+#   train/step.py                train_step -> share_of_gradient -> accumulate
 #   pretrain/objectives.py       the objective's row: its class, its model, its rows
 #   pretrain/language/causal.py  CausalLM.loss: the cross-entropy of the next token
 

@@ -25,7 +25,7 @@ from tinylm.finetune.instruct.conversations import encode_sft
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.models import GPT
 from tinylm.optim import AdamW, FlatParameters
-from tinylm.train.trainer import train_step
+from tinylm.train.step import train_step
 
 BETA, BOUND = 0.1, 0.2
 DRAWING = "drawing"

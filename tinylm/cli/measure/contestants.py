@@ -26,7 +26,7 @@ def tinylm_training(job, data, comm):
     from tinylm.optim import AdamW, FlatParameters
     from tinylm.parallel.data_parallel import share_rows
     from tinylm.pretrain import CausalLM
-    from tinylm.train.trainer import train_step
+    from tinylm.train.step import train_step
 
     backend.keep_freed_memory()
     model = GPT(WORKS[job["work"]].config())

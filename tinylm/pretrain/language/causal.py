@@ -4,7 +4,7 @@
 A sequence x_0 .. x_T is read shifted by one: inputs x_0 .. x_{T-1}, targets x_1 .. x_T (teacher
 forcing), so one pass through a causal model scores all T predictions. Maximizing the likelihood
 (2.14) is minimizing the mean cross-entropy; its exponential is the perplexity. Read next:
-train/trainer.py.
+train/step.py.
 """
 
 from dataclasses import dataclass

@@ -37,7 +37,8 @@ from tinylm.fields import Fields
 from tinylm.models.low_bit.bfloat16 import simulate
 from tinylm.optim.flat import FlatParameters
 from tinylm.train.precision.formats import in_float8
-from tinylm.train.trainer import Trainer, share_of_gradient
+from tinylm.train.step import share_of_gradient
+from tinylm.train.trainer import Trainer
 
 LARGEST = 2.0**15  # the next power of two is infinite in float16
 LEAST = 2.0**-14  # a scale below which no float16 gradient of a sane loss overflows

@@ -5,7 +5,8 @@ From the command to the arithmetic of its loss:
     cli/learn/train.py          main: prepare_run, then train_run in every worker
     train/run/run.py            prepare_run makes a Run: tokenizer, tokens, rows, objective;
                                 train_run makes its model, and calls Trainer.run
-    train/trainer.py            run -> advance -> train_step -> accumulate: objective.loss, backward
+    train/trainer.py            run -> advance
+    train/step.py               train_step -> accumulate: objective.loss, backward
     pretrain/objectives.py      the row of the objective: its class, its model, its rows
     pretrain/language/causal.py CausalLM.loss: logits and their cross-entropy; others beside it
 

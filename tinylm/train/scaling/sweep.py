@@ -26,7 +26,7 @@ from tinylm.pretrain import CausalLM
 from tinylm.train.evaluation import evaluate
 from tinylm.train.log import passed_over, scan
 from tinylm.train.scaling.accounting import non_embedding_parameters, step_flops
-from tinylm.train.trainer import train_step
+from tinylm.train.step import train_step
 
 
 @dataclass(frozen=True)
