@@ -18,7 +18,7 @@ from tinylm.align.logprobs import response_logprobs, summed
 from tinylm.autograd import sum as sum_
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.pretrain.batch import IGNORE, Batch
-from tinylm.train import trainer
+from tinylm.train import step, trainer
 from tinylm.train.alone import ALONE
 
 
@@ -81,10 +81,10 @@ class WithoutCounts:
 def mean_of_own(model, objective, flat, batch, first, total, micro_batch, comm, streams):
     """share_of_gradient() that divides by the worker's own targets, and by the workers."""
     given = model, objective, flat, batch, first, total, micro_batch, comm, streams
-    return trainer.share_of_gradient(*given, tokens=batch.tokens * comm.size)
+    return step.share_of_gradient(*given, tokens=batch.tokens * comm.size)
 
 
-def by_own_count(*given, train_step=trainer.train_step):
+def by_own_count(*given, train_step=step.train_step):
     """train_step() of workers that each take the mean over their own targets, and then the mean of
     these means.
     """
@@ -92,7 +92,7 @@ def by_own_count(*given, train_step=trainer.train_step):
     return train_step(*given[:9], WithoutCounts(comm, total), *given[10:12], mean_of_own)
 
 
-def of_own_rows(objective, model, parts, comm, whole_batch=trainer.whole_batch):
+def of_own_rows(objective, model, parts, comm, whole_batch=step.whole_batch):
     """What is of the whole batch, such as a threshold, of a worker's own rows instead."""
     return whole_batch(objective, model, parts, ALONE)
 
@@ -209,7 +209,7 @@ PLANTED = [
     ("a worker's own count: PPO", trainer, "train_step", by_own_count, two_workers_run_ppo),
     (
         "a threshold of a worker's own rows",
-        trainer,
+        step,
         "whole_batch",
         of_own_rows,
         two_workers_may_disagree,

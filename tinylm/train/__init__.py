@@ -1,9 +1,9 @@
 """Training: from a configuration to a run directory that can always be resumed.
 
 Read step.py (the mathematics of one update), trainer.py (the loop), checkpoint.py (the files, and
-how they survive a crash), evaluation.py. run/ is the job of `tinylm train` around it: settings, models,
-data, files. scaling/ fits scaling laws. compare.py holds comparisons of runs to the same tokens and
-several seeds.
+how they survive a crash), evaluation.py. run/ is the job of `tinylm train` around it: settings,
+models, data, files. scaling/ fits scaling laws. compare.py holds comparisons of runs to the same
+tokens and several seeds.
 """
 
 from tinylm.train.checkpoint import Checkpoint
