@@ -5,8 +5,9 @@ In order: communicate/ (the protocol and its engines), data_parallel.py and laun
 that share a batch), mesh.py (a grid of ranks), collectives.py (inside a differentiable program),
 tensor/ (matrices cut), stage.py and pipeline/ (layers shared), sequence/ (sequences in parts),
 experts/ (a mixture of experts on several ranks), together.py (a decoder that ranks share), zero/
-(states cut among data ranks), step.py (training); asynchronous.py (without waiting),
-tiled_matmul.py (a product on one device), plan/ (what it all costs on real machines).
+(states cut among data ranks), step.py (training); data/ (gradients summed while others are
+computed, or sent in part), asynchronous.py (without waiting), tiled_matmul.py (a product on one
+device), plan/ (what it all costs on real machines).
 """
 
 from tinylm.parallel.communicate.communicator import Communicator, SingleProcess, share
