@@ -12,6 +12,7 @@ from tinylm.errors import CheckpointError, WorkerError
 from tinylm.models import GPT
 from tinylm.optim import AdamW, Momentum
 from tinylm.optim.flat import FlatParameters
+from tinylm.parallel.communicate.communicator import SingleProcess
 from tinylm.parallel.communicate.simulator import simulate
 from tinylm.parallel.mesh import Layout, Mesh
 from tinylm.parallel.step import ParallelTrainer
@@ -179,3 +180,19 @@ def test_a_loss_that_is_not_finite_is_refused_on_every_rank():
 
     with pytest.raises(WorkerError, match="TrainingError: step 1: loss nan"):
         simulate(step, 4)
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_steps_and_states_are_the_same_on_every_device(stage, device, after):
+    def trained(device):
+        model = GPT(LONG, SEED, np.float64).to(device)
+        whole = Together(model, Mesh(SingleProcess(), Layout(zero=stage)))
+        rest = batches(Found), ROWS, RATE, CLIP, 2
+        trainer = ParallelTrainer(whole, OBJECTIVE, AdamW, *rest, SEED)
+        trainer.load_state(*copy.deepcopy(after[2]))
+        trainer.run(4)
+        return trainer.state()
+
+    arrays, state = trained(device)
+    assert state == after[4][1]
+    assert differs(arrays, after[4][0]) < ROUNDING

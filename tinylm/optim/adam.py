@@ -45,7 +45,6 @@ class AdamW(FlatOptimizer):
         """One step of elements start .. stop-1, in blocks; the arithmetic is in _update_block."""
         flat = self.flat
         gradient = flat.collect()
-        self._check_squares(gradient[start:stop], scale)
         self.t += 1
         scratch = np.empty_like(self.m, shape=(min(BLOCK, stop - start),))
         for low in range(start, stop, BLOCK):
@@ -87,11 +86,12 @@ class AdamW(FlatOptimizer):
         s *= lr * c2 / c1
         np.subtract(theta, s, out=theta, casting="same_kind")
 
-    def _check_squares(self, g, scale):
+    def check(self, start, stop, scale):
         """Raise TrainingError if the square of a gradient overflows.
 
         v would become infinite and stay so, and its weight would never change again.
         """
+        g = self.flat.collect()[start:stop]
         largest = float(np.finfo(self.v.dtype).max)
         # If even the sum of all squares is small enough, each is: one pass in the usual case.
         with np.errstate(over="ignore"):

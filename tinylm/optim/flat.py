@@ -255,7 +255,8 @@ class FlatOptimizer:
     """What SGD, Momentum and AdamW have in common: one buffer, and a step on a part of it.
 
     A rule defines update(lr, start, stop, scale), which changes flat.data[start:stop] in place, and
-    state() and load_state() for checkpoints.
+    state() and load_state() for checkpoints; and check(start, stop, scale) if there are gradients
+    that it must not be given.
 
     parameters    FlatParameters, or a dict or list of Tensors
     lr            learning rate, per step; may be given to each step() instead
@@ -272,6 +273,12 @@ class FlatOptimizer:
         """Drop all gradients."""
         self.flat.zero_grad()
 
+    def check(self, start, stop, scale):
+        """Raise TrainingError if the gradient of these elements would spoil the optimizer's state.
+
+        Called before update(): nothing has changed then.
+        """
+
     def step(self, lr=None, start=0, stop=None, scale=1.0):
         """One update of elements start .. stop-1 of the flat buffer; all of them by default.
 
@@ -284,5 +291,6 @@ class FlatOptimizer:
             lr = self.lr
         if stop is None:
             stop = len(self.flat)
+        self.check(start, stop, scale)
         self.update(lr, start, stop, scale)
         self.flat.version[0] += 1  # graphs that recorded the old values notice the change

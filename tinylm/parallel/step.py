@@ -24,7 +24,7 @@ import math
 import numpy as np
 
 from tinylm.autograd import no_grad
-from tinylm.backend import Random
+from tinylm.backend import Random, to_device
 from tinylm.errors import ConfigError, TrainingError
 from tinylm.optim.flat import clip_factor
 from tinylm.parallel.data_parallel import share_rows
@@ -168,11 +168,14 @@ class ParallelTrainer(Trainer):
         return {"model": together.shapes | settings, "optimizer": whole}
 
     def _take(self, arrays, moments):
-        self.optimizer.load_parameters(self.together.own(arrays))
+        self.optimizer.load_parameters(self._here(self.together.own(arrays)))
         for name, value in moments.items():
             if np.ndim(value):
-                moments[name] = self.optimizer.own(self.together.own_buffer(value))
+                moments[name] = self.optimizer.own(self._here(self.together.own_buffer(value)))
         self.optimizer.load_state(moments)
+
+    def _here(self, shares):
+        return {name: to_device(share, self.device) for name, share in shares.items()}
 
     def _micro_batches(self):
         """This data rank's rows of the batch in micro-batches, and the bounds of each."""

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from tinylm.backend import device_of
+from tinylm.backend import device_of, to_cpu
 from tinylm.errors import ConfigError
 from tinylm.nn.promised import described, kept
 from tinylm.optim.flat import flat_order
@@ -81,12 +81,13 @@ class Together:
     def whole(self, shares):
         """{name: whole array} out of {name: this rank's share}, on every rank of the model group.
 
-        shares   arrays of this rank's parameters, or of numbers that belong to them
+        shares   arrays of this rank's parameters, or of numbers that belong to them, on any device
+        returns  NumPy arrays: a device has room for shares alone
         """
         mesh, found = self.mesh, {}
         for name, share in shares.items():
             cut = self.cuts[name]
-            found[name] = cut.join(_unequal(mesh.tp, share))
+            found[name] = cut.join(_unequal(mesh.tp, to_cpu(share)))
         if mesh.ep.size > 1:  # each rank's experts
             found |= _all_stages(mesh.ep, {n: a for n, a in found.items() if is_expert(n)})
         if mesh.pp.size == 1:
@@ -114,9 +115,9 @@ class Together:
         return self.own(named)
 
     def own(self, whole):
-        """{name: this rank's share} out of {name: whole array}, of what is there."""
+        """{name: this rank's share} out of {name: whole array}, of what is there: NumPy arrays."""
         comm, names = self.mesh.tp, [name for name in self.parameters if name in whole]
-        return {n: self.cuts[n].take(whole[n], comm.rank, comm.size) for n in names}
+        return {n: self.cuts[n].take(to_cpu(whole[n]), comm.rank, comm.size) for n in names}
 
 
 def _check_stages(layers, stages, chunks, group):

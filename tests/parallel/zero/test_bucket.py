@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinylm.autograd import Tensor
+from tinylm.errors import GraphError
 from tinylm.nn.linear import undecayed
+from tinylm.parallel.communicate.communicator import SingleProcess
 from tinylm.parallel.communicate.simulator import simulate
 from tinylm.parallel.zero.bucket import Bucket
 
@@ -100,3 +102,12 @@ def test_a_matrix_decays_in_pieces_and_a_vector_does_not():
         ]
 
     assert simulate(body, 2).results[0] == [("a", 35, True), ("b", 46, False), ("c", 48, False)]
+
+
+def test_a_graph_of_the_parameters_of_the_step_before_is_noticed():
+    named = tensors()
+    found = Bucket(named, SingleProcess(), 1)
+    y = (named["a"] * named["a"]).sum()
+    found.spread()
+    with pytest.raises(GraphError, match="changed in place"):
+        y.backward()

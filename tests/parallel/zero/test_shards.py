@@ -6,11 +6,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, TrainingError
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.parallel import launch
-from tinylm.parallel.communicate.communicator import share
+from tinylm.parallel.communicate.communicator import SingleProcess, share
 from tinylm.parallel.communicate.rings import ring_all_gather, ring_reduce_scatter
 from tinylm.parallel.communicate.simulator import simulate
 from tinylm.parallel.mesh import Layout, Mesh, parse_layout
@@ -165,3 +165,19 @@ def test_layouts_say_their_stage():
     assert str(Layout(dp=4, zero=3)) == "dp=4,zero=3" and Layout().zero == 1
     with pytest.raises(ConfigError, match="zero=4, the stages of ZeRO are 0, 1, 2 and 3"):
         Layout(zero=4)
+
+
+def test_a_gradient_whose_square_overflows_is_refused_before_anything_changes():
+    optimizer = trainer(SingleProcess(), Layout(zero=2)).optimizer
+    optimizer.begin()
+    optimizer.complete()
+    first, *_, last = optimizer.buckets.values()
+    first.flat.grad += 1.0
+    last.flat.grad[-1] = 1e30  # its square is beyond float32
+    before = first.flat.data.copy()
+    with pytest.raises(TrainingError, match="1.0e.30 has a square beyond float32"):
+        optimizer.step(1e-3)
+    np.testing.assert_array_equal(first.flat.data, before)
+    last.flat.grad[-1] = 0
+    optimizer.step(1e-3)
+    assert (first.flat.data != before).all()

@@ -46,6 +46,8 @@ class Bucket:
         if stage == 3:
             mine = mine.copy()
         self.flat = self._flat(mine)
+        for p in tensors.values():
+            p._version = self.flat.version  # one buffer, one version
         if stage == 3:
             self.release()
 
@@ -147,7 +149,8 @@ class Bucket:
             reduce(self.grad)
 
     def spread(self):
-        """Stages 1 and 2, after an update: every rank gets the slices of the others."""
+        """After an update: at stages 1 and 2 every rank gets the slices of the others."""
+        self.flat.version[0] += 1  # graphs that recorded the old values notice the change
         if self.stage in (1, 2):
             self.comm.all_gather_(self.data)
 

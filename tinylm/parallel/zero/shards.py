@@ -132,9 +132,13 @@ class Shards:
 
         lr      learning rate of this step
         scale   multiplies every gradient first
+        raises  as the optimizer; then nothing has changed
         """
-        for bucket, optimizer in zip(self.buckets.values(), self.optimizers):
-            optimizer.step(lr, scale=scale)
+        pairs = list(zip(self.buckets.values(), self.optimizers))
+        for bucket, optimizer in pairs:
+            optimizer.check(0, len(bucket.flat), scale)
+        for bucket, optimizer in pairs:
+            optimizer.update(lr, 0, len(bucket.flat), scale)
             bucket.spread()
 
     def state(self):
