@@ -159,6 +159,7 @@ def test_everything_that_reads_scores_goes_round_a_ring_and_is_cut_by_heads():
 
 SMALL = [Layout(tp=2), Layout(pp=2), Layout(dp=2), Layout(cp=2), Layout(cp=2, heads=True)]
 SMALL += [Layout(2, 2, 1), Layout(pp=2, schedule="zb-h2")]
+SMALL += [Layout(dp=2, zero=2), Layout(dp=2, pp=2, zero=3)]
 
 
 @pytest.mark.parametrize("layout", SMALL)
