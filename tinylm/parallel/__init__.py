@@ -6,8 +6,9 @@ that share a batch), mesh.py (a grid of ranks), collectives.py (inside a differe
 tensor/ (matrices cut), stage.py and pipeline/ (layers shared), sequence/ (sequences in parts),
 experts/ (a mixture of experts on several ranks), together.py (a decoder that ranks share), zero/
 (states cut among data ranks), step.py (training); data/ (gradients summed while others are
-computed, or sent in part), asynchronous.py (without waiting), tiled_matmul.py (a product on one
-device), plan/ (what it all costs on real machines).
+computed, or sent in part), rounding.py (how far float32 may be from one process), asynchronous.py
+(without waiting), tiled_matmul.py (a product on one device), plan/ (what it all costs on real
+machines).
 """
 
 from tinylm.parallel.communicate.communicator import Communicator, SingleProcess, share

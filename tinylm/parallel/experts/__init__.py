@@ -3,5 +3,6 @@
 
 In order: exchange.py (rows to the ranks that have their experts, and back), routers.py (what all
 layers of experts of a rank have in common: who counts, the load of the whole batch, penalties),
-layer.py (a layer of experts cut among ranks).
+layer.py (a layer of experts cut among ranks). In float32 gradients differ by the order of an
+expert's rows, with the bound 2 u sqrt(B T) of ../rounding.py.
 """
