@@ -10,7 +10,7 @@ from tinylm.nn.promised import promised
 from tinylm.optim import AdamW
 from tinylm.optim.flat import FlatParameters
 from tinylm.parallel.communicate.simulator import simulate
-from tinylm.parallel.experts.routers import expert_layers
+from tinylm.parallel.experts.routers import expert_layers, is_expert
 from tinylm.parallel.mesh import Layout, Mesh
 from tinylm.parallel.step import ParallelTrainer
 from tinylm.parallel.together import Together
@@ -143,7 +143,9 @@ def alone(found, dtype=np.float64):
 
 
 def shared(comm, found, dtype=np.float64):
-    """The same by the ranks of a communicator, each with the whole in the end; moments (N,)."""
+    """The same by the ranks of a communicator, with moments (N,) and what this rank holds: whole
+    arrays are on rank 0 alone.
+    """
     with promised():
         model = GPT(found.config, SEED, dtype)
     together = Together(model, Mesh(comm, found.layout))
@@ -160,7 +162,13 @@ def shared(comm, found, dtype=np.float64):
     )
     steps = [trainer.advance() for _ in range(STEPS)]
     arrays, state = trainer.state()
-    return steps, arrays["model"], arrays["optimizer"]["m"], state
+    at = trainer.mesh.at
+    held = {
+        (name, at["tp"], at["ep"] * is_expert(name)): share.copy()
+        for piece in trainer.optimizer.parameters()
+        for name, share in piece.items()
+    }
+    return steps, arrays["model"], arrays["optimizer"]["m"], state, held
 
 
 def largest_difference(found, dtype=np.float64, run=None):
@@ -171,22 +179,27 @@ def largest_difference(found, dtype=np.float64, run=None):
     run = run or (lambda body, size, *args: simulate(body, size, *args).results)
     expected = alone(found, dtype)
     sizes = np.cumsum([array.size for array in expected[2].values()])
-    differences = []
-    for steps, whole, buffer, state in run(shared, found.layout.size, found, dtype):
-        assert list(whole) == list(expected[1])
+    results = run(shared, found.layout.size, found, dtype)
+    differences, same = [], {}
+    for steps, _, _, state, held in results:
         if state != expected[3]:  # the counters of dropout and of the optimizer
             return np.inf
-        parts = np.split(buffer, sizes[:-1])
-        moments = {n: part.reshape(a.shape) for (n, a), part in zip(expected[2].items(), parts)}
         for got, own in zip(steps, expected[0]):
             assert got.tokens == own.tokens
             differences += abs(got.loss / own.loss - 1), abs(got.grad_norm / own.grad_norm - 1)
-        for mine, theirs in ((whole, expected[1]), (moments, expected[2])):
-            for name, array in theirs.items():
-                if name == UNSEEN:
-                    continue
-                assert mine[name].shape == array.shape, name
-                scale = max(np.abs(array).max(), 1e-8)
-                differences.append(np.abs(mine[name] - array).max() / scale)
+        for key, share in held.items():  # ranks that hold the same hold the same bits
+            if not np.array_equal(same.setdefault(key, share), share):
+                return np.inf
+    _, whole, buffer, *_ = results[0]
+    assert list(whole) == list(expected[1])
+    parts = np.split(buffer, sizes[:-1])
+    moments = {n: part.reshape(a.shape) for (n, a), part in zip(expected[2].items(), parts)}
+    for mine, theirs in ((whole, expected[1]), (moments, expected[2])):
+        for name, array in theirs.items():
+            if name == UNSEEN:
+                continue
+            assert mine[name].shape == array.shape, name
+            scale = max(np.abs(array).max(), 1e-8)
+            differences.append(np.abs(mine[name] - array).max() / scale)
     # What is not a number is as different as can be; max() would pass it over.
     return float(np.nan_to_num(np.max(differences), nan=np.inf))

@@ -46,8 +46,9 @@ class ParallelTrainer(Trainer):
     make_optimizer  FlatParameters -> optimizer of optim/
     batch_size   rows of a whole batch
     micros       micro-batches that a data rank cuts its rows into
-    others       as of Trainer, whose run(), state() and load_state() it has: a state is whole on
-                 every rank, and that of a single process or any layout can be loaded
+    others       as of Trainer, whose run(), state() and load_state() it has: the arrays of a
+                 state are whole on rank 0, and missing on others; that of a single process or of
+                 any layout can be loaded
     raises       ConfigError for another objective, or batches too small for the layout
     """
 
@@ -153,12 +154,11 @@ class ParallelTrainer(Trainer):
         return total / max(count, 1.0), int(count)
 
     def _whole_model(self):
-        together = self.together
-        shares = {name: p.data for name, p in together.parameters.items()}
-        return together.whole_arrays(shares | self.optimizer.parameters()) | together.settings
+        found = self.together.gathered(self.optimizer.parameters())
+        return found and found | self.together.settings
 
     def _whole_moments(self, value):
-        return self.together.whole_buffer(self.optimizer.whole(value))
+        return self.together.gathered_buffer(self.optimizer.pieces(value))
 
     def expected(self):
         """The arrays of a state(): {"model", "optimizer": {name: (shape, dtype)}}."""

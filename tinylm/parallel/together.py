@@ -7,7 +7,6 @@ has whole arrays, and any layout reads what another has written. Read first: mes
 Read next: step.py.
 """
 
-import ast
 import copy
 import hashlib
 import math
@@ -78,30 +77,47 @@ class Together:
         for stage in self.stages:
             stage.train(mode)
 
-    def whole(self, shares):
-        """{name: whole array} out of {name: this rank's share}, on every rank of the model group.
+    def gathered(self, pieces):
+        """Whole arrays on rank 0, where a checkpoint is written; nothing on the others.
 
-        shares   arrays of this rank's parameters, or of numbers that belong to them, on any device
-        returns  NumPy arrays: a device has room for shares alone
+        pieces   dicts {name: this rank's share}, of parameters or of numbers that belong to them;
+                 every rank goes through all of them
+        returns  {name: whole array} in the order of the whole model; {} on other ranks
         """
-        mesh, found = self.mesh, {}
-        for name, share in shares.items():
-            cut = self.cuts[name]
-            found[name] = cut.join(_unequal(mesh.tp, to_cpu(share)))
-        if mesh.ep.size > 1:  # each rank's experts
-            found |= _all_stages(mesh.ep, {n: a for n, a in found.items() if is_expert(n)})
-        if mesh.pp.size == 1:
-            return found
-        return _all_stages(mesh.pp, found)
+        comm, layout = self.mesh.comm, self.mesh.layout
+        found = {}  # {name: {tensor rank: share}}
+        for piece in pieces:
+            for name, share in piece.items():
+                if not self._tells(self.mesh.at, name):
+                    continue
+                if comm.rank:
+                    _tell(comm, name, to_cpu(share))
+                else:
+                    found.setdefault(name, {})[0] = to_cpu(share)
+        if comm.rank:
+            if self._tells(self.mesh.at):
+                _tell(comm, "", np.zeros(0))  # there is no more
+            return {}
+        for rank in range(1, comm.size):
+            at = layout.coordinates(rank)
+            while self._tells(at) and (told := _told(comm, rank))[0]:
+                found.setdefault(told[0], {})[at["tp"]] = told[1]
+        cuts, ranks = self.cuts, range(layout.tp)
+        return {n: cuts[n].join([found[n][r] for r in ranks]) for n in self.shapes if n in found}
 
-    def whole_arrays(self, shares):
-        """whole() of the shares of all parameters, in the order of the whole model."""
-        found = self.whole(shares)
-        return {name: found[name] for name in self.shapes}
+    def _tells(self, at, name=None):
+        """Whether the rank at these coordinates tells rank 0 its share of a parameter, or of any:
+        of ranks that hold the same the first one does.
+        """
+        if at["dp"] or at["cp"]:
+            return False
+        return name is None or not at["ep"] or is_expert(name)
 
-    def whole_buffer(self, shares):
-        """What a single process has in a flat buffer, (N,), out of {name: this rank's share}."""
-        found = self.whole(shares)
+    def gathered_buffer(self, pieces):
+        """What a single process has in a flat buffer, (N,), on rank 0; None on other ranks."""
+        found = self.gathered(pieces)
+        if self.mesh.comm.rank:
+            return None
         return np.concatenate([found[name].reshape(-1) for name in self._order])
 
     def own_buffer(self, whole):
@@ -144,27 +160,17 @@ def _check_equal(comm, model):
         raise ConfigError("Together: the ranks have different weights; make all from one seed")
 
 
-def _unequal(comm, share):
-    """The shares of all ranks, which may differ in shape: a list."""
-    shape = np.array([*share.shape], np.int64)
-    shapes = comm.all_gather(shape[None])
-    parts = comm.all_to_all([np.ascontiguousarray(share).reshape(-1)] * comm.size)
-    return [part.reshape(tuple(shape)) for part, shape in zip(parts, shapes)]
+def _tell(comm, name, share):
+    """Send rank 0 an array with its name."""
+    text = f"{name} {share.dtype.str} {' '.join(map(str, share.shape))}".encode()
+    comm.send(np.array([len(text)]), 0)
+    comm.send(np.frombuffer(text, np.uint8).copy(), 0)
+    comm.send(np.asarray(share, order="C"), 0)
 
 
-def _all_stages(comm, found):
-    """The dicts of all stages in one, on every stage."""
-    whole = {}
-    for root in range(comm.size):
-        # Names and shapes as text, since stages have different ones.
-        text = repr([(n, a.shape, a.dtype.str) for n, a in found.items()]).encode()
-        length = np.array(len(text))
-        comm.broadcast(length, root)
-        told = np.frombuffer(text.ljust(int(length))[: int(length)], np.uint8).copy()
-        comm.broadcast(told, root)
-        for name, shape, dtype in ast.literal_eval(told.tobytes().decode()):
-            array = np.empty(shape, dtype)
-            if comm.rank == root:
-                array[...] = found[name]
-            whole[name] = comm.broadcast(array, root)
-    return whole
+def _told(comm, rank):
+    """(name, array) that a rank tells; the last name is empty."""
+    (length,) = comm.recv(np.zeros(1, np.int64), rank)
+    text = bytes(comm.recv(np.zeros(length, np.uint8), rank)).decode()
+    name, dtype, *shape = text.split(" ")
+    return name, comm.recv(np.empty([int(n) for n in shape if n], dtype), rank)

@@ -67,7 +67,7 @@ def training(comm):
         for got, own in zip(steps, expected):
             np.testing.assert_allclose(got.loss, own.loss, rtol=1e-9)
             np.testing.assert_allclose(got.grad_norm, own.grad_norm, rtol=1e-9)
-        for name, array in parameters.items():
+        for name, array in parameters.items() if comm.rank == 0 else ():
             np.testing.assert_allclose(whole[name], array, rtol=1e-7, atol=1e-9)
 
 

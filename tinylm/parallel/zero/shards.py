@@ -163,25 +163,24 @@ class Shards:
         ends = np.cumsum([len(bucket.flat) for bucket in self.buckets.values()]).tolist()
         return zip([0, *ends], ends)
 
-    def whole(self, numbers):
-        """{name: this rank's share, as it would have it without ZeRO} out of numbers that belong to
-        what it updates, (n,). All ranks must call it.
+    def pieces(self, numbers):
+        """Yield {name: this rank's share, as it would have it without ZeRO} bucket by bucket, out
+        of numbers that belong to what it updates, (n,). All ranks must go through them.
         """
-        found = {}
         for (start, stop), bucket in zip(self._places(), self.buckets.values()):
-            found |= bucket.whole(numbers[start:stop])
-        return found
+            yield bucket.whole(numbers[start:stop])
 
     def own(self, shares):
-        """The reverse of whole(): (n,)."""
+        """What this rank updates, (n,), out of shares as it would have them without ZeRO."""
         return np.concatenate([bucket.part(shares) for bucket in self.buckets.values()])
 
     def parameters(self):
-        """{name: this rank's share} of what is trained. All ranks must call it."""
-        found = {}
+        """Yield {name: this rank's share} of all parameters. All ranks must go through them."""
+        trained = {name for bucket in self.buckets.values() for name in bucket.tensors}
+        shares = self.together.parameters.items()
+        yield {name: p.data for name, p in shares if name not in trained}
         for bucket in self.buckets.values():
-            found |= bucket.whole(bucket.flat.data)
-        return found
+            yield bucket.whole(bucket.flat.data)
 
     def load_parameters(self, shares):
         """Take over {name: share} of all parameters."""
