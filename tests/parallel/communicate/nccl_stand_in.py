@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-STREAM = 77
+STREAM, BESIDE = 77, 78
 TYPES = {
     "INT8": "b", "UINT8": "B", "INT32": "i4", "UINT32": "u4", "INT64": "i8", "UINT64": "u8",
     "FLOAT16": "f2", "FLOAT32": "f4", "FLOAT64": "f8",
@@ -52,10 +52,10 @@ class StandIn:
     def pointer(self, array):
         return array._host.__array_interface__["data"][0]
 
-    def stream(self):
-        return STREAM
+    def stream(self, beside=False):
+        return BESIDE if beside else STREAM
 
-    def mark(self):
+    def mark(self, beside=False):
         return SimpleNamespace(done=not self.hangs)
 
 
@@ -66,7 +66,7 @@ class _Module:
 
     def __init__(self, wire, networks, ids, log):
         self.wire, self.networks, self.ids, self.log = wire, networks, ids, log
-        self.receipts = wire.split(0)
+        self.receipts, self.streams = wire.split(0), []
         self.group = None  # calls since groupStart
         self.error = None  # what check_async_error raises
         for number, name in enumerate(TYPES):
@@ -130,8 +130,9 @@ class _Communicator:
 
     def _all(self, call, data, stream):
         """What all ranks bring to a collective, in order; call: what must be the same."""
-        assert stream == STREAM and not self.aborted and self.module.group is None
+        assert stream in (STREAM, BESIDE) and not self.aborted and self.module.group is None
         self.module.log.append(call)
+        self.module.streams.append(stream)
         wire, note = self.module.wire, np.frombuffer(repr(call).encode().ljust(100), np.uint8)
         others = [m for m in self.members if m != wire.rank]
         for other in others:

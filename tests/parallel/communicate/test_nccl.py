@@ -3,13 +3,14 @@ is a GPU.
 """
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tests.parallel.communicate import test_communicator as bodies
 from tests.parallel.communicate import test_rings as rings
-from tests.parallel.communicate.nccl_stand_in import NcclError, StandIn
+from tests.parallel.communicate.nccl_stand_in import BESIDE, STREAM, NcclError, StandIn
 from tests.parallel.layouts import CLIP, RATE, SEED, STEPS, alone, batches
 from tests.parallel.test_layouts import LONG, with_layout
 from tinylm import backend as devices
@@ -296,9 +297,63 @@ def test_errors_of_nccl_end_the_communicator():
     on_stand_in(waits_too_long, 2, patience=0.01)
 
 
+def test_sums_beside_the_work_have_a_stream_of_their_own():
+    def body(comm):
+        arrays = [devices.to_device(np.full((2, n), comm.rank + 1.0), "strict") for n in (3, 0, 5)]
+        strided = arrays[2].transpose()
+        waits = [comm.iall_reduce(array) for array in (*arrays[:2], strided)]
+        small = np.array(comm.rank)
+        waits.append(comm.iall_reduce(small, "max"))
+        found = [wait() for wait in waits]
+        assert found[0] is arrays[0] and found[2] is strided and found[3] is small
+        assert (host(arrays[0]) == 3).all() and (host(arrays[2]) == 3).all() and small == 1
+        assert comm._library.nccl.streams == [BESIDE, BESIDE]
+        assert comm.bytes_sent["iall_reduce"] == 6 * 8 + 10 * 8 + 8
+        comm.all_reduce(arrays[0])
+        assert comm._library.nccl.streams[2] == STREAM
+
+    def late(comm):
+        comm._library.hangs = True
+        wait = comm.iall_reduce(devices.to_device(np.ones(3), "strict"))
+        with pytest.raises(
+            WorkerError, match=r"waited 0.01 s in iall_reduce sum of float64 \(3,\)"
+        ):
+            wait()
+
+    on_stand_in(body, 2)
+    on_stand_in(late, 2, patience=0.01)
+
+
 def test_unique_ids_of_both_kinds_survive_the_way():
     for unique in (bytes(range(128, 256)), tuple(range(-64, 64))):
         assert unpacked_id(packed_id(unique)) == unique
+
+
+def test_a_machine_with_fewer_gpus_and_cupy_without_nccl_are_named(monkeypatch):
+    """The few lines that touch CuPy, with something in its place: two GPUs, and no NCCL."""
+    used, asked = [], []
+    runtime = SimpleNamespace(getDeviceCount=lambda: 2)
+    device = lambda number: SimpleNamespace(use=lambda: used.append(number))  # noqa: E731
+    cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime, Device=device))
+    nccl = SimpleNamespace(available=True)
+
+    def loaded(name):
+        asked.append(name)
+        return nccl
+
+    monkeypatch.setattr(cupy_nccl, "backend", lambda name: SimpleNamespace(module=cupy))
+    monkeypatch.setattr(cupy_nccl.importlib, "import_module", loaded)
+    library = cupy_nccl.CuPy()
+    assert asked == ["cupy.cuda.nccl"] and library.nccl is nccl
+    library.choose(1)
+    assert used == [1]
+    with pytest.raises(
+        ConfigError, match="this is process 3 of its machine, which has 2; start at"
+    ):
+        library.choose(2)
+    nccl.available = False
+    with pytest.raises(MissingExtra, match="CuPy finds no NCCL here"):
+        cupy_nccl.CuPy()
 
 
 def test_processes_are_counted_on_each_machine(monkeypatch):

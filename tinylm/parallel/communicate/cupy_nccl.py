@@ -5,6 +5,7 @@ Read next: nccl.py.
 """
 
 import ast
+import importlib
 import socket
 import zlib
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from tinylm.backend import backend
-from tinylm.errors import ConfigError, MissingExtra
+from tinylm.errors import ConfigError, DtypeError, MissingExtra
 from tinylm.parallel.communicate.communicator import describe
 
 ID = 128  # bytes of NCCL's unique id
@@ -28,8 +29,8 @@ class CuPy:
     device = "gpu"
 
     def __init__(self):
-        self._cupy = backend("gpu").module
-        self.nccl = self._cupy.cuda.nccl
+        self._cupy, self._beside = backend("gpu").module, None
+        self.nccl = importlib.import_module("cupy.cuda.nccl")  # cupy.cuda does not import it
         if not self.nccl.available:
             raise MissingExtra(
                 "CuPy finds no NCCL here: python -m cupyx.tools.install_library --library nccl, or "
@@ -50,14 +51,25 @@ class CuPy:
         """Address of the first element."""
         return array.data.ptr
 
-    def stream(self):
-        """Handle of the stream on which the arrays are computed."""
-        return self._cupy.cuda.get_current_stream().ptr
+    def stream(self, beside=False):
+        """Handle of the stream on which the arrays are computed; or of one that goes on beside it,
+        and begins when what it has been given so far is done.
+        """
+        cuda = self._cupy.cuda
+        if not beside:
+            return cuda.get_current_stream().ptr
+        if self._beside is None:
+            self._beside = cuda.Stream(non_blocking=True)
+        self._beside.wait_event(self._recorded(cuda.get_current_stream()))
+        return self._beside.ptr
 
-    def mark(self):
-        """An object whose `done` is True once the GPU has done all that it was given so far."""
+    def mark(self, beside=False):
+        """An object whose `done` is True once that stream has done all that it was given so far."""
+        return self._recorded(self._beside if beside else self._cupy.cuda.get_current_stream())
+
+    def _recorded(self, stream):
         event = self._cupy.cuda.Event(disable_timing=True)
-        event.record()
+        event.record(stream)
         return event
 
 
@@ -123,3 +135,23 @@ def read_message(note):
         dtype=np.dtype(dtype),
         shape=ast.literal_eval(shape),
     )
+
+
+def combining(nccl, call, array, op):
+    """How NCCL is told to combine an array: its `type`, `lanes` of it an element, its `op`.
+
+    nccl     cupy.cuda.nccl;  call  named in errors
+    raises  DtypeError for a type that it cannot combine so
+    """
+    name, lanes = array.dtype.name, 1
+    if name == "bool":  # a sum of bools is whether any is True
+        name, op = "uint8", {"sum": "max"}.get(op, op)
+    elif array.dtype.kind == "c" and op == "sum":
+        name, lanes = f"float{array.dtype.itemsize * 4}", 2
+    known = getattr(nccl, f"NCCL_{name.upper()}", None)
+    if known is None:
+        raise DtypeError(
+            f"{call}: NCCL has no {op} of {array.dtype}; it has 8-, 32- and 64-bit "
+            "integers and floats of 16, 32 and 64 bits: array.astype(one of these)"
+        )
+    return SimpleNamespace(type=known, lanes=lanes, op=getattr(nccl, f"NCCL_{op.upper()}"))

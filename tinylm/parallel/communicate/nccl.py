@@ -16,12 +16,11 @@ passes to NCCL (types, counts, roots, groups, the order of calls) is tested with
 """
 
 import time
-from types import SimpleNamespace
 
 import numpy as np
 
 from tinylm.backend import backend, device_of, to_cpu, to_device
-from tinylm.errors import DtypeError, ShapeError, WorkerError
+from tinylm.errors import ShapeError, WorkerError
 from tinylm.parallel.communicate.communicator import (
     Communicator,
     check_array,
@@ -38,6 +37,7 @@ from tinylm.parallel.communicate.cupy_nccl import (
     ID,
     NOTE,
     CuPy,
+    combining,
     contiguous,
     local_rank,
     message_text,
@@ -117,15 +117,24 @@ class Nccl(Communicator):
                 "NCCL_DEBUG=INFO in the environment it says why"
             ) from error
 
-    def _native(self, what, name, *given):
-        """Call a collective of NCCL's communicator of this group, and wait for the GPU."""
+    def _native(self, what, name, *given, beside=False):
+        """Call a collective of NCCL's communicator of this group; returns _begin()'s function."""
         comm = self._connected()
-        self._wait(what, comm, lambda stream: getattr(comm, name)(*given, stream))
+        return self._begin(what, comm, lambda stream: getattr(comm, name)(*given, stream), beside)
 
-    def _wait(self, what, comm, call):
-        """call(stream), and return when the GPU has done it; comm is asked for errors meanwhile."""
-        self._try(what, lambda: call(self._library.stream()))
-        finished = self._library.mark()
+    def _begin(self, what, comm, call, beside=False):
+        """call(stream): returns a function that waits until the GPU has done it.
+
+        comm    of NCCL, which is asked for errors meanwhile
+        beside  on a stream of its own, which begins when what was computed so far is there
+        """
+        stream = self._library.stream(beside)
+        self._try(what, lambda: call(stream))
+        finished = self._library.mark(beside)
+        return lambda: self._wait(what, comm, finished)
+
+    def _wait(self, what, comm, finished):
+        """Return when the GPU has come to a mark."""
         started, tries = time.monotonic(), 0
         while not finished.done:
             self._try(what, comm.check_async_error)
@@ -165,21 +174,35 @@ class Nccl(Communicator):
     # Collectives
 
     def all_reduce(self, array, op="sum"):
+        return self._all_reduce("all_reduce", array, op, False)()
+
+    def iall_reduce(self, array, op="sum"):
+        return self._all_reduce("iall_reduce", array, op, True)
+
+    def _all_reduce(self, call, array, op, beside):
+        """A function that waits for the sum."""
         operation(op)
-        check_array("all_reduce", array)
-        self._count("all_reduce", array.nbytes * 2 * (self.size - 1) // self.size)
+        check_array(call, array)
+        self._count(call, array.nbytes * 2 * (self.size - 1) // self.size)
         if not self._here(array):
-            return self._control.all_reduce(array, op)
-        what = f"all_reduce {op} of {describe(array)} on the GPU"
-        kind = self._kind("all_reduce", array, op)
+            self._control.all_reduce(array, op)
+            return lambda: array
+        what = f"{call} {op} of {describe(array)} on the GPU"
+        kind = combining(self._library.nccl, call, array, op)
         self._agree(what)
-        flat = contiguous(array)
+        flat, wait = contiguous(array), None
         if flat.size:
-            at, count = self._at(flat), flat.size * kind.lanes
-            self._native(what, "allReduce", at, at, count, kind.type, kind.op)
-        if flat is not array:
-            array[...] = flat
-        return array
+            at, given = self._at(flat), (flat.size * kind.lanes, kind.type, kind.op)
+            wait = self._native(what, "allReduce", at, at, *given, beside=beside)
+
+        def finish():
+            if wait is not None:
+                wait()
+            if flat is not array:
+                array[...] = flat
+            return array
+
+        return finish
 
     def all_gather(self, array):
         check_array("all_gather", array)
@@ -198,7 +221,7 @@ class Nccl(Communicator):
         """out := the arrays of all ranks, one after another."""
         if flat.size:
             given = self._at(flat), self._at(out), flat.nbytes
-            self._native(what, "allGather", *given, self._bytes)
+            self._native(what, "allGather", *given, self._bytes)()
 
     def reduce_scatter(self, array):
         rows = check_rows(array, self.size)
@@ -206,7 +229,7 @@ class Nccl(Communicator):
         if not self._here(array):
             return self._control.reduce_scatter(array)
         what = f"reduce_scatter of {describe(array)} on the GPU"
-        kind = self._kind("reduce_scatter", array, "sum")
+        kind = combining(self._library.nccl, "reduce_scatter", array, "sum")
         self._agree(what)
         flat = contiguous(array)
         out = np.empty_like(flat, shape=(rows, *array.shape[1:]))
@@ -217,7 +240,7 @@ class Nccl(Communicator):
         """out := this rank's part of the sum of `flat`, whose parts are as long as `out`."""
         if out.size:
             given = self._at(flat), self._at(out), out.size * kind.lanes
-            self._native(what, "reduceScatter", *given, kind.type, kind.op)
+            self._native(what, "reduceScatter", *given, kind.type, kind.op)()
 
     def broadcast(self, array, root=0):
         check_array("broadcast", array)
@@ -230,7 +253,7 @@ class Nccl(Communicator):
         flat = contiguous(array)
         if flat.size:
             at = self._at(flat)
-            self._native(what, "broadcast", at, at, flat.nbytes, self._bytes, root)
+            self._native(what, "broadcast", at, at, flat.nbytes, self._bytes, root)()
         if flat is not array and self.rank != root:
             array[...] = flat
         return array
@@ -266,7 +289,7 @@ class Nccl(Communicator):
                         call(self._at(array), array.nbytes, self._bytes, peer, stream)
             nccl.groupEnd()
 
-        self._wait(what, comm, calls)
+        self._begin(what, comm, calls)()
 
     def split(self, color, key=0):
         group = self._control.split(color, key)
@@ -289,7 +312,7 @@ class Nccl(Communicator):
         if not self._here(flat):
             return self._control.reduce_scatter_(flat)
         what = f"reduce_scatter_ of {describe(flat)} on the GPU"
-        kind = self._kind("reduce_scatter_", flat, "sum")
+        kind = combining(self._library.nccl, "reduce_scatter_", flat, "sum")
         self._agree(what)
         width = share(len(flat), 0, self.size)[1]
         out = np.empty_like(flat, shape=(width,))
@@ -391,22 +414,3 @@ class Nccl(Communicator):
     def _bytes(self):
         """NCCL's type of a byte, of which all that is only moved consists."""
         return self._library.nccl.NCCL_UINT8
-
-    def _kind(self, call, array, op):
-        """How NCCL is told to combine an array: its `type`, `lanes` of it an element, its `op`.
-
-        raises  DtypeError for a type that it cannot combine so
-        """
-        nccl, name = self._library.nccl, array.dtype.name
-        lanes = 1
-        if name == "bool":  # a sum of bools is whether any is True
-            name, op = "uint8", {"sum": "max"}.get(op, op)
-        elif array.dtype.kind == "c" and op == "sum":
-            name, lanes = f"float{array.dtype.itemsize * 4}", 2
-        known = getattr(nccl, f"NCCL_{name.upper()}", None)
-        if known is None:
-            raise DtypeError(
-                f"{call}: NCCL has no {op} of {array.dtype}; it has 8-, 32- and 64-bit "
-                "integers and floats of 16, 32 and 64 bits: array.astype(one of these)"
-            )
-        return SimpleNamespace(type=known, lanes=lanes, op=getattr(nccl, f"NCCL_{op.upper()}"))
