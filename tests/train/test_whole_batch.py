@@ -7,7 +7,7 @@ import pytest
 
 from tests.train.tiny import tiny_model, tiny_tokens
 from tinylm.autograd import no_grad
-from tinylm.backend import Random
+from tinylm.backend import Random, to_cpu
 from tinylm.models import GPT, GPTConfig
 from tinylm.nn.experts import collect_routing, load_balancing_loss, router_z_loss
 from tinylm.optim import SGD, FlatParameters
@@ -144,6 +144,13 @@ def test_penalties_of_routers_do_not_depend_on_how_the_batch_is_cut():
     for others, found in simulate(trained, 4, 1).results:
         np.testing.assert_allclose(others, steps, rtol=1e-10)
         np.testing.assert_allclose(found, data, rtol=1e-8, atol=1e-10)
+
+
+def test_penalties_are_the_same_on_every_device(device):
+    steps, data = trained(None, 4)
+    others, found = trained(None, 4, GPT(EXPERTS, 1, np.float64).to(device))
+    np.testing.assert_allclose(others, steps, rtol=1e-10)
+    np.testing.assert_allclose(to_cpu(found), data, rtol=1e-8, atol=1e-10)
 
 
 def test_they_are_those_of_the_layers_added_to_the_cross_entropy():

@@ -12,6 +12,7 @@ from tests.parallel.communicate import test_communicator as bodies
 from tests.parallel.communicate import test_rings as rings
 from tests.parallel.test_layouts import LONG, SMALL, with_layout
 from tinylm.parallel.communicate.mpi import run_on_mpi
+from tinylm.parallel.mesh import Layout
 from tinylm.parallel.step import ParallelTrainer  # noqa: F401  (imported before ranks begin)
 
 DTYPES, SHAPES = bodies.DTYPES, [(), (0,), (5,), (17, 3), (2, 1, 40)]
@@ -56,12 +57,14 @@ def counted(comm):
 
 def training(comm):
     """A layout of this many ranks, against the single process."""
+    from tests.parallel.experts.test_layer import with_layout as with_experts
     from tests.parallel.layouts import alone, shared
 
-    for layout in SMALL:
-        if layout.size != comm.size:
+    draws = [with_layout(config=LONG, layout=layout, micros=2) for layout in SMALL]
+    draws += [with_experts(layout=Layout(ep=2)), with_experts(layout=Layout(tp=2, ep=2))]
+    for found in draws:
+        if found.layout.size != comm.size:
             continue
-        found = with_layout(config=LONG, layout=layout, micros=2)
         steps, whole, *_ = shared(comm, found)
         expected, parameters, *_ = alone(found)
         for got, own in zip(steps, expected):

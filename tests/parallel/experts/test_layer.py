@@ -13,6 +13,7 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.optim.flat import FlatParameters
 from tinylm.parallel import launch
+from tinylm.parallel.communicate.communicator import SingleProcess
 from tinylm.parallel.communicate.simulator import simulate
 from tinylm.parallel.experts import layer, routers
 from tinylm.parallel.experts.routers import Routers
@@ -129,6 +130,17 @@ def test_a_run_goes_on_with_another_layout_and_is_validated_as_one_process():
     for after in simulate(go_on, 3).results:
         assert after.loss == pytest.approx(expected.loss, rel=1e-9)
         assert after.grad_norm == pytest.approx(expected.grad_norm, rel=1e-9)
+
+
+def test_steps_are_the_same_on_every_device(device):
+    model = Together(GPT(CONFIG, SEED, np.float64).to(device), Mesh(SingleProcess(), Layout()))
+    rest = batches(RICH), 6, RATE, CLIP, 2, SEED
+    found = ParallelTrainer(model, PENALIZED, AdamW, *rest)
+    alone = single()
+    for _ in range(2):
+        step, expected = found.advance(), alone.advance()
+        assert step.loss == pytest.approx(expected.loss, rel=1e-9)
+        assert step.grad_norm == pytest.approx(expected.grad_norm, rel=1e-9)
 
 
 def test_a_rank_has_its_own_experts_alone():

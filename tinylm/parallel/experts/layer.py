@@ -96,9 +96,8 @@ class SplitExperts(Module):
     def _computed(self, x, experts):
         """Rows (m, D) for experts (m,), which are sorted, computed by the ranks that have these."""
         comm, bounds = self.routers.comm, self.routers.bounds
-        counts = np.bincount(experts, minlength=bounds[-1][1])  # (E,)
-        came = to_cpu(counts_from_all(comm, counts, bounds))  # (ranks, own E)
-        counts = to_cpu(counts)
+        counts = to_cpu(np.bincount(experts, minlength=bounds[-1][1]))  # (E,)
+        came = counts_from_all(comm, counts, bounds)  # (ranks, own E)
         sent = tuple(int(counts[a:b].sum()) for a, b in bounds)
         received = tuple(came.sum(axis=1).tolist())
         x = exchange(x, comm=comm, sent=sent, received=received)
