@@ -158,6 +158,8 @@ def test_before_the_first_update_the_policies_are_one():
     with pytest.raises(DataError, match="temperature"):
         check_first_ratio(logp, logp + 2e-4, counted)
     assert check_first_ratio(logp, logp + 2e-4, counted, tolerance=1e-3) == pytest.approx(2e-4)
+    quarter = np.full((1, 3), 0.25)  # the largest that is allowed is allowed
+    assert check_first_ratio(quarter, 0 * quarter, counted, tolerance=0.25) == 0.25
     with pytest.raises(DataError, match="nan"):
         check_first_ratio(logp, np.full((1, 3), np.nan), counted)
     assert check_first_ratio(logp, apart, ~counted & False) == 0

@@ -1,5 +1,7 @@
 """RSO's samples follow the optimal policy of a model whose responses can all be listed."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from tinylm.align.inference import every_response
 from tinylm.align.preference import DPO, rso_pairs, rso_samples, tune
 from tinylm.align.rewards.reward_model import RewardModel
 from tinylm.errors import ConfigError, DataError
+from tinylm.generate import generate_batch
 from tinylm.generate.protocol.enumerable import EnumerableLM
 
 LM, BETA, END = EnumerableLM.random(3, 2, seed=1, eos=0), 0.5, 0
@@ -87,8 +90,31 @@ def test_prompts_and_rounds_have_draws_of_their_own():
         return [(number(p.chosen), number(p.rejected)) for p in pairs]
 
     assert drawn(0, [[1]]) == drawn(0, [[1]]) != drawn(1, [[1]])
+    assert drawn(1, [[1], [1]])[: len(drawn(2, [[1]]))] == drawn(2, [[1]])  # round 1 begins at 2
     both = drawn(0, [[1], [1]])
     assert both[: len(drawn(0, [[1]]))] == drawn(0, [[1]]) and both != 2 * drawn(0, [[1]])
+
+
+def test_candidates_are_the_samples_of_consecutive_seeds():
+    """With one reward for all, every candidate is kept."""
+    responses, _ = rso_samples(LM, [1], lambda x, y: 1.0, 2, eos=END, candidates=9, kept=9, seed=2)
+    drawn = generate_batch(LM, [[1]] * 9, 2, eos=END, seed=list(range(18, 27)))
+    assert sorted(responses) == sorted(drawn) and len(set(map(tuple, drawn))) > 2
+
+
+@pytest.mark.parametrize("kept, pairs", [(8, 4), (7, 3), (2, 1), (1, 0)])
+def test_every_response_that_is_kept_is_in_one_pair(kept, pairs):
+    """No two rewards are equal here, so no pair is left out; the last of an odd number is alone."""
+    given = {"eos": END, "kept": kept, "beta": 100.0}
+    rewards = itertools.count()
+    found = rso_pairs(LM, [[1], [2]], lambda x, y: next(rewards), 2, **given)
+    assert [p.chosen.ids[0] for p in found] == [1] * pairs + [2] * pairs
+    rewards = itertools.count()
+    responses, ranks = rso_samples(LM, [1], lambda x, y: next(rewards), 2, **given)
+    for i, pair in enumerate(found[:pairs]):
+        worse, better = sorted((2 * i, 2 * i + 1), key=ranks.__getitem__)  # neighbours
+        assert pair.chosen.ids.tolist() == [1, *responses[better]]
+        assert pair.rejected.ids.tolist() == [1, *responses[worse]]
 
 
 def test_a_reward_model_labels_what_the_policy_said_and_the_hinge_learns_from_it():

@@ -47,6 +47,7 @@ def test_every_place_has_the_node_of_its_prefix(rows):
     assert all(len(found) == 1 for found in prefixes.values())
     assert len(set().union(*prefixes.values())) == len(tree)
     assert (tree.nodes.reshape(-1)[tree.first] == np.arange(len(tree))).all()
+    assert (tree.nodes[~held] == 0).all()  # a node that there always is
     outputs = np.concatenate([one.outputs for one in tree.paths])
     assert sorted(outputs) == list(range(len(tree)))  # each node is asked for once
     for one in tree.paths:
