@@ -342,7 +342,7 @@ def after_steps(comm, format, objective=None, **options):
 @pytest.mark.parametrize("format", FORMATS)
 def test_workers_share_a_step(format):
     losses, _, weights = after_steps(None, format)
-    found = launch(functools.partial(after_steps, format=format), 2)
+    found = launch(functools.partial(after_steps, format=format), 2, capacity=1 << 22)
     # Each adds up other rows, rounded to the format: half a last place of a gradient of norm 1.
     digits = {"float16": 2**-11, "bfloat16": 2**-8, "float8": 2**-4}[format]
     np.testing.assert_allclose(found[0], losses, atol=4 * digits)
@@ -352,7 +352,7 @@ def test_workers_share_a_step(format):
 @needs_workers
 def test_workers_leave_a_step_out_together():
     more = {"format": "float16", "objective": Louder, "scale": LossScale(2.0**16)}
-    _, figures, _ = launch(functools.partial(after_steps, **more), 2)
+    _, figures, _ = launch(functools.partial(after_steps, **more), 2, capacity=1 << 22)
     # 2^16 / 2 for half of the rows is finite, and three times that is not.
     assert figures.tolist() == [[2.0**15, 1]] * 2
 
