@@ -89,6 +89,17 @@ def test_a_running_sum_reaches_its_bound():
     assert float(exact_sum(x)) == np.float32(exact)
 
 
+def test_bounds_are_those_of_their_formulas():
+    """With H u = 1/2, gamma is 1/2 / (1 - 1/2) = 1: all digits may be gone."""
+    x = np.array([1, -2, 5], np.float32)
+    assert error_bound(1 << 23, x) == 8
+    assert error_bound(3, x) == pytest.approx(3 * U * 8, rel=1e-6)
+    assert error_bound(3, x.astype(np.float64)) == pytest.approx(3 * 2.0**-53 * 8, rel=1e-12)
+    assert kahan_bound(x) == pytest.approx(2 * U * 8, rel=1e-6)
+    many = np.ones(1 << 20, np.float32)  # n u = 1/16
+    assert kahan_bound(many) == (2 + 2 / 16) * U * 2**20
+
+
 def test_kahan_s_bound_is_relative_to_the_sizes_and_not_to_the_sum():
     x = np.array([1, 1e8, 1, -1e8], np.float32)  # the sum is 2
     assert kahan_sum(x) == 0 and exact_sum(x) == 2
