@@ -1,15 +1,17 @@
 """`tinylm train --parallel LAYOUT`: the trainer of a run whose model many processes hold.
 
 The configuration says the layout as text; the processes are forked here, or started by `mpiexec`,
-on one machine or several that see the same files. With `--elastic`, a run that has lost a process
-goes on from its last checkpoint with fewer: batches do not depend on how many share them, so the
-curve of the loss is the one it would have had. Read first: step.py; ../train/run/run.py.
+on one machine or several that see the same files; of the latter each may have a GPU. With
+`--elastic`, a run that has lost a process goes on from its last checkpoint with fewer: batches do
+not depend on how many share them, so the curve of the loss is the one it would have had. Read
+first: step.py; ../train/run/run.py.
 """
 
 from dataclasses import replace
 
 from tinylm.errors import ConfigError, WorkerError
 from tinylm.nn.promised import promised
+from tinylm.parallel.communicate.nccl import Nccl
 from tinylm.parallel.mesh import Mesh, parse_layout
 from tinylm.parallel.step import ParallelTrainer
 from tinylm.parallel.together import Together
@@ -38,9 +40,14 @@ def make_trainer(run, comm):
     config = run.config
     if not config.parallel:
         return new_trainer(run, comm)
+    if config.device == "cpu":
+        with promised():  # weights of other ranks are never drawn
+            model = new_model(config, run.special)
+    else:
+        if comm.size > 1:
+            comm = Nccl(comm)  # which chooses this process's GPU, before anything is put there
+        model = new_model(config, run.special).to(config.device)
     mesh = Mesh(comm, parse_layout(config.parallel))
-    with promised():  # weights of other ranks are never drawn
-        model = new_model(config, run.special)
     together = Together(model, mesh)
     return ParallelTrainer(
         together,

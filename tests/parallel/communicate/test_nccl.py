@@ -14,10 +14,11 @@ from tests.parallel.communicate.nccl_stand_in import BESIDE, STREAM, NcclError, 
 from tests.parallel.layouts import CLIP, RATE, SEED, STEPS, alone, batches
 from tests.parallel.test_layouts import LONG, with_layout
 from tinylm import backend as devices
+from tinylm.cli import main
 from tinylm.errors import ConfigError, DeadlockError, DtypeError, MissingExtra, WorkerError
 from tinylm.models import GPT
 from tinylm.optim import AdamW
-from tinylm.parallel import SingleProcess
+from tinylm.parallel import SingleProcess, run
 from tinylm.parallel.communicate import cupy_nccl
 from tinylm.parallel.communicate import nccl as engine
 from tinylm.parallel.communicate.cupy_nccl import local_rank, packed_id, unpacked_id
@@ -26,6 +27,8 @@ from tinylm.parallel.communicate.simulator import simulate
 from tinylm.parallel.mesh import Layout, Mesh
 from tinylm.parallel.step import ParallelTrainer
 from tinylm.parallel.together import Together
+from tinylm.train import TrainConfig, prepare_run
+from tinylm.train.run.run import new_trainer
 
 DTYPES = np.float32, np.float64, np.float16, np.int64, np.int8, np.bool_
 
@@ -395,6 +398,40 @@ def test_layouts_on_the_stand_in_are_the_single_process(layout):
         for got, own in zip(steps, expected):
             np.testing.assert_allclose(got.loss, own.loss, rtol=1e-9)
             np.testing.assert_allclose(got.grad_norm, own.grad_norm, rtol=1e-9)
+
+
+def test_a_run_with_a_layout_and_a_device_exchanges_by_nccl(book, tmp_path, monkeypatch):
+    """The trainer that `tinylm train --device gpu --parallel tp=2` makes, on the stand-in."""
+    small = {"data": str(book), "tokenizer": "chars", "n_layer": 1, "n_head": 2, "d_model": 8}
+    small |= {"context": 8, "batch_size": 4, "dtype": "float64", "eval_every": 0}
+
+    def steps(trainer):
+        return [(step.loss, step.grad_norm) for step in (trainer.advance(), trainer.advance())]
+
+    alone = prepare_run(TrainConfig(out=str(tmp_path / "a"), **small), lambda text: None)
+    expected = steps(new_trainer(alone, SingleProcess()))
+    alone.lock.close()
+    given = {"parallel": "tp=2", "device": "strict", "out": str(tmp_path / "b")}
+    together = prepare_run(TrainConfig(**small, **given), lambda text: None)
+    networks, made = {}, []
+
+    def nccl(comm):
+        made.append(Nccl(comm, library=StandIn(comm.split(0), networks)))
+        return made[-1]
+
+    monkeypatch.setattr(run, "Nccl", nccl)
+    for found in simulate(lambda comm: steps(run.make_trainer(together, comm)), 2).results:
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+    together.lock.close()
+    assert {call[0] for one in made for call in one._library.log} >= {"allReduce"}
+
+
+def test_gpus_are_for_processes_that_mpiexec_starts(book, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tinylm.parallel.communicate.mpi.STARTED", ())
+    argv = ["train", "--data", str(book), "--out", str(tmp_path / "run"), "--tokenizer", "chars"]
+    assert main([*argv, "--parallel", "tp=2", "--device", "strict"]) == 1
+    assert "start them by mpiexec -n 2 tinylm train" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 # NCCL itself

@@ -6,7 +6,9 @@ belongs to it. `--resume RUN` continues a run and gives the same bits as if it h
 Ctrl-C and SIGTERM save the run and print the command that continues it.
 
 `--parallel dp=2,tp=2` has four processes share batches and model. They are forked here; or started
-by `mpiexec -n 4`, on machines that see the same files. A run may go on with another layout.
+by `mpiexec -n 4`, on machines that see the same files. A run may go on with another layout. With
+`--device gpu` each process that mpiexec starts takes a GPU of its machine (by NCCL, which has not
+run on several GPUs yet).
 """
 
 # From here to the arithmetic of the loss, each calls the next:
@@ -30,6 +32,7 @@ EXAMPLES = (
     "tinylm train --resume RUN",
     "tinylm train --parallel dp=2,tp=2",
     "mpiexec -n 4 tinylm train --parallel tp=2,pp=2",
+    "mpiexec -n 4 tinylm train --parallel tp=2,pp=2 --device gpu",
 )
 
 
@@ -68,7 +71,7 @@ def _in_processes(config, given):
         run.undo()
         report(f"{error}; what is saved is in {run.directory}")
         return 128 + ended  # a signal ended a worker before it trained
-    except KeyboardInterrupt:  # and other signals, before anything is trained
+    except (ConfigError, KeyboardInterrupt):  # or other signals, before anything is trained
         run.undo()
         raise
     finally:
@@ -146,7 +149,13 @@ def workers_for(config, report):
     from tinylm.parallel.mesh import parse_layout
 
     if config.parallel:
-        return parse_layout(config.parallel).size
+        size = parse_layout(config.parallel).size
+        if config.device != "cpu" and size > 1:
+            raise ConfigError(
+                f"--parallel {config.parallel} on the {config.device}: CUDA does not survive the "
+                f"fork of a process, so start them by mpiexec -n {size} tinylm train .."
+            )
+        return size
     if config.workers:
         return config.workers
     if config.device != "cpu":

@@ -3,6 +3,9 @@
     launch(lambda comm: train(Nccl(comm)), 4)       one machine, a process for every GPU
     run_on_mpi(lambda comm: train(Nccl(comm)))      several machines; mpiexec -n 16 python PROGRAM
 
+CUDA does not survive a fork: before launch() the program must not have touched the GPU, not even to
+ask whether there is one. `tinylm train --parallel LAYOUT --device gpu` is for mpiexec therefore.
+
 Arrays on the GPU go from GPU to GPU by NCCL's own collectives. Arrays in host memory, such as a
 loss, go by the communicator that it was made from, which also hands round the unique id by which
 the ranks find each other, and tells ranks that disagree, where NCCL alone would wait for ever or

@@ -79,11 +79,6 @@ def check_batches(config):
             f"--workers {config.workers} and --parallel {config.parallel} both say how many "
             "processes train: leave out --workers; dp=N in the layout shares the batch"
         )
-    if config.parallel and config.device != "cpu":
-        raise ConfigError(
-            f"the processes of --parallel compute on the cpu, not the {config.device}: leave out "
-            "one of the two"
-        )
     if config.parallel and config.mixed:
         raise ConfigError(
             f"--dtype {config.dtype}: the parts of a model that --parallel cuts exchange sums in "
