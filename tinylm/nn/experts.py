@@ -15,9 +15,10 @@ the penalties. In a model of many layers,
         logits = model(ids)
     loss = cross_entropy(logits, targets) + sum(penalties)
 
-Outside of it, and inside no_grad(), the penalties are not computed. checkpoint() runs its function
-without recording and returns one Tensor, so a penalty collected inside would silently have no
-gradient: that raises an error, and `checkpointed` is the correct way.
+In a Trainer the objective does it: CausalLM(balance=0.01, router_z=0.001), with the load of the
+whole batch. Outside of the context, and inside no_grad(), the penalties are not computed.
+checkpoint() runs its function without recording and returns one Tensor, so a penalty collected
+inside would silently have no gradient: that raises an error, and `checkpointed` is the correct way.
 """
 
 import contextlib
