@@ -171,8 +171,9 @@ class TrainConfig:
     )
     parallel: str = setting(
         "",
-        "causal: how processes share the model, such as dp=2,tp=2; besides dp (batch), tp "
-        "(matrices), pp (layers), cp (sequences): sequence, heads, chunks=N, schedule=NAME",
+        "causal: how processes share the work, such as dp=2,tp=2: dp (batch), tp (matrices), pp "
+        "(layers), cp (sequences), ep (experts); with zero=STAGE, sequence, heads, chunks=N, "
+        "schedule=NAME",
     )
     elastic: bool = setting(
         False, "if one of the processes is lost, go on from the last checkpoint with fewer"
