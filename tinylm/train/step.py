@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import first_order_only
+from tinylm.autograd import Tensor, first_order_only
 from tinylm.backend import Random
 from tinylm.optim.flat import clip_factor, sum_of_squares
 from tinylm.train.alone import ALONE
@@ -59,6 +59,7 @@ def train_step(
     stop=None,
     streams=None,
     gradient=None,
+    add_up=None,
 ):
     """Update the parameters once, by the gradient of the mean loss over a whole batch.
 
@@ -73,6 +74,9 @@ def train_step(
                  when the gradient is there; Step.stop is the signal of any worker. None: no signals
     streams      random_streams(model), where they are known already
     gradient     function with the arguments of share_of_gradient, if not that one
+    add_up       function of (comm, flat) that leaves the sum over workers in the gradient, the same
+                 bits on all: each then updates everything. None: each gets the sum of its slice,
+                 updates that, and hands it on
     returns      Step
     """
     flat = optimizer.flat
@@ -84,7 +88,10 @@ def train_step(
     gradient = gradient or share_of_gradient
     loss = gradient(model, objective, flat, batch, first, total, micro_batch, comm, streams)
     start, end = comm.slice(len(flat))  # this worker's part of all N parameters
-    comm.reduce_scatter_(flat.grad)  # (N,): the sum over workers stands in start .. end
+    if add_up is None:
+        comm.reduce_scatter_(flat.grad)  # (N,): the sum over workers stands in start .. end
+    else:
+        add_up(comm, flat)
     mine = flat.grad[start:end]
     signal = stop and stop()
     # One reduction for everything else: loss, |g|^2 of the slices, targets, signals.
@@ -98,8 +105,11 @@ def train_step(
     updated = math.isfinite(loss) and math.isfinite(norm)  # of sums: the same on every worker
     if updated:
         clipped = clip_factor(norm, clip or math.inf)  # min(1, clip / norm)
-        optimizer.step(lr, start, end, scale=factor * clipped)  # this worker's slice alone
-        comm.all_gather_(flat.data)  # (N,): the slices of all workers
+        if add_up is None:
+            optimizer.step(lr, start, end, scale=factor * clipped)  # this worker's slice alone
+            comm.all_gather_(flat.data)  # (N,): the slices of all workers
+        else:
+            optimizer.step(lr, scale=factor * clipped)
     return Step(loss, norm, int(tokens), marked(stops), updated)
 
 
@@ -115,11 +125,12 @@ def share_of_gradient(
     streams,
     tokens=None,
     scale=1.0,
+    backward=None,
 ):
     """Leave in `flat` this worker's share of the gradient of the loss over a whole batch.
 
     tokens   what the sum over targets is divided by; None: the number of rows, `total`
-    scale    as of accumulate;  others as of train_step
+    scale, backward  as of accumulate;  others as of train_step
     returns  its share of the loss
     """
     counters = [rng.counter for rng in streams]
@@ -128,25 +139,27 @@ def share_of_gradient(
     rewind(streams, counters)  # both passes draw the same dropout
     batch = with_numbers(batch, numbers)
     parts = passes(streams, batch, first, total, micro_batch)
-    loss = accumulate(model, objective, flat, parts, tokens or total, scale)
+    loss = accumulate(model, objective, flat, parts, tokens or total, scale, backward)
     flat.collect()
     return loss
 
 
-def accumulate(model, objective, flat, micro_batches, tokens, scale=1.0):
+def accumulate(model, objective, flat, micro_batches, tokens, scale=1.0, backward=None):
     """Leave in `flat` this worker's share of the gradient of the mean loss over `tokens` targets.
 
     tokens   n above: targets of the whole batch, or what the caller corrects for afterwards
     scale    factor on the gradient, not on the loss that is returned
+    backward  function of (loss, cotangent); None: Tensor.backward
     returns  its share of the mean loss: the sum over micro-batches of (n_k / n) M_k
     """
+    backward = backward or Tensor.backward
     flat.zero_grad()
     loss_share = 0.0  # a float, not a Tensor: each micro-batch's graph is freed before the next
     for part in micro_batches:
         with first_order_only():
             loss, metrics = objective.loss(model, part)  # forward; the mean M_k of n_k targets
         weight = metrics["tokens"] / max(tokens, 1)
-        loss.backward(scale * weight)  # adds (n_k / n) dM_k to the gradients
+        backward(loss, scale * weight)  # adds (n_k / n) dM_k to the gradients
         loss_share += weight * metrics["loss"]
     return loss_share
 

@@ -152,6 +152,7 @@ class Trainer:
                     stop,
                     self.streams,
                     self.gradient,
+                    self.add_up,
                 )
         except MemoryError as error:
             rows = self.micro_batch or len(batch)
@@ -171,7 +172,10 @@ class Trainer:
         self.step += 1
         return step
 
-    # What a trainer with another arithmetic replaces (precision/mixed.py).
+    # What a trainer with another arithmetic (precision/mixed.py), or one that sends gradients in
+    # another way (parallel/data/trainers.py), replaces.
+
+    add_up = None  # as of train_step
 
     def gradient(self, *arguments):
         """The gradient of a step: share_of_gradient."""

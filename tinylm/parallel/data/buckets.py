@@ -15,7 +15,8 @@ done. If computing is slower only the last sum is seen, and otherwise only the f
 
 More buckets expose less, until their latencies add up: best are (T - C) / alpha, where computing is
 as slow as sending, or sqrt(T / alpha), if that is more. Read first:
-../../autograd/engine/complete.py, ../data_parallel.py. Read next: compression.py.
+../../autograd/engine/complete.py, ../data_parallel.py. Read next: compression.py,
+trainers.py.
 """
 
 import math
@@ -51,13 +52,15 @@ class BucketedSum:
     flat        FlatParameters, whose gradients are summed
     comm        Communicator of the workers
     nbytes      of a bucket
-    parameters  list of Tensors in the order of the forward pass; None: as in `flat`
+    parameters  list of Tensors in the order of the forward pass, of which those in `flat` count;
+                None: as in `flat`
     """
 
     def __init__(self, flat, comm, nbytes=25 << 20, parameters=None):
         self.flat, self.comm = flat, comm
-        self.buckets = bucketed(flat.tensors if parameters is None else parameters, nbytes)
         self._slots = {id(p): slot for p, slot in zip(flat.tensors, flat.slots)}
+        chosen = flat.tensors if parameters is None else parameters
+        self.buckets = bucketed([p for p in chosen if id(p) in self._slots], nbytes)
         self._bucket_of = {id(p): b for b, bucket in enumerate(self.buckets) for p in bucket}
         self._start()
 
