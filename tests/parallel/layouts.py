@@ -87,8 +87,6 @@ def draw(seed):
         one(None, 0), one(0.0, 0.1), one(0.0, 1e-2), one(0.0, 0.3, 0.3), one(0.0, 0.1)
     )
     cp, by_heads = one(1, 1, 2, 3), bool(rng.integers(2))
-    if by_heads and config.qk_norm == "width":
-        by_heads = False
     if by_heads:
         cp = min(cp, groups // tp * (heads // groups))  # heads of the smallest tensor share
     ep = 1

@@ -89,7 +89,6 @@ def test_what_several_ranks_cannot_hold_is_refused_with_what_can():
 
     small = dataclasses.replace(CONFIG, n_layer=2)
     shared_keys = dataclasses.replace(CONFIG, kv_sharing=2)
-    wide = dataclasses.replace(CONFIG, qk_norm="width")
     one_group = "4 layers, of which 2 share keys and values, are too few for 3 stages"
     for config, layout, words in (
         (CONFIG, Layout(tp=3), "tp=3 cannot share 2 heads of keys and values; tp=2 can"),
@@ -97,7 +96,6 @@ def test_what_several_ranks_cannot_hold_is_refused_with_what_can():
         (small, Layout(chunks=3), "of 3 chunks; 2 chunks, pp=1 can"),
         (CONFIG, Layout(cp=5, heads=True), "cp=5,heads cannot share 4 heads; cp=4,heads can"),
         (CONFIG, Layout(tp=2, cp=3, heads=True), "tp=2 leaves a rank 2; cp=2,heads can"),
-        (wide, Layout(cp=2, heads=True), "all heads .* cannot have cp=2,heads; the ring, cp=2"),
         (shared_keys, Layout(pp=3), f"{one_group} of 1 chunks; pp=2 can"),
     ):
         with pytest.raises(WorkerError, match=words):
@@ -145,6 +143,10 @@ def test_one_of_everything_with_heads_in_parts():
     # 4 ranks, 2 heads of keys and values, 4 of queries; 3 tokens, so that a rank has none
     few = with_layout(config=config, layout=Layout(cp=4, heads=True), length=3)
     assert largest_difference(few) < ROUNDING
+    # norms over all heads of a token, and FIRE
+    for layout in (Layout(cp=3, heads=True), Layout(tp=2, cp=2, heads=True)):
+        fire = dataclasses.replace(WIDE, positions="fire")
+        assert largest_difference(with_layout(config=fire, layout=layout)) < ROUNDING
 
 
 def test_everything_that_reads_scores_goes_round_a_ring_and_is_cut_by_heads():

@@ -6,7 +6,7 @@ Read first: ring.py, heads.py. Read next: ../stage.py.
 
 import numpy as np
 
-from tinylm.autograd import rotary
+from tinylm.autograd import concatenate, rotary
 from tinylm.autograd.kernels.activations import kept_scaled
 from tinylm.backend import to_device
 from tinylm.errors import ConfigError
@@ -108,14 +108,20 @@ class RingSelfAttention(Module):
 
 
 class GatheredTokens(ColumnSplit):
-    """The map to queries, keys and values, after which a rank has all tokens of its heads."""
+    """The map to queries, keys and values, after which a rank has all tokens of its heads.
 
-    def __init__(self, split, exchange):
+    normed   function of the packed projections, while all heads are there; None: as they are
+    """
+
+    def __init__(self, split, exchange, normed=None):
         super().__init__(split.weight, split.bias, split.stream)
-        self.exchange = exchange
+        self.exchange, self.normed = exchange, normed
 
     def __call__(self, x):
-        return self.exchange.before(super().__call__(x))
+        x = super().__call__(x)
+        if self.normed is not None:
+            x = self.normed(x)
+        return self.exchange.before(x)
 
 
 class GatheredHeads(RowSplit):
@@ -143,11 +149,6 @@ def check_heads_shared(config, size, tensor):
             f"layout: cp={size},heads cannot share {c.n_head} heads{shared}; cp={least},heads can, "
             f"or the ring, cp={size}"
         )
-    if c.qk_norm == "width" and size > 1:
-        raise ConfigError(
-            "layout: a norm over the queries of all heads (qk_norm 'width') cannot have "
-            f"cp={size},heads; the ring, cp={size}, can"
-        )
 
 
 def cut_sequences(model, tokens, tensor=1):
@@ -173,6 +174,22 @@ def cut_sequences(model, tokens, tensor=1):
         _share_bias(model, tokens)
 
 
+def norms_of_packed(attention):
+    """A function of packed projections, (B, T, (H + 2 G) K), that norms the queries and the keys of
+    all heads.
+    """
+    queries = attention.heads * attention.width
+    keys = queries + attention.kv_heads * attention.width
+
+    def normed(x):
+        parts = [attention.q_norm(x[:, :, :queries])]
+        if keys > queries:  # else they are a lower layer's
+            parts.append(attention.k_norm(x[:, :, queries:keys]))
+        return concatenate([*parts, x[:, :, keys:]], axis=-1)
+
+    return normed
+
+
 def _share_heads(attention, total, tokens, groups, owner=True):
     """Let an attention compute this rank's heads of all tokens.
 
@@ -181,7 +198,10 @@ def _share_heads(attention, total, tokens, groups, owner=True):
     """
     heads = attention.heads
     exchange = Exchange(tokens, heads, heads * groups // total, owner)
-    attention.qkv = GatheredTokens(attention.qkv, exchange)
+    normed = None
+    if attention.qk_norm == "width":  # over all heads of a token: before they go apart
+        normed, attention.qk_norm = norms_of_packed(attention), None
+    attention.qkv = GatheredTokens(attention.qkv, exchange, normed)
     attention.out = GatheredHeads(attention.out, exchange)
     attention.heads, attention.kv_heads = exchange.own_heads, exchange.own_kv_heads
     rng, kept = attention.rng, np.arange(total)
