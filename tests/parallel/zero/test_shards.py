@@ -181,3 +181,22 @@ def test_a_gradient_whose_square_overflows_is_refused_before_anything_changes():
     last.flat.grad[-1] = 0
     optimizer.step(1e-3)
     assert (first.flat.data != before).all()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_in_a_product_a_rank_holds_its_part_of_its_own_share(stage):
+    """Of a stage of the pipeline and a tensor rank's part of it; to a cache line a bucket."""
+
+    def body(comm):
+        shards = trainer(comm, Layout(dp=2, tp=2, pp=2, zero=stage)).optimizer
+        own = sum(bucket.n for bucket in shards.buckets.values())
+        return held_bytes(shards), own, len(shards.buckets), shards.together.parameters
+
+    found = simulate(body, 8).results
+    for held, own, buckets, parameters in found:
+        assert own == sum(p.size for p in parameters.values())
+        for bytes_, expected in zip(held.values(), state_bytes(own, 2, stage)):
+            assert abs(bytes_ - expected) <= buckets * 64 * 2  # two moments
+    if stage:
+        moments = sum(held["moments"] for held, *_ in found)
+        assert moments == sum(8 * own for _, own, *_ in found) / 2  # each by one data rank
