@@ -14,9 +14,11 @@ and one step of M micro-batches sends, in units of (N - 1) / N P from every rank
     parameters        1       1           1            2 M
 
 which for M = 1 are 2, 2, 2 and 3. From stage 2 on no rank has room for the sum of a whole gradient,
-so it is reduced after each backward pass. (When it is made a rank has its P parameters whole, once;
-a table that is read at both ends is gathered for both.) In order: bucket.py (parameters that go together),
-units.py (a part of a stage, and what is to be there while it runs), shards.py (all buckets of a
-rank and their optimizers), memory.py (bytes by the formula, and counted). In float32 gradients
-differ by the order of the sum over data ranks, with the bound 2 u sqrt(B T) of ../rounding.py.
+so it is reduced after each backward pass. (When it is made a rank has its P parameters whole, once.
+At stage 3 a table that is read at both ends is gathered for both, and all is gathered once more for
+a forward pass that only counts the loads of experts.) In order: bucket.py (parameters that go
+together), units.py (a part of a stage, and what is to be there while it runs), shards.py (all
+buckets of a rank and their optimizers), memory.py (bytes by the formula, and counted). In float32
+gradients differ by the order of the sum over data ranks, with the bound 2 u sqrt(B T) of
+../rounding.py.
 """
