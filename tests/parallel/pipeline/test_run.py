@@ -10,14 +10,15 @@ import pytest
 from tinylm.autograd import Tensor, first_order_only
 from tinylm.autograd.engine.halves import backward_in_halves
 from tinylm.models import GPT, GPTConfig
+from tinylm.parallel.communicate.network import Link, Network
 from tinylm.parallel.communicate.simulator import simulate
 from tinylm.parallel.mesh import Layout, Mesh
 from tinylm.parallel.pipeline.run import Pipeline
-from tinylm.parallel.pipeline.schedules import SCHEDULES, most_kept, schedule
+from tinylm.parallel.pipeline.schedules import SCHEDULES, most_kept, schedule, timed
 from tinylm.parallel.together import Together
 from tinylm.pretrain import CausalLM
 
-CONFIG = GPTConfig(11, 6, 4, 2, 8, dropout=0.1)
+CONFIG = GPTConfig(11, 6, 6, 2, 8, dropout=0.1)
 STAGES, MICROS = 3, 6
 
 
@@ -84,6 +85,45 @@ def test_with_halves_a_cotangent_is_sent_before_any_gradient_of_a_weight(name):
 def test_as_many_passes_are_kept_as_the_schedule_says(name):
     found = [most for _, most in simulate(watched, STAGES, name).results]
     assert found == most_kept(schedule(name, STAGES, MICROS))
+
+
+TIMES = {"F": 1.0, "B": 3.0, "W": 0.5}
+
+
+def on_the_clock(comm, name, chunks):
+    """A rank's passes take TIMES; a message arrives 0.25 s later."""
+    layout = Layout(pp=STAGES, chunks=chunks, schedule=name)
+    together = Together(GPT(CONFIG, 7, np.float64), Mesh(comm, layout))
+
+    def passed(action):
+        comm.elapse(TIMES[action.kind] / chunks, str(action))
+
+    pipeline = Pipeline(together.stages, together.mesh.pp, name, passed)
+    objective = CausalLM()
+    rows = np.random.default_rng(0).integers(0, 11, (MICROS, 2, 7))
+    batches = [objective.make_batch(two) for two in rows]
+
+    def loss_of(logits, batch):
+        loss = (logits * logits).mean()
+        return loss, 1.0, float(loss.item())
+
+    begun = comm.clock  # after the ranks have compared their weights
+    pipeline.run(batches, loss_of, lambda k: contextlib.nullcontext())
+    return begun
+
+
+@pytest.mark.parametrize("name, chunks", [(name, 1) for name in SCHEDULES] + [("1f1b", 2)])
+def test_passes_begin_and_end_when_the_schedule_says(name, chunks):
+    """Of a decoder that is trained on simulated ranks, to the second."""
+    network = Network(Link(0.25, float("inf")))
+    found = simulate(on_the_clock, STAGES, name, chunks, network=network)
+    passes = {str(a) for row in schedule(name, STAGES, MICROS, chunks) for a in row}
+    t = found.results[0]
+    real = [(s.rank, s.what, s.start - t, s.stop - t) for s in found.spans if s.what in passes]
+    kinds = TIMES["F"], TIMES["B"]
+    plan = timed(schedule(name, STAGES, MICROS, chunks), *kinds, hop=0.25, weights=TIMES["W"])
+    expected = [(one.stage, str(one.action), one.start, one.stop) for one in plan]
+    assert sorted(real) == sorted(expected)
 
 
 def test_the_second_half_keeps_less_than_the_pass():

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinylm.autograd import Tensor, first_order_only
 from tinylm.autograd.engine.halves import backward_in_halves
-from tinylm.parallel.pipeline.schedules import schedule
+from tinylm.parallel.pipeline.schedules import Action, schedule
 
 KINDS = "F", "B"
 
@@ -23,10 +23,13 @@ class Pipeline:
     stages   list of Stage: this rank's chunks, from below
     comm     Communicator of the ranks that share the layers
     name     of a schedule
+    passed   function of an Action, called when it is computed and not yet sent; None: nothing. A
+             simulated rank lets its time pass here
     """
 
-    def __init__(self, stages, comm, name="1f1b"):
+    def __init__(self, stages, comm, name="1f1b", passed=None):
         self.stages, self.comm, self.name = stages, comm, name
+        self.passed = passed or (lambda action: None)
         self.rng = stages[0].rng
         self._early = {}  # messages that came before they were waited for
 
@@ -59,6 +62,7 @@ class Pipeline:
                 later[k, c] = self._backward(*kept.pop((k, c)), k, c, halves)
             else:
                 later.pop((k, c))()
+                self.passed(action)
                 self.stages[c].units.finish()
         self.rng.counter = int(comm.broadcast(np.array(after), comm.size - 1))
         comm.flush()
@@ -84,6 +88,7 @@ class Pipeline:
             array, self.rng.counter = self._receive("F", k, self._virtual(c) - 1)
             x = Tensor(array, requires_grad=True)
         y = stage(x, shape)
+        self.passed(Action("F", k, c))
         if not stage.ends:
             self._send("F", k, self._virtual(c), y.data, 1)
         return x, y
@@ -102,6 +107,7 @@ class Pipeline:
         else:
             y.backward(g)
             stage.units.finish()
+        self.passed(Action("B", k, c))
         if not stage.begins:
             self._send("B", k, virtual, x.grad.data, -1)
         return rest
