@@ -110,3 +110,34 @@ def test_length_and_rate_may_change_when_a_run_goes_on():
         f.name for f in dataclasses.fields(TrainConfig)
     }
     assert set(MAY_CHANGE).isdisjoint(saved.fingerprint())
+
+
+FIRST = (
+    "objective architecture data dictionary tokenizer vocab_size val_fraction n_layer n_head "
+    "n_kv_head d_model d_hidden context norm norm_placement activation positions rope_base bias "
+    "tied dropout steps short_context short_steps patience batch_size micro_batch lr min_lr warmup "
+    "schedule weight_decay betas clip seed dtype device workers eval_every eval_batches "
+    "checkpoint_every keep out resume"
+).split()
+
+
+def test_runs_of_before_a_setting_was_added_are_read_as_they_were_trained():
+    values = as_json(TrainConfig())
+    found = from_json({name: values[name] for name in FIRST}, "run")
+    assert found == TrainConfig()
+    with pytest.raises(CheckpointError, match="differs in steps"):
+        from_json({name: values[name] for name in FIRST if name != "steps"}, "run")
+
+
+def test_experts_stand_in_every_layer():
+    shape = TrainConfig(experts=3, experts_per_token=1).model(10)
+    assert (shape.feed_forward, shape.experts, shape.experts_per_token) == (("experts",), 3, 1)
+    assert TrainConfig().model(10).feed_forward == ("dense",)
+    for settings, words in (
+        ({"experts": 1}, "experts_per_token 2 of 1 experts: choose at most 1"),
+        ({"experts": -1}, "experts"),
+        ({"experts": 4, "objective": "masked"}, "no choice of experts: leave out --experts"),
+        ({"experts": 4, "objective": "bart"}, "no choice of experts: leave out --experts"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            TrainConfig(**settings).check()

@@ -23,8 +23,13 @@ FIXED_OF_ENCODERS = {
     "n_kv_head": None,
     "bias": True,
     "tied": True,
+    "experts": 0,
 }
-FIXED = {"gpt": {}, "multi_token": {}, "seq2seq": {"positions": "learned", "n_kv_head": None}}
+FIXED = {
+    "gpt": {},
+    "multi_token": {},
+    "seq2seq": {"positions": "learned", "n_kv_head": None, "experts": 0},
+}
 
 
 def known_objective(name):
@@ -54,6 +59,11 @@ def check_sizes(config):
         raise ConfigError(
             f"min_lr {config.min_lr:g} is above lr {config.peak_lr:g}: "
             "after warm-up the rate only falls"
+        )
+    if 0 < config.experts < config.experts_per_token:
+        raise ConfigError(
+            f"experts_per_token {config.experts_per_token} of {config.experts} experts: choose at "
+            f"most {config.experts}"
         )
     # NumPy's integers and the files of a run hold 64 bits.
     for field in dataclasses.fields(config):

@@ -87,6 +87,12 @@ class TrainConfig:
     d_hidden: int | None = setting(
         None, "width of the feed-forward; none: four times d_model", at_least(1)
     )
+    experts: int = setting(
+        0,
+        "feed-forwards of each layer, of which a token is sent to a few; 0: one for all",
+        at_least(0),
+    )
+    experts_per_token: int = setting(2, "with experts: how many read a token", at_least(1))
     context: int = setting(64, "longest sequence, in tokens", at_least(1))
     norm: str = setting("layer", "layer or rms", one_of("layer", "rms"))
     norm_placement: str = setting(
@@ -252,6 +258,8 @@ class TrainConfig:
     def model(self, vocab_size):
         """The GPTConfig of this run; vocab_size is the tokenizer's, often less than the setting."""
         shape = {name: getattr(self, name) for name in MODEL}
+        if self.experts:
+            shape["feed_forward"] = ("experts",)
         return GPTConfig(**shape | {"vocab_size": vocab_size})
 
     def fingerprint(self):
@@ -305,6 +313,9 @@ def as_json(config):
 ADDED = {
     "skip_bad": False,
     "parallel": "",
+    "elastic": False,
+    "experts": 0,
+    "experts_per_token": 2,
 }  # settings that older runs do not have, as those runs were trained
 
 
