@@ -36,4 +36,4 @@ def test_the_verb_prints_them(monkeypatch, capsys):
     assert main(["bench", "batches", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["objective"] == "masked"
     assert main(["bench", "W9"]) == 1
-    assert "or batches, prompting or align alone" in capsys.readouterr().err
+    assert "or batches, operations, prompting or align alone" in capsys.readouterr().err

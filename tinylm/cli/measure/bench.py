@@ -4,10 +4,11 @@ Shared machines change their speed from minute to minute, so the seconds of one 
 Each contestant is a process of its own; they take turns on the same weights and batches, and the
 result is the ratio within a round. The losses must agree to 1e-4, or it was not the same work.
 `tinylm bench batches` measures the cost of making a batch relative to a training step, for every
-objective; `tinylm bench prompting` what prompts save by what they have in common; `tinylm bench
+objective; `tinylm bench operations` forward and backward of single operations, one thread, in one
+process; `tinylm bench prompting` what prompts save by what they have in common; `tinylm bench
 align` one update of DPO, GRPO and PPO, beside TRL; `tinylm bench parallel` processes beside BLAS
 threads, and MPI beside shared memory. Read next: contestants.py, which runs inside those processes;
-bench_batches.py; bench_prompting.py; bench_align.py; bench_parallel.py.
+bench_batches.py; bench_operations.py; bench_prompting.py; bench_align.py; bench_parallel.py.
 """
 
 import json
@@ -34,7 +35,9 @@ class BenchSettings:
     rounds: int = setting(
         7, "turns that every contestant takes after a warm-up; each gives one ratio", at_least(1)
     )
-    seconds: float = setting(1.0, "about how long a turn lasts", at_least(0.01))
+    seconds: float = setting(
+        1.0, "about how long a turn lasts (operations: a fiftieth of it)", at_least(0.01)
+    )
     workers: int = setting(
         2, "processes of tinylm's parallel contestants; 1 leaves them out", at_least(1)
     )
@@ -222,6 +225,20 @@ def bench_batches(settings):
     return 0
 
 
+def bench_operations(settings):
+    """`tinylm bench operations`."""
+    from tinylm.cli.measure.bench_operations import TURN, bench, head, lines
+
+    rows = bench(settings.rounds, TURN * settings.seconds, settings.peers)
+    if settings.json:
+        print(json_text(list(rows), indent=1))
+        return 0
+    print(head(), flush=True)
+    for text in lines(rows):
+        print(text, flush=True)
+    return 0
+
+
 def bench_prompting(settings, name="smollm2"):
     """`tinylm bench prompting [MODEL]`."""
     from tinylm.cli.measure.bench_prompting import bench, line
@@ -282,6 +299,7 @@ def main(argv):
             "tinylm bench W1 --rounds 11",
             "tinylm bench W3 --no-decoding --json",
             "tinylm bench batches",
+            "tinylm bench operations",
             "tinylm bench prompting smollm2 --rounds 3",
             "tinylm bench align",
             "tinylm bench parallel W1",
@@ -289,6 +307,8 @@ def main(argv):
     )
     if words == ["batches"]:
         return bench_batches(settings)
+    if words == ["operations"]:
+        return bench_operations(settings)
     if words == ["align"]:
         return bench_align(settings)
     if words[:1] == ["prompting"] and len(words) < 3:
@@ -297,8 +317,8 @@ def main(argv):
     unknown = [w for w in words[parallel:] if w not in WORKS]
     if unknown:
         raise ConfigError(
-            f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches, prompting or align "
-            "alone, or parallel before works"
+            f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches, operations, "
+            "prompting or align alone, or parallel before works"
         )
     if parallel:
         return bench_parallel(settings, words[1:])
