@@ -57,6 +57,10 @@ def test_sequences_of_a_layer_drop_what_each_drops_alone(rng):
     whole = made(tl.Tensor(x), mask).numpy()
     for row, own, real in zip(x, whole, mask):
         np.testing.assert_allclose(own[real], made(tl.Tensor(row[real])).numpy(), rtol=1e-12)
+    kept = made.route(tl.Tensor(x), mask).kept.reshape(4, 5, 2)
+    for row, own, real in zip(x, kept, mask):
+        np.testing.assert_array_equal(own[real], made.route(tl.Tensor(row[real])).kept)
+        assert not own[~real].any()
     assert made.route(tl.Tensor(x)).dropped > 0
     made.eval()
     assert made.route(tl.Tensor(x)).dropped == 0  # nothing is dropped outside training

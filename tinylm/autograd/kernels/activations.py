@@ -12,86 +12,79 @@ import numpy as np
 
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
-from tinylm.autograd.primitives.elementwise import _stable_sigmoid, mul, sigmoid
-from tinylm.autograd.primitives.erf import erf
+from tinylm.autograd.primitives.choice import elementwise
+from tinylm.autograd.primitives.elementwise import mul, sigmoid, stable_sigmoid
+from tinylm.autograd.primitives.erf import normal_cdf
 from tinylm.errors import ConfigError, ShapeError
 
 
-def _scalars_too(kernel):
-    """Decorator: a kernel that writes with `out=` takes 0-d arrays too.
+def _by_blocks(step):
+    """Decorator: step(x, y, slope), which writes into flat arrays, becomes (x, keep) -> (y, slope).
 
-    NumPy's arithmetic turns them into scalars, which cannot be written to.
+    slope is None if it is not kept. Arrays go through in blocks that stay in the cache.
     """
 
     def on_array(x, keep):
-        y, slope = kernel(np.atleast_1d(x), keep)
-        if slope is not None:
-            slope = slope.reshape(x.shape)
-        return y.reshape(x.shape), slope
+        if keep:
+            return elementwise(step, x, 2)
+        return elementwise(lambda x, y: step(x, y, None), x), None
 
     return on_array
 
 
-@_scalars_too
-def _gelu_tanh(x, keep):
+@_by_blocks
+def _gelu_tanh(x, y, slope):
     """gelu_tanh(x) and, if kept, its slope."""
     # With u = c (x + 0.044715 x^3) and p = (1 + tanh(u))/2 = 1/(1 + exp(-2u)):
     #   y = x p,   y' = p + x p' = p + 2 x p (1 - p) u',   u' = c (1 + 3 * 0.044715 x^2)
     # exp() is NumPy's fastest transcendental everywhere; tanh() is faster only with AVX-512.
     c = math.sqrt(2 / math.pi)
-    with np.errstate(over="ignore"):  # exp(-2u) may be infinite: then p is 0, as it should
-        square = x * x
-        np.minimum(square, 1e4, out=square)  # p is 0 or 1 there already; inf * 0 would be nan
-        p = square * (-2 * 0.044715 * c)
-        p -= 2 * c
-        p *= x
-        np.exp(p, out=p)
+    square = x * x
+    # p is 0 or 1 at 1e4 already, and inf * 0 would be nan. np.clip with both bounds is the fastest.
+    np.clip(square, 0, 1e4, out=square)
+    p = square * (-2 * 0.044715 * c)
+    p -= 2 * c
+    p *= x
+    np.exp(p, out=p)  # exp(-2u) may be infinite: then p is 0, as it should
     p += 1
-    np.reciprocal(p, out=p)
-    if not keep:
-        return np.multiply(x, p, out=square), None
-    y = x * p
-    slope = square  # its memory becomes 2 x p (1 - p) u' + p
-    slope *= 6 * 0.044715 * c
-    slope += 2 * c
-    slope *= 1 - p
-    slope *= y
-    slope += p
-    return y, slope
+    np.divide(1, p, out=p)
+    np.multiply(x, p, out=y)
+    if slope is None:
+        return
+    square *= 6 * 0.044715 * c  # its memory becomes 2 x p (1 - p) u' + p
+    square += 2 * c
+    square *= 1 - p
+    square *= y
+    np.add(square, p, out=slope)
 
 
-@_scalars_too
-def _gelu(x, keep):
+@_by_blocks
+def _gelu(x, y, slope):
     """gelu(x) and, if kept, its slope."""
-    # y = x Phi(x),  Phi(x) = (1 + erf(x/sqrt 2))/2
-    # y' = Phi(x) + x phi(x),  phi(x) = Phi'(x) = exp(-x^2/2)/sqrt(2 pi)
-    cdf = erf(x * (1 / math.sqrt(2)))
-    cdf += 1
-    cdf *= 0.5
-    y = x * cdf
-    if not keep:
-        return y, None
-    slope = x * x
+    # y = x Phi(x),   y' = Phi(x) + x phi(x),   phi(x) = Phi'(x) = exp(-x^2/2)/sqrt(2 pi)
+    cdf = normal_cdf(x)
+    np.multiply(x, cdf, out=y)
+    if slope is None:
+        return
+    np.multiply(x, x, out=slope)
     slope *= -0.5
     np.exp(slope, out=slope)
     slope *= 1 / math.sqrt(2 * math.pi)
     slope *= x
     slope += cdf
-    return y, slope
 
 
-@_scalars_too
-def _silu(x, keep):
+@_by_blocks
+def _silu(x, y, slope):
     """silu(x) and, if kept, its slope."""
     # y = x s with s = sigmoid(x), s' = s (1 - s):   y' = s + x s (1 - s) = s + y (1 - s)
-    s = _stable_sigmoid(x)
-    y = x * s
-    if not keep:
-        return y, None
-    slope = 1 - s
+    s = stable_sigmoid(x)
+    np.multiply(x, s, out=y)
+    if slope is None:
+        return
+    np.subtract(1, s, out=slope)
     slope *= y
     slope += s
-    return y, slope
 
 
 @fused(composed.gelu_tanh)

@@ -11,7 +11,9 @@ import math
 import numpy as np
 
 from tinylm.autograd.engine.operation import composite, primitive
-from tinylm.autograd.engine.tensor import Tensor, array_of
+from tinylm.autograd.engine.tensor import Tensor, array_of, is_recording
+from tinylm.autograd.primitives.choice import chosen
+from tinylm.autograd.primitives.choice import elementwise as by_blocks
 from tinylm.autograd.primitives.erf import erf as _erf
 from tinylm.errors import DtypeError
 
@@ -47,7 +49,7 @@ abs = _elementwise("abs", lambda a: np.abs(a), lambda g, y, a: g * np.sign(a.dat
 # fmt: on
 
 
-def _reals(name, a):
+def as_floats(name, a):
     """Integers as float64; floating point as it is. Raises DtypeError for complex numbers."""
     # In a short integer type |-128| would overflow, and exp() of int8 would be float16.
     dtype = getattr(a, "dtype", None)
@@ -59,24 +61,65 @@ def _reals(name, a):
 
 
 def _sigmoid(a):
-    return _stable_sigmoid(_reals("sigmoid", a))
+    return stable_sigmoid(as_floats("sigmoid", a))
 
 
-def _stable_sigmoid(a):
+def stable_sigmoid(a):
+    """1 / (1 + exp(-a)) of a float array or number, to the last digits at both ends."""
     # e^{-a} overflows to inf where the sigmoid is too small for a normal number, and 1/(1 + inf) is
     # 0. In float16 that begins at sigmoid(-11) = 1.7e-5, so its numbers are computed in float32.
-    if getattr(a, "dtype", None) == np.float16:
-        return _stable_sigmoid(a.astype(np.float32)).astype(np.float16)
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-a))
+    a = np.asarray(a) if not hasattr(a, "dtype") else a
+    if a.dtype == np.float16:
+        return stable_sigmoid(a.astype(np.float32)).astype(np.float16)
+    return by_blocks(_sigmoid_step, a)
+
+
+def _sigmoid_step(a, y):
+    np.negative(a, out=y)
+    np.exp(y, out=y)
+    y += 1
+    np.divide(1, y, out=y)
+
+
+def _by_sigmoid(g, y, a):
+    if is_recording():
+        return g * y * (1 - y)
+    d = np.asarray(1 - y.data, like=y.data)  # the same, in one array
+    d *= y.data
+    d *= g.data
+    return Tensor(d)
+
+
+def _softplus(a):
+    a = as_floats("softplus", a)
+    a = np.asarray(a) if not hasattr(a, "dtype") else a
+    if a.dtype == np.float16:
+        return _softplus(a.astype(np.float32)).astype(np.float16)
+    return by_blocks(_softplus_step, a)
+
+
+def _softplus_step(a, y):
+    # log(1 + e^a) = max(a, 0) + log(1 + e),  e = e^{-|a|}. With u = 1 + e rounded, 1 + e = u + c:
+    #   log(1 + e) = log u + log(1 + c/u) = log u + c/u,   as c is at most half a digit of u
+    # np.logaddexp and np.log1p take 5 to 15 ns an element, np.log and np.exp 0.3.
+    np.abs(a, out=y)
+    np.negative(y, out=y)
+    np.exp(y, out=y)
+    u = y + 1
+    y -= u - 1
+    y /= u
+    np.log(u, out=u)
+    y += u
+    np.clip(a, 0, np.inf, out=u)
+    y += u
 
 
 # fmt: off
-sigmoid = _elementwise("sigmoid", _sigmoid, lambda g, y, a: g * y * (1 - y), doc="1 / (1 + exp(-a)), stable at both ends")
-softplus = _elementwise("softplus", lambda a: np.logaddexp(_reals("softplus", a), 0), lambda g, y, a: g * sigmoid(a),
+sigmoid = _elementwise("sigmoid", _sigmoid, _by_sigmoid, doc="1 / (1 + exp(-a)), stable at both ends")
+softplus = _elementwise("softplus", _softplus, lambda g, y, a: g * sigmoid(a),
                         doc="log(1 + exp(a)), positive and never overflowing; -softplus(-a) is log sigmoid(a)")
-erf = _elementwise("erf", lambda x: _erf(_reals("erf", x)), lambda g, y, a: g * (2 / math.sqrt(math.pi)) * exp(-a * a),
-                   doc="Error function 2/sqrt(pi) * integral of exp(-t**2) from 0 to a; float64-accurate, see erf.py")
+erf = _elementwise("erf", lambda x: _erf(as_floats("erf", x)), lambda g, y, a: g * (2 / math.sqrt(math.pi)) * exp(-a * a),
+                   doc="Error function 2/sqrt(pi) * integral of exp(-t**2) from 0 to a; in float64 to the last digit, in float32 to 3e-7")
 # fmt: on
 
 
@@ -149,7 +192,7 @@ def where(condition, a, b):
 
     Check: tinylm gradcheck where
     """
-    return np.where(condition, a, b)
+    return chosen(condition, a, b)
 
 
 def _inside(g, y, a, low=None, high=None):
@@ -181,17 +224,23 @@ def astype(a, dtype):
     return a.astype(dtype)
 
 
+@primitive(lambda g, y, a: where(~(y.data <= 0), g, 0.0), name="relu")
+def _relu(a):
+    # np.clip is 3 times as fast as np.maximum; both keep nan.
+    return np.clip(a, 0.0, np.inf)
+
+
+@composite
 def relu(a):
     """max(a, 0)   (book eq. 2.26); derivative 0 at 0. Elementwise; returns a Tensor of a's shape.
+
+    A nan stays nan, and the gradient passes it (hence `not <= 0` in the rule, instead of `> 0`).
 
     Check: tinylm gradcheck relu
     """
     if isinstance(a, Tensor) and a.dtype.kind == "c":
         raise DtypeError(f"relu: is not defined for {a.dtype}: take the real part first")
-    if not isinstance(a, Tensor):
-        return clip(a, low=0.0)
-    # `not <= 0` instead of `> 0`: a nan stays nan
-    return where(~(a.data <= 0), a, 0.0)
+    return _relu(a)
 
 
 def weigh(weights, values):

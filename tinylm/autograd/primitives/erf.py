@@ -1,13 +1,15 @@
 """The error function, vectorized: NumPy has none, and the exact GELU needs one.
 
-W. J. Cody's rational Chebyshev approximations (Math. Comp. 23, 1969), the ones behind many C
-libraries: three ranges of |x|, in each a ratio of two polynomials. Read next:
-kernels/activations.py, which uses it.
+In float64 W. J. Cody's rational Chebyshev approximations (Math. Comp. 23, 1969), the ones behind
+many C libraries: three ranges of |x|, in each a ratio of two polynomials. In float32 one polynomial
+inside a tanh, 20 times as fast. Read next: kernels/activations.py, which uses it.
 """
 
 import math
 
 import numpy as np
+
+from tinylm.autograd.primitives.choice import elementwise
 
 # fmt: off
 # Cody's coefficients, highest power first, numerator and denominator of R:
@@ -51,16 +53,12 @@ def _ratio(coefficients, x):
     return p
 
 
-def erf(x):
-    """erf(x) = 2/sqrt(pi) * integral of exp(-t**2) for t from 0 to x, elementwise.
+def exact_erf(x):
+    """erf(x) by Cody's ratios, elementwise: the twin of the polynomial for float32.
 
-    x        array of any shape, float64 or shorter, or a number
+    x        array of any shape, float64 or float32
     returns  the same shape and dtype; within 3e-16 of math.erf in float64, 4e-7 in float32
     """
-    if isinstance(x, (int, float)):
-        return math.erf(x)
-    if x.dtype == np.float16:  # the polynomials reach 10^5, beyond its largest number
-        return erf(x.astype(np.float32)).astype(np.float16)
     # All three ranges are computed everywhere, each with its argument cut to where it holds, and
     # np.where chooses. Beyond 30 erf is 1 and exp(-900) is 0: cutting there keeps inf * 0 away.
     a = np.minimum(np.abs(x), 30.0)
@@ -72,3 +70,70 @@ def erf(x):
     large = 1 - tail / b * (1 / math.sqrt(math.pi) - inverse * _ratio(_LARGE, inverse))
     outer = np.copysign(np.where(a <= 4.0, middle, large), x)  # erf(-x) = -erf(x)
     return np.where(a <= 0.46875, small, outer)
+
+
+# erf(x) = tanh(x P(x^2)): artanh(erf x) / x is smooth and even, and a tanh is fast and reaches 1 at
+# infinity by itself. The coefficients, lowest power first, make the largest error of
+# tanh(x P) / max(erf, 0.05) on [0, 4] least, which leaves 9.5e-8 (least squares, reweighted until
+# the extremes are even: Lawson 1961). The last one is positive, and x P(x^2) grows beyond 4 too.
+# In another form this is the tanh approximation of GELU, whose P has two terms.
+_ARTANH = (
+    1.12837928094876,
+    0.10276900066351477,
+    -0.00019171577075514836,
+    -0.0006198763568884273,
+    8.766934821508032e-05,
+    -5.673355046546618e-06,
+    1.4211409212597472e-07,
+)
+
+
+def _odd_polynomial(coefficients, x):
+    """x P(x^2) by Horner's rule, in place."""
+    square = x * x
+    p = square * coefficients[-1]
+    p += coefficients[-2]
+    for c in reversed(coefficients[:-2]):
+        p *= square
+        p += c
+    p *= x
+    return p
+
+
+# With v = x/sqrt(2):  Phi(x) = (1 + erf(v))/2 = (1 + tanh(v P(v^2)))/2 = 1/(1 + exp(-2 v P(v^2))).
+_LOGIT = tuple(-2 * c / math.sqrt(2) ** (2 * k + 1) for k, c in enumerate(_ARTANH))
+
+
+def erf(x):
+    """erf(x) = 2/sqrt(pi) * integral of exp(-t**2) for t from 0 to x, elementwise.
+
+    x        array of any shape, float64 or shorter, or a number
+    returns  the same shape and dtype; within 3e-16 of math.erf in float64, 3e-7 in float32
+    """
+    if isinstance(x, (int, float)):
+        return math.erf(x)
+    if x.dtype == np.float16:  # the polynomials reach beyond its largest number
+        return erf(x.astype(np.float32)).astype(np.float16)
+    if x.dtype == np.float32:
+        return elementwise(_short_erf, x)
+    return exact_erf(x)
+
+
+def _short_erf(x, y):
+    np.tanh(_odd_polynomial(_ARTANH, x), out=y)
+
+
+def normal_cdf(x):
+    """Phi(x) = (1 + erf(x/sqrt 2))/2, the normal distribution function, of a float array.
+
+    Within 3e-7 in float32, where the tail at -5 keeps one digit.
+    """
+    if x.dtype == np.float32:
+        p = _odd_polynomial(_LOGIT, x)
+        np.exp(p, out=p)  # may be infinite: then Phi is 0, as it should
+        p += 1
+        return np.divide(1, p, out=p)
+    cdf = erf(x * (1 / math.sqrt(2)))
+    cdf += 1
+    cdf *= 0.5
+    return cdf

@@ -1,0 +1,84 @@
+"""np.where without branches, and loops over arrays in blocks that stay in the cache.
+
+A processor guesses what a condition will be, and pays 15 to 20 cycles where it guessed wrong: of a
+random mask np.where takes 4 ns an element. Bits know no guess: with m of all ones where the
+condition holds and of zeros elsewhere, `a & m` is a or +0.0, and b ^ ((a ^ b) & m) is a or b, for
+nan and inf too. That takes 0.3 ns. Read next: elementwise.py.
+"""
+
+import math
+
+import numpy as np
+
+BLOCK = 1 << 16  # elements: 256 KiB of float32, a few of them fit into a second-level cache
+MANY = 4096  # elements from which on it pays
+_BITS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
+
+
+def chosen(condition, a, b):
+    """np.where(condition, a, b); for large arrays of floats by their bits (see above).
+
+    condition  bool array or bool
+    a, b       arrays or numbers that broadcast with it
+    """
+    shape = _shape_for_bits(condition, a, b)
+    if shape is None:
+        return np.where(condition, a, b)
+    dtype = np.result_type(a, b)
+    bits = _BITS[dtype]
+    m = condition.astype(bits)
+    np.negative(m, out=m)  # 1 -> -1, which is all ones in two's complement
+    out = m if m.shape == shape else None  # None: a new array
+    a = np.asarray(a, dtype).view(bits)
+    if type(b) in (int, float) and repr(b) in ("0", "0.0"):  # not -0.0, whose sign is a bit
+        return np.bitwise_and(m, a, out=out).view(dtype)
+    b = np.asarray(b, dtype).view(bits)
+    m = np.bitwise_and(m, a ^ b, out=out)
+    m ^= b
+    return m.view(dtype)
+
+
+def _shape_for_bits(condition, a, b):
+    """The shape of the result if chosen() may work on bits, else None.
+
+    It may for NumPy arrays of one float dtype, and numbers; small arrays gain nothing.
+    """
+    if type(condition) is not np.ndarray or condition.dtype != bool:
+        return None
+    arrays = [x for x in (a, b) if type(x) is np.ndarray]
+    numbers = [x for x in (a, b) if type(x) in (int, float)]
+    if len(arrays) + len(numbers) < 2 or len({x.dtype for x in arrays} & set(_BITS)) != 1:
+        return None
+    if len({x.dtype for x in arrays}) > 1:
+        return None
+    shape = np.broadcast_shapes(condition.shape, *(x.shape for x in arrays))
+    return shape if math.prod(shape) >= MANY else None
+
+
+def in_blocks(step, x, *results):
+    """Call step(x, *results) on matching parts of flat arrays, BLOCK elements at a time.
+
+    x        (n,); results (n,) each or None: what step writes into
+    """
+    n = len(x)
+    length = BLOCK if type(x) is np.ndarray else max(n, 1)  # a GPU has no such cache
+    for start in range(0, n, length):
+        part = slice(start, start + length)
+        step(x[part], *(None if r is None else r[part] for r in results))
+
+
+def elementwise(step, x, outputs=1):
+    """Results of step(x, y, ...), which writes them into y, ...: flat arrays like x, by blocks.
+
+    x        array of any shape
+    outputs  how many there are
+    returns  the result in x's shape, or a tuple of them. Overflow to inf is not reported
+    """
+    flat = x.reshape(-1)
+    results = [np.empty_like(flat) for _ in range(outputs)]
+    with np.errstate(over="ignore"):
+        in_blocks(step, flat, *results)
+    results = [r.reshape(x.shape) for r in results]
+    if outputs == 1:
+        return results[0]
+    return tuple(results)
