@@ -25,6 +25,7 @@ from tinylm.align.policy.kl import k1, k2, k3, kl_in_reward, kl_loss
 from tinylm.align.policy.sequences import cispo_loss, gspo_loss, gspo_token_loss
 from tinylm.autograd import Tensor, grad
 from tinylm.errors import ConfigError
+from tinylm.nn.module import Module
 
 # the specification's case: pi* = .673 .161 .039 .126
 REF, R, BETA = np.array([0.4, 0.3, 0.2, 0.1]), np.array([1.0, 0.2, -0.5, 0.8]), 0.7
@@ -201,6 +202,18 @@ def test_expected_advantages_of_whole_groups():
     scaled = population_advantages(chance, R)
     assert chance @ scaled == pytest.approx(0, abs=1e-15)
     assert chance @ scaled**2 == pytest.approx(1)
+
+
+def test_a_descent_ends_where_every_parameter_is_at_rest():
+    """One of two is from the start."""
+
+    class Two(Module):
+        def __init__(self):
+            self.still, self.moving = (Tensor(np.zeros(1), requires_grad=True) for _ in range(2))
+
+    policy = Two()
+    follow(lambda: (policy.still**2 + (policy.moving - 1) ** 2).sum(), policy, rate=0.25)
+    assert policy.still.data == 0 and policy.moving.data == pytest.approx(1, abs=1e-10)
 
 
 def test_a_descent_that_does_not_end_is_an_error():

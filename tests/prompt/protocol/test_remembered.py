@@ -1,5 +1,7 @@
 """A remembered model gives the scores of the model behind it, and computes each once."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -105,4 +107,5 @@ def test_it_is_what_the_model_behind_it_is(both):
     assert remembered.count("four") == 4
     assert remembered.token_texts("ab") == ["a", "b"]
     assert not remembered.chat
+    assert not RememberedLM(SimpleNamespace(context=9)).chat  # of a model that does not say
     assert RememberedLM(Chat({})).chat
