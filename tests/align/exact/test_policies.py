@@ -111,6 +111,12 @@ def test_a_table_of_steps_reaches_every_distribution_over_lengths():
         StepTable([0.0, 1.0])
 
 
+def test_a_table_of_steps_reads_places_alone_and_has_one_for_all_after_the_last():
+    table = np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
+    found = StepTable(table)(np.array([[0, 1, 2, 1], [2, 2, 0, 0]])).data
+    np.testing.assert_array_equal(found, [table[[0, 1, 1, 1]]] * 2)
+
+
 def test_an_example_is_a_row_of_a_batch():
     policy = ListedPolicy(gpt(), PROMPTS, 2, eos=0)
     one = policy.example(1, policy.responses.tolist().index([0, 0]))

@@ -177,6 +177,19 @@ def test_the_loss_by_hand(weights):
     assert found.item() == pytest.approx(expected, rel=1e-13)
 
 
+def test_pairs_of_no_weight_are_not_computed():
+    """Their loss may be infinite, and 0 times infinity is no number."""
+    seen = []
+
+    def of_pairs(chosen, rejected, *reference):
+        seen.append(chosen.shape)
+        return dpo(chosen, rejected, *reference)
+
+    certain = np.array([[[0.5, 1.0], [0.0, 0.5]]])
+    population_loss(Tensor(np.log([[0.4, 0.6]])), np.log([[0.5, 0.5]]), certain, of_pairs)
+    assert seen == [(1,)]
+
+
 def test_certain_preferences():
     """P(a > b) is 1 or 0 for far rewards, without overflow; the diagonal is one half."""
     found = bradley_terry(np.array([2000.0, 0.0]))

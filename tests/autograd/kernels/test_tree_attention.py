@@ -62,7 +62,10 @@ def test_sums_are_over_the_places_of_each_node(rng):
     np.testing.assert_allclose(out, expected, rtol=1e-13)
 
 
-@pytest.mark.parametrize("shape, heads", [((2, 3, 6), 1), ((7, 7), 1), ((7, 12), 5)])
+@pytest.mark.parametrize(
+    "shape, heads",
+    [((2, 3, 6), (1,)), ((7, 7), (1,)), ((7, 12), (5,)), ((7, 10), (4, 3))],
+)
 def test_shapes_that_do_not_fit_are_refused(shape, heads):
-    with pytest.raises(ShapeError, match="tree_attention"):
-        tl.tree_attention(tl.Tensor(np.zeros(shape)), three_rows(), heads)
+    with pytest.raises(ShapeError, match=r"tree_attention: .* need \(n, \(H \+ 2G\) K\)"):
+        tl.tree_attention(tl.Tensor(np.zeros(shape)), three_rows(), *heads)

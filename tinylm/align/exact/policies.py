@@ -43,7 +43,8 @@ class StepTable(Module):
     has the responses 0, 10, 110, .., of 1, 2, .., n and n tokens, and reaches every distribution
     over these n + 1.
 
-    logits  (n, V), of the first token of a response, of the second, ..: the parameter
+    logits  (n, V), of the first token of a response, of the second, ..: the parameter. Tokens after
+            the n-th have the logits of that one
     raises  ShapeError for logits of another shape
     """
 
