@@ -144,36 +144,30 @@ class Mpi(Communicator):
 
     # Bytes
 
-    def _exchange(self, pieces, counts):
-        """Piece j of every rank to rank j: list of uint8 arrays of `counts` bytes."""
-        sent = np.concatenate([_bytes(piece) for piece in pieces])
-        lengths = [_bytes(piece).size for piece in pieces]
+    def _exchange(self, sent, lengths, counts):
+        """Bytes for every rank, `lengths` of them one after another in `sent`: a list of uint8
+        arrays, `counts` bytes from each.
+        """
         out = np.empty(sum(counts), np.uint8)
         self._comm.Alltoallv([sent, lengths, self._byte], [out, counts, self._byte])
         return np.split(out, np.cumsum(counts)[:-1])
 
-    def _shares(self, flat):
-        return [share(len(flat), rank, self.size) for rank in range(self.size)]
+    def _counts(self, flat):
+        """Bytes of the share of every rank."""
+        shares = [share(len(flat), rank, self.size) for rank in range(self.size)]
+        return [(stop - start) * flat.itemsize for start, stop in shares]
 
     def _reduce_share(self, flat, ufunc):
-        """flat[start:stop] := combination over ranks, in their order."""
-        shares = self._shares(flat)
-        start, stop = shares[self.rank]
-        own = (stop - start) * flat.itemsize
-        parts = self._exchange([flat[a:b] for a, b in shares], [own] * self.size)
-        total = parts[0].view(flat.dtype)
-        for part in parts[1:]:
-            total = ufunc(total, part.view(flat.dtype))
-        flat[start:stop] = total
+        """flat[start:stop] := combination over ranks, in their order. flat: contiguous."""
+        start, stop = self.slice(len(flat))
+        counts = self._counts(flat)
+        parts = self._exchange(_bytes(flat), counts, [counts[self.rank]] * self.size)
+        flat[start:stop] = _folded(ufunc, parts, flat.dtype)
 
     def _gather_shares(self, flat):
-        shares = self._shares(flat)
-        counts = [(b - a) * flat.itemsize for a, b in shares]
-        start, stop = shares[self.rank]
-        whole = np.empty(flat.nbytes, np.uint8)
-        mine = _bytes(flat[start:stop]).copy()
-        self._comm.Allgatherv([mine, self._byte], [whole, counts, self._byte])
-        flat[...] = whole.view(flat.dtype)
+        """Copy the shares of all ranks into a contiguous array, where it lies."""
+        counts = self._counts(flat)
+        self._comm.Allgatherv(mpi().IN_PLACE, [_bytes(flat), counts, self._byte])
 
     # Collectives
 
@@ -181,15 +175,14 @@ class Mpi(Communicator):
         ufunc = operation(op)
         check_array("all_reduce", array)
         self._agree(f"all_reduce {op} of {describe(array)}")
-        flat = np.ascontiguousarray(array).reshape(-1)
+        flat = np.ascontiguousarray(array).reshape(-1)  # a copy if it is not contiguous
         if self._native and op == "sum" and flat.dtype.kind in "fiu" and flat.itemsize >= 4:
-            flat = flat.copy()
             self._comm.Allreduce(mpi().IN_PLACE, flat)
         else:
-            flat = flat.copy()
             self._reduce_share(flat, ufunc)
             self._gather_shares(flat)
-        array[...] = flat.reshape(array.shape)
+        if not array.flags.c_contiguous:
+            array[...] = flat.reshape(array.shape)
         self._count("all_reduce", array.nbytes * 2 * (self.size - 1) // self.size)
         return array
 
@@ -205,12 +198,10 @@ class Mpi(Communicator):
     def reduce_scatter(self, array):
         rows = check_rows(array, self.size)
         self._agree(f"reduce_scatter of {describe(array)}")
-        pieces = [array[r * rows : (r + 1) * rows] for r in range(self.size)]
-        parts = self._exchange(pieces, [pieces[0].nbytes] * self.size)
-        total = parts[0].view(array.dtype)
-        for part in parts[1:]:
-            total = np.add(total, part.view(array.dtype))
-        self._count("reduce_scatter", array.nbytes - pieces[0].nbytes)
+        counts = [array.nbytes // self.size] * self.size
+        parts = self._exchange(_bytes(array), counts, counts)
+        total = _folded(np.add, parts, array.dtype)
+        self._count("reduce_scatter", array.nbytes - counts[0])
         return total.reshape(rows, *array.shape[1:]).copy()
 
     def broadcast(self, array, root=0):
@@ -229,7 +220,9 @@ class Mpi(Communicator):
         self._agree(f"all_to_all of {dtype} rows {row}")
         rows = self._comm.alltoall([len(array) for array in arrays])
         width = int(np.prod(row, dtype=int)) * dtype.itemsize
-        parts = self._exchange(arrays, [n * width for n in rows])
+        sent = np.concatenate([_bytes(array) for array in arrays])
+        lengths = [array.nbytes for array in arrays]
+        parts = self._exchange(sent, lengths, [n * width for n in rows])
         sent = sum(array.nbytes for r, array in enumerate(arrays) if r != self.rank)
         self._count("all_to_all", sent)
         return [p.view(dtype).reshape(n, *row).copy() for p, n in zip(parts, rows)]
@@ -318,3 +311,13 @@ class Mpi(Communicator):
 def _bytes(array):
     """The bytes of an array: (nbytes,) uint8."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def _folded(ufunc, parts, dtype):
+    """parts[0] + parts[1] + .. of arrays of bytes, in that order, with `ufunc` for +; in the first
+    of them.
+    """
+    total, *others = (part.view(dtype) for part in parts)
+    for other in others:
+        ufunc(total, other, out=total)
+    return total
