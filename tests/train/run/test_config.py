@@ -136,8 +136,14 @@ def test_experts_stand_in_every_layer():
     for settings, words in (
         ({"experts": 1}, "experts_per_token 2 of 1 experts: choose at most 1"),
         ({"experts": -1}, "experts"),
-        ({"experts": 4, "objective": "masked"}, "no choice of experts: leave out --experts"),
-        ({"experts": 4, "objective": "bart"}, "no choice of experts: leave out --experts"),
+        (
+            {"experts": 4, "objective": "masked"},
+            "masked: its loss does not keep experts in balance",
+        ),
+        (
+            {"experts": 4, "objective": "prefix"},
+            "prefix: its loss does not keep experts in balance",
+        ),
     ):
         with pytest.raises(ConfigError, match=words):
             TrainConfig(**settings).check()

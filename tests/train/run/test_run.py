@@ -26,6 +26,7 @@ from tinylm.parallel import launch, obstacle
 from tinylm.tokenizers import ByteTokenizer
 from tinylm.train import TrainConfig, checkpoint, load_run, prepare_run, train_run
 from tinylm.train import log as logs
+from tinylm.train.run.run import new_objective
 
 needs_fork = pytest.mark.skipif(obstacle() is not None, reason="this system cannot fork safely")
 
@@ -393,3 +394,12 @@ def test_tokens_are_prepared_again_without_the_bad_lines(tmp_path):
     train(config)
     (tmp_path / "run" / "data" / "val.bin").write_bytes(b"")
     assert train(TrainConfig(resume=str(tmp_path / "run"), steps=3))["step"] == 3
+
+
+def test_the_loss_of_experts_keeps_them_in_balance():
+    def objective(**settings):
+        return new_objective(TrainConfig(**settings), ByteTokenizer(), np.arange(9))
+
+    assert objective(experts=2).balance == 0.01
+    assert objective(experts=2, balance=0.0).balance == 0
+    assert objective().balance == 0

@@ -23,12 +23,11 @@ FIXED_OF_ENCODERS = {
     "n_kv_head": None,
     "bias": True,
     "tied": True,
-    "experts": 0,
 }
 FIXED = {
     "gpt": {},
     "multi_token": {},
-    "seq2seq": {"positions": "learned", "n_kv_head": None, "experts": 0},
+    "seq2seq": {"positions": "learned", "n_kv_head": None},
 }
 
 
@@ -125,6 +124,11 @@ def check_objective(config):
             "leave out --architecture"
         )
     recipe = config.recipe
+    if config.experts and name != "causal":
+        raise ConfigError(
+            f"objective {name}: its loss does not keep experts in balance, which that of causal "
+            "does: leave out --experts"
+        )
     if config.parallel and name != "causal":
         raise ConfigError(
             f"objective {name}: --parallel cuts the model of objective causal alone: use "

@@ -89,10 +89,13 @@ class TrainConfig:
     )
     experts: int = setting(
         0,
-        "feed-forwards of each layer, of which a token is sent to a few; 0: one for all",
+        "causal: feed-forwards of each layer, of which a token is sent to a few; 0: one for all",
         at_least(0),
     )
     experts_per_token: int = setting(2, "with experts: how many read a token", at_least(1))
+    balance: float = setting(
+        0.01, "with experts: weight of the loss that spreads tokens evenly over them", at_least(0)
+    )
     context: int = setting(64, "longest sequence, in tokens", at_least(1))
     norm: str = setting("layer", "layer or rms", one_of("layer", "rms"))
     norm_placement: str = setting(
@@ -316,6 +319,7 @@ ADDED = {
     "elastic": False,
     "experts": 0,
     "experts_per_token": 2,
+    "balance": 0.01,
 }  # settings that older runs do not have, as those runs were trained
 
 

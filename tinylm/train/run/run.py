@@ -250,7 +250,10 @@ def new_objective(config, tokenizer, corpus, dictionary=None):
     """
     recipe, special = config.recipe, config.special(tokenizer.vocab_size)
     tables = word_tables(recipe.needs, tokenizer, special.vocab_size, dictionary)
-    return recipe.build(special, corpus=corpus, **tables)
+    objective = recipe.build(special, corpus=corpus, **tables)
+    if config.experts:
+        objective = dataclasses.replace(objective, balance=config.balance)
+    return objective
 
 
 def prepare_together(config, comm, report=print, given=None):
