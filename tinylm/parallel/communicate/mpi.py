@@ -34,6 +34,7 @@ from tinylm.parallel.communicate.communicator import (
 
 PATIENCE = 600.0  # seconds after which a rank that waits gives up
 FIRST = 0.3  # seconds that other ranks leave to rank 0 to say what is wrong
+PASSED_ON = 0.2  # seconds that mpiexec has to pass on what a rank has said
 # What MPICH, Open MPI and their kin set for a process they start.
 STARTED = "PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK"
 NOTE = 16  # bytes of the hash of a call
@@ -86,9 +87,11 @@ def run_on_mpi(function, *args, patience=PATIENCE, native=False, say=None):
         if say is not None and isinstance(error, TinylmError):
             say(error)
         else:
-            print(f"rank {world.rank} of {world.size} failed:", file=sys.stderr)
-            traceback.print_exc()
+            # In one piece, and with time for mpiexec to pass it on: Abort ends that too.
+            text = f"rank {world.rank} of {world.size} failed:\n{traceback.format_exc()}"
+            print(text, end="", file=sys.stderr)
         sys.stderr.flush()
+        time.sleep(PASSED_ON)
         world.Abort(1)
         os._exit(1)  # Abort() may return before the process is ended, and what follows would run
 
