@@ -2,6 +2,7 @@
 is a GPU.
 """
 
+import dataclasses
 import re
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 from tests.parallel.communicate import test_communicator as bodies
 from tests.parallel.communicate import test_rings as rings
 from tests.parallel.communicate.nccl_stand_in import BESIDE, STREAM, NcclError, StandIn
+from tests.parallel.experts.test_layer import RICH as EXPERTS
 from tests.parallel.layouts import CLIP, RATE, SEED, STEPS, alone, batches
 from tests.parallel.test_layouts import LONG, with_layout
 from tinylm import backend as devices
@@ -376,13 +378,16 @@ def test_without_cupy_it_says_what_to_install():
 
 
 ON_DEVICES = [Layout(dp=2), Layout(tp=2, sequence=True), Layout(pp=2), Layout(cp=2)]
-ON_DEVICES += [Layout(cp=2, heads=True)]
+ON_DEVICES += [Layout(cp=2, heads=True), Layout(dp=2, zero=2), Layout(dp=2, zero=3)]
 
 
-@pytest.mark.parametrize("layout", ON_DEVICES)
-def test_layouts_on_the_stand_in_are_the_single_process(layout):
+DRAWS = [with_layout(config=LONG, layout=layout, micros=2) for layout in ON_DEVICES]
+DRAWS.append(dataclasses.replace(EXPERTS, layout=Layout(ep=2), micros=1))
+
+
+@pytest.mark.parametrize("found", DRAWS, ids=lambda found: str(found.layout))
+def test_layouts_on_the_stand_in_are_the_single_process(found):
     """A decoder on the device that keeps CuPy's rules; activations, gradients by the stand-in."""
-    found = with_layout(config=LONG, layout=layout, micros=2)
 
     def shared(comm):
         model = GPT(found.config, SEED, np.float64).to("strict")
@@ -394,7 +399,7 @@ def test_layouts_on_the_stand_in_are_the_single_process(layout):
         return [trainer.advance() for _ in range(STEPS)]
 
     expected = alone(found)[0]
-    for steps in on_stand_in(shared, layout.size):
+    for steps in on_stand_in(shared, found.layout.size):
         for got, own in zip(steps, expected):
             np.testing.assert_allclose(got.loss, own.loss, rtol=1e-9)
             np.testing.assert_allclose(got.grad_norm, own.grad_norm, rtol=1e-9)
