@@ -8,6 +8,7 @@ from tests.numeric import leaf
 from tinylm.autograd import linear
 from tinylm.autograd.engine.complete import backward_and_tell
 from tinylm.autograd.engine.recompute import checkpoint
+from tinylm.errors import GraphError
 from tinylm.models import GPT, GPTConfig
 from tinylm.pretrain import CausalLM
 
@@ -23,6 +24,28 @@ def test_the_last_layer_is_complete_first():
     x, first, last = leaf([[1.0]]), leaf([[2.0]]), leaf([[3.0]])
     order = [p for p, _ in told(linear(linear(x, first), last).sum())]
     assert order[0] is last and {id(p) for p in order} == {id(x), id(first), id(last)}
+
+
+def test_a_leaf_is_told_before_the_next_operation_is_differentiated():
+    x, first, last = leaf([[1.0]]), leaf([[2.0]]), leaf([[3.0]])
+    y = linear(linear(x, first), last).sum()
+    others = []
+    backward_and_tell(y, lambda p: others.append(p is last and first.grad is None))
+    assert others[0]
+    with pytest.raises(GraphError, match="freed"):
+        y.backward()
+
+
+def test_a_leaf_of_two_checkpoints_waits_for_the_older_one():
+    both, x = leaf([[3.0]]), leaf([[1.0]])
+
+    def function(x):
+        return linear(x, both)
+
+    y = checkpoint(function, checkpoint(function, linear(x, leaf([[1.0]]))))
+    for parameter, gradient in told(linear(y, both).sum()):
+        np.testing.assert_array_equal(parameter.grad.data, gradient)
+    assert both.grad.item() == 27.0  # d(w^3)/dw at 3
 
 
 @pytest.mark.parametrize("tied", [True, False])

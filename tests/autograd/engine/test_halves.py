@@ -7,6 +7,7 @@ import tinylm as tl
 from tests.numeric import leaf, plain
 from tinylm.autograd import first_order_only, linear
 from tinylm.autograd.engine.halves import backward_in_halves
+from tinylm.autograd.engine.operation import primitive
 from tinylm.autograd.engine.recompute import checkpoint
 from tinylm.errors import GraphError
 from tinylm.models import GPT, GPTConfig
@@ -67,6 +68,35 @@ def test_primitives_and_leaves_read_twice():
     second()
     assert also_x.grad.data.tobytes() == x.grad.data.tobytes()
     assert also_w.grad.data.tobytes() == w.grad.data.tobytes()
+
+
+def test_each_rule_runs_once_and_those_of_leaves_in_the_second_half():
+    calls = []
+
+    @primitive(
+        lambda g, y, x, w: calls.append("x") or g * w,
+        lambda g, y, x, w: calls.append("w") or g * x,
+    )
+    def product(x, w):
+        return x * w
+
+    @tl.autograd.fused(lambda x, b: x + b)
+    def shifted(x, b, *, keep):
+        def backward(g):
+            calls.append("shifted")
+            return lambda out: g.copy(), lambda out: calls.append("b") or g.copy()
+
+        return x + b, backward
+
+    x, w, b = leaf([1.0]), leaf([3.0]), leaf([0.5])
+    y = shifted(product(x, w), b).sum()
+    second = backward_in_halves(y, inputs=[x])
+    assert calls == ["shifted", "x"]
+    with pytest.raises(GraphError, match="freed"):
+        y.backward()  # nothing is kept for a second pass
+    second()
+    assert calls == ["shifted", "x", "b", "w"]
+    assert (x.grad.item(), w.grad.item(), b.grad.item()) == (3.0, 1.0, 1.0)
 
 
 def test_an_array_that_goes_on_is_not_added_into():

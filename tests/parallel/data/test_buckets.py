@@ -141,3 +141,9 @@ def test_the_best_number_of_buckets(n, work, sending, alpha):
     best = best_buckets(work, sending, alpha)
     least = min(seconds(int(best)), seconds(int(best) + 1))
     assert least <= seconds(n) + 1e-9
+
+
+def test_one_bucket_is_the_least():
+    assert best_buckets(0.1, 5.0, 1.0) == 1
+    assert best_buckets(8.0, 6.0, 0.05) == pytest.approx(40)
+    assert best_buckets(8.0, 12.0, 0.5) == pytest.approx(4)

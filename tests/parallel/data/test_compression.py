@@ -30,6 +30,14 @@ def test_messages_have_one_length(p, name, dtype):
     assert found.shape == p.shape and found.dtype == dtype
 
 
+def test_bytes_by_hand():
+    """Of 9 numbers: two bytes of bits and one or two means, or two places and two numbers."""
+    assert OneBit(9, np.float32).nbytes == len(OneBit(9).pack(np.ones(9))) == 2 + 8
+    assert ScaledSign(9, np.float64).nbytes == 2 + 8
+    assert TopK(9, 0.25, np.float64).nbytes == 2 * (4 + 8)
+    assert ScaledSign(8).nbytes == 1 + 4
+
+
 @given(vectors)
 def test_the_largest_are_sent_as_they_are(p):
     code = TopK(len(p), 0.25, np.float64)

@@ -77,10 +77,15 @@ def test_a_frozen_parameter_is_in_no_bucket():
 
 @pytest.mark.parametrize("name", CODES)
 def test_workers_that_send_less_stay_alike(name):
+    rests = []
+
     def make(*given, comm):
-        return CompressedTrainer(*given, code=CODES[name], comm=comm)
+        trainer = CompressedTrainer(*given, code=CODES[name], comm=comm)
+        rests.append(trainer.sums)
+        return trainer
 
     one, *others = simulate(trained, 3, make).results
+    assert all(np.abs(sums.rest).max() > 0 for sums in rests)  # unless told otherwise
     for other in others:
         same_bits(other, one)
     exact = simulate(trained, 3, Trainer).results[0]
