@@ -323,31 +323,6 @@ def test_rewards_are_in_units_of_beta():
     assert LOSSES["orpo"].beta == 1.0 and LOSSES["simpo"].beta == 2.0
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name != "kto"])
-def test_a_soft_label_is_the_expectation_over_labels(name):
-    """Pair 0 is preferred with .7: .7 of its loss and .3 of that with the answers exchanged."""
-    policy, pairs = moved(), prepared(name, model())
-    soft = [replace(pairs[0], probability=0.7), pairs[1]]
-    exchanged = replace(
-        pairs[0],
-        chosen=pairs[0].rejected,
-        rejected=pairs[0].chosen,
-        reference=pairs[0].reference[::-1],
-    )
-    one, two, three = (
-        loss_of(DPO(name), policy, [each])["loss"] for each in (pairs[0], exchanged, pairs[1])
-    )
-    found = loss_of(DPO(name), policy, soft)["loss"]
-    np.testing.assert_allclose(found, (0.7 * one + 0.3 * two + three) / 2, **EXACT)
-
-
-def test_soft_labels_of_dpo_are_smoothed_ones():
-    policy, pairs = moved(), prepared("dpo", model())
-    soft = [replace(one, probability=0.9) for one in pairs]
-    smoothed = loss_of(DPO("dpo", {"label_smoothing": 0.1}), policy, pairs)["loss"]
-    np.testing.assert_allclose(loss_of(DPO(), policy, soft)["loss"], smoothed, **EXACT)
-
-
 def test_the_derivative_of_dpo_through_a_model_is_closed():
     """-beta sigmoid(r_r - r_c) (grad log pi(y_c) - grad log pi(y_r)), for every parameter."""
     policy, (one,) = moved(), prepared("dpo", model())[:1]
