@@ -48,6 +48,8 @@ def test_contestants_by_kind_and_by_what_is_there(monkeypatch):
     jobs = dict(verb.contestants("training", 3)[0])
     assert list(jobs) == ["1 process, BLAS threads", "3 processes, shared", "3 processes, MPI"]
     assert jobs["3 processes, MPI"]["command"][:3] == ["/bin/mpiexec", "-n", "3"]
+    assert jobs["3 processes, MPI"]["mpi"] and "mpi" not in jobs["3 processes, shared"]
+    assert len(verb.contestants("training", 2)[0]) == 3
     assert list(dict(verb.contestants("training", 1)[0])) == ["1 process, BLAS threads"]
     jobs = dict(verb.contestants("all_reduce", 2)[0])
     assert jobs["2 processes, MPI's own"]["native"] and "1 process, BLAS threads" not in jobs
@@ -72,9 +74,11 @@ def test_a_collective_returns_what_it_should():
     def program(comm):
         summed = tinylm_collective({"operation": "all_reduce"}, data, comm)
         gathered = tinylm_collective({"operation": "all_gather"}, data, comm)
-        return [float(summed(0)), float(summed(1)), float(gathered(3)), float(gathered(8))]
+        found = [float(summed(0)), float(summed(1)), float(gathered(3)), float(gathered(8))]
+        return found, comm.bytes_sent["all_reduce"]
 
-    assert simulate(program, 2).results == [[2, 2, 3, 1]] * 2
+    # Twice 32 float32, of which a half goes there and a half comes back
+    assert simulate(program, 2).results == [([2, 2, 3, 1], 2 * 32 * 4)] * 2
 
 
 def test_time_in_exchanges_is_told_from_other_time(monkeypatch):
@@ -108,8 +112,8 @@ def test_lines_say_tokens_or_bytes_a_second():
     assert lines[2].split() == ["one", "2.000", "128,000", "1.50", "1.50", "1.50", "25.0%"]
     assert lines[3] == "  MPI: left out (gone)"
     exchange = {"work": "W3", "kind": "all_reduce", "numbers": 10**6, "skipped": {}}
-    lines = verb.lines(exchange | {"contestants": [row("one", 0.002)]})
-    assert "all_reduce of 1,000,000 float32" in lines[0] and "2.000" in lines[2].split()[2]
+    lines = verb.lines(exchange | {"contestants": [row("one", 0.003)]})
+    assert "all_reduce of 1,000,000 float32" in lines[0] and lines[2].split()[2] == "1.333"
 
 
 def test_the_verb_prints_them(monkeypatch, capsys):
