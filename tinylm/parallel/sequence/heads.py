@@ -22,9 +22,10 @@ backward together (tests/parallel/sequence/test_heads.py counts both):
     G = 4             18.9          8.4    9.2         11.5    4.1         12.3
 
 So its traffic falls with n and the ring's does not; with few heads of keys and values and few ranks
-the ring sends less. A ring hides its messages behind the arithmetic of the step before, has any
-number of ranks, and no rank ever has more than two shares of the keys; here n is at most H, and a
-rank has the keys of all tokens, of its heads. Read first: ring.py. Read next: layers.py.
+the ring sends less. A ring can hide its messages behind the arithmetic of the step before (the one
+here does not), has any number of ranks, and no rank ever has more than two shares of the keys; here
+n is at most H, and a rank has the keys of all tokens, of its heads. Read first: ring.py. Read next:
+layers.py.
 """
 
 import numpy as np
