@@ -263,3 +263,57 @@ def test_a_sigmoid_is_exact_to_rounding_from_end_to_end(dtype):
         found = tl.sigmoid(ends).numpy()
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, [0, 0, 0.5, 1, 1, np.nan])
+
+
+# relu, sigmoid and softplus are written for speed: what they were before is the twin.
+
+
+@pytest.mark.parametrize("n", [7, 10_000])  # below and above the size at which bits choose
+def test_relu_keeps_nan_and_lets_no_infinite_cotangent_through_below_zero(n):
+    x = np.resize(np.array([-1.0, 2.0, np.nan, 0.0, -np.inf, np.inf, -0.0], np.float32), n)
+    a = tl.Tensor(x, requires_grad=True)
+    y = tl.relu(a)
+    np.testing.assert_array_equal(y.data, np.where(~(x <= 0), x, 0))
+    g = np.full(n, np.inf, np.float32)
+    y.backward(g)
+    # inf where a > 0 or nan, and 0, not inf * 0 = nan, elsewhere
+    np.testing.assert_array_equal(a.grad.data, np.where(~(x <= 0), g, 0))
+
+
+def test_relu_of_integers_is_float64_and_of_halves_is_half():
+    assert tl.relu(np.array([-1, 2])).dtype == np.float64
+    assert tl.relu(tl.Tensor(np.array([-1.0, 2.0], np.float16))).dtype == np.float16
+
+
+@pytest.mark.parametrize("dtype, bits", [("float32", 3e-7), ("float64", 5e-16)])
+def test_sigmoid_and_softplus_keep_their_digits_at_both_ends(dtype, bits):
+    x = np.linspace(-80, 80, 20_001).astype(dtype)
+    e = np.exp(-np.abs(x.astype(np.longdouble)))
+    exact = np.where(x >= 0, 1, e) / (1 + e)
+    np.testing.assert_allclose(tl.sigmoid(x).data, exact.astype(float), rtol=bits * 30)
+    exact = np.maximum(x, 0) + np.log1p(e)
+    np.testing.assert_allclose(tl.softplus(x).data, exact.astype(float), rtol=bits * 30)
+    middle = np.abs(x) < 1  # e^x of a rounded x adds |x| roundings elsewhere
+    np.testing.assert_allclose(
+        tl.softplus(x).data[middle], exact.astype(float)[middle], rtol=bits
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_sigmoid_and_softplus_of_inf_and_nan(dtype):
+    x = np.array([-np.inf, np.inf, np.nan, 0.0], dtype)
+    np.testing.assert_array_equal(tl.sigmoid(x).data, np.array([0, 1, np.nan, 0.5], dtype))
+    found = tl.softplus(x).data
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found[:3], np.array([0, np.inf, np.nan], dtype))
+    assert abs(float(found[3]) - np.log(2)) < 1e-3
+
+
+def test_the_derivative_of_sigmoid_is_the_same_whether_it_is_recorded_or_not():
+    a = tl.Tensor(np.linspace(-5, 5, 101), requires_grad=True)
+    g = np.cos(np.arange(101.0))
+    plainly = tl.grad(tl.sigmoid(a), [a], g)[0].data
+    recorded = tl.grad(tl.sigmoid(a), [a], g, create_graph=True)[0].data
+    np.testing.assert_allclose(plainly, recorded, rtol=1e-15, atol=1e-17)
+    s = 1 / (1 + np.exp(-a.data))
+    np.testing.assert_allclose(plainly, g * s * (1 - s), rtol=1e-14)

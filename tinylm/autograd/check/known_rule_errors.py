@@ -103,6 +103,7 @@ PRIMITIVE = {
         (1, "the condition forgotten", lambda g, y, c, a, b: g),
         (2, "the condition not inverted", lambda g, y, c, a, b: p.where(c, g, 0.0)),
     ],
+    "relu": [(0, "below zero too", lambda g, y, a: g)],
     "clip": [(0, "outside the borders too", lambda g, y, a, **borders: g)],
     "sum": [(0, "divided by the count, as for the mean", _shared_by_all)],
     "mean": [

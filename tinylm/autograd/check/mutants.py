@@ -76,7 +76,7 @@ SAME = {
     ("add", OTHER): "both derivatives are the cotangent itself",
     **{
         (name, VALUES_CUT): PIECEWISE
-        for name in ("abs", "maximum", "minimum", "where", "clip", "max", "min")
+        for name in ("abs", "relu", "maximum", "minimum", "where", "clip", "max", "min")
     },
 }
 NO_DERIVATIVE = {("embedding", 0), ("cross_entropy", 1)}  # integer arguments

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
-from tinylm.autograd.primitives.choice import elementwise
+from tinylm.autograd.primitives.choice import blockwise
 from tinylm.autograd.primitives.elementwise import mul, sigmoid, stable_sigmoid
 from tinylm.autograd.primitives.erf import normal_cdf
 from tinylm.errors import ConfigError, ShapeError
@@ -26,8 +26,8 @@ def _by_blocks(step):
 
     def on_array(x, keep):
         if keep:
-            return elementwise(step, x, 2)
-        return elementwise(lambda x, y: step(x, y, None), x), None
+            return blockwise(step, x, outputs=2)
+        return blockwise(lambda x, y: step(x, y, None), x), None
 
     return on_array
 

@@ -63,8 +63,8 @@ def register_unary(name, low, high, *kinks):
     fields = {}
     if kinks:
         fields["avoid"] = lambda x: nearest(x, *kinks)
-    if name == "relu":  # composed of where()
-        fields |= {"covers": (), "source": "book eq. 2.26"}
+    if name == "relu":
+        fields["source"] = "book eq. 2.26"
     register(
         name,
         getattr(ad, name),

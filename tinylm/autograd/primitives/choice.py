@@ -55,30 +55,21 @@ def _shape_for_bits(condition, a, b):
     return shape if math.prod(shape) >= MANY else None
 
 
-def in_blocks(step, x, *results):
-    """Call step(x, *results) on matching parts of flat arrays, BLOCK elements at a time.
+def blockwise(step, *inputs, outputs=1):
+    """Results of step(*inputs, *results), which writes into the results, BLOCK elements at a time.
 
-    x        (n,); results (n,) each or None: what step writes into
+    inputs   arrays of one shape; step gets flat parts of them and of new arrays like the first
+    returns  the result in that shape, or a tuple of `outputs`. Overflow to inf is not reported
     """
-    n = len(x)
-    length = BLOCK if type(x) is np.ndarray else max(n, 1)  # a GPU has no such cache
-    for start in range(0, n, length):
-        part = slice(start, start + length)
-        step(x[part], *(None if r is None else r[part] for r in results))
-
-
-def elementwise(step, x, outputs=1):
-    """Results of step(x, y, ...), which writes them into y, ...: flat arrays like x, by blocks.
-
-    x        array of any shape
-    outputs  how many there are
-    returns  the result in x's shape, or a tuple of them. Overflow to inf is not reported
-    """
-    flat = x.reshape(-1)
-    results = [np.empty_like(flat) for _ in range(outputs)]
+    flat = [x.reshape(-1) for x in inputs]
+    results = [np.empty_like(flat[0]) for _ in range(outputs)]
+    n = flat[0].size
+    length = BLOCK if type(flat[0]) is np.ndarray else max(n, 1)  # a GPU has no such cache
     with np.errstate(over="ignore"):
-        in_blocks(step, flat, *results)
-    results = [r.reshape(x.shape) for r in results]
+        for start in range(0, n, length):
+            part = slice(start, start + length)
+            step(*(x[part] for x in flat), *(r[part] for r in results))
+    results = [r.reshape(inputs[0].shape) for r in results]
     if outputs == 1:
         return results[0]
     return tuple(results)

@@ -12,8 +12,7 @@ import numpy as np
 
 from tinylm.autograd.engine.operation import composite, primitive
 from tinylm.autograd.engine.tensor import Tensor, array_of, is_recording
-from tinylm.autograd.primitives.choice import chosen
-from tinylm.autograd.primitives.choice import elementwise as by_blocks
+from tinylm.autograd.primitives.choice import blockwise, chosen
 from tinylm.autograd.primitives.erf import erf as _erf
 from tinylm.errors import DtypeError
 
@@ -71,7 +70,7 @@ def stable_sigmoid(a):
     a = np.asarray(a) if not hasattr(a, "dtype") else a
     if a.dtype == np.float16:
         return stable_sigmoid(a.astype(np.float32)).astype(np.float16)
-    return by_blocks(_sigmoid_step, a)
+    return blockwise(_sigmoid_step, a)
 
 
 def _sigmoid_step(a, y):
@@ -84,10 +83,13 @@ def _sigmoid_step(a, y):
 def _by_sigmoid(g, y, a):
     if is_recording():
         return g * y * (1 - y)
-    d = np.asarray(1 - y.data, like=y.data)  # the same, in one array
-    d *= y.data
-    d *= g.data
-    return Tensor(d)
+    return Tensor(blockwise(_sigmoid_back, y.data, g.data))
+
+
+def _sigmoid_back(y, g, d):
+    np.subtract(1, y, out=d)
+    d *= y
+    d *= g
 
 
 def _softplus(a):
@@ -95,7 +97,7 @@ def _softplus(a):
     a = np.asarray(a) if not hasattr(a, "dtype") else a
     if a.dtype == np.float16:
         return _softplus(a.astype(np.float32)).astype(np.float16)
-    return by_blocks(_softplus_step, a)
+    return blockwise(_softplus_step, a)
 
 
 def _softplus_step(a, y):
