@@ -190,3 +190,28 @@ def test_a_softmax_across_many_rows_keeps_its_digits(operation, rng):
     y = operation(tl.Tensor(x), axis=0).numpy().astype(np.float64)
     exact = operation(tl.Tensor(x.astype(np.float64)), axis=0).numpy()
     np.testing.assert_allclose(y, exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype, digits", [("float32", 1e-6), ("float64", 1e-14)])
+@pytest.mark.parametrize("shift", [0.0, 59.0, 61.0, -61.0, 3e4])  # without and with row maxima
+@pytest.mark.parametrize("n", [1, 7, 64, 3000])  # sums by BLAS, and pairwise from 1,025 on
+def test_a_softmax_keeps_its_digits_wherever_its_logits_are(n, shift, dtype, digits):
+    drawn = np.random.default_rng(0)
+    x = drawn.integers(-4, 5, (5, n)) / 4  # quarters, so that x + shift is exact
+    g = drawn.normal(size=x.shape).astype(dtype)
+    a = tl.Tensor((x + shift).astype(dtype), requires_grad=True)
+    y = tl.softmax(a)
+    y.backward(g)
+    exact = softmax(x)
+    np.testing.assert_allclose(y.data, exact, rtol=digits)
+    expected = exact * (g - (g * exact).sum(-1, keepdims=True))
+    np.testing.assert_allclose(a.grad.data, expected, rtol=0, atol=digits)
+
+
+def test_one_logit_that_is_not_finite_takes_only_its_row(device):
+    x = np.zeros((4, 3))
+    x[1, 1], x[2, 1], x[3] = np.nan, np.inf, -np.inf
+    with np.errstate(invalid="ignore"):
+        y = host(tl.softmax(tl.Tensor(x, device=device)))
+    np.testing.assert_allclose(y[0], 1 / 3)
+    assert np.isnan(y[1:]).all()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import tinylm as tl
 from tests.numeric import differences, gradients
+from tinylm.autograd.primitives import products
 from tinylm.errors import ShapeError
 
 
@@ -122,3 +123,54 @@ def test_einsum_over_many_rows_keeps_its_digits(subscripts, rng):
     assert y.dtype == np.float32
     exact = np.einsum(subscripts, *(x.astype(np.float64) for x in operands))
     np.testing.assert_allclose(y.numpy(), exact, rtol=1e-6)
+
+
+@given(st.data())
+def test_any_contraction_of_two_operands_is_numpys(data):
+    """Most are one np.matmul: batch, left, inner and right letters in any order."""
+    letters = "abcdef"
+    lengths = {c: data.draw(st.integers(1, 3), c) for c in letters}
+    terms = [
+        "".join(data.draw(st.permutations(letters))[: data.draw(st.integers(1, 4))])
+        for _ in range(2)
+    ]
+    present = sorted(set("".join(terms)))
+    output = "".join(data.draw(st.permutations(present))[: data.draw(st.integers(0, len(present)))])
+    draw = np.random.default_rng(0)
+    arrays = [draw.normal(size=[lengths[c] for c in term]) for term in terms]
+    subscripts = f"{terms[0]},{terms[1]}->{output}"
+    y = tl.einsum(subscripts, *arrays)
+    np.testing.assert_allclose(y.data, np.einsum(subscripts, *arrays), rtol=1e-12, atol=1e-13)
+    # Each gradient is a contraction too: of ones it is that of the sum.
+    leaves = [tl.Tensor(x, requires_grad=True) for x in arrays]
+    tl.einsum(subscripts, *leaves).sum().backward()
+    for i, leaf in enumerate(leaves):
+        other = np.einsum(
+            f"{terms[1 - i]},{terms[i]}->{terms[i]}", arrays[1 - i], np.ones(leaf.shape)
+        )
+        np.testing.assert_allclose(leaf.grad.data, other, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "subscripts, matrices",
+    [("ij,jk->ik", True), ("ij,jk->ki", True), ("bhtk,bhsk->bhts", True), ("ij,j->i", True),
+     ("btd,btf->df", True), ("ij,ij->i", False), ("i,i->", False), ("i,j->ij", False),
+     ("ij,k->i", False), ("bi,bij->bj", False)],
+)  # fmt: skip
+def test_matrix_products_are_left_to_blas(subscripts, matrices, monkeypatch):
+    called = []
+    by_numpy = np.einsum
+    monkeypatch.setattr(
+        products.np, "einsum", lambda *given, **o: called.append(1) or by_numpy(*given, **o)
+    )
+    terms = subscripts.split("->")[0].split(",")
+    arrays = [np.ones((2,) * len(term), np.float32) for term in terms]
+    tl.einsum(subscripts, *arrays)
+    assert bool(called) != matrices
+
+
+@pytest.mark.parametrize("n", [1000, 1025, 20_000])  # in float32 up to 1,024, in float64 beyond
+def test_a_product_over_many_rows_keeps_its_digits(n, rng):
+    a, b = (rng.random((n, 3)).astype(np.float32) for _ in range(2))
+    exact = np.einsum("ni,nj->ij", a.astype(float), b.astype(float))
+    np.testing.assert_allclose(tl.einsum("ni,nj->ij", a, b).data, exact, rtol=1e-6)

@@ -101,16 +101,65 @@ def _einsum(*operands, subscripts):
     dtype = np.result_type(*operands)
     if len(operands) == 1:
         return _rearranged(operands[0], *subscripts.split("->"))
-    # np.einsum adds up one by one in the dtype of its operands: long sums are taken in float64.
-    long = _summed(operands, subscripts) > RUN
+    # np.einsum adds up one by one in the dtype of its operands, and BLAS in a few chains: long sums
+    # are taken in float64.
+    summed = _summed(operands, subscripts)
+    split = _as_matrices(operands, subscripts) if dtype.kind in "fc" else None
+    long = summed > (RUN if split is None else 8 * RUN)
     wide = operands
     if dtype.kind == "f" and dtype.itemsize < 8:
         calculated = np.promote_types(dtype, np.float32)
         if long:
             calculated = np.float64
-        wide = [a.astype(calculated) for a in operands]
-    out = np.einsum(subscripts, *wide, optimize=long or len(operands) > 2)
+        wide = [a.astype(calculated, copy=False) for a in operands]
+    if split is None:
+        out = np.einsum(subscripts, *wide, optimize=long or len(operands) > 2)
+    else:
+        out = _matrix_product(*wide, *split)
     return out.astype(dtype, copy=False)
+
+
+def _as_matrices(operands, subscripts):
+    """The letters of two operands by their part in a matrix product: (terms, output, batch, left,
+    inner, right); None if there is none, as in "ij,ij->i", or a letter is summed in one operand.
+    """
+    inputs, output = subscripts.split("->")
+    if len(operands) != 2:
+        return None
+    first, second = inputs.split(",")
+    both = [c for c in first if c in second]
+    batch, inner = [c for c in both if c in output], [c for c in both if c not in output]
+    left, right = [c for c in first if c not in both], [c for c in second if c not in both]
+    if any(c not in output for c in left + right):
+        return None
+    if not inner or not (left or right) or (batch and not (left and right)):
+        return None
+    if left and right and output.index(left[0]) > output.index(right[0]):  # the second comes first
+        return (second, first), output, batch, right, inner, left, True
+    return (first, second), output, batch, left, inner, right, False
+
+
+def _matrix_product(a, b, terms, output, batch, left, inner, right, swapped):
+    """The contraction as one np.matmul: (batch, left, inner) @ (batch, inner, right)."""
+    if swapped:
+        a, b = b, a
+    lengths = dict(zip(terms[0], a.shape)) | dict(zip(terms[1], b.shape))
+
+    def arranged(x, term, *groups):
+        """x with its axes in this order, those of a group as one."""
+        x = np.transpose(x, [term.index(c) for group in groups for c in group])
+        joined = [math.prod(lengths[c] for c in group) for group in groups[-2:]]
+        return x.reshape(*(lengths[c] for c in batch), *joined)
+
+    y = np.matmul(
+        arranged(a, terms[0], batch, left, inner), arranged(b, terms[1], batch, inner, right)
+    )
+    found = [*batch, *left, *right]
+    y = y.reshape([lengths[c] for c in found])
+    y = np.transpose(y, [found.index(c) for c in output])
+    if y.flags.c_contiguous:
+        return y
+    return y.copy()
 
 
 def _summed(operands, subscripts):
@@ -218,7 +267,8 @@ def einsum(subscripts, *operands):
 
     Letters that the output lacks are summed. Without an arrow the output has the axes of the
     ellipsis and the letters that occur once, in alphabetical order. An ellipsis that the output
-    lacks is summed, as in torch; NumPy raises an error. Long sums of float32 are taken in float64.
+    lacks is summed, as in torch; NumPy raises an error. Two operands that make a matrix product are
+    one, and long sums of float32 (over 1,024 there, over 128 elsewhere) are taken in float64.
     Raises ShapeError if terms and shapes do not match.
 
     Check: tinylm gradcheck einsum
