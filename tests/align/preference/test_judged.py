@@ -10,9 +10,11 @@ from tinylm.align.preference import (
     EncodedAnswer,
     check_start,
     encode_judged,
+    judged,
     kto,
     kto_weights,
     tune,
+    tuning,
     with_others,
     with_reference,
 )
@@ -52,6 +54,19 @@ def test_the_loss_is_that_of_answers_scored_one_by_one():
     assert found["reward_good"] == pytest.approx(0.5 * (ratios[0] + ratios[2]) / 2)
     assert found["reward_bad"] == pytest.approx(0.5 * ratios[1])
     assert found["largest_ratio"] == pytest.approx(np.abs(ratios).max())
+
+
+def test_each_answer_is_read_once_and_the_other_one_without_a_gradient(monkeypatch):
+    seen = []
+
+    def counted(model, batch, temperature):
+        seen.append(batch.inputs.shape[:2])
+        return tuning.row_logprobs(model, batch, temperature)
+
+    policy, batch = model(seed=1), KTO().make_batch(prepared(model()))
+    monkeypatch.setattr(judged, "row_logprobs", counted)
+    KTO().loss(policy, batch)
+    assert seen == [(3, 1)]  # of the rows of answer and other, (3, 2)
 
 
 def test_other_answers_belong_to_other_prompts():
