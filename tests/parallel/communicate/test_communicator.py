@@ -16,6 +16,7 @@ from tinylm.backend import Random
 from tinylm.errors import ConfigError, DtypeError, ShapeError, WorkerError
 from tinylm.parallel import launch
 from tinylm.parallel.communicate.communicator import share
+from tinylm.parallel.communicate.memory import SLEEP, WorkerMemory
 from tinylm.parallel.communicate.network import Link, Network
 from tinylm.parallel.communicate.simulator import simulate
 
@@ -146,6 +147,11 @@ def beside_the_work(comm):
     shapes = [(3,), (40, 60), (1,), (5_000,)]
     parts = [rough(k, comm.size, shape) for k, shape in enumerate(shapes)]
     mine = [part[comm.rank].copy() for part in parts]
+
+    def counted():
+        return np.array([comm.calls["all_reduce"], comm.bytes_sent["all_reduce"]])
+
+    before = counted()
     waits = [comm.iall_reduce(array) for array in mine]
     waits.append(comm.iall_reduce(np.array(comm.rank), "max"))
     work = sum(float(np.sin(k)) for k in range(2000))
@@ -153,7 +159,11 @@ def beside_the_work(comm):
         assert wait() is array
         same(array, in_order(part))
     assert int(waits[-1]()) == comm.size - 1 and np.isfinite(work)
-    comm.barrier()  # and everything else after them
+    beside = counted() - before
+    for array in mine:
+        comm.all_reduce(array)
+    comm.all_reduce(np.array(0))
+    np.testing.assert_array_equal(counted() - before, 2 * beside)
 
 
 def test_sums_beside_the_work_are_those_of_all_reduce(run):
@@ -427,3 +437,24 @@ def test_a_worker_that_is_late_is_named(body, words):
     size = 4 if body is two_are_late else 2
     with pytest.raises(WorkerError, match=f"worker . of {size} has waited 0.5 s {words}"):
         launch(body, size, capacity=4096, mailbox=MAILBOX, patience=0.5)
+
+
+def test_a_worker_that_is_slow_is_waited_for_until_patience_ends():
+    memory = WorkerMemory(2, 4096, MAILBOX, patience=2 * SLEEP).enter(0)
+
+    def comes_after(tries):
+        """A semaphore that is released while its `tries`-th sleep goes on."""
+        left = [tries]
+
+        def acquire(block, timeout=None):
+            if block:
+                assert timeout == SLEEP
+                left[0] -= 1
+            return left[0] < 0
+
+        return acquire
+
+    memory.wait(comes_after(0), 1, "")
+    memory.wait(comes_after(1), 1, "")
+    with pytest.raises(WorkerError, match="worker 0 of 2 has waited 1 s for it; missing: worker 1"):
+        memory.wait(comes_after(2), 1, "for it")

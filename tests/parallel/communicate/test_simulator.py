@@ -190,23 +190,31 @@ def test_a_rank_that_is_late_is_named():
 
 
 def test_sums_beside_the_work_follow_one_another():
-    """Three sums of 3 s each, begun at 0, 1 and 10 s: done at 3, 6 and 13 s."""
+    """Sums of 3 s each, begun at 0, 1 and 2 s, are done at 3, 6 and 9 s; one of 20 s at 23 s. What
+    is called after them does not wait for the links again.
+    """
 
     def program(comm):
-        arrays = [np.full(6, comm.rank + 1.0) for _ in range(3)]
+        arrays = [np.full(6, comm.rank + 1.0) for _ in range(4)]
         waits, clocks = [], []
-        for array, work in zip(arrays, (0.0, 1.0, 9.0)):
-            comm.elapse(work)
+        for array in arrays[:3]:
             waits.append(comm.iall_reduce(array))
-            assert comm.clock < 11
-        for wait in waits:
-            assert wait() is arrays[len(clocks)]
+            comm.elapse(1.0)
+        for wait, array in zip(waits, arrays):
+            assert wait() is array
             clocks.append(comm.clock)
-        return clocks, [array[0] for array in arrays]
+        comm.elapse(11.0)
+        late = comm.iall_reduce(arrays[3])
+        late()
+        clocks.append(comm.clock)
+        comm.all_reduce(np.zeros(6))
+        late = comm.iall_reduce(np.zeros(6))
+        late()
+        return [*clocks, comm.clock], [array[0] for array in arrays]
 
     # 48 bytes among two ranks: 2 steps of 1 s and 24 bytes at 48 a second
     found = simulate(program, 2, network=Network(Link(1.0, 48.0)))
-    assert found.results == [([10.0, 10.0, 13.0], [3.0] * 3)] * 2
+    assert found.results == [([3.0, 6.0, 9.0, 23.0, 29.0], [3.0] * 4)] * 2
 
 
 def test_sums_beside_the_work_of_which_a_rank_has_others_are_told():

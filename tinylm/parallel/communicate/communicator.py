@@ -136,7 +136,7 @@ class Communicator(abc.ABC):
 
         Several are done in the order called. Until the last has been waited for, the rank must
         leave their arrays alone, and call nothing else of its communicators. An engine that cannot
-        do two things at a time does it at once.
+        do two things at a time does it at once. Counted as all_reduce.
 
         returns  function without arguments -> array
         """

@@ -234,7 +234,7 @@ class Simulated(Communicator):
         check_array("all_reduce", array)
         call = f"iall_reduce {op} of {describe(array)}"
         meeting = self._come("all_reduce", call, array, array.nbytes, lambda a: fold(ufunc, a))
-        self._count("iall_reduce", array.nbytes * 2 * (self.size - 1) // self.size)
+        self._count("all_reduce", array.nbytes * 2 * (self.size - 1) // self.size)
 
         def wait():
             array[...] = self._leave(meeting)
