@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import tinylm as tl
 from tests.numeric import differences, gradients, host, leaf
-from tinylm.autograd.primitives.statistics import mean_square, mean_where
+from tinylm.autograd.primitives.statistics import mean_square, mean_where, scale_of_squares
 
 
 def logsumexp(a, axis=None, keepdims=False):
@@ -209,3 +209,28 @@ def test_several_short_axes_are_a_long_sum_too(name, rng):
     y = getattr(tl, name)(tl.Tensor(x), axis=(0, 1, 2)).numpy()
     exact = getattr(np, name)(x.astype(np.float64), axis=(0, 1, 2))
     np.testing.assert_allclose(y, exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype, digits", [("float32", 3e-7), ("float64", 1e-15)])
+@pytest.mark.parametrize("shape, axis", [((300, 7), 1), ((300, 2, 64), (1, 2)), ((3, 128), -1)])
+def test_sums_of_short_rows_keep_every_digit_and_inf_and_nan(shape, axis, dtype, digits):
+    # These are products with ones: nothing is multiplied by 0, so inf stays in its row.
+    x = (np.random.default_rng(0).random(shape) + 0.5).astype(dtype)
+    y = tl.sum(tl.Tensor(x), axis=axis).data
+    exact = x.astype(np.longdouble).sum(axis=axis)
+    assert y.dtype == dtype and y.shape == exact.shape
+    np.testing.assert_allclose(y, exact.astype(float), rtol=digits)
+    x[0].flat[0], x[1].flat[0] = np.inf, np.nan
+    y = tl.sum(tl.Tensor(x), axis=axis).data
+    assert y[0] == np.inf and np.isnan(y[1]) and np.isfinite(y[2:]).all()
+
+
+@pytest.mark.parametrize("odd", [0.0, 1e-30, 1e25, np.inf, np.nan])
+def test_one_row_out_of_the_ordinary_is_seen_among_others(odd):
+    """scale_of_squares() takes a short way where all rows are ordinary, and only there."""
+    x = np.ones((3, 4), np.float32)
+    assert scale_of_squares(x, -1) == 1.0
+    x[1] = odd
+    found = tl.norm(tl.Tensor(x), axis=-1).data
+    expected = np.linalg.norm(x.astype(float), axis=-1)
+    np.testing.assert_allclose(found, expected, rtol=3e-7)

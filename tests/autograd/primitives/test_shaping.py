@@ -137,3 +137,30 @@ def test_empty_axes_split_and_odd_sections_are_refused():
 
 def test_transpose_of_none_reverses_as_a_method_too():
     assert tl.Tensor(np.zeros((2, 3))).transpose(None).shape == (3, 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64", "bool"])
+@pytest.mark.parametrize("k", [-1, 0, 2])
+def test_large_triangles_are_numpys_and_hide_inf_and_nan(dtype, k):
+    x = np.random.default_rng(0).normal(size=(2, 70, 80)).astype(dtype)
+    if x.dtype.kind == "f":
+        x[:, 0], x[0, -1] = np.inf, np.nan
+    for ours, numpys in ((tl.tril, np.tril), (tl.triu, np.triu)):
+        y = ours(tl.Tensor(x), k=k).data
+        assert y.dtype == dtype
+        np.testing.assert_array_equal(y, numpys(x, k))
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, -1])
+@pytest.mark.parametrize("repeats", [0, 1, 3])
+def test_repeating_all_entries_alike_is_numpys(repeats, axis, rng, device):
+    x = rng.normal(size=(2, 3))
+    y, (g,) = gradients(lambda a: tl.repeat(a, repeats, axis=axis), [x], device)
+    np.testing.assert_array_equal(y, np.repeat(x, repeats, axis))
+    # by the cotangent of gradients(): that of numbered repetitions
+    z, (h,) = gradients(
+        lambda a: tl.repeat(a, [repeats] * (a.size if axis is None else a.shape[axis]), axis=axis),
+        [x],
+        device,
+    )
+    np.testing.assert_allclose(g, h, rtol=1e-14)

@@ -14,6 +14,7 @@ import heapq
 import numpy as np
 
 from tinylm import backend
+from tinylm.autograd.engine.part import Gathered, Part
 from tinylm.autograd.engine.rounding import is_rounding, rounded_back
 from tinylm.autograd.engine.tensor import Node, Tensor, edge_of, record, recording
 from tinylm.errors import GraphError, ShapeError
@@ -128,6 +129,8 @@ def walk(tensor, g, sink, retain, create_graph, apply=None):
         while heap:
             node = heapq.heappop(heap)[1]
             g = waiting.pop(node)
+            if isinstance(g, Gathered):
+                g = g.array
             if node.watcher:
                 node.watcher(g)
             check_node(node, create_graph)
@@ -163,17 +166,51 @@ def _receive(edge, g, fresh, waiting, heap, sink):
     """Add one operation's part to the cotangent of `edge`: this is the sum in the chain rule.
 
     edge   Node, waits until its turn; or leaf Tensor, whose part goes to `sink` at once
-    g      array or Tensor of its shape
+    g      array or Tensor of its shape; or a Part of one, from a slice
     fresh  True if a fused rule has just made the array g: nothing else refers to it
     """
+    if isinstance(g, Part):
+        if _fits(edge, g) and _added_in_place(edge, g, waiting, heap, sink):
+            return
+        g, fresh = g.data, True
     g = _conform(edge, g)
     if isinstance(edge, Tensor):
         sink(edge, g, fresh)
-    elif edge in waiting:
-        waiting[edge] = _sum(waiting[edge], g, fresh)
-    else:
+    elif edge not in waiting:
         waiting[edge] = g
         heapq.heappush(heap, (-edge.order, edge))
+    elif isinstance(waiting[edge], Gathered):
+        waiting[edge].add(g)
+    else:
+        waiting[edge] = _sum(waiting[edge], g, fresh)
+
+
+def _fits(edge, part):
+    """True if a Part is of the shape and dtype of what it belongs to, and sums are not rounded."""
+    value = edge.data if isinstance(edge, Tensor) else edge
+    same = part.whole_shape == value.shape and part.values.dtype == value.dtype
+    return same and not is_rounding()
+
+
+def _added_in_place(edge, part, waiting, heap, sink):
+    """Add a Part to the cotangent of `edge`, in an array that nothing else refers to.
+
+    returns  False if there is none: then the whole array must be received
+    """
+    if isinstance(edge, Tensor):
+        if sink is not add_to_grad or not _is_own(edge, edge._grad):
+            return False
+        edge._grad.data[part.index] += part.values
+        return True
+    old = waiting.get(edge)
+    if old is None:
+        waiting[edge] = Gathered(part.data)
+        heapq.heappush(heap, (-edge.order, edge))
+        return True
+    if not isinstance(old, Gathered):
+        old = waiting[edge] = Gathered(old.copy())  # others may hold it
+    old.add(part)
+    return True
 
 
 def _free_slot(edge, node, sink):
@@ -243,6 +280,11 @@ def _sum(old, new, fresh):
     if not fresh:
         return rounded_back(old + new)
     return rounded_back(np.add(old, new, out=new))
+
+
+def _is_own(leaf, g):
+    """True for a gradient that was never read or recorded: it may be changed in place."""
+    return g is not None and g._node is None and g is not getattr(leaf, "_shown", None)
 
 
 def add_to_grad(leaf, g, fresh):

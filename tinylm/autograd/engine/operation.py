@@ -25,6 +25,7 @@ from tinylm.autograd.engine.arguments import (
     twin_in_float32,
     widened,
 )
+from tinylm.autograd.engine.part import Part
 from tinylm.autograd.engine.rounding import is_rounding, kernel_of, rounded, rounding
 from tinylm.autograd.engine.tensor import Tensor, is_first_order, observers, record, wants_grad
 
@@ -167,7 +168,7 @@ def _by_rules(g, node):
         d = rule(g, y, *args, **options)
         if operation.broadcasts:
             d = unbroadcast(d, arg.shape)
-        results.append(d if recorded else d.data)
+        results.append(d if recorded or isinstance(d, Part) else d.data)
     return results
 
 

@@ -9,7 +9,8 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from tinylm import backend
 from tinylm.autograd.engine.operation import composite, primitive
-from tinylm.autograd.engine.tensor import Tensor, as_tensor, wants_grad
+from tinylm.autograd.engine.part import Part
+from tinylm.autograd.engine.tensor import Tensor, as_tensor, is_recording, wants_grad
 from tinylm.autograd.primitives.scatter import add_along, one_axis
 from tinylm.autograd.primitives.shaping import along
 from tinylm.errors import ShapeError
@@ -63,7 +64,18 @@ def _increases(index):
     return bool(np.all(later))
 
 
+def _is_slice(index):
+    """True for an index of integers, slices, None and ...: what it reads, it reads once."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(
+        part is None or part is Ellipsis or isinstance(part, slice) or type(part) is int
+        for part in parts
+    )
+
+
 def _put_back(g, y, a, index, distinct=False):
+    if not is_recording() and _is_slice(index):
+        return Part(g.data, index, a.shape)  # the zeros are not written out
     return _scatter_add(g, shape=a.shape, index=index, distinct=distinct)
 
 

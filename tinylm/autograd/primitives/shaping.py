@@ -11,6 +11,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinylm.autograd.engine.operation import composite, primitive, unbroadcast
 from tinylm.autograd.engine.tensor import array_of, as_tensor
+from tinylm.autograd.primitives.choice import chosen
 from tinylm.errors import ShapeError
 
 
@@ -114,6 +115,10 @@ def repeat(a, repeats, axis=None):
         a, axis = ravel(a), 0
     else:
         axis = normalize_axis_tuple(axis, a.ndim)[0]
+    if isinstance(repeats, int):  # (.., n, ..) -> (.., n, 1, ..) -> (.., n, times, ..)
+        before, n, after = a.shape[:axis], a.shape[axis], a.shape[axis + 1 :]
+        spread = broadcast_to(expand_dims(a, axis + 1), shape=(*before, n, repeats, *after))
+        return reshape(spread, shape=(*before, n * repeats, *after))
     positions = np.repeat(np.arange(a.shape[axis], like=a.data), repeats)
     return a[along(axis, positions)]
 
@@ -218,6 +223,14 @@ def _negate(shift):
     return -shift
 
 
+def _masked(a, k, of_numpy, below):
+    """a at and below diagonal k, or above it, and zeros elsewhere: np.tril or np.triu, by bits."""
+    if type(a) is not np.ndarray or a.dtype.kind != "f":
+        return of_numpy(a, k if below else k + 1)
+    mask = np.tri(*a.shape[-2:], k, dtype=bool)
+    return chosen(mask if below else ~mask, a, 0.0)
+
+
 def _matrices(name, a):
     if a.ndim < 2:
         raise ShapeError(f"{name}: needs matrices (..., n, m), not shape {a.shape}")
@@ -230,11 +243,11 @@ def tril(a, k=0):
     Check: tinylm gradcheck tril
     """
     _matrices("tril", a)
-    return np.tril(a, k)
+    return _masked(a, k, np.tril, True)
 
 
 @primitive(lambda g, y, a, k=0: triu(g, k=k), linear=True)
 def triu(a, k=0):
     """The upper triangle of the last two axes, 0 below diagonal k. Check: tinylm gradcheck triu"""
     _matrices("triu", a)
-    return np.triu(a, k)
+    return _masked(a, k - 1, np.triu, False)

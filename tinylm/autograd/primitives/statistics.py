@@ -37,18 +37,46 @@ def scale_of_squares(a, axis, small=True):
     a = array_of(a)
     if a.size == 0 or a.dtype.kind != "f":
         return 1.0
-    peak = np.max(np.abs(a), axis=axis, keepdims=True)
     limits = np.finfo(a.dtype)
     large = math.sqrt(float(limits.max) / a.size) / 2  # the sum of its squares stays below max
     least = 0
     if small:
         least = math.sqrt(float(limits.tiny)) / float(limits.eps)  # its square keeps all digits
+    if _ordinary_rows(a, axis, least, large):
+        return 1.0
+    peak = np.max(np.abs(a), axis=axis, keepdims=True)
     ordinary = (peak >= least) & (peak <= large) | (peak == 0) | ~np.isfinite(peak)
     if np.all(ordinary):
         return 1.0
     # Brought to the border and no further, because cotangents are multiplied by s.
     border = np.where(peak > large, large, max(least, float(limits.tiny)))
     return np.where(ordinary, 1, peak / border).astype(a.dtype)
+
+
+def _ordinary_rows(a, axis, least, large):
+    """True if the sums of squares show that the largest value of every row is within the limits.
+
+    A product of rows with themselves takes a tenth of the time of their maxima.
+    """
+    if type(a) is not np.ndarray or a.ndim == 0 or axis not in (-1, a.ndim - 1):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.vecdot(a, a)  # at least the square of the peak, at most n of it
+    # A sum that is 0, inf or nan says nothing.
+    return bool(np.all((squares > a.shape[-1] * least**2) & (squares <= large**2)))
+
+
+def _over(a, scale):
+    """a / scale, and a itself in all ordinary cases, where the scale is 1.0."""
+    if isinstance(scale, float) and scale == 1:
+        return a
+    return a / scale
+
+
+def _times(a, scale):
+    if isinstance(scale, float) and scale == 1:
+        return a
+    return a * scale
 
 
 def centered(a, axis):
@@ -93,7 +121,7 @@ def var(a, axis=None, keepdims=False):
     """
     wide, dtype = _wide("var", a)
     large = scale_of_squares(wide, axis, small=False)  # else a distance may overflow
-    distances = centered(wide / large, axis) * large
+    distances = _times(centered(_over(wide, large), axis), large)
     return _narrow(mean(distances * distances, axis=axis, keepdims=keepdims), dtype)
 
 
@@ -107,9 +135,9 @@ def std(a, axis=None, keepdims=False):
     """
     wide, dtype = _wide("std", a)
     large = scale_of_squares(wide, axis, small=False)  # else a distance may overflow
-    distances = centered(wide / large, axis)
+    distances = centered(_over(wide, large), axis)
     scale = scale_of_squares(distances, axis)
-    spread = mean((distances / scale) ** 2, axis=axis, keepdims=True)
+    spread = mean(_over(distances, scale) ** 2, axis=axis, keepdims=True)
     # The slope of sqrt at 0 is infinite, so 0 must not pass through it. nan is not 0 and stays nan.
     flat = spread.data == 0
     root = where(flat, 0.0, sqrt(where(flat, 1.0, spread))) * scale * large
@@ -126,7 +154,7 @@ def norm(a, axis=None, keepdims=False):
     """
     wide, dtype = _wide("norm", a)
     scale = scale_of_squares(wide, axis)
-    squares = sum((wide / scale) ** 2, axis=axis, keepdims=True)
+    squares = sum(_over(wide, scale) ** 2, axis=axis, keepdims=True)
     zero = squares.data == 0  # as in std
     root = where(zero, 0.0, sqrt(where(zero, 1.0, squares))) * scale
     if not keepdims:
