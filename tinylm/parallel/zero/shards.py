@@ -47,7 +47,7 @@ class Shards:
                 seen.add(id(p))
                 found.setdefault(self._key(name), {})[name] = p
         self.buckets = {}
-        for key, tensors in found.items():
+        for key, tensors in sorted(found.items(), key=lambda item: item[0][2]):  # experts last
             # Every block reads the biases of scores, which are few: each rank keeps them whole.
             own = min(stage, 2) if key[0] == "biases" else stage
             ranks = self.mesh.data if key[2] else self.mesh.readers
