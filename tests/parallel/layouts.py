@@ -129,7 +129,7 @@ def batches(found):
 
 
 def alone(found, dtype=np.float64):
-    """(steps, {name: parameter}, {name: first moment}, state) of the single process."""
+    """(steps, {name: parameter}, {"m", "v": {name: moment}}, state) of the single process."""
     model = GPT(found.config, SEED, dtype)
     flat = FlatParameters(model.named_parameters())
     optimizer = AdamW(flat)
@@ -137,12 +137,13 @@ def alone(found, dtype=np.float64):
     trainer = Trainer(model, found.objective, optimizer, *rest, seed=SEED)
     steps = [trainer.advance() for _ in range(STEPS)]
     arrays, state = trainer.state()
-    return steps, arrays["model"], flat.named(arrays["optimizer"]["m"]), state
+    moments = {kind: flat.named(buffer) for kind, buffer in arrays["optimizer"].items()}
+    return steps, arrays["model"], moments, state
 
 
 def shared(comm, found, dtype=np.float64):
-    """The same by the ranks of a communicator, with moments (N,) and what this rank holds: whole
-    arrays are on rank 0 alone.
+    """The same by the ranks of a communicator, with moments {"m", "v": (N,)}, and what this rank
+    holds: whole arrays are on rank 0 alone.
     """
     with promised():
         model = GPT(found.config, SEED, dtype)
@@ -166,7 +167,7 @@ def shared(comm, found, dtype=np.float64):
         for piece in trainer.optimizer.parameters()
         for name, share in piece.items()
     }
-    return steps, arrays["model"], arrays["optimizer"]["m"], state, held
+    return steps, arrays["model"], arrays["optimizer"], state, held
 
 
 def largest_difference(found, dtype=np.float64, run=None):
@@ -176,7 +177,6 @@ def largest_difference(found, dtype=np.float64, run=None):
     """
     run = run or (lambda body, size, *args: simulate(body, size, *args).results)
     expected = alone(found, dtype)
-    sizes = np.cumsum([array.size for array in expected[2].values()])
     results = run(shared, found.layout.size, found, dtype)
     differences, same = [], {}
     for steps, _, _, state, held in results:
@@ -188,16 +188,20 @@ def largest_difference(found, dtype=np.float64, run=None):
         for key, share in held.items():  # ranks that hold the same hold the same bits
             if not np.array_equal(same.setdefault(key, share), share):
                 return np.inf
-    _, whole, buffer, *_ = results[0]
-    assert list(whole) == list(expected[1])
-    parts = np.split(buffer, sizes[:-1])
-    moments = {n: part.reshape(a.shape) for (n, a), part in zip(expected[2].items(), parts)}
-    for mine, theirs in ((whole, expected[1]), (moments, expected[2])):
+    _, whole, moments, *_ = results[0]
+    assert list(whole) == list(expected[1]) and list(moments) == list(expected[2])
+    pairs = [(whole, expected[1])]
+    for kind, named in expected[2].items():
+        ends = np.cumsum([array.size for array in named.values()])
+        parts = np.split(moments[kind], ends[:-1])
+        pairs.append(({n: p.reshape(named[n].shape) for n, p in zip(named, parts)}, named))
+    for mine, theirs in pairs:
         for name, array in theirs.items():
             if name == UNSEEN:
                 continue
             assert mine[name].shape == array.shape, name
-            scale = max(np.abs(array).max(), 1e-8)
+            # Of squares 1e-16: what is 0 but for rounding is compared with nothing smaller.
+            scale = max(np.abs(array).max(), 1e-8 if theirs is not expected[2].get("v") else 1e-16)
             differences.append(np.abs(mine[name] - array).max() / scale)
     # What is not a number is as different as can be; max() would pass it over.
     return float(np.nan_to_num(np.max(differences), nan=np.inf))

@@ -102,7 +102,7 @@ def test_what_several_ranks_cannot_hold_is_refused_with_what_can():
             simulate(made, layout.size, config, layout, 7)
     with pytest.raises(WorkerError, match="the ranks have different weights"):
         simulate(made, 2, CONFIG, Layout(dp=2), None)
-    for rows, micros, words in ((1, 1, "dp=1 can"), (4, 3, "2 micro-batches can")):
+    for rows, micros, words in ((1, 1, "2 rows can"), (4, 3, "6 rows can")):
         with pytest.raises(WorkerError, match=words):
             simulate(shared, 2, with_layout(layout=Layout(dp=2), rows=rows, micros=micros))
 

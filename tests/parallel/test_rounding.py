@@ -48,11 +48,15 @@ def shares_of_bounds(found, seed, monkeypatch):
         monkeypatch.setattr(layouts, name, value)
     steps, _, moments, _ = alone(found, np.float32)
     # Without clipping Adam's first moment is a tenth of the gradient.
-    expected = np.concatenate([m.astype(float).reshape(-1) for m in moments.values()])
-    others, _, buffer, _ = simulate(shared, found.layout.size, found, np.float32).results[0]
+    expected = np.concatenate([m.astype(float).reshape(-1) for m in moments["m"].values()])
+    others, _, shared_moments, *_ = simulate(shared, found.layout.size, found, np.float32).results[
+        0
+    ]
     c, sizes = found.config, (found.rows, found.length, found.micros)
     terms = reordered(found.layout, c, *sizes)
-    gradient = np.linalg.norm(buffer.astype(float) - expected) / np.linalg.norm(expected)
+    gradient = np.linalg.norm(shared_moments["m"].astype(float) - expected) / np.linalg.norm(
+        expected
+    )
     loss = abs(others[0].loss / steps[0].loss - 1)
     norm = abs(others[0].grad_norm / steps[0].grad_norm - 1)
     bound = gradient_bound(terms)

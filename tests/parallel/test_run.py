@@ -93,11 +93,20 @@ def test_a_lost_process_ends_a_run_that_is_not_elastic_or_has_none_to_spare(
     "argv, words",
     [
         (["--parallel", "dp=2", "--workers", "2"], "both say how many processes train"),
-        (["--parallel", "tp=2", "--objective", "masked"], "cuts the model of objective causal"),
+        (["--parallel", "tp=2", "--objective", "masked"], "cuts the decoder of objective causal"),
         (["--parallel", "xp=2"], "'xp=2' is not one of dp=N, tp=N"),
         (["--parallel", "tp=3"], "tp=3 cannot share 2 heads of keys and values; tp=2 can"),
         (["--parallel", "pp=4"], "2 layers are too few for 4 stages of 1 chunks; pp=2 can"),
-        (["--parallel", "dp=5"], "4 rows for 5 data ranks are too few"),
+        (
+            ["--parallel", "cp=2", "--architecture", "seq2seq"],
+            "architecture seq2seq: --parallel cuts the decoder",
+        ),
+        (["--parallel", "dp=5"], "a batch of 4 is too small for 5 data ranks with 1 micro-batches"),
+        (["--parallel", "pp=2,chunks=2", "--n-layer", "4", "--micro-batch", "4"], "multiple of 2"),
+        (
+            ["--parallel", "tp=1000"],
+            "--parallel tp=1000: 1000 processes are more than this machine bears",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line_and_leaves_nothing_behind(argv, words, book, tmp_path, capsys):

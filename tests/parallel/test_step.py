@@ -1,6 +1,7 @@
 """The trainer of a layout is a Trainer: it goes on from any state, validates, stops and refuses."""
 
 import copy
+import dataclasses
 import signal
 
 import numpy as np
@@ -198,3 +199,29 @@ def test_steps_and_states_are_the_same_on_every_device(stage, device, after):
     arrays, state = trained(device)
     assert state == after[4][1]
     assert differs(arrays, after[4][0]) < ROUNDING
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        Layout(tp=2, pp=2),
+        Layout(dp=2, cp=2, zero=3),
+        Layout(ep=2, zero=2),
+        Layout(tp=2, ep=2, zero=3),
+        Layout(pp=2, ep=2, zero=3),
+    ],
+    ids=str,
+)
+def test_a_state_is_gathered_by_ranks_whose_messages_wait_for_their_receiver(layout):
+    config = dataclasses.replace(LONG, feed_forward=("experts",), experts=2)
+
+    def states(comm):
+        return together(comm, layout, config=config).state()
+
+    found = simulate(states, layout.size, buffer=64).results[0][0]
+    expected = single(config=config).state()[0]
+    assert same_arrays(found["model"], expected["model"])
+
+
+def same_arrays(found, expected):
+    return all(np.array_equal(found[name], array) for name, array in expected.items())

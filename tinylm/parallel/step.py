@@ -29,6 +29,7 @@ from tinylm.errors import ConfigError, TrainingError
 from tinylm.optim.flat import clip_factor
 from tinylm.parallel.data_parallel import share_rows
 from tinylm.parallel.pipeline.run import Pipeline
+from tinylm.parallel.pipeline.schedules import schedule
 from tinylm.parallel.tensor.losses import split_cross_entropy
 from tinylm.parallel.zero.shards import Shards
 from tinylm.pretrain.batch import IGNORE
@@ -70,21 +71,20 @@ class ParallelTrainer(Trainer):
                 "and workers that share the batch take every other objective"
             )
         self.together, self.mesh = together, together.mesh
-        data = self.mesh.rows.size
-        rows = batch_size // data
-        if rows < micros:
-            most = f"{rows} micro-batches" if rows else f"dp={batch_size}"
+        data, layout = self.mesh.rows.size, self.mesh.layout
+        if batch_size < data * micros:
             raise ConfigError(
-                f"layout: {batch_size} rows for {data} data ranks are too few for {micros} "
-                f"micro-batches each; {most} can"
+                f"layout: a batch of {batch_size} is too small for {data} data ranks with {micros} "
+                f"micro-batches each: {data * micros} rows can"
             )
+        schedule(layout.schedule, layout.pp, micros, layout.chunks)  # raises if they do not fit
         shards = Shards(together, make_optimizer, self.mesh.layout.zero)
         rest = batches, batch_size, learning_rate, clip
         # A data group shares the rows, so it is the communicator that cuts them ...
         super().__init__(together, objective, shards, *rest, seed=seed, comm=self.mesh.rows)
         self.comm = self.mesh.comm  # ... and all ranks have a signal, a log and a state in common
         self.micros = micros
-        self.pipeline = Pipeline(together.stages, self.mesh.pp, self.mesh.layout.schedule)
+        self.pipeline = Pipeline(together.stages, self.mesh.pp, layout.schedule)
         self.streams = [self.pipeline.rng]
         self.routers = together.routers
         self.routers.penalize(objective.balance, objective.router_z, batch_size)

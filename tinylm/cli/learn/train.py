@@ -114,6 +114,11 @@ def _as_rank(config, given):
     from tinylm.train.run.run import prepare_together
 
     def work(comm):
+        if config.elastic:
+            raise ConfigError(
+                "--elastic: MPI ends all processes when one is lost: leave it out, and continue "
+                "with --resume RUN and fewer processes"
+            )
         check_ranks(config, comm.size)
         run = prepare_together(config, comm, report, given)
         try:
@@ -154,6 +159,11 @@ def workers_for(config, report):
             raise ConfigError(
                 f"--parallel {config.parallel} on the {config.device}: CUDA does not survive the "
                 f"fork of a process, so start them by mpiexec -n {size} tinylm train .."
+            )
+        if size > (most := max(64, 8 * cores())):
+            raise ConfigError(
+                f"--parallel {config.parallel}: {size} processes are more than this machine bears "
+                f"(up to {most}): use fewer, or several machines by mpiexec"
             )
         return size
     if config.workers:

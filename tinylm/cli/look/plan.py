@@ -120,7 +120,7 @@ def days(settings, shape, tokens, priced):
 def table(settings, shape, hardware, tokens, priced):
     """Lines of the layouts: degrees, memory, seconds, utilization, days, cost."""
     lines = [
-        f"{'tp':>4}{'dp':>6}{'pp':>4}{'micro':>7}{'chunks':>8}{'zero':>6}  {'recompute':<11}"
+        f"{'tp':>5}{'dp':>8}{'pp':>5}{'micro':>7}{'chunks':>8}{'zero':>6}  {'recompute':<11}"
         f"{'GB/GPU':>7}{'s/step':>9}{'of peak':>9}{'days':>8}{'dollars':>14}"
     ]
     for one in priced:
@@ -129,7 +129,7 @@ def table(settings, shape, hardware, tokens, priced):
         cost = long * 24 * settings.gpus * settings.price
         share = utilization(settings, shape, hardware, one.seconds)
         lines.append(
-            f"{c.tp:>4}{c.dp:>6}{c.pp:>4}{c.micro_batch:>7}{c.chunks:>8}{c.zero:>6}  "
+            f"{c.tp:>5}{c.dp:>8}{c.pp:>5}{c.micro_batch:>7}{c.chunks:>8}{c.zero:>6}  "
             f"{c.recompute:<11}{one.memory.total / 1e9:>7.1f}{one.seconds:>9.3f}{share:>9.1%}"
             f"{long:>8.1f}{cost:>14,.0f}"
         )

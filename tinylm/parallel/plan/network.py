@@ -11,7 +11,9 @@ import numpy as np
 
 # nccl-tests on a DGX A100: an all-reduce on eight GPUs has 230 of the links' 300 GB/s.
 LINK_SHARE = 0.77
-LATENCY = 20e-6  # seconds of a small collective inside a node; as much again between nodes
+LATENCY = (
+    20e-6  # seconds of a small collective inside a node; as much again for each doubling of nodes
+)
 
 
 def group(ranks, stride, node):
@@ -32,7 +34,8 @@ def pass_seconds(size, ranks, stride, hardware, constants):
     partial = np.where((k > 1) & (k < hardware.node), constants.rail, 1.0)
     rate = hardware.network * constants.network * partial / groups
     outside = (nodes - 1) / nodes * size / rate
-    start = LATENCY / 2 * ((k > 1) * 1 + (nodes > 1) * 1)
+    # Small arrays go between nodes along a tree, whose depth is the number of their doublings.
+    start = LATENCY / 2 * ((k > 1) * 1 + np.ceil(np.log2(np.maximum(nodes, 1))))
     return start + np.maximum(inside, outside)
 
 

@@ -39,6 +39,10 @@ def check_splits(config, size):
         raise ConfigError(
             f"layout: tp={size} cannot share {groups} heads of keys and values; tp={groups} can"
         )
+    if size > c.vocab_size:
+        raise ConfigError(
+            f"layout: tp={size} cannot share a vocabulary of {c.vocab_size}; tp={c.vocab_size} can"
+        )
 
 
 def split_decoder(model, stream, tokens, routers):

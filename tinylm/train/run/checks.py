@@ -129,9 +129,10 @@ def check_objective(config):
             f"objective {name}: its loss does not keep experts in balance, which that of causal "
             "does: leave out --experts"
         )
-    if config.parallel and name != "causal":
+    if config.parallel and (name != "causal" or recipe.model != "gpt"):
+        model = f", architecture {config.architecture}" if config.architecture else ""
         raise ConfigError(
-            f"objective {name}: --parallel cuts the model of objective causal alone: use "
+            f"objective {name}{model}: --parallel cuts the decoder of objective causal alone: use "
             "--workers N, which shares the batch"
         )
     for field, only in FIXED.get(recipe.model, FIXED_OF_ENCODERS).items():
