@@ -7,6 +7,7 @@ from hypothesis import given
 
 import tinylm as tl
 from tests.numeric import host, plain
+from tinylm.autograd.kernels.rows import add_rows
 from tinylm.autograd.primitives import indexing
 from tinylm.autograd.primitives.scatter import ROUNDS, add_along, one_axis
 from tinylm.errors import ShapeError
@@ -103,3 +104,18 @@ def test_values_picked_along_an_axis_get_their_gradients_back(pick, rng, device)
     expected = np.zeros_like(x)
     np.add.at(expected, (np.arange(3)[:, None, None], np.arange(2)[:, None], ids), g)
     np.testing.assert_allclose(host(a.grad), expected, rtol=1e-15)
+
+
+def test_rows_of_common_and_rare_ids_add_up_in_rounds_and_runs(rng):
+    """As words of a text: one id stands 300 times, some between 1 and 40 times, most never."""
+    times = [300, ROUNDS, ROUNDS + 1, 40, 1, 0, 2]
+    ids = rng.permutation(np.repeat(np.arange(len(times)) * 90, times))
+    g = rng.standard_normal((len(ids), 3))
+    expected = by_numpy((600, 3), 0, ids, g)
+    out = np.full((600, 3), 7.0)  # what it held before does not count
+    assert add_rows(ids, g, 600, out) is out
+    np.testing.assert_allclose(out, expected, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(add_rows(ids, g, 600), expected, rtol=1e-13, atol=1e-13)
+    # In float32 no chain of additions is longer than a run of 128.
+    short = add_rows(ids, np.abs(g).astype(np.float32), 600)
+    np.testing.assert_allclose(short, by_numpy((600, 3), 0, ids, np.abs(g)), rtol=2e-6)

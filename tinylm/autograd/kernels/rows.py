@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from tinylm import backend
+from tinylm.autograd.primitives.scatter import ROUNDS, add_in_rounds, by_rank
 from tinylm.errors import DataError
 
 RUN = 128  # rows in one chain of additions
@@ -98,11 +99,14 @@ def add_rows(ids, g, rows, out=None):
     else:
         out[...] = 0
     if len(ids):
-        # A large table: equal ids come together by sorting, and each run of them is summed.
-        # np.add.at takes a little longer (DESIGN.md).
-        order = np.argsort(ids, kind="stable")
-        ids, sums = _sum_runs(ids[order], g[order])
-        out[ids] = sums
+        # A large table: the first rows of every id are added in rounds, in none of which an id
+        # stands twice. Of ids that stand there more often the others are summed as runs.
+        order, rank = by_rank(ids)
+        add_in_rounds(out, ids, g, order, rank)
+        left = order[rank >= ROUNDS]
+        if len(left):
+            ids, sums = _sum_runs(ids[left], g[left])
+            out[ids] += sums
     return out
 
 

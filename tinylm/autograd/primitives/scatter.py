@@ -42,7 +42,11 @@ def add_along(shape, axis, ids, values):
     if axis and most == 1:
         return _placed(n, axis, ids, values)
     rows = np.ascontiguousarray(np.moveaxis(values, axis, 0))  # (m, ...)
-    sums = _row_sums(n, ids, rows, most)
+    sums = np.zeros((n, *rows.shape[1:]), rows.dtype)
+    if most == 1:
+        sums[ids] = rows
+    else:
+        add_in_rounds(sums, ids, rows, *by_rank(ids))
     return np.moveaxis(sums, 0, axis)
 
 
@@ -58,25 +62,24 @@ def _placed(n, axis, ids, values):
     return out
 
 
-def _row_sums(n, ids, rows, most):
-    """Rows (m, ...) added up by their ids: zeros (n, ...) and at most `most` rounds of additions.
-
-    Round r adds the (r+1)-th row of every id, so no id stands twice in it. Sums are those of
-    np.add.at, in the same order.
-    """
-    out = np.zeros((n, *rows.shape[1:]), rows.dtype)
-    if most == 1:
-        out[ids] = rows
-        return out
+def by_rank(ids):
+    """(order, rank): ids[order] is sorted, and rank counts 0, 1, 2, .. among equal ids in it."""
     order = np.argsort(ids, kind="stable")
     grouped = ids[order]
     starts = np.flatnonzero(np.concatenate(([True], grouped[1:] != grouped[:-1])))
     lengths = np.diff(np.append(starts, len(ids)))
-    rank = np.arange(len(ids)) - np.repeat(starts, lengths)  # 0, 1, .. within an id
-    for r in range(most):
+    return order, np.arange(len(ids)) - np.repeat(starts, lengths)
+
+
+def add_in_rounds(out, ids, rows, order, rank):
+    """out[ids[i]] += rows[i] for those of a rank below ROUNDS; `out` (n, ...) holds zeros.
+
+    Round r adds the (r+1)-th row of every id, so no id stands twice in it. Sums are those of
+    np.add.at, in the same order.
+    """
+    for r in range(min(int(rank.max()) + 1, ROUNDS)):
         chosen = order[rank == r]
         if r == 0:
             out[ids[chosen]] = rows[chosen]
         else:
             out[ids[chosen]] += rows[chosen]
-    return out
