@@ -86,3 +86,9 @@ def test_what_cannot_be_is_one_line(words, complaint, capsys):
     assert main(["plan", *words]) == 1
     error = capsys.readouterr().err
     assert complaint in error and error.count("\n") == 1
+
+
+def test_failures_faster_than_any_checkpoint_are_said_without_warnings(capsys, recwarn):
+    assert main(["plan", "--gpu-hours-per-failure", "0.0001"]) == 0
+    assert "faster than any work is saved" in capsys.readouterr().out
+    assert not recwarn.list

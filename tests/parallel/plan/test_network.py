@@ -7,6 +7,7 @@ import pytest
 from tinylm.parallel.plan.constants import Constants
 from tinylm.parallel.plan.hardware import MACHINES
 from tinylm.parallel.plan.network import (
+    HOP,
     LATENCY,
     LINK_SHARE,
     all_reduce_seconds,
@@ -47,6 +48,18 @@ def test_between_nodes_groups_share_the_adapters():
     # one group of 16 on two nodes has all adapters, and the links work meanwhile: 7/8 and 1/2
     both = max(7 / 8 * SIZE / 100, 1 / 2 * SIZE / 80)
     assert pass_seconds(SIZE, 16, 1, NODE, WHOLE) == pytest.approx(both + LATENCY)
+
+
+def test_small_arrays_wait_for_each_node_of_a_ring_or_each_level_of_a_tree():
+    def waits(seconds, nodes, **more):
+        return float(seconds(0, 8 * nodes, 1, NODE, WHOLE, **more))
+
+    for nodes, doublings in ((1, 0), (2, 1), (8, 3), (1000, 10)):
+        ring = LATENCY / 2 + HOP * (nodes - 1)
+        assert waits(pass_seconds, nodes) == pytest.approx(ring)
+        assert waits(pass_seconds, nodes, pieces=5) == pytest.approx(5 * ring)
+        tree = LATENCY / 2 + min(LATENCY / 2 * doublings, HOP * (nodes - 1))
+        assert waits(all_reduce_seconds, nodes) == pytest.approx(2 * tree)
 
 
 def test_the_rail_constant_counts_for_groups_between_one_and_all_of_a_node():

@@ -158,6 +158,8 @@ def failures(settings, long):
     young = young_interval(settings.checkpoint_seconds, between)
     daly = float(daly_interval(settings.checkpoint_seconds, between))
     share = goodput(daly, settings.checkpoint_seconds, settings.restart_seconds, between)
+    if share < 1e-6:
+        return f"failures: one in {between:,.3g} seconds, faster than any work is saved"
     return (
         f"failures: one in {between / 3600:,.1f} hours; a checkpoint every {daly / 60:.1f} minutes "
         f"(Daly; Young {young / 60:.1f})\n"

@@ -72,12 +72,12 @@ UNCALIBRATED = Constants()
 MEASURED = Constants(
     matrix=0.793,
     matrix_hopper=0.552,
-    memory=0.772,
+    memory=0.773,
     attention=0.300,
     host=19.6e-6,
-    hiding=3.74,
-    network=0.481,
-    rail=0.352,
+    hiding=3.73,
+    network=0.479,
+    rail=0.353,
 )
 
 

@@ -48,7 +48,8 @@ def expected_seconds(work, interval, checkpoint, restart, between):
     M e^(R / M) (e^((tau + C) / M) - 1).
     """
     M = between
-    piece = M * np.exp(restart / M) * np.expm1((interval + checkpoint) / M)
+    with np.errstate(over="ignore"):  # infinite where failures come faster than pieces end
+        piece = M * np.exp(restart / M) * np.expm1((interval + checkpoint) / M)
     return work / interval * piece
 
 

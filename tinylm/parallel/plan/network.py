@@ -12,8 +12,9 @@ import numpy as np
 # nccl-tests on a DGX A100: an all-reduce on eight GPUs has 230 of the links' 300 GB/s.
 LINK_SHARE = 0.77
 LATENCY = (
-    20e-6  # seconds of a small collective inside a node; as much again for each doubling of nodes
+    20e-6  # seconds of a small collective inside a node; as much again for a doubling of nodes
 )
+HOP = 5e-6  # seconds of a small message from node to node, a step of a ring
 
 
 def group(ranks, stride, node):
@@ -22,11 +23,20 @@ def group(ranks, stride, node):
     return inside, ranks / inside, np.minimum(node, stride)
 
 
-def pass_seconds(size, ranks, stride, hardware, constants):
+def pass_seconds(size, ranks, stride, hardware, constants, pieces=1):
     """Seconds of one reduce-scatter or all-gather of `size` bytes (the whole array).
 
     ranks   n of the group;  stride between its neighbors, in ranks
+    pieces  of the array, which go one after another. Each goes round the ring of nodes, so that it
+            takes at least (nodes - 1) steps
     """
+    k, nodes, _ = group(ranks, stride, hardware.node)
+    start = LATENCY / 2 * (k > 1) + HOP * (nodes - 1)
+    return pieces * start + _moving(size, ranks, stride, hardware, constants)
+
+
+def _moving(size, ranks, stride, hardware, constants):
+    """Seconds for the bytes of a pass alone."""
     k, nodes, groups = group(ranks, stride, hardware.node)
     inside = (k - 1) / k * size / (hardware.link * LINK_SHARE)
     # A ring enters a node at one GPU and leaves at another. A rank alone in its node uses its
@@ -34,14 +44,19 @@ def pass_seconds(size, ranks, stride, hardware, constants):
     partial = np.where((k > 1) & (k < hardware.node), constants.rail, 1.0)
     rate = hardware.network * constants.network * partial / groups
     outside = (nodes - 1) / nodes * size / rate
-    # Small arrays go between nodes along a tree, whose depth is the number of their doublings.
-    start = LATENCY / 2 * ((k > 1) * 1 + np.ceil(np.log2(np.maximum(nodes, 1))))
-    return start + np.maximum(inside, outside)
+    return np.maximum(inside, outside)
 
 
 def all_reduce_seconds(size, ranks, stride, hardware, constants):
-    """Seconds of an all-reduce of `size` bytes: 2 (n - 1) / n of them leave each rank."""
-    return 2 * pass_seconds(size, ranks, stride, hardware, constants)
+    """Seconds of an all-reduce of `size` bytes: 2 (n - 1) / n of them leave each rank.
+
+    By a ring, or by a tree between nodes, whose depth is the number of their doublings: what begins
+    sooner.
+    """
+    k, nodes, _ = group(ranks, stride, hardware.node)
+    tree = LATENCY / 2 * np.ceil(np.log2(np.maximum(nodes, 1)))
+    start = LATENCY / 2 * (k > 1) + np.minimum(tree, HOP * (nodes - 1))
+    return 2 * (start + _moving(size, ranks, stride, hardware, constants))
 
 
 def send_seconds(size, stride, hardware, constants):

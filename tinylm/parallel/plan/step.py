@@ -120,10 +120,11 @@ def data_seconds(shape, layout, hardware, constants, micro_batch_seconds):
     machine = hardware, constants
     ranks, stride = layout.dp, layout.tp
     parameters = rank_parameters(shape, layout)
-    gathered = pass_seconds(2 * parameters, ranks, stride, *machine)
-    scattered = pass_seconds(layout.gradient_bytes * parameters, ranks, stride, *machine)
-    reduced = all_reduce_seconds(layout.gradient_bytes * parameters, ranks, stride, *machine)
     sharded = np.asarray(layout.zero) == 3
+    pieces = np.where(sharded, shape.layers / layout.pp, 1)
+    gathered = pass_seconds(2 * parameters, ranks, stride, *machine, pieces)
+    scattered = pass_seconds(layout.gradient_bytes * parameters, ranks, stride, *machine, pieces)
+    reduced = all_reduce_seconds(layout.gradient_bytes * parameters, ranks, stride, *machine)
     exposed = np.maximum(2 * gathered + scattered - micro_batch_seconds, 0)
     # A tied table at both ends of a pipeline is reduced between them.
     both = np.asarray(layout.pp) > 1

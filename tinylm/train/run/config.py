@@ -185,7 +185,7 @@ class TrainConfig:
         "schedule=NAME",
     )
     elastic: bool = setting(
-        False, "if one of the processes is lost, go on from the last checkpoint with fewer"
+        False, "if a process that was forked is lost, go on from the last checkpoint with fewer"
     )
 
     # How often the run is validated and saved, and where.
