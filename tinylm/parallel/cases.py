@@ -72,21 +72,27 @@ register(
 )
 
 
-def one_rank(rng, H, G, **options):
-    """Queries, keys and values of five tokens, all on one rank."""
+def one_rank(rng, H, G, biases=0, **options):
+    """Queries, keys and values of five tokens, all on one rank, and biases of so many heads."""
     q, k, v = normal(rng, 2, H, 5, 3), normal(rng, 2, G, 5, 3), normal(rng, 2, G, 5, 4)
-    return call(q, k, v, SingleProcess(), 5, **options)
+    bias = normal(rng, biases, 5, 5) if biases else None
+    return call(q, k, v, bias, **options)
+
+
+def ring_of_one(q, k, v, bias, **options):
+    """ring_attention() of one rank."""
+    return ring_attention(q, k, v, SingleProcess(), q.shape[2], bias=bias, **options)
 
 
 register(
     "ring_attention",
-    ring_attention,
+    ring_of_one,
     lambda rng: [
         one_rank(rng, 2, 2),
         one_rank(rng, 4, 2, causal=False, balanced=False),
         one_rank(rng, 2, 1, scale=0.3, dropped=(rng.random((2, 2, 5, 5)) < 0.7) / 0.7),
-        one_rank(rng, 2, 1, bias=normal(rng, 2, 5, 5), window=3),
-        one_rank(rng, 2, 2, bias=normal(rng, 1, 5, 5), held=rng.random((2, 5)) < 0.7, cap=2.0),
+        one_rank(rng, 2, 1, 2, window=3),
+        one_rank(rng, 2, 2, 1, held=rng.random((2, 5)) < 0.7, cap=2.0),
     ],
     source="Liu et al. 2023",
 )

@@ -105,7 +105,7 @@ def share_of(parameter, cut, comm):
     found = cut.take(data, *place)
     if isinstance(data, Promised):
         found = np.broadcast_to(np.zeros((), data.dtype), found.shape).view(Promised)
-        found.draw = lambda: cut.take(data.draw(), *place)
+        found.draw = lambda: cut.take(data.draw(), *place).copy()  # the whole is freed
     else:
         found = found.copy()
     share = Tensor(np.zeros((), data.dtype), requires_grad=True)
