@@ -5,6 +5,7 @@ through.
 import numpy as np
 import pytest
 
+from tinylm.autograd import registry
 from tinylm.autograd.check.gradcheck import check_entry
 from tinylm.autograd.check.mutants import (
     AVERAGED,
@@ -18,6 +19,7 @@ from tinylm.autograd.check.mutants import (
 )
 from tinylm.autograd.engine import operation
 
+registry.load_all()  # of all packages, whichever tests are collected with these
 MUTANTS, LEFT_OUT = all_mutants()
 NAMES = [*own(operation.primitives), *own(operation.fused_operations)]
 # Operations with many arguments and options, whose mutants take seconds each: checked with the slow
