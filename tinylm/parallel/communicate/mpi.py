@@ -122,7 +122,9 @@ class Mpi(Communicator):
             left = {rank: request for rank, request in left.items() if not request.Test()}
             tries += 1
             if left and tries > 200:  # the others need the core, if there are more ranks than cores
-                time.sleep(0 if tries < 2000 else 1e-4)
+                # Longer pauses the longer it has waited, up to 5 ms: it may wait for a user.
+                waited = time.monotonic() - started
+                time.sleep(0 if tries < 2000 else min(1e-4 + waited / 100, 5e-3))
             if left and time.monotonic() - started > self._patience:
                 raise WorkerError(
                     f"rank {self.rank} of {self.size} has waited {self._patience:g} s {what}; "
