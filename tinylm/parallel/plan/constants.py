@@ -68,7 +68,7 @@ NAMES = tuple(FIELDS)
 UNCALIBRATED = Constants()
 # Fitted to all 882 runs of three tables at once (vTrain's two on A100, llm-foundry's on A100 and
 # H100). How well such a fit predicts runs that it has not seen, and this fit itself, are printed by
-# scripts/2_2_training_at_scale/planner_accuracy.py.
+# scripts/2_2_3_parallel_training/planner_accuracy.py.
 MEASURED = Constants(
     matrix=0.793,
     matrix_hopper=0.552,

@@ -11,7 +11,7 @@ Book sections 2.2.3 and 2.3.1. Four pictures of simulated machines, whose number
 
 Numbers of section 4 are those of a model of 1.5 billion parameters in 16 bits whose batch takes one
 worker 20 seconds, over links of 10 microseconds and 12.5 GB/s. Nothing is random. About a second.
-`python scripts/2_2_training_at_scale/parallel_schedules.py [--svg FILE] [--png FILE]`; these also
+`python scripts/2_2_3_parallel_training/parallel_schedules.py [--svg FILE] [--png FILE]`; these also
 draw the timelines as a picture. Read next: tinylm/parallel/pipeline/schedules.py,
 tinylm/parallel/communicate/rings.py.
 

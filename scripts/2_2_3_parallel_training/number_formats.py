@@ -18,8 +18,8 @@ and the share with digits missing (below 2^-14), at a scale of 1 and of 2^15; an
 its largest number. Of the updates of the weights, the share that changes nothing if the weights are
 kept in the format. And what the finished float32 weights lose when they are read in each format
 without training in it. 11 minutes on one core of a busy machine. `python
-scripts/2_2_training_at_scale/number_formats.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is
-two seeds of 30 steps. Read next: ../../tinylm/train/precision/mixed.py.
+scripts/2_2_3_parallel_training/number_formats.py [--seed N] [--device cpu|gpu] [--quick]`; --quick
+is two seeds of 30 steps. Read next: ../../tinylm/train/precision/mixed.py.
 
 Measured output (5 seeds, mean with the least and the most; Xeon with AVX-512, one thread):
 

@@ -12,7 +12,7 @@ become small: their sum does. Averaging the tables every few steps instead is me
 Two more pictures, exact but for the last draws: a backward pass of 8 seconds and sums of its
 gradients over links on which all of them take 6 seconds, in 1 to 64 buckets; and how long 1 to 64
 workers wait for the slowest, if each is late by an exponential delay, against the law.
-A minute. `python scripts/2_2_training_at_scale/less_communication.py [--seed N]
+A minute. `python scripts/2_2_3_parallel_training/less_communication.py [--seed N]
 [--device cpu] [--quick]`; five seeds from N on, with --quick two. Read next:
 tinylm/parallel/data/compression.py, tinylm/parallel/data/buckets.py.
 

@@ -15,8 +15,8 @@ the largest, the script prints in MB
 
 Last, the example of the paper's table 1, by the formula in 16 bits: 7.5 billion parameters, 64
 ranks. Nothing is random. About a minute on two busy cores.
-`python scripts/2_2_training_at_scale/memory_by_zero_stage.py [--plot FILE]`; --plot draws the table
-as bars. Read next: tinylm/parallel/zero/__init__.py.
+`python scripts/2_2_3_parallel_training/memory_by_zero_stage.py [--plot FILE]`; --plot draws the
+table as bars. Read next: tinylm/parallel/zero/__init__.py.
 
 Measured output:
 

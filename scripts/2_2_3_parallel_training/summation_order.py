@@ -16,7 +16,7 @@ error beyond it is reported as a fault. "Another kind of hardware costs nothing 
 interval (95 %, over seeds, of paired differences in validation loss) lies within 0.01 nats of 0 on
 both sides; beside it stands the spread between seeds, which a difference must be seen against. A
 kind of machine whose kernels are those of this one is skipped, and says so. 7 minutes on a busy
-machine. `python scripts/2_2_training_at_scale/summation_order.py [--seed N] [--quick]`; --quick
+machine. `python scripts/2_2_3_parallel_training/summation_order.py [--seed N] [--quick]`; --quick
 is two seeds and 20 steps. Read next: ../../tinylm/parallel/communicate/rings.py.
 
 Measured output (5 seeds; Xeon with AVX-512, whose BLAS takes AVX2 kernels unless told otherwise):

@@ -10,7 +10,7 @@ Book sections 2.2.3 and 2.3.1. Claims, each exact, of ranks in the simulator:
 In the frames rank r begins with 10^r in each of its pieces, so the digits of a piece say which
 ranks are in it: 0110 is the sum of ranks 1 and 2, and a 2 anywhere would be a rank counted twice.
 Section 3 is over links of 10 microseconds and 12.5 GB/s. Nothing is random. About a second.
-`python scripts/2_2_training_at_scale/ring_all_reduce.py [--svg FILE] [--png FILE]` draws the
+`python scripts/2_2_3_parallel_training/ring_all_reduce.py [--svg FILE] [--png FILE]` draws the
 messages too: time from left to right, an arrow for each. Read next:
 tinylm/parallel/communicate/rings.py; parallel_schedules.py, for pipelines.
 

@@ -13,7 +13,7 @@ of a few rows: of its runs on 2 and 4 tensor ranks and 16 or more data ranks som
 longer than the model says, without order in the micro-batch, and one with micro-batches of 64
 takes twice as long as with 32. With --splits 20 their mean is 5.98, 90 % are below 14.6.
 Needs the tables in ../shared/data/planner or in --data; without them only the published times are
-printed. About 25 seconds on two cores. `python scripts/2_2_training_at_scale/planner_accuracy.py
+printed. About 25 seconds on two cores. `python scripts/2_2_3_parallel_training/planner_accuracy.py
 [--seed N] [--device cpu] [--data DIR] [--splits N] [--quick]`; --quick makes two splits.
 
 Measured output, without the lines of the constants where nothing is fitted:

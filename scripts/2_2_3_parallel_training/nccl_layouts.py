@@ -7,7 +7,7 @@ Book section 2.2.3. A process for every GPU, and claims that hold or not:
     2. a decoder trained by every layout of n ranks has the losses and gradient norms of one GPU
 
 Without CuPy, NCCL or a GPU it says so and ends; with one GPU the layouts are those of one rank.
-About half a minute. `python scripts/2_2_training_at_scale/nccl_layouts.py [--gpus N]`. Read next:
+About half a minute. `python scripts/2_2_3_parallel_training/nccl_layouts.py [--gpus N]`. Read next:
 tinylm/parallel/communicate/nccl.py.
 
 Not measured yet: this project has had no machine with several GPUs. Where it has run, it prints
