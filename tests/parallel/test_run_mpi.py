@@ -1,7 +1,9 @@
 """Runs whose processes `mpiexec` starts; skipped without mpi4py."""
 
-from tests.parallel.communicate.test_mpi import by_mpiexec, pytestmark  # noqa: F401
+from tests.parallel.communicate.by_mpi import by_mpiexec, needs_mpi
 from tests.parallel.runs import SETTINGS, assert_same
+
+pytestmark = needs_mpi
 
 
 def test_started_by_mpiexec_it_trains_the_same(book, single_run, tmp_path):

@@ -3,34 +3,19 @@
 Ranks of MPI spin while they wait, so these tests are few and small.
 """
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("mpi4py")
-ROOT = Path(__file__).parents[3]
-BODIES = Path(__file__).with_name("mpi_bodies.py")
-BESIDE = Path(sys.executable).with_name("mpiexec")
-MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
+from tests.parallel.communicate.by_mpi import by_mpiexec, needs_mpi
 
-pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")
+BODIES = Path(__file__).with_name("mpi_bodies.py")
+pytestmark = needs_mpi
 
 
 def run(name, ranks):
     """`mpiexec -n ranks python mpi_bodies.py name`: the finished process."""
     return by_mpiexec(ranks, str(BODIES), name)
-
-
-def by_mpiexec(ranks, *words):
-    """`mpiexec -n ranks python WORDS`: the finished process."""
-    command = [MPIEXEC, "-n", str(ranks), sys.executable, *words]
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    given = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=given)
 
 
 def check_done(found, name, ranks):

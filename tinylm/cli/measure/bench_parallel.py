@@ -107,10 +107,10 @@ def bench(settings, words, progress=lambda text: None):
                 jobs, reason = contestants(kind, settings.workers)
                 over = "training" if kind == "training" else "collective"
                 found = measure(work, over, settings, folder, progress, jobs)
-                if reason and settings.workers > 1:
-                    found["skipped"] = found["skipped"] | {"MPI": reason}
                 if not all(same_work(row) for row in found["contestants"]):
                     raise TinylmError(f"{work} {kind}: the contestants did not do the same work")
+                if reason and settings.workers > 1:
+                    found["skipped"] = found["skipped"] | {"MPI": reason}
                 found |= {"kind": kind, "numbers": numbers, "processor": processor()}
                 yield found | {"load": load()}
 
