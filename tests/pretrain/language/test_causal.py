@@ -10,6 +10,9 @@ import pytest
 
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError, DtypeError, ShapeError
+from tinylm.models import GPT, GPTConfig
+from tinylm.nn.experts import collect_routing
+from tinylm.nn.routing import load_balancing_loss, router_z_loss
 from tinylm.pretrain import IGNORE, Batch, CausalLM, log_likelihood
 
 V = 5
@@ -129,3 +132,23 @@ def test_the_mean_of_a_summed_loss_is_over_the_tokens_that_count():
     loss, metrics = CausalLM().loss(uniform, batch, reduction="sum")
     assert metrics == {"tokens": 1, "loss": loss.item()}
     assert loss.item() == pytest.approx(math.log(V), rel=1e-14)
+
+
+def test_penalties_of_routers_are_added_as_the_loss_is():
+    """Of a mean their mean over the targets that count, of a sum their sum."""
+    config = GPTConfig(7, 6, 2, 2, 8, feed_forward=("dense", "experts"), experts=3)
+    model = GPT(config, 3, np.float64)
+    ids = np.random.default_rng(1).integers(1, 7, (2, 6))
+    ids[1, 4:] = 0  # padding
+    batch = CausalLM(ignore=0).make_batch(ids)
+    with collect_routing(model) as routed:
+        model(batch.inputs, mask=(batch.inputs != 0)[:, None, None])
+    (layer,) = routed
+    counted = layer.counted(batch.targets.reshape(-1) != IGNORE)
+    expected = 0.3 * load_balancing_loss(layer.logits, layer.experts, counted).item()
+    expected += 0.2 * router_z_loss(layer.logits, counted).item()
+    for reduction, count in (("mean", 1), ("sum", batch.tokens)):
+        plain, _ = CausalLM(0).loss(model, batch, reduction)
+        loss, found = CausalLM(0, balance=0.3, router_z=0.2).loss(model, batch, reduction)
+        np.testing.assert_allclose((loss - plain).item(), count * expected, rtol=1e-9)
+        np.testing.assert_allclose(found["loss"], loss.item() / count, rtol=1e-12)
