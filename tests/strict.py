@@ -17,6 +17,7 @@ from tests.strict_array import (
     StrictArray,
     call_function,
     call_ufunc,
+    calls,
     device_index,
     refuse_operand,
     unwrap,
@@ -45,6 +46,7 @@ class _Ufunc:
         if self.__name__ not in SCATTERS:
             raise NotImplementedError(f"`cupy_{self.__name__}.at` is not supported yet")
         refuse_operand(values)
+        calls[f"{self.__name__}.at"] += 1
         self.ufunc.at(array._host, device_index(indices), unwrap(values))
 
 

@@ -20,6 +20,18 @@ from tests.cupy_rules import (
 # How often the host had to wait for the device, by cause: "float", "bool", "item", "mask",
 # "to_numpy", ...
 synchronizations = collections.Counter()
+# Calls that give the device work, by name: a kernel each, or several; and the kernels that CuPy adds
+# on its own, by cause. tests/device_counter.py reads both.
+calls = collections.Counter()
+added = collections.Counter()
+
+# What only describes memory that is there, or takes new memory without writing it.
+NO_WORK = {"empty", "empty_like", "result_type", "shape", "ndim", "size", "may_share_memory"}
+# What is a view where that is possible, and copies otherwise.
+VIEWS = set(
+    "reshape ravel swapaxes transpose broadcast_to expand_dims squeeze moveaxis split view astype "
+    "ascontiguousarray asarray flip diagonal rollaxis atleast_1d atleast_2d array_split".split()
+)
 
 
 def refuse_operand(value):
@@ -69,7 +81,39 @@ def _compute(function, args, kwargs):
     """Run a NumPy callable on what is inside; like a GPU, without floating-point warnings."""
     given = list(_strict_in(args, kwargs))
     with np.errstate(all="ignore"):
-        return wrap(function(*unwrap(args), **unwrap(kwargs)), given)
+        result = wrap(function(*unwrap(args), **unwrap(kwargs)), given)
+    _count(function, args, kwargs, given, result)
+    return result
+
+
+def _count(function, args, kwargs, given, result):
+    name = function.__name__
+    if isinstance(getattr(function, "__self__", None), np.ufunc):
+        ufunc = function.__self__.__name__
+        name = ufunc if name == "__call__" else f"{ufunc}.{name}"
+    if name in NO_WORK:
+        return
+    if name in VIEWS:
+        made = next(_strict_in(result), None)
+        if made is None or any(np.may_share_memory(made._host, x._host) for x in given):
+            return
+    calls[name] += 1
+    if name == "matmul":
+        _count_matmul(*(x for x in args if isinstance(x, StrictArray)), out=kwargs.get("out"))
+
+
+def _count_matmul(a, b, out=None):
+    """What CuPy 14's matmul adds to the product itself (cupy/_core/_routines_linalg.pyx)."""
+    shapes = a.shape[:-2], b.shape[:-2]
+    deep = max(a.ndim, b.ndim) - 2
+    for x in (a, b):
+        # Two matrices may be transposed. Of batches every operand is made contiguous.
+        if not (x.flags.c_contiguous or (deep <= 0 and x.flags.f_contiguous)):
+            added["matmul copies an operand"] += 1
+    if out and not out[0].flags.c_contiguous:
+        added["matmul copies its result"] += 1
+    if deep > 0 and shapes[0] != shapes[1]:  # broadcast: tables of pointers, axis by axis
+        added["matmul makes tables of pointers"] += 3 * deep
 
 
 def call_function(function, args, kwargs, host_allowed=False):
@@ -229,6 +273,7 @@ class StrictArray(np.lib.mixins.NDArrayOperatorsMixin):
             if arrays:
                 refuse_wrap_around(error, "index")
             raise
+        calls["getitem of arrays"] += arrays
         return StrictArray(taken.copy() if arrays else taken)
 
     def __setitem__(self, key, value):
@@ -244,6 +289,7 @@ class StrictArray(np.lib.mixins.NDArrayOperatorsMixin):
                 raise SilentOnGpu(
                     "assignment with duplicate indices: which one wins is left to chance on a GPU"
                 )
+        calls["setitem"] += 1
         self._host[key] = unwrap(value)
 
 

@@ -1,0 +1,58 @@
+"""What a training step asks of a GPU: upper bounds of its calls, and of how often it waits."""
+
+import numpy as np
+import pytest
+
+from tests.device_counter import counted, step_of, table
+from tests.strict import strict_module, to_numpy
+
+
+@pytest.mark.parametrize(
+    "name, calls, added, waits",
+    [
+        ("W1", 1016, 84, 52),
+        pytest.param("W2", 5808, 276, 220, marks=pytest.mark.slow),  # its steps take seconds here
+        ("W3", 425, 42, 25),
+    ],
+)
+def test_a_training_step_asks_no_more_of_the_device(name, calls, added, waits):
+    found = step_of(name)
+    assert found.calls.total() <= calls, table(name, found)
+    assert found.added.total() <= added, table(name, found)
+    assert found.waits.total() <= waits, table(name, found)
+
+
+def test_what_computes_is_counted_and_what_only_looks_is_not():
+    x = strict_module.asarray(np.ones((2, 3, 4)))
+    with counted() as found:
+        x + x, np.exp(x), x.sum(), np.where(x > 0, x, 0), x.T.reshape(24)  # the last one copies
+        (
+            x.reshape(6, 4),
+            x.swapaxes(0, 1),
+            x[0],
+            x.shape,
+            np.empty_like(x),
+            x.astype(x.dtype, copy=False),
+        )
+    assert found.calls == dict(add=1, exp=1, sum=1, greater=1, where=1, reshape=1)
+    assert not found.added and not found.waits
+    with counted() as found:
+        to_numpy(x), float(x[0, 0, 0])
+    assert found.waits == dict(to_numpy=1, float=1) and not found.calls
+
+
+def test_kernels_that_cupy_adds_to_a_product_are_counted():
+    x = strict_module.asarray(np.ones((2, 3, 3)))
+    with counted() as found:
+        x @ x, x[0] @ x[0].T, x[0].T @ x[1]  # two matrices may be transposed
+    assert found.calls == dict(matmul=3) and not found.added
+    with counted() as found:
+        x @ x.swapaxes(1, 2)
+        x @ x[0]
+        np.matmul(x, x, out=strict_module.asarray(np.ones((2, 3, 6)))[..., ::2])
+        x[0, :, :2] @ x[0, :2]  # rows that lie apart
+    assert found.added == {
+        "matmul copies an operand": 2,
+        "matmul makes tables of pointers": 3,
+        "matmul copies its result": 1,
+    }
