@@ -12,6 +12,7 @@ import functools
 
 import numpy as np
 
+from tests import cuda_on_cpu
 from tests.cupy_rules import API, CONVERTERS, SCATTERS
 from tests.strict_array import (
     StrictArray,
@@ -106,6 +107,17 @@ def strict_backend():
     def philox(key, first, count):
         return StrictArray(devices.philox_arrays(key, first, count))
 
+    def launch(source, name, grid, threads, arguments):
+        """A kernel, compiled as C++."""
+        calls[name] += 1
+        cuda_on_cpu.run(source, name, grid, threads, unwrap(arguments))
+
     return devices.Backend(
-        "strict", strict_module, StrictArray, strict_module.asarray, to_numpy, philox
+        "strict",
+        strict_module,
+        StrictArray,
+        strict_module.asarray,
+        to_numpy,
+        philox,
+        launch if cuda_on_cpu.available() else None,
     )

@@ -31,6 +31,9 @@ class Backend:
     from_numpy  NumPy array -> array of this device
     to_numpy    the inverse
     philox      (key, first, count) -> random blocks, as philox_cpu
+    launch      (source, name, grid, threads, arguments): run a kernel of CUDA source text;
+                None for a device without: all is computed by functions with NumPy's names.
+                autograd/device/ holds the kernels
     """
 
     name: str
@@ -39,6 +42,7 @@ class Backend:
     from_numpy: Callable
     to_numpy: Callable
     philox: Callable
+    launch: Callable | None = None
 
 
 def philox_cpu(key, first, count):
@@ -125,7 +129,16 @@ def _gpu_backend():
             kernel((-(-count // 256),), (256,), (out, np.uint64(first), np.uint64(count), *key))
         return out
 
-    return Backend("gpu", cupy, cupy.ndarray, cupy.asarray, cupy.asnumpy, philox_gpu)
+    @functools.lru_cache(maxsize=None)
+    def compiled(source, name):  # CuPy compiles a source once, and keeps the result on disk
+        return cupy.RawKernel(source, name)
+
+    def launch(source, name, grid, threads, arguments):
+        compiled(source, name)(grid, (threads,), arguments)
+
+    # Arrays come from CuPy's default memory pool: what is freed is kept for the next of its size,
+    # as cudaMalloc and cudaFree would wait for the device.
+    return Backend("gpu", cupy, cupy.ndarray, cupy.asarray, cupy.asnumpy, philox_gpu, launch)
 
 
 _cpu = Backend("cpu", np, np.ndarray, lambda a: a, lambda a: a, philox_cpu)

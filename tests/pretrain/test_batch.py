@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinylm as tl
+from tests.strict_array import synchronizations
 from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, TokenBatch, as_rows, pad_rows
 
 
@@ -31,3 +32,12 @@ def test_unsigned_and_wrong_rows():
         as_rows([1, 2], "x")
     with pytest.raises(tl.errors.DtypeError, match="float64"):
         as_rows([[1.0, 2.0]], "x")
+
+
+def test_a_batch_that_was_moved_knows_its_targets_without_asking_the_device():
+    targets = np.array([[1, IGNORE], [2, 3], [IGNORE, IGNORE]])
+    batch = TokenBatch(np.zeros((3, 2), np.int64), targets).to("strict")
+    before = synchronizations.copy()
+    assert batch.tokens == 3 and batch.rows(1, 3).tokens == 2 and batch.rows(2, 3).tokens == 0
+    assert synchronizations == before
+    assert batch.to("cpu").tokens == 3

@@ -164,6 +164,44 @@ def test_a_step_is_the_same_on_every_device(device, dropout):
     )
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_on_every_device_a_step_that_is_not_finite_is_explained_and_changes_nothing(device, bad):
+    trainer = tiny_trainer(device=device)
+    trainer.advance()
+    trainer.model.blocks[1].feed_forward.parameters()[0].assign_(bad)
+    before = to_cpu(trainer.optimizer.flat.data).copy()
+    moments = [to_cpu(m).copy() for m in (trainer.optimizer.m, trainer.optimizer.v)]
+    with pytest.raises(TrainingError, match="step 2: the loss is nan.*in rows 0 to 5 of batch 1"):
+        trainer.advance()
+    np.testing.assert_array_equal(to_cpu(trainer.optimizer.flat.data), before)
+    for m, now in zip(moments, (trainer.optimizer.m, trainer.optimizer.v)):
+        np.testing.assert_array_equal(to_cpu(now), m)
+    assert trainer.optimizer.t == 1
+
+
+@pytest.mark.parametrize("micro_batch", [0, 2])
+def test_micro_batches_of_a_device_add_up_with_their_counts(device, micro_batch, rng):
+    batch, found = uneven_batch(rng), []
+    for where in "cpu", device:
+        trainer = tiny_trainer(device=where)
+        found.append(
+            train_step(
+                trainer.model,
+                CausalLM(),
+                trainer.optimizer,
+                batch.to(where),
+                0,
+                B,
+                1e-2,
+                1.0,
+                micro_batch,
+            )
+        )
+    assert found[0].tokens == found[1].tokens == 25 and found[1].updated
+    assert found[1].loss == pytest.approx(found[0].loss, rel=1e-12)
+    assert found[1].grad_norm == pytest.approx(found[0].grad_norm, rel=1e-11)
+
+
 class Uneven(CausalLM):
     """Predicts only where the input is an even token, so rows count unequally many targets."""
 

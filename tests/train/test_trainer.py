@@ -9,7 +9,7 @@ import pytest
 
 from tests.train.tiny import B, T, V, same_bits, tiny_model, tiny_tokens, tiny_trainer
 from tinylm.data import EvenWindows, MarkovChain, RandomWindows, cycle
-from tinylm.errors import CheckpointError, ConfigError, TrainingError
+from tinylm.errors import CheckpointError, ConfigError, TinylmError, TrainingError
 from tinylm.optim import SGD, AdamW, FlatParameters
 from tinylm.parallel import launch, obstacle
 from tinylm.pretrain import CausalLM
@@ -24,6 +24,18 @@ def test_initial_loss_is_near_log_V():
     order, by 0.003.
     """
     assert tiny_trainer().advance().loss == pytest.approx(math.log(V), abs=0.05)
+
+
+@pytest.mark.parametrize("column", [0, T])  # an input, and a target alone
+def test_an_id_outside_the_vocabulary_is_named_before_it_reaches_a_device(column, device):
+    trainer = tiny_trainer(device=device)
+    ids = np.zeros((B, T + 1), np.int64)
+    ids[2, column] = V
+    trainer.batches = lambda step, start, stop: ids[start:stop]
+    with pytest.raises(TinylmError, match=f"{V}"):
+        trainer.advance()
+    ids[2, column] = V - 1
+    assert trainer.advance().updated
 
 
 def test_one_batch_is_learnt_by_heart():

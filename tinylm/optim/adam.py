@@ -7,8 +7,11 @@ import math
 
 import numpy as np
 
+from tinylm.autograd.device import updates
+from tinylm.autograd.device.launch import can_launch
+from tinylm.backend import to_cpu
 from tinylm.errors import TrainingError
-from tinylm.optim.flat import FlatOptimizer, wide_zeros
+from tinylm.optim.flat import FlatOptimizer, clip_factor, wide_zeros
 
 # Elements updated at a time: five slices of this many float32 (640 KB) stay in a core's level-2
 # cache, so that the dozen operations below read memory once instead of twelve times.
@@ -46,9 +49,13 @@ class AdamW(FlatOptimizer):
         flat = self.flat
         gradient = flat.collect()
         self.t += 1
-        scratch = np.empty_like(self.m, shape=(min(BLOCK, stop - start),))
-        for low in range(start, stop, BLOCK):
-            high = min(low + BLOCK, stop)
+        if can_launch(flat.data[start:stop], gradient, self.m):
+            self._launch(lr, start, stop, scale)
+            return
+        block = BLOCK if type(self.m) is np.ndarray else stop - start  # a GPU has no such cache
+        scratch = np.empty_like(self.m, shape=(min(block, stop - start),))
+        for low in range(start, stop, max(block, 1)):
+            high = min(low + block, stop)
             for part in flat.decayed(low, high):
                 flat.data[part] *= 1 - lr * self.weight_decay
             self._update_block(
@@ -85,6 +92,44 @@ class AdamW(FlatOptimizer):
         np.divide(m, s, out=s)
         s *= lr * c2 / c1
         np.subtract(theta, s, out=theta, casting="same_kind")
+
+    def _launch(self, lr, start, stop, scale, found=None, clip=0.0):
+        """_update_block() and the decay before it for all elements, by one kernel on a GPU."""
+        b1, b2 = self.betas
+        c1 = 1 - b1**self.t
+        c2 = math.sqrt(1 - b2**self.t)
+        rates = 1 - lr * self.weight_decay, b1, b2, self.eps * c2, lr * c2 / c1
+        flat = self.flat
+        arrays = [x[start:stop] for x in (flat.data, flat.collect(), self.m, self.v)]
+        updates.adamw(*arrays, flat.decay_bounds(), start, rates, scale, found, clip)
+
+    def step_if_finite(self, lr, loss, factor, clip):
+        """One step of all elements on a GPU, unless loss or gradient is not finite: the device
+        decides, and the host waits for it once, when all is done.
+
+        loss     0-d array of the gradient's dtype
+        factor   on the loss, on the gradient and so on its norm
+        clip     largest norm; 0: any
+        returns  (loss, norm, updated) with the factor in them; None where there is no kernel
+        raises   as step()
+        """
+        flat = self.flat
+        gradient = flat.collect()
+        if not can_launch(flat.data, gradient, self.m, loss):
+            return None
+        found = updates.squares(gradient, loss)
+        self.t += 1
+        self._launch(lr, 0, len(flat), factor, found, clip)
+        flat.version[0] += 1
+        loss, square, updated = to_cpu(found).tolist()
+        loss *= factor
+        norm = math.sqrt(square) * factor if square >= 0 else math.nan
+        if not updated:
+            self.t -= 1
+            if math.isfinite(loss) and math.isfinite(norm):  # a square might overflow
+                self.step(lr, scale=factor * clip_factor(norm, clip or math.inf))
+                updated = True
+        return loss, norm, bool(updated)
 
     def check(self, start, stop, scale):
         """Raise TrainingError if the square of a gradient overflows.

@@ -14,6 +14,9 @@ import math
 import numpy as np
 
 from tinylm.autograd import Tensor
+from tinylm.autograd.device import updates
+from tinylm.autograd.device.launch import can_launch
+from tinylm.backend import device_of, to_device
 from tinylm.errors import ConfigError
 
 
@@ -49,6 +52,7 @@ class FlatParameters:
         ranges = zip(self.tensors, self.offsets, self.offsets[1:])
         self._decayed = _merged([(start, stop) for p, start, stop in ranges if decays(p)])
         self.n_decay = sum(stop - start for start, stop in self._decayed)
+        self._bounds = None
 
         first = self.tensors[0].data
         n = self.offsets[-1]
@@ -111,6 +115,13 @@ class FlatParameters:
         """Slices of the buffer between start and stop that weight decay shrinks, in order."""
         cut = ((max(low, start), min(high, stop)) for low, high in self._decayed)
         return [slice(low, high) for low, high in cut if low < high]
+
+    def decay_bounds(self):
+        """All ranges that decay, as a kernel reads them: (2 r,) int64 on the device."""
+        if self._bounds is None:
+            bounds = np.array(self._decayed or [(0, 0)], np.int64).reshape(-1)
+            self._bounds = to_device(bounds, device_of(self.data))
+        return self._bounds
 
     def zero_grad(self):
         """Drop all gradients; the next backward pass overwrites the buffer, it is not cleared."""
@@ -188,8 +199,11 @@ def sum_of_squares(g):
     """sum_i g_i^2 of a 1-D array, as a Python float.
 
     Computed in blocks: in float32, BLAS adds 65,536 squares with seven correct digits, but ten
-    million with four. A block whose squares overflow is computed in float64.
+    million with four. A block whose squares overflow is computed in float64. On a GPU all is, by
+    one kernel.
     """
+    if can_launch(g):
+        return float(updates.squares(g)[1])
     total = 0.0
     for start in range(0, len(g), 1 << 16):
         block = wide(g[start : start + (1 << 16)])

@@ -32,15 +32,26 @@ class Batch:
     @property
     def tokens(self):
         """The number of targets that count: the loss is a mean over them."""
+        counts = vars(self).get("_counts")
+        if counts is not None:  # on a GPU: counted before it was moved there
+            return int(counts.sum())
         return int(np.count_nonzero(self.targets != IGNORE))
 
     def rows(self, start, stop):
         """Rows start .. stop-1 as a Batch; views, not copies."""
-        return self._map(lambda array: array[start:stop])
+        part = self._map(lambda array: array[start:stop])
+        if "_counts" in vars(self):
+            vars(part)["_counts"] = vars(self)["_counts"][start:stop]
+        return part
 
     def to(self, device):
         """The batch on a device."""
-        return self._map(lambda array: to_device(array, device))
+        moved = self._map(lambda array: to_device(array, device))
+        if type(self.targets) is np.ndarray and moved.targets is not self.targets:
+            # (B,): targets of each row that count. Asked later, the device would have to answer.
+            counts = (self.targets != IGNORE).reshape(len(self.targets), -1).sum(axis=1)
+            vars(moved)["_counts"] = counts
+        return moved
 
     def _map(self, change):
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

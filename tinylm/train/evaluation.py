@@ -36,7 +36,7 @@ def evaluate(model, objective, windows, batch_size, batches=0, comm=ALONE, devic
             batch = objective.make_batch(sequences, Random(0, "evaluate", i)).to(device)
             # Means of batches with different counts are added with their counts as weights.
             _, metrics = objective.loss(model, batch)
-            total += metrics["loss"] * metrics["tokens"]
+            total += float(metrics["loss"]) * metrics["tokens"]
             count += metrics["tokens"]
     total, count = comm.all_reduce(np.array([total, count], np.float64))
     return float(total) / max(float(count), 1.0), int(count)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.autograd import Tensor, first_order_only
-from tinylm.backend import Random
+from tinylm.backend import Random, is_array
 from tinylm.optim.flat import clip_factor, sum_of_squares
 from tinylm.train.alone import ALONE
 from tinylm.train.interrupt import marked, marks
@@ -87,6 +87,11 @@ def train_step(
     # factor total / n follows below. (Not over rows x width: a worker pads to its own longest row.)
     gradient = gradient or share_of_gradient
     loss = gradient(model, objective, flat, batch, first, total, micro_batch, comm, streams)
+    if comm.size == 1 and add_up is None and type(flat.data) is not np.ndarray:
+        step = _on_device(optimizer, loss, batch.tokens, total, lr, clip, stop)
+        if step is not None:
+            return step
+    loss = float(loss)
     start, end = comm.slice(len(flat))  # this worker's part of all N parameters
     if add_up is None:
         comm.reduce_scatter_(flat.grad)  # (N,): the sum over workers stands in start .. end
@@ -111,6 +116,22 @@ def train_step(
         else:
             optimizer.step(lr, scale=factor * clipped)
     return Step(loss, norm, int(tokens), marked(stops), updated)
+
+
+def _on_device(optimizer, loss, tokens, total, lr, clip, stop):
+    """The end of a step on a GPU, after which the host waits for the device for the first time.
+
+    returns  Step; None for an optimizer or a dtype without a kernel for it
+    """
+    if_finite = getattr(optimizer, "step_if_finite", None)
+    if if_finite is None or not is_array(loss):
+        return None
+    signal = stop and stop()
+    found = if_finite(lr, loss, total / max(tokens, 1), clip)
+    if found is None:
+        return None
+    loss, norm, updated = found
+    return Step(loss, norm, tokens, marked(marks(signal)), updated)
 
 
 def share_of_gradient(
@@ -150,11 +171,12 @@ def accumulate(model, objective, flat, micro_batches, tokens, scale=1.0, backwar
     tokens   n above: targets of the whole batch, or what the caller corrects for afterwards
     scale    factor on the gradient, not on the loss that is returned
     backward  function of (loss, cotangent); None: Tensor.backward
-    returns  its share of the mean loss: the sum over micro-batches of (n_k / n) M_k
+    returns  its share of the mean loss: the sum over micro-batches of (n_k / n) M_k. A float; on a
+             GPU a 0-d array, if the objective does not read it
     """
     backward = backward or Tensor.backward
     flat.zero_grad()
-    loss_share = 0.0  # a float, not a Tensor: each micro-batch's graph is freed before the next
+    loss_share = 0.0  # a number, not a Tensor: each micro-batch's graph is freed before the next
     for part in micro_batches:
         with first_order_only():
             loss, metrics = objective.loss(model, part)  # forward; the mean M_k of n_k targets

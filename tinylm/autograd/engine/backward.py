@@ -327,6 +327,8 @@ def cotangent_of(output, cotangent):
     if isinstance(cotangent, Tensor):
         g = cotangent
     else:
+        if np.isscalar(cotangent) and type(output.data) is not np.ndarray and output.ndim == 0:
+            return Tensor(np.full_like(output.data, cotangent))  # written there, nothing is sent
         g = Tensor(cotangent)
         written_out = not backend.is_array(cotangent)
         if written_out:  # a number or a list: in the output's dtype, on its device

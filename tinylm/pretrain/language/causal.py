@@ -77,7 +77,7 @@ class CausalLM:
         model      callable: ids (B, T) -> logits (B, T, V) as a Tensor
         reduction  "mean" over the targets that count, or "sum" of them: -L_theta of eq. 2.13
         returns    (Tensor of shape (), {"tokens": targets that count, "loss": their mean as a
-                   float})
+                   float; on a GPU a 0-d array, which the host does not wait for})
         """
         if reduction not in ("mean", "sum"):
             raise ConfigError(f"CausalLM.loss: reduction {reduction!r} is not 'mean' or 'sum'")
@@ -101,9 +101,11 @@ class CausalLM:
         if routed:
             penalty = self._penalty(routed, batch)
             loss = loss + (penalty if reduction == "sum" else penalty / max(tokens, 1))
-        value = float(loss.item())
+        value = loss.data
+        if type(value) is np.ndarray:
+            value = float(value)
         if reduction == "sum":
-            value /= max(tokens, 1)
+            value = value / max(tokens, 1)
         return loss, {"tokens": tokens, "loss": value}
 
     def penalizes(self, model):
