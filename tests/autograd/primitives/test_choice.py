@@ -6,7 +6,7 @@ import pytest
 import tinylm as tl
 from tests.numeric import host, plain
 from tinylm.autograd.primitives import choice
-from tinylm.autograd.primitives.choice import BLOCK, MANY, blockwise, chosen
+from tinylm.autograd.primitives.choice import BLOCK, MANY, blockwise, chosen, times_sign
 
 STRANGE = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -3.5, 1e30])
 
@@ -67,6 +67,24 @@ def test_a_condition_that_broadcasts_and_views_that_are_not_contiguous():
         np.testing.assert_array_equal(chosen(c, a, -np.inf), np.where(c, a, -np.inf))
         np.testing.assert_array_equal(chosen(c.T, a, x), np.where(c.T, a, x))
     assert np.array_equal(x, drawn(3, 2, 64, 64), equal_nan=True)  # nothing was written to
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("values", [[-2.5, 1e-40, 3.0, -np.inf], [0.0, -0.0, 2.0], [np.nan, -1.0]])
+def test_a_sign_by_its_bit_is_np_sign(dtype, values):
+    a = np.resize(np.array(values), (2, MANY)).astype(dtype)
+    g = drawn(2, MANY, dtype=dtype)
+    with np.errstate(invalid="ignore"):  # inf * 0
+        np.testing.assert_array_equal(times_sign(g, a, np.abs(a)), g * np.sign(a))
+
+
+def test_signs_of_large_arrays_are_bits(monkeypatch):
+    """np.sign is what takes the time."""
+    monkeypatch.delattr(choice.np, "sign")
+    a = np.full(MANY, -1.0)
+    np.testing.assert_array_equal(times_sign(a, a, -a), -a)
+    with pytest.raises(AttributeError):
+        times_sign(a, a * 0, a * 0)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (5,), (2, BLOCK), (BLOCK + 1,)])

@@ -117,9 +117,9 @@ PRIMITIVE = {
         (0, "even weights", _shared_by_all),
     ],
     "cumsum": [
-        (0, "not reversed", lambda g, y, a, axis: cumsum(g, axis=axis)),
-        (0, "not summed", lambda g, y, a, axis: g),
-        (0, "reversed only once", lambda g, y, a, axis: cumsum(flip(g, axis=axis), axis=axis)),
+        (0, "not reversed", lambda g, y, a, axis, **o: cumsum(g, axis=axis)),
+        (0, "not summed", lambda g, y, a, axis, **o: g),
+        (0, "reversed only once", lambda g, y, a, axis, **o: cumsum(flip(g, axis=axis), axis=axis)),
     ],
     "matmul": [
         (0, "b not transposed", lambda g, y, a, b: matmul(g, b)),

@@ -10,6 +10,7 @@ and complete.py, which walk the same way.
 """
 
 import heapq
+import sys
 
 import numpy as np
 
@@ -151,15 +152,42 @@ def send(node, g, waiting, heap, sink):
     derivatives = list(node.derive(g, node))
     # A fused rule may return a function in place of an array. It is called only where a gradient is
     # needed, and writes it straight into the optimizer's buffer if that is still free.
-    for i, (edge, derivative) in enumerate(zip(node.inputs, derivatives)):
-        if callable(derivative):
-            derivatives[i] = None
+    for i, edge in enumerate(node.inputs):
+        if callable(derivatives[i]):
+            derivative, derivatives[i] = derivatives[i], None
             if edge is not None:
                 derivatives[i] = derivative(_free_slot(edge, node, sink))
     # Two loops, because _receive adds into fresh arrays in place: all must have been computed.
-    for edge, derivative in zip(node.inputs, derivatives):
-        if edge is not None and derivative is not None:
-            _receive(edge, derivative, node.fused, waiting, heap, sink)
+    for i, edge in enumerate(node.inputs):
+        if edge is not None and derivatives[i] is not None:
+            fresh = node.fused or _is_fresh(derivatives, i)
+            _receive(edge, derivatives[i], fresh, waiting, heap, sink)
+
+
+_held = [np.zeros(1)]
+ONE_REFERENCE = sys.getrefcount(_held[0])  # of an array that only a list holds
+
+
+def _is_fresh(derivatives, i):
+    """True if a primitive's rule has just made the array derivatives[i], and nothing else holds it.
+
+    A rule may pass its cotangent on, as that of a + b does to both, or return a view or an array of
+    its own: others refer to those, and they are copied before anybody adds into them.
+    """
+    if type(derivatives[i]) is not np.ndarray:
+        return False
+    if sys.getrefcount(derivatives[i]) != ONE_REFERENCE:
+        return False
+    flags = derivatives[i].flags
+    if not (flags.c_contiguous and flags.writeable):  # such as a broadcast view
+        return False
+    if derivatives[i].base is None:
+        return True
+    # The whole of an array in another shape, to which only this view refers.
+    if type(derivatives[i].base) is not np.ndarray:
+        return False
+    same = derivatives[i].nbytes == derivatives[i].base.nbytes
+    return same and sys.getrefcount(derivatives[i].base) == ONE_REFERENCE
 
 
 def _receive(edge, g, fresh, waiting, heap, sink):

@@ -9,10 +9,10 @@ import math
 import numpy as np
 
 from tinylm import backend
+from tinylm.autograd.primitives.reductions import RUN, column_sums
 from tinylm.autograd.primitives.scatter import ROUNDS, add_in_rounds, by_rank
 from tinylm.errors import DataError
 
-RUN = 128  # rows in one chain of additions
 BLOCK = 4096  # rows in one product with one-hot rows
 
 
@@ -26,23 +26,6 @@ def as_rows(x):
 def transposed(x):
     """x^T of the last two axes: (..., n, m) -> (..., m, n), a view."""
     return x.swapaxes(-1, -2)
-
-
-def column_sums(x, out=None):
-    """Sum of the rows of x (n, F) -> (F,), as products with ones.
-
-    BLAS is faster than a reduction along axis 0. At most RUN rows are added in one chain: of
-    100,000 rows in float32 one product keeps five digits, this sum six.
-    """
-    n = len(x)
-    whole = n - n % RUN
-    if n <= 8 * RUN:  # BLAS adds in several chains at once: seven digits in one product
-        return np.matmul(np.ones_like(x, shape=(n,)), x, out=out)
-    runs = x[:whole].reshape(-1, RUN, x.shape[1])
-    sums = np.ones_like(x, shape=(RUN,)) @ runs  # (n / RUN, RUN, F) -> (n / RUN, F)
-    if whole < n:
-        sums[-1] += np.ones_like(x, shape=(n - whole,)) @ x[whole:]
-    return column_sums(sums, out)
 
 
 def outer_sum(x, g, out=None):

@@ -26,8 +26,8 @@ def chosen(condition, a, b):
         return np.where(condition, a, b)
     dtype = np.result_type(a, b)
     bits = _BITS[dtype]
-    m = condition.astype(bits)
-    np.negative(m, out=m)  # 1 -> -1, which is all ones in two's complement
+    # 1 -> -1, which is all ones in two's complement; in one byte each, a quarter of the traffic
+    m = np.negative(condition.view(np.int8)).astype(bits)
     out = m if m.shape == shape else None  # None: a new array
     a = np.asarray(a, dtype).view(bits)
     if type(b) in (int, float) and repr(b) in ("0", "0.0"):  # not -0.0, whose sign is a bit
@@ -53,6 +53,22 @@ def _shape_for_bits(condition, a, b):
         return None
     shape = np.broadcast_shapes(condition.shape, *(x.shape for x in arrays))
     return shape if math.prod(shape) >= MANY else None
+
+
+def times_sign(g, a, size):
+    """g * np.sign(a) for arrays of one shape, by the sign's bit where no a is 0 or nan.
+
+    size     |a|, which the caller has
+    """
+    bits = _BITS.get(a.dtype)
+    one_dtype = type(a) is np.ndarray and type(g) is np.ndarray and a.dtype == g.dtype
+    if not one_dtype or bits is None or a.size < MANY or not size.min() > 0:
+        return g * np.sign(a)
+    # -x differs from x in its highest bit; np.sign takes 0.3 ns an element, two operations on bits
+    # 0.15.
+    minus = np.bitwise_and(a.view(bits), np.iinfo(bits).min)
+    minus ^= g.view(bits)
+    return minus.view(a.dtype)
 
 
 def blockwise(step, *inputs, outputs=1):

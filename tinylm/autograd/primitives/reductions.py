@@ -12,11 +12,11 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from tinylm.autograd.engine.operation import composite, primitive
 from tinylm.autograd.engine.tensor import array_of, as_tensor
 from tinylm.autograd.primitives.elementwise import exp, where
+from tinylm.autograd.primitives.running import running_sums
 from tinylm.autograd.primitives.shaping import (
     along,
     broadcast_to,
     concatenate,
-    flip,
     reshape,
     transpose,
 )
@@ -63,6 +63,7 @@ def _in_float32(a):
 # Rows in one chain of additions when a sum runs across rows: the error grows with the length of the
 # chain.
 RUN = 128
+LONGEST = 8 * RUN  # numbers in one product with ones
 
 
 def _in_runs(a, axis):
@@ -81,6 +82,54 @@ def _in_runs(a, axis):
     return np.sum(a, axis=axis)
 
 
+def _row_sums(x):
+    """Sum of each row of x (m, n) -> (m,), as products with ones; None where np.sum does as well.
+
+    BLAS adds in many chains at once: up to LONGEST numbers its sums have as many digits as NumPy's
+    pairwise ones, in a third of the time.
+    """
+    m, n = x.shape
+    if n <= LONGEST:
+        return x @ np.ones(n, x.dtype)
+    rest = n % LONGEST
+    if rest and m > 1:
+        return None
+    # (m, n) -> (m n / LONGEST, LONGEST) -> (m, n / LONGEST), which are summed in turn
+    parts = x[:, : n - rest].reshape(-1, LONGEST) @ np.ones(LONGEST, x.dtype)
+    if rest:
+        parts = np.append(parts, x[:, n - rest :] @ np.ones(rest, x.dtype))
+    return _row_sums(parts.reshape(m, -1))
+
+
+def column_sums(x, out=None):
+    """Sum of the rows of x (n, F) -> (F,), as products with ones.
+
+    BLAS is faster than a reduction along axis 0. At most RUN rows are added in one chain: of
+    100,000 rows in float32 one product keeps five digits, this sum six.
+    """
+    n = len(x)
+    whole = n - n % RUN
+    if n <= LONGEST:
+        return np.matmul(np.ones_like(x, shape=(n,)), x, out=out)
+    runs = x[:whole].reshape(-1, RUN, x.shape[1])
+    sums = np.ones_like(x, shape=(RUN,)) @ runs  # (n / RUN, RUN, F) -> (n / RUN, F)
+    if whole < n:
+        sums[-1] += np.ones_like(x, shape=(n - whole,)) @ x[whole:]
+    return column_sums(sums, out)
+
+
+def _by_products(a, axes):
+    """The sum over the first or the last axes of a contiguous array; None if it is not one."""
+    if a.dtype.char not in "fd" or not a.flags.c_contiguous or not RUN < a.size:
+        return None
+    k, n = len(axes), _count(a, axes)
+    if axes == tuple(range(a.ndim - k, a.ndim)):
+        return _row_sums(a.reshape(-1, n))
+    if axes == tuple(range(k)):
+        return column_sums(a.reshape(n, -1))
+    return None
+
+
 def accurate_sum(a, axis=None, keepdims=False):
     """np.sum, equally accurate along every axis; float16 is added up in float32.
 
@@ -90,24 +139,24 @@ def accurate_sum(a, axis=None, keepdims=False):
     """
     if a.dtype.kind != "f" or type(a) is not np.ndarray:
         return np.sum(a, axis=axis, keepdims=keepdims)
-    axes = _axes(axis, a.ndim)
+    axes = tuple(sorted(_axes(axis, a.ndim)))
     wide = _in_float32(a)
+    out = _by_products(wide, axes)
+    if out is None:
+        out = _by_additions(wide, axes)
+    shape = _kept_shape(a.shape, axes) if keepdims else reduced(a.shape, axes)
+    return out.reshape(shape).astype(a.dtype, copy=False)
+
+
+def _by_additions(a, axes):
+    """The sum over axes, which stay with length one, by NumPy: pairwise, or in short runs."""
     short = _count(a, axes) <= RUN  # several short axes make a long chain too
-    last = sorted(axes) == list(range(a.ndim - len(axes), a.ndim))
-    contiguous = a.flags.c_contiguous and last
-    n = _count(a, axes)
-    if contiguous and 1 < n <= RUN < a.size and wide.dtype.char in "fd":
-        # Of short rows: a product with ones adds in as many chains as np.sum, 4 to 9 times as fast.
-        out = (wide.reshape(-1, n) @ np.ones(n, wide.dtype)).reshape(_kept_shape(a.shape, axes))
-    elif short or contiguous:
-        out = np.sum(wide, axis=axis, keepdims=True)
-    else:
-        out = wide
-        for i in sorted(axes):
-            out = np.expand_dims(_in_runs(out, i), i)
-    if not keepdims:
-        out = np.squeeze(out, axis=axes)
-    return out.astype(a.dtype, copy=False)
+    last = axes == tuple(range(a.ndim - len(axes), a.ndim))
+    if short or (a.flags.c_contiguous and last):
+        return np.sum(a, axis=axes, keepdims=True)
+    for i in axes:
+        a = np.expand_dims(_in_runs(a, i), i)
+    return a
 
 
 def _to_all(g, y, a, axis=None, keepdims=False):
@@ -213,13 +262,27 @@ def logsumexp(a, axis=None, keepdims=False):
     return out
 
 
-def _sums_from_the_end(g, y, a, axis=None):
+def _sums_from_the_other_end(g, y, a, axis=None, reverse=False):
     # a_j is part of every y_i with i >= j, so dL/da_j = sum over i >= j of g_i
-    sums = flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis)
-    return reshape(sums, shape=a.shape)  # y is flat if axis is None, and (1,) of a single number
+    if axis is None:  # y is flat
+        g, axis = reshape(g, shape=(-1,)), 0
+    sums = _cumsum(g, axis=axis, reverse=not reverse)
+    return reshape(sums, shape=a.shape)  # y is (1,) of a single number
 
 
-@primitive(_sums_from_the_end, linear=True)
+@primitive(_sums_from_the_other_end, linear=True, name="cumsum")
+def _cumsum(a, axis=None, reverse=False):
+    if a.dtype.kind == "f" and a.size:
+        if axis is None:
+            a, axis = a.reshape(-1), 0
+        if a.ndim and -a.ndim <= axis < a.ndim:
+            return running_sums(a, axis, reverse)
+    if reverse:
+        return np.flip(np.cumsum(np.flip(a, axis), axis), axis)
+    return np.cumsum(a, axis=axis)
+
+
+@composite
 def cumsum(a, axis=None):
     """Running sum along one axis: entry i is the sum of entries 0 .. i.
 
@@ -227,10 +290,7 @@ def cumsum(a, axis=None):
 
     Check: tinylm gradcheck cumsum
     """
-    if a.dtype.kind != "f":
-        return np.cumsum(a, axis=axis)
-    wide = np.result_type(a.dtype, np.float64)  # one chain of additions: rounded once, at the end
-    return np.cumsum(a, axis=axis, dtype=wide).astype(a.dtype, copy=False)
+    return _cumsum(a, axis=axis)
 
 
 @composite
