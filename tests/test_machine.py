@@ -24,6 +24,27 @@ def test_keep_freed_memory_takes_effect_on_glibc_and_never_fails():
         assert took == "True"  # older glibc caps the threshold at 32 MiB
 
 
+def test_one_blas_thread_is_set_back_by_the_last_that_leaves(monkeypatch):
+    now = [4]
+
+    def threads(n=None):
+        now[0] = now[0] if n is None else n
+        return now[0]
+
+    monkeypatch.setattr(machine, "blas_threads", threads)
+    first, second = machine.one_blas_thread(), machine.one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    assert now == [1]
+    first.__exit__(None, None, None)  # as in another thread, which ends earlier
+    assert now == [1]
+    second.__exit__(None, None, None)
+    assert now == [4]
+    with pytest.raises(KeyError), machine.one_blas_thread():
+        raise KeyError
+    assert now == [4]
+
+
 def test_blas_threads_are_set_and_read_back():
     before = machine.blas_threads()
     if before is None:

@@ -3,10 +3,12 @@
 Read next: backend.py.
 """
 
+import contextlib
 import ctypes
 import functools
 import os
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,32 @@ def blas_threads(n=None):
     if n is not None:
         setter(int(n))
     return int(getter())
+
+
+_single = {"inside": 0, "before": None}
+_single_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def one_blas_thread():
+    """Matrix products use one thread within a `with`: for threads that each compute their own.
+
+    The number is the process's. It is set back when the last of several `with`, also in other
+    threads, has ended.
+    """
+    with _single_lock:
+        if not _single["inside"]:
+            _single["before"] = blas_threads()
+            if _single["before"] not in (None, 1):
+                blas_threads(1)
+        _single["inside"] += 1
+    try:
+        yield
+    finally:
+        with _single_lock:
+            _single["inside"] -= 1
+            if not _single["inside"] and _single["before"] not in (None, 1):
+                blas_threads(_single["before"])
 
 
 @functools.lru_cache(maxsize=None)

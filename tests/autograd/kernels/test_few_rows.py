@@ -163,6 +163,37 @@ def test_a_helper_runs_one_call_after_another_and_raises_what_it_raised():
     assert seen[-1] == 3
 
 
+def test_a_helper_runs_what_is_started_in_order():
+    helper, seen = Helper(), []
+    for n in range(3):
+        helper.start(seen.append, n)
+    helper.wait_for_one()
+    assert seen[0] == 0
+    helper.wait()
+    assert seen == [0, 1, 2]
+    helper.start(int, "no number")
+    helper.start(seen.append, 3)
+    with pytest.raises(ValueError, match="no number"):
+        helper.wait()
+    helper.wait()  # for what came after the error
+    assert seen[-1] == 3
+
+
+def test_an_error_ends_the_helper_after_what_it_was_given(monkeypatch):
+    monkeypatch.setattr(few_rows, "_free", [])
+    seen = []
+    with pytest.raises(KeyError):
+        with few_rows.borrowed() as helper:
+            helper.start(seen.append, 1)
+            raise KeyError
+    assert seen == [1] and not few_rows._free
+    with few_rows.borrowed() as helper:
+        assert helper is not None
+    assert few_rows._free == [helper]
+    with few_rows.borrowed(False) as nothing:
+        assert nothing is None
+
+
 def test_helpers_are_kept_for_the_next_product(every_table):
     before = blas_threads()
     if before is None:

@@ -104,7 +104,7 @@ def test_weights_are_read_where_they_lie(gpt):
     model = gpt(bias=False)
     lm = DirectDecoder(model)
     assert all(
-        np.shares_memory(layer[1].weight, block.attention.qkv.weight.data)
+        np.shares_memory(layer[0].weight, block.attention.qkv.weight.data)
         for layer, block in zip(lm.layers, model.blocks)
     )
     assert np.shares_memory(lm.head.weight, model.tokens.weight.data)

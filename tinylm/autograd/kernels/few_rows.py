@@ -10,8 +10,10 @@ threads of a Xeon take 5.8 ms instead of 14. Under the kernels for AVX2 it gains
 plain product is used, as everywhere else. Read next: linear.py.
 """
 
+import contextlib
 import os
 import threading
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -24,40 +26,55 @@ LEAST_TABLE = 1 << 18  # numbers; with a smaller table threads cost more than th
 
 
 class Helper:
-    """A thread that runs one function at a time.
+    """A thread that runs functions, one after another.
 
     concurrent.futures would do, but takes longer for a hand-over than a small product does.
     """
 
     def __init__(self):
-        self._begin, self._end = threading.Lock(), threading.Lock()
-        self._begin.acquire()
-        self._end.acquire()
-        self._call = self._error = None
-        threading.Thread(target=self._run, daemon=True).start()
+        self._calls, self._ended = SimpleQueue(), SimpleQueue()
+        self._started = 0
+        self._thread = threading.Thread(target=_run, args=(self._calls, self._ended), daemon=True)
+        self._thread.start()
 
     def start(self, function, *arguments):
-        """Run function(*arguments) on the thread."""
-        self._call = function, arguments
-        self._begin.release()
+        """Run function(*arguments) on the thread, after what was started before."""
+        self._started += 1
+        self._calls.put((function, arguments))
 
     def wait(self):
-        """Return when it is done; raises what it raised."""
-        self._end.acquire()
-        error, self._error = self._error, None
+        """Return when all is done that was started; raises what the first of it raised."""
+        while self._started:
+            self.wait_for_one()
+
+    def wait_for_one(self):
+        """Return when the first is done of what was started and not waited for."""
+        self._started -= 1
+        error = self._ended.get()
         if error is not None:
             raise error
 
-    def _run(self):
-        while True:
-            self._begin.acquire()
-            function, arguments = self._call
-            try:
-                function(*arguments)
-            except BaseException as error:
-                self._error = error
-            self._call = function = arguments = None  # keep no array alive
-            self._end.release()
+    def close(self):
+        """End the thread, after what was started, and return when it has ended."""
+        self._calls.put(None)
+        self._thread.join()
+
+
+def _run(calls, ended):
+    """The thread of a Helper."""
+    while True:
+        call = calls.get()
+        if call is None:
+            return
+        error = None
+        function, arguments = call
+        try:
+            function(*arguments)
+        except BaseException as raised:
+            error = raised
+        call = function = arguments = None  # keep no array alive
+        ended.put(error)
+        error = None
 
 
 _free = []  # Helpers without work
@@ -66,25 +83,36 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_free.clear)  # threads do not live on in a forked process
 
 
-def _helper():
+@contextlib.contextmanager
+def borrowed(wanted=True):
+    """A Helper within a `with`, which has to wait for what it starts; None unless `wanted`."""
+    if not wanted:
+        yield None
+        return
     try:
-        return _free.pop()
+        helper = _free.pop()
     except IndexError:
-        return Helper()
+        helper = Helper()
+    try:
+        yield helper
+    except BaseException:
+        helper.close()  # nothing that was started still writes when the error is seen
+        raise
+    _free.append(helper)
 
 
 def in_parallel(calls):
     """Run calls side by side, the first of them in this thread: list of (function, arguments..)."""
-    helpers = []
-    for function, *arguments in calls[1:]:
-        helper = _helper()
-        helper.start(function, *arguments)
-        helpers.append(helper)
-    function, *arguments = calls[0]
-    function(*arguments)
-    for helper in helpers:
-        helper.wait()
-        _free.append(helper)
+    with contextlib.ExitStack() as stack:
+        helpers = []
+        for function, *arguments in calls[1:]:
+            helper = stack.enter_context(borrowed())
+            helper.start(function, *arguments)
+            helpers.append(helper)
+        function, *arguments = calls[0]
+        function(*arguments)
+        for helper in helpers:
+            helper.wait()
 
 
 class TableProduct:

@@ -70,7 +70,7 @@ class Quantized:
         if self.bits == 4 and d_in % 2:
             raise ShapeError(f"Quantized.packed: {d_in} inputs, but codes of 4 bits come in pairs")
         groups = len(self.codes)
-        codes = to_cpu(self.codes).reshape(d_in, d_out).T  # (d_out, d_in)
+        codes = to_cpu(self.codes).reshape(d_in, d_out)
         scale = np.broadcast_to(to_cpu(self.scale)[:, 0], (groups, d_out)).astype(np.float32)
         # Two codes of 4 bits share a byte and have no sign there: -8 .. 7 is stored as 0 .. 15.
         lift = 0

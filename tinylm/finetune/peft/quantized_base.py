@@ -39,8 +39,8 @@ class QuantizedLinear(Module):
     frozen_settings = True  # the weights, which are not trained
 
     def settings(self):
-        """The packed weights: codes, scales, and offsets where there are any."""
-        found = {"codes": self.matrix.codes, "scale": self.matrix.scale}
+        """The packed weights: codes, output by output, scales, and offsets where there are any."""
+        found = {"codes": self.matrix.codes.T, "scale": self.matrix.scale}
         if self.matrix.offset is None:
             return found
         return {**found, "offset": self.matrix.offset}
@@ -56,7 +56,7 @@ class QuantizedLinear(Module):
         old, offset = self.matrix, None
         if "offset" in arrays:
             offset = arrays["offset"].copy()
-        codes, scale = arrays["codes"].copy(), arrays["scale"].copy()
+        codes, scale = arrays["codes"].T.copy(), arrays["scale"].copy()
         self.matrix = QuantizedMatrix(old.shape, old.bits, codes, scale, offset, old.zero)
 
     def __call__(self, x):

@@ -5,17 +5,19 @@ The product of a vector with a matrix does two operations for each weight it rea
 do a hundred in the time of one read: so decoding a model larger than the caches takes the time of
 reading it, bytes / bandwidth, and everything else is negligible. Two things follow. Weights are not
 copied or folded as in folded.py (the memory would double, the time stay the same). And fewer bits
-for a weight mean less time, if unpacking them costs less than it saves in reading. With NumPy it
-costs more:
+for a weight mean less time, if unpacking them costs less than it saves in reading. NumPy converts
+12 codes a nanosecond and core, so 8 bits on two cores need 5.6 ms a token for that and 3 to 4 ms
+for BLAS's products, where reading the float32 weights takes 11:
 
-    SmolLM2-135M, two cores, batch 1     MB a token   tokens/s   GB/s   of the memory's 22 to 30
-    float32                                     538         38     20   67 to 87 %
-    8 bits (Q8_0)                               151         18    2.7
-    4 bits (Q4_1)                               101         13    1.3
+    SmolLM2-135M, two cores (Zen 5), batch 1   MB a token   tokens/s   GB/s of the memory's 35 to 50
+    float32                                           538         66   35
+    8 bits (Q8_0)                                     151         82   12
+    4 bits (Q4_1)                                     101         61    6
 
-so 8 and 4 bits are here for memory, not for speed: a code becomes a float32 in a pass of its own,
-where llama.cpp multiplies it in a register. `decoding_speed` and `memory_bandwidth` measure it.
-Read next: models/low_bit/quantized.py.
+4 bits are unpacked in two passes more, and are here for memory: a compiled kernel does all of it in
+registers (llama.cpp: 84 to 98 tokens/s on two other cores). few_bits.py says how two threads share
+the work; `decoding_speed` and `memory_bandwidth` measure it.
+Read next: few_bits.py.
 """
 
 import threading
@@ -24,8 +26,8 @@ import time
 import numpy as np
 
 from tinylm import backend
-from tinylm.generate.fast.folded import GATES, FastDecoder, activation_into
-from tinylm.models.low_bit.quantized import QuantizedMatrix
+from tinylm.generate.fast.few_bits import QuantizedLayers, bias_of, own_threads, rising
+from tinylm.generate.fast.folded import FastDecoder, activation_into
 
 
 class DirectDecoder(FastDecoder):
@@ -44,42 +46,28 @@ class DirectDecoder(FastDecoder):
     def __init__(self, model, bits=None):
         c = self._begin(model)
         self.bits = bits
-        matrix = _products(bits)
-        self.activation, before, after = activation_into(c.activation, self.dtype)
-        # Factors that folded.py folds into the matrices around a GELU; `step` multiplies by them.
-        self.before = before
-        self.after = after
-        self.layers = []
-        for block in model.blocks:
-            forward = block.feed_forward
-            rising = [forward.gate, forward.up] if c.activation in GATES else [forward.hidden]
-            self.layers.append(
-                (
-                    block.norms[0],
-                    matrix(block.attention.qkv),
-                    matrix(block.attention.out),
-                    block.norms[1],
-                    [matrix(linear) for linear in rising],
-                    matrix(forward.out),
-                )
-            )
+        self.threads = None
+        if bits is None:
+            self.layers = [_layer(block, c.activation) for block in model.blocks]
+            self.head = _Product(model.tokens.weight.data.T)  # (D, V)
+            if model.head is not None:
+                self.head = _Product(model.head.data)
+        else:
+            made = QuantizedLayers(model, bits)
+            self.layers, self.head, self.threads = made.layers, made.head, made.threads
+        self.norms = [block.norms for block in model.blocks]
         self.tokens = model.tokens.weight.data  # (V, D)
         self.position_table = model.positions and model.positions.table.weight.data
         self.norm = model.norm
         self.mean_of = np.full(c.d_model, self.inverse_width, self.dtype)  # x . mean_of = mean(x)
-        head = self.tokens.T if model.head is None else model.head.data
-        self.head = matrix(_Plain(head))  # (D, V)
-        inputs = len(self.layers[0][4])  # 2 with a gate, else 1
-        self._end(inputs * c.hidden_width, c.hidden_width)
-        self.parts = np.split(self.hidden, inputs)  # views: gate and up, or the whole
+        # Factors that folded.py folds into the matrices around a GELU; `step` multiplies by them.
+        self.activation, self.before, self.after = activation_into(c.activation, self.dtype)
+        gates = len(rising(model.blocks[0].feed_forward, c.activation))
+        self._end(gates * c.hidden_width, c.hidden_width)
 
     def weight_bytes(self):
         """Bytes of weights that one token reads."""
-        total = self.head.nbytes
-        for _, into_qkv, out_of_heads, _, rising, out_of_hidden in self.layers:
-            total += into_qkv.nbytes + out_of_heads.nbytes + out_of_hidden.nbytes
-            total += sum(product.nbytes for product in rising)
-        return total
+        return self.head.nbytes + sum(part.nbytes for layer in self.layers for part in layer)
 
     def step(self, token, cache):
         """Read one token; returns the normalized stream after the last block: (D + 1,), the last
@@ -98,24 +86,26 @@ class DirectDecoder(FastDecoder):
         if self.position_table is not None:
             x += self.position_table[t]
         attended, activated = self.attended[:-1], self.activated[:-1]  # (H K,), (F,)
-        for parts, *memory in zip(self.layers, *stored):
-            attention_norm, into_qkv, out_of_heads, forward_norm, rising, out_of_hidden = parts
-            # x += attention(norm(x)); biases are added by the products.
-            self._norm(x, attention_norm)
-            into_qkv(n, self.qkv)  # (D,) -> ((H+2G) K,)
-            self.queries *= self.scale
-            self._attend(t, *memory)
-            x += out_of_heads(attended, y)  # (H K,) -> (D,)
-            # x += feed_forward(norm(x))
-            self._norm(x, forward_norm)
-            for product, part in zip(rising, self.parts):
-                product(n, part)  # (D,) -> (F,)
-            if self.before != 1:
-                self.hidden *= self.before
-            self.activation(self.hidden, activated)
-            if self.after != 1:
-                activated *= self.after
-            x += out_of_hidden(activated, y)  # (F,) -> (D,)
+        with own_threads(self.threads) as helper:
+            for product in self.layers[0]:
+                product.begin(helper)
+            for layer, norms, *memory in zip(self.layers, self.norms, *stored):
+                into_qkv, out_of_heads, into_hidden, out_of_hidden = layer
+                # x += attention(norm(x)); biases are added by the products.
+                self._norm(x, norms[0])
+                into_qkv(n, self.qkv, helper)  # (D,) -> ((H+2G) K,)
+                self.queries *= self.scale
+                self._attend(t, *memory)
+                x += out_of_heads(attended, y, helper)  # (H K,) -> (D,)
+                # x += feed_forward(norm(x))
+                self._norm(x, norms[1])
+                into_hidden(n, self.hidden, helper)  # (D,) -> (F,); (2F,) if gated
+                if self.before != 1:
+                    self.hidden *= self.before
+                self.activation(self.hidden, activated)
+                if self.after != 1:
+                    activated *= self.after
+                x += out_of_hidden(activated, y, helper)  # (F,) -> (D,)
         cache.length = t + 1
         self._norm(x, self.norm)
         return self.normed
@@ -133,49 +123,56 @@ class DirectDecoder(FastDecoder):
             n += norm.bias.data
 
     def _scores(self, last):
-        scores = self.head(last[:-1], np.empty(self.vocab_size, self.dtype))
+        with own_threads(self.threads) as helper:
+            scores = self.head(last[:-1], np.empty(self.vocab_size, self.dtype), helper)
         cap = self.config.logit_cap
         if cap is None:
             return scores
         return np.tanh(scores / cap) * cap
 
 
-class _Plain:
-    """A weight array without a bias, in place of an nn.Linear."""
-
-    def __init__(self, array):
-        self.array, self.bias = array, None
+def _layer(block, activation):
+    """The products of a block on its own weights: qkv, out, into the hidden layer, out of it."""
+    attention, forward = block.attention, block.feed_forward
+    products = [
+        _Product(linear.weight.data, bias_of(linear))
+        for linear in (attention.qkv, attention.out, *rising(forward, activation), forward.out)
+    ]
+    if len(products) == 5:
+        products[2:4] = [_Pair(*products[2:4])]
+    return products
 
 
 class _Product:
-    """x W + b into an array, W plain or quantized."""
+    """x W + b into an array."""
 
-    def __init__(self, weight, bias, bits):
-        self.bias = bias
-        self.plain = bits is None
-        self.weight = weight
-        if bits is not None:  # blocks lie along a row of W^T, so one output reads whole blocks
-            self.weight = QuantizedMatrix.from_array(weight.T, {8: "Q8_0", 4: "Q4_1"}[bits])
-        self.nbytes = self.weight.nbytes
+    def __init__(self, weight, bias=None):
+        self.weight, self.bias = weight, bias
+        self.nbytes = weight.nbytes
 
-    def __call__(self, x, out):
-        if self.plain:
-            x.dot(self.weight, out)
-        else:
-            out[...] = self.weight.matvec(x)
+    def begin(self, helper):
+        """Nothing: plain weights are not converted."""
+
+    def __call__(self, x, out, helper=None):
+        x.dot(self.weight, out)
         if self.bias is not None:
             out += self.bias
         return out
 
 
-def _products(bits):
-    def make(linear):
-        if isinstance(linear, _Plain):
-            return _Product(linear.array, None, bits)
-        bias = linear.bias.data if linear.bias is not None else None
-        return _Product(linear.weight.data, bias, bits)
+class _Pair:
+    """Two products side by side, the gate and what it multiplies: (D,) -> (2F,)."""
 
-    return make
+    def __init__(self, gate, up):
+        self.gate, self.up, self.nbytes = gate, up, gate.nbytes + up.nbytes
+
+    def begin(self, helper):
+        """Nothing, as above."""
+
+    def __call__(self, x, out, helper=None):
+        half = len(out) // 2
+        self.gate(x, out[:half])
+        self.up(x, out[half:])
 
 
 def memory_bandwidth(megabytes=256, repeats=5):

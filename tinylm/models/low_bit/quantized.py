@@ -8,28 +8,28 @@ float32 scales for each group of g:
                                + offset_rb * (sum over i in b of x_i)
 
 so scales multiply sums, not weights: the only work for each weight is the conversion of its code to
-float32, and BLAS's product. Rows are converted in slices that stay in the cache; float32 weights
-never touch memory. Integers throughout gain nothing: NumPy has no fast integer product (see
-`fixedpoint.py`).
+float32, and BLAS's product. Codes lie input by input, (D, R): the inputs of a group are then a
+matrix (g, R) that one product reads in long rows, for all groups in one call. Codes are converted
+tile by tile into a scratch that stays in the cache; float32 weights never touch memory. Integers
+throughout gain nothing: NumPy has no fast integer product (see `fixedpoint.py`).
 
-Memory against speed, on one core of an AMD EPYC: milliseconds for W of 49,152 x 576 (SmolLM2's
-embedding, which is also its output) times 1, 8 and 64 vectors. Medians, in a machine whose memory
-others use too: they vary by a fifth and more.
+Memory against speed, on one core of an AMD EPYC (Zen 5): milliseconds for W of 49,152 x 576
+(SmolLM2's embedding, which is also its output) times 1, 8 and 64 vectors, medians of nine.
 
                       bytes a weight      1     8    64
-    float32                4            8.6    28    56
-    8 bits, rows           1.01         9.4    40    85     `from_rows`: one scale a row
-    Q8_0                   1.125         14    38    81
-    Q4_1                   0.75          15    58   103
-    Q4_0                   0.625         19    48    96
+    float32                4            3.4    12    36
+    8 bits, rows           1.01         6.3    15    40     `from_rows`: one scale a row
+    Q8_0                   1.125        4.6    15    41
+    Q4_1                   0.75         5.3    17    44
+    Q4_0                   0.625        5.4    15    41
 
-So 8 bits take 4 times less memory for 1.1 to 1.6 times the time, 4 bits 5 to 6 times less for 2
-times the time: NumPy spends half of it on converting codes through memory, which a compiled kernel
-does within registers, gaining time as well. SmolLM2 whole takes 538 MB in float32 and 112 MB in its
-own blocks. Where float32 fits, it is the faster choice here. Book section 2.3.1. Read next:
-`fixedpoint.py`.
+One core reads float32 at 33 GB/s here and converts 12 codes a nanosecond, so one core alone gains
+no time. Two do: they share the memory, and each converts at its own rate
+(generate/fast/few_bits.py). SmolLM2 whole takes 538 MB in float32 and 112 MB in its own blocks.
+Book section 2.3.1. Read next: `fixedpoint.py`; `prepared.py`, many products with the same matrix.
 """
 
+import math
 import threading
 
 import numpy as np
@@ -38,7 +38,10 @@ from tinylm.errors import CheckpointError, ShapeError
 from tinylm.models.low_bit.blocks import FORMATS, quantize
 from tinylm.models.low_bit.fixedpoint import to_fixed
 
-_SLICE = 1 << 18  # float32 numbers converted at a time: 1 MB, measured best of 2^14 to 2^19
+# Codes converted at a time: 4 MB in float32. A tile of 2^17 takes 1.4 times as long: codes come
+# from memory, which is fastest to read in long runs.
+TILE = 1 << 20
+BYTES = 1 << 20  # bytes of two codes each that are taken apart at a time
 _local = threading.local()  # each thread has its own scratch
 
 
@@ -47,8 +50,8 @@ class QuantizedMatrix:
     D.
 
     bits    8 or 4
-    codes   (R, C) int8 or uint8; for 4 bits (R, C / 2) uint8, the low halves being the first C / 2
-            columns. C is D, for 4 bits rounded up to an even number of groups
+    codes   (C, R) int8 or uint8; for 4 bits (C / 2, R) uint8, the low halves being the first C / 2
+            inputs. C is D, for 4 bits rounded up to an even number of groups
     scale   (C / g, R) float32
     offset  (C / g, R) float32, or None
     zero    the code of 4 bits that stands for 0, where there is no offset
@@ -94,19 +97,19 @@ class QuantizedMatrix:
         bits = 4 if block.bits == 4 else 8
         padded = groups  # C / g
         if bits == 4:
-            padded += groups % 2  # the two halves of a byte are columns C / 2 apart
+            padded += groups % 2  # the two halves of a byte are inputs C / 2 apart
         blocks = raw.reshape(R, D // block.weights * block.nbytes)
         matrix = None
-        step = max(1, _SLICE // max(D, 1))  # rows at a time
+        step = max(1, BYTES // max(D, 1))  # rows at a time
         for start in range(0, R, step):
             rows = slice(start, start + step)
             codes, scale, offset = block.split(blocks[rows].reshape(-1, block.nbytes))
             if matrix is None:
                 matrix = cls._empty(shape, bits, padded, block.group, codes.dtype, offset)
-            codes = codes.reshape(-1, D)
+            codes = codes.reshape(-1, D).T  # (D, r)
             if bits == 4:
                 codes = pack_halves(codes, matrix.zero, padded * block.group)
-            matrix.codes[rows] = codes
+            matrix.codes[:, rows] = codes
             matrix.scale[:groups, rows] = scale.reshape(-1, groups).T  # (r, groups) -> (groups, r)
             if offset is not None:
                 matrix.offset[:groups, rows] = offset.reshape(-1, groups).T
@@ -114,7 +117,7 @@ class QuantizedMatrix:
 
     @classmethod
     def _empty(cls, shape, bits, groups, width, dtype, offset):
-        """A matrix to be filled: `groups` groups of `width` columns a row.
+        """A matrix to be filled: `groups` groups of `width` inputs a row.
 
         dtype   of the unpacked codes: signed ones of 4 bits are stored with 8 added
         offset  None if there is none
@@ -123,7 +126,7 @@ class QuantizedMatrix:
         if bits == 4:
             zero = 8 if dtype == np.int8 else 0
             dtype = np.uint8
-        codes = np.empty((shape[0], groups * width * bits // 8), dtype)
+        codes = np.empty((groups * width * bits // 8, shape[0]), dtype)
         scale = np.zeros((groups, shape[0]), np.float32)
         if offset is not None:
             offset = np.zeros((groups, shape[0]), np.float32)
@@ -142,8 +145,8 @@ class QuantizedMatrix:
 
         array    (R, D) finite floats, any D
         """
-        codes, scale = to_fixed(array, axis=-1)
-        return cls(codes.shape, 8, codes, scale.T)
+        codes, scale = to_fixed(array, axis=-1)  # (R, D), (R, 1)
+        return cls(codes.shape, 8, np.ascontiguousarray(codes.T), scale.T)
 
     @property
     def nbytes(self):
@@ -155,43 +158,68 @@ class QuantizedMatrix:
         R, D = self.shape
         return f"QuantizedMatrix({R} x {D}, {self.bits} bits, {self.nbytes / 2**20:.1f} MiB)"
 
+    @property
+    def inputs(self):
+        """C: D, and what fills up 4 bits to an even number of groups."""
+        return len(self.codes) * 8 // self.bits
+
     def dequantize(self):
         """The matrix in float32, (R, D)."""
         out = np.empty(self.shape, np.float32)
-        for rows in self._slices():
-            weights = self._weights(rows)  # (r, C)
-            out[rows] = weights[:, : self.shape[1]]  # without the columns that fill up
+        for rows in slices(self.shape[0], TILE // max(self.inputs, 1)):
+            out[rows] = self._weights(rows)[: self.shape[1]].T  # without the inputs that fill up
         return out
 
-    def matvec(self, x):
+    def matvec(self, x, out=None):
         """W x, without forming W.
 
         x        (D,) floats
+        out      (R,) float32 to write into, or None
         returns  (R,) float32
         raises   ShapeError if x has another width
         """
         x = np.asarray(x, np.float32)
         if x.shape != self.shape[1:]:
             raise ShapeError(f"matvec: {self.shape} @ {x.shape}, but x must be ({self.shape[1]},)")
-        groups = len(self.scale)  # b
-        x = self._pad(x).reshape(groups, -1, 1)  # (D,) -> (b, g, 1)
-        sums = x.sum(axis=(1, 2))  # (b,): sum over i in b of x_i
-        y = np.empty(self.shape[0], np.float32)
-        for rows in self._slices():
-            codes = self._codes(rows)  # (r, C)
-            codes = codes.reshape(len(codes), groups, -1).transpose(1, 0, 2)  # -> (b, r, g)
-            partial = (codes @ x)[..., 0]  # (b, r, g) @ (b, g, 1) -> (b, r)
-            if self.zero:
-                # sum of (code - zero) x = sum of code x - zero * sum of x
-                partial -= self.zero * sums[:, None]
-            partial *= self.scale[:, rows]
-            partial.sum(axis=0, out=y[rows])
-        if self.offset is not None:
-            y += sums @ self.offset  # (b,) @ (b, R)
-        return y
+        groups, width = len(self.scale), self.inputs // len(self.scale)  # b, g
+        x = self._pad(x).reshape(groups, 1, width)  # (D,) -> (b, 1, g)
+        if out is None:
+            out = np.empty(self.shape[0], np.float32)
+        for rows, tiles in self.tiles():
+            sums = np.empty((groups, 1, rows.stop - rows.start), np.float32)
+            for some in tiles:
+                codes = self.unpacked(some, rows)  # (k, g, r)
+                np.matmul(x[some], codes, out=sums[some])  # (k, 1, g) @ (k, g, r) -> (k, 1, r)
+            self.add_up(sums[:, 0], x[:, 0], rows, out[rows])
+        return out
+
+    def tiles(self, size=TILE):
+        """Tiles of about `size` numbers: a list of (slice of rows, [slices of groups])."""
+        groups = len(self.scale)
+        # A tile is some groups of all rows, or where W has very many, one group of some rows.
+        length = max(1, size * groups // max(self.inputs, 1))
+        return [
+            (rows, slices(groups, length // max(rows.stop - rows.start, 1)))
+            for rows in slices(self.shape[0], length)
+        ]
+
+    def add_up(self, sums, x, rows, out):
+        """The equation of the header, from the sums of code * x.
+
+        sums  (b, r), which is written over;  x  (b, g);  rows  slice;  out  (r,)
+        """
+        scale = self.scale[:, rows]
+        sums *= scale
+        np.add.reduce(sums, axis=0, out=out)
+        if self.zero or self.offset is not None:
+            by_group = np.add.reduce(x, axis=1)  # (b,): sum over i in b of x_i
+            if self.zero:  # the code of 0 is `zero`: sum of (code - zero) x
+                out -= (self.zero * by_group) @ scale  # (b,) @ (b, r)
+            if self.offset is not None:
+                out += by_group @ self.offset[:, rows]
 
     def matmul(self, x):
-        """x Wᵀ: W times each vector of x. A slice of W is dequantized once for all of them.
+        """x Wᵀ: W times each vector of x. A part of W is dequantized once for all of them.
 
         x        (..., D) floats
         returns  (..., R) float32
@@ -206,70 +234,96 @@ class QuantizedMatrix:
         flat = x.reshape(-1, self.shape[1])
         y = np.empty((len(flat), self.shape[0]), np.float32)
         if len(flat) == 1:
-            y[0] = self.matvec(flat[0])
+            self.matvec(flat[0], y[0])
         else:
             flat = self._pad(flat)
-            for rows in self._slices():
-                y[:, rows] = flat @ self._weights(rows).T  # (n, C) @ (C, r)
+            for rows in slices(self.shape[0], TILE // max(self.inputs, 1)):
+                y[:, rows] = flat @ self._weights(rows)  # (n, C) @ (C, r)
         return y.reshape(*x.shape[:-1], self.shape[0])
 
-    def _slices(self):
-        step = max(1, _SLICE // max(self.shape[1], 1))
-        return [
-            slice(start, min(start + step, self.shape[0]))
-            for start in range(0, self.shape[0], step)
-        ]
-
     def _pad(self, x):
-        """x with zeros for the columns of W that were added to make an even number of groups."""
-        columns = self.codes.shape[1] * 8 // self.bits  # C
-        lacking = columns - x.shape[-1]
+        """x with zeros for the inputs of W that were added to make an even number of groups."""
+        lacking = self.inputs - x.shape[-1]
         if not lacking:
             return x
         before_and_after = [(0, 0)] * (x.ndim - 1) + [(0, lacking)]
         return np.pad(x, before_and_after)
 
-    def _codes(self, rows):
-        """The codes of some rows as float32, (r, C). In this thread's scratch: read before the next
-        call.
+    def unpacked(self, groups, rows):
+        """The codes of some groups and rows (slices) as float32: (k, g, r).
+
+        In this thread's scratch: read before the next call.
         """
-        packed = self.codes[rows]
-        if self.bits == 8:
-            out = _scratch(packed.shape)
-            np.copyto(out, packed)
-            return out
-        half = packed.shape[1]
-        out = _scratch((len(packed), 2 * half))
-        np.copyto(out[:, :half], packed & 15)
-        np.copyto(out[:, half:], packed >> 4)
+        width = self.inputs // len(self.scale)  # g
+        shape = groups.stop - groups.start, width, rows.stop - rows.start
+        out = _scratch("floats", shape, np.float32)
+        for function, arguments in self.conversions(groups, rows, out, _bytes):
+            function(*arguments)
         return out
 
+    def conversions(self, groups, rows, out, bytes_of):
+        """What `unpacked` calls to write into `out`: a list of (function, arguments).
+
+        bytes_of   function shape -> uint8 scratch
+        """
+        width = self.inputs // len(self.scale)  # g
+        flat = out.reshape(-1, out.shape[-1])  # (k g, r)
+        start, stop = groups.start * width, groups.stop * width
+        if self.bits == 8:
+            return [(np.copyto, (flat, self.codes[start:stop, rows]))]
+        half = len(self.codes)  # the inputs before it are low halves of bytes, the others high ones
+        low = max(0, min(stop, half) - start)
+        high = slice(max(start, half) - half, max(stop, half) - half)
+        packed = self.codes[:, rows]
+        parts = [
+            (np.bitwise_and, 15, packed[start : start + low], flat[:low]),
+            (np.right_shift, 4, packed[high], flat[low:]),
+        ]
+        found = []
+        for function, number, of, into in parts:
+            for some in slices(len(of), BYTES // max(of.shape[1], 1)):
+                halves = bytes_of(of[some].shape)
+                found.append((function, (of[some], np.uint8(number), halves)))
+                found.append((np.copyto, (into[some], halves)))
+        return found
+
     def _weights(self, rows):
-        """Some rows of W in float32, (r, C). In this thread's scratch, as _codes()."""
-        codes = self._codes(rows)
+        """Some rows of W in float32, transposed, (C, r). In this thread's scratch."""
+        grouped = self.unpacked(slice(0, len(self.scale)), rows)  # (b, g, r)
         if self.zero:
-            codes -= self.zero
-        grouped = codes.reshape(len(codes), len(self.scale), -1)  # (r, b, g)
-        grouped *= self.scale[:, rows].T[..., None]
+            grouped -= self.zero
+        grouped *= self.scale[:, None, rows]
         if self.offset is not None:
-            grouped += self.offset[:, rows].T[..., None]
-        return codes
+            grouped += self.offset[:, None, rows]
+        return grouped.reshape(self.inputs, -1)
 
 
-def pack_halves(codes, zero, columns):
-    """(r, D) codes -> (r, columns / 2) bytes: low halves the first columns, high halves the rest.
+def pack_halves(codes, zero, inputs):
+    """(D, r) codes -> (inputs / 2, r) bytes: low halves the first inputs, high halves the rest.
 
-    Columns beyond D get `zero`, the code of 0.
+    Inputs beyond D get `zero`, the code of 0.
     """
-    unsigned = np.full((len(codes), columns), zero, np.uint8)
-    unsigned[:, : codes.shape[1]] = codes + codes.dtype.type(zero)
-    half = columns // 2
-    return unsigned[:, :half] | unsigned[:, half:] << 4
+    unsigned = np.full((inputs, codes.shape[1]), zero, np.uint8)
+    unsigned[: len(codes)] = codes + codes.dtype.type(zero)
+    half = inputs // 2
+    return unsigned[:half] | unsigned[half:] << 4
 
 
-def _scratch(shape):
+def slices(n, step):
+    """Slices of at most `step` that make up 0 .. n."""
+    step = max(1, step)
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def _bytes(shape):
+    return _scratch("bytes", shape, np.uint8)
+
+
+def _scratch(name, shape, dtype):
     """An array for a short use, kept: to map fresh memory costs more than the work done in it."""
-    size = shape[0] * shape[1]
-    if getattr(_local, "scratch", None) is None or _local.scratch.size < size:
-        _local.scratch = np.empty(max(size, _SLICE), np.float32)
-    return _local.scratch[:size].reshape(shape)
+    size = math.prod(shape)
+    kept = getattr(_local, name, None)
+    if kept is None or kept.size < size:
+        kept = np.empty(max(size, TILE), dtype)
+        setattr(_local, name, kept)
+    return kept[:size].reshape(shape)
