@@ -1,8 +1,9 @@
-"""Reverse-mode automatic differentiation from scratch, in four packages, each on those before it.
+"""Reverse-mode automatic differentiation from scratch, in five packages, each on those before it.
 
 engine      Tensor, the tape, the backward walk, how an operation is defined
 primitives  operations with one line of forward and one derivative per argument
 kernels     fused operations, derived by hand on arrays, and the same composed of primitives
+sublayers   half a block of a transformer in one operation, made of the kernels
 check       gradients compared with differences, and wrong gradients that the check must reject
 
 Start with engine/tensor.py. methods.py gives Tensors their operators; registry.py lists what is
@@ -96,3 +97,5 @@ from tinylm.autograd.primitives.shaping import (
     triu,
 )
 from tinylm.autograd.primitives.statistics import norm, std, var
+from tinylm.autograd.sublayers.attention import attention_sublayer
+from tinylm.autograd.sublayers.feed_forward import feed_forward_sublayer, gated_sublayer

@@ -1,11 +1,13 @@
 """A transformer block: attention and feed-forward around the residual stream (book eqs. 2.4, 2.5).
 
 The parts of a block are arguments, and so is their arrangement, a placement function of norm.py.
+Each half of a block of the usual parts runs as one operation, with the same result: sublayers.py.
 Read next: models/decoder/gpt.py.
 """
 
 from tinylm.autograd import dropout
 from tinylm.nn.module import Module
+from tinylm.nn.sublayers import attended, fed
 
 
 class Block(Module):
@@ -49,10 +51,21 @@ class Block(Module):
                 return dropout(self.feed_forward(h), p, self.rng)
             return dropout(self.feed_forward(h, real), p, self.rng)
 
-        x = self.placement(x, attend, next(norms))
+        x = self._half(x, attend, next(norms), attended, self.attention, p, options)
         if self.cross is not None:
             x = self.placement(x, attend_memory, next(norms))
-        return self.placement(x, feed, next(norms))
+        if real is not None:
+            return self.placement(x, feed, next(norms))
+        return self._half(x, feed, next(norms), fed, self.feed_forward, p, {})
+
+    def _half(self, x, branch, norm, fused, module, p, options):
+        """The sublayer in one operation where it consists of the usual parts, else part by part."""
+        y = None
+        if p == 0:
+            y = fused(x, module, norm, self.placement, **options)
+        if y is None:
+            y = self.placement(x, branch, norm)
+        return y
 
 
 class ParallelBlock(Module):

@@ -25,6 +25,7 @@ NAMES = [*own(operation.primitives), *own(operation.fused_operations)]
 # Operations with many arguments and options, whose mutants take seconds each: checked with the slow
 # tests.
 LONG = {"attention", "tiled_attention", "self_attention", "tree_attention", "gru_scan", "lstm_scan"}
+LONG |= {"attention_sublayer", "feed_forward_sublayer", "gated_sublayer"}
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,15 @@ import math
 import numpy as np
 
 from tinylm.autograd.engine.operation import fused
-from tinylm.autograd.kernels import composed
+from tinylm.autograd.kernels import causal_attention, composed
 from tinylm.autograd.kernels.activations import kept_scaled
-from tinylm.autograd.kernels.heads import check_heads, score_scale
+from tinylm.autograd.kernels.heads import (
+    ScoresOverflow,
+    check_heads,
+    in_float64_on_overflow,
+    score_scale,
+)
 from tinylm.autograd.kernels.masks import all_finite, check_bias, own_mask, seen_matmul
-from tinylm.autograd.kernels.overflow import ScoresOverflow, in_float64_on_overflow
 from tinylm.autograd.kernels.rotary import rotate
 from tinylm.autograd.kernels.rows import row_dots, transposed
 from tinylm.errors import ShapeError
@@ -356,17 +360,35 @@ def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, drop
     d5 = None
     if dropped is not None:
         d5 = dropped.reshape(B, G, R, T, T)
+
+    def by_heads(merged):  # (B, T, H K) -> (B, G, R, T, K), a view
+        return merged.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)
+
     # The heads are merged by writing through a view: y (B, G, R, T, K) of out (B, T, H K).
     out = np.empty_like(qkv, shape=(B, T, heads * K))
-    y = out.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)
-    weights, inverse = _forward(q, k, v, None, mask, causal, scale, d5, y, out)
+    y = by_heads(out)
+    in_blocks = dense = None
+    if causal_attention.applies(q, causal, mask, dropped):
+        in_blocks = causal_attention.forward(q, k, v, scale, y, keep)
+    if in_blocks is None:
+        dense = _forward(q, k, v, None, mask, causal, scale, d5, y, out)
 
     def backward(g):
-        g = g.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)  # (B, T, H K) -> (B, G, R, T, K)
+        nonlocal dense
+        g = by_heads(g)
         packed = np.empty_like(qkv)
         dq, dk, dv = parts(packed)
-        saved = q, k, v, y, weights, scale, d5
-        _backward(g, saved, inverse, mask, causal, dq, dk, dv, packed)
+        done = False
+        if in_blocks is not None:
+            causal_attention.backward(g, in_blocks, q, k, v, scale, y, dq, dk, dv)
+            done = all_finite(packed)
+        if not done:
+            if dense is None:  # what is not finite must not reach what may not see it
+                again = np.empty_like(out)
+                dense = _forward(q, k, v, None, mask, causal, scale, d5, by_heads(again), again)
+            weights, inverse = dense
+            saved = q, k, v, y, weights, scale, d5
+            _backward(g, saved, inverse, mask, causal, dq, dk, dv, packed)
         if rotation is not None:  # the transpose of a rotation is the rotation by -angle
             cos, sin = rotation
             dq[...], dk[...] = turned(dq, dk, cos, -sin)

@@ -1,9 +1,13 @@
-"""Checks that all attention operations share: shapes of heads, and the scale of the scores.
+"""What all attention operations share: checks of heads, the scale of scores, and scores that
+overflow: q k^T may pass float32's 3e38 where a softmax over it is finite.
 
 Read next: masks.py, attention.py.
 """
 
+import functools
 import math
+
+import numpy as np
 
 from tinylm.errors import ConfigError, ShapeError
 
@@ -57,3 +61,34 @@ def score_scale(K, scale=None):
     if scale is None:
         return 1 / math.sqrt(max(K, 1))
     return scale
+
+
+class ScoresOverflow(Exception):
+    """Finite queries and keys have scores beyond float32, though their softmax is finite."""
+
+
+def in_float64_on_overflow(kernel):
+    """Decorator: an attention kernel whose scores overflow in float32 is run again in float64."""
+
+    @functools.wraps(kernel)
+    def checked(*arrays, **options):
+        try:
+            return kernel(*arrays, **options)
+        except ScoresOverflow:
+            dtype = arrays[0].dtype
+        wide = [a if a is None else a.astype(np.float64) for a in arrays]
+        out, backward = kernel(*wide, **options)
+
+        def narrow(d):
+            if callable(d):  # a gradient that is computed only where it is needed
+                return lambda out: d(None).astype(dtype)
+            if d is None:
+                return d
+            return d.astype(dtype)
+
+        def narrow_backward(g):
+            return [narrow(d) for d in backward(g.astype(np.float64))]
+
+        return out.astype(dtype), narrow_backward
+
+    return checked

@@ -12,9 +12,13 @@ import numpy as np
 from tinylm.autograd.engine import profile
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
-from tinylm.autograd.kernels.heads import check_heads, score_scale
+from tinylm.autograd.kernels.heads import (
+    ScoresOverflow,
+    check_heads,
+    in_float64_on_overflow,
+    score_scale,
+)
 from tinylm.autograd.kernels.masks import all_finite, own_mask, seen_matmul
-from tinylm.autograd.kernels.overflow import ScoresOverflow, in_float64_on_overflow
 from tinylm.autograd.kernels.rows import row_dots, transposed
 from tinylm.errors import ConfigError
 

@@ -13,8 +13,7 @@ import numpy as np
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.attention import _backward, _forward
-from tinylm.autograd.kernels.heads import score_scale
-from tinylm.autograd.kernels.overflow import in_float64_on_overflow
+from tinylm.autograd.kernels.heads import in_float64_on_overflow, score_scale
 from tinylm.autograd.kernels.rotary import rotate
 from tinylm.backend import backend_of, device_of, to_device
 from tinylm.errors import ShapeError
