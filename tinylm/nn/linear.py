@@ -85,3 +85,12 @@ class Embedding(Module):
 
     def __call__(self, ids):
         return embedding(ids, self.weight)  # (...) -> (..., D)
+
+
+def hidden_matrices(module):
+    """The names of the weights of a module's linear maps, among its named_parameters().
+
+    These are what Muon updates (optim/muon.py): not embeddings, output tables, gains and biases.
+    """
+    maps = {id(part.weight) for part in module.modules() if isinstance(part, Linear)}
+    return [name for name, p in module.named_parameters().items() if id(p) in maps]

@@ -46,9 +46,13 @@ class AdamW(FlatOptimizer):
 
     def update(self, lr, start, stop, scale):
         """One step of elements start .. stop-1, in blocks; the arithmetic is in _update_block."""
-        flat = self.flat
-        gradient = flat.collect()
+        gradient = self.flat.collect()
         self.t += 1
+        self._update_range(gradient, lr, start, stop, scale)
+
+    def _update_range(self, gradient, lr, start, stop, scale):
+        """The update of elements start .. stop-1 in step t."""
+        flat = self.flat
         if can_launch(flat.data[start:stop], gradient, self.m):
             self._launch(lr, start, stop, scale)
             return

@@ -293,6 +293,12 @@ class FlatOptimizer:
         Called before update(): nothing has changed then.
         """
 
+    def bounds(self, workers):
+        """How workers share an update, where it cannot be cut anywhere: (workers + 1) indices of
+        the buffer, from 0 to n. None: it can.
+        """
+        return None
+
     def step(self, lr=None, start=0, stop=None, scale=1.0):
         """One update of elements start .. stop-1 of the flat buffer; all of them by default.
 

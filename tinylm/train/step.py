@@ -93,10 +93,13 @@ def train_step(
             return step
     loss = float(loss)
     start, end = comm.slice(len(flat))  # this worker's part of all N parameters
-    if add_up is None:
+    bounds = optimizer.bounds(comm.size)  # None, unless an update cannot be cut anywhere
+    if add_up is not None:
+        add_up(comm, flat)
+    elif bounds is None:
         comm.reduce_scatter_(flat.grad)  # (N,): the sum over workers stands in start .. end
     else:
-        add_up(comm, flat)
+        comm.all_reduce(flat.grad)
     mine = flat.grad[start:end]
     signal = stop and stop()
     # One reduction for everything else: loss, |g|^2 of the slices, targets, signals.
@@ -110,11 +113,13 @@ def train_step(
     updated = math.isfinite(loss) and math.isfinite(norm)  # of sums: the same on every worker
     if updated:
         clipped = clip_factor(norm, clip or math.inf)  # min(1, clip / norm)
-        if add_up is None:
-            optimizer.step(lr, start, end, scale=factor * clipped)  # this worker's slice alone
-            comm.all_gather_(flat.data)  # (N,): the slices of all workers
-        else:
+        if add_up is not None:
             optimizer.step(lr, scale=factor * clipped)
+        else:
+            if bounds is not None:
+                start, end = bounds[comm.rank : comm.rank + 2]
+            optimizer.step(lr, start, end, scale=factor * clipped)  # this worker's part alone
+            gather_parts(comm, flat.data, bounds)  # (N,): the parts of all workers
     return Step(loss, norm, int(tokens), marked(stops), updated)
 
 
@@ -132,6 +137,18 @@ def _on_device(optimizer, loss, tokens, total, lr, clip, stop):
         return None
     loss, norm, updated = found
     return Step(loss, norm, tokens, marked(marks(signal)), updated)
+
+
+def gather_parts(comm, array, bounds=None):
+    """Copy every worker's part of an array (n,) to all workers, in place; returns the array.
+
+    bounds  worker r has the elements bounds[r] .. bounds[r + 1] - 1; None: its comm.slice(n)
+    """
+    if bounds is None:
+        return comm.all_gather_(array)
+    for r in range(comm.size):
+        comm.broadcast(array[bounds[r] : bounds[r + 1]], r)
+    return array
 
 
 def share_of_gradient(

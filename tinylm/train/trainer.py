@@ -24,7 +24,14 @@ from tinylm.train.alone import ALONE
 from tinylm.train.evaluation import evaluate
 from tinylm.train.interrupt import finish_first
 from tinylm.train.nonfinite import explain
-from tinylm.train.step import passes, random_streams, rewind, share_of_gradient, train_step
+from tinylm.train.step import (
+    gather_parts,
+    passes,
+    random_streams,
+    rewind,
+    share_of_gradient,
+    train_step,
+)
 
 MOST_STEPS = 2**53  # a float counts no further
 
@@ -255,7 +262,8 @@ class Trainer:
         return self.model.named_arrays()
 
     def _whole_moments(self, value):
-        return self.comm.all_gather_(value)  # (N,), of which a slice was current
+        # (N,), of which this worker's part was current
+        return gather_parts(self.comm, value, self.optimizer.bounds(self.comm.size))
 
     def expected(self):
         """The arrays of a state(): {"model", "optimizer": {name: (shape, dtype)}}."""

@@ -146,6 +146,50 @@ def prepare(texts, tokenizer, out_dir, val_fraction=0.1, seed=0, end_of_text=Non
             spool.unlink()
 
 
+def training_documents(read, val_fraction=0.1, seed=0):
+    """The documents that `prepare` puts on the training side, in order.
+
+    A tokenizer is learnt from these alone: merges that were learnt from the validation text too
+    make it cheaper than unseen text is. The corpus is read twice, and never held in memory.
+
+    read     function without arguments -> texts, as of prepare; they are the same each time
+    others   as of prepare
+    yields   str, or iterator of str chunks; of one text its beginning
+    """
+    check_fraction(val_fraction)
+    if not val_fraction:
+        yield from _documents(read)
+        return
+    characters, digests = [], []
+    for document in _documents(read):
+        count, hashed = 0, text_hash(seed)
+        for chunk in document:
+            count += len(chunk)
+            hashed.update(chunk.encode("utf-8", "surrogatepass"))  # prepare refuses these later
+        characters.append(count)
+        digests.append(hashed.digest())
+    filled = sum(map(bool, characters))  # prepare leaves out empty ones
+    if filled == 1:
+        for document, count in zip(_documents(read), characters):
+            if count:
+                yield _between(document, 0, cut_point(count, val_fraction))
+        return
+    kept = [i for i, count in enumerate(characters) if count]
+    sides = validation_documents(
+        [digests[i] for i in kept], [characters[i] for i in kept], val_fraction
+    )
+    chosen = {i for i, for_validation in zip(kept, sides) if not for_validation}
+    for i, document in enumerate(_documents(read)):
+        if i in chosen:
+            yield document
+
+
+def _documents(read):
+    """The documents of a corpus, each as an iterator of chunks."""
+    texts = read()
+    return map(_pieces, [texts] if isinstance(texts, str) else texts)
+
+
 @dataclass
 class _Index:
     """Position, length and digest of each document in the spool file, and its checksum."""

@@ -72,7 +72,12 @@ def check_sizes(config):
 
 
 def check_batches(config):
-    """Raise ConfigError for batches and workers that cannot be."""
+    """Raise ConfigError for batches, workers and optimizers that cannot be."""
+    if config.optimizer == "muon" and config.parallel:
+        raise ConfigError(
+            f"optimizer muon with --parallel {config.parallel}: a layout cuts matrices among "
+            "ranks, and Muon needs each whole: use --workers N, or optimizer adamw"
+        )
     if config.workers > config.batch_size:
         raise ConfigError(
             f"{config.workers} workers cannot share a batch of {config.batch_size}: "

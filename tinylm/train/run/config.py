@@ -145,6 +145,12 @@ class TrainConfig:
         "windows a worker reads at a time, their gradients added; 0: all of its own",
         at_least(0),
     )
+    optimizer: str = setting(
+        "adamw",
+        "adamw, or muon: orthogonalized momentum for the maps of the blocks, AdamW for the rest",
+        one_of("adamw", "muon"),
+    )
+    muon_scale: float = setting(5.0, "muon: the rate of those maps is this times lr", above(0))
     lr: float | None = setting(
         None,
         "peak learning rate; none: 4e-3 for causal, prefix, fim and multi-token, else 1e-3",
@@ -320,6 +326,8 @@ ADDED = {
     "experts": 0,
     "experts_per_token": 2,
     "balance": 0.01,
+    "optimizer": "adamw",
+    "muon_scale": 5.0,
 }  # settings that older runs do not have, as those runs were trained
 
 

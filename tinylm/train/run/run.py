@@ -36,7 +36,8 @@ from tinylm.backend import backend
 from tinylm.data import Prepared
 from tinylm.errors import DataError, TrainingError
 from tinylm.files import write_text
-from tinylm.optim import AdamW, FlatParameters
+from tinylm.nn.linear import hidden_matrices
+from tinylm.optim import AdamW, FlatParameters, Muon
 from tinylm.reading import BadLines
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.alone import ALONE, broadcast_text
@@ -161,7 +162,7 @@ def new_trainer(run, comm):
     return make(
         model,
         run.objective,
-        new_optimizer(config, flat),
+        new_optimizer(config, flat, model),
         run.rows.batch,
         config.batch_size,
         config.learning_rate,
@@ -172,9 +173,17 @@ def new_trainer(run, comm):
     )
 
 
-def new_optimizer(config, flat):
-    """The AdamW of a configuration, on FlatParameters."""
-    return AdamW(flat, config.peak_lr, tuple(config.betas), weight_decay=config.weight_decay)
+def new_optimizer(config, flat, model=None):
+    """The optimizer of a configuration, on the FlatParameters of a model.
+
+    model  whose matrices Muon is to update; AdamW needs none
+    """
+    rest = {"betas": tuple(config.betas), "weight_decay": config.weight_decay}
+    if config.optimizer == "muon":
+        trained = set(flat.names)
+        matrices = [name for name in hidden_matrices(model) if name in trained]
+        return Muon(flat, matrices, config.peak_lr, config.muon_scale, **rest)
+    return AdamW(flat, config.peak_lr, **rest)
 
 
 def prepare_run(config, report=print, given=None):

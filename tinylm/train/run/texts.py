@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tinylm import tokenizers
 from tinylm.data import Prepared, prepare
-from tinylm.data.batches.prepare import END_OF_TEXT
+from tinylm.data.batches.prepare import END_OF_TEXT, training_documents
 from tinylm.data.read.sources import find_texts, shown, text_files
 from tinylm.data.read.text import (
     python_documentation,
@@ -29,9 +29,10 @@ DICTIONARY = "dictionary.tsv"  # in the directory of a run, as it was when the r
 def make_tokenizer(config):
     """The tokenizer of a configuration, learnt from its text or read from a file.
 
-    Characters and merges come from the whole text: the validation part must be encodable too, and
-    the choice of merges reveals next to nothing about it. With a dictionary they also come from the
-    text with its words translated.
+    Merges are learnt from the training part: whole words of the validation text as tokens would
+    make it cheaper than unseen text is (measured: 0.12 bits per byte with 4,096 tokens of 380,000
+    characters). Characters come from the whole text, since the validation part must be encodable
+    too. With a dictionary both also come from the text with its words translated.
     """
     special = ()
     if config.data and not config.recipe.pairs and len(text_files(config.data)) > 1:
@@ -39,10 +40,11 @@ def make_tokenizer(config):
     if config.tokenizer == "bytes":
         return tokenizers.ByteTokenizer(special)
     if config.tokenizer == "chars":
-        seen = set().union(*map(set, _chunks(config)))
+        seen = set().union(*map(set, _chunks(config, documents(config))))
         return tokenizers.CharTokenizer("".join(sorted(seen)), special)
     if config.tokenizer == "bpe":
-        return tokenizers.BPETokenizer.train(_chunks(config), config.vocab_size, special)
+        found = training_documents(lambda: documents(config), config.val_fraction, config.seed)
+        return tokenizers.BPETokenizer.train(_chunks(config, found), config.vocab_size, special)
     path = Path(config.tokenizer)
     if not path.exists():
         raise ConfigError(
@@ -76,12 +78,12 @@ def sources_line(config):
     return "; ".join(filter(None, lines))
 
 
-def _chunks(config):
-    """The text of a configuration, in pieces, for learning a tokenizer."""
-    found = documents(config)
+def _chunks(config, found):
+    """Documents of a configuration in pieces, for learning a tokenizer."""
     if config.recipe.pairs:
         # The two sentences as two lines: merges must not cross from one to the other.
-        return (line.replace("\t", "\n") + "\n" for line in found)
+        lines = ("".join(line) for line in found)
+        return (line.replace("\t", "\n") + "\n" for line in lines)
     if isinstance(found, str):
         chunks = [found]
     else:
