@@ -12,9 +12,9 @@ from tests.strict import strict_module, to_numpy
 @pytest.mark.parametrize(
     "name, calls, added, waits",
     [
-        ("W1", 654, 84, 36),
-        pytest.param("W2", 1040, 276, 52, marks=pytest.mark.slow),  # its steps take seconds here
-        ("W3", 368, 42, 20),
+        ("W1", 327, 84, 18),
+        pytest.param("W2", 465, 126, 26, marks=pytest.mark.slow),  # its steps take seconds here
+        ("W3", 189, 42, 10),
     ],
 )
 def test_a_training_step_asks_no_more_of_the_device(name, calls, added, waits):

@@ -118,7 +118,7 @@ def test_squares_that_overflow_are_refused_unless_clipping_makes_them_small(rng)
             assert optimizer.t == 0 and not to_numpy(optimizer.v).any()
 
 
-@pytest.mark.parametrize("n", [1, 255, 300_000])
+@pytest.mark.parametrize("n", [1, 255, 5000])
 def test_the_sum_of_squares_is_the_same_in_every_order_of_threads(n, rng):
     g = rng.normal(size=n).astype(np.float32)
     found = []

@@ -5,5 +5,6 @@ that each read and write it. Every kernel here has a twin in ../kernels/ or in o
 explanation and the oracle; the functions take the twin's arguments and return what it returns, or
 None where only the twin will do (float16, an empty array). They are reached through
 operation.fused(raw=...), and only by arrays that are not NumPy's. No kernel adds with atomics: sums
-are taken in the same order in every run. Read launch.py first; then updates.py.
+are taken in the same order in every run. Read launch.py first;
+then norms.py, activations.py, rows.py, updates.py.
 """

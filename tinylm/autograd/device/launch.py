@@ -88,7 +88,9 @@ def can_launch(*arrays):
     the sources have. None among them is passed over.
     """
     first = arrays[0]
-    if type(first) is np.ndarray or backend.backend_of(first).launch is None:
+    if type(first) is np.ndarray or not backend.is_array(first):
+        return False
+    if backend.backend_of(first).launch is None:
         return False
     kind, dtype = type(first), first.dtype
     same = all([a is None or (type(a) is kind and a.dtype == dtype and a.size) for a in arrays])
@@ -99,7 +101,7 @@ def contiguous(x):
     """The array in row-major order, no copy if it is; None stays None."""
     if x is None or x.flags.c_contiguous:
         return x
-    return np.ascontiguousarray(x)
+    return x.copy()  # in row-major order, here and in CuPy
 
 
 def threads_for(n):

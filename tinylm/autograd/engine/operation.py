@@ -186,7 +186,19 @@ def _replay_of(twin, halved, args, options):
     return lambda: twin(*args, **options)
 
 
-def fused(twin, name=None, reads="inputs"):
+def _either(raw, kernel):
+    """The kernel that runs `raw` where that has a result, and `kernel` elsewhere."""
+
+    def on_device(*arrays, **options):
+        found = raw(*arrays, **options)
+        if found is None:
+            return kernel(*arrays, **options)
+        return found
+
+    return on_device
+
+
+def fused(twin, name=None, reads="inputs", raw=None):
     """Decorator that makes a fast differentiable operation from a hand-written kernel.
 
     The kernel takes arrays and returns (out, backward). backward(g) returns one entry per
@@ -198,6 +210,8 @@ def fused(twin, name=None, reads="inputs"):
             oracle in tests
     reads   "both" if backward reads the output too: then changing it in place before backward is an
             error
+    raw     the same function as CUDA kernels (../device/), for arrays that are not NumPy's: takes
+            what the kernel takes, and returns None where only the kernel will do
     """
 
     def decorate(kernel):
@@ -214,7 +228,10 @@ def fused(twin, name=None, reads="inputs"):
                 args, options = own_choices(args, options)
             arrays = [None if a is None else as_array(a, label) for a in args]
             arrays, halved = prepared(label, operands, arrays)  # float16 -> float32
-            kernel = kernel_of(label, operation.kernel)
+            kernel = operation.kernel
+            if raw is not None and type(arrays[0]) is not np.ndarray:
+                kernel = _either(raw, kernel)
+            kernel = kernel_of(label, kernel)
             out, backward = run(label, kernel, arrays, {"keep": keep, **options})
             out = rounded(out)
             if halved:

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from tinylm.autograd.device import activations as raw
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.primitives.choice import blockwise
@@ -87,7 +88,7 @@ def _silu(x, y, slope):
     slope += s
 
 
-@fused(composed.gelu_tanh)
+@fused(composed.gelu_tanh, raw=raw.gelu_tanh)
 def gelu_tanh(x, *, keep):
     """GELU by its tanh approximation, as GPT-2 uses it   (Hendrycks & Gimpel 2016)
 
@@ -99,7 +100,7 @@ def gelu_tanh(x, *, keep):
     return y, lambda g: (g * slope,)
 
 
-@fused(composed.gelu)
+@fused(composed.gelu, raw=raw.gelu)
 def gelu(x, *, keep):
     """GELU: x Phi(x), Phi the normal distribution function   (book eq. 2.27)
 
@@ -109,7 +110,7 @@ def gelu(x, *, keep):
     return y, lambda g: (g * slope,)
 
 
-@fused(composed.silu)
+@fused(composed.silu, raw=raw.silu)
 def silu(x, *, keep):
     """SiLU, or Swish with c = 1: x sigmoid(x)   (book section 2.2.2; Ramachandran et al. 2017)
 
@@ -130,7 +131,7 @@ def _gated(activation, gate, up, keep):
     return value * up, lambda g: (g * slope * up, g * value)
 
 
-@fused(composed.swiglu)
+@fused(composed.swiglu, raw=raw.swiglu)
 def swiglu(gate, up, *, keep):
     """SwiGLU's product: silu(gate) * up   (book eq. 2.30; Shazeer 2020)
 
@@ -141,7 +142,7 @@ def swiglu(gate, up, *, keep):
     return _gated(_silu, gate, up, keep)
 
 
-@fused(composed.geglu)
+@fused(composed.geglu, raw=raw.geglu)
 def geglu(gate, up, *, keep):
     """GeGLU's product: gelu(gate) * up   (book eq. 2.29; Shazeer 2020)
 

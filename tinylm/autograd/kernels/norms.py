@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from tinylm.autograd.device import norms as raw
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.rows import as_rows, column_sums, row_dots
@@ -71,7 +72,7 @@ def _normalized_large(rows, eps, center):
     return normed, inverse / s
 
 
-@fused(composed.layer_norm)
+@fused(composed.layer_norm, raw=raw.layer_norm)
 def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
     """Layer normalization: gain * (x - mean) / sqrt(var + eps) + bias   (book eq. 2.23)
 
@@ -112,7 +113,7 @@ def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
     return y.reshape(x.shape), backward
 
 
-@fused(composed.rms_norm)
+@fused(composed.rms_norm, raw=raw.rms_norm)
 def rms_norm(x, gain, *, eps=1e-6, keep):
     """Root-mean-square layer normalization: gain * x / rms(x)   (book eq. 2.24)
 

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from tinylm import backend
+from tinylm.autograd.device import rows as raw
 from tinylm.autograd.primitives.reductions import RUN, column_sums
 from tinylm.autograd.primitives.scatter import ROUNDS, add_in_rounds, by_rank
 from tinylm.errors import DataError
@@ -35,7 +36,7 @@ def outer_sum(x, g, out=None):
     """
     n, D, F = len(x), x.shape[1], g.shape[1]
     whole = n - n % RUN
-    if n <= 8 * RUN or D * F > 4096:
+    if n <= 8 * RUN or D * F > 4096 or type(x) is not np.ndarray:
         return np.matmul(x.T, g, out=out)
     x_runs = x[:whole].reshape(-1, RUN, D)
     g_runs = g[:whole].reshape(-1, RUN, F)
@@ -61,7 +62,10 @@ def add_rows(ids, g, rows, out=None):
 
     ids (n,), g (n, D) -> (rows, D), into `out` if given
     """
-    if type(g) is not np.ndarray:  # another device: its own scatter is the fastest
+    if type(g) is not np.ndarray:
+        sums = raw.add_rows(ids, g, rows, out)
+        if sums is not None:
+            return sums
         out = np.zeros_like(g, shape=(rows, g.shape[1]))
         backend.backend_of(out).module.add.at(out, ids, g)
         return out
