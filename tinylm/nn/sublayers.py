@@ -3,9 +3,11 @@
 The operations are those of autograd/sublayers/. A half is fused if it consists of exactly these
 classes: a subclass, a map with adapters, quantized or cut among ranks computes something else, so
 types are compared by identity. Everything else runs part by part, as block.py says it: caches,
-biases and caps of scores, normed queries, dropout, experts, float16, rounding to fewer digits, and
-all calls while an observer counts or checks operations. Read next: block.py.
+biases and caps of scores, normed queries, dropout, experts, float16, rounding to fewer digits,
+arrays on a GPU, and all calls while an observer counts or checks operations. Read next: block.py.
 """
+
+import numpy as np
 
 from tinylm.autograd import Tensor, attention_sublayer, feed_forward_sublayer, gated_sublayer
 from tinylm.autograd.engine.arguments import USUAL
@@ -81,6 +83,8 @@ def fed(x, feed_forward, norm, placement):
 def _around(x, norm, placement, *maps):
     """The options norm, eps and placement of a sublayer; None if something is not as usual."""
     if observers or is_rounding() or placement not in PLACEMENTS:
+        return None
+    if type(x.data) is not np.ndarray:  # on a GPU each part has its kernels
         return None
     if type(norm) is LayerNorm:
         kind = "layer"
