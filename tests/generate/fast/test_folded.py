@@ -80,19 +80,19 @@ def test_scores_too_large_or_too_small_for_the_exponential_are_survived(gpt, sha
 def test_a_few_tokens_are_read_by_the_decoder_itself_also_into_a_cache_without_room(gpt, decoder):
     model = gpt()
     fast, expected = decoder(model), ModelLM(model).logits(IDS)
-    asked, inner = [], fast.model.next_logits
-    fast.model.next_logits = lambda ids, cache=None: asked.append(ids.shape[1]) or inner(ids, cache)
+    asked, inner = [], fast._prompts.next_logits
+    fast._prompts.next_logits = lambda ids, cache: asked.append(ids.shape[1]) or inner(ids, cache)
     cache = ModelLM(model).new_cache(1)  # it grows with every token
     assert cache.capacity == 0
     for start, stop in ((0, 1), (1, 2), (2, 6)):
         got = fast.next_logits(IDS[:, start:stop], cache)
         np.testing.assert_allclose(got, expected[:, stop - 1], rtol=0, atol=1e-12)
     assert asked == []
-    fast.next_logits(IDS[:, :5])  # five at once are a matrix product for the model
+    fast.next_logits(IDS[:, :5])  # five at once are a matrix product
     assert asked == [5]
 
 
-def test_a_long_input_is_read_by_the_model_into_the_same_cache(gpt):
+def test_a_long_input_is_read_at_once_into_the_same_cache(gpt):
     model = gpt(positions="rope")
     fast, cache = FastDecoder(model), FastDecoder(model).new_cache()
     expected = ModelLM(model).logits(IDS)

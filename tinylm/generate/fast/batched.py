@@ -28,9 +28,11 @@ from tinylm.autograd.kernels.few_rows import (
 from tinylm.errors import ConfigError
 from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.generate.cache.shared_prefix import SharedPrefixCache, attend
-from tinylm.generate.fast.folded import activation_into, supports
+from tinylm.generate.fast.folded import supports
+from tinylm.generate.fast.parts import activation_into, normed
+from tinylm.generate.fast.prompt import PromptReader
 from tinylm.generate.protocol.language_model import ModelLM, check_tokens, padded
-from tinylm.nn import GATES, LayerNorm
+from tinylm.nn import GATES
 
 
 class BatchDecoder:
@@ -39,8 +41,8 @@ class BatchDecoder:
     model   a GPT that `supports` of folded.py accepts; its weights are read in place
     raises  ConfigError for another model
 
-    Follows the protocol of protocol/language_model.py. Whatever is no such step (prompts, caches of
-    other kinds) is left to the model itself, with the same cache.
+    Follows the protocol of protocol/language_model.py. Prompts are read by prompt.py; whatever else
+    is no such step (caches of other kinds) is left to the model itself, with the same cache.
     """
 
     rows_alike = True
@@ -52,6 +54,7 @@ class BatchDecoder:
                 "use ModelLM for this model"
             )
         self._plain = ModelLM(model)
+        self._prompts = PromptReader(self._plain)
         c = self.config = model.config
         self.model, self.vocab_size, self.context = model, c.vocab_size, c.context
         self.scale = c.attention_scale or c.key_width**-0.5
@@ -72,9 +75,10 @@ class BatchDecoder:
 
     def next_logits(self, tokens, cache=None):
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
-        if type(cache) is not KeyValueCache or np.shape(tokens)[1:] != (1,):
-            return self._plain.next_logits(tokens, cache)
-        return self.step(check_tokens(tokens, self, cache)[:, 0], cache)
+        tokens = check_tokens(tokens, self, cache)
+        if type(cache) is not KeyValueCache or tokens.shape[1] > 1:
+            return self._prompts.next_logits(tokens, cache)
+        return self.step(tokens[:, 0], cache)
 
     def step(self, tokens, cache):
         """Read one token of each row, whose ids and room were checked: (B,) -> (B, V).
@@ -100,11 +104,11 @@ class BatchDecoder:
         stored = cache.arrays(t + 1)[..., : t + 1, :]  # (L, 2, B, G, t+1, K)
         for block, products, memory, before in zip(model.blocks, self._layers, stored, prefix):
             into_qkv, out_of_heads, feed_forward = products
-            qkv = into_qkv(_normed(x, block.norms[0]))  # (B, (H+2G) K)
+            qkv = into_qkv(normed(x, block.norms[0]))  # (B, (H+2G) K)
             x += out_of_heads(self._attend(qkv, turns, memory, before, mask))
-            x += feed_forward(_normed(x, block.norms[1]))
+            x += feed_forward(normed(x, block.norms[1]))
         cache.length = t + 1
-        scores = self._head(_normed(x, model.norm))  # (B, D) -> (B, V)
+        scores = self._head(normed(x, model.norm))  # (B, D) -> (B, V)
         if c.logit_cap is None:
             return scores.copy()  # the next step overwrites it
         return np.tanh(scores / c.logit_cap) * c.logit_cap
@@ -247,15 +251,3 @@ def _into(table, y, pieces):
     if pieces and piece_length(len(y), table.shape[1]):
         return Pieces(table, y)
     return lambda x: np.matmul(x, table.T, out=y)
-
-
-def _normed(x, norm):
-    """Layer norm or RMS norm of arrays: (B, D) -> (B, D)."""
-    if isinstance(norm, LayerNorm):
-        x = x - x.mean(axis=1, keepdims=True)
-    size = np.einsum("bd,bd->b", x, x)[:, None] / x.shape[1]  # (B, 1) mean square
-    y = x * ((size + norm.eps) ** -0.5).astype(x.dtype)
-    y *= norm.gain.data
-    if getattr(norm, "bias", None) is not None:
-        y += norm.bias.data
-    return y

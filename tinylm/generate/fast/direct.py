@@ -26,8 +26,9 @@ import time
 import numpy as np
 
 from tinylm import backend
-from tinylm.generate.fast.few_bits import QuantizedLayers, bias_of, own_threads, rising
-from tinylm.generate.fast.folded import FastDecoder, activation_into
+from tinylm.generate.fast.few_bits import QuantizedLayers, own_threads
+from tinylm.generate.fast.folded import FastDecoder
+from tinylm.generate.fast.parts import activation_into, bias_of, rising
 
 
 class DirectDecoder(FastDecoder):
@@ -40,7 +41,7 @@ class DirectDecoder(FastDecoder):
              table
     raises   ConfigError for another model
 
-    Inputs of several tokens are read by the model itself, with all bits.
+    Inputs of several tokens are read by prompt.py, with all bits.
     """
 
     def __init__(self, model, bits=None):

@@ -20,6 +20,7 @@ import contextlib
 import numpy as np
 
 from tinylm.autograd.kernels.few_rows import LEAST_TABLE, borrowed
+from tinylm.generate.fast.parts import bias_of, rising
 from tinylm.machine import blas_threads, one_blas_thread
 from tinylm.models.low_bit.prepared import Prepared, Room
 from tinylm.models.low_bit.quantized import QuantizedMatrix
@@ -135,13 +136,6 @@ class QuantizedLayers:
         ]
 
 
-def rising(forward, activation):
-    """The maps into the hidden layer: [gate, up], or one."""
-    if activation in GATES:
-        return [forward.gate, forward.up]
-    return [forward.hidden]
-
-
 @contextlib.contextmanager
 def own_threads(threads):
     """For a step on two threads of Python: one thread of BLAS each. Yields a Helper.
@@ -154,13 +148,6 @@ def own_threads(threads):
         return
     with one_blas_thread(), borrowed(threads == 2) as helper:
         yield helper
-
-
-def bias_of(linear):
-    """The bias of a linear map as an array, or None."""
-    if linear.bias is None:
-        return None
-    return linear.bias.data
 
 
 def two_threads(weights):

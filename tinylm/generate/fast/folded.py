@@ -28,9 +28,11 @@ import numpy as np
 
 from tinylm import nn
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.generate.protocol.language_model import ModelLM
+from tinylm.generate.fast.parts import activation_into
+from tinylm.generate.fast.prompt import PromptReader
+from tinylm.generate.protocol.language_model import ModelLM, check_tokens
 from tinylm.models.decoder.gpt import GPT
-from tinylm.nn import ACTIVATIONS, GATES
+from tinylm.nn import GATES
 from tinylm.nn.position.rotary_scaling import BY_LENGTH
 
 # The parts whose computation `step` and the folding below reproduce.
@@ -92,8 +94,8 @@ class FastDecoder:
     model    a GPT that `supports` accepts. Its weights are copied: after training, make a new one
     raises   ConfigError for another model
 
-    Follows the protocol of protocol/language_model.py for batch 1. Long inputs are read by the
-    model itself, into the same cache.
+    Follows the protocol of protocol/language_model.py for batch 1. Long inputs are read by
+    prompt.py, into the same cache.
     """
 
     def __init__(self, model):
@@ -142,6 +144,7 @@ class FastDecoder:
                 "use ModelLM for this model"
             )
         self.model, c = ModelLM(model), model.config
+        self._prompts = PromptReader(self.model)
         self.vocab_size, self.context, self.config = c.vocab_size, c.context, c
         self.heads, self.groups, self.width = c.n_head, c.kv_heads, c.key_width
         self.scale = c.attention_scale or 1 / math.sqrt(self.width)
@@ -204,7 +207,7 @@ class FastDecoder:
         )
         ids = tokens[0].tolist() if few else ()
         if not ids or past + len(ids) > self.context or min(ids) < 0 or max(ids) >= self.vocab_size:
-            return self.model.next_logits(tokens, cache)  # also raises what is wrong with `tokens`
+            return self._prompts.next_logits(check_tokens(tokens, self, cache), cache)
         if cache is None:
             cache = self.new_cache()
         with np.errstate(over="ignore"):  # e^-gate of swiglu: 0 is right
@@ -320,46 +323,3 @@ def _from_stream(norm, weight, bias=None, factor=1.0):
     if shift is not None:
         last = last + shift.data @ W
     return (np.vstack([norm.gain.data[:, None] * W, last]) * factor).astype(weight.dtype)
-
-
-def activation_into(name, dtype):
-    """(function (hidden, out) on vectors, factor for the matrix before, factor for that after)."""
-    one = np.ones((), dtype)
-    if name == "swiglu":
-
-        def swiglu(hidden, out):  # gate / (1 + e^-gate) * up; 0 where e^-gate overflows
-            gate, up = hidden[: len(out)], hidden[len(out) :]
-            np.negative(gate, out)
-            np.exp(out, out)
-            np.add(out, one, out)
-            np.divide(gate, out, out)
-            np.multiply(out, up, out)
-
-        return swiglu, 1.0, 1.0
-    if name in GATES:
-
-        def gated(hidden, out):  # (2F,) -> (F,): gate first, then up
-            np.copyto(out, GATES[name](hidden[: len(out)], hidden[len(out) :]).data)
-
-        return gated, 1.0, 1.0
-    if name == "relu":
-        zero = np.zeros((), dtype)
-        return lambda hidden, out: np.maximum(hidden, zero, out=out), 1.0, 1.0
-    if name != "gelu_tanh":
-        return lambda hidden, out: np.copyto(out, ACTIVATIONS[name](hidden).data), 1.0, 1.0
-    # gelu(x) = x/2 (1 + tanh(c (x + a x^3))), c = sqrt(2/pi), a = 0.044715. With h = s x and s^3 =
-    # a c the argument of tanh is h (h^2 + c/s), so s goes into the matrix before, 1/(2s) into the
-    # one after, and six calls are left.
-    c = math.sqrt(2 / math.pi)
-    s = (0.044715 * c) ** (1 / 3)
-    shift = np.array(c / s, dtype)
-
-    def gelu_tanh(hidden, out):
-        np.multiply(hidden, hidden, out)
-        np.add(out, shift, out)
-        np.multiply(out, hidden, out)
-        np.tanh(out, out)
-        np.add(out, one, out)
-        np.multiply(out, hidden, out)
-
-    return gelu_tanh, s, 1 / (2 * s)
