@@ -1,7 +1,7 @@
 """Sums over rows as kernels: of columns, and of the rows of each id, the gradient of an embedding.
 
 Every sum is taken in one order, the same in every run. Twins: ../kernels/rows.py. Read next:
-updates.py.
+losses.py.
 """
 
 import numpy as np

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from tinylm.autograd.device import attention as raw
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import causal_attention, composed
 from tinylm.autograd.kernels.activations import kept_scaled
@@ -335,7 +336,7 @@ def self_attention(
     )
 
 
-@fused(composed.self_attention, name="self_attention", reads="both")
+@fused(composed.self_attention, name="self_attention", reads="both", raw=raw.self_attention)
 @in_float64_on_overflow
 def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, dropped, keep):
     B, T, width = qkv.shape

@@ -7,6 +7,7 @@ import functools
 
 import numpy as np
 
+from tinylm.autograd.device import losses as raw
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.rows import RUN, as_rows, check_ids, row_dots
@@ -143,7 +144,7 @@ def cross_entropy(
     )
 
 
-@fused(composed.cross_entropy, name="cross_entropy")
+@fused(composed.cross_entropy, name="cross_entropy", raw=raw.cross_entropy)
 def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, reduction, keep):
     # For a row of logits x, let Z = log sum_v e^{x_v} and p = softmax(x) = e^{x - Z}. The target
     # distribution is q = (1-e) onehot(target) + e/V, and sum q = 1:
