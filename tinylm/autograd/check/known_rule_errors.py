@@ -129,6 +129,9 @@ PRIMITIVE = {
     "transpose": [(0, "the permutation itself instead of its inverse", _transposed_on)],
     "reshape": [(0, "in column order", lambda g, y, a, shape: reshape(transpose(g), a.shape))],
     "concatenate": [(0, "every part cut from the start", _from_start)],
+    "stack": [
+        (0, "the first part for all", lambda i, g, y, *arrays, axis=0: g[along(axis % g.ndim, 0)])
+    ],
     "pad": [(0, "cut from the corner", _from_corner)],
     "flip": [(0, "not flipped back", lambda g, *_, **o: g)],
     "roll": [(0, "rolled on instead of back", lambda g, y, a, **options: roll(g, **options))],

@@ -105,18 +105,22 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
         def operation(*args, **options):
             if not variadic:
                 args, options = by_place(label, operands, option_names, args, options)
-            if wants_grad(args):  # ids and masks are copied: the caller may reuse them
+            keep = wants_grad(args)
+            if keep:  # ids and masks are copied: the caller may reuse them
                 args, options = own_choices(args, options)
             arrays = [as_array(a, label) for a in args]
             out = _as_array(run(label, forward, arrays, options))
             if not view:
                 out = rounded(out)
-            if linear:  # shapes suffice: the values can be freed
+            if not keep:
+                result = Tensor(out)
+            elif linear:  # shapes suffice: the values can be freed
                 likes = [Like(a) if isinstance(a, Tensor) else a for a in args]
-                saved, reads = (operation, likes, Like(out), options), ""
+                saved = operation, likes, Like(out), options
+                result = record(label, out, args, _apply_rules, saved, reads="")
             else:
-                saved, reads = (operation, args, out, options), "both"
-            result = record(label, out, args, _apply_rules, saved, reads=reads)
+                saved = operation, args, out, options
+                result = record(label, out, args, _apply_rules, saved, reads="both")
             if view and isinstance(args[0], Tensor):
                 result._version = args[0]._version  # one buffer, one version
             for observe in observers:

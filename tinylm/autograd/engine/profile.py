@@ -78,6 +78,7 @@ FREE = {
     "getitem",
     "embedding",
     "concatenate",
+    "stack",
     "pad",
     "flip",
     "roll",

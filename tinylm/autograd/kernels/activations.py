@@ -16,6 +16,7 @@ from tinylm.autograd.kernels import composed
 from tinylm.autograd.primitives.choice import blockwise
 from tinylm.autograd.primitives.elementwise import mul, sigmoid, stable_sigmoid
 from tinylm.autograd.primitives.erf import normal_cdf
+from tinylm.autograd.primitives.exponentials import exp_times, is_short
 from tinylm.errors import ConfigError, ShapeError
 
 
@@ -38,17 +39,24 @@ def _gelu_tanh(x, y, slope):
     """gelu_tanh(x) and, if kept, its slope."""
     # With u = c (x + 0.044715 x^3) and p = (1 + tanh(u))/2 = 1/(1 + exp(-2u)):
     #   y = x p,   y' = p + x p' = p + 2 x p (1 - p) u',   u' = c (1 + 3 * 0.044715 x^2)
-    # exp() is NumPy's fastest transcendental everywhere; tanh() is faster only with AVX-512.
     c = math.sqrt(2 / math.pi)
     square = x * x
     # p is 0 or 1 at 1e4 already, and inf * 0 would be nan. np.clip with both bounds is the fastest.
     np.clip(square, 0, 1e4, out=square)
-    p = square * (-2 * 0.044715 * c)
-    p -= 2 * c
+    # exp() is NumPy's fastest transcendental, except for tanh() of float32 with AVX-512.
+    by_tanh = is_short(x)
+    times = c if by_tanh else -2 * c
+    p = square * (0.044715 * times)
+    p += times
     p *= x
-    np.exp(p, out=p)  # exp(-2u) may be infinite: then p is 0, as it should
-    p += 1
-    np.divide(1, p, out=p)
+    if by_tanh:
+        np.tanh(p, out=p)
+        p *= 0.5
+        p += 0.5
+    else:
+        np.exp(p, out=p)  # exp(-2u) may be infinite: then p is 0, as it should
+        p += 1
+        np.divide(1, p, out=p)
     np.multiply(x, p, out=y)
     if slope is None:
         return
@@ -63,16 +71,15 @@ def _gelu_tanh(x, y, slope):
 def _gelu(x, y, slope):
     """gelu(x) and, if kept, its slope."""
     # y = x Phi(x),   y' = Phi(x) + x phi(x),   phi(x) = Phi'(x) = exp(-x^2/2)/sqrt(2 pi)
-    cdf = normal_cdf(x)
+    square = x * x
+    cdf = normal_cdf(x, square)
     np.multiply(x, cdf, out=y)
     if slope is None:
         return
-    np.multiply(x, x, out=slope)
-    slope *= -0.5
-    np.exp(slope, out=slope)
-    slope *= 1 / math.sqrt(2 * math.pi)
-    slope *= x
-    slope += cdf
+    exp_times(square, -0.5, out=square)
+    square *= 1 / math.sqrt(2 * math.pi)
+    square *= x
+    np.add(square, cdf, out=slope)
 
 
 @_by_blocks

@@ -110,4 +110,6 @@ def embedding(ids, weight, *, keep):
     def backward(g):
         return None, lambda out: add_rows(ids.reshape(-1), as_rows(g), V, out)
 
+    if type(weight) is np.ndarray:  # the ids are checked: no need for NumPy to do so again
+        return np.take(weight, ids, axis=0, mode="clip"), backward
     return np.take(weight, ids, axis=0), backward

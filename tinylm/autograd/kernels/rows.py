@@ -11,10 +11,10 @@ import numpy as np
 from tinylm import backend
 from tinylm.autograd.device import rows as raw
 from tinylm.autograd.primitives.reductions import RUN, column_sums
-from tinylm.autograd.primitives.scatter import ROUNDS, add_in_rounds, by_rank
+from tinylm.autograd.primitives.scatter import add_in_rounds
 from tinylm.errors import DataError
 
-BLOCK = 4096  # rows in one product with one-hot rows
+GROUP = 8  # neighboring ids whose rows are summed in one product
 
 
 def as_rows(x):
@@ -75,33 +75,38 @@ def add_rows(ids, g, rows, out=None):
         out[...] = 0
         out[ids] = g
         return out
-    if rows <= 512:  # a small table: one product with the one-hot matrix
-        out = np.matmul(_one_hot(ids[:BLOCK], rows, g.dtype).T, g[:BLOCK], out=out)
-        for start in range(BLOCK, len(ids), BLOCK):
-            block = slice(start, start + BLOCK)
-            out += _one_hot(ids[block], rows, g.dtype).T @ g[block]
-        return out
     if out is None:
-        out = np.zeros((rows, g.shape[1]), g.dtype)
-    else:
-        out[...] = 0
+        out = np.empty((rows, g.shape[1]), g.dtype)
+    if rows <= 512:  # a small table
+        return _add_by_products(ids, g, out)
+    out[...] = 0
     if len(ids):
         # A large table: the first rows of every id are added in rounds, in none of which an id
         # stands twice. Of ids that stand there more often the others are summed as runs.
-        order, rank = by_rank(ids)
-        add_in_rounds(out, ids, g, order, rank)
-        left = order[rank >= ROUNDS]
+        left = add_in_rounds(out, ids, g)
         if len(left):
+            left = left[np.argsort(ids[left], kind="stable")]
             ids, sums = _sum_runs(ids[left], g[left])
             out[ids] += sums
     return out
 
 
-def _one_hot(ids, rows, dtype):
-    """A row (rows,) per id, with a 1 at its place."""
-    one_hot = np.zeros((len(ids), rows), dtype)
-    one_hot[np.arange(len(ids)), ids] = 1
-    return one_hot
+def _add_by_products(ids, g, out):
+    """add_rows() as products with one-hot rows: out = onehot(ids)^T g, mostly zeros left out.
+
+    Sorted by their ids, the rows of GROUP neighboring ids lie together: of the whole product only
+    the blocks (GROUP, rows there) along the diagonal are not zero.
+    """
+    n, rows = len(ids), len(out)
+    order = np.argsort(ids, kind="stable")
+    ids, g = ids[order], g[order]
+    one_hot = np.zeros((n, GROUP), g.dtype)
+    one_hot[np.arange(n), ids % GROUP] = 1
+    borders = np.searchsorted(ids, np.arange(0, rows + GROUP, GROUP)).tolist()
+    for first, start, end in zip(range(0, rows, GROUP), borders, borders[1:]):
+        sums = out[first : first + GROUP]  # (GROUP, D), fewer at the end
+        outer_sum(one_hot[start:end, : len(sums)], g[start:end], sums)
+    return out
 
 
 def _sum_runs(ids, g):

@@ -79,7 +79,6 @@ register(
         call([normal(rng, 2, 3), normal(rng, 2, 3)]),
         call([normal(rng, 3), normal(rng, 3), normal(rng, 3)], axis=-1),
     ],
-    covers=(),
 )
 register(
     "split",

@@ -14,6 +14,7 @@ from tinylm.autograd.engine.operation import composite, primitive
 from tinylm.autograd.engine.tensor import Tensor, array_of, is_recording
 from tinylm.autograd.primitives.choice import blockwise, chosen, times_sign
 from tinylm.autograd.primitives.erf import erf as _erf
+from tinylm.autograd.primitives.exponentials import exp_times, is_short
 from tinylm.errors import DtypeError
 
 
@@ -80,8 +81,11 @@ def stable_sigmoid(a):
 
 
 def _sigmoid_step(a, y):
-    np.negative(a, out=y)
-    np.exp(y, out=y)
+    if is_short(a) and a.min() >= -5.5:  # not so for nan
+        exp_times(a, -1, out=y)
+    else:
+        np.negative(a, out=y)
+        np.exp(y, out=y)
     y += 1
     np.divide(1, y, out=y)
 

@@ -67,10 +67,10 @@ def _increases(index):
 def _is_slice(index):
     """True for an index of integers, slices, None and ...: what it reads, it reads once."""
     parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        part is None or part is Ellipsis or isinstance(part, slice) or type(part) is int
-        for part in parts
-    )
+    for part in parts:
+        if not (type(part) in (slice, int) or part is None or part is Ellipsis):
+            return False
+    return True
 
 
 def _put_back(g, y, a, index, distinct=False):
@@ -96,9 +96,10 @@ def getitem(a, index):
 
     Check: tinylm gradcheck getitem
     """
-    index = _plain(index)
-    if wants_grad([a]):
-        index = _kept(index)
+    if not _is_slice(index):
+        index = _plain(index)
+        if wants_grad([a]):
+            index = _kept(index)
     return _read(a, index, False)
 
 
@@ -117,18 +118,20 @@ def _picked(g, y, values, shape, index, distinct=False):
 @primitive(_picked, linear=True, name="scatter_add")
 def _scatter_add(values, shape, index, distinct=False):
     # distinct: the caller knows that no element is named twice
+    repeats = not distinct and _repeats(index)
+    if repeats and type(values) is np.ndarray and values.dtype.char in "fd":
+        found = one_axis(index, len(shape))
+        if found:
+            sums = add_along(tuple(shape), *found, values)
+            if sums is not None:
+                return sums
     out = np.zeros_like(values, shape=shape)
-    if distinct or not _repeats(index) or _increases(index):
+    if not repeats or _increases(index):
         out[index] = values
         return out
     if type(out) is not np.ndarray:
         backend.backend_of(out).module.add.at(out, index, values)
         return out
-    found = one_axis(index, len(shape))
-    if found and out.dtype.char in "fd":
-        sums = add_along(tuple(shape), *found, values)
-        if sums is not None:
-            return sums
     # np.add.at adds to an element one value after another, so rounding errors add up: the sums are
     # taken in float64 and rounded once.
     wide = np.dtype(np.float64) if out.dtype.kind == "f" else out.dtype

@@ -12,7 +12,7 @@ ROUNDS = 16  # additions of whole rows, up to which these are the fastest
 def one_axis(index, ndim):
     """(axis, ids) of an index that is one integer array beside full slices; None for any other."""
     parts = index if isinstance(index, tuple) else (index,)
-    arrays = [i for i, part in enumerate(parts) if not isinstance(part, slice)]
+    arrays = [i for i, part in enumerate(parts) if type(part) is not slice]
     if len(arrays) != 1 or len(parts) > ndim:
         return None
     if any(isinstance(part, slice) and part != slice(None) for part in parts):
@@ -46,7 +46,7 @@ def add_along(shape, axis, ids, values):
     if most == 1:
         sums[ids] = rows
     else:
-        add_in_rounds(sums, ids, rows, *by_rank(ids))
+        add_in_rounds(sums, ids, rows)
     return np.moveaxis(sums, 0, axis)
 
 
@@ -62,24 +62,28 @@ def _placed(n, axis, ids, values):
     return out
 
 
-def by_rank(ids):
-    """(order, rank): ids[order] is sorted, and rank counts 0, 1, 2, .. among equal ids in it."""
-    order = np.argsort(ids, kind="stable")
-    grouped = ids[order]
-    starts = np.flatnonzero(np.concatenate(([True], grouped[1:] != grouped[:-1])))
-    lengths = np.diff(np.append(starts, len(ids)))
-    return order, np.arange(len(ids)) - np.repeat(starts, lengths)
+def add_in_rounds(out, ids, rows):
+    """out[ids[i]] += rows[i] in at most ROUNDS rounds; `out` (n, ...) holds zeros.
 
-
-def add_in_rounds(out, ids, rows, order, rank):
-    """out[ids[i]] += rows[i] for those of a rank below ROUNDS; `out` (n, ...) holds zeros.
+    returns  positions that are left, in order: those of ids that stand there more often than ROUNDS
 
     Round r adds the (r+1)-th row of every id, so no id stands twice in it. Sums are those of
     np.add.at, in the same order.
     """
-    for r in range(min(int(rank.max()) + 1, ROUNDS)):
-        chosen = order[rank == r]
-        if r == 0:
-            out[ids[chosen]] = rows[chosen]
-        else:
-            out[ids[chosen]] += rows[chosen]
+    # Where an id stands several times among the places to be written, NumPy's last value stays.
+    # Written backwards, that is the first: so the rows that come first find themselves.
+    position = np.arange(len(ids))
+    first = np.empty(len(out), np.intp)
+    first[ids[::-1]] = position[::-1]
+    out[ids[::-1]] = rows[::-1]
+    left = np.flatnonzero(first[ids] != position)
+    for _ in range(ROUNDS - 1):
+        if not len(left):
+            break
+        here = ids[left]
+        first[here[::-1]] = left[::-1]
+        turn = first[here] == left
+        now = left[turn]
+        out[ids[now]] += rows[now]
+        left = left[~turn]
+    return left

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinylm.autograd.engine.operation import composite, primitive, unbroadcast
-from tinylm.autograd.engine.tensor import array_of, as_tensor
+from tinylm.autograd.engine.tensor import Tensor, array_of, as_tensor, is_recording
 from tinylm.autograd.primitives.choice import chosen
 from tinylm.errors import ShapeError
 
@@ -124,9 +124,16 @@ def repeat(a, repeats, axis=None):
 
 
 def _nth_part(i, g, y, *arrays, axis=0):
-    start = sum(a.shape[axis] for a in arrays[:i])
+    start = sum([a.shape[axis] for a in arrays[:i]])
     part = slice(start, start + arrays[i].shape[axis])
-    return g[along(axis % g.ndim, part)]
+    return _read(g, along(axis % g.ndim, part))
+
+
+def _read(g, index):
+    """A part of a cotangent: a view of it, recorded only if that is wanted."""
+    if is_recording():
+        return g[index]
+    return Tensor(g.data[index])
 
 
 @primitive(_nth_part, linear=True, variadic=True, name="concatenate")
@@ -147,10 +154,20 @@ def concatenate(arrays, axis=0):
     return _concatenate(*arrays, axis=axis)
 
 
+@primitive(
+    lambda i, g, y, *arrays, axis=0: _read(g, along(axis % g.ndim, i)),
+    linear=True,
+    variadic=True,
+    name="stack",
+)
+def _stack(*arrays, axis=0):
+    return np.stack(arrays, axis=axis)
+
+
 @composite
 def stack(arrays, axis=0):
     """Arrays of one shape joined along a new axis. Check: tinylm gradcheck stack"""
-    return concatenate([expand_dims(as_tensor(a), axis) for a in arrays], axis=axis)
+    return _stack(*arrays, axis=axis)
 
 
 @composite
