@@ -5,7 +5,7 @@ import pytest
 
 import tinylm as tl
 from tests.numeric import assert_matches_twin, gradients, host, leaf, plain
-from tinylm.autograd.kernels import composed
+from tinylm.autograd.kernels import composed, losses
 from tinylm.errors import ConfigError, DataError, ShapeError
 
 OPTIONS = [
@@ -215,3 +215,15 @@ def test_one_logit_that_is_not_finite_takes_only_its_row(device):
         y = host(tl.softmax(tl.Tensor(x, device=device)))
     np.testing.assert_allclose(y[0], 1 / 3)
     assert np.isnan(y[1:]).all()
+
+
+def test_gradients_of_log_softmax_are_the_same_kept_or_computed_again(monkeypatch, rng):
+    x, g = rng.normal(size=(5, 9)) * 10, rng.normal(size=(5, 9))
+    x[0, 3] = -1e9  # its probability is 0
+    found = []
+    for kept in (losses.KEPT, 0):
+        monkeypatch.setattr(losses, "KEPT", kept)
+        found.append(gradients(lambda a: tl.log_softmax(a) * g, [x]))
+    (first, (a,)), (second, (b,)) = found
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)

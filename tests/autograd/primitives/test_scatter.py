@@ -119,3 +119,29 @@ def test_rows_of_common_and_rare_ids_add_up_in_rounds_and_runs(rng):
     # In float32 no chain of additions is longer than a run of 128.
     short = add_rows(ids, np.abs(g).astype(np.float32), 600)
     np.testing.assert_allclose(short, by_numpy((600, 3), 0, ids, np.abs(g)), rtol=2e-6)
+
+
+@given(
+    rows=st.integers(1, 40),
+    n=st.integers(0, 60),
+    D=st.integers(0, 3),
+    seed=st.integers(0, 99),
+    dtype=st.sampled_from(["float32", "float64"]),
+)
+def test_rows_of_small_tables_add_up_in_blocks_of_products(rows, n, D, seed, dtype):
+    rng = np.random.default_rng(seed)
+    ids, g = rng.integers(0, rows, n), rng.standard_normal((n, D)).astype(dtype)
+    expected = by_numpy((rows, D), 0, ids, g.astype(np.float64))
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    out = np.full((rows, D), 7, dtype)
+    assert add_rows(ids, g, rows, out) is out
+    np.testing.assert_allclose(out, expected, rtol=tolerance, atol=tolerance)
+    np.testing.assert_array_equal(add_rows(ids, g, rows), out)
+
+
+def test_an_id_that_stands_thousands_of_times_keeps_its_digits_in_a_small_table():
+    ids = np.zeros(100_000, int)
+    ids[::1000] = 3
+    g = np.random.default_rng(0).random((100_000, 2)).astype(np.float32)
+    expected = by_numpy((9, 2), 0, ids, g.astype(np.float64))
+    np.testing.assert_allclose(add_rows(ids, g, 9), expected, rtol=1e-6)

@@ -33,6 +33,7 @@ def _dots(x, y, axis):
     return _total(x * y, axis)
 
 
+KEPT = 1 << 18  # numbers, 1 MiB of float32, that log_softmax keeps for backward
 SAFE = 60.0  # exp(-60) to exp(60) are normal numbers in float32, and so are sums of many
 
 
@@ -90,13 +91,20 @@ def log_softmax(x, *, axis=-1, keep):
     Plain twin: composed.log_softmax. Check: tinylm gradcheck log_softmax
     """
     # y_i = x_i - log sum_k e^{x_k}   =>   dy_i/dx_j = 1[i=j] - softmax(x)_j
-    # dL/dx = g - softmax(x) sum(g),   softmax(x) = e^y
+    # dL/dx = g - softmax(x) sum(g),   softmax(x) = e^y = e^{x - max x} / total
     y = x - largest(x, axis)
-    y -= np.log(_total(np.exp(y), axis))
+    exponentials = np.exp(y)
+    total = _total(exponentials, axis)
+    y -= np.log(total)
+    if not keep or y.size > KEPT:
+        exponentials = None  # its memory is worth more than the time to compute it again
 
     def backward(g):
-        d = np.exp(y)
-        d *= _total(g, axis)
+        if exponentials is None:
+            d = np.exp(y)
+            d *= _total(g, axis)
+        else:
+            d = exponentials * (_total(g, axis) / total)
         return (np.subtract(g, d, out=d),)
 
     return y, backward
@@ -156,10 +164,10 @@ def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, re
     counts = ids != ignore_index
     ids = np.where(counts, ids, 0)  # any valid id: these losses are discarded below
     check_ids(ids, V, "cross_entropy")
-    at = np.arange(len(rows), like=ids)
+    at = np.arange(0, rows.size, max(V, 1), like=ids) + ids  # where the targets stand in rows
     top = largest(rows, -1)[:, 0]  # (n,)
     p = rows - top[:, None]  # log of p up to a constant of the row
-    fit = (1 - e) * p[at, ids]  # q . (x - top), (n,)
+    fit = (1 - e) * p.reshape(-1)[at]  # q . (x - top), (n,)
     if e:
         fit += e * np.mean(p, axis=-1)
     np.exp(p, out=p)
@@ -193,7 +201,7 @@ def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, re
         if z_loss:
             share = w * (1 + 2 * z_loss * (log_total + top))
         d = p * (share / total)[:, None]  # p holds e^{x - top}: divided by the total, softmax(x)
-        d[at, ids] -= (1 - e) * w
+        d.reshape(-1)[at] -= (1 - e) * w
         if e:
             d -= (e / V * w)[:, None]
         if not np.all(counts):

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinylm import backend
 from tinylm.autograd.device import rows as raw
-from tinylm.autograd.primitives.reductions import RUN, column_sums
+from tinylm.autograd.primitives.reductions import LONGEST, RUN, column_sums
 from tinylm.autograd.primitives.scatter import add_in_rounds
 from tinylm.errors import DataError
 
@@ -27,6 +27,13 @@ def as_rows(x):
 def transposed(x):
     """x^T of the last two axes: (..., n, m) -> (..., m, n), a view."""
     return x.swapaxes(-1, -2)
+
+
+def weighted_column_sums(weights, x, out=None):
+    """Sum of the rows of x (n, F), each times its weight (n,): (F,)."""
+    if len(x) <= LONGEST:
+        return np.matmul(weights, x, out=out)
+    return column_sums(weights[:, None] * x, out)
 
 
 def outer_sum(x, g, out=None):
