@@ -227,3 +227,11 @@ def test_gradients_of_log_softmax_are_the_same_kept_or_computed_again(monkeypatc
     (first, (a,)), (second, (b,)) = found
     np.testing.assert_array_equal(first, second)
     np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
+
+
+def test_logits_that_are_not_contiguous_get_their_gradient(rng):
+    x, ids = rng.normal(size=(4, 3)), np.array([1, 0, 3])
+    y, (g,) = gradients(lambda a: tl.cross_entropy(tl.swapaxes(a, 0, 1), ids), [x])
+    z, (h,) = gradients(lambda a: tl.cross_entropy(a, ids), [np.ascontiguousarray(x.T)])
+    np.testing.assert_allclose(y, z, rtol=1e-15)
+    np.testing.assert_allclose(g, h.T, rtol=1e-13)

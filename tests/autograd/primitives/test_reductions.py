@@ -256,3 +256,31 @@ def test_one_row_out_of_the_ordinary_is_seen_among_others(odd):
     found = tl.norm(tl.Tensor(x), axis=-1).data
     expected = np.linalg.norm(x.astype(float), axis=-1)
     np.testing.assert_allclose(found, expected, rtol=3e-7)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, None])
+@pytest.mark.parametrize("size", [1e-42, 1e-25, 1.0, 1e25, 3e37])
+def test_lengths_and_their_gradients_are_right_for_numbers_of_any_size(axis, size, rng):
+    values = (rng.normal(size=(4, 5)) * size).astype(np.float32)
+    values[2] = 0
+    x = tl.Tensor(values, requires_grad=True)
+    y = tl.norm(x, axis)
+    wide = values.astype(float)
+    lengths = np.sqrt(np.sum(wide**2, axis, keepdims=True))
+    np.testing.assert_allclose(y.data, np.squeeze(lengths, axis), rtol=1e-6, atol=3e-45)
+    y.sum().backward()
+    expected = wide / np.where(lengths == 0, 1, lengths)
+    # numbers of 1e-42 have three digits
+    np.testing.assert_allclose(x.grad.data, expected, atol=1e-3 if size < 1e-40 else 1e-6)
+
+
+def test_second_derivatives_of_a_length(rng):
+    x = leaf(rng.normal(size=(2, 3)))
+    y = tl.norm(x, -1)
+    (g,) = tl.grad(y.sum(), [x], create_graph=True)
+    v = rng.normal(size=(2, 3))
+    (h,) = tl.grad((g * v).sum(), [x])
+    # H = (I - n n^T) / |x|, n = x / |x|
+    n = x.data / y.data[:, None]
+    expected = (v - n * np.sum(n * v, -1, keepdims=True)) / y.data[:, None]
+    np.testing.assert_allclose(h.data, expected, rtol=1e-12)

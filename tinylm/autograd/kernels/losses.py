@@ -164,10 +164,10 @@ def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, re
     counts = ids != ignore_index
     ids = np.where(counts, ids, 0)  # any valid id: these losses are discarded below
     check_ids(ids, V, "cross_entropy")
-    at = np.arange(0, rows.size, max(V, 1), like=ids) + ids  # where the targets stand in rows
+    at = np.arange(len(rows), like=ids)
     top = largest(rows, -1)[:, 0]  # (n,)
     p = rows - top[:, None]  # log of p up to a constant of the row
-    fit = (1 - e) * p.reshape(-1)[at]  # q . (x - top), (n,)
+    fit = (1 - e) * p[at, ids]  # q . (x - top), (n,)
     if e:
         fit += e * np.mean(p, axis=-1)
     np.exp(p, out=p)
@@ -201,7 +201,7 @@ def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, re
         if z_loss:
             share = w * (1 + 2 * z_loss * (log_total + top))
         d = p * (share / total)[:, None]  # p holds e^{x - top}: divided by the total, softmax(x)
-        d.reshape(-1)[at] -= (1 - e) * w
+        d[at, ids] -= (1 - e) * w
         if e:
             d -= (e / V * w)[:, None]
         if not np.all(counts):

@@ -202,7 +202,6 @@ register(
     ad.norm,
     lambda rng: [c for c in reductions(normal)(rng) if c.args[0].ndim],
     avoid=lambda x, **options: nearest(x, 0.0),
-    covers=(),
 )
 register(
     "prod",

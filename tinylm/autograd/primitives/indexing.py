@@ -12,7 +12,7 @@ from tinylm.autograd.engine.operation import composite, primitive
 from tinylm.autograd.engine.part import Part
 from tinylm.autograd.engine.tensor import Tensor, as_tensor, is_recording, wants_grad
 from tinylm.autograd.primitives.scatter import add_along, one_axis
-from tinylm.autograd.primitives.shaping import along
+from tinylm.autograd.primitives.sorting import ascending, largest_first
 from tinylm.errors import ShapeError
 
 
@@ -213,7 +213,7 @@ def sort(a, axis=-1):
         a, axis = as_tensor(a).ravel(), 0
     a = as_tensor(a)
     axis = normalize_axis_index(axis, a.ndim)
-    return _along(a, np.argsort(a.data, axis=axis, kind="stable"), axis, distinct=True)
+    return _along(a, ascending(a.data, axis), axis, distinct=True)
 
 
 @composite
@@ -229,10 +229,6 @@ def topk(a, k, axis=-1):
     n = values.shape[axis]
     if not 0 < k <= n:
         raise ShapeError(f"topk: k = {k}, but axis {axis} of shape {values.shape} has length {n}")
-    # Sorted upwards from the end and read backwards: nan, sorted last, comes first, equals keep
-    # their order, and nothing is negated, which unsigned integers could not be.
-    backwards = np.argsort(np.flip(values, axis), axis=axis, kind="stable")
-    order = n - 1 - np.flip(backwards, axis)
-    indices = order[along(axis % values.ndim, slice(0, k))]
+    indices = largest_first(values, k, axis)
     a = as_tensor(a)
     return _along(a, indices, axis % a.ndim, distinct=True), indices

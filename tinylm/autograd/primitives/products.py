@@ -4,6 +4,7 @@ The derivative of a product is a product again, so both rules call the operation
 kernels/linear.py, where a product and its neighbors become one operation.
 """
 
+import functools
 import math
 import re
 import string
@@ -76,23 +77,32 @@ def matmul(a, b):
     return y
 
 
+@functools.lru_cache(maxsize=4096)
+def _backward_subscripts(subscripts, i):
+    """(subscripts of the cotangent of operand i, axes of the operand that they lack)."""
+    inputs, output = subscripts.split("->")
+    inputs = inputs.split(",")
+    mine = inputs[i]
+    others = [term for j, term in enumerate(inputs) if j != i]
+    reachable = "".join(c for c in mine if c in output or any(c in term for term in others))
+    terms = ",".join([output, *others])
+    gone = [axis for axis, letter in enumerate(mine) if letter not in reachable]
+    return f"{terms}->{reachable}", gone
+
+
 def _einsum_rule(i, g, y, *operands, subscripts):
     """The cotangent of operand i: the same contraction, with g in the place of the operand.
 
     y_ik = sum_j a_ij b_jk  =>  dL/da_ij = sum_k g_ik b_jk: "ij,jk->ik" becomes "ik,jk->ij".
     """
-    inputs, output = subscripts.split("->")
-    inputs = inputs.split(",")
-    mine = inputs[i]
-    others = [term for j, term in enumerate(inputs) if j != i]
     factors = [x for j, x in enumerate(operands) if j != i]
-    reachable = "".join(c for c in mine if c in output or any(c in term for term in others))
-    terms = ",".join([output, *others])
-    g = _einsum(g, *factors, subscripts=f"{terms}->{reachable}")
+    backward, gone = _backward_subscripts(subscripts, i)
+    g = _einsum(g, *factors, subscripts=backward)
     # Letters that only operand i has were summed out: its cotangent is the same all along them.
-    for axis, letter in enumerate(mine):
-        if letter not in reachable:
-            g = expand_dims(g, axis)
+    for axis in gone:
+        g = expand_dims(g, axis)
+    if not gone:
+        return g
     return broadcast_to(g, shape=operands[i].shape)
 
 
@@ -103,8 +113,8 @@ def _einsum(*operands, subscripts):
         return _rearranged(operands[0], *subscripts.split("->"))
     # np.einsum adds up one by one in the dtype of its operands, and BLAS in a few chains: long sums
     # are taken in float64.
-    summed = _summed(operands, subscripts)
-    split = _as_matrices(operands, subscripts) if dtype.kind in "fc" else None
+    summed = _summed(subscripts, tuple([a.shape for a in operands]))
+    split = _as_matrices(subscripts) if dtype.kind in "fc" else None
     long = summed > (RUN if split is None else 8 * RUN)
     wide = operands
     if dtype.kind == "f" and dtype.itemsize < 8:
@@ -119,12 +129,13 @@ def _einsum(*operands, subscripts):
     return out.astype(dtype, copy=False)
 
 
-def _as_matrices(operands, subscripts):
+@functools.lru_cache(maxsize=4096)
+def _as_matrices(subscripts):
     """The letters of two operands by their part in a matrix product: (terms, output, batch, left,
     inner, right); None if there is none, as in "ij,ij->i", or a letter is summed in one operand.
     """
     inputs, output = subscripts.split("->")
-    if len(operands) != 2:
+    if inputs.count(",") != 1:
         return None
     first, second = inputs.split(",")
     both = [c for c in first if c in second]
@@ -162,12 +173,13 @@ def _matrix_product(a, b, terms, output, batch, left, inner, right, swapped):
     return y.copy()
 
 
-def _summed(operands, subscripts):
+@functools.lru_cache(maxsize=4096)
+def _summed(subscripts, shapes):
     """How many products are added up for each number of the result."""
     inputs, output = subscripts.split("->")
     lengths = {}
-    for term, a in zip(inputs.split(","), operands):
-        lengths.update(zip(term, a.shape))
+    for term, shape in zip(inputs.split(","), shapes):
+        lengths.update(zip(term, shape))
     return math.prod(n for c, n in lengths.items() if c not in output)
 
 
@@ -183,17 +195,19 @@ def _rearranged(a, term, output):
     return np.transpose(a, [kept.index(c) for c in output]).copy()
 
 
-def _written_out(subscripts, operands):
+@functools.lru_cache(maxsize=4096)
+def _written_out(subscripts, shapes):
     """Subscripts with an output term and a letter for every axis that an ellipsis stands for.
 
-    returns  (list of input terms, output term)
+    shapes   of the operands
+    returns  (tuple of input terms, output term)
     raises   ShapeError if terms and operands do not match
     """
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
-    if len(terms) != len(operands):
+    if len(terms) != len(shapes):
         raise ShapeError(
-            f"einsum: {subscripts!r} has {len(terms)} terms for {len(operands)} operands: "
+            f"einsum: {subscripts!r} has {len(terms)} terms for {len(shapes)} operands: "
             "write one per operand"
         )
     for term in (*terms, output):
@@ -204,11 +218,11 @@ def _written_out(subscripts, operands):
             )
     # Axes under an ellipsis get letters that are not used yet.
     free = [c for c in string.ascii_letters if c not in subscripts]
-    hidden = [x.ndim - len(t.replace("...", "")) for t, x in zip(terms, operands)]
-    for term, n, x in zip(terms, hidden, operands):
+    hidden = [len(x) - len(t.replace("...", "")) for t, x in zip(terms, shapes)]
+    for term, n, shape in zip(terms, hidden, shapes):
         if n < 0 or (n > 0 and "..." not in term):
             raise ShapeError(
-                f"einsum: term {term!r} names {x.ndim - n} axes of an operand of shape {x.shape}"
+                f"einsum: term {term!r} names {len(shape) - n} axes of an operand of shape {shape}"
             )
     most = max([n for t, n in zip(terms, hidden) if "..." in t], default=0)
     if most > len(free):
@@ -221,7 +235,7 @@ def _written_out(subscripts, operands):
         letters = "".join(terms)
         once = [c for c in set(letters) if letters.count(c) == 1 and c not in dots]
         output = dots + "".join(sorted(once))
-    return terms, output.replace("...", dots)
+    return tuple(terms), output.replace("...", dots)
 
 
 def _diagonal(x, term):
@@ -274,7 +288,7 @@ def einsum(subscripts, *operands):
     Check: tinylm gradcheck einsum
     """
     operands = [as_tensor(x) for x in operands]
-    terms, output = _written_out(subscripts, operands)
+    terms, output = _written_out(subscripts, tuple([x.shape for x in operands]))
     missing = sorted(set(output) - set("".join(terms)))
     if missing or len(set(output)) != len(output):
         raise ShapeError(

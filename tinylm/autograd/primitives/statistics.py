@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from tinylm.autograd.engine.operation import composite
+from tinylm.autograd.engine.operation import composite, primitive
 from tinylm.autograd.engine.tensor import array_of, as_tensor
 from tinylm.autograd.primitives.elementwise import sqrt, where
-from tinylm.autograd.primitives.reductions import mean, reduced, sum
+from tinylm.autograd.primitives.reductions import accurate_sum, mean, reduced, sum
 from tinylm.autograd.primitives.shaping import reshape
 from tinylm.errors import DtypeError
 
@@ -146,6 +146,22 @@ def std(a, axis=None, keepdims=False):
     return _narrow(root, dtype)
 
 
+def _by_norm(g, y, a, axis=None):
+    # y = sqrt(sum_i a_i^2):  dy/da_i = a_i / y. At 0 the slope of sqrt is infinite: 0 is taken, as
+    # in std. nan is not 0 and stays nan. a/y is at most 1, where g/y may overflow.
+    zero = y.data == 0
+    return a / where(zero, 1.0, y) * where(zero, 0.0, g)
+
+
+@primitive(_by_norm, name="norm")
+def _norm(a, axis=None):
+    scale = scale_of_squares(a, axis)
+    if isinstance(scale, float) and type(a) is np.ndarray and axis in (-1, a.ndim - 1) and a.ndim:
+        return np.sqrt(np.vecdot(a, a))[..., None]
+    squares = accurate_sum(_over(a, scale) ** 2, axis, True)
+    return np.sqrt(squares) * scale
+
+
 @composite
 def norm(a, axis=None, keepdims=False):
     """Euclidean length over axes, the root of the sum of squares; its derivative at 0 is 0.
@@ -153,10 +169,9 @@ def norm(a, axis=None, keepdims=False):
     Check: tinylm gradcheck norm
     """
     wide, dtype = _wide("norm", a)
-    scale = scale_of_squares(wide, axis)
-    squares = sum(_over(wide, scale) ** 2, axis=axis, keepdims=True)
-    zero = squares.data == 0  # as in std
-    root = where(zero, 0.0, sqrt(where(zero, 1.0, squares))) * scale
+    if wide.dtype.kind != "f":  # integers
+        wide = wide.astype(dtype)
+    length = _norm(wide, axis=axis)
     if not keepdims:
-        root = reshape(root, shape=reduced(wide.shape, axis))
-    return _narrow(root, dtype)
+        length = reshape(length, shape=reduced(wide.shape, axis))
+    return _narrow(length, dtype)
