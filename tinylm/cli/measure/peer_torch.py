@@ -1,8 +1,11 @@
 """The peer of `tinylm bench`: the same GPT in torch's fastest form. Used only to measure.
 
-Fused attention (scaled_dot_product_attention), fused AdamW, all cores; the same function with the
-same constants, so that losses can be compared.
+Fused attention (scaled_dot_product_attention), fused AdamW, all cores or a GPU; the same function
+with the same constants, so that losses can be compared.
 """
+
+import contextlib
+import functools
 
 import numpy as np
 
@@ -97,8 +100,11 @@ def torch_training(job, data, comm):
     from torch.nn import functional as F
 
     torch.set_num_threads(cores())
-    work = WORKS[job["work"]]
-    model = _model(work, work.config(), data)
+    work, device = WORKS[job["work"]], job.get("device", "cpu")
+    model = _model(work, work.config(), data).to(device)
+    narrow = contextlib.nullcontext
+    if job.get("bfloat16"):
+        narrow = functools.partial(torch.autocast, device, torch.bfloat16)
     groups = [
         {
             "params": [p for p in model.parameters() if p.ndim >= 2],
@@ -112,12 +118,13 @@ def torch_training(job, data, comm):
     forward = model
     if job.get("compile"):
         forward = torch.compile(model)
-    all_batches = torch.from_numpy(data["batches"])
+    all_batches = torch.from_numpy(data["batches"]).to(device)
 
     def step(i):
         rows = all_batches[i % len(all_batches)]
-        logits = forward(rows[:, :-1])
-        loss = F.cross_entropy(logits.reshape(-1, work.vocab_size), rows[:, 1:].reshape(-1))
+        with narrow():
+            logits = forward(rows[:, :-1])
+            loss = F.cross_entropy(logits.reshape(-1, work.vocab_size), rows[:, 1:].reshape(-1))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
@@ -132,21 +139,21 @@ def torch_decoding(job, data, comm):
     import torch
 
     torch.set_num_threads(cores())
-    work = WORKS[job["work"]]
+    work, device = WORKS[job["work"]], job.get("device", "cpu")
     config = work.config(decoding=True)
-    model = _model(work, config, data).eval()
+    model = _model(work, config, data).eval().to(device)
     forward = model
     if job.get("compile"):
         forward = torch.compile(model, dynamic=True)
     shape = (1, work.n_head, config.context, work.d_model // work.n_head)
-    caches = [(torch.zeros(shape), torch.zeros(shape)) for _ in range(work.n_layer)]
+    caches = [torch.zeros(2, *shape, device=device) for _ in range(work.n_layer)]
     state = {}
 
     @torch.inference_mode()
     def step(i):
         at = i % work.decode_tokens
         if at == 0:
-            state["token"] = torch.tensor([[1]])
+            state["token"] = torch.tensor([[1]], device=device)
         logits = forward(state["token"], caches, at)[0, -1]
         value, state["token"] = logits.max(), logits.argmax().view(1, 1)
         return value.item()
