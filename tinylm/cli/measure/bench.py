@@ -6,9 +6,11 @@ result is the ratio within a round. The losses must agree to 1e-4, or it was not
 `tinylm bench batches` measures the cost of making a batch relative to a training step, for every
 objective; `tinylm bench operations` forward and backward of single operations, one thread, in one
 process; `tinylm bench prompting` what prompts save by what they have in common; `tinylm bench
-align` one update of DPO, GRPO and PPO, beside TRL; `tinylm bench parallel` processes beside BLAS
-threads, and MPI beside shared memory. Read next: contestants.py, which runs inside those processes;
-bench_batches.py; bench_operations.py; bench_prompting.py; bench_align.py; bench_parallel.py.
+smollm2` a prompt and decoding with a published model, its weights in 32, 8 and 4 bits, beside
+transformers (also of weights in a file or folder); `tinylm bench align` one update of DPO, GRPO and
+PPO, beside TRL; `tinylm bench parallel` processes beside BLAS threads, and MPI beside shared
+memory. Read next: contestants.py, which runs inside those processes; bench_batches.py;
+bench_operations.py; bench_prompting.py; bench_smollm2.py; bench_align.py; bench_parallel.py.
 """
 
 import json
@@ -25,6 +27,7 @@ from tinylm.cli.measure.workloads import WORKS, batches, initial_weights
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError, TinylmError
 from tinylm.json_text import json_text
+from tinylm.prompt.protocol.opened import is_published
 from tinylm.settings import at_least, setting
 
 
@@ -253,6 +256,22 @@ def bench_prompting(settings, name="smollm2"):
     return 0
 
 
+def bench_smollm2(settings, name):
+    """`tinylm bench smollm2`, or of other published weights."""
+    from tinylm.cli.measure.bench_smollm2 import bench, head, lines
+
+    results = []
+    if not settings.json:
+        print(head(name), flush=True)
+    for result in bench(Contestant, name, settings.rounds, settings.seconds, settings.peers):
+        results.append(result)
+        if not settings.json:
+            print("\n".join(lines(result)), flush=True)
+    if settings.json:
+        print(json_text(results, indent=1))
+    return 0
+
+
 def bench_align(settings):
     """`tinylm bench align`."""
     from tinylm.cli.measure.bench_align import NO_PEER, bench, line
@@ -301,6 +320,7 @@ def main(argv):
             "tinylm bench batches",
             "tinylm bench operations",
             "tinylm bench prompting smollm2 --rounds 3",
+            "tinylm bench smollm2",
             "tinylm bench align",
             "tinylm bench parallel W1",
         ),
@@ -313,12 +333,14 @@ def main(argv):
         return bench_align(settings)
     if words[:1] == ["prompting"] and len(words) < 3:
         return bench_prompting(settings, *words[1:])
+    if len(words) == 1 and words[0] not in WORKS and is_published(words[0]):
+        return bench_smollm2(settings, words[0])
     parallel = words[:1] == ["parallel"]
     unknown = [w for w in words[parallel:] if w not in WORKS]
     if unknown:
         raise ConfigError(
             f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches, operations, "
-            "prompting or align alone, or parallel before works"
+            "prompting, smollm2 or align alone, or parallel before works"
         )
     if parallel:
         return bench_parallel(settings, words[1:])

@@ -4,8 +4,8 @@ and prints the seconds they took and their values (losses, or the largest logit 
 `tinylm` trains with the trainer's own step, with one process or several; `torch` is the same
 architecture in torch's fastest eager form: fused scaled-dot-product attention, fused AdamW, all
 cores. Of alignment each does one update again and again (align_works.py), of the collectives one on
-a buffer as large as a model. With job["mpi"] the processes are those that mpiexec has started. Read
-next: peer_torch.py; peer_trl.py.
+a buffer as large as a model, of inference a prompt or a token (inference_works.py). With job["mpi"]
+the processes are those that mpiexec has started. Read next: peer_torch.py; peer_trl.py.
 """
 
 import json
@@ -180,6 +180,15 @@ def serve(make_step, job, data, comm):
 
 def main(job):
     """Run one contestant to its end."""
+    if job["kind"] == "inference":
+        from tinylm.cli.measure.inference_works import tinylm_inference, transformers_inference
+        from tinylm.parallel import SingleProcess
+
+        make = tinylm_inference
+        if job["library"] == "transformers":
+            make = transformers_inference
+        serve(make, job, None, SingleProcess())
+        return
     if job["kind"] == "alignment":
         from tinylm.parallel import SingleProcess
 
