@@ -340,7 +340,7 @@ def main(argv):
     if unknown:
         raise ConfigError(
             f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches, operations, "
-            "prompting, smollm2 or align alone, or parallel before works"
+            "prompting or align alone, smollm2 or a file of weights, or parallel before works"
         )
     if parallel:
         return bench_parallel(settings, words[1:])
