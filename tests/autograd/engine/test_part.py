@@ -110,11 +110,11 @@ def test_halves_and_emulated_bfloat16_receive_whole_arrays(rng):
 def test_a_sequence_read_step_by_step_is_written_out_once(monkeypatch):
     """T slices of T steps: whole arrays would make the backward pass quadratic in T."""
     made = []
-    zeros = np.zeros_like
+    empty = np.empty_like
     monkeypatch.setattr(
         part.np,
-        "zeros_like",
-        lambda x, shape=None, **o: made.append(shape) or zeros(x, shape=shape, **o),
+        "empty_like",
+        lambda x, shape=None, **o: made.append(shape) or empty(x, shape=shape, **o),
     )
     a = tl.Tensor(np.ones((2, 50, 3)), requires_grad=True)
     for x in (a, a * 1.0):
@@ -129,3 +129,40 @@ def test_a_part_is_the_whole_array_where_one_is_asked_for():
     np.testing.assert_array_equal(p.data, [[0, 1, 2], [0, 0, 0]])
     assert p.shape == (2, 3) and p.dtype == float
     np.testing.assert_array_equal((p * 2.0).data, 2 * p.data)
+
+
+SEQUENCES = {
+    "backwards": [np.s_[:, 4:6], np.s_[:, 2:4], np.s_[:, 0:2]],
+    "with a gap that is filled later": [np.s_[:, 0:1], np.s_[:, 4:], np.s_[:, 2:3], np.s_[:, 1]],
+    "overlapping": [np.s_[:, 1:4], np.s_[:, 3:], np.s_[:, :2]],
+    "negative": [np.s_[:, -1], np.s_[:, -3:-1], np.s_[:, -6]],
+    "along two axes": [np.s_[:, 1], np.s_[0], np.s_[:, 3:]],
+    "of both axes at once": [np.s_[0, 1:3], np.s_[:, 4], np.s_[1, 0]],
+    "in steps": [np.s_[:, ::2], np.s_[:, 1::2], np.s_[:, ::-1]],
+    "whole": [np.s_[:], np.s_[:, 2], np.s_[...]],
+    "new axes": [np.s_[None, :, 2], np.s_[:, 2:4]],
+    "empty": [np.s_[:, 3:3], np.s_[:, 2:4], np.s_[:, 5:2]],
+}
+
+
+@pytest.mark.parametrize("slot", [False, True])
+@pytest.mark.parametrize("interior", [False, True])
+@pytest.mark.parametrize("slices", SEQUENCES.values(), ids=SEQUENCES)
+def test_parts_in_any_order_and_other_uses_between_add_up(slices, interior, slot, rng):
+    values = rng.normal(size=(2, 6))
+    for use_between in range(len(slices) + 1):
+        a = tl.Tensor(values, requires_grad=True)
+        if slot:
+            a.slot = np.full((2, 6), 7.0)
+        x = a * 1.0 if interior else a
+        expected, total = np.zeros((2, 6)), None
+        for i, index in enumerate(slices):
+            if i == use_between:  # an operation that reads all of x
+                total = (x * 3.0).sum() if total is None else total + (x * 3.0).sum()
+                expected += 3
+            weights = rng.normal(size=values[index].shape)
+            expected[index] += weights
+            term = (x[index] * weights).sum()
+            total = term if total is None else total + term
+        total.backward()
+        np.testing.assert_allclose(a._grad.data, expected, rtol=1e-14)

@@ -115,7 +115,7 @@ def walk(tensor, g, sink, retain, create_graph, apply=None):
     # Those operations are all newer than the value's own node, so the newest waiting node is
     # always complete. A heap finds it without sorting the whole graph first, and takes nodes that
     # a replay adds on the way. Nothing recurses: a graph may be a million operations deep.
-    waiting = {}  # Node -> its cotangent so far
+    waiting = {}  # Node -> its cotangent so far; id of a leaf -> Gathered, if only parts came
     heap = []  # (-order, Node): the newest node on top
     edge = edge_of(tensor)
     if edge is None:
@@ -203,6 +203,7 @@ def _receive(edge, g, fresh, waiting, heap, sink):
         g, fresh = g.data, True
     g = _conform(edge, g)
     if isinstance(edge, Tensor):
+        waiting.pop(id(edge), None)  # what a Gathered knows of it is true no longer
         sink(edge, g, fresh)
     elif edge not in waiting:
         waiting[edge] = g
@@ -226,19 +227,35 @@ def _added_in_place(edge, part, waiting, heap, sink):
     returns  False if there is none: then the whole array must be received
     """
     if isinstance(edge, Tensor):
-        if sink is not add_to_grad or not _is_own(edge, edge._grad):
+        if sink is not add_to_grad:
             return False
-        edge._grad.data[part.index] += part.values
+        if edge._grad is None:
+            waiting[id(edge)] = _gathered(part, edge.slot)
+            edge._grad = Tensor(waiting[id(edge)].array)
+            return True
+        if not _is_own(edge, edge._grad):
+            return False
+        found = waiting.get(id(edge))
+        if found is None or found.array is not edge._grad.data:
+            found = Gathered(edge._grad.data)
+        found.add(part)
         return True
     old = waiting.get(edge)
     if old is None:
-        waiting[edge] = Gathered(part.data)
+        waiting[edge] = _gathered(part, None)
         heapq.heappush(heap, (-edge.order, edge))
         return True
     if not isinstance(old, Gathered):
         old = waiting[edge] = Gathered(old.copy())  # others may hold it
     old.add(part)
     return True
+
+
+def _gathered(part, slot):
+    """A first Part with zeros around it, in the optimizer's buffer if there is one."""
+    if slot is None:
+        slot = np.empty_like(part.values, shape=part.whole_shape)
+    return Gathered(slot, part)
 
 
 def _free_slot(edge, node, sink):
