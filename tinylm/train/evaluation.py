@@ -17,6 +17,7 @@ from tinylm.autograd import no_grad
 from tinylm.backend import Random
 from tinylm.nn import evaluating
 from tinylm.train.alone import ALONE
+from tinylm.train.step import moved
 
 
 def evaluate(model, objective, windows, batch_size, batches=0, comm=ALONE, device="cpu"):
@@ -33,7 +34,8 @@ def evaluate(model, objective, windows, batch_size, batches=0, comm=ALONE, devic
         for i, sequences in itertools.islice(enumerate(chosen), comm.rank, None, comm.size):
             # Seeded by the batch alone: corruptions are the same in every validation, so that their
             # losses can be compared.
-            batch = objective.make_batch(sequences, Random(0, "evaluate", i)).to(device)
+            batch = objective.make_batch(sequences, Random(0, "evaluate", i))
+            batch = moved(batch, device, model, objective)
             # Means of batches with different counts are added with their counts as weights.
             _, metrics = objective.loss(model, batch)
             total += float(metrics["loss"]) * metrics["tokens"]

@@ -20,8 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.autograd import Tensor, first_order_only
+from tinylm.autograd.kernels.rows import check_ids
 from tinylm.backend import Random, is_array
 from tinylm.optim.flat import clip_factor, sum_of_squares
+from tinylm.pretrain.batch import IGNORE
+from tinylm.pretrain.language.causal import CausalLM
 from tinylm.train.alone import ALONE
 from tinylm.train.interrupt import marked, marks
 from tinylm.train.whole_batch import whole_batch, with_numbers
@@ -226,6 +229,23 @@ def rewind(streams, counters):
     """Set random streams back to counters, so that they draw the same numbers again."""
     for rng, counter in zip(streams, counters):
         rng.counter = counter
+
+
+def moved(batch, device, model, objective):
+    """A batch on a device, its token ids checked on the host: a GPU would have to be waited for.
+
+    raises  DataError naming the first id that the model's tables do not have
+    """
+    size = getattr(getattr(model, "config", None), "vocab_size", None)
+    if device != "cpu" and size is not None:
+        for name in ("inputs", "decoder"):
+            ids = getattr(batch, name, None)
+            if ids is not None and ids.dtype.kind in "iu":
+                check_ids(ids, size, f"batch: {name}")
+        if isinstance(objective, CausalLM):
+            targets = np.where(batch.targets == IGNORE, 0, batch.targets)
+            check_ids(targets, size, "batch: targets")
+    return batch.to(device)
 
 
 def random_streams(model):

@@ -13,19 +13,17 @@ import time
 
 import numpy as np
 
-from tinylm.autograd.kernels.rows import check_ids
 from tinylm.backend import Random, device_of, to_device
 from tinylm.errors import CheckpointError, ConfigError, TrainingError
 from tinylm.fields import LARGEST, Fields
 from tinylm.machine import keep_freed_memory
-from tinylm.pretrain.batch import IGNORE
-from tinylm.pretrain.language.causal import CausalLM
 from tinylm.train.alone import ALONE
 from tinylm.train.evaluation import evaluate
 from tinylm.train.interrupt import finish_first
 from tinylm.train.nonfinite import explain
 from tinylm.train.step import (
     gather_parts,
+    moved,
     passes,
     random_streams,
     rewind,
@@ -212,9 +210,7 @@ class Trainer:
         rng = Random(self.seed, "objective", step)
         with rng.rows(self.first, self.batch_size):
             batch = self.objective.make_batch(self.batches(step, self.first, self.last), rng)
-        if self.device != "cpu":  # an index out of bounds is an error only here
-            check_batch(batch, self.model, self.objective)
-        return batch.to(self.device)
+        return moved(batch, self.device, self.model, self.objective)
 
     @property
     def parameters(self):
@@ -314,23 +310,6 @@ class Trainer:
             if np.ndim(value):
                 moments[name] = to_device(value, self.device)
         self.optimizer.load_state(moments)
-
-
-def check_batch(batch, model, objective):
-    """Raise DataError naming the first token id of a batch that the model's tables do not have.
-
-    On the host, before the batch is moved: a GPU would have to be waited for.
-    """
-    size = getattr(getattr(model, "config", None), "vocab_size", None)
-    if size is None:
-        return
-    for name in ("inputs", "decoder"):
-        ids = getattr(batch, name, None)
-        if ids is not None and ids.dtype.kind in "iu":
-            check_ids(ids, size, f"Trainer: {name} of a batch")
-    if isinstance(objective, CausalLM):
-        targets = np.where(batch.targets == IGNORE, 0, batch.targets)
-        check_ids(targets, size, "Trainer: targets of a batch")
 
 
 def read_state(state, where):

@@ -200,7 +200,7 @@ void merge_heads(const real *dq, const real *dk_t, const real *dv_t, const real 
         const bool is_q = place < H, is_k = !is_q && place < H + G, turns = cos && (is_q || is_k);
         const long long first = is_q ? place : (place - H) % G * shared_by;
         const long long last = is_q ? place + 1 : first + shared_by;
-        real pair[2] = {0, 0};  // at i, and at the other of its pair
+        real value = 0, other = 0;  // at i, and at the other of its pair
         for (int one = 0; one < (turns ? 2 : 1); ++one) {
             const long long j = one == 0 ? i : i < half ? i + half : i - half;
             for (long long h = first; h < last; ++h) {
@@ -218,14 +218,14 @@ void merge_heads(const real *dq, const real *dk_t, const real *dv_t, const real 
                         d = over_queries((is_k ? ds : kept) + square, (is_k ? q_t : g_t) + flat,
                                          mask, strides, causal, b, h, t, j, T);
                 }
-                pair[one] += d;
+                if (one) other += d; else value += d;
             }
         }
         if (turns) {  // the transpose of a rotation: by the opposite angle
             const long long at = b * angles + t * half + i % half;
-            pair[0] = pair[0] * cos[at] + (i < half ? pair[1] : -pair[1]) * sin[at];
+            value = value * cos[at] + (i < half ? other : -other) * sin[at];
         }
-        packed[e] = pair[0];
+        packed[e] = value;
     }
 }
 """)
