@@ -228,9 +228,10 @@ class Trainer:
 
         returns  (mean nats per target, targets scored), the same on every worker
         """
-        return evaluate(
-            self.model, self.objective, windows, batch_size, batches, self.comm, self.device
-        )
+        with self.averaged():
+            return evaluate(
+                self.model, self.objective, windows, batch_size, batches, self.comm, self.device
+            )
 
     def state(self):
         """All state, complete on every worker: ({"model": arrays, "optimizer": arrays}, JSON-able
@@ -254,8 +255,20 @@ class Trainer:
             {"step": self.step, "optimizer": scalars, "random": streams},
         )
 
+    def averaged(self):
+        """A context in which the weights are those that are validated and saved: their running
+        mean, where the optimizer keeps one (optim/average.py). Every worker must enter it.
+        """
+        if hasattr(self.optimizer, "in_place"):
+            return self.optimizer.in_place(self._whole_moments)
+        return contextlib.nullcontext()
+
     def _whole_model(self):
-        return self.model.named_arrays()
+        with self.averaged():
+            arrays = self.model.named_arrays()
+            if hasattr(self.optimizer, "in_place"):
+                arrays = {name: array.copy() for name, array in arrays.items()}
+        return arrays
 
     def _whole_moments(self, value):
         # (N,), of which this worker's part was current

@@ -17,6 +17,7 @@ EXCERPT = 400  # tokens of the text that are searched for a prompt
 GUESSES = 3  # best guesses shown for a hidden token
 HIDDEN = 4  # tokens hidden in an example
 SCORED = 20  # batches of which the share of right answers is taken
+COUNTED = 1_000_000  # characters of a text whose n-grams are counted: two seconds
 
 
 def closing(run, summary):
@@ -38,6 +39,8 @@ def closing(run, summary):
             parts.append(EXAMPLES[recipe.example](run, model))
     if not recipe.whole_text:  # there perplexity and bits per byte are printed before
         parts.append(shares(run, model))
+    elif run.config.ngrams:
+        parts.append(bar(run, summary))
     lines = []
     for part in filter(None, parts):
         lines += ["", *part]
@@ -50,6 +53,25 @@ def closing(run, summary):
         f"  tinylm train --resume {where} --steps {2 * summary['step']}",
     ]
     return "\n".join(lines)
+
+
+def bar(run, summary):
+    """What counting reaches on the same texts, as a line; none without a validation text."""
+    from tinylm.models.early.ngram import best_by_counting
+
+    if run.validation is None:
+        return []
+    texts, limited = [], ""
+    for file in (run.data.train, run.data.val):
+        text = run.tokenizer.decode(np.asarray(file.tokens[:COUNTED]).tolist())
+        if max(len(file.tokens), len(text)) > COUNTED:
+            limited = f"; of each part the first {COUNTED:,} characters"
+        texts.append(text[:COUNTED])
+    bits, order = best_by_counting(*texts)
+    return [
+        f"The bar to beat: {bits:.3f} bits per byte by counting (Kneser-Ney {order}-grams of "
+        f"characters, the best of orders 3 to 9{limited}); this run: {summary['bits_per_byte']:.3f}"
+    ]
 
 
 def sample(run, model):

@@ -9,6 +9,8 @@ the digits, so that a table is a sorted array and looking up is a binary search.
 which replaces the table by a network.
 """
 
+import math
+
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError, ShapeError
@@ -309,6 +311,27 @@ class NGramLM:
     def next_logits(self, tokens, cache=None):
         """log Pr(. | everything up to here) after the last of `tokens`: (B, T) -> (B, V)."""
         return self.logits(tokens, cache)[:, -1]
+
+
+def best_by_counting(text, held_out, orders=range(3, 10)):
+    """The n-gram model of characters, with Kneser-Ney smoothing, that predicts a text best.
+
+    text      str, whose n-grams are counted
+    held_out  str, which it predicts
+    orders    n to try; those whose n-grams do not fit 63 bits are left out
+    returns   (bits per byte of held_out in UTF-8, n)
+    raises    ConfigError if no order fits
+    """
+    ids = {character: i for i, character in enumerate(sorted(set(text) | set(held_out)))}
+    seen, new = (np.array([ids[c] for c in part], np.int64) for part in (text, held_out))
+    found = []
+    for order in orders:
+        if (len(ids) + 1) ** order < 2**63:
+            nats = -NGramLM(order, len(ids)).fit(seen).logprob(new).sum()
+            found.append((float(nats) / math.log(2) / len(held_out.encode()), order))
+    if not found:
+        raise ConfigError(f"n-grams of {len(ids)} characters: no order of {list(orders)} fits")
+    return min(found)
 
 
 def block_entropy(tokens, n):

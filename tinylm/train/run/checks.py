@@ -78,6 +78,11 @@ def check_batches(config):
             f"optimizer muon with --parallel {config.parallel}: a layout cuts matrices among "
             "ranks, and Muon needs each whole: use --workers N, or optimizer adamw"
         )
+    if config.average and config.parallel:
+        raise ConfigError(
+            f"average {config.average} with --parallel {config.parallel}: the mean of weights that "
+            "many ranks hold is not kept: use --workers N, or average 0"
+        )
     if config.workers > config.batch_size:
         raise ConfigError(
             f"{config.workers} workers cannot share a batch of {config.batch_size}: "

@@ -171,6 +171,12 @@ class TrainConfig:
     betas: tuple[float, float] = setting(
         (0.9, 0.99), "decays of AdamW's two running means", two_decays
     )
+    average: float = setting(
+        0.0,
+        "decay of a running mean of the weights, which is validated and saved instead of the last "
+        "ones; 0: none",
+        below_one,
+    )
     clip: float = setting(1.0, "largest gradient norm; 0: no clipping", at_least(0))
 
     # Numbers and machine. Workers and device may change between two parts of a run.
@@ -200,6 +206,9 @@ class TrainConfig:
         20,
         "batches of each validation before the last; 0: the whole validation text, as at the end",
         at_least(0),
+    )
+    ngrams: bool = setting(
+        True, "at the end, say what n-grams of characters reach on the validation text"
     )
     checkpoint_every: int = setting(
         250, "steps between checkpoints; 0: only at the end", at_least(0)
@@ -301,6 +310,7 @@ MAY_CHANGE = (
     "elastic",
     "eval_every",
     "eval_batches",
+    "ngrams",
     "checkpoint_every",
     "keep",
     "out",
@@ -328,6 +338,8 @@ ADDED = {
     "balance": 0.01,
     "optimizer": "adamw",
     "muon_scale": 5.0,
+    "average": 0.0,
+    "ngrams": True,
 }  # settings that older runs do not have, as those runs were trained
 
 

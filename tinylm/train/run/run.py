@@ -37,7 +37,7 @@ from tinylm.data import Prepared
 from tinylm.errors import DataError, TrainingError
 from tinylm.files import write_text
 from tinylm.nn.linear import hidden_matrices
-from tinylm.optim import AdamW, FlatParameters, Muon
+from tinylm.optim import AdamW, Averaged, FlatParameters, Muon
 from tinylm.reading import BadLines
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.alone import ALONE, broadcast_text
@@ -182,8 +182,12 @@ def new_optimizer(config, flat, model=None):
     if config.optimizer == "muon":
         trained = set(flat.names)
         matrices = [name for name in hidden_matrices(model) if name in trained]
-        return Muon(flat, matrices, config.peak_lr, config.muon_scale, **rest)
-    return AdamW(flat, config.peak_lr, **rest)
+        optimizer = Muon(flat, matrices, config.peak_lr, config.muon_scale, **rest)
+    else:
+        optimizer = AdamW(flat, config.peak_lr, **rest)
+    if config.average:
+        return Averaged(optimizer, config.average)
+    return optimizer
 
 
 def prepare_run(config, report=print, given=None):
