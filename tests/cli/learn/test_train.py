@@ -12,7 +12,9 @@ import pytest
 from tinylm.cli import main
 from tinylm.cli.learn.showcase import some_words
 from tinylm.cli.learn.train import workers_for
+from tinylm.data.batches.split import split_text
 from tinylm.errors import CheckpointError
+from tinylm.models.early.ngram import best_by_counting
 from tinylm.train import TrainConfig, checkpoint
 from tinylm.train.run.config import as_json, from_json
 
@@ -35,6 +37,25 @@ def test_training_ends_with_a_sample_and_the_commands_that_go_on(text, tiny, tmp
         f"tinylm train --resume {out} --steps 6",
     ):
         assert words in said
+
+
+def test_training_ends_with_the_bar_that_counting_sets(text, tiny, tmp_path, capsys):
+    bits, order = best_by_counting(*split_text(text.read_text(), 0.1))
+    line = f"The bar to beat: {bits:.3f} bits per byte by counting (Kneser-Ney {order}-grams"
+    assert main(["train", "--data", str(text), "--out", str(tmp_path / "on"), *tiny]) == 0
+    assert line in capsys.readouterr().out
+    options = ["--data", str(text), "--out", str(tmp_path / "off"), "--no-ngrams"]
+    assert main(["train", *options, *tiny]) == 0
+    assert "The bar to beat" not in capsys.readouterr().out
+
+
+def test_of_a_long_text_the_beginning_is_counted(text, tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tinylm.cli.learn.showcase.COUNTED", 100)
+    train, held_out = split_text(text.read_text(), 0.1)
+    bits, _ = best_by_counting(train[:100], held_out[:100])
+    assert main(["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]) == 0
+    said = capsys.readouterr().out
+    assert f"The bar to beat: {bits:.3f} bits" in said and "the first 100 characters" in said
 
 
 def test_a_text_is_several_files_folders_and_patterns(tmp_path, tiny, capsys):

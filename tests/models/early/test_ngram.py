@@ -14,6 +14,7 @@ from tinylm.generate import generate, generate_batch, perplexity
 from tinylm.models.early.ngram import (
     SMOOTHINGS,
     NGramLM,
+    best_by_counting,
     block_entropy,
     conditional_entropy,
     windows,
@@ -223,3 +224,25 @@ def test_kneser_ney_of_order_3_backs_off_to_kinds_of_trigrams():
     np.testing.assert_allclose(lm.distribution([0, 0]), [0, 0.5, 0.25, 0.25, 0], rtol=1e-12)
     # After "ra" the text went on with c once, and ended.
     np.testing.assert_allclose(lm.distribution([4, 0]), [0, 0, 1, 0, 0], rtol=1e-12)
+
+
+def test_the_best_by_counting_is_the_best_order_in_bits_per_byte():
+    text = "the cat sat on the mat; the dog sat on the cät. " * 6
+    held_out = "the dog sat on the mat; the cät sat."
+    ids = {c: i for i, c in enumerate(sorted(set(text)))}
+
+    def bits(order):
+        lm = NGramLM(order, len(ids)).fit([ids[c] for c in text])
+        nats = -lm.logprob([ids[c] for c in held_out]).sum()
+        return nats / np.log(2) / len(held_out.encode())
+
+    expected = min((bits(order), order) for order in (2, 3, 4))
+    assert best_by_counting(text, held_out, (2, 3, 4)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_orders_that_do_not_fit_are_left_out():
+    # 3,000 characters: (V + 1)^5 fits 63 bits, (V + 1)^6 does not.
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 3000)))
+    assert best_by_counting(text, text, (5, 6))[1] == 5
+    with pytest.raises(ConfigError, match="no order of \\[6, 7\\] fits"):
+        best_by_counting(text, text, (6, 7))

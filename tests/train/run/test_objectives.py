@@ -152,10 +152,11 @@ def test_two_stages_go_on_to_the_same_bits_and_leave_far_positions_alone(tmp_pat
     context.
     """
     stages = dict(short_context=4, short_steps=5, weight_decay=0.0, checkpoint_every=4, steps=8)
+    stages["positions"] = "learned"
     train_run(config_for(tmp_path / "whole", "causal", **stages), None, quiet)
     train_run(config_for(tmp_path / "parts", "causal", **{**stages, "steps": 3}), None, quiet)
     parts = tmp_path / "parts" / "run"
-    fresh = GPT(config_for(tmp_path, "causal").model(len(set(TEXT))), 1337)
+    fresh = GPT(config_for(tmp_path, "causal", positions="learned").model(len(set(TEXT))), 1337)
     positions = final(parts)[0]["model"]["positions.table.weight"]
     assert np.array_equal(
         positions[4:], fresh.positions.table.weight.numpy()[4:]
@@ -244,8 +245,8 @@ def test_a_decoder_for_plain_text_has_no_special_ids(tmp_path):
             {"objective": "masked", "dictionary": "d.tsv"},
             "no use for a dictionary: leave out --dictionary",
         ),
-        ({"short_context": 8}, "short_context 8 and short_steps 0: give both or none"),
-        ({"short_context": 128, "short_steps": 5}, "no more tokens than the context of 64"),
+        ({"short_steps": 8, "context": 64}, "short_context 0 and short_steps 8: give both or none"),
+        ({"short_context": 128, "context": 64}, "no more tokens than the context of 64"),
     ],
 )
 def test_what_cannot_be_trained_is_said_before_anything_is_made(changes, message):

@@ -146,7 +146,7 @@ def check_objective(config):
             "--workers N, which shares the batch"
         )
     for field, only in FIXED.get(recipe.model, FIXED_OF_ENCODERS).items():
-        if getattr(config, field) != only:
+        if getattr(config, field) not in (only, "auto"):
             raise ConfigError(
                 f"objective {name}: its model has no choice of {field}: "
                 f"leave out --{field.replace('_', '-')}"

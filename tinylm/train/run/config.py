@@ -76,7 +76,7 @@ class TrainConfig:
     tokenizer: str = setting(
         "bpe", "chars, bytes, bpe (learnt from the text), or a tokenizer file that was saved"
     )
-    vocab_size: int = setting(512, "tokens of the vocabulary that bpe learns", above(0))
+    vocab_size: int = setting(1024, "tokens of the vocabulary that bpe learns", above(0))
     val_fraction: float = setting(0.1, "share of the text kept for validation; 0: none", below_one)
 
     # The model.
@@ -96,7 +96,11 @@ class TrainConfig:
     balance: float = setting(
         0.01, "with experts: weight of the loss that spreads tokens evenly over them", at_least(0)
     )
-    context: int = setting(64, "longest sequence, in tokens", at_least(1))
+    context: int | None = setting(
+        None,
+        "longest sequence, in tokens; none: 256 for a decoder, else 64",
+        at_least(1),
+    )
     norm: str = setting("layer", "layer or rms", one_of("layer", "rms"))
     norm_placement: str = setting(
         "pre", "pre, post, or branch (the book's)", one_of("pre", "post", "branch")
@@ -107,9 +111,9 @@ class TrainConfig:
         one_of("gelu_tanh", "gelu", "relu", "silu", "swiglu", "geglu", "glu"),
     )
     positions: str = setting(
-        "learned",
-        "learned, rope, sinusoidal, alibi or none",
-        one_of("learned", "rope", "sinusoidal", "alibi", "none"),
+        "auto",
+        "learned, rope, sinusoidal, alibi or none; auto: rope in a decoder, learned in others",
+        one_of("auto", "learned", "rope", "sinusoidal", "alibi", "none"),
     )
     rope_base: float = setting(
         10000.0, "b: rope turns pair i of a head by position * b^(-2i/K), K its width", positive
@@ -126,13 +130,16 @@ class TrainConfig:
     steps: int = setting(
         1000, "updates of the parameters, counted from the start of the run", at_least(1)
     )
-    short_context: int = setting(
-        0,
-        "length of the rows in the first short_steps steps; 0: context from the start",
+    short_context: int | None = setting(
+        None,
+        "length of the rows in the first short_steps steps; 0: context from the start; none: a "
+        "quarter of a context that is not given",
         at_least(0),
     )
-    short_steps: int = setting(
-        0, "steps with short rows before the full ones; BERT: 90 % of all", at_least(0)
+    short_steps: int | None = setting(
+        None,
+        "steps with short rows before the full ones; none: four fifths of all; BERT: 90 %",
+        at_least(0),
     )
     patience: int = setting(
         0,
@@ -157,14 +164,14 @@ class TrainConfig:
         positive,
     )
     min_lr: float | None = setting(
-        None, "learning rate at the end of the run; none: a tenth of lr", at_least(0)
+        0.0, "learning rate at the end of the run; none: a tenth of lr", at_least(0)
     )
     warmup: int = setting(
         100,
         "steps of linear warm-up; if the run has no more steps than that, a tenth of the run",
         at_least(0),
     )
-    schedule: str = setting("cosine", ", ".join(SCHEDULES), one_of(*SCHEDULES))
+    schedule: str = setting("linear", ", ".join(SCHEDULES), one_of(*SCHEDULES))
     weight_decay: float = setting(
         0.1, "of matrices: each step subtracts weight_decay * learning rate * weight", at_least(0)
     )
@@ -218,8 +225,20 @@ class TrainConfig:
     resume: str = setting("", "a run to continue, or a checkpoint in it")
 
     def __post_init__(self):
-        """A path alone becomes a tuple of one: configurations of older runs have a path."""
+        """Choose what was left open. A path alone becomes a tuple of one: configurations of older
+        runs have a path.
+        """
         self.data = paths(self.data)
+        # A decoder learns from every token of a row: long rows pay, and at first short ones more.
+        dense = self.objective in OBJECTIVES and self.recipe.model in ("gpt", "multi_token")
+        short = 0
+        if self.context is None:
+            self.context = 256 if dense else 64
+            short = self.context // 4 if dense else 0
+        if self.short_context is None:
+            self.short_context = short if self.short_steps is None or self.short_steps else 0
+        if self.short_steps is None:
+            self.short_steps = self.steps * 4 // 5 if self.short_context else 0
 
     def check(self):
         """Raise ConfigError for a value, or a pair of values, that cannot work. Returns the
@@ -276,6 +295,8 @@ class TrainConfig:
     def model(self, vocab_size):
         """The GPTConfig of this run; vocab_size is the tokenizer's, often less than the setting."""
         shape = {name: getattr(self, name) for name in MODEL}
+        if self.positions == "auto":
+            shape["positions"] = "rope"
         if self.experts:
             shape["feed_forward"] = ("experts",)
         return GPTConfig(**shape | {"vocab_size": vocab_size})
@@ -375,10 +396,13 @@ def continued(saved, asked, given=None, source="checkpoint"):
     given         names the user has set; None: those whose value is not the default
     raises        CheckpointError listing every setting that may not change, with both values
     """
-    fresh = as_json(TrainConfig())
     old, new = as_json(saved), as_json(asked)
     if given is None:
-        given = {name for name in new if new[name] != fresh[name]}
+        fresh = as_json(TrainConfig())
+        # What was left open follows from these two.
+        basis = {name: new[name] for name in ("objective", "steps")}
+        open_ = as_json(TrainConfig(**basis))
+        given = {n for n in new if new[n] != fresh[n] and (n in basis or new[n] != open_[n])}
     given = set(given)
     # Only what the user has set is compared: a default is no wish to change anything.
     differing = [name for name in saved.fingerprint() if name in given and new[name] != old[name]]
