@@ -9,7 +9,7 @@ import pytest
 from tinylm.backend import Random
 from tinylm.errors import WorkerError
 from tinylm.models import GPT, GPTConfig
-from tinylm.nn.linear import Linear, normal_parameter
+from tinylm.nn.linear import Linear, fit_to_width, normal_parameter
 from tinylm.nn.promised import Promised, described, kept, promised
 from tinylm.parallel.communicate.simulator import simulate
 from tinylm.parallel.mesh import Layout, Mesh
@@ -33,6 +33,18 @@ def test_a_promised_model_is_the_model(dtype, changes):
         assert parameter.shape == expected[name].shape and parameter.dtype == dtype
         np.testing.assert_array_equal(kept(parameter.data), expected[name].data)
         np.testing.assert_array_equal(kept(parameter.data), expected[name].data)  # once more
+
+
+def test_a_promised_model_is_fitted_to_its_width_when_it_is_drawn():
+    expected = fit_to_width(GPT(CONFIG, 5), 16).named_parameters()
+    with promised():
+        later = fit_to_width(GPT(CONFIG, 5), 16).named_parameters()
+    assert sum(isinstance(p.data, Promised) for p in later.values()) > 10
+    plain = GPT(CONFIG, 5).named_parameters()
+    for name, parameter in later.items():
+        np.testing.assert_array_equal(kept(parameter.data), expected[name].data)
+        if parameter.ndim == 2:  # a promise of other numbers says so
+            assert described(parameter.data) != described(plain[name].data)
 
 
 def test_the_stream_goes_on_as_if_it_had_been_drawn_from():

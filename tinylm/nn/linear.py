@@ -5,7 +5,7 @@ import numpy as np
 from tinylm.autograd import Tensor, embedding, linear
 from tinylm.errors import ConfigError
 from tinylm.nn.module import Module
-from tinylm.nn.promised import promise, promising
+from tinylm.nn.promised import Promised, promise, promising, scaled
 
 # Standard deviation of GPT-2's initial weights (Radford et al. 2019); for width 768 close to
 # 1/sqrt(3 * 768).
@@ -47,15 +47,19 @@ def undecayed(parameter):
 def fit_to_width(module, d_model):
     """Scale the initial matrices of a narrow model by sqrt(768 / D), and return the module.
 
-    INIT_STD is meant for D = 768. A narrow masked LM that starts from it stays longer at the loss
-    of a model that has only learned how frequent each token is.
+    INIT_STD is meant for D = 768. A narrow model that starts from it stays longer at the loss of
+    one that has only learned how frequent each token is.
     """
     # An entry of x W is a sum of D products, so for inputs of variance 1 its variance is D std^2:
     # to keep it, a narrow model needs a larger std, in proportion to 1/sqrt(D).
     factor = (768 / d_model) ** 0.5
     for p in module.parameters():
         if getattr(p, "decays", p.ndim >= 2):  # a map or an embedding
-            p.assign_(p.data * factor)
+            values = scaled(p.data, factor)
+            if isinstance(values, Promised):
+                p.data = values
+            else:
+                p.assign_(values)
     return module
 
 

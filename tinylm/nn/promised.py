@@ -69,6 +69,16 @@ def kept(array):
     return array
 
 
+def scaled(array, factor):
+    """An array times a number; of a promise, the promise of that."""
+    if not isinstance(array, Promised) or array.draw is None:
+        return array * factor
+    placeholder = np.broadcast_to(np.zeros((), array.dtype), array.shape).view(Promised)
+    placeholder.draw = lambda: array.draw() * factor
+    placeholder.key = (*array.key, float(factor))
+    return placeholder
+
+
 def described(array):
     """Bytes that are equal for equal initial weights, without drawing them."""
     if isinstance(array, Promised) and array.draw is not None:

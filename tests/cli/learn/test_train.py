@@ -123,7 +123,7 @@ def test_a_resumed_run_keeps_the_bits_of_one_that_never_stopped(text, tiny, tmp_
         (["--resume", "nowhere"], "no run at 'nowhere'"),
         (["--learning-rate", "1"], "did you mean --lr or --min-lr"),
         (["--device", "tpu"], "no device named 'tpu'"),
-        (["--workers", "17"], "17 workers cannot share a batch of 16"),
+        (["--workers", "17"], "17 workers cannot share a batch of 8"),
         (["RUN"], "takes no plain words, but got 'RUN'"),
     ],
 )

@@ -152,7 +152,7 @@ def test_two_stages_go_on_to_the_same_bits_and_leave_far_positions_alone(tmp_pat
     context.
     """
     stages = dict(short_context=4, short_steps=5, weight_decay=0.0, checkpoint_every=4, steps=8)
-    stages["positions"] = "learned"
+    stages |= {"positions": "learned", "init": "gpt2"}
     train_run(config_for(tmp_path / "whole", "causal", **stages), None, quiet)
     train_run(config_for(tmp_path / "parts", "causal", **{**stages, "steps": 3}), None, quiet)
     parts = tmp_path / "parts" / "run"
@@ -191,7 +191,7 @@ def together(comm, config):
 
 
 def test_a_decoder_for_plain_text_has_no_special_ids(tmp_path):
-    config = config_for(tmp_path, "fim", steps=1)
+    config = config_for(tmp_path, "fim", steps=1, init="gpt2")
     train_run(config, None, quiet)
     model, tokenizer, _ = load_run(tmp_path / "run")
     cut, ids = decoder_of(model, config, tokenizer.vocab_size), tokenizer.encode("the cat")[None]

@@ -35,7 +35,7 @@ def prepared(name, text, **sizes):
     text     (n,) ids of bytes
     sizes    fields of TrainConfig
     """
-    config = TrainConfig(objective=name, **MORE.get(name, {}), **sizes).check()
+    config = TrainConfig(objective=name, dropout=0.0, **MORE.get(name, {}), **sizes).check()
     recipe, tokenizer = config.recipe, ByteTokenizer()
     special = config.special(tokenizer.vocab_size)
     objective = new_objective(config, tokenizer, text, LETTERS)

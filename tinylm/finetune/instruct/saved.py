@@ -82,11 +82,15 @@ def described(model, base=None):
     # sizes and parts from the model, everything else from the original run
     fields = {name: getattr(model.config, name) for name in MODEL}
     dtype = str(model.parameters()[0].dtype)
-    config = dataclasses.replace(base or TrainConfig(steps=1), **fields, dtype=dtype, resume="")
+    config = dataclasses.replace(
+        base or TrainConfig(steps=1, short_steps=0), **fields, dtype=dtype, resume=""
+    )
     try:
         return config.check()
     except ConfigError:  # parts that no run is made of: "gpt" in the checkpoint counts
-        return dataclasses.replace(TrainConfig(steps=1), context=model.config.context, dtype=dtype)
+        return dataclasses.replace(
+            TrainConfig(steps=1, short_steps=0), context=model.config.context, dtype=dtype
+        )
 
 
 def template_of_run(path):

@@ -35,10 +35,14 @@ def new_model(config, special):
     returns  Module
     """
     model = BUILDERS[config.recipe.model](config, special, config.weights_dtype)
-    if isinstance(model, Encoder | Electra | XLNet):
-        # BERT's initial spread is meant for 768 columns; narrower stacks start wider.
+    if isinstance(model, Encoder | Electra | XLNet) or (_has_gpt(model) and config.init == "width"):
+        # An initial spread of 0.02 is meant for 768 columns; narrower stacks start wider.
         return fit_to_width(model, config.d_model)
     return model
+
+
+def _has_gpt(model):
+    return isinstance(model, GPT | MultiTokenHeads)
 
 
 def _gpt(config, special, dtype):

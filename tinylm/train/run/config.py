@@ -48,6 +48,23 @@ def two_decays(value):
     return "must be two numbers in [0, 1)"
 
 
+DECODERS = "gpt", "multi_token"  # models of recipes
+# What a run takes where nothing is said. A decoder learns from every token of a row, so that long
+# rows pay, at first short ones the more; it reads a small text many times, which asks for dropout
+# (scripts/2_2_training_at_scale/learning_per_second.py measures what each is worth). Others predict
+# a few tokens of a row.
+OPEN = {
+    "decoder": {
+        "context": 256,
+        "short_context": 64,
+        "batch_size": 8,
+        "steps": 1800,
+        "dropout": 0.1,
+    },
+    "other": {"context": 64, "short_context": 0, "batch_size": 16, "steps": 1000, "dropout": 0.0},
+}
+
+
 @dataclass
 class TrainConfig:
     """A training run. `setting` gives each field its help and check; see settings.py."""
@@ -120,15 +137,24 @@ class TrainConfig:
     )
     bias: bool = setting(True, "biases in linear maps and layer norms")
     tied: bool = setting(True, "output weights are the embedding table")
-    dropout: float = setting(
-        0.0,
-        "probability of dropping an activation while training; for 0, contrastive uses 0.1",
+    init: str = setting(
+        "width",
+        "spread of a decoder's initial matrices: gpt2 (0.02), or width (0.02 sqrt(768 / d_model))",
+        one_of("gpt2", "width"),
+    )
+    dropout: float | None = setting(
+        None,
+        "probability of dropping an activation while training; none: 0.1 for a decoder, else 0, "
+        "for which contrastive uses 0.1",
         below_one,
     )
 
     # Optimization. A batch is batch_size rows of context tokens.
-    steps: int = setting(
-        1000, "updates of the parameters, counted from the start of the run", at_least(1)
+    steps: int | None = setting(
+        None,
+        "updates of the parameters, counted from the start of the run; none: 1800 for a decoder, "
+        "else 1000",
+        at_least(1),
     )
     short_context: int | None = setting(
         None,
@@ -146,7 +172,11 @@ class TrainConfig:
         "stop after this many validations in a row without a lower loss; 0: never",
         at_least(0),
     )
-    batch_size: int = setting(16, "windows of a whole batch, over all workers", at_least(1))
+    batch_size: int | None = setting(
+        None,
+        "windows of a whole batch, over all workers; none: 8 for a decoder, else 16",
+        at_least(1),
+    )
     micro_batch: int = setting(
         0,
         "windows a worker reads at a time, their gradients added; 0: all of its own",
@@ -229,14 +259,16 @@ class TrainConfig:
         runs have a path.
         """
         self.data = paths(self.data)
-        # A decoder learns from every token of a row: long rows pay, and at first short ones more.
-        dense = self.objective in OBJECTIVES and self.recipe.model in ("gpt", "multi_token")
-        short = 0
-        if self.context is None:
-            self.context = 256 if dense else 64
-            short = self.context // 4 if dense else 0
+        known = self.objective in OBJECTIVES
+        chosen = OPEN["decoder" if known and self.recipe.model in DECODERS else "other"]
+        short = chosen["short_context"]
+        if self.context is not None or self.short_steps == 0:
+            short = 0
+        for name in ("context", "dropout", "steps", "batch_size"):
+            if getattr(self, name) is None:
+                setattr(self, name, chosen[name])
         if self.short_context is None:
-            self.short_context = short if self.short_steps is None or self.short_steps else 0
+            self.short_context = short
         if self.short_steps is None:
             self.short_steps = self.steps * 4 // 5 if self.short_context else 0
 
@@ -360,6 +392,7 @@ ADDED = {
     "optimizer": "adamw",
     "muon_scale": 5.0,
     "average": 0.0,
+    "init": "gpt2",
     "ngrams": True,
 }  # settings that older runs do not have, as those runs were trained
 
