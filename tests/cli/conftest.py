@@ -26,6 +26,8 @@ def tiny():
         "--batch-size=2",
         "--warmup=0",
         "--workers=1",
+        "--positions=learned",
+        "--init=gpt2",
     ]
 
 
@@ -46,7 +48,7 @@ def prompted(text, tmp_path_factory):
 
     path = str(tmp_path_factory.mktemp("prompt") / "run")
     small = "--tokenizer=bytes --n-layer=1 --n-head=1 --d-model=8 --batch-size=2 --workers=1"
-    long = "--context=120 --steps=3 --warmup=0"
+    long = "--context=120 --steps=3 --warmup=0 --positions=learned --init=gpt2"
     assert main(["train", "--data", str(text), "--out", path, *small.split(), *long.split()]) == 0
     return path
 

@@ -317,7 +317,9 @@ class TrainConfig:
         floor = 0.1  # of the peak
         if self.min_lr is not None:
             floor = self.min_lr / self.peak_lr
-        return self.peak_lr * SCHEDULES[self.schedule](step, self.steps, self.warm_up_steps, floor)
+        # A rate of 0 is reached after the last step: none is wasted on it.
+        steps = self.steps + (not floor)
+        return self.peak_lr * SCHEDULES[self.schedule](step, steps, self.warm_up_steps, floor)
 
     @property
     def warm_up_steps(self):
