@@ -54,19 +54,20 @@ LOWER = Claim("fewer bits per byte than the rung before", "2.2.2", larger=False)
 BEATS = Claim("the last rung beats the best n-grams clearly", "2.2.2", larger=False, least=0.05)
 
 
-def options_of(rung):
-    """{option: value} of a rung: its own take the place of those of the rungs before it."""
-    found = {}
-    for _, text in RUNGS[: rung + 1]:
+def cumulative(rungs):
+    """{name: {option: value}} of rungs: each takes over the options of those before it."""
+    found, options = {}, {}
+    for name, text in rungs:
         words = text.split()
-        found |= dict(zip(words[::2], words[1::2]))
+        options = options | dict(zip(words[::2], words[1::2]))
+        found[name] = options
     return found
 
 
 def train(options, steps, seed, workers):
     """Train once, in processes of its own.
 
-    returns  (seconds of each step, bits per byte of the validation text at the end)
+    returns  (seconds of each step, the last validation as the log has it)
     """
     words = [word for pair in options.items() for word in pair]
     with tempfile.TemporaryDirectory() as folder:
@@ -78,7 +79,7 @@ def train(options, steps, seed, workers):
             raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
         events = [json.loads(line) for line in Path(folder, "run", "log.jsonl").open()]
     seconds = [e["seconds"] for e in events if e["event"] == "step"]
-    return seconds, [e["bits_per_byte"] for e in events if e["event"] == "validation"][-1]
+    return seconds, [e for e in events if e["event"] == "validation"][-1]
 
 
 def steps_for(options, seconds, workers, warm=8, timed=40):
@@ -94,76 +95,89 @@ def steps_for(options, seconds, workers, warm=8, timed=40):
     return max(1, round(seconds / step))
 
 
-def measured(path, rungs, seeds, seconds, workers):
-    """Train every rung from every seed; returns {(rung, seed): line}. Lines go to the file `path`
-    as they are found, and those that are there already are taken from it.
+def measured(args, rungs, score):
+    """Train every rung from every seed, unless the file args.out has it already.
+
+    args     of command_line;  rungs  {name: options};  score  key of a validation: what counts
+    returns  {(name, seed): line}, as they stand in the file
     """
-    found = {}
-    if path.exists():
-        for line in map(json.loads, path.open()):
-            found[line["rung"], line["seed"]] = line
-    steps = {}
-    for seed in seeds:  # one seed of all rungs after the other: a machine that warms up is fair
-        for rung in rungs:
-            options = options_of(rung)
-            key = {"options": options, "seconds": seconds, "workers": workers}
-            if (old := found.get((rung, seed))) is not None:
-                if {name: old[name] for name in key} != key:
-                    raise SystemExit(f"{path}: rung {rung} was run otherwise: give another --out")
+    found, steps = {}, {}
+    if args.out.exists():
+        for line in map(json.loads, args.out.open()):
+            found[line["name"], line["seed"]] = line
+    for seed in args.seeds:  # all rungs in turn, so that a machine that slows down is fair
+        for name, options in rungs.items():
+            key = {"options": options, "asked": args.seconds, "workers": args.workers}
+            if (old := found.get((name, seed))) is not None:
+                if any(old[word] != value for word, value in key.items()):
+                    raise SystemExit(f"{args.out}: {name!r} was run otherwise: give another --out")
                 continue
-            if rung not in steps:
-                steps[rung] = steps_for(options, seconds, workers)
+            if name not in steps:
+                steps[name] = steps_for(options, args.seconds, args.workers)
             began = time.perf_counter()
-            each, bits = train(options, steps[rung], seed, workers)
-            line = {"rung": rung, "seed": seed, "name": RUNGS[rung][0], **key}
-            line |= {"steps": len(each), "trained": sum(each), "bits": bits}
-            line["whole"] = time.perf_counter() - began
-            found[rung, seed] = line
-            with path.open("a") as file:
+            each, validation = train(options, steps[name], seed, args.workers)
+            line = {"name": name, "seed": seed, **key, "steps": len(each), "trained": sum(each)}
+            line |= {"score": validation[score], "whole": time.perf_counter() - began}
+            found[name, seed] = line
+            with args.out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-            print(
-                f"  {line['name']}, seed {seed}: {bits:.4f} ({line['trained']:.1f} s)", flush=True
-            )
+            print(f"  {name}, seed {seed}: {line['score']:.4f} ({sum(each):.1f} s)", flush=True)
     return found
 
 
-def show(found, rungs, seeds):
-    """Print the table, the verdicts and the bar."""
-    bits = {rung: [found[rung, seed]["bits"] for seed in seeds] for rung in rungs}
-    print(f"\n{'':34}{'steps':>7}{'seconds':>9}   bits per byte")
-    for rung in rungs:
-        lines = [found[rung, seed] for seed in seeds]
+def show(found, rungs, seeds, unit, claim):
+    """Print the table, and the verdict of each rung against the one before it.
+
+    returns  {name: scores of all seeds}
+    """
+    scores = {name: [found[name, seed]["score"] for seed in seeds] for name in rungs}
+    print(f"\n{'':34}{'steps':>7}{'seconds':>9}   {unit}")
+    for name in rungs:
+        lines = [found[name, seed] for seed in seeds]
+        steps = statistics.fmean(line["steps"] for line in lines)
         took = statistics.fmean(line["trained"] for line in lines)
-        name = ("+ " if rung else "") + RUNGS[rung][0]
-        print(f"{name:<34}{lines[0]['steps']:>7}{took:>9.1f}   {mean_and_range(bits[rung])}")
-    for before, rung in zip(rungs, rungs[1:]):
-        print(f"    {RUNGS[rung][0]}: {LOWER.judge(bits[rung], bits[before])}")
-    train_text, held_out = split_text(without_repeats(python_documentation()), 0.1)
-    bar, order = best_by_counting(train_text, held_out)
-    print(f"the bar, Kneser-Ney {order}-grams of characters: {bar:.3f}")
-    print(BEATS.line(bits[rungs[-1]], bar))
+        print(f"{name:<34}{steps:>7.0f}{took:>9.1f}   {mean_and_range(scores[name])}")
+    for before, name in zip(list(rungs), list(rungs)[1:]):
+        print(f"    {name}: {claim.judge(scores[name], scores[before])}")
+    return scores
 
 
-def main(argv=None):
-    """Train what is missing, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+def command_line(argv, about, seconds, quick_rungs):
+    """The options of both scripts; args.seeds are the seeds, args.rungs the rungs that --quick
+    keeps, or None.
+    """
+    parser = argparse.ArgumentParser(description=about.split("\n\n")[0])
     parser.add_argument("--out", type=Path, help="file of JSON lines; none: a temporary one")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each training")
+    parser.add_argument("--seconds", type=float, default=seconds, help="of each training")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how many")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="the first of them")
     parser.add_argument("--workers", type=int, default=WORKERS)
-    parser.add_argument(
-        "--device", default="cpu", choices=("cpu",), help="the cores of this machine"
-    )
-    parser.add_argument("--quick", action="store_true", help="two rungs, two seeds, three seconds")
+    parser.add_argument("--device", default="cpu", choices=("cpu",), help="these cores")
+    parser.add_argument("--quick", action="store_true", help="two rungs, two seeds, 3 seconds")
+    parser.add_argument("--data", default="", help="text to train on, where it is not Python's")
     args = parser.parse_args(argv)
-    rungs, seeds = list(range(len(RUNGS))), list(range(args.seed, args.seed + args.seeds))
+    args.seeds = list(range(args.seed, args.seed + args.seeds))
+    args.rungs = None
     if args.quick:
-        rungs, seeds, args.seconds = [0, len(RUNGS) - 1], seeds[:2], 3.0
+        args.seeds, args.seconds, args.rungs = args.seeds[:2], 3.0, quick_rungs
         print(ONLY_RUNS)
+    return args
+
+
+def main(argv=None):
+    """Train what is missing, and print table, verdicts and bar."""
+    rungs = cumulative(RUNGS)
+    names = list(rungs)
+    args = command_line(argv, __doc__, SECONDS, [names[0], names[-1]])
+    rungs = {name: rungs[name] for name in args.rungs or names}
     with tempfile.TemporaryDirectory() as folder:
-        path = args.out or Path(folder, "ladder.jsonl")
-        show(measured(path, rungs, seeds, args.seconds, args.workers), rungs, seeds)
+        args.out = args.out or Path(folder, "ladder.jsonl")
+        found = measured(args, rungs, "bits_per_byte")
+    scores = show(found, rungs, args.seeds, "bits per byte", LOWER)
+    train_text, held_out = split_text(without_repeats(python_documentation()), 0.1)
+    bar, order = best_by_counting(train_text, held_out)
+    print(f"the bar, Kneser-Ney {order}-grams of characters: {bar:.3f}")
+    print(BEATS.line(scores[names[-1]], bar))
 
 
 if __name__ == "__main__":
