@@ -113,7 +113,9 @@ def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
         def by_x(out):
             d = _outer(slope, gain)
             d *= g  # r h
-            d -= (slope * (g @ gain) / D)[:, None]  # r mean(h), as mean(h) = g . gain / D, (n,)
+            mean = g @ (gain / D)  # mean(h), (n,)
+            mean *= slope
+            d -= mean[:, None]
             d -= c * _weight(gc, gain, r, slope)[:, None]  # r n mean(h n)
             return d.reshape(shape)
 
@@ -124,8 +126,11 @@ def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
 
 def _weight(gc, gain, r, slope):
     """What c is multiplied by in r n mean(h n), with n = c r: (n,)."""
-    mean = r * (gc @ gain) / max(gc.shape[1], 1)  # mean(h n) = (g n) . gain / D
-    return mean * r * slope
+    weight = gc @ (gain / max(gc.shape[1], 1))
+    weight *= r  # mean(h n) = (g n) . gain / D
+    weight *= r
+    weight *= slope
+    return weight
 
 
 @fused(composed.rms_norm, raw=raw.rms_norm)

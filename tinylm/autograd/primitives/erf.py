@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from tinylm.autograd.primitives.choice import blockwise
-from tinylm.autograd.primitives.exponentials import is_short
+from tinylm.autograd.primitives.exponentials import is_short, short
 
 # fmt: off
 # Cody's coefficients, highest power first, numerator and denominator of R:
@@ -90,14 +90,16 @@ _ARTANH = (
 
 
 def _odd_polynomial(coefficients, x, square=None):
-    """x P(x^2) by Horner's rule, in place; square is x^2, if the caller has it."""
+    """x P(x^2) of float32 by Horner's rule, in place; square is x^2, if the caller has it."""
     if square is None:
         square = x * x
+    if type(x) is np.ndarray:
+        coefficients = [short(c) for c in coefficients]
     p = square * coefficients[-1]
     p += coefficients[-2]
     for c in reversed(coefficients[:-2]):
-        p *= square
-        p += c
+        np.multiply(p, square, p)
+        np.add(p, c, p)
     p *= x
     return p
 
@@ -136,8 +138,8 @@ def normal_cdf(x, square=None):
     if is_short(x):  # tanh is the fastest
         p = _odd_polynomial(_HALF_LOGIT, x, square)
         np.tanh(p, out=p)
-        p *= 0.5
-        p += 0.5
+        p *= short(0.5)
+        p += short(0.5)
         return p
     if x.dtype == np.float32:
         p = _odd_polynomial(_LOGIT, x, square)

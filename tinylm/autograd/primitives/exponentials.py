@@ -5,6 +5,7 @@ exp(c x) = 2^(c x log2 e), one product does for both factors. The product is rou
 lost as |c x| grows; the caller has to keep it small. Read next: elementwise.py.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -27,13 +28,21 @@ def is_short(x):
     return FAST_EXP2 and type(x) is np.ndarray and x.dtype == np.float32
 
 
+@functools.lru_cache(maxsize=256)
+def short(c):
+    """A number as an array of float32: NumPy makes one of a Python number in each operation, which
+    takes as long as to call it.
+    """
+    return np.array(c, np.float32)
+
+
 def exp_times(x, c, out):
     """exp(c x), elementwise, into `out`, which may be x.
 
     Within 4e-7 of itself for |c x| <= 5.5; by 7e-8 |c x| more beyond, where exp2 is fast
     """
     if is_short(x):
-        np.multiply(x, c * math.log2(math.e), out=out)
+        np.multiply(x, short(c * math.log2(math.e)), out=out)
         return np.exp2(out, out=out)
     np.multiply(x, c, out=out)
     return np.exp(out, out=out)
