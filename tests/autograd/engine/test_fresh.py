@@ -5,6 +5,7 @@ import pytest
 
 import tinylm as tl
 from tests.numeric import leaf
+from tinylm.autograd.engine import backward
 from tinylm.autograd.engine.operation import primitive
 
 
@@ -85,3 +86,10 @@ def test_a_value_that_two_rules_read_is_summed_in_the_array_of_one():
     middle = x * 1.0
     (tl.exp(middle) + tl.sin(middle)).sum().backward()
     np.testing.assert_allclose(x.grad.data, np.exp(np.arange(3.0)) + np.cos(np.arange(3.0)))
+
+
+def test_an_interpreter_that_counts_no_references_copies(monkeypatch):
+    monkeypatch.setattr(backward, "_references", None)
+    made, found = made_by(lambda g, a: g * 3.0)
+    assert address(found) != made
+    np.testing.assert_array_equal(found, 3)

@@ -164,8 +164,9 @@ def send(node, g, waiting, heap, sink):
             _receive(edge, derivatives[i], fresh, waiting, heap, sink)
 
 
+_references = getattr(sys, "getrefcount", None)  # CPython's
 _held = [np.zeros(1)]
-ONE_REFERENCE = sys.getrefcount(_held[0])  # of an array that only a list holds
+ONE_REFERENCE = _references and _references(_held[0])  # of an array that only a list holds
 
 
 def _is_fresh(derivatives, i):
@@ -174,9 +175,9 @@ def _is_fresh(derivatives, i):
     A rule may pass its cotangent on, as that of a + b does to both, or return a view or an array of
     its own: others refer to those, and they are copied before anybody adds into them.
     """
-    if type(derivatives[i]) is not np.ndarray:
+    if type(derivatives[i]) is not np.ndarray or _references is None:
         return False
-    if sys.getrefcount(derivatives[i]) != ONE_REFERENCE:
+    if _references(derivatives[i]) != ONE_REFERENCE:
         return False
     flags = derivatives[i].flags
     if not (flags.c_contiguous and flags.writeable):  # such as a broadcast view
@@ -187,7 +188,7 @@ def _is_fresh(derivatives, i):
     if type(derivatives[i].base) is not np.ndarray:
         return False
     same = derivatives[i].nbytes == derivatives[i].base.nbytes
-    return same and sys.getrefcount(derivatives[i].base) == ONE_REFERENCE
+    return same and _references(derivatives[i].base) == ONE_REFERENCE
 
 
 def _receive(edge, g, fresh, waiting, heap, sink):
