@@ -50,7 +50,7 @@ SAME_ON_EVERY_DEVICE = [
     "tests/models/decoder/test_presets.py",
     "tests/autograd/test_gradients.py",
 ]
-TESTS_AT_MOST = 150  # seconds
+TESTS_AT_MOST = 100  # seconds
 ADAMW_TRAFFIC = 11  # reads and writes of each parameter's float32 in a step: weights twice,
 # gradient written, read for the norm and by AdamW, and AdamW's theta, m and v read and written
 MOST_APART = {
