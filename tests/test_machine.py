@@ -57,3 +57,14 @@ def test_blas_threads_are_set_and_read_back():
 
 def test_there_is_at_least_one_core():
     assert machine.cores() >= 1
+
+
+def test_the_last_cache_is_the_largest_that_the_system_tells_of(monkeypatch, tmp_path):
+    sizes = {"index0": "48K\n", "index2": "1024K\n", "index3": "32M\n", "index4": "none\n"}
+    for name, size in sizes.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "size").write_text(size)
+    monkeypatch.setattr(machine, "Path", lambda path: tmp_path)
+    assert machine.last_cache.__wrapped__() == 32 << 20
+    monkeypatch.setattr(machine, "Path", lambda path: tmp_path / "nowhere")
+    assert machine.last_cache.__wrapped__() is None

@@ -127,6 +127,19 @@ def blas_kernels():
     return name().decode()
 
 
+@functools.lru_cache(maxsize=None)
+def last_cache():
+    """Bytes of the largest cache of the first core, which is shared; None where it is unknown."""
+    found = []
+    for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        try:
+            text = path.read_text().strip()
+            found.append(int(text[:-1]) << {"K": 10, "M": 20}[text[-1]])
+        except (OSError, ValueError, KeyError, IndexError):
+            continue
+    return max(found, default=None)
+
+
 def cores():
     """How many processor cores this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -8,21 +8,21 @@ Time is of this machine's NumPy with one thread; the memory holds anywhere. Abou
 `python scripts/2_3_long_sequences/quantized_weights.py [--seed N] [--device cpu] [--quick]`;
 --quick is 8 matrices and 3 rounds.
 
-Measured output (Xeon with AVX-512, an idle machine, one thread):
+Measured output (AMD EPYC, Zen 5, BLAS kernels for AVX2, an idle machine, one thread):
 
                  bytes/weight     ms  lowest highest  relative error
-    float32             4.000   0.25    0.25    0.26         1.6e-07
-    Q8_0                1.125   0.32    0.30    0.33         5.3e-03
-    Q4_0                0.625   0.40    0.39    0.41         8.6e-02
-    Q4_1                0.750   0.39    0.38    0.39         7.8e-02
-    8 bits, rows        1.007   0.22    0.21    0.24         7.5e-03
-    int8 x int8         1.007   0.35    0.34    0.35         1.1e-02
-    8 bits, rows: 4.0 times less memory, 0.9 times the time
-      saves time (section 2.3.1), ms: +0.03 [+0.0243, +0.0358], 15 seeds: shows
-    Q8_0: 3.6 times less memory, 1.3 times the time
-      saves time (section 2.3.1), ms: -0.0657 [-0.0701, -0.0613], 15 seeds: shows the opposite
-    Q4_1: 5.3 times less memory, 1.5 times the time
-      saves time (section 2.3.1), ms: -0.135 [-0.137, -0.133], 15 seeds: shows the opposite
+    float32             4.000   0.15    0.14    0.15         1.6e-07
+    Q8_0                1.125   0.12    0.12    0.13         5.3e-03
+    Q4_0                0.625   0.16    0.16    0.17         8.6e-02
+    Q4_1                0.750   0.17    0.16    0.17         7.8e-02
+    8 bits, rows        1.007   0.12    0.11    0.12         7.5e-03
+    int8 x int8         1.007   0.13    0.13    0.14         1.1e-02
+    8 bits, rows: 4.0 times less memory, 0.8 times the time
+      saves time (section 2.3.1), ms: +0.0319 [+0.0305, +0.0333], 15 seeds: shows
+    Q8_0: 3.6 times less memory, 0.8 times the time
+      saves time (section 2.3.1), ms: +0.0239 [+0.0222, +0.0255], 15 seeds: shows
+    Q4_1: 5.3 times less memory, 1.1 times the time
+      saves time (section 2.3.1), ms: -0.0185 [-0.0201, -0.0168], 15 seeds: shows the opposite
 """
 
 import argparse

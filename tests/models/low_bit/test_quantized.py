@@ -12,8 +12,8 @@ from tinylm.models.low_bit.blocks import FORMATS, dequantize, quantize
 from tinylm.models.low_bit.quantized import QuantizedMatrix
 from tinylm.models.published.formats.gguf import read_gguf
 
-# 1 and 3 groups are odd, so that 4 bits need padding; 600 rows of 576 are more than a slice of 2^18
-# numbers.
+# 1 and 3 groups are odd, so that 4 bits need padding; 600 rows of 576 are more than a small tile of
+# 2^17 numbers.
 SHAPES = [(1, 32), (7, 96), (600, 576)]
 
 

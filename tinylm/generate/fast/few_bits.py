@@ -21,16 +21,16 @@ import numpy as np
 
 from tinylm.autograd.kernels.few_rows import LEAST_TABLE, borrowed
 from tinylm.generate.fast.parts import bias_of, rising
-from tinylm.machine import blas_threads, one_blas_thread
+from tinylm.machine import blas_threads, last_cache, one_blas_thread
 from tinylm.models.low_bit.prepared import Prepared, Room
 from tinylm.models.low_bit.quantized import QuantizedMatrix
 from tinylm.nn import GATES
 
 KINDS = {8: "Q8_0", 4: "Q4_1"}
 BLOCK = 32
-# Numbers that the second thread converts ahead, of a whole layer: 16 MB in float32. More would push
-# everything else out of the caches, and reading it back from memory takes longer than converting.
-MOST_AHEAD = 1 << 22
+# Numbers that the second thread converts ahead, of a whole layer: 16 MB in float32, and at most
+# half of the last cache. More would not stay there, and going through memory takes longer.
+MOST_AHEAD = min(1 << 22, (last_cache() or 1 << 25) // 2 // 4)
 ALONE, AHEAD, SHARED = "alone", "ahead", "shared"
 
 

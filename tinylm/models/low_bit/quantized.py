@@ -23,9 +23,10 @@ Memory against speed, on one core of an AMD EPYC (Zen 5): milliseconds for W of 
     Q4_1                   0.75         5.3    17    44
     Q4_0                   0.625        5.4    15    41
 
-One core reads float32 at 33 GB/s here and converts 12 codes a nanosecond, so one core alone gains
-no time. Two do: they share the memory, and each converts at its own rate
-(generate/fast/few_bits.py). SmolLM2 whole takes 538 MB in float32 and 112 MB in its own blocks.
+One core reads float32 at 24 to 33 GB/s here and converts 12 codes a nanosecond, so 8 bits take it
+about the time of float32, 0.8 to 1.4 times. Two cores gain: they share the memory, and each
+converts at its own rate (generate/fast/few_bits.py). SmolLM2 whole takes 538 MB in float32 and 112
+MB in its own blocks.
 Book section 2.3.1. Read next: `fixedpoint.py`; `prepared.py`, many products with the same matrix.
 """
 
@@ -35,12 +36,14 @@ import threading
 import numpy as np
 
 from tinylm.errors import CheckpointError, ShapeError
+from tinylm.machine import last_cache
 from tinylm.models.low_bit.blocks import FORMATS, quantize
 from tinylm.models.low_bit.fixedpoint import to_fixed
 
-# Codes converted at a time: 4 MB in float32. A tile of 2^17 takes 1.4 times as long: codes come
-# from memory, which is fastest to read in long runs.
-TILE = 1 << 20
+# Codes converted at a time. Where the last cache holds 4 MB of float32 and more beside, long runs
+# of codes are fastest to read from memory: tiles of 2^17 take 1.4 times as long. They fit the
+# second-level cache of other processors.
+TILE = 1 << 20 if (last_cache() or 0) >= 16 << 20 else 1 << 17
 BYTES = 1 << 20  # bytes of two codes each that are taken apart at a time
 _local = threading.local()  # each thread has its own scratch
 
