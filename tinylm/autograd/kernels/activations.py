@@ -72,14 +72,13 @@ def _gelu(x, y, slope):
     """gelu(x) and, if kept, its slope."""
     # y = x Phi(x),   y' = Phi(x) + x phi(x),   phi(x) = Phi'(x) = exp(-x^2/2)/sqrt(2 pi)
     square = np.multiply(x, x, out=slope)  # a new array if slope is None
-    cdf = normal_cdf(x, square)
+    cdf = normal_cdf(x, square, out=y)  # three arrays in all: they fit into the cache
+    if slope is not None:
+        exp_times(square, -0.5, out=slope)
+        slope *= 1 / math.sqrt(2 * math.pi)
+        slope *= x
+        slope += cdf
     np.multiply(x, cdf, out=y)
-    if slope is None:
-        return
-    exp_times(square, -0.5, out=slope)
-    slope *= 1 / math.sqrt(2 * math.pi)
-    slope *= x
-    slope += cdf
 
 
 @_by_blocks
