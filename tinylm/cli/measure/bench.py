@@ -14,6 +14,7 @@ bench_operations.py; bench_prompting.py; bench_smollm2.py; bench_align.py; bench
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -23,10 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylm.cli.measure.workloads import WORKS, batches, initial_weights
+from tinylm.cli.measure.workloads import USUAL, WORKS, batches, initial_weights
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError, TinylmError
 from tinylm.json_text import json_text
+from tinylm.machine import blas_kernels
 from tinylm.prompt.protocol.opened import is_published
 from tinylm.settings import at_least, setting
 
@@ -100,6 +102,14 @@ class Contestant:
             return (err.strip().splitlines() or ["no message"])[-1]
 
 
+def products():
+    """A line that says with which kernels NumPy multiplies matrices here, where that is known."""
+    text = f"Matrix products of tinylm by OpenBLAS's kernels for {blas_kernels() or 'unknown'}"
+    if "OPENBLAS_CORETYPE" in os.environ:
+        text += ", chosen by OPENBLAS_CORETYPE:\nunset it to see what this processor can do"
+    return text + "."
+
+
 def contestants_for(kind, settings):
     """(label, job) of every contestant; the first is the reference of the ratios."""
     jobs = []
@@ -152,6 +162,7 @@ def measure(work, kind, settings, folder, progress, jobs=None):
     return {
         "work": work,
         "kind": kind,
+        "kernels": blas_kernels(),
         "skipped": out,
         "contestants": [_row(c, field[0], peaks) for c in field],
     }
@@ -317,6 +328,7 @@ def main(argv):
             "tinylm bench",
             "tinylm bench W1 --rounds 11",
             "tinylm bench W3 --no-decoding --json",
+            "tinylm bench M1",
             "tinylm bench batches",
             "tinylm bench operations",
             "tinylm bench prompting smollm2 --rounds 3",
@@ -354,7 +366,9 @@ def main(argv):
 
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("training",) * settings.training + ("decoding",) * settings.decoding:
-            for work in words or ("W1", "W2", "W3"):
+            for work in words or USUAL:
+                if kind == "decoding" and not WORKS[work].decodes:
+                    continue
                 results.append(measure(work, kind, settings, folder, progress))
                 progress("")
                 if not settings.json:
@@ -367,6 +381,8 @@ def main(argv):
             "peers are one process\nwith as many threads as there are cores. Memory of several "
             "processes counts shared pages once for each."
         )
+    if not settings.json:
+        print(products())
     if not all(same_work(row) for result in results for row in result["contestants"]):
         raise TinylmError("the contestants did not do the same work: see the rows marked above")
     return 0

@@ -22,19 +22,20 @@ from tinylm.cli.measure.workloads import ADAMW, CLIP, WORKS
 def tinylm_training(job, data, comm):
     """A function that takes one training step on batch i and returns its loss."""
     from tinylm import backend
-    from tinylm.models import GPT
     from tinylm.optim import AdamW, FlatParameters
     from tinylm.parallel.data_parallel import share_rows
-    from tinylm.pretrain import CausalLM
-    from tinylm.train.step import train_step
+    from tinylm.train.step import random_streams, train_step
 
     backend.keep_freed_memory()
-    model = GPT(WORKS[job["work"]].config())
+    work = WORKS[job["work"]]
+    model = work.model()
     model.load_state_dict({name: array for name, array in data.items() if name != "batches"})
     optimizer = AdamW(FlatParameters(model.named_parameters(), comm.empty), **ADAMW)
-    objective, rows = CausalLM(), share_rows(WORKS[job["work"]].batch, comm.rank, comm.size)
-    mine = [objective.make_batch(batch[slice(*rows)], None) for batch in data["batches"]]
-    total = len(data["batches"][0])
+    objective, rows = work.objective, share_rows(work.batch, comm.rank, comm.size)
+    streams = random_streams(model)  # as Trainer, which looks for them once
+    mine = []
+    for drawn in data["batches"]:
+        mine.append(work.batch_of(*[ids[slice(*rows)] for ids in work.examples(drawn)]))
 
     def step(i):
         return train_step(
@@ -43,10 +44,11 @@ def tinylm_training(job, data, comm):
             optimizer,
             mine[i % len(mine)],
             rows[0],
-            total,
+            work.batch,
             ADAMW["lr"],
             CLIP,
             comm=comm,
+            streams=streams,
         ).loss
 
     return step

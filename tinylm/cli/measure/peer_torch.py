@@ -1,7 +1,9 @@
-"""The peer of `tinylm bench`: the same GPT in torch's fastest form. Used only to measure.
+"""The peers of `tinylm bench`: the same GPT, or encoder, in torch's fastest form. Used only to
+measure.
 
-Fused attention (scaled_dot_product_attention), fused AdamW, all cores or a GPU; the same function
-with the same constants, so that losses can be compared.
+Fused attention (scaled_dot_product_attention), fused AdamW, all cores or a GPU, of masked LM the
+output layer at the masked positions alone; the same functions with the same constants, so that
+losses can be compared.
 """
 
 import contextlib
@@ -9,13 +11,13 @@ import functools
 
 import numpy as np
 
-from tinylm.cli.measure.workloads import ADAMW, CLIP, WORKS
+from tinylm.cli.measure.workloads import ADAMW, CLIP, WORKS, MaskedWork
 from tinylm.machine import cores
+from tinylm.pretrain.batch import IGNORE
 
 
 def _model(work, config, data):
     """A torch module with this work's weights."""
-    import torch
     from torch import nn
     from torch.nn import functional as F
 
@@ -72,26 +74,94 @@ def _model(work, config, data):
                 f"blocks.{i}.norms.{n}.gain": f"blocks.{i}.norm{n + 1}.weight",
                 f"blocks.{i}.norms.{n}.bias": f"blocks.{i}.norm{n + 1}.bias",
             }
-        for ours, theirs in (
-            ("attention.qkv", "qkv"),
-            ("attention.out", "proj"),
-            ("feed_forward.hidden", "hidden"),
-            ("feed_forward.out", "out"),
-        ):
-            names |= {
-                f"blocks.{i}.{ours}.{p}": f"blocks.{i}.{theirs}.{p}" for p in ("weight", "bias")
-            }
-    model = Peer()
-    linear = ("qkv.weight", "proj.weight", "hidden.weight", "out.weight")  # torch keeps (out, in)
-    model.load_state_dict(
-        {
-            new: torch.from_numpy(
-                np.ascontiguousarray(data[old].T if new.endswith(linear) else data[old])
-            )
-            for old, new in names.items()
-        }
-    )
+        names |= _maps_of_block(i)
+    return _loaded(Peer(), names, data)
+
+
+def _loaded(model, names, data):
+    """A torch module with these weights; names: ours -> torch's."""
+    import torch
+
+    # torch keeps (out, in)
+    linear = ("qkv.weight", "proj.weight", "hidden.weight", "out.weight", "dense.weight")
+    weights = {}
+    for old, new in names.items():
+        array = data[old].T if new.endswith(linear) else data[old]
+        weights[new] = torch.from_numpy(np.ascontiguousarray(array))
+    model.load_state_dict(weights)
     return model
+
+
+def _encoder(work, config, data):
+    """A torch module of BERT's architecture and head with this work's weights."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    H, D, eps = work.n_head, work.d_model, config.norm_eps
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm1, self.norm2 = nn.LayerNorm(D, eps), nn.LayerNorm(D, eps)
+            self.qkv, self.proj = nn.Linear(D, 3 * D), nn.Linear(D, D)
+            self.hidden, self.out = nn.Linear(D, 4 * D), nn.Linear(4 * D, D)
+
+        def forward(self, x):
+            B, T, _ = x.shape
+            # (B, T, 3D) -> three of (B, H, T, K)
+            q, k, v = (
+                part.view(B, T, H, D // H).transpose(1, 2) for part in self.qkv(x).split(D, dim=2)
+            )
+            y = F.scaled_dot_product_attention(q, k, v)
+            x = self.norm1(x + self.proj(y.transpose(1, 2).reshape(B, T, D)))
+            return self.norm2(x + self.out(F.gelu(self.hidden(x))))
+
+    class Peer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tokens = nn.Embedding(config.vocab_size, D)
+            self.positions = nn.Embedding(config.context, D)
+            self.norm = nn.LayerNorm(D, eps)
+            self.blocks = nn.ModuleList(Block() for _ in range(work.n_layer))
+            self.dense, self.head_norm = nn.Linear(D, D), nn.LayerNorm(D, eps)
+            self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+        def forward(self, ids, at):
+            x = self.norm(self.tokens(ids) + self.positions.weight[: ids.shape[1]])
+            for block in self.blocks:
+                x = block(x)
+            x = x.reshape(-1, D)[at]  # (B, T, D) -> (n, D), at the masked positions
+            x = self.head_norm(F.gelu(self.dense(x)))
+            return F.linear(x, self.tokens.weight, self.bias)
+
+    names = {
+        "tokens.weight": "tokens.weight",
+        "positions.table.weight": "positions.weight",
+        "head.dense.weight": "dense.weight",
+        "head.dense.bias": "dense.bias",
+        "head.bias": "bias",
+    }
+    norms = {"embedding_norm": "norm", "head.norm": "head_norm"}
+    for i in range(work.n_layer):
+        norms |= {f"blocks.{i}.norms.{n}": f"blocks.{i}.norm{n + 1}" for n in range(2)}
+        names |= _maps_of_block(i)
+    for ours, theirs in norms.items():
+        names |= {f"{ours}.gain": f"{theirs}.weight", f"{ours}.bias": f"{theirs}.bias"}
+    return _loaded(Peer(), names, data)
+
+
+def _maps_of_block(i):
+    """Names of the weights and biases of block i's linear maps: ours -> torch's."""
+    names = {}
+    for ours, theirs in (
+        ("attention.qkv", "qkv"),
+        ("attention.out", "proj"),
+        ("feed_forward.hidden", "hidden"),
+        ("feed_forward.out", "out"),
+    ):
+        names |= {f"blocks.{i}.{ours}.{p}": f"blocks.{i}.{theirs}.{p}" for p in ("weight", "bias")}
+    return names
 
 
 def torch_training(job, data, comm):
@@ -101,7 +171,8 @@ def torch_training(job, data, comm):
 
     torch.set_num_threads(cores())
     work, device = WORKS[job["work"]], job.get("device", "cpu")
-    model = _model(work, work.config(), data).to(device)
+    masked = isinstance(work, MaskedWork)
+    model = (_encoder if masked else _model)(work, work.config(), data).to(device)
     narrow = contextlib.nullcontext
     if job.get("bfloat16"):
         narrow = functools.partial(torch.autocast, device, torch.bfloat16)
@@ -118,13 +189,21 @@ def torch_training(job, data, comm):
     forward = model
     if job.get("compile"):
         forward = torch.compile(model)
-    all_batches = torch.from_numpy(data["batches"]).to(device)
+    batches = []
+    for drawn in data["batches"]:
+        inputs, targets = work.examples(drawn)
+        counts = np.flatnonzero(targets != IGNORE)
+        chosen = torch.from_numpy(targets.reshape(-1)[counts]).to(device)
+        given = [torch.from_numpy(np.ascontiguousarray(inputs)).to(device)]
+        if masked:  # only these positions need logits
+            given.append(torch.from_numpy(counts).to(device))
+        batches.append((given, chosen))
 
     def step(i):
-        rows = all_batches[i % len(all_batches)]
+        given, targets = batches[i % len(batches)]
         with narrow():
-            logits = forward(rows[:, :-1])
-            loss = F.cross_entropy(logits.reshape(-1, work.vocab_size), rows[:, 1:].reshape(-1))
+            logits = forward(*given)
+            loss = F.cross_entropy(logits.reshape(-1, work.vocab_size), targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)

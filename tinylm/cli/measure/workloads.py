@@ -8,6 +8,10 @@ import numpy as np
 
 from tinylm.backend import Random
 from tinylm.models import GPT, GPTConfig
+from tinylm.models.encoder import Encoder, EncoderConfig
+from tinylm.pretrain import CausalLM, MaskedLM
+from tinylm.pretrain.batch import Batch, TokenBatch
+from tinylm.pretrain.special import Special
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,25 @@ class Work:
             context = self.decode_tokens + 8
         return GPTConfig(self.vocab_size, context, self.n_layer, self.n_head, self.d_model)
 
+    decodes = True
+    objective = CausalLM()
+
+    def model(self, decoding=False, seed=1):
+        """The model with its initial weights."""
+        return GPT(self.config(decoding), seed)
+
+    def draw(self, ids, rng):
+        """What the contestants share of drawn ids (count, B, T+1): the ids themselves."""
+        return ids
+
+    def examples(self, drawn):
+        """Inputs and targets (B, T) out of one of what draw() returns."""
+        return drawn[:, :-1], drawn[:, 1:]
+
+    def batch_of(self, inputs, targets):
+        """The Batch of the objective."""
+        return Batch(inputs, targets)
+
     def describe(self):
         """One line of sizes."""
         return (
@@ -37,24 +60,78 @@ class Work:
         )
 
 
+@dataclass(frozen=True)
+class MaskedWork(Work):
+    """An encoder of BERT's architecture and head without segments and pooler, no dropout, trained
+    to predict masked tokens; the last id is [MASK].
+    """
+
+    decodes = False
+
+    def config(self, decoding=False):
+        """The EncoderConfig."""
+        return EncoderConfig(
+            self.vocab_size,
+            self.context,
+            self.n_layer,
+            self.n_head,
+            self.d_model,
+            segments=0,
+            pooler=False,
+            dropout=0.0,
+        )
+
+    @property
+    def objective(self):
+        return MaskedLM(Special(self.vocab_size, mask=self.vocab_size - 1))
+
+    def model(self, decoding=False, seed=1):
+        """The model with its initial weights."""
+        return Encoder(self.config(), seed)
+
+    def draw(self, ids, rng):
+        """Inputs and targets: (count, 2, B, T)."""
+        found = []
+        for sequences in np.minimum(ids[..., :-1], self.vocab_size - 2):
+            batch = self.objective.make_batch(sequences, rng)
+            found.append(np.stack([batch.inputs, batch.targets]))
+        return np.stack(found)
+
+    def examples(self, drawn):
+        """Inputs and targets (B, T) out of one of what draw() returns."""
+        return drawn[0], drawn[1]
+
+    def batch_of(self, inputs, targets):
+        """The TokenBatch of the objective."""
+        return TokenBatch(inputs, targets)
+
+    def describe(self):
+        """One line of sizes."""
+        return f"masked LM, {super().describe()}"
+
+
 WORKS = {
     "W1": Work(4, 4, 128, 64, 12),  # nanoGPT's configuration for a CPU
     "W2": Work(6, 6, 384, 256, 8),  # nanoGPT's for a GPU, with a smaller batch
     "W3": Work(2, 4, 64, 32, 8),
     # The size at which several small libraries publish figures.
     "W4": Work(4, 4, 128, 128, 8, vocab_size=512),
+    "M1": MaskedWork(4, 4, 128, 64, 12, vocab_size=66),  # W1's sizes, and [MASK]
 }
+USUAL = ("W1", "W2", "W3", "M1")  # measured where none is named
 ADAMW = {"lr": 1e-3, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
 CLIP = 1.0
 
 
 def batches(work, count=16):
-    """(count, B, T+1) token ids drawn uniformly: the work does not depend on their values."""
-    return Random(0, "bench").integers(0, work.vocab_size, (count, work.batch, work.context + 1))
+    """`count` batches as Work.draw() has them, of token ids drawn uniformly, (count, B, T+1): the
+    work does not depend on their values.
+    """
+    rng = Random(0, "bench")
+    ids = rng.integers(0, work.vocab_size, (count, work.batch, work.context + 1))
+    return work.draw(ids, rng)
 
 
 def initial_weights(work, decoding=False):
     """Name -> array: the weights every contestant starts from."""
-    return {
-        name: np.array(p) for name, p in GPT(work.config(decoding), seed=1).state_dict().items()
-    }
+    return {name: np.array(p) for name, p in work.model(decoding).state_dict().items()}
