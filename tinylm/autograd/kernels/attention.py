@@ -15,7 +15,7 @@ import numpy as np
 
 from tinylm.autograd.device import attention as raw
 from tinylm.autograd.engine.operation import fused
-from tinylm.autograd.kernels import causal_attention, composed
+from tinylm.autograd.kernels import block_attention, composed
 from tinylm.autograd.kernels.activations import kept_scaled
 from tinylm.autograd.kernels.heads import (
     ScoresOverflow,
@@ -369,9 +369,9 @@ def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, drop
     out = np.empty_like(qkv, shape=(B, T, heads * K))
     y = by_heads(out)
     in_blocks = dense = None
-    if causal_attention.applies(q, causal, mask, dropped):
-        in_blocks = causal_attention.forward(q, k, v, scale, y, keep)
-    if in_blocks is None:
+    if block_attention.applies(q, mask, dropped):
+        in_blocks = block_attention.forward(q, k, v, scale, causal, y, keep)
+    if in_blocks is None or not all_finite(out):
         dense = _forward(q, k, v, None, mask, causal, scale, d5, y, out)
 
     def backward(g):
@@ -379,14 +379,12 @@ def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, drop
         g = by_heads(g)
         packed = np.empty_like(qkv)
         dq, dk, dv = parts(packed)
-        done = False
-        if in_blocks is not None:
-            causal_attention.backward(g, in_blocks, q, k, v, scale, y, dq, dk, dv)
-            done = all_finite(packed)
-        if not done:
-            if dense is None:  # what is not finite must not reach what may not see it
+        if dense is None:
+            block_attention.backward(g, in_blocks, q, k, v, scale, causal, y, dq, dk, dv)
+            if not all_finite(packed):  # that must not reach what may not see it
                 again = np.empty_like(out)
                 dense = _forward(q, k, v, None, mask, causal, scale, d5, by_heads(again), again)
+        if dense is not None:
             weights, inverse = dense
             saved = q, k, v, y, weights, scale, d5
             _backward(g, saved, inverse, mask, causal, dq, dk, dv, packed)

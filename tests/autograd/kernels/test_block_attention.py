@@ -1,4 +1,4 @@
-"""Causal attention by blocks of queries is the dense attention, in less memory, for any scores."""
+"""Attention by blocks of queries is the dense attention, in less memory, for any scores."""
 
 import tracemalloc
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinylm as tl
-from tinylm.autograd.kernels import causal_attention
+from tinylm.autograd.kernels import block_attention
 from tinylm.autograd.kernels.attention import _self_attention
 from tinylm.models import GPT, GPTConfig
 
@@ -33,55 +33,61 @@ def blocks_of(monkeypatch):
     """Make short sequences take blocks: of so many rows, weights kept below so many tokens."""
 
     def choose(rows, kept, cache=1 << 20):
-        monkeypatch.setattr(causal_attention, "LEAST", 1)
-        monkeypatch.setattr(causal_attention, "KEPT", kept)
-        monkeypatch.setattr(causal_attention, "CACHE", cache)
-        monkeypatch.setattr(causal_attention, "block_rows", lambda T: rows)
+        monkeypatch.setattr(block_attention, "LONG", 1)
+        monkeypatch.setattr(block_attention, "KEPT", kept)
+        monkeypatch.setattr(block_attention, "CACHE", cache)
+        monkeypatch.setattr(block_attention, "block_rows", lambda T: rows)
 
     return choose
 
 
-@pytest.mark.parametrize("cache", [1, 1 << 20])  # bytes: one group at a time, or all of them
+@pytest.mark.parametrize("cache", [1, 1500, 1 << 20])  # bytes: one group, some, all sequences
 @pytest.mark.parametrize("kept", [0, 100])
 @pytest.mark.parametrize("rows", [1, 3, 4, 16])
 @pytest.mark.parametrize("H, G", [(2, 2), (4, 2), (3, 1)])
 def test_blocks_are_the_dense_attention(rng, blocks_of, H, G, rows, kept, cache):
     blocks_of(rows, kept, cache)
     angle = rng.normal(size=(11, 2))
-    for options in ({}, {"scale": 0.3}, {"rotation": (np.cos(angle), np.sin(angle))}):
+    turned = {"rotation": (np.cos(angle), np.sin(angle))}
+    for options in ({}, {"scale": 0.3}, turned, {"causal": False}):
         qkv, g = drawn(rng, 2, 11, H, G, 4)
         ours, dense = run(qkv, g, H, G, **options), run(qkv, g, H, G, dense=True, **options)
         for a, b in zip(ours, dense):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
 
 
-def test_only_long_causal_sequences_of_which_nothing_else_is_hidden_take_blocks():
-    q = np.zeros((1, 2, 1, causal_attention.LEAST, 4))
-    assert causal_attention.applies(q, True, None, None)
-    assert not causal_attention.applies(q[..., 1:, :], True, None, None)
-    assert not causal_attention.applies(q, False, None, None)
-    assert not causal_attention.applies(q, True, np.ones((1, 1, 1, 1), bool), None)
-    assert not causal_attention.applies(q, True, None, np.ones((1, 1, 1, 1)))
+def test_masks_dropout_and_nothing_at_all_take_the_dense_way():
+    q = np.zeros((1, 2, 1, 3, 4))
+    assert block_attention.applies(q, None, None)
+    assert not block_attention.applies(q[:0], None, None)
+    assert not block_attention.applies(q, np.ones((1, 1, 1, 1), bool), None)
+    assert not block_attention.applies(q, None, np.ones((1, 1, 1, 1)))
 
 
-def test_a_model_takes_blocks_where_its_text_is_long_enough(monkeypatch):
+def test_blocks_cover_every_score_that_is_seen_once_and_fit_the_cache():
+    for B, G, R, T in [(6, 4, 1, 64), (300, 2, 2, 32), (2, 3, 2, 300), (1, 2, 1, 2048)]:
+        q = np.zeros((B, G, R, T, 1), np.float32)
+        seen = np.zeros((B, G, T), int)
+        for b, groups, start, stop in block_attention._blocks(q):
+            seen[b, groups, start:stop] += 1
+            scores = seen[b, groups, start:stop].size * R * T
+            assert scores * 4 <= block_attention.CACHE or len(range(G)[groups]) == 1
+        assert np.all(seen == 1)
+
+
+@pytest.mark.parametrize("unlucky", [{}, {"mask": np.ones((1, 8), bool)}])
+def test_a_model_takes_blocks_where_nothing_is_masked(monkeypatch, unlucky):
     taken = []
-    forward = causal_attention.forward
+    forward = block_attention.forward
 
     def counted(q, *rest):
         taken.append(q.shape[3])
         return forward(q, *rest)
 
-    monkeypatch.setattr(causal_attention, "forward", counted)
-    long = causal_attention.LEAST
-    model = GPT(GPTConfig(11, context=long, n_layer=2, n_head=2, d_model=8))
-    ids = np.arange(long)[None] % 11
-    model(ids[:, :-1])
-    assert taken == []
-    model(ids)
-    assert taken == [long, long]  # of both layers
-    model(ids, mask=np.ones((1, long), bool))
-    assert len(taken) == 2
+    monkeypatch.setattr(block_attention, "forward", counted)
+    model = GPT(GPTConfig(11, context=8, n_layer=2, n_head=2, d_model=8))
+    model(np.arange(8)[None], **unlucky)
+    assert taken == ([] if unlucky else [8, 8])  # of both layers
 
 
 @pytest.mark.parametrize("T", [256, 300, 600])  # kept, kept with a short last block, made again
