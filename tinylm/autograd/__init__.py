@@ -30,7 +30,7 @@ from tinylm.autograd.kernels.activations import (
     swish,
 )
 from tinylm.autograd.kernels.attention import attention, self_attention
-from tinylm.autograd.kernels.linear import embedding, linear, unembedding
+from tinylm.autograd.kernels.linear import add_embedding, embedding, linear, unembedding
 from tinylm.autograd.kernels.losses import cross_entropy, log_softmax, soft_cross_entropy, softmax
 from tinylm.autograd.kernels.norms import layer_norm, rms_norm
 from tinylm.autograd.kernels.rotary import rotary

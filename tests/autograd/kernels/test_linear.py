@@ -42,6 +42,28 @@ def test_embedding_equals_its_twin_with_duplicate_ids(device, rng, rows, shape):
     )
 
 
+@pytest.mark.parametrize("shape", [(5,), (2, 5)])
+def test_rows_added_by_position_equal_their_twin(device, rng, shape):
+    ids = plain(rng.integers(0, 9, shape), device)
+    assert_matches_twin(
+        lambda x, w: tl.add_embedding(x, ids, w),
+        lambda x, w: composed.add_embedding(x, ids, w),
+        [rng.normal(size=(2, 5, 3)), rng.normal(size=(9, 3))],
+        device,
+    )
+
+
+def test_positions_that_do_not_fit_are_refused():
+    x, table = tl.Tensor(np.zeros((2, 5, 3))), tl.Tensor(np.zeros((9, 3)))
+    for shape in [(4,), (3, 5), (2, 2, 5)]:
+        with pytest.raises(ShapeError, match="does not end in ids"):
+            tl.add_embedding(x, np.zeros(shape, int), table)
+    with pytest.raises(ShapeError, match="does not end in ids"):
+        tl.add_embedding(x, np.arange(5), tl.Tensor(np.zeros((9, 4))))
+    with pytest.raises(DataError, match="add_embedding: token id 9 at position"):
+        tl.add_embedding(x, np.arange(5, 10), table)
+
+
 @pytest.mark.parametrize("rows", [5, 700])
 def test_rows_of_equal_ids_add_up(rng, rows):
     ids, g = rng.integers(0, 5, 40), rng.normal(size=(40, 3))

@@ -216,6 +216,9 @@ FUSED = {
         (1, "of duplicate ids only the last counts", _last_wins),
         (1, "duplicate ids averaged", _averaged),
     ],
+    "add_embedding": [
+        (2, "the mean over the rows", lambda g, y, right, *_: right * right.size / g.size),
+    ],
     "cross_entropy": [
         (0, "the mean not divided", _cross_entropy(rows="one")),
         (0, "divided by all rows, ignored ones too", _cross_entropy(rows="all")),

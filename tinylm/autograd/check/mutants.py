@@ -79,7 +79,7 @@ SAME = {
         for name in ("abs", "relu", "maximum", "minimum", "where", "clip", "max", "min")
     },
 }
-NO_DERIVATIVE = {("embedding", 0), ("cross_entropy", 1)}  # integer arguments
+NO_DERIVATIVE = {("embedding", 0), ("add_embedding", 1), ("cross_entropy", 1)}  # integer arguments
 
 
 def _cut(x):

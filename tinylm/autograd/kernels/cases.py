@@ -45,6 +45,16 @@ register(
     ],
     source="book section 2.1.1",
 )
+register(
+    "add_embedding",
+    ad.add_embedding,
+    lambda rng: [
+        call(normal(rng, 2, 3, 2), np.array([1, 0, 3]), normal(rng, 4, 2)),  # all rows alike
+        call(normal(rng, 2, 2, 3), np.array([[1, 1], [3, 0]]), normal(rng, 4, 3)),
+        call(normal(rng, 3, 2), np.array([2, 2, 0]), normal(rng, 3, 2)),
+    ],
+    source="book section 2.1.1",
+)
 
 register(
     "layer_norm",

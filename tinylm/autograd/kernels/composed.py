@@ -45,6 +45,11 @@ def embedding(ids, weight):
     return getitem(weight, array_of(ids))
 
 
+def add_embedding(x, ids, weight):
+    """x + E[ids]"""
+    return x + embedding(ids, weight)
+
+
 def layer_norm(x, gain, bias=None, eps=1e-5):
     """gain * (x - mean) / sqrt(var + eps) + bias over the last axis   (book eq. 2.23)"""
     distances = centered(x, -1)

@@ -1,6 +1,6 @@
-"""Fused linear map, unembedding and embedding lookup: two thirds of the time of a training step.
+"""Fused linear map, unembedding and embedding lookups: two thirds of the time of a training step.
 
-All three can write a weight's gradient straight into the optimizer's buffer (`out` in the functions
+All can write a weight's gradient straight into the optimizer's buffer (`out` in the functions
 that backward returns). The plain twins are in composed.py. Read next: norms.py.
 """
 
@@ -113,3 +113,35 @@ def embedding(ids, weight, *, keep):
     if type(weight) is np.ndarray:  # the ids are checked: no need for NumPy to do so again
         return np.take(weight, ids, axis=0, mode="clip"), backward
     return np.take(weight, ids, axis=0), backward
+
+
+@fused(composed.add_embedding)
+def add_embedding(x, ids, weight, *, keep):
+    """x plus one row of a table per position: learned positions   (book section 2.1.1)
+
+    x        (..., T, D)
+    ids      (T,), or (..., T) as x, integers in [0, V)
+    weight   (V, D)
+    returns  x's shape
+    raises   DataError naming an id outside the table; ShapeError if the shapes differ
+
+    Plain twin: composed.add_embedding. Check: tinylm gradcheck add_embedding
+    """
+    V, D = weight.shape
+    check_ids(ids, V, "add_embedding")
+    if x.shape[-1:] != (D,) or x.shape[-1 - ids.ndim : -1] != ids.shape:
+        raise ShapeError(
+            f"add_embedding: x {x.shape} does not end in ids {ids.shape} and the width of "
+            f"the table {weight.shape}"
+        )
+
+    # As embedding(). Where leading axes of x share the ids, their cotangents add up first.
+    def backward(g):
+        def by_weight(out):
+            shared = g.reshape(-1, ids.size, D)  # (..., T, D) -> (n, T, D)
+            rows = column_sums(shared.reshape(len(shared), -1)).reshape(ids.size, D)
+            return add_rows(ids.reshape(-1), rows, V, out)
+
+        return lambda out: g.copy(), None, by_weight
+
+    return x + np.take(weight, ids, axis=0), backward
