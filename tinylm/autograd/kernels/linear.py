@@ -4,6 +4,8 @@ All can write a weight's gradient straight into the optimizer's buffer (`out` in
 that backward returns). The plain twins are in composed.py. Read next: norms.py.
 """
 
+import math
+
 import numpy as np
 
 from tinylm.autograd.engine.operation import fused
@@ -138,8 +140,8 @@ def add_embedding(x, ids, weight, *, keep):
     # As embedding(). Where leading axes of x share the ids, their cotangents add up first.
     def backward(g):
         def by_weight(out):
-            shared = g.reshape(-1, ids.size, D)  # (..., T, D) -> (n, T, D)
-            rows = column_sums(shared.reshape(len(shared), -1)).reshape(ids.size, D)
+            n = math.prod(g.shape[: -1 - ids.ndim])  # 1 where each row of x has ids of its own
+            rows = column_sums(g.reshape(n, ids.size * D)).reshape(ids.size, D)
             return add_rows(ids.reshape(-1), rows, V, out)
 
         return lambda out: g.copy(), None, by_weight
