@@ -17,8 +17,9 @@ were made. Nothing else may run on the machine meanwhile.
     python scripts/2_2_training_at_scale/learning_per_second.py --out ladder.jsonl
 
 takes rungs x seeds x (75 + 4) seconds and a minute for the timing: half an hour. Runs that stand in
-the file are not made again. `--quick` trains two rungs for 3 seconds, which proves that it runs.
-Read next: nanogpt_record.py.
+the file are not made again. `--beside` adds, to the same file, what was built and did not win (each
+against the last rung; twelve minutes more). `--quick` trains two rungs for 3 seconds, which proves
+that it runs. Read next: nanogpt_record.py.
 """
 
 import argparse
@@ -48,6 +49,12 @@ RUNGS = (
     ("batch of 8 rows", "--batch-size 8"),
     ("dropout", "--dropout 0.1"),
     ("rope; rows of 64, then of 256", "--positions rope --context 256 --short-context 64"),
+)
+# Each adds options to those of the last rung: what was built and did not win.
+BESIDE = (
+    ("Muon", "--optimizer muon"),
+    ("mean of the weights", "--average 0.995"),
+    ("RMS norm, SwiGLU, no bias", "--norm rms --activation swiglu --d-hidden 344 --bias false"),
 )
 SHORT = 0.8  # of the steps have short rows, where there are two lengths
 LOWER = Claim("fewer bits per byte than the rung before", "2.2.2", larger=False)
@@ -125,8 +132,9 @@ def measured(args, rungs, score):
     return found
 
 
-def show(found, rungs, seeds, unit, claim):
-    """Print the table, and the verdict of each rung against the one before it.
+def show(found, rungs, seeds, unit, claim, beside=()):
+    """Print the table, and the verdict of each rung against the one before it; of those beside, the
+    last ones, against the rung before all of them.
 
     returns  {name: scores of all seeds}
     """
@@ -137,8 +145,12 @@ def show(found, rungs, seeds, unit, claim):
         steps = statistics.fmean(line["steps"] for line in lines)
         took = statistics.fmean(line["trained"] for line in lines)
         print(f"{name:<34}{steps:>7.0f}{took:>9.1f}   {mean_and_range(scores[name])}")
-    for before, name in zip(list(rungs), list(rungs)[1:]):
-        print(f"    {name}: {claim.judge(scores[name], scores[before])}")
+    before = None
+    for name in rungs:
+        if before is not None:
+            print(f"    {name}: {claim.judge(scores[name], scores[before])}")
+        if name not in beside:
+            before = name
     return scores
 
 
@@ -154,6 +166,7 @@ def command_line(argv, about, seconds, quick_rungs):
     parser.add_argument("--workers", type=int, default=WORKERS)
     parser.add_argument("--device", default="cpu", choices=("cpu",), help="these cores")
     parser.add_argument("--quick", action="store_true", help="two rungs, two seeds, 3 seconds")
+    parser.add_argument("--beside", action="store_true", help="also what did not win: 12 minutes")
     parser.add_argument("--data", default="", help="text to train on, where it is not Python's")
     args = parser.parse_args(argv)
     args.seeds = list(range(args.seed, args.seed + args.seeds))
@@ -169,11 +182,15 @@ def main(argv=None):
     rungs = cumulative(RUNGS)
     names = list(rungs)
     args = command_line(argv, __doc__, SECONDS, [names[0], names[-1]])
+    last = rungs[names[-1]]
     rungs = {name: rungs[name] for name in args.rungs or names}
+    beside = {}
+    if args.beside:
+        beside = {name: last | cumulative([(name, text)])[name] for name, text in BESIDE}
     with tempfile.TemporaryDirectory() as folder:
         args.out = args.out or Path(folder, "ladder.jsonl")
-        found = measured(args, rungs, "bits_per_byte")
-    scores = show(found, rungs, args.seeds, "bits per byte", LOWER)
+        found = measured(args, rungs | beside, "bits_per_byte")
+    scores = show(found, rungs | beside, args.seeds, "bits per byte", LOWER, beside)
     train_text, held_out = split_text(without_repeats(python_documentation()), 0.1)
     bar, order = best_by_counting(train_text, held_out)
     print(f"the bar, Kneser-Ney {order}-grams of characters: {bar:.3f}")

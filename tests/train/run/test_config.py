@@ -3,11 +3,14 @@ keep.
 """
 
 import dataclasses
+import importlib
 import json
 import math
+from pathlib import Path
 
 import pytest
 
+from tinylm.cli.options import parse
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models import GPTConfig
 from tinylm.train.run.config import MAY_CHANGE, TrainConfig, as_json, continued, from_json
@@ -147,3 +150,19 @@ def test_experts_stand_in_every_layer():
     ):
         with pytest.raises(ConfigError, match=words):
             TrainConfig(**settings).check()
+
+
+def test_the_last_rung_of_the_ladder_is_the_default_run(monkeypatch):
+    scripts = Path(__file__).parents[3] / "scripts" / "2_2_training_at_scale"
+    monkeypatch.syspath_prepend(str(scripts))
+    ladder = importlib.import_module("learning_per_second")
+    rungs = ladder.cumulative(ladder.RUNGS)
+    words = [word for pair in list(rungs.values())[-1].items() for word in pair]
+    asked = parse([*words, "--steps", "1800"], TrainConfig, verb="train", about="", examples=())
+    expected = TrainConfig()
+    assert as_json(asked) == as_json(expected) | {
+        "positions": "rope",  # which is what "auto" is for a decoder
+        "short_steps": asked.short_steps,
+    }
+    assert asked.short_steps == expected.short_steps == ladder.SHORT * 1800
+    assert asked.model(9) == expected.model(9)
