@@ -97,8 +97,8 @@ from tinylm.train.script import command_line
 from tinylm.train.trainer import Trainer, share_of_gradient
 
 MODEL = {"n_layer": 2, "d_model": 64, "n_head": 4, "context": 64, "batch_size": 16}
-MODEL |= {"positions": "learned", "init": "gpt2", "dropout": 0.0, "vocab_size": 512}
-MODEL |= {"schedule": "cosine", "min_lr": None}  # None: a tenth of lr
+MODEL |= {"positions": "learned", "init": "gpt2", "dropout": 0.0, "weight_decay": 0.1}
+MODEL |= {"vocab_size": 512, "schedule": "cosine", "min_lr": None}  # None: a tenth of lr
 STEPS, QUICK_STEPS = 300, 30
 # Name -> what makes the trainer of it: None for plain arrays, else options of MixedPrecision.
 KINDS = {

@@ -118,8 +118,8 @@ from tinylm.train.script import command_line
 U = 2.0**-24
 DRAWS = 20
 MODEL = {"n_layer": 2, "d_model": 64, "n_head": 4, "context": 64, "batch_size": 16}
-MODEL |= {"positions": "learned", "init": "gpt2", "dropout": 0.0, "vocab_size": 512}
-MODEL |= {"schedule": "cosine", "min_lr": None}  # None: a tenth of lr
+MODEL |= {"positions": "learned", "init": "gpt2", "dropout": 0.0, "weight_decay": 0.1}
+MODEL |= {"vocab_size": 512, "schedule": "cosine", "min_lr": None}  # None: a tenth of lr
 STEPS, QUICK_STEPS = 200, 20
 SHOWN = (1, 10, 50)  # steps whose losses are compared, besides the last
 OLD = "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"  # what NumPy 2 calls AVX2 and what came after

@@ -41,7 +41,7 @@ RUNGS = (
     (
         "plain",
         "--vocab-size 512 --context 64 --short-context 0 --batch-size 16 --positions learned "
-        "--init gpt2 --schedule cosine --min-lr 4e-4 --dropout 0",
+        "--init gpt2 --schedule cosine --min-lr 4e-4 --dropout 0 --weight-decay 0.1",
     ),
     ("vocabulary of 1,024", "--vocab-size 1024"),
     ("initial spread by width", "--init width"),
@@ -49,6 +49,7 @@ RUNGS = (
     ("batch of 8 rows", "--batch-size 8"),
     ("dropout", "--dropout 0.1"),
     ("rope; rows of 64, then of 256", "--positions rope --context 256 --short-context 64"),
+    ("weight decay", "--weight-decay 0.4"),
 )
 # Each adds options to those of the last rung: what was built and did not win.
 BESIDE = (

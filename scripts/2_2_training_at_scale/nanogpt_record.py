@@ -31,7 +31,7 @@ RECORDS = (
         "nanoGPT's settings",
         "--tokenizer chars --n-layer 4 --n-head 4 --d-model 128 --context 64 --short-context 0 "
         "--batch-size 12 --lr 1e-3 --min-lr 1e-4 --schedule cosine --positions learned "
-        "--init gpt2 --dropout 0",
+        "--init gpt2 --dropout 0 --weight-decay 0.1",
     ),
     ("rate 3e-3", "--lr 3e-3"),
     ("width, rope, a line to 0", "--init width --positions rope --schedule linear --min-lr 0"),

@@ -51,7 +51,7 @@ def two_decays(value):
 DECODERS = "gpt", "multi_token"  # models of recipes
 # What a run takes where nothing is said. A decoder learns from every token of a row, so that long
 # rows pay, at first short ones the more; it reads a small text many times, which asks for dropout
-# (scripts/2_2_training_at_scale/learning_per_second.py measures what each is worth). Others predict
+# and strong decay (scripts/2_2_training_at_scale/learning_per_second.py measures what each is worth). Others predict
 # a few tokens of a row.
 OPEN = {
     "decoder": {
@@ -60,8 +60,16 @@ OPEN = {
         "batch_size": 8,
         "steps": 1800,
         "dropout": 0.1,
+        "weight_decay": 0.4,
     },
-    "other": {"context": 64, "short_context": 0, "batch_size": 16, "steps": 1000, "dropout": 0.0},
+    "other": {
+        "context": 64,
+        "short_context": 0,
+        "batch_size": 16,
+        "steps": 1000,
+        "dropout": 0.0,
+        "weight_decay": 0.1,
+    },
 }
 
 
@@ -202,8 +210,11 @@ class TrainConfig:
         at_least(0),
     )
     schedule: str = setting("linear", ", ".join(SCHEDULES), one_of(*SCHEDULES))
-    weight_decay: float = setting(
-        0.1, "of matrices: each step subtracts weight_decay * learning rate * weight", at_least(0)
+    weight_decay: float | None = setting(
+        None,
+        "of matrices: each step subtracts weight_decay * learning rate * weight; none: 0.4 for a "
+        "decoder, else 0.1",
+        at_least(0),
     )
     betas: tuple[float, float] = setting(
         (0.9, 0.99), "decays of AdamW's two running means", two_decays
@@ -264,7 +275,7 @@ class TrainConfig:
         short = chosen["short_context"]
         if self.context is not None or self.short_steps == 0:
             short = 0
-        for name in ("context", "dropout", "steps", "batch_size"):
+        for name in ("context", "dropout", "steps", "batch_size", "weight_decay"):
             if getattr(self, name) is None:
                 setattr(self, name, chosen[name])
         if self.short_context is None:
