@@ -16,7 +16,8 @@ from tinylm.data.batches.split import split_text
 from tinylm.errors import CheckpointError
 from tinylm.models.early.ngram import best_by_counting
 from tinylm.train import TrainConfig, checkpoint
-from tinylm.train.run.config import as_json, from_json
+from tinylm.train.run.config import as_json
+from tinylm.train.run.recorded import from_json
 
 
 def weights(run):

@@ -13,7 +13,8 @@ import pytest
 from tinylm.cli.options import parse
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models import GPTConfig
-from tinylm.train.run.config import MAY_CHANGE, TrainConfig, as_json, continued, from_json
+from tinylm.train.run.config import MAY_CHANGE, TrainConfig, as_json
+from tinylm.train.run.recorded import continued, from_json
 
 
 @pytest.mark.parametrize(

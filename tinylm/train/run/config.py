@@ -3,7 +3,8 @@ run is kept.
 
 The defaults are the run that `tinylm train` makes on two cores within two minutes. The settings
 that a resumed run must keep are its `fingerprint`; the others (how long, how fast, how often) may
-change. Read next: checks.py, which settings exclude one another.
+change. Read next: checks.py, which settings exclude one another; recorded.py, configurations out of
+files.
 """
 
 import dataclasses
@@ -12,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylm.errors import CheckpointError, ConfigError
-from tinylm.fields import Fields
 from tinylm.models import GPTConfig
 from tinylm.optim.schedule import SCHEDULES, warm_up_steps
 from tinylm.pretrain.objectives import OBJECTIVES
@@ -51,8 +50,8 @@ def two_decays(value):
 DECODERS = "gpt", "multi_token"  # models of recipes
 # What a run takes where nothing is said. A decoder learns from every token of a row, so that long
 # rows pay, at first short ones the more; it reads a small text many times, which asks for dropout
-# and strong decay (scripts/2_2_training_at_scale/learning_per_second.py measures what each is worth). Others predict
-# a few tokens of a row.
+# and strong decay. scripts/2_2_training_at_scale/learning_per_second.py measures what each is
+# worth. Others predict a few tokens of a row.
 OPEN = {
     "decoder": {
         "context": 256,
@@ -393,77 +392,3 @@ def as_json(config):
         elif isinstance(value, Path):
             values[name] = str(value)
     return values
-
-
-ADDED = {
-    "skip_bad": False,
-    "parallel": "",
-    "elastic": False,
-    "experts": 0,
-    "experts_per_token": 2,
-    "balance": 0.01,
-    "optimizer": "adamw",
-    "muon_scale": 5.0,
-    "average": 0.0,
-    "init": "gpt2",
-    "ngrams": True,
-}  # settings that older runs do not have, as those runs were trained
-
-
-def from_json(values, source):
-    """The TrainConfig of as_json's values.
-
-    source   named in the error
-    raises   CheckpointError if it has other fields than this version, or impossible values
-    """
-    names = {field.name for field in dataclasses.fields(TrainConfig)}
-    other = ["everything"]
-    if isinstance(values, dict):
-        values = {**ADDED, **values}
-        if isinstance(values.get("data"), str):  # one path, as older runs have it
-            values["data"] = list(filter(None, [values["data"]]))
-        other = sorted(names ^ set(values))
-    if other:
-        raise CheckpointError(
-            f"{source}: the configuration is of another version of tinylm, it differs in "
-            f"{', '.join(other)}"
-        )
-    fields = Fields(values, f"{source}: the configuration is impossible")
-    try:
-        return TrainConfig(**fields.arguments(TrainConfig)).check()
-    except ConfigError as error:
-        raise CheckpointError(f"{source}: the configuration is impossible: {error}") from None
-
-
-def continued(saved, asked, given=None, source="checkpoint"):
-    """The configuration of a resumed run: the saved one, with new values for what may change.
-
-    saved, asked  TrainConfig, of the checkpoint and of the command line
-    given         names the user has set; None: those whose value is not the default
-    raises        CheckpointError listing every setting that may not change, with both values
-    """
-    old, new = as_json(saved), as_json(asked)
-    if given is None:
-        fresh = as_json(TrainConfig())
-        # What was left open follows from these two.
-        basis = {name: new[name] for name in ("objective", "steps")}
-        open_ = as_json(TrainConfig(**basis))
-        given = {n for n in new if new[n] != fresh[n] and (n in basis or new[n] != open_[n])}
-    given = set(given)
-    # Only what the user has set is compared: a default is no wish to change anything.
-    differing = [name for name in saved.fingerprint() if name in given and new[name] != old[name]]
-    if differing:
-        both = ", ".join(
-            f"{name} is {old[name]!r} there and {new[name]!r} here" for name in differing
-        )
-        raise CheckpointError(
-            f"{source} has another configuration: {both}; leave out these settings to continue, "
-            "or start a new run without --resume"
-        )
-    changed = {n: getattr(asked, n) for n in given & (set(MAY_CHANGE) - {"out"})}
-    # Each of these says how many processes there are: the new one replaces the other.
-    if "parallel" in changed:
-        saved = dataclasses.replace(saved, workers=0)
-    elif "workers" in changed:
-        saved = dataclasses.replace(saved, parallel="")
-    return dataclasses.replace(saved, **changed).check()

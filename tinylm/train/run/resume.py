@@ -14,8 +14,8 @@ from tinylm.data.batches.prepare import PREPARED
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.reading import BadLines
 from tinylm.train import checkpoint as checkpoints
-from tinylm.train.run.config import continued
 from tinylm.train.run.directory import lock, sweep
+from tinylm.train.run.recorded import continued
 from tinylm.train.run.saved import described, trained_on
 from tinylm.train.run.texts import open_text, prepare_text
 

@@ -45,8 +45,9 @@ from tinylm.train.interrupt import finish_first
 from tinylm.train.patience import Patience
 from tinylm.train.precision.mixed import MixedPrecision
 from tinylm.train.run.build import new_model
-from tinylm.train.run.config import TrainConfig, as_json, from_json
+from tinylm.train.run.config import TrainConfig, as_json
 from tinylm.train.run.directory import Begun, Lock, begin
+from tinylm.train.run.recorded import from_json
 from tinylm.train.run.resume import reopen
 from tinylm.train.run.rows import training_rows, validation_rows
 from tinylm.train.run.saved import restore

@@ -25,7 +25,7 @@ from tinylm.optim.schedule import SCHEDULES
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.patience import Patience
 from tinylm.train.run.build import new_model
-from tinylm.train.run.config import from_json
+from tinylm.train.run.recorded import from_json
 from tinylm.train.trainer import read_state
 
 KEPT = "config", "tokenizer", "gpt", "trainer", "data", "schedule", "patience", "chat_template"
