@@ -14,7 +14,7 @@ from tinylm.autograd.device import activations as raw
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.primitives.choice import blockwise
-from tinylm.autograd.primitives.elementwise import mul, sigmoid, stable_sigmoid
+from tinylm.autograd.primitives.elementwise import mul, sigmoid, sigmoid_step
 from tinylm.autograd.primitives.erf import normal_cdf
 from tinylm.autograd.primitives.exponentials import exp_times, is_short
 from tinylm.errors import ConfigError, ShapeError
@@ -40,13 +40,13 @@ def _gelu_tanh(x, y, slope):
     # With u = c (x + 0.044715 x^3) and p = (1 + tanh(u))/2 = 1/(1 + exp(-2u)):
     #   y = x p,   y' = p + x p' = p + 2 x p (1 - p) u',   u' = c (1 + 3 * 0.044715 x^2)
     c = math.sqrt(2 / math.pi)
-    square = x * x
+    square = np.multiply(x, x, out=slope)  # a new array if slope is None
     # p is 0 or 1 at 1e4 already, and inf * 0 would be nan. np.clip with both bounds is the fastest.
     np.clip(square, 0, 1e4, out=square)
     # exp() is NumPy's fastest transcendental, except for tanh() of float32 with AVX-512.
     by_tanh = is_short(x)
     times = c if by_tanh else -2 * c
-    p = square * (0.044715 * times)
+    p = np.multiply(square, 0.044715 * times, out=y)
     p += times
     p *= x
     if by_tanh:
@@ -57,14 +57,14 @@ def _gelu_tanh(x, y, slope):
         np.exp(p, out=p)  # exp(-2u) may be infinite: then p is 0, as it should
         p += 1
         np.divide(1, p, out=p)
-    np.multiply(x, p, out=y)
-    if slope is None:
-        return
-    square *= 6 * 0.044715 * c  # its memory becomes 2 x p (1 - p) u' + p
-    square += 2 * c
-    square *= 1 - p
-    square *= y
-    np.add(square, p, out=slope)
+    if slope is not None:
+        square *= 6 * 0.044715 * c  # its memory becomes 2 x p (1 - p) u' + p
+        square += 2 * c
+        scratch = x * p
+        square *= scratch
+        square *= np.subtract(1, p, out=scratch)
+        square += p
+    p *= x
 
 
 @_by_blocks
@@ -85,13 +85,14 @@ def _gelu(x, y, slope):
 def _silu(x, y, slope):
     """silu(x) and, if kept, its slope."""
     # y = x s with s = sigmoid(x), s' = s (1 - s):   y' = s + x s (1 - s) = s + y (1 - s)
-    s = stable_sigmoid(x)
-    np.multiply(x, s, out=y)
-    if slope is None:
-        return
-    np.subtract(1, s, out=slope)
-    slope *= y
-    slope += s
+    # Written as s (1 + x (1 - s)): s stands in y until the end, and no third array is needed.
+    sigmoid_step(x, y)
+    if slope is not None:
+        np.subtract(1, y, out=slope)
+        slope *= x
+        slope += 1
+        slope *= y
+    y *= x
 
 
 @fused(composed.gelu_tanh, raw=raw.gelu_tanh)

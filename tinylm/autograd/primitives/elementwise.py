@@ -14,7 +14,7 @@ from tinylm.autograd.engine.operation import composite, primitive
 from tinylm.autograd.engine.tensor import Tensor, array_of, is_recording
 from tinylm.autograd.primitives.choice import blockwise, chosen, times_sign
 from tinylm.autograd.primitives.erf import erf as _erf
-from tinylm.autograd.primitives.exponentials import exp_times, is_short
+from tinylm.autograd.primitives.exponentials import exp_times, is_short, short
 from tinylm.errors import DtypeError
 
 
@@ -77,17 +77,21 @@ def stable_sigmoid(a):
     a = np.asarray(a) if not hasattr(a, "dtype") else a
     if a.dtype == np.float16:
         return stable_sigmoid(a.astype(np.float32)).astype(np.float16)
-    return blockwise(_sigmoid_step, a)
+    return blockwise(sigmoid_step, a)
 
 
-def _sigmoid_step(a, y):
+def sigmoid_step(a, y):
+    """The sigmoid of a flat array of floats, into y of the same shape and dtype."""
+    one = 1
+    if is_short(a):
+        one = short(1)
     if is_short(a) and a.min() >= -5.5:  # not so for nan
         exp_times(a, -1, out=y)
     else:
         np.negative(a, out=y)
         np.exp(y, out=y)
-    y += 1
-    np.divide(1, y, out=y)
+    y += one
+    np.divide(one, y, out=y)
 
 
 def _by_sigmoid(g, y, a):
