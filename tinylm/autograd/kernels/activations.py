@@ -60,9 +60,9 @@ def _gelu_tanh(x, y, slope):
     if slope is not None:
         square *= 6 * 0.044715 * c  # its memory becomes 2 x p (1 - p) u' + p
         square += 2 * c
-        scratch = x * p
+        scratch = 1 - p  # first, as it is 0 where x is large
         square *= scratch
-        square *= np.subtract(1, p, out=scratch)
+        square *= np.multiply(x, p, out=scratch)
         square += p
     p *= x
 
