@@ -3,7 +3,7 @@ kernels that CuPy adds on its own, and how often the host waits for it.
 
 A call is a ufunc, a function or a method that computes, or a kernel launched by name. On a GPU each
 is one launch or more, and a small model's step is little else. `python -m tests.device_counter`
-prints the table of W1, W2 and W3 by operation. Read first: strict_array.py.
+prints the table of W1, W2, W3 and M1 by operation. Read first: strict_array.py.
 """
 
 import collections
@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from tests.strict import strict_backend
 from tests.strict_array import added, calls, synchronizations
 from tinylm import backend as devices
-from tinylm.cli.measure.workloads import ADAMW, CLIP, WORKS, batches
-from tinylm.models import GPT
+from tinylm.backend import Random
+from tinylm.cli.measure.workloads import ADAMW, CLIP, WORKS
 from tinylm.optim import AdamW
-from tinylm.pretrain import CausalLM
 from tinylm.train.trainer import Trainer
 
 
@@ -43,11 +42,14 @@ def counted():
 
 def trainer_of(work, device="strict"):
     """A Trainer of one of `tinylm bench`'s works on a device."""
-    model = GPT(work.config(), seed=1).to(device)
-    ids = batches(work, 2)
+    model = work.model().to(device)
+    # The last id is an encoder's [MASK].
+    ids = Random(0, "bench").integers(0, work.vocab_size - 1, (2, work.batch, work.context + 1))
+    if not work.decodes:
+        ids = ids[..., :-1]
     return Trainer(
         model,
-        CausalLM(),
+        work.objective,
         AdamW(model.named_parameters(), **ADAMW),
         lambda step, start, stop: ids[step % len(ids), start:stop],
         work.batch,
@@ -83,7 +85,7 @@ def table(name, found):
 def main(names):
     """Print the table of each work."""
     devices.register("strict", strict_backend)
-    for name in names or ("W1", "W2", "W3"):
+    for name in names or ("W1", "W2", "W3", "M1"):
         print(table(name, step_of(name)), flush=True)
 
 

@@ -15,6 +15,7 @@ from tests.strict import strict_module, to_numpy
         ("W1", 210, 0, 1),
         pytest.param("W2", 302, 0, 1, marks=pytest.mark.slow),  # its steps take seconds here
         ("W3", 118, 0, 1),
+        ("M1", 227, 0, 1),  # an encoder that predicts masked tokens
     ],
 )
 def test_a_training_step_asks_no_more_of_the_device(name, calls, added, waits):

@@ -5,6 +5,7 @@ import pytest
 
 import tinylm as tl
 from tests.strict_array import synchronizations
+from tinylm.backend import to_cpu
 from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, TokenBatch, as_rows, pad_rows
 
 
@@ -39,5 +40,9 @@ def test_a_batch_that_was_moved_knows_its_targets_without_asking_the_device():
     batch = TokenBatch(np.zeros((3, 2), np.int64), targets).to("strict")
     before = synchronizations.copy()
     assert batch.tokens == 3 and batch.rows(1, 3).tokens == 2 and batch.rows(2, 3).tokens == 0
+    parts = batch, batch.rows(1, 3), batch.rows(2, 3)
+    places = [part.places for part in parts]  # in each part from 0
     assert synchronizations == before
-    assert batch.to("cpu").tokens == 3
+    assert [to_cpu(found).tolist() for found in places] == [[0, 2, 3], [0, 1], []]
+    host = batch.to("cpu")
+    assert host.tokens == 3 and host.places.tolist() == [0, 2, 3]

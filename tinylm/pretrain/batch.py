@@ -37,20 +37,35 @@ class Batch:
             return int(counts.sum())
         return int(np.count_nonzero(self.targets != IGNORE))
 
+    @property
+    def places(self):
+        """Where a target counts, in the order of targets.reshape(-1): (n,) integers."""
+        places = vars(self).get("_places")
+        if places is not None:  # on a GPU: found before it was moved there
+            return places
+        return np.flatnonzero(self.targets.reshape(-1) != IGNORE)
+
     def rows(self, start, stop):
         """Rows start .. stop-1 as a Batch; views, not copies."""
         part = self._map(lambda array: array[start:stop])
         if "_counts" in vars(self):
-            vars(part)["_counts"] = vars(self)["_counts"][start:stop]
+            counts = vars(self)["_counts"]
+            before, n = int(counts[:start].sum()), int(counts[start:stop].sum())
+            places = vars(self)["_places"][before : before + n]
+            if start:
+                places = places - start * (self.targets.size // len(self))
+            vars(part).update(_counts=counts[start:stop], _places=places)
         return part
 
     def to(self, device):
         """The batch on a device."""
         moved = self._map(lambda array: to_device(array, device))
         if type(self.targets) is np.ndarray and moved.targets is not self.targets:
-            # (B,): targets of each row that count. Asked later, the device would have to answer.
+            # (B,): targets of each row that count, and where they stand. Asked later, the device
+            # would have to answer.
             counts = (self.targets != IGNORE).reshape(len(self.targets), -1).sum(axis=1)
-            vars(moved)["_counts"] = counts
+            places = to_device(self.places, device)
+            vars(moved).update(_counts=counts, _places=places)
         return moved
 
     def _map(self, change):

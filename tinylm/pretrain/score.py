@@ -15,16 +15,26 @@ from tinylm.nn.experts import has_experts
 from tinylm.pretrain.batch import IGNORE
 
 
-def score(logits, targets, **options):
+def score(logits, targets, tokens=None, **options):
     """Mean cross-entropy over the targets that count.
 
     logits   (..., V) Tensor;  targets (...) integers, IGNORE where nothing counts
+    tokens   how many count, where that is known: a GPU would have to be waited for
     options  label_smoothing, z_loss: see cross_entropy
-    returns  (Tensor (), {"tokens": targets that count, "loss": float}): what an objective's loss
-             returns
+    returns  (Tensor (), {"tokens": targets that count, "loss": as of value_of()}): what an
+             objective's loss returns
     """
     loss = cross_entropy(logits, targets, ignore_index=IGNORE, **options)
-    return loss, {"tokens": int(np.count_nonzero(targets != IGNORE)), "loss": float(loss.item())}
+    if tokens is None:
+        tokens = int(np.count_nonzero(targets != IGNORE))
+    return loss, {"tokens": tokens, "loss": value_of(loss)}
+
+
+def value_of(loss):
+    """The value of a Tensor (): a float; on a GPU a 0-d array, which the host does not wait for."""
+    if type(loss.data) is np.ndarray:
+        return float(loss.data)
+    return loss.data
 
 
 def score_tokens(model, batch, **options):
@@ -36,15 +46,20 @@ def score_tokens(model, batch, **options):
     """
     # The output layer costs B T D V products; of masked LM 15 % of the positions need it.
     if batch.order is not None or not hasattr(model, "hidden"):
-        return score(model(batch.inputs, **batch.options), batch.targets, **options)
-    h, targets = chosen(model.hidden(batch.inputs, **batch.options), batch.targets)
-    return score(model.logits(h), targets, **options)
+        logits = model(batch.inputs, **batch.options)
+        return score(logits, batch.targets, batch.tokens, **options)
+    places = batch.places
+    h, targets = chosen(model.hidden(batch.inputs, **batch.options), batch.targets, places)
+    return score(model.logits(h), targets, len(places), **options)
 
 
-def chosen(h, targets):
-    """Hidden states and targets where a target counts: (B, T, D), (B, T) -> (n, D), (n,)."""
+def chosen(h, targets, places=None):
+    """Hidden states and targets where a target counts: (B, T, D), (B, T) -> (n, D), (n,).
+
+    places  (n,) of the batch, where it is at hand
+    """
     flat = targets.reshape(-1)
-    at = np.flatnonzero(flat != IGNORE)
+    at = np.flatnonzero(flat != IGNORE) if places is None else places
     return h.reshape(-1, h.shape[-1])[at], flat[at]  # (B, T, D) -> (n, D)
 
 
@@ -93,7 +108,7 @@ def score_rows(loss, rows, **parts):
 
     loss, parts  Tensors (); parts are reported by name
     rows         how many
-    returns      (loss, {"tokens": rows, "loss": float, name: float ...})
+    returns      (loss, {"tokens": rows, "loss": number, name: number ...}), each as of value_of()
     """
-    values = {name: float(part.item()) for name, part in parts.items()}
-    return loss, {"tokens": rows, "loss": float(loss.item()), **values}
+    values = {name: value_of(part) for name, part in parts.items()}
+    return loss, {"tokens": rows, "loss": value_of(loss), **values}

@@ -123,8 +123,9 @@ class InstructionTuning:
         returns  (Tensor (), {"tokens": targets that count, "loss": float})
         """
         h = model.hidden(batch.inputs, **reading_options(model, batch))  # (B, T, D)
-        h, targets = chosen(h, batch.targets)  # (n, D), (n,): the n targets that are not IGNORE
-        return score(model.logits(h), targets)
+        places = batch.places
+        h, targets = chosen(h, batch.targets, places)  # (n, D), (n,): those that are not IGNORE
+        return score(model.logits(h), targets, len(places))
 
     def predict(self, model, batch):
         """Greedy answers to the prompts: list of B str, or of tuples of ids without a tokenizer.

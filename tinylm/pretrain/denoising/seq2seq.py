@@ -81,7 +81,7 @@ class Seq2SeqLM:
         model    (source (B, S), decoder (B, T), source_mask=) -> logits (B, T, V)
         """
         logits = model(batch.inputs, batch.decoder, source_mask=batch.mask)
-        return score(logits, batch.targets)
+        return score(logits, batch.targets, batch.tokens)
 
 
 def masked_pair(ids, chosen, mask):

@@ -92,4 +92,5 @@ class MultiTokenLM:
         held = None  # (B, T): which inputs are tokens
         if self.ignore is not None:
             held = batch.inputs != self.ignore
-        return score(model(batch.inputs, **padding_options(model, held)), batch.targets)
+        logits = model(batch.inputs, **padding_options(model, held))
+        return score(logits, batch.targets, batch.tokens)
