@@ -55,9 +55,13 @@ def newton_schulz(matrices, coefficients=POLAR_EXPRESS):
     wide = X.shape[-2] <= X.shape[-1]
     if not wide:  # X X^T is the smaller product
         X = X.swapaxes(-1, -2)
+    # By the largest entry first: the squares of 1e-24 are 0 in float32, and those of 1e20 infinite.
+    # The momentum of an expert that no token reaches shrinks by mu in every step, and gets there.
+    tiny = np.finfo(X.dtype).tiny
+    X = X / np.maximum(abs(X).max(axis=(-2, -1), keepdims=True), tiny)
     # The Frobenius norm is no less than the largest singular value, so all are in [0, 1] now.
     norm = np.sqrt((X * X).sum(axis=(-2, -1), keepdims=True))
-    X = X / np.maximum(norm * SAFETY, np.finfo(X.dtype).tiny)
+    X /= np.maximum(norm * SAFETY, tiny)
     for a, b, c in coefficients:
         A = X @ X.swapaxes(-1, -2)  # (..., m, m) with m = min(r, c)
         X = a * X + (b * A + c * (A @ A)) @ X

@@ -48,6 +48,8 @@ def test_impossible_values_are_refused(changes, message):
 
 def test_defaults_are_possible_and_every_field_is_explained():
     assert TrainConfig().check()
+    once = TrainConfig(steps=1).check()  # four fifths of one step are none
+    assert (once.context, once.short_context, once.short_steps) == (256, 0, 0)
     assert all(field.metadata["help"] for field in dataclasses.fields(TrainConfig))
 
 

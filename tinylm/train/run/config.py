@@ -271,16 +271,17 @@ class TrainConfig:
         self.data = paths(self.data)
         known = self.objective in OBJECTIVES
         chosen = OPEN["decoder" if known and self.recipe.model in DECODERS else "other"]
-        short = chosen["short_context"]
-        if self.context is not None or self.short_steps == 0:
-            short = 0
+        given = self.context is not None
         for name in ("context", "dropout", "steps", "batch_size", "weight_decay"):
             if getattr(self, name) is None:
                 setattr(self, name, chosen[name])
+        short_steps = self.short_steps
+        if short_steps is None:
+            short_steps = self.steps * 4 // 5  # 0 of a run of one step
         if self.short_context is None:
-            self.short_context = short
+            self.short_context = 0 if given or not short_steps else chosen["short_context"]
         if self.short_steps is None:
-            self.short_steps = self.steps * 4 // 5 if self.short_context else 0
+            self.short_steps = short_steps if self.short_context else 0
 
     def check(self):
         """Raise ConfigError for a value, or a pair of values, that cannot work. Returns the
