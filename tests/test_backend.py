@@ -236,6 +236,13 @@ def test_integers_stay_in_their_range_however_large_it_begins(seed, low, span):
     assert drawn.dtype == np.int64 and drawn.min() >= low and drawn.max() < low + span
 
 
+@given(st.floats(0, 1))
+def test_bernoulli_is_true_where_a_uniform_number_is_below_its_probability(p):
+    for near in (p, round(p * 64) / 64, p * 2.0**-22):  # also exact ones, and below 24 bits
+        expected = Random(7).uniform((50,)) < np.float32(near)
+        np.testing.assert_array_equal(Random(7).bernoulli(near, (50,)), expected)
+
+
 def test_bernoulli_has_its_probability_and_exact_ends():
     n, p = 100_000, 0.1
     assert abs(Random(4).bernoulli(p, (n,)).mean() - p) < 5 * np.sqrt(p * (1 - p) / n)

@@ -301,8 +301,11 @@ class Random:
         return steps.astype(np.int64) + low
 
     def bernoulli(self, p, shape=()):
-        """True with probability p, to 24 bits. Returns a bool array of `shape`."""
-        return self.uniform(shape) < np.float32(p)
+        """True where uniform(shape) is below p, a probability to 24 bits. Returns a bool array."""
+        # k 2^-24 < p for a whole number k where k < ceil(2^24 p): no number becomes a float.
+        bits = self._draw(shape, 1, np.uint32)[..., 0] >> np.uint32(8)
+        below = math.ceil(float(np.float32(p)) * 2**24)
+        return bits < np.uint32(min(max(below, 0), 1 << 24))
 
     def permutation(self, n):
         """A uniformly random order of 0 .. n-1, int64: the ranks of n random words."""

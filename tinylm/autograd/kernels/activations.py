@@ -186,7 +186,7 @@ def kept_scaled(shape, p, rng, dtype):
         raise ConfigError(
             f"dropout: rng must be a stream of random numbers, tinylm.Random(seed), not {rng!r}"
         )
-    return rng.bernoulli(1 - p, shape).astype(dtype) * (1 / (1 - p))
+    return np.multiply(rng.bernoulli(1 - p, shape), 1 / (1 - p), dtype=dtype)
 
 
 # The rest has no kernel: a line of primitives each, differentiable to any order.
