@@ -84,6 +84,10 @@ def fused_cases(rng, device):
         "linear": (tl.linear, [x, rng.normal(size=(4, 3)), rng.normal(size=3)]),
         "unembedding": (tl.unembedding, [x, rng.normal(size=(3, 4))]),
         "embedding": (lambda w: tl.embedding(ids, w), [rng.normal(size=(3, 4))]),
+        "add_embedding": (
+            lambda a, w: tl.add_embedding(a, ids, w),
+            [rng.normal(size=(2, 2, 4)), rng.normal(size=(3, 4))],
+        ),
         "layer_norm": (tl.layer_norm, [x, rng.normal(size=4), rng.normal(size=4)]),
         "rms_norm": (tl.rms_norm, [x, rng.normal(size=4)]),
         "softmax": (tl.softmax, [x]),

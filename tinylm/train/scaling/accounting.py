@@ -167,13 +167,17 @@ def memory(config, B, T, dtype=np.float32):
     if c.activation in GATES:
         wide = 2 * F
     qkv = (H + 2 * c.kv_heads) * K
-    # Results, in numbers a token. Of the residual stream nothing is kept: sums need no values in
-    # the backward pass, and norms keep their normalized rows.
+    # Results, in numbers a token. Sums need no values in the backward pass, so the residual stream
+    # is kept only where an RMS norm has read it; layer norm keeps its centered rows instead.
     results = norms * D + L * (qkv + H * K + wide) + V
-    # Saved beside them. A norm keeps the normalized row and its scale; attention T weights and a
-    # sum for each head; an activation its slope, a gate also the activated half; cross-entropy
-    # exp(logits) and three numbers.
-    saved = norms * (D + 1) + L * (H * T + H + wide) + V + 3
+    # Saved beside them. A norm keeps the scale of each row; attention T weights and a sum for each
+    # head; an activation its slope, a gate also the activated half; cross-entropy exp(logits) and
+    # three numbers.
+    saved = norms + L * (H * T + H + wide) + V + 3
+    if c.norm == "rms":
+        results += norms * D
+    else:
+        saved += norms * D
     integers = n * (8 + 8 + 8 + 1)  # copies of ids, targets, row numbers; which targets count
     angles = 0
     if c.positions == "rope":
