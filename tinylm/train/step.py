@@ -94,7 +94,16 @@ def train_step(
         step = _on_device(optimizer, loss, batch.tokens, total, lr, clip, stop)
         if step is not None:
             return step
-    loss = float(loss)
+    return _update(optimizer, float(loss), batch.tokens, total, lr, clip, comm, stop, add_up)
+
+
+def _update(optimizer, loss, tokens, total, lr, clip, comm, stop, add_up):
+    """The end of a step: gradients, losses and counts of all workers, and the update.
+
+    loss, tokens  this worker's share of the loss, and its targets
+    others        as of train_step;  returns  Step
+    """
+    flat = optimizer.flat
     start, end = comm.slice(len(flat))  # this worker's part of all N parameters
     bounds = optimizer.bounds(comm.size)  # None, unless an update cannot be cut anywhere
     if add_up is not None:
@@ -103,10 +112,10 @@ def train_step(
         comm.reduce_scatter_(flat.grad)  # (N,): the sum over workers stands in start .. end
     else:
         comm.all_reduce(flat.grad)
-    mine = flat.grad[start:end]
     signal = stop and stop()
     # One reduction for everything else: loss, |g|^2 of the slices, targets, signals.
-    found = np.array([loss, sum_of_squares(mine), batch.tokens, *marks(signal)], np.float64)
+    square = sum_of_squares(flat.grad[start:end])
+    found = np.array([loss, square, tokens, *marks(signal)], np.float64)
     loss, square, tokens, *stops = comm.all_reduce(found).tolist()
     factor = total / max(tokens, 1)
     loss *= factor
@@ -115,13 +124,13 @@ def train_step(
         norm = math.sqrt(square) * factor
     updated = math.isfinite(loss) and math.isfinite(norm)  # of sums: the same on every worker
     if updated:
-        clipped = clip_factor(norm, clip or math.inf)  # min(1, clip / norm)
+        factor *= clip_factor(norm, clip or math.inf)  # min(1, clip / norm)
         if add_up is not None:
-            optimizer.step(lr, scale=factor * clipped)
+            optimizer.step(lr, scale=factor)
         else:
             if bounds is not None:
                 start, end = bounds[comm.rank : comm.rank + 2]
-            optimizer.step(lr, start, end, scale=factor * clipped)  # this worker's part alone
+            optimizer.step(lr, start, end, scale=factor)  # this worker's part alone
             gather_parts(comm, flat.data, bounds)  # (N,): the parts of all workers
     return Step(loss, norm, int(tokens), marked(stops), updated)
 
