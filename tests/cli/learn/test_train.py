@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -48,6 +49,17 @@ def test_training_ends_with_the_bar_that_counting_sets(text, tiny, tmp_path, cap
     options = ["--data", str(text), "--out", str(tmp_path / "off"), "--no-ngrams"]
     assert main(["train", *options, *tiny]) == 0
     assert "The bar to beat" not in capsys.readouterr().out
+
+
+def test_the_end_of_a_document_is_predicted_and_is_no_byte_of_the_text(tiny, tmp_path, capsys):
+    # Eight letters at random are 3 bits each, for a model and for counting. As thirteen characters
+    # that follow from one another, the names of the ends made them 2.5.
+    rng = np.random.default_rng(0)
+    for i in range(200):
+        (tmp_path / f"{i}.txt").write_text("".join(rng.choice(list("abcdefgh"), 60)))
+    assert main(["train", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *tiny]) == 0
+    bits = float(re.search(r"The bar to beat: (\S+) bits", capsys.readouterr().out)[1])
+    assert bits > 3
 
 
 def test_of_a_long_text_the_beginning_is_counted(text, tiny, tmp_path, capsys, monkeypatch):

@@ -12,12 +12,15 @@ import shlex
 
 import numpy as np
 
+from tinylm.data.batches.prepare import END_OF_TEXT
+
 SAMPLE = 200  # tokens of a sample
 EXCERPT = 400  # tokens of the text that are searched for a prompt
 GUESSES = 3  # best guesses shown for a hidden token
 HIDDEN = 4  # tokens hidden in an example
 SCORED = 20  # batches of which the share of right answers is taken
 COUNTED = 1_000_000  # characters of a text whose n-grams are counted: two seconds
+END = "\uffff"  # for the end of a document, which is one token: a code point that no text has
 
 
 def closing(run, summary):
@@ -64,10 +67,12 @@ def bar(run, summary):
     texts, limited = [], ""
     for file in (run.data.train, run.data.val):
         text = run.tokenizer.decode(np.asarray(file.tokens[:COUNTED]).tolist())
+        if run.data.meta["end_of_text"] is not None:
+            text = text.replace(END_OF_TEXT, END)
         if max(len(file.tokens), len(text)) > COUNTED:
             limited = f"; of each part the first {COUNTED:,} characters"
         texts.append(text[:COUNTED])
-    bits, order = best_by_counting(*texts)
+    bits, order = best_by_counting(*texts, mark=END)
     return [
         f"The bar to beat: {bits:.3f} bits per byte by counting (Kneser-Ney {order}-grams of "
         f"characters, the best of orders 3 to 9{limited}); this run: {summary['bits_per_byte']:.3f}"

@@ -313,22 +313,24 @@ class NGramLM:
         return self.logits(tokens, cache)[:, -1]
 
 
-def best_by_counting(text, held_out, orders=range(3, 10)):
+def best_by_counting(text, held_out, orders=range(3, 10), mark=""):
     """The n-gram model of characters, with Kneser-Ney smoothing, that predicts a text best.
 
     text      str, whose n-grams are counted
     held_out  str, which it predicts
     orders    n to try; those whose n-grams do not fit 63 bits are left out
+    mark      character that is predicted and is no text: the end of a document
     returns   (bits per byte of held_out in UTF-8, n)
     raises    ConfigError if no order fits
     """
     ids = {character: i for i, character in enumerate(sorted(set(text) | set(held_out)))}
     seen, new = (np.array([ids[c] for c in part], np.int64) for part in (text, held_out))
+    nbytes = len(held_out.replace(mark, "").encode())
     found = []
     for order in orders:
         if (len(ids) + 1) ** order < 2**63:
             nats = -NGramLM(order, len(ids)).fit(seen).logprob(new).sum()
-            found.append((float(nats) / math.log(2) / len(held_out.encode()), order))
+            found.append((float(nats) / math.log(2) / max(nbytes, 1), order))
     if not found:
         raise ConfigError(f"n-grams of {len(ids)} characters: no order of {list(orders)} fits")
     return min(found)
