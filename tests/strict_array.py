@@ -2,6 +2,7 @@
 
 import collections
 import functools
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -209,6 +210,7 @@ class StrictArray(np.lib.mixins.NDArrayOperatorsMixin):
             return NotImplemented
         return call_function(function, args, kwargs)
 
+    data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))  # for kernels
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
     strides = property(lambda self: self._host.strides)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import cuda_on_cpu
-from tests.device_counter import counted, step_of, table
+from tests.device_counter import SEQ2SEQS, counted, decoding_step, seq2seq_step, step_of, table
 from tests.strict import strict_module, to_numpy
 
 
@@ -23,6 +23,22 @@ def test_a_training_step_asks_no_more_of_the_device(name, calls, added, waits):
     assert found.calls.total() <= calls, table(name, found)
     assert found.added.total() <= added, table(name, found)
     assert found.waits.total() <= waits, table(name, found)
+
+
+@pytest.mark.skipif(not cuda_on_cpu.available(), reason="needs g++, which runs the kernels")
+@pytest.mark.parametrize("name, calls", [("BART", 317), ("T5", 326)])
+def test_a_step_of_an_encoder_decoder_waits_once(name, calls):
+    found = seq2seq_step(**SEQ2SEQS[name])
+    assert found.calls.total() <= calls, table(name, found)
+    assert not found.added and found.waits.total() <= 1, table(name, found)
+
+
+@pytest.mark.skipif(not cuda_on_cpu.available(), reason="needs g++, which runs the kernels")
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 0.0}])
+def test_decoding_waits_for_the_logits_and_nothing_else(sampling):
+    found = decoding_step("W1", **sampling)
+    assert found.calls.total() <= 72, table("W1, a token", found)
+    assert not found.added and found.waits == dict(to_numpy=1), table("W1, a token", found)
 
 
 def test_what_computes_is_counted_and_what_only_looks_is_not():

@@ -25,6 +25,14 @@ def test_fields_that_are_not_there_stay_away():
     assert Seq2SeqBatch(batch.inputs, batch.targets).to("cpu").mask is None
 
 
+def test_a_mask_that_hides_nothing_does_not_move():
+    ids, mask = np.zeros((2, 2), np.int64), np.ones((2, 2), bool)
+    whole = Seq2SeqBatch(ids, ids, ids, mask)
+    assert whole.to("strict").mask is None and whole.to("cpu").mask is mask
+    mask = np.array([[True, True], [True, False]])
+    assert to_cpu(Seq2SeqBatch(ids, ids, ids, mask).to("strict").mask).tolist() == mask.tolist()
+
+
 def test_unsigned_and_wrong_rows():
     assert (
         as_rows(np.array([[1, 2]], np.uint16), "x").dtype == np.int64

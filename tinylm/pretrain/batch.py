@@ -120,6 +120,15 @@ class Seq2SeqBatch(Batch):
     decoder: np.ndarray = None
     mask: np.ndarray | None = None
 
+    def to(self, device):
+        """The batch on a device; a mask that hides nothing is left out there: a model would have to
+        ask the device where padding begins.
+        """
+        moved = super().to(device)
+        if moved.mask is not self.mask and type(self.mask) is np.ndarray and self.mask.all():
+            vars(moved)["mask"] = None
+        return moved
+
 
 def as_rows(sequences, operation, shortest=1):
     """Sequences as (B, T) int64.

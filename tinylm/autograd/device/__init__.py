@@ -6,5 +6,6 @@ explanation and the oracle; the functions take the twin's arguments and return w
 None where only the twin will do (float16, an empty array). They are reached through
 operation.fused(raw=...), and only by arrays that are not NumPy's. No kernel adds with atomics: sums
 are taken in the same order in every run. Read launch.py first;
-then norms.py, activations.py, rows.py, losses.py, attention.py, updates.py.
+then norms.py, activations.py, rows.py, losses.py, attention.py,
+separate_attention.py, updates.py.
 """

@@ -12,7 +12,7 @@ transposed, (T, K), never the weights, (T, T). With q scaled and turned:
 
 Nobody waits to see whether all is finite. A number that is not is computed again where it is
 written, in a loop that leaves out hidden pairs; scores beyond float32 are, in double. Derivation
-and twin: ../kernels/attention.py. Read next: updates.py.
+and twin: ../kernels/attention.py. Read next: separate_attention.py.
 """
 
 import numpy as np
@@ -30,13 +30,6 @@ from tinylm.backend import device_of, to_device
 TILE = 32  # a block of split_heads moves a tile of 32 tokens and 32 columns
 
 SOURCE = Source(r"""
-// Whether query t of head (b, h) sees key s; mask has these strides, in elements.
-__device__ bool sees(const bool *mask, const long long *strides, const long long causal,
-                     long long b, long long h, long long t, long long s) {
-    if (causal && s > t) return false;
-    return !mask || mask[b * strides[0] + h * strides[1] + t * strides[2] + s * strides[3]];
-}
-
 // Row i of a head's vector x (K,), turned by its angles (K/2,) if there are any.
 __device__ real turned(const real *x, const real *cos, const real *sin, long long i, long long K) {
     const long long half = K / 2;
@@ -86,34 +79,39 @@ void split_heads(const real *qkv, const real *g, const real *cos, const real *si
     }
 }
 
-// One row of scores (T,) becomes its softmax over what is visible, 0 elsewhere; all 0 where nothing
-// is. kept = that times `dropped`, if there is one.
+// One row of scores (S,), with the bias of its strides added, becomes its softmax over what is
+// visible, 0 elsewhere; all 0 where nothing is. kept = that times `dropped`, if there is one.
+// Query t of T is aligned with key t + S - T: the last with the last.
 extern "C" __global__
 void softmax_rows(real *scores, real *kept, const real *dropped, const real *q, const real *k_t,
-                  const bool *mask, const long long *strides, const long long causal,
-                  const long long T, const long long H, const long long K) {
+                  const real *bias, const long long *apart, const bool *mask,
+                  const long long *strides, const long long causal, const long long T,
+                  const long long S, const long long H, const long long K) {
     __shared__ real shared[256];
     __shared__ double wide[256];
     const long long head = blockIdx.x / T, t = blockIdx.x % T, b = head / H, h = head % H;
-    scores += blockIdx.x * T;
+    scores += blockIdx.x * S;
+    if (bias) bias += b * apart[0] + h * apart[1] + t * apart[2];
     real top = -LARGEST, sum = 0;
-    for (long long s = threadIdx.x; s < T; s += blockDim.x)
-        if (sees(mask, strides, causal, b, h, t, s)) top = larger(scores[s], top);
+    for (long long s = threadIdx.x; s < S; s += blockDim.x) {
+        if (bias) scores[s] += bias[s * apart[3]];
+        if (sees(mask, strides, causal, S - T, b, h, t, s)) top = larger(scores[s], top);
+    }
     top = block_max(top, shared);
     if (is_finite(top) && top > -LARGEST) {
-        for (long long s = threadIdx.x; s < T; s += blockDim.x) {
-            const bool seen = sees(mask, strides, causal, b, h, t, s);
+        for (long long s = threadIdx.x; s < S; s += blockDim.x) {
+            const bool seen = sees(mask, strides, causal, S - T, b, h, t, s);
             scores[s] = seen ? exp(scores[s] - top) : 0;
             sum += scores[s];
         }
     } else {  // nothing is visible, or scores overflow: once more, in double
         double most = -1.7e308;
         for (int pass = 0; pass < 2; ++pass) {
-            for (long long s = threadIdx.x; s < T; s += blockDim.x) {
-                double score = 0;
-                const bool seen = sees(mask, strides, causal, b, h, t, s);
+            for (long long s = threadIdx.x; s < S; s += blockDim.x) {
+                const bool seen = sees(mask, strides, causal, S - T, b, h, t, s);
+                double score = bias ? (double)bias[s * apart[3]] : 0;
                 for (long long i = 0; seen && i < K; ++i)
-                    score += (double)q[blockIdx.x * K + i] * k_t[(head * K + i) * T + s];
+                    score += (double)q[blockIdx.x * K + i] * k_t[(head * K + i) * S + s];
                 if (pass == 0 && seen) most = larger(score, most);
                 if (pass == 1) sum += scores[s] = seen ? (real)exp(score - most) : 0;
             }
@@ -121,29 +119,29 @@ void softmax_rows(real *scores, real *kept, const real *dropped, const real *q, 
         }
     }
     sum = block_sum(sum, shared);
-    for (long long s = threadIdx.x; s < T; s += blockDim.x) {
-        if (sees(mask, strides, causal, b, h, t, s)) scores[s] /= sum;
-        if (kept) kept[blockIdx.x * T + s] = scores[s] * dropped[blockIdx.x * T + s];
+    for (long long s = threadIdx.x; s < S; s += blockDim.x) {
+        if (sum != 0 && sees(mask, strides, causal, S - T, b, h, t, s)) scores[s] /= sum;
+        if (kept) kept[blockIdx.x * S + s] = scores[s] * dropped[blockIdx.x * S + s];
     }
 }
 
-// dP (T,) becomes dS = P (dP - sum(dP P)), 0 where hidden; dP is multiplied by `dropped` first.
+// dP (S,) becomes dS = P (dP - sum(dP P)), 0 where hidden; dP is multiplied by `dropped` first.
 extern "C" __global__
 void softmax_backward(real *d, const real *weights, const real *dropped, const bool *mask,
                       const long long *strides, const long long causal, const long long T,
-                      const long long H) {
+                      const long long S, const long long H) {
     __shared__ real shared[256];
     const long long head = blockIdx.x / T, t = blockIdx.x % T, b = head / H, h = head % H;
-    d += blockIdx.x * T;
-    weights += blockIdx.x * T;
+    d += blockIdx.x * S;
+    weights += blockIdx.x * S;
     real sum = 0;
-    for (long long s = threadIdx.x; s < T; s += blockDim.x) {
-        if (dropped) d[s] *= dropped[blockIdx.x * T + s];
-        if (sees(mask, strides, causal, b, h, t, s)) sum += d[s] * weights[s];
+    for (long long s = threadIdx.x; s < S; s += blockDim.x) {
+        if (dropped) d[s] *= dropped[blockIdx.x * S + s];
+        if (sees(mask, strides, causal, S - T, b, h, t, s)) sum += d[s] * weights[s];
     }
     sum = block_sum(sum, shared);
-    for (long long s = threadIdx.x; s < T; s += blockDim.x)
-        d[s] = sees(mask, strides, causal, b, h, t, s) ? weights[s] * (d[s] - sum) : 0;
+    for (long long s = threadIdx.x; s < S; s += blockDim.x)
+        d[s] = sees(mask, strides, causal, S - T, b, h, t, s) ? weights[s] * (d[s] - sum) : 0;
 }
 
 // sum_s A[t, s] x[s, i] over the keys s that t sees
@@ -152,7 +150,7 @@ __device__ real over_keys(const real *a, const real *x, const bool *mask, const 
                           long long i, long long T, long long K) {
     real sum = 0;
     for (long long s = 0; s < T; ++s)
-        if (sees(mask, strides, causal, b, h, t, s)) sum += a[t * T + s] * x[s * K + i];
+        if (sees(mask, strides, causal, 0, b, h, t, s)) sum += a[t * T + s] * x[s * K + i];
     return sum;
 }
 
@@ -162,7 +160,7 @@ __device__ real over_queries(const real *a, const real *x_t, const bool *mask,
                              long long h, long long s, long long i, long long T) {
     real sum = 0;
     for (long long t = 0; t < T; ++t)
-        if (sees(mask, strides, causal, b, h, t, s)) sum += a[t * T + s] * x_t[i * T + t];
+        if (sees(mask, strides, causal, 0, b, h, t, s)) sum += a[t * T + s] * x_t[i * T + t];
     return sum;
 }
 
@@ -244,14 +242,14 @@ def _angles(rotation, B, T, K, like):
     return cos, sin, T * K // 2 if own else 0
 
 
-def _strides(mask, shape, like):
-    """(the mask, its strides in elements of `shape` as an array there); (None, None) for none."""
-    if mask is None:
+def with_strides(x, shape, like):
+    """(a mask or bias, its strides as one of `shape`, in elements); (None, None) for None."""
+    if x is None:
         return None, None
-    mask = contiguous(mask)
-    wide = np.broadcast_to(mask, shape)
-    strides = np.array(wide.strides, np.int64)  # of bools: bytes are elements
-    return mask, to_device(strides, device_of(like))
+    x = contiguous(x)
+    wide = np.broadcast_to(x, shape)
+    strides = np.array(wide.strides, np.int64) // x.dtype.itemsize
+    return x, to_device(strides, device_of(like))
 
 
 def self_attention(qkv, *, heads, kv_heads, rotation, causal, scale, mask, dropped, keep):
@@ -266,7 +264,7 @@ def self_attention(qkv, *, heads, kv_heads, rotation, causal, scale, mask, dropp
         return None
     cos, sin, angles = found
     scale = 1 / K**0.5 if scale is None else float(scale)
-    seen = (*_strides(mask, (B, H, T, T), qkv), causal)
+    seen = (*with_strides(mask, (B, H, T, T), qkv), causal)
     qkv, dropped = contiguous(qkv), contiguous(dropped)
     tiles = B * H * -(-T // TILE) * -(-K // TILE)
     sizes = T, H, G, K, scale, angles
@@ -281,9 +279,9 @@ def self_attention(qkv, *, heads, kv_heads, rotation, causal, scale, mask, dropp
     kept = weights
     if dropped is not None:
         kept = new(B, H, T, T)
-    arrays = weights, None if dropped is None else kept, dropped, q, k_t
+    arrays = weights, None if dropped is None else kept, dropped, q, k_t, None, None
     threads = threads_for(T)
-    SOURCE.launch("softmax_rows", qkv, B * H * T, threads, *arrays, *seen, T, H, K)
+    SOURCE.launch("softmax_rows", qkv, B * H * T, threads, *arrays, *seen, T, T, H, K)
     y, out = kept @ v, new(B, T, H * K)
     arrays = y, kept, v, out
     SOURCE.launch(
@@ -299,7 +297,7 @@ def self_attention(qkv, *, heads, kv_heads, rotation, causal, scale, mask, dropp
         dv_t = g_t @ kept  # (B, H, K, T) @ (B, H, T, T)
         ds = gh @ v_t  # dP, which becomes dS
         arrays = ds, weights, dropped
-        SOURCE.launch("softmax_backward", qkv, B * H * T, threads, *arrays, *seen, T, H)
+        SOURCE.launch("softmax_backward", qkv, B * H * T, threads, *arrays, *seen, T, T, H)
         arrays = ds @ k, q_t @ ds, dv_t, ds, kept, k, q_t, g_t, cos, sin, packed
         blocks = blocks_for(packed.size)
         SOURCE.launch("merge_heads", qkv, blocks, THREADS, *arrays, *seen, packed.size, *sizes)

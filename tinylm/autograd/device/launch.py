@@ -43,6 +43,14 @@ template <class T> __device__ T block_max(T value, T *shared) {
     }
     return shared[0];
 }
+
+// Whether query t of head (b, h) sees key s; mask has these strides, in elements. A causal query
+// sees keys up to t + ahead.
+__device__ bool sees(const bool *mask, const long long *strides, const long long causal,
+                     long long ahead, long long b, long long h, long long t, long long s) {
+    if (causal && s > t + ahead) return false;
+    return !mask || mask[b * strides[0] + h * strides[1] + t * strides[2] + s * strides[3]];
+}
 """
 # float of C, and the largest finite number of its kind
 REALS = {"float32": ("float", "3.402823466e38f"), "float64": ("double", "1.797693134862315e308")}
@@ -102,6 +110,15 @@ def contiguous(x):
     if x is None or x.flags.c_contiguous:
         return x
     return x.copy()  # in row-major order, here and in CuPy
+
+
+def rows_of(x):
+    """An array for a kernel that takes strides: (the array, its address, its strides in elements,
+    of all axes but the last, which are contiguous). It must be held until the launch.
+    """
+    if x.strides[-1] != x.dtype.itemsize:
+        x = x.copy()
+    return x, np.uint64(x.data.ptr), [step // x.dtype.itemsize for step in x.strides[:-1]]
 
 
 def threads_for(n):

@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from tinylm.autograd.device import attention as raw
+from tinylm.autograd.device import separate_attention as raw_separate
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import block_attention, composed
 from tinylm.autograd.kernels.activations import kept_scaled
@@ -243,7 +244,7 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     return _attention(q, k, v, bias, mask=mask, causal=causal, scale=scale, dropped=dropped)
 
 
-@fused(composed.attention, name="attention", reads="both")
+@fused(composed.attention, name="attention", reads="both", raw=raw_separate.attention)
 @in_float64_on_overflow
 def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
     B, H, T, K = q.shape
