@@ -155,9 +155,10 @@ def show(found, rungs, seeds, unit, claim, beside=()):
     return scores
 
 
-def command_line(argv, about, seconds, quick_rungs):
-    """The options of both scripts; args.seeds are the seeds, args.rungs the rungs that --quick
-    keeps, or None.
+def command_line(argv, about, seconds, quick_rungs, **own):
+    """The options of both scripts, and `own`, those of one: {name: arguments of add_argument}.
+
+    returns  args: args.seeds are the seeds, args.rungs the rungs that --quick keeps, or None
     """
     parser = argparse.ArgumentParser(description=about.split("\n\n")[0])
     parser.add_argument("--out", type=Path, help="file of JSON lines; none: a temporary one")
@@ -167,8 +168,8 @@ def command_line(argv, about, seconds, quick_rungs):
     parser.add_argument("--workers", type=int, default=WORKERS)
     parser.add_argument("--device", default="cpu", choices=("cpu",), help="these cores")
     parser.add_argument("--quick", action="store_true", help="two rungs, two seeds, 3 seconds")
-    parser.add_argument("--beside", action="store_true", help="also what did not win: 12 minutes")
-    parser.add_argument("--data", default="", help="text to train on, where it is not Python's")
+    for name, arguments in own.items():
+        parser.add_argument(f"--{name}", **arguments)
     args = parser.parse_args(argv)
     args.seeds = list(range(args.seed, args.seed + args.seeds))
     args.rungs = None
@@ -182,7 +183,8 @@ def main(argv=None):
     """Train what is missing, and print table, verdicts and bar."""
     rungs = cumulative(RUNGS)
     names = list(rungs)
-    args = command_line(argv, __doc__, SECONDS, [names[0], names[-1]])
+    also = {"action": "store_true", "help": "also what did not win: 12 minutes"}
+    args = command_line(argv, __doc__, SECONDS, [names[0], names[-1]], beside=also)
     last = rungs[names[-1]]
     rungs = {name: rungs[name] for name in args.rungs or names}
     beside = {}

@@ -44,9 +44,8 @@ def main(argv=None):
     """Train what is missing, and print the records and verdicts."""
     rungs = cumulative(RECORDS)
     names = list(rungs)
-    args = command_line(argv, __doc__, SECONDS, [names[0], names[-1]])
-    if not args.data:
-        raise SystemExit("nanogpt_record: give the text: --data tinyshakespeare.txt")
+    text = {"required": True, "help": "file of the text, tinyshakespeare.txt"}
+    args = command_line(argv, __doc__, SECONDS, [names[0], names[-1]], data=text)
     rungs = {name: {"--data": args.data, **rungs[name]} for name in args.rungs or names}
     with tempfile.TemporaryDirectory() as folder:
         args.out = args.out or Path(folder, "record.jsonl")

@@ -240,7 +240,7 @@ def test_bad_inputs_are_named():
             "norm_placement = 'middle' is not one of pre, post, branch",
         ),
         (dict(n_layer=0), "n_layer = 0 must be at least 1"),
-        (dict(positions="rope", d_model=12), "the head width 3 must be even"),
+        (dict(positions="rope", d_model=12), "the head width 3 must be even: change"),
     ],
 )
 def test_impossible_configurations_are_named(options, message):

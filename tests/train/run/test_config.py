@@ -169,3 +169,16 @@ def test_the_last_rung_of_the_ladder_is_the_default_run(monkeypatch):
     }
     assert asked.short_steps == expected.short_steps == ladder.SHORT * 1800
     assert asked.model(9) == expected.model(9)
+
+
+def test_the_scripts_of_learning_refuse_options_that_they_do_not_read(monkeypatch, capsys):
+    scripts = Path(__file__).parents[3] / "scripts" / "2_2_training_at_scale"
+    monkeypatch.syspath_prepend(str(scripts))
+    for name, words, refused in (
+        ("learning_per_second", ["--data", "book.txt"], "unrecognized arguments: --data"),
+        ("nanogpt_record", ["--data", "a.txt", "--beside"], "unrecognized arguments: --beside"),
+        ("nanogpt_record", [], "required: --data"),
+    ):
+        with pytest.raises(SystemExit):
+            importlib.import_module(name).main(words)
+        assert refused in capsys.readouterr().err

@@ -161,7 +161,8 @@ class GPTConfig:
             )
         if turned and self.key_width % 2:
             raise ConfigError(
-                f"GPTConfig: rope turns pairs, so the head width {self.key_width} must be even"
+                f"GPTConfig: rope turns pairs, so the head width {self.key_width} must be even: "
+                "change d_model or n_head, or take other positions, such as learned"
             )
         R = self.rotary_width
         if R is not None and (R % 2 or not 2 <= R <= self.key_width):
