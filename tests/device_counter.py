@@ -51,8 +51,13 @@ def counted():
     found.waits = synchronizations - before[2]
 
 
-def trainer_of(work, device="strict"):
-    """A Trainer of one of `tinylm bench`'s works on a device."""
+def adamw(parameters):
+    """The optimizer of `tinylm bench`."""
+    return AdamW(parameters, **ADAMW)
+
+
+def trainer_of(work, device="strict", optimizer=adamw):
+    """A Trainer of one of `tinylm bench`'s works on a device; optimizer(parameters) makes that."""
     model = work.model().to(device)
     # The last id is an encoder's [MASK].
     ids = Random(0, "bench").integers(0, work.vocab_size - 1, (2, work.batch, work.context + 1))
@@ -61,7 +66,7 @@ def trainer_of(work, device="strict"):
     return Trainer(
         model,
         work.objective,
-        AdamW(model.named_parameters(), **ADAMW),
+        optimizer(model.named_parameters()),
         lambda step, start, stop: ids[step % len(ids), start:stop],
         work.batch,
         ADAMW["lr"],
@@ -69,12 +74,13 @@ def trainer_of(work, device="strict"):
     )
 
 
-def step_of(name):
-    """The Counted of the second step of a work: the first also makes what is kept.
+def step_of(name, **options):
+    """The Counted of the second step of a work: the first also makes what is kept. options as of
+    trainer_of.
 
     The move of the batch to the device is not part of it.
     """
-    trainer = trainer_of(WORKS[name])
+    trainer = trainer_of(WORKS[name], **options)
     trainer.advance()
     with counted() as found:
         trainer.advance()
@@ -95,7 +101,7 @@ def seq2seq_step(**parts):
     trainer = Trainer(
         model := Seq2Seq(config, seed=1).to("strict"),
         Seq2SeqLM(special, lambda row, draws: (row[:half], row[half:])),
-        AdamW(model.named_parameters(), **ADAMW),
+        adamw(model.named_parameters()),
         lambda step, start, stop: ids[step % 2, start:stop],
         work.batch,
         ADAMW["lr"],

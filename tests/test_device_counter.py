@@ -6,6 +6,8 @@ import pytest
 from tests import cuda_on_cpu
 from tests.device_counter import SEQ2SEQS, counted, decoding_step, seq2seq_step, step_of, table
 from tests.strict import strict_module, to_numpy
+from tinylm.optim import SGD, Momentum
+from tinylm.optim.average import Averaged
 
 
 @pytest.mark.skipif(not cuda_on_cpu.available(), reason="needs g++, which runs the kernels")
@@ -23,6 +25,21 @@ def test_a_training_step_asks_no_more_of_the_device(name, calls, added, waits):
     assert found.calls.total() <= calls, table(name, found)
     assert found.added.total() <= added, table(name, found)
     assert found.waits.total() <= waits, table(name, found)
+
+
+def averaged(parameters):
+    return Averaged(SGD(parameters), 0.9)
+
+
+@pytest.mark.skipif(not cuda_on_cpu.available(), reason="needs g++, which runs the kernels")
+@pytest.mark.parametrize(
+    "optimizer, calls",
+    [(SGD, 118), (Momentum, 118), (averaged, 121)],
+)
+def test_a_step_of_gradient_descent_waits_once(optimizer, calls):
+    found = step_of("W3", optimizer=optimizer)
+    assert found.calls.total() <= calls, table("W3", found)
+    assert not found.added and found.waits == dict(to_numpy=1), table("W3", found)
 
 
 @pytest.mark.skipif(not cuda_on_cpu.available(), reason="needs g++, which runs the kernels")

@@ -9,7 +9,6 @@ import numpy as np
 
 from tinylm.autograd.device import updates
 from tinylm.autograd.device.launch import can_launch
-from tinylm.backend import to_cpu
 from tinylm.errors import TrainingError
 from tinylm.optim.flat import FlatOptimizer, clip_factor, wide_zeros
 
@@ -125,15 +124,13 @@ class AdamW(FlatOptimizer):
         self.t += 1
         self._launch(lr, 0, len(flat), factor, found, clip)
         flat.version[0] += 1
-        loss, square, updated = to_cpu(found).tolist()
-        loss *= factor
-        norm = math.sqrt(square) * factor if square >= 0 else math.nan
+        loss, norm, updated = updates.read(found, factor)
         if not updated:
             self.t -= 1
             if math.isfinite(loss) and math.isfinite(norm):  # a square might overflow
                 self.step(lr, scale=factor * clip_factor(norm, clip or math.inf))
                 updated = True
-        return loss, norm, bool(updated)
+        return loss, norm, updated
 
     def check(self, start, stop, scale):
         """Raise TrainingError if the square of a gradient overflows.

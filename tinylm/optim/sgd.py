@@ -6,7 +6,35 @@ of a loop over tensors. Read next: adam.py.
 
 import numpy as np
 
+from tinylm.autograd.device import updates
+from tinylm.autograd.device.launch import can_launch
 from tinylm.optim.flat import FlatOptimizer, wide, wide_zeros
+
+
+def _launch(rule, lr, start, stop, scale, found=None, clip=0.0):
+    """update() of a rule below by one kernel on a GPU: True, or False where there is none."""
+    flat, u = rule.flat, rule.velocity
+    theta, g = flat.data[start:stop], flat.collect()[start:stop]
+    if u is not None:
+        u = u[start:stop]
+    if not can_launch(theta, g, u):
+        return False
+    rates = lr, rule.momentum, rule.weight_decay
+    ranges = flat.decay_bounds()
+    updates.descend(theta, g, u, ranges, start, rates, rule.nesterov, scale, found, clip)
+    return True
+
+
+def _step_if_finite(rule, lr, loss, factor, clip):
+    """As AdamW.step_if_finite, for a rule below."""
+    flat = rule.flat
+    gradient = flat.collect()
+    if not can_launch(flat.data, gradient, rule.velocity, loss):
+        return None
+    found = updates.squares(gradient, loss)
+    _launch(rule, lr, 0, len(flat), factor, found, clip)
+    flat.version[0] += 1
+    return updates.read(found, factor)
 
 
 class SGD(FlatOptimizer):
@@ -16,11 +44,16 @@ class SGD(FlatOptimizer):
     weight_decay  applies to matrices of maps and embeddings only (optim.flat.decays)
     """
 
+    momentum, nesterov, velocity = 0.0, False, None  # as the kernel reads them
+    step_if_finite = _step_if_finite
+
     def __init__(self, parameters, lr=0.1, weight_decay=0.0):
         super().__init__(parameters, lr, weight_decay)
 
     def update(self, lr, start, stop, scale):
         """theta <- theta - lr (g + weight_decay theta) on elements start .. stop-1."""
+        if _launch(self, lr, start, stop, scale):
+            return
         flat = self.flat
         gradient = flat.collect()[start:stop]
         theta = flat.data[start:stop]  # a view, updated in place
@@ -47,6 +80,8 @@ class Momentum(FlatOptimizer):
     weight_decay  as in SGD, as part of the gradient: g + weight_decay * theta
     """
 
+    step_if_finite = _step_if_finite
+
     def __init__(self, parameters, lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0):
         super().__init__(parameters, lr, weight_decay)
         self.momentum = momentum
@@ -55,6 +90,8 @@ class Momentum(FlatOptimizer):
 
     def update(self, lr, start, stop, scale):
         """u and theta of elements start .. stop-1."""
+        if _launch(self, lr, start, stop, scale):
+            return
         flat = self.flat
         theta = flat.data[start:stop]  # views, updated in place
         u = self.velocity[start:stop]

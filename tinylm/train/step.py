@@ -20,8 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.autograd import Tensor, first_order_only
+from tinylm.autograd.device import updates
+from tinylm.autograd.device.launch import can_launch
 from tinylm.autograd.kernels.rows import check_ids
-from tinylm.backend import Random, is_array
+from tinylm.backend import Random, is_array, to_cpu
 from tinylm.optim.flat import clip_factor, sum_of_squares
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.language.causal import CausalLM
@@ -94,13 +96,13 @@ def train_step(
         step = _on_device(optimizer, loss, batch.tokens, total, lr, clip, stop)
         if step is not None:
             return step
-    return _update(optimizer, float(loss), batch.tokens, total, lr, clip, comm, stop, add_up)
+    return _update(optimizer, loss, batch.tokens, total, lr, clip, comm, stop, add_up)
 
 
 def _update(optimizer, loss, tokens, total, lr, clip, comm, stop, add_up):
     """The end of a step: gradients, losses and counts of all workers, and the update.
 
-    loss, tokens  this worker's share of the loss, and its targets
+    loss, tokens  this worker's share of the loss, a number or 0-d array, and its targets
     others        as of train_step;  returns  Step
     """
     flat = optimizer.flat
@@ -114,7 +116,7 @@ def _update(optimizer, loss, tokens, total, lr, clip, comm, stop, add_up):
         comm.all_reduce(flat.grad)
     signal = stop and stop()
     # One reduction for everything else: loss, |g|^2 of the slices, targets, signals.
-    square = sum_of_squares(flat.grad[start:end])
+    loss, square = _loss_and_squares(loss, flat.grad[start:end])
     found = np.array([loss, square, tokens, *marks(signal)], np.float64)
     loss, square, tokens, *stops = comm.all_reduce(found).tolist()
     factor = total / max(tokens, 1)
@@ -149,6 +151,13 @@ def _on_device(optimizer, loss, tokens, total, lr, clip, stop):
         return None
     loss, norm, updated = found
     return Step(loss, norm, tokens, marked(marks(signal)), updated)
+
+
+def _loss_and_squares(loss, g):
+    """A loss and the sum of squares of a gradient (n,), as floats; a GPU is waited for once."""
+    if is_array(loss) and can_launch(g, loss):
+        return to_cpu(updates.squares(g, loss)).tolist()[:2]
+    return float(loss), sum_of_squares(g)
 
 
 def gather_parts(comm, array, bounds=None):

@@ -1,4 +1,4 @@
-"""AdamW and the gradient's norm by kernels, against optim/'s arithmetic on NumPy arrays."""
+"""AdamW, gradient descent and the gradient's norm by kernels, against optim/ on NumPy arrays."""
 
 import math
 
@@ -11,14 +11,14 @@ from tests.strict import strict_module, to_numpy
 from tinylm.autograd import Tensor
 from tinylm.autograd.device import updates
 from tinylm.errors import TrainingError
-from tinylm.optim import AdamW
+from tinylm.optim import SGD, AdamW, Momentum
 
 pytestmark = pytest.mark.skipif(not cuda_on_cpu.available(), reason="needs g++")
 RTOL = {np.float32: 2e-6, np.float64: 1e-14}  # some roundings of 6e-8 and 1e-16
 
 
-def pair(dtype, rng):
-    """The same AdamW on the CPU and on the strict device: two matrices, of which one does not
+def pair(dtype, rng, rule=lambda leaves: AdamW(leaves, weight_decay=0.3)):
+    """The same optimizer on the CPU and on the strict device: two matrices, of which one does not
     decay, and a vector.
     """
     arrays = [rng.normal(size=shape).astype(dtype) for shape in ((7, 50), (4, 9), (300,))]
@@ -26,7 +26,7 @@ def pair(dtype, rng):
     for device in "cpu", "strict":
         leaves = [Tensor(a.copy(), requires_grad=True, device=device) for a in arrays]
         leaves[1].decays = False
-        found.append(AdamW(leaves, lr=0.01, weight_decay=0.3))
+        found.append(rule(leaves))
     return found
 
 
@@ -38,7 +38,11 @@ def give(optimizers, values):
 
 def agree(ours, theirs, dtype):
     for a, b in ((ours.flat.data, theirs.flat.data), (ours.m, theirs.m), (ours.v, theirs.v)):
-        np.testing.assert_allclose(to_numpy(b), a, rtol=RTOL[dtype], atol=RTOL[dtype])
+        same(a, b, dtype)
+
+
+def same(a, b, dtype):
+    np.testing.assert_allclose(to_numpy(b), a, rtol=RTOL[dtype], atol=RTOL[dtype])
 
 
 def set_gradients(optimizer):
@@ -116,6 +120,60 @@ def test_squares_that_overflow_are_refused_unless_clipping_makes_them_small(rng)
             with pytest.raises(TrainingError, match="clip the gradients"):
                 optimizer.step_if_finite(0.1, loss, 1.0, clip)
             assert optimizer.t == 0 and not to_numpy(optimizer.v).any()
+
+
+RULES = [
+    lambda leaves: SGD(leaves, weight_decay=0.3),
+    lambda leaves: Momentum(leaves, weight_decay=0.3),
+    lambda leaves: Momentum(leaves, nesterov=True),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", ["one", "all"])
+@pytest.mark.parametrize("rule", RULES)
+def test_gradient_descent_by_a_kernel(rule, dtype, threads, rng, monkeypatch):
+    monkeypatch.setitem(cuda_on_cpu._threads, "all", threads == "all")
+    ours, theirs = both = pair(dtype, rng, rule)
+    n = len(ours.flat)
+    for part in (5, 600), (0, n), (0, n):  # first a worker's part, of all three parameters
+        for optimizer in both:
+            set_gradients(optimizer)
+        give(both, rng.normal(size=n))
+        ours.step(0.02, *part, scale=0.7)
+        with counted() as found:
+            theirs.step(0.02, *part, scale=0.7)
+        assert found.calls == dict(descend=1) and not found.waits
+        same(ours.flat.data, theirs.flat.data, dtype)
+        if ours.velocity is not None:
+            same(ours.velocity, theirs.velocity, dtype)
+
+
+@pytest.mark.parametrize("bad", [None, "loss", "gradient"])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_step_of_gradient_descent_waits_once_and_skips_what_is_not_finite(rule, bad, rng):
+    ours, theirs = both = pair(np.float64, rng, rule)
+    for optimizer in both:
+        set_gradients(optimizer)
+    give(both, rng.normal(size=len(ours.flat)))
+    norm, loss = 0.25 * np.linalg.norm(ours.flat.grad), 8.0
+    if bad is None:
+        ours.step(0.02, scale=0.25 * 0.5 / norm)
+    elif bad == "gradient":
+        theirs.flat.grad[17] = np.nan
+    else:
+        loss = np.inf
+    with counted() as found:
+        loss, length, updated = theirs.step_if_finite(
+            0.02, strict_module.asarray(np.array(loss)), 0.25, 0.5
+        )
+    assert found.calls.total() == 3 and found.waits == dict(to_numpy=1)
+    assert updated == (bad is None)
+    if updated:
+        assert loss == 2 and length == pytest.approx(norm, rel=1e-14)
+    same(ours.flat.data, theirs.flat.data, np.float64)
+    if ours.velocity is not None:
+        same(ours.velocity, theirs.velocity, np.float64)
 
 
 @pytest.mark.parametrize("n", [1, 255, 5000])

@@ -1,13 +1,17 @@
-"""The end of a training step on a GPU: the gradient's norm, and AdamW with clipping and decay.
+"""The end of a training step on a GPU: the gradient's norm; AdamW, or gradient descent with or
+without momentum; clipping and decay.
 
 The host is asked for nothing in between: the update reads loss and norm where they lie, and leaves
-everything as it was if one of them is not finite. Twins: optim/flat.py, optim/adam.py. Read next:
-train/step.py, which reads the result once.
+everything as it was if one of them is not finite. Twins: optim/flat.py, optim/adam.py,
+optim/sgd.py. Read next: train/step.py, which reads the result once.
 """
+
+import math
 
 import numpy as np
 
 from tinylm.autograd.device.launch import THREADS, Source, blocks_for
+from tinylm.backend import to_cpu
 
 PARTS = 1024  # blocks that add up squares, and numbers that the last one adds
 
@@ -37,6 +41,28 @@ void add_parts(const double *parts, const long long n, const real *loss, double 
     }
 }
 
+// The scale of the gradient, `factor` times that of clipping. found[2] becomes whether there is
+// something to do: loss and norm are finite, and squares of the scaled gradient add up to less than
+// limit. Null: `factor` is the scale.
+__device__ bool scaled(double *found, const double factor, const double clip, const double limit,
+                       double *scale) {
+    *scale = factor;
+    if (!found) return true;
+    const double norm = sqrt(found[1]) * factor;
+    if (clip > 0 && norm > clip) *scale *= clip / norm;
+    const bool updates = is_finite(found[0] * factor) && is_finite(norm)
+                         && found[1] * *scale * *scale < limit;
+    if (blockIdx.x == 0 && threadIdx.x == 0) found[2] = updates;
+    return updates;
+}
+
+// Whether element i of the flat buffer decays: it is in one of the ranges.
+__device__ bool shrinks(const long long *decayed, const long long ranges, const long long i) {
+    for (long long k = 0; k < ranges; ++k)
+        if (i >= decayed[2 * k] && i < decayed[2 * k + 1]) return true;
+    return false;
+}
+
 // Elements start .. start + n - 1 of the flat buffer; theta, g, m and v point at the first of them.
 // found  (3,)  loss and squared norm, both to be multiplied by `factor`; found[2] tells the host
 //              whether all was finite. Null: `factor` is the scale of the gradient
@@ -47,27 +73,42 @@ void adamw(real *theta, const real *g, real *m, real *v, double *found, const lo
            const long long *decayed, const long long ranges, const long long start,
            const double kept, const double b1, const double b2, const double eps,
            const double rate, const double factor, const double clip, const double limit) {
-    double scale = factor;
-    if (found) {
-        const double norm = sqrt(found[1]) * factor;
-        if (clip > 0 && norm > clip) scale *= clip / norm;
-        const bool updates = is_finite(found[0] * factor) && is_finite(norm)
-                             && found[1] * scale * scale < limit;
-        if (blockIdx.x == 0 && threadIdx.x == 0) found[2] = updates;
-        if (!updates) return;
-    }
+    double scale;
+    if (!scaled(found, factor, clip, limit, &scale)) return;
     const real keep = (real)kept, r = (real)rate, e = (real)eps, one = (real)b1, two = (real)b2;
     const real mean = (real)((1 - b1) * scale), root = (real)(sqrt(1 - b2) * scale);
     const long long step = (long long)gridDim.x * blockDim.x;
     for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
         real t = theta[i];
-        for (long long k = 0; k < ranges; ++k)
-            if (start + i >= decayed[2 * k] && start + i < decayed[2 * k + 1]) t *= keep;
+        if (shrinks(decayed, ranges, start + i)) t *= keep;
         const real first = m[i] * one + g[i] * mean, s = g[i] * root;
         const real second = v[i] * two + s * s;
         m[i] = first;
         v[i] = second;
         theta[i] = t - first / (sqrt(second) + e) * r;
+    }
+}
+
+// The same of  g <- g + decay theta,  u <- momentum u + g,  theta <- theta - rate u,  with
+// g + momentum u instead of u if nesterov. u null: gradient descent without momentum.
+extern "C" __global__
+void descend(real *theta, const real *g, real *u, double *found, const long long n,
+             const long long *decayed, const long long ranges, const long long start,
+             const long long nesterov, const double rate, const double momentum,
+             const double decay, const double factor, const double clip) {
+    double scale;
+    if (!scaled(found, factor, clip, 1.7e308, &scale)) return;
+    const real r = (real)rate, m = (real)momentum, d = (real)decay, s = (real)scale;
+    const long long step = (long long)gridDim.x * blockDim.x;
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+        real change = g[i] * s;
+        if (shrinks(decayed, ranges, start + i)) change += d * theta[i];
+        if (u) {
+            const real velocity = u[i] * m + change;
+            u[i] = velocity;
+            change = nesterov ? change + m * velocity : velocity;
+        }
+        theta[i] -= r * change;
     }
 }
 """)
@@ -84,6 +125,28 @@ def squares(g, loss=None):
     SOURCE.launch("add_squares", g, blocks, THREADS, g, parts, len(g))
     SOURCE.launch("add_parts", g, 1, THREADS, parts, blocks, loss, found)
     return found
+
+
+def read(found, factor):
+    """What stands in `found` after an update, for which the host waits: (loss, norm, updated), with
+    `factor` in them.
+    """
+    loss, square, updated = to_cpu(found).tolist()
+    norm = math.nan  # also if the sum of squares is nan
+    if square >= 0:
+        norm = math.sqrt(square) * factor
+    return loss * factor, norm, bool(updated)
+
+
+def descend(theta, g, velocity, ranges, start, rates, nesterov, scale, found=None, clip=0.0):
+    """One update of theta (n,) by the gradient g, and of the velocity (n,), None for none.
+
+    rates   (lr, momentum, weight_decay);  others as in adamw()
+    """
+    sizes = len(theta), ranges, len(ranges) // 2, start, nesterov
+    numbers = (*map(float, rates), float(scale), float(clip))
+    arrays, grid = (theta, g, velocity, found), blocks_for(len(theta))
+    SOURCE.launch("descend", theta, grid, THREADS, *arrays, *sizes, *numbers)
 
 
 def adamw(theta, g, m, v, ranges, start, rates, scale, found=None, clip=0.0):
