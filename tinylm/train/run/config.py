@@ -165,13 +165,14 @@ class TrainConfig:
     )
     short_context: int | None = setting(
         None,
-        "length of the rows in the first short_steps steps; 0: context from the start; none: a "
-        "quarter of a context that is not given",
+        "length of the rows in the first short_steps steps; 0: context from the start; none: 64 "
+        "for a decoder whose context is left open, else 0",
         at_least(0),
     )
     short_steps: int | None = setting(
         None,
-        "steps with short rows before the full ones; none: four fifths of all; BERT: 90 %",
+        "steps with short rows before the full ones; none: four fifths of all, if there are short "
+        "rows; BERT: 90 %",
         at_least(0),
     )
     patience: int = setting(
