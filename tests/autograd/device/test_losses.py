@@ -1,4 +1,4 @@
-"""Cross-entropy by kernels is that of NumPy."""
+"""Cross-entropy, softmax and log-softmax by kernels are those of NumPy."""
 
 import numpy as np
 import pytest
@@ -44,3 +44,34 @@ def test_a_target_outside_of_the_vocabulary_reads_no_other_row(wrong, rng):
     logits, targets = rng.normal(size=(4, 40)), np.array([1, wrong, 2, 3])
     out, grads = run(tl.cross_entropy, [logits, targets], {"reduction": "none"}, "strict")
     assert np.isnan(out[1]) and np.isfinite(out[[0, 2, 3]]).all()
+
+
+ROWS = dict(row_softmax=1, row_softmax_backward=1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("operation", [tl.softmax, tl.log_softmax])
+@pytest.mark.parametrize("shape", [(70,), (1, 1), (2, 3, 5)])
+def test_softmax_and_its_logarithm(operation, shape, dtype, rng):
+    x = (5 * rng.normal(size=shape)).astype(dtype)
+    check(operation, [x], ROWS)
+    x.reshape(-1, shape[-1])[-1] += 1e4  # a row that overflows without its maximum
+    x[..., 0] -= 1e4
+    check(operation, [x], ROWS, axis=len(shape) - 1)
+
+
+@pytest.mark.parametrize("operation", [tl.softmax, tl.log_softmax])
+def test_softmax_along_another_axis_and_of_one_number_is_that_of_the_twin(operation, rng):
+    none = dict.fromkeys(ROWS, 0)
+    check(operation, [rng.normal(size=(4, 5))], none, axis=0)
+    check(operation, [rng.normal(size=())], none)
+
+
+def test_softmax_gives_nothing_to_minus_infinity_and_shows_what_is_not_finite(rng):
+    x = rng.normal(size=(4, 9))
+    x[0, 3], x[1, 3], x[2], x[3, 3] = -np.inf, np.inf, -np.inf, np.nan
+    for operation in tl.softmax, tl.log_softmax:
+        want, _ = run(operation, [x], {}, "cpu")
+        found, _ = run(operation, [x], {}, "strict")
+        np.testing.assert_allclose(found, want, rtol=1e-12)  # nan where that is
+    assert want[0, 3] == -np.inf and np.isnan(want[1:]).any(axis=1).all()

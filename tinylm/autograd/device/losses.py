@@ -1,6 +1,7 @@
-"""Cross-entropy as kernels: one launch for the losses of rows, one for their mean, one backward.
+"""Cross-entropy as kernels: one launch for the losses of rows, one for their mean, one backward;
+softmax and log-softmax along the last axis, one launch each way.
 
-A block takes a row of logits. The derivation stands in the twin, ../kernels/losses.py. Read next:
+A block takes a row of logits. The derivations stand in the twins, ../kernels/losses.py. Read next:
 attention.py.
 """
 
@@ -9,6 +10,41 @@ import numpy as np
 from tinylm.autograd.device.launch import THREADS, Source, can_launch, contiguous, threads_for
 
 SOURCE = Source(r"""
+// y = softmax(x) of a row (V,), or its logarithm.
+extern "C" __global__
+void row_softmax(const real *x, real *y, const long long V, const long long logarithm) {
+    __shared__ real shared[256];
+    x += blockIdx.x * V;
+    y += blockIdx.x * V;
+    real top = -LARGEST, sum = 0;
+    for (long long i = threadIdx.x; i < V; i += blockDim.x) top = larger(x[i], top);
+    top = block_max(top, shared);
+    for (long long i = threadIdx.x; i < V; i += blockDim.x) {
+        const real power = exp(x[i] - top);
+        sum += power;
+        y[i] = logarithm ? x[i] - top : power;
+    }
+    sum = block_sum(sum, shared);
+    const real log_sum = log(sum);
+    for (long long i = threadIdx.x; i < V; i += blockDim.x)
+        y[i] = logarithm ? y[i] - log_sum : y[i] / sum;
+}
+
+// dx = y (g - sum(g y)), or g - e^y sum(g) of the logarithm
+extern "C" __global__
+void row_softmax_backward(const real *g, const real *y, real *dx, const long long V,
+                          const long long logarithm) {
+    __shared__ real shared[256];
+    g += blockIdx.x * V;
+    y += blockIdx.x * V;
+    dx += blockIdx.x * V;
+    real sum = 0;
+    for (long long i = threadIdx.x; i < V; i += blockDim.x) sum += logarithm ? g[i] : g[i] * y[i];
+    sum = block_sum(sum, shared);
+    for (long long i = threadIdx.x; i < V; i += blockDim.x)
+        dx[i] = logarithm ? g[i] - exp(y[i]) * sum : y[i] * (g[i] - sum);
+}
+
 // losses[row] = Z - q . x + z Z^2, 0 where ids[row] is `ignore`, nan for an id outside of V.
 // p = e^{x - top}, its sum `total`, and slope = 1 + 2 z Z are what backward needs.
 extern "C" __global__
@@ -110,3 +146,31 @@ def cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, red
         return dx, None
 
     return y, backward
+
+
+def _softmax(x, axis, logarithm):
+    if not can_launch(x) or not x.ndim or axis not in (-1, x.ndim - 1):
+        return None
+    V = x.shape[-1]
+    n, threads = x.size // V, threads_for(V)
+    x = contiguous(x)
+    y = np.empty_like(x)
+    SOURCE.launch("row_softmax", x, n, threads, x, y, V, logarithm)
+
+    def backward(g):
+        g = contiguous(g)
+        dx = np.empty_like(g)
+        SOURCE.launch("row_softmax_backward", g, n, threads, g, y, dx, V, logarithm)
+        return (dx,)
+
+    return y, backward
+
+
+def softmax(x, *, axis=-1, keep):
+    """As kernels.losses.softmax; None where only that will do."""
+    return _softmax(x, axis, False)
+
+
+def log_softmax(x, *, axis=-1, keep):
+    """As kernels.losses.log_softmax; None where only that will do."""
+    return _softmax(x, axis, True)

@@ -61,7 +61,7 @@ def _single_numbers_too(kernel):
     return on_array
 
 
-@fused(composed.softmax, reads="both")
+@fused(composed.softmax, reads="both", raw=raw.softmax)
 @_single_numbers_too
 def softmax(x, *, axis=-1, keep):
     """exp(x) / sum(exp(x)) along an axis   (book eq. 2.12)
@@ -83,7 +83,7 @@ def softmax(x, *, axis=-1, keep):
     return y, backward
 
 
-@fused(composed.log_softmax, reads="both")
+@fused(composed.log_softmax, reads="both", raw=raw.log_softmax)
 @_single_numbers_too
 def log_softmax(x, *, axis=-1, keep):
     """x - log(sum(exp(x))) along an axis: log-probabilities without underflow. Returns x's shape.
