@@ -14,7 +14,7 @@ def address(a):
 
 
 def made_by(rule, reads=lambda a: a * 1.0):
-    """The address of what the rule returned, and the gradient that it became."""
+    """The address of what the rule returned, the leaf with its gradient, and the cotangent."""
     seen = []
 
     def noted(g, y, a):
@@ -24,8 +24,9 @@ def made_by(rule, reads=lambda a: a * 1.0):
 
     x = leaf(np.arange(12.0).reshape(3, 4))
     operation = primitive(noted, name="noted_for_a_test")(reads)
-    operation(x).backward(np.ones((3, 4)))
-    return seen[0], x._grad.data
+    g = np.ones((3, 4))
+    operation(x).backward(g)
+    return seen[0], x, g
 
 
 @pytest.fixture(autouse=True)
@@ -43,15 +44,17 @@ def register():
     ids=["an array", "in another shape"],
 )
 def test_what_nobody_else_holds_is_not_copied(rule):
-    made, found = made_by(rule)
-    assert address(found) == made
-    np.testing.assert_array_equal(found, 3)
+    made, x, _ = made_by(rule)
+    assert address(x._grad.data) == made
+    np.testing.assert_array_equal(x._grad.data, 3)
 
 
 KEPT = tl.Tensor(np.full((3, 4), 3.0))
 LONG = np.full((6, 4), 3.0)
+BYTES = bytearray(np.full((3, 4), 3.0).tobytes())  # memory that belongs to no array
 RULES = {
     "kept by the rule": lambda g, a: KEPT,
+    "memory of others": lambda g, a: tl.Tensor(np.frombuffer(BYTES)[None].reshape(3, 4)),
     "a part of an array": lambda g, a: tl.Tensor(LONG[:3]),
     "a part of a new array": lambda g, a: tl.Tensor(np.full((6, 4), 3.0)[:3]),
     "the cotangent": lambda g, a: g,
@@ -65,8 +68,10 @@ RULES = {
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_what_others_hold_is_copied(rule):
-    made, found = made_by(rule)
-    assert address(found) != made or found.base is None
+    _, x, g = made_by(rule)
+    found = x._grad.data
+    for held in (KEPT.data, LONG, np.frombuffer(BYTES), x.data, g):
+        assert not np.shares_memory(found, held)
     assert found.flags.writeable and found.flags.c_contiguous and found.base is None
 
 
@@ -90,6 +95,6 @@ def test_a_value_that_two_rules_read_is_summed_in_the_array_of_one():
 
 def test_an_interpreter_that_counts_no_references_copies(monkeypatch):
     monkeypatch.setattr(backward, "_references", None)
-    made, found = made_by(lambda g, a: g * 3.0)
-    assert address(found) != made
-    np.testing.assert_array_equal(found, 3)
+    made, x, _ = made_by(lambda g, a: g * 3.0)
+    assert address(x._grad.data) != made
+    np.testing.assert_array_equal(x._grad.data, 3)

@@ -184,8 +184,9 @@ def _is_fresh(derivatives, i):
         return False
     if derivatives[i].base is None:
         return True
-    # The whole of an array in another shape, to which only this view refers.
-    if type(derivatives[i].base) is not np.ndarray:
+    # The whole of an array in another shape, to which only this view refers, and whose memory is
+    # its own: that of np.frombuffer is not.
+    if type(derivatives[i].base) is not np.ndarray or not derivatives[i].base.flags.owndata:
         return False
     same = derivatives[i].nbytes == derivatives[i].base.nbytes
     return same and _references(derivatives[i].base) == ONE_REFERENCE
