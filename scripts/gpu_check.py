@@ -102,6 +102,13 @@ def parity(device, dry, seconds):
     return {"passed": done.returncode == 0, "said": said}
 
 
+def one_query(q, k, v):
+    """Attention without gradients, a kernel of its own; q joins for what wants a gradient."""
+    with tl.no_grad():
+        y = tl.attention(q, k, v)
+    return y + 0 * q
+
+
 def operations(rng, dtype):
     """(name, operation, arrays, options) of every fused operation with kernels."""
 
@@ -125,6 +132,12 @@ def operations(rng, dtype):
     yield "self_attention", tl.self_attention, [new(2, 100, 128)], {**heads, "rotation": rotation}
     mask = rng.random((2, 1, 1, 100)) < 0.8
     yield "self_attention, masked", tl.self_attention, [new(2, 100, 128)], {**heads, "mask": mask}
+    separate = [new(2, 4, 70, 24), new(2, 2, 100, 24), new(2, 2, 100, 24)]
+    yield "attention", tl.attention, separate, {"causal": True}
+    yield "attention, bias and mask", tl.attention, [*separate, new(4, 70, 100)], {"mask": mask}
+    yield "attention, one query", one_query, [new(2, 4, 1, 24), *separate[1:]], {}
+    yield "softmax", tl.softmax, [3 * new(70, 900)], {}
+    yield "log_softmax", tl.log_softmax, [3 * new(70, 900)], {}
 
 
 def kernels(device):
