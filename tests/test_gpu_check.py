@@ -23,7 +23,7 @@ def test_the_dry_run_passes_and_writes_times_beside_their_floors(tmp_path):
     assert found["dry_run"] and min(found["ceilings"].values()) > 0
     assert all(part["passed"] for part in found["parts"].values()), done.stdout
     kernels = found["parts"]["kernels"]
-    assert kernels["same_bits"] and len(kernels["apart"]) == 13
+    assert kernels["same_bits"] and len(kernels["apart"]) == 18
     for name, part in found["parts"].items():
         if name.startswith(("W", "GPT")):
             ours = part["contestants"]["tinylm"]
