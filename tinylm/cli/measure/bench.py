@@ -223,6 +223,40 @@ def table(result):
     return "\n".join(lines)
 
 
+def bench_works(settings, words):
+    """`tinylm bench [WORK...]`: training and decoding beside torch."""
+    if not (settings.training or settings.decoding):
+        raise ConfigError("nothing to measure: --no-training and --no-decoding were both given")
+    results = []
+
+    def progress(text):
+        if sys.stderr.isatty():
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("training",) * settings.training + ("decoding",) * settings.decoding:
+            for work in words:
+                if kind == "decoding" and not WORKS[work].decodes:
+                    continue
+                results.append(measure(work, kind, settings, folder, progress))
+                progress("")
+                if not settings.json:
+                    print(table(results[-1]) + "\n", flush=True)
+    if settings.json:
+        print(json_text(results, indent=1))
+    elif settings.workers > 1 and settings.training:
+        print(
+            "Ratios above 1 are faster. Several tinylm processes use one BLAS thread each; the "
+            "peers are one process\nwith as many threads as there are cores. Memory of several "
+            "processes counts shared pages once for each."
+        )
+    if not settings.json:
+        print(products())
+    if not all(same_work(row) for result in results for row in result["contestants"]):
+        raise TinylmError("the contestants did not do the same work: see the rows marked above")
+    return 0
+
+
 def bench_batches(settings):
     """`tinylm bench batches`."""
     from tinylm.cli.measure.bench_batches import HEAD, batches, line, verdict
@@ -356,33 +390,4 @@ def main(argv):
         )
     if parallel:
         return bench_parallel(settings, words[1:])
-    if not (settings.training or settings.decoding):
-        raise ConfigError("nothing to measure: --no-training and --no-decoding were both given")
-    results = []
-
-    def progress(text):
-        if sys.stderr.isatty():
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-    with tempfile.TemporaryDirectory() as folder:
-        for kind in ("training",) * settings.training + ("decoding",) * settings.decoding:
-            for work in words or USUAL:
-                if kind == "decoding" and not WORKS[work].decodes:
-                    continue
-                results.append(measure(work, kind, settings, folder, progress))
-                progress("")
-                if not settings.json:
-                    print(table(results[-1]) + "\n", flush=True)
-    if settings.json:
-        print(json_text(results, indent=1))
-    elif settings.workers > 1 and settings.training:
-        print(
-            "Ratios above 1 are faster. Several tinylm processes use one BLAS thread each; the "
-            "peers are one process\nwith as many threads as there are cores. Memory of several "
-            "processes counts shared pages once for each."
-        )
-    if not settings.json:
-        print(products())
-    if not all(same_work(row) for result in results for row in result["contestants"]):
-        raise TinylmError("the contestants did not do the same work: see the rows marked above")
-    return 0
+    return bench_works(settings, words or USUAL)
