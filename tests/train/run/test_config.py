@@ -161,13 +161,13 @@ def test_the_last_rung_of_the_ladder_is_the_default_run(monkeypatch):
     ladder = importlib.import_module("learning_per_second")
     rungs = ladder.cumulative(ladder.RUNGS)
     words = [word for pair in list(rungs.values())[-1].items() for word in pair]
-    asked = parse([*words, "--steps", "1800"], TrainConfig, verb="train", about="", examples=())
+    asked = parse([*words, "--steps", "2500"], TrainConfig, verb="train", about="", examples=())
     expected = TrainConfig()
     assert as_json(asked) == as_json(expected) | {
         "positions": "rope",  # which is what "auto" is for a decoder
         "short_steps": asked.short_steps,
     }
-    assert asked.short_steps == expected.short_steps == ladder.SHORT * 1800
+    assert asked.short_steps == expected.short_steps == ladder.SHORT * 2500
     assert asked.model(9) == expected.model(9)
 
 

@@ -57,7 +57,7 @@ OPEN = {
         "context": 256,
         "short_context": 64,
         "batch_size": 8,
-        "steps": 1800,
+        "steps": 2500,
         "dropout": 0.1,
         "weight_decay": 0.4,
     },
@@ -159,7 +159,7 @@ class TrainConfig:
     # Optimization. A batch is batch_size rows of context tokens.
     steps: int | None = setting(
         None,
-        "updates of the parameters, counted from the start of the run; none: 1800 for a decoder, "
+        "updates of the parameters, counted from the start of the run; none: 2500 for a decoder, "
         "else 1000",
         at_least(1),
     )
