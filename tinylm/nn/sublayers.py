@@ -19,7 +19,7 @@ from tinylm.nn.feedforward import FeedForward, GatedFeedForward
 from tinylm.nn.linear import Linear
 from tinylm.nn.norm import LayerNorm, RMSNorm, post_norm, pre_norm
 
-PLACEMENTS = {pre_norm: "pre", post_norm: "post"}
+PLACEMENTS = (pre_norm, "pre"), (post_norm, "post")
 
 
 def attended(x, attention, norm, placement, rotation=None, mask=None, **others):
@@ -82,7 +82,8 @@ def fed(x, feed_forward, norm, placement):
 
 def _around(x, norm, placement, *maps):
     """The options norm, eps and placement of a sublayer; None if something is not as usual."""
-    if observers or is_rounding() or placement not in PLACEMENTS:
+    around = next((name for known, name in PLACEMENTS if placement is known), None)
+    if observers or is_rounding() or around is None:
         return None
     if type(x.data) is not np.ndarray:  # on a GPU each part has its kernels
         return None
@@ -100,4 +101,4 @@ def _around(x, norm, placement, *maps):
             return None
         if each.weight.dtype != dtype:
             return None
-    return {"norm": kind, "eps": norm.eps, "placement": PLACEMENTS[placement]}
+    return {"norm": kind, "eps": norm.eps, "placement": around}

@@ -35,6 +35,7 @@ def test_a_name_asked_for_twice_is_given_twice():
     x = leaf([1.0, 2.0])
     first, second = tl.grad((x * x).sum(), [x, x])
     np.testing.assert_array_equal(first.numpy(), second.numpy())
+    assert not np.shares_memory(first.data, second.data)
 
 
 def test_float32_stays_float32_beside_python_numbers(device):

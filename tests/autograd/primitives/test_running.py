@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import tinylm as tl
 from tinylm.autograd.primitives import running
 from tinylm.autograd.primitives.running import GROUP, exact_running_sums, running_sums
+from tinylm.errors import ShapeError
 
 
 def assert_rounded_once(found, a, axis, reverse):
@@ -79,3 +80,8 @@ def test_gradients_of_float32_are_sums_from_the_end_to_any_order(axis):
     for found, expected in zip(derivatives(np.float32), derivatives(np.float64)):
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_one_axis_at_a_time():
+    with pytest.raises(ShapeError, match=r"along one axis, not \(0, 1\)"):
+        tl.cumsum(np.ones((2, 3)), axis=(0, 1))

@@ -244,5 +244,6 @@ def test_orders_that_do_not_fit_are_left_out():
     # 3,000 characters: (V + 1)^5 fits 63 bits, (V + 1)^6 does not.
     text = "".join(map(chr, range(0x4E00, 0x4E00 + 3000)))
     assert best_by_counting(text, text, (5, 6))[1] == 5
+    assert str(best_by_counting("aaaa", "aa", (3,))[0]) == "0.0"
     with pytest.raises(ConfigError, match="no order of \\[6, 7\\] fits"):
         best_by_counting(text, text, (6, 7))

@@ -29,3 +29,11 @@ def test_more_steps_leave_the_rows_of_a_run_as_they_were():
     assert (found.steps, found.short_steps) == (400, 160)
     with pytest.raises(CheckpointError, match="short_steps is 160 there and 7 here"):
         continued(saved, TrainConfig(steps=400, short_steps=7))
+
+
+def test_positions_that_a_run_chose_by_itself_may_be_named():
+    saved = TrainConfig(steps=200)
+    found = continued(saved, TrainConfig(positions="rope"), given=["positions"])
+    assert found == saved and found.positions == "auto"
+    with pytest.raises(CheckpointError, match="positions is 'rope' there and 'learned' here"):
+        continued(saved, TrainConfig(positions="learned"), given=["positions"])

@@ -80,9 +80,12 @@ def grad(output, inputs, cotangent=None, retain_graph=None, create_graph=False):
     finally:
         for node, watcher in watched:
             node.watcher = watcher
-    gradients = []
+    gradients, used = [], set()
     for x, edge in zip(inputs, edges):
         g = found.get(id(edge))
+        if id(edge) in used and not isinstance(g, Tensor) and g is not None:
+            g = g.copy()  # an input that is given twice: nobody else's array
+        used.add(id(edge))
         if g is None:  # the output does not depend on x
             g = np.zeros_like(x.data)
         if not isinstance(g, Tensor):

@@ -21,6 +21,7 @@ from tinylm.autograd.primitives.shaping import (
     reshape,
     transpose,
 )
+from tinylm.errors import ShapeError
 
 
 def _axes(axis, ndim):
@@ -291,8 +292,12 @@ def cumsum(a, axis=None):
 
     axis  int, or None: the values of a in row-major order, as in NumPy
 
+    raises  ShapeError for several axes
+
     Check: tinylm gradcheck cumsum
     """
+    if isinstance(axis, (tuple, list)):
+        raise ShapeError(f"cumsum: sums run along one axis, not {axis}: call it for each in turn")
     return _cumsum(a, axis=axis)
 
 

@@ -39,7 +39,8 @@ class DirectDecoder(FastDecoder):
     bits     None: the weights as they are. 8 or 4: copies of 8 or 4 bits a weight ("Q8_0", "Q4_1":
              blocks of 32 with a scale), made here; embeddings are looked up in the model's own
              table
-    raises   ConfigError for another model
+    raises   ConfigError for another model; ShapeError for fewer bits if 32 does not divide the
+             inputs of every matrix
 
     Inputs of several tokens are read by prompt.py, with all bits.
     """

@@ -329,8 +329,8 @@ def best_by_counting(text, held_out, orders=range(3, 10), mark=""):
     found = []
     for order in orders:
         if (len(ids) + 1) ** order < 2**63:
-            nats = -NGramLM(order, len(ids)).fit(seen).logprob(new).sum()
-            found.append((float(nats) / math.log(2) / max(nbytes, 1), order))
+            logprob = float(NGramLM(order, len(ids)).fit(seen).logprob(new).sum())
+            found.append((abs(logprob) / math.log(2) / max(nbytes, 1), order))
     if not found:
         raise ConfigError(f"n-grams of {len(ids)} characters: no order of {list(orders)} fits")
     return min(found)

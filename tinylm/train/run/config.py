@@ -146,7 +146,8 @@ class TrainConfig:
     tied: bool = setting(True, "output weights are the embedding table")
     init: str = setting(
         "width",
-        "spread of a decoder's initial matrices: gpt2 (0.02), or width (0.02 sqrt(768 / d_model))",
+        "spread of a decoder's initial matrices: gpt2 (0.02), or width (0.02 sqrt(768 / d_model)); "
+        "encoders have the second, encoder-decoders their own",
         one_of("gpt2", "width"),
     )
     dropout: float | None = setting(

@@ -6,7 +6,7 @@ import dataclasses
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.fields import Fields
-from tinylm.train.run.config import MAY_CHANGE, TrainConfig, as_json
+from tinylm.train.run.config import DECODERS, MAY_CHANGE, TrainConfig, as_json
 
 ADDED = {
     "skip_bad": False,
@@ -56,6 +56,9 @@ def continued(saved, asked, given=None, source="checkpoint"):
     raises        CheckpointError listing every setting that may not change, with both values
     """
     old, new = as_json(saved), as_json(asked)
+    for values in (old, new):
+        if values["positions"] == "auto" and saved.recipe.model in DECODERS:
+            values["positions"] = "rope"
     if given is None:
         fresh = as_json(TrainConfig())
         # What was left open follows from these two.
