@@ -31,7 +31,10 @@ class Meter:
         """
         counts = figures.get("counts", {})
         for name, value in figures.items():
-            if name in ("tokens", "counts") or math.isnan(value):
+            if name in ("tokens", "counts"):
+                continue
+            value = float(value)  # of a GPU it is an array: this waits for it
+            if math.isnan(value):
                 continue
             n = counts.get(name, figures["tokens"])
             if name == LARGEST:

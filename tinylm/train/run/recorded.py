@@ -56,9 +56,6 @@ def continued(saved, asked, given=None, source="checkpoint"):
     raises        CheckpointError listing every setting that may not change, with both values
     """
     old, new = as_json(saved), as_json(asked)
-    for values in (old, new):
-        if values["positions"] == "auto" and saved.recipe.model in DECODERS:
-            values["positions"] = "rope"
     if given is None:
         fresh = as_json(TrainConfig())
         # What was left open follows from these two.
@@ -66,6 +63,9 @@ def continued(saved, asked, given=None, source="checkpoint"):
         open_ = as_json(TrainConfig(**basis))
         given = {n for n in new if new[n] != fresh[n] and (n in basis or new[n] != open_[n])}
     given = set(given)
+    for values in (old, new):
+        if values["positions"] == "auto" and saved.recipe.model in DECODERS:
+            values["positions"] = "rope"
     # Only what the user has set is compared: a default is no wish to change anything.
     differing = [name for name in saved.fingerprint() if name in given and new[name] != old[name]]
     if differing:
