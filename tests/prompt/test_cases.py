@@ -350,14 +350,14 @@ PLANTED = {
         "shifted",
         lambda right: lambda targets, start, mask: np.where(targets < 0, mask, targets),
     ),
-    "targets one place later": (*TARGETS, lambda right: lambda z, y: right(z, later(y))),
+    "targets one place later": (*TARGETS, lambda right: lambda z, y, n=None: right(z, later(y))),
     "a loss of the first target alone": (
         *TARGETS,
-        lambda right: lambda z, y: right(z[:, :1], y[:, :1]),
+        lambda right: lambda z, y, n=None: right(z[:, :1], y[:, :1]),
     ),
     "a mean over padding too": (
         *TARGETS,
-        lambda right: lambda z, y: (right(z, y)[0] * ((y >= 0).mean()), None),
+        lambda right: lambda z, y, n=None: (right(z, y)[0] * ((y >= 0).mean()), None),
     ),
 }
 

@@ -16,8 +16,8 @@ for BLAS's products, where reading the float32 weights takes 11:
 
 4 bits are unpacked in two passes more, and are here for memory: a compiled kernel does all of it in
 registers (llama.cpp: 84 to 98 tokens/s on two other cores). few_bits.py says how two threads share
-the work; `decoding_speed` and `memory_bandwidth` measure it.
-Read next: few_bits.py.
+the work; `decoding_speed` and `memory_bandwidth` measure it. In some runs the thread that converts
+is slow for seconds: then 8 bits are behind float32. Read next: few_bits.py.
 """
 
 import threading
