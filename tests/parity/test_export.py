@@ -27,19 +27,21 @@ FLOAT32 = 1e-5
 TEXTS = ["the cat 3 times; ", "a dog", " no bird  6 times", "<|endoftext|>the"]
 MODERN = dict(norm="rms", positions="rope", activation="swiglu")
 
+LEARNED = dict(positions="learned")
+
 DECODERS = {
-    "default": dict(),
-    "bytes": dict(tokenizer="bytes"),
-    "bpe": dict(tokenizer="bpe", vocab_size=300),
+    "default": dict(),  # with rope
+    "learned": LEARNED,
+    "bytes": LEARNED | dict(tokenizer="bytes"),
+    "bpe": LEARNED | dict(tokenizer="bpe", vocab_size=300),
     "modern": MODERN | dict(tokenizer="bpe", vocab_size=300),
     "modern, no biases": MODERN | dict(bias=False, tied=False, n_kv_head=1),
-    "no biases": dict(bias=False),
-    "rope": dict(positions="rope"),
+    "no biases": LEARNED | dict(bias=False),
     "sinusoidal": dict(positions="sinusoidal"),
     "no positions": dict(positions="none"),
-    "post-norm": dict(norm_placement="post"),
-    "multi-token": dict(objective="multi-token"),
-    "fim": dict(objective="fim"),
+    "post-norm": LEARNED | dict(norm_placement="post"),
+    "multi-token": LEARNED | dict(objective="multi-token"),
+    "fim": LEARNED | dict(objective="fim"),
 }
 ENCODERS = {
     "masked": dict(objective="masked"),
@@ -95,7 +97,7 @@ def test_decoders_give_the_same_ids_and_logits(name, exported):
     model, words, _ = load_run(run)
     model = getattr(model, "model", model)  # of multi-token
     tokenizer, theirs, again = opened(folder, transformers.AutoModelForCausalLM)
-    tolerance = FLOAT32 if DECODERS[name].get("positions") == "rope" else TOLERANCE
+    tolerance = FLOAT32 if DECODERS[name].get("positions", "rope") == "rope" else TOLERANCE
     for text in TEXTS[:3]:
         ids = words.encode(text)
         assert tokenizer(text)["input_ids"] == again.tokenizer.encode(text).tolist() == ids.tolist()
