@@ -41,7 +41,7 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine
 from tinylm.tokenizers import CharTokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 BATCH, CONTEXT, LR, WARMUP = 12, 64, 2e-3, 30
 # Nats a character. The table of pairs has no seed: a known number.

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import platform
 import signal
 import threading
 from pathlib import Path
@@ -145,3 +146,12 @@ def cores():
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def processor():
+    """The name of the processor, as the system tells it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+        return next(li.split(":", 1)[1].strip() for li in text.splitlines() if "model name" in li)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

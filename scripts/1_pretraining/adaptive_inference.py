@@ -100,7 +100,7 @@ from tinylm.finetune.tasks.heads import Classifier
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers.words import words_and_punctuation
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 LAYERS, T, D, EPOCHS, B, RATE = 4, 24, 32, 10, 32, 3e-3
 RATIOS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)

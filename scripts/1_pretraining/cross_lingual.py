@@ -61,7 +61,7 @@ from tinylm.pretrain.languages import TranslationLM
 from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers.bpe import BPETokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_sd
 
 WORDS, LONGEST, HELD_OUT = 4000, 40, 400
 SPECIAL = Special.after(WORDS, sentinels=0)

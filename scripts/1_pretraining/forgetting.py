@@ -95,7 +95,7 @@ from tinylm.finetune.peft.lora import lora
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig, without_head
 from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.tokenizers.wordpiece_train import train_wordpiece
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_sd
 
 SIZE = {"n_layer": 2, "n_head": 2, "d_model": 32, "d_hidden": 64, "context": 24, "dropout": 0.1}
 # names that made-up reviews use: devices, films; all others are meals

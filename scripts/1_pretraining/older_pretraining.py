@@ -11,7 +11,7 @@ naive Bayes; 8 labels. About 2 minutes on one core; --quick half of one. `python
 scripts/1_pretraining/older_pretraining.py [--seed N] [--device cpu] [--quick]`.
 
 Measured output (mean over 8 seeds; after a difference its 95 % interval, seed by seed; the rule is
-Claim's of train/compare.py):
+Claim's of train/experiments/compare.py):
 
     accuracy, mean +- sd over seeds          16 labels         64 labels
     random weights                       0.790 +- 0.060     0.904 +- 0.022
@@ -57,7 +57,7 @@ from tinylm.pretrain.early.co_training import co_training
 from tinylm.pretrain.early.layerwise import StackedAutoencoder, pretrain_layers, train_classifier
 from tinylm.pretrain.early.naive_bayes import naive_bayes
 from tinylm.pretrain.early.self_training import self_training
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_sd
 
 BITS = 48
 PROTOTYPES = 8

@@ -62,7 +62,7 @@ from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.tokenizers.wordpiece_train import train_wordpiece
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_sd
 
 # Numbers of labels to learn from; held out to stop by; test set, used once per run.
 SIZES = (50, 200, 800)

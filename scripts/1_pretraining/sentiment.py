@@ -115,7 +115,7 @@ from tinylm.pretrain.early.naive_bayes import naive_bayes
 from tinylm.pretrain.objectives import objective
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers.bpe import BPETokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd, together
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_sd, together
 
 SIZE = {"n_layer": 2, "n_head": 4, "d_model": 96, "dropout": 0.0}
 GENERATOR = {"d_model": 48, "n_head": 2, "d_embed": SIZE["d_model"]}  # of ELECTRA: half as wide

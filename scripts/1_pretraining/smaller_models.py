@@ -136,7 +136,7 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.nn.linear import INIT_STD
 from tinylm.pretrain import CausalLM
 from tinylm.pretrain.batch import Batch
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 T, B, D, LAYERS, HEADS, STEPS, RATE = 48, 8, 48, 4, 4, 900, 8e-3
 MORE = ", trained on"

@@ -85,7 +85,7 @@ from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.tokenizers import BPETokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 PIECES, LIMIT = 4000, 48  # of the vocabulary; of a sentence, the rest is cut
 MASKED_STEPS, BATCH = 800, 16  # of pre-training; sentences

@@ -40,7 +40,7 @@ import numpy as np
 from tinylm.backend import Random
 from tinylm.data import python_documentation, read_text, split_text, without_repeats
 from tinylm.tokenizers import BPETokenizer, UnigramTokenizer, train_wordpiece
-from tinylm.train.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
 
 # Parts of the held-out text, each a run: tokenizers have no seeds. A ratio is judged by its log.
 PARTS = 8

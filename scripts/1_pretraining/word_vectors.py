@@ -61,7 +61,7 @@ from tinylm.models.early.word2vec import (
 )
 from tinylm.optim import AdamW
 from tinylm.tokenizers.words import words_and_punctuation
-from tinylm.train.compare import Claim, mean_and_sd
+from tinylm.train.experiments.compare import Claim, mean_and_sd
 
 WIDTH, WINDOW, NEGATIVES, BATCH, RATE = 48, 4, 5, 512, 5e-3
 LEAST, TWINS = 5, 100  # a word must be met so often; how many are written in two ways

@@ -38,7 +38,7 @@ import numpy as np
 
 from tinylm.align.selection import cross_entropies, detection, perplexity_filter, rank_by_ce
 from tinylm.data.synthetic.told_facts import KNOWN
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 POOL, WRONG, KEPT = 2880, 0.5, 0.4
 COUNTS = 36, 180, 720

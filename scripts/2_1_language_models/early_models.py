@@ -46,7 +46,7 @@ from tinylm.models.early.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.optim import AdamW, clip_grad_norm
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM
-from tinylm.train.compare import ONLY_RUNS, Claim
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim
 
 BATCH, T = 16, 64
 # Bits per character. Networks of one seed read the same batches, so they are paired; counting has

@@ -121,7 +121,7 @@ from tinylm.finetune.search import grid_search
 from tinylm.models import GPT, GPTConfig
 from tinylm.pretrain import CausalLM
 from tinylm.tokenizers import WordTokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
 # Ten, since what is learnt of questions differs much from one pre-training to the next.
 SEEDS = 10

@@ -45,7 +45,7 @@ import numpy as np
 from tinylm.backend import Random
 from tinylm.data import python_documentation, without_repeats
 from tinylm.models.early.ngram import NGramLM, conditional_entropy
-from tinylm.train.compare import OPPOSITE, SHOWS, Claim, weakest
+from tinylm.train.experiments.compare import OPPOSITE, SHOWS, Claim, weakest
 
 ORDERS = (1, 2, 3, 4, 5, 6)
 SMOOTHINGS = ("add_k", "interpolated", "absolute", "kneser_ney")

@@ -31,7 +31,7 @@ from tinylm.generate import sequence_logprob, trace_generation
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain import CausalLM
-from tinylm.train.compare import ONLY_RUNS, OPPOSITE, SHOWS
+from tinylm.train.experiments.compare import ONLY_RUNS, OPPOSITE, SHOWS
 
 NAMES = ["<s>", "a", "b", "c", "d", "</s>"]
 STRING = np.arange(6)[None]  # (1, 6): <s> a b c d </s>

@@ -97,7 +97,7 @@ from tinylm.parallel.data.buckets import BucketedSum, best_buckets
 from tinylm.parallel.data.compression import CompressedSum, OneBit, ScaledSign, TopK
 from tinylm.parallel.data.local import local_descent
 from tinylm.parallel.plan.efficiency import straggler_seconds
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 LETTERS, READ, STEPS, RATES = 30, 20_000, 1000, (5.0, 20.0)
 SHARE = 0.01  # of the numbers, for top k

@@ -88,12 +88,12 @@ from tinylm.backend import to_cpu
 from tinylm.models.low_bit.bfloat16 import simulate
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.train import TrainConfig, prepare_run
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.script import command_line
 from tinylm.train.precision.formats import FORMATS
 from tinylm.train.precision.mixed import LossScale, MixedPrecision
 from tinylm.train.run.build import new_model
 from tinylm.train.run.rows import training_rows
-from tinylm.train.script import command_line
 from tinylm.train.trainer import Trainer, share_of_gradient
 
 MODEL = {"n_layer": 2, "d_model": 64, "n_head": 4, "context": 64, "batch_size": 16}

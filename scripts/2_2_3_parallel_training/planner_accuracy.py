@@ -143,7 +143,7 @@ from tinylm.parallel.plan.measured import read_mosaic, read_vtrain
 from tinylm.parallel.plan.memory import layer_activations
 from tinylm.parallel.plan.shapes import PUBLISHED, gpt_shape
 from tinylm.parallel.plan.step import step_cost
-from tinylm.train.compare import OPPOSITE, SHOWS
+from tinylm.train.experiments.compare import OPPOSITE, SHOWS
 
 DATA = Path(__file__).parents[2] / "../shared/data/planner"
 VTRAIN = ("matrix", "memory", "host", "hiding", "network", "rail")

@@ -96,7 +96,8 @@ import numpy as np
 
 from tinylm.machine import blas_kernels
 from tinylm.train import TrainConfig, prepare_run
-from tinylm.train.compare import Claim, weakest
+from tinylm.train.experiments.compare import Claim, weakest
+from tinylm.train.experiments.script import command_line
 from tinylm.train.precision.sums import (
     error_bound,
     exact_sum,
@@ -113,7 +114,6 @@ from tinylm.train.precision.sums import (
 )
 from tinylm.train.run.rows import training_rows
 from tinylm.train.run.run import new_trainer
-from tinylm.train.script import command_line
 
 U = 2.0**-24
 DRAWS = 20

@@ -41,7 +41,7 @@ from tinylm.data.measure.collapse import expected_variety, generations, variety
 from tinylm.data.read.text import python_documentation, without_repeats
 from tinylm.data.synthetic.junk import good_page
 from tinylm.data.synthetic.reviews import made_up_reviews
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
 # Characters to read and to be measured on; generations, words drawn in each.
 READ, MEASURED, ROUNDS, DRAWS = 60_000, 4_000, 200, 2000

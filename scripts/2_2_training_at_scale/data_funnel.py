@@ -56,7 +56,7 @@ import numpy as np
 from tinylm.data.clean.ngram import CharNGram
 from tinylm.data.clean.pipeline import Pipeline, standard_steps
 from tinylm.data.synthetic.junk import good_page, labelled_corpus
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 SEEDS = 5
 REMOVES = Claim("filtering drops at least a third of the documents", "2.2.1", least=1 / 3)

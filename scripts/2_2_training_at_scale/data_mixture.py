@@ -32,7 +32,7 @@ import numpy as np
 from tinylm.data.clean.ngram import CharNGram
 from tinylm.data.mix.mixture import MixtureSampler
 from tinylm.data.synthetic.junk import good_page
-from tinylm.train.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
 
 SIZES = (97, 3)
 PAGES = 40

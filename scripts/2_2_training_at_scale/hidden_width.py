@@ -57,7 +57,7 @@ from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM
 from tinylm.train import evaluate, train_step
-from tinylm.train.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range, weakest
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range, weakest
 
 D, LAYERS, T, BATCH, STEPS = 32, 2, 32, 16, 240
 WIDTHS, RATES = (8, 32, 128, 512), (1e-2, 2e-2)

@@ -33,7 +33,7 @@ from pathlib import Path
 
 from tinylm.data import python_documentation, split_text, without_repeats
 from tinylm.models.early.ngram import best_by_counting
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 SECONDS, SEEDS, FIRST_SEED, WORKERS = 75.0, 3, 101, 2
 # Each adds options to those of all rungs before it.

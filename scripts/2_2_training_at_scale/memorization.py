@@ -37,7 +37,7 @@ from tinylm.data.clean.ngram import CharNGram
 from tinylm.data.clean.privacy import Masker
 from tinylm.data.measure.memorization import canaries, exposure, with_canary
 from tinylm.data.synthetic.junk import good_page
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 COPIES = (0, 1, 4, 16, 64)
 # Bits of exposure, paired by seed: the same pages and numbers. log2 1024 = 10 bits are the most

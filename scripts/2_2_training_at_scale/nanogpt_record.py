@@ -23,7 +23,7 @@ from pathlib import Path
 
 from learning_per_second import command_line, cumulative, measured, show
 
-from tinylm.train.compare import Claim
+from tinylm.train.experiments.compare import Claim
 
 SECONDS = 62.6
 RECORDS = (

@@ -56,7 +56,7 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.nn import PLACEMENTS
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain import CausalLM
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 V, T, D, B, STEPS = 12, 16, 16, 8, 40
 DEPTHS = (2, 8, 32)

@@ -48,7 +48,7 @@ import argparse
 import numpy as np
 
 import tinylm as tl
-from tinylm.train.compare import Claim
+from tinylm.train.experiments.compare import Claim
 
 ROWS = 16
 D = 32

@@ -71,7 +71,7 @@ from tinylm.data import (
 )
 from tinylm.errors import MissingExtra
 from tinylm.models import GPTConfig
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, together
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range, together
 from tinylm.train.scaling.chinchilla import envelope, exponent, fit_parametric, isoflop
 from tinylm.train.scaling.fits import DELTA, JOINT, OFFSET, fit_law
 from tinylm.train.scaling.fits_bent import KAPLAN

@@ -69,7 +69,14 @@ import numpy as np
 
 from tinylm import backend
 from tinylm.data import MarkovChain
-from tinylm.train.compare import ONLY_RUNS, OPPOSITE, SHOWS, Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import (
+    ONLY_RUNS,
+    OPPOSITE,
+    SHOWS,
+    Claim,
+    mean_and_range,
+    weakest,
+)
 from tinylm.train.scaling.broken import slope_above_floor
 from tinylm.train.scaling.double_descent import expected_risk, measured_risk
 from tinylm.train.scaling.fits import fit_law

@@ -94,7 +94,7 @@ from tinylm.nn.attention.linear_attention import (
 )
 from tinylm.nn.attention.patterns import window_index
 from tinylm.nn.attention.sparse import sparse_attention, window_attention
-from tinylm.train.compare import ONLY_RUNS, Claim, slopes
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, slopes
 
 K, WIDTH, TILE, CHUNK = 32, 64, 128, 64
 # Exponents of time over length in the upper half of the lengths, a repeat each: 1.5 is halfway

@@ -68,7 +68,7 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine
 from tinylm.tokenizers import CharTokenizer
-from tinylm.train.compare import ONLY_RUNS, OPPOSITE, SHOWS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, OPPOSITE, SHOWS, Claim, mean_and_range
 
 T = 64
 BATCH = 16

@@ -54,7 +54,7 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine
 from tinylm.tokenizers import BPETokenizer
-from tinylm.train.compare import ONLY_RUNS, OPPOSITE, SHOWS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, OPPOSITE, SHOWS, Claim, mean_and_range
 
 V = 1024
 CONTEXT = 64

@@ -53,7 +53,13 @@ from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
-from tinylm.train.compare import BY_DESIGN, ONLY_RUNS, Claim, EqualReading, mean_and_range
+from tinylm.train.experiments.compare import (
+    BY_DESIGN,
+    ONLY_RUNS,
+    Claim,
+    EqualReading,
+    mean_and_range,
+)
 
 SYMBOLS, LENGTH = 8, 10
 V = SYMBOLS + 2

@@ -45,7 +45,7 @@ import numpy as np
 from length_generalization import BATCH, LAST, STEPS, TRAINED, build, characters, scaled, train
 
 from tinylm.generate.measure.long_context import last_losses
-from tinylm.train.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range, weakest
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range, weakest
 
 LONG, MORE, RATE = 256, 40, 1e-3  # the new length; steps of adaptation and their rate
 SCALINGS = {"unscaled": "none", "interpolated": "linear", "ntk": "ntk"}

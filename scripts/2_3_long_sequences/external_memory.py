@@ -74,7 +74,7 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine
 from tinylm.tokenizers import ByteTokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 BYTES = ByteTokenizer()

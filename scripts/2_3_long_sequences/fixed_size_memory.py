@@ -70,7 +70,7 @@ from tinylm.nn.attention.linear_attention import elu_features, linear_attention_
 from tinylm.nn.memory import fixed_size as m
 from tinylm.nn.memory.segments import compressive, pool_by_mean
 from tinylm.nn.recurrence.recurrent import GRUCell
-from tinylm.train.compare import Claim, weakest
+from tinylm.train.experiments.compare import Claim, weakest
 
 TOKENS, WIDTH, SYMBOLS = 64, 32, 16
 SHARPNESS = 40.0  # of a query of its own key: e^(40/sqrt 32) over a foreign one

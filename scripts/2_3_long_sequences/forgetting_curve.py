@@ -58,7 +58,14 @@ from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
-from tinylm.train.compare import ONLY_RUNS, SHOWS, Claim, EqualReading, mean_and_range, weakest
+from tinylm.train.experiments.compare import (
+    ONLY_RUNS,
+    SHOWS,
+    Claim,
+    EqualReading,
+    mean_and_range,
+    weakest,
+)
 
 TRAINED = 24
 LENGTHS = (8, 16, 24, 48, 96)

@@ -53,7 +53,7 @@ from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 KEYS, VALUES, HALF = 24, 8, 12  # different keys and values; facts, and questions, in a text
 QUESTION = KEYS * VALUES  # ids: KEYS x VALUES facts, then KEYS questions, then VALUES answers

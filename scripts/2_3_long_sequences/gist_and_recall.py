@@ -41,7 +41,7 @@ from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
-from tinylm.train.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range
 
 SYMBOLS = 4
 LENGTH = 16

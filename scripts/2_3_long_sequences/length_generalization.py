@@ -109,7 +109,7 @@ from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM
 from tinylm.train import train_step
-from tinylm.train.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range
 
 TRAINED = 64
 LENGTHS = (64, 128, 256, 512)

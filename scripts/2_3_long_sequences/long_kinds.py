@@ -43,7 +43,7 @@ from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 WORDS = 8
 SHORT = 8

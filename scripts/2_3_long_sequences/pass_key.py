@@ -97,7 +97,7 @@ from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
-from tinylm.train.compare import ONLY_RUNS, SHOWS, Claim, EqualReading, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, SHOWS, Claim, EqualReading, mean_and_range
 
 DIGITS, KINDS = 2, 8  # digits of the key; different words of hay
 V = WORDS + KINDS

@@ -73,7 +73,7 @@ from tinylm.nn.position.rotary import rotary_frequencies
 from tinylm.nn.position.rotary_forms import rotary_elementwise, rotary_periods
 from tinylm.nn.position.rotary_scaling import interpolate_positions, interpolated, ntk, yarn
 from tinylm.nn.position.t5_buckets import book_bucket
-from tinylm.train.compare import Claim
+from tinylm.train.experiments.compare import Claim
 
 SHADES = " .:-=+*#%@"
 # Mean score over 200 vectors, paired by seed. "Fall with distance" is judged between two distances;

@@ -36,7 +36,7 @@ import numpy as np  # noqa: E402
 
 from tinylm.models.low_bit.fixedpoint import fixed_linear, to_fixed  # noqa: E402
 from tinylm.models.low_bit.quantized import QuantizedMatrix  # noqa: E402
-from tinylm.train.compare import Claim  # noqa: E402
+from tinylm.train.experiments.compare import Claim  # noqa: E402
 
 R, D = 1536, 576
 # Milliseconds of a product, a round each; rounds of one way are not those of another (Welch).

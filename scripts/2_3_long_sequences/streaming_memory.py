@@ -58,7 +58,7 @@ from tinylm.autograd.engine.profile import count_operations
 from tinylm.generate.retrieval.neighbors import knn_search
 from tinylm.nn.attention.linear_attention import elu_features, linear_attention_recurrent
 from tinylm.nn.memory import fixed_size as m
-from tinylm.train.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
 
 WIDTH, SYMBOLS, WINDOW = 32, 16, 64
 SHARPNESS = 40.0  # of a query of its own key, as in fixed_size_memory.py

@@ -100,7 +100,7 @@ from tinylm.data.read.conllu import read_conllu
 from tinylm.errors import ConfigError
 from tinylm.prompt.refine.brill import BrillTagger
 from tinylm.prompt.refine.markov import RefinementChain
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 FILE = "tagging/ud_en_ewt_dev.conllu.gz"
 DRAWS = 5

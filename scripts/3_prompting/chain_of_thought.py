@@ -89,7 +89,7 @@ from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.prompt.reasoning.chain_of_thought import zero_shot_cot
 from tinylm.prompt.reasoning.error_injection import flip_rates
 from tinylm.tokenizers import CharTokenizer
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 VALUES = 5  # arithmetic modulo 5: of the products only that with 0 forgets what came before
 TRAINED, BEYOND = (1, 2, 3, 4), (5, 6, 8)  # steps of a chain

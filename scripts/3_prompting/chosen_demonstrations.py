@@ -73,7 +73,7 @@ from tinylm.prompt.in_context.selection import (
 )
 from tinylm.prompt.in_context.shots import exchanged_answers
 from tinylm.tokenizers import WordTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 # Words of six kinds; the model gives them their meaning, as no other text has them.
 KINDS = (

@@ -90,7 +90,7 @@ from tinylm.prompt.rag.citations import citation_scores
 from tinylm.prompt.rag.evaluate import right_or_refused
 from tinylm.prompt.rag.retrievers import find_texts
 from tinylm.tokenizers import UnigramTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 TEXTS, MISSING = 3, 0.25  # texts in a prompt, and the share of prompts without the right one
 # Worlds whose questions have the right text alone, so that reading is learnt first, and others.

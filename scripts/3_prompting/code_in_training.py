@@ -68,7 +68,7 @@ from tinylm.prompt.evaluation.runner import answer_items
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.prompt.reasoning.chain_of_thought import TRIGGERS, zero_shot_cot
 from tinylm.tokenizers import UnigramTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 TOP = 9  # the highest floor: 90 moves from one to another
 MOVES = 2  # of problems and programs

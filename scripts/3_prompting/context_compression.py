@@ -90,7 +90,7 @@ from tinylm.finetune.context.gist import GistCompressor
 from tinylm.finetune.context.sequence_distillation import hard_targets
 from tinylm.finetune.context.soft_context import SoftContext, compress_context, random_context
 from tinylm.models import GPT, GPTConfig
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
 PLACES, WALK, BATCH = 6, 6, 64
 FACTS = PLACES**2  # ids: a fact a -> b is a PLACES + b, the place a is FACTS + a

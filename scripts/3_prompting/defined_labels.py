@@ -94,7 +94,7 @@ from tinylm.prompt.tasks.classification import (
 )
 from tinylm.prompt.tasks.labels import compliance_rate
 from tinylm.prompt.tasks.verbalizer import classify_by_verbalizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 ROWS = 24  # sentences of a draw, which are read together
 REPLY = 24  # tokens of a free reply: the sentence of the book has ten

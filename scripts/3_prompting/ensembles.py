@@ -183,7 +183,7 @@ from votes_and_risks import (
     weighted,
 )
 
-from tinylm.train.compare import Claim, mean_and_range, slopes, weakest
+from tinylm.train.experiments.compare import Claim, mean_and_range, slopes, weakest
 
 TOKENS, ASKED = 1_200_000, 150  # of the training of a member; questions
 # The rules, written before the run. Scores are shares of right answers unless it is said, one a

@@ -100,7 +100,7 @@ from tinylm.prompt.refine.deliberate import (
     wrong_draft,
 )
 from tinylm.tokenizers import UnigramTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 NAMES = {"source": "English", "target": "Toy"}
 LANGUAGES = tuple(NAMES.values())

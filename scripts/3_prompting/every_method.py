@@ -171,7 +171,7 @@ from tinylm.prompt import TextModel
 from tinylm.prompt.evaluation.compare import compare
 from tinylm.prompt.evaluation.methods import METHODS
 from tinylm.prompt.evaluation.needs import check_needs
-from tinylm.train.compare import ONLY_RUNS, TOO_SMALL
+from tinylm.train.experiments.compare import ONLY_RUNS, TOO_SMALL
 
 
 def lines(rows, floor):

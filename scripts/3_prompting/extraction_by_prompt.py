@@ -74,7 +74,7 @@ from tinylm.prompt.tasks.extraction import (
     parse_entities,
     parse_names,
 )
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 TRAIN, DEV = "tagging/wnut17_train.conll.gz", "tagging/wnut17_dev.conll.gz"
 PERSON = "person"

@@ -88,7 +88,7 @@ from tinylm.prompt.in_context.calibration import (
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.selection import NearestByWords
 from tinylm.prompt.in_context.sensitivity import orders
-from tinylm.train.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
 
 # "Review: ..\nSentiment:", after which the log-probabilities of the two labels are compared.
 PROMPT = FewShotPrompt(question_name="Review", answer_name="Sentiment")

@@ -82,7 +82,7 @@ from tinylm.prompt.in_context.implicit_bayes import (
     divergence,
     model_predictions,
 )
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 # One entity, so states are properties; two of eight may have the same token, which hides them.
 # Three transitions of ten are to any state: so a concept shows itself slowly, and the jump from an

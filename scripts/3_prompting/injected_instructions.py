@@ -63,7 +63,7 @@ from tinylm.backend import Random
 from tinylm.prompt import TextModel
 from tinylm.prompt.template.constraints import mentions
 from tinylm.prompt.template.delimiters import STYLES, delimited
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 TASK = "Classify the sentiment of the input text as positive or negative."
 ANSWER = "\nSentiment:"  # ends every prompt; a label, or the word, is what follows

@@ -78,7 +78,7 @@ from tinylm.prompt import TextModel
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.shots import accuracy_by_shots, forgotten, table
 from tinylm.tokenizers import WordTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 OLD, MISSING = ("first", "second"), "third"
 SHOTS = (0, 4, 16)

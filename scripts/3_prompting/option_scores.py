@@ -84,7 +84,7 @@ from tinylm.prompt.in_context.calibration import (
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.protocol.completion import NORMALIZATIONS
 from tinylm.prompt.tasks.multiple_choice import choose_by_letter
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 ARC, PIQA = "ARC-Easy", "PIQA"
 LISTS = {ARC: ("arc-easy", "eval/ARC-Easy.json.gz"), PIQA: ("piqa", "eval/piqa.json.gz")}

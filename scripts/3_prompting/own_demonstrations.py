@@ -69,7 +69,7 @@ from tinylm.prompt.in_context.selection import random_demonstrations, text_of
 from tinylm.prompt.in_context.shots import exchanged_answers
 from tinylm.prompt.reasoning.chain_of_thought import chain_of_thought, zero_shot_cot
 from tinylm.tokenizers import WordTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 NAMES = "fruit animal color weather food clothes".split()  # of the kinds
 END = "STOP"  # ends each worked question, in place of a blank line, which is no word

@@ -92,7 +92,7 @@ from tinylm.prompt.evaluation.compare import plain_vote
 from tinylm.prompt.evaluation.together import answer_together
 from tinylm.prompt.reasoning.conclusion import first_line
 from tinylm.tokenizers import UnigramTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 END = "<|end|>"
 BATCH, RATE = 4, 3e-3

@@ -82,7 +82,7 @@ from tinylm.finetune.peft.soft_prompts import (
 )
 from tinylm.models import GPT, GPTConfig
 from tinylm.pretrain import IGNORE, Batch
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd, weakest
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_sd, weakest
 
 LETTERS, LENGTH = 10, 6
 ORDERS = {"copy": range(6), "reverse": range(5, -1, -1), "rotate": (2, 3, 4, 5, 0, 1)}

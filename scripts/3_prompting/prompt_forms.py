@@ -99,7 +99,7 @@ from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.styles import StyledPrompt
 from tinylm.prompt.tasks.classification import ClassificationPrompt
 from tinylm.prompt.tasks.labels import LabelMapper
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 TASK = "Classify the sentiment of the review as negative or positive."
 NAMES = {"question_name": "review", "answer_name": "sentiment"}

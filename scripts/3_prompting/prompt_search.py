@@ -136,7 +136,7 @@ from tinylm.prompt.optimize.evolve import differential_search, genetic_search
 from tinylm.prompt.optimize.paraphrase import Lexicon
 from tinylm.prompt.optimize.search import beam, exhaustive, hill_climb, random_search
 from tinylm.prompt.protocol import RememberedLM
-from tinylm.train.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
 
 LONGEST = 20  # tokens of a review: more reviews for the same time
 DRAWS, CUTS = 5, 10

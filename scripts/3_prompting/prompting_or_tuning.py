@@ -92,7 +92,7 @@ from tinylm.prompt.in_context.calibration import label_probabilities
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.tasks.masked_cloze import BLANK, MaskedCloze, classify_by_mask
 from tinylm.prompt.template import PromptTemplate
-from tinylm.train.compare import Claim, mean_and_sd, weakest
+from tinylm.train.experiments.compare import Claim, mean_and_sd, weakest
 
 STEPS = 250  # of pre-training
 SIZES = {8: 1, 16: 1, 32: 2, 64: 2}  # width of a GPT: its layers

@@ -77,7 +77,7 @@ from tinylm.prompt.optimize.feedback import CRITIC, REVISE, Mistake
 from tinylm.prompt.optimize.paraphrase import lm_translator, round_trip
 from tinylm.prompt.optimize.search import random_search
 from tinylm.tokenizers import WordTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 KINDS = dict(zip("fruit animal color weather food clothes".split(), WORDS_OF_KINDS))
 TASKS = tuple(product(FORMS, KINDS))

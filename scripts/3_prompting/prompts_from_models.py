@@ -74,7 +74,7 @@ from tinylm.prompt.compress.simplifier import Simplifier, measure, simplify_exam
 from tinylm.prompt.compress.simplify import simplify
 from tinylm.prompt.optimize.ape import INDUCTION, init_from_pairs
 from tinylm.tokenizers import WordTokenizer
-from tinylm.train.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
 
 # Tasks: the one word of a kind among two, with one of eight words before it. Some words are of two
 # kinds or three, so one pair often fits several tasks.

@@ -71,7 +71,7 @@ from tinylm.prompt.evaluation.compare import paired_difference, summarize
 from tinylm.prompt.evaluation.together import answer_together
 from tinylm.prompt.in_context.few_shot import few_shot, zero_shot
 from tinylm.prompt.reasoning.chain_of_thought import chain_of_thought, two_stage_cot
-from tinylm.train.compare import BY_DESIGN, ONLY_RUNS, OPPOSITE, SHOWS, TOO_SMALL
+from tinylm.train.experiments.compare import BY_DESIGN, ONLY_RUNS, OPPOSITE, SHOWS, TOO_SMALL
 
 LISTS = {"GSM8K": "reasoning/gsm8k_test.jsonl.gz", "MultiArith": "eval/MultiArith.json.gz"}
 TRAINING = "reasoning/gsm8k_train.jsonl.gz"

@@ -87,7 +87,7 @@ from tinylm.prompt.rag.chunks import passages
 from tinylm.prompt.rag.evaluate import closed_book, context_reliance, counterfactual
 from tinylm.prompt.rag.prompt import RagPrompt
 from tinylm.prompt.rag.retrievers import Dense, Hybrid, find_texts
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
 DOCUMENTS = 2400
 PASSAGE, BUDGET = 48, 160  # tokens of a passage, and of a prompt at most

@@ -78,7 +78,7 @@ from tinylm.prompt.rag.evaluate import (
     coverage_threshold,
     refusals,
 )
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 BASE, TUNED = 40, 300  # worlds of training; fewer, or two layers, read among distractors too badly
 BATCHES, LAYERS = 8, 3

@@ -140,7 +140,7 @@ from tinylm.prompt.in_context.regression import (
     prediction_difference,
     tuned_methods,
 )
-from tinylm.train.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
 
 D = 5
 POINTS = 2 * D + 1  # of the last prompts of the curriculum; positions beyond are untrained

@@ -55,7 +55,7 @@ from tinylm.errors import TinylmError
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt import TextModel
 from tinylm.prompt.rag import Dense, Hybrid, Reranked, passages, question_likelihood
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 DOCUMENTS, PASSAGE = 600, 40  # passages, and tokens of each at most
 SENTENCE, REST = (5, 25), 8  # words of a question, and the fewest that its passage has

@@ -86,7 +86,7 @@ from tinylm.prompt.tools.retrieval_in_inference import (
     retrieval_during,
 )
 from tinylm.tokenizers import UnigramTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 PEOPLE, DOCUMENTS = 12, 48  # of a world: two facts a person, and 12 capitals with their rivers
 TEXTS = 2  # for each hop

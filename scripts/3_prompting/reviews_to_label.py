@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tinylm.data.read.items import Item
 from tinylm.data.read.labeled import read_labeled
-from tinylm.train.compare import ONLY_RUNS
+from tinylm.train.experiments.compare import ONLY_RUNS
 
 LABELS = "negative", "positive"
 

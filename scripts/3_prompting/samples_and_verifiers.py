@@ -125,7 +125,7 @@ from tinylm.prompt.ensemble.self_consistency import majority_law, vote_at_m
 from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.evaluation.together import answer_together
 from tinylm.prompt.refine import RefinementChain
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 ASKED, SAMPLES = 64, 1024  # questions; samples of each, half of them for the laws
 SIZES, N = (2, 4, 8, 16, 32), 16  # of groups; the one that claims are about

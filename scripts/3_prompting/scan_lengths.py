@@ -96,7 +96,7 @@ from tinylm.prompt.decompose.scan import (
 )
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.tokenizers import UnigramTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 SPLITS = {"simple": simple_split, "length": length_split, "add jump": add_jump_split}
 # On seed 100, 600,000 tokens and ALiBi did not learn direct translation at all; a million at a rate

@@ -10,7 +10,7 @@ import time
 from tinylm.finetune import fit
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.models import GPT, GPTConfig
-from tinylm.train.script import command_line
+from tinylm.train.experiments.script import command_line
 
 __all__ = ["command_line", "main_of", "read_once", "small_gpt"]
 

@@ -118,7 +118,7 @@ from tinylm.prompt.template.constraints import (
 from tinylm.prompt.template.rounds import solve_then_judge
 from tinylm.prompt.template.stepwise import solve_stepwise
 from tinylm.prompt.template.tables import answer_from_context, render_table
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 DRAWS = 5
 ROWS = 16  # prompts that are read together

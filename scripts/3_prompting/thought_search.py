@@ -114,7 +114,7 @@ from tinylm.prompt.evaluation.together import answer_together
 from tinylm.prompt.reasoning.sorting import exact_value
 from tinylm.prompt.reasoning.thoughts import value_thoughts
 from tinylm.prompt.reasoning.tree_of_thoughts import breadth_first, depth_first
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 GAME_TOKENS, SORT_TOKENS = 1_800_000, 650_000
 TESTED, HANDS, LISTS = 60, 40, 60  # hands that are not trained; hands and lists that are asked

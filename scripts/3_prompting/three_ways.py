@@ -109,7 +109,7 @@ from tinylm.prompt.evaluation.runner import answer_items
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.prompt.reasoning.chain_of_thought import TRIGGERS, zero_shot_cot
 from tinylm.tokenizers import UnigramTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 # Examples are packed into rows of ROW tokens, so a step reads 600 tokens.
 TOKENS, ROW, BATCH, RATE = 2_000_000, 150, 4, 5e-3

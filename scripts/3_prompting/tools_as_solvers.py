@@ -85,7 +85,7 @@ from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.prompt.reasoning.chain_of_thought import zero_shot_cot
 from tinylm.prompt.reasoning.error_injection import chain_accuracy
 from tinylm.tokenizers import CharTokenizer, UnigramTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 # Chains.
 STEPS, TOP = (1, 2, 4), 10  # steps of a question; all numbers are below 10

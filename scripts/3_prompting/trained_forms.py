@@ -69,7 +69,7 @@ from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.prompt.in_context.styles import StyledPrompt
 from tinylm.prompt.template.constraints import max_words, unmet
 from tinylm.tokenizers import BPETokenizer, CharTokenizer, WordTokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 BATCH, RATE = 32, 5e-3
 # (1) 18 numbers, so 324 pairs; those that are asked are one in five.

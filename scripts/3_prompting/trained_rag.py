@@ -87,7 +87,7 @@ from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt.rag import NO_ANSWER, answer_from
 from tinylm.prompt.rag.answer import retrieval_answer
 from tinylm.prompt.rag.evaluate import FOLLOWED, context_reliance, refusals, three_contexts
-from tinylm.train.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
 
 BASE, TUNED = 40, 120  # worlds of the training of the base, and of each fine-tuning
 TESTED = 1  # world of each test: 32 questions about known towns and 32 about new ones

@@ -86,7 +86,7 @@ from tinylm.prompt.tools import Tools, calculator, complete_with_tools, encode_c
 from tinylm.prompt.tools.annotated import annotate_arithmetic, with_calls, with_results
 from tinylm.prompt.tools.toolformer import score_calls
 from tinylm.tokenizers import BPETokenizer
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 HEAD, LARGE = 1, 4  # digits of the numbers that the base model adds, and the most in fine-tuning
 TESTED = (1, 2, 3, 4, 5)  # five digits were never seen

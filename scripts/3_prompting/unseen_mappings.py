@@ -84,7 +84,7 @@ from tinylm.prompt.in_context.induction import (
     induction_scores,
     mapping_prompts,
 )
-from tinylm.train.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
 
 SOURCES, TARGETS = 5, 10
 SHOTS = 0, 1, 2, 4, 8, 16

@@ -130,7 +130,7 @@ from tinylm.prompt.tasks.code_completion import complete_function, write_functio
 from tinylm.prompt.tasks.generation import continue_dialogue, continue_story
 from tinylm.prompt.tasks.transformation import rewrite, summarize
 from tinylm.prompt.template.constraints import max_words, min_words, must_mention, unmet
-from tinylm.train.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import Claim, mean_and_range
 
 ROWS = 16  # texts that are written together
 SUMMARIES, MESSAGES, TALES, TALKS, CODES = 6, 8, 5, 5, 5  # texts of a draw

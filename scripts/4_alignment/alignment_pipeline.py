@@ -98,7 +98,7 @@ import numpy as np
 from tiny_assistant import DRAWN, GROUPS, GRPO, PPO, WATCHED, Assistant
 
 from tinylm import backend
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 SEEDS = 3
 TUNED = "best of 16", "DPO", "PPO", "GRPO"

@@ -104,7 +104,7 @@ from tinylm.data.read.solutions import read_solutions
 from tinylm.finetune import fit
 from tinylm.finetune.metrics import auc
 from tinylm.models import GPT, GPTConfig
-from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
 SOLUTIONS = "reasoning/gsm8k_example_model_solutions.jsonl.gz"
 FOLDS, PATHS = 5, 4

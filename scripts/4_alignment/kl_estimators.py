@@ -124,8 +124,8 @@ from tinylm.align.rewards.reward_model import mean_and_deviation
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
-from tinylm.train.compare import Claim, mean_and_range
-from tinylm.train.script import command_line
+from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.script import command_line
 
 V, LENGTH = 4, 3  # of the transformer: 64 responses
 SAMPLES, STEPS, RATE, BETA = 64, 300, 3e-3, 0.5

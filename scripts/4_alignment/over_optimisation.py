@@ -111,8 +111,8 @@ from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.generate.loop import generate_batch
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
-from tinylm.train.compare import Claim, mean_and_range
-from tinylm.train.script import command_line
+from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.script import command_line
 
 V, LENGTH, MARK = 4, 6, 3  # tokens, of a response, the mark of politeness
 PROMPT = [0]

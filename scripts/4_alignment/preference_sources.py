@@ -120,8 +120,8 @@ from tinylm.align.rewards.reward_model import RewardModel
 from tinylm.autograd import no_grad
 from tinylm.finetune import fit
 from tinylm.finetune.instruct.conversations import encode_sft
-from tinylm.train.compare import Claim, mean_and_sd, weakest
-from tinylm.train.script import command_line
+from tinylm.train.experiments.compare import Claim, mean_and_sd, weakest
+from tinylm.train.experiments.script import command_line
 
 FIRST, SEEDS = 8, 20  # seeds 0 to 7 were those of a first run, see the end of the header
 # Chances of the four tokens, the last of which is the mark.

@@ -118,8 +118,8 @@ from tinylm.finetune.instruct.instructions import InstructionTuning, answer_loss
 from tinylm.models import GPT, GPTConfig
 from tinylm.pretrain import CausalLM
 from tinylm.tokenizers import WordTokenizer
-from tinylm.train.compare import Claim, mean_and_range
-from tinylm.train.script import command_line
+from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.script import command_line
 
 WORDS = WordTokenizer(vocabulary(), MARKS)
 END = WORDS.special["<|end|>"]

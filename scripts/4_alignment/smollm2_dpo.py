@@ -70,7 +70,7 @@ from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.finetune.peft.lora import lora
 from tinylm.finetune.peft.merging import bake
 from tinylm.pretrain.batch import IGNORE
-from tinylm.train.compare import ONLY_RUNS, Claim
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim
 
 SAMPLES, PAIRS, HELD = 96, 160, 96
 QUICK = 8, 8, 12

@@ -101,8 +101,8 @@ from tinylm.autograd import no_grad
 from tinylm.finetune.instruct.conversations import ROLES
 from tinylm.pretrain import CausalLM
 from tinylm.prompt.protocol.model import TextModel
-from tinylm.train.compare import Claim, mean_and_sd
-from tinylm.train.script import command_line
+from tinylm.train.experiments.compare import Claim, mean_and_sd
+from tinylm.train.experiments.script import command_line
 
 READ_WEAK = 6_400  # texts of the weak model
 HABIT, STARTED, START_STEPS = 0.2, 4000, 600  # of the model before the three families

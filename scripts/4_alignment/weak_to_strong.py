@@ -69,8 +69,8 @@ from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain import CausalLM
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers import WordTokenizer
-from tinylm.train.compare import Claim, mean_and_sd
-from tinylm.train.script import command_line
+from tinylm.train.experiments.compare import Claim, mean_and_sd
+from tinylm.train.experiments.script import command_line
 
 TOPICS, OWN, SHARE, WORDS = 16, 12, 0.5, 12  # WORDS: of a text; the best reader has 0.98 right
 READ, READ_WEAK = 32_000, 6_400  # texts without labels

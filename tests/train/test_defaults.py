@@ -10,7 +10,7 @@ import pytest
 
 import tinylm.train
 from tinylm.optim import SGD
-from tinylm.train.compare import report
+from tinylm.train.experiments.compare import report
 from tinylm.train.patience import Patience
 from tinylm.train.run.rows import TwoStages
 from tinylm.train.scaling import chinchilla, intervals, laws

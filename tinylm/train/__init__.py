@@ -2,8 +2,8 @@
 
 Read step.py (the mathematics of one update), trainer.py (the loop), checkpoint.py (the files, and
 how they survive a crash), evaluation.py. run/ is the job of `tinylm train` around it: settings,
-models, data, files. scaling/ fits scaling laws. compare.py holds comparisons of runs to the same
-tokens and several seeds.
+models, data, files. scaling/ fits scaling laws; experiments/ judges claims
+by runs of several seeds.
 """
 
 from tinylm.train.checkpoint import Checkpoint

@@ -15,10 +15,10 @@ import time
 import numpy as np
 
 from tinylm import autograd
-from tinylm.cli.measure.bench_parallel import QUIET, load, processor
+from tinylm.cli.measure.bench_parallel import QUIET, load
 from tinylm.cli.measure.operations import OPERATIONS
 from tinylm.errors import TinylmError
-from tinylm.machine import blas_threads, keep_freed_memory
+from tinylm.machine import blas_threads, keep_freed_memory, processor
 
 ABOVE = 2.0  # an operation that takes more than this many times torch's time is marked
 TURN = 0.02  # of --seconds: there are sixty operations

@@ -15,7 +15,6 @@ say more of that work than of MPI. Read next: contestants.py.
 
 import importlib.util
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -24,18 +23,9 @@ from pathlib import Path
 from tinylm.cli.measure.bench import measure, same_work
 from tinylm.cli.measure.workloads import WORKS, initial_weights
 from tinylm.errors import TinylmError
-from tinylm.machine import cores
+from tinylm.machine import cores, processor
 
 QUIET = 0.5  # processes beside the benchmark above which it is called not quiet
-
-
-def processor():
-    """The name of the processor, as the system tells it."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-        return next(li.split(":", 1)[1].strip() for li in text.splitlines() if "model name" in li)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def load():

@@ -136,8 +136,8 @@ def row(one, reference, work, peak):
 
 def head(name):
     """What the figures depend on, as text."""
-    from tinylm.cli.measure.bench_parallel import QUIET, load, processor
-    from tinylm.machine import blas_kernels, blas_threads
+    from tinylm.cli.measure.bench_parallel import QUIET, load
+    from tinylm.machine import blas_kernels, blas_threads, processor
 
     text = f"{name}, {processor()}, {blas_threads()} threads, BLAS kernels {blas_kernels()}"
     beside = load()

@@ -5,7 +5,7 @@ Perplexity, exp of the mean loss, mostly measures how well a model uses the last
 measured here on the same targets with more and less text before them. The tasks of
 data/synthetic/long_tasks.py need one item from far back in the text. The section ends with what
 such measurements do not show. Read next: protocol/score.py, perplexity of a text of any length;
-train/compare.py, fair comparisons.
+train/experiments/compare.py, fair comparisons.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tinylm.train.compare import ONLY_RUNS
-from tinylm.train.script import command_line
+from tinylm.train.experiments.compare import ONLY_RUNS
+from tinylm.train.experiments.script import command_line
 
 ABOUT = "One line.\n\nAnd more."
 

@@ -1,12 +1,12 @@
 """The command line of a script that judges claims over seeds: --seed, --device, --quick.
 
-Read first: compare.py, which holds the claims.
+Read first: compare.py, which holds the claims; cells.py, which keeps results.
 """
 
 import argparse
 
 from tinylm import backend
-from tinylm.train.compare import ONLY_RUNS
+from tinylm.train.experiments.compare import ONLY_RUNS
 
 SEEDS, QUICK_SEEDS = 5, 2
 

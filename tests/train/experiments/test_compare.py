@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinylm.errors import ConfigError, DataError, ShapeError
-from tinylm.train.compare import (
+from tinylm.train.experiments.compare import (
     BY_DESIGN,
     OPPOSITE,
     SHOWS,
