@@ -18,9 +18,9 @@ overfits sooner (seen in three runs of seed 101). Nothing else may run on the ma
     python scripts/2_2_training_at_scale/learning_per_second.py --out ladder.jsonl
 
 takes rungs x seeds x (75 + 4) seconds and a minute for the timing: half an hour. Runs that stand in
-the file are not made again (results/learning_per_second.jsonl has those below). `--beside` adds, to the same file, what was built and did not win (each
-against the last rung; twelve minutes more). `--quick` trains two rungs for 3 seconds, which proves
-that it runs. Read next: nanogpt_record.py.
+the file are not made again (results/learning_per_second.jsonl has those below). `--beside` adds, to
+the same file, what was built and did not win (each against the last rung; twelve minutes more).
+`--quick` trains two rungs for 3 seconds, which proves that it runs. Read next: nanogpt_record.py.
 
 Measured (two idle cores of an AMD EPYC, OpenBLAS with its kernels for AVX-512; mean, least and most
 over seeds 201 to 203):
