@@ -1,7 +1,7 @@
 """The results of an experiment, a line of JSON for each finished cell, so that it can be resumed.
 
     {"cell": {"model": "GPT", "labels": 0.1, "seed": 3, "steps": 5000}, "found": {"accuracy": 0.71},
-     "seconds": 41.2, "command": "sentiment.py --kinds GPT", "processor": "AMD EPYC, ..."}
+     "seconds": 41.2, "command": "scripts/1_pretraining/sentiment.py", "processor": "AMD ..."}
 
 A cell is all that decides the result: what is compared, the seed, and every size that an option may
 change. A cell that stands in the file is not computed again, so a table grows over days, a run that
