@@ -61,6 +61,12 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="slow: run with -m slow or --slow"))
 
 
+def pytest_report_collectionfinish(config, items):
+    """A line for `pytest --collect-only`: a function with parameters makes several cases."""
+    functions = {item.nodeid.partition("[")[0] for item in items}
+    return f"{len(functions):,} test functions, {len(items):,} cases"
+
+
 @pytest.fixture(params=_devices())
 def device(request):
     """Every device this machine has, and "strict", which keeps CuPy's rules without a GPU."""

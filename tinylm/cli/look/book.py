@@ -2,7 +2,9 @@
 
 `tinylm book` counts the concepts of every section; `tinylm book --check` checks that the symbols,
 tests and scripts of the index exist; `tinylm book --mutate C2a-C06` makes small errors in the code
-of a row and lists those that the row's own tests do not notice.
+of a row and lists those that the row's own tests do not notice. `tinylm book --numbers` lists the
+measured figures of README.md, DESIGN.md and the pages of scripts that name no command or, if they
+are times, no processor.
 """
 
 import os
@@ -13,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tinylm import book
-from tinylm.book import audit, check
+from tinylm.book import audit, check, numbers
 from tinylm.cli import VERBS
 from tinylm.cli.options import parse
 from tinylm.errors import DataError
@@ -27,6 +29,11 @@ class BookConfig:
     check: bool = setting(
         False,
         "check that every symbol imports and every test and script exists; exit 1 if one does not",
+    )
+    numbers: bool = setting(
+        False,
+        "list measured figures in README, DESIGN and the pages of scripts that name no command or, "
+        "if they are times, no processor; exit 1 if there is one",
     )
     mutate: bool = setting(
         False,
@@ -56,6 +63,8 @@ def main(argv):
         raise DataError(
             f"nothing in the index for {' '.join(words)!r}: `tinylm book` lists the sections"
         )
+    if config.numbers:
+        return _numbers()
     if config.check:
         return _check(found)
     if config.mutate:
@@ -122,6 +131,19 @@ def _check(table):
     if root is None:
         note = "; tests and scripts were not looked up: run this in a checkout of the repository"
     print(f"{len(table)} rows, {len(wrong)} wrong{note}")
+    if wrong:
+        return 1
+    return 0
+
+
+def _numbers():
+    root = check.repository()
+    if root is None:
+        raise DataError("--numbers reads the pages: run this in a checkout of the repository")
+    wrong = numbers.all_complaints(root)
+    for complaint in wrong:
+        print(complaint)
+    print(f"{len(wrong)} to mend")
     if wrong:
         return 1
     return 0
