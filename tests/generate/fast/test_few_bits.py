@@ -8,7 +8,7 @@ import pytest
 from tests.generate.fast.test_direct import IDS, step_by_step
 from tinylm.generate.fast import few_bits
 from tinylm.generate.fast.direct import DirectDecoder
-from tinylm.generate.fast.few_bits import AHEAD, ALONE, KINDS, SHARED
+from tinylm.generate.fast.few_bits import AHEAD, ALONE, KINDS, SHARED, Pace
 from tinylm.machine import blas_threads
 from tinylm.models.low_bit.quantized import QuantizedMatrix
 from tinylm.nn import Linear
@@ -79,3 +79,46 @@ def test_a_second_thread_is_asked_for_by_size_only(gpt, monkeypatch):
     assert lm.threads == 1
     monkeypatch.setattr(few_bits, "LEAST_TABLE", 1)
     assert DirectDecoder(gpt(dtype=np.float32, **SIZES), 8).threads == 2
+
+
+def test_a_step_alone_has_the_same_numbers(gpt, way):
+    lm = DirectDecoder(gpt(dtype=np.float32, **SIZES | LLAMA), 8)
+    helped = step_by_step(lm, IDS)
+    lm.pace.next = lambda: False
+    np.testing.assert_array_equal(step_by_step(lm, IDS), helped)
+
+
+def paced(pace, steps, together, alone=23.0):
+    """Which of so many steps were helped, where a step takes `together` with help, else `alone`."""
+    found = []
+    for _ in range(steps):
+        found.append(pace.next())
+        pace.note(found[-1], together if found[-1] else alone)
+    return found
+
+
+def test_help_is_taken_as_long_as_it_is_fast():
+    assert all(paced(Pace(), 100, 13.0))
+
+
+def test_slow_help_is_given_up_after_two_steps_and_tried_again_now_and_then():
+    pace = Pace()
+    paced(pace, 50, 13.0)
+    assert paced(pace, 60, 43.0) == [True] * 2 + [False] * 33 + [True] + [False] * 24
+    # once the cores lie beside each other again the next trial finds out
+    found = paced(pace, 80, 13.0)
+    assert found[:8] == [False] * 8 and all(found[8:])
+
+
+def test_one_slow_step_changes_nothing():
+    pace = Pace()
+    paced(pace, 50, 13.0)
+    pace.note(pace.next(), 200.0)
+    assert all(paced(pace, 50, 13.0))
+
+
+def test_help_that_grows_slower_than_it_was_stays_if_it_is_faster_than_none():
+    pace = Pace()
+    paced(pace, 50, 13.0)
+    found = paced(pace, 100, 18.0)  # a long text: attention takes its time
+    assert found.count(False) == 3 and pace.help

@@ -16,8 +16,8 @@ for BLAS's products, where reading the float32 weights takes 11:
 
 4 bits are unpacked in two passes more, and are here for memory: a compiled kernel does all of it in
 registers (llama.cpp: 84 to 98 tokens/s on two other cores). few_bits.py says how two threads share
-the work; `decoding_speed` and `memory_bandwidth` measure it. In some runs the thread that converts
-is slow for seconds: then 8 bits are behind float32. Read next: few_bits.py.
+the work, and what becomes of it while the two cores do not lie beside each other (then 8 bits are
+behind float32); `decoding_speed` and `memory_bandwidth` measure it. Read next: few_bits.py.
 """
 
 import threading
@@ -26,7 +26,7 @@ import time
 import numpy as np
 
 from tinylm import backend
-from tinylm.generate.fast.few_bits import QuantizedLayers, own_threads
+from tinylm.generate.fast.few_bits import Pace, QuantizedLayers, own_threads
 from tinylm.generate.fast.folded import FastDecoder
 from tinylm.generate.fast.parts import activation_into, bias_of, rising
 
@@ -57,6 +57,7 @@ class DirectDecoder(FastDecoder):
         else:
             made = QuantizedLayers(model, bits)
             self.layers, self.head, self.threads = made.layers, made.head, made.threads
+            self.pace = Pace()
         self.norms = [block.norms for block in model.blocks]
         self.tokens = model.tokens.weight.data  # (V, D)
         self.position_table = model.positions and model.positions.table.weight.data
@@ -88,7 +89,10 @@ class DirectDecoder(FastDecoder):
         if self.position_table is not None:
             x += self.position_table[t]
         attended, activated = self.attended[:-1], self.activated[:-1]  # (H K,), (F,)
-        with own_threads(self.threads) as helper:
+        threads, began = self.threads, time.perf_counter()
+        if threads == 2 and not self.pace.next():
+            threads = 1
+        with own_threads(threads) as helper:
             for product in self.layers[0]:
                 product.begin(helper)
             for layer, norms, *memory in zip(self.layers, self.norms, *stored):
@@ -108,6 +112,8 @@ class DirectDecoder(FastDecoder):
                 if self.after != 1:
                     activated *= self.after
                 x += out_of_hidden(activated, y, helper)  # (F,) -> (D,)
+        if self.threads == 2:
+            self.pace.note(threads == 2, time.perf_counter() - began)
         cache.length = t + 1
         self._norm(x, self.norm)
         return self.normed

@@ -12,10 +12,13 @@ A thread that computes half of every product instead is slower: the interpreter'
 short calls of two threads wait for each other, and waking a thread takes 20 to 50 us where cores
 are virtual, as long as a tenth of a layer. Here the second thread makes three long calls a layer,
 and as a rule nobody waits. Matrices too large for this, and the output layer, are shared half and
-half; with one core everything is done in turn. Read next: direct.py.
+half; with one core everything is done in turn, and wherever that is faster (Pace). Read next:
+direct.py.
 """
 
 import contextlib
+import math
+from collections import deque
 
 import numpy as np
 
@@ -59,13 +62,22 @@ class QuantizedProduct:
 
     def begin(self, helper):
         """Let the second thread convert the weights, if it is to."""
-        if self.way == AHEAD:
+        if self.way == AHEAD and helper is not None:
             helper.start(self.parts[0].convert)
 
     def __call__(self, x, out, helper=None):
-        """(D,) -> (F,), written into `out`. Products follow in the order of their begin()."""
+        """(D,) -> (F,), written into `out`. Products follow in the order of their begin().
+
+        helper  Helper; None: this thread does all, and gets the same numbers
+        """
         first = self.parts[0]
-        if self.way == AHEAD:
+        if helper is None and self.way == AHEAD:
+            first.convert()
+            first.multiply(x, out)
+        elif helper is None and self.way == SHARED:
+            first(x, out[: self.stop])
+            self.parts[1](x, out[self.stop :])
+        elif self.way == AHEAD:
             helper.wait_for_one()
             first.multiply(x, out)
             if self.following is not None:
@@ -134,6 +146,46 @@ class QuantizedLayers:
             QuantizedProduct(weight, bias, bits, self.rooms, way)
             for (weight, bias), way in zip(maps, ways)
         ]
+
+
+class Pace:
+    """Whether the second thread helps with a step, judged by the time that steps take.
+
+    Two cores of a virtual machine may lie beside each other now, and apart for the next seconds:
+    here a cache line then takes 370 ns to the other core and back, not 118, and a step in which
+    one core reads what the other has converted 43 ms, not 13. Alone it takes 23 at any time.
+
+    A step with help is taken to be slow if two in a row take SLOWER times as long as the fastest.
+    While steps are slow, or done alone, the other way is tried every RETRY steps, and the faster
+    of the two is kept.
+    """
+
+    SLOWER, RETRY = 1.3, 32
+
+    def __init__(self):
+        self.help = True
+        self._fastest, self._waited = math.inf, self.RETRY
+        self._seconds = {True: deque(maxlen=2), False: deque(maxlen=2)}
+
+    def next(self):
+        """True if the second thread is to help with the next step."""
+        helped = self._seconds[True]
+        if self.help and (len(helped) < 2 or min(helped) <= self.SLOWER * self._fastest):
+            self._waited = self.RETRY  # once it is slow, being alone is tried at once
+            return True
+        self._waited += 1
+        if self._waited > self.RETRY:
+            self._waited = 0
+            return not self.help
+        return self.help
+
+    def note(self, helped, seconds):
+        """A step took so long."""
+        self._seconds[helped].append(seconds)
+        if helped:
+            self._fastest = min(self._fastest, seconds)
+        if self._seconds[False]:  # a moment's other work does not count: the better of two steps
+            self.help = min(self._seconds[True]) <= min(self._seconds[False])
 
 
 @contextlib.contextmanager
