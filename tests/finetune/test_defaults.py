@@ -27,7 +27,7 @@ from tinylm.finetune.metrics import f1
 from tinylm.finetune.peft import adapters, counts, lora, soft_prompts
 from tinylm.finetune.search import grid_search
 from tinylm.finetune.settings import UpdateSettings
-from tinylm.finetune.tasks import crf, heads, spans, tagging, text_to_text
+from tinylm.finetune.tasks import by_word, crf, heads, spans, tagging, text_to_text, word_forms
 
 # Devlin et al. 2019, appendix A.3 and code: batches of 16, 3 epochs, a decay of 0.01, a warm-up
 # over a tenth of the steps, gradients clipped at 1; the rate is one for small models. Sanh et al.
@@ -90,7 +90,9 @@ DEFAULTS = [
     (heads.Regressor, {"bounded": True}),
     (spans.SpanPrediction, {"kind": "softmax"}),
     (tagging.Tagging, {"constrained": False}),
-    (tagging.TokenClassifier, {"crf": False}),
+    (tagging.TokenClassifier, {"crf": False, "forms": ()}),
+    (word_forms.WordForms.of, {"least": 2, "longest": 20}),
+    (by_word.NameDictionary, {"share": 0.5, "small": True}),
     (text_to_text.Answering, {"longest": 32, "framed": False}),
 ]
 

@@ -39,6 +39,7 @@ from tinylm.finetune.tasks.heads import Classifier, Regressor
 from tinylm.finetune.tasks.probe import Probe
 from tinylm.finetune.tasks.spans import SpanPredictor
 from tinylm.finetune.tasks.tagging import TokenClassifier, WordBatch
+from tinylm.finetune.tasks.word_forms import CharacterCNN, PartVectors, WordForms
 from tinylm.finetune.wrap import load_trained, read_trained, save_trained, trained_state
 from tinylm.models.decoder import presets as decoders
 from tinylm.models.decoder.gpt import GPT
@@ -52,7 +53,16 @@ from tinylm.tokenizers import ByteTokenizer
 from tinylm.train.trainer import Trainer
 
 IDS = np.array([[1, 5, 2, 7], [3, 3, 9, 0]])
-WORDS = WordBatch(IDS, IDS, words=np.array([[0, 1], [2, 3]]), held=np.ones((2, 2), bool))
+FORMS = WordForms.of(("dab", "bad"), least=1)
+PARTS, CHARACTERS = FORMS.batch([("dab", "a"), ("bad", "abba")], 2)
+WORDS = WordBatch(
+    IDS,
+    IDS,
+    words=np.array([[0, 1], [2, 3]]),
+    held=np.ones((2, 2), bool),
+    parts=PARTS,
+    characters=CHARACTERS,
+)
 
 
 def quantized(seed, kind="Q4_0", **options):
@@ -111,6 +121,12 @@ def gpt(change, **options):
     return lambda seed: change(decoder(seed), **options)
 
 
+def tagger_with_forms(seed):
+    kinds = PartVectors, CharacterCNN
+    forms = [kind(FORMS, 16, seed, dtype=np.float64) for kind in kinds]
+    return TokenClassifier(encoder(seed), 3, seed=seed, forms=forms)
+
+
 # Name -> model made from a seed, changed but not trained yet. Answers: see answers().
 MADE = {
     "lora": gpt(lora, r=2),
@@ -147,6 +163,7 @@ MADE = {
     "many heads": lambda seed: ManyHeads(encoder(seed), [2, 3], seed=seed),
     "spans": lambda seed: SpanPredictor(encoder(seed), seed),
     "tags": lambda seed: TokenClassifier(encoder(seed), 3, crf=True, seed=seed),
+    "tags by forms": tagger_with_forms,
     "spans behind a prompt": lambda seed: SpanPredictor(prompted_encoder(seed), seed),
     "tags behind states": lambda seed: TokenClassifier(hidden_prefix(encoder(seed), 2), 3),
     "classes behind keys": lambda seed: Classifier(key_value_prefix(decoder(seed), 2), 3),

@@ -21,6 +21,7 @@ from tinylm.finetune.tasks.spans import (
 )
 from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier
 from tinylm.finetune.tasks.text_to_text import Answering
+from tinylm.finetune.tasks.word_forms import CharacterCNN, PartVectors, WordForms
 from tinylm.models.early.cases import ready
 from tinylm.models.encoder.presets import build, tiny
 from tinylm.pretrain.special import Special
@@ -139,6 +140,29 @@ register(
     covers=(),
     source="book section 1.4.6",
 )
+
+
+FORMS = WordForms.of(("dab", "bad"), least=1)
+
+
+def form(kind):
+    """A module that reads the form of words, with drawn weights."""
+    return lambda rng: ready(kind(FORMS, 2, int(rng.integers(99)), dtype=np.float64))
+
+
+# A sentence of one word and one of two, so that a row is padded and a word is shorter than another.
+# Small filters: at few places is their largest value one of two.
+for _name, _new in {
+    "PartVectors": form(PartVectors),
+    "CharacterCNN": form(lambda *sizes, dtype: CharacterCNN(*sizes, 2, 2, dtype=dtype)),
+}.items():
+    register(
+        f"finetune.{_name}",
+        lambda model, parts, characters: model(parts, characters),
+        lambda rng, new=_new: [call(new(rng), *FORMS.batch([["bad"], ["a", "dab"]], 2))],
+        covers=(),
+        source="Huang et al. 2015; Ma & Hovy 2016",
+    )
 
 
 def chain(rng, K):

@@ -5,8 +5,9 @@
 The tag of a word is predicted from the state of its first piece; [CLS], [SEP] and the other pieces
 have none. Entities are spans of words, written as tags: B-ORG begins one of type ORG, I-ORG
 continues it, O is outside of all (Ramshaw & Marcus 1995). Words tagged one by one can give an
-invalid sequence, such as an I with no B before it; crf.viterbi finds the best valid one. Read
-next: crf.py; spans.py.
+invalid sequence, such as an I with no B before it; crf.viterbi finds the best valid one. A small
+encoder needs to see the form of a word too: word_forms.py. Read next: crf.py; word_forms.py;
+spans.py.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from tinylm.finetune import metrics
 from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.crf import LinearChain, viterbi
 from tinylm.finetune.tasks.heads import hidden_states, innermost
+from tinylm.finetune.tasks.word_forms import WordForms
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.batch import IGNORE, TokenBatch, pad_rows
 from tinylm.pretrain.score import score
@@ -51,10 +53,13 @@ class WordBatch(TokenBatch):
     """A TokenBatch with an answer a word: targets (B, m), IGNORE behind the words of a row.
 
     words   (B, m) index of each word's first piece;  held (B, m) bool, True for words
+    parts, characters   (B, m, N) and (B, m, C), what WordForms.batch() gives, or None
     """
 
     words: np.ndarray = None
     held: np.ndarray = None
+    parts: np.ndarray | None = None
+    characters: np.ndarray | None = None
 
 
 def word_states(model, batch):
@@ -70,19 +75,29 @@ class TokenClassifier(Module):
     encoder  Encoder or GPT, or one behind a prompt or prefix; not copied
     tags     K, their number
     crf      with a LinearChain over the tags of a sentence
+    forms    modules that read the form of a word, such as PartVectors and CharacterCNN of
+             word_forms.py: what they give is added to the word's state
     """
 
-    def __init__(self, encoder, tags, crf=False, seed=0):
+    def __init__(self, encoder, tags, crf=False, seed=0, forms=()):
         model = innermost(encoder)
         dtype = model.tokens.weight.dtype
         self.encoder, self.rng = encoder, model.rng
         self.out = Linear(model.config.d_model, tags, Random(seed, "head"), dtype=dtype)
         self.chain = LinearChain(tags, dtype) if crf else None
+        self.forms = list(forms)
         self.to(model.tokens.weight.device)
 
     def __call__(self, batch):
         """Emissions: logits, or scores of the CRF, of every word of a WordBatch, (B, m, K)."""
-        x = word_states(self.encoder, batch)
+        x = word_states(self.encoder, batch)  # (B, m, D)
+        if self.forms and batch.parts is None:
+            raise DataError(
+                "TokenClassifier: it reads the forms of words, which the batch lacks: give "
+                "Tagging the same WordForms"
+            )
+        for form in self.forms:
+            x = x + form(batch.parts, batch.characters)
         if self.training:
             x = dropout(x, self.encoder.config.dropout, self.rng)
         return self.out(x)  # (B, m, D) -> (B, m, K)
@@ -95,11 +110,13 @@ class Tagging:
     inputs       EncoderInput
     tags         names of the tags; the first is the answer for words that did not fit
     constrained  answers are valid BIO sequences: the best one by Viterbi
+    forms        WordForms, for a TokenClassifier that reads the forms of words
     """
 
     inputs: EncoderInput
     tags: tuple
     constrained: bool = False
+    forms: WordForms | None = None
 
     def make_batch(self, examples, rng=None):
         """-> WordBatch."""
@@ -118,6 +135,10 @@ class Tagging:
                 known = ", ".join(self.tags)
                 raise DataError(f"Tagging: the tag {error} is not one of {known}") from None
         targets, _ = pad_rows(targets, IGNORE, first_pieces.shape[1])  # (B, m)
+        if self.forms is not None:
+            fitting = [words[: len(first)] for (words, _), (*_, first) in zip(examples, rows)]
+            parts, characters = self.forms.batch(fitting, first_pieces.shape[1])
+            fields |= {"parts": parts, "characters": characters}
         return WordBatch(ids, targets, **fields, words=first_pieces, held=held)
 
     def loss(self, model, batch):
