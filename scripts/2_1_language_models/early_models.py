@@ -1,34 +1,27 @@
-"""Four generations of language models on the same text: counts, a feed-forward network, an LSTM, a
-transformer.
+"""Four generations of language models on the same text: counts, a feed-forward network, recurrent
+networks, a transformer.
 
 Book section 2.1 has the history from n-grams over Bengio's network to recurrent networks and
-transformers. Shown: bits per character on held-out text after equal reading, three networks of
-about the same number of parameters trained on the same batches for the same number of steps. The
-order of the models at this size and time is no order of the models themselves: a table of counts is
-hard to beat here. About 80 seconds. `python scripts/2_1_language_models/early_models.py [--seed N]
-[--device cpu|gpu] [--quick]`; --quick is 2 seeds and a third of the steps. Networks are tried from
-3 seeds (weights and order of the batches); counting has no seed.
+transformers. Shown: bits per character on held-out text, and where the curves cross. A fair trial
+of so old a question needs time and equal care, so every kind of network has about 80,000 parameters
+and no dropout, reads the same batches, and gets the same search: the same four learning rates, each
+tried once for 1,500 steps with a seed that is not used again, the best by a part of the text that
+is neither learnt from nor scored. The order of the counts is chosen by the same part. Then each is
+trained for 500, 1,500 and 5,000 steps, each a run of its own with a learning rate that falls to 0,
+from 5 seeds (weights and order of the batches): a curve of finished runs. After equal steps all
+have read the same; the transformer needs more time for a step here, so the curves are also compared
+after equal seconds (of one core and of this library), between two runs of the ladder on a straight
+line over the logarithm of the seconds. A pair of kinds is judged by 5 differences: with the spread
+that seeds had here before (0.01), a gap of 0.02 bits would show. Earlier figures were those of 300
+steps without search, where the LSTM was 0.38 bits ahead of the transformer: the ladder says for how
+long that lasts.
+
+About 35 minutes on one core. `python scripts/2_1_language_models/early_models.py [--seed N]
+[--device cpu|gpu] [--quick] [--out FILE]`: cells that stand in FILE are not computed again.
 
 Measured output:
 
-    342261 characters of 93 kinds to learn from, 38029 held out; networks read 307200 of them in 300
-    batches
-                             numbers  bits/char   lowest  highest  seconds
-    5-gram, all text          109000      1.878                        0.1
-    5-gram, as much read      103342      1.949                        0.1
-    NPLM, 8 characters         77405      2.867    2.854    2.882      6.6
-    LSTM                       83424      2.441    2.430    2.453      8.8
-    transformer                80752      2.821    2.806    2.835     11.4
-    LSTM costs fewer bits per character than NPLM, 8 characters: +0.426 [+0.419, +0.432], 3 seeds:
-      shows
-    transformer costs fewer bits per character than LSTM: -0.38 [-0.415, -0.345], 3 seeds: shows the
-      opposite
-    NPLM, 8 characters costs fewer bits per character than counting all text: -0.989 [-1.02,
-      -0.954], 3 seeds: shows the opposite
-    LSTM costs fewer bits per character than counting all text: -0.564 [-0.593, -0.535], 3 seeds:
-      shows the opposite
-    transformer costs fewer bits per character than counting all text: -0.943 [-0.98, -0.906], 3
-      seeds: shows the opposite
+    Not measured yet with this design.
 """
 
 import argparse
@@ -37,6 +30,7 @@ import time
 import numpy as np
 
 import tinylm as tl
+from tinylm import backend
 from tinylm.backend import to_cpu, to_device
 from tinylm.data import frequent_characters, python_documentation, split_text, without_repeats
 from tinylm.models import GPT, GPTConfig
@@ -46,54 +40,59 @@ from tinylm.models.early.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.optim import AdamW, clip_grad_norm
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM
+from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim
 
 BATCH, T = 16, 64
-# Bits per character. Networks of one seed read the same batches, so they are paired; counting has
-# no seed and is a known number.
+LADDER = 500, 1_500, 5_000  # steps; runs of their own
+SEEDS = 5
+RATES, TUNING_STEPS, TUNING_SEED = (4e-3, 8e-3, 16e-3, 32e-3), 1_500, 1_001
+ORDERS = range(3, 10)  # of the counts
+# Bits per character, fewer are better. Networks of one seed read the same batches, so they are
+# paired; counting has no seed and is a known number.
 BETTER = Claim("costs fewer bits per character", "2.1", larger=False)
-COUNTING = "5-gram, all text"
+CLOSES = Claim("the gap is smaller after the most steps than after the fewest", "2.1", larger=False)
+NPLM, LSTM, GRU, TRANSFORMER = "NPLM, 8 characters", "LSTM", "GRU", "transformer"
+# (V, seed) -> a network; sizes at which all have about 80,000 parameters
 NETWORKS = {
-    # sizes at which all have about 80,000 parameters, and learning rates
-    "NPLM, 8 characters": (lambda V, seed: FeedForwardNGramLM(9, V, 24, 200, seed=seed), 3e-3),
-    "LSTM": (lambda V, seed: RecurrentLM(RecurrentConfig(V, 96, 1, "lstm"), seed), 5e-3),
-    "transformer": (
-        lambda V, seed: GPT(
-            GPTConfig(V, T, 2, 4, 56, norm="rms", positions="rope", bias=False), seed
-        ),
-        5e-3,
+    NPLM: lambda V, seed: FeedForwardNGramLM(9, V, 24, 200, seed=seed),
+    GRU: lambda V, seed: RecurrentLM(RecurrentConfig(V, 108, 1, "gru"), seed),
+    LSTM: lambda V, seed: RecurrentLM(RecurrentConfig(V, 96, 1, "lstm"), seed),
+    TRANSFORMER: lambda V, seed: GPT(
+        GPTConfig(V, T, 2, 4, 56, norm="rms", positions="rope", bias=False), seed
     ),
 }
 
 
 def characters():
-    """(training ids, held-out ids, V) of Python's documentation."""
+    """(ids to learn from, to choose by, held out, V) of Python's documentation."""
     ids, kept = frequent_characters(without_repeats(python_documentation()))
-    train, test = split_text(ids, 0.1)
-    return train, test, len(kept) + 1
+    rest, test = split_text(ids, 0.1)
+    text, choice = split_text(rest, 0.1)
+    return text, choice, test, len(kept) + 1
 
 
-def bits_of_network(model, test, device):
-    """Bits per character of the held-out text, in windows of T characters after their first."""
-    n = (len(test) - 1) // T
+def bits_of_network(model, part, device):
+    """Bits per character of a text, in windows of T characters after their first."""
+    n = (len(part) - 1) // T
     # (n, T) each: y is x one character later
-    x = test[: n * T].reshape(n, T)
-    y = test[1 : n * T + 1].reshape(n, T)
+    x = part[: n * T].reshape(n, T)
+    y = part[1 : n * T + 1].reshape(n, T)
     total = 0.0
     with tl.no_grad():
         for i in range(0, n, 64):
             logits = model(to_device(x[i : i + 64], device))
             target = to_device(y[i : i + 64], device)
             total += tl.cross_entropy(logits, target, reduction="sum").item()
-    return total / (n * T) / np.log(2)  # nats to bits
+    return float(to_cpu(np.asarray(total))) / (n * T) / np.log(2)  # nats to bits
 
 
-def train(make, lr, text, V, steps, seed, device):
+def train(make, rate, text, V, steps, seed, device):
     """A network trained on `steps` random batches, from one seed."""
     model = make(V, seed).to(device)
     rng = tl.Random(seed, "batches")
     objective = CausalLM()
-    optimizer = AdamW(model.named_parameters(), lr=lr, weight_decay=0.01)
+    optimizer = AdamW(model.named_parameters(), lr=rate, weight_decay=0.01)
     for step in range(steps):
         # (B,) and then (B, T + 1): windows anywhere in the text
         starts = rng.integers(0, len(text) - T, (BATCH,))
@@ -105,54 +104,171 @@ def train(make, lr, text, V, steps, seed, device):
             )
             loss.backward()
         clip_grad_norm(optimizer.flat, 1.0)
-        optimizer.step(lr * cosine(step, steps, warmup=20))
+        optimizer.step(rate * cosine(step, steps, warmup=min(50, steps // 5)))
     return model
 
 
-def main(argv=None):
-    """Print the table and the verdicts on the steps of the book."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args(argv)
-    seeds, steps = 3, 300
-    if options.quick:
-        seeds, steps = 2, 100
-        print(ONLY_RUNS)
-    text, test, V = characters()
-    read = steps * BATCH * T
-    print(
-        f"{len(text)} characters of {V} kinds to learn from, {len(test)} held out; "
-        f"networks read {read} of them in {steps} batches"
-    )
-    print(f"{'':<22}{'numbers':>10}{'bits/char':>11}{'lowest':>9}{'highest':>9}{'seconds':>9}")
-    counted = {}
-    for name, kept in ((COUNTING, text), ("5-gram, as much read", text[:read])):
-        began = time.perf_counter()
-        # Kneser-Ney, the best smoothing in shannon_entropy.py
-        lm = NGramLM(5, V, "kneser_ney").fit(kept)
-        counted[name] = -lm.logprob(test).mean() / np.log(2)
-        seconds = time.perf_counter() - began
-        print(f"{name:<22}{lm.count_parameters():>10}{counted[name]:>11.3f}{'':>18}{seconds:>9.1f}")
-    bits = {}
-    for name, (make, lr) in NETWORKS.items():
-        began, bits[name] = time.perf_counter(), []
-        for seed in range(options.seed, options.seed + seeds):
-            model = train(make, lr, text, V, steps, seed, options.device)
-            found = bits_of_network(model, test, options.device)
-            bits[name].append(float(to_cpu(np.asarray(found))))
-        seconds = (time.perf_counter() - began) / seeds
+class Ladder:
+    """Finished runs of every kind of network, at every number of steps and from every seed.
+
+    parts    (to learn from, to choose by, held out, V)
+    cells    where results are kept;  device  of the training
+    """
+
+    def __init__(self, parts, cells, device):
+        *self.parts, self.V = parts
+        self.cells, self.device = cells, device
+
+    def run(self, name, rate, steps, seed):
+        """Train and measure once: {"choice", "held_out", "learnt"} bits, "seconds", "numbers"."""
+        cell = {"model": name, "rate": rate, "steps": steps, "seed": seed}
+        cell |= {"batch": BATCH, "length": T, "characters": [len(part) for part in self.parts]}
+
+        def measured():
+            text, choice, test = self.parts
+            began = time.process_time()
+            model = train(NETWORKS[name], rate, text, self.V, steps, seed, self.device)
+            found = {"seconds": round(time.process_time() - began, 2)}
+            for key, part in (
+                ("choice", choice),
+                ("held_out", test),
+                ("learnt", text[: len(test)]),
+            ):
+                found[key] = bits_of_network(model, part, self.device)
+            return found | {"numbers": model.count_parameters()}
+
+        return self.cells(cell, measured)
+
+    def tuned(self, rates, steps):
+        """The best learning rate of every kind: {name: rate}. Prints the bits of all."""
         print(
-            f"{name:<22}{model.count_parameters():>10}{np.mean(bits[name]):>11.3f}"
-            f"{min(bits[name]):>9.3f}{max(bits[name]):>9.3f}{seconds:>9.1f}"
+            f"bits per character of the part to choose by, after {steps} steps, by learning rate\n"
+            f"{'':<20}" + "".join(f"{rate:>9g}" for rate in rates)
         )
-    for newer, older in (("LSTM", "NPLM, 8 characters"), ("transformer", "LSTM")):
-        print(f"{newer} {BETTER.text} than {older}: {BETTER.judge(bits[newer], bits[older])}")
+        best = {}
+        for name in NETWORKS:
+            bits = [self.run(name, rate, steps, TUNING_SEED)["choice"] for rate in rates]
+            best[name] = rates[int(np.argmin(bits))]
+            note = ""
+            if best[name] in (rates[0], rates[-1]):
+                note = "   the best is at the edge"
+            print(f"{name:<20}" + "".join(f"{b:>9.3f}" for b in bits) + note, flush=True)
+        return best
+
+
+def counted(text, choice, test, V):
+    """(order chosen, bits of the held-out text, numbers) of counts with Kneser and Ney's smoothing,
+    the best in shannon_entropy.py.
+    """
+    tables = {order: NGramLM(order, V, "kneser_ney").fit(text) for order in ORDERS}
+    order = min(tables, key=lambda order: -tables[order].logprob(choice).mean())
+    lm = tables[order]
+    return order, -lm.logprob(test).mean() / np.log(2), lm.count_parameters()
+
+
+def at_seconds(seconds, bits, wanted):
+    """Bits after `wanted` seconds, on straight lines between runs over the logarithm of seconds.
+
+    seconds, bits  (seeds, rungs);  returns (seeds,)
+    """
+    return np.array([np.interp(np.log(wanted), np.log(s), b) for s, b in zip(seconds, bits)])
+
+
+def crossing(steps, a, b):
+    """The steps at which curve a comes to lie below curve b, on straight lines over the logarithm;
+    None if it lies below from the first, or is not below at the last.
+
+    steps, a, b  (rungs,)
+    """
+    gap = np.asarray(a) - np.asarray(b)
+    for i in range(len(gap) - 1):
+        if gap[i] > 0 >= gap[i + 1 :].max():
+            share = gap[i] / (gap[i] - gap[i + 1])
+            near, far = np.log(steps[i : i + 2])
+            return float(np.exp(near + share * (far - near)))
+    return None
+
+
+def verdicts(found, ladder, counts):
+    """Print what the curves show.
+
+    found   name -> (bits (seeds, rungs), seconds (seeds, rungs));  counts  bits of counting
+    """
+    last = {name: bits[:, -1] for name, (bits, _) in found.items()}
+    for older in (GRU, LSTM):
+        bits, seconds = found[TRANSFORMER]
+        other, others = found[older]
+        for i, steps in enumerate(ladder):
+            verdict = BETTER.judge(bits[:, i], other[:, i])
+            print(f"{TRANSFORMER} {BETTER.text} than {older}, {steps} steps: {verdict}")
+        gap = bits - other
+        print(f"{TRANSFORMER}, {older}: {CLOSES.text}: {CLOSES.judge(gap[:, -1], gap[:, 0])}")
+        place = crossing(ladder, bits.mean(0), other.mean(0))
+        if place is None:
+            print(f"the curves of {TRANSFORMER} and {older} do not cross between these steps")
+        else:
+            print(f"the curve of {TRANSFORMER} passes below that of {older} at {place:.0f} steps")
+        # as long as the quicker of the two needs for all steps
+        wanted = min(seconds[:, -1].mean(), others[:, -1].mean())
+        verdict = BETTER.judge(at_seconds(seconds, bits, wanted), at_seconds(others, other, wanted))
+        print(f"{TRANSFORMER} {BETTER.text} than {older}, {wanted:.0f} seconds each: {verdict}")
+    print(f"{LSTM} {BETTER.text} than {NPLM}: {BETTER.judge(last[LSTM], last[NPLM])}")
     # Every network against counting: to choose the best one after the run would favor networks.
-    for name in NETWORKS:
-        verdict = BETTER.judge(bits[name], counted[COUNTING])
-        print(f"{name} {BETTER.text} than counting all text: {verdict}")
+    for name in found:
+        print(f"{name} {BETTER.text} than counting: {BETTER.judge(last[name], counts)}")
+
+
+def main(argv=None):
+    """Search, train and measure, print the tables and the verdicts."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help="two seeds, few steps")
+    parser.add_argument("--out", metavar="FILE", help="keep finished runs there, and go on")
+    options = parser.parse_args(argv)
+    backend.blas_threads(1)  # so that seconds are those of one core
+    parts = characters()
+    ladder, rates, tuning_steps, seeds = LADDER, RATES, TUNING_STEPS, SEEDS
+    if options.quick:
+        ladder, rates, tuning_steps, seeds = (20, 60), RATES[1:3], 20, 2
+        parts = (parts[0], *(part[:4_000] for part in parts[1:3]), parts[3])
+        print(ONLY_RUNS)
+    text, choice, test, V = parts
+    print(
+        f"{len(text)} characters of {V} kinds to learn from, {len(choice)} to choose by, "
+        f"{len(test)} held out; {BATCH * T} are read in a step"
+    )
+    order, counts, numbers = counted(text, choice, test, V)
+    runs = Ladder(parts, Cells(options.out), options.device)
+    best = runs.tuned(rates, tuning_steps)
+    print(
+        f"bits per character of held-out text, mean over {seeds} seeds, by steps; "
+        "at the last: +- standard deviation, of text learnt from, seconds\n"
+        f"{'':<20}{'numbers':>8}{'rate':>8}"
+        + "".join(f"{steps:>8}" for steps in ladder)
+        + f"{'+-':>8}{'learnt':>8}{'seconds':>9}"
+    )
+    print(f"{f'{order}-gram':<20}{numbers:>8}" + " " * 8 * len(ladder) + f"{counts:>16.3f}")
+    found = {name: [] for name in NETWORKS}
+    # seeds outside, so that a run that was stopped has whole seeds
+    for seed in range(options.seed, options.seed + seeds):
+        for name in NETWORKS:
+            found[name].append([runs.run(name, best[name], steps, seed) for steps in ladder])
+    curves = {}
+    for name, grid in found.items():
+        # (seeds, rungs) each
+        bits, seconds, learnt = (
+            np.array([[run[key] for run in row] for row in grid])
+            for key in ("held_out", "seconds", "learnt")
+        )
+        curves[name] = bits, seconds
+        print(
+            f"{name:<20}{grid[0][0]['numbers']:>8}{best[name]:>8g}"
+            + "".join(f"{b:>8.3f}" for b in bits.mean(0))
+            + f"{bits[:, -1].std(ddof=1):>8.3f}{learnt[:, -1].mean():>8.3f}"
+            f"{seconds[:, -1].mean():>9.0f}"
+        )
+    verdicts(curves, ladder, counts)
 
 
 if __name__ == "__main__":
