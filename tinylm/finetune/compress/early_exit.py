@@ -63,11 +63,14 @@ class EarlyExit(Module):
         depth = np.zeros_like(rows)
         with evaluating(self), no_grad():
             x = encoder.embed(ids, segments, mask)  # (B, T, D)
+            options = {}
+            if (rotation := encoder.rotation(ids, mask)) is not None:
+                options["rotation"] = rotation
             for layer, (block, out) in enumerate(zip(encoder.blocks, self.exits), 1):
                 visible = None
                 if mask is not None:
                     visible = mask[:, None, None, :]  # (b, T) -> (b, 1, 1, T)
-                x = h = block(x, mask=visible)
+                x = h = block(x, mask=visible, **options)
                 if layer == last and encoder.norm is not None:
                     h = encoder.norm(x)
                 logits = out(self.pool(encoder, h, mask)).data  # (b, C)
@@ -78,6 +81,8 @@ class EarlyExit(Module):
                 answer[rows[leave]], depth[rows[leave]] = logits[leave], layer
                 # the batch shrinks to the sequences that stay
                 rows, x, history = rows[~leave], x[~leave], history[:, ~leave]
+                if rotation is not None and rotation[0].ndim == 4:  # each row has its own angles
+                    options["rotation"] = rotation = tuple(angles[~leave] for angles in rotation)
                 if mask is not None:
                     mask = mask[~leave]
                 if not len(rows):

@@ -133,9 +133,14 @@ def shortened(encoder, ids, lengths, mask=None, segments=None, choose=most_signi
     lengths  (L,) tokens that leave each layer, at least 1, or (L, B), those of each row; a length
              of T or more keeps all
     returns  h (B, T', D), mask (B, T') or None, positions (B, T') in the sequence
-    raises   ConfigError if there are not L lengths of at least 1
+    raises   ConfigError if there are not L lengths of at least 1, or for rotary positions, which
+             would have to follow the tokens that are left
     """
     L = len(encoder.blocks)
+    if encoder.rotation(ids, mask) is not None:
+        raise ConfigError(
+            "shortened: tokens are dropped with learned positions only, not with rope"
+        )
     if len(lengths) != L or np.min(lengths) < 1:
         raise ConfigError(
             f"shortened: lengths {list(lengths)}; give one of at least 1 to each of {L} layers"

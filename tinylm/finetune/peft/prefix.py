@@ -21,6 +21,7 @@ from tinylm.backend import Random, to_device
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
 from tinylm.finetune.wrap import unwrap
+from tinylm.models.encoder.encoder import Encoder
 from tinylm.nn import (
     Linear,
     Module,
@@ -278,6 +279,11 @@ def hidden_prefix(model, n=None, start=None, seed=0):
             "hidden_prefix: score biases and windows depend on a distance, "
             "which a learnt state does not have: "
             "use key_value_prefix"
+        )
+    if isinstance(model, Encoder) and c.positions == "rope":
+        raise ConfigError(
+            "hidden_prefix: an encoder with rope counts from its first token, so that a learnt "
+            "state has no place: use key_value_prefix"
         )
     if getattr(c, "kv_sharing", 1) > 1:
         raise ConfigError(

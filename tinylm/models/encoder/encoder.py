@@ -29,6 +29,7 @@ from tinylm.nn import (
     Module,
     SelfAttention,
     feed_forward,
+    rotary_angles,
 )
 from tinylm.nn.position.learned import columns_of_tokens
 
@@ -48,6 +49,9 @@ class EncoderConfig:
     d_embed: int | None = None  # width of the embeddings; D if None, else a map leads up to D
     segments: int = 2  # kinds of segments, 0 for none
     languages: int = 0  # languages with an embedding of their own, 0 for none
+    # learned: a table, added to the embeddings | rope: queries and keys turn (Su et al. 2021)
+    positions: str = "learned"
+    rope_base: float = 10000.0
     first_position: int = 0  # row of the first token in the table of positions
     # Sets of layer weights; None: every layer has its own, 1: all share one.
     layer_groups: int | None = None
@@ -66,6 +70,7 @@ class EncoderConfig:
             "norm_placement": ("post", "pre"),
             "activation": (*ACTIVATIONS, *GATES),
             "head": HEADS,
+            "positions": ("learned", "rope"),
         }.items():
             if getattr(self, field) not in allowed:
                 raise ConfigError(
@@ -81,6 +86,12 @@ class EncoderConfig:
             raise ConfigError(
                 f"EncoderConfig: layer_groups = {self.layer_groups} must be from 1 to "
                 f"n_layer = {self.n_layer}"
+            )
+        width, rest = divmod(self.d_model, self.n_head)
+        if self.positions == "rope" and (rest or width % 2):
+            raise ConfigError(
+                f"EncoderConfig: rope turns pairs, so d_model / n_head = {self.d_model} / "
+                f"{self.n_head} must be an even number"
             )
         if self.classes and not self.pooler:
             raise ConfigError(
@@ -104,8 +115,9 @@ class Encoder(Module):
         self.rng = Random(seed or 0, "dropout")
         width = c.d_embed or c.d_model  # E
         self.tokens = Embedding(c.vocab_size, width, rng, dtype=dtype)
-        self.positions = LearnedPositions(c.first_position + c.context, width, rng, dtype=dtype)
-        self.segments = self.languages = None
+        self.positions = self.segments = self.languages = None
+        if c.positions == "learned":
+            self.positions = LearnedPositions(c.first_position + c.context, width, rng, dtype=dtype)
         if c.segments:
             self.segments = Embedding(c.segments, width, rng, dtype=dtype)
         if c.languages:
@@ -169,15 +181,19 @@ class Encoder(Module):
         """
         mask = checked_mask(mask, ids)
         x = self.embed(ids, segments, mask, languages, positions)  # H^0 (B, T, D)
+        rotation = self.rotation(ids, mask, positions)
         yield x
         if mask is not None and mask.ndim == 2:
             mask = mask[:, None, :]  # (B, T) -> (B, 1, T), the same for every query
         if mask is not None:
             mask = mask[:, None]  # (1|B, 1|T, T) -> (1|B, 1, 1|T, T), the same for every head
+        options = {"mask": mask}
+        if rotation is not None:
+            options["rotation"] = rotation
         for block in self.blocks[:-1]:
-            x = block(x, mask=mask)  # H^l = Layer(H^{l-1})
+            x = block(x, **options)  # H^l = Layer(H^{l-1})
             yield x
-        x = self.blocks[-1](x, mask=mask)
+        x = self.blocks[-1](x, **options)
         if self.norm is not None:
             x = self.norm(x)
         yield x
@@ -189,21 +205,14 @@ class Encoder(Module):
     def embed(self, ids, segments=None, mask=None, languages=None, positions=None):
         """token + position (+ segment) (+ language), normed, and widened to D   (book eq. 1.20).
 
-        Arguments as in layers(). Returns (B, T, D).
+        Arguments as in layers(); rotary positions are not added. Returns (B, T, D).
         """
-        c, T = self.config, ids.shape[-1]
+        c = self.config
         mask = checked_mask(mask, ids)
-        if positions is None:
-            if T > c.context:
-                raise ShapeError(
-                    f"Encoder: {T} tokens do not fit the context of {c.context}: shorten the input"
-                )
-            positions = columns_of_tokens(ids, mask)
-            if c.first_position and mask is not None and mask.ndim == 2:
-                # RoBERTa counts tokens only, and padding has -1: the row of the table just before
-                # that of the first token.
-                positions = np.cumsum(mask, axis=-1) * mask - 1
-        x = self.positions(self.tokens(ids), positions + c.first_position)  # (B, T) -> (B, T, E)
+        positions = self._positions(ids, mask, positions)
+        x = self.tokens(ids)  # (B, T) -> (B, T, E)
+        if self.positions is not None:
+            x = self.positions(x, positions + c.first_position)
         if self.segments is not None:
             if segments is None:
                 segments = np.zeros_like(ids)
@@ -220,6 +229,33 @@ class Encoder(Module):
         if self.widen is None:
             return x
         return self.widen(x)  # (B, T, E) -> (B, T, D)
+
+    def rotation(self, ids, mask=None, positions=None):
+        """Cosines and sines that turn queries and keys, each (T, K/2) or (B, 1, T, K/2); None with
+        learned positions. Arguments as in layers().
+        """
+        c = self.config
+        if c.positions != "rope":
+            return None
+        positions = self._positions(ids, mask, positions)
+        return rotary_angles(
+            positions, c.d_model // c.n_head, c.rope_base, self.tokens.weight.dtype
+        )
+
+    def _positions(self, ids, mask, positions):
+        """The position of each token, (T,) or (B, T): as given, or counted."""
+        c, T = self.config, ids.shape[-1]
+        if positions is not None:
+            return positions
+        if T > c.context:
+            raise ShapeError(
+                f"Encoder: {T} tokens do not fit the context of {c.context}: shorten the input"
+            )
+        if c.first_position and mask is not None and mask.ndim == 2:
+            # RoBERTa counts tokens only, and padding has -1: the row of the table just before
+            # that of the first token.
+            return np.cumsum(mask, axis=-1) * mask - 1
+        return columns_of_tokens(ids, mask)
 
     def logits(self, h):
         """The head's logits of hidden states (B, T, D)   (book eq. 1.9)."""

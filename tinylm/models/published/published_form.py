@@ -111,7 +111,8 @@ def _encoder(model):
     # First the parts that no class of the family has.
     if c.activation not in WORDS:
         _refuse("activation", c.activation, ", ".join(WORDS), classes)
-    for field, value in {"languages": 0, "layer_groups": None, "first_position": 0}.items():
+    only = {"languages": 0, "layer_groups": None, "first_position": 0, "positions": "learned"}
+    for field, value in only.items():
         if getattr(c, field) != value:
             _refuse(field, getattr(c, field), repr(value), classes)
     if c.head not in ("token", "replaced", None):
