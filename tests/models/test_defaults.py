@@ -26,7 +26,8 @@ NO_EXTRAS = dict(head_width=None, d_hidden=None)
 CONFIGURATIONS = {
     EncoderConfig: dict(
         vocab_size=30522, context=512, n_layer=12, n_head=12, d_model=768, d_hidden=None,
-        d_embed=None, segments=2, languages=0, first_position=0, layer_groups=None,
+        d_embed=None, segments=2, languages=0, positions="learned", rope_base=10000.0,
+        first_position=0, layer_groups=None,
         norm_placement="post", activation="gelu", head_activation=None, norm_eps=1e-12,
         pooler=True, classes=0, head="token", dropout=0.1),
     Seq2SeqConfig: NO_EXTRAS | dict(
