@@ -1,114 +1,34 @@
 """Smaller models: what is lost by distilling, pruning, removing and rounding? Book section 1.3.3.
 
 Claims: a student of half the depth learns more from a teacher than from the text alone, more still
-from its hidden states; half of the weights can go at once, most of them after training on; some
-heads go without much loss, and by importance better than at random; layers can be removed if the
-model was trained with some missing (LayerDrop); 8 bits cost nothing, and few bits cost less when
-the model was trained through the rounding. A GPT of 4 layers learns characters of English text;
-each way of making it smaller starts from it. Students see as many batches as the teacher did, what
-is trained on an eighth of that; so does the teacher itself, for comparison. `python
-scripts/1_pretraining/smaller_models.py [--data FILE_OR_FOLDER] [--seed N] [--device D] [--quick]`;
-without --data Python's language reference, which every Python has. 3 seeds, about 4 minutes on one
-core; --quick is 2 seeds and a tenth of the steps. Read next: adaptive_inference.py, which spends
-less only where an input allows it.
+from its hidden states, and from its layers; a part of the weights can go at once, more of them
+after training on; some heads go without much loss, and by importance better than at random; layers
+can be removed if the model was trained with some missing (LayerDrop); 8 bits cost nothing, and few
+bits cost less when the model was trained through the rounding. A GPT of 8 layers learns characters
+of English text; each way of making it smaller starts from it. Students see as many batches as the
+teacher did, what is trained on an eighth of that; so does the teacher itself, for comparison.
 
-Measured output (mean over 3 seeds, with the least and the most):
+Whatever is trained from new weights or as a student has the best of the same learning rates, and
+the hidden states the best of the same weights of their loss, on a seed that is not used below. The
+loss of text has no ceiling; the teacher is trained for STEPS steps, where 900 left its layers so
+alike that any could go, and LayerDrop, which learns slower, behind.
 
-                                               parameters     KiB   kFLOP  nats a character
-    teacher                                       120,432     470     268  2.027 (1.989 .. 2.053)
-    teacher, trained on                           120,432     470     268  2.008 (1.982 .. 2.038)
-    half depth, from the text                      63,888     250     139  2.041 (2.028 .. 2.064)
-    half depth, logits                             63,888     250     139  1.971 (1.946 .. 1.997)
-    half depth, logits and hidden states           63,888     250     139  2.243 (2.208 .. 2.261)
-    half depth, logits, from its layers            63,888     250     139  1.895 (1.877 .. 1.906)
-    one layer's weights for all                    35,616     139     268  2.132 (2.102 .. 2.165)
-    50% of weights pruned                          65,136     268     268  2.286 (2.248 .. 2.331)
-    50% of weights pruned, trained on              65,136     268     268  2.056 (2.034 .. 2.080)
-    80% of weights pruned                          31,958     138     268  3.048 (2.990 .. 3.079)
-    80% of weights pruned, trained on              31,958     138     268  2.465 (2.441 .. 2.500)
-    95% of weights pruned                          15,370      74     268  3.567 (3.409 .. 3.767)
-    95% of weights pruned, trained on              15,370      74     268  2.828 (2.807 .. 2.846)
-    4 of 16 heads removed                         111,072     434     240  2.047 (2.020 .. 2.066)
-    4 of 16 heads removed, at random              111,072     434     240  2.237 (2.021 .. 2.511)
-    4 of 16 heads removed, trained on             111,072     434     240  2.015 (1.991 .. 2.043)
-    8 of 16 heads removed                         101,712     397     213  2.090 (2.071 .. 2.102)
-    8 of 16 heads removed, at random              101,712     397     213  2.287 (2.090 .. 2.536)
-    8 of 16 heads removed, trained on             101,712     397     213  2.032 (2.013 .. 2.053)
-    trained with LayerDrop 0.2                    120,432     470     268  2.255 (2.221 .. 2.273)
-    1 of 4 layers removed                          92,160     360     203  2.099 (2.075 .. 2.126)
-    1 of 4 layers removed, trained on              92,160     360     203  2.039 (2.016 .. 2.073)
-    1 of 4 layers removed, after LayerDrop         92,160     360     203  2.277 (2.247 .. 2.294)
-    2 of 4 layers removed                          63,888     250     139  2.230 (2.212 .. 2.260)
-    2 of 4 layers removed, trained on              63,888     250     139  2.088 (2.063 .. 2.128)
-    2 of 4 layers removed, after LayerDrop         63,888     250     139  2.291 (2.260 .. 2.310)
-    8 bits                                        120,432     153     268  2.008 (1.982 .. 2.038)
-    4 bits                                        120,432      99     268  2.027 (1.998 .. 2.057)
-    4 bits, trained through rounding              120,432      99     268  2.017 (1.991 .. 2.046)
-    3 bits                                        120,432      86     268  2.135 (2.090 .. 2.210)
-    3 bits, trained through rounding              120,432      86     268  2.042 (2.007 .. 2.076)
-    2 bits                                        120,432      72     268  2.979 (2.920 .. 3.030)
-    2 bits, trained through rounding              120,432      72     268  2.315 (2.296 .. 2.338)
-    half depth, logits < half depth, from the text
-      a teacher's logits help a student (section 1.3.3): +0.0708 [+0.0461, +0.0956], 3 seeds: shows
-    half depth, logits and hidden states < half depth, logits
-      its hidden states help besides (section 1.3.3): -0.272 [-0.315, -0.229], 3 seeds: shows the
-        opposite
-    half depth, logits, from its layers < half depth, logits
-      starting from its layers helps (section 1.3.3): +0.0761 [+0.0304, +0.122], 3 seeds: shows
-    4 of 16 heads removed < 4 of 16 heads removed, at random
-      importance chooses heads better than chance (section 1.3.3): +0.19 [-0.38, +0.76], 3 seeds:
-        too small to tell; 0.57 could have been seen
-    8 of 16 heads removed < 8 of 16 heads removed, at random
-      importance chooses heads better than chance (section 1.3.3): +0.197 [-0.344, +0.738], 3 seeds:
-        too small to tell; 0.54 could have been seen
-    1 of 4 layers removed, after LayerDrop < 1 of 4 layers removed
-      LayerDrop makes layers removable (section 1.3.3): -0.178 [-0.226, -0.13], 3 seeds: shows the
-        opposite
-    2 of 4 layers removed, after LayerDrop < 2 of 4 layers removed
-      LayerDrop makes layers removable (section 1.3.3): -0.0612 [-0.139, +0.0164], 3 seeds: too
-        small to tell; 0.078 could have been seen
-    4 bits, trained through rounding < 4 bits
-      training through rounding helps (section 1.3.3): +0.00956 [+0.0044, +0.0147], 3 seeds: shows
-    3 bits, trained through rounding < 3 bits
-      training through rounding helps (section 1.3.3): +0.0932 [+0.00305, +0.183], 3 seeds: shows
-    2 bits, trained through rounding < 2 bits
-      training through rounding helps (section 1.3.3): +0.664 [+0.541, +0.788], 3 seeds: shows
-    costs at most 0.02, against the teacher, trained on
-      50% of weights pruned: -0.277 [-0.311, -0.244], 3 seeds: shows the opposite
-      50% of weights pruned, trained on: -0.0476 [-0.0617, -0.0336], 3 seeds: shows the opposite
-      80% of weights pruned: -1.04 [-1.17, -0.905], 3 seeds: shows the opposite
-      80% of weights pruned, trained on: -0.456 [-0.502, -0.411], 3 seeds: shows the opposite
-      95% of weights pruned: -1.56 [-2.06, -1.06], 3 seeds: shows the opposite
-      95% of weights pruned, trained on: -0.819 [-0.939, -0.7], 3 seeds: shows the opposite
-      4 of 16 heads removed, trained on: -0.00701 [-0.0134, -0.000632], 3 seeds: shows
-      8 of 16 heads removed, trained on: -0.0235 [-0.0435, -0.00336], 3 seeds: too small to tell;
-        9.4e-05 could have been seen
-      1 of 4 layers removed, trained on: -0.0307 [-0.0475, -0.0139], 3 seeds: too small to tell;
-        -0.0032 could have been seen
-      2 of 4 layers removed, trained on: -0.0799 [-0.105, -0.0548], 3 seeds: shows the opposite
-      8 bits: -0.000135 [-0.000555, +0.000284], 3 seeds: shows
-      4 bits: -0.0187 [-0.0249, -0.0124], 3 seeds: too small to tell; -0.014 could have been seen
-      4 bits, trained through rounding: -0.00911 [-0.0122, -0.00604], 3 seeds: shows
-      3 bits: -0.127 [-0.223, -0.0305], 3 seeds: shows the opposite
-      3 bits, trained through rounding: -0.0336 [-0.0505, -0.0166], 3 seeds: too small to tell;
-        -0.003 could have been seen
-      2 bits: -0.971 [-1.14, -0.798], 3 seeds: shows the opposite
-      2 bits, trained through rounding: -0.307 [-0.356, -0.257], 3 seeds: shows the opposite
+`python scripts/1_pretraining/smaller_models.py [--data FILE_OR_FOLDER] [--seed N] [--device D]
+[--out FILE] [--quick]`; without --data Python's language reference, which every Python has;
+finished cells are kept in FILE and not computed again. 5 seeds, about MIN minutes on one core;
+--quick is 2 seeds and a few steps. Read next: adaptive_inference.py, which spends less only where
+an input allows it.
 
-Where the claims do not show: half of the weights cannot go at once, and 80 % not even with training
-on; matching hidden states (weight 1) costs a student more than it gives; chance heads differ so
-much that three seeds are too few to compare importance with it; LayerDrop has learned less in 900
-steps, and a little training on mends a removal better. The teacher is far from done learning, so a
-student that learns from text and teacher for as long passes it. In NumPy only fewer heads and
-layers save time, as the kFLOP of products for each character show.
+Measured output: Not measured yet with this design.
 """
 
 import argparse
 import copy
-from functools import partial
+import functools
 
 import numpy as np
 
+from tinylm import backend
 from tinylm.autograd import no_grad
 from tinylm.autograd.engine.profile import count_operations
 from tinylm.backend import Random, to_device
@@ -136,11 +56,17 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.nn.linear import INIT_STD
 from tinylm.pretrain import CausalLM
 from tinylm.pretrain.batch import Batch
+from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
-T, B, D, LAYERS, HEADS, STEPS, RATE = 48, 8, 48, 4, 4, 900, 8e-3
+T, B, D, LAYERS, HEADS, STEPS = 48, 8, 48, 8, 4, 3000
 MORE = ", trained on"
 EXTRA = 0.125  # what is trained on sees this share of the batches again, at a third of the rate
+DROP = 0.2  # each block is left out of a step with this probability
+DRAWS = 8  # random choices of heads, whose mean is compared
+RATES = 2e-3, 4e-3, 8e-3  # tried for everything that is trained in full
+BETAS = 1e-4, 1e-3, 1e-2  # tried for the loss on hidden states
+SEEDS, TUNING = 5, 1001  # the seed on which rates and betas are chosen
 TASK = CausalLM()
 
 # Losses in nats a character, paired: every model of a seed comes from its teacher and its batches.
@@ -155,20 +81,39 @@ FREE = Claim("costs at most 0.02", "1.3.3", larger=False, least=-0.02)
 
 
 class Bench:
-    """Text to train on, and held-out text to measure on."""
+    """Text to train on, held-out text to measure on, and the models of one seed.
 
-    def __init__(self, text, seed, device, steps):
+    settings  {side: its learning rate, or the weight of its loss on states}, see SIDES
+    """
+
+    def __init__(self, text, seed, device, steps, settings):
         train, test = split_text(text, 0.1)
         self.alphabet = np.unique(np.frombuffer(text.encode("utf-32-le"), np.uint32))
         # (n, T + 1): windows that overlap, one every 7 characters
         self.rows = np.lib.stride_tricks.sliding_window_view(self.ids(train), T + 1)[::7]
         unseen = self.ids(test)
-        # (256, T + 1) at most: windows that do not overlap
-        self.test = unseen[: len(unseen) // (T + 1) * (T + 1)].reshape(-1, T + 1)[:256]
+        # (512, T + 1) at most, fewer with --quick: windows that do not overlap
+        self.test = unseen[: len(unseen) // (T + 1) * (T + 1)].reshape(-1, T + 1)[: min(512, steps)]
         self.seed = seed
         self.device = device
         self.steps = steps
-        self.found = {}
+        self.settings = settings
+        # of which every result depends
+        self.sizes = {"seed": seed, "steps": steps, "layers": LAYERS, "characters": len(text)}
+
+    @functools.cached_property
+    def teacher(self):
+        """The trained model that everything starts from."""
+        return self.side("teacher")
+
+    @property
+    def further(self):
+        """The learning rate of what is trained on."""
+        return self.settings["teacher"] / 3
+
+    def side(self, name):
+        """What SIDES trains under that name, with its setting."""
+        return SIDES[name](self, self.settings[name])
 
     def ids(self, text):
         """Characters as numbers below the size of the alphabet."""
@@ -186,7 +131,11 @@ class Bench:
                 p.data *= D**-0.5 / INIT_STD
         return model.to(self.device)
 
-    def train(self, model, share=1.0, rate=RATE, task=TASK):
+    def student(self):
+        """A fresh GPT of half the depth."""
+        return self.new(LAYERS // 2, 1)
+
+    def train(self, model, rate, share=1.0, task=TASK):
         """Train on the text, `share` of the whole number of steps. Returns the model."""
         fit(
             model,
@@ -199,11 +148,15 @@ class Bench:
         )
         return model
 
+    def trained_on(self, model):
+        """The model after the last part of the training."""
+        return self.train(model, self.further, EXTRA)
+
     def loss(self, model):
         """Mean loss on held-out text, in nats a character."""
         batches = [
             Batch(part[:, :-1], part[:, 1:]).to(self.device)
-            for part in np.array_split(self.test, 4)
+            for part in np.array_split(self.test, 8)
         ]
         with no_grad():
             return float(
@@ -213,8 +166,8 @@ class Bench:
                 )
             )
 
-    def measure(self, name, model, nbytes=None, alive=None):
-        """Record the size, work and loss of a model.
+    def measure(self, model, nbytes=None, alive=None):
+        """The size, work and loss of a model: [parameters, bytes, kFLOP a character, nats].
 
         nbytes  bytes it takes, if not 4 for every parameter
         alive   how many parameters are not zero, if some are
@@ -223,116 +176,163 @@ class Bench:
         with no_grad(), count_operations() as counts:
             model(to_device(self.test[:1, :-1], self.device))
         count = alive or model.count_parameters()
-        self.found[name] = (
-            count,
-            nbytes or 4 * count,
-            counts.matmul_flops() / T / 1e3,
-            self.loss(model),
-        )
+        return [count, nbytes or 4 * count, counts.matmul_flops() / T / 1e3, self.loss(model)]
 
 
-def distillation(bench, teacher):
-    """Students of half the depth, by what they learn from; and one layer's weights in the place of
-    all (ALBERT).
-    """
-    bench.measure("half depth, from the text", bench.train(bench.new(LAYERS // 2, 1)))
-    for name, student, beta in (
-        ("half depth, logits", bench.new(LAYERS // 2, 1), 0.0),
-        ("half depth, logits and hidden states", bench.new(LAYERS // 2, 1), 1.0),
-        (
-            "half depth, logits, from its layers",
-            # every second layer of the teacher
-            keep_layers(teacher, evenly(LAYERS, LAYERS // 2)),
-            0.0,
-        ),
-    ):
-        bench.measure(
-            name, bench.train(student, task=Distillation(TASK, teacher, alpha=0.5, beta=beta))
-        )
-    shared = bench.new()
-    # one object four times: its parameters are counted once
-    shared.blocks = shared.blocks[:1] * LAYERS
-    bench.measure("one layer's weights for all", bench.train(shared))
+def distilled(bench, student, rate, beta=0.0):
+    """A student that learns from the labels and the teacher."""
+    task = Distillation(TASK, bench.teacher, alpha=0.5, beta=beta)
+    return bench.train(student, rate, task=task)
 
 
-def pruning(bench, teacher):
+def of_states(bench, beta):
+    """A student that learns from hidden states too, at the rate that is best without."""
+    return distilled(bench, bench.student(), bench.settings["half depth, logits"], beta)
+
+
+def of_its_layers(bench, rate):
+    """A student that starts from every second layer of the teacher."""
+    return distilled(bench, keep_layers(bench.teacher, evenly(LAYERS, LAYERS // 2)), rate)
+
+
+def shared(bench, rate):
+    """One layer's weights in the place of all (ALBERT)."""
+    model = bench.new()
+    # one object many times: its parameters are counted once
+    model.blocks = model.blocks[:1] * LAYERS
+    return bench.train(model, rate)
+
+
+def with_some_missing(bench, rate):
+    """A model as large as the teacher, trained with LayerDrop."""
+    return without_layer_drop(bench.train(with_layer_drop(bench.new(), DROP), rate))
+
+
+# name: how it is trained, as a function of a Bench and of its setting; in this order, since later
+# ones need the settings of earlier ones.
+SIDES = {
+    "teacher": lambda bench, rate: bench.train(bench.new(), rate),
+    "half depth, from the text": lambda bench, rate: bench.train(bench.student(), rate),
+    "half depth, logits": lambda bench, rate: distilled(bench, bench.student(), rate),
+    "half depth, logits and hidden states": of_states,
+    "half depth, logits, from its layers": of_its_layers,
+    "one layer's weights for all": shared,
+    f"trained with LayerDrop {DROP}": with_some_missing,
+}
+
+
+def chosen(cells, bench, rates=RATES, betas=BETAS):
+    """The best setting of every side on the seed of a bench, as a dict."""
+    for name in SIDES:
+        grid, losses = betas if SIDES[name] is of_states else rates, []
+        before = dict(bench.settings)
+        for setting in grid:
+            cell = {"choose": name, "setting": setting, "given": before} | bench.sizes
+            bench.settings[name] = setting
+            run = functools.partial(lambda side: {"loss": bench.loss(bench.side(side))}, name)
+            losses.append(cells(cell, run)["loss"])
+        bench.settings[name] = grid[int(np.argmin(losses))]
+        print(f"{name:44}" + "".join(f"{x:>8g}: {y:.3f}" for x, y in zip(grid, losses)), flush=True)
+    return bench.settings
+
+
+def trained(bench):
+    """The teacher, the students, and the other models that are trained in full."""
+    found = {"teacher": bench.measure(bench.teacher)}
+    found["teacher" + MORE] = bench.measure(bench.trained_on(copy.deepcopy(bench.teacher)))
+    for name in list(SIDES)[1:-1]:
+        found[name] = bench.measure(bench.side(name))
+    return found
+
+
+def pruning(bench):
     """Weights set to zero, before and after training on. A bitmap marks those that are left."""
-    for sparsity in (0.5, 0.8, 0.95):
-        model = copy.deepcopy(teacher)
+    found = {}
+    for sparsity in (0.2, 0.5, 0.8):
+        model = copy.deepcopy(bench.teacher)
         name = f"{sparsity:.0%} of weights pruned"
         # the smallest of all weights of the blocks, by |w|
         prune(model, sparsity)
         weights = sum(w.size for w in effective(model).values())
         alive = model.count_parameters() - round(sparsity_of(model) * weights)
         nbytes = 4 * alive + weights // 8  # the weights that are left, and one bit for each place
-        bench.measure(name, model, nbytes, alive)
-        bench.measure(name + MORE, bench.train(model, EXTRA, RATE / 3), nbytes, alive)
+        found[name] = bench.measure(model, nbytes, alive)
+        found[name + MORE] = bench.measure(bench.trained_on(model), nbytes, alive)
+    return found
 
 
-def heads(bench, teacher):
+def heads(bench):
     """Heads removed by importance, at random, and by importance with training on."""
-    # importance of a head: |dL/d gate| of a gate of 1 on its output, over about 64 rows
-    rows = bench.rows[:: max(1, len(bench.rows) // 64)]
+    # importance of a head: |dL/d gate| of a gate of 1 on its output, over about 256 rows
+    rows, found = bench.rows[:: max(1, len(bench.rows) // 256)], {}
     batch = Batch(rows[:, :-1], rows[:, 1:]).to(bench.device)
-    importance = head_importance(teacher, lambda model, b: TASK.loss(model, b)[0], [batch])
-    # a random number for every head in the place of its importance
-    chance = Random(bench.seed, "heads").uniform(importance.shape)
+    importance = head_importance(bench.teacher, lambda model, b: TASK.loss(model, b)[0], [batch])
+    rng = Random(bench.seed, "heads")
     for count in (LAYERS * HEADS // 4, LAYERS * HEADS // 2):
-        model = copy.deepcopy(teacher)
+        model = copy.deepcopy(bench.teacher)
         name = f"{count} of {LAYERS * HEADS} heads removed"
-        bench.measure(name, remove_heads(model, least_important(importance, count)))
-        bench.measure(
-            name + ", at random",
-            remove_heads(copy.deepcopy(teacher), least_important(chance, count)),
-        )
-        bench.measure(name + MORE, bench.train(model, EXTRA, RATE / 3))
+        found[name] = bench.measure(remove_heads(model, least_important(importance, count)))
+        # a random number for every head in the place of its importance
+        draws = [
+            bench.measure(
+                remove_heads(
+                    copy.deepcopy(bench.teacher),
+                    least_important(rng.uniform(importance.shape), count),
+                )
+            )
+            for _ in range(DRAWS)
+        ]
+        found[name + ", at random"] = np.mean(draws, axis=0).tolist()
+        found[name + MORE] = bench.measure(bench.trained_on(model))
+    return found
 
 
-def layers(bench, teacher):
+def layers(bench):
     """Layers removed from the teacher, and from one trained with some missing."""
-    # each block is left out of a step with probability 0.2
-    dropped = without_layer_drop(bench.train(with_layer_drop(bench.new(), 0.2)))
-    bench.measure("trained with LayerDrop 0.2", dropped)
-    for gone in (1, 2):
+    name = f"trained with LayerDrop {DROP}"
+    dropped = bench.side(name)
+    found = {name: bench.measure(dropped)}
+    for gone in (LAYERS // 4, LAYERS // 2):
         keep = evenly(LAYERS, LAYERS - gone)
         name = f"{gone} of {LAYERS} layers removed"
-        bench.measure(name, keep_layers(teacher, keep))
-        bench.measure(name + MORE, bench.train(keep_layers(teacher, keep), EXTRA, RATE / 3))
-        bench.measure(name + ", after LayerDrop", keep_layers(dropped, keep))
+        found[name] = bench.measure(keep_layers(bench.teacher, keep))
+        for model, word in ((bench.teacher, ""), (dropped, ", LayerDrop")):
+            small = keep_layers(model, keep)
+            found[name + word] = bench.measure(small)
+            found[name + word + MORE] = bench.measure(bench.trained_on(small))
+    return found
 
 
-def rounding(bench, teacher, trained_on):
+def rounding(bench):
     """Weights of the blocks in few bits, with a scale for every output.
 
     Rounded once after all training, or in every step of the last part of it.
     """
+    trained_on, found = bench.trained_on(copy.deepcopy(bench.teacher)), {}
     for bits in (8, 4, 3, 2):
         model = copy.deepcopy(trained_on)
-        quantizer = partial(symmetric, bits=bits)
+        quantizer = functools.partial(symmetric, bits=bits)
         # codes of `bits` and scales; embeddings and norms stay float32
         nbytes = bytes_of(model, quantize_weights(model, quantizer))
-        bench.measure(f"{bits} bits", model, nbytes)
+        found[f"{bits} bits"] = bench.measure(model, nbytes)
         if bits < 8:
             # the forward pass rounds, the gradient passes straight through
-            model = quantization_aware(copy.deepcopy(teacher), quantizer)
-            bench.measure(
-                f"{bits} bits, trained through rounding",
-                bake(bench.train(model, EXTRA, RATE / 3)),
-                nbytes,
-            )
+            model = quantization_aware(copy.deepcopy(bench.teacher), quantizer)
+            rounded = bake(bench.trained_on(model))
+            found[f"{bits} bits, trained through rounding"] = bench.measure(rounded, nbytes)
+    return found
 
 
-def one_seed(text, seed, device, steps):
-    """All measurements of one seed: dict name -> (parameters, bytes, kFLOP a character, loss)."""
-    bench = Bench(text, seed, device, steps)
-    teacher = bench.train(bench.new())
-    bench.measure("teacher", teacher)
-    trained_on = bench.train(copy.deepcopy(teacher), EXTRA, RATE / 3)
-    bench.measure("teacher" + MORE, trained_on)
-    for part in (distillation, pruning, heads, layers):
-        part(bench, teacher)
-    rounding(bench, teacher, trained_on)
-    return bench.found
+PARTS = {part.__name__: part for part in (trained, pruning, heads, layers, rounding)}
+
+
+def one_seed(cells, bench):
+    """All measurements of one seed: dict name -> [parameters, bytes, kFLOP a character, nats]."""
+    found = {}
+    for name, part in PARTS.items():
+        cell = {"part": name, "given": bench.settings} | bench.sizes
+        found |= cells(cell, functools.partial(part, bench))
+    return found
 
 
 def verdicts(loss):
@@ -347,9 +347,10 @@ def verdicts(loss):
     for count in (LAYERS * HEADS // 4, LAYERS * HEADS // 2):
         name = f"{count} of {LAYERS * HEADS} heads removed"
         comparisons.append((IMPORTANCE, name, name + ", at random"))
-    for gone in (1, 2):
+    for gone in (LAYERS // 4, LAYERS // 2):
         name = f"{gone} of {LAYERS} layers removed"
-        comparisons.append((LAYER_DROP, name + ", after LayerDrop", name))
+        for more in ("", MORE):
+            comparisons.append((LAYER_DROP, name + ", LayerDrop" + more, name + more))
     for bits in (4, 3, 2):
         comparisons.append((ROUNDING, f"{bits} bits, trained through rounding", f"{bits} bits"))
     for claim, better, worse in comparisons:
@@ -369,25 +370,29 @@ def main(argv=None):
     parser.add_argument("--data", default="")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--out", metavar="FILE", help="keep finished cells there, and go on")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
+    backend.blas_threads(1)
     if options.data:
         text = "\n\n".join(read_text(options.data))
     else:
         text = without_repeats(python_documentation())
-    seeds = range(options.seed, options.seed + 3)
-    steps = STEPS
+    seeds = range(options.seed, options.seed + SEEDS)
+    steps, cells, grids = STEPS, Cells(options.out), (RATES, BETAS)
     if options.quick:
-        seeds, steps = seeds[:2], STEPS // 10
+        seeds, steps, grids = seeds[:2], 16, (RATES[:1], BETAS[:1])
         print(ONLY_RUNS)
-    found = [one_seed(text, seed, options.device, steps) for seed in seeds]
-    print(f"{'':42}{'parameters':>11}{'KiB':>8}{'kFLOP':>8}  nats a character")
+    settings = chosen(cells, Bench(text, TUNING, options.device, steps, {}), *grids)
+    found = [one_seed(cells, Bench(text, seed, options.device, steps, settings)) for seed in seeds]
+    print(f"{'':44}{'parameters':>11}{'KiB':>8}{'kFLOP':>8}  nats a character")
     loss = {name: np.array([each[name][3] for each in found]) for name in found[0]}
     # sizes and work are the same for all seeds
     for name, (count, nbytes, flop, _) in found[0].items():
-        sizes = f"{count:>11,}{nbytes / 1024:>8.0f}{flop:>8.0f}"
-        print(f"{name:42}{sizes}  {mean_and_range(loss[name])}")
+        sizes = f"{count:>11,.0f}{nbytes / 1024:>8.0f}{flop:>8.0f}"
+        print(f"{name:44}{sizes}  {mean_and_range(loss[name])}")
     verdicts(loss)
+    print(f"{len(seeds)} seeds; {cells.seconds() / 60:.0f} minutes of one core")
 
 
 if __name__ == "__main__":

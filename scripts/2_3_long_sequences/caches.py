@@ -1,15 +1,11 @@
-"""Caches side by side: what each costs in memory, how it changes the predictions, and how it reads
-a text without end.
+"""Caches side by side: what each costs in memory, and how it changes the predictions.
 
-Book sections 2.3.1 and 2.3.3 (eq. 2.53; attention sinks of section 2.3.3.1). Claims: (1) pages
-change nothing, 8 bits change the log-probabilities little for a quarter of float32's memory and a
-scale for each vector; sharing between layers that were not trained for it changes them much. (2) On
-a text ten times the training length a window with a few first tokens kept reads at a steady loss
-and steady memory, where full attention fails; without those sinks a window does worse. A
-character-level GPT with RoPE (3 layers, width 96, 64 characters) learns Python's documentation for
-400 steps. About 2 minutes on two cores for three seeds; --quick: two seeds, 60 steps. `python
-scripts/2_3_long_sequences/caches.py [--seed N] [--device cpu] [--quick]`. Read next:
-tinylm/generate/cache/window.py.
+Book section 2.3.1. Claims: pages change nothing, 8 bits change the log-probabilities little for a
+quarter of float32's memory and a scale for each vector; sharing between layers that were not
+trained for it changes them much. A character-level GPT with RoPE (3 layers, width 96, 64
+characters) learns Python's documentation for 400 steps. At most 2 minutes on two cores for three
+seeds; --quick: two seeds, 60 steps. `python scripts/2_3_long_sequences/caches.py [--seed N]
+[--device cpu] [--quick]`. Read next: attention_sinks.py, windows on a text without end.
 
 Measured output (one core):
 
@@ -20,35 +16,17 @@ Measured output (one core):
     16 bit                   79872  1.790 (1.777 .. 1.812)  0.00016 (0.00015 .. 0.00017)
     8 bit                    43008  1.790 (1.777 .. 1.812)  0.04075 (0.03723 .. 0.04435)
     shared by all layers     49152  2.345 (2.170 .. 2.574)  5.20242 (4.45654 .. 5.80167)
-    tokens 128 .. 640 of 3 texts
-    reading                                   nats a token
-    full attention, 10 x longer     2.718 (2.499 .. 2.966)
-    window 64                       1.825 (1.799 .. 1.843)
-    window 60 + 4 sinks             1.860 (1.818 .. 1.897)
-    window 60 + 4 sinks, shifted    1.823 (1.799 .. 1.841)
-    read anew, 32 of 64 at a time   1.835 (1.815 .. 1.849)
     pages change nothing: shows
     8 bits cost at most 0.01 (section 2.3.1): -4.62e-05 [-0.00103, +0.000935], 3 seeds: shows
     sharing between layers not trained for it costs at least 0.1 (section 2.3.1): +0.556 [+0.0312,
       +1.08], 3 seeds: too small to tell; 0.62 could have been seen
-    a window with sinks is better than full attention (section 2.3.3.1): +0.858 [+0.37, +1.34], 3
-      seeds: shows
-    a window with sinks costs at most 0.1 over the training length (section 2.3.3.1): -0.0706
-      [-0.172, +0.0309], 3 seeds: too small to tell; 0.0015 could have been seen
-    a window with sinks is better than one without (section 2.3.3.1): -0.0357 [-0.0804, +0.00901], 3
-      seeds: too small to tell; 0.045 could have been seen
-
-Sinks do not visibly help a model this small; kept at their own, ever more distant positions they
-cost a little in every seed, and moved along with the window nothing. The window is enough: with it
-the loss of the training length holds on.
 """
 
 import argparse
-import math
 
 import numpy as np
 
-from tinylm.autograd.engine.tensor import first_order_only, no_grad
+from tinylm.autograd.engine.tensor import first_order_only
 from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.data import RandomWindows, python_documentation, split_text, without_repeats
 from tinylm.generate import (
@@ -58,8 +36,6 @@ from tinylm.generate import (
     PagePool,
     QuantizedCache,
     SharedCache,
-    StreamingLM,
-    perplexity,
 )
 from tinylm.generate.cache.shared import share_every
 from tinylm.generate.protocol.score import token_logprobs
@@ -77,15 +53,9 @@ WARMUP = 30
 LAYERS = 3
 HEADS = 4
 WIDTH = 96
-FAR = 10 * T
 # Losses in nats a token, paired by seed: one model and the same texts.
 LITTLE = Claim("8 bits cost at most 0.01", "2.3.1", larger=False, least=-0.01)
 MUCH = Claim("sharing between layers not trained for it costs at least 0.1", "2.3.1", least=0.1)
-STEADY = Claim("a window with sinks is better than full attention", "2.3.3.1", larger=False)
-HOLDS = Claim(
-    "a window with sinks costs at most 0.1 over the training length", "2.3.3.1", False, -0.1
-)
-SINKS = Claim("a window with sinks is better than one without", "2.3.3.1", larger=False)
 # Exact: the same floating-point numbers, so one difference refutes it.
 PAGES = "pages change nothing"
 
@@ -140,30 +110,6 @@ def within_the_context(model, ids):
     return results
 
 
-def far_beyond_it(model, ids):
-    """Name -> loss in nats over tokens 2 T .. 10 T of one text."""
-
-    def loss(logits):
-        return -token_logprobs(logits, ids[1:])[2 * T :].mean()
-
-    with no_grad():
-        logits = model(ids[None, :-1], positions=np.arange(FAR)).data[0]
-        # positions run on beyond the trained ones
-        results = {"full attention, 10 x longer": loss(logits)}
-    # shift: keys are rotated to positions inside the window, instead of keeping their own
-    for name, window, sinks, shift in (
-        ("window 64", 64, 0, False),
-        ("window 60 + 4 sinks", 60, 4, False),
-        ("window 60 + 4 sinks, shifted", 60, 4, True),
-    ):
-        # tokens one at a time, the window moving along
-        results[name] = loss(StreamingLM(model, window, sinks, shift).logits(ids[None, :-1])[0])
-    # No cache: every 32 tokens are predicted from up to 32 before them, read again.
-    anew = perplexity(model, ids[2 * T - T // 2 :], stride=T // 2)
-    results["read anew, 32 of 64 at a time"] = math.log(anew)
-    return results
-
-
 def main(argv=None):
     """Train from every seed, print both tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -177,7 +123,6 @@ def main(argv=None):
     ids = tokenizer.encode(training)
     held = tokenizer.encode(held_out)
     near = []
-    far = []
     seeds = 3
     steps = 400
     if options.quick:
@@ -185,9 +130,8 @@ def main(argv=None):
         print(ONLY_RUNS)
     for seed in range(options.seed, options.seed + seeds):
         model = train(tokenizer.vocab_size, ids, steps, seed)
-        # 8 texts of T tokens, and 3 ten times as long, that do not overlap
+        # 8 texts of T tokens that do not overlap
         near.append([within_the_context(model, held[i * 500 : i * 500 + T + 1]) for i in range(8)])
-        far.append([far_beyond_it(model, held[i * 3000 : i * 3000 + FAR + 1]) for i in range(3)])
     print(
         f"{T} tokens, {LAYERS} layers, {HEADS} heads of {WIDTH // HEADS}, float32: "
         "mean over 8 texts (least .. most over seeds)"
@@ -200,10 +144,6 @@ def main(argv=None):
         loss[name], changes[name] = parts[:, :, 1].mean(1), parts[:, :, 2].max(1)
         cells = f"{mean_and_range(loss[name]):>24}  {mean_and_range(changes[name], '.5f')}"
         print(f"{name:<22}{parts[0, 0, 0]:>8.0f}{cells}")
-    print(f"tokens {2 * T} .. {FAR} of 3 texts\n{'reading':<30}{'nats a token':>24}")
-    for name in far[0][0]:
-        loss[name] = np.array([np.mean([text[name] for text in texts]) for texts in far])
-        print(f"{name:<30}{mean_and_range(loss[name]):>24}")
     verdicts(loss, changes)
 
 
@@ -212,10 +152,6 @@ def verdicts(loss, changes):
     print(f"{PAGES}: {OPPOSITE if changes['pages of 16'].any() else SHOWS}")
     print(LITTLE.line(loss["8 bit"], loss["full"]))
     print(MUCH.line(loss["shared by all layers"], loss["full"]))
-    sinks = loss["window 60 + 4 sinks"]
-    print(STEADY.line(sinks, loss["full attention, 10 x longer"]))
-    print(HOLDS.line(sinks, loss["full"]))
-    print(SINKS.line(sinks, loss["window 64"]))
 
 
 if __name__ == "__main__":

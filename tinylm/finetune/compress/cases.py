@@ -24,6 +24,8 @@ from tinylm.finetune.compress.length_adaptive import shortened
 from tinylm.finetune.compress.prune import Mask
 from tinylm.finetune.compress.reweight import Reweighted, straight_through
 from tinylm.finetune.compress.structured import gated
+from tinylm.finetune.compress.token_exit import TokenExit, TokenExitTask
+from tinylm.models.decoder.gpt import GPT, GPTConfig
 from tinylm.models.early.cases import ready
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.nn import Linear
@@ -150,6 +152,28 @@ register(
     lambda rng: [call(ready(EarlyExit(encoder(rng), 3, pool="mean")), IDS, MASK)],
     covers=(),
     source="Xin et al. 2020",
+)
+
+
+def token_exit(rng):
+    """A small GPT that answers after every layer."""
+    config = GPTConfig(7, 5, n_layer=2, n_head=2, d_model=4, d_hidden=6)
+    return ready(TokenExit(GPT(config, int(rng.integers(99)), np.float64)))
+
+
+register(
+    "finetune.TokenExit",
+    lambda model, ids: model(ids),
+    lambda rng: [call(token_exit(rng), IDS)],
+    covers=(),
+    source="Schuster et al. 2022",
+)
+register(
+    "finetune.TokenExitTask",
+    lambda model, ids: TokenExitTask().loss(model, TokenExitTask().make_batch(ids))[0],
+    lambda rng: [call(token_exit(rng), IDS)],
+    covers=(),
+    source="Schuster et al. 2022",
 )
 # four and two of five tokens left after the layers, beside padding; then three and three
 register(

@@ -7,8 +7,8 @@
 A sequence leaves when the entropy of its answer is low (DeeBERT; Xin et al. 2020), when the answer
 is confident, or when it has not changed for P layers (PABEE; Zhou et al. 2020). It is then removed
 from the batch, so that deeper layers have less to compute. A threshold is chosen on data that was
-not trained on: `calibrate` finds the least depth for a given loss of accuracy. Read
-next: length_adaptive.py.
+not trained on: `calibrate` finds the least depth for a given loss of accuracy. Read next:
+token_exit.py, length_adaptive.py.
 """
 
 from dataclasses import dataclass
@@ -96,15 +96,18 @@ def exit_loss(logits, targets, weights=None):
     logits   (L, B, C) Tensor;  targets (B,) integers
     weights  (L,) numbers; None: w_l = l, since deep exits can do more
     """
-    L = logits.shape[0]
-    if weights is None:
-        weights = np.arange(1, L + 1)
-    weights = np.asarray(weights)
     total = 0.0
-    for layer in range(L):
-        share = float(weights[layer] / weights.sum())
+    for layer, share in enumerate(exit_weights(logits.shape[0], weights)):
         total = total + cross_entropy(logits[layer], targets) * share
     return total
+
+
+def exit_weights(layers, weights=None):
+    """Weights of the exits as shares of their sum, a list of L floats; arguments of exit_loss()."""
+    if weights is None:
+        weights = np.arange(1, layers + 1)
+    weights = np.asarray(weights)
+    return [float(weights[layer] / weights.sum()) for layer in range(layers)]
 
 
 @dataclass(frozen=True)
