@@ -11,7 +11,7 @@ that is not used below and examples that are not tested.
 
 `python scripts/1_pretraining/dropped_tokens.py [--data FOLDER] [--seed N] [--device cpu]
 [--out FILE] [--quick]`; the folder has bitext/bible_en_es.tsv.gz (place, English, Spanish);
-finished cells are kept in FILE and not computed again. 5 seeds, about MIN minutes on one core;
+finished cells are kept in FILE and not computed again. 5 seeds, about 15 minutes on one core;
 --quick is 2 seeds and few examples. Read first: adaptive_inference.py.
 
 Measured output: Not measured yet with this design.

@@ -10,12 +10,13 @@ teacher did, what is trained on an eighth of that; so does the teacher itself, f
 
 Whatever is trained from new weights or as a student has the best of the same learning rates, and
 the hidden states the best of the same weights of their loss, on a seed that is not used below. The
-loss of text has no ceiling; the teacher is trained for STEPS steps, where 900 left its layers so
-alike that any could go, and LayerDrop, which learns slower, behind.
+loss of text has no ceiling; the teacher is trained for 3,000 steps. (After 900, with 4 layers, one
+could go for 0.07 nats, so that nothing was left to gain, and LayerDrop, which learns slower, was
+0.23 behind.)
 
 `python scripts/1_pretraining/smaller_models.py [--data FILE_OR_FOLDER] [--seed N] [--device D]
 [--out FILE] [--quick]`; without --data Python's language reference, which every Python has;
-finished cells are kept in FILE and not computed again. 5 seeds, about MIN minutes on one core;
+finished cells are kept in FILE and not computed again. 5 seeds, about 40 minutes on one core;
 --quick is 2 seeds and a few steps. Read next: adaptive_inference.py, which spends less only where
 an input allows it.
 

@@ -14,7 +14,7 @@ aspect that no question was about. Chance is 0.12 for a model that knows the asp
 Each way of tuning (answers alone, all tokens, from random weights) has the best of the same
 learning rates, on four seeds that are not used below; batch and steps are those that --sweep chose.
 `python scripts/2_1_language_models/instruction_tuning.py [--seed N] [--device cpu|gpu] [--out FILE]
-[--quick] [--sweep]`; finished cells are kept in FILE and not computed again. About MIN minutes on
+[--quick] [--sweep]`; finished cells are kept in FILE and not computed again. About 15 minutes on
 one core; ten seeds, mean (lowest .. highest); --quick is 2 seeds and half of the steps of tuning;
 --sweep searches learning rate, batch size and steps instead. Read next: curated_samples.py,
 tuned_parts.py, seed_tasks.py.

@@ -11,7 +11,7 @@ are not used below. Answers are those about names for which no way was tuned, as
 groups of questions; what is forgotten is the rise of the loss on new stories of the same world.
 
 `python scripts/2_1_language_models/tuned_parts.py [--seed N] [--device cpu|gpu] [--out FILE]
-[--quick]`; finished cells are kept in FILE and not computed again. 10 seeds, about MIN minutes on
+[--quick]`; finished cells are kept in FILE and not computed again. 10 seeds, about 7 minutes on
 one core; --quick is 2 seeds, one rate and half of the steps. Read first: instruction_tuning.py.
 
 Measured output: Not measured yet with this design.
@@ -119,10 +119,10 @@ def show(found, unfair):
     """
     right = {way: np.array([np.mean(one["scores"]) for one in runs]) for way, runs in found.items()}
     rise = {way: np.array([one["rise"] for one in runs]) for way, runs in found.items()}
-    print(f"\n{'tuned':<18}{'parameters':>11}{'answers':>26}{'rise of the loss on stories':>30}")
+    print(f"\n{'tuned':<20}{'parameters':>11}{'answers':>26}{'rise of the loss on stories':>30}")
     for way, runs in found.items():
         cells = f"{mean_and_range(right[way], '.2f'):>26}{mean_and_range(rise[way]):>30}"
-        print(f"{way:<18}{runs[0]['trained']:>11,}{cells}")
+        print(f"{way:<20}{runs[0]['trained']:>11,}{cells}")
     same = np.array([np.mean(one["scores"]) for one in unfair])
     print(f"{LORA}, at the rate of {ALL}: {mean_and_range(same, '.2f')}")
     print(AS_GOOD.line(right[LORA], right[ALL]))
@@ -157,7 +157,7 @@ def main(argv=None):
         ]
         best[way] = rates[int(np.argmax(scores))]
         tried = "".join(f"{rate:>8g}: {score:.2f}" for rate, score in zip(rates, scores))
-        print(f"{way:<18}{tried}", flush=True)
+        print(f"{way:<20}{tried}", flush=True)
     labs = [lab(seed) for seed in range(options.seed, options.seed + count)]
     show(
         {way: [of_seed(cells, one, way, best[way], share) for one in labs] for way in WAYS},

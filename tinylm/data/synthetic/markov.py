@@ -41,6 +41,16 @@ class MarkovChain:
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         return cls(weights / weights.sum(-1, keepdims=True))
 
+    @classmethod
+    def of_text(cls, ids, vocab_size):
+        """The chain of the bigrams of a text: how often j follows i, plus a hundredth.
+
+        ids  (n,) integers below vocab_size
+        """
+        pairs = np.asarray(ids[:-1], np.int64) * vocab_size + np.asarray(ids[1:], np.int64)
+        counts = np.bincount(pairs, minlength=vocab_size**2).reshape(vocab_size, vocab_size) + 0.01
+        return cls(counts / counts.sum(-1, keepdims=True))
+
     def stationary(self):
         """The distribution pi that a step does not change: pi P = pi, sum(pi) = 1. Returns (V,)."""
         V = len(self.transition)
@@ -81,3 +91,26 @@ def copy_task(rows, length, vocab_size, seed=0):
     x = Random(seed, "copy").integers(0, vocab_size - 1, (rows, length))
     separator = np.full((rows, 1), vocab_size - 1)
     return np.concatenate([x, separator, x], axis=1)  # (rows, 2 length + 1)
+
+
+def back_copy(chain, triggers, rows, length, seed=0):
+    """Bigrams in which a trigger is followed by the token before it   (Guo et al. 2024).
+
+    For a head of attention it is the least task that is on for a few tokens and off for the others:
+    what follows a trigger must be fetched, what follows another token depends on that token alone.
+
+    chain     MarkovChain
+    triggers  symbols; the first one of a row, with nothing before it, is followed as by the chain
+    returns   (rows, length) int64, each beginning with a symbol of the stationary distribution
+    """
+    uniform = Random(seed, "back copy").uniform((length, rows), np.float64)
+    limits = np.cumsum(chain.transition, -1)[:, :-1]  # (V, V - 1), inverted as in sample()
+    found = np.zeros((rows, length), np.int64)
+    found[:, 0] = np.searchsorted(np.cumsum(chain.stationary())[:-1], uniform[0], "right")
+    for t in range(1, length):
+        last = found[:, t - 1]
+        drawn = (uniform[t][:, None] >= limits[last]).sum(-1)
+        if t > 1:
+            drawn = np.where(np.isin(last, triggers), found[:, t - 2], drawn)
+        found[:, t] = drawn
+    return found
