@@ -10,7 +10,7 @@ import numpy as np
 
 from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
-from tinylm.backend import Random
+from tinylm.backend import Random, device_of, to_cpu
 from tinylm.finetune.compress.distill_losses import (
     cosine_loss,
     hidden_loss,
@@ -161,6 +161,12 @@ def token_exit(rng):
     return ready(TokenExit(GPT(config, int(rng.integers(99)), np.float64)))
 
 
+def _loss_of_exits(model, ids):
+    task = TokenExitTask()
+    batch = task.make_batch(to_cpu(ids)).to(device_of(ids))
+    return task.loss(model, batch)[0]
+
+
 register(
     "finetune.TokenExit",
     lambda model, ids: model(ids),
@@ -170,7 +176,7 @@ register(
 )
 register(
     "finetune.TokenExitTask",
-    lambda model, ids: TokenExitTask().loss(model, TokenExitTask().make_batch(ids))[0],
+    _loss_of_exits,
     lambda rng: [call(token_exit(rng), IDS)],
     covers=(),
     source="Schuster et al. 2022",
