@@ -1,13 +1,16 @@
 """Adaptive inference: fewer tokens. Book section 1.3.3 (Goyal et al. 2020; Kim & Cho 2021).
 
-Claims: tokens can be dropped between the layers of an encoder, at a small loss of accuracy; by the
+Claims: tokens can be dropped between the layers of an encoder at a small loss of accuracy; by the
 attention that they receive better than at random; and better if the model was trained with some
 missing (LengthDrop). With `--data` (or TINYLM_DATA) the task is real: from which of the 16 longest
-books of the Bible is a verse? A verse has few words that tell, and accuracy is far from 1, so that
-which tokens stay matters. Without it, made-up reviews in which "not" and "but" turn the meaning:
-their first layer reads all that is needed before any token goes, and accuracy is near 1, so that
-little can show. The learning rate of each way of training is the best of the same three, on a seed
-that is not used below and examples that are not tested.
+books of the Bible is a verse? Few words of a verse tell, and accuracy is far from 1. Without it,
+made-up reviews in which "not" and "but" turn the meaning; accuracy is near 1, and nothing can show.
+Tokens go after the attention of a layer, so the first state has read all of them once before any
+is dropped, and what it needs of single words it may have by then: in a trial with verses a ratio of
+0.4, which leaves 13, 6, 3 and 1 of 32 tokens, cost 0.01 to 0.02, whichever tokens stayed. So ratios
+go down to 0.1, where the reader sees whether later layers need the others at all. The learning
+rate of each way of training is the best of the same three, on a seed that is not used below and
+examples that are not tested.
 
 `python scripts/1_pretraining/dropped_tokens.py [--data FOLDER] [--seed N] [--device cpu]
 [--out FILE] [--quick]`; the folder has bitext/bible_en_es.tsv.gz (place, English, Spanish);
@@ -44,11 +47,11 @@ LAYERS, HEADS, T, D, B, EPOCHS, BOOKS = 4, 4, 32, 48, 32, 4, 16
 OFTEN = 3  # a word that is rarer in the training texts has the last number
 RATES = 1e-3, 2e-3, 4e-3
 SEEDS, TUNING = 5, 1001  # the seed on which rates are chosen
-RATIOS = 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4
+RATIOS = 1.0, 0.8, 0.6, 0.4, 0.2, 0.1
 # name: how much LengthDrop removes at most from layer to layer in training
 TRAININGS = {"all tokens": 0.0, "LengthDrop": 0.3}
 # Accuracies, paired: one model on the same examples, or two of one seed.
-LITTLE = Claim("a ratio of 0.8 costs at most 0.01 of accuracy", "1.3.3", least=-0.01)
+LITTLE = Claim("a ratio of 0.6 costs at most 0.01 of accuracy", "1.3.3", least=-0.01)
 ATTENTION = Claim("attention drops tokens better than chance", "1.3.3", limit=1.0)
 LENGTH_DROP = Claim("training with LengthDrop helps when tokens are dropped", "1.3.3", limit=1.0)
 
@@ -163,7 +166,7 @@ def show(bench, found):
             print(f"{ratio:>6}{work:>6.2f}{row}")
     for training in TRAININGS:
         values = right[training, "by attention"]
-        some = LITTLE.judge(values[:, RATIOS.index(0.8)], values[:, 0])
+        some = LITTLE.judge(values[:, RATIOS.index(0.6)], values[:, 0])
         print(f"trained with {training}, {LITTLE.text}: {some}")
     print("mean over the ratios below 1")
     means = {key: values[:, 1:].mean(1) for key, values in right.items()}
