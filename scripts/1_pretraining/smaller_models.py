@@ -28,47 +28,32 @@ import copy
 import functools
 
 import numpy as np
+from shrinking import DROP, DROPPED, HEADS, LAYERS, MORE, REMOVALS, TASK
 
 from tinylm import backend
 from tinylm.autograd import no_grad
 from tinylm.autograd.engine.profile import count_operations
-from tinylm.backend import Random, to_device
+from tinylm.backend import to_device
 from tinylm.data import python_documentation, read_text, split_text, without_repeats
 from tinylm.finetune import fit
 from tinylm.finetune.compress.distill import Distillation
-from tinylm.finetune.compress.prune import effective, prune, sparsity_of
-from tinylm.finetune.compress.quantize import (
-    bytes_of,
-    quantization_aware,
-    quantize_weights,
-    symmetric,
-)
-from tinylm.finetune.compress.reweight import bake
 from tinylm.finetune.compress.structured import (
     evenly,
-    head_importance,
     keep_layers,
-    least_important,
-    remove_heads,
     with_layer_drop,
     without_layer_drop,
 )
 from tinylm.models import GPT, GPTConfig
 from tinylm.nn.linear import INIT_STD
-from tinylm.pretrain import CausalLM
 from tinylm.pretrain.batch import Batch
 from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
-T, B, D, LAYERS, HEADS, STEPS = 48, 8, 48, 8, 4, 3000
-MORE = ", trained on"
+T, B, D, STEPS = 48, 8, 48, 3000
 EXTRA = 0.125  # what is trained on sees this share of the batches again, at a third of the rate
-DROP = 0.2  # each block is left out of a step with this probability
-DRAWS = 8  # random choices of heads, whose mean is compared
 RATES = 2e-3, 4e-3, 8e-3  # tried for everything that is trained in full
 BETAS = 1e-4, 1e-3, 1e-2  # tried for the loss on hidden states
 SEEDS, TUNING = 5, 1001  # the seed on which rates and betas are chosen
-TASK = CausalLM()
 
 # Losses in nats a character, paired: every model of a seed comes from its teacher and its batches.
 LOGITS = Claim("a teacher's logits help a student", "1.3.3", larger=False)
@@ -218,7 +203,7 @@ SIDES = {
     "half depth, logits and hidden states": of_states,
     "half depth, logits, from its layers": of_its_layers,
     "one layer's weights for all": shared,
-    f"trained with LayerDrop {DROP}": with_some_missing,
+    DROPPED: with_some_missing,
 }
 
 
@@ -246,85 +231,7 @@ def trained(bench):
     return found
 
 
-def pruning(bench):
-    """Weights set to zero, before and after training on. A bitmap marks those that are left."""
-    found = {}
-    for sparsity in (0.2, 0.5, 0.8):
-        model = copy.deepcopy(bench.teacher)
-        name = f"{sparsity:.0%} of weights pruned"
-        # the smallest of all weights of the blocks, by |w|
-        prune(model, sparsity)
-        weights = sum(w.size for w in effective(model).values())
-        alive = model.count_parameters() - round(sparsity_of(model) * weights)
-        nbytes = 4 * alive + weights // 8  # the weights that are left, and one bit for each place
-        found[name] = bench.measure(model, nbytes, alive)
-        found[name + MORE] = bench.measure(bench.trained_on(model), nbytes, alive)
-    return found
-
-
-def heads(bench):
-    """Heads removed by importance, at random, and by importance with training on."""
-    # importance of a head: |dL/d gate| of a gate of 1 on its output, over about 256 rows
-    rows, found = bench.rows[:: max(1, len(bench.rows) // 256)], {}
-    batch = Batch(rows[:, :-1], rows[:, 1:]).to(bench.device)
-    importance = head_importance(bench.teacher, lambda model, b: TASK.loss(model, b)[0], [batch])
-    rng = Random(bench.seed, "heads")
-    for count in (LAYERS * HEADS // 4, LAYERS * HEADS // 2):
-        model = copy.deepcopy(bench.teacher)
-        name = f"{count} of {LAYERS * HEADS} heads removed"
-        found[name] = bench.measure(remove_heads(model, least_important(importance, count)))
-        # a random number for every head in the place of its importance
-        draws = [
-            bench.measure(
-                remove_heads(
-                    copy.deepcopy(bench.teacher),
-                    least_important(rng.uniform(importance.shape), count),
-                )
-            )
-            for _ in range(DRAWS)
-        ]
-        found[name + ", at random"] = np.mean(draws, axis=0).tolist()
-        found[name + MORE] = bench.measure(bench.trained_on(model))
-    return found
-
-
-def layers(bench):
-    """Layers removed from the teacher, and from one trained with some missing."""
-    name = f"trained with LayerDrop {DROP}"
-    dropped = bench.side(name)
-    found = {name: bench.measure(dropped)}
-    for gone in (LAYERS // 4, LAYERS // 2):
-        keep = evenly(LAYERS, LAYERS - gone)
-        name = f"{gone} of {LAYERS} layers removed"
-        found[name] = bench.measure(keep_layers(bench.teacher, keep))
-        for model, word in ((bench.teacher, ""), (dropped, ", LayerDrop")):
-            small = keep_layers(model, keep)
-            found[name + word] = bench.measure(small)
-            found[name + word + MORE] = bench.measure(bench.trained_on(small))
-    return found
-
-
-def rounding(bench):
-    """Weights of the blocks in few bits, with a scale for every output.
-
-    Rounded once after all training, or in every step of the last part of it.
-    """
-    trained_on, found = bench.trained_on(copy.deepcopy(bench.teacher)), {}
-    for bits in (8, 4, 3, 2):
-        model = copy.deepcopy(trained_on)
-        quantizer = functools.partial(symmetric, bits=bits)
-        # codes of `bits` and scales; embeddings and norms stay float32
-        nbytes = bytes_of(model, quantize_weights(model, quantizer))
-        found[f"{bits} bits"] = bench.measure(model, nbytes)
-        if bits < 8:
-            # the forward pass rounds, the gradient passes straight through
-            model = quantization_aware(copy.deepcopy(bench.teacher), quantizer)
-            rounded = bake(bench.trained_on(model))
-            found[f"{bits} bits, trained through rounding"] = bench.measure(rounded, nbytes)
-    return found
-
-
-PARTS = {part.__name__: part for part in (trained, pruning, heads, layers, rounding)}
+PARTS = {part.__name__: part for part in (trained, *REMOVALS)}
 
 
 def one_seed(cells, bench):

@@ -21,7 +21,7 @@ import argparse
 from functools import partial
 
 import numpy as np
-from instruction_tuning import SEEDS, STEPS, Lab
+from instruction_lab import STEPS, Lab
 
 from tinylm import backend
 from tinylm.autograd import no_grad
@@ -44,6 +44,7 @@ def with_embeddings(model):
 
 RATES = 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2
 TUNING = 1001, 1002  # the seeds on which rates are chosen
+SEEDS = 10
 SAMPLES, TUNED, BATCH = 720, 150, 32  # samples, steps, and samples a step of tuning
 ALL, LORA = "all parameters", "LoRA of rank 8"
 WAYS = {
