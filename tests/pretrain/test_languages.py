@@ -18,6 +18,7 @@ from tinylm.pretrain.denoising.seq2seq import Denoise, Seq2SeqLM
 from tinylm.pretrain.languages import (
     CodeSwitched,
     MultilingualLM,
+    OneLanguage,
     TranslationLM,
     pack_bilingual,
     switch_code,
@@ -94,6 +95,18 @@ def test_no_language_is_told_unless_asked_for():
     with_zeros = MaskedLM(SPECIAL).loss(model, told)[0]
     without = MaskedLM(SPECIAL).loss(silent, batch)[0]
     assert with_zeros.item() == pytest.approx(without.item(), rel=1e-12)
+
+
+def test_one_language_of_a_row_is_masked_and_the_other_whole():
+    pair = [0, 1, 2, 3], [3, 2, 1, 0, 1, 2]
+    masked = MaskedLM(SPECIAL, 0.5, choose=OneLanguage(SPECIAL.sep))
+    batch = TranslationLM(masked).make_batch([pair] * 64, Random(0))
+    # [CLS] and four words, [SEP], six words, [SEP]
+    sides = np.split(batch.targets != IGNORE, [6], axis=1)
+    first, second = (side.sum(axis=1) for side in sides)
+    # half of the four words, or half of the six
+    assert set(zip(first.tolist(), second.tolist())) == {(2, 0), (0, 3)}
+    assert 16 < np.count_nonzero(first) < 48  # either in a half of the rows: 32 +- 4
 
 
 def test_words_are_said_in_the_other_language():

@@ -15,6 +15,7 @@ from tinylm.errors import ConfigError
 from tinylm.pretrain.batch import TokenBatch, as_rows, pad_rows
 from tinylm.pretrain.denoising.seq2seq import Seq2SeqLM
 from tinylm.pretrain.discriminative.pairs import pack
+from tinylm.pretrain.masked.choose import choose_tokens
 from tinylm.pretrain.masked.masked import MaskedLM, without_padding
 from tinylm.pretrain.score import score_tokens
 from tinylm.pretrain.special import Special
@@ -69,6 +70,26 @@ class TranslationLM:
     def loss(self, model, batch):
         """As MaskedLM's; the model gets languages= and positions= where the batch has them."""
         return score_tokens(model, batch)
+
+
+@dataclass(frozen=True)
+class OneLanguage:
+    """A chooser for TranslationLM: all that is masked in a row is in one of its two sentences.
+
+    The other stays whole, so that every masked word can be read from its translation, and at high
+    rates from little else. XLM masks both sentences (Lample & Conneau 2019).
+
+    sep  the id of [SEP], which ends the first sentence
+    """
+
+    sep: int
+
+    def __call__(self, ids, eligible, rng, rate=0.5):
+        """ids (B, T), eligible (B, T) bool; rate of the chosen sentence -> bool (B, T)."""
+        second = np.cumsum(ids == self.sep, axis=1) > 0  # (B, T): after the first [SEP], and it
+        # a coin a row
+        side = rng.uniform((len(ids), 1), np.float64) < 0.5
+        return choose_tokens(ids, eligible & (second == side), rng, rate)
 
 
 def switch_code(ids, chosen, dictionary, draws):
