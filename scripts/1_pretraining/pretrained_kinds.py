@@ -2,8 +2,10 @@
 
 Masked LM (BERT), causal LM (GPT), replaced-token detection (ELECTRA), spans behind sentinels (T5)
 and reconstruction of masked tokens (denoise; BART's simplest), each with the same text in the same
-order, and the same floating-point operations, counted as executed. Weights are taken along the way,
-as a running mean (Polyak & Juditsky 1992): without it the rate would have to fall before each.
+order, and the same floating-point operations, counted as executed. All see distances and no places:
+encoders and the GPT turn queries and keys, encoder-decoders have T5's biases (masked_or_causal.py
+says why). Weights are taken along the way, as a running mean (Polyak & Juditsky 1992): without it
+the rate would have to fall before each.
 """
 
 import itertools
@@ -42,11 +44,11 @@ HELD_OUT = 200  # rows whose loss is measured, read by none
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to pre-train: the objective's name, a model by seed, and what of it is fine-tuned with
-    which [CLS] and [SEP].
+    """A way to pre-train: the objective or its name, a model by seed, and what of it is fine-tuned
+    with which [CLS] and [SEP].
     """
 
-    objective: str
+    objective: object
     model: object
     part: object = lambda model: model
     special: Special = SPECIAL
@@ -60,6 +62,7 @@ def encoder(head, **changes):
         "pooler": False,
         "norm_placement": "pre",
         "norm_eps": 1e-5,
+        "positions": "rope",
         "context": T + 2,
         **changes,
     }
@@ -71,19 +74,27 @@ def seq2seq(seed):
     half = SIZE["n_layer"] // 2
     sizes = {**SIZE, "n_layer": half, "n_decoder_layer": half}
     config = Seq2SeqConfig(
-        SPECIAL.vocab_size, T + 2, norm_placement="pre", start=SPECIAL.start, **sizes
+        SPECIAL.vocab_size,
+        T + 2,
+        norm_placement="pre",
+        positions="t5",
+        start=SPECIAL.start,
+        **sizes,
     )
     return Seq2Seq(config, seed)
+
+
+def gpt(seed, positions="rope"):
+    """A GPT of the size of the others."""
+    return GPT(
+        GPTConfig(SPECIAL.vocab_size, T, activation="gelu", positions=positions, **SIZE), seed
+    )
 
 
 KINDS = {
     "BERT": Kind("masked", lambda seed: Encoder(encoder("token"), seed)),
     # A causal model has read a text only at its end: it gets no [CLS].
-    "GPT": Kind(
-        "causal",
-        lambda seed: GPT(GPTConfig(SPECIAL.vocab_size, T, activation="gelu", **SIZE), seed),
-        special=ENDS_ONLY,
-    ),
+    "GPT": Kind("causal", gpt, special=ENDS_ONLY),
     # the generator is for pre-training only
     "ELECTRA": Kind(
         "replaced",
@@ -98,6 +109,13 @@ KINDS = {
 def fresh(kind, seed):
     """A new model, with initial weights for its width."""
     return fit_to_width(kind.model(seed), SIZE["d_model"])
+
+
+def task_of(kind):
+    """The objective of a kind: a name, or the objective itself."""
+    if isinstance(kind.objective, str):
+        return objective(kind.objective, SPECIAL)
+    return kind.objective
 
 
 @dataclass(frozen=True)
@@ -152,7 +170,7 @@ def _unlabeled(folder):
 def step_cost(kind, rows):
     """Floating-point operations of one step of pre-training, forward and backward, as executed."""
     model = kind.model(0)
-    task = objective(kind.objective, SPECIAL)
+    task = task_of(kind)
     with count_operations() as counts:
         loss, _ = task.loss(model, task.make_batch(rows[:B], Random(0)))
         # matmul_flops() counts the forward pass, backward_flops() its gradients
@@ -170,17 +188,15 @@ class Held:
         return (self.rows[i : i + size] for i in range(0, len(self.rows), size))
 
 
-def pretrain(name, text, stops, seed, device="cpu", say=None):
-    """Train one kind and stop along the way.
+def pretrain(kind, text, stops, seed, device="cpu", say=None):
+    """Train one Kind and stop along the way.
 
     stops    increasing numbers of steps
     say      called as say(step, loss of it) after each step
     yields   (steps done, mean training loss since the last stop, held-out loss, model); the model's
              weights are the running mean until the next is asked for
     """
-    kind = KINDS[name]
-    model = fresh(kind, seed).to(device)
-    task = objective(kind.objective, SPECIAL)
+    model, task = fresh(kind, seed).to(device), task_of(kind)
     optimizer = Averaged(AdamW(FlatParameters(model.parameters()), weight_decay=DECAY), MEAN)
     batches = Shuffled(text.rows, B, seed)
     # rows of one step as an array

@@ -94,7 +94,9 @@ class Experiment:
             return
         began = time.perf_counter()
         for (steps, train, held_out, model), folder, cell in zip(
-            pretrain(name, self.text, stops, seed, self.options.device, progress(name, seed)),
+            pretrain(
+                KINDS[name], self.text, stops, seed, self.options.device, progress(name, seed)
+            ),
             folders,
             wanted,
         ):
@@ -232,8 +234,10 @@ def others(experiment):
     """Accuracies of what is not one of the kinds: {name: (shares, runs)}."""
     text, cells = experiment.text, experiment.cells
     ways = {"bag of words": lambda train, run: bag_of_words(text.tokenizer, train, text.test)}
+    vectors = []  # made when the first cell needs it
     try:
-        vectors = []  # made when the first cell needs it
+        if experiment.options.quick:
+            raise MissingExtra("not with --quick")
 
         def published(train, run):
             if not vectors:
@@ -286,12 +290,12 @@ def judge(claim, claimed, other):
 
 def picture(found, beside):
     """Print accuracy over steps of BERT's cost, for all labels."""
-    curves = {}
+    curves = []
     for name, scores in found.items():
         steps = [np.log10(each) for each in LADDER[: len(scores) - 1]]
-        curves[name] = (steps, [scores[each][-1].mean() for each in scores if each])
-    x = curves[next(iter(curves))][0]
-    curves["bag of words"] = (x, [beside["bag of words"][-1].mean()] * len(x))
+        curves.append((name, steps, [scores[each][-1].mean() for each in scores if each]))
+    bag = beside["bag of words"][-1].mean()
+    curves.append(("bag of words", steps, [bag] * len(steps)))
     labels = "accuracy with all labels", "log10 of steps of BERT, equal operations"
     print("\n" + "\n".join(charplot.lines(curves, 90, 16, *labels)))
 
@@ -313,7 +317,7 @@ def command_line(argv):
     if options.quick:
         print(ONLY_RUNS)
         options.ladder, options.steps, options.rates = (5, 20), 10, RATES[:1]
-        options.runs = options.runs[:2]
+        options.runs, options.kinds = options.runs[:2], options.kinds[:2]
     backend.blas_threads(1)
     return options
 
