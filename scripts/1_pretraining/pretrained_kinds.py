@@ -123,7 +123,9 @@ class Text:
     """What is read, and what is to be learnt from it.
 
     train, test  labeled reviews, lists of (text, 0 or 1)
-    rows         (n, T) ids: text after text, [SEP] after each;  held_out  (HELD_OUT, T) of them
+    rows         (n, T) ids: text after text, [SEP] after each
+    held_out     (HELD_OUT, T) others, from which no model learns
+    name         what distinguishes it from other texts, for cells
     """
 
     train: list
@@ -131,6 +133,7 @@ class Text:
     tokenizer: BPETokenizer
     rows: np.ndarray
     held_out: np.ndarray
+    name: str
 
 
 def read_text(folder):
@@ -153,7 +156,9 @@ def read_text(folder):
     tokenizer = BPETokenizer.train(texts, WORDS, special=())
     stream = np.concatenate([np.append(tokenizer.encode(text), SPECIAL.sep) for text in texts])
     rows = stream[: len(stream) // T * T].reshape(-1, T)
-    return Text(train, test, tokenizer, rows[HELD_OUT:], rows[:HELD_OUT])
+    source = "reviews of the folder" if files else "made-up reviews"
+    name = f"{source}, {rows.size} tokens, {len(train)} labels"
+    return Text(train, test, tokenizer, rows[HELD_OUT:], rows[:HELD_OUT], name)
 
 
 def _unlabeled(folder):

@@ -21,8 +21,9 @@ rung, paired by seed, with each share of the labels, at a level at which all thr
 
 FOLDER (or TINYLM_DATA) has sentiment/*.txt (sentence, tab, 0 or 1) and, to be read without labels,
 corpus/ and bitext/ as pretrained_kinds.py says; without it, made-up reviews. What stands in --out
-is not computed again; --kinds BERT,T5 computes some of it, so that two processes can share the
-work. --quick is under one minute.
+is not computed again, pre-training only if its weights stand in --keep as well; a pre-training that
+was stopped begins anew. --kinds BERT,T5 computes some of it, so that two processes can share the
+work. About 400 minutes of one core (estimated); --quick one.
 
 Not measured yet with this design.
 """
@@ -88,11 +89,12 @@ class Experiment:
         """Pre-train a kind, unless it stands: a cell and the weights for each rung."""
         stops, losses = self.stops(name), []
         key = {"what": "pre-training", "kind": name, "seed": seed, "rows": B, "tokens": T}
+        key["text"] = self.text.name
         wanted = [key | {"steps": steps} for steps in stops]
         folders = [self.folder(name, seed, steps) for steps in stops]
         if all(cell in self.cells for cell in wanted) and all(path.exists() for path in folders):
             return
-        began = time.perf_counter()
+        began = last = time.perf_counter()
         for (steps, train, held_out, model), folder, cell in zip(
             pretrain(
                 KINDS[name], self.text, stops, seed, self.options.device, progress(name, seed)
@@ -103,21 +105,28 @@ class Experiment:
             if not folder.exists():
                 checkpoint.save(folder, {"weights": model.state_dict()}, {"steps": steps})
             losses.append({"train": train, "held out": held_out})
-            minutes = (time.perf_counter() - began) / 60
-            found = losses[-1] | {"minutes": round(minutes, 2)}
-            self.cells(cell, lambda found=found: found)
+            now = time.perf_counter()
+            found = losses[-1] | {"minutes": round((now - began) / 60, 2)}
+            self.cells(cell, lambda found=found: found, seconds=now - last)
+            last = now
             print(f"  {name}, seed {seed}, {steps} steps: held out {held_out:.3f}", flush=True)
 
     def folder(self, name, seed, steps):
         """Where the weights are."""
-        return Path(self.options.keep) / f"{name}-{seed}-{steps}"
+        return Path(self.options.keep) / self.text.name / f"{name}-{seed}-{steps}"
 
     def tuned(self, name, steps, reading, share, run, rate, held_out=None):
         """Accuracy of a kind fine-tuned from the weights after so many steps; 0: random ones.
 
         held_out  None: on the test reviews. Else a share of the labels, which is not learnt from
         """
-        cell = {"what": "fine-tuning", "kind": name, "steps": steps, "reading": reading}
+        cell = {
+            "text": self.text.name,
+            "what": "fine-tuning",
+            "kind": name,
+            "steps": steps,
+            "reading": reading,
+        }
         cell |= {"labels": share, "seed": run, "rate": rate, "tuning": self.options.steps}
         if held_out:
             cell["held out"] = held_out
@@ -253,7 +262,7 @@ def others(experiment):
 
         def accuracy(share, run, name=name, way=way):
             train = share_of(text.train, share, run)[0]
-            cell = {"what": name, "labels": share, "seed": run}
+            cell = {"text": text.name, "what": name, "labels": share, "seed": run}
             return cells(cell, lambda: {"accuracy": way(train, run)})["accuracy"]
 
         runs = experiment.options.runs
@@ -288,11 +297,11 @@ def judge(claim, claimed, other):
         print(f"  {share:.0%} labels: {each.judge(a, b)}")
 
 
-def picture(found, beside):
+def picture(found, beside, ladder):
     """Print accuracy over steps of BERT's cost, for all labels."""
     curves = []
     for name, scores in found.items():
-        steps = [np.log10(each) for each in LADDER[: len(scores) - 1]]
+        steps = [np.log10(each) for each in ladder]
         curves.append((name, steps, [scores[each][-1].mean() for each in scores if each]))
     bag = beside["bag of words"][-1].mean()
     curves.append(("bag of words", steps, [bag] * len(steps)))
@@ -338,7 +347,7 @@ def main(argv=None):
         )
         beside = others(experiment)
         found = {name: experiment.scores(name) for name in options.kinds}
-        picture(found, beside)
+        picture(found, beside, options.ladder)
         verdicts(found, beside)
         print(f"\n{experiment.cells.seconds() / 60:.0f} minutes of one core")
 

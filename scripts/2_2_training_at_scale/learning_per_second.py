@@ -3,9 +3,9 @@ the one that `tinylm train` makes.
 
 Claim (book section 2.2.2: architecture, batches, schedules and initialization decide what a
 training reaches): at equal seconds on the same cores, each rung below has fewer bits per byte of
-held-out text than the rung above it. A rung adds one choice to all those before; each is an option
-of `tinylm train` that one can switch off, and the last rung is the default run. The bar beside them
-is what the best n-grams of characters reach by counting, orders 3 to 9.
+held-out text than the rung above it. A rung adds one choice to all those before, the last one two;
+each is an option of `tinylm train` that one can switch off, and the last rung is the default run.
+The bar beside them is what the best n-grams of characters reach by counting, orders 3 to 9.
 
 Rules, written before the run. Every rung trains for as many seconds on the same workers: a rung
 whose steps take longer makes fewer of them. How many follows from short runs of each rung that are
@@ -62,8 +62,9 @@ over seeds 201 to 203):
 
 The small text decides: without dropout it is learnt by heart. Next come positions, and the tokens
 that a prediction can see. The timing of short runs is right to 8 % here: "weight decay" had the
-longest trainings, 80.7 s. With the 2,500 steps of `tinylm train` the last rung is the default run.
-Muon was ahead with every seed; it is not the default since layouts that cut matrices refuse it.
+longest trainings, 80.7 s. Other processes ran for at most three seconds at a time meanwhile. With
+the 2,500 steps of `tinylm train` the last rung is the default run. Muon was ahead with every seed;
+it is not the default since layouts that cut matrices refuse it.
 """
 
 import argparse

@@ -20,6 +20,7 @@ from tinylm.finetune.compress.early_exit import EarlyExit
 from tinylm.finetune.compress.length_adaptive import LengthAdaptive
 from tinylm.finetune.compress.prune import movement, prune
 from tinylm.finetune.compress.structured import with_layer_drop, without_layer_drop
+from tinylm.finetune.compress.token_exit import TokenExit
 from tinylm.finetune.context.auto_compressor import AutoCompressor
 from tinylm.finetune.context.gist import GistCompressor
 from tinylm.finetune.context.soft_context import SoftContext
@@ -157,6 +158,7 @@ MADE = {
     "layers dropped": lambda seed: with_layer_drop(decoder(seed), 0.3),
     "student": lambda seed: Student(decoder(seed), 1, 16, 8, Random(seed, "maps"), np.float64),
     "exits": lambda seed: EarlyExit(encoder(seed), 3, seed),
+    "exits of a decoder": lambda seed: TokenExit(decoder(seed)),
     "shorter": shorter,
     "classifier": lambda seed: Classifier(encoder(seed), 3, seed=seed),
     "regressor": lambda seed: Regressor(encoder(seed), seed=seed),

@@ -36,11 +36,12 @@ def test_another_size_is_another_cell(tmp_path):
 
 
 def test_a_line_says_how_it_came_about(tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", [str(tmp_path), "--steps", "5"])
+    words = ["scripts/x.py", "--steps", "5", "--data=/home/me/data", "--out", "/new/c.jsonl"]
+    monkeypatch.setattr("sys.argv", words)
     Cells(tmp_path / "cells.jsonl")(CELL, lambda: {"loss": float("nan")})
     line = json.loads((tmp_path / "cells.jsonl").read_text())
     assert line["cell"] == CELL and line["found"] == {"loss": None}
-    assert line["command"] == f"{tmp_path.name} --steps 5"
+    assert line["command"] == "x.py --steps 5 --data=data --out c.jsonl"
     assert line["seconds"] >= 0 and "kernels" in line["processor"]
 
 
@@ -66,11 +67,34 @@ def test_seconds_are_those_of_all_cells(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "loss 3.2", '{"cell": {"seed": 1}}', "17"])
-def test_another_file_is_refused(tmp_path, text):
+@pytest.mark.parametrize("end", ["\n", "\n\n", ""])
+def test_another_file_is_refused_and_left_as_it_is(tmp_path, text, end):
     path = tmp_path / "log.jsonl"
-    path.write_text('{"cell": {}, "found": {}, "seconds": 1}\n' + text + "\n")
+    written = '{"cell": {}, "found": {}, "seconds": 1}\n' + text + end
+    path.write_text(written)
+    if not end and text.startswith('{"cell"'):  # a line of this program that was cut short
+        assert len(Cells(path).lines) == 1
+        return
     with pytest.raises(DataError, match="log.jsonl, line 2 is no cell"):
         Cells(path)
+    assert path.read_text() == written
+
+
+def test_a_text_without_a_line_end_is_refused_and_left_as_it_is(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("hello")
+    with pytest.raises(DataError, match="notes.txt, line 1 is no cell"):
+        Cells(path)
+    assert path.read_text() == "hello"
+
+
+def test_a_cell_whose_line_end_was_lost_is_kept_and_the_next_has_a_line_of_its_own(tmp_path):
+    path = tmp_path / "cells.jsonl"
+    Cells(path)({"seed": 0, "kind": "a\u2028b"}, lambda: {"loss": 1.0})
+    path.write_bytes(path.read_bytes()[:-1])
+    again = Cells(path)
+    again({"seed": 1}, lambda: {"loss": 2.0}, seconds=7)
+    assert len(Cells(path).lines) == 2 and again.seconds() >= 7
 
 
 def test_without_a_file_cells_are_kept_in_memory():

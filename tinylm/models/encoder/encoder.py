@@ -177,7 +177,7 @@ class Encoder(Module):
         positions  (T,) or (B, T) integers from 0; by default counted from each row's first token,
                    for models whose first_position is not 0 over tokens alone
         yields     L + 1 Tensors (of a pre-norm model the last is normed)
-        raises     ShapeError if the sequence is longer than the context
+        raises     ShapeError if positions are counted and the sequence is longer than the context
         """
         mask = checked_mask(mask, ids)
         x = self.embed(ids, segments, mask, languages, positions)  # H^0 (B, T, D)

@@ -1,7 +1,7 @@
 """The results of an experiment, a line of JSON for each finished cell, so that it can be resumed.
 
     {"cell": {"model": "GPT", "labels": 0.1, "seed": 3, "steps": 5000}, "found": {"accuracy": 0.71},
-     "seconds": 41.2, "command": "scripts/1_pretraining/sentiment.py", "processor": "AMD ..."}
+     "seconds": 41.2, "command": "sentiment --out cells.jsonl", "processor": "AMD ..., 1 threads"}
 
 A cell is all that decides the result: what is compared, the seed, and every size that an option may
 change. A cell that stands in the file is not computed again, so a table grows over days, a run that
@@ -9,6 +9,7 @@ was stopped goes on where it stood, and others can add seeds of their own. Read 
 """
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 from tinylm.errors import DataError
 from tinylm.json_text import json_text
 from tinylm.machine import blas_kernels, blas_threads, processor
+
+BEGINNING = b'{"cell"'  # of every line that is written here
 
 
 class Cells:
@@ -29,36 +32,55 @@ class Cells:
         self.path = None if path is None else Path(path)
         self.lines = {}
         if self.path is not None and self.path.exists():
-            for number, text in enumerate(self._whole_lines(), 1):
-                try:
-                    line = json.loads(text)
-                    self.lines[_key(line["cell"])] = line
-                    line["found"]
-                except (ValueError, KeyError, TypeError):
-                    raise DataError(
-                        f"{self.path}, line {number} is no cell of an experiment: give a file "
-                        "that a script has written, or a new one"
-                    ) from None
+            *whole, rest = self.path.read_bytes().split(b"\n")
+            for number, text in enumerate(whole, 1):
+                if not self._read(text):
+                    self._refuse(number)
+            # Behind the last line end: nothing, a cell, one that was cut short, or something else.
+            if rest and self._read(rest):
+                with open(self.path, "ab") as file:
+                    file.write(b"\n")
+            elif rest.startswith(BEGINNING) or BEGINNING.startswith(rest) and whole:
+                with open(self.path, "r+b") as file:
+                    file.truncate(sum(len(text) + 1 for text in whole))
+            elif rest:
+                self._refuse(len(whole) + 1)
+
+    def _read(self, text):
+        """Take a line over; False if it is no cell."""
+        try:
+            line = json.loads(text)
+            if "found" not in line:
+                return False
+            self.lines[_key(line["cell"])] = line
+        except (ValueError, KeyError, TypeError):
+            return False
+        return True
+
+    def _refuse(self, number):
+        raise DataError(
+            f"{self.path}, line {number} is no cell of an experiment: give a file that a script "
+            "has written, or a new one"
+        )
 
     def __contains__(self, cell):
         return _key(cell) in self.lines
 
-    def __call__(self, cell, run):
+    def __call__(self, cell, run, seconds=None):
         """What was found in a cell: as it stands in the file, or run() now.
 
         cell     {name: value} of text, numbers and lists
         run      function without arguments -> {name: number or list of numbers}
+        seconds  what it took, where it has been computed before
         returns  what run() returned, as JSON has it
         """
         key = _key(cell)
         if key not in self.lines:
             started = time.perf_counter()
             found = run()
-            line = {
-                "cell": cell,
-                "found": found,
-                "seconds": round(time.perf_counter() - started, 2),
-            }
+            if seconds is None:
+                seconds = time.perf_counter() - started
+            line = {"cell": cell, "found": found, "seconds": round(seconds, 2)}
             line |= {"command": command(), "processor": machine()}
             text = json_text(line)
             self.lines[key] = json.loads(text)
@@ -73,20 +95,10 @@ class Cells:
         """Seconds that all the cells took."""
         return sum(line["seconds"] for line in self.lines.values())
 
-    def _whole_lines(self):
-        """The lines of the file; one that was cut short at its end is taken away."""
-        data = self.path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            with open(self.path, "r+b") as file:
-                file.truncate(len(whole))
-        return whole.decode("utf-8", "replace").splitlines()
-
 
 def command():
     """The command of this process, for others to repeat it: paths by their last part alone."""
-    words = (Path(word).name if Path(word).exists() else word for word in sys.argv)
-    return " ".join(words)
+    return " ".join(re.sub(r"^(--[\w-]+=)?.*/", r"\1", word) for word in sys.argv)
 
 
 def machine():
