@@ -18,7 +18,7 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["tinylm", "tinylm.*"]),
-    package_data={"tinylm.book": ["*.tsv"]},
+    package_data={"tinylm.book": ["*.tsv"], "tinylm.explore": ["web/*"]},
     python_requires=">=3.10",
     install_requires=["numpy>=2.0", "regex"],
     extras_require={
@@ -28,6 +28,7 @@ setup(
         "plot": ["matplotlib"],
         "chat": ["jinja2>=3.1.6"],
         "mpi": ["mpi4py", "mpich"],
+        "browser": ["playwright", "axe-playwright-python"],
         "oracle": ["torch", "transformers", "tokenizers", "sentencepiece", "safetensors", "gguf"],
     },
     entry_points={"console_scripts": ["tinylm = tinylm.cli:main"]},

@@ -64,13 +64,17 @@ VERBS = {  # verb: (what it does, an example)
         'tinylm embed minilm "A cat sits" "A dog runs"',
     ),
     "plot": ("draw loss, learning rate and gradient norm", "tinylm plot RUN --out curves.png"),
+    "explore": (
+        "pictures of your own run: gradients, attention, predictions, in one HTML file",
+        'tinylm explore RUN --prompt "To be or not" --out page.html',
+    ),
     "bench": ("compare the speed with torch, where installed", "tinylm bench W1 --workers 2"),
     "book": ("find a concept of the book in the code", "tinylm book rope"),
 }
 ROOMS = {
     "learn": ("train", "finetune", "align", "eval"),
     "use": ("generate", "chat", "prompt", "rag", "export", "embed"),
-    "look": ("models", "tokenize", "corrupt", "data", "plot", "plan", "book"),
+    "look": ("models", "tokenize", "corrupt", "data", "plot", "explore", "plan", "book"),
     "measure": ("gradcheck", "bench"),
 }
 MODULES = {verb: f"tinylm.cli.{room}.{verb}" for room, verbs in ROOMS.items() for verb in verbs}

@@ -1,0 +1,41 @@
+"""`tinylm explore` writes a page, and says what it left out and why."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import tinylm.explore
+from tinylm.cli import main
+from tinylm.cli.look.explore import KINDS
+
+
+def test_without_a_run_the_figures_that_need_none_are_made(tmp_path, capsys):
+    out = tmp_path / "a page.html"
+    assert main(["explore", "--out", str(out), "--expression", "x * x", "--array", "x=3"]) == 0
+    html, said = out.read_text(encoding="utf-8"), capsys.readouterr().out
+    assert 'data-kind="expression"' in html and "x * x" in html
+    assert f"{len(html.encode()) / 1e6:.2f} MB" in said and "expression" in said
+
+
+@pytest.mark.parametrize(
+    "words, match",
+    [
+        (["--figures", "nothing"], "no figure 'nothing': choose of expression"),
+        (["--expression", "__import__('os')"], "not among the functions"),
+        (["--array", "x"], "has not the form"),
+        (["nowhere"], "no run at 'nowhere'"),
+    ],
+)
+def test_what_cannot_be_made_is_one_line(words, match, tmp_path, capsys):
+    assert main(["explore", *words, "--out", str(tmp_path / "page.html")]) == 1
+    assert match in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_figure_has_a_script_and_a_module():
+    folder = Path(tinylm.explore.__file__).parent
+    for name, (about, module) in KINDS.items():
+        assert about and re.fullmatch("[a-z_]+", name)
+        assert (folder / f"{module}.py").is_file()
+        assert (folder / "web" / f"{name}.js").is_file()

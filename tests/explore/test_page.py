@@ -1,0 +1,97 @@
+"""One file, no network: the page allows its own scripts and style, and nothing else."""
+
+import base64
+import hashlib
+import re
+
+import numpy as np
+import pytest
+
+from tinylm.errors import ConfigError
+from tinylm.explore import AtHand, Figure, page, source_of
+from tinylm.explore.expression import figures
+from tinylm.explore.formula import Formula
+
+BAD = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
+
+
+def example(**fields):
+    return figures(AtHand(**fields))
+
+
+def test_the_policy_holds_the_hash_of_every_script_and_of_the_style():
+    html = page("a page", example())
+    policy = re.search(r'Security-Policy" content="(.+?)"', html)[1].replace("&#x27;", "'")
+    run = re.findall(r"<(script|style)>(.*?)</\1>", html, re.DOTALL)
+    assert len(run) == 5  # the style, the runtime's three files, one kind
+    for kind, text in run:
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy.partition(f"{kind}-src")[2].partition(";")[0]
+    assert policy.startswith("default-src 'none';") and "unsafe" not in policy
+    assert "form-action 'none'" in policy
+
+
+def test_only_scripts_of_the_kinds_at_hand_are_put_in():
+    assert '\ntinylm.figure("' not in page("nothing", [])
+    assert page("two", example() + example()).count('tinylm.figure("expression"') == 1
+
+
+def test_figures_of_one_kind_have_ids_of_their_own():
+    html = page("two", example() + example())
+    assert 'id="expression-1"' in html and 'id="expression-2"' in html
+    twice = [Figure("expression", "a", "b", {}, "same")] * 2
+    with pytest.raises(ConfigError, match="'same'"):
+        page("two", twice)
+
+
+@pytest.mark.parametrize("kind", ["nothing", "../page", ""])
+def test_a_kind_without_a_script_is_refused(kind):
+    with pytest.raises(ConfigError, match="no script"):
+        page("a page", [Figure(kind, "a", "b", {})])
+
+
+def test_no_text_of_the_reader_becomes_html():
+    html = page(BAD, [Figure("expression", BAD, f"`{BAD}`", {"text": BAD})], f"{BAD} \ud83d")
+    assert BAD not in html and "<img" not in html
+    html.encode("utf-8")  # also halves of characters
+
+
+def test_a_source_is_a_file_and_a_line():
+    path, line = source_of(Formula).split(":")
+    text = open(path.replace("tinylm/", str(__import__("tinylm").__path__[0]) + "/", 1)).read()
+    assert text.splitlines()[int(line) - 1].startswith("class Formula")
+
+
+# In the browser.
+
+
+def test_a_page_is_silent_and_asks_nobody(open_page):
+    opened = open_page(page(BAD, example() + example(), f"`{BAD}`")).drawn()
+    assert opened.complaints == [] and opened.requests == []
+    assert opened.page.evaluate("window.hacked") is None
+    assert opened.page.locator("h1").inner_text() == BAD
+
+
+def test_numbers_arrive_as_they_are(open_page):
+    values = {
+        "a": np.array([[0.1, np.nan], [-np.inf, 3]], np.float32),
+        "h": np.array([0.1, -2, 6e-8, np.inf], np.float16),
+        "i": np.array([[-3, 2**31 - 1]]),
+        "n": [float("nan"), float("inf"), 0.1],
+    }
+    figure = Figure("expression", "a", "b", values, "mine")
+    opened = open_page(page("numbers", [figure]))
+    found = opened.page.evaluate(
+        """() => { const d = tinylm.decode(document.getElementById("mine-data").textContent);
+        return [d.a.list().flat(), d.h.list(), d.i.list().flat(), d.n,
+            d.a.at(1, 0), d.a.row(1).list()] }"""
+    )
+    for got, sent in zip(found, values.values()):
+        np.testing.assert_array_equal(np.array(got), np.ravel(np.asarray(sent, np.float64)))
+    assert found[4] == -np.inf and found[5] == [-np.inf, 3]
+
+
+def test_a_figure_that_cannot_be_drawn_says_so_and_the_others_are_there(open_page):
+    opened = open_page(page("broken", [Figure("expression", "a", "b", {}), *example()])).drawn()
+    assert "could not be drawn" in opened.page.locator(".failed").inner_text()
+    assert opened.page.locator("#expression-2 .card").count() == 8

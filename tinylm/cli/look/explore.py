@@ -1,0 +1,125 @@
+"""`tinylm explore RUN`: pictures of your own run, as one HTML file that needs no network.
+
+RUN is what `tinylm train` wrote, or published weights such as smollm2; without one, the figures
+that need no model are made. Open the page in any browser: it holds all of its data and asks nobody
+for anything.
+"""
+
+import importlib
+import sys
+from dataclasses import dataclass
+
+from tinylm.cli.options import parse
+from tinylm.errors import ConfigError, TinylmError
+from tinylm.files import WholeFile
+from tinylm.settings import setting
+
+# name: (what one sees, the module of tinylm.explore whose figures(at_hand) makes it), in the order
+# of the page.
+KINDS = {
+    "expression": ("gradients of an expression, step by step", "expression"),
+}
+
+
+@dataclass
+class ExploreConfig:
+    """Settings of `tinylm explore`."""
+
+    prompt: str = setting("", "the text that the model reads")
+    out: str = setting("page.html", "the page to write")
+    figures: tuple[str, ...] = setting(
+        (),
+        f"which figures, of {', '.join(KINDS)}; none: all that this run allows",
+        several=True,
+    )
+    expression: str = setting("", 'whose gradients are shown, such as "sum(tanh(x @ w + b) ** 2)"')
+    array: tuple[str, ...] = setting(
+        (), 'values of an array of the expression, "x=[[1, 2], [3, 4]]"; others are drawn'
+    )
+    layers: tuple[int, ...] = setting((), "layers of a large model to show; none: as many as fit")
+    seed: int = setting(0, "seed of all that is drawn")
+
+
+def main(argv):
+    """Write the page."""
+    config, words = parse(
+        argv,
+        ExploreConfig,
+        positionals=("[RUN]",),
+        verb="explore",
+        about=__doc__,
+        examples=(
+            'tinylm explore RUN --prompt "The with statement" --out page.html',
+            'tinylm explore smollm2 --prompt "The capital of Japan is"',
+            'tinylm explore --expression "sum(tanh(x @ w + b) ** 2)"',
+        ),
+    )
+    from tinylm.explore import page
+
+    at_hand = at_hand_of(config, words)
+    figures, left_out = made(at_hand, config.figures)
+    for name, reason in left_out.items():
+        print(f"left out {name}: {reason}", file=sys.stderr)
+    if not figures:
+        raise ConfigError("no figure could be made; --help lists what they need")
+    text = page(title_of(at_hand), figures, intro_of(at_hand)).encode("utf-8")
+    with WholeFile(config.out) as file:
+        file.write(text)
+    titles = ", ".join(dict.fromkeys(figure.kind for figure in figures))
+    print(f"wrote {config.out}: {len(text) / 1e6:.2f} MB, {titles}. Open it in a browser.")
+
+
+def at_hand_of(config, words):
+    """The AtHand of the settings and the plain words."""
+    from tinylm.explore import AtHand
+    from tinylm.prompt.protocol.opened import check_there
+
+    if words:
+        check_there(words[0])
+    return AtHand(
+        name=words[0] if words else "",
+        prompt=config.prompt,
+        expression=config.expression,
+        arrays=config.array,
+        seed=config.seed,
+        layers=config.layers,
+    )
+
+
+def made(at_hand, wanted=()):
+    """The figures, and why others are left out.
+
+    at_hand  AtHand
+    wanted   names of KINDS; () for all that at_hand allows
+    returns  (list of Figure, {name: reason})
+    raises   ConfigError for an unknown name; what a figure raises if it was wanted by name
+    """
+    for name in wanted:
+        if name not in KINDS:
+            raise ConfigError(f"no figure {name!r}: choose of {', '.join(KINDS)}")
+    figures, left_out = [], {}
+    for name in wanted or KINDS:
+        module = importlib.import_module(f"tinylm.explore.{KINDS[name][1]}")
+        try:
+            figures += module.figures(at_hand)
+        except TinylmError as error:
+            from tinylm.explore import Unsuitable
+
+            if wanted or not isinstance(error, Unsuitable):
+                raise
+            left_out[name] = str(error)
+    return figures, left_out
+
+
+def title_of(at_hand):
+    """The heading of the page."""
+    if at_hand.name:
+        return f"A look into {at_hand.name}"
+    return "A look into the library"
+
+
+def intro_of(at_hand):
+    """The sentence below the heading."""
+    if at_hand.prompt:
+        return f"What happens inside while it reads `{at_hand.prompt}`."
+    return "Made by the very code that the figures name."

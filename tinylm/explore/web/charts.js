@@ -1,0 +1,132 @@
+// Pictures of numbers that several figures share: axes, lines, bars, and grids of pixels.
+"use strict";
+
+(() => {
+  const tools = tinylm.tools;
+  const { el, svg } = tools;
+
+  // About `count` round numbers from low to high: multiples of 1, 2 or 5 times a power of ten.
+  tools.ticks = (low, high, count = 5) => {
+    if (!(high > low)) return [low];
+    const rough = (high - low) / count;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
+    const found = [];
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(i * step);
+    return found;
+  };
+
+  // An empty picture with axes: { x: [low, high], y: [low, high], xLabel, yLabel, width, height,
+  // log: { x, y }, label (what a screen reader says) }.
+  // Returns { element, plot (a <g> to draw in), x(value), y(value), box }.
+  tools.axes = ({ x, y, xLabel = "", yLabel = "", width = 640, height = 260, log = {}, label = "" }) => {
+    const box = { left: 56, right: width - 14, top: 24, bottom: height - 40 };
+    const scale = (range, from, to, isLog) => {
+      const f = isLog ? Math.log10 : (v) => v;
+      const [low, high] = [f(range[0]), f(range[1])];
+      return (v) => from + ((f(v) - low) / (high - low || 1)) * (to - from);
+    };
+    const px = scale(x, box.left, box.right, log.x);
+    const py = scale(y, box.bottom, box.top, log.y);
+    const at = (range, isLog, count) =>
+      isLog
+        ? tools.ticks(Math.log10(range[0]), Math.log10(range[1]), count).map((p) => 10 ** p)
+        : tools.ticks(range[0], range[1], count);
+    const grid = svg("g", { class: "grid" });
+    const words = svg("g", { class: "axis" });
+    for (const v of at(x, log.x, Math.max(2, Math.round(width / 110)))) {
+      words.append(svg("text", { class: "quiet", x: px(v), y: box.bottom + 16, "text-anchor": "middle" }, tools.number(v, 3)));
+    }
+    for (const v of at(y, log.y, 4)) {
+      grid.append(svg("line", { x1: box.left, x2: box.right, y1: py(v), y2: py(v) }));
+      words.append(svg("text", { class: "quiet", x: box.left - 8, y: py(v) + 4, "text-anchor": "end" }, tools.number(v, 3)));
+    }
+    words.append(
+      svg("line", { x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }),
+      svg("text", { class: "quiet", x: (box.left + box.right) / 2, y: height - 6, "text-anchor": "middle" }, xLabel),
+      svg("text", { class: "quiet", x: 0, y: 12 }, yLabel),
+    );
+    const plot = svg("g", {});
+    const element = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, role: "img", "aria-label": label }, grid, words, plot);
+    return { element, plot, x: px, y: py, box };
+  };
+
+  // Lines over shared axes: { series: [{ name, x: [...], y: [...], color (index), dash }], ... as
+  // axes() }. A value that is no number leaves a gap. Each line has its name at its end.
+  tools.lines = ({ series, x = null, y = null, ...rest }) => {
+    const finite = (key) => series.flatMap((s) => Array.from(s[key])).filter(Number.isFinite);
+    const range = (values) => {
+      if (!values.length) return [0, 1];
+      const low = values.reduce((a, b) => Math.min(a, b));
+      const high = values.reduce((a, b) => Math.max(a, b));
+      return low === high ? [low - 0.5, high + 0.5] : [low, high];
+    };
+    const axes = tools.axes({ x: x ?? range(finite("x")), y: y ?? range(finite("y")), ...rest });
+    const ends = [];
+    series.forEach((s, index) => {
+      const color = s.color ?? index;
+      let path = "";
+      let pen = "M";
+      let last = null;
+      Array.from(s.x).forEach((value, i) => {
+        if (!Number.isFinite(s.y[i])) return void (pen = "M");
+        path += `${pen}${axes.x(value).toFixed(1)} ${axes.y(s.y[i]).toFixed(1)}`;
+        last = [axes.x(value), axes.y(s.y[i])];
+        pen = "L";
+      });
+      const line = svg("path", { class: "mark", d: path, "stroke-dasharray": s.dash ?? tools.dashes(color) });
+      const paint = () => (line.style.stroke = tools.series(color));
+      paint(), tools.onTheme(paint);
+      axes.plot.append(line);
+      if (last && s.name) ends.push({ name: s.name, color, x: last[0], y: last[1] });
+    });
+    // Names that would overlap are moved apart, the highest first.
+    ends.sort((a, b) => a.y - b.y);
+    ends.forEach((end, i) => {
+      if (i) end.y = Math.max(end.y, ends[i - 1].y + 14);
+      const text = svg("text", { x: Math.min(end.x, axes.box.right) - 4, y: end.y - 5, "text-anchor": "end" }, end.name);
+      const paint = () => (text.style.fill = tools.series(end.color));
+      paint(), tools.onTheme(paint);
+      axes.plot.append(text);
+    });
+    return axes.element;
+  };
+
+  // One bar of a list: { label (text or element), share (0..1 of the track), text, ghost (a share
+  // that is marked for comparison), out (greyed) }.
+  tools.bar = ({ label, share, text, ghost = null, out = false, color = null }) => {
+    const wide = (s) => `${Math.min(Math.max(s, 0), 1) * 100}%`;
+    const fill = el("div", { class: "fill", style: { width: wide(share), background: color } });
+    const mark = ghost === null ? null : el("div", { class: "ghost", style: { width: wide(ghost) } });
+    return el("div", { class: out ? "bar out" : "bar", role: "listitem" },
+      el("span", {}, label), el("div", { class: "track" }, fill, mark), el("span", { class: "number" }, text));
+  };
+
+  // A grid of pixels: { rows, columns, rgb(i, j), size (of a cell in CSS pixels), label }. Each cell
+  // is one pixel of the canvas, drawn large by CSS. Returns the canvas with .repaint(), and .cell(
+  // event), which gives [i, j] under the pointer.
+  tools.pixels = ({ rows, columns, rgb, size, label }) => {
+    const canvas = el("canvas", { width: columns, height: rows, role: "img", "aria-label": label,
+      style: { width: `${columns * size}px`, height: `${rows * size}px`, imageRendering: "pixelated" } });
+    canvas.repaint = () => {
+      const context = canvas.getContext("2d");
+      const image = context.createImageData(columns, rows);
+      for (let i = 0, k = 0; i < rows; i++) {
+        for (let j = 0; j < columns; j++, k += 4) {
+          const [r, g, b] = rgb(i, j);
+          image.data[k] = r, image.data[k + 1] = g, image.data[k + 2] = b, image.data[k + 3] = 255;
+        }
+      }
+      context.putImageData(image, 0, 0);
+    };
+    canvas.cell = (event) => {
+      const box = canvas.getBoundingClientRect();
+      const i = Math.floor(((event.clientY - box.top) / box.height) * rows);
+      const j = Math.floor(((event.clientX - box.left) / box.width) * columns);
+      return i >= 0 && j >= 0 && i < rows && j < columns ? [i, j] : null;
+    };
+    canvas.repaint();
+    tools.onTheme(canvas.repaint);
+    return canvas;
+  };
+})();
