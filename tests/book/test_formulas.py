@@ -1,4 +1,4 @@
-"""The formulas of the index: one LaTeX formula a line, under the id of the row that it belongs to."""
+"""The formulas of the index: one LaTeX formula a line, under the id of the row it belongs to."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -62,8 +62,8 @@ def test_every_formula_says_what_something_is():
     assert [line for line in EVERY if not RELATION.search(line[1])] == []
 
 
-def test_formulas_are_short_enough_for_a_telephone():
-    # 170 characters of LaTeX are about a line of 60 signs: half a page wide in print.
+def test_formulas_fit_across_a_page():
+    # 170 characters of LaTeX print as some 60 signs; what is longer takes two lines here too.
     assert [line for line in EVERY if len(line[1]) > 170] == []
 
 
