@@ -16,9 +16,9 @@ TABLES = sorted(FOLDER.glob("*.tsv"))
 COMMANDS = set(
     r"""
     frac sqrt sum prod int left right begin end quad , ; mathrm mathbf mathcal mathbb operatorname
-    log sin cos tan tanh exp max min hat bar tilde top infty partial nabla cdot times odot circ
+    log ln sin cos tan tanh exp max min hat bar tilde top infty partial nabla cdot times odot circ
     le ge ne approx in sim propto mid dots leftarrow to succ pm Vert lVert rVert lvert rvert
-    lfloor rfloor lceil rceil cup
+    lfloor rfloor lceil rceil langle rangle cup cap
     alpha beta gamma delta epsilon eta theta kappa lambda mu nu pi rho sigma tau phi psi omega
     Delta Phi Psi Omega { } \
     """.split()
