@@ -18,8 +18,8 @@ COMMANDS = set(
     frac sqrt sum prod int left right begin end quad , ; mathrm mathbf mathcal mathbb operatorname
     log ln sin cos tan tanh exp max min hat bar tilde top infty partial nabla cdot times odot circ
     le ge ne approx in sim propto mid dots leftarrow to succ pm Vert lVert rVert lvert rvert
-    lfloor rfloor lceil rceil langle rangle cup cap
-    alpha beta gamma delta epsilon eta theta kappa lambda mu nu pi rho sigma tau phi psi omega
+    lfloor rfloor lceil rceil langle rangle cup cap vee binom
+    alpha beta gamma delta epsilon eta theta kappa lambda mu nu xi pi rho sigma tau phi psi omega
     Delta Phi Psi Omega { } \
     """.split()
 )
