@@ -10,6 +10,7 @@ lists the commands.
 """
 
 import importlib
+from typing import Any
 
 from tinylm import autograd as _autograd
 from tinylm.autograd import *  # noqa: F403
@@ -38,12 +39,12 @@ _packages = (
 )
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     # Python calls this for names that are missing here: tl.nn imports tinylm.nn on first use.
     if name in _packages:
         return importlib.import_module(f"tinylm.{name}")
     raise AttributeError(f"module 'tinylm' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *_packages})

@@ -11,14 +11,19 @@ import contextlib
 import functools
 import hashlib
 import math
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
 from tinylm.errors import DeviceError, DtypeError, MissingExtra
 from tinylm.machine import blas_threads, cores, keep_freed_memory  # noqa: F401  for tl.backend
+
+# Two words of the type hints. An np.ndarray in a hint is an array of any device.
+DType = np.dtype | type | str  # whatever np.dtype() takes: np.float32, "float32", float
+ArrayLike = np.ndarray | np.generic | Sequence | float  # whatever np.asarray() makes an array of
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Backend:
     launch: Callable | None = None
 
 
-def philox_cpu(key, first, count):
+def philox_cpu(key: Sequence[int], first: int, count: int) -> np.ndarray:
     """Blocks first .. first+count-1 of the Philox4x64-10 stream of `key`, by NumPy's own generator.
 
     key      two integers below 2**64
@@ -56,7 +61,7 @@ def philox_cpu(key, first, count):
     return stream.random_raw(4 * int(count))
 
 
-def philox_arrays(key, first, count):
+def philox_arrays(key: Sequence[int], first: int, count: int) -> np.ndarray:
     """The readable twin of `philox_cpu`: ten rounds of multiply, swap and xor (Salmon et al. 2011).
 
     It is a block cipher of a counter, so any block can be computed on its own, on any device, in
@@ -146,7 +151,7 @@ _makers: dict[str, Callable[[], Backend]] = {"cpu": lambda: _cpu, "gpu": _gpu_ba
 _by_type: dict[type, Backend] = {np.ndarray: _cpu}
 
 
-def register(name, maker):
+def register(name: str, maker: Callable[[], Backend]) -> None:
     """Add a device; `maker()` is called on first use and returns its Backend.
 
     The tests add a strict one: NumPy inside, CuPy's rules outside.
@@ -156,7 +161,7 @@ def register(name, maker):
 
 
 @functools.lru_cache(maxsize=None)
-def backend(device):
+def backend(device: str) -> Backend:
     """The Backend of a device name. Raises DeviceError, or MissingExtra with what to install."""
     if device not in _makers:
         raise DeviceError(f"no device named {device!r}: choose one of {', '.join(_makers)}")
@@ -165,12 +170,12 @@ def backend(device):
     return made
 
 
-def is_array(x):
+def is_array(x: object) -> bool:
     """True for a NumPy array and for an array of any device in use."""
     return type(x) in _by_type or isinstance(x, np.ndarray)
 
 
-def backend_of(array):
+def backend_of(array: np.ndarray) -> Backend:
     """The Backend an array lives on."""
     found = _by_type.get(type(array))
     if found is not None:
@@ -183,12 +188,12 @@ def backend_of(array):
     )
 
 
-def device_of(array):
+def device_of(array: np.ndarray) -> str:
     """The name of the device an array lives on: 'cpu', 'gpu', or one that was registered."""
     return backend_of(array).name
 
 
-def to_device(array, device):
+def to_device(array: np.ndarray, device: str) -> np.ndarray:
     """The array on `device`; no copy if it is there already."""
     here, there = backend_of(array), backend(device)
     if here is there:
@@ -196,7 +201,7 @@ def to_device(array, device):
     return there.from_numpy(here.to_numpy(array))
 
 
-def to_cpu(array):
+def to_cpu(array: np.ndarray) -> np.ndarray:
     """The array as a NumPy array; no copy if it is one."""
     if type(array) is np.ndarray:
         return array
@@ -215,7 +220,7 @@ class Random:
     bit streams are equal on all devices; floats computed with log and cos agree to rounding.
     """
 
-    def __init__(self, seed, *path, device="cpu"):
+    def __init__(self, seed: int, *path: int | str, device: str = "cpu") -> None:
         seed = int(seed)
         path = tuple(_plain(name) for name in path)
         self.seed = seed
@@ -226,12 +231,12 @@ class Random:
         self.counter = 0
         self._window = None  # (first row, rows of the whole batch), see rows()
 
-    def child(self, *path):
+    def child(self, *path: int | str) -> "Random":
         """An independent stream whose path continues this one's, on the same device."""
         return Random(self.seed, *self.path, *path, device=self.device)
 
     @contextlib.contextmanager
-    def rows(self, first, total):
+    def rows(self, first: int, total: int) -> "Iterator[Random]":
         """A context in which the stream draws as one worker of several.
 
         A draw of shape (b, ...) returns rows first .. first+b-1 of what a single process would draw
@@ -266,7 +271,7 @@ class Random:
         integers = words.view(dtype)[start - low * per_block : stop - low * per_block]
         return integers.reshape(*shape, lanes)
 
-    def uniform(self, shape=(), dtype=np.float32):
+    def uniform(self, shape: int | Sequence[int] = (), dtype: DType = np.float32) -> np.ndarray:
         """Numbers in [0, 1), with as many random bits as the dtype has digits.
 
         53 bits for float64, 24 for float32, 11 for float16; one more could round up to 1.
@@ -280,7 +285,7 @@ class Random:
         numbers = bits.astype(np.float32) * np.float32(2.0**-kept)
         return numbers.astype(dtype, copy=False)
 
-    def normal(self, shape=(), dtype=np.float32):
+    def normal(self, shape: int | Sequence[int] = (), dtype: DType = np.float32) -> np.ndarray:
         """Standard normal numbers, sqrt(-2 log u) cos(2 pi v)   (Box & Muller 1958)."""
         # Uniform pairs (*shape, 2) as in uniform(); float16 is computed in float32.
         if np.dtype(dtype) == np.float64:
@@ -292,7 +297,7 @@ class Random:
         angle = (2 * math.pi) * pair[..., 1]
         return (radius * np.cos(angle)).astype(dtype, copy=False)
 
-    def integers(self, low, high, shape=()):
+    def integers(self, low: int, high: int, shape: int | Sequence[int] = ()) -> np.ndarray:
         """Integers in [low, high), int64: floor(u (high - low)) + low.
 
         u has 53 random bits, so the probabilities are wrong by less than (high - low) / 2**53.
@@ -300,18 +305,18 @@ class Random:
         steps = np.floor(self.uniform(shape, np.float64) * (high - low))
         return steps.astype(np.int64) + low
 
-    def bernoulli(self, p, shape=()):
+    def bernoulli(self, p: float, shape: int | Sequence[int] = ()) -> np.ndarray:
         """True where uniform(shape) is below p, a probability to 24 bits. Returns a bool array."""
         # k 2^-24 < p for a whole number k where k < ceil(2^24 p): no number becomes a float.
         bits = self._draw(shape, 1, np.uint32)[..., 0] >> np.uint32(8)
         below = math.ceil(float(np.float32(p)) * 2**24)
         return bits < np.uint32(min(max(below, 0), 1 << 24))
 
-    def permutation(self, n):
+    def permutation(self, n: int) -> np.ndarray:
         """A uniformly random order of 0 .. n-1, int64: the ranks of n random words."""
         return np.argsort(self._draw((n,), 1, np.uint64)[:, 0], kind="stable")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"Random(seed={self.seed}, path={self.path}, "
             f"counter={self.counter}, device={self.device!r})"
@@ -331,7 +336,7 @@ _watchers: ContextVar[tuple[dict, ...]] = ContextVar("watchers", default=())
 
 
 @contextlib.contextmanager
-def watch_draws():
+def watch_draws() -> Iterator[dict]:
     """A context that collects every Random used inside, with its state before its first draw.
 
     yields  the collection, for replay_draws()
@@ -345,7 +350,7 @@ def watch_draws():
 
 
 @contextlib.contextmanager
-def replay_draws(draws):
+def replay_draws(draws: dict) -> Iterator[None]:
     """A context in which the watched streams repeat their draws.
 
     Afterwards they continue from where they were.

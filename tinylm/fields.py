@@ -10,6 +10,9 @@ the field, before the value is used. Read next: files.py, which reads the JSON.
 import math
 import types
 import typing
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 from tinylm.errors import CheckpointError
 
@@ -25,16 +28,22 @@ class Fields:
     name    of the object within the file, dotted; "" for the whole file
     """
 
-    def __init__(self, value, where, error=CheckpointError, name=""):
+    def __init__(
+        self,
+        value: Any,
+        where: str | Path,
+        error: type[Exception] = CheckpointError,
+        name: str = "",
+    ) -> None:
         self.where, self.error, self.name = where, error, name
         if not isinstance(value, dict):
             raise self.wrong("", value, "an object {...}")
         self.values = value
 
-    def __contains__(self, name):
+    def __contains__(self, name: str) -> bool:
         return name in self.values
 
-    def wrong(self, name, value, what):
+    def wrong(self, name: str, value: Any, what: str) -> Exception:
         """The error for a field that must be `what`, and is not."""
         path = self._path(name) or "its content"
         return self.error(f"{self.where}: {path} is {show(value)}; it must be {what}")
@@ -43,7 +52,7 @@ class Fields:
         """The dotted name of a field within the file."""
         return ".".join(part for part in (self.name, name) if part)
 
-    def take(self, name, fits, what):
+    def take(self, name: str, fits: Callable[[Any], bool], what: str) -> Any:
         """The value of a field.
 
         fits     value -> bool
@@ -57,7 +66,7 @@ class Fields:
             raise self.wrong(name, value, what)
         return value
 
-    def integer(self, name, low=0, high=LARGEST):
+    def integer(self, name: str, low: int = 0, high: int = LARGEST) -> int:
         """A whole number from `low` to `high`."""
 
         def fits(value):
@@ -65,15 +74,15 @@ class Fields:
 
         return self.take(name, fits, f"a whole number from {low} to {high}")
 
-    def number(self, name):
+    def number(self, name: str) -> float:
         """A finite number."""
         return self.take(name, lambda value: of_type(value, float), "a finite number")
 
-    def text(self, name):
+    def text(self, name: str) -> str:
         """A text that can be encoded as UTF-8."""
         return self.take(name, lambda value: of_type(value, str), "a text")
 
-    def one_of(self, name, values):
+    def one_of(self, name: str, values: Iterable) -> Any:
         """One of some values."""
 
         def fits(value):
@@ -82,23 +91,23 @@ class Fields:
 
         return self.take(name, fits, f"one of {', '.join(map(str, values))}")
 
-    def list(self, name):
+    def list(self, name: str) -> Sequence:
         """A list."""
         return self.take(name, lambda value: isinstance(value, list), "a list [...]")
 
-    def object(self, name):
+    def object(self, name: str) -> "Fields":
         """An object, as Fields."""
         value = self.take(name, lambda value: isinstance(value, dict), "an object {...}")
         return self._inner(value, name)
 
-    def objects(self, name):
+    def objects(self, name: str) -> "Sequence[Fields]":
         """A list of objects, each as Fields."""
         return [self._inner(value, f"{name}[{i}]") for i, value in enumerate(self.list(name))]
 
     def _inner(self, value, name):
         return Fields(value, self.where, self.error, self._path(name))
 
-    def arguments(self, cls):
+    def arguments(self, cls: type) -> dict[str, Any]:
         """The fields as arguments of a dataclass, which must have exactly its names and types.
 
         cls      the dataclass
@@ -122,7 +131,7 @@ class Fields:
         return found
 
 
-def of_type(value, kind):
+def of_type(value: Any, kind: Any) -> bool:
     """Whether a JSON value is of a type: int, float, bool, str, dict, None, a tuple, or a union."""
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return any(of_type(value, one) for one in typing.get_args(kind))
@@ -164,7 +173,7 @@ def _words(kind):
     return names.get(kind, kind.__name__)
 
 
-def show(value):
+def show(value: Any) -> str:
     """The repr of a value for an error message, at most 60 characters."""
     text = repr(value)
     if len(text) <= 60:

@@ -14,7 +14,10 @@ import shutil
 import stat
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
 
 from tinylm.errors import CheckpointError
 from tinylm.fields import show
@@ -38,7 +41,7 @@ class WholeFile:
     raises  OSError; then an older file is unchanged, and no temporary file is left
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self.target = Path(path)
         self.aside = None  # the temporary file; None for a device
         regular = _regular_target(self.target)
@@ -55,7 +58,7 @@ class WholeFile:
         with contextlib.suppress(OSError):  # there is no older file, or its mode cannot be set
             shutil.copymode(regular, self.aside)
 
-    def keep(self):
+    def keep(self) -> None:
         """Write the file to disk and move it to its target."""
         self.file.flush()
         if self.aside is None:
@@ -67,17 +70,22 @@ class WholeFile:
         self.file.close()
         os.replace(self.aside, self.target)
 
-    def discard(self):
+    def discard(self) -> None:
         """Remove the temporary file; bytes written to a device cannot be taken back."""
         with contextlib.suppress(OSError):  # close() flushes, which fails on a full disk
             self.file.close()
         if self.aside is not None:
             self.aside.unlink(missing_ok=True)
 
-    def __enter__(self):
+    def __enter__(self) -> BinaryIO:
         return self.file
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             if kind is None:
                 self.keep()
@@ -85,20 +93,20 @@ class WholeFile:
             self.discard()  # after keep() there is nothing left to remove
 
 
-def write_text(path, text):
+def write_text(path: str | Path, text: str) -> None:
     """Write a text as UTF-8, whole or not at all; see WholeFile. Raises OSError."""
     data = text.encode("utf-8")
     with WholeFile(path) as out:
         out.write(data)
 
 
-def open_fresh(path):
+def open_fresh(path: Path) -> BinaryIO:
     """Open a new file for writing bytes. An old file or link of that name is removed first."""
     Path(path).unlink(missing_ok=True)
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
 
 
-def remove_abandoned(target):
+def remove_abandoned(target: Path) -> None:
     """Remove temporary files of a target that killed processes have left beside it.
 
     Only regular files are removed whose process does not live on this machine, and that nobody has
@@ -149,7 +157,7 @@ def _regular_target(path):
     return None
 
 
-def read_json(path):
+def read_json(path: str | Path) -> Any:
     """The value in a JSON file, UTF-8 with or without a byte order mark.
 
     raises   OSError if it cannot be read; ValueError if it is not JSON, nested too deeply, or too
@@ -162,7 +170,7 @@ def read_json(path):
         return parse_json(file.read())
 
 
-def read_object(path, hint=""):
+def read_object(path: str | Path, hint: str = "") -> dict[str, Any]:
     """The object in a JSON file, read by read_json().
 
     hint     added to the message if it cannot be read
@@ -177,7 +185,7 @@ def read_object(path, hint=""):
     return found
 
 
-def parse_json(data):
+def parse_json(data: bytes) -> Any:
     """The value in bytes of JSON. Raises ValueError, also where Python raises RecursionError."""
     try:
         value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=distinct)
@@ -192,7 +200,7 @@ def parse_json(data):
     raise ValueError(f"it is nested more than {DEEPEST} deep")
 
 
-def distinct(pairs):
+def distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """The dict of (name, value) pairs. Raises ValueError if a name occurs twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -210,7 +218,7 @@ def _inner(value):
     return [item for item in value if isinstance(item, (dict, list))]
 
 
-def open_regular(path):
+def open_regular(path: str | Path) -> BinaryIO:
     """Open a regular file for reading bytes, without blocking.
 
     Opening a pipe would wait for its writer.
@@ -228,7 +236,7 @@ def _without_waiting(path, flags):
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def inside(folder, name):
+def inside(folder: str | Path, name: str) -> Path:
     """The path of a file named by an index, which must lie directly in `folder`.
 
     raises   ValueError for a path, an empty name, or a link that leads out of the folder

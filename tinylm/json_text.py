@@ -7,11 +7,12 @@ byte in the name of a file that is no UTF-8. Read next: reading.py, which reads 
 import json
 import math
 import re
+from typing import Any
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def json_text(value, indent=None):
+def json_text(value: Any, indent: int | None = None) -> str:
     """A value as JSON text; a number that is not finite is null, half a surrogate pair an escape.
 
     indent  spaces of a level, on lines of their own; None: all on one line
@@ -20,7 +21,7 @@ def json_text(value, indent=None):
     return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
-def finite(value):
+def finite(value: Any) -> Any:
     """A value of dicts, lists and numbers with None in the place of numbers that are not finite."""
     if isinstance(value, dict):
         return {name: finite(one) for name, one in value.items()}

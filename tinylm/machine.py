@@ -10,6 +10,7 @@ import os
 import platform
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,12 @@ class Terminated(KeyboardInterrupt):
     signal  which of the two; the exit code is 128 + its number: 143 or 129, as 130 after Ctrl-C
     """
 
-    def __init__(self, number=signal.SIGTERM):
+    def __init__(self, number: int = signal.SIGTERM) -> None:
         super().__init__(signal.Signals(number).name)
         self.signal = signal.Signals(number)
 
 
-def endings():
+def endings() -> tuple[signal.Signals, ...]:
     """The signals that request a process to end, apart from Ctrl-C: SIGTERM, and SIGHUP.
 
     SIGHUP means that the terminal has been closed; it is left out where it is ignored, as by nohup.
@@ -41,7 +42,7 @@ def endings():
     return signal.SIGTERM, hangup
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> bool:
     """Make glibc keep freed arrays for reuse instead of returning them to the system.
 
     Otherwise every large temporary of a training step is unmapped and page-faulted in again, which
@@ -72,7 +73,7 @@ def _openblas(name):
     return None
 
 
-def blas_threads(n=None):
+def blas_threads(n: int | None = None) -> int | None:
     """Set the number of threads of matrix products, and return it.
 
     It works for NumPy's bundled OpenBLAS; elsewhere set OPENBLAS_NUM_THREADS or MKL_NUM_THREADS
@@ -94,7 +95,7 @@ _single_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def one_blas_thread():
+def one_blas_thread() -> Iterator[None]:
     """Matrix products use one thread within a `with`: for threads that each compute their own.
 
     The number is the process's. It is set back when the last of several `with`, also in other
@@ -116,7 +117,7 @@ def one_blas_thread():
 
 
 @functools.lru_cache(maxsize=None)
-def blas_kernels():
+def blas_kernels() -> str | None:
     """The processor whose kernels OpenBLAS chose, such as "SkylakeX" or "Haswell"; None if unknown.
 
     The environment variable OPENBLAS_CORETYPE chooses others.
@@ -129,7 +130,7 @@ def blas_kernels():
 
 
 @functools.lru_cache(maxsize=None)
-def last_cache():
+def last_cache() -> int | None:
     """Bytes of the largest cache of the first core, which is shared; None where it is unknown."""
     found = []
     for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
@@ -141,14 +142,14 @@ def last_cache():
     return max(found, default=None)
 
 
-def cores():
+def cores() -> int:
     """How many processor cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def processor():
+def processor() -> str:
     """The name of the processor, as the system tells it."""
     try:
         text = Path("/proc/cpuinfo").read_text()

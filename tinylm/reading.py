@@ -13,7 +13,9 @@ import re
 import sys
 import unicodedata
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tinylm.errors import DataError
 from tinylm.files import distinct
@@ -52,10 +54,10 @@ class BadLines:
     first    messages of the first three
     """
 
-    def __init__(self, skip=False):
+    def __init__(self, skip: bool = False) -> None:
         self.skip, self.count, self.first = skip, 0, []
 
-    def add(self, message):
+    def add(self, message: str) -> None:
         """Count a bad line. Raises DataError with the message if none may be left out."""
         if not self.skip:
             raise DataError(f"{message} (--skip-bad leaves such lines out and counts them)")
@@ -63,7 +65,7 @@ class BadLines:
         if len(self.first) < 3:
             self.first.append(message)
 
-    def report(self):
+    def report(self) -> list[str]:
         """A report of the lines left out, as lines to print; [] if there are none."""
         if not self.count:
             return []
@@ -74,14 +76,14 @@ class BadLines:
         return [head, *(f"  {message}" for message in self.first)]
 
 
-def refuse(message, bad=None):
+def refuse(message: str, bad: BadLines | None = None) -> None:
     """Report a line that cannot be read to `bad`, a BadLines; raise DataError if it is None."""
     if bad is None:
         raise DataError(message)
     bad.add(message)
 
 
-def blocks(path, size=BLOCK):
+def blocks(path: str | Path, size: int = BLOCK) -> Iterator[bytes]:
     """The bytes of a file, unpacked if it is gzip, in blocks.
 
     yields   bytes, not empty
@@ -121,7 +123,7 @@ def _other_kind(head):
     return None
 
 
-def marked_encoding(head):
+def marked_encoding(head: bytes | bytearray) -> str | None:
     """The encoding of the byte order mark at the beginning; None without one, or for UTF-8."""
     for mark, name in _MARKS.items():
         if head.startswith(mark):
@@ -129,7 +131,7 @@ def marked_encoding(head):
     return None
 
 
-def other_encoding(head):
+def other_encoding(head: bytes | bytearray) -> str | None:
     """The encoding of text that is not UTF-8, by its byte order mark or by the places of its NULs.
 
     head     the first bytes of a file
@@ -176,7 +178,7 @@ def _is_utf8(data):
     return True
 
 
-def wrong_encoding(what, name, path=None):
+def wrong_encoding(what: str | Path, name: str, path: str | Path | None = None) -> DataError:
     """The DataError for text in another encoding, with the command that converts it.
 
     what     the name of the file in the message
@@ -192,7 +194,7 @@ def wrong_encoding(what, name, path=None):
     )
 
 
-def numbered_lines(path, bad=None):
+def numbered_lines(path: str | Path, bad: BadLines | None = None) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file, plain or gzip, with their numbers.
 
     bad      BadLines for lines that are not UTF-8
@@ -257,7 +259,7 @@ def _decoded(path, raw, number, head, bad):
     return None
 
 
-def standard_input():
+def standard_input() -> str:
     """All of the standard input as text, with "\\n" for every end of line.
 
     raises   DataError if it is not UTF-8, with the line and byte, or the name of its encoding
@@ -280,7 +282,7 @@ def standard_input():
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def lines_of(chunks):
+def lines_of(chunks: Iterable[str]) -> Iterator[str]:
     """The lines of a text that comes in chunks, without "\\n"; the last may be empty."""
     held = []  # the chunks of a line that has not ended yet
     for chunk in chunks:
@@ -292,13 +294,13 @@ def lines_of(chunks):
     yield "".join(held)
 
 
-def read_text_file(path):
+def read_text_file(path: str | Path) -> str:
     """The text of a UTF-8 file, plain or gzip, with "\\n" for every end of line. DataError as
     `numbered_lines`."""
     return "".join(f"{line}\n" for _, line in numbered_lines(path))
 
 
-def strict_json(text):
+def strict_json(text: str) -> Any:
     """The value of JSON text according to RFC 8259.
 
     raises   ValueError with the reason: also for NaN and Infinity, a name that occurs twice in an
@@ -317,7 +319,7 @@ def _no_constant(name):
 _JSON = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=distinct)
 
 
-def json_lines(path, bad=None):
+def json_lines(path: str | Path, bad: BadLines | None = None) -> Iterator[tuple[int, Any]]:
     """The values of a file of JSON lines.
 
     bad      BadLines for lines that are not JSON
@@ -327,7 +329,9 @@ def json_lines(path, bad=None):
     return json_values(numbered_lines(path, bad), path, bad)
 
 
-def json_values(lines, path, bad=None):
+def json_values(
+    lines: Iterable[tuple[int, str]], path: str | Path, bad: BadLines | None = None
+) -> Iterator[tuple[int, Any]]:
     """The values of numbered lines of JSON; as `json_lines`, for lines already read."""
     for number, line in lines:
         if not line.strip():
@@ -340,7 +344,7 @@ def json_values(lines, path, bad=None):
         yield number, value
 
 
-def json_records(path, bad=None):
+def json_records(path: str | Path, bad: BadLines | None = None) -> Iterable[tuple[str, Any]]:
     """The values of a JSON file with one list, or of JSON lines.
 
     bad      as `json_lines`; a list is read whole or not at all
@@ -364,7 +368,7 @@ _NEEDED = object()  # the default of a field that must be there
 _HALF = re.compile("[\ud800-\udfff]")  # half of a pair of surrogates (UTF-16)
 
 
-def json_text(record, field, default=_NEEDED):
+def json_text(record: dict[str, Any], field: str, default: Any = _NEEDED) -> str:
     """A field of a JSON object that must be text.
 
     default  returned if the field is missing or null; without it the field must be there

@@ -9,11 +9,20 @@ import dataclasses
 import math
 import os
 import re
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from tinylm.errors import ConfigError
 
+Config = TypeVar("Config", bound=Any)  # a dataclass whose fields are settings
 
-def setting(default=dataclasses.MISSING, help="", check=None, several=False):
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    help: str = "",
+    check: Callable[[Any], str | None] | None = None,
+    several: bool = False,
+) -> Any:
     """A dataclass field with a help text and a check.
 
     default  the value when none is given; a list, dict or set is copied for every instance
@@ -40,7 +49,7 @@ def _with_choices(help, check):
     return f"{help}: {named}"
 
 
-def paths(value):
+def paths(value: Any) -> tuple[str, ...]:
     """A setting of one path or several as a tuple of str; "" and None give an empty tuple."""
     if value is None or isinstance(value, (str, os.PathLike)):
         value = (value or "",)
@@ -52,7 +61,7 @@ def paths(value):
     return tuple(str(path) for path in value if str(path))
 
 
-def validate(config):
+def validate(config: Config) -> Config:
     """Apply the check of every field of a dataclass instance. Returns the instance.
 
     raises   ConfigError naming the field, what it must be, and what it is
@@ -77,14 +86,14 @@ def _is_number(value):
 # A check is a function of the value that returns None, or what the value must be. These make one.
 
 
-def finite(value):
+def finite(value: Any) -> str | None:
     """A check: the number is neither infinite nor NaN."""
     if _is_number(value):
         return None
     return "must be a finite number"
 
 
-def above(low):
+def above(low: float) -> Callable[[Any], str | None]:
     """A check: a finite number greater than `low`."""
 
     def check(value):
@@ -95,7 +104,7 @@ def above(low):
     return check
 
 
-def at_least(low):
+def at_least(low: float) -> Callable[[Any], str | None]:
     """A check: a finite number, `low` or greater."""
 
     def check(value):
@@ -106,7 +115,7 @@ def at_least(low):
     return check
 
 
-def between(low, high):
+def between(low: float, high: float) -> Callable[[Any], str | None]:
     """A check: a number from `low` to `high`, both included."""
 
     def check(value):
@@ -117,7 +126,7 @@ def between(low, high):
     return check
 
 
-def one_of(*choices):
+def one_of(*choices: Any) -> Callable[[Any], str | None]:
     """A check: one of the values named."""
 
     def check(value):

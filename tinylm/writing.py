@@ -8,6 +8,7 @@ before it, a joiner to the letters around it. Read next: data/clean/words.py, wh
 
 import functools
 import unicodedata
+from collections.abc import Callable, Iterable
 
 import regex
 
@@ -26,7 +27,7 @@ _LETTER = regex.compile(LETTER, regex.V1)
 _MANY_MARKS = regex.compile(r"(\p{M}{30})(?=\p{M})")
 
 
-def stream_safe(text):
+def stream_safe(text: str) -> str:
     """`text` with a joiner (U+034F) after every 30th mark on one letter (UAX #15, section 13).
 
     Normalizing sorts the marks of a letter, in time that grows with the square of their number;
@@ -35,24 +36,24 @@ def stream_safe(text):
     return _MANY_MARKS.sub("\\1\u034f", text)
 
 
-def composed(text):
+def composed(text: str) -> str:
     """`text` in normal form NFC, one spelling for each letter with its marks, in linear time."""
     if text.isascii():
         return text
     return unicodedata.normalize("NFC", stream_safe(text))
 
 
-def is_unspaced(word):
+def is_unspaced(word: str) -> bool:
     """True if a word is in a script without spaces, and so a single letter."""
     return _LETTER.match(word) is not None
 
 
-def has_unspaced(text):
+def has_unspaced(text: str) -> bool:
     """True if a text contains a letter of a script without spaces."""
     return _LETTER.search(text) is not None
 
 
-def replaced(text, known, other):
+def replaced(text: str, known: Iterable[str], other: Callable[[str], str | None]) -> str:
     """`text` with some words replaced.
 
     known    the words that may be replaced, in the form of `composed`: in a script without spaces,

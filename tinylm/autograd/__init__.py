@@ -16,7 +16,14 @@ from tinylm.autograd.engine.backward import grad
 from tinylm.autograd.engine.operation import fused, primitive
 from tinylm.autograd.engine.profile import count_operations, find_nonfinite
 from tinylm.autograd.engine.recompute import checkpoint
-from tinylm.autograd.engine.tensor import Tensor, first_order_only, is_recording, no_grad
+from tinylm.autograd.engine.tensor import (
+    Array,
+    Tensor,
+    TensorLike,
+    first_order_only,
+    is_recording,
+    no_grad,
+)
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.activations import (
     dropout,

@@ -5,7 +5,14 @@ Each half of a block of the usual parts runs as one operation, with the same res
 Read next: models/decoder/gpt.py.
 """
 
-from tinylm.autograd import dropout
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinylm.autograd import Tensor, dropout
+from tinylm.backend import Random
+from tinylm.nn.attention.multi_head import CrossAttention
 from tinylm.nn.module import Module
 from tinylm.nn.sublayers import attended, fed
 
@@ -20,7 +27,16 @@ class Block(Module):
     cross                    CrossAttention, or None; its norm stands between the other two
     """
 
-    def __init__(self, attention, feed_forward, norms, placement, rng, dropout=0.0, cross=None):
+    def __init__(
+        self,
+        attention: Callable[..., Tensor],
+        feed_forward: Callable[..., Tensor],
+        norms: Sequence[Module],
+        placement: Callable[..., Tensor],
+        rng: Random,
+        dropout: float = 0.0,
+        cross: CrossAttention | None = None,
+    ) -> None:
         self.attention = attention
         self.cross = cross
         self.feed_forward = feed_forward
@@ -29,7 +45,14 @@ class Block(Module):
         self.dropout = dropout
         self.rng = rng
 
-    def __call__(self, x, memory=None, memory_mask=None, real=None, **options):
+    def __call__(
+        self,
+        x: Tensor,
+        memory: Tensor | None = None,
+        memory_mask: np.ndarray | None = None,
+        real: np.ndarray | None = None,
+        **options: Any,
+    ) -> Tensor:
         """x (B, T, D), memory (B, S, D) for cross-attention -> (B, T, D).
 
         real     (B, T) bool for a layer of experts, True for tokens; None for other feed-forwards
@@ -77,14 +100,21 @@ class ParallelBlock(Module):
     others   as in Block
     """
 
-    def __init__(self, attention, feed_forward, norms, rng, dropout=0.0):
+    def __init__(
+        self,
+        attention: Callable[..., Tensor],
+        feed_forward: Callable[..., Tensor],
+        norms: Sequence[Module],
+        rng: Random,
+        dropout: float = 0.0,
+    ) -> None:
         self.attention = attention
         self.feed_forward = feed_forward
         self.norms = list(norms)
         self.dropout = dropout
         self.rng = rng
 
-    def __call__(self, x, real=None, **options):
+    def __call__(self, x: Tensor, real: np.ndarray | None = None, **options: Any) -> Tensor:
         """x (B, T, D) -> (B, T, D); real as in Block; options go to the attention."""
         p = self.dropout if self.training else 0.0
         first = self.norms[0](x)  # read by the attention

@@ -3,9 +3,12 @@
 Read next: attention/cases.py.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from tinylm.autograd import concatenate
+from tinylm.autograd import Tensor, concatenate
 from tinylm.autograd.kernels.cases import qkv
 from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
@@ -20,9 +23,10 @@ from tinylm.nn import (
 )
 from tinylm.nn.experts import MixtureOfExperts
 from tinylm.nn.feedforward import geglu_tanh
+from tinylm.nn.module import Module
 
 
-def module(kind, *sizes, **options):
+def module(kind: Callable, *sizes: int, **options: Any) -> Module:
     """A module in float64 with weights of size one: no derivative is too small to be checked."""
     made = kind(*sizes, Random(int(np.prod(sizes)), "cases"), dtype=np.float64, **options)
     for name, parameter in made.named_parameters().items():
@@ -53,12 +57,12 @@ register(
 )
 
 
-def heads_of(attention, x):
+def heads_of(attention: Callable[..., Tensor], x: Tensor) -> Tensor:
     """Queries, keys and values as one tensor: (B, H + 2 G, T, K)."""
     return concatenate(list(projected(attention, x)), axis=1)
 
 
-def normed(rng, kind):
+def normed(rng: np.random.Generator, kind: str) -> SelfAttention:
     """A SelfAttention with norms of queries and keys, whose gains are random."""
     made = SelfAttention(8, 4, Random(0, "cases"), kv_heads=2, dtype=np.float64, qk_norm=kind)
     for parameter in made.parameters():
@@ -75,7 +79,7 @@ register(
 )
 
 
-def sandwich(x, first, second):
+def sandwich(x: Tensor, first: Module, second: Module) -> Tensor:
     """A branch between two norms."""
     return sandwich_norm(x, lambda h: h * h, (first, second))
 

@@ -22,11 +22,14 @@ inside would silently have no gradient: that raises an error, and `checkpointed`
 """
 
 import contextlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.autograd import Tensor, checkpoint, concatenate, embedding, is_recording, pad
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, GraphError
 from tinylm.nn.feedforward import feed_forward
 from tinylm.nn.linear import INIT_STD, Linear
@@ -78,22 +81,22 @@ class MixtureOfExperts(Module):
 
     def __init__(
         self,
-        d_model,
-        d_hidden,
-        rng,
-        activation="gelu",
-        bias=True,
-        out_std=INIT_STD,
-        dtype=np.float32,
+        d_model: int,
+        d_hidden: int,
+        rng: Random,
+        activation: str = "gelu",
+        bias: bool = True,
+        out_std: float = INIT_STD,
+        dtype: DType = np.float32,
         *,
-        experts=8,
-        k=1,
-        capacity_factor=None,
-        balance=0.01,
-        z=0.001,
-        gates="probability",
-        by_sequence=False,
-    ):
+        experts: int = 8,
+        k: int = 1,
+        capacity_factor: float | None = None,
+        balance: float = 0.01,
+        z: float = 0.001,
+        gates: str = "probability",
+        by_sequence: bool = False,
+    ) -> None:
         if not 1 <= k <= experts:
             raise ConfigError(
                 f"MixtureOfExperts: k = {k} experts of {experts}: choose between 1 and {experts}"
@@ -116,7 +119,7 @@ class MixtureOfExperts(Module):
         self.by_sequence = by_sequence
         self.collector = None  # set by collect_auxiliary() while it is open
 
-    def __call__(self, x, mask=None):
+    def __call__(self, x: Tensor, mask: np.ndarray | None = None) -> Tensor:
         """The weighted outputs of the chosen experts: x (..., D) -> (..., D).
 
         mask  (...) bool, True for tokens; padding goes to no expert and gets zeros. None: that of
@@ -128,7 +131,9 @@ class MixtureOfExperts(Module):
             mask = self.collector.mask
         return self.collector.run(self, x, mask)
 
-    def forward_with_auxiliary(self, x, mask=None):
+    def forward_with_auxiliary(
+        self, x: Tensor, mask: np.ndarray | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The output and the penalties.
 
         x        (..., D)
@@ -139,16 +144,16 @@ class MixtureOfExperts(Module):
         balance = load_balancing_loss(logits, routing.experts)
         return y, self.balance * balance + self.z * router_z_loss(logits)
 
-    def route(self, x, mask=None):
+    def route(self, x: Tensor, mask: np.ndarray | None = None) -> Routing:
         """The Routing of x (..., D) as n rows, to inspect loads and dropped choices."""
         logits = self.router(x.reshape(-1, x.shape[-1]))  # (..., D) -> (n, D) -> (n, E)
         return route(logits, self.k, self.room(), mask, self.gates, self.groups(x))
 
-    def room(self):
+    def room(self) -> float | None:
         """The capacity factor that holds now: None outside training."""
         return self.capacity_factor if self.training else None
 
-    def groups(self, x):
+    def groups(self, x: Tensor) -> np.ndarray | None:
         """The sequence that each of the n rows of x (..., T, D) belongs to: (n,) integers, or None
         where all share the room.
         """
@@ -195,7 +200,7 @@ class MixtureOfExperts(Module):
         return y, logits, routing
 
 
-def has_experts(model):
+def has_experts(model: Module) -> bool:
     """Whether some layer of a model is a MixtureOfExperts."""
     if not isinstance(model, Module):
         return False
@@ -247,7 +252,9 @@ def _collecting(model, collector):
         )
 
 
-def collect_auxiliary(model, mask=None):
+def collect_auxiliary(
+    model: Module, mask: np.ndarray | None = None
+) -> AbstractContextManager[list]:
     """A context that collects the penalties of every MixtureOfExperts in `model`.
 
     mask    (B, T) bool, the shape of the model's input, True for tokens: padding takes no part in
@@ -276,16 +283,16 @@ class Routed:
     experts: np.ndarray
     rows: np.ndarray | None
 
-    def counted(self, all_rows):
+    def counted(self, all_rows: np.ndarray) -> np.ndarray:
         """Of a (n,) bool over all rows, those that are tokens: (r,)."""
         return all_rows if self.rows is None else all_rows[self.rows]
 
-    def load(self, all_rows):
+    def load(self, all_rows: np.ndarray) -> np.ndarray:
         """loads() of the rows that count: (E,)."""
         return loads(self.experts, self.logits.shape[1], self.counted(all_rows))
 
 
-def collect_routing(model):
+def collect_routing(model: Module) -> AbstractContextManager[list]:
     """A context that collects what every MixtureOfExperts in `model` chooses, for penalties that
     are taken over a whole batch: see router_penalty().
 
@@ -301,7 +308,13 @@ def collect_routing(model):
     return _collecting(model, _Collector(take, always=True))
 
 
-def router_penalty(routed, counted, load, balance, z):
+def router_penalty(
+    routed: Sequence[Routed],
+    counted: np.ndarray,
+    load: Sequence[np.ndarray],
+    balance: float,
+    z: float,
+) -> Tensor | float:
     """token_penalties() of all layers, added up: a Tensor ().
 
     routed   list of Routed, of collect_routing()
@@ -314,7 +327,9 @@ def router_penalty(routed, counted, load, balance, z):
     return total
 
 
-def checkpointed(layer, x, mask=None):
+def checkpointed(
+    layer: MixtureOfExperts, x: Tensor, mask: np.ndarray | None = None
+) -> tuple[Tensor, Tensor]:
     """layer.forward_with_auxiliary(x), recomputed in the backward pass.
 
     checkpoint() returns one Tensor, so output and penalty travel in the same one.

@@ -5,15 +5,18 @@ the hidden width: 4 D in GPT-2, about 8/3 D in LLaMA, whose gated form has three
 two. Read next: attention/multi_head.py.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from tinylm.autograd import geglu, gelu, gelu_tanh, glu, relu, silu, swiglu
+from tinylm.autograd import Tensor, TensorLike, geglu, gelu, gelu_tanh, glu, relu, silu, swiglu
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
 
 
-def geglu_tanh(gate, up):
+def geglu_tanh(gate: TensorLike, up: TensorLike) -> Tensor:
     """gelu_tanh(gate) * up: GeGLU with the tanh approximation of GELU, as in Gemma."""
     return gelu_tanh(gate) * up
 
@@ -27,14 +30,14 @@ class FeedForward(Module):
 
     def __init__(
         self,
-        d_model,
-        d_hidden,
-        rng,
-        activation="gelu",
-        bias=True,
-        out_std=INIT_STD,
-        dtype=np.float32,
-    ):
+        d_model: int,
+        d_hidden: int,
+        rng: Random,
+        activation: str = "gelu",
+        bias: bool = True,
+        out_std: float = INIT_STD,
+        dtype: DType = np.float32,
+    ) -> None:
         if activation not in ACTIVATIONS:
             message = f"FeedForward: activation {activation!r} is not one of "
             message += ", ".join(ACTIVATIONS)
@@ -45,7 +48,7 @@ class FeedForward(Module):
         self.hidden = Linear(d_model, d_hidden, rng, bias, dtype=dtype)
         self.out = Linear(d_hidden, d_model, rng, bias, std=out_std, dtype=dtype)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         h = self.activation(self.hidden(x))  # sigma(x W_h + b_h): (..., D) -> (..., F)
         return self.out(h)  # h W_f + b_f: (..., F) -> (..., D)
 
@@ -58,26 +61,26 @@ class GatedFeedForward(Module):
 
     def __init__(
         self,
-        d_model,
-        d_hidden,
-        rng,
-        activation="swiglu",
-        bias=False,
-        out_std=INIT_STD,
-        dtype=np.float32,
-    ):
+        d_model: int,
+        d_hidden: int,
+        rng: Random,
+        activation: str = "swiglu",
+        bias: bool = False,
+        out_std: float = INIT_STD,
+        dtype: DType = np.float32,
+    ) -> None:
         self.product = GATES[activation]
         self.gate = Linear(d_model, d_hidden, rng, bias, dtype=dtype)
         self.up = Linear(d_model, d_hidden, rng, bias, dtype=dtype)
         self.out = Linear(d_hidden, d_model, rng, bias, std=out_std, dtype=dtype)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         gate = self.gate(x)  # x W_1 + b_1: (..., D) -> (..., F)
         up = self.up(x)  # x W_2 + b_2: (..., D) -> (..., F)
         return self.out(self.product(gate, up))  # (..., F) -> (..., D)
 
 
-def feed_forward(activation):
+def feed_forward(activation: str) -> Callable[..., Module]:
     """The class of feed-forward that has this activation, or this gate."""
     if activation in GATES:
         return GatedFeedForward

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tinylm.autograd import Tensor, embedding, linear
+from tinylm.autograd import Array, Tensor, embedding, linear
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError
 from tinylm.nn.module import Module
 from tinylm.nn.promised import Promised, promise, promising, scaled
@@ -12,7 +13,9 @@ from tinylm.nn.promised import Promised, promise, promising, scaled
 INIT_STD = 0.02
 
 
-def normal_parameter(shape, rng, std, dtype=np.float32):
+def normal_parameter(
+    shape: tuple[int, ...], rng: Random, std: float, dtype: DType = np.float32
+) -> Tensor:
     """A parameter drawn from the normal distribution with mean 0 and standard deviation `std`.
 
     rng      tinylm.Random; None gives a placeholder of that shape that takes no memory, for a model
@@ -35,7 +38,7 @@ def normal_parameter(shape, rng, std, dtype=np.float32):
     return Tensor(values.astype(dtype), requires_grad=True)
 
 
-def undecayed(parameter):
+def undecayed(parameter: Tensor) -> Tensor:
     """Exempt a parameter of two or more axes from weight decay, and return it.
 
     It is for what is neither a map nor an embedding. optim.flat.decays reads the mark.
@@ -44,7 +47,7 @@ def undecayed(parameter):
     return parameter
 
 
-def fit_to_width(module, d_model):
+def fit_to_width(module: Module, d_model: int) -> Module:
     """Scale the initial matrices of a narrow model by sqrt(768 / D), and return the module.
 
     INIT_STD is meant for D = 768. A narrow model that starts from it stays longer at the loss of
@@ -71,27 +74,37 @@ class Linear(Module):
     bias  False leaves it out   (book eq. 2.31)
     """
 
-    def __init__(self, d_in, d_out, rng, bias=True, std=INIT_STD, dtype=np.float32):
+    def __init__(
+        self,
+        d_in: int,
+        d_out: int,
+        rng: Random | None,
+        bias: bool = True,
+        std: float = INIT_STD,
+        dtype: DType = np.float32,
+    ) -> None:
         self.weight = normal_parameter((d_in, d_out), rng, std, dtype)
         self.bias = None
         if bias:
             self.bias = Tensor(np.zeros(d_out, dtype), requires_grad=True)
 
-    def __call__(self, x):
+    def __call__(self, x: Array) -> Tensor:
         return linear(x, self.weight, self.bias)  # (..., d_in) -> (..., d_out)
 
 
 class Embedding(Module):
     """A table of vectors, one row per token   (book section 2.1.1)."""
 
-    def __init__(self, rows, d_model, rng, std=INIT_STD, dtype=np.float32):
+    def __init__(
+        self, rows: int, d_model: int, rng: Random, std: float = INIT_STD, dtype: DType = np.float32
+    ) -> None:
         self.weight = normal_parameter((rows, d_model), rng, std, dtype)
 
-    def __call__(self, ids):
+    def __call__(self, ids: np.ndarray) -> Tensor:
         return embedding(ids, self.weight)  # (...) -> (..., D)
 
 
-def hidden_matrices(module):
+def hidden_matrices(module: Module) -> list[str]:
     """The names of the weights of a module's linear maps, among its named_parameters().
 
     These are what Muon updates (optim/muon.py): not embeddings, output tables, gains and biases.

@@ -5,6 +5,8 @@ list, a dict or a sub-module, is a parameter. Read next: linear.py for the small
 """
 
 import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +29,7 @@ def _children(value):
     return ()
 
 
-def is_parameter(tensor):
+def is_parameter(tensor: Tensor) -> bool:
     """Whether a Tensor is a parameter of a module: a trained one, or a frozen one."""
     return tensor.requires_grad or getattr(tensor, "frozen", False)
 
@@ -56,7 +58,7 @@ def _modules_by_name(value, prefix, seen):
 
 
 @contextlib.contextmanager
-def evaluating(module):
+def evaluating(module: "Module") -> "Iterator[Module]":
     """A context in which dropout is off, in a module and all below it.
 
     Afterwards each module is in the mode it was in before.
@@ -99,22 +101,23 @@ class Module:
     """
 
     training = True
+    __call__: Callable[..., Any]  # what a subclass computes, with arguments of its own
 
-    def named_parameters(self):
+    def named_parameters(self) -> dict[str, Tensor]:
         """Name -> parameter, in attribute order.
 
         A parameter that two names reach (tied weights) is listed once, under the first.
         """
         return dict(_walk(self, "", set()))
 
-    def parameters(self):
+    def parameters(self) -> list[Tensor]:
         """The parameters, in the order of named_parameters()."""
         return list(self.named_parameters().values())
 
-    def modules(self):
+    def modules(self) -> "list[Module]":
         """This module and all below it, each once."""
         found = {}
-        waiting = [self]
+        waiting: list = [self]
         while waiting:
             value = waiting.pop()
             if isinstance(value, Module):
@@ -124,26 +127,26 @@ class Module:
                     waiting.append(child)
         return list(found.values())
 
-    def count_parameters(self):
+    def count_parameters(self) -> int:
         """The total number of elements of all parameters, the frozen ones included."""
         return sum(p.size for p in self.parameters())
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Drop all gradients."""
         for p in self.parameters():
             p.grad = None
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> "Module":
         """Switch training behavior (dropout) on or off, here and below. Returns the module."""
         for module in self.modules():
             module.training = mode
         return self
 
-    def eval(self):
+    def eval(self) -> "Module":
         """Switch training behavior off. Returns the module."""
         return self.train(False)
 
-    def to(self, device):
+    def to(self, device: str) -> "Module":
         """Move every parameter and every random stream of dropout to a device, in place.
 
         Returns the module.
@@ -159,11 +162,11 @@ class Module:
                 module.rng.device = device
         return self
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         head = f"{type(self).__name__}: {self.count_parameters():,} parameters"
         return head + "\n" + "\n".join(_outline(self, "  "))
 
-    def settings(self):
+    def settings(self) -> dict[str, np.ndarray]:
         """Arrays beside the parameters on which the output of this module depends, by name.
 
         For example a mask, packed weights, or a scale; they are saved and loaded with the
@@ -171,7 +174,7 @@ class Module:
         """
         return {}
 
-    def check_settings(self, arrays):
+    def check_settings(self, arrays: dict[str, np.ndarray]) -> str | None:
         """Check settings before they are loaded. By default they must equal those of the module.
 
         arrays   some of settings(), of the same shapes
@@ -186,20 +189,20 @@ class Module:
             names = ", ".join(differing)
             return f"{names} is another: change the model as it was changed before saving"
 
-    def current_names(self, state, prefix):
+    def current_names(self, state: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
         """A state with this module's arrays, all named `prefix` + something, under today's names.
 
         Overridden where an older version used other names; by default the state as it is.
         """
         return state
 
-    def take_settings(self, arrays):
+    def take_settings(self, arrays: dict[str, np.ndarray]) -> None:
         """Load settings that passed check_settings(); by default there is nothing to do."""
 
-    def unsavable(self):
+    def unsavable(self) -> str | None:
         """The reason why the module cannot be saved or loaded in its present state, or None."""
 
-    def named_settings(self):
+    def named_settings(self) -> dict[str, np.ndarray]:
         """Name -> array of all settings, here and below: the arrays in use, not copies.
 
         raises  CheckpointError for a module in a state that cannot be saved
@@ -213,7 +216,7 @@ class Module:
                 found[f"{prefix}{name}"] = array
         return found
 
-    def named_arrays(self):
+    def named_arrays(self) -> dict[str, np.ndarray]:
         """Name -> array of all parameters and settings: the content of a checkpoint. Not copies.
 
         raises  CheckpointError for a module in a state that cannot be saved
@@ -221,7 +224,7 @@ class Module:
         found = {name: p.data for name, p in self.named_parameters().items()}
         return found | self.named_settings()
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, np.ndarray]:
         """Name -> NumPy array of every parameter and setting: copies, safe to keep.
 
         raises  CheckpointError for a module in a state that cannot be saved
@@ -230,13 +233,13 @@ class Module:
             name: np.array(backend.to_cpu(array)) for name, array in self.named_arrays().items()
         }
 
-    def renamed(self, state):
+    def renamed(self, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """A state of this or an older version under today's names; see current_names()."""
         for prefix, module in _modules_by_name(self, "", set()):
             state = module.current_names(state, prefix)
         return state
 
-    def load_state_dict(self, state, strict=True):
+    def load_state_dict(self, state: dict[str, np.ndarray], strict: bool = True) -> None:
         """Overwrite the parameters and settings with arrays by name.
 
         strict   also refuse missing and unknown names

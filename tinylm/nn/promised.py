@@ -9,10 +9,11 @@ happened, and the draw remembers where it began. Read next: parallel/together.py
 """
 
 import contextlib
+from collections.abc import Iterator
 
 import numpy as np
 
-from tinylm.backend import Random, to_cpu
+from tinylm.backend import DType, Random, to_cpu
 
 _promising = [False]
 
@@ -28,7 +29,7 @@ class Promised(np.ndarray):
 
 
 @contextlib.contextmanager
-def promised():
+def promised() -> Iterator[None]:
     """A context in which normal_parameter() promises its values rather than drawing them."""
     before = _promising[0]
     _promising[0] = True
@@ -38,12 +39,12 @@ def promised():
         _promising[0] = before
 
 
-def promising():
+def promising() -> bool:
     """Whether a promised() is open."""
     return _promising[0]
 
 
-def promise(shape, rng, std, dtype):
+def promise(shape: tuple[int, ...], rng: Random, std: float, dtype: DType) -> np.ndarray:
     """What normal_parameter would draw from a stream, to be drawn later; the stream goes on.
 
     returns  Promised of that shape
@@ -62,14 +63,14 @@ def promise(shape, rng, std, dtype):
     return placeholder
 
 
-def kept(array):
+def kept(array: np.ndarray) -> np.ndarray:
     """The array itself, or what was promised."""
     if isinstance(array, Promised) and array.draw is not None:
         return array.draw()
     return array
 
 
-def scaled(array, factor):
+def scaled(array: np.ndarray, factor: float) -> np.ndarray:
     """An array times a number; of a promise, the promise of that."""
     if not isinstance(array, Promised) or array.draw is None:
         return array * factor
@@ -79,7 +80,7 @@ def scaled(array, factor):
     return placeholder
 
 
-def described(array):
+def described(array: np.ndarray) -> bytes:
     """Bytes that are equal for equal initial weights, without drawing them."""
     if isinstance(array, Promised) and array.draw is not None:
         return repr(array.key).encode()

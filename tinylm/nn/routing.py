@@ -33,7 +33,7 @@ class Routing:
     dropped: int
 
 
-def capacity(tokens, experts, k, factor):
+def capacity(tokens: int, experts: int, k: int, factor: float) -> int:
     """ceil(factor n k / E): the most choices an expert takes.
 
     With factor 1 nothing is dropped only if all experts get equally many.
@@ -41,7 +41,14 @@ def capacity(tokens, experts, k, factor):
     return math.ceil(factor * tokens * k / experts)
 
 
-def route(logits, k=1, capacity_factor=None, mask=None, gates="probability", groups=None):
+def route(
+    logits: Tensor,
+    k: int = 1,
+    capacity_factor: float | None = None,
+    mask: np.ndarray | None = None,
+    gates: str = "probability",
+    groups: np.ndarray | None = None,
+) -> Routing:
     """Choose k experts for each token.
 
     logits           (n, E) Tensor, the router's scores
@@ -76,7 +83,7 @@ def route(logits, k=1, capacity_factor=None, mask=None, gates="probability", gro
     return Routing(experts, gates, kept, load, int(n * k - load.sum()))
 
 
-def choose(logits, k, gates="probability"):
+def choose(logits: Tensor, k: int, gates: str = "probability") -> tuple[np.ndarray, Tensor]:
     """The k experts with the highest scores for each token, and their gates: (n, k) each."""
     chosen, experts = topk(logits, k)  # (n, k) each
     if k == 1 and gates == "probability":
@@ -84,7 +91,9 @@ def choose(logits, k, gates="probability"):
     return experts, softmax(chosen)  # p_e / sum of the chosen p, (n, k)
 
 
-def admitted(experts, E, capacity_factor, groups=None):
+def admitted(
+    experts: np.ndarray, E: int, capacity_factor: float | None, groups: np.ndarray | None = None
+) -> np.ndarray:
     """Which choices find room in their expert: (n, k) bool.
 
     experts  (n, k) integers in [0, E), best first
@@ -111,7 +120,9 @@ def admitted(experts, E, capacity_factor, groups=None):
     return (number < room[places]).reshape(k, n).T
 
 
-def real_rows(mask, n, operation):
+def real_rows(
+    mask: np.ndarray | None, n: int, operation: str
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Which of n rows are tokens and not padding.
 
     Rows of padding are left out rather than multiplied by 0: 0 x nan is nan.
@@ -134,7 +145,7 @@ def real_rows(mask, n, operation):
     return mask.nonzero()[0], np.cumsum(mask) * mask
 
 
-def spread(rows, rank):
+def spread(rows: Tensor, rank: np.ndarray) -> Tensor:
     """Rows of the tokens put back among the padding, which gets zeros: (r, D) -> (n, D).
 
     rank  (n,), as of real_rows()
@@ -143,7 +154,9 @@ def spread(rows, rank):
     return embedding(rank, with_zeros)
 
 
-def load_balancing_loss(logits, experts, mask=None):
+def load_balancing_loss(
+    logits: Tensor, experts: np.ndarray, mask: np.ndarray | None = None
+) -> Tensor:
     """E sum_e f_e P_e   (Fedus et al. 2022, eq. 4).
 
     f_e is the fraction of choices that fall on expert e, P_e its mean probability. f is constant,
@@ -166,7 +179,7 @@ def load_balancing_loss(logits, experts, mask=None):
     return (P * f).sum() * E
 
 
-def router_z_loss(logits, mask=None):
+def router_z_loss(logits: Tensor, mask: np.ndarray | None = None) -> Tensor:
     """mean over tokens of (log sum_e exp(logit_e))^2   (Zoph et al. 2022, eq. 5).
 
     It keeps the router's scores small, where softmax in low precision is accurate.
@@ -183,7 +196,7 @@ def router_z_loss(logits, mask=None):
     return (logsumexp(logits, axis=-1) ** 2).mean()
 
 
-def loads(experts, E, counted=None):
+def loads(experts: np.ndarray, E: int, counted: np.ndarray | None = None) -> np.ndarray:
     """How many choices fall on each expert, before any is dropped: (E,) integers.
 
     experts  (n, k);  counted  (n,) bool, the tokens that count; None: all
@@ -193,7 +206,9 @@ def loads(experts, E, counted=None):
     return np.bincount(experts.reshape(-1), minlength=E)
 
 
-def token_penalties(logits, load, counted, balance, z):
+def token_penalties(
+    logits: Tensor, load: np.ndarray, counted: np.ndarray, balance: float, z: float
+) -> Tensor:
     """The two penalties of n tokens, added up; of a batch it is the sum over its parts.
 
         sum over tokens t of  balance E sum_e f_e p_e(t) + z (log sum_e exp(logit_e(t)))^2

@@ -7,6 +7,9 @@ biases and caps of scores, normed queries, dropout, experts, float16, rounding t
 arrays on a GPU, and all calls while an observer counts or checks operations. Read next: block.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd import Tensor, attention_sublayer, feed_forward_sublayer, gated_sublayer
@@ -17,12 +20,21 @@ from tinylm.autograd.sublayers.feed_forward import ACTIVATIONS, PRODUCTS
 from tinylm.nn.attention.multi_head import SelfAttention
 from tinylm.nn.feedforward import FeedForward, GatedFeedForward
 from tinylm.nn.linear import Linear
+from tinylm.nn.module import Module
 from tinylm.nn.norm import LayerNorm, RMSNorm, post_norm, pre_norm
 
 PLACEMENTS = (pre_norm, "pre"), (post_norm, "post")
 
 
-def attended(x, attention, norm, placement, rotation=None, mask=None, **others):
+def attended(
+    x: Tensor,
+    attention: Callable,
+    norm: Module | Sequence[Module],
+    placement: Callable[..., Tensor],
+    rotation: tuple[np.ndarray, np.ndarray] | None = None,
+    mask: np.ndarray | None = None,
+    **others: Any,
+) -> Tensor | None:
     """The first half of a block as one operation, or None where its parts must run.
 
     x          (B, T, D) Tensor
@@ -57,7 +69,12 @@ def attended(x, attention, norm, placement, rotation=None, mask=None, **others):
     )
 
 
-def fed(x, feed_forward, norm, placement):
+def fed(
+    x: Tensor,
+    feed_forward: Callable,
+    norm: Module | Sequence[Module],
+    placement: Callable[..., Tensor],
+) -> Tensor | None:
     """The second half of a block as one operation, or None where its parts must run; arguments as
     of attended().
     """
@@ -70,7 +87,7 @@ def fed(x, feed_forward, norm, placement):
         name, given = "product", f.product
     else:
         return None
-    kind = getattr(given, "name", None)
+    kind: Any = getattr(given, "name", None)
     if kinds.get(kind) is not given:  # relu and others that have no kernel
         return None
     around = _around(x, norm, placement, *maps)

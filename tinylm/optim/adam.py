@@ -10,7 +10,7 @@ import numpy as np
 from tinylm.autograd.device import updates
 from tinylm.autograd.device.launch import can_launch
 from tinylm.errors import TrainingError
-from tinylm.optim.flat import FlatOptimizer, clip_factor, wide_zeros
+from tinylm.optim.flat import FlatOptimizer, Parameters, clip_factor, wide_zeros
 
 # Elements updated at a time: five slices of this many float32 (640 KB) stay in a core's level-2
 # cache, so that the dozen operations below read memory once instead of twelve times.
@@ -35,7 +35,14 @@ class AdamW(FlatOptimizer):
                   maps and embeddings (optim.flat.decays), not to the rest
     """
 
-    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1):
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-8,
+        weight_decay: float = 0.1,
+    ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.betas = betas
         self.eps = eps
@@ -43,7 +50,7 @@ class AdamW(FlatOptimizer):
         self.v = wide_zeros(self.flat)  # (n,)
         self.t = 0  # steps so far
 
-    def update(self, lr, start, stop, scale):
+    def update(self, lr: float, start: int, stop: int, scale: float) -> None:
         """One step of elements start .. stop-1, in blocks; the arithmetic is in _update_block."""
         gradient = self.flat.collect()
         self.t += 1
@@ -106,7 +113,9 @@ class AdamW(FlatOptimizer):
         arrays = [x[start:stop] for x in (flat.data, flat.collect(), self.m, self.v)]
         updates.adamw(*arrays, flat.decay_bounds(), start, rates, scale, found, clip)
 
-    def step_if_finite(self, lr, loss, factor, clip):
+    def step_if_finite(
+        self, lr: float, loss: np.ndarray, factor: float, clip: float
+    ) -> tuple[float, float, bool] | None:
         """One step of all elements on a GPU, unless loss or gradient is not finite: the device
         decides, and the host waits for it once, when all is done.
 
@@ -132,7 +141,7 @@ class AdamW(FlatOptimizer):
                 updated = True
         return loss, norm, updated
 
-    def check(self, start, stop, scale):
+    def check(self, start: int, stop: int, scale: float) -> None:
         """Raise TrainingError if the square of a gradient overflows.
 
         v would become infinite and stay so, and its weight would never change again.
@@ -151,17 +160,22 @@ class AdamW(FlatOptimizer):
                 "gradients (clip_grad_norm), or lower the loss scale"
             )
 
-    def state(self):
+    def state(self) -> dict[str, np.ndarray | int]:
         """The state for a checkpoint: {"t": steps taken, "m": (n,), "v": (n,)}."""
         return {"t": self.t, "m": self.m, "v": self.v}
 
-    def load_state(self, state):
+    def load_state(self, state: dict[str, np.ndarray | int]) -> None:
         """Restore a state() of the same parameters."""
         self.t = int(state["t"])
         self.m[...] = state["m"]
         self.v[...] = state["v"]
 
 
-def Adam(parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+def Adam(
+    parameters: Parameters,
+    lr: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+) -> AdamW:
     """Adam as first published: AdamW without weight decay   (Kingma & Ba 2015, algorithm 1)."""
     return AdamW(parameters, lr, betas, eps, weight_decay=0.0)

@@ -9,10 +9,12 @@ Read first: flat.py.
 """
 
 import contextlib
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.optim.flat import FlatOptimizer
 
 WARM_UP = 10  # steps, as in TensorFlow's ExponentialMovingAverage: the first weights are forgotten
 
@@ -29,7 +31,7 @@ class Averaged:
     mean       (n,), in the order of flat.data
     """
 
-    def __init__(self, optimizer, decay):
+    def __init__(self, optimizer: FlatOptimizer, decay: float) -> None:
         if not 0 < decay < 1:
             raise ConfigError(f"average: a decay of {decay} is not between 0 and 1")
         self.optimizer = optimizer
@@ -38,15 +40,17 @@ class Averaged:
         self.mean = self.flat.data.copy()
         self.t = 0
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Drop all gradients."""
         self.optimizer.zero_grad()
 
-    def bounds(self, workers):
+    def bounds(self, workers: int) -> list[int] | None:
         """As of the optimizer."""
         return self.optimizer.bounds(workers)
 
-    def step(self, lr=None, start=0, stop=None, scale=1.0):
+    def step(
+        self, lr: float | None = None, start: int = 0, stop: int | None = None, scale: float = 1.0
+    ) -> None:
         """One step of the optimizer, and of the mean of the same elements."""
         self.optimizer.step(lr, start, stop, scale)
         self.t += 1
@@ -56,7 +60,7 @@ class Averaged:
         mean += (1 - d) * self.flat.data[start:stop]
 
     @contextlib.contextmanager
-    def in_place(self, gather=None):
+    def in_place(self, gather: Callable | None = None) -> Iterator[None]:
         """A context in which the model's weights are the mean.
 
         gather  function that completes an array (n,) of which each worker has a part, in place
@@ -74,13 +78,13 @@ class Averaged:
         self.flat.data[...] = weights
         self.flat.version[0] += 1  # graphs that recorded the old values notice the change
 
-    def state(self):
+    def state(self) -> dict[str, np.ndarray | int]:
         """The optimizer's state, and `last`, the weights (n,) it goes on from: in a checkpoint the
         model's are the mean.
         """
         return {**self.optimizer.state(), "averaged": self.t, "last": self.flat.data}
 
-    def load_state(self, state):
+    def load_state(self, state: dict[str, np.ndarray | int]) -> None:
         """Restore a state(), after the model was given the mean."""
         self.optimizer.load_state(state)
         self.t = int(state["averaged"])

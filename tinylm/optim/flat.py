@@ -10,6 +10,8 @@ directly. Read next: adam.py.
 """
 
 import math
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import numpy as np
 
@@ -31,7 +33,9 @@ class FlatParameters:
     names and tensors, in the order of the buffer; offsets, where each begins.
     """
 
-    def __init__(self, parameters, empty=None):
+    def __init__(
+        self, parameters: Iterable[Tensor] | dict[str, Tensor], empty: Callable | None = None
+    ) -> None:
         if isinstance(parameters, dict):
             named = parameters
         else:
@@ -74,7 +78,7 @@ class FlatParameters:
             view[...] = p.data
         self.attach()
 
-    def attach(self):
+    def attach(self) -> None:
         """Make the parameters views of this buffer, with the values that stand in it.
 
         Two buffers of the same parameters take turns in this way: one of the weights that are
@@ -85,16 +89,16 @@ class FlatParameters:
             p.slot = slot
             p._version = self.version
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict) -> None:
         # Pickle and copy.deepcopy copy each array on its own: the views must be made again.
         self.__dict__.update(state)
         self._move_in()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.offsets[-1]
 
     @property
-    def grad(self):
+    def grad(self) -> np.ndarray:
         """The buffer of gradients, (n,).
 
         A gradient that lies elsewhere, because it was set by hand, is copied in.
@@ -106,29 +110,29 @@ class FlatParameters:
         return self._buffer
 
     @grad.setter
-    def grad(self, values):
+    def grad(self, values: np.ndarray) -> None:
         # flat.grad *= 2 has changed the buffer in place before it is assigned here.
         if values is not self._buffer:
             self._buffer[...] = values
 
-    def decayed(self, start, stop):
+    def decayed(self, start: int, stop: int) -> list[slice]:
         """Slices of the buffer between start and stop that weight decay shrinks, in order."""
         cut = ((max(low, start), min(high, stop)) for low, high in self._decayed)
         return [slice(low, high) for low, high in cut if low < high]
 
-    def decay_bounds(self):
+    def decay_bounds(self) -> np.ndarray:
         """All ranges that decay, as a kernel reads them: (2 r,) int64 on the device."""
         if self._bounds is None:
             bounds = np.array(self._decayed or [(0, 0)], np.int64).reshape(-1)
             self._bounds = to_device(bounds, device_of(self.data))
         return self._bounds
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Drop all gradients; the next backward pass overwrites the buffer, it is not cleared."""
         for p in self.tensors:
             p.grad = None
 
-    def collect(self):
+    def collect(self) -> np.ndarray:
         """The gradient buffer, complete.
 
         A parameter without a gradient gets zeros; a gradient that lies elsewhere is copied in.
@@ -149,7 +153,7 @@ class FlatParameters:
                 p._grad = Tensor(slot)
         return self._buffer
 
-    def named(self, buffer):
+    def named(self, buffer: np.ndarray) -> dict[str, np.ndarray]:
         """Name -> view of a buffer (n,), of moments or gradients, in the shape of the parameter."""
         views = {}
         for name, p, start in zip(self.names, self.tensors, self.offsets):
@@ -157,7 +161,17 @@ class FlatParameters:
         return views
 
 
-def flat_order(named):
+class HasParameters(Protocol):
+    """What an optimizer needs of a model."""
+
+    def named_parameters(self) -> dict[str, Tensor]:
+        """Name -> parameter."""
+
+
+Parameters = FlatParameters | HasParameters | dict[str, Tensor] | Iterable[Tensor]
+
+
+def flat_order(named: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
     """The (name, Tensor) pairs of a dict in the order of the buffer: what requires a gradient,
     matrices, then vectors, each in the order given.
     """
@@ -166,7 +180,7 @@ def flat_order(named):
     return sorted(reversed(unique.values()), key=lambda item: item[1].ndim < 2)  # stable
 
 
-def decays(parameter):
+def decays(parameter: Tensor) -> bool:
     """Whether weight decay shrinks a parameter.
 
     Matrices of maps and embeddings decay; gains, biases and other vectors do not. Parameters with
@@ -186,7 +200,7 @@ def _merged(ranges):
     return merged
 
 
-def flatten(parameters):
+def flatten(parameters: Parameters) -> FlatParameters:
     """FlatParameters from a module, or a dict or list of Tensors; FlatParameters unchanged."""
     if hasattr(parameters, "named_parameters"):
         parameters = parameters.named_parameters()
@@ -195,7 +209,7 @@ def flatten(parameters):
     return FlatParameters(parameters)
 
 
-def sum_of_squares(g):
+def sum_of_squares(g: np.ndarray) -> float:
     """sum_i g_i^2 of a 1-D array, as a Python float.
 
     Computed in blocks: in float32, BLAS adds 65,536 squares with seven correct digits, but ten
@@ -216,24 +230,24 @@ def sum_of_squares(g):
     return total
 
 
-def wide(array):
+def wide(array: np.ndarray) -> np.ndarray:
     """The array, converted to float32 if it is float16: for moments and norms."""
     if array.dtype == np.float16:
         return array.astype(np.float32)
     return array
 
 
-def wide_zeros(flat):
+def wide_zeros(flat: FlatParameters) -> np.ndarray:
     """Zeros (n,) for the state of an optimizer, in float32 for float16 parameters."""
     return np.zeros_like(flat.data, dtype=np.result_type(flat.data.dtype, np.float32))
 
 
-def grad_norm(flat):
+def grad_norm(flat: FlatParameters) -> float:
     """sqrt(sum of g^2 over all parameters), the norm of all gradients as one vector."""
     return math.sqrt(sum_of_squares(flat.collect()))
 
 
-def clip_factor(norm, max_norm):
+def clip_factor(norm: float, max_norm: float) -> float:
     """min(1, max_norm / norm): the factor after which the norm is at most max_norm.
 
     clip_grad_norm and the trainer both clip by this rule   (Pascanu et al. 2013).
@@ -245,7 +259,7 @@ def clip_factor(norm, max_norm):
     return 1.0
 
 
-def clip_grad_norm(flat, max_norm):
+def clip_grad_norm(flat: "FlatParameters | FlatOptimizer", max_norm: float) -> float:
     """Scale all gradients so that their joint norm is at most max_norm   (Pascanu et al. 2013).
 
     flat     FlatParameters, or the optimizer that holds them
@@ -278,28 +292,30 @@ class FlatOptimizer:
                   matrices of maps and embeddings (decays), not to the rest
     """
 
-    def __init__(self, parameters, lr, weight_decay):
+    def __init__(self, parameters: Parameters, lr: float, weight_decay: float) -> None:
         self.flat = flatten(parameters)
         self.lr = lr
         self.weight_decay = weight_decay
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Drop all gradients."""
         self.flat.zero_grad()
 
-    def check(self, start, stop, scale):
+    def check(self, start: int, stop: int, scale: float) -> None:
         """Raise TrainingError if the gradient of these elements would spoil the optimizer's state.
 
         Called before update(): nothing has changed then.
         """
 
-    def bounds(self, workers):
+    def bounds(self, workers: int) -> list[int] | None:
         """How workers share an update, where it cannot be cut anywhere: (workers + 1) indices of
         the buffer, from 0 to n. None: it can.
         """
         return None
 
-    def step(self, lr=None, start=0, stop=None, scale=1.0):
+    def step(
+        self, lr: float | None = None, start: int = 0, stop: int | None = None, scale: float = 1.0
+    ) -> None:
         """One update of elements start .. stop-1 of the flat buffer; all of them by default.
 
         Workers that share the update each do a part.

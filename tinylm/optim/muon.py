@@ -13,11 +13,13 @@ Read first: adam.py. Read next: schedule.py.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm.errors import ConfigError
 from tinylm.optim.adam import AdamW
+from tinylm.optim.flat import FlatParameters
 
 # Coefficients (a, b, c) of each iteration X <- a X + b (X X^T) X + c (X X^T)^2 X, the polynomials
 # that come closest to 1 on all of [0.001, 1] after so many iterations (Amsel et al. 2025, Polar
@@ -41,7 +43,9 @@ ADAMW_COST = 40
 SAFETY = 1.01
 
 
-def newton_schulz(matrices, coefficients=POLAR_EXPRESS):
+def newton_schulz(
+    matrices: np.ndarray, coefficients: Sequence[tuple[float, float, float]] = POLAR_EXPRESS
+) -> np.ndarray:
     """The polar factors U V^T of matrices U S V^T, nearly.
 
     An odd polynomial p(X) = a X + b (X X^T) X + c (X X^T)^2 X changes the singular values alone:
@@ -97,16 +101,16 @@ class Muon(AdamW):
 
     def __init__(
         self,
-        parameters,
-        matrices,
-        lr=1e-3,
-        matrix_rate=5.0,
-        momentum=0.95,
-        coefficients=POLAR_EXPRESS[:5],
-        betas=(0.9, 0.95),
-        eps=1e-8,
-        weight_decay=0.1,
-    ):
+        parameters: FlatParameters,
+        matrices: Sequence[str],
+        lr: float = 1e-3,
+        matrix_rate: float = 5.0,
+        momentum: float = 0.95,
+        coefficients: Sequence[tuple[float, float, float]] = POLAR_EXPRESS[:5],
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-8,
+        weight_decay: float = 0.1,
+    ) -> None:
         super().__init__(parameters, lr, betas, eps, weight_decay)
         self.matrix_rate, self.momentum = matrix_rate, momentum
         self.coefficients = coefficients
@@ -124,7 +128,7 @@ class Muon(AdamW):
             if name in matrices
         ]
 
-    def bounds(self, workers):
+    def bounds(self, workers: int) -> list[int]:
         """How workers share an update: (workers + 1) indices of the flat buffer, from 0 to n; none
         cuts a matrix, and the arithmetic of all parts is about the same.
         """
@@ -150,7 +154,7 @@ class Muon(AdamW):
         one = 4 * small**2 * large + 2 * small**3  # X X^T, its square, and the product with X
         return math.prod(several) * len(self.coefficients) * one
 
-    def update(self, lr, start, stop, scale):
+    def update(self, lr: float, start: int, stop: int, scale: float) -> None:
         """One step of elements start .. stop-1, which must cut no matrix."""
         gradient = self.flat.collect()
         self.t += 1

@@ -6,11 +6,12 @@ begins with 1/(warmup+1) at step 0, so that no step is wasted at rate 0, and rea
 """
 
 import math
+from collections.abc import Callable
 
 from tinylm.errors import ConfigError
 
 
-def warm_up_steps(warmup, steps):
+def warm_up_steps(warmup: int, steps: int) -> int:
     """How many of a training's `steps` steps warm up.
 
     returns  `warmup`, or a tenth of `steps` where `warmup` is not below `steps`: then the full rate
@@ -21,7 +22,7 @@ def warm_up_steps(warmup, steps):
     return steps // 10
 
 
-def adapted(warmup, steps):
+def adapted(warmup: int, steps: int) -> str:
     """The message for a warm-up of the configuration that warm_up_steps() has shortened."""
     return (
         f"warm-up: {warmup} steps are not fewer than the {steps} to train, so "
@@ -29,7 +30,7 @@ def adapted(warmup, steps):
     )
 
 
-def warm_up(step, warmup):
+def warm_up(step: int, warmup: int) -> float:
     """Linear from 1/(warmup+1) at step 0 to 1 at step `warmup`, then 1."""
     return min(1.0, (step + 1) / (warmup + 1))
 
@@ -40,25 +41,25 @@ def _progress(step, start, steps):
     return min(1.0, max(0.0, progress))
 
 
-def constant(step, steps, warmup=0, floor=0.0):
+def constant(step: int, steps: int, warmup: int = 0, floor: float = 0.0) -> float:
     """Warm-up, then 1."""
     return warm_up(step, warmup)
 
 
-def cosine(step, steps, warmup=0, floor=0.1):
+def cosine(step: int, steps: int, warmup: int = 0, floor: float = 0.1) -> float:
     """Warm-up, then half a cosine from 1 down to `floor`   (Loshchilov & Hutter 2017)."""
     progress = _progress(step, warmup, steps)
     wave = (1 + math.cos(math.pi * progress)) / 2  # from 1 to 0
     return warm_up(step, warmup) * (floor + (1 - floor) * wave)
 
 
-def linear_decay(step, steps, warmup=0, floor=0.0):
+def linear_decay(step: int, steps: int, warmup: int = 0, floor: float = 0.0) -> float:
     """Warm-up, then a straight line from 1 to `floor`."""
     progress = _progress(step, warmup, steps)
     return warm_up(step, warmup) * (1 - (1 - floor) * progress)
 
 
-def rise_and_fall(peak, steps, warmup):
+def rise_and_fall(peak: float, steps: int, warmup: float) -> Callable[[int], float]:
     """The learning rates of fine-tuning: up to `peak`, then in a straight line down to 0 at `steps`
     (Devlin et al. 2019).
 
@@ -71,12 +72,14 @@ def rise_and_fall(peak, steps, warmup):
     return lambda step: peak * linear_decay(step, steps + 1, rising)
 
 
-def inverse_sqrt(step, steps, warmup=0, floor=0.0):
+def inverse_sqrt(step: int, steps: int, warmup: int = 0, floor: float = 0.0) -> float:
     """Warm-up, then sqrt((warmup+1) / (step+1))   (Vaswani et al. 2017, up to its scale)."""
     return max(floor, min(warm_up(step, warmup), math.sqrt((warmup + 1) / (step + 1))))
 
 
-def warmup_stable_decay(step, steps, warmup=0, floor=0.1, decay=0.2):
+def warmup_stable_decay(
+    step: int, steps: int, warmup: int = 0, floor: float = 0.1, decay: float = 0.2
+) -> float:
     """Warm-up, 1, and a straight line to `floor` at the end   (Hu et al. 2024).
 
     decay  share of the steps in that line
@@ -95,14 +98,14 @@ SCHEDULES = {
 }
 
 
-def schedule(name):
+def schedule(name: str) -> Callable[..., float]:
     """The schedule of that name. Raises ConfigError, with all names, for an unknown one."""
     if name not in SCHEDULES:
         raise ConfigError(f"no schedule named {name!r}: choose one of {', '.join(SCHEDULES)}")
     return SCHEDULES[name]
 
 
-def batch_size_ramp(step, start, stop, ramp):
+def batch_size_ramp(step: int, start: int, stop: int, ramp: int) -> int:
     """Batch size at a step: from `start` to `stop` in equal increments over `ramp` steps.
 
     All sizes are multiples of `start` (book section 2.2.2: batches that grow during training).

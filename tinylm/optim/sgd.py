@@ -8,7 +8,7 @@ import numpy as np
 
 from tinylm.autograd.device import updates
 from tinylm.autograd.device.launch import can_launch
-from tinylm.optim.flat import FlatOptimizer, wide, wide_zeros
+from tinylm.optim.flat import FlatOptimizer, Parameters, wide, wide_zeros
 
 
 def _launch(rule, lr, start, stop, scale, found=None, clip=0.0):
@@ -47,10 +47,10 @@ class SGD(FlatOptimizer):
     momentum, nesterov, velocity = 0.0, False, None  # as the kernel reads them
     step_if_finite = _step_if_finite
 
-    def __init__(self, parameters, lr=0.1, weight_decay=0.0):
+    def __init__(self, parameters: Parameters, lr: float = 0.1, weight_decay: float = 0.0) -> None:
         super().__init__(parameters, lr, weight_decay)
 
-    def update(self, lr, start, stop, scale):
+    def update(self, lr: float, start: int, stop: int, scale: float) -> None:
         """theta <- theta - lr (g + weight_decay theta) on elements start .. stop-1."""
         if _launch(self, lr, start, stop, scale):
             return
@@ -63,11 +63,11 @@ class SGD(FlatOptimizer):
         change = (lr * scale) * wide(gradient)
         np.subtract(theta, change, out=theta, casting="same_kind")
 
-    def state(self):
+    def state(self) -> dict[str, np.ndarray | int]:
         """The state for a checkpoint: empty, for this rule."""
         return {}
 
-    def load_state(self, state):
+    def load_state(self, state: dict[str, np.ndarray | int]) -> None:
         """Restore a state() of the same parameters."""
 
 
@@ -82,13 +82,20 @@ class Momentum(FlatOptimizer):
 
     step_if_finite = _step_if_finite
 
-    def __init__(self, parameters, lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0):
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.1,
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.momentum = momentum
         self.nesterov = nesterov
         self.velocity = wide_zeros(self.flat)  # u, (n,)
 
-    def update(self, lr, start, stop, scale):
+    def update(self, lr: float, start: int, stop: int, scale: float) -> None:
         """u and theta of elements start .. stop-1."""
         if _launch(self, lr, start, stop, scale):
             return
@@ -109,10 +116,10 @@ class Momentum(FlatOptimizer):
             change = lr * u
         np.subtract(theta, change, out=theta, casting="same_kind")
 
-    def state(self):
+    def state(self) -> dict[str, np.ndarray | int]:
         """The state for a checkpoint: {"velocity": (n,) array}."""
         return {"velocity": self.velocity}
 
-    def load_state(self, state):
+    def load_state(self, state: dict[str, np.ndarray | int]) -> None:
         """Restore a state() of the same parameters."""
         self.velocity[...] = state["velocity"]

@@ -10,6 +10,8 @@ second.
 
 import functools
 import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,10 +29,19 @@ from tinylm.autograd.engine.arguments import (
 )
 from tinylm.autograd.engine.part import Part
 from tinylm.autograd.engine.rounding import is_rounding, kernel_of, rounded, rounding
-from tinylm.autograd.engine.tensor import Tensor, is_first_order, observers, record, wants_grad
+from tinylm.autograd.engine.tensor import (
+    Tensor,
+    TensorLike,
+    is_first_order,
+    observers,
+    record,
+    wants_grad,
+)
 
-primitives = {}
-fused_operations = {}  # name -> operation; a test fails if one of them has no check
+Function = TypeVar("Function", bound=Callable)
+
+primitives: dict[str, Any] = {}
+fused_operations: dict[str, Any] = {}  # name -> operation; a test fails if one of them has no check
 
 
 class Like:
@@ -40,11 +51,11 @@ class Like:
 
     __slots__ = ("shape", "dtype", "ndim", "size")
 
-    def __init__(self, x):
+    def __init__(self, x: Tensor | np.ndarray) -> None:
         self.shape, self.dtype, self.ndim, self.size = x.shape, x.dtype, x.ndim, x.size
 
 
-def composite(function):
+def composite(function: Function) -> Function:
     """Decorator for a function of operations: NumPy's errors become tinylm's, with its name."""
 
     @functools.wraps(function)
@@ -54,7 +65,7 @@ def composite(function):
     return checked
 
 
-def unbroadcast(g, shape):
+def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sum a Tensor over the axes along which `shape` was broadcast: the derivative of broadcasting.
 
     g        Tensor of a shape that `shape` broadcasts to
@@ -81,7 +92,28 @@ def _as_array(out):
     return np.asarray(out)
 
 
-def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, variadic=False):
+def _show_signature(operation, function):
+    """Give an operation the signature of the function of arrays it is made of, but of Tensors."""
+    seen = {np.ndarray: TensorLike, np.ndarray | None: TensorLike | None}
+    shown = []
+    for p in inspect.signature(function).parameters.values():
+        if p.name != "keep":
+            shown.append(p.replace(annotation=seen.get(p.annotation, p.annotation)))
+    operation.__signature__ = inspect.Signature(shown, return_annotation=Tensor)
+    hints = {p.name: p.annotation for p in shown if p.annotation is not p.empty}
+    operation.__annotations__ = hints | {"return": Tensor}
+
+
+# From y = f(a, b) and g = dL/dy, a rule computes dL/da = g df/da. Rules are Tensor operations: with
+# create_graph they are recorded like any others, which gives derivatives of every order.
+def primitive(
+    *rules: Callable | None,
+    name: str | None = None,
+    linear: bool = False,
+    broadcasts: bool = False,
+    view: bool = False,
+    variadic: bool = False,
+) -> Callable[[Callable], Callable[..., Tensor]]:
     """Decorator that makes a differentiable operation from a function of arrays.
 
     rules       one per positional argument: (g, y, *args, **options) -> Tensor of the argument's
@@ -93,8 +125,6 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
     view        the result shares memory with the first argument
     variadic    any number of arguments; the one rule gets the position of its argument first
     """
-    # From y = f(a, b) and g = dL/dy, a rule computes dL/da = g df/da. Rules are Tensor operations:
-    # with create_graph they are recorded like any others, which gives derivatives of every order.
 
     def decorate(forward):
         label = name or forward.__name__
@@ -127,6 +157,7 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
                 observe(label, args, result, options)
             return result
 
+        _show_signature(operation, forward)
         operation.name, operation.rules, operation.linear = label, list(rules), linear
         operation.broadcasts, operation.variadic = broadcasts, variadic
         if getattr(forward, "__module__", "").startswith("tinylm.") or name:
@@ -202,7 +233,9 @@ def _either(raw, kernel):
     return on_device
 
 
-def fused(twin, name=None, reads="inputs", raw=None):
+def fused(
+    twin: Callable, name: str | None = None, reads: str = "inputs", raw: Callable | None = None
+) -> Callable[[Callable], Callable[..., Tensor]]:
     """Decorator that makes a fast differentiable operation from a hand-written kernel.
 
     The kernel takes arrays and returns (out, backward). backward(g) returns one entry per
@@ -260,7 +293,7 @@ def fused(twin, name=None, reads="inputs", raw=None):
                 observe(label, args, result, options)
             return result
 
-        operation.__signature__ = inspect.Signature(parameters)
+        _show_signature(operation, kernel)
         operation.name, operation.kernel, operation.twin = label, kernel, twin
         if kernel.__module__.startswith("tinylm.") or name:
             fused_operations[label] = operation

@@ -10,11 +10,17 @@ import contextlib
 import itertools
 import weakref
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm import backend
 from tinylm.errors import DtypeError, GraphError, ShapeError
+
+if TYPE_CHECKING:
+    from tinylm.autograd.engine.attached import Attached
+else:
+    Attached = object  # what ../methods.py attaches: for type checkers only
 
 # A ContextVar has one value per thread: no_grad() in one leaves the others alone.
 _recording = ContextVar("recording", default=True)
@@ -87,7 +93,7 @@ def rectangular(values):
         ) from None
 
 
-class Tensor:
+class Tensor(Attached):
     """An array that remembers how it was made, so that `backward()` can differentiate through it.
 
     data           array or nested list of numbers; on the device where it lives
@@ -240,6 +246,11 @@ class Tensor:
             made = ", requires_grad"
         values = np.array2string(self.numpy(), precision=4, threshold=20, separator=", ")
         return f"Tensor{label}({values}, {self.dtype}, shape {self.shape}{made})"
+
+
+# Two more words of the type hints, beside those of backend.py.
+Array = Tensor | np.ndarray
+TensorLike = Tensor | backend.ArrayLike  # what an operation takes: numbers and lists as well
 
 
 def array_of(x):

@@ -26,12 +26,30 @@ Code that uses nothing else runs on a model just trained (`ModelLM`), on the fas
 is given: it is never scored. Read next: enumerable.py, then loop.py.
 """
 
+from typing import Any, Protocol
+
 import numpy as np
 
 from tinylm import backend
 from tinylm.autograd import no_grad
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.cache.key_value import KeyValueCache
+
+
+class LanguageModel(Protocol):
+    """What every decoder needs of a model, as the beginning of this file says."""
+
+    vocab_size: int
+    context: int | None
+
+    def new_cache(self, batch: int, padding: np.ndarray | None = None) -> Any:
+        """An empty memory for B rows."""
+
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
+        """(B, T) -> (B, T, V)"""
+
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
+        """(B, T) -> (B, V)"""
 
 
 class ModelLM:

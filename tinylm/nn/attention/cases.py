@@ -4,6 +4,8 @@ Modules get weights of size one, so that no derivative is too small to be notice
 memory/cases.py.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd.kernels.cases import qkv
@@ -13,12 +15,12 @@ from tinylm.nn.attention import linear_attention, patterns, sharing, sparse
 from tinylm.nn.cases import module
 
 
-def one(rng, T):
+def one(rng: np.random.Generator, T: int) -> tuple[np.ndarray, ...]:
     """One head's queries, keys and values of T tokens, two channels wide."""
     return qkv(rng, H=1, G=1, T=T, S=T)
 
 
-def table(queries, keys=None, **sizes):
+def table(queries: int, keys: int | None = None, **sizes: Any) -> tuple[np.ndarray, ...]:
     """Index lists of a window with its first token."""
     return patterns.window_index(queries, keys, **sizes)
 
@@ -93,7 +95,9 @@ register(
 )
 
 
-def features(rng, B=1, H=1, T=3, F=2, J=2):
+def features(
+    rng: np.random.Generator, B: int = 1, H: int = 1, T: int = 3, F: int = 2, J: int = 2
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positive queries and keys, and values."""
     return (
         uniform(rng, 0.2, 1.5, B, H, T, F),
@@ -102,7 +106,7 @@ def features(rng, B=1, H=1, T=3, F=2, J=2):
     )
 
 
-def state(rng, B=1, H=1, F=2, J=2):
+def state(rng: np.random.Generator, B: int = 1, H: int = 1, F: int = 2, J: int = 2) -> np.ndarray:
     """A positive state of linear attention, (B, H, F, J + 1)."""
     return uniform(rng, 0.2, 1.5, B, H, F, J + 1)
 

@@ -12,12 +12,14 @@ random features approximate that (FAVOR+, Choromanski et al. 2021). Read next: m
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from tinylm.autograd import Tensor, concatenate, cumsum, exp, pad, relu, where
 from tinylm.autograd.kernels.heads import even_heads
 from tinylm.autograd.kernels.masks import seen_mix, seen_scores
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention.multi_head import merge_heads, split_heads
 from tinylm.nn.linear import Linear
@@ -48,12 +50,12 @@ def _normalized(y):
     return y[..., :-1] / where(total.data == 0, 1.0, total)
 
 
-def initial_state(q, v):
+def initial_state(q: Tensor, v: Tensor) -> Tensor:
     """The state before the first token: zeros (B, H, F, J + 1)."""
     return Tensor(np.zeros_like(q.data, shape=(*q.shape[:2], q.shape[3], v.shape[3] + 1)))
 
 
-def linear_attention_matrix(q, k, v):
+def linear_attention_matrix(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """All scores at once, the future masked: attention without its exponential, T^2 operations.
 
     returns  (B, H, T, J)
@@ -65,7 +67,9 @@ def linear_attention_matrix(q, k, v):
     return _normalized(y)
 
 
-def linear_attention_recurrent(q, k, v, state=None):
+def linear_attention_recurrent(
+    q: Tensor, k: Tensor, v: Tensor, state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Token by token: a recurrent network whose state is mu and nu   (book eqs. 2.49-2.51).
 
     state    what an earlier call returned, to continue from there; None begins a new sequence
@@ -85,7 +89,9 @@ def linear_attention_recurrent(q, k, v, state=None):
     return _normalized(concatenate(outputs, axis=2)), state
 
 
-def linear_attention_chunked(q, k, v, state=None, chunk=32):
+def linear_attention_chunked(
+    q: Tensor, k: Tensor, v: Tensor, state: Tensor | None = None, chunk: int = 32
+) -> tuple[Tensor, Tensor]:
     """The matrix form inside chunks, the recurrence between them: few large products.
 
     A query sees the keys of its own chunk one by one and all chunks before it as a state. That
@@ -127,7 +133,7 @@ def linear_attention_chunked(q, k, v, state=None, chunk=32):
     return _normalized(y), states[:, :, n]
 
 
-def elu_features(x):
+def elu_features(x: Tensor) -> Tensor:
     """elu(x) + 1: x + 1 above zero, e^x below   (Katharopoulos et al. 2020).
 
     Positive everywhere, and its slope has no jump: it is 1 on both sides of zero.
@@ -137,17 +143,17 @@ def elu_features(x):
     return where(above, x + 1, exp(where(above, 0.0, x)))
 
 
-def relu_features(x):
+def relu_features(x: Tensor) -> Tensor:
     """max(x, 0): a query whose features are all zero sees nothing."""
     return relu(x)
 
 
-def exp_features(x):
+def exp_features(x: Tensor) -> Tensor:
     """e^x for each entry, positive. Not the softmax kernel: sum_f e^(q_f + k_f) is not e^(q.k)."""
     return exp(x)
 
 
-def taylor_features(x):
+def taylor_features(x: Tensor) -> Tensor:
     """[1, x, x_i x_j / sqrt 2]: the exponential to second order.
 
     phi(q).phi(k) = 1 + q.k + (q.k)^2 / 2, which is at least 1/2.
@@ -163,7 +169,7 @@ def taylor_features(x):
     return concatenate([ones, x, squares.reshape(*x.shape[:-1], K * K)], axis=-1)
 
 
-def random_features(x, directions):
+def random_features(x: Tensor, directions: np.ndarray) -> Tensor:
     """e^(w.x - |x|^2/2) / sqrt(r) for r random directions w   (FAVOR+; Choromanski et al. 2021).
 
     x           (..., K);  for attention's e^(q.k / sqrt K), queries and keys divided by K^(1/4)
@@ -177,7 +183,9 @@ def random_features(x, directions):
     return exp(x @ directions.T - half_squares) * (1 / math.sqrt(len(directions)))
 
 
-def orthogonal_directions(rng, count, width, dtype=np.float64):
+def orthogonal_directions(
+    rng: Random, count: int, width: int, dtype: DType = np.float64
+) -> np.ndarray:
     """Normal directions, orthogonal within each group of `width`: unbiased, with less variance.
 
     rng      tinylm Random
@@ -209,13 +217,21 @@ class LinearSelfAttention(Module):
     chunk     tokens that are computed together
     """
 
-    def __init__(self, d_model, heads, rng, features=elu_features, chunk=32, dtype=np.float32):
+    def __init__(
+        self,
+        d_model: int,
+        heads: int,
+        rng: Random,
+        features: Callable = elu_features,
+        chunk: int = 32,
+        dtype: DType = np.float32,
+    ) -> None:
         even_heads("LinearSelfAttention", d_model, heads)
         self.heads, self.features, self.chunk = heads, features, chunk
         self.qkv = Linear(d_model, 3 * d_model, rng, dtype=dtype)
         self.out = Linear(d_model, d_model, rng, dtype=dtype)
 
-    def __call__(self, x, state=None):
+    def __call__(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (B, T, D), state of an earlier call or None -> (y (B, T, D), state)."""
         q, k, v = split_heads(self.qkv(x), self.heads, self.heads)  # (B, H, T, K) each
         q = self.features(q)  # (B, H, T, K) -> (B, H, T, F)

@@ -6,9 +6,12 @@ B batch, T queries, S keys, D model width, H heads, G heads of keys and values, 
 next: block.py, which puts attention around a residual stream.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
-from tinylm.autograd import Tensor, attention, rotary, self_attention, tanh
+from tinylm.autograd import Array, Tensor, attention, rotary, self_attention, tanh
 from tinylm.autograd import dropout as drop
 from tinylm.autograd.kernels.heads import check_heads, even_heads, score_scale
 from tinylm.autograd.kernels.masks import (
@@ -19,10 +22,14 @@ from tinylm.autograd.kernels.masks import (
     seen_scores,
     visible_softmax,
 )
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
 from tinylm.nn.norm import RMSNorm
+
+if TYPE_CHECKING:
+    from tinylm.nn.memory.segments import SegmentStates
 
 
 class SelfAttention(Module):
@@ -50,23 +57,23 @@ class SelfAttention(Module):
 
     def __init__(
         self,
-        d_model,
-        heads,
-        rng,
-        kv_heads=None,
-        width=None,
-        bias=True,
-        out_bias=None,
-        scale=None,
-        causal=True,
-        out_std=INIT_STD,
-        dropout=0.0,
-        dtype=np.float32,
-        cap=None,
-        qk_norm=None,
-        qk_eps=1e-6,
-        owner=True,
-    ):
+        d_model: int,
+        heads: int,
+        rng: Random,
+        kv_heads: int | None = None,
+        width: int | None = None,
+        bias: bool = True,
+        out_bias: bool | None = None,
+        scale: float | None = None,
+        causal: bool = True,
+        out_std: float = INIT_STD,
+        dropout: float = 0.0,
+        dtype: DType = np.float32,
+        cap: float | None = None,
+        qk_norm: str | None = None,
+        qk_eps: float = 1e-6,
+        owner: bool = True,
+    ) -> None:
         if kv_heads is None:
             kv_heads = heads
         if out_bias is None:
@@ -97,7 +104,16 @@ class SelfAttention(Module):
             if kv_heads:
                 self.k_norm = RMSNorm(keys * self.width, eps=qk_eps, dtype=dtype)
 
-    def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0, segments=None):
+    def __call__(
+        self,
+        x: Tensor,
+        rotation: Sequence[np.ndarray] | None = None,
+        mask: np.ndarray | None = None,
+        bias: Tensor | None = None,
+        cache: Any = None,
+        layer: int = 0,
+        segments: "SegmentStates | None" = None,
+    ) -> Tensor:
         """Every position attends to those that it sees: (B, T, D) -> (B, T, D).
 
         x         (B, T, D)
@@ -139,8 +155,9 @@ class SelfAttention(Module):
             return self.out(merge_heads(y))
         k, v = with_past(cache, layer, k, v)  # (B, G, T, K) -> (B, G, S, K), S with the past
 
-        options = {"bias": bias, "mask": mask, "causal": self.causal, "scale": self.scale}
-        options |= {"dropout": self.dropout if self.training else 0.0, "rng": self.rng}
+        options: dict[str, Any] = {"bias": bias, "mask": mask, "causal": self.causal}
+        options |= {"scale": self.scale, "rng": self.rng}
+        options["dropout"] = self.dropout if self.training else 0.0
         if self.cap is not None:
             y = capped_attention(q, k, v, self.cap, **options)
         else:
@@ -175,16 +192,16 @@ class CrossAttention(Module):
 
     def __init__(
         self,
-        d_model,
-        heads,
-        rng,
-        width=None,
-        bias=True,
-        scale=None,
-        out_std=INIT_STD,
-        dropout=0.0,
-        dtype=np.float32,
-    ):
+        d_model: int,
+        heads: int,
+        rng: Random,
+        width: int | None = None,
+        bias: bool = True,
+        scale: float | None = None,
+        out_std: float = INIT_STD,
+        dropout: float = 0.0,
+        dtype: DType = np.float32,
+    ) -> None:
         even_heads("CrossAttention", d_model, heads, width=width)
         self.heads = heads
         self.width = width or d_model // heads
@@ -195,7 +212,7 @@ class CrossAttention(Module):
         self.dropout = dropout
         self.rng = rng
 
-    def keys_values(self, memory):
+    def keys_values(self, memory: Array) -> tuple[Tensor, Tensor]:
         """Keys and values of the other sequence: (B, S, D) -> k, v (B, H, S, K) each.
 
         They are the same at every step of decoding, so a decoder computes them once.
@@ -205,7 +222,13 @@ class CrossAttention(Module):
         kv = kv.reshape(B, S, 2 * self.heads, self.width).transpose(0, 2, 1, 3)  # (B, 2H, S, K)
         return kv[:, : self.heads], kv[:, self.heads :]
 
-    def __call__(self, x, memory, mask=None, bias=None):
+    def __call__(
+        self,
+        x: Tensor,
+        memory: Array | tuple[Tensor, Tensor],
+        mask: Array | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
         """Every position of x attends to another sequence.
 
         x        (B, T, D)
@@ -232,8 +255,17 @@ class CrossAttention(Module):
 
 
 def capped_attention(
-    q, k, v, cap, bias=None, mask=None, causal=False, scale=None, dropout=0.0, rng=None
-):
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    cap: float,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    rng: Random | None = None,
+) -> Tensor:
     """attention() with soft-capped scores c tanh(q k^T scale / c)   (Gemma 2; Team Gemma 2024)
 
     A score cannot leave (-c, c). The fused attention has no cap, so these are plain recorded
@@ -271,7 +303,7 @@ def capped_attention(
     return seen_mix(weights, v, seen).reshape(B, H, T, J)
 
 
-def split_heads(qkv, heads, kv_heads):
+def split_heads(qkv: Tensor, heads: int, kv_heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values out of packed projections, head by head.
 
     qkv      (B, T, (H + 2G) K)
@@ -286,7 +318,7 @@ def split_heads(qkv, heads, kv_heads):
     return q, k, v
 
 
-def projected(attention, x):
+def projected(attention: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of a SelfAttention, with its qk_norm, before rotation.
 
     x        (B, T, D)
@@ -312,7 +344,7 @@ def projected(attention, x):
     return q, k, v
 
 
-def with_past(cache, layer, k, v):
+def with_past(cache: Any, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Keys and values of T new tokens behind those that the cache holds for a layer.
 
     k, v     (B, G, T, K) Tensors
@@ -333,7 +365,7 @@ def _normed_over_heads(norm, y):
     return y.reshape(B, T, H, K).transpose(0, 2, 1, 3)  # back to (B, H, T, K)
 
 
-def merge_heads(y):
+def merge_heads(y: Tensor) -> Tensor:
     """(B, H, T, K) -> (B, T, H K)   (Merge in book eq. 2.7)."""
     B, H, T, K = y.shape
     return y.transpose(0, 2, 1, 3).reshape(B, T, H * K)

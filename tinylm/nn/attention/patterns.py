@@ -8,9 +8,12 @@ random with global: Zaheer et al. 2020; first tokens as sinks: Xiao et al. 2024.
 sparse.py.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd.kernels.masks import bool_mask
+from tinylm.backend import Random
 from tinylm.errors import ConfigError
 
 # All masks here: bool, (queries, keys), True = visible, for queries at positions offset .. offset +
@@ -38,7 +41,15 @@ def _query_positions(queries, keys, offset, like):
     return np.arange(queries, like=like)[:, None] + offset
 
 
-def window(queries, keys=None, *, width, causal=True, offset=None, like=None):
+def window(
+    queries: int,
+    keys: int | None = None,
+    *,
+    width: int,
+    causal: bool = True,
+    offset: int | None = None,
+    like: np.ndarray | None = None,
+) -> np.ndarray:
     """The `width` nearest keys, the query's own included   (book eq. 2.53).
 
     Not causal, also the width - 1 keys after the query.
@@ -47,7 +58,16 @@ def window(queries, keys=None, *, width, causal=True, offset=None, like=None):
     return seen & (abs(i - j) < width)
 
 
-def dilated(queries, keys=None, *, width, step, causal=True, offset=None, like=None):
+def dilated(
+    queries: int,
+    keys: int | None = None,
+    *,
+    width: int,
+    step: int,
+    causal: bool = True,
+    offset: int | None = None,
+    like: np.ndarray | None = None,
+) -> np.ndarray:
     """A window with gaps: `width` keys, `step` apart.
 
     Layers with steps 1, 2, 4, ... together reach exponentially far.
@@ -58,7 +78,15 @@ def dilated(queries, keys=None, *, width, step, causal=True, offset=None, like=N
     return seen & near & on_step
 
 
-def strided(queries, keys=None, *, stride, causal=True, offset=None, like=None):
+def strided(
+    queries: int,
+    keys: int | None = None,
+    *,
+    stride: int,
+    causal: bool = True,
+    offset: int | None = None,
+    like: np.ndarray | None = None,
+) -> np.ndarray:
     """A window of `stride` keys, and every stride-th key before it   (Child et al. 2019, strided).
 
     Keys are counted back from the query, so two layers connect any two tokens.
@@ -69,7 +97,16 @@ def strided(queries, keys=None, *, stride, causal=True, offset=None, like=None):
     return seen & (near | on_stride)
 
 
-def fixed(queries, keys=None, *, stride, summary=1, causal=True, offset=None, like=None):
+def fixed(
+    queries: int,
+    keys: int | None = None,
+    *,
+    stride: int,
+    summary: int = 1,
+    causal: bool = True,
+    offset: int | None = None,
+    like: np.ndarray | None = None,
+) -> np.ndarray:
     """The query's own block, and the last keys of every block   (Child et al. 2019, fixed).
 
     stride   positions in a block
@@ -81,7 +118,16 @@ def fixed(queries, keys=None, *, stride, summary=1, causal=True, offset=None, li
     return seen & (same_block | at_the_end)
 
 
-def blocks(queries, keys=None, *, size, back=0, causal=True, offset=None, like=None):
+def blocks(
+    queries: int,
+    keys: int | None = None,
+    *,
+    size: int,
+    back: int = 0,
+    causal: bool = True,
+    offset: int | None = None,
+    like: np.ndarray | None = None,
+) -> np.ndarray:
     """The query's own block of `size` positions, and the `back` blocks before it.
 
     Not causal, also the `back` blocks after it.
@@ -94,7 +140,15 @@ def blocks(queries, keys=None, *, size, back=0, causal=True, offset=None, like=N
     return seen & (abs(behind) <= back)
 
 
-def first_tokens(queries, keys=None, *, count, causal=True, offset=None, like=None):
+def first_tokens(
+    queries: int,
+    keys: int | None = None,
+    *,
+    count: int,
+    causal: bool = True,
+    offset: int | None = None,
+    like: np.ndarray | None = None,
+) -> np.ndarray:
     """The first `count` keys, for every query: global tokens, attention sinks (book section 2.3.3).
 
     Not causal, those tokens also see every key (ETC, Ainslie et al. 2020; GMAT, Gupta & Berant
@@ -107,7 +161,16 @@ def first_tokens(queries, keys=None, *, count, causal=True, offset=None, like=No
     return seen & chosen
 
 
-def random_keys(queries, keys=None, *, count, rng, causal=True, offset=None, like=None):
+def random_keys(
+    queries: int,
+    keys: int | None = None,
+    *,
+    count: int,
+    rng: Random | None,
+    causal: bool = True,
+    offset: int | None = None,
+    like: np.ndarray | None = None,
+) -> np.ndarray:
     """`count` keys for each query, drawn among those it may see; all of them where there are fewer.
 
     rng  tinylm Random; one number is drawn for every pair (T, S), so a longer sequence gets other
@@ -125,17 +188,26 @@ def random_keys(queries, keys=None, *, count, rng, causal=True, offset=None, lik
 
 
 def global_local_random(
-    queries, keys=None, *, first, width, count, rng, causal=True, offset=None, like=None
-):
+    queries: int,
+    keys: int | None = None,
+    *,
+    first: int,
+    width: int,
+    count: int,
+    rng: Random,
+    causal: bool = True,
+    offset: int | None = None,
+    like: np.ndarray | None = None,
+) -> np.ndarray:
     """Global tokens, a window and random keys together   (Big Bird, Zaheer et al. 2020)."""
-    where = dict(causal=causal, offset=offset, like=like)
+    where: dict[str, Any] = dict(causal=causal, offset=offset, like=like)
     seen_by_all = first_tokens(queries, keys, count=first, **where)
     near = window(queries, keys, width=width, **where)
     drawn = random_keys(queries, keys, count=count, rng=rng, **where)
     return seen_by_all | near | drawn
 
 
-def index_sets(mask):
+def index_sets(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A mask as lists: book eq. 2.48's G for every query.
 
     mask     bool (..., T, S)
@@ -150,14 +222,23 @@ def index_sets(mask):
     return index, np.arange(n, like=mask) < sizes[..., None]
 
 
-def mask_of(index, visible, keys):
+def mask_of(index: np.ndarray, visible: np.ndarray, keys: int) -> np.ndarray:
     """The mask (..., T, S) of index lists: the inverse of index_sets; S = keys."""
     visible = bool_mask(visible, "mask_of", "visible", bias=None)
     hits = (index[..., None] == np.arange(keys, like=index)) & visible[..., None]  # (..., T, n, S)
     return np.any(hits, axis=-2)
 
 
-def window_index(queries, keys=None, *, width, step=1, first=0, offset=None, like=None):
+def window_index(
+    queries: int,
+    keys: int | None = None,
+    *,
+    width: int,
+    step: int = 1,
+    first: int = 0,
+    offset: int | None = None,
+    like: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """The index lists of a causal window and the first tokens, made without a T x S mask.
 
     width    keys in the window, `step` apart, the query's own the last
@@ -177,7 +258,7 @@ def window_index(queries, keys=None, *, width, step=1, first=0, offset=None, lik
     return np.clip(index, 0, keys - 1), visible  # padding points to some key that is there
 
 
-def reaches(mask, layers):
+def reaches(mask: np.ndarray, layers: int) -> np.ndarray:
     """Which tokens can influence which after several layers.
 
     One layer is one hop in the graph of the mask, `layers` layers are paths of that length.

@@ -9,11 +9,15 @@ lower layer (Xiao et al. 2019). Sharing parameters is a third thing: using one m
 next: multi_head.py, of which these are variants.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
-from tinylm.autograd import attention
+from tinylm.autograd import Tensor, attention
 from tinylm.autograd.kernels.heads import even_heads, score_scale
 from tinylm.autograd.kernels.masks import seen_mix, seen_scores, visible_softmax
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError
 from tinylm.nn.attention.multi_head import merge_heads, with_past
 from tinylm.nn.linear import Linear
@@ -37,7 +41,15 @@ class CrossLayerAttention(Module):
               projection for them
     """
 
-    def __init__(self, d_model, heads, rng, kv_heads=None, owner=True, dtype=np.float32):
+    def __init__(
+        self,
+        d_model: int,
+        heads: int,
+        rng: Random,
+        kv_heads: int | None = None,
+        owner: bool = True,
+        dtype: DType = np.float32,
+    ) -> None:
         if kv_heads is None:
             kv_heads = heads
         even_heads("CrossLayerAttention", d_model, heads, kv_heads)
@@ -48,7 +60,9 @@ class CrossLayerAttention(Module):
             self.kv = Linear(d_model, 2 * kv_heads * (d_model // heads), rng, dtype=dtype)
         self.out = Linear(d_model, d_model, rng, dtype=dtype)
 
-    def __call__(self, x, shared=None):
+    def __call__(
+        self, x: Tensor, shared: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Attention of own queries to own keys and values, or to those of a layer below.
 
         x        (B, T, D)
@@ -82,11 +96,11 @@ class SharedPairs:
     cache   of earlier tokens, with one slot for each group; or None
     """
 
-    def __init__(self, share, cache=None):
+    def __init__(self, share: int, cache: Any = None) -> None:
         self.share, self.cache = share, cache
         self._group, self._pair = None, None  # the group being passed, and its (k, v)
 
-    def joined(self, layer, k, v):
+    def joined(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """The keys and values that a layer attends to, those of earlier tokens before the new ones.
 
         k, v     (B, G, T, K) Tensors of the first layer of a group; not used for the others
@@ -111,7 +125,9 @@ class SharedWeightAttention(Module):
              mixed by the weights of the owner below
     """
 
-    def __init__(self, d_model, heads, rng, owner=True, dtype=np.float32):
+    def __init__(
+        self, d_model: int, heads: int, rng: Random, owner: bool = True, dtype: DType = np.float32
+    ) -> None:
         even_heads("SharedWeightAttention", d_model, heads, heads)
         self.heads = heads
         self.qk = None
@@ -120,7 +136,7 @@ class SharedWeightAttention(Module):
         self.v = Linear(d_model, d_model, rng, dtype=dtype)
         self.out = Linear(d_model, d_model, rng, dtype=dtype)
 
-    def __call__(self, x, weights=None):
+    def __call__(self, x: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Own values mixed by own attention weights, or by those of a layer below.
 
         x        (B, T, D)
@@ -143,7 +159,9 @@ class SharedWeightAttention(Module):
         return self.out(merge_heads(y)), weights
 
 
-def shared_layers(kind, layers, share, *arguments, **options):
+def shared_layers(
+    kind: Callable[..., Module], layers: int, share: int, *arguments: Any, **options: Any
+) -> list[Module]:
     """A stack of modules in groups of `share`, the first of each group the owner.
 
     kind      CrossLayerAttention or SharedWeightAttention, called with arguments and options
@@ -156,7 +174,7 @@ def shared_layers(kind, layers, share, *arguments, **options):
     return modules
 
 
-def through(modules, x):
+def through(modules: Sequence[Module], x: Tensor) -> Tensor:
     """x + layer(x) for each layer, passing on what they share: (B, T, D) -> (B, T, D)."""
     shared = None
     for module in modules:

@@ -7,9 +7,11 @@ neighboring queries share their keys and gathering becomes slicing. Neither stor
 and values are still kept. Read next: linear_attention.py, which forgets them.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from tinylm.autograd import attention, concatenate, fused, getitem, pad
+from tinylm.autograd import Tensor, attention, concatenate, fused, getitem, pad
 from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores, visible_softmax
 from tinylm.backend import backend_of
@@ -22,7 +24,7 @@ def _named_rows(x, index):
 
 
 @fused(_named_rows)
-def gather_rows(x, *, index, keep):
+def gather_rows(x: np.ndarray, *, index: np.ndarray, keep: bool) -> tuple[np.ndarray, Callable]:
     """Rows of a table by number, x[index], with a fast derivative for long lists of numbers.
 
     x        (N, K)
@@ -48,7 +50,7 @@ def gather_rows(x, *, index, keep):
     return x[index], backward
 
 
-def gather_keys(x, index, heads):
+def gather_keys(x: Tensor, index: np.ndarray, heads: int) -> Tensor:
     """Rows of keys or values by a table of indices.
 
     x        Tensor (B, G, S, K)
@@ -69,7 +71,14 @@ def gather_keys(x, index, heads):
     return gather_rows(x.reshape(B * G * S, K), index=rows)
 
 
-def sparse_attention(q, k, v, index, visible=None, scale=None):
+def sparse_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    index: np.ndarray,
+    visible: np.ndarray | None = None,
+    scale: float | None = None,
+) -> Tensor:
     """sum over j in G_i of alpha'_ij v_j: each query attends to its own keys   (book eq. 2.48).
 
     q        (B, H, T, K)  queries
@@ -106,7 +115,9 @@ def sparse_attention(q, k, v, index, visible=None, scale=None):
     return y.transpose(0, 1, 3, 2, 4).reshape(B, H, T, v.shape[-1])
 
 
-def window_attention(q, k, v, width, scale=None):
+def window_attention(
+    q: Tensor, k: Tensor, v: Tensor, width: int, scale: float | None = None
+) -> Tensor:
     """Causal sliding-window attention in blocks.
 
     Equal to attention() with the mask window(T, width=width).
@@ -161,7 +172,7 @@ def window_attention(q, k, v, width, scale=None):
     return y[:, :, :T]
 
 
-def top_keys(scores, count, causal=True):
+def top_keys(scores: np.ndarray, count: int, causal: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """The `count` keys of largest score for each query: nearest neighbors among the tokens so far.
 
     scores   (..., T, S) array, larger is nearer; not differentiated
@@ -188,7 +199,9 @@ def top_keys(scores, count, causal=True):
     return index, np.take_along_axis(seen, index, axis=-1)
 
 
-def topk_attention(q, k, v, count, causal=True, scale=None):
+def topk_attention(
+    q: Tensor, k: Tensor, v: Tensor, count: int, causal: bool = True, scale: float | None = None
+) -> Tensor:
     """Attention over the `count` best keys of each query (book section 2.3.3; Gupta et al. 2021).
 
     G is the set of keys with the largest q.k. This is k-NN attention with the sequence itself as

@@ -11,19 +11,25 @@ Scores of query i and key j, relative as in Transformer-XL (Dai et al. 2019):
     [(q_i + u) k_j + (q_i + v) W_r r_{i-j} + (q_i + s) e_{same segment?}] / sqrt(K)
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
-from tinylm.autograd import attention, dropout, matmul, swapaxes, where
+from tinylm.autograd import Array, Tensor, attention, dropout, matmul, swapaxes, where
 from tinylm.autograd.kernels.heads import check_heads, even_heads, score_scale
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention.multi_head import merge_heads, split_heads
+from tinylm.nn.feedforward import FeedForward
 from tinylm.nn.linear import INIT_STD, Linear, normal_parameter, undecayed
 from tinylm.nn.module import Module
+from tinylm.nn.norm import LayerNorm
 from tinylm.nn.position.relative import relative_shift
 from tinylm.nn.position.rotary import rotary_frequencies, turns
 
 
-def permutation_mask(order, strict=True):
+def permutation_mask(order: np.ndarray, strict: bool = True) -> np.ndarray:
     """Which positions see which when tokens are predicted in a given order (book eqs. 1.13, 1.14).
 
     order    (T,) or (B, T) integers: order[t] is the position predicted at step t
@@ -39,7 +45,7 @@ def permutation_mask(order, strict=True):
     return of_key <= of_query
 
 
-def relative_waves(T, d_model, like, dtype=np.float32):
+def relative_waves(T: int, d_model: int, like: np.ndarray, dtype: DType = np.float32) -> np.ndarray:
     """r_{i-j} for all distances i - j = T-1 .. -(T-1): sines, then cosines.
 
     returns  (2T - 1, D) array on the device of `like`
@@ -61,13 +67,26 @@ class RelativeAttention(Module):
     segments  whether scores depend on query and key lying in the same segment
     """
 
-    def __init__(self, d_model, heads, rng, segments=True, dropout=0.0, dtype=np.float32):
+    def __init__(
+        self,
+        d_model: int,
+        heads: int,
+        rng: Random,
+        segments: bool = True,
+        dropout: float = 0.0,
+        dtype: DType = np.float32,
+    ) -> None:
         even_heads("RelativeAttention", d_model, heads)
         self.heads, self.width = heads, d_model // heads
         self.qkv = Linear(d_model, 3 * d_model, rng, bias=False, dtype=dtype)
         self.relative = Linear(d_model, d_model, rng, bias=False, dtype=dtype)  # W_r
         self.out = Linear(d_model, d_model, rng, bias=False, dtype=dtype)
-        vectors = {"shape": (heads, self.width), "rng": rng, "std": INIT_STD, "dtype": dtype}
+        vectors: dict[str, Any] = {
+            "shape": (heads, self.width),
+            "rng": rng,
+            "std": INIT_STD,
+            "dtype": dtype,
+        }
         self.content_bias = undecayed(normal_parameter(**vectors))  # u
         self.position_bias = undecayed(normal_parameter(**vectors))  # v
         self.segment_bias = None
@@ -78,11 +97,19 @@ class RelativeAttention(Module):
             self.segment_table = normal_parameter((2, heads, self.width), rng, INIT_STD, dtype)
         self.dropout, self.rng = dropout, rng
 
-    def project(self, x):
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, D) -> queries, keys, values, (B, H, T, K) each."""
         return split_heads(self.qkv(x), self.heads, self.heads)
 
-    def __call__(self, q, k, v, waves, visible=None, other=None):
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        waves: Array,
+        visible: Array | None = None,
+        other: np.ndarray | None = None,
+    ) -> Tensor:
         """Attention of the queries of one stream to the contents.
 
         q        (B, H, T, K) queries of either stream;  k, v of the content stream
@@ -132,11 +159,26 @@ class TwoStreamBlock(Module):
     norms  two, after attention and after the feed-forward
     """
 
-    def __init__(self, attention, feed_forward, norms, rng, dropout=0.0):
+    def __init__(
+        self,
+        attention: RelativeAttention,
+        feed_forward: FeedForward,
+        norms: Sequence[LayerNorm],
+        rng: Random,
+        dropout: float = 0.0,
+    ) -> None:
         self.attention, self.feed_forward, self.norms = attention, feed_forward, list(norms)
         self.dropout, self.rng = dropout, rng
 
-    def __call__(self, content, query, waves, visible=None, strictly=None, other=None):
+    def __call__(
+        self,
+        content: Tensor,
+        query: Tensor | None,
+        waves: Array,
+        visible: np.ndarray | None = None,
+        strictly: np.ndarray = None,
+        other: np.ndarray | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
         """Both streams after one layer.
 
         content   (B, T, D);  query (B, T, D), or None where nothing is predicted

@@ -4,8 +4,11 @@ Modules get weights of size one, so that no derivative is too small to be notice
 recurrence/cases.py.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd.kernels.cases import qkv
 from tinylm.autograd.primitives.cases import nearest, normal, uniform
 from tinylm.autograd.registry import call, register
@@ -14,11 +17,12 @@ from tinylm.nn.attention import sharing
 from tinylm.nn.attention.cases import one, state
 from tinylm.nn.cases import module
 from tinylm.nn.memory import fixed_size, retrieved, segments
+from tinylm.nn.memory.fixed_size import Memory
 from tinylm.nn.position.bias import OffsetBias
 from tinylm.nn.recurrence.recurrent import GRUCell
 
 
-def read(memory, q, k, v, segment=1):
+def read(memory: Memory, q: Tensor, k: Tensor, v: Tensor, segment: int = 1) -> Tensor:
     """A sequence through a memory."""
     return fixed_size.stream(memory, q, k, v, segment)[0]
 
@@ -84,7 +88,7 @@ register(
 )
 
 
-def through_segments(layer, *xs):
+def through_segments(layer: Callable, *xs: Tensor) -> list[Tensor]:
     """Segments through a layer with a state; the gradient flows back through all of them."""
     outputs, state = [], None
     for x in xs:
@@ -153,7 +157,9 @@ register(
 )
 
 
-def far(rng, N=1, T=2, n=2, K=2, J=2, B=1):
+def far(
+    rng: np.random.Generator, N: int = 1, T: int = 2, n: int = 2, K: int = 2, J: int = 2, B: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Keys and values retrieved for each query."""
     return normal(rng, B, N, T, n, K), normal(rng, B, N, T, n, J)
 

@@ -10,12 +10,15 @@ them.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm import autograd as ad
 from tinylm.autograd import Tensor, attention, concatenate, rotary
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, ShapeError
+from tinylm.nn.module import Module
 from tinylm.nn.position.rotary import rotary_angles
 
 
@@ -31,7 +34,7 @@ class Memory:
     read: Callable
 
 
-def attend(q, keys, values):
+def attend(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Att(q, Mem): n queries attend to a memory that ends with their own n pairs (book eq. 2.52).
 
     q        (B, H, n, K);  keys (B, G, m, K), values (B, G, m, J)
@@ -46,7 +49,7 @@ def attend(q, keys, values):
     return attention(q, keys, values, causal=True)
 
 
-def attend_rotated(q, keys, values, base=10000.0):
+def attend_rotated(q: Tensor, keys: Tensor, values: Tensor, base: float = 10000.0) -> Tensor:
     """attend() with rotary positions inside the memory, from 0 for its first pair.
 
     Keys must be stored unrotated, because a key moves up when one before it is dropped. With m
@@ -60,7 +63,15 @@ def attend_rotated(q, keys, values, base=10000.0):
     return attend(q, keys, values)
 
 
-def stream(memory, q, k, v, segment=1, attend=attend, state=None):
+def stream(
+    memory: Memory,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    segment: int = 1,
+    attend: Callable = attend,
+    state: tuple | Tensor | None = None,
+) -> tuple[Tensor, tuple | Tensor | None]:
     """A sequence through a memory, `segment` tokens at a time: update, then attend.
 
     q        (B, H, T, K);  k (B, G, T, K), v (B, G, T, J)
@@ -77,7 +88,7 @@ def stream(memory, q, k, v, segment=1, attend=attend, state=None):
     return concatenate(outputs, axis=2), state
 
 
-def stored_numbers(state):
+def stored_numbers(state: Any) -> int:
     """How many numbers a state holds, for the whole batch   (book section 2.3.3).
 
     This size is the capacity of a memory. Parameters of the rule are not counted.
@@ -119,7 +130,7 @@ def _positive(name, size):
         raise ConfigError(f"{name}: size {size} must be 1 or more")
 
 
-def full():
+def full() -> Memory:
     """Everything: the key-value cache, and causal attention   (book eq. 2.47)."""
 
     def update(k, v, state):
@@ -128,7 +139,7 @@ def full():
     return Memory(update, _itself)
 
 
-def fifo(size):
+def fifo(size: int) -> Memory:
     """The newest `size` pairs: first in, first out.
 
     One token at a time this is the window of book eq. 2.53. By segments it is eq. 2.60: with a size
@@ -146,7 +157,7 @@ def fifo(size):
 window = fifo
 
 
-def first_and_window(first, size):
+def first_and_window(first: int, size: int) -> Memory:
     """The first pairs of the sequence, kept for good, and the newest `size`   (Xiao et al. 2024).
 
     first  how many pairs are kept as attention sinks
@@ -169,7 +180,7 @@ def first_and_window(first, size):
     return Memory(update, _joined)
 
 
-def weighted_average(weights):
+def weighted_average(weights: np.ndarray) -> Memory:
     """One pair: the weighted mean of the newest n   (book eq. 2.55).
 
     weights  (n,) Tensor or array, the last for the newest pair; learned or given, only their ratios
@@ -193,7 +204,7 @@ def weighted_average(weights):
     return Memory(fifo(n).update, read)
 
 
-def moving_average(n):
+def moving_average(n: int) -> Memory:
     """One pair: the mean of the newest n, or of all while there are fewer   (book eq. 2.54)."""
 
     def read(state):
@@ -208,7 +219,7 @@ def _zero_pair(k, v):
     return Tensor(np.zeros_like(k.data[:, :, :1])), Tensor(np.zeros_like(v.data[:, :, :1]))
 
 
-def cumulative_average():
+def cumulative_average() -> Memory:
     """One pair: the mean of all so far   (book eqs. 2.56-2.57).
 
         Mem_i = ((k_i, v_i) + i Mem_{i-1}) / (i + 1)
@@ -234,7 +245,7 @@ def cumulative_average():
     return Memory(update, read)
 
 
-def exponential_average(alpha, delta=1.0):
+def exponential_average(alpha: ArrayLike, delta: ArrayLike = 1.0) -> Memory:
     """One pair: y_i = alpha x_i + (1 - alpha delta) y_{i-1}, y_0 = 0   (Mega; Ma et al. 2023).
 
     alpha, delta  numbers or Tensors (width,) in (0, 1]; delta = 1 is the usual average.
@@ -254,7 +265,7 @@ def exponential_average(alpha, delta=1.0):
     return Memory(update, _itself)
 
 
-def recurrent(cell):
+def recurrent(cell: Module) -> Memory:
     """One pair made by a recurrent cell: Mem = f((k_i, v_i), Mem_before)   (book eq. 2.59).
 
     cell  RNNCell, GRUCell or LSTMCell of recurrence/recurrent.py with d_in = d_hidden = K + J: its

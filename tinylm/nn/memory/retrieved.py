@@ -10,7 +10,7 @@ sequence itself.
 
 import numpy as np
 
-from tinylm.autograd import Tensor, concatenate, exp, logsumexp, sigmoid, stack
+from tinylm.autograd import Array, Tensor, TensorLike, concatenate, exp, logsumexp, sigmoid, stack
 from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import (
     bool_mask,
@@ -18,6 +18,7 @@ from tinylm.autograd.kernels.masks import (
     seen_scores,
     visible_softmax,
 )
+from tinylm.backend import DType
 from tinylm.errors import ShapeError
 from tinylm.nn.linear import undecayed
 from tinylm.nn.module import Module
@@ -111,7 +112,17 @@ def _prepare(q, k, far_k, mask, far_visible, causal, scale):
     return local_scores, far_scores, near, far
 
 
-def joint_attention(q, k, v, far_k, far_v, far_visible=None, mask=None, causal=True, scale=None):
+def joint_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    far_k: Tensor,
+    far_v: Tensor,
+    far_visible: Array | None = None,
+    mask: np.ndarray | None = None,
+    causal: bool = True,
+    scale: float | None = None,
+) -> Tensor:
     """One softmax over local and retrieved keys, [Mem, Mem_knn]   (book section 2.3.3, Fig. 2.7 a).
 
     returns  (B, H, T, J). A key that is both local and retrieved counts twice: hide it with
@@ -125,7 +136,17 @@ def joint_attention(q, k, v, far_k, far_v, far_visible=None, mask=None, causal=T
     return _local_mix(weights[..., :S], v, near) + _far_mix(weights[..., S:], far_v, far)
 
 
-def separate_attention(q, k, v, far_k, far_v, far_visible=None, mask=None, causal=True, scale=None):
+def separate_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    far_k: Tensor,
+    far_v: Tensor,
+    far_visible: Array | None = None,
+    mask: Array | None = None,
+    causal: bool = True,
+    scale: float | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Att_local and Att_knn, each with its own softmax   (book eqs. 2.65-2.66).
 
     returns  (local (B, H, T, J), far (B, H, T, J), local_norm (B, H, T, 1), far_norm (B, H, T, 1)).
@@ -139,8 +160,17 @@ def separate_attention(q, k, v, far_k, far_v, far_visible=None, mask=None, causa
 
 
 def gated_attention(
-    q, k, v, far_k, far_v, gate, far_visible=None, mask=None, causal=True, scale=None
-):
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    far_k: Tensor,
+    far_v: Tensor,
+    gate: TensorLike,
+    far_visible: Array | None = None,
+    mask: Array | None = None,
+    causal: bool = True,
+    scale: float | None = None,
+) -> Tensor:
     """g Att_local + (1 - g) Att_knn   (book eq. 2.64).
 
     In Wu et al. 2021 the gate multiplies the other part.
@@ -152,7 +182,7 @@ def gated_attention(
     return local * gate + far * (1 - gate)
 
 
-def local_share(local_norm, far_norm):
+def local_share(local_norm: Tensor, far_norm: Tensor) -> Tensor:
     """The gate that makes gated_attention() equal joint_attention(): Z_local / (Z_local + Z_knn).
 
     local_norm, far_norm  (B, H, T, 1) of separate_attention(), not both -inf;  returns that shape
@@ -162,7 +192,7 @@ def local_share(local_norm, far_norm):
     return exp(local_norm - total)
 
 
-def not_local(index, mask):
+def not_local(index: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Which retrieved keys are not local as well, if both are positions of one sequence.
 
     index    (..., T, n) integers, retrieved positions
@@ -177,9 +207,9 @@ def not_local(index, mask):
 class HeadGate(Module):
     """A learned gate for each head: g = sigmoid(b), at first one half   (Wu et al. 2021)."""
 
-    def __init__(self, heads, dtype=np.float32):
+    def __init__(self, heads: int, dtype: DType = np.float32) -> None:
         self.b = undecayed(Tensor(np.zeros((heads, 1, 1), dtype), requires_grad=True))
 
-    def __call__(self):
+    def __call__(self) -> Tensor:
         """(H, 1, 1), to broadcast against (B, H, T, J)."""
         return sigmoid(self.b)

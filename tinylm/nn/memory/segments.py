@@ -8,12 +8,15 @@ a linear attention beside exact attention (Munkhdalai et al. 2024). All have a f
 next: retrieved.py, where the memory lies outside the model.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from tinylm import autograd as ad
 from tinylm.autograd import Tensor, attention, concatenate, mean, sigmoid, tanh
 from tinylm.autograd.kernels.heads import check_heads, even_heads
 from tinylm.autograd.primitives.statistics import mean_square
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention.linear_attention import elu_features, initial_state
 from tinylm.nn.attention.multi_head import CrossAttention, SelfAttention, merge_heads
@@ -32,7 +35,15 @@ class SegmentRecurrentAttention(Module):
              later, when it lies further back. None for no positions
     """
 
-    def __init__(self, d_model, heads, rng, memory, bias=None, dtype=np.float32):
+    def __init__(
+        self,
+        d_model: int,
+        heads: int,
+        rng: Random,
+        memory: int,
+        bias: Module | None = None,
+        dtype: DType = np.float32,
+    ) -> None:
         even_heads("SegmentRecurrentAttention", d_model, heads)
         if memory < 0:
             raise ConfigError(
@@ -44,7 +55,9 @@ class SegmentRecurrentAttention(Module):
         self.kv = Linear(d_model, 2 * d_model, rng, dtype=dtype)
         self.out = Linear(d_model, d_model, rng, dtype=dtype)
 
-    def __call__(self, x, past=None, detach=True):
+    def __call__(
+        self, x: Tensor, past: Tensor | None = None, detach: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Attention of a segment to itself and to the inputs kept from earlier segments.
 
         x        (B, T, D)  this segment's input of the layer
@@ -86,18 +99,18 @@ class SegmentStates:
           first segment
     """
 
-    def __init__(self, size, past=None):
+    def __init__(self, size: int, past: Sequence[Tensor] | None = None) -> None:
         self.size, self.past = size, past
         self.kept = []  # for the next segment
 
     @property
-    def length(self):
+    def length(self) -> int:
         """m, the positions before the new ones."""
         if self.past is None:
             return 0
         return self.past[0].shape[1]
 
-    def extended(self, layer, x):
+    def extended(self, layer: int, x: Tensor) -> Tensor:
         """The states before, without a gradient, and the new ones: (B, T, D) -> (B, m + T, D)."""
         if self.past is not None:
             x = concatenate([self.past[layer].detach(), x], axis=1)
@@ -116,12 +129,12 @@ def _pooled(x, rate):
     return x.reshape(B, G, m // rate, rate, K)
 
 
-def pool_by_mean(rate):
+def pool_by_mean(rate: int) -> Callable:
     """Compression by the mean of `rate` neighbors."""
     return lambda x: mean(_pooled(x, rate), axis=3)
 
 
-def pool_by_max(rate):
+def pool_by_max(rate: int) -> Callable:
     """Compression by the largest entry of `rate` neighbors, channel by channel."""
     return lambda x: ad.max(_pooled(x, rate), axis=3)
 
@@ -132,17 +145,19 @@ class ConvolutionPool(Module):
     (B, G, m, K) -> (B, G, m / rate, K), width  K
     """
 
-    def __init__(self, rate, width, rng, dtype=np.float32):
+    def __init__(self, rate: int, width: int, rng: Random, dtype: DType = np.float32) -> None:
         self.rate = rate
         self.weight = normal_parameter((rate * width, width), rng, (rate * width) ** -0.5, dtype)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         x = _pooled(x, self.rate)  # (B, G, m / rate, rate, K)
         x = x.reshape(*x.shape[:3], -1)  # (B, G, m / rate, rate K)
         return x @ self.weight  # (B, G, m / rate, K)
 
 
-def compressive(size, compressed, pool_keys, pool_values=None):
+def compressive(
+    size: int, compressed: int, pool_keys: Callable, pool_values: Callable | None = None
+) -> Memory:
     """A recent memory Mem, and CMem of compressed pairs that left it   (book eqs. 2.61-2.63).
 
     size         n_mem, the newest pairs, kept as they are
@@ -180,7 +195,9 @@ def compressive(size, compressed, pool_keys, pool_values=None):
     return Memory(update, _joined)
 
 
-def reconstruction_loss(q, pairs, squeezed):
+def reconstruction_loss(
+    q: Tensor, pairs: tuple[Tensor, Tensor], squeezed: tuple[Tensor, Tensor]
+) -> Tensor:
     """mean (Att(q, pairs) - Att(q, squeezed))^2: how much compression changes attention.
 
     Rae et al. 2019. It is to train the compression alone: pass q and pairs detached, as the paper
@@ -194,7 +211,14 @@ def reconstruction_loss(q, pairs, squeezed):
     return mean_square(difference)
 
 
-def infini_attention(q, k, v, gate, state=None, features=elu_features):
+def infini_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    gate: Tensor,
+    state: Tensor | None = None,
+    features: Callable = elu_features,
+) -> tuple[Tensor, Tensor]:
     """g Linear(q, earlier segments) + (1 - g) Att(q, k, v), g one gate per head.
 
     Exact attention inside a segment, linear attention to all segments before it.
@@ -238,11 +262,18 @@ class RecurrentMemory(Module):
     count   n; the tokens of the first segment are learned
     """
 
-    def __init__(self, layers, count, d_model, rng, dtype=np.float32):
+    def __init__(
+        self,
+        layers: Callable | None,
+        count: int,
+        d_model: int,
+        rng: Random,
+        dtype: DType = np.float32,
+    ) -> None:
         self.layers = layers
         self.start = normal_parameter((1, count, d_model), rng, 1.0, dtype)
 
-    def __call__(self, x, memory=None):
+    def __call__(self, x: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (B, T, D), memory (B, n, D) of the segment before or None -> (y (B, T, D), memory)."""
         B, T, D = x.shape
         n = self.start.shape[1]
@@ -260,7 +291,9 @@ class BlockRecurrentCell(Module):
     per channel   (Hutchins et al. 2022).
     """
 
-    def __init__(self, d_model, heads, states, rng, dtype=np.float32):
+    def __init__(
+        self, d_model: int, heads: int, states: int, rng: Random, dtype: DType = np.float32
+    ) -> None:
         self.inside = SelfAttention(d_model, heads, rng, dtype=dtype)
         self.reading = CrossAttention(d_model, heads, rng, dtype=dtype)
         self.writing = CrossAttention(d_model, heads, rng, dtype=dtype)
@@ -268,7 +301,7 @@ class BlockRecurrentCell(Module):
         self.start = undecayed(normal_parameter((1, states, d_model), rng, 1.0, dtype))
         self.gate = Tensor(np.ones(d_model, dtype), requires_grad=True)  # sigmoid(1) = 0.73
 
-    def __call__(self, x, state=None):
+    def __call__(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (B, T, D), state (B, n, D) or None -> (y (B, T, D), state)."""
         if state is None:
             _, n, D = self.start.shape

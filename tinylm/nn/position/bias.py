@@ -11,12 +11,15 @@ inside_root. All are made of recorded operations: none has a backward of its own
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm import backend
 from tinylm.autograd import (
+    Array,
     Tensor,
+    TensorLike,
     embedding,
     log,
     power,
@@ -25,13 +28,14 @@ from tinylm.autograd import (
     softplus,
     transpose,
 )
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, DataError
 from tinylm.nn.linear import INIT_STD, Linear, normal_parameter, undecayed
 from tinylm.nn.module import Module
 from tinylm.nn.position.t5_buckets import t5_bucket
 
 
-def offsets(query_positions, key_positions):
+def offsets(query_positions: np.ndarray, key_positions: np.ndarray) -> np.ndarray:
     """i - j for every query i and key j, with an axis for heads   (book eq. 2.77).
 
     query_positions  (T,) or (B, T) integers
@@ -43,7 +47,7 @@ def offsets(query_positions, key_positions):
     return i - j
 
 
-def inside_root(bias, width):
+def inside_root(bias: Tensor, width: int) -> Tensor:
     """bias / sqrt(K): (q k^T + bias) / sqrt(K) as in the book (eqs. 2.76, 2.81, 2.83).
 
     T5 itself has no root at all (eq. 2.80): attention(..., bias=bias, scale=1.0).
@@ -70,14 +74,20 @@ class OffsetBias(Module):
     """
 
     def __init__(
-        self, heads, rng, max_offset=512, bidirectional=False, std=INIT_STD, dtype=np.float32
-    ):
+        self,
+        heads: int,
+        rng: Random,
+        max_offset: int = 512,
+        bidirectional: bool = False,
+        std: float = INIT_STD,
+        dtype: DType = np.float32,
+    ) -> None:
         self.max_offset = max_offset
         self.lowest = -max_offset if bidirectional else 0
         rows = max_offset - self.lowest + 1
         self.table = undecayed(normal_parameter((rows, heads), rng, std, dtype))
 
-    def __call__(self, query_positions, key_positions):
+    def __call__(self, query_positions: np.ndarray, key_positions: np.ndarray) -> Tensor:
         """The bias of each score: positions (T,), (S,) -> (H, T, S).
 
         raises   DataError for an offset beyond the table; on a GPU it takes the last row instead
@@ -106,18 +116,18 @@ class T5Bias(Module):
 
     def __init__(
         self,
-        heads,
-        rng,
-        buckets=32,
-        max_distance=128,
-        bidirectional=False,
-        std=INIT_STD,
-        dtype=np.float32,
-    ):
+        heads: int,
+        rng: Random,
+        buckets: int = 32,
+        max_distance: int = 128,
+        bidirectional: bool = False,
+        std: float = INIT_STD,
+        dtype: DType = np.float32,
+    ) -> None:
         self.buckets, self.max_distance, self.bidirectional = buckets, max_distance, bidirectional
         self.table = undecayed(normal_parameter((buckets, heads), rng, std, dtype))
 
-    def __call__(self, query_positions, key_positions):
+    def __call__(self, query_positions: np.ndarray, key_positions: np.ndarray) -> Tensor:
         """The bias of each score: positions (T,), (S,) -> (H, T, S)."""
         offset = offsets(query_positions, key_positions)[..., 0, :, :]  # (T, S)
         bucket = t5_bucket(offset, self.buckets, self.max_distance, self.bidirectional)
@@ -125,7 +135,7 @@ class T5Bias(Module):
         return _heads_first(values)  # (H, T, S)
 
 
-def alibi_slopes(heads):
+def alibi_slopes(heads: int) -> np.ndarray:
     """beta_k = 2^(-8k/H), k = 1 .. H   (book eq. 2.84; Press et al. 2022).
 
     If H is no power of two: the slopes for the next smaller power P, then every other one of those
@@ -148,13 +158,19 @@ class AlibiBias(Module):
              see inside_root
     """
 
-    def __init__(self, heads, rng=None, slopes=None, dtype=np.float32):
+    def __init__(
+        self,
+        heads: int,
+        rng: Random | None = None,
+        slopes: Sequence[float] | None = None,
+        dtype: DType = np.float32,
+    ) -> None:
         if slopes is None:
             slopes = alibi_slopes(heads)
         self.slopes = np.asarray(slopes, np.float64)
         self.dtype = dtype
 
-    def __call__(self, query_positions, key_positions):
+    def __call__(self, query_positions: np.ndarray, key_positions: np.ndarray) -> Tensor:
         """The bias of each score: positions (T,), (S,) -> (H, T, S)."""
         distance = np.abs(offsets(query_positions, key_positions))  # (1, T, S)
         slopes = self.slopes[:, None, None]  # (H, 1, 1)
@@ -162,7 +178,7 @@ class AlibiBias(Module):
         return Tensor((-slopes * distance).astype(self.dtype))  # (H, T, S)
 
 
-def phrase_distortion(spans):
+def phrase_distortion(spans: Sequence[tuple[int, int]]) -> list[int]:
     """-|start_i - end_{i-1} - 1|: the penalty of distance in phrase-based translation (Koehn 2010).
 
     spans    list of (start, end) in the source, in the order they are translated
@@ -176,7 +192,7 @@ def phrase_distortion(spans):
     return penalties
 
 
-def kerple_power(distance, beta1, beta2):
+def kerple_power(distance: Array, beta1: TensorLike, beta2: TensorLike) -> Tensor:
     """-beta1 n^beta2, beta1 > 0, 0 < beta2 <= 2   (book Table 2.4; Chi et al. 2022).
 
     A Tensor; beta2 = 1 is ALiBi.
@@ -184,7 +200,7 @@ def kerple_power(distance, beta1, beta2):
     return -beta1 * power(distance, beta2)
 
 
-def kerple_log(distance, beta1, beta2):
+def kerple_log(distance: Array, beta1: TensorLike, beta2: TensorLike) -> Tensor:
     """-beta1 log(1 + beta2 n), beta1, beta2 > 0   (book Table 2.4; Chi et al. 2022). A Tensor."""
     return -beta1 * log(1 + beta2 * distance)
 
@@ -195,13 +211,13 @@ class KerplePowerBias(Module):
     It starts as ALiBi.
     """
 
-    def __init__(self, heads, rng=None, dtype=np.float32):
+    def __init__(self, heads: int, rng: Random | None = None, dtype: DType = np.float32) -> None:
         a = _inverse_softplus(alibi_slopes(heads))[:, None, None].astype(dtype)  # (H, 1, 1)
         b = np.zeros((heads, 1, 1), dtype)  # 2 sigmoid(0) = 1
         self.a = undecayed(Tensor(a, requires_grad=True))
         self.b = undecayed(Tensor(b, requires_grad=True))
 
-    def __call__(self, query_positions, key_positions):
+    def __call__(self, query_positions: np.ndarray, key_positions: np.ndarray) -> Tensor:
         """The bias of each score: positions (T,), (S,) -> (H, T, S)."""
         distance = np.abs(offsets(query_positions, key_positions))  # (1, T, S)
         distance = distance.astype(self.a.dtype)
@@ -214,7 +230,7 @@ class KerpleLogBias(Module):
     They start at random in (0, 2) and (0, 1).
     """
 
-    def __init__(self, heads, rng, dtype=np.float32):
+    def __init__(self, heads: int, rng: Random, dtype: DType = np.float32) -> None:
         def start(top):
             # In [0.01 top, top): away from 0, which softplus never reaches.
             beta = (0.01 + 0.99 * rng.uniform((heads, 1, 1), np.dtype(dtype))) * top
@@ -223,14 +239,14 @@ class KerpleLogBias(Module):
         self.a = start(2)
         self.b = start(1)
 
-    def __call__(self, query_positions, key_positions):
+    def __call__(self, query_positions: np.ndarray, key_positions: np.ndarray) -> Tensor:
         """The bias of each score: positions (T,), (S,) -> (H, T, S)."""
         distance = np.abs(offsets(query_positions, key_positions))  # (1, T, S)
         distance = distance.astype(self.a.dtype)
         return kerple_log(distance, softplus(self.a), softplus(self.b))  # (H, T, S)
 
 
-def sandwich(distance, width):
+def sandwich(distance: np.ndarray, width: int) -> np.ndarray:
     """sum_{k=1}^{w/2} cos(n / 10000^(2k/w))   (book Table 2.4; Chi et al. 2023).
 
     It is the inner product of two sinusoidal embeddings of these frequencies.
@@ -247,20 +263,29 @@ def sandwich(distance, width):
 class SandwichBias(Module):
     """sandwich(i - j, width), the same for all heads, nothing learned."""
 
-    def __init__(self, heads=1, rng=None, width=128, dtype=np.float32):
+    def __init__(
+        self, heads: int = 1, rng: Random | None = None, width: int = 128, dtype: DType = np.float32
+    ) -> None:
         if width % 2:
             raise ConfigError(
                 f"SandwichBias: width {width} counts sines and cosines, so it must be even"
             )
         self.width, self.dtype = width, dtype
 
-    def __call__(self, query_positions, key_positions):
+    def __call__(self, query_positions: np.ndarray, key_positions: np.ndarray) -> Tensor:
         """The bias of each score: positions (T,), (S,) -> (1, T, S)."""
         values = sandwich(offsets(query_positions, key_positions), self.width)
         return Tensor(values.astype(self.dtype))
 
 
-def fire_argument(query_positions, key_positions, c, threshold, dtype=np.float64, from_start=None):
+def fire_argument(
+    query_positions: np.ndarray,
+    key_positions: np.ndarray,
+    c: TensorLike,
+    threshold: int,
+    dtype: DType = np.float64,
+    from_start: np.ndarray | None = None,
+) -> Tensor:
     """psi(i - j) / psi(max(m_len, i)), psi(x) = log(c x + 1)   (book Table 2.4; Li et al. 2024).
 
     Up to i = m_len it depends on i - j alone; beyond, distances are measured against the whole
@@ -289,7 +314,15 @@ class FireBias(Module):
     threshold  m_len
     """
 
-    def __init__(self, heads, rng, hidden=32, c=0.1, threshold=512, dtype=np.float32):
+    def __init__(
+        self,
+        heads: int,
+        rng: Random,
+        hidden: int = 32,
+        c: float = 0.1,
+        threshold: int = 512,
+        dtype: DType = np.float32,
+    ) -> None:
         self.threshold = threshold
         self.c = Tensor(np.asarray(_inverse_softplus(c), dtype), requires_grad=True)
         self.hidden = Linear(1, hidden, rng, std=1.0, dtype=dtype)
@@ -299,7 +332,12 @@ class FireBias(Module):
         self.hidden.bias.assign_(kinks.astype(dtype))
         self.out = Linear(hidden, heads, rng, std=hidden**-0.5, dtype=dtype)
 
-    def __call__(self, query_positions, key_positions, from_start=None):
+    def __call__(
+        self,
+        query_positions: np.ndarray,
+        key_positions: np.ndarray,
+        from_start: np.ndarray | None = None,
+    ) -> Tensor:
         """The bias of each score: positions (T,), (S,) -> (H, T, S).
 
         from_start  (T,) or (B, T), the distance of queries from the beginning of their own text,

@@ -4,24 +4,28 @@ Positions are drawn with a past (queries that start after the first key), so tha
 covered, and reach into the widest bucket of every scheme.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd.kernels.cases import angles
 from tinylm.autograd.primitives.cases import nearest, normal
-from tinylm.autograd.registry import call, register
+from tinylm.autograd.registry import Call, call, register
 from tinylm.backend import Random, to_cpu
-from tinylm.nn.position.bias import POSITION_BIASES, fire_argument
+from tinylm.nn.module import Module
+from tinylm.nn.position.bias import POSITION_BIASES, FireBias, fire_argument
 from tinylm.nn.position.learned import LearnedPositions
 from tinylm.nn.position.relative import ShawRelative, relative_shift
 from tinylm.nn.position.rotary_forms import rotary_adjacent
 
 
-def stream(rng):
+def stream(rng: np.random.Generator) -> Random:
     """A tinylm Random seeded from the generator of the draw."""
     return Random(int(rng.integers(2**31)))
 
 
-def bias_calls(name, **settings):
+def bias_calls(name: str, **settings: int) -> Callable:
     """A whole sequence, queries after a past of seven, and two sequences with own positions."""
 
     def draw(rng):
@@ -38,12 +42,12 @@ def bias_calls(name, **settings):
     return draw
 
 
-def bias(module, query_positions, key_positions):
+def bias(module: Module, query_positions: np.ndarray, key_positions: np.ndarray) -> Tensor:
     """A bias module called on positions."""
     return module(query_positions, key_positions)
 
 
-def fire_kink(module, query_positions, key_positions):
+def fire_kink(module: FireBias, query_positions: np.ndarray, key_positions: np.ndarray) -> float:
     """The distance of a hidden unit of FIRE from its kink."""
     c = np.log1p(np.exp(to_cpu(module.c.data)))  # softplus
     z = fire_argument(query_positions, key_positions, c, module.threshold).numpy()
@@ -109,7 +113,13 @@ register(
 )
 
 
-def shaw_call(rng, queries, keys, visible=None, std=1.0):
+def shaw_call(
+    rng: np.random.Generator,
+    queries: np.ndarray,
+    keys: np.ndarray,
+    visible: np.ndarray | None = None,
+    std: float = 1.0,
+) -> Call:
     """Attention with relative vectors of the size of queries and keys."""
     T, S = queries.shape[-1], keys.shape[-1]
     module = ShawRelative(2, stream(rng), clip=2, std=std, dtype=np.float64)
@@ -142,7 +152,9 @@ register(
 )
 
 
-def adjacent_call(rng, shape, angle_shape):
+def adjacent_call(
+    rng: np.random.Generator, shape: tuple[int, ...], angle_shape: tuple[int, ...]
+) -> Call:
     """A call with random values and angles."""
     cos, sin = angles(rng, *angle_shape)
     return call(normal(rng, *shape), cos=cos, sin=sin)

@@ -5,8 +5,9 @@ Read next: sinusoidal.py.
 
 import numpy as np
 
-from tinylm.autograd import add_embedding
+from tinylm.autograd import Tensor, add_embedding
 from tinylm.autograd.engine.rounding import is_rounding
+from tinylm.backend import DType, Random
 from tinylm.nn.linear import INIT_STD, Embedding
 from tinylm.nn.module import Module
 
@@ -17,10 +18,17 @@ class LearnedPositions(Module):
     context   how many positions there are; d_model  D
     """
 
-    def __init__(self, context, d_model, rng, std=INIT_STD, dtype=np.float32):
+    def __init__(
+        self,
+        context: int,
+        d_model: int,
+        rng: Random,
+        std: float = INIT_STD,
+        dtype: DType = np.float32,
+    ) -> None:
         self.table = Embedding(context, d_model, rng, std, dtype)
 
-    def __call__(self, x, positions):
+    def __call__(self, x: Tensor, positions: np.ndarray) -> Tensor:
         """x (B, T, D), positions (T,) or (B, T) integers below the context -> (B, T, D)."""
         weight = self.table.weight
         # One operation for two saves calls; on a GPU the parts ask for fewer.
@@ -31,7 +39,7 @@ class LearnedPositions(Module):
         return x + self.table(positions)
 
 
-def columns_of_tokens(ids, mask=None):
+def columns_of_tokens(ids: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """The position of each token, counted from the first token of its row.
 
     Padding in front of a row does not shift the positions of its tokens.

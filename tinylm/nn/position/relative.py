@@ -9,7 +9,7 @@ bias.py, where the same dependence is reduced to a number.
 
 import numpy as np
 
-from tinylm.autograd import einsum, embedding, pad, reshape
+from tinylm.autograd import Array, Tensor, einsum, embedding, pad, reshape
 from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import (
     bool_mask,
@@ -18,12 +18,13 @@ from tinylm.autograd.kernels.masks import (
     seen_scores,
     visible_softmax,
 )
+from tinylm.backend import DType, Random
 from tinylm.errors import ShapeError
 from tinylm.nn.linear import INIT_STD, Embedding
 from tinylm.nn.module import Module
 
 
-def relative_index(query_positions, key_positions, clip):
+def relative_index(query_positions: np.ndarray, key_positions: np.ndarray, clip: int) -> np.ndarray:
     """clip(j - i, -c, c) + c for every query i and key j: row numbers in a table of 2c + 1 vectors.
 
     query_positions  (T,) or (B, T) integers
@@ -34,7 +35,15 @@ def relative_index(query_positions, key_positions, clip):
     return np.clip(offset, -clip, clip) + clip
 
 
-def shaw_attention(q, k, v, keys, values, mask=None, scale=None):
+def shaw_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Array | None = None,
+    scale: float | None = None,
+) -> Tensor:
     """Attention with a vector added to each key and each value, one per pair of positions.
 
     q        (B, H, T, K);  k, v  (B, H, S, K)
@@ -74,12 +83,28 @@ class ShawRelative(Module):
     width   K, the head width;  clip  c: positions further apart than this look the same
     """
 
-    def __init__(self, width, rng, clip=16, std=INIT_STD, dtype=np.float32):
+    def __init__(
+        self,
+        width: int,
+        rng: Random,
+        clip: int = 16,
+        std: float = INIT_STD,
+        dtype: DType = np.float32,
+    ) -> None:
         self.clip = clip
         self.keys = Embedding(2 * clip + 1, width, rng, std, dtype)  # a^K
         self.values = Embedding(2 * clip + 1, width, rng, std, dtype)  # a^V
 
-    def __call__(self, q, k, v, query_positions, key_positions, mask=None, scale=None):
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        query_positions: np.ndarray,
+        key_positions: np.ndarray,
+        mask: np.ndarray | None = None,
+        scale: float | None = None,
+    ) -> Tensor:
         """Attention with the vectors of both tables beside keys and values.
 
         q, k, v                         (B, H, T, K), (B, H, S, K) twice
@@ -92,7 +117,7 @@ class ShawRelative(Module):
         return shaw_attention(q, k, v, keys, values, mask, scale)
 
 
-def relative_shift(x):
+def relative_shift(x: Tensor) -> Tensor:
     """out[t, s] = x[t, s - t + T - 1]: a matrix read by diagonals.
 
     Dai et al. 2019, Huang et al. 2019.

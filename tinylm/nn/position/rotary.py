@@ -8,9 +8,12 @@ ones come out. autograd.rotary applies the rotation. Read next: rotary_forms.py.
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import DType
 
 
-def rotary_frequencies(width, base=10000.0, like=None):
+def rotary_frequencies(
+    width: int, base: float = 10000.0, like: np.ndarray | None = None
+) -> np.ndarray:
     """theta_i = base^(-2i/K): radians per position of pair i   (book eqs. 2.92, 2.97).
 
     width    K, the head width; even
@@ -21,7 +24,12 @@ def rotary_frequencies(width, base=10000.0, like=None):
     return base ** (-twice_i / width)
 
 
-def turns(positions, frequencies, dtype=np.float32, magnitude=1.0):
+def turns(
+    positions: np.ndarray,
+    frequencies: np.ndarray,
+    dtype: DType = np.float32,
+    magnitude: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Cosine and sine of position * frequency, times a magnitude   (book eqs. 2.95, 2.96).
 
     positions    (T,) or (B, T) numbers
@@ -38,7 +46,9 @@ def turns(positions, frequencies, dtype=np.float32, magnitude=1.0):
     return cos.astype(dtype), sin.astype(dtype)
 
 
-def rotary_angles(positions, width, base=10000.0, dtype=np.float32):
+def rotary_angles(
+    positions: np.ndarray, width: int, base: float = 10000.0, dtype: DType = np.float32
+) -> tuple[np.ndarray, np.ndarray]:
     """Cosine and sine of position * base^(-2i/K) for pairs i = 0 .. K/2 - 1   (Su et al. 2021).
 
     positions  (T,) or (B, T) integers

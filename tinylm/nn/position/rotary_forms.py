@@ -11,16 +11,16 @@ import math
 
 import numpy as np
 
-from tinylm.autograd import reshape, rotary, swapaxes
+from tinylm.autograd import Tensor, reshape, rotary, swapaxes
 from tinylm.errors import ShapeError
 
 
-def rotary_periods(frequencies):
+def rotary_periods(frequencies: np.ndarray) -> np.ndarray:
     """T_k = 2 pi / theta_k: how many positions one full turn of a pair takes (book eq. 2.98)."""
     return 2 * math.pi / frequencies
 
 
-def rotate2d(x, angle):
+def rotate2d(x: np.ndarray, angle: float) -> np.ndarray:
     """x R_angle for row vectors in the plane, counter-clockwise   (book eqs. 2.86, 2.87).
 
     x        (..., 2)
@@ -32,7 +32,7 @@ def rotate2d(x, angle):
     return np.stack([cos * x1 - sin * x2, sin * x1 + cos * x2], axis=-1)
 
 
-def rotation_matrix(position, frequencies):
+def rotation_matrix(position: int, frequencies: np.ndarray) -> np.ndarray:
     """blockdiag(R_{t theta_1}, ..., R_{t theta_{K/2}}), for row vectors: x R   (book eq. 2.92).
 
     position     t, a number
@@ -48,7 +48,7 @@ def rotation_matrix(position, frequencies):
     return R
 
 
-def rotary_complex(x, positions, frequencies):
+def rotary_complex(x: np.ndarray, positions: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
     """(x_{2k-1} + i x_{2k}) e^{i t theta_k} for every pair k   (book eqs. 2.88, 2.91).
 
     x            (..., T, K) array
@@ -62,7 +62,7 @@ def rotary_complex(x, positions, frequencies):
     return numbers * np.exp(1j * angles)
 
 
-def rotary_elementwise(x, positions, frequencies):
+def rotary_elementwise(x: np.ndarray, positions: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
     """x * [cos, cos, ...] + [-x_2, x_1, -x_4, x_3, ...] * [sin, sin, ...]  (book eqs. 2.93, 2.94).
 
     x            (..., T, K) array
@@ -77,7 +77,7 @@ def rotary_elementwise(x, positions, frequencies):
     return x * np.cos(angles) + crossed * np.sin(angles)
 
 
-def rotary_adjacent(x, cos, sin):
+def rotary_adjacent(x: Tensor, cos: np.ndarray, sin: np.ndarray) -> Tensor:
     """Rotary positions of neighboring pairs (x_{2k-1}, x_{2k}), as in the book and GPT-J.
 
     x         (..., T, K) Tensor: queries or keys of a head
@@ -96,7 +96,7 @@ def rotary_adjacent(x, cos, sin):
     return reshape(swapaxes(halves, -1, -2), shape)
 
 
-def adjacent_to_halves(array, heads=1):
+def adjacent_to_halves(array: np.ndarray, heads: int = 1) -> np.ndarray:
     """Reorder channels from neighboring pairs to halves: 0, 2, 4, ..., 1, 3, 5, ... in every head.
 
     array    (..., heads * K): a query or key projection (D, heads * K), its bias, or the vectors
@@ -109,7 +109,7 @@ def adjacent_to_halves(array, heads=1):
     return pairs.swapaxes(-1, -2).reshape(array.shape)  # (..., K/2, 2) -> (..., 2, K/2)
 
 
-def halves_to_adjacent(array, heads=1):
+def halves_to_adjacent(array: np.ndarray, heads: int = 1) -> np.ndarray:
     """The inverse of adjacent_to_halves: 0, K/2, 1, K/2 + 1, ... in every head."""
     pairs = _by_head(array, heads).reshape(*array.shape[:-1], heads, 2, -1)
     return pairs.swapaxes(-1, -2).reshape(array.shape)  # (..., 2, K/2) -> (..., K/2, 2)

@@ -12,14 +12,17 @@ final length. Book section 2.3.5. Read next: bias.py.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import ArrayLike, DType, Random
 from tinylm.errors import ConfigError
 from tinylm.nn.position.rotary import rotary_frequencies, turns
 
 
-def interpolate_positions(positions, trained, length):
+def interpolate_positions(positions: np.ndarray, trained: int, length: int) -> np.ndarray:
     """position * m_l / m: 0 .. m compressed to 0 .. m_l   (book eq. 2.100; Chen et al. 2023).
 
     positions  numbers
@@ -32,12 +35,12 @@ def interpolate_positions(positions, trained, length):
     return positions
 
 
-def unscaled(width, base=10000.0):
+def unscaled(width: int, base: float = 10000.0) -> tuple[np.ndarray, float]:
     """The frequencies of training."""
     return rotary_frequencies(width, base), 1.0
 
 
-def interpolated(width, base=10000.0, *, factor):
+def interpolated(width: int, base: float = 10000.0, *, factor: float) -> tuple[np.ndarray, float]:
     """theta_k / s: position interpolation as a change of frequencies   (book eq. 2.99).
 
     Every period is s times as long.
@@ -45,7 +48,7 @@ def interpolated(width, base=10000.0, *, factor):
     return rotary_frequencies(width, base) / _checked(factor), 1.0
 
 
-def ntk_base(width, base, factor):
+def ntk_base(width: int, base: float, factor: float) -> float:
     """lambda b with lambda = s^(K/(K-2)), so that the last pair is s times slower.
 
     Book eqs. 2.101, 2.102.
@@ -61,7 +64,7 @@ def ntk_base(width, base, factor):
     return base * _checked(factor) ** (width / (width - 2))
 
 
-def ntk(width, base=10000.0, *, factor):
+def ntk(width: int, base: float = 10000.0, *, factor: float) -> tuple[np.ndarray, float]:
     """A larger base: the first pair keeps its frequency, the last has it divided by s.
 
     Book eqs. 2.103, 2.104.
@@ -69,7 +72,9 @@ def ntk(width, base=10000.0, *, factor):
     return rotary_frequencies(width, ntk_base(width, base, factor)), 1.0
 
 
-def dynamic_ntk(width, base=10000.0, *, trained, length, factor=1.0):
+def dynamic_ntk(
+    width: int, base: float = 10000.0, *, trained: int, length: int, factor: float = 1.0
+) -> tuple[np.ndarray, float]:
     """ntk() with s = factor (length / trained) - (factor - 1), which grows with the sequence.
 
     Up to the trained length s is 1.
@@ -80,7 +85,7 @@ def dynamic_ntk(width, base=10000.0, *, trained, length, factor=1.0):
     return ntk(width, base, factor=max(1.0, s))
 
 
-def yarn_magnitude(factor):
+def yarn_magnitude(factor: float) -> float:
     """0.1 ln s + 1, on cosine and sine   (Peng et al. 2024).
 
     Scores q k^T grow by its square, so it acts as a temperature of the softmax.
@@ -90,7 +95,15 @@ def yarn_magnitude(factor):
     return 1.0
 
 
-def yarn(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0):
+def yarn(
+    width: int,
+    base: float = 10000.0,
+    *,
+    factor: float,
+    trained: int,
+    fast: float = 32.0,
+    slow: float = 1.0,
+) -> tuple[np.ndarray, float]:
     """NTK by parts: pairs with many turns in training stay, the others are interpolated.
 
     Peng et al. 2024.
@@ -110,7 +123,16 @@ def yarn(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0):
     return frequencies, yarn_magnitude(factor)
 
 
-def yarn_by_index(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0, magnitude=None):
+def yarn_by_index(
+    width: int,
+    base: float = 10000.0,
+    *,
+    factor: float,
+    trained: float,
+    fast: float = 32.0,
+    slow: float = 1.0,
+    magnitude: float | None = None,
+) -> tuple[np.ndarray, float]:
     """yarn() as computed by its authors' code and Hugging Face, for published YaRN weights.
 
     The ramp is linear in the index of the pair, between the pairs (rounded outwards) that make
@@ -134,13 +156,28 @@ def yarn_by_index(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0, 
     return frequencies, magnitude
 
 
-def llama3(width, base=500000.0, *, factor, trained, low=1.0, high=4.0):
+def llama3(
+    width: int,
+    base: float = 500000.0,
+    *,
+    factor: float,
+    trained: int,
+    low: float = 1.0,
+    high: float = 4.0,
+) -> tuple[np.ndarray, float]:
     """The rule of LLaMA 3.1: the ramp of yarn() between `low` and `high` turns, no temperature."""
     frequencies, _ = yarn(width, base, factor=factor, trained=trained, fast=high, slow=low)
     return frequencies, 1.0
 
 
-def longrope(width, base=10000.0, *, factors, factor=1.0, trained=None):
+def longrope(
+    width: int,
+    base: float = 10000.0,
+    *,
+    factors: ArrayLike,
+    factor: float = 1.0,
+    trained: float | None = None,
+) -> tuple[np.ndarray, float]:
     """A factor for every pair, found by a search   (Ding et al. 2024; see search_factors).
 
     factors  (K/2,) divisors of the frequencies
@@ -161,8 +198,16 @@ def longrope(width, base=10000.0, *, factors, factor=1.0, trained=None):
 
 
 def longrope_by_length(
-    width, base=10000.0, *, short, long, trained, length, factor=1.0, magnitude=None
-):
+    width: int,
+    base: float = 10000.0,
+    *,
+    short: Sequence[float],
+    long: Sequence[float],
+    trained: int,
+    length: int,
+    factor: float = 1.0,
+    magnitude: float | None = None,
+) -> tuple[np.ndarray, float]:
     """longrope() as in Phi-3: factors `short` up to the trained length, `long` beyond it."""
     factors = short
     if length > trained:
@@ -190,8 +235,14 @@ SCALINGS = {
 
 
 def scaled_rotary_angles(
-    positions, width, scaling, base=10000.0, dtype=np.float32, keep_first=0, **settings
-):
+    positions: np.ndarray,
+    width: int,
+    scaling: str,
+    base: float = 10000.0,
+    dtype: DType = np.float32,
+    keep_first: int = 0,
+    **settings: Any,
+) -> tuple[np.ndarray, np.ndarray]:
     """rotary_angles() with the frequencies of a scheme.
 
     positions   (T,) or (B, T) integers
@@ -220,7 +271,16 @@ def scaled_rotary_angles(
     return cos, sin
 
 
-def search_factors(score, start, limit, rng, rounds=10, children=8, spread=0.2, keep_first=(0,)):
+def search_factors(
+    score: Callable,
+    start: Sequence,
+    limit: float,
+    rng: Random,
+    rounds: int = 10,
+    children: int = 8,
+    spread: float = 0.2,
+    keep_first: tuple[int, ...] = (0,),
+) -> tuple[np.ndarray, int, float]:
     """LongRoPE's factors by evolution: mutate the best, keep what scores better.
 
     Ding et al. 2024, section 3.

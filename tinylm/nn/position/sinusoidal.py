@@ -9,12 +9,15 @@ import numpy as np
 
 from tinylm import backend
 from tinylm.autograd import Tensor
+from tinylm.backend import DType
 from tinylm.errors import ConfigError
 from tinylm.nn.module import Module
 from tinylm.nn.position.rotary import rotary_frequencies, turns
 
 
-def sinusoidal(positions, d_model, base=10000.0, dtype=np.float32):
+def sinusoidal(
+    positions: np.ndarray, d_model: int, base: float = 10000.0, dtype: DType = np.float32
+) -> np.ndarray:
     """PE(i, 2k) = sin(i / base^(2k/D)), PE(i, 2k+1) = cos(i / base^(2k/D)).
 
     positions  (...) numbers; they need not be whole
@@ -32,7 +35,7 @@ def sinusoidal(positions, d_model, base=10000.0, dtype=np.float32):
     return pairs.reshape(*positions.shape, d_model)
 
 
-def shift_matrix(shift, d_model, base=10000.0):
+def shift_matrix(shift: int, d_model: int, base: float = 10000.0) -> np.ndarray:
     """The (D, D) matrix R with PE(i + shift) = PE(i) R for every i: one rotation per wave."""
     # With a = i * frequency and b = shift * frequency:
     #   sin(a + b) = sin a cos b + cos a sin b,   cos(a + b) = cos a cos b - sin a sin b.
@@ -47,10 +50,10 @@ def shift_matrix(shift, d_model, base=10000.0):
 class SinusoidalPositions(Module):
     """x_t + PE(t) for any t. It has the signature of LearnedPositions, and no parameters."""
 
-    def __init__(self, d_model, base=10000.0):
+    def __init__(self, d_model: int, base: float = 10000.0) -> None:
         self.d_model, self.base = d_model, base
 
-    def __call__(self, x, positions):
+    def __call__(self, x: Tensor, positions: np.ndarray) -> Tensor:
         """x (B, T, D), positions (T,) or (B, T) -> (B, T, D)."""
         positions = backend.to_device(positions, x.device)
         waves = sinusoidal(positions, self.d_model, self.base, x.dtype)  # (T, D) or (B, T, D)

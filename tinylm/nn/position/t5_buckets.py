@@ -43,7 +43,9 @@ def _look_up(distance, table):
     return table[np.minimum(distance, len(table) - 1)]
 
 
-def t5_bucket(offset, buckets=32, max_distance=128, bidirectional=False):
+def t5_bucket(
+    offset: np.ndarray, buckets: int = 32, max_distance: int = 128, bidirectional: bool = False
+) -> np.ndarray:
     """The bucket of i - j as T5 numbers them.
 
     offset         integer array i - j, query position minus key position
@@ -66,7 +68,7 @@ def t5_bucket(offset, buckets=32, max_distance=128, bidirectional=False):
     return bucket + side * (offset < 0)
 
 
-def book_bucket(offset, last, max_distance):
+def book_bucket(offset: np.ndarray, last: int, max_distance: int) -> np.ndarray:
     """b(i - j) as the book defines it   (eq. 2.79).
 
     floor((n_b + 1) / 2) buckets hold one offset each; the floor is ours, for even n_b.

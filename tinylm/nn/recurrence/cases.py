@@ -11,6 +11,7 @@ from tinylm.autograd.engine.tensor import Tensor, recording
 from tinylm.autograd.primitives.cases import normal, uniform
 from tinylm.autograd.registry import call, register
 from tinylm.nn.cases import module
+from tinylm.nn.module import Module
 from tinylm.nn.recurrence import recurrent, state_space
 from tinylm.nn.recurrence.recurrent import CELLS, Recurrent
 from tinylm.nn.recurrence.state_space import MambaBlock
@@ -80,7 +81,7 @@ for _name, _step in (("gru_scan", _gru_step), ("lstm_scan", _lstm_step)):
     ]
 
 
-def read(module, x, *state):
+def read(module: Module, x: Tensor, *state: Tensor) -> Tensor:
     """Outputs and state of a recurrent module."""
     return module(x, state or None)
 

@@ -8,16 +8,19 @@ Shapes: B batch, T tokens, H state width. Read next: state_space.py, where the r
 and need not go step by step.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from tinylm.autograd import Tensor, fused, sigmoid, split, stack, tanh
+from tinylm.autograd import Array, Tensor, fused, sigmoid, split, stack, tanh
 from tinylm.autograd.engine import profile
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.linear import Linear, normal_parameter
 from tinylm.nn.module import Module
 
 
-def rnn_step(inputs, h, weight):
+def rnn_step(inputs: Array, h: Tensor, weight: Array) -> Tensor:
     """h' = tanh(inputs + h W): one step of Elman's network.
 
     inputs   (B, H)  x W_x + b
@@ -27,7 +30,7 @@ def rnn_step(inputs, h, weight):
     return tanh(inputs + h @ weight)
 
 
-def gru_step(inputs, h, weight, bias):
+def gru_step(inputs: Array, h: Tensor, weight: Array, bias: Array) -> Tensor:
     """One step of the gated recurrent unit.
 
     inputs   (B, 3H)  x W_x + b for reset gate, update gate and candidate, in this order
@@ -45,7 +48,7 @@ def gru_step(inputs, h, weight, bias):
     return z * h + (1 - z) * n
 
 
-def lstm_step(inputs, h, c, weight):
+def lstm_step(inputs: Array, h: Tensor, c: Tensor, weight: Array) -> tuple[Tensor, Tensor]:
     """One step of the long short-term memory.
 
     inputs   (B, 4H)  x W_x + b for input gate, forget gate, candidate and output gate
@@ -60,7 +63,7 @@ def lstm_step(inputs, h, c, weight):
     return h, c
 
 
-def gru_by_steps(inputs, weight, bias, h):
+def gru_by_steps(inputs: Tensor, weight: Tensor, bias: Array, h: Tensor) -> Tensor:
     """gru_scan() in primitives: gru_step once per token."""
     states = []
     for t in range(inputs.shape[1]):
@@ -69,7 +72,7 @@ def gru_by_steps(inputs, weight, bias, h):
     return stack(states, axis=1)  # T times (B, H) -> (B, T, H)
 
 
-def lstm_by_steps(inputs, weight, h, c):
+def lstm_by_steps(inputs: Tensor, weight: Tensor, h: Tensor, c: Tensor) -> Tensor:
     """lstm_scan() in primitives: lstm_step once per token."""
     states = []
     for t in range(inputs.shape[1]):
@@ -106,7 +109,9 @@ def _time_first(a):
 
 
 @fused(gru_by_steps, reads="both")
-def gru_scan(inputs, weight, bias, h, *, keep):
+def gru_scan(
+    inputs: np.ndarray, weight: np.ndarray, bias: np.ndarray, h: np.ndarray, *, keep: bool
+) -> tuple[np.ndarray, Callable]:
     """A GRU over a whole sequence: gru_step for each token   (Cho et al. 2014).
 
     inputs   (B, T, 3H)  x W_x + b: reset, update, candidate
@@ -171,7 +176,9 @@ def gru_scan(inputs, weight, bias, h, *, keep):
 
 
 @fused(lstm_by_steps, reads="both")
-def lstm_scan(inputs, weight, h, c, *, keep):
+def lstm_scan(
+    inputs: np.ndarray, weight: np.ndarray, h: np.ndarray, c: np.ndarray, *, keep: bool
+) -> tuple[np.ndarray, Callable]:
     """An LSTM over a whole sequence: lstm_step for each token   (Hochreiter & Schmidhuber 1997).
 
     inputs   (B, T, 4H)  x W_x + b: input gate, forget gate, candidate, output gate
@@ -275,17 +282,17 @@ class RNNCell(Module):
     `cell(x, state)` takes x (B, D) and (h,), and returns the new (h,).
     """
 
-    def __init__(self, d_in, d_hidden, rng, dtype=np.float32):
+    def __init__(self, d_in: int, d_hidden: int, rng: Random, dtype: DType = np.float32) -> None:
         _maps(self, 1, d_in, d_hidden, rng, dtype)
 
-    def initial_state(self, batch):
+    def initial_state(self, batch: int) -> tuple[Tensor]:
         """The state before the first token: (h,), zeros (B, H)."""
         return (_zeros(self, batch),)
 
-    def __call__(self, x, state):
+    def __call__(self, x: Tensor, state: tuple[Tensor]) -> tuple[Tensor]:
         return (rnn_step(self.input(x), *state, self.weight),)
 
-    def scan(self, inputs, state):
+    def scan(self, inputs: Tensor, state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
         """inputs (B, T, H) = cell.input(x) -> (outputs (B, T, H), state after the last token)."""
         _check("RNNCell.scan", 1, inputs, self.weight, h=state[0])
         (h,) = state
@@ -302,18 +309,18 @@ class GRUCell(Module):
     `cell(x, state)` takes x (B, D) and (h,), and returns the new (h,).
     """
 
-    def __init__(self, d_in, d_hidden, rng, dtype=np.float32):
+    def __init__(self, d_in: int, d_hidden: int, rng: Random, dtype: DType = np.float32) -> None:
         _maps(self, 3, d_in, d_hidden, rng, dtype)
         self.bias = Tensor(np.zeros(d_hidden, dtype), requires_grad=True)
 
-    def initial_state(self, batch):
+    def initial_state(self, batch: int) -> tuple[Tensor]:
         """The state before the first token: (h,), zeros (B, H)."""
         return (_zeros(self, batch),)
 
-    def __call__(self, x, state):
+    def __call__(self, x: Tensor, state: tuple[Tensor]) -> tuple[Tensor]:
         return (gru_step(self.input(x), *state, self.weight, self.bias),)
 
-    def scan(self, inputs, state):
+    def scan(self, inputs: Tensor, state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
         """inputs (B, T, 3H) = cell.input(x) -> (outputs (B, T, H), state after the last token)."""
         outputs = gru_scan(inputs, self.weight, self.bias, *state)
         return outputs, (outputs[:, -1],)
@@ -327,18 +334,20 @@ class LSTMCell(Module):
     2015).
     """
 
-    def __init__(self, d_in, d_hidden, rng, dtype=np.float32):
+    def __init__(self, d_in: int, d_hidden: int, rng: Random, dtype: DType = np.float32) -> None:
         _maps(self, 4, d_in, d_hidden, rng, dtype)
         self.input.bias.data[d_hidden : 2 * d_hidden] = 1
 
-    def initial_state(self, batch):
+    def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
         """The states before the first token: (h, c), zeros (B, H)."""
         return _zeros(self, batch), _zeros(self, batch)
 
-    def __call__(self, x, state):
+    def __call__(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         return lstm_step(self.input(x), *state, self.weight)
 
-    def scan(self, inputs, state):
+    def scan(
+        self, inputs: Tensor, state: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """inputs (B, T, 4H) = cell.input(x) -> (outputs (B, T, H), state after the last token)."""
         both = lstm_scan(inputs, self.weight, *state)  # (2, B, T, H), hidden and cell states
         return both[0], (both[0, :, -1], both[1, :, -1])
@@ -353,14 +362,16 @@ class Recurrent(Module):
     cell  RNNCell, GRUCell or LSTMCell
     """
 
-    def __init__(self, cell):
+    def __init__(self, cell: Module) -> None:
         self.cell = cell
 
-    def initial_state(self, batch):
+    def initial_state(self, batch: int) -> tuple[Tensor, ...]:
         """The state before the first token."""
         return self.cell.initial_state(batch)
 
-    def __call__(self, x, state=None):
+    def __call__(
+        self, x: Tensor, state: tuple[Tensor, ...] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The outputs for T tokens, and the state after the last.
 
         x        (B, T, D)

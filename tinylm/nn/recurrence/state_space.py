@@ -9,6 +9,7 @@ models/early/recurrent.py.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -27,12 +28,13 @@ from tinylm.autograd import (
     stack,
     where,
 )
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.linear import Linear, normal_parameter, undecayed
 from tinylm.nn.module import Module
 
 
-def recurrence_by_steps(a, b):
+def recurrence_by_steps(a: Tensor, b: Tensor) -> Tensor:
     """h_t = a_t h_{t-1} + b_t, h_0 = 0, one step after the other: T rounds.
 
     a, b     (B, T, ...)
@@ -46,7 +48,7 @@ def recurrence_by_steps(a, b):
     return stack(states, axis=1)
 
 
-def recurrence_by_doubling(a, b):
+def recurrence_by_doubling(a: Tensor, b: Tensor) -> Tensor:
     """h_t = a_t h_{t-1} + b_t in log2 T rounds: after round r each h_t has composed 2^r steps.
 
     a, b     (B, T, ...)
@@ -79,7 +81,7 @@ def _by_a(g, h, a, b):
 
 
 @primitive(_by_a, _by_b, name="linear_recurrence")
-def linear_recurrence(a, b):
+def linear_recurrence(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """h_t = a_t h_{t-1} + b_t along axis 1, from h_0 = 0. Twin: recurrence_by_steps.
 
     a, b     (B, T, ...), of one shape, T >= 1
@@ -117,7 +119,16 @@ def linear_recurrence(a, b):
     return h
 
 
-def selective_scan(x, step, A, B, C, skip, state=None, recurrence=linear_recurrence):
+def selective_scan(
+    x: Tensor,
+    step: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    skip: Tensor,
+    state: Tensor | None = None,
+    recurrence: Callable = linear_recurrence,
+) -> tuple[Tensor, Tensor]:
     """Mamba's scan: linear states whose decay, input and output depend on the token.
 
         h_t = exp(step_t A) h_{t-1} + step_t B_t x_t,    y_t = C_t . h_t + skip x_t
@@ -158,8 +169,15 @@ class MambaBlock(Module):
     """
 
     def __init__(
-        self, d_model, rng, d_inner=None, d_state=16, width=4, rank=None, dtype=np.float32
-    ):
+        self,
+        d_model: int,
+        rng: Random,
+        d_inner: int | None = None,
+        d_state: int = 16,
+        width: int = 4,
+        rank: int | None = None,
+        dtype: DType = np.float32,
+    ) -> None:
         E = d_inner or 2 * d_model
         N = d_state
         R = rank or -(-d_model // 16)
@@ -187,14 +205,19 @@ class MambaBlock(Module):
         self.skip = Tensor(np.ones(E, dtype), requires_grad=True)
         self.out = Linear(E, d_model, rng, bias=False, std=E**-0.5, dtype=dtype)
 
-    def initial_state(self, batch):
+    def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
         """Zeros: the convolution's last inputs (B, width - 1, E) and the scan's state (B, E, N)."""
         E, like = self.d_inner, self.skip.data
         window = np.zeros_like(like, shape=(batch, self.width - 1, E))
         h = np.zeros_like(like, shape=(batch, E, self.d_state))
         return Tensor(window), Tensor(h)
 
-    def __call__(self, x, state=None, recurrence=linear_recurrence):
+    def __call__(
+        self,
+        x: Tensor,
+        state: tuple[Tensor, Tensor] | None = None,
+        recurrence: Callable = linear_recurrence,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The outputs for T tokens, and the state after the last.
 
         x        (B, T, D)
@@ -221,7 +244,9 @@ class MambaBlock(Module):
         return self.out(y * silu(gate)), (window, h)
 
 
-def moving_average(x, alpha, delta, recurrence=linear_recurrence):
+def moving_average(
+    x: Tensor, alpha: Tensor, delta: Tensor, recurrence: Callable = linear_recurrence
+) -> Tensor:
     """Mega's damped moving average y_t = alpha x_t + (1 - alpha delta) y_{t-1}   (Ma et al. 2023).
 
     x             (B, T, D)
@@ -233,7 +258,7 @@ def moving_average(x, alpha, delta, recurrence=linear_recurrence):
     return recurrence(kept, entering)
 
 
-def moving_average_by_convolution(x, alpha, delta):
+def moving_average_by_convolution(x: Tensor, alpha: Tensor, delta: Tensor) -> Tensor:
     """moving_average() as a convolution with alpha (1 - alpha delta)^t: all tokens at once."""
     T = x.shape[1]
     t = np.arange(T, like=x.data)
