@@ -21,7 +21,8 @@ import numpy as np
 from tinylm.errors import DeviceError, DtypeError, MissingExtra
 from tinylm.machine import blas_threads, cores, keep_freed_memory  # noqa: F401  for tl.backend
 
-# Two words of the type hints. An np.ndarray in a hint is an array of any device.
+# Two words of the type hints. An np.ndarray in a hint is an array of any device, or a NumPy scalar
+# where there are no axes; int and float include NumPy's.
 DType = np.dtype | type | str  # whatever np.dtype() takes: np.float32, "float32", float
 ArrayLike = np.ndarray | np.generic | Sequence | float  # whatever np.asarray() makes an array of
 

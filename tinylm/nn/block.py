@@ -31,7 +31,7 @@ class Block(Module):
         self,
         attention: Callable[..., Tensor],
         feed_forward: Callable[..., Tensor],
-        norms: Sequence[Module],
+        norms: Sequence,
         placement: Callable[..., Tensor],
         rng: Random,
         dropout: float = 0.0,
@@ -104,7 +104,7 @@ class ParallelBlock(Module):
         self,
         attention: Callable[..., Tensor],
         feed_forward: Callable[..., Tensor],
-        norms: Sequence[Module],
+        norms: Sequence,
         rng: Random,
         dropout: float = 0.0,
     ) -> None:

@@ -71,7 +71,9 @@ def branch_norm(x: Tensor, branch: Callable[[Tensor], Tensor], norm: Module) -> 
     return x + norm(branch(x))
 
 
-def sandwich_norm(x: Tensor, branch: Callable[[Tensor], Tensor], norms: Sequence[Module]) -> Tensor:
+def sandwich_norm(
+    x: Tensor, branch: Callable[[Tensor], Tensor], norms: Sequence[Callable[[Tensor], Tensor]]
+) -> Tensor:
     """x + outer(F(inner(x))): a norm on both sides of the branch, as in Gemma 2.
 
     norms  the pair (inner, outer)

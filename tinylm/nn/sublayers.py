@@ -20,7 +20,6 @@ from tinylm.autograd.sublayers.feed_forward import ACTIVATIONS, PRODUCTS
 from tinylm.nn.attention.multi_head import SelfAttention
 from tinylm.nn.feedforward import FeedForward, GatedFeedForward
 from tinylm.nn.linear import Linear
-from tinylm.nn.module import Module
 from tinylm.nn.norm import LayerNorm, RMSNorm, post_norm, pre_norm
 
 PLACEMENTS = (pre_norm, "pre"), (post_norm, "post")
@@ -29,7 +28,7 @@ PLACEMENTS = (pre_norm, "pre"), (post_norm, "post")
 def attended(
     x: Tensor,
     attention: Callable,
-    norm: Module | Sequence[Module],
+    norm: Callable | Sequence,
     placement: Callable[..., Tensor],
     rotation: tuple[np.ndarray, np.ndarray] | None = None,
     mask: np.ndarray | None = None,
@@ -72,7 +71,7 @@ def attended(
 def fed(
     x: Tensor,
     feed_forward: Callable,
-    norm: Module | Sequence[Module],
+    norm: Callable | Sequence,
     placement: Callable[..., Tensor],
 ) -> Tensor | None:
     """The second half of a block as one operation, or None where its parts must run; arguments as
