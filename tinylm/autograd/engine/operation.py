@@ -11,7 +11,7 @@ second.
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def composite(function: Function) -> Function:
     def checked(*args, **options):
         return run(function.__name__, function, args, options)
 
-    return checked
+    return cast(Function, checked)
 
 
 def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
