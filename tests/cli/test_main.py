@@ -29,17 +29,49 @@ def raiser(error):
 
 
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"]])
-def test_tinylm_alone_shows_every_verb_with_an_example(argv, capsys):
+def test_tinylm_alone_shows_every_verb_with_an_example(argv, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")  # no purpose is broken
     assert main(argv) == 0
     text = capsys.readouterr().out
     for name, (purpose, example) in VERBS.items():
         assert purpose in text and example in text and example.startswith(f"tinylm {name}")
 
 
-def test_the_version_is_said(capsys):
+@pytest.mark.parametrize("width", [20, 40])
+def test_on_a_narrow_terminal_descriptions_are_broken_and_commands_are_not(
+    width, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    commands = [line for line in lines if line.strip().startswith("tinylm ")]
+    for _, example in VERBS.values():
+        assert any(line.strip() == example for line in commands)
+    # 20 columns of text at least, behind a margin of 13
+    assert max(len(line) for line in lines if line not in commands) <= max(width, 33)
+
+
+@pytest.mark.parametrize("words", [["help", "corrupt"], ["--help", "corrupt"], ["-h", "corrupt"]])
+def test_help_of_a_verb_is_the_same_before_and_behind_it(words, capsys):
+    assert main(["corrupt", "--help"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("usage: tinylm corrupt [TEXT]")
+    assert main(words) == 0
+    assert capsys.readouterr().out == page
+
+
+def test_help_of_a_method_and_of_an_unknown_verb(capsys):
+    assert main(["help", "align", "dpo"]) == 0
+    assert capsys.readouterr().out.startswith("usage: tinylm align dpo RUN")
+    assert main(["help", "trian"]) == 2
+    assert capsys.readouterr().err == "tinylm: no verb 'trian': did you mean train?\n"
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_the_version_is_said(word, capsys):
     import tinylm
 
-    assert main(["--version"]) == 0
+    assert main([word]) == 0
     assert capsys.readouterr().out == f"tinylm {tinylm.__version__}\n"
 
 
@@ -85,12 +117,13 @@ def test_a_bug_keeps_its_traceback(verb):
         main(["book"])
 
 
-def test_ctrl_c_ends_with_130(verb):
+def test_ctrl_c_ends_with_one_line_and_130(verb, capsys):
     verb(raiser(KeyboardInterrupt()))
-    assert main(["book"]) == 130
+    assert main(["book", "rope"]) == 130
+    assert capsys.readouterr() == ("", "tinylm book: stopped by Ctrl-C\n")
 
 
-def test_sigterm_ends_with_143_and_what_was_begun_is_cleaned_up(verb):
+def test_sigterm_ends_with_143_and_what_was_begun_is_cleaned_up(verb, capsys):
     cleaned = []
 
     def work(argv):
@@ -101,6 +134,7 @@ def test_sigterm_ends_with_143_and_what_was_begun_is_cleaned_up(verb):
 
     verb(work)
     assert main(["book"]) == 143 and cleaned == [True]
+    assert capsys.readouterr().err == "tinylm book: stopped by SIGTERM\n"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
@@ -135,8 +169,9 @@ def test_a_reader_that_closes_the_pipe_is_no_error():
 
 def test_the_command_starts_without_any_verb_or_optional_library():
     code = (
-        "import sys; from tinylm.cli import main; main([]); heavy = ('matplotlib', 'tqdm', 'torch', 'cupy');"
-        "print([name for name in sys.modules if name.startswith('tinylm.cli.') or name in heavy])"
+        "import sys; from tinylm.cli import ROOMS, main; main([]);"
+        "heavy = ('matplotlib', 'tqdm', 'torch', 'cupy', *(f'tinylm.cli.{room}' for room in ROOMS));"
+        "print([name for name in sys.modules if name.startswith(heavy)])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "[]"

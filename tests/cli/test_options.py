@@ -246,6 +246,25 @@ def test_help_names_every_setting_with_type_default_and_help(capsys):
         assert part in text
 
 
+@pytest.mark.parametrize("width", [20, 40, 60])
+def test_a_help_page_fits_a_narrow_terminal(width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    about = (
+        "Train a model of words, which takes a sentence\nthat goes on.\n\n    a    table\n"
+        "    b    whose row is longer than that of a narrow terminal"
+    )
+    with pytest.raises(SystemExit):
+        parse(["--help"], Model, Training, verb="train", about=about, examples=())
+    lines = capsys.readouterr().out.splitlines()
+    # Names of options are never broken; "  --[no-]use-cache" and the like have 24 at most.
+    texts = [line for line in lines if "--" not in line]
+    assert max(map(len, texts)) <= max(width, 26)
+    words = " ".join(" ".join(lines).split())
+    assert "a sentence that goes on." in words and "blocks (default 4)" in words
+    # The rest of a row of a table stands further in.
+    assert any(line.startswith("    b    whose") or line.startswith("    b") for line in lines)
+
+
 def test_show_config_prints_final_values_and_the_default_that_was_changed(capsys):
     with pytest.raises(SystemExit) as done:
         parse(["--n-layer", "2", "--show-config"], Model)

@@ -2,17 +2,21 @@
 used.
 
 An error that tinylm raises on purpose is one line on stderr; a bug keeps its traceback, and
-TINYLM_DEBUG=1 shows the traceback of every error. Read next: options.py, then a verb.
+TINYLM_DEBUG=1 shows the traceback of every error. Read next: terminal.py, what may be printed;
+options.py, then a verb.
 """
 
 import contextlib
 import difflib
 import importlib
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 
+from tinylm.cli.terminal import guarded, one_line
 from tinylm.errors import TinylmError
 from tinylm.machine import Terminated, endings
 
@@ -32,6 +36,10 @@ VERBS = {  # verb: (what it does, an example)
     "generate": (
         "continue a prompt with a trained model",
         'tinylm generate RUN "The with statement"',
+    ),
+    "fill": (
+        "guess the hidden tokens of a text, with probabilities",
+        'tinylm fill RUN "To be or [MASK]"',
     ),
     "chat": ("chat with a model tuned on instructions", "tinylm chat smollm2"),
     "prompt": (
@@ -73,7 +81,7 @@ VERBS = {  # verb: (what it does, an example)
 }
 ROOMS = {
     "learn": ("train", "finetune", "align", "eval"),
-    "use": ("generate", "chat", "prompt", "rag", "export", "embed"),
+    "use": ("generate", "fill", "chat", "prompt", "rag", "export", "embed"),
     "look": ("models", "tokenize", "corrupt", "data", "plot", "explore", "plan", "book"),
     "measure": ("gradcheck", "bench"),
 }
@@ -82,17 +90,31 @@ MODULES = {verb: f"tinylm.cli.{room}.{verb}" for room, verbs in ROOMS.items() fo
 
 def overview():
     """What `tinylm` alone prints: every verb, what it does, and an example that runs."""
-    lines = [
+    width = shutil.get_terminal_size().columns
+    lines = _paragraph(
         "tinylm: Foundations of Large Language Models as running code, on one small autograd engine",
-        "",
-    ]
+        width,
+    )
+    lines.append("")
+    margin = max(map(len, VERBS)) + 3  # two spaces before a verb, one behind the longest
     for verb, (purpose, example) in VERBS.items():
-        lines += [f"  {verb:<10} {purpose}", f"  {'':<10}   {example}"]
-    lines += [
-        "",
-        "Start with `tinylm train`: no argument, no download. `tinylm VERB --help` shows the settings.",
-    ]
+        first, *rest = _paragraph(purpose, width - margin)
+        lines.append(f"  {verb:<{margin - 3}} {first}")
+        lines += [" " * margin + line for line in rest]
+        lines.append(" " * (margin + 2) + example)  # never broken: it is copied
+    lines.append("")
+    lines += _paragraph(
+        "Start with `tinylm train`: no argument, no download. `tinylm help VERB` or `tinylm VERB "
+        "--help` shows the settings; `tinylm completion bash` has the shell complete them; `tinylm "
+        "-V` is the version.",
+        width,
+    )
     return "\n".join(lines)
+
+
+def _paragraph(text, width):
+    """A text as lines of at most `width` columns, though never less than 20."""
+    return textwrap.wrap(text, max(20, width), break_long_words=False, break_on_hyphens=False)
 
 
 def main(argv=None):
@@ -104,25 +126,43 @@ def main(argv=None):
     """
     if argv is None:
         argv = sys.argv[1:]
+    with guarded():
+        return _run(list(argv))
+
+
+def _run(argv):
+    """main, while what is printed is guarded."""
     try:
         with _terminated_raises():
-            status = _dispatch(list(argv))
+            status = _dispatch(argv)
         return _flushed(status)
     except BrokenPipeError:  # `tinylm book | head`: the reader has closed the pipe
         # What is still buffered goes nowhere, or the interpreter would complain at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141  # 128 + SIGPIPE, as shells report it
     except KeyboardInterrupt as stopped:
-        with contextlib.suppress(OSError):  # the terminal may be gone
-            print(file=sys.stderr)
-        # Shells report a process that signal n ended as 128 + n.
+        by, number = "Ctrl-C", signal.SIGINT
         if isinstance(stopped, Terminated):
-            return 128 + stopped.signal
-        return 128 + signal.SIGINT
+            by, number = stopped.signal.name, stopped.signal
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            _say_stopped(" ".join(["tinylm", *argv[:1]]), by)
+        # Shells report a process that signal n ended as 128 + n.
+        return 128 + number
+
+
+def _say_stopped(command, by):
+    """One line that says what has ended a command; on a terminal it begins a line of its own."""
+    if sys.stderr is None:
+        return
+    if sys.stderr.isatty():  # behind "^C", or in the middle of a text that was being written
+        print(file=sys.stderr)
+    print(f"{command}: stopped by {by}", file=sys.stderr)
 
 
 def _flushed(status):
     """`status`, once all output is out: a closed pipe shows here, not at interpreter exit."""
+    if sys.stdout is None:  # closed before the start, by `>&-`
+        return status
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -157,11 +197,13 @@ def _terminated_raises():
 
 
 def _dispatch(argv):
-    if not argv or argv[0] in ("-h", "--help", "help"):
-        print(overview())
-        return 0
+    if not argv or argv[0] in ("help", "-h", "--help"):
+        if not argv[1:]:
+            print(overview())
+            return 0
+        argv = [*argv[1:], "--help"]  # `tinylm help VERB` is `tinylm VERB --help`
     verb = argv[0]
-    if verb == "--version":
+    if verb in ("-V", "--version"):
         from tinylm import __version__
 
         print("tinylm", __version__)
@@ -181,7 +223,5 @@ def _dispatch(argv):
         debug = os.environ.get("TINYLM_DEBUG", "0") not in ("", "0")
         if debug or isinstance(error, BrokenPipeError):
             raise
-        from tinylm.cli.terminal import one_line
-
         print(f"tinylm {verb}: {one_line(error)}", file=sys.stderr)
         return 1

@@ -241,13 +241,13 @@ def help_text(fields, verb, about, positionals=(), examples=()):
     usage = f"usage: tinylm {verb} {' '.join(positionals)}".rstrip()
     if fields:
         usage += " [--setting value ...]"
-    lines = [usage]
+    lines = _fitted(usage)
     if about:
-        lines += ["", about.strip()]
+        lines += ["", *_fitted(about.strip())]
     if examples:
         lines += ["", *(f"  {example}" for example in examples)]
     if fields:
-        lines += ["", "settings (also --set key=value; --show-config prints the values in use):"]
+        lines += ["", *_fitted(SETTINGS)]
     for name, (field, kind) in fields.items():
         default = _default(field)
         option = name.replace("_", "-")
@@ -259,6 +259,33 @@ def help_text(fields, verb, about, positionals=(), examples=()):
             remark = f"default {_show(default)}"
         lines += _two_columns(left, f"{field.metadata.get('help', '')} ({remark})".strip())
     return "\n".join(lines)
+
+
+SETTINGS = "settings (also --set key=value; --show-config prints the values in use):"
+
+
+def _fitted(text):
+    """A text as lines that fit the terminal.
+
+    Where it is wide enough they stay as they are. Else paragraphs are filled anew, and lines that
+    are indented, such as those of a table, are broken with their indent.
+    """
+    width = shutil.get_terminal_size().columns
+    lines = text.split("\n")
+    if max(map(len, lines)) <= width:
+        return lines
+    fitted, paragraph = [], []
+    for line in [*lines, ""]:
+        if line and not line[0].isspace():
+            paragraph.append(line)
+            continue
+        if paragraph:
+            fitted += textwrap.wrap(" ".join(paragraph), max(20, width))
+            paragraph = []
+        indent = " " * (len(line) - len(line.lstrip()))
+        # The rest of a row stands further in than its beginning.
+        fitted += textwrap.wrap(line, max(20, width), subsequent_indent=indent + "  ") or [""]
+    return fitted[:-1]  # without the empty line that ended the last paragraph
 
 
 def config_text(instances):
@@ -289,9 +316,15 @@ def _show(value):
 
 
 def _two_columns(left, right, at=34):
-    """`left`, and `right` wrapped in a column that begins at `at`; as lines."""
-    width = max(40, min(shutil.get_terminal_size().columns, 120) - at)
-    wrapped = textwrap.wrap(right, width) or [""]
+    """`left`, and `right` wrapped in a column that begins at `at`; as lines.
+
+    On a terminal too narrow for two columns `right` stands below `left`.
+    """
+    columns = min(shutil.get_terminal_size().columns, 120)
+    if columns < at + 40:
+        wrapped = textwrap.wrap(right, max(20, columns - 6))
+        return [left, *(" " * 6 + line for line in wrapped)]
+    wrapped = textwrap.wrap(right, columns - at) or [""]
     if len(left) < at:
         left = f"{left:<{at}}{wrapped.pop(0)}".rstrip()
     return [left] + [" " * at + line for line in wrapped]

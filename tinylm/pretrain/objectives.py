@@ -7,7 +7,6 @@ field of the Recipe and never compares names, so a new objective is one more row
 language/causal.py, then the file of the objective you look for.
 """
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,6 +31,7 @@ from tinylm.pretrain.masked.permuted import PermutedLM
 from tinylm.pretrain.masked.span_boundary import spanbert
 from tinylm.pretrain.masked.spans import GeometricSpans
 from tinylm.pretrain.special import Special
+from tinylm.pretrain.synonyms import canonical, near_names
 
 TASK_FAMILIES = (
     "language modeling",
@@ -78,6 +78,11 @@ class Recipe:
     example      how `tinylm train` shows what was learnt, a key of EXAMPLES in
                  tinylm.cli.learn.showcase; None: not at all
     generates    True if `tinylm generate` can continue a text with the model
+    fills        how `tinylm fill` predicts hidden tokens, a key of WAYS in
+                 tinylm.prompt.protocol.filler; None: not at all
+    writes       what an encoder-decoder writes for `tinylm generate`: "text", made of the text that
+                 it reads; "rest", what follows that text; "all", the text from its beginning on;
+                 None: nothing by itself
     """
 
     name: str
@@ -107,6 +112,8 @@ class Recipe:
     whole_text: bool = False
     example: str | None = "filled"
     generates: bool = False
+    fills: str | None = None
+    writes: str | None = None
 
     @property
     def architecture(self):
@@ -189,15 +196,17 @@ def _sentence_permutation(special, ends):
 NEXT_TOKEN = dict(
     model="gpt", shifted=True, least=1, counted="tokens", example="sample", generates=True
 )
-REWRITE = dict(model=SEQ2SEQ, example="mended")
+REWRITE = dict(model=SEQ2SEQ, example="mended", writes="text")
+HIDDEN = dict(model=SEQ2SEQ, example="mended", fills="hidden")  # hidden tokens and nothing else
 TWO_PARTS = dict(paired=True, marks=3, counted="rows")
 NO_TOKENS = dict(token_head=False, example=None)
 
 
-def _denoiser(name, about, corruption, needs=()):
+def _denoiser(name, about, corruption, needs=(), fills=None):
     """The row of a corruption that an encoder-decoder undoes   (book section 1.2.3.2)."""
     make = _seq2seq(lambda special, **more: Denoise(corruption(special, **more)))
-    return Recipe(name, about, DENOISING, "1.2.3.2", (SEQ2SEQ,), make, needs, **REWRITE)
+    fields = REWRITE | dict(fills=fills)
+    return Recipe(name, about, DENOISING, "1.2.3.2", (SEQ2SEQ,), make, needs, **fields)
 
 
 # fmt: off
@@ -206,15 +215,15 @@ def _denoiser(name, about, corruption, needs=()):
 CAUSAL_SEQ2SEQ = Recipe(
     "causal", "predict each token from those before it",
     LANGUAGE, "1.2.1", (SEQ2SEQ,),
-    _seq2seq(lambda s: _decoder_alone), **REWRITE)
+    _seq2seq(lambda s: _decoder_alone), **REWRITE | dict(writes="all"))
 PREFIX_SEQ2SEQ = Recipe(
     "prefix-seq2seq", "an encoder reads a prefix, a decoder predicts the rest",
     LANGUAGE, "1.2.3.1", (SEQ2SEQ,),
-    _seq2seq(lambda s: PrefixTask()), **REWRITE)
+    _seq2seq(lambda s: PrefixTask()), **REWRITE | dict(writes="rest"))
 BERT_STYLE = Recipe(
     "bert-style", "a decoder predicts the masked tokens and nothing else",
     MASKED, "1.2.3.1", (ENCODER, SEQ2SEQ),
-    _seq2seq(Masked, end=False), **REWRITE)
+    _seq2seq(Masked, end=False), **HIDDEN)
 
 ROWS = (
     Recipe("causal", "predict each token from those before it",
@@ -231,7 +240,7 @@ ROWS = (
     Recipe("fim", "predict the middle of a text from its beginning and its end",
            LANGUAGE, "Bavarian et al. 2022", (DECODER,),
            lambda s: FillInMiddle(s),
-           **NEXT_TOKEN | dict(least=4, example="middle")),
+           **NEXT_TOKEN | dict(least=4, example="middle", fills="middle")),
     Recipe("multi-token", "predict the next four tokens at every position",
            LANGUAGE, "Gloeckle et al. 2024", (DECODER,),
            lambda s: MultiTokenLM(AHEAD, s.pad),
@@ -240,35 +249,38 @@ ROWS = (
     Recipe("masked", "predict masked tokens from both sides",
            MASKED, "1.2.2.1", (ENCODER, SEQ2SEQ),
            lambda s: MaskedLM(s),
-           seq2seq=BERT_STYLE),
+           seq2seq=BERT_STYLE, fills="masks"),
     Recipe("whole-word", "masked LM that masks all pieces of a word together",
            MASKED, "Devlin et al. 2019", (ENCODER,),
-           lambda s, starts: MaskedLM(s, choose=WholeWords(starts)), ("starts",)),
+           lambda s, starts: MaskedLM(s, choose=WholeWords(starts)), ("starts",),
+           fills="masks"),
     Recipe("spans", "masked LM on runs of tokens of geometric length",
            MASKED, "1.2.3.1", (ENCODER,),
-           lambda s: MaskedLM(s, choose=GeometricSpans())),
+           lambda s: MaskedLM(s, choose=GeometricSpans()),
+           fills="masks"),
     Recipe("span-boundary", "masked LM on runs, predicted also from the two tokens beside each run",
            MASKED, "Joshi et al. 2020", (ENCODER,),
            spanbert,
-           model="span_boundary"),
+           model="span_boundary", fills="masks"),
     # Table 1.1 trains an encoder with these two as well; here a decoder predicts what is masked.
     Recipe("mass", "a decoder predicts one masked run of tokens",
            MASKED, "1.2.3.1", (ENCODER, SEQ2SEQ),
            _seq2seq(Fragment, end=False),
-           **REWRITE),
+           **HIDDEN),
     BERT_STYLE,
     Recipe("translation", "masked LM on a sentence and its translation in one row",
            MASKED, "1.3.2.3", (ENCODER,),
            lambda s: TranslationLM(MaskedLM(s), languages=(0, 1)),
-           pairs=True, marks=3),
+           pairs=True, marks=3, fills="masks"),
     Recipe("code-switching", "masked LM on a text with some words translated",
            MASKED, "1.3.2.3", (ENCODER,),
-           lambda s, dictionary: CodeSwitched(MaskedLM(s), dictionary), ("dictionary",)),
+           lambda s, dictionary: CodeSwitched(MaskedLM(s), dictionary), ("dictionary",),
+           fills="masks"),
 
     Recipe("permuted", "predict tokens in a random order, each from those before it in that order",
            PERMUTED, "1.2.2.2", (ENCODER,),
            lambda s: PermutedLM(s),
-           model="xlnet"),
+           model="xlnet", fills="masks"),
 
     Recipe("next-sentence", "classify whether the second sentence follows the first",
            DISCRIMINATIVE, "1.2.2.3", (ENCODER,),
@@ -281,11 +293,11 @@ ROWS = (
     Recipe("bert", "masked LM and next sentence prediction together",
            MASKED, "1.3.1", (ENCODER,),
            lambda s, corpus: SentencePairs(s, NextSentence(corpus), MaskedLM(s)), ("corpus",),
-           **TWO_PARTS),
+           **TWO_PARTS, fills="masks"),
     Recipe("replaced", "classify which tokens a small generator has replaced",
            DISCRIMINATIVE, "1.2.2.3", (ENCODER,),
            lambda s: ReplacedTokens(s),
-           model="electra", counted="rows"),
+           model="electra", counted="rows", fills="masks"),
     # The two readings of a sentence differ by dropout alone; 0.1 is Gao et al.'s.
     Recipe("contrastive", "match two encodings of a sentence that differ by dropout",
            DISCRIMINATIVE, "Gao et al. 2021", (ENCODER,),
@@ -293,11 +305,11 @@ ROWS = (
            **NO_TOKENS, counted="rows", dropout=0.1),
 
     _denoiser("token-masking", "restore a text in which single tokens are [MASK]",
-              lambda s: noise.TokenMasking(s.mask)),
+              lambda s: noise.TokenMasking(s.mask), fills="copied"),
     _denoiser("token-deletion", "restore a text from which single tokens are deleted",
               lambda s: noise.TokenDeletion()),
     _denoiser("text-infilling", "restore spans of any length, even 0, each shown as one [MASK]",
-              lambda s: noise.TextInfilling(s.mask)),
+              lambda s: noise.TextInfilling(s.mask), fills="rewritten"),
     _denoiser("sentence-permutation", "restore the order of shuffled sentences",
               _sentence_permutation, ("ends",)),
     _denoiser("document-rotation", "restore a text that was rotated to begin at a random token",
@@ -307,15 +319,15 @@ ROWS = (
     _denoiser("token-replacement", "restore a text in which some tokens are random",
               lambda s: noise.TokenReplacement(s.ordinary)),
     _denoiser("bart", "restore a text after one of BART's five corruptions, drawn for each row",
-              noise.bart, ("ends",)),
+              noise.bart, ("ends",), fills="rewritten"),
     Recipe("sentinels", "write each masked span after the sentinel that stands for it",
            DENOISING, "1.2.3.1", (SEQ2SEQ,),
            _seq2seq(Sentinels),
-           **REWRITE, sentinels=True),
+           **REWRITE, sentinels=True, fills="spans"),
     Recipe("ul2", "a mixture of short spans, long spans and prefixes, named by a mode token",
            DENOISING, "Tay et al. 2022", (SEQ2SEQ,),
            _seq2seq(ul2),
-           **REWRITE, sentinels=True, modes=3),
+           **REWRITE, sentinels=True, modes=3, fills="spans"),
 )
 # fmt: on
 OBJECTIVES = {recipe.name: recipe for recipe in ROWS}
@@ -324,14 +336,14 @@ OBJECTIVES = {recipe.name: recipe for recipe in ROWS}
 def objective(name, special, **more):
     """The objective of a name for a vocabulary.
 
+    name     in OBJECTIVES, or a synonym
     special  Special
     more     corpus, starts, ends, dictionary; those that it does not need are ignored
     raises   ConfigError naming the near names, or what is needed
     """
-    if name in OBJECTIVES:
-        return OBJECTIVES[name].build(special, **more)
-    near = difflib.get_close_matches(name, OBJECTIVES, n=3, cutoff=0.4)
+    if canonical(name) in OBJECTIVES:
+        return OBJECTIVES[canonical(name)].build(special, **more)
     hint = f"there are {', '.join(OBJECTIVES)}"
-    if near:
+    if near := near_names(name, OBJECTIVES):
         hint = f"did you mean {' or '.join(near)}?"
     raise ConfigError(f"no objective {name!r}: {hint}")

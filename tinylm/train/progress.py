@@ -55,7 +55,10 @@ class Progress:
         self.steps = steps
         self.now = now
         self.unit = unit
-        self.stream = stream or sys.stderr
+        stream = stream or sys.stderr
+        # The live line moves the cursor itself: it passes by what keeps texts of others from that
+        # (cli/terminal.py).
+        self.stream = getattr(stream, "bare", stream)
         self.live = self.stream.isatty()
         self.started = now()
         self.shown = -float("inf")  # when the line was last drawn

@@ -84,7 +84,8 @@ def test_the_other_verbs_take_such_a_run_or_say_why_not(tmp_path, capsys):
     assert main(["generate", str(run.directory), "the"]) == 1
     error = capsys.readouterr().err
     assert (
-        "was trained with objective masked: an encoder predicts masked tokens" in error
+        "was trained with objective masked: it predicts hidden tokens" in error
+        and "`tinylm fill RUN" in error
         and error.count("\n") == 1
     )
 

@@ -229,9 +229,13 @@ def test_the_prompt_of_the_sample_is_a_piece_of_the_text(text, prompt):
             val = val([0])
 
         class tokenizer:
+            vocab_size = 1
             decode = staticmethod(lambda ids: text)
 
     assert some_words(Run) == prompt
+    *before, _ = prompt.split(" ")
+    hidden = " ".join([*before, "[MASK]"]) if before else prompt + "[MASK]"
+    assert some_words(Run, hidden=True) == hidden
 
 
 def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path):

@@ -75,3 +75,18 @@ def test_what_cannot_be_done_is_one_line(argv, words, capsys):
     assert main(["corrupt", *argv]) == 1
     error = capsys.readouterr().err
     assert words in error and error.startswith("tinylm corrupt: ") and error.count("\n") == 1
+
+
+def test_an_objective_is_shown_by_a_synonym_and_the_list_names_them(capsys):
+    assert main(["corrupt", "--objective", "T5"]) == 0
+    assert capsys.readouterr().out.startswith("sentinels: ")
+    assert main(["corrupt", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("masked ") and "(also mlm, " in line for line in lines)
+
+
+def test_families_are_chosen_in_any_case_and_an_unknown_one_is_an_error(capsys):
+    assert main(["corrupt", "--list", "--family", "Masked"]) == 0
+    assert capsys.readouterr().out.startswith("masked ")
+    assert main(["corrupt", "--list", "--family", "zzz"]) == 1
+    assert "none of language modeling, masked LM, " in capsys.readouterr().err

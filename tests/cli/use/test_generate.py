@@ -115,3 +115,91 @@ def test_a_beam_that_no_memory_holds_is_refused(run, capsys):
     ]:
         assert main(["generate", str(run), "the", option, value]) == 1
         assert message in capsys.readouterr().err
+
+
+SEQ2SEQ = (
+    "--tokenizer=chars --n-layer=1 --n-head=2 --d-model=16 --context=12 --batch-size=8 "
+    "--warmup=0 --workers=1"
+).split()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A function: objective, further words -> the run of an encoder-decoder that has seen the
+    alphabet."""
+    folder, runs = tmp_path_factory.mktemp("seq2seq"), {}
+    (folder / "text.txt").write_text("abcdef" * 100)
+
+    def train(objective, *more):
+        path = str(folder / objective)
+        if objective not in runs:
+            argv = ["train", "--data", str(folder / "text.txt"), "--out", path, *SEQ2SEQ, *more]
+            assert main([*argv, "--objective", objective]) == 0
+            runs[objective] = path
+        return path
+
+    return train
+
+
+def greedy(path, source, start, count):
+    """The text of `count` tokens after `start`, given the source: letters and marks as ids."""
+    from tinylm.generate import generate
+    from tinylm.generate.protocol.conditional import Conditional
+    from tinylm.pretrain.marked_text import MarkedText
+    from tinylm.train import load_run
+
+    model, tokenizer, config = load_run(path)
+    special = config.special(tokenizer.vocab_size)
+    text = MarkedText(tokenizer, special)
+    lm = Conditional(model, [special.cls, *text.encode(source)])
+    begun = [special.start, *text.encode(start)]
+    ids = generate(lm, begun, count, eos=special.end, temperature=0.0)
+    return text.decode([i for i in ids if i != special.end])
+
+
+def test_an_encoder_decoder_writes_its_answer_to_a_text(trained, capsys):
+    path, text = trained("token-masking", "--steps=2"), "abc[MASK]ef"
+    capsys.readouterr()
+    expected = greedy(path, text, "", 9)
+    assert expected and output(capsys, path, text, "--max-tokens", "9") == expected + "\n"
+    # Greedy, unless a setting of sampling is given.
+    again = output(capsys, path, text, "--max-tokens", "9", "--seed", "2")
+    assert again == expected + "\n"
+    drawn = output(capsys, path, text, "--max-tokens", "9", "--temperature", "2")
+    assert drawn != again
+    both = output(capsys, path, text, "--max-tokens", "9", "--beams", "8", "--num", "2")
+    assert both.count("--- log-probability") == 2
+
+
+def test_the_text_after_a_prefix_is_shown_behind_it(trained, capsys):
+    path = trained("prefix-seq2seq", "--steps=2")
+    capsys.readouterr()
+    text = output(capsys, path, "abc", "--max-tokens", "4")
+    assert text.startswith("abc")
+    assert "abc" + output(capsys, path, "abc", "--max-tokens", "4", "--no-echo") == text
+
+
+def test_a_decoder_whose_encoder_reads_nothing_continues_a_text(trained, capsys):
+    path = trained("causal", "--steps=2", "--architecture=seq2seq")
+    capsys.readouterr()
+    expected = "abc" + greedy(path, "", "abc", 4)
+    assert output(capsys, path, "abc", "--max-tokens", "4") == expected + "\n"
+
+
+@pytest.mark.parametrize(
+    "objective, argv, words",
+    [
+        ("mass", ["abc"], "predicts hidden tokens and writes no text: `tinylm fill "),
+        ("token-masking", [""], "is an encoder-decoder: give it a text to read"),
+        ("token-masking", ["abcdef" * 9], "the text has 55 tokens with its marks, and"),
+        ("token-masking", ["abc", "--bits", "8"], "--bits would change nothing: "),
+        ("token-masking", ["abc", "--raw"], "this is a setting of decoders"),
+        ("token-masking", ["abc", "--top-k", "1", "--num", "2"], "--num 2: samples of the most"),
+    ],
+)
+def test_what_an_encoder_decoder_cannot_do_is_one_line(objective, argv, words, trained, capsys):
+    path = trained(objective, "--steps=2")
+    capsys.readouterr()
+    assert main(["generate", path, *argv]) == 1
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1

@@ -210,7 +210,7 @@ def test_a_decoder_for_plain_text_has_no_special_ids(tmp_path):
     [
         (
             {"objective": "maskd"},
-            "objective must be a name that `tinylm corrupt --list` shows, such as mask",
+            "objective must be a name or synonym that `tinylm corrupt --list` shows, such as mask",
         ),
         (
             {"objective": "masked", "architecture": "decoder"},

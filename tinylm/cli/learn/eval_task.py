@@ -5,7 +5,7 @@ eval.py.
 import dataclasses
 import sys
 
-from tinylm.cli.terminal import visible
+from tinylm.cli.terminal import bare, visible
 from tinylm.cli.use.prompt_output import failed_lines
 from tinylm.cli.use.text_model import TextModelConfig, identity
 from tinylm.errors import DataError
@@ -99,4 +99,4 @@ def lines(name, config, task, report, items):
 
 
 def _show(done, count):
-    print(f"\r{done} of {count}", end="", file=sys.stderr, flush=True)
+    print(f"\r{done} of {count}", end="", file=bare(sys.stderr), flush=True)

@@ -50,6 +50,10 @@ def closing(run, summary):
     lines += ["", "To try next:"]
     if recipe.generates:
         lines.append(f"  tinylm generate {where} {shlex.quote(some_words(run))}")
+    if recipe.fills:
+        lines.append(f"  tinylm fill {where} {shlex.quote(some_words(run, hidden=True))}")
+    elif recipe.writes:
+        lines.append(f"  tinylm generate {where} {shlex.quote(some_words(run))}")
     lines += [
         f"  tinylm eval {where}",
         f"  tinylm plot {where}",
@@ -91,9 +95,21 @@ def sample(run, model):
     return [f"A sample, {SAMPLE} tokens after {prompt!r}, temperature 0.8:", "", prompt + text]
 
 
-def some_words(run):
-    """A prompt whose characters the tokenizer has: the first few words of the text."""
-    text = run.tokenizer.decode(_shown_text(run)[:EXCERPT])
+def some_words(run, hidden=False):
+    """A prompt whose characters the tokenizer has: the first few words of the text.
+
+    hidden   the last of them is hidden by [MASK]
+    """
+    words = _first_words(run)
+    if not hidden:
+        return words
+    before, space, _ = words.rpartition(" ")
+    return (before + space or words) + "[MASK]"
+
+
+def _first_words(run):
+    ids = np.asarray(_shown_text(run)[:EXCERPT])
+    text = run.tokenizer.decode(ids[ids < run.tokenizer.vocab_size])  # without [SEP] of pairs
     for first in ("[A-Z]", "[A-Za-z]"):  # the beginning of a sentence, if there is one
         # A byte-level token may end inside a character, which decodes to U+FFFD: no such words.
         if found := re.search(rf"(?<=\s){first}[^\s\ufffd]*( [^\s\ufffd]+){{1,2}}", text):
@@ -150,7 +166,7 @@ def _quoted(i, run):
 
 def filled(run, model):
     """An encoder's best guesses for hidden tokens."""
-    from tinylm.models.encoder.xlnet import XLNet
+    from tinylm.generate.fill import hidden_logits
 
     special = run.special
     ids, options = _encoder_input(run)
@@ -160,14 +176,10 @@ def filled(run, model):
     places = np.unique(words[spread])
     hidden = ids.copy()
     hidden[places] = special.mask
-    reader, guesser = model, "model"
+    guesser = "model"
     if hasattr(model, "generator"):  # of ELECTRA the generator predicts tokens
-        reader, guesser = model.generator, "generator"
-    if isinstance(model, XLNet):
-        logits = _permuted_logits(model, ids, places)
-    else:
-        states = reader.hidden(hidden[None], **options)[:, places]  # (1, T, D) -> (1, n, D)
-        logits = reader.logits(states).numpy()[0]  # (n, V)
+        guesser = "generator"
+    logits = hidden_logits(model, hidden, places, **options)  # (n, V)
     lines = [
         f"Hidden tokens, each with the {guesser}'s best guesses:",
         "",
@@ -192,18 +204,6 @@ def _encoder_input(run):
         pair = next(run.validation.batches(1))[0]
     ids, languages, _ = pack_bilingual(run.special, *pair)
     return ids, {"languages": languages[None]}
-
-
-def _permuted_logits(model, ids, places):
-    """(n, V) logits of an XLNet at n places. It reads no [MASK]: for each place, the order of
-    prediction puts the visible tokens first, then that place, then the other hidden ones.
-    """
-    others = np.setdiff1d(np.arange(len(ids)), places)
-    rows = []
-    for place in places:
-        order = np.concatenate([others, [place], places[places != place]])
-        rows.append(model(ids[None], order=order[None]).numpy()[0, place])
-    return np.stack(rows)
 
 
 def mended(run, model):

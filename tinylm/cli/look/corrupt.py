@@ -39,7 +39,9 @@ DICTIONARY = {
 class CorruptConfig:
     """Settings of `tinylm corrupt`."""
 
-    objective: str = setting("masked", "name of the objective; --list lists them")
+    objective: str = setting(
+        "masked", "name of the objective, or a synonym such as mlm or t5; --list lists them"
+    )
     seed: int = setting(0, "seed of the random choices")
     list: bool = setting(False, "list the objectives, one a line")
     family: str = setting(
@@ -63,18 +65,36 @@ def main(argv):
         ),
     )
     if config.list:
-        from tinylm.pretrain.objectives import OBJECTIVES
-
-        for name, kind in OBJECTIVES.items():
-            if config.family in kind.family:
-                print(f"{name:<21} {kind.about}")
+        print("\n".join(listing(config.family)))
         return
+    from tinylm.pretrain.synonyms import canonical
+
     text = TEXT
     if words:
         text = words[0]
-    elif config.objective == "translation":
+    elif canonical(config.objective) == "translation":
         text = PAIR
     print("\n".join(shown(config.objective, text, config.seed)))
+
+
+def listing(family=""):
+    """What --list prints, an objective a line: name, what is learnt, synonyms.
+
+    raises   ConfigError if no family has these letters in its name
+    """
+    from tinylm.pretrain.objectives import OBJECTIVES, TASK_FAMILIES
+    from tinylm.pretrain.synonyms import SYNONYMS
+
+    lines = []
+    for name, kind in OBJECTIVES.items():
+        if family.lower() in kind.family.lower():
+            also = ""
+            if name in SYNONYMS:
+                also = f"  (also {', '.join(SYNONYMS[name])})"
+            lines.append(f"{name:<21} {kind.about}{also}")
+    if not lines:
+        raise ConfigError(f"--family {family!r} is none of {', '.join(TASK_FAMILIES)}")
+    return lines
 
 
 def shown(name, text, seed=0):
@@ -86,9 +106,11 @@ def shown(name, text, seed=0):
     """
     from tinylm.backend import Random
     from tinylm.pretrain.objectives import OBJECTIVES, objective
+    from tinylm.pretrain.synonyms import canonical
     from tinylm.pretrain.visible import patterns, picture
     from tinylm.pretrain.words import Words, split
 
+    name = canonical(name)
     if len(split(text)) < 2:
         raise DataError(f"{text!r} has fewer than two words: give a sentence")
     # Random replacements are drawn from the vocabulary, so it needs more words than the text has.

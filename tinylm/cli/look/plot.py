@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tinylm.cli.look import charplot
 from tinylm.cli.options import parse
+from tinylm.cli.terminal import bare, colored, visible
 from tinylm.errors import ConfigError, DataError, MissingExtra
 from tinylm.files import WholeFile
 from tinylm.settings import at_least, setting
@@ -43,7 +44,7 @@ class PlotConfig:
     )
     width: int = setting(0, "width in characters; 0: the width of the terminal", at_least(0))
     height: int = setting(14, "height of each drawing, in characters", at_least(4))
-    color: bool = setting(True, "color, when the output is a terminal")
+    color: bool = setting(True, "color, when the output is a terminal and NO_COLOR is not set")
 
 
 def main(argv):
@@ -63,16 +64,17 @@ def main(argv):
         save_figure(runs, config.out)
         print(f"wrote {config.out}")
         return
+    # Colors are written past the guard of the terminal; names of runs are not to control it.
+    color, screen = config.color and colored(sys.stdout), bare(sys.stdout)
     # Wider drawings than 120 characters show no more of an average.
     width = config.width or min(shutil.get_terminal_size().columns, 120)
     for key, title in panels(runs):
         series = [
-            (f"{name} {summary(xs, ys)}".strip(), xs, ys) for name, xs, ys in curves(runs, key)
+            (f"{visible(name)} {summary(xs, ys)}".strip(), xs, ys)
+            for name, xs, ys in curves(runs, key)
         ]
-        drawn = charplot.lines(
-            series, width, config.height, title, "step", config.color and sys.stdout.isatty()
-        )
-        print("\n".join(drawn), end="\n\n")
+        drawn = charplot.lines(series, width, config.height, title, "step", color)
+        print("\n".join(drawn), end="\n\n", file=screen)
 
 
 def panels(runs):

@@ -26,6 +26,7 @@ import numpy as np
 
 from tinylm.cli.measure.workloads import USUAL, WORKS, batches, initial_weights
 from tinylm.cli.options import parse
+from tinylm.cli.terminal import bare
 from tinylm.errors import ConfigError, TinylmError
 from tinylm.json_text import json_text
 from tinylm.machine import blas_kernels
@@ -231,7 +232,7 @@ def bench_works(settings, words):
 
     def progress(text):
         if sys.stderr.isatty():
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+            print(f"\r\033[K{text}", end="", file=bare(sys.stderr), flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("training",) * settings.training + ("decoding",) * settings.decoding:

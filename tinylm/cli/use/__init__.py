@@ -1,3 +1,3 @@
-"""Verbs that use a model: generate.py, chat.py, prompt.py (method_options.py, prompt_output.py),
-rag.py, export.py, embed.py; text_model.py opens the model of prompt.py and rag.py.
+"""Verbs that use a model: generate.py, fill.py, chat.py, prompt.py (method_options.py,
+prompt_output.py), rag.py, export.py, embed.py; text_model.py opens the model of the two longest.
 """

@@ -4,7 +4,8 @@ RUN is a run of `tinylm train`, a name of published weights (smollm2), a .gguf o
 or a folder in Hugging Face's layout. A model tuned on instructions gets the prompt as a user turn
 of its chat template and answers greedily unless a sampling option is given; --raw continues the
 text instead. Without a prompt the model starts a new text; the prompt "-" is read from the standard
-input.
+input. An encoder-decoder (of the objectives sentinels, bart, ..) reads the text and writes its
+answer to it: `tinylm generate RUN "To be or [MASK]"`. An encoder fills masks: `tinylm fill`.
 """
 
 import functools
@@ -55,8 +56,10 @@ class GenerateConfig:
 
 def main(argv):
     """Print the prompt and the text that the model generates."""
+    from tinylm.backend import backend
     from tinylm.generate import Sampling
-    from tinylm.prompt.protocol.opened import BITS, open_model
+    from tinylm.prompt.protocol.opened import BITS, open_decoder, read_model
+    from tinylm.prompt.protocol.text_to_text import is_text_to_text
 
     # Options that were given, and not left at their defaults: only these override the model's files.
     given = {}
@@ -71,10 +74,15 @@ def main(argv):
         given=given,
     )
     check_effect(config, given)
-    opened = open_model(path, config.device, BITS[config.bits])
+    backend(config.device)  # raises here if the device is missing
+    found, prompt = read_model(path), "".join(prompt)
+    if is_text_to_text(found):
+        _answer(path, found, prompt, config, sampling, given)
+        return
+    opened = open_decoder(path, found, config.device, BITS[config.bits])
     answers = opened.template is not None and not config.raw  # as a turn of a conversation
     sampling = opened.sampling(sampling, given, answers)
-    prompt, start = _beginning(opened, "".join(prompt), answers)
+    prompt, start = _beginning(opened, prompt, answers)
     shown = prompt
     if answers or not config.echo:
         shown = ""
@@ -83,16 +91,50 @@ def main(argv):
 
         question = [{"role": "user", "content": prompt}]
         print(shown + best_of(opened, question, start, config, sampling, given, _notice))
-    elif config.beams > 1:
-        # Recommendations of the model's files do not conflict with beams; options of the user do.
-        _beams(config, set(given) & set(sampling), opened, start, shown)
     else:
-        if config.num > 1 and Sampling(**sampling).is_greedy:
-            raise ConfigError(
-                f"--num {config.num}: samples of the most probable tokens are all the same: give a "
-                "--temperature above 0"
-            )
-        _samples(config, sampling, opened, start, shown)
+        # Recommendations of the model's files do not conflict with beams; options of the user do.
+        _written(config, sampling, set(given) & set(sampling), opened, start, shown)
+
+
+def _written(config, sampling, given, opened, start, shown):
+    """Print beams or samples.
+
+    sampling  dict of the fields of Sampling;  given  names of those that the user has set
+    start     list of ids that are continued;  shown  the text before each of them
+    """
+    from tinylm.generate import Sampling
+
+    if config.beams > 1:
+        _beams(config, given, opened, start, shown)
+        return
+    if config.num > 1 and Sampling(**sampling).is_greedy:
+        raise ConfigError(
+            f"--num {config.num}: samples of the most probable tokens are all the same: give a "
+            "--temperature above 0"
+        )
+    _samples(config, sampling, opened, start, shown)
+
+
+def _answer(path, found, prompt, config, sampling, given):
+    """What an encoder-decoder writes for a text: greedily, unless an option of sampling is given.
+
+    found     Read
+    sampling  Sampling;  given  {name: value} of the options that were given
+    """
+    from tinylm.prompt.protocol.text_to_text import open_answer
+
+    reason = f"{path} is an encoder-decoder, and this is a setting of decoders"
+    refuse(given, ("bits", "raw", "best_of"), reason, GenerateConfig)
+    if prompt == "-":
+        prompt = standard_input().rstrip("\n")
+    found.model.to(config.device).eval()
+    opened, start, shown = open_answer(path, found, prompt)
+    if not config.echo:
+        shown = ""
+    chosen = dict(vars(sampling))
+    if not set(given) & set(chosen) and config.num == 1:
+        chosen["temperature"] = 0.0
+    _written(config, chosen, set(given) & set(chosen), opened, start, shown)
 
 
 def check_effect(config, given):

@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse, refuse
-from tinylm.cli.terminal import visible
+from tinylm.cli.terminal import bare, visible
 from tinylm.cli.use.method_options import check_methods, common_options, listed, named_options
 from tinylm.cli.use.prompt_output import (
     answer_line,
@@ -215,7 +215,9 @@ def show_answers(lm, method, options, about, config, items, demonstrations):
             if not config.json and not config.report and not alone:
                 print(answer_line(record, items[record.item], len(items)), flush=True)
             elif config.report and sys.stderr.isatty():
-                print(f"\r{len(records)} of {len(items)}", end="", file=sys.stderr, flush=True)
+                print(
+                    f"\r{len(records)} of {len(items)}", end="", file=bare(sys.stderr), flush=True
+                )
             # A trace of thousands of questions is not kept once it is printed.
             if not config.json:
                 trace.calls.clear()

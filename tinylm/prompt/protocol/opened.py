@@ -82,6 +82,44 @@ def check_there(name):
     )
 
 
+@dataclass(frozen=True)
+class Read:
+    """A model as its files have it, of whatever kind.
+
+    model, tokenizer
+    config      TrainConfig of a run; None for published weights
+    published   PublishedModel; None for a run
+    """
+
+    model: object
+    tokenizer: object
+    config: object = None
+    published: object = None
+
+
+def read_model(name):
+    """A run or published weights, of whatever kind of model.
+
+    name     path of a run, or what is_published() accepts
+    returns  Read
+    raises   TinylmError if there is no model, or no tokenizer with it
+    """
+    check_there(name)
+    if not is_published(name):
+        from tinylm.train import load_run
+
+        return Read(*load_run(name))
+    from tinylm.models.published.load import load_pretrained
+
+    published = load_pretrained(name)
+    if published.tokenizer is None:
+        raise ConfigError(
+            f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, "
+            "...); in Python, tinylm.models.published.load.load_pretrained gives the model"
+        )
+    return Read(published.model, published.tokenizer, None, published)
+
+
 def open_model(name, device="cpu", bits=None):
     """Open a run or published weights.
 
@@ -89,22 +127,30 @@ def open_model(name, device="cpu", bits=None):
     device   to compute on
     bits     None, or 8 or 4: store the weights in so many bits while decoding, on the CPU
     returns  Opened
-    raises   TinylmError if there is no model, or no tokenizer with it
+    raises   TinylmError if there is no model, no tokenizer with it, or the model is no decoder
     """
     from tinylm.backend import backend
+
+    backend(device)  # raises here if the device is missing
+    return open_decoder(name, read_model(name), device, bits)
+
+
+def open_decoder(name, found, device="cpu", bits=None):
+    """A model that was read, as a decoder: Opened.
+
+    found    Read
+    others   as in open_model
+    """
     from tinylm.generate import as_language_model
     from tinylm.generate.fast.by_columns import by_columns
     from tinylm.generate.fast.direct import DirectDecoder
 
-    backend(device)
-    check_there(name)
-    if not is_published(name):
+    model, tokenizer, published = found.model, found.tokenizer, found.published
+    if published is None:
         from tinylm.finetune.instruct.saved import template_of_run
-        from tinylm.train import load_run
         from tinylm.train.run.build import decoder_of
 
-        model, tokenizer, config = load_run(name)
-        model = decoder_of(model, config, tokenizer.vocab_size)
+        model = decoder_of(model, found.config, tokenizer.vocab_size)
         end, template = tokenizer.special.get("<|endoftext|>"), template_of_run(name)
         eos = end
         begin = (end,)  # training texts are separated by <|endoftext|>
@@ -118,15 +164,8 @@ def open_model(name, device="cpu", bits=None):
     else:
         from tinylm.finetune.export.folder import prompt_begin
         from tinylm.models.published.generation import read_generation
-        from tinylm.models.published.load import load_pretrained
 
-        published = load_pretrained(name)
-        model, tokenizer, template = published.model, published.tokenizer, published.template
-        if tokenizer is None:
-            raise ConfigError(
-                f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, "
-                "...); in Python, tinylm.models.published.load.load_pretrained gives the model"
-            )
+        template = published.template
         eos = published.special.get("eos", next(iter(published.ends), None))
         if template:
             eos = _end(name, tokenizer, template, eos)
@@ -152,13 +191,18 @@ def _without_none(ids):
 def check_decoder(name, model):
     """Raise ConfigError for published weights that are not a decoder."""
     from tinylm.models import GPT
+    from tinylm.models.encoder.seq2seq import Seq2Seq
 
-    if not isinstance(model, GPT):
-        raise ConfigError(
-            f"{name} is of type {type(model).__name__} and does not generate text, as decoders "
-            "such as GPT-2 and LLaMA do; in Python, "
-            "tinylm.models.published.load.load_pretrained gives the model"
-        )
+    if isinstance(model, GPT):
+        return
+    instead = f'`tinylm fill {name} "... [MASK] ..."` shows what it predicts, if it has a head'
+    if isinstance(model, Seq2Seq):
+        instead = f'`tinylm generate {name} "text"` shows what it writes for a text'
+    raise ConfigError(
+        f"{name} is of type {type(model).__name__} and does not continue text, as decoders such as "
+        f"GPT-2 and LLaMA do: {instead}; in Python, "
+        "tinylm.models.published.load.load_pretrained gives the model"
+    )
 
 
 def _end(name, tokenizer, template, eos):

@@ -164,9 +164,7 @@ def decoder_of(model, config, words):
     if not isinstance(model, GPT):
         raise ConfigError(
             f"the run was trained with objective {config.objective}: "
-            f"{_why_no_decoder(model, config)}; "
-            "`tinylm eval` scores it, and `tinylm train` ends with examples. "
-            "To continue texts, train with objective causal"
+            f"{_why_no_decoder(model, config)}. To continue texts, train with objective causal"
         )
     if not config.recipe.own_ids or model.config.vocab_size == words:
         return model
@@ -180,11 +178,16 @@ def decoder_of(model, config, words):
 
 
 def _why_no_decoder(model, config):
-    if isinstance(model, Seq2Seq):
+    """What such a model does instead, and the command for it."""
+    if isinstance(model, Seq2Seq) and config.recipe.writes:
+        return 'an encoder-decoder writes its answer to a text: `tinylm generate RUN "..."`'
+    if config.recipe.fills:
         return (
-            "an encoder-decoder writes a target for a source "
-            "(in Python: tinylm.generate.protocol.conditional.Conditional)"
+            "it predicts hidden tokens and cannot continue a text: "
+            '`tinylm fill RUN "... [MASK] ..."` shows its guesses'
         )
     if config.recipe.shifted:
-        return "its prefix is read in both directions, which `tinylm generate` does not do"
-    return "an encoder predicts masked tokens and cannot continue a text"
+        why = "its prefix is read in both directions, which no decoding here does"
+    else:
+        why = "an encoder predicts no next token"
+    return f"{why}; `tinylm eval` scores it, and `tinylm train` ends with examples"

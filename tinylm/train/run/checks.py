@@ -6,12 +6,12 @@ build.py, the models these settings describe.
 """
 
 import dataclasses
-import difflib
 
 from tinylm.errors import ConfigError
 from tinylm.fields import LARGEST, show
 from tinylm.nn import GATES
 from tinylm.pretrain.objectives import OBJECTIVES
+from tinylm.pretrain.synonyms import near_names
 
 MOST_TOKENS = 1 << 28  # of a batch: more than any machine that trains by this program can hold
 
@@ -35,9 +35,10 @@ def known_objective(name):
     """A check of a setting: the name of an objective."""
     if name in OBJECTIVES:
         return None
-    near = difflib.get_close_matches(name, OBJECTIVES, n=3, cutoff=0.4)
-    hint = f", such as {' or '.join(near)}" if near else ""
-    return f"must be a name that `tinylm corrupt --list` shows{hint}"
+    hint = ""
+    if near := near_names(name, OBJECTIVES):
+        hint = f", such as {' or '.join(near)}"
+    return f"must be a name or synonym that `tinylm corrupt --list` shows{hint}"
 
 
 def check_sizes(config):

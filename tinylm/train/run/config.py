@@ -16,6 +16,7 @@ import numpy as np
 from tinylm.models import GPTConfig
 from tinylm.optim.schedule import SCHEDULES, warm_up_steps
 from tinylm.pretrain.objectives import OBJECTIVES
+from tinylm.pretrain.synonyms import canonical
 from tinylm.settings import above, at_least, between, one_of, paths, positive, setting, validate
 from tinylm.train.run.checks import (
     check_batches,
@@ -79,7 +80,8 @@ class TrainConfig:
     # What is learnt, and from which text.
     objective: str = setting(
         "causal",
-        "what is learnt from the text; `tinylm corrupt --list` lists and describes them",
+        "what is learnt from the text; `tinylm corrupt --list` describes all of them; also by the "
+        "names mlm (masked), clm or gpt (causal), t5 (sentinels), electra (replaced) and more",
         known_objective,
     )
     architecture: str | None = setting(
@@ -271,6 +273,7 @@ class TrainConfig:
         runs have a path.
         """
         self.data = paths(self.data)
+        self.objective = canonical(self.objective)
         known = self.objective in OBJECTIVES
         chosen = OPEN["decoder" if known and self.recipe.model in DECODERS else "other"]
         given = self.context is not None
