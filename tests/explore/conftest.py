@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tinylm.cli import main
+
 CHROMIUM = Path("/usr/bin/chromium")
 
 
@@ -20,11 +22,7 @@ class Opened:
         """Scroll to every figure, so that all are drawn."""
         for section in self.page.locator(".figure").all():
             section.scroll_into_view_if_needed()
-            self.page.wait_for_function(
-                "id => document.getElementById(id).dataset.drawn && "
-                "document.querySelector(`#${id} .stage`).childElementCount",
-                arg=section.get_attribute("id"),
-            )
+            section.locator(".stage > *").first.wait_for(state="attached")
         return self
 
 
@@ -67,3 +65,27 @@ def open_page(chromium, tmp_path):
             return found
 
         yield opened
+
+
+TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind. " * 40
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """runs(objective): the directory of a tiny run of that objective, trained for two steps."""
+    made = {}
+
+    def run(objective, **options):
+        key = (objective, *sorted(options.items()))
+        if key not in made:
+            folder = tmp_path_factory.mktemp("run")
+            (folder / "text.txt").write_text(TEXT, encoding="utf-8")
+            sizes = {"n_layer": 2, "n_head": 2, "d_model": 16, "context": 32, "batch_size": 2}
+            sizes |= {"tokenizer": "bytes", "data": folder / "text.txt", "workers": 1, "steps": 2}
+            sizes |= {"objective": objective, "out": folder / "run"} | options
+            words = [f"--{name.replace('_', '-')}={value}" for name, value in sizes.items()]
+            assert main(["train", *words]) == 0
+            made[key] = str(folder / "run")
+        return made[key]
+
+    return run

@@ -1,7 +1,8 @@
 """What a page is about: a run or published weights, a prompt, an expression, a seed.
 
 Every figure is made from this one object, by a function figures(at_hand) -> list of Figure. One
-that cannot be made from it raises Unsuitable with the reason. Read next: expression.py.
+that cannot be made from it raises Unsuitable with the reason. Read next: reading.py (how the model
+reads the prompt), expression.py (the first figure).
 """
 
 import functools
@@ -11,11 +12,73 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError
+from tinylm.explore.reading import (
+    HIDDEN,
+    Reading,
+    decoder_ids,
+    encoder_ids,
+    part_of,
+    source_ids,
+    written,
+)
 from tinylm.explore.values import tokens_of
+from tinylm.models import GPT
+from tinylm.models.encoder.encoder import Encoder
+from tinylm.nn import Module
 
 
 class Unsuitable(ConfigError):
     """A figure that the thing at hand does not allow; the message says why."""
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model with its tokenizer.
+
+    model      in evaluation mode
+    tokenizer  of its ids
+    config     TrainConfig, or None for published weights
+    begin      ids before every text of a decoder
+    ends       ids that end what a decoder writes
+    special    Special of a run's vocabulary, or None
+    """
+
+    model: Module
+    tokenizer: object
+    config: object
+    begin: tuple
+    ends: tuple
+    special: object
+
+    def special_id(self, field: str, name: str) -> int | None:
+        """The id of a run's special token by the field of Special, of another by its name."""
+        if self.special is not None:
+            return getattr(self.special, field)
+        return self.tokenizer.special.get(name)
+
+    @property
+    def sentinels(self) -> list:
+        """Ids that stand for hidden spans: 100 at least, None where there is none."""
+        if self.special is not None:
+            found = list(self.special.sentinels)
+        else:
+            named = self.tokenizer.special
+            found = [named.get(f"<extra_id_{n}>", named.get("<mask>")) for n in range(100)]
+        return found + [None] * 100
+
+    @functools.cached_property
+    def names(self) -> dict:
+        """{id: name} of the special ids beyond those of the tokenizer, such as [MASK]."""
+        if self.special is None:
+            return {}
+        fields = vars(self.special)
+        found = {
+            value: f"[{name.upper()}]"
+            for name, value in fields.items()
+            if isinstance(value, int) and name != "vocab_size"
+        }
+        found |= {value: f"[X{n}]" for n, value in enumerate(self.special.sentinels)}
+        return {i: name for i, name in found.items() if i >= self.tokenizer.vocab_size}
 
 
 @dataclass(frozen=True)
@@ -43,51 +106,72 @@ class AtHand:
             raise Unsuitable("needs the directory of a run of `tinylm train`")
         return Path(self.name)
 
-    @functools.cached_property
-    def opened(self) -> tuple:
-        """(model in evaluation mode, tokenizer, TrainConfig or None for published weights).
+    @property
+    def opened(self) -> OpenedModel:
+        """The model that is looked at.
 
         raises  Unsuitable if no run was named; TinylmError if it cannot be read
         """
         if not self.name:
             raise Unsuitable("needs a run or published weights: tinylm explore RUN")
-        from tinylm.prompt.protocol.opened import check_there, is_published
+        return opened_model(self.name)
 
-        check_there(self.name)
-        if is_published(self.name):
-            from tinylm.models.published.load import load_pretrained
-
-            found = load_pretrained(self.name)
-            if found.tokenizer is None:
-                raise ConfigError(f"{self.name} has no tokenizer beside it")
-            return found.model.eval(), found.tokenizer, None
-        from tinylm.train import load_run
-
-        return load_run(self.name)
-
-    model = property(lambda self: self.opened[0])
-    tokenizer = property(lambda self: self.opened[1])
+    model = property(lambda self: self.opened.model)
+    tokenizer = property(lambda self: self.opened.tokenizer)
 
     @functools.cached_property
-    def special_names(self) -> dict:
-        """{id: name} of the special ids beyond those of the tokenizer, such as [MASK]."""
-        _, tokenizer, config = self.opened
-        if config is None:
-            return {}
-        fields = vars(config.special(tokenizer.vocab_size))
-        return {
-            value: f"[{name.upper()}]"
-            for name, value in fields.items()
-            if isinstance(value, int) and name != "vocab_size" and value >= tokenizer.vocab_size
-        }
+    def reading(self) -> Reading:
+        """What the model reads for the prompt.
 
-    @functools.cached_property
-    def ids(self) -> np.ndarray:
-        """(T,) ids of the prompt. Raises DataError if it has none."""
+        raises  Unsuitable for a kind of model that reads in another way; DataError without a prompt
+        """
+        opened = self.opened
+        model = part_of(opened.model)
+        if model is None:
+            kind = type(opened.model).__name__
+            raise Unsuitable(f"a model of kind {kind} reads in an order of its own")
         if not self.prompt:
             raise DataError('needs a prompt: --prompt "To be or not"')
-        return np.asarray(self.tokenizer.encode(self.prompt), np.int64)
+        none = np.zeros(0, np.int64)
+        if isinstance(model, GPT):
+            return Reading("decoder", model, decoder_ids(opened, self.prompt), None, none)
+        if isinstance(model, Encoder):
+            ids = encoder_ids(opened, self.prompt)
+            hidden = np.flatnonzero(ids == opened.special_id("mask", HIDDEN))
+            return Reading("encoder", model, ids, None, hidden)
+        ids = source_ids(opened, self.prompt)
+        return Reading("encoder-decoder", model, ids, written(model, ids, opened.ends), none)
 
     def tokens(self, ids: np.ndarray) -> list[dict]:
         """Token ids as a page shows them (values.token)."""
-        return tokens_of(ids, self.tokenizer, self.special_names)
+        return tokens_of(ids, self.tokenizer, self.opened.names)
+
+
+@functools.lru_cache(maxsize=1)
+def opened_model(name: str) -> OpenedModel:
+    """A run or published weights of any kind; kept, since a page that is served asks again.
+
+    raises  TinylmError if there is none, or no tokenizer beside it
+    """
+    from tinylm.prompt.protocol.opened import check_there, is_published
+
+    check_there(name)
+    if is_published(name):
+        from tinylm.finetune.export.folder import prompt_begin
+        from tinylm.models.published.load import load_pretrained
+
+        found = load_pretrained(name)
+        if found.tokenizer is None:
+            raise ConfigError(f"{name} has no tokenizer beside it, so no text can be read")
+        begin = found.begin or prompt_begin(found.path)
+        ends = tuple({found.special.get("eos"), *found.ends} - {None})
+        return OpenedModel(found.model.eval(), found.tokenizer, None, begin, ends, None)
+    from tinylm.finetune.instruct.saved import template_of_run
+    from tinylm.train import load_run
+
+    model, tokenizer, config = load_run(name)
+    end = tokenizer.special.get("<|endoftext|>")
+    begin = () if end is None or template_of_run(name) else (end,)
+    special = config.special(tokenizer.vocab_size)
+    ends = tuple({end, special.end} - {None})
+    return OpenedModel(model, tokenizer, config, begin, ends, special)

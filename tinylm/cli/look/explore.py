@@ -18,6 +18,8 @@ from tinylm.settings import setting
 # of the page.
 KINDS = {
     "expression": ("gradients of an expression, step by step", "expression"),
+    "attention": ("attention of every layer and head, rollout", "attention"),
+    "next_token": ("the next token, sampling filters, the logit lens", "next_token"),
 }
 
 

@@ -23,6 +23,8 @@
     filled(document.createElement(name), attributes, children);
   tools.svg = (name, attributes, ...children) =>
     filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
+  // fill(root, ...): what stands in an element from now on; lists are laid flat, null is left out.
+  tools.fill = (root, ...children) => filled((root.replaceChildren(), root), {}, children);
   const { el } = tools;
 
   // ---- Numbers ---------------------------------------------------------------------------
@@ -56,7 +58,11 @@
 
   // ---- Colors ----------------------------------------------------------------------------
 
-  const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
+  // Read once: a picture asks for its colors a million times.
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  let dark = scheme.matches;
+  scheme.addEventListener("change", () => (dark = scheme.matches));
+  const theme = () => (dark ? "dark" : "light");
   // From paper to a deep blue (by dark, to a pale one), even in lightness: so it reads in grey too.
   const SEQUENTIAL = {
     light: [[252, 251, 248], [206, 224, 242], [130, 177, 220], [52, 116, 182], [10, 48, 104]],
@@ -69,22 +75,27 @@
     dark: [[27, 31, 37], [64, 40, 24], [108, 62, 30], [156, 90, 44], [206, 126, 70]],
   };
 
-  function mixed(stops, t) {
-    const place = Math.min(Math.max(t, 0), 1) * (stops.length - 1);
-    const first = Math.min(Math.floor(place), stops.length - 2);
-    return stops[first].map((c, i) => Math.round(c + (stops[first + 1][i] - c) * (place - first)));
+  const SHADES = 512; // of a scale: more than the eye tells apart
+  function scaleOf(stops) {
+    return Array.from({ length: SHADES + 1 }, (_, k) => {
+      const place = (k / SHADES) * (stops.length - 1);
+      const first = Math.min(Math.floor(place), stops.length - 2);
+      return stops[first].map((c, i) => Math.round(c + (stops[first + 1][i] - c) * (place - first)));
+    });
   }
-  // What is no number is a flat grey, which no scale holds.
-  const nowhere = () => (isDark() ? [110, 112, 116] : [168, 168, 166]);
+  for (const scale of [SEQUENTIAL, NEGATIVE]) {
+    for (const name of ["light", "dark"]) scale[name] = scaleOf(scale[name]);
+  }
+  const shadeOf = (scale, t) => scale[theme()][Math.round(Math.min(Math.max(t, 0), 1) * SHADES)];
+  // What is no number is a flat grey, which no scale holds; what a mask hides is nearly paper.
+  const NOWHERE = { light: [168, 168, 166], dark: [110, 112, 116] };
+  const MASKED = { light: [236, 234, 228], dark: [36, 40, 46] };
+  tools.maskedRGB = () => MASKED[theme()];
   const css = (rgb) => `rgb(${rgb.join(" ")})`;
   // Channels of t in 0..1, and of t in -1..1; for pixels of a canvas.
-  tools.sequentialRGB = (t) =>
-    Number.isNaN(t) ? nowhere() : mixed(SEQUENTIAL[isDark() ? "dark" : "light"], t);
-  tools.divergingRGB = (t) => {
-    if (Number.isNaN(t)) return nowhere();
-    const stops = t < 0 ? NEGATIVE : SEQUENTIAL;
-    return mixed(stops[isDark() ? "dark" : "light"], Math.abs(t));
-  };
+  tools.sequentialRGB = (t) => (Number.isNaN(t) ? NOWHERE[theme()] : shadeOf(SEQUENTIAL, t));
+  tools.divergingRGB = (t) =>
+    Number.isNaN(t) ? NOWHERE[theme()] : shadeOf(t < 0 ? NEGATIVE : SEQUENTIAL, Math.abs(t));
   tools.sequential = (t) => css(tools.sequentialRGB(t));
   tools.diverging = (t) => css(tools.divergingRGB(t));
   // Black or white, whichever reads better on a color of the scales.
@@ -97,7 +108,7 @@
     light: ["#1f5fa8", "#c2560c", "#25703d", "#7a3fb0", "#8a6d00", "#b02a5b", "#0d7480", "#444b55"],
     dark: ["#82b6f2", "#f2a473", "#7fcf97", "#c79bf2", "#e0c34c", "#f28bb0", "#6fd0dc", "#c0c6cf"],
   };
-  tools.series = (index) => SERIES[isDark() ? "dark" : "light"][index % 8];
+  tools.series = (index) => SERIES[theme()][index % 8];
   tools.dashes = (index) => ["none", "6 3", "2 3", "8 3 2 3"][Math.floor(index / 2) % 4];
 
   // ---- Tokens ----------------------------------------------------------------------------
@@ -177,9 +188,10 @@
   tools.slider = ({ label, min, max, step, value, format = tools.number, log = false }, onInput) => {
     const forth = log ? Math.log : (x) => x;
     const back = log ? Math.exp : (x) => x;
-    const out = el("output");
+    const [out, id] = [el("output"), fresh("slider")];
+    out.htmlFor = id;
     const input = el("input", {
-      type: "range", min: forth(min), max: forth(max), step: log ? "any" : step, value: forth(value),
+      type: "range", id, min: forth(min), max: forth(max), step: log ? "any" : step, value: forth(value),
     });
     const now = () => Number(back(Number(input.value)).toPrecision(6));
     const told = () => {
@@ -198,7 +210,7 @@
       });
     }
     told();
-    const element = el("label", { class: "control" }, el("span", {}, label, out), input);
+    const element = el("div", { class: "control" }, el("span", {}, el("label", { for: id }, label), out), input);
     return { element, value: now, set: (x) => ((input.value = forth(x)), told()) };
   };
 
@@ -286,11 +298,12 @@
         row.map((x, i) => el(i ? "td" : "th", { scope: i ? null : "row", class: text(x) }, cell(x)))))));
   };
   // The same numbers as a table, folded away: what a screen reader reads in place of a picture.
-  // `make` returns the table, or a list of what tools.table() takes; it is called when unfolded.
+  // `make` returns it, and is called when it is unfolded, and by refresh() while it is.
   tools.asTable = (summary, make) => {
     const box = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": summary });
     const details = el("details", {}, el("summary", {}, summary), box);
-    details.addEventListener("toggle", () => details.open && box.replaceChildren(make()));
+    details.refresh = () => details.open && box.replaceChildren(make());
+    details.addEventListener("toggle", details.refresh);
     return details;
   };
 
