@@ -81,6 +81,17 @@ def test_a_second_thread_is_asked_for_by_size_only(gpt, monkeypatch):
     assert DirectDecoder(gpt(dtype=np.float32, **SIZES), 8).threads == 2
 
 
+def test_a_small_output_layer_is_not_shared(gpt, monkeypatch):
+    """Layers that are worth a hand-over, and a vocabulary that is not; then the other way round."""
+    monkeypatch.setattr(few_bits, "blas_threads", lambda: 2)
+    layer = 96 * 3 * 96 + 96 * 96 + 2 * 96 * 160
+    monkeypatch.setattr(few_bits, "LEAST_TABLE", layer)
+    lm = DirectDecoder(gpt(dtype=np.float32, **SIZES), 8)  # 50 * 96 numbers in the output layer
+    assert lm.threads == 2 and lm.head.way == ALONE
+    monkeypatch.setattr(few_bits, "LEAST_TABLE", 96 * 50)
+    assert DirectDecoder(gpt(dtype=np.float32, **SIZES), 8).head.way == SHARED
+
+
 def test_a_step_alone_has_the_same_numbers(gpt, way):
     lm = DirectDecoder(gpt(dtype=np.float32, **SIZES | LLAMA), 8)
     helped = step_by_step(lm, IDS)

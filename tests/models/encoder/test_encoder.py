@@ -51,6 +51,14 @@ def test_every_position_sees_every_other_and_itself():
         assert (np.abs(g.numpy()[0]).max(axis=1) > 1e-6).all()  # no position is without influence
 
 
+def test_a_row_is_as_long_as_the_context_at_most():
+    """However many rows there are."""
+    bert = model(context=4)
+    assert bert.hidden(np.ones((6, 4), int)).shape == (6, 4, bert.config.d_model)
+    with pytest.raises(ShapeError, match="5 tokens do not fit the context of 4"):
+        bert.hidden(np.ones((2, 5), int))
+
+
 def test_padding_is_not_seen_and_changes_nothing():
     for name in ("bert-base-uncased", "roberta-base"):
         bert, mask = model(name), np.array([[True] * 5 + [False] * 2])

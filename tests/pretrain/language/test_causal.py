@@ -134,6 +134,16 @@ def test_the_mean_of_a_summed_loss_is_over_the_tokens_that_count():
     assert loss.item() == pytest.approx(math.log(V), rel=1e-14)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_batch_of_padding_costs_nothing_with_experts_too(reduction):
+    """Nothing counts, so there is nothing to divide by either."""
+    config = GPTConfig(7, 6, 2, 2, 8, feed_forward=("dense", "experts"), experts=3)
+    objective = CausalLM(ignore=0, balance=0.1, router_z=0.1)
+    batch = objective.make_batch(np.zeros((2, 6), int))
+    loss, metrics = objective.loss(GPT(config, 3, np.float64), batch, reduction=reduction)
+    assert loss.item() == 0 and metrics == {"tokens": 0, "loss": 0.0}
+
+
 def test_penalties_of_routers_are_added_as_the_loss_is():
     """Of a mean their mean over the targets that count, of a sum their sum."""
     config = GPTConfig(7, 6, 2, 2, 8, feed_forward=("dense", "experts"), experts=3)
