@@ -11,8 +11,8 @@ trained for 500, 1,500 and 5,000 steps, each a run of its own with a learning ra
 from 5 seeds (weights and order of the batches): a curve of finished runs. After equal steps all
 have read the same; the transformer needs more time for a step here, so the curves are also compared
 after equal seconds (of one core and of this library), between two runs of the ladder on a straight
-line over the logarithm of the seconds. A pair of kinds is judged by 5 differences: with a spread over
-seeds of 0.01 to 0.02, a gap of 0.02 to 0.04 bits would show. Earlier figures were those of 300
+line over the logarithm of the seconds. A pair of kinds is judged by 5 differences: with a spread
+over seeds of 0.01 to 0.02, a gap of 0.02 to 0.04 bits would show. Earlier figures were those of 300
 steps without search, where the LSTM was 0.38 bits ahead of the transformer: the ladder says for how
 long that lasts.
 

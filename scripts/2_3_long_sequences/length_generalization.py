@@ -9,112 +9,46 @@ characters, so columns differ by the context alone, and the first column is that
 Of all characters, the stretch cut into pieces that are read one without the other: there the first
 characters of a piece have next to no context, so longer pieces look better than they are. Past its
 table `learned` reads rows that training never touched: they are as they were drawn (std 0.02);
-there is no weight decay. RoPE is scaled when reading, not in training, by length / 64. About 4
-minutes on one core. `python scripts/2_3_long_sequences/length_generalization.py [--seed N]
-[--device cpu|gpu] [--quick] [--schemes a,b]`; --quick is two seeds, fewer steps and four schemes.
-Read next: extend_context.py, what training at the new length adds.
+there is no weight decay. RoPE is scaled when reading, not in training, by length / 64.
 
-Measured output:
+Five seeds of 2,000 steps. (After 250 steps, where this script stopped before, schemes that start
+out local or tell exact distances had a head start over what must be learned.) Next characters of
+this text hardly need what stood 64 characters before: in a trial, a passage that came again was no
+cheaper the second time. So reading more can cost much here and gain little; a text whose answer
+lies far back is that of pass_key.py.
 
-    every scheme read the same 780000 characters, 64 at a time; 3 seeds; 128 s of one core
-    perplexity of the same 1024 characters, by how many are read up to them
-                                    64                 128                 256                 512
-    none              9.4 (9.3 .. 9.5)    9.8 (9.8 .. 9.9)  10.0 (9.9 .. 10.2) 10.2 (10.1 .. 10.3)
-    learned           9.3 (9.0 .. 9.6) 10.5 (10.2 .. 10.6) 10.5 (10.4 .. 10.6) 10.8 (10.5 .. 11.0)
-    sinusoidal     10.1 (10.0 .. 10.2) 10.5 (10.4 .. 10.6) 10.7 (10.6 .. 10.8) 11.0 (10.9 .. 11.1)
-    t5                8.8 (8.8 .. 8.9)    9.6 (9.5 .. 9.6)   9.9 (9.9 .. 10.0) 10.2 (10.1 .. 10.3)
-    alibi             7.4 (7.3 .. 7.4)    7.4 (7.4 .. 7.4)    7.4 (7.4 .. 7.5)    7.4 (7.4 .. 7.5)
-    kerple_log        7.3 (7.2 .. 7.6)    7.4 (7.2 .. 7.7)    7.5 (7.3 .. 7.7)    7.5 (7.3 .. 7.8)
-    rope              6.7 (6.7 .. 6.7)    7.1 (7.1 .. 7.2)   9.7 (9.3 .. 10.3) 11.1 (10.5 .. 11.9)
-    rope, linear      6.7 (6.7 .. 6.7)    8.6 (8.5 .. 8.9) 11.5 (11.1 .. 11.9) 13.6 (13.2 .. 13.8)
-    rope, ntk         6.7 (6.7 .. 6.7)    7.0 (6.9 .. 7.1)    7.7 (7.5 .. 7.8) 11.4 (10.7 .. 11.9)
-    rope, yarn        6.7 (6.7 .. 6.7)    7.9 (7.8 .. 8.1)   9.7 (9.5 .. 10.1) 11.5 (11.0 .. 11.7)
-    perplexity of all 16384 characters, in pieces
-                                    64                 128                 256                 512
-    none           10.7 (10.7 .. 10.8) 10.9 (10.9 .. 11.0) 11.2 (11.1 .. 11.2) 11.3 (11.3 .. 11.3)
-    learned        10.8 (10.7 .. 11.0) 11.3 (11.2 .. 11.4) 11.6 (11.5 .. 11.7) 11.8 (11.7 .. 11.9)
-    sinusoidal     11.6 (11.5 .. 11.7) 11.8 (11.8 .. 11.8) 11.9 (11.9 .. 12.0) 12.2 (12.1 .. 12.2)
-    t5             10.3 (10.2 .. 10.4) 10.6 (10.6 .. 10.7) 11.0 (10.9 .. 11.0) 11.3 (11.2 .. 11.4)
-    alibi             8.8 (8.7 .. 8.9)    8.8 (8.7 .. 8.9)    8.8 (8.7 .. 8.9)    8.8 (8.7 .. 8.9)
-    kerple_log        8.7 (8.5 .. 8.9)    8.7 (8.5 .. 8.9)    8.7 (8.5 .. 9.0)    8.8 (8.5 .. 9.0)
-    rope              8.0 (8.0 .. 8.0)    8.1 (8.1 .. 8.2)    9.3 (9.2 .. 9.5) 10.8 (10.7 .. 11.2)
-    rope, linear      8.0 (8.0 .. 8.0) 10.2 (10.0 .. 10.4) 13.1 (12.5 .. 13.7) 15.1 (14.4 .. 15.5)
-    rope, ntk         8.0 (8.0 .. 8.0)    8.1 (8.0 .. 8.2)    8.4 (8.4 .. 8.5)   9.8 (9.6 .. 10.1)
-    rope, yarn        8.0 (8.0 .. 8.0)    9.3 (9.3 .. 9.5) 11.2 (10.9 .. 11.5) 13.0 (12.7 .. 13.3)
-    the same targets, read with 512 characters instead of 64, nats
-        none: reading more context helps: -0.0829 [-0.116, -0.0503], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.0829 [-0.116, -0.0503], 3 seeds: shows
-              the opposite
-        learned: reading more context helps: -0.145 [-0.163, -0.128], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.145 [-0.163, -0.128], 3 seeds: shows
-              the opposite
-        sinusoidal: reading more context helps: -0.084 [-0.13, -0.0375], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.084 [-0.13, -0.0375], 3 seeds: shows
-              the opposite
-        t5: reading more context helps: -0.141 [-0.16, -0.122], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.141 [-0.16, -0.122], 3 seeds: shows the
-              opposite
-        alibi: reading more context helps: -0.00751 [-0.0246, +0.00955], 3 seeds: too small to tell;
-          0.017 could have been seen
-            reading more context costs at most 0.02 nats: -0.00751 [-0.0246, +0.00955], 3 seeds: too
-              small to tell; -0.0029 could have been seen
-        kerple_log: reading more context helps: -0.0265 [-0.0494, -0.00351], 3 seeds: shows the
-          opposite
-            reading more context costs at most 0.02 nats: -0.0265 [-0.0494, -0.00351], 3 seeds: too
-              small to tell; 0.003 could have been seen
-        rope: reading more context helps: -0.507 [-0.662, -0.352], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.507 [-0.662, -0.352], 3 seeds: shows
-              the opposite
-        rope, linear: reading more context helps: -0.71 [-0.764, -0.656], 3 seeds: shows the
-          opposite
-            reading more context costs at most 0.02 nats: -0.71 [-0.764, -0.656], 3 seeds: shows the
-              opposite
-        rope, ntk: reading more context helps: -0.528 [-0.653, -0.403], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.528 [-0.653, -0.403], 3 seeds: shows
-              the opposite
-        rope, yarn: reading more context helps: -0.535 [-0.608, -0.462], 3 seeds: shows the opposite
-            reading more context costs at most 0.02 nats: -0.535 [-0.608, -0.462], 3 seeds: shows
-              the opposite
-    rope, linear better than rope alone at 512: -0.203 [-0.371, -0.0346], 3 seeds: shows the
-      opposite
-    rope, ntk better than rope alone at 512: -0.0213 [-0.0696, +0.0269], 3 seeds: too small to tell;
-      0.048 could have been seen
-    rope, yarn better than rope alone at 512: -0.0281 [-0.194, +0.138], 3 seeds: too small to tell;
-      0.17 could have been seen
+`python scripts/2_3_long_sequences/length_generalization.py [--seed N] [--device cpu|gpu] [--quick]
+[--schemes a,b] [--out FILE]`: finished cells are kept in FILE and not computed again. About 30
+minutes on one core; --quick is two seeds, fewer steps and four schemes. Read next:
+extend_context.py, what training at the new length adds.
 
-On the same targets no scheme got better by reading more. ALiBi alone lost less than 0.02 nats in
-the mean, and that it does so just fails to show: a window of the trained length does as well or
-better. Kerple-log loses 3 %; no positions, tables, waves and buckets lose 9 to 16 %. RoPE is the
-best by far within the trained length and, scaled or not, among the worst at eight times it.
-Interpolation (linear) without fine-tuning was worse than doing nothing in every seed, ntk and yarn
-in some: text of characters lives on near neighbors, whose angles it presses together. The larger
-base (ntk) does help up to four times the length. What is not shown: 250 steps are few, so schemes
-that start out local (ALiBi, Kerple) or tell exact distances (RoPE) had a head start over what must
-be learned, and the levels compare the speed of learning; it is one text and one size of model; and
-next characters hardly need what stood 64 characters before.
+Not measured yet with this design.
 """
 
 import argparse
-import time
+import hashlib
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 import tinylm as tl
+from tinylm import backend
 from tinylm.data import frequent_characters, python_documentation, split_text, without_repeats
+from tinylm.errors import DataError
 from tinylm.generate.measure.long_context import chunk_losses, last_losses
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM
 from tinylm.train import train_step
-from tinylm.train.experiments.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range
+from tinylm.train.experiments.cells import Cells
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 TRAINED = 64
 LENGTHS = (64, 128, 256, 512)
 LAST = 32
-BATCH, STEPS, RATE = 16, 250, 4e-3
+BATCH, STEPS, RATE, SEEDS = 16, 2_000, 4e-3, 5
 SCHEMES = "none", "learned", "sinusoidal", "t5", "alibi", "kerple_log", "rope"
 MORE = "offset", "kerple_power", "sandwich", "fire"
 # Losses of the same last characters, in nats, paired by seed. A fiftieth of a nat, 2 % of the
@@ -228,6 +162,21 @@ def verdicts(found):
             print(f"{name} {SCALED.text} at {LENGTHS[-1]}: {verdict}")
 
 
+def measured(scheme, seed, steps, data, device):
+    """{reading: [losses of the last targets by length, losses of all]} of one model.
+
+    data  (training ids, texts to read, V)
+    """
+    text, texts, V = data
+    digest = hashlib.sha256()  # of all that it read, so that others can be compared with it
+    model = train(build(scheme, V, seed, device), text, steps, seed, device, digest.update)
+    readings = {scheme: None}
+    if scheme == "rope":
+        readings |= ROPE
+    found = {name: losses_by_length(model, texts, way) for name, way in readings.items()}
+    return {"losses": found, "read": digest.hexdigest()}
+
+
 def main(argv=None):
     """Train every scheme from every seed, print both tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -235,41 +184,38 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds, few steps, four schemes")
     parser.add_argument("--schemes", help=f"comma-separated; also {', '.join(MORE)}")
-    args = parser.parse_args(argv)
-    seeds = range(args.seed, args.seed + 3)
-    steps = STEPS
-    stretches = 32
+    parser.add_argument("--out", metavar="FILE", help="keep finished cells there, and go on")
+    options = parser.parse_args(argv)
+    backend.blas_threads(1)
+    seeds, steps, stretches = range(options.seed, options.seed + SEEDS), STEPS, 64
     schemes = SCHEMES
-    if args.quick:
-        seeds = seeds[:2]
-        steps = 100
-        stretches = 16
+    if options.quick:
+        seeds, steps, stretches = seeds[:2], 100, 16
         schemes = ("learned", "t5", "alibi", "rope")
         print(ONLY_RUNS)
-    if args.schemes:
-        schemes = args.schemes.split(",")
+    if options.schemes:
+        schemes = options.schemes.split(",")
     text, held_out, V = characters()
     longest = max(LENGTHS)
     # (stretches, longest + 1): they do not overlap
     texts = held_out[np.arange(stretches)[:, None] * longest + np.arange(longest + 1)]
-    last = {}
-    every = {}
-    reading = EqualReading()
-    began = time.process_time()
-    for scheme in schemes:
-        for seed in seeds:
-            model = build(scheme, V, seed, args.device)
-            note = partial(reading.read, scheme, seed)
-            train(model, text, steps, seed, args.device, note)
-            readings = {scheme: None}
-            if scheme == "rope":
-                readings |= ROPE
-            for name, scaling in readings.items():
-                for found, losses in zip((last, every), losses_by_length(model, texts, scaling)):
+    cells, last, every = Cells(options.out), {}, {}
+    for seed in seeds:
+        read = set()
+        for scheme in schemes:
+            cell = {"scheme": scheme, "seed": seed, "steps": steps, "stretches": stretches}
+            cell |= {"characters": len(text), "kinds": V, "rate": RATE, "batch": BATCH}
+            data = text, texts, V
+            one = cells(cell, partial(measured, scheme, seed, steps, data, options.device))
+            read.add(one["read"])
+            for name, pair in one["losses"].items():
+                for found, losses in zip((last, every), pair):
                     found.setdefault(name, []).append(losses)
+        if len(read) > 1:
+            raise DataError(f"the models of seed {seed} did not read the same characters")
     print(
-        f"every scheme read the same {reading.check()} characters, {TRAINED} at a time; "
-        f"{len(seeds)} seeds; {time.process_time() - began:.0f} s of one core"
+        f"every model read the same {steps * BATCH * TRAINED} characters, {TRAINED} at a time; "
+        f"{len(seeds)} seeds; {cells.seconds() / 60:.0f} minutes of one core"
     )
     title = f"perplexity of the same {stretches * LAST} characters, by how many are read up to them"
     table(title, last, LENGTHS)
