@@ -34,14 +34,6 @@ def test_a_picture_where_there_is_one(capsys):
     capsys.readouterr()
 
 
-def test_a_file_of_cells_where_there_is_one(capsys):
-    options, _ = command_line(["--out", "x.jsonl"], ABOUT, "less", out=True)
-    assert options.out == "x.jsonl" and command_line([], ABOUT, "less", out=True)[0].out is None
-    with pytest.raises(SystemExit):
-        command_line(["--out", "x.jsonl"], ABOUT, "less")
-    capsys.readouterr()
-
-
 def test_help_begins_with_the_first_line(capsys):
     with pytest.raises(SystemExit):
         command_line(["--help"], ABOUT, "half of the steps")

@@ -11,7 +11,7 @@ from tinylm.train.experiments.compare import ONLY_RUNS
 SEEDS, QUICK_SEEDS = 5, 2
 
 
-def command_line(argv, about, quick, first=0, plot=False, count=SEEDS, out=False):
+def command_line(argv, about, quick, first=0, plot=False, count=SEEDS):
     """The options --seed, --device and --quick, and the seeds: five, two with --quick.
 
     about   the script's docstring, whose first line --help shows
@@ -19,7 +19,6 @@ def command_line(argv, about, quick, first=0, plot=False, count=SEEDS, out=False
     first   the first seed, unless --seed is given
     plot    True: also --plot FILE
     count   how many seeds
-    out     True: also --out FILE, for Cells
     returns (options, range of seeds). The BLAS has one thread from here on, so that the time of the
             process is that of one core
     """
@@ -29,8 +28,6 @@ def command_line(argv, about, quick, first=0, plot=False, count=SEEDS, out=False
     parser.add_argument("--quick", action="store_true", help=quick)
     if plot:
         parser.add_argument("--plot", metavar="FILE", help="also save the curves as a picture")
-    if out:
-        parser.add_argument("--out", metavar="FILE", help="keep finished cells there, and go on")
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     seeds = range(options.seed, options.seed + count)
