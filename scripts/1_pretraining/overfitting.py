@@ -14,8 +14,8 @@ Forty seeds; every verdict is that of all forty, and beside it stand the words t
 and the last twenty would have had: a sentence holds on a second run if both have the same. Splits
 of different seeds share examples, of which there are 3,000. In a trial of ten other seeds,
 differences of accuracy between stopped and whole runs spread by 0.01 to 0.05; with forty seeds a
-mean difference of 0.005 to 0.015 can be seen. About 6 minutes on a core of its own; --quick is a few
-seconds. `python scripts/1_pretraining/overfitting.py [--data FOLDER] [--seed N] [--device D]
+mean difference of 0.005 to 0.015 can be seen. About 6 minutes on a core of its own; --quick is a
+few seconds. `python scripts/1_pretraining/overfitting.py [--data FOLDER] [--seed N] [--device D]
 [--quick] [--out FILE]`: cells that stand in FILE are not computed again. The folder (or
 TINYLM_DATA) has sentiment/*.txt (sentence, tab, 0 or 1; 3,000 in all); without it, made-up reviews.
 

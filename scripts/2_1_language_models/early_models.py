@@ -76,8 +76,8 @@ networks, after 1,500 it is 0.04 to 0.05 behind, after 5,000 ahead by 0.03 to 0.
 that of the GRU at about 2,500 steps and that of the LSTM at about 3,100. After equal seconds its
 lead, 0.02 to 0.03, is too small to tell. Counts beat them all: 9-grams with 614,715 numbers know
 the set phrases of this text by heart, and the networks, with 80,000 numbers and no dropout, have
-begun to do so too (1.57 bits of text learnt from against 2.0 of held-out text).
-A GPT with dropout and weight decay beats them: scripts/2_2_training_at_scale/learning_per_second.py.
+begun to do so too (1.57 bits of text learnt from against 2.0 of held-out text). A GPT with dropout
+and weight decay beats them: scripts/2_2_training_at_scale/learning_per_second.py.
 """
 
 import argparse
