@@ -77,12 +77,26 @@ VERBS = {  # verb: (what it does, an example)
         'tinylm explore RUN --prompt "To be or not" --out page.html',
     ),
     "bench": ("compare the speed with torch, where installed", "tinylm bench W1 --workers 2"),
+    "completion": (
+        "a script by which bash, zsh or fish completes the words of this command",
+        "tinylm completion bash",
+    ),
     "book": ("find a concept of the book in the code", "tinylm book rope"),
 }
 ROOMS = {
     "learn": ("train", "finetune", "align", "eval"),
     "use": ("generate", "fill", "chat", "prompt", "rag", "export", "embed"),
-    "look": ("models", "tokenize", "corrupt", "data", "plot", "explore", "plan", "book"),
+    "look": (
+        "models",
+        "tokenize",
+        "corrupt",
+        "data",
+        "plot",
+        "explore",
+        "plan",
+        "completion",
+        "book",
+    ),
     "measure": ("gradcheck", "bench"),
 }
 MODULES = {verb: f"tinylm.cli.{room}.{verb}" for room, verbs in ROOMS.items() for verb in verbs}

@@ -33,6 +33,8 @@ def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=
     --help and --show-config print and raise SystemExit(0).
     """
     fields = _fields(classes)
+    if _asking:
+        raise _Accepts(fields, positionals)
     chosen, words, shows = _read(argv, fields, sum(not p.startswith("[") for p in positionals))
     # Before any check: help is wanted most where something is missing.
     if "help" in shows:
@@ -52,6 +54,29 @@ def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=
         return tuple(instances)
     _count(words, positionals, verb, fields)
     return *instances, words
+
+
+_asking = []  # not empty inside accepted()
+
+
+class _Accepts(Exception):
+    """Raised by parse() inside accepted(): (fields, positionals)."""
+
+
+def accepted(main, words=()):
+    """What a verb accepts, found out by running it up to its call of parse().
+
+    main     of the verb;  words  those before its settings, as "dpo" of `tinylm align dpo`
+    returns  ({name: (dataclass field, type)}, positionals as parse() is given them)
+    """
+    _asking.append(main)
+    try:
+        main(list(words))
+    except _Accepts as found:
+        return found.args
+    finally:
+        _asking.pop()
+    raise TypeError(f"{main.__module__}.main({list(words)}) returns without a call of parse()")
 
 
 def _no_plain_words(words, fields):
