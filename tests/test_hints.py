@@ -24,7 +24,6 @@ NOT_YET = {
     "autograd",
     "book",
     "cli",
-    "data",
     "explore",
     "finetune",
     "generate",
@@ -32,7 +31,6 @@ NOT_YET = {
     "parallel",
     "pretrain",
     "prompt",
-    "tokenizers",
     "train",
 }
 
@@ -132,11 +130,11 @@ def hints_of(definition):
 
 
 def test_the_list_of_rooms_without_hints_only_shrinks():
-    assert len(NOT_YET) <= 14
+    assert len(NOT_YET) <= 12
 
 
 def test_mypy_leaves_out_only_rooms_without_hints():
-    settings = (ROOT / "pyproject.toml").read_text("utf-8")
+    settings = (ROOT / "pyproject.toml").read_text("utf-8").partition("no hints yet")[2]
     left_out = set(re.findall(r'"tinylm\.(\w+)\.\*"', settings))
     assert left_out == NOT_YET
 

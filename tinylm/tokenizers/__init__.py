@@ -27,6 +27,7 @@ Read first: characters.py.
 """
 
 from pathlib import Path
+from typing import Any
 
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.fields import show
@@ -101,7 +102,7 @@ _TYPES = {
 }
 
 
-def from_dict(described):
+def from_dict(described: dict[str, Any]) -> Tokenizer:
     """The tokenizer that `to_dict` described, of whatever kind.
 
     raises  DataError if the description is damaged
@@ -145,7 +146,7 @@ def _is_own(path):
     return isinstance(described, dict) and "kind" in described
 
 
-def load(path):
+def load(path: Path) -> Tokenizer:
     """Read a tokenizer that `save` wrote, or one that others published.
 
     path    a file, or a folder of a run or of published weights

@@ -6,12 +6,15 @@ Read next: `characters.py`, the simplest kind; `stream.py`, how text larger than
 """
 
 import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import DataError, ShapeError
 from tinylm.files import write_text
-from tinylm.tokenizers.stream import CHUNK, certain_chunks, read_text, special_pattern
+from tinylm.tokenizers.stream import CHUNK, Source, certain_chunks, read_text, special_pattern
 
 
 class Tokenizer:
@@ -24,7 +27,7 @@ class Tokenizer:
 
     kind = None  # the name under which `tokenizers.load` finds the class
 
-    def __init__(self, token_bytes, special):
+    def __init__(self, token_bytes: Sequence[bytes], special: dict[str, int]) -> None:
         for name, token in special.items():
             if not name or token_bytes[token] != utf8(name):
                 raise DataError(
@@ -37,11 +40,11 @@ class Tokenizer:
         self._longest_special = max(map(len, self.special), default=0)
 
     @property
-    def vocab_size(self):
+    def vocab_size(self) -> int:
         """V, the number of token ids: 0 .. V - 1, special tokens included."""
         return len(self._token_bytes)
 
-    def encode(self, text, allow_special=False):
+    def encode(self, text: str, allow_special: bool = False) -> np.ndarray:
         """The token ids of `text`.
 
         text           str
@@ -64,7 +67,9 @@ class Tokenizer:
             return parts[0]
         return np.empty(0, np.int32)
 
-    def encode_stream(self, source, chunk_bytes=CHUNK, allow_special=False):
+    def encode_stream(
+        self, source: Source, chunk_bytes: int = CHUNK, allow_special: bool = False
+    ) -> Iterator[np.ndarray]:
         """The token ids of a text that need not fit in memory, chunk by chunk.
 
         source       str, Path, open file or iterable of str or bytes: see `read_text`
@@ -96,7 +101,7 @@ class Tokenizer:
         ids.append(self.encode_plain(text[at:], position + at))
         return np.concatenate(ids, dtype=np.int32)
 
-    def decode(self, ids):
+    def decode(self, ids: ArrayLike) -> str:
         """The text of token ids. Bytes that are not UTF-8, as in a character half generated, become
         U+FFFD.
 
@@ -106,7 +111,7 @@ class Tokenizer:
         """
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
-    def decode_bytes(self, ids):
+    def decode_bytes(self, ids: ArrayLike) -> bytes:
         """The bytes of token ids, whether or not they are UTF-8.
 
         ids      (T,) integers, array or sequence
@@ -136,14 +141,14 @@ class Tokenizer:
         # A memoryview yields Python's own integers, which index a list faster than NumPy's do.
         return b"".join(map(self._token_bytes.__getitem__, memoryview(ids)))
 
-    def token_bytes(self, token):
+    def token_bytes(self, token: int) -> bytes:
         """The bytes of one token id; for a special token, its name.
 
         raises  DataError for an id outside the vocabulary
         """
         return self.decode_bytes([token])
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write the tokenizer to `path` as JSON, for `tokenizers.load`; all or nothing (files.py).
 
         raises  DataError if it cannot be written
@@ -157,7 +162,7 @@ class Tokenizer:
             ) from None
 
 
-def utf8(text, position=0):
+def utf8(text: str, position: int = 0) -> bytes:
     """`text` as UTF-8.
 
     position  where `text` begins in a longer one, for the message
@@ -173,7 +178,7 @@ def utf8(text, position=0):
         ) from None
 
 
-def numbered(names, first):
+def numbered(names: Sequence[str], first: int) -> dict[str, int]:
     """{name: id} for special tokens numbered from `first` in the order given.
 
     raises  DataError if a name is empty or given twice, or if `names` is a single string

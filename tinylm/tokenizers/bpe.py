@@ -18,7 +18,9 @@ Read next: `bpe_train.py`, learning fast; `pretokenize.py`, the pieces inside wh
 import heapq
 from array import array
 from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +29,7 @@ from tinylm.tokenizers.base import Tokenizer, numbered, utf8
 from tinylm.tokenizers.bpe_train import learn_merges
 from tinylm.tokenizers.pretokenize import count_pieces, pattern_named
 from tinylm.tokenizers.printable import from_printable, to_printable
+from tinylm.tokenizers.stream import Source
 
 # Searching all neighbors for the next merge costs time in proportion to the square of the piece's
 # length, but its inner loop is one call of `min`: for words it takes three quarters of the heap's
@@ -34,7 +37,7 @@ from tinylm.tokenizers.printable import from_printable, to_printable
 SHORT = 32
 
 
-def count_pairs(ids):
+def count_pairs(ids: Sequence[int]) -> dict[tuple[int, int], int]:
     """How often each pair of neighboring tokens occurs; places may overlap.
 
     >>> count_pairs([1, 2, 1, 2, 2, 2])
@@ -43,7 +46,7 @@ def count_pairs(ids):
     return dict(Counter(pairwise(ids)))
 
 
-def merge_pair(ids, pair, new):
+def merge_pair(ids: Sequence[int], pair: tuple[int, ...], new: int) -> list[int]:
     """The tokens after `pair` has become the token `new` wherever it stands, from left to right.
 
     >>> merge_pair([1, 1, 1, 2], (1, 1), new=9)
@@ -60,7 +63,9 @@ def merge_pair(ids, pair, new):
     return merged
 
 
-def learn_merges_by_definition(counts, n_merges, min_count=2):
+def learn_merges_by_definition(
+    counts: dict[bytes, int], n_merges: int, min_count: int = 2
+) -> list[tuple[int, int]]:
     """The merges of byte-pair encoding, recounted from scratch each time: for a few kilobytes.
 
     counts     {piece: occurrences}, pieces being bytes; no merge crosses the border of a piece
@@ -96,7 +101,7 @@ def learn_merges_by_definition(counts, n_merges, min_count=2):
     return merges
 
 
-def tokens_of(merges):
+def tokens_of(merges: Sequence[tuple[int, int]]) -> list[bytes]:
     """The bytes of every token that learnt merges lead to, in the order of their ids."""
     tokens = [bytes([value]) for value in range(256)]
     for left, right in merges:
@@ -104,7 +109,7 @@ def tokens_of(merges):
     return tokens
 
 
-def encode_by_definition(piece, merges):
+def encode_by_definition(piece: bytes, merges: Sequence[tuple[int, int]]) -> list[int]:
     """The token ids of one piece: merge the pair that was learnt first, until no pair was learnt.
 
     piece    bytes
@@ -127,7 +132,9 @@ def encode_by_definition(piece, merges):
     return ids
 
 
-def merge_short(ids, ranks, products):
+def merge_short(
+    ids: list[int], ranks: dict[tuple[int, int], int], products: Sequence[int]
+) -> list[int]:
     """Apply merges to `ids`, always the one of lowest rank, leftmost first, until none is possible.
 
     ids       list of token ids; changed in place
@@ -151,7 +158,9 @@ def merge_short(ids, ranks, products):
     return ids
 
 
-def merge_long(ids, ranks, products):
+def merge_long(
+    ids: list[int], ranks: dict[tuple[int, int], int], products: Sequence[int]
+) -> list[int]:
     """As `merge_short`, in time n log n: neighbors in a linked list, possible merges in a heap."""
     n = len(ids)
     ids = [*ids, None]  # an end that merges with nothing
@@ -199,7 +208,14 @@ class BPETokenizer(Tokenizer):
 
     kind = "bpe"
 
-    def __init__(self, tokens, merges, special=None, pattern="gpt2", partial=False):
+    def __init__(
+        self,
+        tokens: Sequence[bytes | None],
+        merges: Sequence[tuple[int, int]],
+        special: dict[str, int] | None = None,
+        pattern: str = "gpt2",
+        partial: bool = False,
+    ) -> None:
         special = special or {}
         if sorted(special.values()) != [i for i, token in enumerate(tokens) if token is None]:
             raise DataError(
@@ -249,13 +265,13 @@ class BPETokenizer(Tokenizer):
     @classmethod
     def train(
         cls,
-        texts,
-        vocab_size,
-        special=("<|endoftext|>",),
-        pattern="gpt2",
-        min_count=2,
-        progress=None,
-    ):
+        texts: Source,
+        vocab_size: int,
+        special: Sequence[str] = ("<|endoftext|>",),
+        pattern: str = "gpt2",
+        min_count: int = 2,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "BPETokenizer":
         """Learn a vocabulary from text: 256 bytes, then merges, then the special tokens.
 
         texts       a text, a Path, an open file, or an iterable of texts, which need not fit in
@@ -287,7 +303,7 @@ class BPETokenizer(Tokenizer):
         tokens = tokens_of(merges)
         return cls(tokens + [None] * len(special), merges, numbered(special, len(tokens)), pattern)
 
-    def encode_plain(self, text, position=0):
+    def encode_plain(self, text: str, position: int = 0) -> np.ndarray:
         """The ids of `text`, (T,) int32; `position` is where the text begins in a longer one, for
         error messages.
         """
@@ -298,7 +314,7 @@ class BPETokenizer(Tokenizer):
             raise
         return np.frombuffer(ids, np.int32)
 
-    def encode_piece(self, data):
+    def encode_piece(self, data: bytes) -> list[int]:
         """The ids of one piece, a list, from its bytes. Twin: `encode_by_definition`."""
         known = data.translate(None, self._dropped)  # without the bytes that have no token
         ids = [self._byte_ids[value] for value in known]
@@ -306,7 +322,7 @@ class BPETokenizer(Tokenizer):
             return merge_short(ids, self._ranks, self._products)
         return merge_long(ids, self._ranks, self._products)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """A JSON-able description, for `from_dict`; bytes are written in the alphabet of
         `printable.py`.
         """
@@ -325,7 +341,7 @@ class BPETokenizer(Tokenizer):
         return described
 
     @classmethod
-    def from_dict(cls, described):
+    def from_dict(cls, described: dict[str, Any]) -> "BPETokenizer":
         """The tokenizer that `to_dict` described."""
         tokens = [None if token is None else from_printable(token) for token in described["tokens"]]
         merges = [(left, right) for left, right in described["merges"]]

@@ -22,12 +22,18 @@ Read first: `bpe.py`, the definition. Read next: `pretokenize.py`.
 import heapq
 from array import array
 from collections import defaultdict
+from collections.abc import Callable
 
 _BORDER = -1  # between pieces
 _INSIDE = -2  # a byte that begins no token any more
 
 
-def learn_merges(counts, n_merges, min_count=2, progress=None):
+def learn_merges(
+    counts: dict[bytes, int],
+    n_merges: int,
+    min_count: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[tuple[int, int]]:
     """The merges of byte-pair encoding, most frequent pair first.
 
     counts     {piece: occurrences}, pieces being bytes; no merge crosses the border of a piece

@@ -4,6 +4,9 @@ Good for toy tasks and for nanoGPT's Shakespeare. The price: long sequences, and
 character that the vocabulary was not built with. Read next: `byte.py`, which can write anything.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.errors import DataError
@@ -22,7 +25,9 @@ class CharTokenizer(Tokenizer):
 
     kind = "characters"
 
-    def __init__(self, characters, special=(), unk=None):
+    def __init__(
+        self, characters: str, special: Sequence[str] = (), unk: str | None = None
+    ) -> None:
         special = numbered(special, len(characters))
         if unk is not None:
             special.setdefault(unk, len(characters) + len(special))
@@ -41,11 +46,13 @@ class CharTokenizer(Tokenizer):
         self._ids[points] = np.arange(len(points))
 
     @classmethod
-    def from_text(cls, text, special=(), unk=None):
+    def from_text(
+        cls, text: str, special: Sequence[str] = (), unk: str | None = None
+    ) -> "CharTokenizer":
         """The tokenizer of the characters in `text`, in the order of their code points."""
         return cls("".join(sorted(set(text))), special, unk)
 
-    def encode_plain(self, text, position=0):
+    def encode_plain(self, text: str, position: int = 0) -> np.ndarray:
         """The ids of `text`, (T,) int32; `position` is where the text begins in a longer one, for
         error messages.
         """
@@ -60,11 +67,11 @@ class CharTokenizer(Tokenizer):
             )
         return ids
 
-    def last_cut(self, text, start, stop):
+    def last_cut(self, text: str, start: int, stop: int) -> int:
         """Characters are encoded one by one, so any position is a certain cut."""
         return stop
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """A JSON-able description, for `from_dict`."""
         return {
             "kind": self.kind,
@@ -74,7 +81,7 @@ class CharTokenizer(Tokenizer):
         }
 
     @classmethod
-    def from_dict(cls, described):
+    def from_dict(cls, described: dict[str, Any]) -> "CharTokenizer":
         """The tokenizer that `to_dict` described."""
         return cls(described["characters"], described["special"], described["unk"])
 

@@ -16,7 +16,7 @@ from tinylm.tokenizers.bpe import BPETokenizer
 from tinylm.tokenizers.printable import from_printable, to_printable
 
 
-def load_gpt2(encoder, merges):
+def load_gpt2(encoder: str | Path, merges: str | Path) -> BPETokenizer:
     """The tokenizer of a published pair of files; with GPT-2's own, encoding gives GPT-2's ids.
 
     encoder  path of encoder.json (or vocab.json)
@@ -45,7 +45,7 @@ def load_gpt2(encoder, merges):
     return BPETokenizer(tokens, [(ids[left], ids[right]) for left, right in pairs], special)
 
 
-def save_gpt2(tokenizer, encoder, merges):
+def save_gpt2(tokenizer: BPETokenizer, encoder: str | Path, merges: str | Path) -> None:
     """Write a BPETokenizer as GPT-2's pair of files, for `load_gpt2` or any other reader of the
     format.
 
@@ -82,7 +82,7 @@ def save_gpt2(tokenizer, encoder, merges):
     write_text(merges, "\n".join(lines))
 
 
-def read_encoder(path):
+def read_encoder(path: str | Path) -> dict[str, int]:
     """{token as written: id} of a vocabulary file, with the ids 0 .. V - 1, each once.
 
     raises  DataError naming the file, if it cannot be read or holds something else
@@ -107,7 +107,7 @@ def read_encoder(path):
     return ids
 
 
-def read_merges(path):
+def read_merges(path: str | Path) -> list[tuple[str, str]]:
     """[(left, right)], the merges of a file as written, first learnt first.
 
     raises  DataError naming the line that is no merge

@@ -11,12 +11,18 @@ position e. A path is a list of (start, end, token).
 """
 
 import heapq
+from collections.abc import Callable, Sequence
 from math import exp, inf, log
 
 from tinylm.errors import DataError
 
 
-def edges(text, pieces, longest, unknown=None):
+def edges(
+    text: str,
+    pieces: dict[str, tuple[int, float]],
+    longest: int,
+    unknown: tuple[int, float] | None = None,
+) -> list[list[tuple]]:
     """The lattice of a text.
 
     text      str of n characters
@@ -41,7 +47,7 @@ def edges(text, pieces, longest, unknown=None):
     return arriving
 
 
-def best(arriving):
+def best(arriving: Sequence[list[tuple]]) -> tuple[float, list[tuple]]:
     """The most probable path (Viterbi 1967). Of equal ones, the one whose last piece is longer.
 
     returns  (log-probability, path)
@@ -70,7 +76,7 @@ def best(arriving):
     return scores[-1], path[::-1]
 
 
-def n_best(arriving, n):
+def n_best(arriving: Sequence[list[tuple]], n: int) -> list[tuple[float, list[tuple]]]:
     """The n most probable paths, best first; fewer where there are fewer.
 
     The k-th best path to a node ends with an edge and goes on with one of the k best paths to where
@@ -98,7 +104,7 @@ def _traced(kept, way):
     return path[::-1]
 
 
-def forward(arriving, power=1.0):
+def forward(arriving: Sequence[list[tuple]], power: float = 1.0) -> list[float]:
     """For every node, the log of the summed probability**power of all ways to reach it.
 
     returns  list of n + 1 floats; the last is the log-probability of the text itself, for power = 1
@@ -110,7 +116,7 @@ def forward(arriving, power=1.0):
     return sums
 
 
-def backward(arriving, power=1.0):
+def backward(arriving: Sequence[list[tuple]], power: float = 1.0) -> list[float]:
     """For every node, the log of the summed probability**power of all ways from it to the end.
 
     The mirror of `forward`: list of n + 1 floats, the first that of the text itself.
@@ -127,7 +133,7 @@ def backward(arriving, power=1.0):
     return sums[::-1]
 
 
-def expected_counts(arriving):
+def expected_counts(arriving: Sequence[list[tuple]]) -> dict[int, float]:
     """How often each token occurs in a segmentation, on average over all of them weighted by
     probability.
 
@@ -144,7 +150,9 @@ def expected_counts(arriving):
     return counts
 
 
-def sample(arriving, uniform, power=1.0):
+def sample(
+    arriving: Sequence[list[tuple]], uniform: Callable, power: float = 1.0
+) -> list[tuple[int, int, int]]:
     """A path drawn with probability proportional to probability**power, exactly, from the last
     piece to the first.
 

@@ -11,12 +11,13 @@ A *certain cut* is a position c at which, whatever comes before and after in the
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import regex
 
 from tinylm.errors import ConfigError
-from tinylm.tokenizers.stream import CHUNK, certain_chunks, read_text, special_pattern
+from tinylm.tokenizers.stream import CHUNK, Source, certain_chunks, read_text, special_pattern
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class SplitPattern:
     split: regex.Pattern
     cut: regex.Pattern
 
-    def pieces(self, text):
+    def pieces(self, text: str) -> list[str]:
         """The pieces of `text`, a list of strings whose concatenation is `text`."""
         return self.split.findall(text)
 
-    def last_cut(self, text, start, stop):
+    def last_cut(self, text: str, start: int, stop: int) -> int:
         """The last certain cut c of `text` with start < c <= stop, or `start` if there is none."""
         match = self.cut.search(text, start, stop)
         if match:
@@ -88,7 +89,7 @@ WHOLE = SplitPattern("whole", regex.compile(r"(?s).+"), regex.compile(r"(?!)"))
 PATTERNS = {pattern.name: pattern for pattern in (GPT2, GPT2_DIGITS, LLAMA3, QWEN2, SPACES, WHOLE)}
 
 
-def pattern_named(name):
+def pattern_named(name: str) -> SplitPattern:
     """The SplitPattern called `name`.
 
     raises  ConfigError naming the patterns there are
@@ -98,7 +99,9 @@ def pattern_named(name):
     return PATTERNS[name]
 
 
-def count_pieces(texts, pattern=GPT2, special=(), chunk=CHUNK):
+def count_pieces(
+    texts: Source, pattern: SplitPattern = GPT2, special: Sequence[str] = (), chunk: int = CHUNK
+) -> Counter:
     """How often each piece occurs in `texts`: the only thing that BPE learns from.
 
     texts    a text, a Path, an open file, or an iterable of texts. Pieces never span two texts;

@@ -26,12 +26,12 @@ BYTE_TO_CHARACTER = {byte: chr(byte) for byte in _VISIBLE} | {
 CHARACTER_TO_BYTE = {character: byte for byte, character in BYTE_TO_CHARACTER.items()}
 
 
-def to_printable(data):
+def to_printable(data: bytes) -> str:
     """The bytes `data` as a string of visible characters, one for each byte."""
     return "".join(map(BYTE_TO_CHARACTER.__getitem__, data))
 
 
-def from_printable(text):
+def from_printable(text: str) -> bytes:
     """The bytes that `to_printable` wrote as `text`.
 
     raises  DataError for a character outside the alphabet

@@ -9,6 +9,8 @@ what it has read until it knows a position where any tokenization has a border. 
 import codecs
 import itertools
 import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO, TextIO
 
 import regex
 
@@ -18,8 +20,11 @@ from tinylm.reading import blocks, other_encoding, wrong_encoding
 # Bytes of text in work at a time: beyond this, encoding gets no faster and memory grows.
 CHUNK = 1 << 18
 
+# Where text comes from, see `read_text`.
+Source = str | os.PathLike | BinaryIO | TextIO | Iterable[str | bytes]
 
-def read_text(source, chunk_bytes=CHUNK):
+
+def read_text(source: Source, chunk_bytes: int = CHUNK) -> Iterator[str]:
     """The text of `source` in parts of at most `chunk_bytes` characters.
 
     source   str: the text itself; Path: a file of UTF-8; an open file, text or binary (UTF-8); or
@@ -98,7 +103,7 @@ def _decoded(decoder, data, offset, name, final=False):
         ) from None
 
 
-def special_pattern(names):
+def special_pattern(names: Iterable[str]) -> regex.Pattern | None:
     """A compiled pattern of the special tokens `names`, or None if there are none.
 
     Where several begin at one place, it matches the longest.
@@ -108,7 +113,13 @@ def special_pattern(names):
     return None
 
 
-def certain_chunks(parts, size, last_cut, special=None, longest=0):
+def certain_chunks(
+    parts: Iterable[str],
+    size: int,
+    last_cut: Callable,
+    special: regex.Pattern | None = None,
+    longest: int = 0,
+) -> Iterator[tuple[int, str]]:
     """Re-cut a text so that encoding the chunks one by one gives the tokens of the whole.
 
     parts     iterable of str

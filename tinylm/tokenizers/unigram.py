@@ -9,13 +9,17 @@ lattice.py, how paths are found; unigram_train.py, where the probabilities come 
 
 import heapq
 from array import array
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import ArrayLike, Random
 from tinylm.errors import ConfigError, DataError
 from tinylm.tokenizers import lattice
 from tinylm.tokenizers.base import Tokenizer, numbered, utf8
 from tinylm.tokenizers.pretokenize import count_pieces, pattern_named
+from tinylm.tokenizers.stream import Source
 from tinylm.tokenizers.unigram_train import train_unigram
 
 # An unknown character scores this much below the least probable piece: known pieces are always
@@ -50,7 +54,15 @@ class UnigramTokenizer(Tokenizer):
 
     kind = "unigram"
 
-    def __init__(self, pieces, scores, special=None, unk=None, pattern="gpt2", prefix=False):
+    def __init__(
+        self,
+        pieces: Sequence[int | str | None],
+        scores: Sequence[float],
+        special: dict[str, int] | None = None,
+        unk: str | None = None,
+        pattern: str = "gpt2",
+        prefix: bool = False,
+    ) -> None:
         special = special or {}
         self._check(pieces, scores, special, unk)
         token_bytes = [_bytes_of(piece) for piece in pieces]
@@ -113,7 +125,13 @@ class UnigramTokenizer(Tokenizer):
             )
 
     @classmethod
-    def of_words(cls, texts, characters="", special=("<|endoftext|>",), pattern="gpt2"):
+    def of_words(
+        cls,
+        texts: Iterable[str],
+        characters: str = "",
+        special: Sequence[str] = ("<|endoftext|>",),
+        pattern: str = "gpt2",
+    ) -> "UnigramTokenizer":
         """A vocabulary without training, for the small language of a generator: every word of the
         texts is a token, and every character; a text is cut into as few tokens as possible.
 
@@ -131,14 +149,14 @@ class UnigramTokenizer(Tokenizer):
     @classmethod
     def train(
         cls,
-        texts,
-        vocab_size,
-        special=("<|endoftext|>",),
-        pattern="gpt2",
-        coverage=0.9995,
-        longest=16,
-        progress=None,
-    ):
+        texts: Source,
+        vocab_size: int,
+        special: Sequence[str] = ("<|endoftext|>",),
+        pattern: str = "gpt2",
+        coverage: float = 0.9995,
+        longest: int = 16,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "UnigramTokenizer":
         """Learn a vocabulary from text: pieces by EM and pruning, then 256 bytes, then the special
         tokens.
 
@@ -166,7 +184,7 @@ class UnigramTokenizer(Tokenizer):
         scores = [score for _, score in learnt] + [0.0] * (256 + len(names))
         return cls(pieces, scores, numbered(names, len(learnt) + 256), pattern=pattern)
 
-    def encode_plain(self, text, position=0):
+    def encode_plain(self, text: str, position: int = 0) -> np.ndarray:
         """The ids of the most probable segmentation, (T,) int32; `position` is where the text
         begins in a longer one.
         """
@@ -209,11 +227,11 @@ class UnigramTokenizer(Tokenizer):
                 ids.append(token)
         return ids
 
-    def encode_word(self, word):
+    def encode_word(self, word: str) -> list[int]:
         """The ids of one pre-token: its most probable segmentation, a list."""
         return self._ids(word, lattice.best(self._lattice(word))[1])
 
-    def sample(self, text, rng, power=1.0):
+    def sample(self, text: str, rng: Random, power: float = 1.0) -> np.ndarray:
         """A segmentation drawn with probability proportional to probability**power (Kudo 2018,
         section 3.3).
 
@@ -229,7 +247,7 @@ class UnigramTokenizer(Tokenizer):
             ids += self._ids(word, lattice.sample(self._lattice(word), draws.__next__, power))
         return np.array(ids, np.int32)
 
-    def n_best(self, text, n):
+    def n_best(self, text: str, n: int) -> list[tuple[float, np.ndarray]]:
         """The n most probable segmentations of a text, best first.
 
         returns  list of (log-probability, (T,) int32)
@@ -244,18 +262,18 @@ class UnigramTokenizer(Tokenizer):
             kept = heapq.nlargest(n, both, key=lambda way: way[0])
         return [(score, np.array(ids, np.int32)) for score, ids in kept]
 
-    def log_probability(self, text):
+    def log_probability(self, text: str) -> float:
         """log of the text's probability, summed over all its segmentations (Kudo 2018, eq. 3)."""
         return sum(lattice.forward(self._lattice(word))[-1] for word in self._words(text))
 
-    def decode(self, ids):
+    def decode(self, ids: ArrayLike) -> str:
         """As `Tokenizer.decode`; the space that `prefix` put first is taken off."""
         text = super().decode(ids)
         if self.prefix:
             return text.removeprefix(" ")
         return text
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """A JSON-able description, for `from_dict`."""
         return {
             "kind": self.kind,
@@ -268,7 +286,7 @@ class UnigramTokenizer(Tokenizer):
         }
 
     @classmethod
-    def from_dict(cls, described):
+    def from_dict(cls, described: dict[str, Any]) -> "UnigramTokenizer":
         """The tokenizer that `to_dict` described."""
         if not all(piece is None or isinstance(piece, (str, int)) for piece in described["pieces"]):
             raise DataError("a piece is neither text, byte nor special")

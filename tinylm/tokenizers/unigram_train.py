@@ -17,6 +17,7 @@ longer maximizes the likelihood. Read next: unigram.py.
 """
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -29,7 +30,14 @@ SEED_FACTOR, SEED_LEAST = 10, 20_000  # pieces at the start, as a multiple of th
 LONGEST_WORD = 256  # characters; a longer word teaches nothing and costs much
 
 
-def train_unigram(counts, size, coverage=1.0, longest=16, em_steps=EM_STEPS, progress=None):
+def train_unigram(
+    counts: Mapping[str, int],
+    size: int,
+    coverage: float = 1.0,
+    longest: int = 16,
+    em_steps: int = EM_STEPS,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[tuple[str, float]]:
     """The pieces and their log-probabilities.
 
     counts    {word: occurrences}; no piece crosses the border of a word
@@ -81,7 +89,7 @@ def train_unigram(counts, size, coverage=1.0, longest=16, em_steps=EM_STEPS, pro
     return sorted(zip(pieces, scores.tolist()), key=lambda pair: (-pair[1], pair[0]))
 
 
-def covered_characters(counts, coverage):
+def covered_characters(counts: Mapping[str, int], coverage: float) -> list[str]:
     """The most frequent characters that make up `coverage` of the text, most frequent first."""
     seen = Counter()
     for word, n in counts.items():
@@ -115,7 +123,9 @@ def _covered_words(counts, characters):
     return words
 
 
-def seed_pieces(words, characters, most, longest):
+def seed_pieces(
+    words: dict[str, int], characters: Sequence[str], most: int, longest: int
+) -> tuple[list[str], np.ndarray]:
     """Characters, then the substrings seen at least twice with the largest occurrences * length.
 
     returns  (list of pieces, (N,) float64 log-probabilities in proportion to occurrences * length)
@@ -167,7 +177,7 @@ class WordLattices:
     operation.
     """
 
-    def __init__(self, words, pieces, whole=True):
+    def __init__(self, words: Sequence[str], pieces: Sequence[str], whole: bool = True) -> None:
         index = {piece: i for i, piece in enumerate(pieces)}
         longest = max(map(len, pieces), default=0)
         sizes = np.array([len(word) for word in words], np.int64)
@@ -192,7 +202,7 @@ class WordLattices:
         self.ahead = _groups(target - begin, target)
         self.behind = _groups(begin - source, source)  # positions descending
 
-    def only(self, kept, before):
+    def only(self, kept: np.ndarray, before: int) -> "WordLattices":
         """The lattices of a part of the pieces.
 
         kept    (N',) indices of pieces; piece kept[i] gets the index i
@@ -222,12 +232,12 @@ class WordLattices:
             sums[goal[edge[starts]]] = combine.reduceat(values, starts)
         return sums
 
-    def best(self, scores):
+    def best(self, scores: np.ndarray) -> np.ndarray:
         """The log-probability of each word's best path, (words,); minus infinity if it has none."""
         sums = self._swept(scores, self.ahead, self.first, self.source, self.target, np.maximum)
         return sums[self.last]  # (nodes,) -> (words,)
 
-    def expected(self, scores, weights):
+    def expected(self, scores: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
         """The E step of EM: how often each piece occurs, averaged over all segmentations.
 
         scores   (N,) log-probabilities of the pieces

@@ -8,9 +8,13 @@ the words, not the text. Read next: bpe.py, which merges instead.
 """
 
 import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import CheckpointError, DataError
 from tinylm.reading import numbered_lines
 from tinylm.tokenizers.base import Tokenizer, utf8
@@ -81,7 +85,7 @@ def _lowered(c):
 _CLEAN, _APART, _LOWERED = map(_Characters, (_clean, _apart, _lowered))
 
 
-def plain_words(text, lower=True):
+def plain_words(text: str, lower: bool = True) -> list[str]:
     """The words of a text as BERT reads it: cleaned, and split at spaces and around signs.
 
     text     str
@@ -115,7 +119,7 @@ class WordPieceTokenizer(Tokenizer):
 
     kind = "wordpiece"
 
-    def __init__(self, pieces, lower=True):
+    def __init__(self, pieces: Sequence[str], lower: bool = True) -> None:
         pieces = list(pieces)
         special = {piece: i for i, piece in enumerate(pieces) if piece in SPECIAL}
         super().__init__([_decoded(piece) for piece in pieces], special)
@@ -133,7 +137,7 @@ class WordPieceTokenizer(Tokenizer):
         self._cache = {"": ()}  # {word: its ids}; the empty words between two spaces have none
 
     @classmethod
-    def from_vocabulary(cls, path, lower=True):
+    def from_vocabulary(cls, path: str | Path, lower: bool = True) -> "WordPieceTokenizer":
         """The tokenizer of a vocab.txt, one piece a line.
 
         raises  CheckpointError if the file cannot be read
@@ -143,7 +147,7 @@ class WordPieceTokenizer(Tokenizer):
         except DataError as error:
             raise CheckpointError(f"cannot read the vocabulary {path}: {error}") from error
 
-    def cut(self, word):
+    def cut(self, word: str) -> tuple[int, ...]:
         """The ids of one word: always the longest piece that fits next; [UNK] alone if none does.
 
         returns  tuple of ids
@@ -165,7 +169,7 @@ class WordPieceTokenizer(Tokenizer):
             start = stop
         return tuple(ids)
 
-    def encode_plain(self, text, position=0):
+    def encode_plain(self, text: str, position: int = 0) -> np.ndarray:
         """The ids of `text`, (T,) int32; unknown words become [UNK], never an error."""
         ids = []
         for word in plain_words(text, self.lower):
@@ -177,11 +181,13 @@ class WordPieceTokenizer(Tokenizer):
             ids += pieces
         return np.array(ids, np.int32)
 
-    def last_cut(self, text, start, stop):
+    def last_cut(self, text: str, start: int, stop: int) -> int:
         """Words end at a space, whatever stands around it."""
         return max(start, text.rfind(" ", start + 1, stop), text.rfind("\n", start + 1, stop))
 
-    def framed(self, first, second=None, limit=None):
+    def framed(
+        self, first: str, second: str | None = None, limit: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """[CLS] first [SEP], or [CLS] first [SEP] second [SEP]   (book section 1.3.1)
 
         limit    most ids; a longer text loses its end, of two the longer one first. None: no limit
@@ -200,7 +206,7 @@ class WordPieceTokenizer(Tokenizer):
         segments = np.concatenate([np.full(len(part), i) for i, part in enumerate(parts)])
         return np.concatenate(parts).astype(np.int32), segments.astype(np.int32)
 
-    def decode(self, ids):
+    def decode(self, ids: ArrayLike) -> str:
         """The words of token ids with spaces between, [UNK] for those that were unknown."""
         ids = list(ids)
         self.decode_bytes(ids)  # raises for what is no id
@@ -213,11 +219,11 @@ class WordPieceTokenizer(Tokenizer):
             data += self._token_bytes[i]
         return data.decode("utf-8", errors="replace").removeprefix(" ")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """A JSON-able description, for `from_dict`."""
         return {"kind": self.kind, "pieces": self.pieces, "lower": self.lower}
 
     @classmethod
-    def from_dict(cls, described):
+    def from_dict(cls, described: dict[str, Any]) -> "WordPieceTokenizer":
         """The tokenizer that `to_dict` described."""
         return cls(described["pieces"], described["lower"])

@@ -15,16 +15,24 @@ wordpiece.py.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from tinylm.errors import ConfigError
-from tinylm.tokenizers.stream import CHUNK, certain_chunks, read_text
+from tinylm.tokenizers.stream import CHUNK, Source, certain_chunks, read_text
 from tinylm.tokenizers.wordpiece import LONGEST_WORD, SPECIAL, WordPieceTokenizer, plain_words
 
 
-def train_wordpiece(texts, vocab_size, lower=True, special=SPECIAL, min_count=2, progress=None):
+def train_wordpiece(
+    texts: Source,
+    vocab_size: int,
+    lower: bool = True,
+    special: tuple[str, ...] = SPECIAL,
+    min_count: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> WordPieceTokenizer:
     """A WordPieceTokenizer whose vocabulary is learnt from text: special tokens, characters, then
     merges.
 
@@ -49,7 +57,7 @@ def train_wordpiece(texts, vocab_size, lower=True, special=SPECIAL, min_count=2,
     return WordPieceTokenizer([*special, *learnt], lower)
 
 
-def count_words(texts, lower=True, chunk=CHUNK):
+def count_words(texts: Source, lower: bool = True, chunk: int = CHUNK) -> Counter:
     """How often each word of `wordpiece.plain_words` occurs; only distinct words are in memory."""
     if isinstance(texts, str) or hasattr(texts, "read") or hasattr(texts, "__fspath__"):
         texts = [texts]  # one text
@@ -64,14 +72,14 @@ def _last_space(text, start, stop):
     return max(start, text.rfind(" ", start + 1, stop), text.rfind("\n", start + 1, stop))
 
 
-def as_pieces(word):
+def as_pieces(word: str) -> list[str]:
     """A word as its characters: "cat" -> ["c", "##a", "##t"]."""
     if word:
         return [word[0], *("##" + c for c in word[1:])]
     return []
 
 
-def learn_alphabet(counts, min_count=1):
+def learn_alphabet(counts: dict[str, int], min_count: int = 1) -> list[str]:
     """The characters as pieces, sorted: those within words too, if seen `min_count` times."""
     seen = Counter()
     for word, n in counts.items():
@@ -80,12 +88,14 @@ def learn_alphabet(counts, min_count=1):
     return sorted(piece for piece, n in seen.items() if n >= min_count)
 
 
-def joined(left, right):
+def joined(left: str, right: str) -> str:
     """The piece that two neighbors make: ("c", "##a") -> "ca"; ("##a", "##t") -> "##at"."""
     return left + right.removeprefix("##")
 
 
-def learn_wordpieces_by_definition(counts, alphabet, n_merges, min_count=2):
+def learn_wordpieces_by_definition(
+    counts: dict[str, int], alphabet: Sequence[str], n_merges: int, min_count: int = 2
+) -> list[str]:
     """The rule above, recounted from scratch for each merge: for a few kilobytes.
 
     Twin of `learn_wordpieces`, with the same arguments.
@@ -118,7 +128,13 @@ def learn_wordpieces_by_definition(counts, alphabet, n_merges, min_count=2):
     return pieces
 
 
-def learn_wordpieces(counts, alphabet, n_merges, min_count=2, progress=None):
+def learn_wordpieces(
+    counts: dict[str, int],
+    alphabet: Sequence[str],
+    n_merges: int,
+    min_count: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
     """The vocabulary: the alphabet, then the piece of each merge in the order learnt.
 
     counts     {word: occurrences}

@@ -7,6 +7,8 @@ words outside it. Read next: wordpiece.py, which cuts those up instead.
 """
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import regex
@@ -27,7 +29,7 @@ _UNIT = regex.compile(
 _CUT = regex.compile(r"(?r)(?=\s)")  # no unit holds white space
 
 
-def words_and_punctuation(text):
+def words_and_punctuation(text: str) -> list[str]:
     """The words and punctuation marks of a text, in order, without white space   (book 1.1).
 
     text     str
@@ -48,7 +50,9 @@ class WordTokenizer(Tokenizer):
 
     kind = "word"
 
-    def __init__(self, words, special=(), unk="<unk>"):
+    def __init__(
+        self, words: Sequence[str], special: Sequence[str] = (), unk: str = "<unk>"
+    ) -> None:
         self.words, self.unk = list(words), unk
         special = numbered(special, len(self.words))
         special.setdefault(unk, len(self.words) + len(special))
@@ -60,31 +64,33 @@ class WordTokenizer(Tokenizer):
             raise DataError(f"word {twice!r} is in the vocabulary twice; each may stand once")
 
     @classmethod
-    def from_text(cls, text, most=None, special=(), unk="<unk>"):
+    def from_text(
+        cls, text: str, most: int | None = None, special: Sequence[str] = (), unk: str = "<unk>"
+    ) -> "WordTokenizer":
         """The tokenizer of the `most` most frequent words of a text (all of them by default)."""
         seen = Counter(words_and_punctuation(text))
         # Equally frequent words are sorted, so the ids do not depend on the order of the text.
         return cls(sorted(seen, key=lambda word: (-seen[word], word))[:most], special, unk)
 
-    def encode_plain(self, text, position=0):
+    def encode_plain(self, text: str, position: int = 0) -> np.ndarray:
         """The ids of `text`, (T,) int32; a word outside the vocabulary is the unknown token."""
         unknown = self.special[self.unk]
         return np.array(
             [self._ids.get(word, unknown) for word in words_and_punctuation(text)], np.int32
         )
 
-    def last_cut(self, text, start, stop):
+    def last_cut(self, text: str, start: int, stop: int) -> int:
         """No word holds white space, so a text may be cut before any of it."""
         match = _CUT.search(text, start + 1, stop)
         if match:
             return match.start()
         return start
 
-    def decode(self, ids):
+    def decode(self, ids: Sequence[int]) -> str:
         """The words with single spaces between; the white space of the text itself is lost."""
         return super().decode(ids).removeprefix(" ")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """A JSON-able description, for `from_dict`."""
         return {
             "kind": self.kind,
@@ -94,6 +100,6 @@ class WordTokenizer(Tokenizer):
         }
 
     @classmethod
-    def from_dict(cls, described):
+    def from_dict(cls, described: dict[str, str | list[str]]) -> "WordTokenizer":
         """The tokenizer that `to_dict` described."""
         return cls(described["words"], described["special"], described["unk"])

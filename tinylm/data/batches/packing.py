@@ -9,12 +9,14 @@ one integer, and each worker computes its own rows. Read next: serialize.py.
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from tinylm.backend import Random
+from tinylm.backend import ArrayLike, Random
+from tinylm.data.batches.tokenfile import Documents
 from tinylm.errors import DataError
 
 
@@ -31,7 +33,7 @@ class Packed:
     segments: np.ndarray
     positions: np.ndarray
 
-    def visible(self):
+    def visible(self) -> np.ndarray:
         """The attention mask, causal and within pieces: (B, 1, T, T) bool, True to attend.
 
         Padding attends to padding, so no row of the mask is empty.
@@ -39,7 +41,7 @@ class Packed:
         same = self.segments[:, :, None] == self.segments[:, None, :]  # (B, T) -> (B, T, T)
         return np.tril(same)[:, None]  # (B, 1, T, T)
 
-    def targets(self, ignore_index=-100):
+    def targets(self, ignore_index: int = -100) -> np.ndarray:
         """The next token of the same piece, or ignore_index where there is none: (B, T) int64."""
         targets = np.full_like(self.tokens, ignore_index)
         same = (self.segments[:, 1:] == self.segments[:, :-1]) & (self.segments[:, 1:] >= 0)
@@ -85,7 +87,13 @@ class GreedyPacking:
 
     efficiency = 1.0  # no padding
 
-    def __init__(self, documents, length, end_of_text, seed=0):
+    def __init__(
+        self,
+        documents: Sequence[np.ndarray] | Documents,
+        length: int,
+        end_of_text: int | None,
+        seed: int = 0,
+    ) -> None:
         self.source = _Source(documents, end_of_text)
         self.length = int(length)
         self.seed = int(seed)
@@ -97,7 +105,7 @@ class GreedyPacking:
         order = Random(self.seed, "packing", epoch).permutation(len(self.source.sizes))
         return order, np.cumsum(self.source.sizes[order])
 
-    def rows(self, first, count):
+    def rows(self, first: int, count: int) -> Packed:
         """Rows first .. first+count-1 of the endless stream. Returns Packed of (count, T)."""
         packed = _empty(count, self.length, self.source.end_of_text)
         for row in range(count):
@@ -135,7 +143,13 @@ class BestFitPacking:
     efficiency      tokens / (R * T), the share of the rows that is not padding
     """
 
-    def __init__(self, documents, length, end_of_text, seed=0):
+    def __init__(
+        self,
+        documents: Sequence[np.ndarray] | Documents,
+        length: int,
+        end_of_text: int | None,
+        seed: int = 0,
+    ) -> None:
         self.source = _Source(documents, end_of_text)
         self.length = int(length)
         self.seed = int(seed)
@@ -157,7 +171,7 @@ class BestFitPacking:
         bins = best_fit(self.size[order], self.length)
         return [[order[i] for i in bins[b]] for b in random.permutation(len(bins))]
 
-    def rows(self, first, count):
+    def rows(self, first: int, count: int) -> Packed:
         """Rows first .. first+count-1 of the endless stream. Returns Packed of (count, T)."""
         tokens, segments, positions = _empty(count, self.length, self.source.end_of_text)
         for row in range(count):
@@ -173,7 +187,7 @@ class BestFitPacking:
         return Packed(tokens, segments, positions)
 
 
-def best_fit(sizes, capacity):
+def best_fit(sizes: ArrayLike, capacity: int) -> list[list[int]]:
     """Best-fit-decreasing bin packing: longest first, each into the fullest bin with room for it.
 
     sizes     (N,) integers in [1, capacity]

@@ -13,8 +13,12 @@ import contextlib
 import hashlib
 import json
 import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 
 from tinylm.data.batches.split import check_fraction, cut_point, text_hash, validation_documents
 from tinylm.data.batches.tokenfile import TokenFile, TokenWriter
@@ -44,7 +48,7 @@ class Prepared:
     meta: dict
 
     @classmethod
-    def open(cls, directory, vocab_size=None):
+    def open(cls, directory: Path, vocab_size: int | None = None) -> "Prepared":
         """Open the files that `prepare` wrote.
 
         vocab_size  of the model that will read them, if known
@@ -75,21 +79,21 @@ class Prepared:
                 )
         return cls(directory, sides["train"], sides["val"], meta)
 
-    def verify(self):
+    def verify(self) -> None:
         """Read every token once; raises DataError if a byte differs from what was written."""
         for tokens in (self.train, self.val):
             tokens.verify()
 
     @property
-    def vocab_size(self):
+    def vocab_size(self) -> int:
         return self.meta["vocab_size"]
 
-    def bytes_per_token(self, side="val"):
+    def bytes_per_token(self, side: str = "val") -> float:
         """UTF-8 bytes of the text per token, of "val" or "train"."""
         counts = self.meta[side]
         return counts["bytes"] / max(counts["tokens"], 1)
 
-    def bits_per_byte(self, loss, side="val"):
+    def bits_per_byte(self, loss: float, side: str = "val") -> float:
         """A mean loss in nats per token as bits per byte: loss / ln 2 / bytes_per_token."""
         return loss / math.log(2) / self.bytes_per_token(side)
 
@@ -112,7 +116,23 @@ def _check_meta(meta, where):
         side.integer("bytes", side.integer("characters", least))
 
 
-def prepare(texts, tokenizer, out_dir, val_fraction=0.1, seed=0, end_of_text=None):
+class StreamTokenizer(Protocol):
+    """What `prepare` needs of a tokenizer."""
+
+    vocab_size: int
+
+    def encode_stream(self, source: Iterable[str]) -> Iterator[np.ndarray]:
+        """Arrays of ids, which follow one another."""
+
+
+def prepare(
+    texts: Iterable,
+    tokenizer: StreamTokenizer,
+    out_dir: Path,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    end_of_text: int | None = None,
+) -> Prepared:
     """Split and encode a corpus into `out_dir`.
 
     texts         one str, or an iterable of documents; a document is a str or an iterator of str
@@ -146,7 +166,9 @@ def prepare(texts, tokenizer, out_dir, val_fraction=0.1, seed=0, end_of_text=Non
             spool.unlink()
 
 
-def training_documents(read, val_fraction=0.1, seed=0):
+def training_documents(
+    read: Callable[[], Iterable], val_fraction: float = 0.1, seed: int = 0
+) -> Iterator[Iterable[str]]:
     """The documents that `prepare` puts on the training side, in order.
 
     A tokenizer is learnt from these alone: merges that were learnt from the validation text too

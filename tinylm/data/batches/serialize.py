@@ -9,8 +9,12 @@ A time step of a task is its observations in a fixed order, a separator, its act
 predicts the sequence. Images, which Gato embeds as patches, are no tokens and not here.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, DataError
 
 BINS = 1024
@@ -18,17 +22,17 @@ OFFSET = 32000  # the first id of a number
 MU, LARGEST = 100.0, 256.0  # mu and M of the mu-law (Reed et al. 2022, appendix B)
 
 
-def mu_law(x):
+def mu_law(x: ArrayLike) -> np.ndarray | float:
     """sign(x) log(mu |x| + 1) / log(mu M + 1): maps [-M, M] to [-1, 1]."""
     return np.sign(x) * np.log(np.abs(x) * MU + 1) / np.log(LARGEST * MU + 1)
 
 
-def inverse_mu_law(y):
+def inverse_mu_law(y: ArrayLike) -> np.ndarray:
     """The x with mu_law(x) = y: sign(y) ((mu M + 1)^|y| - 1) / mu."""
     return np.sign(y) * (np.exp(np.abs(y) * np.log(LARGEST * MU + 1)) - 1) / MU
 
 
-def number_tokens(values, squeezed=False):
+def number_tokens(values: ArrayLike, squeezed: bool = False) -> np.ndarray:
     """Ids of real numbers.
 
     values    array of any shape; clipped to [-M, M]
@@ -47,7 +51,7 @@ def number_tokens(values, squeezed=False):
     return OFFSET + np.minimum(bins, BINS - 1)
 
 
-def numbers_of(tokens, squeezed=False):
+def numbers_of(tokens: np.ndarray, squeezed: bool = False) -> np.ndarray:
     """The numbers of ids of `number_tokens`: (n,) -> (n,) float64, the middles of the bins."""
     tokens = np.asarray(tokens)
     if ((tokens < OFFSET) | (tokens >= OFFSET + BINS)).any():
@@ -58,7 +62,7 @@ def numbers_of(tokens, squeezed=False):
     return inverse_mu_law(y)
 
 
-def integer_tokens(values):
+def integer_tokens(values: ArrayLike) -> np.ndarray:
     """Whole numbers below 1,024 as ids, row-major: (n,) int64. DataError for others."""
     values = np.asarray(values).reshape(-1)
     if values.dtype.kind not in "iub" or ((values < 0) | (values >= BINS)).any():
@@ -66,7 +70,9 @@ def integer_tokens(values):
     return values.astype(np.int64)
 
 
-def episode_tokens(steps, separator):
+def episode_tokens(
+    steps: Sequence[tuple[list[Any], list[list[int]]]], separator: int
+) -> tuple[np.ndarray, np.ndarray]:
     """A whole episode as one row.
 
     steps      list of (observations, actions), each a list of arrays of ids, in the order of the

@@ -7,13 +7,15 @@ one side, and documents with the same text always to the same side. Book section
 """
 
 import hashlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError
 
 
-def cut_point(length, val_fraction):
+def cut_point(length: int, val_fraction: float) -> int:
     """Where one text is cut: characters [0, cut) for training, [cut, length) for validation.
 
     val_fraction  in [0, 1); 0 keeps everything for training, otherwise both sides get at least one
@@ -32,20 +34,22 @@ def cut_point(length, val_fraction):
     return min(max(int(length * (1 - val_fraction)), 1), length - 1)
 
 
-def split_text(text, val_fraction=0.1):
+def split_text(text: np.ndarray | str, val_fraction: float = 0.1) -> tuple[Any, Any]:
     """One text (or token array) in two parts: (train, val), the last part for validation."""
     cut = cut_point(len(text), val_fraction)
     return text[:cut], text[cut:]
 
 
-def text_hash(seed=0):
+def text_hash(seed: int = 0) -> Any:
     """A new hash object for the UTF-8 bytes of a document; its digest depends on `seed`."""
     # The seed is the key: sorted by digest, documents are in an order that is random in the seed
     # and the same for the same text.
     return hashlib.blake2b(digest_size=16, key=int(seed).to_bytes(16, "little", signed=True))
 
 
-def validation_documents(digests, sizes, val_fraction):
+def validation_documents(
+    digests: Sequence[bytes], sizes: Sequence, val_fraction: float
+) -> np.ndarray:
     """Which documents are for validation.
 
     Groups of equal text are visited in the order of their digests, which is random in the seed; a
@@ -85,7 +89,9 @@ def validation_documents(digests, sizes, val_fraction):
     return chosen
 
 
-def split_documents(documents, val_fraction=0.1, seed=0):
+def split_documents(
+    documents: Sequence[str], val_fraction: float = 0.1, seed: int = 0
+) -> tuple[list[str], list[str]]:
     """Many documents as (train, val), lists of str in the given order; see validation_documents."""
     documents, digests = list(documents), []
     for text in documents:
@@ -99,7 +105,7 @@ def split_documents(documents, val_fraction=0.1, seed=0):
     return train, val
 
 
-def check_fraction(val_fraction):
+def check_fraction(val_fraction: float) -> None:
     """Raise ConfigError unless 0 <= val_fraction < 1."""
     if not 0 <= val_fraction < 1:
         raise ConfigError(

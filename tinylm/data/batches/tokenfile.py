@@ -13,9 +13,11 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import DataError, DtypeError
 from tinylm.files import WholeFile, open_regular
 
@@ -28,7 +30,9 @@ HEADER_BYTES = 64
 _CHUNK = 1 << 20  # ids at a time where a whole file is read
 
 
-def checked_ids(ids, vocab_size, first=0, operation="token ids"):
+def checked_ids(
+    ids: ArrayLike, vocab_size: int, first: int = 0, operation: str = "token ids"
+) -> np.ndarray:
     """`ids` as a 1-d integer array, each in [0, vocab_size).
 
     first    position of ids[0] in its text, for the message
@@ -69,7 +73,7 @@ class TokenWriter:
     vocabulary and if the file cannot be written.
     """
 
-    def __init__(self, path, vocab_size):
+    def __init__(self, path: str | Path, vocab_size: int) -> None:
         if not 1 <= vocab_size <= 2**32:
             raise DataError(
                 f"write tokens: a vocabulary of {vocab_size} does not fit 32 bits: "
@@ -83,7 +87,7 @@ class TokenWriter:
         self._file = self._whole.file
         self._try(self._file.write, bytes(HEADER_BYTES))  # room; `close` writes the header itself
 
-    def append(self, ids):
+    def append(self, ids: ArrayLike) -> None:
         """Add ids: any integer array or sequence."""
         ids = checked_ids(ids, self.vocab_size, self.count, f"write {self.path.name}")
         if ids.size == 0:
@@ -94,11 +98,11 @@ class TokenWriter:
         self.largest = max(self.largest, int(ids.max()))
         self.count += ids.size
 
-    def end_document(self):
+    def end_document(self) -> None:
         """Mark the ids since the last call as one document."""
         self.ends.append(self.count)
 
-    def close(self):
+    def close(self) -> None:
         """Write the ends and the header, force all to disk and give the file its name."""
         padding = -self.count * self.dtype.itemsize % 8  # the ends begin at a multiple of 8
         ends = np.array(self.ends, "<u8").tobytes()
@@ -118,7 +122,7 @@ class TokenWriter:
         self._try(self._file.write, header + _CHECKS.pack(zlib.crc32(header), zlib.crc32(ends)))
         self._try(self._whole.keep)
 
-    def discard(self):
+    def discard(self) -> None:
         """Remove the unfinished file."""
         self._whole.discard()
 
@@ -133,17 +137,22 @@ class TokenWriter:
                 "free space or choose another directory; nothing that was there is lost"
             ) from None
 
-    def __enter__(self):
+    def __enter__(self) -> "TokenWriter":
         return self
 
-    def __exit__(self, kind, value, trace):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if kind is None:
             self.close()
         else:
             self.discard()
 
 
-def write_tokens(path, ids, vocab_size):
+def write_tokens(path: str | Path, ids: ArrayLike, vocab_size: int) -> "TokenFile":
     """Write one array of ids to a token file and open it."""
     with TokenWriter(path, vocab_size) as out:
         out.append(ids)
@@ -157,15 +166,15 @@ class Documents:
     tokens: np.ndarray
     ends: np.ndarray  # (N,) the position after each document
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ends)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> np.ndarray:
         i = range(len(self.ends))[i]  # negative counts from the end; IndexError beyond it
         start = int(self.ends[i - 1]) if i else 0
         return self.tokens[start : int(self.ends[i])]
 
-    def sizes(self):
+    def sizes(self) -> np.ndarray:
         """The lengths of all documents, (N,) int64, without reading the tokens."""
         return np.diff(np.asarray(self.ends, np.int64), prepend=0)
 
@@ -188,7 +197,7 @@ class TokenFile:
     ends_crc: int = 0
 
     @classmethod
-    def open(cls, path, vocab_size=None):
+    def open(cls, path: str | Path, vocab_size: int | None = None) -> "TokenFile":
         """Map the token file at `path`.
 
         vocab_size  of the model that will read it, if known
@@ -234,10 +243,10 @@ class TokenFile:
             ends, ends_crc = np.array([count], np.uint64), 0
         return cls(path, tokens, vocabulary, largest, Documents(tokens, ends), crc, ends_crc)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.tokens)
 
-    def verify(self):
+    def verify(self) -> None:
         """Read everything once; raises DataError if a byte differs from what was written."""
         crc = 0
         for first in range(0, len(self.tokens), _CHUNK):

@@ -6,9 +6,11 @@ draws its rows of the batch without the others. Read next: `packing.py`, which k
 apart.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from tinylm.backend import Random
+from tinylm.backend import ArrayLike, Random
 from tinylm.errors import ConfigError, DataError, ShapeError
 
 
@@ -22,7 +24,7 @@ class RandomWindows:
     raises      DataError if n < T + 1: not one window fits
     """
 
-    def __init__(self, tokens, length, batch_size, seed=0):
+    def __init__(self, tokens: ArrayLike, length: int, batch_size: int, seed: int = 0) -> None:
         self.tokens = _token_array(tokens, "random windows")
         self.length = _positive(length=length)
         self.batch_size = _positive(batch_size=batch_size)
@@ -37,7 +39,7 @@ class RandomWindows:
                 f"{length + 1}: {mend}"
             )
 
-    def batch(self, step, start=0, stop=None):
+    def batch(self, step: int, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Rows start .. stop-1 of the batch of `step`.
 
         start, stop  a worker's rows; the whole batch by default. `stop` may be beyond batch_size,
@@ -50,7 +52,7 @@ class RandomWindows:
         first = random.integers(0, len(self.tokens) - self.length, (stop,))  # in [0, n - T)
         return _gather(self.tokens, first[start:], self.length + 1)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"RandomWindows({len(self.tokens)} tokens, length={self.length}, "
             f"batch_size={self.batch_size}, seed={self.seed})"
@@ -70,7 +72,7 @@ class EvenWindows:
     raises  DataError if there is no target at all
     """
 
-    def __init__(self, tokens, length):
+    def __init__(self, tokens: ArrayLike, length: int) -> None:
         self.tokens, self.length = _token_array(tokens, "even windows"), _positive(length=length)
         if len(self.tokens) < 2:
             raise DataError(
@@ -79,11 +81,11 @@ class EvenWindows:
         self.whole, self.left_over = divmod(len(self.tokens) - 1, length)  # windows, targets
 
     @property
-    def targets(self):
+    def targets(self) -> int:
         """The number of targets, n - 1."""
         return len(self.tokens) - 1
 
-    def batches(self, batch_size):
+    def batches(self, batch_size: int) -> Iterator[np.ndarray]:
         """All windows in order.
 
         yields  (b, T + 1) int64 with b <= batch_size; last, if targets are left over, (1, left_over

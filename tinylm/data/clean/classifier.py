@@ -7,6 +7,7 @@ number: some doubtful texts are kept. Book section 2.2.1. Read next: pipeline.py
 """
 
 import zlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import regex
@@ -18,7 +19,7 @@ from tinylm.errors import DataError
 _MARK = regex.compile(r"[^\s\p{L}\p{M}\p{N}_]")
 
 
-def hashed_words(text, size):
+def hashed_words(text: str, size: int) -> tuple[np.ndarray, np.ndarray]:
     """The features of a text: its words, pairs of words and punctuation, by feature hashing.
 
     A feature is a row of a table of `size` rows, found by its hash; different words may share a row
@@ -43,10 +44,17 @@ class QualityClassifier:
     raises    DataError from `fit` if one kind of text is missing
     """
 
-    def __init__(self, size=1 << 16):
+    def __init__(self, size: int = 1 << 16) -> None:
         self.size, self.weights, self.bias = size, np.zeros(size), 0.0
 
-    def fit(self, good, bad, epochs=10, lr=2.0, seed=0):
+    def fit(
+        self,
+        good: Sequence[str],
+        bad: Sequence[str],
+        epochs: int = 10,
+        lr: float = 2.0,
+        seed: int = 0,
+    ) -> "QualityClassifier":
         """Learn from texts by stochastic gradient descent; both kinds have the same total weight.
 
         good, bad  iterables of str
@@ -77,15 +85,15 @@ class QualityClassifier:
     def _probability(self, rows, values):
         return 1 / (1 + np.exp(-np.clip(self.weights[rows] @ values + self.bias, -500, 500)))
 
-    def probability(self, text):
+    def probability(self, text: str) -> float:
         """P(good | text)."""
         return float(self._probability(*hashed_words(text, self.size)))
 
-    def keeps(self, least=0.5):
+    def keeps(self, least: float = 0.5) -> Callable:
         """The rule that a text is good with probability `least` or more."""
         return lambda text: self.probability(text) >= least
 
-    def keeps_some(self, alpha=9.0, seed=0):
+    def keeps_some(self, alpha: float = 9.0, seed: int = 0) -> Callable:
         """GPT-3's rule: keep a text if a Pareto number exceeds 1 - P(good)   (Brown et al. 2020)
 
         P(kept) = (2 - P(good))**-alpha: 1 at P(good) = 1, and 2**-alpha at 0. The random number is

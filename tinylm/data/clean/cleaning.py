@@ -7,6 +7,7 @@ markup.py, the text of web pages; quality.py, repetition.py; pipeline.py, which 
 after another and counts.
 """
 
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import regex
@@ -21,7 +22,7 @@ _SPACES = regex.compile(r"[^\S\n\t]+")
 _BLANK_LINES = regex.compile(r"\n{3,}")
 
 
-def normalized(text):
+def normalized(text: str) -> str:
     """A normal form: Unicode NFC, "\\n" for every end of line, " " for every other white space.
 
     Control and invisible characters, spaces at the ends of lines, and blank lines beyond one are
@@ -45,12 +46,12 @@ _LINE_END = regex.compile(r"(?:[\p{STerm}\u0f0d-\u0f11\u0f14][\"'”’)」』�
 _UNMARKED_END = regex.compile(r"[\p{Thai}\p{Lao}]\Z")
 
 
-def without_citations(text):
+def without_citations(text: str) -> str:
     """Text without marks such as [1], [edit] and [citation needed] (C4)."""
     return _CITATION.sub("", text)
 
 
-def sentence_lines(text, least=5):
+def sentence_lines(text: str, least: int = 5) -> str:
     """The lines that end in a terminal mark and have `least` words or more (C4).
 
     Lines about JavaScript, cookies and terms of use are removed too. Blank lines between paragraphs
@@ -69,12 +70,12 @@ def sentence_lines(text, least=5):
     return _BLANK_LINES.sub("\n\n", "\n".join(kept)).strip("\n")
 
 
-def no_placeholder(text):
+def no_placeholder(text: str) -> bool:
     """The rule that a text has no "lorem ipsum", as pages without content do (C4)."""
     return "lorem ipsum" not in text.lower()
 
 
-def no_code(text):
+def no_code(text: str) -> bool:
     """The rule that a text has no "{": rare in prose, in most programming languages (C4)."""
     return "{" not in text
 
@@ -86,7 +87,7 @@ _SENTENCE_END = regex.compile(
 )
 
 
-def at_least_sentences(least=3):
+def at_least_sentences(least: int = 3) -> Callable:
     """The rule that a text has `least` sentences (C4: three)."""
     return lambda text: sum(1 for _ in _SENTENCE_END.finditer(text)) >= least
 
@@ -95,7 +96,7 @@ _SCHEME = regex.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?//")
 _NO_WORD = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
 
 
-def url_allowed(url, blocked=(), words=()):
+def url_allowed(url: str, blocked: Sequence[str] = (), words: Sequence[str] = ()) -> bool:
     """Whether a page may be read, judged by its address   (Penedo et al. 2023, section 3.1)
 
     url      str

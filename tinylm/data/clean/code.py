@@ -5,6 +5,8 @@ would drop all of it. The rules here drop files that were written by programs: g
 minified scripts, data. Read next: pipeline.py.
 """
 
+from collections.abc import Callable
+
 import regex
 
 _BREAKS = regex.compile(r"\r\n?")
@@ -12,14 +14,14 @@ _BREAKS = regex.compile(r"\r\n?")
 _INVISIBLE = regex.compile(r"[\p{Cc}\p{Cs}\ufeff\u200b--[\t\n\f]]", regex.V1)
 
 
-def tidied(text):
+def tidied(text: str) -> str:
     """One end of line, no control characters, no spaces at ends of lines; indentation stays."""
     text = _INVISIBLE.sub("", _BREAKS.sub("\n", text))
     lines = (line.rstrip(" \t") for line in text.split("\n"))
     return "\n".join(lines).strip("\n")
 
 
-def short_lines(mean=100, longest=1000):
+def short_lines(mean: int = 100, longest: int = 1000) -> Callable:
     """The rule that lines have `mean` characters at most on average, and none over `longest`."""
 
     def rule(text):
@@ -29,7 +31,7 @@ def short_lines(mean=100, longest=1000):
     return rule
 
 
-def enough_letters(least=0.25):
+def enough_letters(least: float = 0.25) -> Callable:
     """The rule that letters and digits are at least a share `least` of all but white space."""
 
     def rule(text):

@@ -6,6 +6,8 @@ dropped from training (`Contamination` is a rule for a pipeline), and test examp
 are reported separately (`examples`). Book section 2.2.1. Read next: pipeline.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.data.clean.dedup import shingles
@@ -24,7 +26,7 @@ class Contamination:
     Memory: 17 bytes for every n-gram of the test set; the training text is not stored.
     """
 
-    def __init__(self, examples, n=13, most=0.0):
+    def __init__(self, examples: Sequence[str], n: int = 13, most: float = 0.0) -> None:
         self.n, self.most = n, most
         grams = [shingles(text, n) for text in examples]
         if not grams:
@@ -39,7 +41,7 @@ class Contamination:
         self.sizes = np.array(sizes)
         self.hit = np.zeros(len(every), bool)  # (S,) True once some text contained the n-gram
 
-    def overlap(self, text):
+    def overlap(self, text: str) -> float:
         """The share of the distinct n-grams of a text that occur in the test set.
 
         The n-grams found are marked for `examples`.
@@ -51,9 +53,9 @@ class Contamination:
             self.hit[start:stop] = True
         return float((high > low).mean())
 
-    def __call__(self, text):
+    def __call__(self, text: str) -> bool:
         return self.overlap(text) <= self.most
 
-    def examples(self):
+    def examples(self) -> np.ndarray:
         """The share of each test example's n-grams that texts contained: (examples,) float64."""
         return np.bincount(self.owner, self.hit, len(self.sizes)) / self.sizes

@@ -13,6 +13,7 @@ import hashlib
 import zlib
 from array import array
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 
@@ -30,10 +31,10 @@ class ExactDuplicates:
     Memory: 16 bytes of hash a text, in a set.
     """
 
-    def __init__(self, key=None):
+    def __init__(self, key: Callable | None = None) -> None:
         self.key, self.seen = key or _one_spacing, set()
 
-    def __call__(self, text):
+    def __call__(self, text: str) -> bool:
         data = self.key(text).encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(data, digest_size=16).digest()  # 2^64 texts until a collision
         new = digest not in self.seen
@@ -45,7 +46,7 @@ def _one_spacing(text):
     return " ".join(composed(text).split())
 
 
-def shingles(text, n=5):
+def shingles(text: str, n: int = 5) -> np.ndarray:
     """The distinct n-grams of words of a text, each as a 64-bit hash.
 
     A text of fewer than n words is one n-gram. In a text without words its characters other than
@@ -70,7 +71,7 @@ def _mixed(x):
     return x ^ (x >> np.uint64(31))
 
 
-def jaccard(a, b):
+def jaccard(a: np.ndarray, b: np.ndarray) -> float:
     """|A and B| / |A or B| of two sorted arrays without repeats."""
     common = len(np.intersect1d(a, b, assume_unique=True))
     return common / max(len(a) + len(b) - common, 1)
@@ -86,7 +87,7 @@ class MinHash:
     seed     of the random orders
     """
 
-    def __init__(self, length=128, n=5, seed=0):
+    def __init__(self, length: int = 128, n: int = 5, seed: int = 0) -> None:
         self.n = n
         random = Random(seed, "minhash").uniform((4, length), np.float64)
         # A random order of 64-bit hashes: multiply by an odd number and add, modulo 2^64, and
@@ -96,7 +97,7 @@ class MinHash:
         factors = (high << np.uint64(32)) | low  # (2, P)
         self.multiply, self.add = factors[0] | np.uint64(1), factors[1]
 
-    def __call__(self, text):
+    def __call__(self, text: str) -> np.ndarray:
         """The signature of a text: (P,) uint32."""
         found, least = shingles(text, self.n), np.full(len(self.multiply), 2**32 - 1, np.uint64)
         for start in range(0, len(found), 1024):  # a table of at most 1024 x P at a time
@@ -105,13 +106,13 @@ class MinHash:
         return least.astype(np.uint32)
 
 
-def lsh_probability(similarity, bands, rows):
+def lsh_probability(similarity: float, bands: int, rows: int) -> float:
     """The probability that two texts of similarity s are compared: 1 - (1 - s^rows)^bands."""
     # A band agrees if all its rows do, s^rows; none of the bands agrees with (1 - s^rows)^bands.
     return 1 - (1 - similarity**rows) ** bands
 
 
-def choose_bands(length, similarity, recall=0.95):
+def choose_bands(length: int, similarity: float, recall: float = 0.95) -> tuple[int, ...]:
     """The most rows a band such that pairs at the threshold are compared with probability `recall`.
 
     More rows mean fewer comparisons of different texts, but also more missed pairs.
@@ -140,7 +141,14 @@ class NearDuplicates:
     text itself is not stored.
     """
 
-    def __init__(self, similarity=0.8, length=128, n=5, recall=0.95, seed=0):
+    def __init__(
+        self,
+        similarity: float = 0.8,
+        length: int = 128,
+        n: int = 5,
+        recall: float = 0.95,
+        seed: int = 0,
+    ) -> None:
         if not 0 < similarity <= 1:
             raise ConfigError(
                 f"near duplicates: similarity is {similarity}, which is not in (0, 1]"
@@ -152,7 +160,7 @@ class NearDuplicates:
         # For each band: its rows as bytes -> numbers of the kept texts that have them.
         self.buckets = [defaultdict(lambda: array("I")) for _ in range(self.bands)]
 
-    def __call__(self, text):
+    def __call__(self, text: str) -> bool:
         signature = self.minhash(text)  # (P,)
         bands = signature[: self.bands * self.rows].reshape(self.bands, self.rows)
         keys = [band.tobytes() for band in bands]

@@ -10,6 +10,7 @@ Book section 2.2.1 (filtering of web text). Read next: quality.py.
 """
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import regex
@@ -22,7 +23,7 @@ _NOT_LETTERS = regex.compile(r"[^\p{L}\p{M}]+")
 ORDERS = (1, 2, 3)
 
 
-def character_ngrams(text, orders=ORDERS):
+def character_ngrams(text: str, orders: tuple[int, ...] = ORDERS) -> Counter:
     """Counts of the character n-grams of a text, spaces between words included.
 
     returns  Counter {str: occurrences}; letters in lower case, all else a space
@@ -44,7 +45,9 @@ class LanguageId:
     raises   ConfigError for fewer than two languages or a sample without letters
     """
 
-    def __init__(self, samples=None, add=0.5, most=1000):
+    def __init__(
+        self, samples: dict[str, str] | None = None, add: float = 0.5, most: int = 1000
+    ) -> None:
         if samples is None:
             samples = SAMPLES
         if len(samples) < 2:
@@ -65,7 +68,7 @@ class LanguageId:
                 table[self._row[ngram], column] += n
         self._log = np.log(table / table.sum(0))  # (N + 1, languages), log P(n-gram | language)
 
-    def log_probabilities(self, text):
+    def log_probabilities(self, text: str) -> np.ndarray:
         """log P(language | text) for equal priors: (languages,) float64, as in `self.languages`.
 
         Overlapping n-grams are not independent, as the sum supposes: the probabilities are too
@@ -78,7 +81,7 @@ class LanguageId:
         scores = occurrences @ self._log[np.array(rows, np.int64)]  # (N,) @ (N, languages)
         return scores - np.logaddexp.reduce(scores)  # normalized
 
-    def detect(self, text):
+    def detect(self, text: str) -> tuple[str | None, float]:
         """(language, its probability). A text without letters is (None, 0.0)."""
         if not regex.search(r"\p{L}", text[: self.most]):
             return None, 0.0
@@ -86,7 +89,7 @@ class LanguageId:
         best = int(scores.argmax())
         return self.languages[best], float(np.exp(scores[best]))
 
-    def keeps(self, *languages, least=0.5):
+    def keeps(self, *languages: str, least: float = 0.5) -> Callable:
         """The rule that a text is in one of `languages`, with probability `least` or more.
 
         raises  DataError for a language without a sample

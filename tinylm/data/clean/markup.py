@@ -40,7 +40,7 @@ _SPACES = regex.compile(r"[^\S\n]+")
 _BLANK_LINES = regex.compile(r"\n{3,}")
 
 
-def without_markup(text):
+def without_markup(text: str) -> str:
     """The text of an HTML page without tags, scripts, menus and forms.
 
     A text that closes no HTML element is returned unchanged. Not to be applied twice to text about

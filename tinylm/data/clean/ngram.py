@@ -12,6 +12,7 @@ other way to learn what is good; measure/memorization.py.
 
 import math
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 from tinylm.errors import ConfigError, DataError
 
@@ -26,7 +27,7 @@ class CharNGram:
     raises    ConfigError for a bad order, DataError if there is no text
     """
 
-    def __init__(self, texts, order=5, alphabet=1 << 16):
+    def __init__(self, texts: str | Iterable[str], order: int = 5, alphabet: int = 1 << 16) -> None:
         if order < 1:
             raise ConfigError(f"n-gram model: order is {order}; it must be 1 or more")
         self.order, self.alphabet = order, alphabet
@@ -44,7 +45,7 @@ class CharNGram:
         if not self.counts:
             raise DataError("n-gram model: no text to count")
 
-    def probability(self, context, character):
+    def probability(self, context: str, character: str) -> float:
         """P(character | context), which reads the last order - 1 characters of the context."""
         p = 1 / self.alphabet
         total, kinds, counts = self.total, self.kinds, self.counts
@@ -56,7 +57,7 @@ class CharNGram:
             p = (counts.get(h + character, 0) + kinds[h] * p) / (seen + kinds[h])
         return p
 
-    def log_probability(self, text):
+    def log_probability(self, text: str) -> float:
         """log of the probability of a text, in nats."""
         text = "\0" * (self.order - 1) + text
         return sum(
@@ -64,14 +65,14 @@ class CharNGram:
             for i in range(self.order - 1, len(text))
         )
 
-    def bits_per_character(self, text):
+    def bits_per_character(self, text: str) -> float:
         """-log2 Pr(text) / length, or 0 for an empty text; 2 to that power is the perplexity."""
         if text:
             return -self.log_probability(text) / math.log(2) / len(text)
         return 0.0
 
 
-def cheap_enough(score, most, characters=2000):
+def cheap_enough(score: Callable, most: float, characters: int = 2000) -> Callable:
     """The rule that the score of a text is at most `most`.
 
     score       function text -> number: `CharNGram(...).bits_per_character`, or the loss of any
@@ -82,7 +83,9 @@ def cheap_enough(score, most, characters=2000):
     return lambda text: score(text[:characters]) <= most
 
 
-def threshold(score, texts, part=0.95, characters=2000):
+def threshold(
+    score: Callable, texts: Sequence[str], part: float = 0.95, characters: int = 2000
+) -> float:
     """The quantile of the scores of good texts: the share `part` of them is not above it."""
     scores = sorted(score(text[:characters]) for text in texts)
     if not scores or not 0 < part <= 1:

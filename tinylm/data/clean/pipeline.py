@@ -9,7 +9,7 @@ cleaning.py, quality.py, dedup.py, privacy.py.
 
 import itertools
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tinylm.data.clean import cleaning, code
@@ -46,7 +46,7 @@ class Step:
     bytes_out: int = 0
     examples: list = field(default_factory=list)
 
-    def __call__(self, text, show=0):
+    def __call__(self, text: str, show: int = 0) -> str | None:
         """The text after this step, or None if it is dropped.
 
         show    examples to keep
@@ -82,7 +82,7 @@ class Pipeline:
     raises  ConfigError for two steps of one name, or a step that is neither rule nor change
     """
 
-    def __init__(self, steps, show=0):
+    def __init__(self, steps: Sequence[Step], show: int = 0) -> None:
         self.steps, self.show = list(steps), show
         names = [step.name for step in self.steps]
         for step in self.steps:
@@ -92,7 +92,7 @@ class Pipeline:
                 )
         self.seen = self.kept = self.bytes_in = self.bytes_out = 0
 
-    def __call__(self, documents):
+    def __call__(self, documents: Iterable[str]) -> Iterator[str]:
         """Yield the documents that pass all steps, with all changes made."""
         for text in documents:
             self.seen += 1
@@ -106,7 +106,7 @@ class Pipeline:
                 self.bytes_out += _size(text)
                 yield text
 
-    def report(self):
+    def report(self) -> list[str]:
         """The counts of all steps, as lines of a table.
 
         returns  list of str: of each step the documents in, dropped and changed, and the share of
@@ -131,7 +131,7 @@ class Pipeline:
         ]
         return lines
 
-    def losses(self):
+    def losses(self) -> list[str]:
         """If more than half was dropped: the steps that dropped most, with the option to skip each.
 
         returns  list of str, empty if half of the documents and of the bytes are left
@@ -157,16 +157,16 @@ def _part(a, b):
 
 
 def standard_steps(
-    languages=("en",),
-    min_words=50,
-    similarity=0.8,
-    toxic_words=None,
-    toxic_most=0.01,
-    names=(),
-    reference=None,
-    held_out=None,
-    without=(),
-):
+    languages: Sequence[str] = ("en",),
+    min_words: int = 50,
+    similarity: float = 0.8,
+    toxic_words: Sequence[str] | None = None,
+    toxic_most: float = 0.01,
+    names: Sequence[str] = (),
+    reference: Sequence[str] | None = None,
+    held_out: Sequence[str] | None = None,
+    without: Sequence[str] = (),
+) -> list[Step]:
     """The usual steps in the usual order, with the thresholds of their papers.
 
     languages    to keep; Gopher's rule on stop words is applied to English alone. Empty: all
@@ -214,7 +214,13 @@ def standard_steps(
     return _leaving_out(steps, without, ("language", "stop words", "reference", "test set"))
 
 
-def code_steps(min_words=0, similarity=0.8, names=(), held_out=None, without=()):
+def code_steps(
+    min_words: int = 0,
+    similarity: float = 0.8,
+    names: Sequence[str] = (),
+    held_out: Sequence[str] | None = None,
+    without: Sequence[str] = (),
+) -> list[Step]:
     """The steps for program code: no rule of prose, and indentation stays (code.py).
 
     Arguments and errors are those of standard_steps.

@@ -10,6 +10,7 @@ measure/memorization.py, which measures what a model repeats.
 import ipaddress
 import unicodedata
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 import regex
 
@@ -123,7 +124,7 @@ class Masker:
     found  Counter {kind: how many were masked so far}
     """
 
-    def __init__(self, kinds=KINDS, names=()):
+    def __init__(self, kinds: Sequence[str] = KINDS, names: Sequence[str] = ()) -> None:
         self._patterns = [(kind, *_PATTERNS[kind]) for kind in KINDS if kind in kinds]
         self._after_mask = [(kind, *_AFTER_MASK[kind]) for kind in KINDS if kind in kinds]
         if names := sorted(_written(filter(None, names)), key=len, reverse=True):
@@ -132,7 +133,7 @@ class Masker:
             self._after_mask.append(("NAME", _compiled(_BORDER.sub("", pattern)), None))
         self.found = Counter()
 
-    def __call__(self, text):
+    def __call__(self, text: str) -> str:
         # Masking may uncover the border of something else: repeat until nothing is found.
         while (after := self._once(text)) != text:
             text = after
@@ -170,7 +171,9 @@ class Masker:
         return None, None
 
 
-def guarded(generate, masker=None, secrets=()):
+def guarded(
+    generate: Callable, masker: Callable | None = None, secrets: Sequence[str] = ()
+) -> Callable:
     """A generator of text whose output is masked (book section 2.2.1: privacy at run time)
 
     generate  function (*arguments) -> str
@@ -195,6 +198,6 @@ def guarded(generate, masker=None, secrets=()):
     return answer
 
 
-def masked(text, kinds=KINDS, names=()):
+def masked(text: str, kinds: tuple[str, ...] = KINDS, names: Sequence[str] = ()) -> str:
     """`text` with its personal data masked, by a Masker of its own."""
     return Masker(kinds, names)(text)

@@ -6,6 +6,8 @@ others. Book section 2.2.1. Read next: repetition.py, the second half of Gopher'
 classifier.py and ngram.py, which learn what good text is.
 """
 
+from collections.abc import Callable
+
 import regex
 
 from tinylm.data.clean.words import mostly_unspaced, words, words_of
@@ -20,12 +22,12 @@ def _lines(text):
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
-def word_count(least=50, most=100_000):
+def word_count(least: int = 50, most: int = 100_000) -> Callable:
     """The rule that a text has `least` to `most` words."""
     return lambda text: least <= len(words_of(text)) <= most
 
 
-def mean_word_length(least=3, most=10):
+def mean_word_length(least: int = 3, most: int = 10) -> Callable:
     """The rule that words have `least` to `most` characters on average.
 
     Words of scripts without spaces have no known length: a text mostly in such scripts passes, and
@@ -42,7 +44,7 @@ def mean_word_length(least=3, most=10):
     return rule
 
 
-def few_symbols(most=0.1):
+def few_symbols(most: float = 0.1) -> Callable:
     """The rule that there are at most `most` marks "#" and "..." for each word."""
     # max: a text without words has at least the denominator 1.
     return lambda text: len(_SYMBOL.findall(text)) <= most * max(len(words_of(text)), 1)
@@ -51,7 +53,7 @@ def few_symbols(most=0.1):
 # Below, shares are compared as counts, count <= share * all, which needs no case for all = 0.
 
 
-def few_bullets(most=0.9):
+def few_bullets(most: float = 0.9) -> Callable:
     """The rule that at most this share of the lines begins with a bullet."""
 
     def rule(text):
@@ -61,7 +63,7 @@ def few_bullets(most=0.9):
     return rule
 
 
-def few_ellipses(most=0.3):
+def few_ellipses(most: float = 0.3) -> Callable:
     """The rule that at most this share of the lines ends with an ellipsis, as teasers do."""
 
     def rule(text):
@@ -71,7 +73,7 @@ def few_ellipses(most=0.3):
     return rule
 
 
-def alphabetic_words(least=0.8):
+def alphabetic_words(least: float = 0.8) -> Callable:
     """The rule that at least this share of the words contains a letter."""
 
     def rule(text):
@@ -82,12 +84,12 @@ def alphabetic_words(least=0.8):
     return rule
 
 
-def has_stop_words(least=2, stop_words=STOP_WORDS):
+def has_stop_words(least: int = 2, stop_words: frozenset[str] = STOP_WORDS) -> Callable:
     """The rule that at least `least` of the words are there that all English text contains."""
     return lambda text: len(stop_words.intersection(words(text))) >= least
 
 
-def gopher_quality(least_words=50):
+def gopher_quality(least_words: int = 50) -> dict[str, Callable]:
     """All the rules above: {name: rule}, with Gopher's thresholds.
 
     least_words  for documents shorter than web pages

@@ -7,6 +7,7 @@ repetition between documents.
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 import regex
 
@@ -18,7 +19,7 @@ TOP_NGRAM = {2: 0.20, 3: 0.18, 4: 0.16}
 REPEATED_NGRAMS = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
 
 
-def repeated_parts(parts):
+def repeated_parts(parts: Sequence[str]) -> tuple[float, float]:
     """How much of a list repeats an earlier item of it.
 
     parts    list of str: lines or paragraphs
@@ -33,17 +34,17 @@ def repeated_parts(parts):
     return items / max(len(parts), 1), characters / max(sum(map(len, parts)), 1)
 
 
-def lines_of(text):
+def lines_of(text: str) -> list[str]:
     """The lines that are not blank, stripped."""
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
-def paragraphs_of(text):
+def paragraphs_of(text: str) -> list[str]:
     """The parts between blank lines, stripped."""
     return [part.strip() for part in regex.split(r"\n\s*\n", text) if part.strip()]
 
 
-def top_ngram_share(words, n):
+def top_ngram_share(words: Sequence[str], n: int) -> float:
     """The share of all characters in occurrences of the most frequent n-gram of words.
 
     An n-gram that occurs once is no repetition: 0. Overlapping occurrences count fully, so the
@@ -57,7 +58,7 @@ def top_ngram_share(words, n):
     return most * longest / sum(map(len, words))
 
 
-def repeated_ngram_share(words, n):
+def repeated_ngram_share(words: Sequence[str], n: int) -> float:
     """The share of all characters in n-grams of words that occurred before, each counted once."""
     seen, repeated = set(), bytearray(len(words))  # 1 for a word inside a repeated n-gram
     for i, ngram in enumerate(zip(*(words[i:] for i in range(n)))):
@@ -70,7 +71,7 @@ def repeated_ngram_share(words, n):
     return 0.0
 
 
-def few_repeated_lines(items=0.30, characters=0.20):
+def few_repeated_lines(items: float = 0.30, characters: float = 0.20) -> Callable:
     """The rule on the shares of lines, and of their characters, that repeat earlier lines."""
 
     def rule(text):
@@ -80,7 +81,7 @@ def few_repeated_lines(items=0.30, characters=0.20):
     return rule
 
 
-def few_repeated_paragraphs(items=0.30, characters=0.20):
+def few_repeated_paragraphs(items: float = 0.30, characters: float = 0.20) -> Callable:
     """The rule on the shares of paragraphs, and of their characters, that repeat earlier ones."""
 
     def rule(text):
@@ -90,7 +91,9 @@ def few_repeated_paragraphs(items=0.30, characters=0.20):
     return rule
 
 
-def few_repeated_ngrams(top=None, repeated=None):
+def few_repeated_ngrams(
+    top: dict[int, float] | None = None, repeated: dict[int, float] | None = None
+) -> Callable:
     """The rule that no n-gram of words fills too much of the text, nor do repeated ones together.
 
     top, repeated  {n: largest share}; by default those of table A1
@@ -112,7 +115,7 @@ def few_repeated_ngrams(top=None, repeated=None):
     return rule
 
 
-def gopher_repetition():
+def gopher_repetition() -> dict[str, Callable]:
     """All the rules above: {name: rule}, with Gopher's thresholds."""
     return {
         "repeated lines": few_repeated_lines(),

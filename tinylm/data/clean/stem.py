@@ -15,7 +15,7 @@ import re
 _ENGLISH = re.compile(r"[a-z]+")
 
 
-def porter_stem(word):
+def porter_stem(word: str) -> str:
     """The stem of an English word in small letters.
 
     Other words, and those of one or two letters, stay as they are. The rules are those of 1980:
@@ -24,7 +24,7 @@ def porter_stem(word):
     return porter_steps(word)[-1]
 
 
-def porter_steps(word):
+def porter_steps(word: str) -> list[str]:
     """The word, and what it is after each of the steps 1a, 1b, 1c, 2, 3, 4, 5a, 5b: list of str."""
     forms = [word]
     # His programs leave words of one and two letters alone: "as" is no plural.
@@ -36,7 +36,7 @@ def porter_steps(word):
     return forms
 
 
-def measure(text):
+def measure(text: str) -> int:
     """m of [C](VC)^m[V]: 0 for tree, 1 for trouble, 2 for troubles."""
     return len(re.findall("v+c", _letters(text)))
 

@@ -6,6 +6,9 @@ such words decides, and the list is the user's; the few words below only show th
 2.2.1. Read next: privacy.py.
 """
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 from tinylm.data.clean.words import words as words_in
 from tinylm.reading import numbered_lines
 
@@ -18,7 +21,7 @@ EXAMPLE_WORDS = (
 # fmt: on
 
 
-def read_words(path):
+def read_words(path: str | Path) -> list[str]:
     """The words of a file, one a line; lines that begin with "#" are comments.
 
     raises  DataError if the file cannot be read
@@ -33,11 +36,11 @@ class WordList:
     words  iterable of str
     """
 
-    def __init__(self, words=EXAMPLE_WORDS):
+    def __init__(self, words: Sequence[str] = EXAMPLE_WORDS) -> None:
         self.phrases = {tuple(words_in(word)) for word in words} - {()}
         self.longest = max(map(len, self.phrases), default=0)
 
-    def share(self, text):
+    def share(self, text: str) -> float:
         """The share of the words of a text at which a phrase of the list begins."""
         words, hits = words_in(text), 0
         for i in range(len(words)):
@@ -45,6 +48,6 @@ class WordList:
             hits += any(tuple(words[i : i + n]) in self.phrases for n in lengths)
         return hits / max(len(words), 1)
 
-    def clean(self, most=0.01):
+    def clean(self, most: float = 0.01) -> Callable:
         """The rule that the share of a text is at most `most`."""
         return lambda text: self.share(text) <= most

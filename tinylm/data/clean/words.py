@@ -6,6 +6,7 @@ quality.py, dedup.py; generate/retrieval/bm25.py.
 """
 
 import unicodedata
+from collections.abc import Sequence
 
 import regex
 
@@ -24,28 +25,28 @@ _JOINERS = str.maketrans("", "", "\u200c\u200d\u00ad\u2060")
 _SHORT_WORDS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}]")
 
 
-def comparable(text):
+def comparable(text: str) -> str:
     """`text` in the form in which words are compared: NFKC, case folded, without joiners."""
     folded = unicodedata.normalize("NFKC", stream_safe(text.translate(_JOINERS))).casefold()
     return unicodedata.normalize("NFC", folded)  # folding may take a letter apart again
 
 
-def words(text):
+def words(text: str) -> list[str]:
     """The words of a text in their comparable form, without punctuation: list of str."""
     return _WORD.findall(comparable(text))
 
 
-def words_of(text):
+def words_of(text: str) -> list[str]:
     """The words of a text as they are written, with their punctuation: list of str."""
     return _PIECE.findall(text)
 
 
-def mostly_unspaced(pieces):
+def mostly_unspaced(pieces: Sequence[str]) -> bool:
     """True if most of the words are of scripts without spaces."""
     return 2 * sum(map(is_unspaced, pieces)) > len(pieces)
 
 
-def pieces_per_word(pieces):
+def pieces_per_word(pieces: Sequence[str]) -> int:
     """How many of these pieces make a word: 1 in scripts with spaces, else 2 or 4."""
     if not mostly_unspaced(pieces):
         return 1

@@ -9,6 +9,8 @@ ROUGE-L: Lin 2004. Read next: train/evaluation.py, loss and perplexity.
 
 import string
 from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import regex
 
@@ -18,7 +20,7 @@ _OTHER_MARKS = regex.compile(r"\p{P}+")
 ARTICLES = "a", "an", "the"
 
 
-def answer_words(text):
+def answer_words(text: str) -> list[str]:
     """The words of an answer in lower case, without punctuation and without a, an, the   (Rajpurkar
     et al. 2016)
 
@@ -30,12 +32,12 @@ def answer_words(text):
     return [word for word in found if word and word not in ARTICLES]
 
 
-def exact_match(candidate, reference):
+def exact_match(candidate: str | Sequence[Any], reference: str | Sequence[Any]) -> float:
     """1.0 if the two sequences are the same, else 0.0."""
     return float(list(candidate) == list(reference))
 
 
-def harmonic_mean(common, candidate, reference):
+def harmonic_mean(common: int, candidate: int, reference: int) -> float:
     """F1 of counts: the harmonic mean of precision and recall.
 
     common, candidate, reference  numbers of tokens in common, in the candidate, in the reference
@@ -47,7 +49,7 @@ def harmonic_mean(common, candidate, reference):
     return 1.0
 
 
-def token_f1(candidate, reference):
+def token_f1(candidate: str | Sequence[Any], reference: str | Sequence[Any]) -> float:
     """F1 of the tokens in common, whatever their order   (Rajpurkar et al. 2016)
 
     candidate, reference  sequences of hashable tokens
@@ -58,7 +60,7 @@ def token_f1(candidate, reference):
     return harmonic_mean(common, len(candidate), len(reference))
 
 
-def longest_common_subsequence(a, b):
+def longest_common_subsequence(a: str | Sequence[Any], b: str | Sequence[Any]) -> int:
     """Length of the longest common subsequence, in O(len(a) len(b)) time and O(len(b)) memory.
 
     With c(i, j) for the first i and j tokens: c(i, j) = c(i-1, j-1) + 1 if a_i = b_j, else
@@ -75,7 +77,7 @@ def longest_common_subsequence(a, b):
     return row[-1]
 
 
-def rouge_l(candidate, reference):
+def rouge_l(candidate: str | Sequence[Any], reference: str | Sequence[Any]) -> float:
     """F1 of the longest common subsequence: words in the same order   (Lin 2004, beta = 1)
 
     candidate, reference  sequences, each one whole summary (not the variant by sentences)
@@ -85,12 +87,12 @@ def rouge_l(candidate, reference):
     return harmonic_mean(common, len(candidate), len(reference))
 
 
-def best_over_references(metric, candidate, references):
+def best_over_references(metric: Callable, candidate: str, references: Sequence[str]) -> float:
     """The largest score over several references."""
     return max(metric(candidate, reference) for reference in references)
 
 
-def edit_distance(a, b):
+def edit_distance(a: str | Sequence[Any], b: str | Sequence[Any]) -> int:
     """The fewest insertions, deletions and replacements that turn a into b   (Levenshtein 1966)
 
     a, b  sequences of anything that can be compared, such as words or the characters of a str

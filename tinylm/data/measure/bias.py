@@ -7,6 +7,8 @@ both genders are equally frequent in every context. Word lists have no grammar: 
 or "his", and the swap always uses one. Read next: mix/mixture.py.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+
 from tinylm.writing import composed, replaced
 
 # fmt: off
@@ -19,7 +21,7 @@ PAIRS = (
 # fmt: on
 
 
-def log_odds(log_probability, template, first, second):
+def log_odds(log_probability: Callable, template: str, first: str, second: str) -> float:
     """log P(template with first) - log P(template with second) in nats; 0 means no preference.
 
     log_probability  function text -> number, `CharNGram.log_probability` or a language model's
@@ -35,10 +37,10 @@ class Swap:
            restores the text
     """
 
-    def __init__(self, pairs=PAIRS):
+    def __init__(self, pairs: Sequence[tuple[str, str]] = PAIRS) -> None:
         self.other = {composed(a): b for pair in pairs for a, b in (pair, pair[::-1])}
 
-    def __call__(self, text):
+    def __call__(self, text: str) -> str:
         return replaced(text, self.other, self._swapped)
 
     def _swapped(self, word):
@@ -52,7 +54,7 @@ class Swap:
         return other
 
 
-def balanced(documents, swap=None):
+def balanced(documents: Sequence[str], swap: Swap | None = None) -> Iterator[str]:
     """Counterfactual augmentation: every document, then its swapped copy if that differs.
 
     yields  str

@@ -5,8 +5,11 @@ confidence and accuracy over the groups. Groups of equal width (the usual defini
 few answers, groups of equal size may not (Nixon et al. 2019). Read next: answers.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, DataError
 
 
@@ -24,7 +27,9 @@ def _checked(confidence, correct, bins):
     return confidence, correct
 
 
-def reliability(confidence, correct, bins=15):
+def reliability(
+    confidence: ArrayLike, correct: Sequence[bool], bins: int = 15
+) -> list[tuple[int, float, float]]:
     """The groups of equal width ((i - 1)/M, i/M], of which 0 belongs to the first.
 
     confidence  (N,) probabilities that the answers are right;  correct  (N,) bool
@@ -38,7 +43,9 @@ def reliability(confidence, correct, bins=15):
     return [_row(confidence, correct, group == i) for i in range(bins) if (group == i).any()]
 
 
-def adaptive_reliability(confidence, correct, bins=15):
+def adaptive_reliability(
+    confidence: ArrayLike, correct: Sequence[int], bins: int = 15
+) -> list[tuple[int, float, float]]:
     """As `reliability`, in groups of equal size (to one) by rank of the confidence."""
     confidence, correct = _checked(confidence, correct, bins)
     order = np.argsort(confidence, kind="stable")
@@ -51,12 +58,14 @@ def _row(confidence, correct, chosen):
     return count, float(confidence[chosen].mean()), float(correct[chosen].mean())
 
 
-def calibration_error(groups):
+def calibration_error(groups: Sequence[tuple[int, float, float]]) -> float:
     """sum of count |accuracy - confidence| / N over groups of `reliability`: 0 .. 1."""
     total = sum(count for count, _, _ in groups)
     return sum(count * abs(right - sure) for count, sure, right in groups) / total
 
 
-def expected_calibration_error(confidence, correct, bins=15):
+def expected_calibration_error(
+    confidence: Sequence[float], correct: Sequence[bool], bins: int = 15
+) -> float:
     """The expected calibration error with groups of equal width   (Guo et al. 2017, 15 groups)."""
     return calibration_error(reliability(confidence, correct, bins))

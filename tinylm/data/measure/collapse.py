@@ -15,19 +15,21 @@ import numpy as np
 from tinylm.errors import ConfigError
 
 
-def variety(p):
+def variety(p: np.ndarray) -> np.ndarray | float:
     """H = 1 - sum p^2, the probability that two draws differ: (..., V) -> (...)."""
     return 1 - np.sum(np.square(p), axis=-1)
 
 
-def expected_variety(p, n, generations):
+def expected_variety(p: np.ndarray, n: int, generations: int) -> np.ndarray:
     """E[H] after 0 .. generations rounds of learning from n own draws: (generations + 1,)."""
     # Two draws from a table of n counted words pick the same one of the n with probability 1/n, and
     # are then equal; otherwise they differ with probability H.
     return variety(np.asarray(p)) * (1 - 1 / n) ** np.arange(generations + 1)
 
 
-def generations(p, n, rounds, rng, real=0.0):
+def generations(
+    p: np.ndarray, n: int, rounds: int, rng: np.random.Generator, real: float = 0.0
+) -> np.ndarray:
     """The distributions of models that each learn from n draws of the one before.
 
     p        (V,) probabilities of words in real text

@@ -12,13 +12,16 @@ clean/dedup.py, clean/privacy.py). A model is any function text -> loss.
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from tinylm.backend import Random
 
 
-def canaries(count, template="My secret number is {}.", digits=6, seed=0):
+def canaries(
+    count: int, template: str = "My secret number is {}.", digits: int = 6, seed: int = 0
+) -> list[str]:
     """Sentences that differ in a number: `count` distinct ones, drawn at random.
 
     returns  list of str
@@ -30,7 +33,7 @@ def canaries(count, template="My secret number is {}.", digits=6, seed=0):
     return [template.format(f"{number:0{digits}d}") for number in numbers]
 
 
-def with_canary(documents, canary, copies, seed=0):
+def with_canary(documents: list[str], canary: str, copies: int, seed: int = 0) -> list[str]:
     """A corpus with `copies` of a canary at random places. Returns list of str."""
     documents = list(documents)
     places = np.sort(Random(seed, "places").integers(0, len(documents) + 1, (copies,)))
@@ -39,7 +42,7 @@ def with_canary(documents, canary, copies, seed=0):
     return documents
 
 
-def exposure(loss, canary, candidates):
+def exposure(loss: Callable, canary: str, candidates: str | Sequence[str]) -> float:
     """The exposure of a canary, in bits; the smallest loss has rank 1.
 
     loss        function text -> number, such as minus the log-probability

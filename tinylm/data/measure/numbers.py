@@ -18,7 +18,7 @@ _CURRENCY = re.compile(r"^([+-]?)[$€£] ?")
 _AFTER_MARK = re.compile(rf"####[ \t]*([+-]?[$€£]?{_DECIMAL})")
 
 
-def canonical_number(text):
+def canonical_number(text: str) -> Fraction | None:
     """The value of a text that is one number: 3/8, 0.375, .375, 37.5%, 37.5 %, 1,234, -3, $5.
 
     A currency sign and the period of a sentence are dropped; commas must separate thousands.
@@ -41,7 +41,7 @@ def canonical_number(text):
     return value
 
 
-def same_number(a, b, tolerance=0):
+def same_number(a: str, b: str, tolerance: int | Fraction = 0) -> bool:
     """True if two texts are the same number, up to an absolute difference.
 
     tolerance  0 compares exactly: "1/3" and "0.333" differ by 1/3000 and are not the same
@@ -53,12 +53,12 @@ def same_number(a, b, tolerance=0):
     return abs(a - b) <= tolerance
 
 
-def numbers_in(text):
+def numbers_in(text: str) -> list[str]:
     """The numbers of a running text as they are written, in order: list of str."""
     return _IN_TEXT.findall(text.replace("\N{MINUS SIGN}", "-"))
 
 
-def extract_gsm8k_answer(text):
+def extract_gsm8k_answer(text: str) -> str | None:
     """The number after the first "####" as text, without commas and currency   (Cobbe et al. 2021)
 
     The first, as a model that goes on may add another question with its solution.
@@ -72,7 +72,7 @@ def extract_gsm8k_answer(text):
     return re.sub("[$€£,+]", "", match[1])
 
 
-def significant(value, digits=3):
+def significant(value: Fraction, digits: int = 3) -> str:
     """An exact number in decimals with so many significant digits, as few as are needed.
 
     value    int or Fraction; exactly half a unit is rounded to the even digit

@@ -5,13 +5,14 @@ from 75 %. Wilson's interval (1927) keeps its level near 0 and 1, where the usua
 p + z s with s = sqrt(p (1 - p) / n), is empty. pass@k: Chen et al. 2021. Read next: calibration.py.
 """
 
+from collections.abc import Iterable, Sequence
 from math import comb, sqrt
 from statistics import NormalDist
 
 from tinylm.errors import ConfigError, DataError
 
 
-def wilson_interval(right, count, level=0.95):
+def wilson_interval(right: int, count: int, level: float = 0.95) -> tuple[float, float]:
     """The interval of all theta with |right / n - theta| <= z sqrt(theta (1 - theta) / n).
 
     right, count  correct answers, and all of them (n)
@@ -34,7 +35,7 @@ def wilson_interval(right, count, level=0.95):
     return max(0.0, min(p, center - half)), min(1.0, max(p, center + half))
 
 
-def accuracy_interval(correct, level=0.95):
+def accuracy_interval(correct: Sequence[int], level: float = 0.95) -> tuple[float, float, float]:
     """(accuracy, low, high) of answers that are right or wrong, by Wilson's interval.
 
     correct  sequence of bool, at least one
@@ -44,7 +45,7 @@ def accuracy_interval(correct, level=0.95):
     return right / count, low, high
 
 
-def pass_at_k(samples, right, k):
+def pass_at_k(samples: int, right: int, k: int) -> float:
     """The chance that k of the samples, drawn without replacement, have a right one.
 
         pass@k = 1 - C(n - c, k) / C(n, k)
@@ -62,7 +63,7 @@ def pass_at_k(samples, right, k):
     return 1 - comb(samples - right, k) / comb(samples, k)
 
 
-def mean_pass_at_k(counts, k):
+def mean_pass_at_k(counts: Iterable[tuple[int, int]], k: int) -> float:
     """The mean of pass@k over problems.
 
     counts  (samples, right) of each problem, at least one

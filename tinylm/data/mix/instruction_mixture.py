@@ -9,16 +9,18 @@ Instructions can also be mixed into the pre-training text, the first of the book
 
 import itertools
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from tinylm.backend import Random
 from tinylm.data.mix.mixture import MixtureSampler, mixture_weights
+from tinylm.data.read.instructions import Conversation, Instruction
 from tinylm.errors import ConfigError
 
 
-def by_task(samples):
+def by_task(samples: Sequence[Instruction]) -> dict[str, list[Instruction]]:
     """Samples grouped by task: dict name -> list, names and samples in order of appearance."""
     found = {}
     for sample in samples:
@@ -26,7 +28,7 @@ def by_task(samples):
     return found
 
 
-def some_tasks(samples, count, seed=0):
+def some_tasks(samples: Sequence[Instruction], count: int, seed: int = 0) -> list[Instruction]:
     """The samples of `count` tasks drawn at random.
 
     With the same seed, a smaller set of tasks is a subset of a larger one: a curve over the number
@@ -41,7 +43,9 @@ def some_tasks(samples, count, seed=0):
     return [sample for sample in samples if sample.task in chosen]
 
 
-def task_weights(samples, temperature=1.0, limit=np.inf):
+def task_weights(
+    samples: Sequence[Instruction], temperature: float = 1.0, limit: float = np.inf
+) -> dict[str, float]:
     """The probability of each task, min(n, limit)^(1/temperature) normalized   (Raffel et al. 2020,
     section 3.5.2)
 
@@ -55,7 +59,13 @@ def task_weights(samples, temperature=1.0, limit=np.inf):
     return dict(zip(tasks, weights.tolist()))
 
 
-def mix_tasks(samples, count, temperature=1.0, limit=np.inf, seed=0):
+def mix_tasks(
+    samples: Sequence[Instruction],
+    count: int,
+    temperature: float = 1.0,
+    limit: float = np.inf,
+    seed: int = 0,
+) -> list[Instruction]:
     """`count` samples, each of a task drawn with task_weights; every epoch shuffles a task anew.
 
     returns  list
@@ -78,7 +88,7 @@ def _order(n, seed, source, epoch):
     return Random(seed, "task", source, epoch).permutation(n)
 
 
-def filtered(samples, *complaints):
+def filtered(samples: Iterable, *complaints: Callable) -> tuple[list[Instruction], Counter]:
     """The samples without a complaint.
 
     complaints  functions sample -> the reason to drop it, or None; the first reason is counted. A
@@ -97,7 +107,7 @@ def filtered(samples, *complaints):
     return kept, reasons
 
 
-def empty_answer(sample):
+def empty_answer(sample: Conversation | Instruction) -> str | None:
     """The complaint "empty answer" if an answer is empty, or there is none; else None."""
     messages = sample.messages()
     answers = [message["content"] for message in messages if message["role"] == "assistant"]
@@ -106,7 +116,7 @@ def empty_answer(sample):
     return "empty answer"
 
 
-def answer_repeats_question(sample):
+def answer_repeats_question(sample: Instruction) -> str | None:
     """The complaint that an answer is an exact copy of the message before it, or None."""
     messages = sample.messages()
     # (m_1, m_2), (m_2, m_3), ..: every message with the one before it.
@@ -119,7 +129,7 @@ def answer_repeats_question(sample):
     return None
 
 
-def seen_before():
+def seen_before() -> Callable:
     """A function sample -> "seen before" if it got the same conversation already, else None."""
     seen = set()
 
@@ -133,7 +143,7 @@ def seen_before():
     return complain
 
 
-def longer_than(characters):
+def longer_than(characters: int) -> Callable:
     """A function sample -> "too long" if the conversation has more characters, else None."""
 
     def complain(sample):
@@ -144,7 +154,9 @@ def longer_than(characters):
     return complain
 
 
-def mix_datasets(corpus, instructions, ratio, seed=0):
+def mix_datasets(
+    corpus: Sequence[str], instructions: Sequence[str], ratio: float, seed: int = 0
+) -> Iterator:
     """Pre-training text with instructions mixed in: the book's first method   (section 2.1.3)
 
     corpus        list of documents, texts or token ids

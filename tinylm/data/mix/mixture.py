@@ -12,6 +12,7 @@ how often. Read next: read/shards.py.
 
 import itertools
 import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from tinylm.errors import ConfigError
 BLOCK = 1024  # draws from one random stream
 
 
-def mixture_weights(sizes, temperature=1.0):
+def mixture_weights(sizes: Sequence[float], temperature: float = 1.0) -> np.ndarray:
     """The probability of each source.
 
     sizes        (N,) positive numbers: tokens, bytes or documents
@@ -47,7 +48,7 @@ def mixture_weights(sizes, temperature=1.0):
     return weights / weights.sum()
 
 
-def epochs(sizes, weights, total):
+def epochs(sizes: Sequence[int], weights: Sequence[float], total: int) -> np.ndarray:
     """How often each source is read if `total` is drawn in all: total * p_i / n_i, (N,) float64."""
     return total * np.asarray(weights, np.float64) / np.asarray(sizes, np.float64)
 
@@ -61,11 +62,11 @@ class MixtureSampler:
     temperature  see `mixture_weights`
     """
 
-    def __init__(self, weights, temperature=1.0, seed=0):
+    def __init__(self, weights: Sequence[float], temperature: float = 1.0, seed: int = 0) -> None:
         self.weights, self.seed = mixture_weights(weights, temperature), int(seed)
         self._limits = np.cumsum(self.weights)[:-1]  # without the last, which is 1 up to rounding
 
-    def sources(self, first, count):
+    def sources(self, first: int, count: int) -> np.ndarray:
         """The sources of the draws first .. first+count-1. Returns (count,) int64 in 0 .. N - 1."""
         # Random numbers in blocks, each a stream of its own: any draw without those before.
         drawn = [np.empty(0)]
@@ -76,7 +77,7 @@ class MixtureSampler:
         # Inverting the cumulative distribution: source i where u lies in its i-th interval.
         return np.searchsorted(self._limits, u, side="right")
 
-    def mix(self, makers, first=0):
+    def mix(self, makers: Sequence[Callable], first: int = 0) -> Iterator[tuple[int, str]]:
         """Draw documents without end; a source starts over at its end.
 
         makers   list of N functions () -> iterable of documents

@@ -10,11 +10,12 @@ Read first: bio.py; read next: synthetic/prompted/named_entities.py.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from tinylm.data.read.bio import bio_decode
 from tinylm.data.read.conll import read_conll
 from tinylm.errors import DataError
-from tinylm.reading import json_lines, json_text, refuse
+from tinylm.reading import BadLines, json_lines, json_text, refuse
 
 _FIELDS = ("text", "entities", "relations")
 
@@ -32,7 +33,7 @@ class Annotated:
     entities: tuple[tuple[str, str], ...] = ()
     relations: tuple[tuple[str, str, str], ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         missing = [name for name, _ in self.entities if name not in self.text]
         if missing:
             raise DataError(f"the entity {missing[0]!r} is not in the text {self.text!r:.80}")
@@ -42,7 +43,7 @@ class Annotated:
             raise DataError(f"the relation {odd[0]} is not between two entities of the text")
 
 
-def read_entities(path, word=0, tag=-1):
+def read_entities(path: str | Path, word: int = 0, tag: int = -1) -> list[Annotated]:
     """The sentences of a CoNLL file, words joined by spaces: list of Annotated.
 
     word, tag  numbers of the columns; tags are of one of conll.SCHEMES
@@ -56,7 +57,7 @@ def read_entities(path, word=0, tag=-1):
     return found
 
 
-def read_relations(path, bad=None):
+def read_relations(path: str | Path, bad: BadLines | None = None) -> list[Annotated]:
     """The texts of a file of JSON lines with the fields text, entities and relations.
 
     bad      reading.BadLines that takes lines that cannot be read; by default they raise

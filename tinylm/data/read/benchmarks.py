@@ -14,6 +14,7 @@ lists it is the solution of a model, and the answer in it is often wrong. Read n
 """
 
 import re
+from typing import Any
 
 from tinylm.errors import DataError
 from tinylm.reading import json_text
@@ -27,7 +28,7 @@ _TRUTH = re.compile(
 _NUMBER = re.compile(r"(-?[0-9]+)(?:\.([0-9]+))?")
 
 
-def benchmark_fields(record):
+def benchmark_fields(record: dict[str, str]) -> dict[str, Any]:
     """The fields of an Item from a record {"instruction", "input", "output", "answer"}.
 
     returns  {"question", "answer", "options", "context": the input}; a number is written without

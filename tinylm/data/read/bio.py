@@ -8,6 +8,8 @@ out what the scheme does not write. Read next: annotated.py; finetune/tasks/tagg
 the tags; finetune/metrics.py, F1 of entities.
 """
 
+from collections.abc import Sequence
+
 from tinylm.errors import ConfigError, DataError
 
 OUTSIDE = "O"
@@ -17,7 +19,7 @@ LAST = ("E", "L", "S", "U")  # nothing continues them
 WHOLE = {"iob2": ("B", "BI", "B"), "iobes": ("B", "E", "S"), "bilou": ("B", "L", "U")}
 
 
-def mark_of(tag):
+def mark_of(tag: str) -> str:
     """B, I, or "" for a tag that is neither, such as O or a part of speech (INTJ)."""
     mark = tag.partition("-")[0]  # not tag[0]: INTJ begins with I
     if mark in ("B", "I"):
@@ -25,7 +27,7 @@ def mark_of(tag):
     return ""
 
 
-def bio_encode(spans, length):
+def bio_encode(spans: Sequence[tuple[str, int, int]], length: int) -> list[str]:
     """Entities as tags.
 
     spans    (type, start, stop) each, words start .. stop-1; no two share a word
@@ -44,7 +46,7 @@ def bio_encode(spans, length):
     return tags
 
 
-def bio_decode(tags):
+def bio_decode(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     """The entities of a tag sequence: (type, start, stop) each, in order.
 
     An I (E, L) that continues nothing begins an entity, as in CoNLL's own evaluation (Tjong Kim
@@ -66,7 +68,7 @@ def bio_decode(tags):
     return spans
 
 
-def strict_decode(tags, scheme):
+def strict_decode(tags: Sequence[str], scheme: str) -> list[tuple[str, int, int]]:
     """The entities that are written as a scheme writes them; others are left out.
 
     scheme   "iob1", "iob2", "iobes" or "bilou"

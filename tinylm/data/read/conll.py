@@ -9,6 +9,8 @@ first. Read next: conllu.py; finetune/tasks/tagging.py, which learns the tags.
 """
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 from tinylm.data.read.conllu import read_conllu as read_conllu
 from tinylm.errors import ConfigError, DataError
@@ -23,7 +25,9 @@ _MARKS = {"iob1": "BI", "iob2": "BI", "iobes": "BIES", "bilou": "BILU"}
 SCHEMES = tuple(_MARKS)
 
 
-def read_conll(path, word=0, tag=-1, scheme=""):
+def read_conll(
+    path: str | Path, word: int = 0, tag: int = -1, scheme: str = ""
+) -> list[tuple[list[str], list[str]]]:
     """Sentences of a file with a word and its tags a line.
 
     Empty lines end a sentence, and so do "-DOCSTART-" lines, which begin a document.
@@ -151,7 +155,7 @@ def _follows(before, now, scheme):
     return inside == continues and (same or not inside)
 
 
-def write_conll(path, sentences):
+def write_conll(path: str | Path, sentences: Sequence[tuple[list[str], list[str]]]) -> None:
     """Write (words, tags) sentences, a word, a tab and its tag a line.
 
     raises  DataError for a word that is empty or has white space

@@ -12,6 +12,7 @@ a tree. Read next: finetune/tasks/tagging.py.
 """
 
 import re
+from pathlib import Path
 
 from tinylm.errors import DataError
 from tinylm.reading import numbered_lines
@@ -31,7 +32,7 @@ _MAY_HAVE_SPACES = ("FORM", "LEMMA", "MISC")
 _FEATURE = re.compile(r"[^=|\s]+=[^=|\s]+")
 
 
-def read_conllu(path, tag=3):
+def read_conllu(path: str | Path, tag: int = 3) -> list[tuple[list[str], list[str]]]:
     """Sentences of a CoNLL-U file: its syntactic words and their tags.
 
     Tokens of several words ("2-3 don't") and empty nodes ("8.1") are checked and skipped.

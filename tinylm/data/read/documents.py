@@ -5,15 +5,20 @@ document is in memory at a time. Read first: text.py, which reads the characters
 clean/pipeline.py.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
 from tinylm.data.read.sources import text_files
 from tinylm.data.read.text import holds_json_lines, json_texts, stream_text
 from tinylm.errors import ConfigError
-from tinylm.reading import lines_of
+from tinylm.reading import BadLines, lines_of
 
 UNITS = ("auto", "file", "paragraph", "line")
 
 
-def read_documents(paths, unit="auto", key="text", bad=None):
+def read_documents(
+    paths: Sequence[Path], unit: str = "auto", key: str = "text", bad: BadLines | None = None
+) -> Iterator[Iterable[str]]:
     """The documents in files, one after the other.
 
     paths    iterable of paths: files, folders with text files, or patterns (sources.py)

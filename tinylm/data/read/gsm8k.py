@@ -19,7 +19,7 @@ MARK = "####"
 ANNOTATION = re.compile(r"<<([^<>=]*)=([^<>=]*)>>")
 
 
-def gsm8k_fields(record):
+def gsm8k_fields(record: dict[str, str]) -> dict[str, str]:
     """The fields of an Item from a record of GSM8K.
 
     returns  {"question", "answer": the number as text without commas, "rationale": the solution
@@ -45,6 +45,6 @@ def gsm8k_fields(record):
     }
 
 
-def without_annotations(text):
+def without_annotations(text: str) -> str:
     """A solution as people write it: <<8*2=16>>16 becomes 16."""
     return ANNOTATION.sub("", text)

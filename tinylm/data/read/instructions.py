@@ -10,6 +10,8 @@ finetune/instruct/conversations.py, which turns samples into tokens.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from tinylm.data.read.messages import read_messages
 from tinylm.data.read.records import (
@@ -26,7 +28,7 @@ from tinylm.data.read.records import (
     system_text,
 )
 from tinylm.errors import DataError
-from tinylm.reading import json_text, strict_json
+from tinylm.reading import BadLines, json_text, strict_json
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,13 @@ class Instruction:
     task: str = ""
 
     @property
-    def user(self):
+    def user(self) -> str:
         """The user's message: the instruction and, on the next line, the input."""
         if self.input:
             return f"{self.instruction}\n{self.input}"
         return self.instruction
 
-    def messages(self):
+    def messages(self) -> list[dict[str, str]]:
         """The sample as a conversation of one turn: list of {"role", "content"}."""
         messages = [
             {"role": "user", "content": self.user},
@@ -78,7 +80,7 @@ class Conversation:
     prompt_turns: int = 0
     template_options: dict = field(default_factory=dict, hash=False)
 
-    def messages(self):
+    def messages(self) -> list[dict[str, str]]:
         """list of {"role", "content", ...}."""
         more = self.more or ({},) * len(self.turns)
         return [
@@ -87,7 +89,9 @@ class Conversation:
         ]
 
 
-def read_instructions(path, bad=None, places=None):
+def read_instructions(
+    path: str | Path, bad: BadLines | None = None, places: list[str] | None = None
+) -> list[Instruction]:
     """The samples of a file of instructions or conversations.
 
     path     a JSON file with a list, or JSON lines (may be .gz); fields: see the docstring of this
@@ -103,7 +107,7 @@ def read_instructions(path, bad=None, places=None):
     return read_records(path, _samples, bad, places)
 
 
-def as_sample(record):
+def as_sample(record: Any) -> Conversation | Instruction:
     """The Instruction or Conversation of a dict with the fields of a file, or a list of messages.
 
     raises   DataError if the record is of no known form, or holds several samples

@@ -13,7 +13,7 @@ from pathlib import Path
 from tinylm.data.read.benchmarks import benchmark_fields
 from tinylm.data.read.gsm8k import MARK, gsm8k_fields
 from tinylm.errors import DataError
-from tinylm.reading import json_records, json_text, refuse
+from tinylm.reading import BadLines, json_records, json_text, refuse
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Item:
     rationale: str = ""
     task: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.question.strip():
             raise DataError("an item needs a question; this one is empty")
         if self.answer is not None and not self.answer.strip():
@@ -56,7 +56,7 @@ class Item:
             raise DataError(f"the answer {self.answer!r:.40} is none of {self.options!r:.80}")
 
     @property
-    def gold(self):
+    def gold(self) -> int:
         """The index of the answer among the options. DataError without an answer or options."""
         if not self.options or self.answer is None:
             raise DataError(
@@ -65,7 +65,7 @@ class Item:
         return self.options.index(self.answer)
 
 
-def read_items(path, bad=None):
+def read_items(path: str | Path, bad: BadLines | None = None) -> list[Item]:
     """The items of a file.
 
     path     JSON lines, or a JSON file with one list; may be .gz. The first record decides which

@@ -7,25 +7,26 @@ quotes are ordinary characters (IANA, text/tab-separated-values), or in a .csv b
 quotes protect commas and line ends (RFC 4180). Read next: synthetic/reviews.py, made-up reviews.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import regex
 
 from tinylm.errors import ConfigError, DataError
-from tinylm.reading import numbered_lines, read_text_file, refuse
+from tinylm.reading import BadLines, numbered_lines, read_text_file, refuse
 
 _LONGEST_LABEL = 18  # digits: more may not fit an int64
 # A cell, quoted ("" is a quote inside) or plain, and its end: a comma, a line end or the file's.
 _CSV = regex.compile(r'(?:"((?:[^"]++|"")*+)"|([^",\n]*+))(,|\n|\Z)')
 
 
-def read_lines(path):
+def read_lines(path: str | Path) -> list[str]:
     """The lines of a UTF-8 file, gzipped or not, without their ends and without empty lines."""
     return [line for _, line in numbered_lines(path) if line.strip()]
 
 
-def read_labeled(path, bad=None):
+def read_labeled(path: str | Path, bad: BadLines | None = None) -> list[tuple[str, int]]:
     """Sentences with their labels: list of (str, int). Empty lines are skipped.
 
     bad     reading.BadLines that takes lines that cannot be read; by default they raise
@@ -48,7 +49,9 @@ def read_labeled(path, bad=None):
     return examples
 
 
-def read_columns(path, *columns, bad=None):
+def read_columns(
+    path: str | Path, *columns: int, bad: BadLines | None = None
+) -> list[tuple[str, ...]]:
     """Some columns of a file with tabs, or with commas if its name has .csv: list of tuples of str.
 
     columns  their numbers from 0, as (0, 1) for pairs
@@ -109,7 +112,9 @@ def _csv_rows(path):
             first, cells = line, []
 
 
-def share_of(examples, share, seed=0):
+def share_of(
+    examples: Sequence[tuple[int, int]], share: float, seed: int = 0
+) -> tuple[list[tuple], list[tuple]]:
     """A stratified part of labeled examples: every label keeps its share.
 
     examples  list of (x, label)

@@ -10,6 +10,8 @@ A message with content that cannot be read raises DataError: an image, a weight,
 Read next: instructions.py.
 """
 
+from collections.abc import Sequence
+
 from tinylm.errors import DataError
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
@@ -19,7 +21,7 @@ _FORMS = (("role", "content"), ("from", "value"))
 _TEXTS = ("name", "tool_call_id", "reasoning_content", "reasoning", "thinking")
 
 
-def read_messages(value):
+def read_messages(value: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """The messages of a list.
 
     returns  list of {"role": one of ROLES, "content": str or None, ...}; content is None only
@@ -74,7 +76,7 @@ def _message(one, role, content):
     return {"role": name, "content": joined_parts(one[content], "a message"), **more}
 
 
-def joined_parts(content, where):
+def joined_parts(content: str, where: str) -> str:
     """The text of a content: a str, or the joined texts of a list of parts.
 
     where   of the content, for the error

@@ -15,6 +15,7 @@ shared. Read next: align/feedback/pairs.py, which turns pairs into tokens.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tinylm.data.read.instructions import Instruction, as_sample
 from tinylm.data.read.messages import read_messages
@@ -33,7 +34,7 @@ from tinylm.data.read.records import (
 )
 from tinylm.errors import DataError
 from tinylm.fields import of_type
-from tinylm.reading import json_text
+from tinylm.reading import BadLines, json_text
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ class Preference:
     before: tuple[tuple[str, str], ...] = ()
     implicit: bool = field(default=False, kw_only=True)
 
-    def prompt_messages(self):
+    def prompt_messages(self) -> list[dict[str, str]]:
         """The conversation up to the answers: list of {"role", "content"}."""
         turns = (*self.before, ("user", self.prompt))
         return [{"role": role, "content": content} for role, content in turns]
 
-    def conversations(self):
+    def conversations(self) -> tuple[list[dict[str, str]], ...]:
         """The whole conversation with the chosen answer, and with the rejected one."""
         prompt = self.prompt_messages()
         return tuple(
@@ -77,7 +78,7 @@ class Judged:
     desirable: bool
     before: tuple[tuple[str, str], ...] = ()
 
-    def messages(self):
+    def messages(self) -> list[dict[str, str]]:
         """The conversation with its answer: list of {"role", "content"}."""
         turns = (*self.before, ("user", self.prompt), ("assistant", self.answer))
         return [{"role": role, "content": content} for role, content in turns]
@@ -92,7 +93,7 @@ class Rated:
     rating: float
 
 
-def read_preferences(path, bad=None):
+def read_preferences(path: str | Path, bad: BadLines | None = None) -> list[Preference]:
     """The pairs of a file; see the docstring of this module for its forms.
 
     path     a JSON file with a list, or JSON lines (may be .gz)
@@ -104,7 +105,7 @@ def read_preferences(path, bad=None):
     return read_records(path, _pairs, bad)
 
 
-def read_judged(path, bad=None):
+def read_judged(path: str | Path, bad: BadLines | None = None) -> list[Judged]:
     """The judged answers of a file: records with a prompt, a completion, and a label true or false.
 
     returns  list of Judged;  arguments and errors as in read_preferences
@@ -112,7 +113,9 @@ def read_judged(path, bad=None):
     return read_records(path, _judged, bad)
 
 
-def read_feedback(path, bad=None, places=None):
+def read_feedback(
+    path: str | Path, bad: BadLines | None = None, places: list[str] | None = None
+) -> list:
     """All that a file says of answers, whatever its form: list of Preference, Judged and Rated.
 
     places   a list that receives the place of each, such as "line 3"

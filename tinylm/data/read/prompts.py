@@ -10,6 +10,7 @@ function that scores answers. Read next: align/run/policy.py.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from tinylm.data.read.instructions import Instruction
 from tinylm.data.read.messages import read_messages
@@ -24,7 +25,7 @@ from tinylm.data.read.records import (
     system_text,
 )
 from tinylm.errors import DataError
-from tinylm.reading import json_text
+from tinylm.reading import BadLines, json_text
 
 _TALKS = ("messages", "conversations", "conversation")
 
@@ -41,7 +42,9 @@ class Prompt:
     record: dict
 
 
-def read_prompts(path, bad=None, places=None):
+def read_prompts(
+    path: str | Path, bad: BadLines | None = None, places: list[str] | None = None
+) -> list[Prompt]:
     """The prompts of a file: list of Prompt; arguments and errors as in read_instructions."""
     return read_records(path, _prompts, bad, places)
 

@@ -4,8 +4,12 @@ Files of different origin name the same things differently. A field that no read
 DataError, as its meaning would be lost. Read next: instructions.py, preferences.py.
 """
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
 from tinylm.errors import DataError
-from tinylm.reading import json_records, json_text, refuse
+from tinylm.reading import BadLines, json_records, json_text, refuse
 
 # Names of the same things in different files.
 PROMPTS = ("instruction", "prompt", "question")
@@ -17,7 +21,9 @@ ABOUT = frozenset(
 )
 
 
-def read_records(path, make, bad=None, places=None):
+def read_records(
+    path: str | Path, make: Callable, bad: BadLines | None = None, places: list[str] | None = None
+) -> list:
     """What `make` reads from the records of a file of JSON: a list, in their order.
 
     make    function: record -> list;  bad  reading.BadLines, or None: the first bad record raises
@@ -41,7 +47,7 @@ def read_records(path, make, bad=None, places=None):
     return found
 
 
-def only_fields(record, *names):
+def only_fields(record: dict[str, Any], *names: str) -> None:
     """Raise DataError for a field that is in neither `names` nor ABOUT: it would be lost."""
     unread = [name for name in record if name not in (*names, *ABOUT)]
     if unread:
@@ -51,12 +57,12 @@ def only_fields(record, *names):
         )
 
 
-def fields_there(record, names):
+def fields_there(record: dict[str, Any], names: tuple[str, ...]) -> list[str]:
     """Those of `names` that a record has, in their order."""
     return [name for name in names if name in record]
 
 
-def one_name(names):
+def one_name(names: Sequence[str]) -> None:
     """Raise DataError if a record has several of the names of one thing."""
     if len(names) > 1:
         raise DataError(
@@ -64,7 +70,7 @@ def one_name(names):
         )
 
 
-def system_text(record):
+def system_text(record: dict[str, Any]) -> str:
     """The system information of a record, "" if it has none."""
     names = fields_there(record, SYSTEM)
     one_name(names)
@@ -73,7 +79,7 @@ def system_text(record):
     return ""
 
 
-def input_text(record):
+def input_text(record: dict[str, Any]) -> str:
     """The input of an instruction, "" if it has none."""
     names = fields_there(record, INPUT)
     one_name(names)
@@ -85,7 +91,7 @@ def input_text(record):
     return text
 
 
-def shared_prompt(record):
+def shared_prompt(record: dict[str, str]) -> tuple[str, str, str]:
     """The prompt of two texts that both begin with it, and what follows in each, as TRL's
     extract_prompt divides them.
 
@@ -111,7 +117,7 @@ def shared_prompt(record):
     return chosen[:n], chosen[n:], rejected[n:]
 
 
-def prompt_in_pair(record):
+def prompt_in_pair(record: dict[str, Any]) -> bool:
     """Whether a record is a pair of texts that has its prompt in them alone."""
     texts = [record.get(name) for name in ("chosen", "rejected")]
     return all(isinstance(text, str) for text in texts) and not fields_there(

@@ -10,7 +10,10 @@ turns a stream of documents into tokens.
 import gzip
 import json
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError
@@ -31,7 +34,7 @@ class ShardWriter:
     The index is written last: a folder without one is incomplete, and `Shards` rejects it.
     """
 
-    def __init__(self, folder, shard_bytes=64 << 20):
+    def __init__(self, folder: str | Path, shard_bytes: int = 64 << 20) -> None:
         if shard_bytes < 1:
             raise ConfigError(f"shards: shard_bytes is {shard_bytes}; it must be 1 or more")
         self.folder, self.shard_bytes = Path(folder), shard_bytes
@@ -45,10 +48,10 @@ class ShardWriter:
         except OSError as error:
             raise DataError(f"shards: {folder} cannot be written ({error.strerror})") from None
 
-    def __enter__(self):
+    def __enter__(self) -> "ShardWriter":
         return self
 
-    def add(self, text):
+    def add(self, text: str) -> None:
         """Append one document, a str."""
         record = json.dumps({"text": text}, ensure_ascii=False)
         line = record.encode("utf-8", "surrogatepass") + b"\n"  # lone surrogates survive
@@ -79,7 +82,12 @@ class ShardWriter:
             self._file.close()
             self._file = None
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._end_shard()
         if kind is None:
             described = json.dumps({"format": 1, "shards": self.shards}, indent=1)
@@ -94,7 +102,7 @@ class Shards:
     documents, bytes  of all shards
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         try:
             index = read_json(self.folder / INDEX)
@@ -120,10 +128,10 @@ class Shards:
             raise DataError(f"{shard.where}: {shard.name}.name: {error}") from None
         return shard.values
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.documents
 
-    def read(self, shard):
+    def read(self, shard: dict[str, Any]) -> Iterator[str]:
         """The documents of one shard, in order.
 
         yields  str
@@ -149,7 +157,15 @@ class Shards:
                 f"shards: {path} is not the file that {INDEX} describes: write the corpus again"
             )
 
-    def stream(self, epoch=None, seed=0, buffer=0, rank=0, size=1, skip=0):
+    def stream(
+        self,
+        epoch: int | None = None,
+        seed: int = 0,
+        buffer: int = 0,
+        rank: int = 0,
+        size: int = 1,
+        skip: int = 0,
+    ) -> Iterator[str]:
         """The documents of one epoch.
 
         epoch   None: in the order they were written. Otherwise shards in a random order, a function

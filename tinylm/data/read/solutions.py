@@ -10,11 +10,12 @@ Read first: gsm8k.py.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from tinylm.data.measure.numbers import canonical_number
 from tinylm.data.read.items import Item
 from tinylm.errors import DataError
-from tinylm.reading import json_lines, json_text, refuse
+from tinylm.reading import BadLines, json_lines, json_text, refuse
 
 _LAST = "\nA: "  # before the answer, on the last line
 
@@ -37,7 +38,7 @@ class Solution:
     correct: bool
 
 
-def read_solutions(path, bad=None):
+def read_solutions(path: str | Path, bad: BadLines | None = None) -> list[Solution]:
     """The solutions of a file of JSON lines, in the order of the file.
 
     bad      reading.BadLines that takes lines that cannot be read; by default they raise

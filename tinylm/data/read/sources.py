@@ -8,8 +8,10 @@ next: text.py.
 import glob
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinylm.errors import DataError
 
@@ -43,7 +45,7 @@ class Found:
     files: list
     left_out: Counter
 
-    def left_out_line(self):
+    def left_out_line(self) -> str:
         """One line on what was left out, or "" if nothing was."""
         if not self.left_out:
             return ""
@@ -55,7 +57,7 @@ class Found:
         )
 
 
-def find_texts(paths):
+def find_texts(paths: str | Path | Sequence[Any]) -> Found:
     """The text files at `paths`: files, folders (read recursively), patterns (* ? [ ] and **).
 
     paths    a path, or several
@@ -73,12 +75,12 @@ def find_texts(paths):
     return found
 
 
-def text_files(paths):
+def text_files(paths: str | Path | Sequence[Any]) -> list[Path]:
     """The files of `find_texts(paths)`, a list of Path."""
     return find_texts(paths).files
 
 
-def shown(paths):
+def shown(paths: str | Path) -> str:
     """The paths as they are written in error messages."""
     return ", ".join(repr(str(path)) for path in _several(paths))
 
@@ -170,7 +172,7 @@ def _is_text(file):
     return "\0" not in text and "�" not in text
 
 
-def unreadable(path, error):
+def unreadable(path: str | Path, error: FileNotFoundError | PermissionError) -> DataError:
     """The DataError of a file that the system cannot open or read."""
     return DataError(
         f"read text: {str(error.filename or path)!r} cannot be read "

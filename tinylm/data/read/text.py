@@ -8,12 +8,15 @@ Read next: `batches/split.py`, `batches/prepare.py`.
 
 import codecs
 import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from tinylm.data.read.sources import shown, text_files, unreadable
 from tinylm.errors import DataError
 from tinylm.reading import (
+    BadLines,
     blocks,
     json_lines,
     numbered_lines,
@@ -25,7 +28,7 @@ from tinylm.reading import (
 _BOMS = {"utf-8": codecs.BOM_UTF8}
 
 
-def python_documentation():
+def python_documentation() -> str:
     """The language reference that `help()` shows, as one text: the default corpus, part of Python.
 
     returns  str, the topics of `pydoc_data.topics` in alphabetical order with a blank line between:
@@ -44,7 +47,7 @@ def python_documentation():
     return "\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n"
 
 
-def without_repeats(text, shortest=80):
+def without_repeats(text: str, shortest: int = 80) -> str:
     """`text` without the paragraphs that are exact copies of an earlier one.
 
     A contiguous split of a text with repetitions puts the same paragraphs on both sides, and
@@ -63,7 +66,7 @@ def without_repeats(text, shortest=80):
     return "\n\n".join(kept)
 
 
-def frequent_characters(text, least=20):
+def frequent_characters(text: str, least: int = 20) -> tuple[np.ndarray, list[str]]:
     """A text as ids of its frequent characters; the rare ones share one id.
 
     least    how often a character must occur
@@ -78,7 +81,12 @@ def frequent_characters(text, least=20):
     return ids, [chr(point) for point in kept]
 
 
-def stream_text(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
+def stream_text(
+    path: str | Path,
+    encoding: str = "utf-8",
+    chunk_bytes: int = 1 << 20,
+    bad: BadLines | None = None,
+) -> Iterator[str]:
     """The text of one file, plain or gzip, in pieces, so that it may be larger than memory.
 
     chunk_bytes  how much is read at once; no piece cuts a character or a line ending in two
@@ -162,12 +170,12 @@ class _Decoder:
         )
 
 
-def holds_json_lines(path):
+def holds_json_lines(path: str | Path) -> bool:
     """True for a file with a suffix of JSON lines, compressed or not."""
     return str(path).lower().endswith((".jsonl", ".jsonl.gz", ".ndjson"))
 
 
-def json_texts(path, key="text", bad=None):
+def json_texts(path: str | Path, key: str = "text", bad: BadLines | None = None) -> Iterator[str]:
     """The text under `key` in every line of a file of JSON objects.
 
     bad     reading.BadLines that takes lines that cannot be read; by default they raise
@@ -184,7 +192,12 @@ def json_texts(path, key="text", bad=None):
         yield record[key]
 
 
-def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
+def stream_documents(
+    path: str | Path | Sequence,
+    encoding: str = "utf-8",
+    chunk_bytes: int = 1 << 20,
+    bad: BadLines | None = None,
+) -> Iterator[Iterator[str]]:
     """Every file at `path` as a document that is itself a stream:
     `prepare(stream_documents(folder), ...)`.
 
@@ -212,6 +225,6 @@ def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
             yield stream_text(file, encoding, chunk_bytes, bad)
 
 
-def read_text(path, encoding="utf-8"):
+def read_text(path: str | Path, encoding: str = "utf-8") -> list[str]:
     """The documents of `stream_documents` in memory: a list of one str per file."""
     return ["".join(chunks) for chunks in stream_documents(path, encoding)]

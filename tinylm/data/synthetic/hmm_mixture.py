@@ -11,11 +11,12 @@ known, for texts of training and for prompts of independent examples alike; a la
 compared with it. Read next: prompted/last_letters.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.backend import Random
+from tinylm.backend import ArrayLike, Random
 from tinylm.errors import DataError, ShapeError
 
 DELIMITER = 0  # the token between the examples of a prompt
@@ -37,7 +38,7 @@ class HMMMixture:
     transition: np.ndarray
     emission: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("prior", "start", "transition", "emission"):
             p = np.asarray(getattr(self, name), np.float64)
             if (p < 0).any() or not np.allclose(p.sum(-1), 1):
@@ -51,7 +52,7 @@ class HMMMixture:
                 f"({C}, {H}, {H}), not {shapes[0]} and {shapes[1]}"
             )
 
-    def sample(self, rows, length, seed=0):
+    def sample(self, rows: int, length: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Texts, each of one concept.
 
         returns  (ids (rows, length), concepts (rows,)), int64
@@ -70,7 +71,9 @@ class HMMMixture:
             ids[:, t] = _draw(self.emission[states], rng)
         return ids
 
-    def prompts(self, rows, examples, length, states, seed=0):
+    def prompts(
+        self, rows: int, examples: int, length: int, states: Sequence[int], seed: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Prompts: independent examples of one concept, a delimiter after each.
 
         length   tokens of an example
@@ -85,7 +88,7 @@ class HMMMixture:
             parts += [self._walk(concepts, begin, length, rng), np.full((rows, 1), DELIMITER)]
         return np.concatenate(parts, axis=1), concepts
 
-    def forward(self, ids):
+    def forward(self, ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """The forward algorithm, for every concept and every beginning of a text.
 
         With b_t(h) = p(h_t = h | x_<t, theta), the scale is p(x_t | x_<t, theta) =
@@ -109,7 +112,7 @@ class HMMMixture:
             belief[:, t + 1] = np.einsum("bch,chk->bck", posterior, self.transition)
         return log_p, belief
 
-    def posterior(self, ids):
+    def posterior(self, ids: ArrayLike) -> np.ndarray:
         """p(theta | x_<t) for t = 0 .. T: (B, T) -> (B, T + 1, C).
 
         raises   DataError for a text that no concept can emit
@@ -126,7 +129,7 @@ class HMMMixture:
         weights = np.exp(scores - top)
         return weights / weights.sum(-1, keepdims=True)
 
-    def predict(self, ids):
+    def predict(self, ids: ArrayLike) -> np.ndarray:
         """The Bayes-optimal prediction p(x_t | x_<t) for t = 0 .. T: (B, T) -> (B, T + 1, V).
 
         raises   as `posterior`
@@ -143,7 +146,15 @@ def _draw(p, rng):
     return (rng.uniform((len(p),), np.float64)[:, None] >= limits).sum(-1)
 
 
-def ginc(concepts=5, entities=10, properties=10, vocab_size=50, stay=0.9, floor=0.01, seed=0):
+def ginc(
+    concepts: int = 5,
+    entities: int = 10,
+    properties: int = 10,
+    vocab_size: int = 50,
+    stay: float = 0.9,
+    floor: float = 0.01,
+    seed: int = 0,
+) -> HMMMixture:
     """A mixture in the manner of GINC, the generative in-context data set   (Xie et al. 2022).
 
     A state is an entity and a property; a fixed table has a token for each, so its emission is

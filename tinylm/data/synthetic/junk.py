@@ -41,7 +41,7 @@ KINDS = (
 # fmt: on
 
 
-def good_page(rng, paragraphs=4):
+def good_page(rng: np.random.Generator, paragraphs: int = 4) -> str:
     """A page of English sentences without meaning.
 
     rng         NumPy Generator
@@ -68,7 +68,7 @@ def _sentence(rng):
     return str(rng.choice(forms))
 
 
-def as_html(text):
+def as_html(text: str) -> str:
     """A page as the web serves it: the text with markup, a menu and a script around it."""
     body = "".join(f"<p>{line}</p>\n" for line in text.split("\n\n"))
     return (
@@ -78,7 +78,7 @@ def as_html(text):
     )
 
 
-def bad_page(kind, rng, good):
+def bad_page(kind: str, rng: np.random.Generator, good: str) -> str:
     """A page of one kind of junk.
 
     kind  one of KINDS
@@ -129,7 +129,7 @@ def bad_page(kind, rng, good):
     return good
 
 
-def labelled_corpus(pages=200, junk=0.5, seed=0):
+def labelled_corpus(pages: int = 200, junk: float = 0.5, seed: int = 0) -> list[tuple[str, str]]:
     """Pages with the kind of their fault.
 
     pages    how many in all

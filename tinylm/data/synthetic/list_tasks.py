@@ -12,7 +12,10 @@ align/feedback/annotators.py, which labels by such a reward;
 scripts/4_alignment/alignment_pipeline.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from tinylm.data.read.instructions import Instruction
 from tinylm.data.synthetic.draws import distinct, pick
@@ -79,13 +82,13 @@ class ListTask:
     phrasing: int = 0
 
     @property
-    def prompt(self):
+    def prompt(self) -> str:
         """What the user writes."""
         frame = (*PHRASINGS[self.operation], NEW_PHRASING[self.operation])[self.phrasing]
         return f"list : {' '.join(self.words)} . {_filled(frame, self.category)}"
 
     @property
-    def answer(self):
+    def answer(self) -> str:
         """The right answer: str, words with spaces between them."""
         members = CATEGORIES[self.category][1].split()
         found = [word for word in self.words if word in members]
@@ -101,12 +104,12 @@ class ListTask:
         }
         return " ".join(chosen[self.operation])
 
-    def statement(self, answer=None):
+    def statement(self, answer: str | None = None) -> str:
         """A full sentence with an answer, the right one unless another is given."""
         subject = _filled(SUBJECTS[self.operation], self.category)
         return f"{subject} {answer or self.answer} ."
 
-    def reply(self, style=SENTENCE, answer=None):
+    def reply(self, style: str = SENTENCE, answer: str | None = None) -> str:
         """A reply in one of STYLES. ConfigError for another style."""
         if style == BARE:
             return f"{answer or self.answer} ."
@@ -131,7 +134,7 @@ class Reply:
     chatty: bool = False
 
 
-def read_reply(text, task):
+def read_reply(text: str, task: ListTask) -> Reply:
     """A reply's answer and style, strictly: Reply.
 
     task  the ListTask that was asked; a sentence about another one has no answer
@@ -149,7 +152,9 @@ def read_reply(text, task):
     return Reply(" ".join(words), sentence, chatty)
 
 
-def gold_reward(text, task, right=1.0, sentence=0.5, chatty=-0.25):
+def gold_reward(
+    text: str, task: ListTask, right: float = 1.0, sentence: float = 0.5, chatty: float = -0.25
+) -> float:
     """What people like in a reply, hidden from training: float.
 
     right     for the right answer
@@ -162,14 +167,19 @@ def gold_reward(text, task, right=1.0, sentence=0.5, chatty=-0.25):
     return found
 
 
-def draw_words(rng, category):
+def draw_words(rng: np.random.Generator, category: str) -> tuple[str, ...]:
     """The words of a random list: tuple of different words, of a category and one other."""
     other = pick([name for name in CATEGORIES if name != category], rng)
     both = [word for name in (category, other) for word in CATEGORIES[name][1].split()]
     return tuple(distinct(both, int(rng.integers(SHORTEST, LONGEST + 1)), rng))
 
 
-def draw_tasks(tasks, count, rng, phrasings=(0, 1, 2)):
+def draw_tasks(
+    tasks: Sequence[tuple[str, str]],
+    count: int,
+    rng: np.random.Generator,
+    phrasings: tuple[int, ...] = (0, 1, 2),
+) -> list[ListTask]:
     """`count` instructions, the tasks in turn: list of ListTask.
 
     tasks      list of (operation, category)
@@ -182,7 +192,9 @@ def draw_tasks(tasks, count, rng, phrasings=(0, 1, 2)):
     ]
 
 
-def demonstrations(tasks, rng, styles=STYLES):
+def demonstrations(
+    tasks: Sequence[ListTask], rng: np.random.Generator, styles: tuple[str, ...] = STYLES
+) -> list[Instruction]:
     """Right replies in random styles, as people with different habits write them.
 
     tasks    list of ListTask
@@ -195,7 +207,7 @@ def demonstrations(tasks, rng, styles=STYLES):
     return samples
 
 
-def article(rng, statements=4):
+def article(rng: np.random.Generator, statements: int = 4) -> str:
     """A text of pre-training: a list and what is true of it, without instruction or reply."""
     words = draw_words(rng, pick(list(CATEGORIES), rng))
     there = [name for name in CATEGORIES if set(words) & set(CATEGORIES[name][1].split())]
@@ -206,7 +218,7 @@ def article(rng, statements=4):
     return " ".join(["list :", *words, ".", *told])
 
 
-def vocabulary():
+def vocabulary() -> list[str]:
     """All words that can occur, sorted: for a WordTokenizer."""
     texts = [*CATEGORIES, *NUMBERS, NONE, GREETING, OFFER, "list : . ", *SUBJECTS.values()]
     texts += [part for both in CATEGORIES.values() for part in both]

@@ -24,7 +24,9 @@ def _row(x, y):
     return np.concatenate([x, np.full((len(x), 1), ASK), y], axis=1), y.shape[1]
 
 
-def summarize(rows, length, marked, words=8, seed=0):
+def summarize(
+    rows: int, length: int, marked: int, words: int = 8, seed: int = 0
+) -> tuple[np.ndarray, int]:
     """Long x, short y: some of `length` words have MARK before them; y is these words in order.
 
     marked   number of marked words, at most `length`
@@ -47,7 +49,9 @@ def summarize(rows, length, marked, words=8, seed=0):
     return _row(x, np.take_along_axis(text, chosen, axis=1))
 
 
-def expand(rows, length, times, words=8, seed=0):
+def expand(
+    rows: int, length: int, times: int, words: int = 8, seed: int = 0
+) -> tuple[np.ndarray, int]:
     """Short x, long y: y is the pattern x of `length` words, repeated `times` times.
 
     returns  (ids (rows, length (1 + times) + 1), tokens of the answer: length times)
@@ -56,7 +60,7 @@ def expand(rows, length, times, words=8, seed=0):
     return _row(x, np.tile(x, (1, times)))
 
 
-def translate(rows, length, words=8, seed=0):
+def translate(rows: int, length: int, words: int = 8, seed: int = 0) -> tuple[np.ndarray, int]:
     """Long x, long y: y is x translated word by word, w -> dictionary(words)[w].
 
     returns  (ids (rows, 2 length + 1), tokens of the answer: length)
@@ -65,7 +69,7 @@ def translate(rows, length, words=8, seed=0):
     return _row(x, WORDS + dictionary(words)[x - WORDS])
 
 
-def dictionary(words):
+def dictionary(words: int) -> np.ndarray:
     """The permutation (words,) of translate(): the same for every text and seed."""
     return Random(0, "dictionary").permutation(words)
 

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from tinylm.backend import Random
+from tinylm.backend import ArrayLike, Random
 from tinylm.errors import DataError
 
 DIGITS = 10  # ids 0 .. 9 of the pass-key tasks are digits
@@ -22,18 +22,18 @@ WORDS = 11  # the words of the hay (the distracting text) have the ids from here
 HAY = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
 
 
-def random_hay(rows, length, words=8, seed=0):
+def random_hay(rows: int, length: int, words: int = 8, seed: int = 0) -> np.ndarray:
     """Hay of independent random words: (rows, length) ids from WORDS on."""
     return WORDS + Random(seed, "hay").integers(0, words, (rows, length))
 
 
-def sentence_hay(rows, length, words=8, seed=0):
+def sentence_hay(rows: int, length: int, words: int = 8, seed: int = 0) -> np.ndarray:
     """Hay of one repeated sentence, as in the published task; each row starts at a random word."""
     start = Random(seed, "sentence").integers(0, words, (rows, 1))
     return WORDS + (start + np.arange(length)) % words
 
 
-def plant(hay, needle, place):
+def plant(hay: np.ndarray, needle: np.ndarray, place: ArrayLike) -> np.ndarray:
     """Put a needle into the hay, so that its first token has index `place`.
 
     hay      (rows, n) ids;  needle (rows, m);  place 0 .. n, or (rows,) of them
@@ -58,7 +58,7 @@ def plant(hay, needle, place):
     return np.where((0 <= in_needle) & (in_needle < m), from_needle, from_hay)
 
 
-def pass_key(hay, place, digits=3, seed=0):
+def pass_key(hay: np.ndarray, place: int, digits: int = 3, seed: int = 0) -> np.ndarray:
     """A number hidden in the hay is the answer at the end: [hay, MARK, key, hay, MARK, key]
     (Mohtashami & Jaggi 2023)
 
@@ -72,7 +72,7 @@ def pass_key(hay, place, digits=3, seed=0):
     return np.concatenate([plant(hay, marked, place), marked], axis=1)
 
 
-def without_needle(ids, digits):
+def without_needle(ids: np.ndarray, digits: int) -> np.ndarray:
     """The control: the same text and question with hay in place of the needle.
 
     A model that still answers does not take the answer from the text.
@@ -85,7 +85,7 @@ def without_needle(ids, digits):
     return np.concatenate([np.where(text < WORDS, word, text), question], axis=1)
 
 
-def pass_key_text(key, before, after):
+def pass_key_text(key: str, before: int, after: int) -> str:
     """The published prompt, which ends where the answer begins   (Mohtashami & Jaggi 2023; Chen et
     al. 2023)
 
@@ -103,7 +103,7 @@ def pass_key_text(key, before, after):
     return " ".join(parts)
 
 
-def needle_in_text(text, needle, depth):
+def needle_in_text(text: str, needle: str, depth: float) -> tuple[str, int]:
     """`needle` inserted as a sentence at a relative depth of a text   (Kamradt 2023)
 
     It comes after the first sentence that ends at or after depth * len(text).
@@ -129,7 +129,9 @@ def needle_in_text(text, needle, depth):
     return before + needle + after, len(before)
 
 
-def copy_memory(rows, blanks, symbols=8, length=10, seed=0):
+def copy_memory(
+    rows: int, blanks: int, symbols: int = 8, length: int = 10, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Repeat a string after a delay: [x, blank ..., go, blank ...] -> [blank ..., x]
 
     Source: Hochreiter & Schmidhuber 1997.
@@ -149,7 +151,7 @@ def copy_memory(rows, blanks, symbols=8, length=10, seed=0):
     return inputs, targets
 
 
-def copy_memory_baseline(blanks, symbols=8, length=10):
+def copy_memory_baseline(blanks: int, symbols: int = 8, length: int = 10) -> float:
     """Mean loss of the best predictor without memory, in nats: L log(symbols) / (T + 2 L)
     (Arjovsky et al. 2016)
 
@@ -158,7 +160,9 @@ def copy_memory_baseline(blanks, symbols=8, length=10):
     return length * math.log(symbols) / (blanks + 2 * length)
 
 
-def selective_copy(rows, blanks, symbols=8, length=10, seed=0):
+def selective_copy(
+    rows: int, blanks: int, symbols: int = 8, length: int = 10, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """copy_memory() with the symbols scattered among the blanks, in order   (Gu & Dao 2023).
 
     The distance of a symbol from its answer is no longer fixed. Arguments and result as of
@@ -177,7 +181,9 @@ def selective_copy(rows, blanks, symbols=8, length=10, seed=0):
     return inputs, targets
 
 
-def repeated_passages(text, rows, length, seed=0):
+def repeated_passages(
+    text: np.ndarray, rows: int, length: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Repeated passages, and the same passages after others: the data of a forgetting curve   (Liu
     et al. 2024)
 
@@ -202,7 +208,9 @@ def repeated_passages(text, rows, length, seed=0):
     return np.concatenate([passage, passage], axis=1), np.concatenate([another, passage], axis=1)
 
 
-def gist(rows, length, symbols=4, favor=0.5, seed=0):
+def gist(
+    rows: int, length: int, symbols: int = 4, favor: float = 0.5, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Texts with one favorite symbol, which a few counts are enough to find   (book section 2.3.6)
 
     favor    probability that a token is the row's favorite; otherwise it is any symbol
@@ -215,7 +223,7 @@ def gist(rows, length, symbols=4, favor=0.5, seed=0):
     return np.where(leaning, favorite, plain), favorite[:, 0]
 
 
-def recall_bound(bits, length, symbols):
+def recall_bound(bits: int, length: int, symbols: int) -> float:
     """The largest share of random strings that a memory of `bits` can repeat: min(1, 2^bits /
     symbols^length).
 

@@ -6,6 +6,7 @@ first. Book section 2.1.3 (training as maximum likelihood). Read next: long_task
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ class MarkovChain:
 
     transition: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         p = np.asarray(self.transition, np.float64)
         square = p.ndim == 2 and p.shape[0] == p.shape[1]
         if not square or (p < 0).any() or not np.allclose(p.sum(-1), 1):
@@ -35,14 +36,14 @@ class MarkovChain:
         object.__setattr__(self, "transition", p)
 
     @classmethod
-    def random(cls, vocab_size, seed=0, sharpness=2.0):
+    def random(cls, vocab_size: int, seed: int = 0, sharpness: float = 2.0) -> "MarkovChain":
         """A chain with rows softmax(sharpness * normal): 0 is uniform, larger more predictable."""
         scores = sharpness * Random(seed, "markov").normal((vocab_size, vocab_size), np.float64)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         return cls(weights / weights.sum(-1, keepdims=True))
 
     @classmethod
-    def of_text(cls, ids, vocab_size):
+    def of_text(cls, ids: np.ndarray, vocab_size: int) -> "MarkovChain":
         """The chain of the bigrams of a text: how often j follows i, plus a hundredth.
 
         ids  (n,) integers below vocab_size
@@ -51,20 +52,20 @@ class MarkovChain:
         counts = np.bincount(pairs, minlength=vocab_size**2).reshape(vocab_size, vocab_size) + 0.01
         return cls(counts / counts.sum(-1, keepdims=True))
 
-    def stationary(self):
+    def stationary(self) -> np.ndarray:
         """The distribution pi that a step does not change: pi P = pi, sum(pi) = 1. Returns (V,)."""
         V = len(self.transition)
         # (P' - I) pi = 0 and 1' pi = 1: V + 1 equations in V unknowns, one of them redundant.
         equations = np.concatenate([self.transition.T - np.eye(V), np.ones((1, V))])  # (V + 1, V)
         return np.linalg.lstsq(equations, np.r_[np.zeros(V), 1.0], rcond=None)[0]
 
-    def entropy_rate(self):
+    def entropy_rate(self) -> float:
         """-sum_i pi_i sum_j P_ij log P_ij in nats: the lowest mean loss on a long sample."""
         p = self.transition
         logs = np.log(np.where(p > 0, p, 1))  # 0 log 0 = 0
         return float(-(self.stationary()[:, None] * p * logs).sum())
 
-    def sample(self, n, seed=0):
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """n symbols, the first from the stationary distribution. Returns (n,) int64."""
         uniform = Random(seed, "sample").uniform((n,), np.float64).tolist()
         # Inverting the cumulative distribution; without its last value, which is 1.
@@ -76,12 +77,12 @@ class MarkovChain:
         return np.array(symbols, np.int64)
 
 
-def cycle(period, n, start=0):
+def cycle(period: int, n: int, start: int = 0) -> np.ndarray:
     """start, start + 1, ... modulo `period`, (n,) int64: each token determines the next."""
     return (start + np.arange(n)) % period
 
 
-def copy_task(rows, length, vocab_size, seed=0):
+def copy_task(rows: int, length: int, vocab_size: int, seed: int = 0) -> np.ndarray:
     """A random string, a separator, the string again: [x, separator, x].
 
     vocab_size  V: the separator is V - 1, x is uniform over the others
@@ -93,7 +94,9 @@ def copy_task(rows, length, vocab_size, seed=0):
     return np.concatenate([x, separator, x], axis=1)  # (rows, 2 length + 1)
 
 
-def back_copy(chain, triggers, rows, length, seed=0):
+def back_copy(
+    chain: MarkovChain, triggers: Sequence[int], rows: int, length: int, seed: int = 0
+) -> np.ndarray:
     """Bigrams in which a trigger is followed by the token before it   (Guo et al. 2024).
 
     For a head of attention it is the least task that is on for a few tokens and off for the others:

@@ -36,7 +36,7 @@ def _remark(rng, good):
     return str(rng.choice(_FRAMES)).format(rng.choice(_THINGS), rng.choice(_VERBS), opinion)
 
 
-def made_up_reviews(n, seed=0):
+def made_up_reviews(n: int, seed: int = 0) -> list[tuple[str, int]]:
     """n sentences, half of them positive, a function of the seed.
 
     returns  list of (str, label), label 1 for positive

@@ -6,7 +6,9 @@ next: prompted/last_letters.py.
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from tinylm.errors import DataError
 
@@ -32,7 +34,7 @@ def _pattern(template):
     return re.compile(pattern + re.escape(template[at:]), re.DOTALL), numbers
 
 
-def slots(template, text):
+def slots(template: str, text: str) -> dict[str, Any] | None:
     """The values with which a template was filled; None if the text is not of its form.
 
     template  "{name}" is any text, the shortest that fits; "{name:d}" a whole number
@@ -46,7 +48,7 @@ def slots(template, text):
     return found | {name: int(found[name]) for name in numbers}
 
 
-def needed_slots(template, text):
+def needed_slots(template: str, text: str) -> dict[str, Any]:
     """As `slots`, for a text that must be of this form: DataError if it is not."""
     found = slots(template, text)
     if found is None:
@@ -54,7 +56,7 @@ def needed_slots(template, text):
     return found
 
 
-def first_slots(templates, text):
+def first_slots(templates: Sequence[str], text: str) -> tuple[int, dict[str, Any]]:
     """(index, values) of the first template whose form the text has. DataError if none has."""
     for i, template in enumerate(templates):
         found = slots(template, text)

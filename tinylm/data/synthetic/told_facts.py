@@ -8,6 +8,8 @@ stories. A task is an aspect of a kind of things, so there are 28 tasks, some of
 used in tuning. Book section 2.1.3; see scripts/2_1_language_models/instruction_tuning.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.backend import Random
@@ -62,7 +64,7 @@ class World:
     facts    {(aspect, name): value}, drawn from the seed
     """
 
-    def __init__(self, seed):
+    def __init__(self, seed: int) -> None:
         rng = Random(seed, "facts")
         self.facts = {}
         for aspect, (values, _) in ASPECTS.items():
@@ -70,7 +72,14 @@ class World:
                 for name in names.split():
                     self.facts[aspect, name] = pick(values.split(), rng)
 
-    def text(self, frame, task, rng, words=(0, 1, 2), names=slice(0, 12)):
+    def text(
+        self,
+        frame: str,
+        task: tuple[str, ...],
+        rng: Random,
+        words: tuple[int, ...] = (0, 1, 2),
+        names: slice = slice(0, 12),
+    ) -> tuple[str, str]:
         """(frame with its slots filled, the value) for a random name of the task's kind."""
         aspect, kind = task
         name = pick(KINDS[kind].split()[names], rng)
@@ -79,7 +88,7 @@ class World:
         word = ASPECTS[aspect][1].split()[pick(words, rng)]
         return frame.format(a=word, e=name, k=kind, v=value), value
 
-    def story(self, rng):
+    def story(self, rng: Random) -> str:
         """Seven statements as one text."""
         kind = pick(list(KINDS), rng)
         statements = [f"the {pick(KINDS[kind].split(), rng)} is a {kind} ."]
@@ -89,8 +98,15 @@ class World:
         return " ".join(statements)
 
     def instructions(
-        self, tasks, count, rng, frames=FRAMES[:3], words=(0, 1), noise=0.0, names=TUNE
-    ):
+        self,
+        tasks: Sequence[tuple[str, str]],
+        count: int,
+        rng: Random,
+        frames: tuple[str, ...] = FRAMES[:3],
+        words: tuple[int, ...] = (0, 1),
+        noise: float = 0.0,
+        names: slice = TUNE,
+    ) -> list[Instruction]:
         """`count` questions with their answers, the tasks in turn.
 
         tasks    list of (aspect, kind)
@@ -109,7 +125,7 @@ class World:
         return samples
 
 
-def vocabulary():
+def vocabulary() -> list[str]:
     """All words that can occur, sorted: for a WordTokenizer."""
     texts = [*STATEMENTS, *FRAMES, *FORMS.values(), *KINDS, *KINDS.values()]
     texts += [" ".join(values_and_words) for values_and_words in ASPECTS.values()]

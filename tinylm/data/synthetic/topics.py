@@ -36,7 +36,7 @@ class Topics:
     words: tuple
     p: np.ndarray
 
-    def posterior(self, text, labels=None):
+    def posterior(self, text: str, labels: tuple[str, ...] | None = None) -> np.ndarray:
         """p(label | text) if all labels are as frequent: (k,) float64.
 
         labels  names among which the topic is; None: all
@@ -48,16 +48,18 @@ class Topics:
         p = np.exp(log_p - log_p.max())
         return p / p.sum()
 
-    def best(self, text, labels=None):
+    def best(self, text: str, labels: tuple[str, ...] | None = None) -> str:
         """The most probable label; no reader is right more often."""
         return (labels or self.names)[int(self.posterior(text, labels).argmax())]
 
-    def text(self, topic, length, rng):
+    def text(self, topic: int, length: int, rng: np.random.Generator) -> str:
         """`length` words drawn from p(w | topic), of a topic's number."""
         at = rng.choice(len(self.words), size=length, p=self.p[topic])
         return " ".join(self.words[i] for i in at)
 
-    def items(self, count, labels=None, length=6, seed=0):
+    def items(
+        self, count: int, labels: tuple[str, ...] | None = None, length: int = 6, seed: int = 0
+    ) -> list[Item]:
         """Texts with their topics as answers, each label equally often: list of Item.
 
         labels  the options, two or more; None: all names
@@ -71,7 +73,15 @@ class Topics:
             items.append(Item(text, label, labels, task="topics"))
         return [items[i] for i in rng.permutation(count)]
 
-    def documents(self, count, texts=8, length=6, most=4, exponent=1.0, seed=0):
+    def documents(
+        self,
+        count: int,
+        texts: int = 8,
+        length: int = 6,
+        most: int = 4,
+        exponent: float = 1.0,
+        seed: int = 0,
+    ) -> list[str]:
         """Documents for pre-training: "text about name . text about name . ..": list of str.
 
         texts     of a document
@@ -97,7 +107,9 @@ def _index(names, name, kind):
     return names.index(name)
 
 
-def make_topics(topics=64, words=192, own=6, share=0.7, seed=0):
+def make_topics(
+    topics: int = 64, words: int = 192, own: int = 6, share: float = 0.7, seed: int = 0
+) -> Topics:
     """Topics whose own words are drawn anew: Topics.
 
     own    words of a topic that are frequent in its texts

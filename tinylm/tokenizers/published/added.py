@@ -6,6 +6,7 @@ the normalized text, and their content is normalized too. Of several that begin 
 longest is taken. Read next: pipeline.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import regex
@@ -41,7 +42,13 @@ class AddedToken:
     normalized: bool = True
 
     @classmethod
-    def read(cls, value, name, number=None, special=False):
+    def read(
+        cls,
+        value: dict[str, int | str],
+        name: str,
+        number: int | None = None,
+        special: bool = False,
+    ) -> "AddedToken":
         """The token of an object of JSON.
 
         name     of the object in its file, for messages
@@ -71,7 +78,7 @@ class Finder:
     normalize  function str -> str that their contents go through
     """
 
-    def __init__(self, tokens, normalize=None):
+    def __init__(self, tokens: Sequence[AddedToken], normalize: Callable | None = None) -> None:
         self._of = {}  # {content: token}
         # Normalizing may make two contents equal: special tokens come first and stay.
         for token in sorted(tokens, key=lambda token: not token.special):
@@ -82,7 +89,7 @@ class Finder:
                 self._of.setdefault(content, token)
         self._pattern = special_pattern(self._of)
 
-    def cut(self, text, special):
+    def cut(self, text: str, special: bool) -> list[tuple[int, int, AddedToken | None]]:
         """A text cut at the added tokens in it.
 
         special  whether special tokens are found
@@ -90,7 +97,8 @@ class Finder:
         """
         if self._pattern is None or not text:
             return [(0, len(text), None)]
-        parts, at = [], 0
+        parts: list[tuple[int, int, AddedToken | None]] = []
+        at = 0
         for match in self._pattern.finditer(text):
             token = self._of[match.group()]
             start, stop = match.span()
@@ -117,7 +125,9 @@ def _in_word(text, start, stop):
     return bool(before or _WORD_AFTER.match(text, stop))
 
 
-def read_added(value, ids, name="added_tokens"):
+def read_added(
+    value: Sequence[dict[str, int | str]] | None, ids: dict[str, int], name: str = "added_tokens"
+) -> list[AddedToken]:
     """The added tokens of tokenizer.json.
 
     value  list of objects, or null

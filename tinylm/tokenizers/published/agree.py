@@ -5,11 +5,17 @@ Face's library lets the settings win, and so does this file: the case and accent
 added tokens, and special tokens without an id. Read next: folder.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from tinylm.errors import DataError
 from tinylm.fields import show
 from tinylm.tokenizers.published.added import AddedToken
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.published.settings import Settings
+
 
 # The settings that win over BERT's normalizer: {their name: its field}.
 _BERT = {
@@ -19,7 +25,12 @@ _BERT = {
 }
 
 
-def agreed(described, settings, older=None, built=False):
+def agreed(
+    described: dict[str, Any],
+    settings: "Settings",
+    older: dict[str, int] | None = None,
+    built: bool = False,
+) -> tuple[dict, bool]:
     """A description together with its settings.
 
     described  tokenizer.json as a dict
@@ -50,7 +61,7 @@ def _kind(value):
     return None
 
 
-def parts_of(value, kind):
+def parts_of(value: Any, kind: str) -> list[dict]:
     """All objects of one type within a component, sequences taken apart."""
     if isinstance(value, list):
         return [part for one in value for part in parts_of(one, kind)]
@@ -214,7 +225,7 @@ def _stands(frame, token, place):
     return any(isinstance(pair, list) and pair[:1] == [token] for pair in pairs)
 
 
-def framing(added, settings):
+def framing(added: Sequence[dict[str, int | str]], settings: "Settings") -> dict[str, Any] | None:
     """The post-processor of add_bos_token and add_eos_token; None where both are false."""
     ids = {one["content"]: one["id"] for one in added}
     names = []
@@ -223,10 +234,10 @@ def framing(added, settings):
         if not settings.flags.get(f"add_{role}_token") or token not in ids:
             token = None
         names.append(token)
-    return template(*names, ids)
+    return template(*names, ids=ids)
 
 
-def template(first, last, ids):
+def template(first: str | None, last: str | None, ids: dict[str, int]) -> dict[str, Any] | None:
     """A TemplateProcessing with a token before and one behind each text; None without any.
 
     first, last  tokens or None

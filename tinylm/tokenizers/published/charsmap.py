@@ -8,6 +8,8 @@ byte that leads to it (bits 0-7), whether a key ends there (bit 8), and the offs
 a key ends, the child for b = 0 holds the place of its replacement. Read next: normalize.py.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import regex
 
@@ -25,7 +27,7 @@ class CharacterMap:
     raises  DataError if it is cut short
     """
 
-    def __init__(self, data):
+    def __init__(self, data: bytes) -> None:
         size = int.from_bytes(data[:4], "little")
         if len(data) < 4 or size % 4 or size < 4 or 4 + size > len(data):
             raise DataError(f"a character map of {len(data)} bytes has a trie of {size}")
@@ -35,7 +37,7 @@ class CharacterMap:
         self._known = {}  # {cluster: its replacement}
         self._single = {}  # {character: its replacement, or None if that depends on what follows}
 
-    def prefixes(self, data):
+    def prefixes(self, data: bytes) -> list[tuple[int, int]]:
         """The keys that `data` begins with, shortest first: [(length, place of replacement)]."""
         units, found = self._units, []
         try:
@@ -56,7 +58,7 @@ class CharacterMap:
             raise DataError("a character map leads outside of its trie; it is damaged") from None
         return found
 
-    def text_at(self, place):
+    def text_at(self, place: int) -> str:
         """The replacement that begins at a place."""
         stop = self._texts.find(b"\0", place)
         if place > len(self._texts) or stop < 0:
@@ -68,7 +70,7 @@ class CharacterMap:
                 f"a character map replaces by what is no UTF-8 ({error.reason}); it is damaged"
             ) from None
 
-    def by_clusters(self, text):
+    def by_clusters(self, text: str) -> str:
         """The text as the library `tokenizers` replaces it: by the shortest key of each cluster.
 
         A cluster is a letter with its marks. One that begins with no key, or has six bytes or more,
@@ -97,7 +99,7 @@ class CharacterMap:
             parts.append(c)
         return "".join(parts)
 
-    def by_longest(self, text):
+    def by_longest(self, text: str) -> Iterator[str]:
         """The text as SentencePiece replaces it: by the longest key that begins at each place.
 
         yields  replacements, in order; a character without one is itself

@@ -4,9 +4,16 @@ A tokenizer.json can do anything with a text; a cut is certain only if the pre-t
 one of the patterns of pretokenize.py. With any other, a text is held whole. Read next: pipeline.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import regex
 
 from tinylm.tokenizers.pretokenize import GPT2, GPT2_DIGITS, LLAMA3, QWEN2
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.published.added import AddedToken
+
 
 _BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
 _BYTES_ONLY = _BYTES | {"use_regex": False}
@@ -35,7 +42,7 @@ _KNOWN = [
 ]
 
 
-def cut_of(described, added):
+def cut_of(described: dict[str, Any], added: "Sequence[AddedToken]") -> Callable | None:
     """The function (text, start, stop) -> last certain cut, or `start`; None: no cut is certain.
 
     described  the tokenizer.json

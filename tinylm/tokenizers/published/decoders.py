@@ -4,6 +4,9 @@ Each is a function list of str -> list of str, made from its description; the te
 joined. Read next: frame.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from tinylm.tokenizers.printable import CHARACTER_TO_BYTE
 from tinylm.tokenizers.published.normalize import replacer
 from tinylm.tokenizers.published.split import scheme_of
@@ -25,19 +28,19 @@ _CLEANED = (
 )
 
 
-def decoder(value, name="decoder"):
+def decoder(value: dict[str, Any] | None, name: str = "decoder") -> Callable:
     """The function of a description; for null the tokens with spaces between."""
     if value is None:
         return spaced
     return built(value, name, KINDS)
 
 
-def spaced(tokens):
+def spaced(tokens: Sequence[str]) -> list[str]:
     """Tokens with a space between each and the next."""
     return [" ".join(tokens)]
 
 
-def cleaned(text):
+def cleaned(text: str) -> str:
     """English punctuation without the spaces that splitting at signs has left."""
     for old, new in _CLEANED:
         text = text.replace(old, new)
@@ -55,7 +58,7 @@ def _sequence(described):
     return apply
 
 
-def byte_values(token):
+def byte_values(token: str) -> bytes:
     """The bytes of a token in the alphabet of printable.py, or, with other characters, as it is."""
     if all(map(CHARACTER_TO_BYTE.__contains__, token)):
         return bytes(map(CHARACTER_TO_BYTE.__getitem__, token))
@@ -112,7 +115,7 @@ def _bpe(described):
     return apply
 
 
-def byte_of(token):
+def byte_of(token: str) -> int | None:
     """The value of a byte token <0x00> to <0xFF>, else None."""
     if len(token) != 6 or not token.startswith("<0x") or not token.endswith(">"):
         return None
@@ -122,7 +125,7 @@ def byte_of(token):
         return None
 
 
-def bytes_back(tokens):
+def bytes_back(tokens: Sequence[str]) -> list[str]:
     """Tokens, with each run of byte tokens as its text, or a U+FFFD a byte if that is no UTF-8."""
     found, waiting = [], bytearray()
     for token in tokens:

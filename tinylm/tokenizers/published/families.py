@@ -8,10 +8,17 @@
 Read next: folder.py.
 """
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from tinylm.errors import DataError
 from tinylm.tokenizers.published.pieces import PieceTokenizer
 from tinylm.tokenizers.published.scored import ADDED, CONTROL, UNKNOWN, UNUSED
 from tinylm.tokenizers.published.sentencepiece import read_sentencepiece
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.published.settings import Settings
+
 
 # The family of a tokenizer_class, without "Tokenizer" and "Fast".
 _CLASSES = {
@@ -42,7 +49,13 @@ _TYPES = {
 }
 
 
-def from_model(path, settings, name=None, kind=None, older=None):
+def from_model(
+    path: Path,
+    settings: "Settings",
+    name: str | None = None,
+    kind: str | None = None,
+    older: dict[str, int] | None = None,
+) -> PieceTokenizer:
     """The tokenizer of a model file of SentencePiece.
 
     settings  Settings; roles that it leaves open are filled in from the file

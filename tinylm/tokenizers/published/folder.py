@@ -44,7 +44,7 @@ class FolderTokenizer:
     limit: int | None = None
 
 
-def read_tokenizer(folder, config=None):
+def read_tokenizer(folder: Path, config: dict[str, int | str] | None = None) -> FolderTokenizer:
     """The tokenizer of a folder.
 
     folder   path
@@ -65,7 +65,7 @@ def read_tokenizer(folder, config=None):
     return FolderTokenizer(tokenizer, special, begin_of(tokenizer), ends, settings.limit)
 
 
-def begin_of(tokenizer):
+def begin_of(tokenizer: Tokenizer | None) -> tuple[int, ...]:
     """The ids that a tokenizer's frame puts before a text; none without a frame."""
     frame = getattr(tokenizer, "frame", None)
     if frame is None:

@@ -5,18 +5,20 @@ texts, (id, segment) for a special token. Read next: pipeline.py.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from tinylm.errors import DataError
 from tinylm.fields import of_type
+from tinylm.tokenizers.base import Tokenizer
 from tinylm.tokenizers.published.strict import Described, built
 
 # No special tokens: the text alone, or both texts one after the other.
 PLAIN = [("A", 0)], [("A", 0), ("B", 1)]
 
 
-def frame(value, name="post_processor"):
+def frame(value: dict[str, Any] | None, name: str = "post_processor") -> tuple[list[tuple], ...]:
     """The frame of a description; for null the texts alone."""
     if value is None:
         return PLAIN
@@ -118,7 +120,9 @@ KINDS = {
 }
 
 
-def framed(tokenizer, first, second, limit, allow_special):
+def framed(
+    tokenizer: Tokenizer, first: str, second: str | None, limit: int | None, allow_special: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """The ids of one text or two with the special tokens that a tokenizer's frame puts around them.
 
     returns  (ids (T,) int32, segments (T,) int32)

@@ -5,6 +5,9 @@ id}, and `encode(piece)`, a list of ids. The list may be empty, as in the publis
 added.py.
 """
 
+from collections.abc import Collection, Sequence
+from typing import Any
+
 from tinylm.errors import DataError
 from tinylm.fields import of_type
 from tinylm.tokenizers.bpe import SHORT, merge_long, merge_short
@@ -18,7 +21,7 @@ BYTE_NAMES = [f"<0x{value:02X}>" for value in range(256)]
 MOST_IDS = 1 << 24
 
 
-def model(value, special=(), name="model"):
+def model(value: dict[str, Any], special: Collection[str] = (), name: str = "model") -> Any:
     """The model of a description.
 
     value    object; in files older than the field "type", the other fields decide
@@ -70,8 +73,16 @@ class MergeModel:
     """
 
     def __init__(
-        self, ids, merges, unknown=None, fuse=False, fallback=False, whole=False, inside="", last=""
-    ):
+        self,
+        ids: dict[str, int],
+        merges: Sequence[list[str]],
+        unknown: str | None = None,
+        fuse: bool = False,
+        fallback: bool = False,
+        whole: bool = False,
+        inside: str = "",
+        last: str = "",
+    ) -> None:
         self.ids = ids
         self.unknown = unknown
         self.fuse = fuse
@@ -91,7 +102,7 @@ class MergeModel:
             self._ranks[ids[left], ids[right]] = rank
             self._products.append(ids[made])
 
-    def encode(self, piece):
+    def encode(self, piece: str) -> list[int]:
         """The ids of a piece."""
         if self.whole and piece in self.ids:  # LLaMA 3: even where merges lead to other tokens
             return [self.ids[piece]]
@@ -180,13 +191,13 @@ class GreedyModel:
     inside   begins a token that continues a piece
     """
 
-    def __init__(self, ids, unknown, inside, most):
+    def __init__(self, ids: dict[str, int], unknown: str, inside: str, most: int) -> None:
         if unknown not in ids:
             raise DataError(f"model.unk_token is {unknown!r}, which is not in the vocabulary")
         self.ids, self.unknown, self.inside, self.most = ids, unknown, inside, most
         self._longest = max(map(len, ids), default=0)
 
-    def encode(self, piece):
+    def encode(self, piece: str) -> list[int]:
         """The ids of a piece."""
         if len(piece) > self.most:
             return [self.ids[self.unknown]]
@@ -224,7 +235,13 @@ class LikelyModel:
     hidden   tokens that no text is cut into: special ones
     """
 
-    def __init__(self, pieces, unknown, fallback, hidden=()):
+    def __init__(
+        self,
+        pieces: Sequence[tuple[str, float]],
+        unknown: int,
+        fallback: bool,
+        hidden: Collection[str] = (),
+    ) -> None:
         self.ids = {token: i for i, (token, _) in enumerate(pieces)}
         self.unknown, self.fallback = unknown, fallback
         self._known = {
@@ -237,7 +254,7 @@ class LikelyModel:
         self._reach = reach_of(self._known)
         self._unknown_score = lowest - UNKNOWN_PENALTY  # per unknown character
 
-    def encode(self, piece):
+    def encode(self, piece: str) -> list[int]:
         """The ids of a piece."""
         ids, at = [], -1  # at: where a stretch of unknown characters began, -1 outside of one
         row = best_row(piece, self._known, self._reach, self._unknown_score)
@@ -287,10 +304,10 @@ def _unigram(described, special):
 class WordModel:
     """WordLevel: every piece is one token, or the unknown token."""
 
-    def __init__(self, ids, unknown):
+    def __init__(self, ids: dict[str, int], unknown: str) -> None:
         self.ids, self.unknown = ids, unknown
 
-    def encode(self, piece):
+    def encode(self, piece: str) -> list[int]:
         """The ids of a piece."""
         if piece in self.ids:
             return [self.ids[piece]]

@@ -6,8 +6,10 @@ Each is a function str -> str, made from its description. Read next: split.py.
 import base64
 import binascii
 import unicodedata
+from collections.abc import Callable
 from functools import partial
 from itertools import groupby
+from typing import Any
 
 import regex
 
@@ -39,14 +41,14 @@ _NMT_GONE = regex.compile("[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]")
 _NMT_SPACE = regex.compile("[\t\n\x0c\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]")
 
 
-def normalizer(value, name="normalizer"):
+def normalizer(value: dict[str, Any] | None, name: str = "normalizer") -> Callable | None:
     """The function str -> str of a description; None, the identity, for null."""
     if value is None:
         return None
     return built(value, name, KINDS)
 
 
-def in_form(form, text):
+def in_form(form: str, text: str) -> str:
     """unicodedata.normalize, in time n log n for any text.
 
     It sorts the marks on a letter by their classes, by insertion: n^2 steps for n marks. Long runs
@@ -67,7 +69,7 @@ def _in_order(match):
     return "".join(found)
 
 
-def lowered(text):
+def lowered(text: str) -> str:
     """Lower case of every character by itself: Greek has no other sigma at the end of a word."""
     if "Σ" not in text:
         return text.lower()
@@ -104,7 +106,7 @@ def _prepend(described):
     return lambda text: text and prefix + text  # an empty text stays empty
 
 
-def replacer(described):
+def replacer(described: Described) -> Callable:
     """str -> str that replaces every match of a pattern, for a normalizer or a decoder."""
     pattern, content = pattern_of(described), described.take("content", str)
     if isinstance(pattern, str):
@@ -120,7 +122,7 @@ def replacer(described):
     return apply
 
 
-def pattern_of(described):
+def pattern_of(described: Described) -> str | regex.Pattern:
     """The field "pattern", {"String": text} or {"Regex": expression}: str or regex.Pattern."""
     given = Described(described.raw("pattern"), f"{described.name}.pattern")
     kind = "String"

@@ -16,6 +16,8 @@ Sets within sets and `&&` mean the same in version 1 of `regex`, where `--`, `||
 operators besides: they are escaped. Read next: split.py.
 """
 
+from collections.abc import Iterator
+
 import regex
 
 from tinylm.errors import DataError
@@ -39,7 +41,7 @@ _BRACES = regex.compile(r"\{\d*,?\d*\}(?=\+)")
 _OPENINGS = regex.compile(r"\(\?(?:[:=!>#]|<[=!]|<\w+>|([imx]*)(-[imx]+)?[:)])")
 
 
-def compiled(pattern, name):
+def compiled(pattern: str, name: str) -> regex.Pattern:
     """A published regular expression.
 
     pattern  str in Ruby's syntax
@@ -176,7 +178,7 @@ def _outside(pattern, at, name):
     return c, 1
 
 
-def matches(pattern, text):
+def matches(pattern: regex.Pattern, text: str) -> Iterator[tuple[int, int]]:
     """The matches of a pattern as Oniguruma's binding finds them: no empty one right after another.
 
     yields  (start, stop)

@@ -12,6 +12,8 @@ sentencepiece.py, where pieces come from.
 import base64
 import binascii
 from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import regex
@@ -48,7 +50,7 @@ class PieceTokenizer(Tokenizer):
 
     kind = "pieces"
 
-    def __init__(self, described):
+    def __init__(self, described: dict[str, Any]) -> None:
         self._source = described
         vocabulary = Vocabulary(described["pieces"])  # checks each piece
         self.pieces, self._ids = vocabulary.pieces, vocabulary.ids
@@ -82,7 +84,14 @@ class PieceTokenizer(Tokenizer):
             self._words = regex.compile(f"{MARK}*[^{MARK}]+|{MARK}+")
 
     @staticmethod
-    def described(model, pieces, charsmap=b"", prefix=True, squeeze=True, **others):
+    def described(
+        model: str,
+        pieces: Sequence[list],
+        charsmap: bytes = b"",
+        prefix: bool = True,
+        squeeze: bool = True,
+        **others: Any,
+    ) -> dict[str, Any]:
         """The description of a tokenizer.
 
         model     "bpe" or "unigram"
@@ -120,13 +129,15 @@ class PieceTokenizer(Tokenizer):
             tokens[token.content] = token
         return list(tokens.values())
 
-    def encode_stream(self, source, chunk_bytes=CHUNK, allow_special=False):
+    def encode_stream(
+        self, source: str, chunk_bytes: int = CHUNK, allow_special: bool = False
+    ) -> Iterator[np.ndarray]:
         """As `Tokenizer.encode_stream`; the text is held whole, because its ends are stripped."""
         text = "".join(read_text(source, chunk_bytes))
         if text:
             yield self._encode(text, allow_special, 0)
 
-    def encode_plain(self, text, position=0):
+    def encode_plain(self, text: str, position: int = 0) -> np.ndarray:
         """The ids of a text whose special tokens count as plain text, (T,) int32."""
         return self._encode(text, False, position)
 
@@ -212,11 +223,17 @@ class PieceTokenizer(Tokenizer):
         # "a  b" -> "a ", " ", "b": the caller drops a space that follows another.
         return [f"{part} " for part in text.split(" ")[:-1]] + [text.rpartition(" ")[2]]
 
-    def framed(self, first, second=None, limit=None, allow_special=False):
+    def framed(
+        self,
+        first: str,
+        second: str | None = None,
+        limit: int | None = None,
+        allow_special: bool = False,
+    ) -> tuple[np.ndarray, ...]:
         """As `PipelineTokenizer.framed`."""
         return framed(self, first, second, limit, allow_special)
 
-    def decode(self, ids, skip_special=False):
+    def decode(self, ids: np.ndarray, skip_special: bool = False) -> str:
         """The text of token ids, without the space of the mark before the text."""
         if not isinstance(ids, np.ndarray):
             ids = np.array(list(ids))
@@ -234,18 +251,18 @@ class PieceTokenizer(Tokenizer):
                     break
         return b"".join(parts).decode("utf-8", "replace")
 
-    def with_special(self, names):
+    def with_special(self, names: Sequence[str]) -> "PieceTokenizer":
         """The same tokenizer with special tokens added after its last id."""
         # CONTROL pieces are never found in plain text, so their score does not matter.
         pieces = [*self._source["pieces"], *([name, 0.0, CONTROL] for name in names)]
         return type(self)(self._source | {"pieces": pieces})
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """A JSON-able description, for `from_dict`."""
         return self._source
 
     @classmethod
-    def from_dict(cls, described):
+    def from_dict(cls, described: dict[str, Any]) -> "PieceTokenizer":
         """The tokenizer that `to_dict` described."""
         for name in ("prefix", "squeeze"):
             if not isinstance(described[name], bool):

@@ -13,9 +13,12 @@ files.
 """
 
 from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import DataError
 from tinylm.tokenizers.base import Tokenizer, utf8
 from tinylm.tokenizers.published.added import Finder, read_added
@@ -43,7 +46,7 @@ class PipelineTokenizer(Tokenizer):
 
     kind = "pipeline"
 
-    def __init__(self, described, clean=False):
+    def __init__(self, described: dict[str, Any], clean: bool = False) -> None:
         given = Described(described, "tokenizer.json")
         self.described, self.clean = described, bool(clean)
         given.only("version", *VERSIONS)
@@ -99,11 +102,13 @@ class PipelineTokenizer(Tokenizer):
         return token.content
 
     @property
-    def vocab_size(self):
+    def vocab_size(self) -> int:
         """V, the largest id + 1; some ids may have no token."""
         return len(self.tokens)
 
-    def encode_stream(self, source, chunk_bytes=CHUNK, allow_special=False):
+    def encode_stream(
+        self, source: str, chunk_bytes: int = CHUNK, allow_special: bool = False
+    ) -> Iterator[np.ndarray]:
         """As `Tokenizer.encode_stream`; a text without certain cuts is held whole."""
         names = [token.content for token in self.added if allow_special or not token.special]
         longest = max(map(len, names), default=0)
@@ -112,13 +117,13 @@ class PipelineTokenizer(Tokenizer):
         for position, text in certain_chunks(parts, chunk_bytes, self.last_cut, pattern, longest):
             yield self._encode_text(text, position, allow_special)
 
-    def last_cut(self, text, start, stop):
+    def last_cut(self, text: str, start: int, stop: int) -> int:
         """The last certain cut, or `start`."""
         if self._cut:
             return self._cut(text, start, stop)
         return start
 
-    def encode_plain(self, text, position=0):
+    def encode_plain(self, text: str, position: int = 0) -> np.ndarray:
         """The ids of a text whose special tokens count as plain text, (T,) int32."""
         return self._encode_text(text, position, False)
 
@@ -157,13 +162,19 @@ class PipelineTokenizer(Tokenizer):
         # With an "a" behind, a space is not taken off as the end of the text.
         return self._normalize(text[0] + "a") != self._normalize("a")
 
-    def encode_piece(self, piece):
+    def encode_piece(self, piece: str) -> list[int]:
         """The ids of one piece, a list."""
         if self._finish:
             (piece,), _ = self._finish([piece], False)
         return self.model.encode(piece)
 
-    def framed(self, first, second=None, limit=None, allow_special=False):
+    def framed(
+        self,
+        first: str,
+        second: str | None = None,
+        limit: int | None = None,
+        allow_special: bool = False,
+    ) -> tuple[np.ndarray, ...]:
         """The ids of one text or two with the special tokens that belong around them.
 
         limit    most ids; a longer text loses its end, of two the longer one first. None: no limit
@@ -171,7 +182,7 @@ class PipelineTokenizer(Tokenizer):
         """
         return framed(self, first, second, limit, allow_special)
 
-    def decode(self, ids, skip_special=False):
+    def decode(self, ids: ArrayLike, skip_special: bool = False) -> str:
         """The text of token ids.
 
         skip_special  leave the special tokens out
@@ -196,7 +207,7 @@ class PipelineTokenizer(Tokenizer):
             self._table = _bytes_table(self)
         return self._table
 
-    def with_special(self, names):
+    def with_special(self, names: Sequence[str]) -> "PipelineTokenizer":
         """The same tokenizer with special tokens added after its last id."""
         first, listed = self.vocab_size, self.described.get("added_tokens") or []
         # Described like any other, so that the new tokenizer is checked and saved as one file.
@@ -214,12 +225,12 @@ class PipelineTokenizer(Tokenizer):
         ]
         return type(self)(self.described | {"added_tokens": [*listed, *new]}, self.clean)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """A JSON-able description, for `from_dict`: the tokenizer.json itself."""
         return {"kind": self.kind, "clean": self.clean, "pipeline": self.described}
 
     @classmethod
-    def from_dict(cls, described):
+    def from_dict(cls, described: dict[str, Any]) -> "PipelineTokenizer":
         """The tokenizer that `to_dict` described."""
         return cls(described["pipeline"], described.get("clean") is True)
 

@@ -7,11 +7,13 @@ of any other field the last one. Read next: sentencepiece.py.
 """
 
 import struct
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from tinylm.errors import DataError
 
 
-def fields_of(data, where):
+def fields_of(data: bytes, where: str) -> Iterator[tuple[int, int, int | bytes]]:
     """The fields of a message.
 
     data    bytes
@@ -69,7 +71,9 @@ def _take(data, at, size, where):
     return data[at : at + size]
 
 
-def message(data, names, where, ignored=()):
+def message(
+    data: bytes, names: dict[int, tuple[str, str]], where: str, ignored: Collection[int] = ()
+) -> dict[str, Any]:
     """A message as {name: value}.
 
     names    {field number: (name, kind)}: kind is "int", "bool", "float", "text", "bytes", or

@@ -7,6 +7,7 @@ Read next: pieces.py, which prepares the text.
 import heapq
 import math
 import struct
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from tinylm.errors import DataError
@@ -29,7 +30,7 @@ class Vocabulary:
     raises   DataError for a piece that is none, or stands twice
     """
 
-    def __init__(self, written):
+    def __init__(self, written: Sequence[list]) -> None:
         self.pieces = [_checked(piece, i) for i, piece in enumerate(written)]
         kinds = (NORMAL, USER, UNUSED)
         self.ids = {text: i for i, (text, _, kind) in enumerate(self.pieces) if kind in kinds}
@@ -52,7 +53,7 @@ class Vocabulary:
             return [found[value] for value in range(256)]
         return None
 
-    def with_unknown(self, found):
+    def with_unknown(self, found: Sequence[tuple[str, int | None]]) -> list[int]:
         """The ids of parts of a text; a part without id becomes its bytes, or the unknown piece.
 
         found   list of (text, id or None)
@@ -90,12 +91,12 @@ class Merging:
     joined, leftmost first.
     """
 
-    def __init__(self, vocabulary):
+    def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._score = [score for _, score, _ in vocabulary.pieces]
         self._unused = {text for text, _, kind in vocabulary.pieces if kind == UNUSED}
 
-    def ids(self, word):
+    def ids(self, word: str) -> list[int]:
         """The ids of a word, a list."""
         halves = {}  # {UNUSED piece: the two parts it was made of}
         # A stack whose top is the leftmost part; an UNUSED piece is replaced by its halves.
@@ -143,7 +144,7 @@ class Merging:
 class Likely:
     """Unigram: the row of pieces of highest score (Kudo 2018)."""
 
-    def __init__(self, vocabulary):
+    def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         normal = [score for _, score, kind in vocabulary.pieces if kind == NORMAL]
         lowest, highest = min(normal, default=0.0), max(0.0, *normal, 0.0)
@@ -157,13 +158,13 @@ class Likely:
         self._reach = reach_of(self._known)
         self._unknown_score = _rounded(lowest - UNKNOWN_PENALTY)
 
-    def ids(self, word):
+    def ids(self, word: str) -> list[int]:
         """The ids of a word, a list."""
         row = best_row(word, self._known, self._reach, self._unknown_score, _rounded)
         return self._vocabulary.with_unknown([(word[start:end], i) for start, end, i in row])
 
 
-def reach_of(pieces):
+def reach_of(pieces: dict[str, tuple[int, float]]) -> dict[str, int]:
     """{first two characters: length of the longest piece that begins with them}."""
     found = {}
     for piece in pieces:
@@ -171,7 +172,13 @@ def reach_of(pieces):
     return found
 
 
-def best_row(text, known, reach, unknown, rounded=float):
+def best_row(
+    text: str,
+    known: dict[str, tuple[int, float]],
+    reach: dict[str, int],
+    unknown: float,
+    rounded: Callable = float,
+) -> list[tuple[int, int, int | None]]:
     """The row of pieces with the highest sum of scores (Viterbi 1967).
 
     known    {piece: (id, score)}

@@ -5,6 +5,8 @@ pieces were trained, of which only the kind of model and a few names matter for 
 pieces.py, which encodes with them.
 """
 
+from pathlib import Path
+
 from tinylm.errors import DataError
 from tinylm.tokenizers.published.pieces import PieceTokenizer
 from tinylm.tokenizers.published.protobuf import message
@@ -48,7 +50,7 @@ _TRAINER = {
 _MODELS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
-def read_sentencepiece(path):
+def read_sentencepiece(path: Path) -> tuple[dict, dict[str, int]]:
     """The description of a model file, for `PieceTokenizer.from_dict`, and the ids that it names.
 
     returns  (dict, {"bos": id, ...})

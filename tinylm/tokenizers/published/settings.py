@@ -5,6 +5,7 @@ special tokens (`Settings`). Read next: folder.py.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from tinylm.errors import CheckpointError, DataError
 from tinylm.fields import of_type, show
@@ -100,7 +101,7 @@ _FLAGS = {
 _FLAGS |= {"extra_ids": int, "offset": int}
 
 
-def read_settings(value, where="tokenizer_config.json"):
+def read_settings(value: dict[str, Any], where: str = "tokenizer_config.json") -> Settings:
     """The Settings of a JSON object.
 
     raises  CheckpointError naming a field and its value

@@ -4,6 +4,9 @@ A step is a function (pieces, first) -> (pieces, first). `first` is true while t
 begins where the text begins; Metaspace puts its mark there. Read next: models.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import regex
 
 from tinylm.tokenizers.pretokenize import GPT2
@@ -11,7 +14,7 @@ from tinylm.tokenizers.printable import to_printable
 from tinylm.tokenizers.published.ages import SIGN
 from tinylm.tokenizers.published.normalize import pattern_of
 from tinylm.tokenizers.published.patterns import matches
-from tinylm.tokenizers.published.strict import built
+from tinylm.tokenizers.published.strict import Described, built
 
 # What becomes of a match: the format's names, and those of `Splitter`.
 BEHAVIORS = {
@@ -38,13 +41,13 @@ class Splitter:
     invert    matches and what lies between them change places
     """
 
-    def __init__(self, pattern, behavior, invert=False):
+    def __init__(self, pattern: str | regex.Pattern, behavior: str, invert: bool = False) -> None:
         if isinstance(pattern, str):
             pattern = regex.compile(regex.escape(pattern))
         self.pattern = pattern
         self.behavior, self.invert = behavior, invert
 
-    def spans(self, text):
+    def spans(self, text: str) -> list[list[int]]:
         """[start, stop, whether it is a match], all of the text in order."""
         found, at = [], 0
         for start, stop in matches(self.pattern, text):
@@ -56,7 +59,7 @@ class Splitter:
             found.append([at, len(text), self.invert])
         return found
 
-    def cuts(self, text):
+    def cuts(self, text: str) -> list[tuple[int, int]]:
         """[(start, stop)] of the pieces."""
         spans = self.spans(text)
         if self.behavior == "removed":
@@ -72,7 +75,7 @@ class Splitter:
             spans = [[-stop, -start, match] for start, stop, match in reversed(back)]
         return [(start, stop) for start, stop, _ in spans if start < stop]
 
-    def __call__(self, pieces, first):
+    def __call__(self, pieces: Sequence[str], first: bool) -> tuple[list[str], bool]:
         """A step: (pieces, first) -> (pieces, first)."""
         # The common case by one call of findall, which returns groups if the pattern has any.
         if self.behavior == "isolated" and not self.pattern.groups:
@@ -113,7 +116,7 @@ def _joined(spans, joins):
 class Prefixed:
     """Puts a space before every piece that begins with none."""
 
-    def __call__(self, pieces, first):
+    def __call__(self, pieces: Sequence[str], first: bool) -> tuple[list[str], bool]:
         return [piece if piece.startswith(" ") else " " + piece for piece in pieces], first
 
 
@@ -126,13 +129,13 @@ class Marked:
     split   cut before every mark
     """
 
-    def __init__(self, mark, scheme, split):
+    def __init__(self, mark: str, scheme: str, split: bool) -> None:
         self.mark, self.scheme = mark, scheme
         self.split = None
         if split:
             self.split = Splitter(mark, "next")
 
-    def __call__(self, pieces, first):
+    def __call__(self, pieces: list[str], first: bool) -> tuple[list[str], bool]:
         pieces = [piece.replace(" ", self.mark) for piece in pieces]
         for i, piece in enumerate(pieces):
             wanted = self.scheme == "always" or self.scheme == "first" and first and i == 0
@@ -143,12 +146,12 @@ class Marked:
         return (pieces, first)
 
 
-def printable(pieces, first):
+def printable(pieces: Sequence[str], first: bool) -> tuple[list[str], bool]:
     """The bytes of every piece in the alphabet of printable.py."""
     return [to_printable(piece.encode()) for piece in pieces], first
 
 
-def pre_tokenizer(value, name="pre_tokenizer"):
+def pre_tokenizer(value: dict[str, Any] | None, name: str = "pre_tokenizer") -> list[Callable]:
     """The steps of a description, in order: a list; empty for null."""
     if value is None:
         return []
@@ -181,7 +184,7 @@ def _metaspace(described):
     return [Marked(mark, scheme_of(described), split)]
 
 
-def scheme_of(described):
+def scheme_of(described: Described) -> str:
     """Where Metaspace puts a mark: prepend_scheme, or add_prefix_space in older files."""
     old = described.take("add_prefix_space", bool | None, None)
     described.take("str_rep", str | None, None)  # the mark once more

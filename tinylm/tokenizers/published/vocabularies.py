@@ -5,10 +5,17 @@ the class that tokenizer_config.json names, or from the model's type; for any ot
 guessed. Read next: folder.py.
 """
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from tinylm.errors import DataError
 from tinylm.tokenizers.gpt2 import read_encoder, read_merges
 from tinylm.tokenizers.pretokenize import QWEN2
 from tinylm.tokenizers.published.added import AddedToken
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.published.settings import Settings
+
 
 # Model types by how they split text.
 _GPT2 = "gpt2", "gpt_neo", "gptj", "opt", "codegen", "gpt_bigcode", "biogpt2"
@@ -67,7 +74,13 @@ def _family(name, kind, classes, where):
     return found
 
 
-def from_merges(encoder, merges, settings, name=None, kind=None):
+def from_merges(
+    encoder: str | Path,
+    merges: str | Path,
+    settings: "Settings",
+    name: str | None = None,
+    kind: str | None = None,
+) -> dict[str, Any]:
     """The description of byte-level BPE in two files, vocab.json and merges.txt.
 
     settings  Settings: special tokens that they leave open are those of the class
@@ -131,7 +144,9 @@ def _around(settings, ids):
     return {"type": "RobertaProcessing", "cls": [first, ids[first]], "sep": [last, ids[last]]}
 
 
-def from_pieces(path, settings, name=None, kind=None):
+def from_pieces(
+    path: Path, settings: "Settings", name: str | None = None, kind: str | None = None
+) -> dict[str, Any]:
     """The description of BERT's WordPiece, of a vocab.txt with a piece a line.
 
     settings  Settings: their names of special tokens win over BERT's

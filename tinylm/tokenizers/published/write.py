@@ -10,9 +10,10 @@ character is an error here, it is one there. Read first: pipeline.py.
 import functools
 import sys
 import unicodedata
+from collections.abc import Sequence
 
 from tinylm.errors import ConfigError
-from tinylm.tokenizers.base import utf8
+from tinylm.tokenizers.base import Tokenizer, utf8
 from tinylm.tokenizers.bpe import BPETokenizer
 from tinylm.tokenizers.byte import ByteTokenizer
 from tinylm.tokenizers.characters import CharTokenizer
@@ -47,7 +48,7 @@ _LEFT_OUT = "\U0002b820-\U0002b91f"
 _CUT_NAMES = "gpt2", "gpt2-digits", "llama3", "qwen2"
 
 
-def tokenizer_json(tokenizer, more=()):
+def tokenizer_json(tokenizer: Tokenizer, more: Sequence[str] = ()) -> tuple[dict, list[str]]:
     """The tokenizer.json of a tokenizer.
 
     tokenizer  of the kinds in KINDS

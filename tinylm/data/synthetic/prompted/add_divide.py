@@ -18,14 +18,14 @@ from tinylm.errors import DataError
 _QUESTION = "{a:d} {b:d}"
 
 
-def add_divide(a, b):
+def add_divide(a: int, b: int) -> Fraction:
     """(a + b) / (a b) as an exact Fraction. DataError if a or b is 0."""
     if a * b == 0:
         raise DataError(f"add_divide: {a} times {b} is 0, and nothing can be divided by it")
     return Fraction(a + b, a * b)
 
 
-def add_divide_item(a, b):
+def add_divide_item(a: int, b: int) -> Item:
     """The question for a pair of numbers: Item.
 
     The rationale is the expression, which stands before the value in the book's demonstrations.
@@ -35,7 +35,7 @@ def add_divide_item(a, b):
     return Item(question, value, rationale=f"({a} + {b})/({a} × {b})", task="add_divide")
 
 
-def add_divide_items(count, seed=0, largest=20):
+def add_divide_items(count: int, seed: int = 0, largest: int = 20) -> list[Item]:
     """Pairs of whole numbers from -largest to largest, none of them 0: list of Item."""
     at_least("largest", largest, 1)
     numbers = [n for n in range(-largest, largest + 1) if n]
@@ -43,6 +43,6 @@ def add_divide_items(count, seed=0, largest=20):
     return [add_divide_item(pick(numbers, rng), pick(numbers, rng)) for _ in range(count)]
 
 
-def solve_add_divide(item):
+def solve_add_divide(item: Item) -> str:
     """The answer, from the question alone. DataError for another question."""
     return significant(add_divide(**needed_slots(_QUESTION, item.question)))

@@ -8,6 +8,8 @@ The verb agrees with the head of its subject, not with the nearest noun, and aft
 noun that follows. Read next: polarity.py.
 """
 
+import numpy as np
+
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import generator, pick
 from tinylm.data.synthetic.templates import needed_slots
@@ -52,7 +54,7 @@ def _noun(number, rng):
     return NOUNS[noun]
 
 
-def random_sentence(form, number, rng):
+def random_sentence(form: str, number: str, rng: np.random.Generator) -> tuple[str, str, str]:
     """(words before the verb, the verb's singular, words after it) of a correct sentence.
 
     form  "pronoun", "noun"; "attractor": a noun of the other number stands before the verb;
@@ -75,7 +77,7 @@ def random_sentence(form, number, rng):
     return words, verb, pick(_AFTER[verb], rng)
 
 
-def repaired(sentence):
+def repaired(sentence: str) -> str:
     """The sentence with the verb in the form that its subject needs.
 
     The subject is the first word with a number, which after "There" stands behind the verb.
@@ -93,7 +95,9 @@ def repaired(sentence):
     return " ".join(words) + "."
 
 
-def agreement_items(count, seed=0, forms=FORMS, wrong=1.0):
+def agreement_items(
+    count: int, seed: int = 0, forms: tuple[str, ...] = FORMS, wrong: float = 1.0
+) -> list[Item]:
     """Sentences whose verb has the wrong form: list of Item.
 
     forms  of the sentences, drawn with equal chance
@@ -118,6 +122,6 @@ def agreement_items(count, seed=0, forms=FORMS, wrong=1.0):
     return items
 
 
-def solve_agreement(item):
+def solve_agreement(item: Item) -> str:
     """The answer, from the question alone. Raises as `repaired`."""
     return repaired(needed_slots(_QUESTION, item.question)["sentence"])

@@ -11,6 +11,8 @@ reveals: a word left out, a wrong word, or two neighbors exchanged. Read next: a
 from collections import Counter
 from itertools import product
 
+import numpy as np
+
 from tinylm.backend import Random
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import generator, pick
@@ -30,7 +32,7 @@ _SYLLABLES = ["".join(pair) for pair in product("bdfklmnprstvz", "aeiou")]
 WORDS = tuple("".join(pair) for pair in product(_SYLLABLES, _SYLLABLES))
 
 
-def lexicon(seed=0, stock=WORDS):
+def lexicon(seed: int = 0, stock: tuple[str, ...] = WORDS) -> dict[str, str]:
     """The words of an invented language: {English word: word of the language}, all different.
 
     stock   words that they are drawn from; those of two syllables if not given. Languages that
@@ -47,7 +49,7 @@ LEXICON = lexicon()
 _ENGLISH = {word: english for english, word in LEXICON.items()}
 
 
-def translate(sentence, words=LEXICON):
+def translate(sentence: str, words: dict[str, str] = LEXICON) -> str:
     """The translation of "the [adjective] noun verb the [adjective] noun".
 
     words   of the language, as lexicon() gives them
@@ -73,7 +75,7 @@ def _noun_first(phrase):
     return words[::-1]
 
 
-def random_sentence(rng):
+def random_sentence(rng: np.random.Generator) -> str:
     """A random English sentence; each noun has an adjective with probability 1/2."""
     words = []
     for part in (NOUNS, VERBS, NOUNS):
@@ -85,7 +87,7 @@ def random_sentence(rng):
     return " ".join(words)
 
 
-def with_error(translation, kind, rng):
+def with_error(translation: str, kind: str, rng: np.random.Generator) -> str:
     """A translation with one error.
 
     kind     "omission" of a word, "substitution" by another word of its part of speech, or "order":
@@ -110,7 +112,7 @@ def with_error(translation, kind, rng):
     return " ".join(words)
 
 
-def error_type(sentence, draft):
+def error_type(sentence: str, draft: str) -> str:
     """The error of a draft: one of ERRORS, NONE, or "incorrect translation" for any other."""
     words, right = draft.split(), translate(sentence).split()
     if words == right:
@@ -124,7 +126,7 @@ def error_type(sentence, draft):
     return "incorrect translation"
 
 
-def cipher_items(count, seed=0):
+def cipher_items(count: int, seed: int = 0) -> list[Item]:
     """Sentences to translate; the worked solution is the lexicon of their words: list of Item."""
     rng, items = generator(seed, "cipher"), []
     for _ in range(count):
@@ -136,7 +138,7 @@ def cipher_items(count, seed=0):
     return items
 
 
-def draft_items(count, seed=0, kinds=(*ERRORS, NONE)):
+def draft_items(count: int, seed: int = 0, kinds: tuple[str, ...] = (*ERRORS, NONE)) -> list[Item]:
     """Sentences with a draft of their translation as context; the worked solution names the error,
     the answer is the correct translation: list of Item.
 
@@ -162,6 +164,6 @@ def draft_items(count, seed=0, kinds=(*ERRORS, NONE)):
     return items
 
 
-def solve_cipher(item):
+def solve_cipher(item: Item) -> str:
     """The translation, from the question alone; a draft in the context is not read."""
     return translate(needed_slots(_QUESTION, item.question)["sentence"])

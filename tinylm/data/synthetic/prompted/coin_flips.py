@@ -20,7 +20,7 @@ _QUESTION = (
 )
 
 
-def heads_probability(flips, heads):
+def heads_probability(flips: int, heads: int) -> Fraction:
     """C(n, k) / 2^n, the probability of k heads in n flips of a fair coin: Fraction.
 
     raises  DataError if k is not in 0 .. n
@@ -30,13 +30,13 @@ def heads_probability(flips, heads):
     return Fraction(comb(flips, heads), 2**flips)
 
 
-def outcomes(flips, heads):
+def outcomes(flips: int, heads: int) -> list[str]:
     """The sequences with so many heads, as "HTT", in the order H before T: list of str."""
     every = map("".join, product("HT", repeat=flips))
     return [outcome for outcome in every if outcome.count("H") == heads]
 
 
-def listing_steps(flips, heads):
+def listing_steps(flips: int, heads: int) -> str:
     """The solution that lists the outcomes."""
     found = outcomes(flips, heads)
     return (
@@ -45,7 +45,7 @@ def listing_steps(flips, heads):
     )
 
 
-def formula_steps(flips, heads):
+def formula_steps(flips: int, heads: int) -> str:
     """The solution with the binomial formula, in decimals."""
     tails = flips - heads
     value = float(heads_probability(flips, heads))
@@ -55,7 +55,7 @@ def formula_steps(flips, heads):
     )
 
 
-def coin_items(count, seed=0, most=5):
+def coin_items(count: int, seed: int = 0, most: int = 5) -> list[Item]:
     """Questions with 2 to `most` flips; the solution lists the outcomes: list of Item."""
     at_least("most", most, 2)
     rng, items = generator(seed, "coin flips"), []
@@ -73,6 +73,6 @@ def coin_items(count, seed=0, most=5):
     return items
 
 
-def solve_coin_flips(item):
+def solve_coin_flips(item: Item) -> str:
     """The answer, from the question alone. DataError for another question."""
     return str(heads_probability(**needed_slots(_QUESTION, item.question)))

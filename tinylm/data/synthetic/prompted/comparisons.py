@@ -28,7 +28,7 @@ _QUESTION = "How many {thing} do they have in all?"
 _SUB_QUESTION = "How many {thing} does {who} have?"
 
 
-def comparison_items(count, seed=0, people=3, largest=9):
+def comparison_items(count: int, seed: int = 0, people: int = 3, largest: int = 9) -> list[Item]:
     """Problems about so many people, 2 or more, each compared with the next: list of Item.
 
     largest  number of things that the last person has, and of those that one has more
@@ -52,7 +52,7 @@ def comparison_items(count, seed=0, people=3, largest=9):
     return items
 
 
-def amounts(question):
+def amounts(question: str) -> tuple[str, dict[str, int], list[str]]:
     """What everyone has, in the order in which it can be known.
 
     returns  (thing, {name: number}, [solved step of each but the first])
@@ -80,7 +80,7 @@ def amounts(question):
     return thing, known, steps
 
 
-def sub_problems(question):
+def sub_problems(question: str) -> list[tuple[str, str]]:
     """The sub-questions of a problem with their answers, in the order in which they can be solved.
 
     returns  list of (question, answer): how many everyone has whose number is not given
@@ -90,7 +90,7 @@ def sub_problems(question):
     return [(_SUB_QUESTION.format(thing=thing, who=who), str(number)) for who, number in to_find]
 
 
-def worked(question):
+def worked(question: str) -> tuple[str, str]:
     """(solution with annotations, answer) of a problem, from its text."""
     thing, known, steps = amounts(question)
     expression, total = "+".join(map(str, known.values())), sum(known.values())
@@ -98,6 +98,6 @@ def worked(question):
     return " ".join(steps), str(total)
 
 
-def solve_comparison(item):
+def solve_comparison(item: Item) -> str:
     """The answer, from the question alone. Raises as `amounts`."""
     return worked(item.question)[1]

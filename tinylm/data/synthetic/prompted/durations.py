@@ -21,7 +21,7 @@ _QUESTION = "How long was the duration of the {event}?"
 _SUB_QUESTIONS = ("When did the {event} start?", "When did the {event} end?")
 
 
-def duration_items(count, seed=0, longest=30):
+def duration_items(count: int, seed: int = 0, longest: int = 30) -> list[Item]:
     """Texts with a first and a last year, 1 to `longest` years later: list of Item."""
     at_least("longest", longest, 1)
     rng, items = generator(seed, "durations"), []
@@ -46,7 +46,7 @@ def duration_items(count, seed=0, longest=30):
     return items
 
 
-def years(start, end):
+def years(start: int, end: int) -> str:
     """The time from one year to another: "5 years". DataError if it does not go forward."""
     if end <= start:
         raise DataError(f"from {start} to {end} is no duration: the end must come later")
@@ -63,7 +63,7 @@ def _found(question, context):
     return found
 
 
-def sub_problems(question, context):
+def sub_problems(question: str, context: str) -> list[tuple[str, str]]:
     """The two sub-questions with their answers as sentences: list of (question, answer)."""
     found = _found(question, context)
     event, start, end = found["event"], found["start"], found["end"]
@@ -71,7 +71,7 @@ def sub_problems(question, context):
     return [(ask.format(event=event), answer) for ask, answer in zip(_SUB_QUESTIONS, answers)]
 
 
-def solve_duration(item):
+def solve_duration(item: Item) -> str:
     """The answer, from the question and its context. DataError for a text of another form."""
     found = _found(item.question, item.context)
     return years(found["start"], found["end"])

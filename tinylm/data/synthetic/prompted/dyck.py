@@ -5,6 +5,10 @@ The last bracket opened is the first to be closed, so the state of the solution 
 worked solution writes it out after every symbol. Read next: scan.py.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import at_least, generator, pick
 from tinylm.data.synthetic.templates import needed_slots
@@ -16,13 +20,14 @@ _QUESTION = (
 )
 
 
-def stacks(symbols):
+def stacks(symbols: str | Sequence[str]) -> list[tuple[str, ...]]:
     """The brackets that are open after each symbol: list of tuples, as long as `symbols`.
 
     symbols  str or list of brackets; white space is skipped
     raises   DataError for another symbol, or a bracket that closes what is not the last one open
     """
-    stack, found = (), []
+    stack: tuple[str, ...] = ()
+    found = []
     for symbol in "".join(symbols).split():
         for bracket in symbol:
             if bracket in CLOSING:
@@ -38,13 +43,13 @@ def stacks(symbols):
     return found
 
 
-def dyck_completion(symbols):
+def dyck_completion(symbols: str | Sequence[str]) -> str:
     """The brackets that are missing: "[{" -> "}]". Raises as `stacks`."""
     stack = ((), *stacks(symbols))[-1]
     return "".join(CLOSING[bracket] for bracket in reversed(stack))
 
 
-def dyck_trace(symbols, first=0):
+def dyck_trace(symbols: str, first: int = 0) -> str:
     """The stack after each symbol, one line each, from "0: empty stack" on.
 
     first    the number of the first line. With other ones than 0 a model reads the numbers of long
@@ -57,7 +62,7 @@ def dyck_trace(symbols, first=0):
     return "\n".join(lines)
 
 
-def dyck_prefix(length, depth, kinds, rng):
+def dyck_prefix(length: int, depth: int, kinds: int, rng: np.random.Generator) -> str:
     """A random beginning of a balanced sequence that is not balanced yet.
 
     length   symbols, 1 or more
@@ -82,7 +87,9 @@ def dyck_prefix(length, depth, kinds, rng):
     return symbols
 
 
-def dyck_items(count, seed=0, length=6, depth=4, kinds=4):
+def dyck_items(
+    count: int, seed: int = 0, length: int = 6, depth: int = 4, kinds: int = 4
+) -> list[Item]:
     """Sequences with symbols between spaces, the form of the book: list of Item."""
     rng, items = generator(seed, "dyck"), []
     for _ in range(count):
@@ -98,6 +105,6 @@ def dyck_items(count, seed=0, length=6, depth=4, kinds=4):
     return items
 
 
-def solve_dyck(item):
+def solve_dyck(item: Item) -> str:
     """The answer, from the question alone. DataError for another question."""
     return " ".join(dyck_completion(needed_slots(_QUESTION, item.question)["symbols"]))

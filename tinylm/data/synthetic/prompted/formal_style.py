@@ -43,13 +43,13 @@ won't|'cause|it's|kinda|told|thanks|talk|asap|cheers"""
 INFORMAL = re.compile(rf"(?<![\w'])(?:{_INFORMAL})(?![\w'])|!", re.IGNORECASE | re.VERBOSE)
 
 
-def informal_words(text):
+def informal_words(text: str) -> list[str]:
     """The informal words and exclamation marks of a text, in order: list of str, in lower case."""
     straight = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     return [found.lower() for found in INFORMAL.findall(straight)]
 
 
-def formal_items(count, seed=0):
+def formal_items(count: int, seed: int = 0) -> list[Item]:
     """Informal messages of three phrases with their formal versions: list of Item."""
     rng, items = generator(seed, "formal style"), []
     for _ in range(count):
@@ -66,7 +66,7 @@ def formal_items(count, seed=0):
     return items
 
 
-def solve_formal(item):
+def solve_formal(item: Item) -> str:
     """The answer, from the question alone: each informal phrase becomes its formal one.
 
     raises  DataError for a text without any of the phrases

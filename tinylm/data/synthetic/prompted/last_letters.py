@@ -17,19 +17,19 @@ Paul Petra Priya Rafiq Rosa Ruth Samir Sven Tariq Theo Uma Vera Viktor Wei Xenia
 _QUESTION = 'Take the last letters of the words in "{name}" and concatenate them.'
 
 
-def last_letters_of(name):
+def last_letters_of(name: str) -> str:
     """The last letters of the words of a name, in order: "Elon Musk" -> "nk"."""
     return "".join(word[-1] for word in name.split())
 
 
-def last_letter_steps(name):
+def last_letter_steps(name: str) -> str:
     """The worked solution: one sentence for each word, and one that joins the letters."""
     steps = [f'The last letter of "{word}" is "{word[-1]}".' for word in name.split()]
     steps.append(f'Concatenating them is "{last_letters_of(name)}".')
     return " ".join(steps)
 
 
-def last_letter_items(count, seed=0, words=2):
+def last_letter_items(count: int, seed: int = 0, words: int = 2) -> list[Item]:
     """Names of `words` words, drawn with repetition: list of Item."""
     at_least("words", words, 1)
     rng, items = generator(seed, "last letters"), []
@@ -46,6 +46,6 @@ def last_letter_items(count, seed=0, words=2):
     return items
 
 
-def solve_last_letters(item):
+def solve_last_letters(item: Item) -> str:
     """The answer, from the question alone. DataError for another question."""
     return last_letters_of(needed_slots(_QUESTION, item.question)["name"])

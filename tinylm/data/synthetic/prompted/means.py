@@ -5,7 +5,9 @@ The worked solutions are in the words of the book's demonstrations. Read next: c
 """
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import generator, pick
@@ -17,17 +19,17 @@ _QUESTION = "Please calculate the {kind} of the numbers {numbers}."
 KINDS = ("average", "mean square")
 
 
-def mean(numbers):
+def mean(numbers: Sequence[int]) -> Fraction:
     """The mean of whole numbers as an exact Fraction."""
     return Fraction(sum(numbers), len(numbers))
 
 
-def mean_square(numbers):
+def mean_square(numbers: Sequence[int]) -> Fraction:
     """The mean of the squares of whole numbers as an exact Fraction."""
     return mean([n * n for n in numbers])
 
 
-def listed(parts):
+def listed(parts: Sequence[Any]) -> str:
     """Two or more parts as English lists them: "2, 4, and 9", "2 and 4"."""
     *first, last = map(str, parts)
     if len(first) == 1:
@@ -35,7 +37,7 @@ def listed(parts):
     return f"{', '.join(first)}, and {last}"
 
 
-def mean_steps(numbers):
+def mean_steps(numbers: Sequence[int]) -> str:
     """The worked solution for the mean."""
     total, count = sum(numbers), len(numbers)
     return (
@@ -44,7 +46,7 @@ def mean_steps(numbers):
     )
 
 
-def mean_square_steps(numbers):
+def mean_square_steps(numbers: Sequence[int]) -> str:
     """The worked solution for the mean square."""
     squares = [n * n for n in numbers]
     total, count = sum(squares), len(numbers)
@@ -60,7 +62,9 @@ def _sum(numbers):
     return " + ".join(map(str, numbers))
 
 
-def mean_items(count, seed=0, numbers=3, largest=9, kinds=KINDS):
+def mean_items(
+    count: int, seed: int = 0, numbers: int = 3, largest: int = 9, kinds: tuple[str, ...] = KINDS
+) -> list[Item]:
     """Questions whose answers are whole numbers: list of Item.
 
     numbers  how many numbers, 2 to 10, each from 1 to `largest`
@@ -84,7 +88,7 @@ def mean_items(count, seed=0, numbers=3, largest=9, kinds=KINDS):
     return items
 
 
-def solve_means(item):
+def solve_means(item: Item) -> str:
     """The answer, from the question alone. DataError for another question."""
     found = needed_slots(_QUESTION, item.question)
     numbers = [int(n) for n in re.findall("[0-9]+", found["numbers"])]

@@ -8,6 +8,8 @@ names are invented, so that nothing can be known but from the text. Read next: r
 
 import re
 
+import numpy as np
+
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import distinct, generator, pick
 from tinylm.data.synthetic.prompted.last_letters import NAMES
@@ -37,11 +39,11 @@ class KnowledgeGraph:
     facts  the dict; relations are those of RELATIONS
     """
 
-    def __init__(self, facts):
+    def __init__(self, facts: dict[tuple[str, str], str]) -> None:
         self.facts = dict(facts)
 
     @classmethod
-    def random(cls, people, rng):
+    def random(cls, people: int, rng: np.random.Generator) -> "KnowledgeGraph":
         """A graph in which every person has a teacher and a country, every country a capital, and
         every capital a river; the names are invented."""
         names, facts = distinct(NAMES, people, rng), {}
@@ -56,7 +58,7 @@ class KnowledgeGraph:
         return cls(facts)
 
     @classmethod
-    def read(cls, text):
+    def read(cls, text: str) -> "KnowledgeGraph":
         """The graph of a text of facts. DataError for a sentence of another form."""
         facts = {}
         for sentence in re.split(r"(?<=\.)\s+", text.strip()):
@@ -64,7 +66,7 @@ class KnowledgeGraph:
             facts[found["x"], ORDER[form]] = found["y"]
         return cls(facts)
 
-    def sentence(self, subject, relation):
+    def sentence(self, subject: str, relation: str) -> str:
         """A fact as a sentence."""
         return RELATIONS[relation][0].format(x=subject, y=self._object(subject, relation))
 
@@ -73,7 +75,7 @@ class KnowledgeGraph:
             raise DataError(f"no fact names the {relation} of {subject}")
         return self.facts[subject, relation]
 
-    def walk(self, start, relations):
+    def walk(self, start: str, relations: tuple[str, ...]) -> list[str]:
         """The nodes from `start` along the relations, one more than there are. DataError if a fact
         is missing."""
         nodes = [start]
@@ -81,13 +83,13 @@ class KnowledgeGraph:
             nodes.append(self._object(nodes[-1], relation))
         return nodes
 
-    def supporting(self, start, relations):
+    def supporting(self, start: str, relations: tuple[str, ...]) -> list[str]:
         """The sentences that answer a question, one for each hop, in the order of the walk."""
         nodes = self.walk(start, relations)
         return [self.sentence(node, relation) for node, relation in zip(nodes, relations)]
 
 
-def hop_question(start, relations):
+def hop_question(start: str, relations: tuple[str, ...]) -> str:
     """The question for the last node of a walk: nested phrases, the last relation outermost."""
     phrase = start
     for relation in relations:
@@ -95,7 +97,7 @@ def hop_question(start, relations):
     return _QUESTION.format(object=phrase)
 
 
-def read_hops(question):
+def read_hops(question: str) -> tuple[str, tuple[str, ...]]:
     """(start, relations) of a question, from its text."""
     phrase, relations = needed_slots(_QUESTION, question)["object"], []
     while True:
@@ -110,7 +112,9 @@ def read_hops(question):
     return phrase, tuple(relations)
 
 
-def multi_hop_items(count, seed=0, hops=2, people=12, distractors=4):
+def multi_hop_items(
+    count: int, seed: int = 0, hops: int = 2, people: int = 12, distractors: int = 4
+) -> list[Item]:
     """Questions of 1 to 4 hops about one graph: list of Item.
 
     people       in the graph, 2 or more
@@ -144,6 +148,6 @@ def multi_hop_items(count, seed=0, hops=2, people=12, distractors=4):
     return items
 
 
-def solve_multi_hop(item):
+def solve_multi_hop(item: Item) -> str:
     """The answer: a walk along the facts of the context. DataError if one is missing."""
     return KnowledgeGraph.read(item.context).walk(*read_hops(item.question))[-1]

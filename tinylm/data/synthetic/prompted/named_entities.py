@@ -6,6 +6,7 @@ Answers are lines "1. Tom Jenkins - Person Name", as in the book. Read next: rea
 """
 
 import re
+from collections.abc import Sequence
 
 from tinylm.data.read.annotated import Annotated
 from tinylm.data.read.items import Item
@@ -35,7 +36,7 @@ _FORMS = (
 _SLOTS = {"p": "Person Name", "o": "Organization", "l": "Location"}
 
 
-def entities_in(text):
+def entities_in(text: str) -> list[tuple[str, str]]:
     """The entities of a text, in order: list of (name, type); longer names go before shorter ones.
 
     types  "Person Name", "Organization", "Location", "Date"
@@ -46,12 +47,12 @@ def entities_in(text):
     return [(name, types.get(name, "Date")) for name in re.findall(pattern, text)]
 
 
-def entity_lines(entities):
+def entity_lines(entities: Sequence[tuple[str, str]]) -> str:
     """Entities as a numbered list, one a line: "1. Tom Jenkins - Person Name"."""
     return "\n".join(f"{i}. {name} - {kind}" for i, (name, kind) in enumerate(entities, 1))
 
 
-def annotated_texts(count, seed=0):
+def annotated_texts(count: int, seed: int = 0) -> list[Annotated]:
     """Texts of one sentence with their entities and relations: list of Annotated."""
     rng, texts = generator(seed, "entities"), []
     for _ in range(count):
@@ -67,7 +68,7 @@ def annotated_texts(count, seed=0):
     return texts
 
 
-def named_entity_items(count, seed=0):
+def named_entity_items(count: int, seed: int = 0) -> list[Item]:
     """The same texts as questions, their entities as the answer: list of Item."""
     items = []
     for one in annotated_texts(count, seed):
@@ -77,7 +78,7 @@ def named_entity_items(count, seed=0):
     return items
 
 
-def solve_named_entities(item):
+def solve_named_entities(item: Item) -> str:
     """The answer, from the question alone. DataError for a text without entities."""
     found = entities_in(item.question)
     if not found:

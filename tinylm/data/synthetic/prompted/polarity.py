@@ -36,7 +36,7 @@ _DEGREES = ("", "", "very ", "really ", "a bit ")
 _BETWEEN = {"very", "really", "so", "quite", "a", "bit", "at", "all"}
 
 
-def polarity(text):
+def polarity(text: str) -> str:
     """The polarity of a text by its words: one of LABELS.
 
     Every opinion counts +1 or -1, a negated one the other way; the sign of the sum decides.
@@ -58,7 +58,9 @@ def polarity(text):
     return "neutral"
 
 
-def polarity_items(count, seed=0, negated=0.3, labels=LABELS):
+def polarity_items(
+    count: int, seed: int = 0, negated: float = 0.3, labels: tuple[str, ...] = LABELS
+) -> list[Item]:
     """Sentences with a polarity; the three labels are the options: list of Item.
 
     negated  share of the opinions that are a negation of the opposite
@@ -92,6 +94,6 @@ def _opinion(label, negated, rng):
     return pick(_DEGREES, rng) + pick(same, rng)
 
 
-def solve_polarity(item):
+def solve_polarity(item: Item) -> str:
     """The answer, from the question alone."""
     return polarity(item.question)

@@ -11,6 +11,7 @@ every sign of it another. Read next: comparisons.py.
 """
 
 import re
+from collections.abc import Sequence
 
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import at_least, generator, pick
@@ -27,7 +28,7 @@ _START = "{v} = {start:d}"
 _LINES = {"+": "{v} += {k:d}", "-": "{v} -= {k:d}"}
 
 
-def values_of(start, moves):
+def values_of(start: int, moves: Sequence[tuple[str, int]]) -> list[int]:
     """The value after each move: list of int.
 
     moves  list of (sign, number), sign "+" or "-"
@@ -41,14 +42,14 @@ def values_of(start, moves):
     return found
 
 
-def program(start, moves, variable="x"):
+def program(start: int, moves: Sequence[tuple[str, int]], variable: str = "x") -> str:
     """The program of a computation, one line a move, and one that prints: str."""
     lines = [_START.format(v=variable, start=start)]
     lines += [_LINES[sign].format(v=variable, k=k) for sign, k in moves]
     return "\n".join([*lines, f"print({variable})"])
 
 
-def traced(text, values):
+def traced(text: str, values: Sequence[int]) -> str:
     """A program with a value as a comment after every line but the first; the last value also
     stands after the line that prints.
 
@@ -63,7 +64,7 @@ def traced(text, values):
     return "\n".join([first, *commented])
 
 
-def program_items(count, seed=0, steps=3, top=9):
+def program_items(count: int, seed: int = 0, steps: int = 3, top: int = 9) -> list[Item]:
     """Programs of so many moves between 0 and `top`; the worked solution is the traced program:
     list of Item.
     """
@@ -78,7 +79,7 @@ def program_items(count, seed=0, steps=3, top=9):
     return items
 
 
-def lift_items(count, seed=0, steps=3, top=9):
+def lift_items(count: int, seed: int = 0, steps: int = 3, top: int = 9) -> list[Item]:
     """The same computations in words, a lift between the floors 0 and `top`: list of Item."""
     rng, items = _drawn(seed, "lifts", steps, top), []
     for _ in range(count):
@@ -112,7 +113,7 @@ def _computation(steps, top, rng):
     return start, moves
 
 
-def solve_program(item):
+def solve_program(item: Item) -> str:
     """What the program prints, from its text alone. DataError for another program."""
     lines = needed_slots(_PROGRAM, item.question)["program"].split("\n")
     begin = needed_slots(_START, lines[0])
@@ -127,7 +128,7 @@ def solve_program(item):
     return str([begin["start"], *values_of(begin["start"], moves)][-1])
 
 
-def solve_lift(item):
+def solve_lift(item: Item) -> str:
     """The floor of the lift, from the question alone. DataError for another question."""
     sentences = re.split(r"(?<=\.) ", item.question)
     needed_slots(_WHERE, sentences[-1])

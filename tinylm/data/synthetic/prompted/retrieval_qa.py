@@ -6,6 +6,10 @@ distractors, with distractors alone (the answer is "No answer!"), or with a docu
 altered: an answer from the text then differs from one from memory. Read next: verbose.py.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import at_least, distinct, generator, pick
 from tinylm.data.synthetic.templates import first_slots, needed_slots
@@ -49,7 +53,7 @@ class DocumentWorld:
     documents  {(aspect, place): text}
     """
 
-    def __init__(self, seed=0, known=()):
+    def __init__(self, seed: int = 0, known: dict[tuple[str, str], str] | Sequence = ()) -> None:
         rng, known = generator(seed, "world"), dict(known)
         self.facts, self.documents = {}, {}
         for aspect, (values, forms) in ASPECTS.items():
@@ -60,27 +64,29 @@ class DocumentWorld:
                 self.facts[aspect, place] = value
                 self.documents[aspect, place] = pick(forms, rng).format(place=place, value=value)
 
-    def item(self, aspect, place):
+    def item(self, aspect: str, place: str) -> Item:
         """The question for a fact, with its answer and its document as context: Item."""
         key = aspect, place
         question = _QUESTION.format(aspect=aspect, place=place)
         text = self.documents[key]
         return Item(question, self.facts[key], context=text, rationale=text, task="retrieval_qa")
 
-    def counterfactual(self, aspect, place, rng):
+    def counterfactual(self, aspect: str, place: str, rng: np.random.Generator) -> tuple[str, str]:
         """(document, value) in which a fact has another value than in the world."""
         values, forms = ASPECTS[aspect]
         value = pick([other for other in values if other != self.facts[aspect, place]], rng)
         return pick(forms, rng).format(place=place, value=value), value
 
-    def distractors(self, aspect, place, count, rng):
+    def distractors(
+        self, aspect: str, place: str, count: int, rng: np.random.Generator
+    ) -> list[str]:
         """Documents that do not answer a question: about the same place or aspect, if there are."""
         near = [self.documents[key] for key in self.documents
                 if key != (aspect, place) and (key[0] == aspect or key[1] == place)]  # fmt: skip
         return distinct(near, count, rng)
 
 
-def facts_in(context):
+def facts_in(context: str) -> dict[tuple[str, str], str]:
     """{(aspect, place): value} of a context. DataError for a document of another form."""
     found = {}
     for document in filter(None, context.split(_SEPARATOR)):
@@ -89,7 +95,13 @@ def facts_in(context):
     return found
 
 
-def retrieval_items(count, seed=0, documents=4, answerable=0.75, counterfactual=0.0):
+def retrieval_items(
+    count: int,
+    seed: int = 0,
+    documents: int = 4,
+    answerable: float = 0.75,
+    counterfactual: float = 0.0,
+) -> list[Item]:
     """Questions with documents as context, in random order: list of Item.
 
     documents       in a context, 1 or more
@@ -125,12 +137,12 @@ def retrieval_items(count, seed=0, documents=4, answerable=0.75, counterfactual=
     return items
 
 
-def context_documents(item):
+def context_documents(item: Item) -> list[str]:
     """The documents of an item's context: list of str."""
     return item.context.split(_SEPARATOR)
 
 
-def solve_retrieval(item):
+def solve_retrieval(item: Item) -> str:
     """The answer from the context alone; NO_ANSWER if no document states it."""
     asked = needed_slots(_QUESTION, item.question)
     if asked["aspect"] not in ASPECTS:

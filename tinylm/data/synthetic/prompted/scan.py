@@ -29,7 +29,7 @@ _TRAIN_ACTIONS = 22  # the length split: commands of up to 22 actions are for tr
 _QUESTION = "Translate the command into actions: {command}"
 
 
-def interpret(command):
+def interpret(command: str) -> list[str]:
     """The actions of a command: list of str. DataError for what the grammar does not produce."""
     for word in ("and", "after"):
         first, found, second = command.partition(f" {word} ")
@@ -68,7 +68,7 @@ def _verb(words, command):
     raise DataError(f"SCAN has no command {command!r}: {' '.join(words)!r} is no verb of it")
 
 
-def phrases():
+def phrases() -> list[str]:
     """All 102 phrases without "and" and "after", in the order of the grammar: list of str."""
     verbs = list(ACTIONS)
     for how in ("", "opposite ", "around "):
@@ -76,14 +76,14 @@ def phrases():
     return [" ".join([verb, times]).strip() for verb, times in product(verbs, ["", *TIMES])]
 
 
-def commands():
+def commands() -> list[str]:
     """All 20,910 commands: list of str."""
     single = phrases()
     joined = [f"{a} {word} {b}" for word in ("and", "after") for a, b in product(single, single)]
     return single + joined
 
 
-def simple_split(seed=0, share=0.8):
+def simple_split(seed: int = 0, share: float = 0.8) -> tuple[list[str], list[str]]:
     """(train, test): a random share of all commands for training."""
     if not 0 < share < 1:
         raise ConfigError(f"simple_split: share {share} must lie between 0 and 1")
@@ -93,7 +93,7 @@ def simple_split(seed=0, share=0.8):
     return order[:count], order[count:]
 
 
-def length_split(longest=_TRAIN_ACTIONS):
+def length_split(longest: int = _TRAIN_ACTIONS) -> tuple[list[str], list[str]]:
     """(train, test): commands of at most `longest` actions, and all longer ones."""
     train = [command for command, actions in _lengths() if actions <= longest]
     test = [command for command, actions in _lengths() if actions > longest]
@@ -106,7 +106,7 @@ def _lengths():
     return [(command, len(interpret(command))) for command in commands()]
 
 
-def add_jump_split(repeats=1467):
+def add_jump_split(repeats: int = 1467) -> tuple[list[str], list[str]]:
     """(train, test): of "jump" only the command itself is for training, all others are for tests.
 
     repeats  how often "jump" is in the training set; that of the paper is a tenth of the set
@@ -116,7 +116,7 @@ def add_jump_split(repeats=1467):
     return without + ["jump"] * repeats, test
 
 
-def scan_steps(command):
+def scan_steps(command: str) -> str:
     """The worked solution: the actions of every phrase, and of the command if it has two."""
     parts = command.replace(" after ", " and ").split(" and ")
     if len(parts) == 2:
@@ -124,14 +124,14 @@ def scan_steps(command):
     return " ".join(f'"{part}" is {" ".join(interpret(part))}.' for part in parts)
 
 
-def scan_item(command):
+def scan_item(command: str) -> Item:
     """The question for a command, with its answer and its worked solution: Item."""
     answer = " ".join(interpret(command))
     question = _QUESTION.format(command=command)
     return Item(question, answer, rationale=scan_steps(command), task="scan")
 
 
-def scan_items(count, seed=0, longest=LONGEST):
+def scan_items(count: int, seed: int = 0, longest: int = LONGEST) -> list[Item]:
     """Commands of at most `longest` actions, drawn with repetition: list of Item."""
     known, _ = length_split(longest)
     if not known:
@@ -142,6 +142,6 @@ def scan_items(count, seed=0, longest=LONGEST):
     return items
 
 
-def solve_scan(item):
+def solve_scan(item: Item) -> str:
     """The answer, from the question alone. DataError for another question."""
     return " ".join(interpret(needed_slots(_QUESTION, item.question)["command"]))

@@ -8,6 +8,8 @@ grammar confirms; so a method that shortens prompts can be scored exactly.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import generator, pick
 from tinylm.data.synthetic.templates import first_slots
@@ -49,17 +51,17 @@ class Verbose:
     redundant: tuple[bool, ...]
 
     @property
-    def long(self):
+    def long(self) -> str:
         """All words as text."""
         return " ".join(self.words)
 
     @property
-    def short(self):
+    def short(self) -> str:
         """The words that are not redundant, as text."""
         return " ".join(word for word, gone in zip(self.words, self.redundant) if not gone)
 
 
-def verbose_instruction(rng, redundancy):
+def verbose_instruction(rng: np.random.Generator, redundancy: float) -> Verbose:
     """A random instruction; each of the four places has a redundant phrase with a probability.
 
     redundancy  this probability
@@ -79,7 +81,7 @@ def verbose_instruction(rng, redundancy):
     return Verbose(tuple(words), tuple(redundant))
 
 
-def marked(text):
+def marked(text: str) -> Verbose:
     """The words of an instruction with their marks, from the list of redundant phrases: Verbose.
 
     The longest phrase that fits at a place is marked.
@@ -95,12 +97,12 @@ def marked(text):
     return Verbose(tuple(words), tuple(redundant))
 
 
-def shortened(text):
+def shortened(text: str) -> str:
     """An instruction without its redundant words."""
     return marked(text).short
 
 
-def meaning(text):
+def meaning(text: str) -> tuple[str, tuple[tuple, ...]]:
     """(command, slots) of an instruction, long or short: equal for those that mean the same.
 
     raises  DataError for what is no instruction of the grammar
@@ -112,7 +114,7 @@ def meaning(text):
     return COMMANDS[kind].split()[0], tuple(sorted(found.items()))
 
 
-def verbose_items(count, seed=0, redundancy=0.7):
+def verbose_items(count: int, seed: int = 0, redundancy: float = 0.7) -> list[Item]:
     """Long instructions, their short forms as answers: list of Item."""
     if not 0 <= redundancy <= 1:
         raise ConfigError(f"verbose_items: redundancy {redundancy} must be a share from 0 to 1")
@@ -125,7 +127,7 @@ def verbose_items(count, seed=0, redundancy=0.7):
     return items
 
 
-def solve_verbose(item):
+def solve_verbose(item: Item) -> str:
     """The answer, from the question alone. DataError for what is no instruction of the grammar."""
     meaning(item.question)
     return shortened(item.question)

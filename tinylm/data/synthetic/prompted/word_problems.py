@@ -12,6 +12,8 @@ Each step needs the result of the one before, so a wrong step is carried on to t
 
 import re
 
+import numpy as np
+
 from tinylm.data.read.gsm8k import ANNOTATION
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.draws import at_least, generator, pick
@@ -34,7 +36,7 @@ _QUESTION = "How many {thing} does {who} have now?"
 _LARGEST = 144  # of what a multiplication may give: 12 times 12
 
 
-def step(a, sign, b):
+def step(a: int, sign: str, b: int) -> tuple[str, int]:
     """One step, annotated: step(12, "+", 3) -> ("12+3=<<12+3=15>>15", 15).
 
     raises  DataError for a division with a remainder
@@ -52,7 +54,7 @@ def step(a, sign, b):
     return f"{a}{sign}{b}=<<{a}{sign}{b}={result}>>{result}", result
 
 
-def word_problem_items(count, seed=0, steps=3, largest=20):
+def word_problem_items(count: int, seed: int = 0, steps: int = 3, largest: int = 20) -> list[Item]:
     """Problems with so many steps: list of Item.
 
     largest  number of things at the beginning, and of those that are added
@@ -86,7 +88,7 @@ def _change(total, largest, rng):
     return sentence, CHANGES[sentence], pick(numbers[CHANGES[sentence]], rng)
 
 
-def worked(question):
+def worked(question: str) -> tuple[str, str]:
     """(solution with annotations, answer) of a problem, from its text.
 
     raises  DataError for a text with another sentence, or about more than one person
@@ -106,12 +108,12 @@ def worked(question):
     return " ".join(lines), str(total)
 
 
-def solve_word_problem(item):
+def solve_word_problem(item: Item) -> str:
     """The answer, from the question alone. Raises as `worked`."""
     return worked(item.question)[1]
 
 
-def wrong_step(rationale, number, rng):
+def wrong_step(rationale: str, number: int, rng: np.random.Generator) -> str:
     """A solution up to a wrong step: a model goes on from there, and may notice or not.
 
     number   of the step, from 0; its result is too large or too small by 1 to 9
