@@ -22,7 +22,7 @@ OFFSET = 32000  # the first id of a number
 MU, LARGEST = 100.0, 256.0  # mu and M of the mu-law (Reed et al. 2022, appendix B)
 
 
-def mu_law(x: ArrayLike) -> np.ndarray | float:
+def mu_law(x: ArrayLike) -> np.ndarray:
     """sign(x) log(mu |x| + 1) / log(mu M + 1): maps [-M, M] to [-1, 1]."""
     return np.sign(x) * np.log(np.abs(x) * MU + 1) / np.log(LARGEST * MU + 1)
 
