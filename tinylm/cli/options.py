@@ -30,6 +30,7 @@ def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=
                  is given); a lone instance is returned as itself
     raises       ConfigError for an unknown setting (with the near ones), a word that is not of the
                  field's type, a value its check refuses, or too many or too few plain words
+    --config FILE reads settings from a file (config_file.py); those named beside it win.
     --help and --show-config print and raise SystemExit(0).
     """
     fields = _fields(classes)
@@ -151,6 +152,7 @@ def _read(argv, fields, needed=0):
             for them, so both `eval RUN --data a b` and `eval --data a b RUN` work
     """
     chosen, words, shows, argv, last = {}, [], set(), list(argv), None
+    filed = {}  # out of --config, wherever it stands: the command line has the last word
     while argv:
         word = argv.pop(0)
         if word == "--":
@@ -166,6 +168,9 @@ def _read(argv, fields, needed=0):
                     raise ConfigError(f"--set takes key=value, not {key!r}")
             if not equals:
                 text = None  # `--name value`: the value is the next word
+            if key == "config" and fields and key not in fields:
+                filed |= _of_file(text or _next(argv, "--config", "FILE"), fields)
+                continue
             name, text = _named(key, text, fields, argv)
             kind = fields[name][1]
             value = read_value(text, kind, name)
@@ -187,7 +192,14 @@ def _read(argv, fields, needed=0):
     while last and len(words) < needed and len(chosen[last]) > 1:
         words.append(chosen[last][-1])
         chosen[last] = chosen[last][:-1]
-    return chosen, words, shows
+    return filed | chosen, words, shows
+
+
+def _of_file(path, fields):
+    """The settings in the file of --config."""
+    from tinylm.cli.config_file import read_settings
+
+    return read_settings(path, fields, lambda key: _unknown(key, fields, option=""))
 
 
 def _further(argv):
@@ -213,11 +225,16 @@ def _named(key, text, fields, argv):
     positive = name.removeprefix("no_")  # `--no-flag` means false
     if positive != name and text is None and positive in fields and fields[positive][1] is bool:
         return positive, "false"
+    raise _unknown(key, fields)
+
+
+def _unknown(key, fields, option="--"):
+    """The error for a name that no setting has; `option` stands before those that it names."""
     hint = "--help lists them all"
-    if near := _near(name, fields):
-        options = " or ".join("--" + other.replace("_", "-") for other in near)
+    if near := _near(key.replace("-", "_"), fields):
+        options = " or ".join(option + (n.replace("_", "-") if option else n) for n in near)
         hint = f"did you mean {options}?"
-    raise ConfigError(f"no setting named {key!r}: {hint}")
+    return ConfigError(f"no setting named {key!r}: {hint}")
 
 
 def _near(name, fields):
@@ -286,7 +303,7 @@ def help_text(fields, verb, about, positionals=(), examples=()):
     return "\n".join(lines)
 
 
-SETTINGS = "settings (also --set key=value; --show-config prints the values in use):"
+SETTINGS = "settings (also --set key=value; --config FILE or RUN; --show-config prints the values in use):"
 
 
 def _fitted(text):

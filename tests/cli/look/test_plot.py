@@ -1,10 +1,11 @@
 import builtins
 import json
+import math
 
 import pytest
 
 from tinylm.cli import main
-from tinylm.cli.look.plot import curves, read_log
+from tinylm.cli.look.plot import curves, in_unit, read_log
 
 
 def step(i, **more):
@@ -126,3 +127,63 @@ def test_figures_of_alignment_have_panels_of_their_own(tmp_path, capsys):
     assert "loss (mean over pairs)" in text and "nats per token" not in text
     assert "share of pairs in the right order" in text and "b validation" in text
     assert "reward of the chosen answer" in text and "KL" not in text  # no run has it
+
+
+def with_bytes(folder, losses, length, bits_per_nat):
+    """A run whose tokens have `length` bytes in the text learnt from."""
+    start = {"event": "start", "bytes_per_token": length}
+    if length is None:
+        del start["bytes_per_token"]
+    validation = {"event": "validation", "step": 2, "loss": 3.0, "bits_per_byte": 3 * bits_per_nat}
+    steps = [step(i, loss=loss) for i, loss in enumerate(losses, 1)]
+    return write(folder, [start, *steps, validation])
+
+
+def losses_of(runs, unit):
+    shown = in_unit([(run, read_log(run)) for run in runs], unit)
+    return [curve[2] for curve in curves(shown, "loss")]
+
+
+def test_runs_with_different_tokens_are_compared_in_bits_per_byte(tmp_path, capsys):
+    # A nat per token of 2 bytes is 1 / (2 ln 2) bits per byte. Bytes as tokens: 1 / ln 2.
+    words = with_bytes(tmp_path / "words", [6.0, 4.0], 2.0, 1 / (2 * math.log(2)))
+    bytes_ = with_bytes(tmp_path / "bytes", [3.0], 1.0, 1 / math.log(2))
+    nats = losses_of([words, bytes_], "nats")
+    assert nats == [[6.0, 4.0], [3.0], [3.0], [3.0]]
+    wanted = [[6 / 2, 4 / 2], [3 / 2], [3.0], [3.0]]
+    for unit in ("auto", "bits-per-byte"):
+        for found, nats_per_byte in zip(losses_of([words, bytes_], unit), wanted):
+            assert found == pytest.approx([x / math.log(2) for x in nats_per_byte])
+    assert main(["plot", words, bytes_, "--width", "60"]) == 0
+    assert "loss (bits per byte)" in capsys.readouterr().out
+
+
+def test_runs_with_the_same_tokens_stay_in_nats_unless_asked(tmp_path, capsys):
+    runs = [with_bytes(tmp_path / name, [6.0], 2.0, 0.7) for name in "ab"]
+    assert losses_of(runs, "auto")[0] == [6.0]
+    assert losses_of(runs[:1], "bits-per-byte")[0] == pytest.approx([6 / 2 / math.log(2)])
+
+
+def test_the_factor_of_the_validation_stands_for_that_of_an_older_log(tmp_path):
+    run = with_bytes(tmp_path / "old", [6.0], None, 0.7)
+    assert losses_of([run], "bits-per-byte") == [[pytest.approx(4.2)], [pytest.approx(2.1)]]
+
+
+def test_a_log_that_knows_no_bytes_is_refused_by_name(tmp_path, capsys):
+    run = write(tmp_path / "masked", [step(1), {"event": "validation", "step": 1, "loss": 2.0}])
+    assert main(["plot", run, "--loss", "bits-per-byte"]) == 1
+    error = capsys.readouterr().err
+    assert "masked: its log does not say how many bytes a token has" in error
+    other = with_bytes(tmp_path / "words", [6.0], 2.0, 0.7)
+    assert losses_of([run, other], "auto")[0] == [5.0]  # as logged: they cannot be compared
+
+
+def test_a_loss_that_was_infinite_stays_a_gap(tmp_path):
+    run = with_bytes(tmp_path / "gap", [6.0, None], 2.0, 0.7)
+    assert len(losses_of([run], "bits-per-byte")[0]) == 1
+
+
+def test_the_bits_of_a_run_are_those_that_it_has_logged(run):
+    log = in_unit([("r", read_log(run))], "bits-per-byte")[0][1]
+    record = log["validation"][3]
+    assert record["loss"] == pytest.approx(record["bits_per_byte"], rel=1e-12)

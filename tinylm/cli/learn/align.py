@@ -20,6 +20,7 @@ room are left out and counted, with their lines. Ctrl-C stops after the current 
 
 import shlex
 
+from tinylm.cli.config_file import keep_settings
 from tinylm.cli.options import parse, refuse, report
 from tinylm.errors import CheckpointError, ConfigError
 
@@ -114,6 +115,7 @@ def _new(name, words):
     _refuse_idle(given, settings)
     begun = begin(settings[0].out, report, _beside(name, run))  # locked until the end
     try:
+        keep_settings(begun.path, *settings)
         return _trained(name, run, settings, begun.path)
     except BaseException:
         if latest(begun.path) is None:  # a saved result stays

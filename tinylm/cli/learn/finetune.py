@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinylm.cli.config_file import keep_settings
 from tinylm.cli.options import parse, refuse, report
 from tinylm.errors import DataError
 from tinylm.finetune.settings import RunSettings, UpdateSettings
@@ -70,6 +71,7 @@ def main(argv):
     backend(config.device)
     begun = begin(config.out, report, _beside(name))  # locked until the end
     try:
+        keep_settings(begun.path, config)
         return _tuned(config, name, begun.path)
     except BaseException:
         if latest(begun.path) is None:  # a saved result stays

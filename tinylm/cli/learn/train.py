@@ -29,6 +29,8 @@ EXAMPLES = (
     "tinylm train --data book.txt --tokenizer chars",
     "tinylm train --objective masked",
     "tinylm train --objective translation --data pairs.tsv",
+    "tinylm train --config settings.json --steps 500",
+    "tinylm train --config RUN",
     "tinylm train --resume RUN",
     "tinylm train --parallel dp=2,tp=2",
     "mpiexec -n 4 tinylm train --parallel tp=2,pp=2",

@@ -1,10 +1,14 @@
 """`tinylm plot RUN...`: loss, learning rate and gradient norm of one or several runs, from their
 logs; of runs of `tinylm align` also margins, accuracy, rewards, KL, clipping, entropy, lengths.
 
-With --out a PNG, SVG or PDF by matplotlib; without, characters in the terminal (charplot.py).
+With --out a PNG, SVG or PDF by matplotlib; without, characters in the terminal (charplot.py). Runs
+with different tokenizers are compared in bits per byte, since their nats are of different tokens.
+--csv and --tensorboard write the logs for other programs instead.
 """
 
 import functools
+import math
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -15,7 +19,7 @@ from tinylm.cli.options import parse
 from tinylm.cli.terminal import bare, colored, visible
 from tinylm.errors import ConfigError, DataError, MissingExtra
 from tinylm.files import WholeFile
-from tinylm.settings import at_least, setting
+from tinylm.settings import at_least, one_of, setting
 from tinylm.train.log import NAME, read
 
 # Those that no run has are left out.
@@ -42,6 +46,16 @@ class PlotConfig:
     out: str = setting(
         "", "image to write, by matplotlib: .png, .svg or .pdf; none: draw with characters"
     )
+    loss: str = setting(
+        "auto",
+        "what the loss is shown in: nats, bits-per-byte (of runs that read every token of their "
+        "text), or auto: bits per byte where runs with different tokens are compared",
+        one_of("auto", "nats", "bits-per-byte"),
+    )
+    csv: str = setting("", "table to write instead of drawing: every step and validation of a run")
+    tensorboard: str = setting(
+        "", "directory to write event files to instead of drawing: tensorboard --logdir DIR"
+    )
     width: int = setting(0, "width in characters; 0: the width of the terminal", at_least(0))
     height: int = setting(14, "height of each drawing, in characters", at_least(4))
     color: bool = setting(True, "color, when the output is a terminal and NO_COLOR is not set")
@@ -55,11 +69,21 @@ def main(argv):
         positionals=("RUN...",),
         verb="plot",
         about=__doc__,
-        examples=("tinylm plot RUN", "tinylm plot RUN RUN2 --out curves.png"),
+        examples=(
+            "tinylm plot RUN",
+            "tinylm plot RUN RUN2 --out curves.png",
+            "tinylm plot RUN RUN2 --loss bits-per-byte",
+            "tinylm plot RUN --csv log.csv --tensorboard events",
+        ),
     )
     warn = functools.partial(print, file=sys.stderr)
     # Damaged lines are left out with a warning: a log may end inside one when a run was killed.
     runs = [(name, read_log(name, warn)) for name in names]
+    if config.csv or config.tensorboard:
+        _export(runs, config)
+        if not config.out:
+            return
+    runs = in_unit(runs, config.loss)
     if config.out:
         save_figure(runs, config.out)
         print(f"wrote {config.out}")
@@ -77,6 +101,56 @@ def main(argv):
         print("\n".join(drawn), end="\n\n", file=screen)
 
 
+def _export(runs, config):
+    """Write the logs for other programs."""
+    from tinylm.cli.look.export_log import save_csv, save_events
+
+    if config.csv:
+        save_csv(runs, config.csv)
+        print(f"wrote {config.csv}")
+    if config.tensorboard:
+        save_events(runs, config.tensorboard)
+        print(f"wrote {config.tensorboard}: tensorboard --logdir {shlex.quote(config.tensorboard)}")
+
+
+def in_unit(runs, unit):
+    """The runs with their losses in a unit.
+
+    unit     "nats", as they were logged; "bits-per-byte": loss / ln 2 / bytes per token; "auto":
+             this where the tokens of the runs differ, and every run says how many bytes they have
+    returns  list of (name, log);  raises  DataError for a run whose log cannot say
+    """
+    if unit == "auto":
+        scales = [log["bits_per_nat"] for _, log in runs]
+        known = all(scales) and len(runs) > 1
+        # Texts of one tokenizer differ by less than a hundredth in bytes per token.
+        unit = "nats"
+        if known and max(s["validation"] for s in scales) > 1.01 * min(
+            s["validation"] for s in scales
+        ):
+            unit = "bits-per-byte"
+    if unit == "nats":
+        return runs
+    return [(name, _in_bits(name, log)) for name, log in runs]
+
+
+def _in_bits(name, log):
+    """A log whose losses are bits per byte."""
+    scales = log["bits_per_nat"]
+    if scales is None:
+        raise DataError(
+            f"{name}: its log does not say how many bytes a token has: in bits per byte only runs "
+            "are shown that predict every token of a text and were validated; use --loss nats"
+        )
+    found = log | {"counted": "bytes"}
+    for event, scale in scales.items():
+        found[event] = {
+            step: r | {"loss": r["loss"] * scale} if r.get("loss") is not None else r
+            for step, r in log[event].items()
+        }
+    return found
+
+
 def panels(runs):
     """The (key, title) of PANELS that some run has, the loss with what it is a mean of."""
     found = [(key, title) for key, title in PANELS if curves(runs, key)]
@@ -88,6 +162,7 @@ def panels(runs):
 
 _LOSSES = {  # by what the loss is a mean of
     "tokens": "loss (nats per token)",
+    "bytes": "loss (bits per byte)",
     "pairs": "loss (mean over pairs)",
     "answers": "loss (mean over answers)",
 }
@@ -99,8 +174,9 @@ def read_log(run, report=lambda line: None):
     run      a run directory, or a log.jsonl itself
     report   called with a line on the number of damaged lines, if any were skipped
     returns  {"step": {step: record}, "validation": {step: record}, "counted": what the loss is a
-             mean of}. Of a step that was trained twice, because a run was resumed from an earlier
-             checkpoint, the later record.
+             mean of, "bits_per_nat": {"step", "validation"}: by which losses are multiplied for
+             bits per byte, or None, "ended": when the log was written last}. Of a step that was
+             trained twice, because a run was resumed from an earlier checkpoint, the later record.
     raises   DataError if there is no log, or no finished step in it
     """
     path = Path(run)
@@ -110,16 +186,36 @@ def read_log(run, report=lambda line: None):
         raise DataError(
             f"no log at {path}: give the directory of a run (`tinylm train` prints its name)"
         )
-    log = {"step": {}, "validation": {}, "counted": "tokens"}
+    log = {"step": {}, "validation": {}, "counted": "tokens", "ended": path.stat().st_mtime}
+    start = {}
     for record in read(path, report):
         if record["event"] == "start":
+            start = record
             log["counted"] = str(record.get("counted", "tokens"))
         elif record["event"] in ("step", "validation"):
             # The last record of a step wins, so a resumed run has one curve.
             log[record["event"]][record["step"]] = record
     if not log["step"] and not log["validation"]:
         raise DataError(f"{path} has no finished step yet")
+    log["bits_per_nat"] = _bits_per_nat(log, start)
     return log
+
+
+def _bits_per_nat(log, start):
+    """{"step": factor, "validation": factor} from nats per token to bits per byte; None if unknown.
+
+    A validation logs both. The text that is learnt from has other bytes per token: the start of the
+    log says how many, in runs of this version; otherwise the validation's factor stands for it.
+    """
+    for record in log["validation"].values():
+        bits, loss = record.get("bits_per_byte"), record.get("loss")
+        if bits and loss:
+            factor = bits / loss
+            length = start.get("bytes_per_token")
+            if type(length) not in (int, float) or not 0 < length < math.inf:
+                return {"step": factor, "validation": factor}
+            return {"step": 1 / math.log(2) / length, "validation": factor}
+    return None
 
 
 def curves(runs, key):

@@ -23,7 +23,11 @@ except ImportError:  # Windows has no flock
     fcntl = None
 
 LOCK = "lock"
-_ASIDE = re.compile(r"(config\.json|tokenizer\.json|log\.jsonl|meta\.json|\w+\.bin)\.tmp-\d+")
+# What a run holds before its first checkpoint.
+STARTED = "tokenizer.json", "config.json", "settings.json", "dictionary.tsv", "log.jsonl"
+_ASIDE = re.compile(
+    r"(config\.json|settings\.json|tokenizer\.json|log\.jsonl|meta\.json|\w+\.bin)\.tmp-\d+"
+)
 
 
 class Lock:
@@ -102,7 +106,7 @@ class Begun:
 
     def undo(self):
         """Remove the files of the start, and the directory if it was made for the run."""
-        for name in ("tokenizer.json", "config.json", "dictionary.tsv", "log.jsonl"):
+        for name in STARTED:
             self.path.joinpath(name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "data", ignore_errors=True)
         for unfinished in self.path.glob(f"{checkpoints.AREA}/*.tmp-*"):

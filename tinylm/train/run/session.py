@@ -75,6 +75,7 @@ class Session:
             workers=self.comm.size,
             parameters=parameters,
             vocab_size=self.run.tokenizer.vocab_size,
+            bytes_per_token=self.run.data.bytes_per_token("train"),
             python=platform.python_version(),
             numpy=np.__version__,
         )
