@@ -13,8 +13,10 @@ design_steps.py, the same for whole steps of training.
 """
 
 import argparse
+import functools
 import statistics
 import time
+import tracemalloc
 from unittest import mock
 
 import numpy as np
@@ -225,6 +227,42 @@ def blocks(turns):
         )
 
 
+def checkpointing(turns):
+    """Blocks computed twice: a step of training, its time and the most memory it holds."""
+    from tinylm.cli.measure.workloads import Work
+    from tinylm.nn.recompute import recompute_blocks
+
+    works = {"W1": Work(4, 4, 128, 64, 12), "W2": Work(6, 6, 384, 256, 8)}
+    works["12 layers of width 128, 4 x 512 tokens"] = Work(12, 4, 128, 512, 4)
+    for name, work in works.items():
+        ids = np.random.default_rng(0).integers(0, work.vocab_size, (work.batch, work.context + 1))
+        batch = work.objective.make_batch(ids)
+        models = [work.model().train(), recompute_blocks(work.model().train())]
+
+        def step(model, work=work, batch=batch):
+            with ag.first_order_only():
+                loss, _ = work.objective.loss(model, batch)
+            loss.backward()
+
+        ways = [functools.partial(step, model) for model in models]
+        plain, twice = turns(*ways)
+        before, after = map(peak, ways)
+        yield (
+            f"{name}: {before / 2**20:.1f} MiB, twice {after / 2**20:.1f};"
+            f" {ratio(twice, plain):.2f} times as long"
+        )
+
+
+def peak(way):
+    """The most bytes of arrays that a call holds beyond those that were there before it."""
+    tracemalloc.start()
+    try:
+        way()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def run(parts, about, argv=None):
     """The command line of a script of parts: measures those that are named, or all.
 
@@ -257,7 +295,7 @@ def run(parts, about, argv=None):
             print(f"  {line}", flush=True)
 
 
-PARTS = transcendentals, chunks, sums, running_sums, tables, fresh, blocks
+PARTS = transcendentals, chunks, sums, running_sums, tables, fresh, blocks, checkpointing
 
 if __name__ == "__main__":
     run(PARTS, __doc__)

@@ -52,6 +52,11 @@ class UpdateSettings:
     micro_batch: int = setting(
         0, "of a batch, differentiated at a time; 0: all. Fewer need less memory", at_least(0)
     )
+    checkpointing: bool = setting(
+        False,
+        "keep only the inputs of blocks for the backward pass, and compute the rest again: less "
+        "memory, a third more operations",
+    )
     weight_decay: float = setting(0.01, "of matrices", at_least(0))
     clip: float = setting(1.0, "largest gradient norm; 0: no clipping", at_least(0))
     seed: int = setting(1337, "seed of the order of examples, the split, and new weights")

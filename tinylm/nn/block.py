@@ -14,6 +14,7 @@ from tinylm.autograd import Tensor, dropout
 from tinylm.backend import Random
 from tinylm.nn.attention.multi_head import CrossAttention
 from tinylm.nn.module import Module
+from tinylm.nn.recompute import recomputed, recomputes
 from tinylm.nn.sublayers import attended, fed
 
 
@@ -25,7 +26,11 @@ class Block(Module):
     placement                function (x, branch, norm) -> x, one of PLACEMENTS
     dropout                  of each branch while training, drawn from rng
     cross                    CrossAttention, or None; its norm stands between the other two
+
+    recompute                True: intermediate results are computed again, see recompute.py
     """
+
+    recompute = False
 
     def __init__(
         self,
@@ -58,6 +63,11 @@ class Block(Module):
         real     (B, T) bool for a layer of experts, True for tokens; None for other feed-forwards
         options  of the attention: rotation, mask, bias, cache, layer, segments
         """
+        if recomputes(self, options):
+            return recomputed(lambda x: self._run(x, memory, memory_mask, real, options), x)
+        return self._run(x, memory, memory_mask, real, options)
+
+    def _run(self, x, memory, memory_mask, real, options):
         p = self.dropout if self.training else 0.0
         norms = iter(self.norms)
 
@@ -100,6 +110,8 @@ class ParallelBlock(Module):
     others   as in Block
     """
 
+    recompute = False
+
     def __init__(
         self,
         attention: Callable[..., Tensor],
@@ -116,6 +128,11 @@ class ParallelBlock(Module):
 
     def __call__(self, x: Tensor, real: np.ndarray | None = None, **options: Any) -> Tensor:
         """x (B, T, D) -> (B, T, D); real as in Block; options go to the attention."""
+        if recomputes(self, options):
+            return recomputed(lambda x: self._run(x, real, options), x)
+        return self._run(x, real, options)
+
+    def _run(self, x, real, options):
         p = self.dropout if self.training else 0.0
         first = self.norms[0](x)  # read by the attention
         second = first  # read by the feed-forward

@@ -68,6 +68,16 @@ def test_low_rank_updates_are_merged_into_the_result(base, align):
     )  # marks of the template
 
 
+@pytest.mark.parametrize("method", ["dpo", "reward"])
+def test_blocks_that_are_computed_twice_train_the_same_weights(method, align):
+    plain, _ = align(method, "--lora=1", out="plain")
+    twice, _ = align(method, "--lora=1", "--checkpointing", out="twice")
+    one, two = (
+        load_run(path, reward=method == "reward")[0].state_dict() for path in (plain, twice)
+    )
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
 def test_the_run_that_it_started_from_stays_as_it_was(base, align):
     before = weights_sha256(weights(base))
     align("dpo")

@@ -370,3 +370,12 @@ def test_a_short_tuning_warms_up_for_less(base, data, tmp_path, capsys):
     assert main([*argv, "--out", str(tmp_path / "out"), "--steps", "20"]) == 0
     told = capsys.readouterr().out
     assert "warm-up: 20 steps are not fewer than the 20 to train, so 2 steps warm up" in told
+
+
+def test_blocks_that_are_computed_twice_train_the_same_weights(base, data, tmp_path):
+    found = []
+    for name, more in (("plain", []), ("twice", ["--checkpointing"])):
+        words = ["--data", str(data), "--steps=3", "--batch-size=4", "--out", str(tmp_path / name)]
+        assert main(["finetune", str(base), *words, *more]) == 0
+        found.append(load_run(tmp_path / name)[0].state_dict())
+    assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])

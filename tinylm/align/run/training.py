@@ -28,6 +28,7 @@ from tinylm.errors import CheckpointError, DataError, TrainingError
 from tinylm.finetune.fitting import Shuffled, new_trainer
 from tinylm.finetune.freezing import count_trainable
 from tinylm.finetune.instruct.conversations import Encoded
+from tinylm.nn.recompute import recompute_blocks
 from tinylm.optim.schedule import adapted, warm_up_steps
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.interrupt import finish_first
@@ -66,6 +67,8 @@ class Training:
         train, held = held_back(found, settings.val_fraction, settings.seed)
         report(about_held(train, held))
         self.model = self.method.model(self.opened, settings).to(settings.device)
+        if settings.checkpointing:
+            recompute_blocks(self.model)
         self.task = Metered(self.method.task(self.opened, own, train))
         self.examples = self._prepared(train, _read(train, self.task.task, settings))
         self.held = self._prepared_held(held)

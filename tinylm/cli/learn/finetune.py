@@ -181,12 +181,15 @@ def _examples(config, model, tokenizer, template, report):
 def _tune(config, model, task, examples):
     """Train and show the progress. Returns (updates done, the signal that stopped them or None)."""
     from tinylm.finetune.fitting import Shuffled, fit
+    from tinylm.nn.recompute import recompute_blocks
     from tinylm.optim.schedule import adapted, warm_up_steps
     from tinylm.train.progress import Progress
 
     # Every epoch reads each sample once, in another order.
     per_epoch = Shuffled(examples, config.batch_size).per_epoch
     steps = config.steps or max(1, round(config.epochs * per_epoch))
+    if config.checkpointing:
+        recompute_blocks(model)
     progress, losses = Progress(0, steps), []
     rising = round(config.warmup * steps)
     if warm_up_steps(rising, steps) != rising:

@@ -12,6 +12,7 @@ from tinylm.fields import LARGEST, show
 from tinylm.nn import GATES
 from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.pretrain.synonyms import near_names
+from tinylm.train.run.left_open import TOKENS
 
 MOST_TOKENS = 1 << 28  # of a batch: more than any machine that trains by this program can hold
 
@@ -43,6 +44,11 @@ def known_objective(name):
 
 def check_sizes(config):
     """Raise ConfigError for numbers that do not go together."""
+    if config.depth is None and config.tokens_per_parameter != TOKENS:
+        raise ConfigError(
+            f"tokens_per_parameter {config.tokens_per_parameter:g} sets the steps of a --depth: "
+            "give --depth too, or --steps alone"
+        )
     heads = config.n_kv_head or config.n_head  # of keys and values
     if config.d_model % config.n_head:
         multiple = -(-config.d_model // config.n_head) * config.n_head  # rounded up
@@ -121,6 +127,27 @@ def check_batches(config):
         raise ConfigError(
             f"batch_size {config.batch_size} x context {config.context} are more than "
             f"{MOST_TOKENS:,} tokens in a batch: choose fewer"
+        )
+
+
+def check_checkpointing(config):
+    """Raise ConfigError where blocks cannot be computed twice."""
+    if not config.checkpointing:
+        return
+    if config.parallel:
+        raise ConfigError(
+            f"--checkpointing with --parallel {config.parallel}: zero=3 computes its blocks twice, "
+            "and the other layouts keep what a rank has computed: use --workers N, or micro_batch"
+        )
+    if config.experts:
+        raise ConfigError(
+            "--checkpointing with --experts: the loss that spreads tokens over experts is taken "
+            "inside the blocks, of which one that is computed twice keeps nothing: leave one out"
+        )
+    if config.recipe.model == "xlnet":
+        raise ConfigError(
+            f"objective {config.objective}: --checkpointing computes blocks of one stream twice, "
+            "and those of its model have two: leave it out, or use micro_batch"
         )
 
 

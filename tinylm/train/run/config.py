@@ -20,10 +20,12 @@ from tinylm.pretrain.synonyms import canonical
 from tinylm.settings import above, at_least, between, one_of, paths, positive, setting, validate
 from tinylm.train.run.checks import (
     check_batches,
+    check_checkpointing,
     check_objective,
     check_sizes,
     known_objective,
 )
+from tinylm.train.run.left_open import TOKENS, choose, default_rate
 
 # Of the weights that are updated and saved, by the setting. The passes of the last three have fewer
 # digits (precision/mixed.py).
@@ -46,31 +48,6 @@ def two_decays(value):
     if len(value) == 2 and not any(map(below_one, value)):
         return None
     return "must be two numbers in [0, 1)"
-
-
-DECODERS = "gpt", "multi_token"  # models of recipes
-# What a run takes where nothing is said. A decoder learns from every token of a row, so that long
-# rows pay, at first short ones the more; it reads a small text many times, which asks for dropout
-# and strong decay. scripts/2_2_training_at_scale/learning_per_second.py measures what each is
-# worth. Others predict a few tokens of a row.
-OPEN = {
-    "decoder": {
-        "context": 256,
-        "short_context": 64,
-        "batch_size": 8,
-        "steps": 2500,
-        "dropout": 0.1,
-        "weight_decay": 0.4,
-    },
-    "other": {
-        "context": 64,
-        "short_context": 0,
-        "batch_size": 16,
-        "steps": 1000,
-        "dropout": 0.0,
-        "weight_decay": 0.1,
-    },
-}
 
 
 @dataclass
@@ -106,10 +83,23 @@ class TrainConfig:
     val_fraction: float = setting(0.1, "share of the text kept for validation; 0: none", below_one)
 
     # The model.
-    n_layer: int = setting(4, "blocks", at_least(1))
-    n_head: int = setting(4, "attention heads", at_least(1))
+    depth: int | None = setting(
+        None,
+        "one number for the size of a run: layers; width (32 a layer), heads, lr and steps follow "
+        "unless they are set (run/left_open.py); none: the sizes below",
+        between(1, 1000),
+    )
+    tokens_per_parameter: float = setting(
+        TOKENS, "with depth: tokens that are read for each parameter of the blocks", positive
+    )
+    n_layer: int | None = setting(None, "blocks; none: 4, or depth", at_least(1))
+    n_head: int | None = setting(
+        None, "attention heads; none: 4, or with depth as many as are 32 wide", at_least(1)
+    )
     n_kv_head: int | None = setting(None, "key-value heads; none: as many as heads", at_least(1))
-    d_model: int = setting(128, "width of the residual stream", at_least(1))
+    d_model: int | None = setting(
+        None, "width of the residual stream; none: 128, or 32 depth", at_least(1)
+    )
     d_hidden: int | None = setting(
         None, "width of the feed-forward; none: four times d_model", at_least(1)
     )
@@ -163,7 +153,7 @@ class TrainConfig:
     steps: int | None = setting(
         None,
         "updates of the parameters, counted from the start of the run; none: 2500 for a decoder, "
-        "else 1000",
+        "else 1000; with depth by tokens_per_parameter",
         at_least(1),
     )
     short_context: int | None = setting(
@@ -193,6 +183,11 @@ class TrainConfig:
         "windows a worker reads at a time, their gradients added; 0: all of its own",
         at_least(0),
     )
+    checkpointing: bool = setting(
+        False,
+        "keep only the inputs of blocks for the backward pass, and compute the rest again: less "
+        "memory, a third more operations, the same losses",
+    )
     optimizer: str = setting(
         "adamw",
         "adamw, or muon: orthogonalized momentum for the maps of the blocks, AdamW for the rest",
@@ -201,7 +196,8 @@ class TrainConfig:
     muon_scale: float = setting(5.0, "muon: the rate of those maps is this times lr", above(0))
     lr: float | None = setting(
         None,
-        "peak learning rate; none: 4e-3 for causal, prefix, fim and multi-token, else 1e-3",
+        "peak learning rate; none: 4e-3 for causal, prefix, fim and multi-token, else 1e-3; with "
+        "depth this times (128 / d_model)^0.5",
         positive,
     )
     min_lr: float | None = setting(
@@ -274,19 +270,7 @@ class TrainConfig:
         """
         self.data = paths(self.data)
         self.objective = canonical(self.objective)
-        known = self.objective in OBJECTIVES
-        chosen = OPEN["decoder" if known and self.recipe.model in DECODERS else "other"]
-        given = self.context is not None
-        for name in ("context", "dropout", "steps", "batch_size", "weight_decay"):
-            if getattr(self, name) is None:
-                setattr(self, name, chosen[name])
-        short_steps = self.short_steps
-        if short_steps is None:
-            short_steps = self.steps * 4 // 5  # 0 of a run of one step
-        if self.short_context is None:
-            self.short_context = 0 if given or not short_steps else chosen["short_context"]
-        if self.short_steps is None:
-            self.short_steps = short_steps if self.short_context else 0
+        choose(self)
 
     def check(self):
         """Raise ConfigError for a value, or a pair of values, that cannot work. Returns the
@@ -296,6 +280,7 @@ class TrainConfig:
         check_sizes(self)
         check_batches(self)
         check_objective(self)
+        check_checkpointing(self)
         return self
 
     @property
@@ -319,14 +304,10 @@ class TrainConfig:
 
     @property
     def peak_lr(self):
-        """The highest learning rate. Where few tokens of a row are predicted, gradients are noisier
-        and need smaller steps.
-        """
+        """The highest learning rate: `lr`, or the objective's."""
         if self.lr is not None:
             return self.lr
-        if OBJECTIVES[self.objective].shifted:  # for both architectures of causal and prefix
-            return 4e-3
-        return 1e-3
+        return default_rate(self.objective)
 
     def learning_rate(self, step):
         """The learning rate of a step, counted from 0."""
@@ -375,6 +356,7 @@ MAY_CHANGE = (
     "schedule",
     "clip",
     "micro_batch",
+    "checkpointing",
     "device",
     "workers",
     "parallel",

@@ -6,7 +6,8 @@ import dataclasses
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.fields import Fields
-from tinylm.train.run.config import DECODERS, MAY_CHANGE, TrainConfig, as_json
+from tinylm.train.run.config import MAY_CHANGE, TrainConfig, as_json
+from tinylm.train.run.left_open import DECODERS
 
 ADDED = {
     "skip_bad": False,
@@ -20,6 +21,9 @@ ADDED = {
     "average": 0.0,
     "init": "gpt2",
     "ngrams": True,
+    "checkpointing": False,
+    "depth": None,
+    "tokens_per_parameter": 20.0,
 }  # settings that older runs do not have, as those runs were trained
 
 
@@ -58,8 +62,9 @@ def continued(saved, asked, given=None, source="checkpoint"):
     old, new = as_json(saved), as_json(asked)
     if given is None:
         fresh = as_json(TrainConfig())
-        # What was left open follows from these two.
-        basis = {name: new[name] for name in ("objective", "steps")}
+        # What was left open follows from these.
+        followed = "objective", "steps", "depth", "tokens_per_parameter"
+        basis = {name: new[name] for name in followed}
         open_ = as_json(TrainConfig(**basis))
         given = {n for n in new if new[n] != fresh[n] and (n in basis or new[n] != open_[n])}
     given = set(given)

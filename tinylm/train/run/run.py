@@ -37,6 +37,7 @@ from tinylm.data import Prepared
 from tinylm.errors import DataError, TrainingError
 from tinylm.files import write_text
 from tinylm.nn.linear import hidden_matrices
+from tinylm.nn.recompute import recompute_blocks
 from tinylm.optim import AdamW, Averaged, FlatParameters, Muon
 from tinylm.reading import BadLines
 from tinylm.train import checkpoint as checkpoints
@@ -47,6 +48,7 @@ from tinylm.train.precision.mixed import MixedPrecision
 from tinylm.train.run.build import new_model
 from tinylm.train.run.config import TrainConfig, as_json
 from tinylm.train.run.directory import Begun, Lock, begin
+from tinylm.train.run.left_open import dial_line
 from tinylm.train.run.recorded import from_json
 from tinylm.train.run.resume import reopen
 from tinylm.train.run.rows import training_rows, validation_rows
@@ -153,6 +155,8 @@ def new_trainer(run, comm):
     config = run.config
     backend(config.device)  # raises here if the device is missing, before a model is made
     model = new_model(config, run.special).to(config.device)
+    if config.checkpointing:
+        recompute_blocks(model)
     shared = None  # workers on one machine hold the parameters in shared memory
     if config.device == "cpu":
         shared = getattr(comm, "empty", None)
@@ -237,6 +241,8 @@ def prepare_run(config, report=print, given=None):
         f"text: {train['characters'] + val['characters']:,} characters; {train['tokens']:,} tokens "
         f"to learn from, {val['tokens']:,} to validate; vocabulary {tokenizer.vocab_size}"
     )
+    if config.depth:
+        report(dial_line(config, train["tokens"]))
     return run
 
 
