@@ -21,6 +21,7 @@ run on several GPUs yet).
 
 import sys
 
+from tinylm.cli.learn.lr_range import RangeSettings, refuse_idle, try_rates
 from tinylm.cli.options import parse, report
 from tinylm.errors import ConfigError, WorkerError
 
@@ -31,6 +32,8 @@ EXAMPLES = (
     "tinylm train --objective translation --data pairs.tsv",
     "tinylm train --config settings.json --steps 500",
     "tinylm train --config RUN",
+    "tinylm train --depth 2 --show-config",
+    "tinylm train --lr-range --plot rates.png",
     "tinylm train --resume RUN",
     "tinylm train --parallel dp=2,tp=2",
     "mpiexec -n 4 tinylm train --parallel tp=2,pp=2",
@@ -46,9 +49,21 @@ def main(argv):
     from tinylm.train import TrainConfig
 
     given = {}
-    config = parse(argv, TrainConfig, verb="train", about=__doc__, examples=EXAMPLES, given=given)
+    config, rates = parse(
+        argv,
+        TrainConfig,
+        RangeSettings,
+        verb="train",
+        about=__doc__,
+        examples=EXAMPLES,
+        given=given,
+    )
+    refuse_idle(rates, given)
     backend(config.device)  # raises here if the device is missing, before anything is made
     parse_layout(config.parallel)  # and if the layout is none
+    if rates.lr_range:
+        return try_rates(config, rates)
+    given = {name: value for name, value in given.items() if hasattr(config, name)}
     if started_by_mpiexec():
         return _as_rank(config, given)
     return _in_processes(config, given)

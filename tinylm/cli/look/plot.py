@@ -255,17 +255,9 @@ def save_figure(runs, out):
     """Draw the panels with matplotlib and write them to `out`; the ending of the name picks
     the format.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra(
-            "--out needs matplotlib: pip install 'tinylm[plot]', or leave out --out"
-        ) from None
-    if Path(out).suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise ConfigError(f"out must end in .png, .svg or .pdf, not {Path(out).name!r}")
-    # Figure alone, without pyplot: no display is needed, and no window opens.
+    check_picture(out)
     shown = panels(runs)
-    figure = Figure(figsize=(8, 3 * len(shown)), layout="constrained")
+    figure = new_figure((8, 3 * len(shown)))
     rows = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]
     for axes, (key, title) in zip(rows, shown):
         for name, xs, ys in curves(runs, key):
@@ -278,6 +270,34 @@ def save_figure(runs, out):
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
     axes.set_xlabel("step")
-    # Written aside and renamed, so a picture is whole or not there.
+    write_picture(figure, out)
+
+
+def check_picture(out: str, option: str = "--out") -> None:
+    """Raise ConfigError unless the name of a picture ends in a format, MissingExtra without
+    matplotlib; before what is drawn is computed.
+    """
+    new_figure((1, 1), option)
+    if Path(out).suffix.lower() not in (".png", ".svg", ".pdf"):
+        name = option.removeprefix("--")
+        raise ConfigError(f"{name} must end in .png, .svg or .pdf, not {Path(out).name!r}")
+
+
+def new_figure(size: tuple, option: str = "--out"):
+    """A Figure of matplotlib, without pyplot: no display is needed, and no window opens.
+
+    size     (width, height) in inches;  option  named where matplotlib is missing
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra(
+            f"{option} needs matplotlib: pip install 'tinylm[plot]', or leave out {option}"
+        ) from None
+    return Figure(figsize=size, layout="constrained")
+
+
+def write_picture(figure, out: str) -> None:
+    """Write a Figure in the format of its name, aside and renamed: it is whole or not there."""
     with WholeFile(out) as file:
         figure.savefig(file, dpi=150, format=Path(out).suffix[1:].lower())
