@@ -31,5 +31,23 @@ setup(
         "browser": ["playwright", "axe-playwright-python"],
         "oracle": ["torch", "transformers", "tokenizers", "sentencepiece", "safetensors", "gguf"],
     },
+    keywords="language models, autograd, transformers, education, numpy",
+    # Only what the tests have seen; there is no public address yet, so no URLs.
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "Natural Language :: English",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Education",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
     entry_points={"console_scripts": ["tinylm = tinylm.cli:main"]},
 )
