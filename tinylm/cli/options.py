@@ -303,7 +303,10 @@ def help_text(fields, verb, about, positionals=(), examples=()):
     return "\n".join(lines)
 
 
-SETTINGS = "settings (also --set key=value; --config FILE or RUN; --show-config prints the values in use):"
+SETTINGS = (
+    "settings (also --set key=value; --config FILE or RUN reads them; --show-config prints the values "
+    "in use):"
+)
 
 
 def _fitted(text):

@@ -9,6 +9,8 @@ since every operation is done again on the same numbers, dropout included.
 block.py.
 """
 
+from collections.abc import Callable
+
 from tinylm.autograd import Tensor, checkpoint, first_order_only, is_recording
 from tinylm.autograd.engine.tensor import is_first_order
 from tinylm.errors import ConfigError
@@ -50,7 +52,7 @@ def recomputes(block: Module, options: dict) -> bool:
     return options.get("cache") is None and options.get("segments") is None
 
 
-def recomputed(function, x: Tensor) -> Tensor:
+def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """function(x), computed again in the backward pass instead of keeping what lies between.
 
     function  of one Tensor, returns one; others that it reads get their gradients too
