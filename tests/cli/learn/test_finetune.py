@@ -233,7 +233,7 @@ def test_what_is_no_decoder_is_refused_before_it_is_trained(data, text, tiny, tm
         == 1
     )
     assert (
-        "an encoder predicts masked tokens" in capsys.readouterr().err
+        "it predicts hidden tokens" in capsys.readouterr().err
         and not (tmp_path / "out").exists()
     )
 
