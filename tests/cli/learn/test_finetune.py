@@ -233,8 +233,7 @@ def test_what_is_no_decoder_is_refused_before_it_is_trained(data, text, tiny, tm
         == 1
     )
     assert (
-        "it predicts hidden tokens" in capsys.readouterr().err
-        and not (tmp_path / "out").exists()
+        "it predicts hidden tokens" in capsys.readouterr().err and not (tmp_path / "out").exists()
     )
 
 
