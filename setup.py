@@ -18,7 +18,10 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["tinylm", "tinylm.*"]),
-    package_data={"tinylm.book": ["*.tsv", "formulas/*.tsv"], "tinylm.explore": ["web/*"]},
+    package_data={
+        "tinylm.book": ["*.tsv", "tables/*.tsv", "formulas/*.tsv"],
+        "tinylm.explore": ["web/*"],
+    },
     python_requires=">=3.10",
     install_requires=["numpy>=2.0", "regex"],
     extras_require={

@@ -37,21 +37,16 @@ def test_rows_come_in_the_order_of_the_tables(table, tmp_path):
     assert ids(book.rows(tmp_path)) == ["A", "X-1", "X-2", "X-3", "X-4"]
 
 
-def test_a_section_holds_its_subsections_and_not_its_namesakes(table):
-    assert ids(book.find(table, "2.1.1")) == ["X-1", "X-3"]  # 2.1.10 is another section
-    assert ids(book.find(table, "2.1")) == ["X-1", "X-2", "X-3"]
+def test_sections_are_in_the_order_of_the_book():
+    sections = ["D2L 11.9", "2.10", "2.9", "3", "2.9.1"]
+    ordered = ["2.9", "2.9.1", "2.10", "3", "D2L 11.9"]
+    assert sorted(sections, key=book.section_key) == ordered
 
 
-def test_an_id_finds_its_row_alone_in_any_case(table):
-    assert ids(book.find(table, "x-2")) == ["X-2"]
-    assert ids(book.find(table, "X-4 x-1")) == ["X-1", "X-4"]  # several ids: those rows
-
-
-def test_words_must_all_occur_and_a_concept_in_order_comes_first(table):
-    assert ids(book.find(table, "attention cross")) == ["X-3"]
-    assert ids(book.find(table, "find")) == ["X-4"]  # only in the symbol
-    assert ids(book.find(table, "book")) == ["X-2", "X-3", "X-4"]
-    assert book.find(table, "quaternion") == []
+def test_a_section_is_named_without_its_equations(table):
+    assert [book.section_number(row) for row in table] == ["2.1.1", "2.1.10", "2.1.1", "2.3"]
+    other = book.Row("Y", "D2L 11.9, eq (1)", "c", "-", "-", "-")
+    assert book.section_number(other) == "D2L 11.9"
 
 
 @pytest.mark.parametrize(

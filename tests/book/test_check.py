@@ -1,11 +1,9 @@
-from pathlib import Path
-
 import pytest
 
 import tinylm.backend
 from tinylm import book
 from tinylm.book import check
-from tinylm.cli import VERBS, main
+from tinylm.cli import VERBS
 
 
 @pytest.fixture
@@ -50,24 +48,15 @@ def test_a_symbol_that_is_not_there_says_which_part(symbol, words):
 
 
 @pytest.mark.parametrize(
-    "symbol, text",
+    "symbol, parts",
     [
-        ("tinylm.backend:Random.normal", "def normal("),
-        ("tinylm.backend:Random", "class Random"),
-        ("tinylm.cli:VERBS", "VERBS = "),
-        ("tinylm.backend", '"""'),
+        ("tinylm.backend:Random.normal", ("tinylm.backend", "Random.normal")),
+        ("tinylm.backend.Random.normal", ("tinylm.backend", "Random.normal")),
+        ("tinylm.backend", ("tinylm.backend", "")),
     ],
 )
-def test_the_location_is_the_line_that_a_reader_looks_for(symbol, text):
-    path, line = check.location(symbol)
-    assert Path(path).read_text().splitlines()[line - 1].strip().startswith(text)
-
-
-def test_the_idea_is_the_first_paragraph_of_the_docstring():
-    assert (
-        check.idea("tinylm.backend:Random.child")
-        == "An independent stream whose path continues this one's, on the same device."
-    )
+def test_a_symbol_has_a_module_and_a_path_in_it(symbol, parts):
+    assert check.module_of(symbol) == parts
 
 
 @pytest.mark.parametrize(
@@ -134,46 +123,3 @@ def test_without_a_repository_only_symbols_are_resolved():
 
 def test_every_row_of_the_book_resolves():
     assert check.complaints(book.rows(), check.repository(), VERBS) == []
-
-
-@pytest.fixture
-def small(monkeypatch):
-    table = [
-        row(
-            symbol="tinylm.backend:Random.child",
-            test="tests/x.py::test_y",
-            script="scripts/tour.py",
-        ),
-        row(id="Y", section="2.10"),
-        row(id="Z", section="2.9"),
-    ]
-    monkeypatch.setattr(book, "rows", lambda: table)
-
-
-def test_the_command_shows_idea_code_proof_and_script(small, capsys):
-    assert main(["book", "X"]) == 0
-    text = capsys.readouterr().out
-    for words in (
-        "An independent stream",
-        "backend.py:",
-        "tests/x.py::test_y",
-        "python scripts/tour.py",
-    ):
-        assert words in text
-
-
-def test_the_overview_counts_concepts_by_section_in_order(small, capsys):
-    assert main(["book"]) == 0
-    counted = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
-    assert counted == [["2.1", "1"], ["2.9", "1"], ["2.10", "1"]]
-
-
-def test_a_query_without_an_answer_is_an_error(small, capsys):
-    assert main(["book", "quaternion"]) == 1
-    assert "nothing in the index for 'quaternion'" in capsys.readouterr().err
-
-
-def test_check_ends_with_1_when_a_row_is_wrong(small, capsys):
-    assert main(["book", "--check", "X"]) == 1
-    assert "1 rows, 2 wrong" in capsys.readouterr().out  # neither the test nor the script is there
-    assert main(["book", "--check", "Y"]) == 0

@@ -2,10 +2,13 @@
 carry it.
 
 The rows are the .tsv tables beside this file, one for each chapter: id, section, concept, symbol,
-test, script, with tabs between and "-" for none. Read next: check.py, which resolves every row.
+test, script, with tabs between and "-" for none. Titles, formulas and synonyms are in tables/ and
+formulas/. Read next: search.py, which finds rows; source.py and facts.py, which say what there is
+to a row; check.py, which resolves every row; site/, the same as pages.
 """
 
 import csv
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -24,7 +27,7 @@ class Row:
     script: str  # scripts/engine_tour.py, or a command: tinylm train
 
 
-def rows(folder=None):
+def rows(folder: Path | str | None = None) -> list[Row]:
     """Every row of every table, in the order of the chapters.
 
     folder   where the .tsv tables are; None: beside this file
@@ -32,53 +35,47 @@ def rows(folder=None):
              columns, an empty column, or an id that came before
     """
     found, seen = [], {}
-    for table in sorted(Path(folder or Path(__file__).parent).glob("*.tsv")):
-        lines = table.read_text(encoding="utf-8").splitlines()
-        for line, values in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
-            columns = [field.name for field in fields(Row)]
-            if line == 1:
-                if values != columns:
-                    raise DataError(
-                        f"{table.name}: the first line must be {', '.join(columns)}, with tabs between"
-                    )
-                continue
-            if len(values) != len(columns) or not all(value.strip() for value in values):
-                raise DataError(
-                    f"{table.name}, line {line}: a row has {len(columns)} columns, "
-                    "'-' where there is nothing"
-                )
-            row = Row(*(value.strip() for value in values))
+    for path in sorted(Path(folder or Path(__file__).parent).glob("*.tsv")):
+        for line, values in table(path, [field.name for field in fields(Row)]):
+            row = Row(*values)
             if row.id in seen:
-                raise DataError(
-                    f"{table.name}, line {line}: {row.id} was already in {seen[row.id]}"
-                )
-            seen[row.id] = f"{table.name}, line {line}"
+                raise DataError(f"{path.name}, line {line}: {row.id} was already in {seen[row.id]}")
+            seen[row.id] = f"{path.name}, line {line}"
             found.append(row)
     return found
 
 
-def section_number(row):
-    """The section without the equation: '2.1.1' of '2.1.1, eq (2.6)'."""
-    return row.section.replace(",", " ").split()[0]
+def table(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a .tsv table as (line number, values), checked against its heading.
 
-
-def find(table, query):
-    """The rows that a reader means: by ids, by section (2.1 holds 2.1.1), else by words.
-
-    table    list of Row
-    query    "C2a-C06", "C2a-C06 C1-009", "2.1.1", or words that all occur in id, section, concept, symbol, test or
-             script
-    returns  list of Row, rows whose concept has the words before rows that have them elsewhere
+    path     of the table, UTF-8 with tabs between columns
+    columns  the names that its first line must have
+    raises   DataError, with file and line, for a wrong heading, too many or too few columns, or an
+             empty one
     """
-    query = query.strip().lower()
-    words = query.split()
-    ids = {row.id.lower() for row in table}
-    if words and ids.issuperset(words):
-        return [row for row in table if row.id.lower() in words]
-    if query and query[0].isdigit():
-        section = query.rstrip(".") + "."
-        return [row for row in table if f"{section_number(row)}.".startswith(section)]
-    hits = [
-        row for row in table if all(word in " ".join(vars(row).values()).lower() for word in words)
-    ]
-    return sorted(hits, key=lambda row: not all(word in row.concept.lower() for word in words))
+    columns = list(columns)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for line, values in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
+        if line == 1:
+            if values != columns:
+                raise DataError(
+                    f"{path.name}: the first line must be {', '.join(columns)}, with tabs between"
+                )
+            continue
+        if len(values) != len(columns) or not all(value.strip() for value in values):
+            raise DataError(
+                f"{path.name}, line {line}: a row has {len(columns)} columns, "
+                "'-' where there is nothing"
+            )
+        yield line, [value.strip() for value in values]
+
+
+def section_number(row: Row) -> str:
+    """The section without the equation: '2.1.1' of '2.1.1, eq (2.6)'; 'D2L 11.9' as it is."""
+    return row.section.partition(",")[0].strip()
+
+
+def section_key(section: str) -> tuple:
+    """A key that sorts sections as the book has them: 2.9 before 2.10, the other book last."""
+    book, _, number = section.rpartition(" ")
+    return book, [int(part) for part in number.split(".")]

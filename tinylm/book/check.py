@@ -6,7 +6,6 @@ Symbols are imported; tests are looked up in the syntax tree of their file, so n
 import ast
 import importlib
 import importlib.util
-import inspect
 from pathlib import Path
 
 import tinylm
@@ -34,11 +33,8 @@ def resolve(symbol):
 
     raises   LookupError naming the part that is not there
     """
-    if ":" in symbol:
-        module_name, _, path = symbol.partition(":")
-        attributes = path.lstrip(":").split(".")
-    else:
-        module_name, attributes = _longest_module(symbol)
+    module_name, path = module_of(symbol)
+    attributes = [part for part in path.split(".") if part]
     try:
         found = importlib.import_module(module_name)
     except ImportError as error:
@@ -48,6 +44,15 @@ def resolve(symbol):
             raise LookupError(f"{'.'.join([module_name, *attributes[:i]])} has no {attribute!r}")
         found = getattr(found, attribute)
     return found
+
+
+def module_of(symbol: str) -> tuple[str, str]:
+    """(module, path of attributes) of a symbol in either spelling; the path of a module is ""."""
+    if ":" in symbol:
+        module_name, _, path = symbol.partition(":")
+        return module_name, path.lstrip(":")
+    module_name, attributes = _longest_module(symbol)
+    return module_name, ".".join(attributes)
 
 
 def _longest_module(dotted):
@@ -60,34 +65,6 @@ def _longest_module(dotted):
         except (ImportError, ValueError):  # the parent is no package
             continue
     return parts[0], parts[1:]
-
-
-def location(symbol):
-    """(path, line) where a symbol is written. A constant is looked up in the syntax tree of its
-    module.
-    """
-    found = resolve(symbol)
-    try:
-        found = inspect.unwrap(found)
-        if inspect.ismodule(found):
-            return Path(inspect.getsourcefile(found)), 1
-        return Path(inspect.getsourcefile(found)), inspect.getsourcelines(found)[1]
-    except (TypeError, OSError):
-        module = importlib.import_module(
-            symbol.partition(":")[0] if ":" in symbol else _longest_module(symbol)[0]
-        )
-        path = Path(inspect.getsourcefile(module))
-        last = symbol.replace(":", ".").rsplit(".", 1)[-1]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Name) and node.id == last and isinstance(node.ctx, ast.Store):
-                return path, node.lineno
-        return path, 1
-
-
-def idea(symbol):
-    """The first paragraph of a symbol's docstring as one line; "" if it has none."""
-    text = inspect.getdoc(resolve(symbol)) or ""
-    return " ".join(text.split("\n\n")[0].split())
 
 
 def test_complaint(test, root):

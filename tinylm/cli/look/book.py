@@ -1,22 +1,24 @@
-"""`tinylm book`: from a section, a word or an id of the book to the code, the test and the script.
+"""`tinylm book`: any idea of the book in one step: its formula, code, check and script.
 
-`tinylm book` counts the concepts of every section; `tinylm book --check` checks that the symbols,
-tests and scripts of the index exist; `tinylm book --mutate C2a-C06` makes small errors in the code
-of a row and lists those that the row's own tests do not notice. `tinylm book --numbers` lists the
-measured figures of README.md, DESIGN.md and the pages of scripts that name no command or, if they
-are times, no processor.
+Search by a term or an abbreviation (GQA, kv cache, "chain of thought"), a section (2.3.5), "eq 2.6",
+"Table 2.1" or an id (C2b-55). One result is shown in full, several as a list; --row N or an id
+shows one of them, --code with its code. Without words the table of contents is printed.
+
+`tinylm book --html DIR` writes the book as pages for a browser. `tinylm book --check` checks that
+the symbols, tests and scripts of the index exist; `tinylm book --mutate C2a-C06` makes small errors
+in the code of a row and lists those that the row's own tests do not notice. `tinylm book --numbers`
+lists the measured figures of README.md, DESIGN.md and the pages of scripts that name no command or,
+if they are times, no processor.
 """
 
 import os
-import shutil
-import textwrap
 import time
-from collections import Counter
 from dataclasses import dataclass
 
 from tinylm import book
-from tinylm.book import audit, check, numbers
+from tinylm.book import audit, check, numbers, search
 from tinylm.cli import VERBS
+from tinylm.cli.look import book_output
 from tinylm.cli.options import parse
 from tinylm.errors import DataError
 from tinylm.settings import at_least, setting
@@ -26,6 +28,16 @@ from tinylm.settings import at_least, setting
 class BookConfig:
     """Settings of `tinylm book`."""
 
+    code: bool = setting(False, "show the code of a row too; of several rows the first")
+    row: int = setting(0, "show this row of the list in full", at_least(0))
+    all: bool = setting(False, "list all that was found, not only the first ten")
+    html: str = setting("", "write the book, or what was found, as pages into this folder")
+    results: tuple[str, ...] = setting(
+        (),
+        "with --html: files of recorded results, of `pytest --junitxml FILE` and of "
+        "`tinylm gradcheck --json`",
+        several=True,
+    )
     check: bool = setting(
         False,
         "check that every symbol imports and every test and script exists; exit 1 if one does not",
@@ -52,73 +64,56 @@ def main(argv):
         positionals=("[SECTION|WORD|ID...]",),
         verb="book",
         about=__doc__,
-        examples=("tinylm book 2.1.1", "tinylm book rope", "tinylm book C2a-C06"),
+        examples=(
+            "tinylm book 2.1.1",
+            "tinylm book rope",
+            'tinylm book "eq 2.6" --code',
+            "tinylm book --html site",
+        ),
     )
-    table = book.rows()
-    found = table
-    if words:
-        found = book.find(table, " ".join(words))
-    # Before --check and --mutate too: an audit of no row would pass.
-    if not found:
-        raise DataError(
-            f"nothing in the index for {' '.join(words)!r}: `tinylm book` lists the sections"
-        )
+    if config.results and not config.html:
+        raise DataError("--results are shown on pages: give --html DIR too")
+    table, query = book.rows(), " ".join(words)
+    found = search.Found(table)
+    if query.strip():
+        found = search.search(table, query)
+    elif words:
+        raise DataError("an empty search: name a section, a word or an id")
     if config.numbers:
         return _numbers()
+    # Before --check and --mutate too: an audit of no row would pass.
+    working = config.check or config.mutate or config.html
+    if not found.rows and (working or not (found.mentions or found.files)):
+        note = found.note or "it is none of its own"
+        raise DataError(f"nothing in the index for {query!r}: {note}")
     if config.check:
-        return _check(found)
+        return _check(found.rows)
     if config.mutate:
-        return _mutate(found, config)
+        return _mutate(found.rows, config)
+    if config.html:
+        return _html(found.rows, config)
     if words:
-        print("\n\n".join(describe(row) for row in found))
+        book_output.write(
+            book_output.answer(table, found, query, config.row, config.all, config.code)
+        )
+    elif config.row or config.all or config.code:
+        raise DataError("--row, --all and --code need words to search for")
     else:
-        print(overview(table))
+        print(book_output.overview(table))
     return 0
 
 
-def overview(table):
-    """Sections with how many concepts each."""
-    # A concept of several sections counts in the first.
-    counts = Counter(book.section_number(row) for row in table)
-    head = f"{len(table)} concepts; `tinylm book 2.1`, `tinylm book WORD` and `tinylm book ID` show them"
-    return "\n".join(
-        [head, ""]
-        + [f"  {section:<8} {counts[section]:4}" for section in sorted(counts, key=_in_order)]
+def _html(rows, config):
+    from tinylm.book.site import build
+
+    done = build.build(rows, config.html, config.results)
+    print(
+        f"{done.pages} pages of {done.rows} concepts, {done.bytes / 1e6:.1f} MB: "
+        f"open {os.path.join(config.html, 'index.html')}"
     )
-
-
-def _in_order(section):
-    """A key that puts 2.9 before 2.10: numbers as numbers, before words."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in section.split(".")]
-
-
-def describe(row):
-    """One concept in a few lines: the idea, its code, its tests and its script."""
-    lines = [f"{row.id}  {row.concept}  (section {row.section})"]
-    width = shutil.get_terminal_size().columns
-    for symbol in check.names(row.symbol):
-        try:
-            # Where the symbol is defined now: the index holds names, no line numbers.
-            path, line = check.location(symbol)
-            lines += textwrap.wrap(
-                check.idea(symbol), width, initial_indent="  idea    ", subsequent_indent=" " * 10
-            )
-            lines.append(f"  code    {_short(path)}:{line}  {symbol}")
-        except LookupError as error:
-            lines.append(f"  code    {symbol}: {error}")
-    lines += [f"  proof   {test}" for test in check.names(row.test)]
-    # Some concepts are shown by a command, others by scripts of the repository.
-    if row.script != "-":
-        lines += [f"  show    {command}" for command in check.commands(row.script)]
-    return "\n".join(lines)
-
-
-def _short(path):
-    near = os.path.relpath(path)
-    # A path that climbs out of the folder is longer than the whole one.
-    if near.startswith(".."):
-        return str(path)
-    return near
+    for remark in done.remarks:
+        print(remark)
+    return 0
 
 
 def _check(table):
@@ -170,7 +165,7 @@ def _mutate(table, config):
         print(f"{verdict.row.id}: {outcome}   ({done}/{len(table)} rows, {elapsed:.0f} s)")
         # What survives is printed with its change, so that a test for it can be written.
         for mutant in verdict.survivors:
-            print(f"  survives  {_short(mutant.path)}:{mutant.line}")
+            print(f"  survives  {book_output.near(mutant.path)}:{mutant.line}")
             print(f"            {mutant.before[:90]}  ->  {mutant.after[:90]}", flush=True)
 
     verdicts = audit.audit(table, root, config.per_row, config.seed, config.jobs, report=show)
