@@ -88,7 +88,7 @@ def test_code_of_several_rows_is_that_of_the_first(capsys):
 def test_a_section_is_listed_whole_and_a_chapter_by_its_sections(capsys):
     text = shown(capsys, "2.3.4")
     assert "2.3 Long Sequence Modeling > 2.3.4 Sharing across Heads and Layers" in text
-    assert text.count("C2b-") == 6 and "only named in the book" in text
+    assert text.count("C2b-") == 6 and "only named: Shared-weight" in text
     chapter = shown(capsys, "3")
     assert "3.2.5      RAG and Tool Use" in chapter and "C3-079" not in chapter
     assert "C3-079" in shown(capsys, "3", "--all")

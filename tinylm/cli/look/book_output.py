@@ -111,9 +111,7 @@ def section(table: list, number: str, everything: bool) -> str:
         if part.number != number and (part.rows or part.mentions):
             lines += ["", f"{part.number}  {part.title}"]
         lines += [_cut(f"  {row.id:<9}{row.concept}", _width()) for row in part.rows]
-        lines += [
-            _cut(f"  {'-':<9}{m.concept} (only named in the book)", _width()) for m in part.mentions
-        ]
+        lines += [_cut(f"  {'-':<9}only named: {m.concept}", _width()) for m in part.mentions]
     return "\n".join([*lines, "", "tinylm book ID shows one in full, with --code its code"])
 
 
