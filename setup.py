@@ -20,6 +20,7 @@ setup(
     packages=find_packages(include=["tinylm", "tinylm.*"]),
     package_data={
         "tinylm.book": ["*.tsv", "tables/*.tsv", "formulas/*.tsv"],
+        "tinylm.book.site": ["book.css", "book.js"],
         "tinylm.explore": ["web/*"],
     },
     python_requires=">=3.10",
@@ -31,6 +32,7 @@ setup(
         "plot": ["matplotlib"],
         "chat": ["jinja2>=3.1.6"],
         "mpi": ["mpi4py", "mpich"],
+        "site": ["latex2mathml"],
         "browser": ["playwright", "axe-playwright-python"],
         "oracle": ["torch", "transformers", "tokenizers", "sentencepiece", "safetensors", "gguf"],
     },

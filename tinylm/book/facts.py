@@ -83,14 +83,30 @@ def facts(row: book.Row, root: Path | None) -> Facts:
 
 
 def halves(concept: str) -> tuple[str, str]:
-    """A concept as its name and what is said of it: cut at the first colon, else at the first
-    semicolon or full stop, unless the name would be too long for a heading.
+    """A concept as its name and what is said of it.
+
+    The cut is the first colon of the first sentence, if the name is short then; else the first
+    colon, semicolon or full stop that leaves a name for a heading; never inside brackets. A concept
+    without one is named by its first words and said whole.
     """
-    match = re.match(r"([^.]{2,60}?):\s+(.*)", concept)
-    match = match or re.match(r"(.{2,110}?)[:;.]\s+(.*)", concept)
-    if match and match[2]:
-        return match[1], _capital(match[2])
+    cuts = list(_cuts(concept, "[:;.]"))
+    colons = [cut for cut in cuts if cut[0][0] == ":" and cut.start() <= 60]
+    if colons and ". " in concept[: colons[0].start()]:
+        colons = []
+    for cut in (colons + cuts)[:1]:
+        if cut.start() <= 110:
+            return concept[: cut.start()], _capital(concept[cut.end() :])
+    for cut in _cuts(concept, ","):
+        if len(concept) > 110 and 10 < cut.start() <= 80:
+            return concept[: cut.start()], concept
     return concept.rstrip("."), ""
+
+
+def _cuts(text, signs):
+    """Where a text may be cut: matches of one of the signs outside of brackets."""
+    for cut in re.finditer(rf"{signs}\s+(?=\S)", text):
+        if text.count("(", 0, cut.start()) == text.count(")", 0, cut.start()):
+            yield cut
 
 
 def _capital(text):
