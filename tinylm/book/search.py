@@ -20,6 +20,7 @@ from tinylm.book.terms import STOP, Term, Text, normal, split, synonyms, texts_o
 # Where a term stands decides the order: in the few words that name the concept, in the rest of it,
 # in the names of its code, in the title of its section, in paths and names of tests.
 WEIGHTS = {"head": 40, "concept": 25, "names": 20, "title": 10, "paths": 4}
+PLACES = ("head", "concept", "names", "title")
 DEFINING = 1000  # above whatever words can add up to
 
 
@@ -90,23 +91,18 @@ def _unknown_ids(named, by_id):
 
 def _by_words(rows, terms, query):
     texts = {row.id: texts_of(row) for row in rows}
-    mentions, files = _mentioned(terms), beside(terms)
-    # Words of paths and tests say little: they count only where the concept and its code have none.
-    for places in (("head", "concept", "names", "title"), ("paths",)):
-        scored = {row.id: [_score(t, row.id, texts[row.id], places) for t in terms] for row in rows}
-        if whole := [row for row in rows if all(scored[row.id])]:
-            whole.sort(key=lambda row: -sum(scored[row.id]))  # stable: equals as in the book
-            first = None
-            if len(terms) == 1 and terms[0].rows[:1] == (whole[0].id,):
-                first = whole[0]
-            return Found(whole, first, mentions=mentions, files=files)
-    if mentions or files:
-        return Found([], mentions=mentions, files=files)
+    found = _ranked(rows, terms, texts, PLACES)
+    found = found or Found([], mentions=_mentioned(terms), files=beside(terms))
+    if found.rows or found.mentions or found.files:
+        return found
     known = [term for term in terms if term.rows]
     if known and len(known) < len(terms):
         found = _by_words(rows, known, query)
         words = ", ".join(repr(term.literal) for term in known)
         found.note = f"No row has all of these words; these have {words}."
+        return found
+    # Words of paths and tests say little: they count only where there is nothing else.
+    if found := _ranked(rows, terms, texts, ("paths",)):
         return found
     pieces = [normal(query)]
     if all(len(term.literal) > 2 for term in terms):
@@ -115,6 +111,21 @@ def _by_words(rows, terms, query):
     if parts and len(query.strip()) > 2:
         return Found(parts, note=f"No row has the word {query!r}; these have it in other words.")
     return Found([], note=nearest(rows, query))
+
+
+def _ranked(rows, terms, texts, places):
+    """The rows that have all terms in one of the places, best first; None if there are none."""
+    scored = {
+        row.id: [_score(term, row.id, texts[row.id], places) for term in terms] for row in rows
+    }
+    whole = [row for row in rows if all(scored[row.id])]
+    if not whole:
+        return None
+    whole.sort(key=lambda row: -sum(scored[row.id]))  # stable: equals as in the book
+    first = None
+    if len(terms) == 1 and terms[0].rows[:1] == (whole[0].id,):
+        first = whole[0]
+    return Found(whole, first, mentions=_mentioned(terms), files=beside(terms))
 
 
 def _score(term: Term, id: str, text: Text, places: tuple) -> float:

@@ -35,7 +35,10 @@ def test_only_the_chapter_at_hand_is_unfolded():
 
 def test_the_contents_count_what_is_built():
     rows = [row for row in book.rows() if book.section_number(row) == "2.3.4"]
-    page = frame.contents_page(rows, [Place("2.3.4.html", "2.3.4", "S", 6)], ["A <remark>."])
+    page = frame.contents_page(
+        rows, [Place("2.3.4.html", "2.3.4", "S", 6)], "A & b.", ["A <remark>."]
+    )
+    assert "<p class=lead>A &amp; b.</p>" in page
     assert "<p class=note>A &lt;remark&gt;.</p>" in page
     assert '<a href="2.3.4.html">Sharing across Heads and Layers</a>' in page
     assert "6<span class=unseen> of 7 concepts</span>" in page

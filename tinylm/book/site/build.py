@@ -52,7 +52,7 @@ def build(rows: list, folder: str | Path, results: tuple = ()) -> Built:
         written.page(place.file, frame.page(title, text, places, place.file, around))
     _scripts(maker, written, places, known)
     remarks = _remarks(rows, known, recorded, root)
-    home = frame.contents_page(rows, places, remarks)
+    home = frame.contents_page(rows, places, _lead(known), remarks)
     written.page("index.html", frame.page("Contents", home, places))
     files = {contents.page_of(place.number): place.file for place in places}
     written.text("index.js", lookup.script(rows, files))
@@ -125,6 +125,18 @@ def _scripts(maker, written, places, known):
         header = verdicts.header(script, maker.root)
         text = section.script_page(maker, script, header, show, inside)
         written.page(section.script_file(script), frame.page(script, text, places))
+
+
+def _lead(known):
+    """What the pages hold, counted."""
+    every = known.values()
+    return (
+        f"{len(known)} ideas of the book by Xiao and Zhu, each with the code that computes it, on "
+        "one small autograd engine in NumPy: "
+        f"{sum(bool(f.formulas) for f in every)} with their formulas, "
+        f"{sum(bool(f.tests) for f in every)} with tests that prove them, "
+        f"{sum(bool(f.shows) for f in every)} with a script or a command that shows them at work."
+    )
 
 
 def _remarks(rows, known, recorded, root):

@@ -148,20 +148,19 @@ def _chapter(number):
     return number.split(".")[0]
 
 
-def contents_page(rows: list, places: list[Place], remarks: list[str]) -> str:
+def contents_page(rows: list, places: list[Place], lead: str, remarks: list[str]) -> str:
     """The first page: chapters and sections with how much of each is built.
 
     rows     of the index that have a page
     places   of the sections
+    lead     what is here, in a sentence or two
     remarks  sentences about the whole: recorded results, or why there are none
     """
     known = {place.number: place for place in places}
     sections = contents.sections(rows)
     html = [
         "<h1>Foundations of Large Language Models, as running code</h1>",
-        f"<p class=lead>{len(rows)} ideas of the book by Xiao and Zhu, each with its formula, the "
-        "code that computes it, the tests that prove it and the script that shows it at work. The "
-        "code stands on one small autograd engine in NumPy.</p>",
+        f"<p class=lead>{escape(lead)}</p>",
         *(f"<p class=note>{escape(remark)}</p>" for remark in remarks),
         '<nav class="toc" aria-label="Contents">',
     ]

@@ -1,8 +1,8 @@
 """`tinylm book`: any idea of the book in one step: its formula, code, check and script.
 
-Search by a term or an abbreviation (GQA, kv cache, "chain of thought"), a section (2.3.5), "eq 2.6",
-"Table 2.1" or an id (C2b-55). One result is shown in full, several as a list; --row N or an id
-shows one of them, --code with its code. Without words the table of contents is printed.
+Search by a term or an abbreviation (GQA, kv cache, "chain of thought"), a section (2.3.5),
+"eq 2.6", "Table 2.1" or an id (C2b-55). One result is shown in full, several as a list; --row N or
+an id shows one of them, --code with its code. Without words the table of contents is printed.
 
 `tinylm book --html DIR` writes the book as pages for a browser. `tinylm book --check` checks that
 the symbols, tests and scripts of the index exist; `tinylm book --mutate C2a-C06` makes small errors
