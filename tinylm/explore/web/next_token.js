@@ -79,7 +79,7 @@ tinylm.figure("next_token", (root, data, tools) => {
 
   // ---- The text so far, up to the place that is looked at ---------------------------------
 
-  const context = el("p", { class: "context" });
+  const context = el("div", { class: "context", tabindex: 0, role: "region", "aria-label": "The text so far" });
   function tellContext() {
     const before = data.tokens.slice(0, chosen.place + (isNext ? 1 : 0));
     const from = Math.max(0, before.length - 60);
