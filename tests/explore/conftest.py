@@ -40,13 +40,16 @@ def chromium():
 
 @pytest.fixture
 def open_page(chromium, tmp_path):
-    """open_page(html, width=1200, dark=False): an Opened from a file on disk."""
+    """open_page(html, width=1200, dark=False): an Opened from a file on disk.
+
+    bypass  without the page's policy, for a test that adds a script of its own
+    """
     with contextlib.ExitStack() as stack:
 
-        def opened(html, width=1200, dark=False):
+        def opened(html, width=1200, dark=False, bypass=False):
             scheme = "dark" if dark else "light"
             size = {"width": width, "height": 900}
-            context = chromium.new_context(viewport=size, color_scheme=scheme)
+            context = chromium.new_context(viewport=size, color_scheme=scheme, bypass_csp=bypass)
             stack.callback(context.close)
             found = Opened(context.new_page())
             found.page.on("console", lambda line: found.complaints.append(line.text))

@@ -3,10 +3,12 @@
 import base64
 import hashlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tinylm.cli.look.explore import made
 from tinylm.errors import ConfigError
 from tinylm.explore import AtHand, Figure, page, source_of
 from tinylm.explore.expression import figures
@@ -63,6 +65,56 @@ def test_a_source_is_a_file_and_a_line():
 
 
 # In the browser.
+
+
+@pytest.fixture(scope="module")
+def whole(runs):
+    """The page of a tiny run with every figure that it allows."""
+    figures, left_out = made(AtHand(runs("causal"), "To be </script> \u05e9\u05dc\u05d5\u05dd é"))
+    assert "attention" not in left_out and "next_token" not in left_out
+    return page("A tiny run", figures)
+
+
+def test_the_page_of_a_tiny_run_is_below_a_megabyte(whole):
+    assert len(whole.encode("utf-8")) < 1_000_000
+
+
+SERIOUS = ("serious", "critical")
+
+
+@pytest.mark.parametrize("width, dark", [(1200, False), (360, True)])
+def test_the_whole_page_is_silent_full_and_accessible(open_page, whole, width, dark):
+    axe = pytest.importorskip("axe_playwright_python.base").AXE_FILE_PATH
+    opened = open_page(whole, width, dark, bypass=True).drawn()
+    view = opened.page
+    assert opened.complaints == [] and opened.requests == []
+    for section in view.locator(".figure").all():
+        box = section.locator(".stage").bounding_box()
+        assert box["height"] > 90 and section.locator(".stage").inner_text().strip()
+    assert view.locator(".failed").count() == 0
+    assert view.evaluate("document.documentElement.scrollWidth") <= width
+    view.evaluate(Path(axe).read_text(encoding="utf-8"))
+    found = view.evaluate("axe.run({ resultTypes: ['violations'], preload: false })")["violations"]
+    wrong = [
+        f"{each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}"
+        for each in found
+        if each["impact"] in SERIOUS
+    ]
+    assert wrong == []
+
+
+def test_no_picture_is_blank(open_page, whole):
+    opened = open_page(whole).drawn()
+    blank = opened.page.evaluate(
+        """() => [...document.querySelectorAll("canvas")].filter((canvas) => {
+        const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return new Set(new Uint32Array(image.data.buffer)).size < 2; }).length"""
+    )
+    empty = opened.page.evaluate(
+        """() => [...document.querySelectorAll(".stage svg")].filter((svg) =>
+        !svg.querySelector("path, line, rect, circle, text")).length"""
+    )
+    assert blank == 0 and empty == 0
 
 
 def test_a_page_is_silent_and_asks_nobody(open_page):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from tinylm.errors import DataError
 from tinylm.explore import AtHand, Unsuitable
 from tinylm.explore.at_hand import opened_model
 from tinylm.prompt.protocol.opened import open_model
+
+TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind. "
 
 
 def test_a_decoder_reads_what_generate_reads(runs):
@@ -46,10 +47,16 @@ def test_a_model_of_another_order_is_unsuitable(runs):
         _ = AtHand(runs("permuted"), "To be").reading
 
 
-def test_without_a_run_or_a_prompt_the_mend_is_named(runs):
+def test_without_a_prompt_a_run_reads_words_of_its_own_text(runs):
+    for objective, hidden in (("causal", 0), ("masked", 1)):
+        words = AtHand(runs(objective)).text
+        assert words.count("[MASK]") == hidden
+        assert all(word in TEXT for word in words.split() if word != "[MASK]")
+        assert AtHand(runs(objective)).reading.hidden.size == hidden
+
+
+def test_without_a_run_the_mend_is_named():
     with pytest.raises(Unsuitable, match="tinylm explore RUN"):
         _ = AtHand("", "To be").reading
-    with pytest.raises(DataError, match="--prompt"):
-        _ = AtHand(runs("causal"), "").reading
     with pytest.raises(Unsuitable, match="directory of a run"):
         AtHand("smollm2").run()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylm.errors import ConfigError, DataError
+from tinylm.data.batches.tokenfile import TokenFile
+from tinylm.errors import ConfigError
 from tinylm.explore.reading import (
     HIDDEN,
     Reading,
@@ -25,6 +26,9 @@ from tinylm.explore.values import tokens_of
 from tinylm.models import GPT
 from tinylm.models.encoder.encoder import Encoder
 from tinylm.nn import Module
+
+PUBLISHED_PROMPT = "The capital of Japan is"
+OWN, WORDS = 200, 8  # tokens that are looked at, and words that are taken of them
 
 
 class Unsuitable(ConfigError):
@@ -86,7 +90,7 @@ class AtHand:
     """What is looked at. A model is opened when a figure first asks for it.
 
     name        directory of a run, or published weights such as smollm2; "" for none
-    prompt      the text that the model reads
+    prompt      the text that the model reads; "" for a few words of the run's own text
     expression  of the figure of gradients
     arrays      {name: value} of that expression's arrays, as text; others are drawn
     seed        of everything that is drawn
@@ -123,28 +127,49 @@ class AtHand:
     def reading(self) -> Reading:
         """What the model reads for the prompt.
 
-        raises  Unsuitable for a kind of model that reads in another way; DataError without a prompt
+        raises  Unsuitable for a kind of model that reads in another way; DataError for no token
         """
         opened = self.opened
         model = part_of(opened.model)
         if model is None:
             kind = type(opened.model).__name__
             raise Unsuitable(f"a model of kind {kind} reads in an order of its own")
-        if not self.prompt:
-            raise DataError('needs a prompt: --prompt "To be or not"')
         none = np.zeros(0, np.int64)
         if isinstance(model, GPT):
-            return Reading("decoder", model, decoder_ids(opened, self.prompt), None, none)
+            return Reading("decoder", model, decoder_ids(opened, self.text), None, none)
         if isinstance(model, Encoder):
-            ids = encoder_ids(opened, self.prompt)
+            ids = encoder_ids(opened, self.text)
             hidden = np.flatnonzero(ids == opened.special_id("mask", HIDDEN))
             return Reading("encoder", model, ids, None, hidden)
-        ids = source_ids(opened, self.prompt)
+        ids = source_ids(opened, self.text)
         return Reading("encoder-decoder", model, ids, written(model, ids, opened.ends), none)
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The prompt, or a few words of the run's validation text; "" where there is none."""
+        if self.prompt or not self.name:
+            return self.prompt
+        return own_words(Path(self.name), self.opened) or PUBLISHED_PROMPT
 
     def tokens(self, ids: np.ndarray) -> list[dict]:
         """Token ids as a page shows them (values.token)."""
         return tokens_of(ids, self.tokenizer, self.opened.names)
+
+
+def own_words(run: Path, opened: OpenedModel) -> str:
+    """The first few words of a run's validation text, the last but one hidden for an encoder; ""
+    if it has no text any more.
+    """
+    for file in ("val.bin", "train.bin"):
+        path = run / "data" / file
+        if path.is_file():
+            ids = np.asarray(TokenFile.open(path).tokens[:OWN])
+            ids = ids[ids < opened.tokenizer.vocab_size]  # without [SEP] of pairs
+            words = opened.tokenizer.decode(ids).split("\ufffd")[0].split()[1 : 1 + WORDS]
+            if len(words) > 2 and not isinstance(part_of(opened.model), (GPT, type(None))):
+                words[-2] = HIDDEN
+            return " ".join(words)
+    return ""
 
 
 @functools.lru_cache(maxsize=1)

@@ -70,7 +70,8 @@ def page(title: str, figures: list[Figure], intro: str = "", form: str = "") -> 
             f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
-            '<meta name="referrer" content="no-referrer">',
+            # A form names the page that it stands in to its own server; nobody else is told.
+            f'<meta name="referrer" content="{"same-origin" if form else "no-referrer"}">',
             f"<title>{html.escape(title)}</title>",
             f"<style>{style}</style>\n</head>\n<body>",
             f'<header><h1><bdi dir="auto">{html.escape(title)}</bdi></h1>',

@@ -5,14 +5,17 @@ that need no model are made. Open the page in any browser: it holds all of its d
 for anything.
 """
 
+import dataclasses
 import importlib
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
-from tinylm.cli.options import parse
+from tinylm.cli.options import parse, report
+from tinylm.cli.terminal import visible
 from tinylm.errors import ConfigError, TinylmError
 from tinylm.files import WholeFile
-from tinylm.settings import setting
+from tinylm.settings import between, setting
 
 # name: (what one sees, the module of tinylm.explore whose figures(at_hand) makes it), in the order
 # of the page.
@@ -27,7 +30,7 @@ KINDS = {
 class ExploreConfig:
     """Settings of `tinylm explore`."""
 
-    prompt: str = setting("", "the text that the model reads")
+    prompt: str = setting("", "the text that the model reads; none: a few words of the run's own")
     out: str = setting("page.html", "the page to write")
     figures: tuple[str, ...] = setting(
         (),
@@ -40,6 +43,8 @@ class ExploreConfig:
     )
     layers: tuple[int, ...] = setting((), "layers of a large model to show; none: as many as fit")
     seed: int = setting(0, "seed of all that is drawn")
+    serve: bool = setting(False, "answer prompts live in the browser, on this machine alone")
+    port: int = setting(0, "with --serve: the port; 0: a free one", between(0, 65535))
 
 
 def main(argv):
@@ -54,21 +59,46 @@ def main(argv):
             'tinylm explore RUN --prompt "The with statement" --out page.html',
             'tinylm explore smollm2 --prompt "The capital of Japan is"',
             'tinylm explore --expression "sum(tanh(x @ w + b) ** 2)"',
+            "tinylm explore RUN --serve",
         ),
     )
     from tinylm.explore import page
 
     at_hand = at_hand_of(config, words)
+    if config.serve:
+        return serve_pages(at_hand, config)
     figures, left_out = made(at_hand, config.figures)
     for name, reason in left_out.items():
-        print(f"left out {name}: {reason}", file=sys.stderr)
+        print(f"left out {name}: {visible(reason)}", file=sys.stderr)
     if not figures:
         raise ConfigError("no figure could be made; --help lists what they need")
     text = page(title_of(at_hand), figures, intro_of(at_hand)).encode("utf-8")
     with WholeFile(config.out) as file:
         file.write(text)
     titles = ", ".join(dict.fromkeys(figure.kind for figure in figures))
-    print(f"wrote {config.out}: {len(text) / 1e6:.2f} MB, {titles}. Open it in a browser.")
+    where = visible(config.out)
+    print(f"wrote {where}: {len(text) / 1e6:.2f} MB, {titles}. Open it in a browser.")
+
+
+def serve_pages(at_hand, config):
+    """Answer prompts until Ctrl-C."""
+    from tinylm.explore import page
+    from tinylm.explore.serve import form, serve
+
+    if at_hand.name:
+        _ = at_hand.opened  # what is no model is told now, and not in the browser
+
+    def make(fields):
+        asked = dataclasses.replace(at_hand, **fields)
+        error, figures = "", []
+        try:
+            figures, _ = made(asked, config.figures)
+        except TinylmError as reason:  # such as an expression that cannot be read
+            error = str(reason)
+        shown = {"prompt": asked.text, "expression": asked.expression}
+        return page(title_of(asked), figures, intro_of(asked), form(shown, error))
+
+    serve(make, config.port, report)
 
 
 def at_hand_of(config, words):
@@ -116,12 +146,26 @@ def made(at_hand, wanted=()):
 def title_of(at_hand):
     """The heading of the page."""
     if at_hand.name:
-        return f"A look into {at_hand.name}"
+        return f"A look into {Path(at_hand.name).resolve().name}"
     return "A look into the library"
 
 
 def intro_of(at_hand):
     """The sentence below the heading."""
-    if at_hand.prompt:
-        return f"What happens inside while it reads `{at_hand.prompt}`."
-    return "Made by the very code that the figures name."
+    if not at_hand.name:
+        return "Made by the very code that the figures name."
+    reads = at_hand.text.replace("`", "'")
+    return f"{described(at_hand)} What happens inside while it reads `{reads}`."
+
+
+def described(at_hand):
+    """A sentence on the model."""
+    opened = at_hand.opened
+    parameters = sum(p.size for p in opened.model.parameters())
+    sizes = getattr(opened.model, "config", None)
+    words = [f"{type(opened.model).__name__} of {parameters:,} parameters"]
+    if sizes is not None and hasattr(sizes, "n_layer"):
+        words.append(f"{sizes.n_layer} layers, {sizes.n_head} heads, width {sizes.d_model}")
+    if opened.config is not None:
+        words.append(f"trained with objective {opened.config.objective}")
+    return f"{', '.join(words)}."

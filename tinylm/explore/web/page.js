@@ -136,3 +136,10 @@ addEventListener("DOMContentLoaded", () => {
     tinylm.tools.whenSeen(section, () => drawFigure(section));
   }
 });
+
+// The form of a page that is served: a model takes a while to read.
+addEventListener("submit", (event) => {
+  const button = event.target.querySelector("button");
+  button.textContent = "Reading …";
+  button.setAttribute("aria-disabled", "true");
+});
