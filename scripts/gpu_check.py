@@ -327,7 +327,7 @@ def main(argv=None):
         devices.register(device, strict_backend)
         WORKS.update(dict.fromkeys(("W1", "W2", "W3", "GPT-124M"), SMALL))
     found = check(device, options.dry_run, options.seconds)
-    Path(options.out).write_text(json_text(found, indent=1) + "\n")
+    Path(options.out).write_text(json_text(found, indent=1) + "\n", encoding="utf-8")
     print("\n".join(lines(found)))
     return 0 if all(part.get("passed") for part in found["parts"].values()) else 1
 

@@ -14,7 +14,7 @@ TEXT = "the cat sat on the mat and the dog – ☃ – sat on the log. " * 12
 TINY = "--tokenizer=bytes --n-layer=1 --n-head=1 --d-model=8 --context=64 --steps=3 --batch-size=2"
 
 
-def on_windows(code, *arguments, ends=0, encoding="cp1252"):
+def on_windows(code, *arguments, ends=0, encoding="utf-8"):
     """What `code` prints on the stand-in: (stdout, stderr). `run(words)` in it runs a command."""
     before = "from tinylm.cli import main\ndef run(words):\n    assert main(words.split()) == 0\n"
     done = subprocess.run(
@@ -23,7 +23,7 @@ def on_windows(code, *arguments, ends=0, encoding="cp1252"):
         capture_output=True,
         env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)},
     )
-    out, err = done.stdout.decode("cp1252"), done.stderr.decode("cp1252", "replace")
+    out, err = done.stdout.decode(encoding), done.stderr.decode(encoding, "replace")
     assert done.returncode == ends, out + err
     return out, err
 
@@ -82,3 +82,34 @@ def test_a_run_is_trained_goes_on_and_is_used(trained):
     steps = [json.loads(line)["step"] for line in lines if '"event": "step"' in line]
     assert steps == [1, 2, 3, 4, 5]
     assert not list(folder.rglob("*.tmp-*"))
+
+
+def test_a_run_is_tuned_and_a_failed_start_leaves_nothing(trained, tmp_path):
+    folder, _ = trained
+    sample = {"instruction": "the cat?", "output": "sat"}
+    pair = {"prompt": "the cat?", "chosen": "sat", "rejected": "no"}
+    for name, line in (("samples", sample), ("pairs", pair)):
+        (tmp_path / f"{name}.jsonl").write_text(f"{json.dumps(line)}\n" * 4, encoding="utf-8")
+    code = """
+import os
+os.chdir(argv[1])
+base = argv[0] + "/run"
+run(f"finetune {base} --data samples.jsonl --steps 2 --batch-size 2 --out tuned")
+run("align dpo tuned --data pairs.jsonl --steps 2 --batch-size 2 --out dpo")
+run("prompt dpo the --max-tokens 3")
+for words in (f"align dpo {base} --data samples.jsonl --out none",
+              f"train --data {argv[0]}/text.txt --context 8 --out none --workers 2"):
+    assert main(words.split()) == 1
+"""
+    _, errors = on_windows(code, folder, tmp_path)
+    assert "tinylm align: " in errors and "2 workers, but this system cannot fork" in errors
+    assert not (tmp_path / "none").exists()
+
+
+def test_code_of_a_model_is_not_run_without_limits(monkeypatch):
+    from tinylm.errors import ConfigError
+    from tinylm.prompt.tasks.code_runner import run_function
+
+    monkeypatch.delattr(os, "killpg")
+    with pytest.raises(ConfigError, match="only under limits"):
+        run_function("def f(x):\n    return x", "f", [((1,), 1)])

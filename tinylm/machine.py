@@ -135,7 +135,7 @@ def last_cache() -> int | None:
     found = []
     for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
         try:
-            text = path.read_text().strip()
+            text = path.read_text(encoding="ascii").strip()
             found.append(int(text[:-1]) << {"K": 10, "M": 20}[text[-1]])
         except (OSError, ValueError, KeyError, IndexError):
             continue
@@ -152,7 +152,7 @@ def cores() -> int:
 def processor() -> str:
     """The name of the processor, as the system tells it."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
         return next(li.split(":", 1)[1].strip() for li in text.splitlines() if "model name" in li)
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

@@ -130,7 +130,9 @@ def train(options, steps, seed, workers):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-        events = [json.loads(line) for line in Path(folder, "run", "log.jsonl").open()]
+        events = [
+            json.loads(line) for line in Path(folder, "run", "log.jsonl").open(encoding="utf-8")
+        ]
     seconds = [e["seconds"] for e in events if e["event"] == "step"]
     return seconds, [e for e in events if e["event"] == "validation"][-1]
 

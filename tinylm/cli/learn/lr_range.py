@@ -6,6 +6,7 @@ train/rate_range.py.
 """
 
 import dataclasses
+import gc
 import shutil
 import sys
 import tempfile
@@ -53,9 +54,6 @@ def try_rates(config, settings: RangeSettings) -> None:
     """
     from tinylm.cli.look.plot import check_picture
     from tinylm.parallel.communicate.mpi import started_by_mpiexec
-    from tinylm.train import prepare_run
-    from tinylm.train.rate_range import range_test
-    from tinylm.train.run.run import new_trainer
 
     for name in ("resume", "parallel"):
         if getattr(config, name):
@@ -67,22 +65,31 @@ def try_rates(config, settings: RangeSettings) -> None:
     if settings.plot:
         check_picture(settings.plot, "--plot")
     with tempfile.TemporaryDirectory(prefix="tinylm-") as folder:
-        config = dataclasses.replace(config, out=str(Path(folder) / "run"))
-        run = prepare_run(config, report)
-        try:
-            trainer = new_trainer(run, None)
-            report(f"model: {trainer.parameters:,} parameters; {settings.lr_steps} steps")
-            found = range_test(
-                trainer, settings.lr_from, settings.lr_to, settings.lr_steps, _progress(settings)
-            )
-        finally:
-            run.lock.close()
+        found = _tested(dataclasses.replace(config, out=str(Path(folder) / "run")), settings)
+        gc.collect()  # Windows removes no file that is still mapped
     width = min(shutil.get_terminal_size().columns, WIDEST)
     lines = [textwrap.fill(line, width) for line in in_words(found)]
     report("\n".join([*drawn(found, width, sys.stdout.isatty()), "", *lines]))
     if settings.plot:
         save_picture(found, settings.plot)
         report(f"wrote {settings.plot}")
+
+
+def _tested(config, settings):
+    """The RangeTest of a configuration, whose run is made in `config.out`."""
+    from tinylm.train import prepare_run
+    from tinylm.train.rate_range import range_test
+    from tinylm.train.run.run import new_trainer
+
+    run = prepare_run(config, report)
+    try:
+        trainer = new_trainer(run, None)
+        report(f"model: {trainer.parameters:,} parameters; {settings.lr_steps} steps")
+        return range_test(
+            trainer, settings.lr_from, settings.lr_to, settings.lr_steps, _progress(settings)
+        )
+    finally:
+        run.lock.close()
 
 
 def _progress(settings):

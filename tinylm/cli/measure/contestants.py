@@ -9,7 +9,7 @@ the processes are those that mpiexec has started. Read next: peer_torch.py; peer
 """
 
 import json
-import resource
+import math
 import sys
 import time
 from pathlib import Path
@@ -17,6 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.cli.measure.workloads import ADAMW, CLIP, WORKS
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 
 def tinylm_training(job, data, comm):
@@ -140,12 +145,14 @@ def timed(comm):
 
 
 def peak_bytes():
-    """Peak resident memory of this process, in bytes."""
+    """Peak resident memory of this process, in bytes; nan on Windows, which does not tell it."""
     try:
         # VmHWM is the peak of this program alone; getrusage includes the process that forked it.
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
         return 1024 * int(status.split("VmHWM:")[1].split()[0])
     except (OSError, IndexError):
+        if resource is None:
+            return math.nan
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if sys.platform == "darwin":
             return peak

@@ -62,6 +62,9 @@ class Summary:
         return self.right / self.count
 
 
+PLAIN = zero_shot, {}  # what every method is set beside, and its options
+
+
 def summarize(records):
     """The Summary of a list of Record, at least one."""
     if not records:
@@ -229,7 +232,7 @@ def compare(
     items,
     demonstrations=(),
     *,
-    plain=(zero_shot, {}),
+    plain=PLAIN,
     judge=is_right,
     at_once=1,
     seed=0,

@@ -151,7 +151,15 @@ def _alike(value, wanted):
 
 
 def _in_child(task, limits):
-    """Run a task in a child; returns (status or "done", results, message, output)."""
+    """Run a task in a child; returns (status or "done", results, message, output).
+
+    raises   ConfigError on a system without limits for a process (Windows)
+    """
+    if not hasattr(os, "killpg"):
+        raise ConfigError(
+            "code of a model is run only under limits of time, memory and files, and this system "
+            "(Windows) has none for a process: use Linux, also in a virtual machine"
+        )
     mark = secrets.token_hex(16)
     with tempfile.TemporaryDirectory() as folder:
         text = repr((mark, *task))

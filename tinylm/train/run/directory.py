@@ -113,7 +113,11 @@ class Begun:
             shutil.rmtree(unfinished, ignore_errors=True)
         with contextlib.suppress(OSError):  # it does not exist, or holds a checkpoint
             self.path.joinpath(checkpoints.AREA).rmdir()
-        self.path.joinpath(LOCK).unlink(missing_ok=True)
+        try:
+            self.path.joinpath(LOCK).unlink(missing_ok=True)
+        except PermissionError:  # Windows removes no file that is open
+            self.lock.close()
+            self.path.joinpath(LOCK).unlink(missing_ok=True)
         self.lock.close()
         if self.made:
             with contextlib.suppress(OSError):  # it holds a file that is not the run's
