@@ -100,9 +100,17 @@ run("prompt dpo the --max-tokens 3")
 for words in (f"align dpo {base} --data samples.jsonl --out none",
               f"train --data {argv[0]}/text.txt --context 8 --out none --workers 2"):
     assert main(words.split()) == 1
+import tinylm.cli.learn.train as verb
+def stopped(run):
+    raise KeyboardInterrupt
+verb._trained = stopped    # Ctrl-C before anything is trained, while its tokens are mapped
+assert main(f"train --data {argv[0]}/text.txt --tokenizer bytes --context 8 --out none".split()) == 130
 """
     _, errors = on_windows(code, folder, tmp_path)
-    assert "tinylm align: " in errors and "2 workers, but this system cannot fork" in errors
+    assert (
+        "tinylm align: " in errors
+        and "2 processes are asked for, but this system cannot fork" in errors
+    )
     assert not (tmp_path / "none").exists()
 
 

@@ -72,8 +72,13 @@ def main(argv):
 def _in_processes(config, given):
     """Train in processes that are forked here."""
     from tinylm.machine import endings
+    from tinylm.parallel.launcher import obstacle
+    from tinylm.parallel.mesh import parse_layout
     from tinylm.train import prepare_run
 
+    wanted = max(config.workers, parse_layout(config.parallel).size if config.parallel else 1)
+    if wanted > 1 and (reason := obstacle()):  # said before anything is made
+        raise ConfigError(f"{wanted} processes are asked for, but {reason}")
     run = prepare_run(config, report, given)
     try:
         run, summary = _trained(run)

@@ -5,6 +5,7 @@ it holds a flock on that file; the kernel releases it when the process ends, how
 stale lock is left behind. Read next: run.py.
 """
 
+import atexit
 import contextlib
 import itertools
 import os
@@ -108,17 +109,23 @@ class Begun:
         """Remove the files of the start, and the directory if it was made for the run."""
         for name in STARTED:
             self.path.joinpath(name).unlink(missing_ok=True)
-        shutil.rmtree(self.path / "data", ignore_errors=True)
-        for unfinished in self.path.glob(f"{checkpoints.AREA}/*.tmp-*"):
-            shutil.rmtree(unfinished, ignore_errors=True)
-        with contextlib.suppress(OSError):  # it does not exist, or holds a checkpoint
-            self.path.joinpath(checkpoints.AREA).rmdir()
         try:
             self.path.joinpath(LOCK).unlink(missing_ok=True)
         except PermissionError:  # Windows removes no file that is open
             self.lock.close()
             self.path.joinpath(LOCK).unlink(missing_ok=True)
         self.lock.close()
+        self._remove_folders()
+        # Nor one that is mapped, as the tokens are while an error is on its way to the user.
+        if (self.path / "data").exists():
+            atexit.register(self._remove_folders)
+
+    def _remove_folders(self):
+        shutil.rmtree(self.path / "data", ignore_errors=True)
+        for unfinished in self.path.glob(f"{checkpoints.AREA}/*.tmp-*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it does not exist, or holds a checkpoint
+            self.path.joinpath(checkpoints.AREA).rmdir()
         if self.made:
             with contextlib.suppress(OSError):  # it holds a file that is not the run's
                 self.path.rmdir()
