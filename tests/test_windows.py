@@ -104,7 +104,8 @@ import tinylm.cli.learn.train as verb
 def stopped(run):
     raise KeyboardInterrupt
 verb._trained = stopped    # Ctrl-C before anything is trained, while its tokens are mapped
-assert main(f"train --data {argv[0]}/text.txt --tokenizer bytes --context 8 --out none".split()) == 130
+words = f"train --data {argv[0]}/text.txt --tokenizer bytes --context 8 --out none"
+assert main(words.split()) == 130
 """
     _, errors = on_windows(code, folder, tmp_path)
     assert (
