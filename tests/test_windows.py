@@ -14,7 +14,7 @@ TEXT = "the cat sat on the mat and the dog – ☃ – sat on the log. " * 12
 TINY = "--tokenizer=bytes --n-layer=1 --n-head=1 --d-model=8 --context=64 --steps=3 --batch-size=2"
 
 
-def on_windows(code, *arguments, ends=0, encoding="utf-8"):
+def on_windows(code, *arguments, ends=0, encoding="cp1252"):
     """What `code` prints on the stand-in: (stdout, stderr). `run(words)` in it runs a command."""
     before = "from tinylm.cli import main\ndef run(words):\n    assert main(words.split()) == 0\n"
     done = subprocess.run(
