@@ -7,6 +7,7 @@ markup.py, the text of web pages; quality.py, repetition.py; pipeline.py, which 
 after another and counts.
 """
 
+import ipaddress
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
@@ -109,6 +110,8 @@ def url_allowed(url: str, blocked: Sequence[str] = (), words: Sequence[str] = ()
         # urlsplit takes a host for a host only after "//".
         parts = urlsplit(url if _SCHEME.match(url) else "//" + url)
         host = (parts.hostname or "").rstrip(".")
+        if "[" in parts.netloc and not host.startswith("v"):  # Python 3.10 takes anything
+            ipaddress.IPv6Address(host)
     except ValueError:  # "[1": no address at all
         return False
     if parts.scheme not in ("", "http", "https"):
