@@ -61,7 +61,7 @@ from tinylm.models.early.word2vec import (
 )
 from tinylm.optim import AdamW
 from tinylm.tokenizers.words import words_and_punctuation
-from tinylm.train.experiments.compare import Claim, mean_and_sd
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_sd
 
 WIDTH, WINDOW, NEGATIVES, BATCH, RATE = 48, 4, 5, 512, 5e-3
 LEAST, TWINS = 5, 100  # a word must be met so often; how many are written in two ways
@@ -165,6 +165,7 @@ def main(argv=None):
         text = "\n\n".join(part for path in options.data for part in read_text(path))
     epochs, seeds = 8, 5
     if options.quick:
+        print(ONLY_RUNS)
         epochs, seeds = 3, 2
     scores, examples = {name: [] for name in KINDS}, {}
     started = time.time()

@@ -29,6 +29,7 @@ from tinylm.finetune.instruct.instructions import InstructionTuning, answer_loss
 from tinylm.models import GPT, GPTConfig
 from tinylm.pretrain import CausalLM
 from tinylm.tokenizers import BPETokenizer
+from tinylm.train.experiments.compare import ONLY_RUNS
 
 
 def seed_tasks(path, device, seed, steps, epochs):
@@ -76,7 +77,7 @@ def main(argv=None):
         return
     steps, epochs = (50, 1) if options.quick else (250, 5)
     if options.quick:
-        print("--quick: it only proves that the script runs")
+        print(ONLY_RUNS)
     seed_tasks(path, options.device, options.seed, steps, epochs)
 
 

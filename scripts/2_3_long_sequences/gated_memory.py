@@ -53,7 +53,7 @@ from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
-from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 KEYS, VALUES, HALF = 24, 8, 12  # different keys and values; facts, and questions, in a text
 QUESTION = KEYS * VALUES  # ids: KEYS x VALUES facts, then KEYS questions, then VALUES answers
@@ -190,6 +190,7 @@ def main(argv=None):
     options = parser.parse_args(argv)
     seeds = 5
     if options.quick:
+        print(ONLY_RUNS)
         seeds = 2
     ways = {"none": [], "joint": [], "half": [], "gates": [], "whole attention": []}
     gates, started = [], time.process_time()

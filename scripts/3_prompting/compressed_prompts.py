@@ -101,7 +101,7 @@ from tinylm.prompt.compress.selective_context import within_tokens
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.optimize import LogLikelihood, TaskMetric
 from tinylm.prompt.protocol import RememberedLM
-from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 RATES = 0.6, 0.3  # shares of tokens that stay
 DRAWS, ASKED, LABELLED = 10, 6, 10  # draws, questions and reviews of a draw
@@ -265,6 +265,7 @@ def main(argv=None):
         return
     draws, asked, reviews = DRAWS, ASKED, LABELLED
     if options.quick:
+        print(ONLY_RUNS)
         draws, asked, reviews = 2, 2, 2
     backend.blas_threads(1)
     began = time.process_time()

@@ -88,7 +88,7 @@ from tinylm.prompt.in_context.calibration import (
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.selection import NearestByWords
 from tinylm.prompt.in_context.sensitivity import orders
-from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
 # "Review: ..\nSentiment:", after which the log-probabilities of the two labels are compared.
 PROMPT = FewShotPrompt(question_name="Review", answer_name="Sentiment")
@@ -240,6 +240,7 @@ def main(argv=None):
         return
     draws, reviews = 5, 100
     if options.quick:
+        print(ONLY_RUNS)
         draws, reviews = 2, 12
     # Without the chat template the prompt is plain text, and the label is what continues it.
     lm = TextModel.open("smollm2", options.device, chat=False)

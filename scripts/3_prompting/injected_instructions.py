@@ -63,7 +63,7 @@ from tinylm.backend import Random
 from tinylm.prompt import TextModel
 from tinylm.prompt.template.constraints import mentions
 from tinylm.prompt.template.delimiters import STYLES, delimited
-from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 TASK = "Classify the sentiment of the input text as positive or negative."
 ANSWER = "\nSentiment:"  # ends every prompt; a label, or the word, is what follows
@@ -182,6 +182,7 @@ def main(argv=None):
         return
     draws, sizes = DRAWS, (SCORED, WRITTEN)
     if options.quick:
+        print(ONLY_RUNS)
         draws, sizes = 2, (2, 2)
     backend.blas_threads(1)
     lm = TextModel.open("smollm2", options.device, chat=False)

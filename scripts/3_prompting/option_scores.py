@@ -84,7 +84,7 @@ from tinylm.prompt.in_context.calibration import (
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.protocol.completion import NORMALIZATIONS
 from tinylm.prompt.tasks.multiple_choice import choose_by_letter
-from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 ARC, PIQA = "ARC-Easy", "PIQA"
 LISTS = {ARC: ("arc-easy", "eval/ARC-Easy.json.gz"), PIQA: ("piqa", "eval/piqa.json.gz")}
@@ -192,6 +192,7 @@ def main(argv=None):
         return
     draws, sizes = DRAWS, (ASKED, REVIEWS)
     if options.quick:
+        print(ONLY_RUNS)
         draws, sizes = 2, (4, 20)
     lists = {}
     for name, (_, file) in LISTS.items():

@@ -99,7 +99,7 @@ from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.styles import StyledPrompt
 from tinylm.prompt.tasks.classification import ClassificationPrompt
 from tinylm.prompt.tasks.labels import LabelMapper
-from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 TASK = "Classify the sentiment of the review as negative or positive."
 NAMES = {"question_name": "review", "answer_name": "sentiment"}
@@ -282,6 +282,7 @@ def main(argv=None):
         return
     draws, sizes = DRAWS, (SCORED, WRITTEN)
     if options.quick:
+        print(ONLY_RUNS)
         draws, sizes = 2, (4, 2)
     backend.blas_threads(1)
     chat = TextModel.open("smollm2", options.device)

@@ -136,7 +136,7 @@ from tinylm.prompt.optimize.evolve import differential_search, genetic_search
 from tinylm.prompt.optimize.paraphrase import Lexicon
 from tinylm.prompt.optimize.search import beam, exhaustive, hill_climb, random_search
 from tinylm.prompt.protocol import RememberedLM
-from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
 LONGEST = 20  # tokens of a review: more reviews for the same time
 DRAWS, CUTS = 5, 10
@@ -371,6 +371,7 @@ def main(argv=None):
         return
     draws, sizes = DRAWS, (CUTS, SEARCH + HELD, STEPS)
     if options.quick:
+        print(ONLY_RUNS)
         draws, sizes = 2, (2, 8, 20)
     backend.blas_threads(1)
     chat = TextModel.open("smollm2", options.device)

@@ -101,7 +101,7 @@ from tinylm.prompt.optimize.ape import ape, init_from_description, init_from_pai
 from tinylm.prompt.optimize.paraphrase import Lexicon
 from tinylm.prompt.tasks.classification import ClassificationPrompt
 from tinylm.prompt.tasks.labels import LabelMapper, compliance_rate
-from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 SPELLINGS = *LABELS, "Negative", "Positive"  # what a constraint allows: a reply has a capital
 LONGEST = 30  # tokens of a review: 93 % of them
@@ -357,6 +357,7 @@ def main(argv=None):
         return
     draws, searches, sizes = DRAWS, SEARCHES, (HELD, SEARCH, REPLIES)
     if options.quick:
+        print(ONLY_RUNS)
         draws, searches, sizes = 2, 3, (8, 6, 4)
     backend.blas_threads(1)
     chat = TextModel.open("smollm2", options.device)

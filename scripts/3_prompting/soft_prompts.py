@@ -74,7 +74,7 @@ from tinylm.prompt import TextModel
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.optimize import PromptEvaluator, PromptSpace, TaskMetric, search_prompts
 from tinylm.prompt.optimize.search import exhaustive
-from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
 
 LONGEST = 30  # tokens of a review: 93 % of them
 HELD, LABELLED = 60, 24  # reviews of a draw that judge, and that choose words or train vectors
@@ -238,6 +238,7 @@ def main(argv=None):
         return
     draws, sizes = 5, (HELD, LABELLED, STEPS)
     if options.quick:
+        print(ONLY_RUNS)
         draws, sizes = 2, (8, 4, 2)
     lm = TextModel.open("smollm2", options.device, chat=False)
     # Listed before any soft prompt is put in place, so the vectors are not among them.
