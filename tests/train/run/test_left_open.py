@@ -124,7 +124,9 @@ def test_a_run_says_what_its_depth_has_come_to(tmp_path):
     config = dataclasses.replace(config, steps=3)
     run = prepare_run(config, lines.append)
     (line,) = [line for line in lines if line.startswith("depth 1:")]
-    assert "1 layers, width 32, 1 heads" in line and "3 steps = 768 tokens" in line  # 3 x 4 x 64
+    assert (
+        "layers 1, width 32, heads 1, rate" in line and "3 steps = 768 tokens" in line
+    )  # 3 x 4 x 64
     assert "12,288 parameters" in line and "teaches less" not in line  # 12 x 32^2
     assert "teaches less than new text" in dial_line(config, 100)
     train_run(run, None, lambda line: None)

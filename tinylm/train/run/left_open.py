@@ -115,8 +115,8 @@ def dial_line(config, tokens: int) -> str:
     read, N = tokens_read(config), block_parameters(config)
     epochs = read / max(tokens, 1)
     line = (
-        f"depth {config.depth}: {config.n_layer} layers, width {config.d_model}, {config.n_head} "
-        f"heads, rate {config.peak_lr:.3g}, {config.steps} steps = {read:,} tokens, {read / N:.3g} "
+        f"depth {config.depth}: layers {config.n_layer}, width {config.d_model}, heads "
+        f"{config.n_head}, rate {config.peak_lr:.3g}, {config.steps} steps = {read:,} tokens, {read / N:.3g} "
         f"for each of {N:,} parameters; the text is read {epochs:.2g} times"
     )
     if epochs > EPOCHS:
