@@ -116,8 +116,8 @@ def dial_line(config, tokens: int) -> str:
     epochs = read / max(tokens, 1)
     line = (
         f"depth {config.depth}: layers {config.n_layer}, width {config.d_model}, heads "
-        f"{config.n_head}, rate {config.peak_lr:.3g}, {config.steps} steps = {read:,} tokens, {read / N:.3g} "
-        f"for each of {N:,} parameters; the text is read {epochs:.2g} times"
+        f"{config.n_head}, rate {config.peak_lr:.3g}, {config.steps} steps = {read:,} tokens, "
+        f"{read / N:.3g} for each of {N:,} parameters; the text is read {epochs:.2g} times"
     )
     if epochs > EPOCHS:
         line += (
