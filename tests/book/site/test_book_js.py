@@ -54,7 +54,7 @@ def test_an_abbreviation_leads_to_its_concept(opened):
     assert page.locator("#query").get_attribute("aria-expanded") == "true"
     page.keyboard.press("Enter")
     page.wait_for_url("**/2.3.4.html#C2b-55")
-    assert page.locator("#C2b-55 h3").is_visible()
+    assert page.locator("#C2b-55 h2").is_visible()
 
 
 def test_the_list_is_walked_with_keys_and_closed_with_one(opened):

@@ -82,7 +82,7 @@ def test_a_long_list_is_cut_after_ten_lines(capsys):
 def test_code_of_several_rows_is_that_of_the_first(capsys):
     text = shown(capsys, "GQA", "--code")
     assert text.startswith("C2b-55") and "class SelfAttention" in text
-    assert "1 more rows: tinylm book GQA" in text
+    assert "1 more row: tinylm book GQA" in text
 
 
 def test_a_section_is_listed_whole_and_a_chapter_by_its_sections(capsys):

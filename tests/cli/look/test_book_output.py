@@ -28,6 +28,10 @@ def test_a_file_is_a_link_on_a_terminal_alone(monkeypatch):
     assert book_output.link(path, 3, "here") == "here"
 
 
+def test_one_thing_is_no_plural():
+    assert [book_output.counted(n, "row") for n in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]
+
+
 def test_a_path_with_controls_is_escaped_in_a_link(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("TERM", "xterm")

@@ -85,7 +85,7 @@ def concept(maker: Maker, facts: Facts, shown: dict[str, str]) -> str:
         meta += f" &middot; {escape(where)}"
     html = [
         f'<article id="{row.id}">',
-        f'<h3><a href="#{row.id}">{escape(facts.head)}</a></h3>',
+        f'<h2 class=concept><a href="#{row.id}">{escape(facts.head)}</a></h2>',
         f"<p class=meta>{meta}</p>",
         f"<p class=idea>{inline(facts.rest)}</p>" if facts.rest else "",
         *(mathml.block(formula, maker.convert) for formula in facts.formulas),
@@ -131,7 +131,7 @@ def _checks(maker, facts):
     """The gradient checks and the tests of a concept, with their recorded results."""
     if not (facts.gradients or facts.tests):
         return ""
-    html = ["<div class=proof><h4>Checks</h4><ul>"]
+    html = ["<div class=proof><h3>Checks</h3><ul>"]
     if facts.gradients:
         command = f"tinylm gradcheck {' '.join(facts.gradients)}"
         items = "".join(
@@ -181,7 +181,7 @@ def _shows(maker, facts):
     """The scripts and commands that show a concept."""
     if not facts.shows:
         return ""
-    html = ["<div class=show><h4>At work</h4><ul>"]
+    html = ["<div class=show><h3>At work</h3><ul>"]
     for show in facts.shows:
         command = f"<code>{escape(show.command)}</code>"
         if not (maker.root and show.script):

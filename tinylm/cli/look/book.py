@@ -108,7 +108,8 @@ def _html(rows, config):
 
     done = build.build(rows, config.html, config.results)
     print(
-        f"{done.pages} pages of {done.rows} concepts, {done.bytes / 1e6:.1f} MB: "
+        f"{done.pages} pages of {book_output.counted(done.rows, 'concept')}, "
+        f"{done.bytes / 1e6:.1f} MB: "
         f"open {os.path.join(config.html, 'index.html')}"
     )
     for remark in done.remarks:

@@ -47,7 +47,7 @@ def answer(
         parts += [describe(row, table, code) for row in rows]
     elif rows and code:
         parts.append(describe(rows[0], table, code))
-        parts.append(f"{len(rows) - 1} more rows: tinylm book {query}")
+        parts.append(f"{counted(len(rows) - 1, 'more row')}: tinylm book {query}")
     elif found.section:
         parts.append(section(table, found.section, everything))
     elif rows:
@@ -229,6 +229,11 @@ def _neighbors(row, table):
         head = facts.halves(table[at - 1].concept)[0]
         lines.append(_cut(f"  before   {table[at - 1].id}  {head}", _width()))
     return lines
+
+
+def counted(count: int, thing: str) -> str:
+    """A number of things: 1 concept, 2 concepts."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def near(path: Path) -> str:
