@@ -11,6 +11,7 @@ import pkgutil
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Call:
     options: dict
 
 
-def call(*args, **options):
+def call(*args: Any, **options: Any) -> Call:
     """A Call with these arguments, written as the call itself would be."""
     return Call(args, options)
 
@@ -64,7 +65,7 @@ class Entry:
     source: str = ""
     covers: tuple = ()
 
-    def calls(self, seed=0):
+    def calls(self, seed: int = 0) -> list[Call]:
         """The drawn calls, the same for the same seed.
 
         raises  ConfigError if a thousand draws do not keep away from the kinks
@@ -88,7 +89,7 @@ class Entry:
         )
 
 
-def register(name, function, draw, **fields):
+def register(name: str, function: Callable, draw: Callable, **fields: Any) -> Entry:
     """Add an Entry under its name, with `fields` as in Entry, and return it.
 
     raises  ConfigError if the name is taken, or if another order or tolerance has no reason
@@ -105,7 +106,7 @@ def register(name, function, draw, **fields):
     return entry
 
 
-def load_all():
+def load_all() -> dict[str, Entry]:
     """Import every `cases*` module of tinylm's packages and return the dictionary of entries."""
     for module in pkgutil.walk_packages(tinylm.__path__, "tinylm."):
         if module.name.split(".")[-1].startswith("cases"):

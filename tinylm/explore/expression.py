@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.autograd import Tensor
-from tinylm.autograd.engine.backward import cotangent_of, send, walk
+from tinylm.autograd.engine.backward import send, walk
+from tinylm.autograd.engine.cotangent import cotangent_of
 from tinylm.autograd.engine.operation import fused_operations, primitives
 from tinylm.autograd.engine.part import Gathered, Part
 from tinylm.autograd.engine.tensor import edge_of, observers

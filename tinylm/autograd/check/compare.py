@@ -5,12 +5,27 @@ twins, and <u, J v> = <J^T u, v>; float32 and float16 agree with float64. J is t
 outputs by all inputs, (n_out, n_in). Read next: gradcheck.py, which runs them.
 """
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from tinylm import backend
-from tinylm.autograd.check.differences import Subject, examine, flat, measure, parts_of, pull
+from tinylm.autograd.check.differences import (
+    Gradient,
+    Subject,
+    examine,
+    flat,
+    measure,
+    parts_of,
+    pull,
+)
 from tinylm.autograd.engine.tensor import Tensor
 from tinylm.errors import GraphError
+
+if TYPE_CHECKING:
+    from tinylm.autograd.check.gradcheck import Report
+
 
 EXACT = 1e-12  # two ways to compute the same numbers in float64
 FULL = 1500  # Jacobians up to this many entries are checked entirely
@@ -21,7 +36,7 @@ class Found(Exception):
     """Ends a check early: (verdict, detail)."""
 
 
-def require_graph(name, subject):
+def require_graph(name: str, subject: Subject) -> list[Tensor]:
     """The subject's outputs. Raises GraphError if it has no input, or no recorded output."""
     outputs = subject.run()
     if not subject.leaves:
@@ -49,7 +64,7 @@ def _kinds(args):
     return ", ".join(kinds) or "nothing"
 
 
-def repeatable(subject, weights):
+def repeatable(subject: Subject, weights: Sequence[np.ndarray]) -> None:
     """Two runs give the same bits, forward and backward; unrecorded ones give the same values.
 
     weights  one cotangent per output
@@ -79,7 +94,15 @@ def _distance(a, b):
     return gap / max(_largest(b), 1e-3)
 
 
-def jacobian(report, subject, order, mode, tolerance, rng, cotangent):
+def jacobian(
+    report: "Report",
+    subject: Gradient | Subject,
+    order: int,
+    mode: str,
+    tolerance: float,
+    rng: np.random.Generator,
+    cotangent: Callable,
+) -> None:
     """U J V computed by the engine and by differences.
 
     The rows of U (rows, n_out) are cotangents: backward gives one row of U J at a time. The columns
@@ -174,7 +197,9 @@ def _towards(subject, direction):
     return f"{noun} '{', '.join(moved)}' along a random direction"
 
 
-def two_ways(subject, gradient, weights, rng):
+def two_ways(
+    subject: Subject, gradient: Gradient, weights: Sequence[np.ndarray], rng: np.random.Generator
+) -> None:
     """What can be computed in two ways agrees, without differences and their step.
 
     gradient  the Gradient of the subject with cotangents `weights`
@@ -209,7 +234,15 @@ def two_ways(subject, gradient, weights, rng):
         )
 
 
-def against_float64(report, function, args, options, tolerance, rng, device):
+def against_float64(
+    report: "Report",
+    function: Callable,
+    args: Sequence,
+    options: dict[str, Any],
+    tolerance: float,
+    rng: np.random.Generator,
+    device: str,
+) -> None:
     """Values and gradients in a short dtype, against float64 at the same (rounded) point."""
     found = []  # (values, gradients) in the short dtype, then in float64
     with Subject(function, args, options, report.dtype, device) as short:

@@ -6,11 +6,15 @@ A `Subject` is a function bound to its floating-point inputs, which can be moved
 shrinking steps, which separates a kink from a wrong rule. Read next: compare.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm import backend
 from tinylm.autograd.engine.backward import grad
-from tinylm.autograd.engine.tensor import Tensor, array_of, recording
+from tinylm.autograd.engine.tensor import Array, Tensor, TensorLike, array_of, recording
+from tinylm.backend import ArrayLike, DType
 from tinylm.errors import GraphError
 
 # Five points leave an error of h^4 f'''''/30 from the step and 1e-16 |f|/h from rounding. At this
@@ -31,7 +35,14 @@ class Subject:
     leaves, labels  the inputs, and their names in messages
     """
 
-    def __init__(self, function, args, options, dtype=np.float64, device="cpu"):
+    def __init__(
+        self,
+        function: Callable,
+        args: Sequence,
+        options: dict[str, Any],
+        dtype: DType = np.float64,
+        device: str = "cpu",
+    ) -> None:
         self.function, self.dtype, self.device = function, np.dtype(dtype), device
         self.leaves, self.labels = [], []
         self._before = []  # (parameter, its own array), to be put back
@@ -48,10 +59,10 @@ class Subject:
         except GraphError:  # the function itself differentiates something
             self._needs_tape = True
 
-    def __enter__(self):
+    def __enter__(self) -> "Subject":
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: BaseException | None) -> None:
         for parameter, data in self._before:
             parameter.data = data
 
@@ -107,12 +118,12 @@ class Subject:
             if parameter.requires_grad:  # a frozen one is a constant
                 self._leaf(parameter, label + name)
 
-    def run(self):
+    def run(self) -> list[Tensor]:
         """The floating-point Tensors that the function returns, recorded."""
         with recording(True), backend.replay_draws(self._draws):
             return tensors(self.function(*self.args, **self.options))
 
-    def values(self):
+    def values(self) -> np.ndarray:
         """The values it returns at this point, as one vector of float64, (n_out,)."""
         with recording(self._needs_tape), backend.replay_draws(self._draws):
             return flat(tensors(self.function(*self.args, **self.options)))
@@ -124,20 +135,20 @@ class Gradient:
     It has `run`, `values`, `leaves` and `labels` as Subject has, so that it can be checked alike.
     """
 
-    def __init__(self, inner, cotangents):
+    def __init__(self, inner: "Gradient | Subject", cotangents: Sequence[np.ndarray]) -> None:
         self.inner, self.device, self.dtype = inner, inner.device, inner.dtype
         self.cotangents = [Tensor(w, requires_grad=True) for w in cotangents]
         self.leaves = inner.leaves + self.cotangents
         self.labels = inner.labels + [f"cotangent {i}" for i in range(len(cotangents))]
 
-    def run(self, create_graph=True):
+    def run(self, create_graph: bool = True) -> list[Tensor]:
         return pull(self.inner.run(), self.inner.leaves, self.cotangents, create_graph)
 
-    def values(self):
+    def values(self) -> np.ndarray:
         return flat(self.run(create_graph=False))  # the plain backward pass, fused kernels included
 
 
-def tensors(result):
+def tensors(result: TensorLike) -> list[Tensor]:
     """The floating-point Tensors of a result: itself, or the members of a tuple, list or dict."""
     if isinstance(result, Tensor):
         if result.dtype.kind == "f":
@@ -150,7 +161,12 @@ def tensors(result):
     return []
 
 
-def pull(outputs, leaves, cotangents, create_graph=False):
+def pull(
+    outputs: Sequence[Tensor],
+    leaves: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    create_graph: bool = False,
+) -> list[Tensor]:
     """J^T u, u the cotangents of all outputs: one Tensor per leaf.
 
     Outputs that were not recorded contribute nothing.
@@ -169,7 +185,7 @@ def pull(outputs, leaves, cotangents, create_graph=False):
     return total
 
 
-def flat(parts):
+def flat(parts: Sequence[Array]) -> np.ndarray:
     """Tensors or arrays as one NumPy vector of float64."""
     arrays = [backend.to_cpu(array_of(p)).astype(np.float64).reshape(-1) for p in parts]
     if arrays:
@@ -177,7 +193,9 @@ def flat(parts):
     return np.zeros(0)
 
 
-def parts_of(vector, like, device, dtype=np.float64):
+def parts_of(
+    vector: np.ndarray, like: Sequence[Array], device: str, dtype: DType = np.float64
+) -> list[np.ndarray]:
     """A vector cut into arrays of the shapes of `like`, on a device."""
     borders = np.cumsum([0] + [x.size for x in like])
     return [
@@ -186,7 +204,9 @@ def parts_of(vector, like, device, dtype=np.float64):
     ]
 
 
-def values_along(subject, direction, steps):
+def values_along(
+    subject: Gradient | Subject, direction: np.ndarray, steps: ArrayLike
+) -> np.ndarray:
     """The values of a subject at x + t * direction for every t in steps: (steps, n_out).
 
     The inputs are put back at the end.
@@ -206,13 +226,13 @@ def values_along(subject, direction, steps):
     return np.array(rows)
 
 
-def unit_of(subject, direction):
+def unit_of(subject: Gradient | Subject, direction: np.ndarray) -> float:
     """The unit of the steps: 1, or more where inputs are so large that a step would be rounded."""
     moved = np.abs(flat(subject.leaves))[direction != 0]
     return max(1.0, 1e-3 * np.max(moved, initial=0))
 
 
-def measure(subject, direction, step=STEP):
+def measure(subject: Gradient | Subject, direction: np.ndarray, step: float = STEP) -> np.ndarray:
     """The derivative of a subject's values along a direction, by five points: (n_out,)."""
     #      f(x + h) - f(x - h)   = 2 h f' +   h^3 f'''/3 + O(h^5)
     #      f(x + 2h) - f(x - 2h) = 4 h f' + 8 h^3 f'''/3 + O(h^5)
@@ -222,7 +242,7 @@ def measure(subject, direction, step=STEP):
     return (8 * (high - low) - (high2 - low2)) / (12 * h)
 
 
-def examine(subject, direction):
+def examine(subject: Gradient | Subject, direction: np.ndarray) -> tuple[np.ndarray, bool]:
     """The derivative again with ever smaller steps.
 
     returns  (derivative (n_out,), True if there is a kink or a jump)

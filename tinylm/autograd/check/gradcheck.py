@@ -9,7 +9,9 @@ next: registry.py, then mutants.py, which shows that wrong derivatives are rejec
 
 import difflib
 import fnmatch
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,8 @@ from tinylm import backend
 from tinylm.autograd import registry
 from tinylm.autograd.check import compare, user_code
 from tinylm.autograd.check.differences import Gradient, Subject
+from tinylm.autograd.engine.tensor import Array
+from tinylm.autograd.registry import Entry
 from tinylm.errors import ConfigError, TinylmError
 
 # Largest relative error by dtype. float64 is compared with differences, good to 1e-9 and better;
@@ -45,10 +49,10 @@ class Report:
     backend: str = "cpu"
     detail: str = ""
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.verdict == "ok"
 
-    def __str__(self):
+    def __str__(self) -> str:
         measured = ("first", self.first), ("second", self.second)
         errors = ", ".join(f"{label} order {e:.1e}" for label, e in measured if e is not None)
         errors = errors or "no error measured"
@@ -60,35 +64,35 @@ class Report:
             text += f"\n  {self.detail}"
         return text
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """A dictionary of plain values, for --json."""
         return asdict(self)
 
-    def note(self, order, error, points):
+    def note(self, order: int, error: float, points: int) -> None:
         """Take in the worst error of some comparisons; orders above two count as second."""
         field = "first" if order == 1 else "second"
         setattr(self, field, max(float(error), getattr(self, field) or 0.0))
         self.points += points
 
 
-def random_cotangent(rng, shape):
+def random_cotangent(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """The default cotangent: standard normal, so that no identity of the outputs hides an error."""
     return rng.normal(size=shape)
 
 
 def gradcheck(
-    function,
-    *args,
-    order=1,
-    tolerance=None,
-    mode="auto",
-    seed=0,
-    dtype="float64",
-    device="cpu",
-    name=None,
-    cotangent=random_cotangent,
-    **options,
-):
+    function: Callable,
+    *args: Any,
+    order: int = 1,
+    tolerance: float | None = None,
+    mode: str = "auto",
+    seed: int = 0,
+    dtype: str = "float64",
+    device: str = "cpu",
+    name: str | None = None,
+    cotangent: Callable = random_cotangent,
+    **options: Array,
+) -> Report:
     """Check the derivatives of a function of Tensors against differences.
 
     function   takes Tensors and returns a Tensor, or several; or a module, whose parameters are
@@ -113,7 +117,7 @@ def gradcheck(
     return _check(report, function, args, options, order, tolerance, seed, mode, cotangent)
 
 
-def assert_gradients(function, *args, **settings):
+def assert_gradients(function: Callable, *args: np.ndarray, **settings: int) -> None:
     """gradcheck() for tests: raises AssertionError with the report if it does not pass."""
     report = gradcheck(function, *args, **settings)
     if not report:
@@ -161,7 +165,12 @@ def _check(
     return report
 
 
-def run_checks(names=None, device="cpu", dtypes=("float64",), seed=0):
+def run_checks(
+    names: Sequence[str] | None = None,
+    device: str = "cpu",
+    dtypes: tuple[str, ...] = ("float64",),
+    seed: int = 0,
+) -> list[Report]:
     """Check registered entries. Returns a list of Reports, one per entry and dtype.
 
     names   names or patterns ("soft*"); a word that is no name selects every name that contains
@@ -176,7 +185,7 @@ def run_checks(names=None, device="cpu", dtypes=("float64",), seed=0):
     ]
 
 
-def select(names, entries):
+def select(names: str | Sequence[str] | None, entries: dict[str, Entry | None]) -> list[str]:
     """The entry names that `names` select, in the order of the registry."""
     if isinstance(names, str):
         names = [names]
@@ -199,7 +208,9 @@ def _matching(word, entries):
     return [n for n in entries if fnmatch.fnmatchcase(n, word) or word.lower() in n.lower()]
 
 
-def check_entry(entry, dtype="float64", device="cpu", seed=0, **settings):
+def check_entry(
+    entry: Entry, dtype: str = "float64", device: str = "cpu", seed: int = 0, **settings: Any
+) -> Report:
     """Check all drawn calls of an entry; one Report with the worst errors.
 
     Stops at the first verdict that is not "ok".
@@ -219,7 +230,13 @@ def check_entry(entry, dtype="float64", device="cpu", seed=0, **settings):
     return report
 
 
-def check_code(where, dtypes=("float64",), device="cpu", seed=0, order=1):
+def check_code(
+    where: str,
+    dtypes: tuple[str, ...] = ("float64",),
+    device: str = "cpu",
+    seed: int = 0,
+    order: int = 1,
+) -> list[Report]:
     """Check a user's function or module, named as "package.file:callable" or
     "path/file.py:callable".
 

@@ -8,8 +8,9 @@ mathematically the right rule is left out, with its reason in SAME.
 
 import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from tinylm.autograd.engine.operation import unbroadcast
 from tinylm.autograd.engine.tensor import Tensor, array_of
 from tinylm.autograd.primitives.reductions import mean
 from tinylm.autograd.primitives.shaping import broadcast_to, flip, reshape, roll
+from tinylm.autograd.registry import Entry
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Mutant:
     place: str
     wrong: Callable
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.name}, argument {self.argument}: {self.what}"
 
 
@@ -236,12 +238,12 @@ def _written_out(i, wrong):
     return lambda backward, parts, g, out, args, options: wrong(g, out, parts[i], *args, **options)
 
 
-def own(operations):
+def own(operations: dict[str, Callable]) -> dict[str, Callable]:
     """The operations of a dictionary that tinylm defines; users may have added theirs."""
     return {name: op for name, op in operations.items() if op.__module__.startswith("tinylm.")}
 
 
-def all_mutants():
+def all_mutants() -> tuple[list[Mutant], list[tuple]]:
     """(mutants, left out): a list of Mutants, and pairs (Mutant, reason) of those in SAME."""
     made = [m for name, op in own(operation.primitives).items() for m in _of_primitive(name, op)]
     made += [m for name, op in own(operation.fused_operations).items() for m in _of_fused(name, op)]
@@ -255,7 +257,7 @@ def all_mutants():
 
 
 @contextlib.contextmanager
-def planted(mutant):
+def planted(mutant: Mutant) -> Iterator[None]:
     """Context in which the operation computes its derivative wrongly."""
     op = operation.primitives.get(mutant.name) or operation.fused_operations[mutant.name]
 
@@ -276,12 +278,12 @@ def planted(mutant):
         put(right)
 
 
-def entry_for(name):
+def entry_for(name: str) -> Entry:
     """The entry that checks the rules of an operation."""
     return next(entry for entry in registry.load_all().values() if name in entry.covers)
 
 
-def rejected(mutant, **settings):
+def rejected(mutant: Mutant, **settings: Any) -> str:
     """The detail with which the check of the operation's entry rejects the mutant; "" if it passes.
 
     A verdict of "kink" or "not repeatable" proves nothing and does not count.

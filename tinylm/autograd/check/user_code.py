@@ -7,7 +7,10 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +25,7 @@ HOW = """give inputs in one of two ways, beside the callable:
     my_function.example = lambda rng: (rng.normal(size=(3, 4)),)     # for this callable alone"""
 
 
-def find_callable(where, verb="gradcheck"):
+def find_callable(where: str, verb: str = "gradcheck") -> tuple[Any, ModuleType]:
     """The callable that "package.file:name" or "path/to/file.py:name" means, and its module.
 
     verb     begins the messages of errors
@@ -57,7 +60,9 @@ def find_callable(where, verb="gradcheck"):
     return found, module
 
 
-def arguments(function, module, rng):
+def arguments(
+    function: Callable, module: ModuleType, rng: np.random.Generator
+) -> tuple[Any, tuple]:
     """(callable, its inputs); a class is made into an object first, without arguments.
 
     The inputs are those of function.example(rng), else of module.inputs(rng), else random arrays of

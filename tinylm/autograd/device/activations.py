@@ -5,6 +5,8 @@ Backward of a gated form computes its slope again from the gate: that reads no m
 would. Read next: rows.py.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinylm.autograd.device.launch import THREADS, Source, blocks_for, can_launch, contiguous
@@ -81,17 +83,17 @@ def _elementwise(x, kind, keep):
     return y, lambda g: (g * slope,)
 
 
-def gelu_tanh(x, *, keep):
+def gelu_tanh(x: np.ndarray, *, keep: bool) -> tuple[np.ndarray, Callable] | None:
     """As kernels.activations.gelu_tanh; None where only that will do."""
     return _elementwise(x, GELU_TANH, keep)
 
 
-def gelu(x, *, keep):
+def gelu(x: np.ndarray, *, keep: bool) -> tuple[np.ndarray, Callable]:
     """As kernels.activations.gelu; None where only that will do."""
     return _elementwise(x, GELU, keep)
 
 
-def silu(x, *, keep):
+def silu(x: np.ndarray, *, keep: bool) -> tuple[np.ndarray, Callable]:
     """As kernels.activations.silu; None where only that will do."""
     return _elementwise(x, SILU, keep)
 
@@ -113,11 +115,11 @@ def _gated(gate, up, kind):
     return y, backward
 
 
-def swiglu(gate, up, *, keep):
+def swiglu(gate: np.ndarray, up: np.ndarray, *, keep: bool) -> tuple[np.ndarray, Callable]:
     """As kernels.activations.swiglu; None where only that will do."""
     return _gated(gate, up, SILU)
 
 
-def geglu(gate, up, *, keep):
+def geglu(gate: np.ndarray, up: np.ndarray, *, keep: bool) -> tuple[np.ndarray, Callable]:
     """As kernels.activations.geglu; None where only that will do."""
     return _gated(gate, up, GELU)

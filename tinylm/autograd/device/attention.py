@@ -15,6 +15,8 @@ written, in a loop that leaves out hidden pairs; scores beyond float32 are, in d
 and twin: ../kernels/attention.py. Read next: separate_attention.py.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinylm.autograd.device.launch import (
@@ -242,7 +244,9 @@ def _angles(rotation, B, T, K, like):
     return cos, sin, T * K // 2 if own else 0
 
 
-def with_strides(x, shape, like):
+def with_strides(
+    x: np.ndarray | None, shape: tuple[int, ...], like: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """(a mask or bias, its strides as one of `shape`, in elements); (None, None) for None."""
     if x is None:
         return None, None
@@ -252,7 +256,22 @@ def with_strides(x, shape, like):
     return x, to_device(strides, device_of(like))
 
 
-def self_attention(qkv, *, heads, kv_heads, rotation, causal, scale, mask, dropped, keep):
+def _empty(like, *shape):
+    return np.empty_like(like, shape=shape)
+
+
+def self_attention(
+    qkv: np.ndarray,
+    *,
+    heads: int,
+    kv_heads: int,
+    rotation: tuple[np.ndarray, ...] | None,
+    causal: bool,
+    scale: float | None,
+    mask: np.ndarray | None,
+    dropped: np.ndarray | None,
+    keep: bool,
+) -> tuple[np.ndarray, Callable] | None:
     """As the kernel of kernels.attention.self_attention; None where only that will do."""
     if not can_launch(qkv, dropped) or (mask is not None and type(mask) is not type(qkv)):
         return None
@@ -268,21 +287,17 @@ def self_attention(qkv, *, heads, kv_heads, rotation, causal, scale, mask, dropp
     qkv, dropped = contiguous(qkv), contiguous(dropped)
     tiles = B * H * -(-T // TILE) * -(-K // TILE)
     sizes = T, H, G, K, scale, angles
-
-    def new(*shape):
-        return np.empty_like(qkv, shape=shape)
-
-    q, k_t, v = new(B, H, T, K), new(B, H, K, T), new(B, H, T, K)
+    q, k_t, v = _empty(qkv, B, H, T, K), _empty(qkv, B, H, K, T), _empty(qkv, B, H, T, K)
     parts = q, None, None, k_t, v, None, None, None
     SOURCE.launch("split_heads", qkv, (tiles, 3), THREADS, qkv, None, cos, sin, *parts, *sizes)
     weights = q @ k_t  # (B, H, T, T)
     kept = weights
     if dropped is not None:
-        kept = new(B, H, T, T)
+        kept = _empty(qkv, B, H, T, T)
     arrays = weights, None if dropped is None else kept, dropped, q, k_t, None, None
     threads = threads_for(T)
     SOURCE.launch("softmax_rows", qkv, B * H * T, threads, *arrays, *seen, T, T, H, K)
-    y, out = kept @ v, new(B, T, H * K)
+    y, out = kept @ v, _empty(qkv, B, T, H * K)
     arrays = y, kept, v, out
     SOURCE.launch(
         "join_heads", qkv, blocks_for(out.size), THREADS, *arrays, *seen, out.size, T, H, K
@@ -290,8 +305,8 @@ def self_attention(qkv, *, heads, kv_heads, rotation, causal, scale, mask, dropp
 
     def backward(g):
         g, packed = contiguous(g), np.empty_like(qkv)
-        q_t, k, v_t = new(B, H, K, T), new(B, H, T, K), new(B, H, K, T)
-        gh, g_t = new(B, H, T, K), new(B, H, K, T)
+        q_t, k, v_t = _empty(qkv, B, H, K, T), _empty(qkv, B, H, T, K), _empty(qkv, B, H, K, T)
+        gh, g_t = _empty(qkv, B, H, T, K), _empty(qkv, B, H, K, T)
         parts = None, q_t, k, None, None, v_t, gh, g_t
         SOURCE.launch("split_heads", qkv, (tiles, 4), THREADS, qkv, g, cos, sin, *parts, *sizes)
         dv_t = g_t @ kept  # (B, H, K, T) @ (B, H, T, T)

@@ -9,6 +9,7 @@ a machine without a GPU. Kernels take pointers, `long long` and `double`, nothin
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import ArrayLike
 
 THREADS = 256  # of a block at most, a power of two; as many as `shared` arrays have room for
 
@@ -62,13 +63,20 @@ class Source:
     text   without the prelude; `real` stands for the dtype
     """
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.texts = {}
         for dtype, (real, limit) in REALS.items():
             prelude = PRELUDE.replace("REAL", real).replace("LIMIT", limit)
             self.texts[dtype] = prelude + text
 
-    def launch(self, name, like, grid, threads, *arguments):
+    def launch(
+        self,
+        name: str,
+        like: np.ndarray,
+        grid: int | tuple[int, ...],
+        threads: int,
+        *arguments: ArrayLike | None,
+    ) -> None:
         """Run a kernel on the device of `like`, an array of its dtype.
 
         grid       blocks, a number or a tuple of up to three
@@ -91,7 +99,7 @@ def _argument(value):
     return value
 
 
-def can_launch(*arrays):
+def can_launch(*arrays: np.ndarray | None) -> bool:
     """True if the arrays live on a device with kernels, hold something, and are of one dtype that
     the sources have. None among them is passed over.
     """
@@ -105,14 +113,14 @@ def can_launch(*arrays):
     return same and dtype.name in REALS
 
 
-def contiguous(x):
+def contiguous(x: np.ndarray | None) -> np.ndarray | None:
     """The array in row-major order, no copy if it is; None stays None."""
     if x is None or x.flags.c_contiguous:
         return x
     return x.copy()  # in row-major order, here and in CuPy
 
 
-def rows_of(x):
+def rows_of(x: np.ndarray) -> tuple[np.ndarray, np.uint64, list[int]]:
     """An array for a kernel that takes strides: (the array, its address, its strides in elements,
     of all axes but the last, which are contiguous). It must be held until the launch.
     """
@@ -121,7 +129,7 @@ def rows_of(x):
     return x, np.uint64(x.data.ptr), [step // x.dtype.itemsize for step in x.strides[:-1]]
 
 
-def threads_for(n):
+def threads_for(n: int) -> int:
     """Threads of a block that walks over n elements: a power of two."""
     threads = 32
     while threads < n and threads < THREADS:
@@ -129,6 +137,6 @@ def threads_for(n):
     return threads
 
 
-def blocks_for(n, most=65535):
+def blocks_for(n: int, most: int = 65535) -> int:
     """Blocks of THREADS threads for n elements, of which a thread takes one, or several in turn."""
     return max(1, min(-(-n // THREADS), most))

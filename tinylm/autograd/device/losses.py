@@ -5,6 +5,8 @@ A block takes a row of logits. The derivations stand in the twins, ../kernels/lo
 attention.py.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinylm.autograd.device.launch import THREADS, Source, can_launch, contiguous, threads_for
@@ -118,7 +120,16 @@ void losses_backward(const real *g, const long long *ids, const real *p, const r
 """)
 
 
-def cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, reduction, keep):
+def cross_entropy(
+    logits: np.ndarray,
+    targets: np.ndarray,
+    *,
+    ignore_index: int,
+    label_smoothing: float,
+    z_loss: float,
+    reduction: str,
+    keep: bool,
+) -> tuple[np.ndarray, Callable] | None:
     """As the kernel of kernels.losses.cross_entropy; None where only that will do."""
     if not can_launch(logits) or type(targets) is not type(logits):
         return None
@@ -166,11 +177,11 @@ def _softmax(x, axis, logarithm):
     return y, backward
 
 
-def softmax(x, *, axis=-1, keep):
+def softmax(x: np.ndarray, *, axis: int = -1, keep: bool) -> tuple[np.ndarray, Callable] | None:
     """As kernels.losses.softmax; None where only that will do."""
     return _softmax(x, axis, False)
 
 
-def log_softmax(x, *, axis=-1, keep):
+def log_softmax(x: np.ndarray, *, axis: int = -1, keep: bool) -> tuple[np.ndarray, Callable] | None:
     """As kernels.losses.log_softmax; None where only that will do."""
     return _softmax(x, axis, True)

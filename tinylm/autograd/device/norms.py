@@ -5,6 +5,8 @@ A block takes a row. The derivations stand above the twins in ../kernels/norms.p
 activations.py.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinylm.autograd.device.launch import Source, can_launch, contiguous, threads_for
@@ -115,11 +117,20 @@ def _norm(x, gain, bias, eps, centered, keep):
     return y, backward
 
 
-def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
+def layer_norm(
+    x: np.ndarray,
+    gain: np.ndarray,
+    bias: np.ndarray | None = None,
+    *,
+    eps: float = 1e-5,
+    keep: bool,
+) -> tuple[np.ndarray, Callable]:
     """As kernels.norms.layer_norm; None where only that will do."""
     return _norm(x, gain, bias, eps, True, keep)
 
 
-def rms_norm(x, gain, *, eps=1e-6, keep):
+def rms_norm(
+    x: np.ndarray, gain: np.ndarray, *, eps: float = 1e-6, keep: bool
+) -> tuple[np.ndarray, Callable] | None:
     """As kernels.norms.rms_norm; None where only that will do."""
     return _norm(x, gain, None, eps, False, keep)

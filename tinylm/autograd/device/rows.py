@@ -74,7 +74,9 @@ void add_runs(const long long *ids, const long long *order, const real *g, real 
 """)
 
 
-def column_sums(g, out=None, times=None):
+def column_sums(
+    g: np.ndarray, out: np.ndarray | None = None, times: np.ndarray | None = None
+) -> np.ndarray:
     """Sum of the rows of g (n, F), or of g * times: (F,), into `out` if given."""
     if not can_launch(g, times):
         if times is not None:
@@ -98,7 +100,9 @@ def column_sums(g, out=None, times=None):
     return out
 
 
-def add_rows(ids, g, rows, out=None):
+def add_rows(
+    ids: np.ndarray, g: np.ndarray, rows: int, out: np.ndarray | None = None
+) -> np.ndarray | None:
     """As kernels.rows.add_rows: (n,) and (n, D) -> (rows, D). None where there is no kernel."""
     if not can_launch(g) or not ids.size or ids.dtype.itemsize > 8:
         return None

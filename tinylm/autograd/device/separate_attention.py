@@ -8,6 +8,8 @@ reads keys and values where the cache has them. Twin: ../kernels/attention.py. R
 updates.py.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinylm.autograd.device import attention as packed
@@ -177,7 +179,18 @@ def _laid_out(x, H, scale=1.0, plain=True, other=True):
     return pair
 
 
-def attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
+def attention(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    bias: np.ndarray | None = None,
+    *,
+    mask: np.ndarray | None,
+    causal: bool,
+    scale: float | None,
+    dropped: np.ndarray | None,
+    keep: bool,
+) -> tuple[np.ndarray, Callable | None]:
     """As the kernel of kernels.attention.attention; None where only that will do."""
     if not can_launch(q, k, v, bias, dropped) or (mask is not None and type(mask) is not type(q)):
         return None

@@ -114,7 +114,7 @@ void descend(real *theta, const real *g, real *u, double *found, const long long
 """)
 
 
-def squares(g, loss=None):
+def squares(g: np.ndarray, loss: np.ndarray | None = None) -> np.ndarray:
     """The sum of squares of a gradient (n,), beside a loss: (loss, sum, 0), float64 (3,), there.
 
     loss  0-d array of g's dtype; None: 0
@@ -127,7 +127,7 @@ def squares(g, loss=None):
     return found
 
 
-def read(found, factor):
+def read(found: np.ndarray, factor: float) -> tuple[float, float, bool]:
     """What stands in `found` after an update, for which the host waits: (loss, norm, updated), with
     `factor` in them.
     """
@@ -138,7 +138,18 @@ def read(found, factor):
     return loss * factor, norm, bool(updated)
 
 
-def descend(theta, g, velocity, ranges, start, rates, nesterov, scale, found=None, clip=0.0):
+def descend(
+    theta: np.ndarray,
+    g: np.ndarray,
+    velocity: np.ndarray | None,
+    ranges: np.ndarray,
+    start: int,
+    rates: tuple[float, ...],
+    nesterov: bool,
+    scale: float,
+    found: np.ndarray | None = None,
+    clip: float = 0.0,
+) -> None:
     """One update of theta (n,) by the gradient g, and of the velocity (n,), None for none.
 
     rates   (lr, momentum, weight_decay);  others as in adamw()
@@ -149,7 +160,18 @@ def descend(theta, g, velocity, ranges, start, rates, nesterov, scale, found=Non
     SOURCE.launch("descend", theta, grid, THREADS, *arrays, *sizes, *numbers)
 
 
-def adamw(theta, g, m, v, ranges, start, rates, scale, found=None, clip=0.0):
+def adamw(
+    theta: np.ndarray,
+    g: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    ranges: np.ndarray,
+    start: int,
+    rates: tuple[float, ...],
+    scale: float,
+    found: np.ndarray | None = None,
+    clip: float = 0.0,
+) -> None:
     """One update of theta, m and v (n,) in place, by the gradient g.
 
     ranges   bounds of what decays: int64 (2 r,) in the flat buffer, where theta begins at `start`

@@ -7,18 +7,24 @@ decorators.
 """
 
 import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinylm import backend
-from tinylm.autograd.engine.tensor import Tensor, rectangular
+from tinylm.autograd.engine.tensor import Array, Tensor, TensorLike, rectangular
 from tinylm.errors import DtypeError, ShapeError, TinylmError
+
+if TYPE_CHECKING:
+    from tinylm.autograd.engine.operation import Like
+
 
 USUAL = np.dtype(np.float32), np.dtype(np.float64)  # dtypes that kernels take as they are
 IDS = ("ids", "targets")  # operands that are integers by nature
 
 
-def as_array(x, name):
+def as_array(x: TensorLike, name: str) -> Any:
     """The array or scalar that an operation computes with. Raises DtypeError for other types."""
     if isinstance(x, Tensor):
         return x.data
@@ -32,12 +38,12 @@ def as_array(x, name):
     )
 
 
-def is_half(x):
+def is_half(x: Array) -> bool:
     """True for a Tensor or an array of float16."""
     return getattr(x, "dtype", None) == np.float16
 
 
-def widened(x):
+def widened(x: "Array | Like") -> "Array | Like":
     """A float16 Tensor in float32; anything else as it is."""
     if isinstance(x, Tensor) and is_half(x):
         return x.astype(np.float32)
@@ -87,7 +93,7 @@ def _in_float32(arrays, operands):
     return [a.astype(np.float32) if is_half(a) else a for a in arrays], True
 
 
-def twin_in_float32(twin):
+def twin_in_float32(twin: Callable) -> Callable:
     """A twin that calculates in float32 and rounds its result to float16."""
 
     def wide(*args, **options):
@@ -97,7 +103,7 @@ def twin_in_float32(twin):
     return wide
 
 
-def rounded_backward(backward):
+def rounded_backward(backward: Callable) -> Callable:
     """A kernel's backward for float16: it calculates in float32, and the engine rounds.
 
     Its lazy gradients ignore `out`: the optimizer's slot is float16, too short to add up in.
@@ -128,7 +134,7 @@ def _own(x):
     return np.broadcast_to(x[once].copy(), x.shape)
 
 
-def refusal(label, error, arrays):
+def refusal(label: str, error: Exception, arrays: Sequence) -> TinylmError:
     """NumPy's error as one of tinylm's, with the operation's name and its arguments' shapes."""
     arrays = [a for a in arrays if hasattr(a, "dtype")]
     if isinstance(error, TypeError):  # such as an index that is no integer
@@ -156,7 +162,13 @@ def _with_keywords(label, operands, args, options):
     return tuple(args)
 
 
-def by_place(label, operands, option_names, args, options):
+def by_place(
+    label: str,
+    operands: Sequence[str],
+    option_names: Sequence[str],
+    args: Sequence,
+    options: dict[str, Any],
+) -> tuple[Sequence, dict[str, Any]]:
     """Arguments sorted into operands and options, as in linear(x, w, bias=b) or softmax(x, -1).
 
     operands      names of the parameters that may be differentiated
@@ -175,7 +187,7 @@ def by_place(label, operands, option_names, args, options):
     return args, options
 
 
-def own_choices(args, options):
+def own_choices(args: Sequence, options: dict[str, Any]) -> tuple[list, dict[str, Any]]:
     """Operands and options with arrays of ids and masks copied, for a recorded operation."""
     for name, value in options.items():
         if _is_choice(value):
@@ -183,14 +195,14 @@ def own_choices(args, options):
     return [_own(a) if _is_choice(a) else a for a in args], options
 
 
-def prepared(label, operands, arrays):
+def prepared(label: str, operands: Sequence[str], arrays: Sequence) -> tuple[Sequence, bool]:
     """(arrays of a kernel's operands as floating point, True if they were widened from float16)."""
     if all([a is None or getattr(a, "dtype", None) in USUAL for a in arrays]):
         return arrays, False
     return _in_float32(_as_floats(label, operands, arrays), operands)
 
 
-def run(label, function, arrays, options):
+def run(label: str, function: Callable, arrays: Sequence, options: dict[str, Any]) -> Any:
     """function(*arrays, **options), where NumPy's errors become tinylm's (see refusal)."""
     try:
         return function(*arrays, **options)

@@ -11,17 +11,31 @@ and complete.py, which walk the same way.
 
 import heapq
 import sys
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tinylm import backend
+from tinylm.autograd.engine.cotangent import cotangent_of
 from tinylm.autograd.engine.part import Gathered, Part
 from tinylm.autograd.engine.rounding import is_rounding, rounded_back
-from tinylm.autograd.engine.tensor import Node, Tensor, edge_of, record, recording
+from tinylm.autograd.engine.tensor import (
+    Array,
+    Node,
+    Tensor,
+    TensorLike,
+    edge_of,
+    record,
+    recording,
+)
 from tinylm.errors import GraphError, ShapeError
 
 
-def backward(tensor, cotangent=None, retain_graph=False, create_graph=False):
+def backward(
+    tensor: Tensor,
+    cotangent: TensorLike | None = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> None:
     """Add d(tensor)/d(leaf), contracted with the cotangent, to `.grad` of every leaf that needs it.
 
     cotangent     array or Tensor of this shape; may be left out for a scalar, where it is 1
@@ -34,7 +48,13 @@ def backward(tensor, cotangent=None, retain_graph=False, create_graph=False):
     walk(tensor, g, add_to_grad, retain_graph or create_graph, create_graph)
 
 
-def grad(output, inputs, cotangent=None, retain_graph=None, create_graph=False):
+def grad(
+    output: Tensor,
+    inputs: Sequence[Tensor],
+    cotangent: TensorLike | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> list[Tensor]:
     """The gradients of `output` with respect to `inputs`, as a list, leaving every `.grad` alone.
 
     output        Tensor; a scalar, or of any shape with a `cotangent` of that shape
@@ -43,21 +63,14 @@ def grad(output, inputs, cotangent=None, retain_graph=None, create_graph=False):
     create_graph  record the computation of the gradients, so that they can be differentiated again
     returns       one Tensor per input, of its shape; zeros where the output does not depend on it
     """
-    edges = [edge_of(x) for x in inputs]
-    for i, edge in enumerate(edges):
-        if edge is None:
-            raise GraphError(
-                f"grad: inputs[{i}] does not require a gradient: make it with requires_grad=True"
-            )
+    edges = _edges_of(inputs)
     if retain_graph is None:
         retain_graph = create_graph
     wanted = {id(edge) for edge in edges}
     found = {}  # id(edge) -> its gradient so far
 
     def own(g):  # a rule may pass one array to several arguments, or a view
-        if isinstance(g, Tensor):
-            return g
-        return g.copy()
+        return g if isinstance(g, Tensor) else g.copy()
 
     def collect(leaf, g, fresh):
         key = id(leaf)
@@ -96,6 +109,17 @@ def grad(output, inputs, cotangent=None, retain_graph=None, create_graph=False):
     return gradients
 
 
+def _edges_of(inputs):
+    """Where the gradients of inputs arrive. Raises GraphError for one that requires none."""
+    edges = [edge_of(x) for x in inputs]
+    for i, edge in enumerate(edges):
+        if edge is None:
+            raise GraphError(
+                f"grad: inputs[{i}] does not require a gradient: make it with requires_grad=True"
+            )
+    return edges
+
+
 def _constant(g, inputs):
     """A constant gradient, recorded as a result of the inputs: differentiating it gives zeros."""
     with recording(True):
@@ -104,7 +128,14 @@ def _constant(g, inputs):
         )
 
 
-def walk(tensor, g, sink, retain, create_graph, apply=None):
+def walk(
+    tensor: Tensor,
+    g: Tensor,
+    sink: Callable,
+    retain: bool,
+    create_graph: bool,
+    apply: Callable | None = None,
+) -> None:
     """Visit every node that `tensor` depends on once, the newest first.
 
     g             Tensor, the cotangent of `tensor`
@@ -150,7 +181,9 @@ def walk(tensor, g, sink, retain, create_graph, apply=None):
                 node.free()
 
 
-def send(node, g, waiting, heap, sink):
+def send(
+    node: Node, g: Array, waiting: dict, heap: Sequence[tuple[int, Node]], sink: Callable
+) -> None:
     """Apply the chain rule at one node: send each argument  dL/d(output) d(output)/d(argument)."""
     derivatives = list(node.derive(g, node))
     # A fused rule may return a function in place of an array. It is called only where a gradient is
@@ -276,7 +309,7 @@ def _free_slot(edge, node, sink):
     return None
 
 
-def check_node(node, create_graph):
+def check_node(node: Node, create_graph: bool) -> None:
     """Raise GraphError if what the node's rule needs was freed, never kept, or changed in place."""
     if node.derive is None and node.replay is None:
         raise GraphError(
@@ -337,7 +370,7 @@ def _is_own(leaf, g):
     return g is not None and g._node is None and g is not getattr(leaf, "_shown", None)
 
 
-def add_to_grad(leaf, g, fresh):
+def add_to_grad(leaf: Tensor, g: np.ndarray, fresh: bool) -> None:
     """Accumulate into `leaf.grad`, in the optimizer's slot if it has one."""
     old = leaf._grad
     if isinstance(g, Tensor):  # create_graph: the gradient carries its own graph
@@ -363,26 +396,3 @@ def _placed(leaf, g, fresh):
     if g is not leaf.slot:
         leaf.slot[...] = g
     return Tensor(leaf.slot)
-
-
-def cotangent_of(output, cotangent):
-    """The cotangent of `output` as a Tensor of its shape; 1 for a scalar if None is given."""
-    if cotangent is None:
-        if output.size != 1:
-            raise ShapeError(
-                f"backward: the output has shape {output.shape}; pass a cotangent of that shape, "
-                "or reduce to a scalar first"
-            )
-        return Tensor(np.ones_like(output.data))
-    if isinstance(cotangent, Tensor):
-        g = cotangent
-    else:
-        if np.isscalar(cotangent) and type(output.data) is not np.ndarray and output.ndim == 0:
-            return Tensor(np.full_like(output.data, cotangent))  # written there, nothing is sent
-        g = Tensor(cotangent)
-        written_out = not backend.is_array(cotangent)
-        if written_out:  # a number or a list: in the output's dtype, on its device
-            g = Tensor(np.asarray(cotangent, output.dtype), device=output.device)
-    if g.shape != output.shape:
-        raise ShapeError(f"backward: the cotangent has shape {g.shape}, the output {output.shape}")
-    return g

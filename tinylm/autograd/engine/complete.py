@@ -7,11 +7,16 @@ complete gradients while they compute the others (Li et al. 2020, "PyTorch Distr
 first: backward.py. Read next: ../../parallel/data/buckets.py.
 """
 
-from tinylm.autograd.engine.backward import add_to_grad, cotangent_of, send, walk
-from tinylm.autograd.engine.tensor import Node, Tensor, edge_of
+from collections.abc import Callable
+
+from tinylm.autograd.engine.backward import add_to_grad, send, walk
+from tinylm.autograd.engine.cotangent import cotangent_of
+from tinylm.autograd.engine.tensor import Node, Tensor, TensorLike, edge_of
 
 
-def backward_and_tell(tensor, complete, cotangent=None):
+def backward_and_tell(
+    tensor: Tensor, complete: Callable[[Tensor], None], cotangent: TensorLike | None = None
+) -> None:
     """backward() that calls complete(leaf) as soon as `.grad` of a leaf has got its last part.
 
     tensor, cotangent  as in backward()

@@ -9,13 +9,17 @@ back to the input as backward() does, and keeps what the rules of leaves need: o
 """
 
 import copy
+from collections.abc import Callable, Sequence
 
-from tinylm.autograd.engine.backward import add_to_grad, check_node, cotangent_of, send, walk
-from tinylm.autograd.engine.tensor import Tensor, recording
+from tinylm.autograd.engine.backward import add_to_grad, check_node, send, walk
+from tinylm.autograd.engine.cotangent import cotangent_of
+from tinylm.autograd.engine.tensor import Tensor, TensorLike, recording
 from tinylm.errors import GraphError
 
 
-def backward_in_halves(tensor, cotangent=None, inputs=()):
+def backward_in_halves(
+    tensor: Tensor, cotangent: TensorLike | None = None, inputs: Sequence[Tensor] = ()
+) -> Callable[[], None]:
     """backward(), of which only the first half is done: `.grad` of the inputs.
 
     tensor, cotangent  as in backward()

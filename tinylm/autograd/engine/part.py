@@ -5,9 +5,11 @@ added up, T steps cost T times the whole of x; put where they belong, they cost 
 backward.py, which adds them up.
 """
 
+from typing import Any
+
 import numpy as np
 
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.tensor import Array, Tensor
 
 
 class Part(Tensor):
@@ -18,13 +20,13 @@ class Part(Tensor):
 
     __slots__ = ("values", "index", "whole_shape")
 
-    def __init__(self, values, index, whole_shape):
+    def __init__(self, values: np.ndarray, index: Any, whole_shape: tuple[int, ...]) -> None:
         self.values, self.index, self.whole_shape = values, index, whole_shape
         self.requires_grad, self.name, self.slot = False, None, None
         self._grad, self._node, self._version = None, None, [0]
 
     @property
-    def data(self):
+    def data(self) -> np.ndarray:
         """The whole array, newly made."""
         out = np.zeros_like(self.values, shape=self.whole_shape)
         out[self.index] = self.values
@@ -59,7 +61,7 @@ class Gathered:
 
     __slots__ = ("array", "axis", "start", "stop")
 
-    def __init__(self, array, part=None):
+    def __init__(self, array: np.ndarray, part: Tensor | None = None) -> None:
         """array   the sum so far; of a first Part: overwritten by it, with zeros around it."""
         self.array, self.axis = array, None
         if part is None:
@@ -74,7 +76,7 @@ class Gathered:
             array[(*before, slice(self.stop, None))] = 0
         array[part.index] = part.values
 
-    def add(self, g):
+    def add(self, g: Array) -> None:
         """Add an array or a Part in place."""
         if not isinstance(g, Part):
             self.array += g

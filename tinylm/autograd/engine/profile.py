@@ -11,6 +11,7 @@ next: operation.py, where `observers` are called.
 import contextlib
 import math
 import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -102,15 +103,15 @@ class Counts:
     peak_bytes: int = 0
 
     @property
-    def total_flops(self):
+    def total_flops(self) -> float:
         """Operations of the forward pass; for those of backward see backward_flops()."""
         return sum(self.flops.values())
 
-    def matmul_flops(self):
+    def matmul_flops(self) -> int:
         """The part in matrix products, which the 6 N D rule counts."""
         return sum(n for name, n in self.flops.items() if name in FLOPS)
 
-    def backward_flops(self):
+    def backward_flops(self) -> float:
         """Operations of the matrix products in the backward passes that ran inside.
 
         There is one product per factor that needs a gradient. Products that only implement
@@ -119,7 +120,7 @@ class Counts:
         """
         return sum(self.backward.values())
 
-    def table(self):
+    def table(self) -> str:
         """The counts as lines of text, most expensive first."""
         lines = [f"{'operation':<18}{'calls':>8}{'MFLOP':>12}"]
         for name in sorted(self.calls, key=lambda n: -self.flops[n]):
@@ -143,7 +144,7 @@ def _cost(name, args, out, options):
 
 
 @contextlib.contextmanager
-def count_operations():
+def count_operations() -> Iterator[Counts]:
     """Count the operations that run inside, recorded or not. Yields Counts.
 
     live_bytes is kept up to date after the end, as results are freed.
@@ -201,7 +202,7 @@ def count_operations():
         observers.remove(observe)
 
 
-def find_nonfinite(function):
+def find_nonfinite(function: Callable) -> str | None:
     """Run function() and describe the first operation whose result is not finite.
 
     returns  text with the operation, its input shapes, how many entries are not finite, and whether

@@ -7,6 +7,7 @@ backward.py, which simply continues through the recomputed graph.
 
 import contextlib
 import threading
+from collections.abc import Callable
 
 from tinylm.autograd.engine.tensor import Tensor, no_grad, observers, record
 from tinylm.backend import replay_draws, watch_draws
@@ -42,7 +43,7 @@ def _watch_reads():
         observers.remove(observe)
 
 
-def checkpoint(function, *inputs):
+def checkpoint(function: Callable, *inputs: Tensor) -> Tensor:
     """function(*inputs), with its intermediate results recomputed when backward() needs them.
 
     function  returns one Tensor; may read parameters and draw random numbers: every stream it draws

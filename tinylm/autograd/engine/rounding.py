@@ -16,9 +16,10 @@ where digits matter. Read next: train/precision/mixed.py, which trains so.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Rounding:
 
 
 @contextlib.contextmanager
-def rounding(rule):
+def rounding(rule: Rounding | None) -> Iterator[None]:
     """A context in which operations, and the backward passes through them, round as `rule` says.
 
     rule   Rounding, or None for no rounding
@@ -53,12 +54,12 @@ def rounding(rule):
         _rule.reset(token)
 
 
-def is_rounding():
+def is_rounding() -> bool:
     """True inside rounding(rule)."""
     return _rule.get() is not None
 
 
-def rounded(out):
+def rounded(out: Any) -> Any:
     """The result of an operation as the rule in force has it."""
     rule = _rule.get()
     if rule is None or not out.ndim or out.dtype != np.float32:
@@ -66,7 +67,7 @@ def rounded(out):
     return rule.forward(out)
 
 
-def rounded_back(g):
+def rounded_back(g: np.ndarray) -> np.ndarray:
     """A cotangent, or a sum of them, as the rule in force has it; g is an array."""
     rule = _rule.get()
     if rule is None or not g.ndim or g.dtype != np.float32:
@@ -74,7 +75,7 @@ def rounded_back(g):
     return rule.backward(g)
 
 
-def kernel_of(label, kernel):
+def kernel_of(label: str, kernel: Callable) -> Callable:
     """The kernel to run for a fused operation under the rule in force."""
     rule = _rule.get()
     if rule is None or label not in rule.kernels:

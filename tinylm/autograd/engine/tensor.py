@@ -9,12 +9,15 @@ Read next: backward.py, then operation.py (how an operation is defined).
 import contextlib
 import itertools
 import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import ArrayLike
 from tinylm.errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
@@ -64,7 +67,17 @@ class Node:
         "__weakref__",
     )
 
-    def __init__(self, op, out, inputs, derive, saved, replay, cells, fused):
+    def __init__(
+        self,
+        op: str,
+        out: np.ndarray,
+        inputs: tuple,
+        derive: Callable,
+        saved: tuple | None,
+        replay: Callable | None,
+        cells: tuple[list[int] | None, ...],
+        fused: bool,
+    ) -> None:
         self.op = op
         self.inputs = inputs
         self.derive = derive
@@ -77,13 +90,13 @@ class Node:
         self.order = next(_order)
         self.watcher = None
 
-    def free(self):
+    def free(self) -> None:
         """Drop what backward needs, and with it the arrays of the forward pass."""
         self.inputs = self.cells = ()
         self.derive = self.saved = self.replay = None
 
 
-def rectangular(values):
+def rectangular(values: float | Sequence[float]) -> np.ndarray:
     """np.asarray of nested lists. Raises ShapeError if their rows differ in length."""
     try:
         return np.asarray(values)
@@ -122,7 +135,13 @@ class Tensor(Attached):
     # NumPy then leaves array + Tensor to Tensor.__radd__, instead of adding element by element.
     __array_ufunc__ = None
 
-    def __init__(self, data, requires_grad=False, name=None, device=None):
+    def __init__(
+        self,
+        data: "TensorLike",
+        requires_grad: bool = False,
+        name: str | None = None,
+        device: str | None = None,
+    ) -> None:
         version = None
         if isinstance(data, Tensor):
             if device is None:
@@ -150,7 +169,7 @@ class Tensor(Attached):
         self._version = version or [0]
 
     @property
-    def grad(self):
+    def grad(self) -> "Tensor | None":
         """The gradient so far, a Tensor, or None. Later passes never change a Tensor read here.
 
         Inside an optimizer the gradient lies in a buffer that the next pass overwrites
@@ -164,7 +183,7 @@ class Tensor(Attached):
         return g
 
     @grad.setter
-    def grad(self, g):
+    def grad(self, g: "Tensor | None") -> None:
         self._grad = self._shown = g
 
     shape = property(lambda self: self.data.shape)
@@ -173,21 +192,21 @@ class Tensor(Attached):
     size = property(lambda self: self.data.size)
     device = property(lambda self: backend.device_of(self.data))
 
-    def numpy(self):
+    def numpy(self) -> np.ndarray:
         """The values as a NumPy array: the array itself on the CPU, a copy from another device."""
         return backend.to_cpu(self.data)
 
-    def item(self):
+    def item(self) -> float:
         """The value of a one-element tensor as a Python number."""
         return self.data.item()
 
-    def detach(self):
+    def detach(self) -> "Tensor":
         """The same values, cut off from the graph; shares memory and version with this tensor."""
         out = Tensor(self.data)
         out._version = self._version
         return out
 
-    def to(self, device):
+    def to(self, device: str) -> "Tensor":
         """A leaf with the same values on `device`, or this Tensor if it is there already.
 
         The move is not recorded, and no operation moves a Tensor by itself.
@@ -196,7 +215,7 @@ class Tensor(Attached):
             return self
         return Tensor(self.data, self.requires_grad, self.name, device=device)
 
-    def assign_(self, values):
+    def assign_(self, values: "Array") -> None:
         """Overwrite the values in place. Not recorded: for leaves and buffers.
 
         A later backward() through an operation that needs the old values raises GraphError.
@@ -219,7 +238,7 @@ class Tensor(Attached):
         self.data[...] = values
         self._version[0] += 1
 
-    def retain_grad(self):
+    def retain_grad(self) -> "Tensor":
         """Keep the gradient of this intermediate result in `.grad`. Returns the tensor itself."""
         if self._node is None:
             return self
@@ -236,7 +255,7 @@ class Tensor(Attached):
         self._node.watcher = keep
         return self
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         label = made = ""
         if self.name:
             label = f" {self.name!r}"
@@ -253,14 +272,14 @@ Array = Tensor | np.ndarray
 TensorLike = Tensor | backend.ArrayLike  # what an operation takes: numbers and lists as well
 
 
-def array_of(x):
+def array_of(x: Any) -> Any:
     """The array of a Tensor; anything else as it is."""
     if isinstance(x, Tensor):
         return x.data
     return x
 
 
-def as_tensor(x):
+def as_tensor(x: TensorLike) -> Tensor:
     """A Tensor as it is; an array or a number as a Tensor."""
     if isinstance(x, Tensor):
         return x
@@ -276,7 +295,7 @@ def _check_real(op, dtype):
         )
 
 
-def edge_of(x):
+def edge_of(x: Tensor) -> Tensor | Node | None:
     """Where a cotangent of Tensor x goes: the node that made it, or x itself if it is a leaf.
 
     None if x does not require a gradient.
@@ -286,7 +305,16 @@ def edge_of(x):
     return x._node
 
 
-def record(op, out, args, derive, saved=None, replay=None, reads="inputs", fused=False):
+def record(
+    op: str,
+    out: ArrayLike,
+    args: Sequence,
+    derive: Callable,
+    saved: tuple | None = None,
+    replay: Callable | None = None,
+    reads: str = "inputs",
+    fused: bool = False,
+) -> Tensor:
     """Wrap an operation's result in a Tensor and, if an argument requires a gradient, add its node.
 
     op, out  name of the operation, and the array that it computed
@@ -316,13 +344,13 @@ def record(op, out, args, derive, saved=None, replay=None, reads="inputs", fused
     return result
 
 
-def wants_grad(args):
+def wants_grad(args: Sequence) -> bool:
     """True if an operation on these arguments will be recorded."""
     return _recording.get() and any([isinstance(a, Tensor) and a.requires_grad for a in args])
 
 
 @contextlib.contextmanager
-def recording(on):
+def recording(on: bool) -> Iterator[None]:
     """Context that turns recording on or off in this thread and restores it at the end."""
     token = _recording.set(on)
     try:
@@ -331,18 +359,18 @@ def recording(on):
         _recording.reset(token)
 
 
-def no_grad():
+def no_grad() -> AbstractContextManager:
     """Context in which operations are not recorded: evaluation, sampling, updates."""
     return recording(False)
 
 
-def is_recording():
+def is_recording() -> bool:
     """True outside no_grad()."""
     return _recording.get()
 
 
 @contextlib.contextmanager
-def first_order_only():
+def first_order_only() -> Iterator[None]:
     """Context in which fused operations keep only what one backward() needs.
 
     Saves memory in training. create_graph=True through what was recorded inside raises GraphError.
@@ -354,6 +382,6 @@ def first_order_only():
         _first_order.reset(token)
 
 
-def is_first_order():
+def is_first_order() -> bool:
     """True inside first_order_only()."""
     return _first_order.get()

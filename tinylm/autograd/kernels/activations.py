@@ -7,16 +7,19 @@ these fast. The plain twins are in composed.py. Read next: losses.py.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from tinylm.autograd.device import activations as raw
 from tinylm.autograd.engine.operation import fused
+from tinylm.autograd.engine.tensor import Array, Tensor, TensorLike
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.primitives.choice import blockwise
 from tinylm.autograd.primitives.elementwise import mul, sigmoid, sigmoid_step
 from tinylm.autograd.primitives.erf import normal_cdf
 from tinylm.autograd.primitives.exponentials import exp_times, is_short
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, ShapeError
 
 
@@ -96,7 +99,7 @@ def _silu(x, y, slope):
 
 
 @fused(composed.gelu_tanh, raw=raw.gelu_tanh)
-def gelu_tanh(x, *, keep):
+def gelu_tanh(x: np.ndarray, *, keep: bool) -> tuple[np.ndarray, Callable]:
     """GELU by its tanh approximation, as GPT-2 uses it   (Hendrycks & Gimpel 2016)
 
     Elementwise, returns x's shape.
@@ -108,7 +111,7 @@ def gelu_tanh(x, *, keep):
 
 
 @fused(composed.gelu, raw=raw.gelu)
-def gelu(x, *, keep):
+def gelu(x: np.ndarray, *, keep: bool) -> tuple[np.ndarray, Callable]:
     """GELU: x Phi(x), Phi the normal distribution function   (book eq. 2.27)
 
     Elementwise, returns x's shape. Plain twin: composed.gelu. Check: tinylm gradcheck gelu
@@ -118,7 +121,7 @@ def gelu(x, *, keep):
 
 
 @fused(composed.silu, raw=raw.silu)
-def silu(x, *, keep):
+def silu(x: np.ndarray, *, keep: bool) -> tuple[np.ndarray, Callable]:
     """SiLU, or Swish with c = 1: x sigmoid(x)   (book section 2.2.2; Ramachandran et al. 2017)
 
     Elementwise, returns x's shape. Plain twin: composed.silu. Check: tinylm gradcheck silu
@@ -139,7 +142,7 @@ def _gated(activation, gate, up, keep):
 
 
 @fused(composed.swiglu, raw=raw.swiglu)
-def swiglu(gate, up, *, keep):
+def swiglu(gate: np.ndarray, up: np.ndarray, *, keep: bool) -> tuple[np.ndarray, Callable]:
     """SwiGLU's product: silu(gate) * up   (book eq. 2.30; Shazeer 2020)
 
     gate, up  of one shape, (..., F); returns that shape
@@ -150,7 +153,7 @@ def swiglu(gate, up, *, keep):
 
 
 @fused(composed.geglu, raw=raw.geglu)
-def geglu(gate, up, *, keep):
+def geglu(gate: np.ndarray, up: np.ndarray, *, keep: bool) -> tuple[np.ndarray, Callable]:
     """GeGLU's product: gelu(gate) * up   (book eq. 2.29; Shazeer 2020)
 
     gate, up  of one shape, (..., F); returns that shape
@@ -160,7 +163,7 @@ def geglu(gate, up, *, keep):
     return _gated(_gelu, gate, up, keep)
 
 
-def dropout(x, p, rng):
+def dropout(x: Tensor, p: float, rng: Random | None) -> Tensor:
     """Zero each value with probability p, scale the others by 1/(1-p)   (Srivastava et al. 2014)
 
     x        Tensor of any shape; its leading axis is the batch, see Random.rows
@@ -175,7 +178,7 @@ def dropout(x, p, rng):
     return mul(x, kept_scaled(x.shape, p, rng, x.dtype))
 
 
-def kept_scaled(shape, p, rng, dtype):
+def kept_scaled(shape: tuple[int, ...], p: float, rng: Random, dtype: DType) -> np.ndarray:
     """A dropout mask of `shape`: 1/(1-p) where kept, 0 where dropped.
 
     raises  ConfigError if p is not in [0, 1), or rng is not a stream of random numbers
@@ -192,7 +195,7 @@ def kept_scaled(shape, p, rng, dtype):
 # The rest has no kernel: a line of primitives each, differentiable to any order.
 
 
-def swish(x, c=1.0):
+def swish(x: Array, c: TensorLike = 1.0) -> Tensor:
     """Swish: x sigmoid(c x)   (book section 2.2.2; Ramachandran et al. 2017)
 
     x        Tensor or array of any shape
@@ -205,7 +208,7 @@ def swish(x, c=1.0):
     return mul(x, sigmoid(mul(x, c)))
 
 
-def gelu_sigmoid(x):
+def gelu_sigmoid(x: Array) -> Tensor:
     """GELU by a sigmoid: x sigmoid(1.702 x)   (Hendrycks & Gimpel 2016)
 
     Within 0.021 of gelu everywhere. Check: tinylm gradcheck gelu_sigmoid
@@ -213,7 +216,7 @@ def gelu_sigmoid(x):
     return swish(x, 1.702)
 
 
-def glu(gate, up):
+def glu(gate: Tensor, up: Tensor) -> Tensor:
     """The gated linear unit's product: sigmoid(gate) * up   (book eq. 2.28; Dauphin et al. 2017)
 
     gate, up  of one shape, (..., F): two linear maps of the same input; returns that shape

@@ -16,6 +16,7 @@ import numpy as np
 from tinylm.autograd.device import attention as raw
 from tinylm.autograd.device import separate_attention as raw_separate
 from tinylm.autograd.engine.operation import fused
+from tinylm.autograd.engine.tensor import Tensor
 from tinylm.autograd.kernels import block_attention, composed
 from tinylm.autograd.kernels.activations import kept_scaled
 from tinylm.autograd.kernels.heads import (
@@ -24,9 +25,16 @@ from tinylm.autograd.kernels.heads import (
     in_float64_on_overflow,
     score_scale,
 )
-from tinylm.autograd.kernels.masks import all_finite, check_bias, own_mask, seen_matmul
+from tinylm.autograd.kernels.masks import (
+    all_finite,
+    check_bias,
+    own_mask,
+    seen_matmul,
+    visible_keys,
+)
 from tinylm.autograd.kernels.rotary import rotate
 from tinylm.autograd.kernels.rows import row_dots, transposed
+from tinylm.backend import Random
 from tinylm.errors import ShapeError
 
 # Softmax subtracts the row maximum so that exp() does not overflow. While all scores lie below
@@ -39,25 +47,6 @@ def _check_overflow(q, k, scale, scores):
     if q.dtype.itemsize < 8 and not all_finite(scores) and all_finite(q, k):
         if not all_finite((q * scale) @ transposed(k)):
             raise ScoresOverflow
-
-
-def visible_keys(q, k, mask, causal):
-    """What each query may see: bool, broadcasts to (B, G, R, T, S); None: everything."""
-    T, S = q.shape[-2], k.shape[-2]
-    visible = None
-    if causal and T > 1:  # a single query is the last, and sees everything
-        # Key s is visible to query t if s <= t + S - T: the last query sees the last key.
-        queries = np.arange(T, like=q)
-        keys = np.arange(S, like=q)
-        visible = keys[None, :] <= queries[:, None] + (S - T)  # (T, S)
-    if mask is not None:
-        mask = mask[(None,) * (4 - mask.ndim)]  # (..., T|1, S|1) -> (B|1, H|1, T|1, S|1)
-        if mask.shape[1] > 1:
-            mask = mask.reshape(len(mask), *q.shape[1:3], *mask.shape[2:])  # (B|1, G, R, T|1, S|1)
-        else:
-            mask = mask[:, :, None]  # (B|1, 1, 1, T|1, S|1)
-        visible = mask if visible is None else visible & mask
-    return visible
 
 
 def _scores(q, k, bias, scale):
@@ -216,7 +205,17 @@ def _careful_backward(g, q, k, v, y, weights, scale, dropped, visible, dq, dk, d
     return ds
 
 
-def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0.0, rng=None):
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None = None,
+    mask: np.ndarray | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    rng: Random | None = None,
+) -> Tensor:
     """softmax(q k^T * scale + bias, where visible) v   (book eq. 2.6; grouped heads: Table 2.2)
 
     q        (B, H, T, K)  queries
@@ -285,16 +284,16 @@ def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
 
 
 def self_attention(
-    qkv,
-    heads,
-    kv_heads=None,
-    rotation=None,
-    mask=None,
-    causal=True,
-    scale=None,
-    dropout=0.0,
-    rng=None,
-):
+    qkv: Tensor,
+    heads: int,
+    kv_heads: int | None = None,
+    rotation: tuple[np.ndarray, ...] | None = None,
+    mask: np.ndarray | None = None,
+    causal: bool = True,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    rng: Random | None = None,
+) -> Tensor:
     """Multi-head attention of a sequence on itself, from packed projections   (book eqs. 2.7-2.11)
 
     The output map W^head is not part of it.

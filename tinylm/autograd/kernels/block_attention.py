@@ -11,6 +11,7 @@ devices take. Shapes are those of attention.py. Read next: attention.py.
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,12 +23,12 @@ CACHE = 1 << 20  # bytes of scores that are worked on at a time: a core's level-
 SAFE_SCORE = 60.0  # as in attention.py: below it exp() of a score needs no shift
 
 
-def applies(q, mask, dropped):
+def applies(q: np.ndarray, mask: np.ndarray | None, dropped: np.ndarray | None) -> bool:
     """True where blocks are the faster way: on a CPU, where nothing is masked or dropped."""
     return mask is None and dropped is None and type(q) is np.ndarray and q.size > 0
 
 
-def block_rows(T):
+def block_rows(T: int) -> int:
     """Queries of a block: few leave out more scores, many make better products."""
     if T < LONG:
         return T
@@ -113,7 +114,15 @@ def _softmax(queries, keys, start, causal):
     return weights, weights @ ones, _careful_weights
 
 
-def forward(q, k, v, scale, causal, y, keep):
+def forward(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    scale: float,
+    causal: bool,
+    y: np.ndarray,
+    keep: bool,
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Write attention into y; return what backward() needs.
 
     q (B, G, R, T, K);  k, v (B, G, 1, T, .);  y (B, G, R, T, J), a view of the output
@@ -142,7 +151,19 @@ def forward(q, k, v, scale, causal, y, keep):
     return kept
 
 
-def backward(g, saved, q, k, v, scale, causal, y, dq, dk, dv):
+def backward(
+    g: np.ndarray,
+    saved: Sequence[tuple[np.ndarray, np.ndarray]],
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    scale: float,
+    causal: bool,
+    y: np.ndarray,
+    dq: np.ndarray,
+    dk: np.ndarray,
+    dv: np.ndarray,
+) -> None:
     """Write the gradients into dq (B, G, R, T, K), dk (B, G, T, K) and dv (B, G, T, J); g as y."""
     # The formulas are those of attention.py, for the queries of one block. Sums over the R heads
     # of a group are inner products, since those heads stand one below another.

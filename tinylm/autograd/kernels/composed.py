@@ -6,10 +6,12 @@ are described with the kernels. Read next: rows.py, then linear.py.
 """
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinylm.autograd.engine.tensor import array_of
+from tinylm.autograd.engine.tensor import Tensor, array_of
 from tinylm.autograd.kernels.heads import score_scale
 from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores
 from tinylm.autograd.primitives.elementwise import clip, erf, exp, sigmoid, sqrt, tanh, where
@@ -26,8 +28,11 @@ from tinylm.autograd.primitives.shaping import (
 )
 from tinylm.autograd.primitives.statistics import centered, scale_of_squares
 
+if TYPE_CHECKING:
+    from tinylm.autograd.kernels.tree_attention import Paths
 
-def linear(x, weight, bias=None):
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W + b"""
     y = matmul(x, weight)
     if bias is None:
@@ -35,22 +40,22 @@ def linear(x, weight, bias=None):
     return y + bias
 
 
-def unembedding(x, weight):
+def unembedding(x: Tensor, weight: Tensor) -> Tensor:
     """x E^T, E the embedding table"""
     return matmul(x, swapaxes(weight, -1, -2))
 
 
-def embedding(ids, weight):
+def embedding(ids: np.ndarray, weight: Tensor) -> Tensor:
     """Row ids[...] of the table, for every position   (the lookup is one_hot(ids) @ weight)"""
     return getitem(weight, array_of(ids))
 
 
-def add_embedding(x, ids, weight):
+def add_embedding(x: Tensor, ids: np.ndarray, weight: Tensor) -> Tensor:
     """x + E[ids]"""
     return x + embedding(ids, weight)
 
 
-def layer_norm(x, gain, bias=None, eps=1e-5):
+def layer_norm(x: Tensor, gain: Tensor, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """gain * (x - mean) / sqrt(var + eps) + bias over the last axis   (book eq. 2.23)"""
     distances = centered(x, -1)
     # s is 1, except where squares would overflow. d / sqrt(mean(d^2) + eps) does not change if d is
@@ -64,7 +69,7 @@ def layer_norm(x, gain, bias=None, eps=1e-5):
     return y + bias
 
 
-def rms_norm(x, gain, eps=1e-6):
+def rms_norm(x: Tensor, gain: Tensor, eps: float = 1e-6) -> Tensor:
     """gain * x / sqrt(mean(x**2) + eps) over the last axis   (book eq. 2.24)"""
     s = scale_of_squares(x, -1, small=False)  # 1 unless squares would overflow, see layer_norm
     x = x / s
@@ -72,22 +77,27 @@ def rms_norm(x, gain, eps=1e-6):
     return gain * x / sqrt(mean_square + eps / s / s)
 
 
-def softmax(x, axis=-1):
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x))"""
     top = largest(array_of(x), axis)  # e^{x-top} / sum e^{x-top}: a constant that cancels
     e = exp(x - top)
     return e / sum(e, axis=axis, keepdims=True)
 
 
-def log_softmax(x, axis=-1):
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """x - log(sum(exp(x)))"""
     x = x - largest(array_of(x), axis)  # a constant that cancels
     return x - logsumexp(x, axis=axis, keepdims=True)
 
 
 def cross_entropy(
-    logits, targets, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, reduction="mean"
-):
+    logits: Tensor,
+    targets: np.ndarray,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
     """-log softmax(logits)[target], averaged over the targets that count   (book eqs. 1.5, 2.13)"""
     targets = array_of(targets)
     counts = targets != ignore_index
@@ -109,12 +119,12 @@ def cross_entropy(
     return sum(losses) / n
 
 
-def gelu(x):
+def gelu(x: Tensor) -> Tensor:
     """x Phi(x), Phi the normal distribution function   (book eq. 2.27)"""
     return x * 0.5 * (1 + erf(x / math.sqrt(2)))
 
 
-def gelu_tanh(x):
+def gelu_tanh(x: Tensor) -> Tensor:
     """The tanh approximation of GELU that GPT-2 uses"""
     # tanh is flat beyond 100, and the cube of larger values may overflow
     u = clip(x, low=-100.0, high=100.0)
@@ -122,22 +132,22 @@ def gelu_tanh(x):
     return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * cubic))
 
 
-def silu(x):
+def silu(x: Tensor) -> Tensor:
     """x sigmoid(x), Swish with c = 1"""
     return x * sigmoid(x)
 
 
-def swiglu(gate, up):
+def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up   (book eq. 2.30)"""
     return silu(gate) * up
 
 
-def geglu(gate, up):
+def geglu(gate: Tensor, up: Tensor) -> Tensor:
     """gelu(gate) * up   (book eq. 2.29)"""
     return gelu(gate) * up
 
 
-def rotary(x, cos, sin):
+def rotary(x: Tensor, cos: np.ndarray, sin: np.ndarray) -> Tensor:
     """Turn each pair (x_i, x_{i + K/2}) by its angle   (book section 2.3.5)"""
     half = x.shape[-1] // 2
     first, second = x[..., :half], x[..., half:]  # (..., T, K/2) each
@@ -146,7 +156,16 @@ def rotary(x, cos, sin):
     return concatenate([turned_first, turned_second], axis=-1)
 
 
-def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropped=None):
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None = None,
+    mask: np.ndarray | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    dropped: np.ndarray | None = None,
+) -> Tensor:
     """softmax(q k^T * scale + bias, where visible) v   (book eq. 2.6)"""
     B, H, T, K = q.shape
     G, S = k.shape[1], k.shape[2]
@@ -180,8 +199,15 @@ def _repeat_heads(x, times):
 
 
 def self_attention(
-    qkv, heads, kv_heads=None, rotation=None, mask=None, causal=True, scale=None, dropped=None
-):
+    qkv: Tensor,
+    heads: int,
+    kv_heads: int | None = None,
+    rotation: tuple[np.ndarray, np.ndarray] | None = None,
+    mask: np.ndarray | None = None,
+    causal: bool = True,
+    scale: float | None = None,
+    dropped: np.ndarray | None = None,
+) -> Tensor:
     """Multi-head attention of a sequence on itself, from packed projections (book eqs. 2.7-2.11)"""
     G = kv_heads or heads
     B, T, width = qkv.shape
@@ -198,7 +224,14 @@ def self_attention(
     return reshape(y, shape=(B, T, heads * K))
 
 
-def tree_attention(qkv, paths, heads, kv_heads, rotation=None, scale=None):
+def tree_attention(
+    qkv: Tensor,
+    paths: "Sequence[Paths]",
+    heads: int,
+    kv_heads: int,
+    rotation: tuple[np.ndarray, np.ndarray] | None = None,
+    scale: float | None = None,
+) -> Tensor:
     """Causal self-attention of rows of nodes, and the outputs at some places of the rows."""
     found, order = [], []
     for one in paths:

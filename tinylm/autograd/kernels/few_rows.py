@@ -13,10 +13,13 @@ plain product is used, as everywhere else. Read next: linear.py.
 import contextlib
 import os
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.machine import blas_kernels, blas_threads
 
 WITHOUT_COPY = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's names of AVX-512 kernels
@@ -31,30 +34,30 @@ class Helper:
     concurrent.futures would do, but takes longer for a hand-over than a small product does.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._calls, self._ended = SimpleQueue(), SimpleQueue()
         self._started = 0
         self._thread = threading.Thread(target=_run, args=(self._calls, self._ended), daemon=True)
         self._thread.start()
 
-    def start(self, function, *arguments):
+    def start(self, function: Callable, *arguments: Any) -> None:
         """Run function(*arguments) on the thread, after what was started before."""
         self._started += 1
         self._calls.put((function, arguments))
 
-    def wait(self):
+    def wait(self) -> None:
         """Return when all is done that was started; raises what the first of it raised."""
         while self._started:
             self.wait_for_one()
 
-    def wait_for_one(self):
+    def wait_for_one(self) -> None:
         """Return when the first is done of what was started and not waited for."""
         self._started -= 1
         error = self._ended.get()
         if error is not None:
             raise error
 
-    def close(self):
+    def close(self) -> None:
         """End the thread, after what was started, and return when it has ended."""
         self._calls.put(None)
         self._thread.join()
@@ -84,7 +87,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def borrowed(wanted=True):
+def borrowed(wanted: bool = True) -> Iterator[Helper | None]:
     """A Helper within a `with`, which has to wait for what it starts; None unless `wanted`."""
     if not wanted:
         yield None
@@ -101,7 +104,7 @@ def borrowed(wanted=True):
     _free.append(helper)
 
 
-def in_parallel(calls):
+def in_parallel(calls: Sequence) -> None:
     """Run calls side by side, the first of them in this thread: list of (function, arguments..)."""
     with contextlib.ExitStack() as stack:
         helpers = []
@@ -123,13 +126,13 @@ class TableProduct:
     A call returns the same array (n, V) every time, with new numbers.
     """
 
-    def __init__(self, table, n, dtype):
+    def __init__(self, table: np.ndarray, n: int, dtype: DType) -> None:
         self._table, self._y, self._parts = table, None, ()
         if read_in_pieces(n, table, dtype):
             y = self._y = np.empty((n, len(table)), dtype)
             self._parts = [Pieces(table[a:b], y[:, a:b]) for a, b in shares(len(table))]
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         """(n, D) -> (n, V)."""
         if not self._parts:
             return x @ self._table.T
@@ -143,7 +146,7 @@ class Pieces:
     y   (n, V), whose rows may lie apart
     """
 
-    def __init__(self, table, y):
+    def __init__(self, table: np.ndarray, y: np.ndarray) -> None:
         (V, D), n = table.shape, len(y)
         length = piece_length(n, D)
         p = V // length  # whole pieces; one call of matmul loops over them
@@ -155,25 +158,25 @@ class Pieces:
         if whole < V:
             self.rest = table[whole:].T, y[:, whole:]
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> None:
         np.matmul(x, self.pieces, out=self.columns)
         if self.rest is not None:
             table, columns = self.rest
             np.matmul(x, table, out=columns)
 
 
-def times_table(x, table):
+def times_table(x: np.ndarray, table: np.ndarray) -> np.ndarray:
     """x E^T: (n, D), (V, D) -> (n, V)."""
     return TableProduct(table, len(x), x.dtype)(x)
 
 
-def shares(rows):
+def shares(rows: int) -> list[tuple[int, int]]:
     """What each thread takes of so many rows: list of (start, stop)."""
     share = -(-rows // (blas_threads() or 1))  # rounded up
     return [(start, min(start + share, rows)) for start in range(0, rows, share)]
 
 
-def read_in_pieces(n, table, dtype):
+def read_in_pieces(n: int, table: np.ndarray, dtype: DType) -> bool:
     """True if x E^T is faster in pieces: few rows n of x, and a large table E, row by row."""
     return (
         2 <= n <= MOST_ROWS
@@ -185,7 +188,7 @@ def read_in_pieces(n, table, dtype):
     )
 
 
-def pays(table):
+def pays(table: np.ndarray) -> bool:
     """True if few rows times this table are faster in pieces, once it lies row by row."""
     return (
         isinstance(table, np.ndarray)
@@ -195,6 +198,6 @@ def pays(table):
     )
 
 
-def piece_length(n, D):
+def piece_length(n: int, D: int) -> int:
     """How many rows of a table make a piece, for x (n, D): a multiple of 16, or 0."""
     return LARGEST // (n * D) // 16 * 16

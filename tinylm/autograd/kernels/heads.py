@@ -6,13 +6,15 @@ Read next: masks.py, attention.py.
 
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 
+from tinylm.autograd.engine.tensor import Tensor
 from tinylm.errors import ConfigError, ShapeError
 
 
-def check_heads(operation, q, k, v=None):
+def check_heads(operation: str, q: Tensor, k: Tensor, v: Tensor | None = None) -> None:
     """Raise ShapeError unless q (B, H, T, K), k (B, G, S, K), v (B, G, S, J) fit, G a divisor of H.
 
     Batches, sequences and widths may be empty; there must be a head.
@@ -36,7 +38,9 @@ def check_heads(operation, q, k, v=None):
         )
 
 
-def even_heads(name, d_model, heads, kv_heads=None, width=None):
+def even_heads(
+    name: str, d_model: int, heads: int, kv_heads: int | None = None, width: int | None = None
+) -> None:
     """Raise ConfigError unless a width divides into heads that share key-value heads evenly.
 
     kv_heads  as many as heads unless given
@@ -54,7 +58,7 @@ def even_heads(name, d_model, heads, kv_heads=None, width=None):
         )
 
 
-def score_scale(K, scale=None):
+def score_scale(K: int, scale: float | None = None) -> float:
     """The scale of scores: 1/sqrt(K) unless given   (book eq. 2.6)"""
     # Entries of q and k of variance 1 give q . k a variance of K: the scale brings it back to 1.
     # Heads of width 0 have scores of 0 with any scale.
@@ -67,7 +71,7 @@ class ScoresOverflow(Exception):
     """Finite queries and keys have scores beyond float32, though their softmax is finite."""
 
 
-def in_float64_on_overflow(kernel):
+def in_float64_on_overflow(kernel: Callable) -> Callable:
     """Decorator: an attention kernel whose scores overflow in float32 is run again in float64."""
 
     @functools.wraps(kernel)

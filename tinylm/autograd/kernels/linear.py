@@ -5,6 +5,7 @@ that backward returns). The plain twins are in composed.py. Read next: norms.py.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -23,7 +24,9 @@ def _last(x):
 
 
 @fused(composed.linear)
-def linear(x, weight, bias=None, *, keep):
+def linear(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, *, keep: bool
+) -> tuple[np.ndarray, Callable]:
     """The affine map x W + b   (book eq. 2.25 and every projection of a transformer)
 
     x        (..., D)  activations
@@ -67,7 +70,7 @@ def linear(x, weight, bias=None, *, keep):
 
 
 @fused(composed.unembedding)
-def unembedding(x, weight, *, keep):
+def unembedding(x: np.ndarray, weight: np.ndarray, *, keep: bool) -> tuple[np.ndarray, Callable]:
     """Logits from the embedding table itself: x E^T, the tied output layer   (book eq. 2.12)
 
     x        (..., D)  final hidden states
@@ -94,7 +97,7 @@ def unembedding(x, weight, *, keep):
 
 
 @fused(composed.embedding)
-def embedding(ids, weight, *, keep):
+def embedding(ids: np.ndarray, weight: np.ndarray, *, keep: bool) -> tuple[np.ndarray, Callable]:
     """Look up one row of a table per token   (book section 2.1.1: the token embedding)
 
     ids      (...) integers in [0, V)
@@ -118,7 +121,9 @@ def embedding(ids, weight, *, keep):
 
 
 @fused(composed.add_embedding)
-def add_embedding(x, ids, weight, *, keep):
+def add_embedding(
+    x: np.ndarray, ids: np.ndarray, weight: np.ndarray, *, keep: bool
+) -> tuple[np.ndarray, Callable]:
     """x plus one row of a table per position: learned positions   (book section 2.1.1)
 
     x        (..., T, D)

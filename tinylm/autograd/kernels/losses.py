@@ -4,15 +4,18 @@ Read next: attention.py, where softmax meets two matrix products.
 """
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
 from tinylm.autograd.device import losses as raw
 from tinylm.autograd.engine.operation import fused
+from tinylm.autograd.engine.tensor import Array, Tensor
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.rows import RUN, as_rows, check_ids, row_dots
 from tinylm.autograd.primitives.elementwise import weigh
 from tinylm.autograd.primitives.reductions import accurate_sum, largest, mean, sum
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, ShapeError
 
 
@@ -63,7 +66,7 @@ def _single_numbers_too(kernel):
 
 @fused(composed.softmax, reads="both", raw=raw.softmax)
 @_single_numbers_too
-def softmax(x, *, axis=-1, keep):
+def softmax(x: np.ndarray, *, axis: int = -1, keep: bool) -> tuple[np.ndarray, Callable]:
     """exp(x) / sum(exp(x)) along an axis   (book eq. 2.12)
 
     x        any shape; returns the same shape, entries that sum to 1. An entry of -inf gets 0.
@@ -85,7 +88,7 @@ def softmax(x, *, axis=-1, keep):
 
 @fused(composed.log_softmax, reads="both", raw=raw.log_softmax)
 @_single_numbers_too
-def log_softmax(x, *, axis=-1, keep):
+def log_softmax(x: np.ndarray, *, axis: int = -1, keep: bool) -> tuple[np.ndarray, Callable]:
     """x - log(sum(exp(x))) along an axis: log-probabilities without underflow. Returns x's shape.
 
     Plain twin: composed.log_softmax. Check: tinylm gradcheck log_softmax
@@ -118,8 +121,13 @@ def _check_reduction(operation, reduction):
 
 
 def cross_entropy(
-    logits, targets, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, reduction="mean"
-):
+    logits: Tensor,
+    targets: ArrayLike,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
     """Negative log-probability of the targets, in nats   (book eqs. 1.5 and 2.13)
 
     logits           (..., V)  unnormalized log-probabilities
@@ -211,7 +219,7 @@ def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, re
     return y, backward
 
 
-def soft_cross_entropy(logits, targets, reduction="mean"):
+def soft_cross_entropy(logits: Tensor, targets: Array, reduction: str = "mean") -> Tensor:
     """Cross-entropy against a distribution: -sum_v targets_v log softmax(logits)_v  (book eq. 1.5)
 
     logits     (..., V)  unnormalized log-probabilities; -inf where the target is 0 costs nothing

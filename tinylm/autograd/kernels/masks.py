@@ -6,6 +6,7 @@ Read next: attention.py.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,13 @@ from tinylm.autograd.primitives.shaping import swapaxes
 from tinylm.errors import DtypeError, ShapeError
 
 
-def bool_mask(mask, operation, name="mask", bias="bias=", shape=None):
+def bool_mask(
+    mask: np.ndarray | None,
+    operation: str,
+    name: str = "mask",
+    bias: str | None = "bias=",
+    shape: tuple[int, ...] | None = None,
+) -> np.ndarray | None:
     """The array of a mask, checked. Every attention operation takes its masks through here.
 
     mask       bool array, Tensor or list, True = visible; or None
@@ -59,7 +66,7 @@ def _broadcasts(shape, to):
     return len(shape) <= len(to) and all(n in (1, m) for n, m in pairs)
 
 
-def check_bias(bias, operation):
+def check_bias(bias: Tensor | None, operation: str) -> None:
     """Raise DtypeError for a bool bias: it would add 1 where it is True, and hide nothing."""
     if bias is not None and bias.dtype.kind == "b":
         raise DtypeError(
@@ -67,7 +74,9 @@ def check_bias(bias, operation):
         )
 
 
-def own_mask(mask, operation, *operands, **naming):
+def own_mask(
+    mask: np.ndarray | None, operation: str, *operands: Tensor | None, **naming: Any
+) -> np.ndarray | None:
     """bool_mask(), copied if backward will read it: the caller may reuse the array before that."""
     mask = bool_mask(mask, operation, **naming)
     if mask is not None and wants_grad(operands):
@@ -75,7 +84,7 @@ def own_mask(mask, operation, *operands, **naming):
     return mask
 
 
-def all_finite(*arrays):
+def all_finite(*arrays: np.ndarray) -> bool:
     """True if no array holds inf or nan."""
     return all(_all_finite(x) for x in arrays)
 
@@ -91,7 +100,7 @@ def _all_finite(x):
     return bool(np.isfinite(x).all())
 
 
-def seen_matmul(a, b, seen):
+def seen_matmul(a: np.ndarray, b: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """a @ b, where row t of a takes nothing from the rows of b that it does not see.
 
     a        (..., T, S), exactly 0 where hidden;  b (..., S, J)
@@ -119,7 +128,7 @@ def _by_values(g, y, weights, v, seen):
 
 
 @primitive(_by_weights, _by_values, name="mix_of_seen", broadcasts=True)
-def mix_of_seen(weights, v, seen):
+def mix_of_seen(weights: np.ndarray, v: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """weights (..., T, S) @ v (..., S, J), what is hidden left out; seen bool (..., T, S).
 
     Check: tinylm gradcheck mix_of_seen
@@ -136,7 +145,7 @@ def _by_keys(g, y, q, k, seen):
 
 
 @primitive(_by_queries, _by_keys, name="scores_of_seen", broadcasts=True)
-def scores_of_seen(q, k, seen):
+def scores_of_seen(q: np.ndarray, k: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """q k^T, 0 at hidden pairs: (..., T, K), (..., S, K), seen (..., T, S) -> (..., T, S).
 
     Check: tinylm gradcheck scores_of_seen
@@ -144,7 +153,7 @@ def scores_of_seen(q, k, seen):
     return np.where(seen, q @ transposed(k), 0)
 
 
-def seen_scores(q, k, seen=None):
+def seen_scores(q: Tensor, k: Tensor, seen: np.ndarray | None = None) -> Tensor:
     """q k^T of Tensors, by a plain product if all is finite. Hidden pairs must still be masked.
 
     q        (..., T, K);  k (..., S, K)
@@ -156,7 +165,7 @@ def seen_scores(q, k, seen=None):
     return scores_of_seen(q, k, seen=_spread(seen, q.shape[-2], k.shape[-2]))
 
 
-def seen_mix(weights, v, seen=None):
+def seen_mix(weights: Tensor, v: Tensor, seen: np.ndarray | None = None) -> Tensor:
     """weights @ v of Tensors, hidden values left out; by a plain product if all is finite.
 
     weights  (..., T, S), 0 where hidden;  v (..., S, J);  seen as in seen_scores()
@@ -171,7 +180,9 @@ def _spread(seen, T, S):
     return np.broadcast_to(seen, (*seen.shape[:-2], T, S))
 
 
-def grouped_mask(mask, shape, groups=None):
+def grouped_mask(
+    mask: np.ndarray | None, shape: tuple[int, ...], groups: int | None = None
+) -> np.ndarray | None:
     """A mask in the shape of scores whose heads are split into groups that share keys.
 
     mask     bool that broadcasts to `shape`, (B, H, T, S); or None
@@ -189,7 +200,7 @@ def grouped_mask(mask, shape, groups=None):
     return mask.reshape(mask.shape[0], groups, shape[1] // groups, *shape[2:])
 
 
-def visible_softmax(scores, visible=None):
+def visible_softmax(scores: Tensor, visible: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
     """Softmax along the last axis over the visible entries; a row with none gets zeros.
 
     scores   Tensor (..., n);  visible bool that broadcasts to it, or None
@@ -203,3 +214,24 @@ def visible_softmax(scores, visible=None):
     norm = logsumexp(scores, axis=-1, keepdims=True)  # (..., 1)
     # exp(s - norm) = exp(s) / sum exp(s); in a row with no entry, exp(-inf - 0) = 0
     return exp(scores - where(np.isfinite(norm.data), norm, 0.0)), norm
+
+
+def visible_keys(
+    q: np.ndarray, k: np.ndarray, mask: np.ndarray | None, causal: bool
+) -> np.ndarray | None:
+    """What each query may see: bool, broadcasts to (B, G, R, T, S); None: everything."""
+    T, S = q.shape[-2], k.shape[-2]
+    visible = None
+    if causal and T > 1:  # a single query is the last, and sees everything
+        # Key s is visible to query t if s <= t + S - T: the last query sees the last key.
+        queries = np.arange(T, like=q)
+        keys = np.arange(S, like=q)
+        visible = keys[None, :] <= queries[:, None] + (S - T)  # (T, S)
+    if mask is not None:
+        mask = mask[(None,) * (4 - mask.ndim)]  # (..., T|1, S|1) -> (B|1, H|1, T|1, S|1)
+        if mask.shape[1] > 1:
+            mask = mask.reshape(len(mask), *q.shape[1:3], *mask.shape[2:])  # (B|1, G, R, T|1, S|1)
+        else:
+            mask = mask[:, :, None]  # (B|1, 1, 1, T|1, S|1)
+        visible = mask if visible is None else visible & mask
+    return visible

@@ -3,6 +3,8 @@
 The plain twins are in composed.py. Read next: activations.py.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinylm.autograd.device import norms as raw
@@ -81,7 +83,14 @@ def _outer(r, gain):
 
 
 @fused(composed.layer_norm, raw=raw.layer_norm)
-def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
+def layer_norm(
+    x: np.ndarray,
+    gain: np.ndarray,
+    bias: np.ndarray | None = None,
+    *,
+    eps: float = 1e-5,
+    keep: bool,
+) -> tuple[np.ndarray, Callable]:
     """Layer normalization: gain * (x - mean) / sqrt(var + eps) + bias   (book eq. 2.23)
 
     x        (..., D)  each row is normalized by its own mean and (population) variance
@@ -134,7 +143,9 @@ def _weight(gc, gain, r, slope):
 
 
 @fused(composed.rms_norm, raw=raw.rms_norm)
-def rms_norm(x, gain, *, eps=1e-6, keep):
+def rms_norm(
+    x: np.ndarray, gain: np.ndarray, *, eps: float = 1e-6, keep: bool
+) -> tuple[np.ndarray, Callable]:
     """Root-mean-square layer normalization: gain * x / rms(x)   (book eq. 2.24)
 
     x        (..., D)  activations

@@ -4,13 +4,15 @@ A score then depends on the distance of the two positions alone, because rotatio
 (R_t q) . (R_s k) = q . (R_{s-t} k). Read next: attention.py, which rotates packed projections.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 
 
-def rotate(x, cos, sin):
+def rotate(x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
     """The array x (..., T, K) with each pair (x_i, x_{i+K/2}) turned by its angle."""
     # [a']   [cos  -sin] [a]
     # [b'] = [sin   cos] [b]
@@ -23,7 +25,9 @@ def rotate(x, cos, sin):
 
 
 @fused(composed.rotary)
-def rotary(x, *, cos, sin, keep):
+def rotary(
+    x: np.ndarray, *, cos: np.ndarray, sin: np.ndarray, keep: bool
+) -> tuple[np.ndarray, Callable]:
     """Turn the pair (x_i, x_{i+K/2}) by its angle   (book section 2.3.5; Su et al. 2021)
 
     x         (..., T, K)    queries or keys of a head

@@ -17,26 +17,28 @@ from tinylm.errors import DataError
 GROUP = 8  # neighboring ids whose rows are summed in one product
 
 
-def as_rows(x):
+def as_rows(x: np.ndarray) -> np.ndarray:
     """x (..., D) as a matrix (n, D); D may be 0, where the size does not give n."""
     if x.size:
         return x.reshape(-1, x.shape[-1])
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
-def transposed(x):
+def transposed(x: np.ndarray) -> np.ndarray:
     """x^T of the last two axes: (..., n, m) -> (..., m, n), a view."""
     return x.swapaxes(-1, -2)
 
 
-def weighted_column_sums(weights, x, out=None):
+def weighted_column_sums(
+    weights: np.ndarray, x: np.ndarray, out: np.ndarray | None = None
+) -> np.ndarray:
     """Sum of the rows of x (n, F), each times its weight (n,): (F,)."""
     if len(x) <= LONGEST:
         return np.matmul(weights, x, out=out)
     return column_sums(weights[:, None] * x, out)
 
 
-def outer_sum(x, g, out=None):
+def outer_sum(x: np.ndarray, g: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Sum over rows of the outer product of x (n, D) and g (n, F): x^T g, (D, F).
 
     For small matrices and many rows BLAS adds in one chain; here products of RUN rows come first.
@@ -57,14 +59,16 @@ def outer_sum(x, g, out=None):
     return out
 
 
-def row_dots(x, y):
+def row_dots(x: np.ndarray, y: np.ndarray) -> np.ndarray | float:
     """Inner products of matching rows, (..., n) -> (...)."""
     if type(x) is np.ndarray:
         return np.vecdot(x, y)
     return np.sum(x * y, axis=-1)
 
 
-def add_rows(ids, g, rows, out=None):
+def add_rows(
+    ids: np.ndarray, g: np.ndarray, rows: int, out: np.ndarray | None = None
+) -> np.ndarray:
     """Scatter-add: out[ids[i]] += g[i], starting from zeros; duplicate ids add up.
 
     ids (n,), g (n, D) -> (rows, D), into `out` if given
@@ -133,7 +137,7 @@ def _sum_runs(ids, g):
             return ids, g
 
 
-def check_ids(ids, vocab_size, operation):
+def check_ids(ids: np.ndarray, vocab_size: int, operation: str) -> None:
     """Raise DataError naming the first id outside 0 .. vocab_size - 1."""
     if ids.dtype.kind not in "iu":
         raise DataError(f"{operation}: token ids must be integers, not {ids.dtype}")

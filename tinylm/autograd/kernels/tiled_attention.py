@@ -7,10 +7,13 @@ each tile of weights again from one number per row, log sum exp. The result is a
 another order of additions. Read next: attention.py, nn/attention/sparse.py.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from tinylm.autograd.engine import profile
 from tinylm.autograd.engine.operation import fused
+from tinylm.autograd.engine.tensor import Tensor
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.heads import (
     ScoresOverflow,
@@ -23,7 +26,9 @@ from tinylm.autograd.kernels.rows import row_dots, transposed
 from tinylm.errors import ConfigError
 
 
-def tiles(queries, keys, block_q, block_k, causal):
+def tiles(
+    queries: int, keys: int, block_q: int, block_k: int, causal: bool
+) -> Iterator[tuple[slice, list[slice]]]:
     """Yields (slice of queries, [slices of keys]) for every tile of queries.
 
     Tiles of keys that lie wholly in the future are left out if causal.
@@ -156,7 +161,16 @@ def _backward(g, q, k, v, y, norm, mask, causal, blocks, product=_product):
     return dq, dk, dv
 
 
-def tiled_attention(q, k, v, mask=None, causal=False, scale=None, block_q=128, block_k=128):
+def tiled_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: np.ndarray | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    block_q: int = 128,
+    block_k: int = 128,
+) -> Tensor:
     """attention() in tiles   (book eq. 2.6, section 2.3.1; Dao et al. 2022)
 
     q        (B, H, T, K)  queries

@@ -6,11 +6,13 @@ is asked once: rows that begin like another one ask from the column on where the
 Plain twin: composed.tree_attention, rows of projections whole. Read first: attention.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.autograd.engine.operation import fused
+from tinylm.autograd.engine.tensor import Tensor
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.attention import _backward, _forward
 from tinylm.autograd.kernels.heads import in_float64_on_overflow, score_scale
@@ -43,7 +45,7 @@ class NodeSums:
     nodes   (b, T) integers;  held (b, T) bool, False for padding, which is in no sum
     """
 
-    def __init__(self, nodes, held):
+    def __init__(self, nodes: np.ndarray, held: np.ndarray) -> None:
         flat = nodes.reshape(-1)
         places = np.flatnonzero(held)
         # The places of a node come together by sorting, and each run is one sum.
@@ -57,7 +59,7 @@ class NodeSums:
         self.starts = np.cumsum(self.lengths) - self.lengths
         self.many_nodes = flat[self.many[self.starts]] if len(self.many) else self.many
 
-    def add(self, out, g):
+    def add(self, out: np.ndarray, g: np.ndarray) -> None:
         """out (n, F) += sums of g (b T, F)."""
         if type(out) is not np.ndarray:  # another device: its own scatter is the fastest
             nodes = np.concatenate([self.single_nodes, np.repeat(self.many_nodes, self.lengths)])
@@ -70,7 +72,14 @@ class NodeSums:
             out[self.many_nodes] += np.add.reduceat(g[self.many], self.starts, axis=0)
 
 
-def tree_attention(qkv, paths, heads, kv_heads=None, rotation=None, scale=None):
+def tree_attention(
+    qkv: Tensor,
+    paths: Sequence[Paths],
+    heads: int,
+    kv_heads: int | None = None,
+    rotation: tuple[np.ndarray, ...] | None = None,
+    scale: float | None = None,
+) -> Tensor:
     """Causal multi-head attention of rows whose tokens are n nodes of a tree   (book eq. 2.11)
 
     qkv       (n, (H + 2G) K)  packed projections of the nodes, as in self_attention()

@@ -7,36 +7,39 @@ shows that these draws catch wrong rules.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from tinylm import autograd as ad
+from tinylm.autograd.engine.tensor import Tensor
 from tinylm.autograd.registry import call, register
+from tinylm.backend import ArrayLike
 
 
-def normal(rng, *shape):
+def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Standard normal values of a shape."""
     return np.asarray(rng.normal(size=shape))
 
 
-def uniform(rng, low, high, *shape):
+def uniform(rng: np.random.Generator, low: float, high: float, *shape: int) -> np.ndarray:
     """Values uniform between two borders."""
     return np.asarray(rng.uniform(low, high, size=shape))
 
 
-def apart(rng, *shape):
+def apart(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Values no two of which are nearer than 0.2, in random order: for sorting and extremes."""
     n = math.prod(shape)
     steps = (rng.permutation(n) - n / 2) * 0.3
     return (steps + rng.uniform(0, 0.1, n)).reshape(shape)
 
 
-def spacing(values):
+def spacing(values: np.ndarray) -> float:
     """The smallest distance between two values: a smaller change does not alter their order."""
     return np.min(np.diff(np.sort(values.reshape(-1))), initial=np.inf)
 
 
-def nearest(values, *points):
+def nearest(values: np.ndarray, *points: float) -> float:
     """The smallest distance of any value to any of the points."""
     return min(np.min(np.abs(values - p), initial=np.inf) for p in points)
 
@@ -58,7 +61,7 @@ UNARY = {
 }
 
 
-def register_unary(name, low, high, *kinks):
+def register_unary(name: str, low: float, high: int, *kinks: float) -> None:
     """Register an elementwise operation of one argument, drawn between low and high."""
     fields = {}
     if kinks:
@@ -88,7 +91,7 @@ SHAPES = [
 ]
 
 
-def pairs(draw):
+def pairs(draw: Callable) -> Callable:
     """Draws for an elementwise operation with two arguments, each made by draw(rng, *shape)."""
 
     def calls(rng):
@@ -98,7 +101,7 @@ def pairs(draw):
     return calls
 
 
-def away_from_zero(rng, *shape):
+def away_from_zero(rng: np.random.Generator, *shape: int) -> np.ndarray | float:
     """Values of both signs between 0.4 and 2 in size."""
     return uniform(rng, 0.4, 2, *shape) * rng.choice([-1.0, 1.0], shape)
 
@@ -109,7 +112,7 @@ register("mul", ad.mul, pairs(normal))
 register("div", ad.div, pairs(away_from_zero))
 
 
-def gap(a, b):
+def gap(a: ArrayLike, b: ArrayLike) -> float:
     """The smallest distance of a pair: at 0 the larger one changes."""
     return np.min(np.abs(a - b))
 
@@ -141,7 +144,7 @@ register(
 )
 
 
-def to_border(x, low=None, high=None):
+def to_border(x: np.ndarray, low: float | None = None, high: float | None = None) -> float:
     """The smallest distance to a border of clip()."""
     borders = [b for b in (low, high) if b is not None]
     return nearest(x, *borders)
@@ -159,7 +162,7 @@ register(
 )
 
 
-def astype(x):
+def astype(x: Tensor) -> Tensor:
     """To float64, and back if it was shorter, so that the result has the dtype of the input."""
     # float64 is converted once: a second rule could hide a sign error of the first.
     wide = ad.astype(x, np.float64)
@@ -172,7 +175,7 @@ register("astype", astype, lambda rng: [call(normal(rng, 2, 3))])
 
 
 # Reductions: no axis, one, several, negative, kept or not
-def reductions(draw):
+def reductions(draw: Callable) -> Callable:
     """Draws that reduce over every kind of axis argument."""
     return lambda rng: [
         call(draw(rng, 2, 3)),

@@ -7,15 +7,19 @@ nan and inf too. That takes 0.3 ns. Read next: elementwise.py.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
+
 BLOCK = 1 << 16  # elements: 256 KiB of float32, a few of them fit into a second-level cache
 MANY = 4096  # elements from which on it pays
-_BITS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
+_BITS: dict = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 
 
-def chosen(condition, a, b):
+def chosen(condition: ArrayLike, a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """np.where(condition, a, b); for large arrays of floats by their bits (see above).
 
     condition  bool array or bool
@@ -55,7 +59,7 @@ def _shape_for_bits(condition, a, b):
     return shape if math.prod(shape) >= MANY else None
 
 
-def times_sign(g, a, size):
+def times_sign(g: np.ndarray, a: np.ndarray, size: np.ndarray) -> np.ndarray | float:
     """g * np.sign(a) for arrays of one shape, by the sign's bit where no a is 0 or nan.
 
     size     |a|, which the caller has
@@ -71,7 +75,7 @@ def times_sign(g, a, size):
     return minus.view(a.dtype)
 
 
-def blockwise(step, *inputs, outputs=1):
+def blockwise(step: Callable, *inputs: np.ndarray, outputs: int = 1) -> Any:
     """Results of step(*inputs, *results), which writes into the results, BLOCK elements at a time.
 
     inputs   arrays of one shape; step gets flat parts of them and of new arrays like the first

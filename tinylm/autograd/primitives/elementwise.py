@@ -11,10 +11,11 @@ import math
 import numpy as np
 
 from tinylm.autograd.engine.operation import composite, primitive
-from tinylm.autograd.engine.tensor import Tensor, array_of, is_recording
+from tinylm.autograd.engine.tensor import Array, Tensor, TensorLike, array_of, is_recording
 from tinylm.autograd.primitives.choice import blockwise, chosen, times_sign
 from tinylm.autograd.primitives.erf import erf as _erf
 from tinylm.autograd.primitives.exponentials import exp_times, is_short, short
+from tinylm.backend import DType
 from tinylm.errors import DtypeError
 
 
@@ -55,7 +56,7 @@ def _by_abs(g, y, a):
     return Tensor(times_sign(g.data, a.data, y.data))
 
 
-def as_floats(name, a):
+def as_floats(name: str, a: np.ndarray) -> np.ndarray:
     """Integers as float64; floating point as it is. Raises DtypeError for complex numbers."""
     # In a short integer type |-128| would overflow, and exp() of int8 would be float16.
     dtype = getattr(a, "dtype", None)
@@ -70,7 +71,7 @@ def _sigmoid(a):
     return stable_sigmoid(as_floats("sigmoid", a))
 
 
-def stable_sigmoid(a):
+def stable_sigmoid(a: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-a)) of a float array or number, to the last digits at both ends."""
     # e^{-a} overflows to inf where the sigmoid is too small for a normal number, and 1/(1 + inf) is
     # 0. In float16 that begins at sigmoid(-11) = 1.7e-5, so its numbers are computed in float32.
@@ -80,7 +81,7 @@ def stable_sigmoid(a):
     return blockwise(sigmoid_step, a)
 
 
-def sigmoid_step(a, y):
+def sigmoid_step(a: np.ndarray, y: np.ndarray) -> None:
     """The sigmoid of a flat array of floats, into y of the same shape and dtype."""
     one = 1
     if is_short(a):
@@ -203,7 +204,7 @@ minimum = _elementwise("minimum", lambda a, b: np.minimum(a, b),
     lambda g, y, c, a, b: where(c, 0.0, g),
     broadcasts=True,
 )
-def where(condition, a, b):
+def where(condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a where the condition holds, else b. Elementwise with broadcasting.
 
     condition  bool array, not differentiated
@@ -223,7 +224,7 @@ def _inside(g, y, a, low=None, high=None):
 
 
 @primitive(_inside)
-def clip(a, low=None, high=None):
+def clip(a: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
     """a limited to [low, high]; the gradient passes where a is inside, borders included.
 
     low, high  numbers, or None. A nan stays nan, and the gradient passes it.
@@ -234,7 +235,7 @@ def clip(a, low=None, high=None):
 
 
 @primitive(lambda g, y, a, dtype=None: g.astype(a.dtype), linear=True)
-def astype(a, dtype):
+def astype(a: np.ndarray, dtype: DType) -> np.ndarray:
     """a converted to another dtype; the gradient is converted back.
 
     Integers and bools carry no gradient. Check: tinylm gradcheck astype
@@ -249,7 +250,7 @@ def _relu(a):
 
 
 @composite
-def relu(a):
+def relu(a: Tensor) -> Tensor:
     """max(a, 0)   (book eq. 2.26); derivative 0 at 0. Elementwise; returns a Tensor of a's shape.
 
     A nan stays nan, and the gradient passes it (hence `!= 0` in the rule, instead of `> 0`).
@@ -261,7 +262,7 @@ def relu(a):
     return _relu(a)
 
 
-def weigh(weights, values):
+def weigh(weights: Array, values: Tensor) -> Tensor:
     """weights * values, and 0 where the weight is 0: there a value may be inf, as log 0 in p log p.
 
     weights  Tensor or array, any shape; values broadcasts to it. Both are differentiated; where a
@@ -291,6 +292,6 @@ sign = _stepwise("sign", np.sign, "-1, 0 or 1, elementwise; nan stays nan.")
 
 
 @composite
-def round(a, decimals=0):
+def round(a: TensorLike, decimals: int = 0) -> Tensor:
     """a rounded to `decimals` places, halves to even. The result carries no gradient."""
     return Tensor(np.round(array_of(a), decimals))

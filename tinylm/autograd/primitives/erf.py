@@ -54,7 +54,7 @@ def _ratio(coefficients, x):
     return p
 
 
-def exact_erf(x):
+def exact_erf(x: np.ndarray) -> np.ndarray:
     """erf(x) by Cody's ratios, elementwise: the twin of the polynomial for float32.
 
     x        array of any shape, float64 or float32
@@ -109,7 +109,7 @@ _HALF_LOGIT = tuple(c / math.sqrt(2) ** (2 * k + 1) for k, c in enumerate(_ARTAN
 _LOGIT = tuple(-2 * c for c in _HALF_LOGIT)
 
 
-def erf(x):
+def erf(x: np.ndarray) -> np.ndarray:
     """erf(x) = 2/sqrt(pi) * integral of exp(-t**2) for t from 0 to x, elementwise.
 
     x        array of any shape, float64 or shorter, or a number
@@ -128,7 +128,9 @@ def _short_erf(x, y):
     np.tanh(_odd_polynomial(_ARTANH, x), out=y)
 
 
-def normal_cdf(x, square=None, out=None):
+def normal_cdf(
+    x: np.ndarray, square: np.ndarray | None = None, out: np.ndarray | None = None
+) -> np.ndarray:
     """Phi(x) = (1 + erf(x/sqrt 2))/2, the normal distribution function, of a float array.
 
     square   x^2, if the caller has it

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 
-def has_fast_exp2():
+def has_fast_exp2() -> bool:
     """True if NumPy's exp2 and tanh of float32 run with AVX-512; without it exp is the faster."""
     try:
         found = np.lib.introspect.opt_func_info("^exp2$", "float32")["exp2"]
@@ -23,20 +23,20 @@ def has_fast_exp2():
 FAST_EXP2 = has_fast_exp2()
 
 
-def is_short(x):
+def is_short(x: np.ndarray) -> bool:
     """True for float32 on the CPU where exp2 is fast."""
     return FAST_EXP2 and type(x) is np.ndarray and x.dtype == np.float32
 
 
 @functools.lru_cache(maxsize=256)
-def short(c):
+def short(c: float) -> np.ndarray:
     """A number as an array of float32: NumPy makes one of a Python number in each operation, which
     takes as long as to call it.
     """
     return np.array(c, np.float32)
 
 
-def exp_times(x, c, out):
+def exp_times(x: np.ndarray, c: float, out: np.ndarray) -> np.ndarray:
     """exp(c x), elementwise, into `out`, which may be x.
 
     Within 4e-7 of itself for |c x| <= 5.5; by 7e-8 |c x| more beyond, where exp2 is fast

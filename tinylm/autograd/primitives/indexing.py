@@ -4,13 +4,15 @@
 scatter.py, reductions.py.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from tinylm import backend
 from tinylm.autograd.engine.operation import composite, primitive
 from tinylm.autograd.engine.part import Part
-from tinylm.autograd.engine.tensor import Tensor, as_tensor, is_recording, wants_grad
+from tinylm.autograd.engine.tensor import Array, Tensor, as_tensor, is_recording, wants_grad
 from tinylm.autograd.primitives.scatter import add_along, one_axis
 from tinylm.autograd.primitives.sorting import ascending, largest_first
 from tinylm.errors import ShapeError
@@ -89,7 +91,7 @@ def _getitem(a, index, distinct=False):
 
 
 @composite
-def getitem(a, index):
+def getitem(a: Tensor, index: Any) -> Tensor:
     """a[index] with everything NumPy allows.
 
     index  slices, integers, None, ..., integer arrays with duplicates, bool masks, mixtures
@@ -141,7 +143,7 @@ def _scatter_add(values, shape, index, distinct=False):
 
 
 @composite
-def scatter_add(shape, index, values):
+def scatter_add(shape: tuple[int, ...], index: Any, values: Tensor) -> Tensor:
     """Zeros of `shape` with values added at `index`; an element named several times receives the
     sum.
 
@@ -173,7 +175,7 @@ def _full_index(a_shape, indices, axis):
 
 
 @composite
-def take_along_axis(a, indices, axis):
+def take_along_axis(a: Tensor, indices: np.ndarray, axis: int) -> Tensor:
     """Values of a at `indices` along one axis, the other axes aligned (as in NumPy).
 
     indices  integer array with a's number of axes; the other axes must have a's length
@@ -204,7 +206,7 @@ def _along(a, indices, axis, distinct):
 
 
 @composite
-def sort(a, axis=-1):
+def sort(a: Array, axis: int = -1) -> Tensor:
     """a in ascending order along an axis, or ravel(a) if it is None.
 
     The gradient follows each value to where it came from. Check: tinylm gradcheck sort
@@ -217,7 +219,7 @@ def sort(a, axis=-1):
 
 
 @composite
-def topk(a, k, axis=-1):
+def topk(a: Tensor, k: int, axis: int = -1) -> tuple[Tensor, np.ndarray]:
     """The k largest values along an axis, largest first, and their positions.
 
     returns  (Tensor of values, integer array of indices); among equal values the first position

@@ -12,7 +12,7 @@ import string
 import numpy as np
 
 from tinylm.autograd.engine.operation import composite, primitive, unbroadcast
-from tinylm.autograd.engine.tensor import as_tensor
+from tinylm.autograd.engine.tensor import Array, Tensor, as_tensor
 from tinylm.autograd.primitives.reductions import RUN, accurate_sum
 from tinylm.autograd.primitives.shaping import (
     broadcast_to,
@@ -45,7 +45,7 @@ def _matmul(a, b):
 
 
 @composite
-def matmul(a, b):
+def matmul(a: Array, b: Array) -> Tensor:
     """a @ b under NumPy's rules: (..., n, k) @ (..., k, m) -> (..., n, m), leading axes broadcast.
 
     A 1-D operand is a row on the left, a column on the right. Raises ShapeError if the inner sizes
@@ -276,7 +276,7 @@ def _without_ones(operands, terms):
 
 
 @composite
-def einsum(subscripts, *operands):
+def einsum(subscripts: str, *operands: Tensor) -> Tensor:
     """Einstein summation as in NumPy: "ij,jk->ik", "...ij,...jk", "ii->i".
 
     Letters that the output lacks are summed. Without an arrow the output has the axes of the

@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinylm.autograd.device import rows as raw
 from tinylm.autograd.engine.operation import composite, primitive
-from tinylm.autograd.engine.tensor import array_of, as_tensor
+from tinylm.autograd.engine.tensor import Array, Tensor, TensorLike, array_of, as_tensor
 from tinylm.autograd.primitives.elementwise import exp, where
 from tinylm.autograd.primitives.running import running_sums
 from tinylm.autograd.primitives.shaping import (
@@ -21,6 +21,7 @@ from tinylm.autograd.primitives.shaping import (
     reshape,
     transpose,
 )
+from tinylm.backend import ArrayLike
 from tinylm.errors import ShapeError
 
 
@@ -39,7 +40,7 @@ def _kept_shape(shape, axis):
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
-def reduced(shape, axis):
+def reduced(shape: tuple[int, ...], axis: int | tuple[int, ...] | None) -> tuple[int, ...]:
     """`shape` without the reduced axes."""
     axes = _axes(axis, len(shape))
     return tuple(n for i, n in enumerate(shape) if i not in axes)
@@ -103,7 +104,7 @@ def _row_sums(x):
     return _row_sums(parts.reshape(m, -1))
 
 
-def column_sums(x, out=None):
+def column_sums(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Sum of the rows of x (n, F) -> (F,), as products with ones.
 
     BLAS is faster than a reduction along axis 0. At most RUN rows are added in one chain: of
@@ -134,7 +135,9 @@ def _by_products(a, axes):
     return None
 
 
-def accurate_sum(a, axis=None, keepdims=False):
+def accurate_sum(
+    a: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+) -> np.ndarray:
     """np.sum, equally accurate along every axis; float16 is added up in float32.
 
     NumPy adds pairwise along the last axes of a contiguous array. Along the others it adds row
@@ -174,7 +177,9 @@ def _to_all_in_shares(g, y, a, axis=None, keepdims=False):
 
 
 @primitive(_to_all, linear=True)
-def sum(a, axis=None, keepdims=False):
+def sum(
+    a: np.ndarray, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+) -> np.ndarray:
     """Sum over axes; every summand receives the cotangent of the sum.
 
     Check: tinylm gradcheck sum
@@ -183,7 +188,9 @@ def sum(a, axis=None, keepdims=False):
 
 
 @primitive(_to_all_in_shares, linear=True)
-def mean(a, axis=None, keepdims=False):
+def mean(
+    a: np.ndarray, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+) -> np.ndarray:
     """Arithmetic mean over axes; nan over an axis of length 0. Check: tinylm gradcheck mean"""
     if a.dtype.kind != "f":
         return np.mean(a, axis=axis, keepdims=keepdims)
@@ -209,7 +216,9 @@ def _to_extremes(g, y, a, axis=None, keepdims=False):
 
 
 @primitive(_to_extremes)
-def max(a, axis=None, keepdims=False):
+def max(
+    a: np.ndarray, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+) -> np.ndarray:
     """Largest value over axes; equal largest values share the gradient evenly.
 
     Check: tinylm gradcheck max
@@ -218,7 +227,9 @@ def max(a, axis=None, keepdims=False):
 
 
 @primitive(_to_extremes)
-def min(a, axis=None, keepdims=False):
+def min(
+    a: np.ndarray, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+) -> np.ndarray:
     """Smallest value over axes; equal smallest values share the gradient evenly.
 
     Check: tinylm gradcheck min
@@ -237,7 +248,7 @@ def _softmax_rule(g, y, a, axis=None, keepdims=False):
     return _kept(g, a.shape, axis) * weights / total
 
 
-def largest(a, axis):
+def largest(a: np.ndarray, axis: int | tuple[int, ...] | None) -> np.ndarray | float:
     """np.max with the axes kept; -inf along an axis without entries."""
     if a.size or _count(a, axis):
         return np.max(a, axis=axis, keepdims=True)
@@ -245,7 +256,9 @@ def largest(a, axis):
 
 
 @primitive(_softmax_rule)
-def logsumexp(a, axis=None, keepdims=False):
+def logsumexp(
+    a: np.ndarray, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+) -> np.ndarray:
     """log of the sum of exp(a) over axes, without overflow; its derivative is the softmax.
 
     A row of only -inf gives -inf. Check: tinylm gradcheck logsumexp
@@ -287,7 +300,7 @@ def _cumsum(a, axis=None, reverse=False):
 
 
 @composite
-def cumsum(a, axis=None):
+def cumsum(a: Tensor, axis: int | None = None) -> Tensor:
     """Running sum along one axis: entry i is the sum of entries 0 .. i.
 
     axis  int, or None: the values of a in row-major order, as in NumPy
@@ -302,7 +315,7 @@ def cumsum(a, axis=None):
 
 
 @composite
-def prod(a, axis=None, keepdims=False):
+def prod(a: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
     """Product over axes. Its derivative needs no division, so it exists where a factor is 0 too.
 
     Floats are multiplied in float64, integers in the dtype that np.prod returns.
@@ -341,7 +354,7 @@ def prod(a, axis=None, keepdims=False):
 
 
 @composite
-def argmax(a, axis=None):
+def argmax(a: TensorLike, axis: int | None = None) -> np.ndarray:
     """Positions of the largest values, as an array of integers.
 
     Of equal ones the first; a nan comes before all.
@@ -350,7 +363,7 @@ def argmax(a, axis=None):
 
 
 @composite
-def argmin(a, axis=None):
+def argmin(a: TensorLike, axis: int | None = None) -> np.ndarray:
     """Positions of the smallest values, as an array of integers.
 
     Of equal ones the first; a nan comes before all.

@@ -13,7 +13,7 @@ import numpy as np
 GROUP = 16  # a triangle of 8 or of 32 takes longer
 
 
-def exact_running_sums(a, axis, reverse=False):
+def exact_running_sums(a: np.ndarray, axis: int, reverse: bool = False) -> np.ndarray:
     """np.cumsum in one chain of additions in float64, rounded once: the twin of running_sums.
 
     reverse   sums from the end: entry i is the sum of entries i .. n - 1
@@ -24,7 +24,7 @@ def exact_running_sums(a, axis, reverse=False):
     return np.cumsum(a, axis=axis, dtype=wide).astype(a.dtype, copy=False)
 
 
-def running_sums(a, axis, reverse=False):
+def running_sums(a: np.ndarray, axis: int, reverse: bool = False) -> np.ndarray:
     """Running sums along one axis.
 
     a         float array with at least one axis

@@ -4,12 +4,14 @@ np.add.at does that for any index, one number after another, at 5 to 10 ns each.
 one array of integers, whole rows can be moved instead. Read next: indexing.py.
 """
 
+from typing import Any
+
 import numpy as np
 
 ROUNDS = 16  # additions of whole rows, up to which these are the fastest
 
 
-def one_axis(index, ndim):
+def one_axis(index: Any, ndim: int) -> tuple[int, np.ndarray] | None:
     """(axis, ids) of an index that is one integer array beside full slices; None for any other."""
     parts = index if isinstance(index, tuple) else (index,)
     arrays = [i for i, part in enumerate(parts) if type(part) is not slice]
@@ -23,7 +25,9 @@ def one_axis(index, ndim):
     return arrays[0], ids
 
 
-def add_along(shape, axis, ids, values):
+def add_along(
+    shape: tuple[int, ...], axis: int, ids: np.ndarray, values: np.ndarray
+) -> np.ndarray | None:
     """Zeros of `shape` with the values added at `ids` of an axis.
 
     ids      integers, of any shape, within the axis; negative ones count from its end
@@ -62,7 +66,7 @@ def _placed(n, axis, ids, values):
     return out
 
 
-def add_in_rounds(out, ids, rows):
+def add_in_rounds(out: np.ndarray, ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """out[ids[i]] += rows[i] in at most ROUNDS rounds; `out` (n, ...) holds zeros.
 
     returns  positions that are left, in order: those of ids that stand there more often than ROUNDS

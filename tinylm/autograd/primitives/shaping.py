@@ -5,23 +5,25 @@ repeat or drop values.
 """
 
 import operator
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinylm.autograd.engine.operation import composite, primitive, unbroadcast
-from tinylm.autograd.engine.tensor import Tensor, array_of, as_tensor, is_recording
+from tinylm.autograd.engine.tensor import Array, Tensor, array_of, as_tensor, is_recording
 from tinylm.autograd.primitives.choice import chosen
+from tinylm.backend import ArrayLike
 from tinylm.errors import ShapeError
 
 
-def along(axis, part):
+def along(axis: int, part: int | slice) -> tuple:
     """The index of `part` along an axis: a[along(2, part)] is a[:, :, part]. axis: not negative."""
     return (slice(None),) * axis + (part,)
 
 
 @primitive(lambda g, y, a, shape: reshape(g, a.shape), linear=True, view=True)
-def reshape(a, shape):
+def reshape(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The values of a in row-major order in another shape, of which one entry may be -1.
 
     Check: tinylm gradcheck reshape
@@ -38,7 +40,7 @@ def _transposed_back(g, y, a, axes=None):
 
 
 @primitive(_transposed_back, linear=True, view=True)
-def transpose(a, axes=None):
+def transpose(a: np.ndarray, axes: tuple[int, ...] | None = None) -> np.ndarray:
     """The axes of a in another order; reversed if none is given (book notation: a^T).
 
     Check: tinylm gradcheck transpose
@@ -47,7 +49,7 @@ def transpose(a, axes=None):
 
 
 @primitive(lambda g, y, a, shape: unbroadcast(g, a.shape), linear=True, view=True)
-def broadcast_to(a, shape):
+def broadcast_to(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """a repeated along its missing axes and those of length 1, without a copy.
 
     The derivative is the sum over the repetitions. Check: tinylm gradcheck broadcast_to
@@ -56,7 +58,7 @@ def broadcast_to(a, shape):
 
 
 @composite
-def swapaxes(a, first, second):
+def swapaxes(a: Tensor, first: int, second: int) -> Tensor:
     """a with two axes exchanged. Check: tinylm gradcheck swapaxes"""
     order = list(range(np.ndim(array_of(a))))
     order[first], order[second] = order[second], order[first]
@@ -64,7 +66,7 @@ def swapaxes(a, first, second):
 
 
 @composite
-def expand_dims(a, axis):
+def expand_dims(a: Tensor, axis: int) -> Tensor:
     """a with new axes of length 1 at these positions of the result. axis: int or tuple of ints.
 
     Check: tinylm gradcheck expand_dims
@@ -78,7 +80,7 @@ def expand_dims(a, axis):
 
 
 @composite
-def squeeze(a, axis=None):
+def squeeze(a: Tensor, axis: tuple[int, ...] | None = None) -> Tensor:
     """a without its axes of length 1, or without the given ones.
 
     Raises ShapeError if one of those is longer. Check: tinylm gradcheck squeeze
@@ -97,13 +99,13 @@ def squeeze(a, axis=None):
 
 
 @composite
-def ravel(a):
+def ravel(a: Array) -> Tensor:
     """The values of a in row-major order along one axis. Check: tinylm gradcheck ravel"""
     return reshape(a, shape=(-1,))
 
 
 @composite
-def repeat(a, repeats, axis=None):
+def repeat(a: Array, repeats: ArrayLike, axis: int | None = None) -> Tensor:
     """Every entry along an axis (of ravel(a) if none is given) repeated.
 
     repeats  int, or one int per entry. The derivative is the sum over the repetitions.
@@ -142,7 +144,7 @@ def _concatenate(*arrays, axis=0):
 
 
 @composite
-def concatenate(arrays, axis=0):
+def concatenate(arrays: Sequence[Array], axis: int = 0) -> Tensor:
     """Arrays joined along an existing axis; the derivative cuts the cotangent at the same places.
 
     axis  None joins the arrays' values as ravel() orders them
@@ -165,13 +167,13 @@ def _stack(*arrays, axis=0):
 
 
 @composite
-def stack(arrays, axis=0):
+def stack(arrays: Sequence[Array], axis: int = 0) -> Tensor:
     """Arrays of one shape joined along a new axis. Check: tinylm gradcheck stack"""
     return _stack(*arrays, axis=axis)
 
 
 @composite
-def split(a, sections, axis=0):
+def split(a: Tensor, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """a cut along an axis into `sections` equal parts, or at the given positions.
 
     Returns a list of Tensors. Raises ShapeError if the axis does not divide evenly.
@@ -203,7 +205,7 @@ def _pad(a, widths):
 
 
 @composite
-def pad(a, widths):
+def pad(a: Tensor, widths: tuple) -> Tensor:
     """a with zeros around it.
 
     widths  one (before, after) pair per axis, or one pair or number for all
@@ -220,13 +222,15 @@ def pad(a, widths):
 
 
 @primitive(lambda g, y, a, axis=None: flip(g, axis=axis), linear=True, view=True)
-def flip(a, axis=None):
+def flip(a: np.ndarray, axis: int | tuple[int, ...] | None = None) -> np.ndarray:
     """a with the order along an axis (or several, or all) reversed. Check: tinylm gradcheck flip"""
     return np.flip(a, axis=axis)
 
 
 @primitive(lambda g, y, a, shift, axis=None: roll(g, shift=_negate(shift), axis=axis), linear=True)
-def roll(a, shift, axis=None):
+def roll(
+    a: np.ndarray, shift: int | tuple[int, ...], axis: int | tuple[int, ...] | None = None
+) -> np.ndarray:
     """a shifted along an axis; values that leave one end enter at the other.
 
     Check: tinylm gradcheck roll
@@ -254,7 +258,7 @@ def _matrices(name, a):
 
 
 @primitive(lambda g, y, a, k=0: tril(g, k=k), linear=True)
-def tril(a, k=0):
+def tril(a: np.ndarray, k: int = 0) -> np.ndarray:
     """The lower triangle of the last two axes, 0 above diagonal k: what a causal mask keeps.
 
     Check: tinylm gradcheck tril
@@ -264,7 +268,7 @@ def tril(a, k=0):
 
 
 @primitive(lambda g, y, a, k=0: triu(g, k=k), linear=True)
-def triu(a, k=0):
+def triu(a: np.ndarray, k: int = 0) -> np.ndarray:
     """The upper triangle of the last two axes, 0 below diagonal k. Check: tinylm gradcheck triu"""
     _matrices("triu", a)
     return _masked(a, k - 1, np.triu, False)

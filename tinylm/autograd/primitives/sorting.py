@@ -10,12 +10,12 @@ next: indexing.py, sort and topk.
 import numpy as np
 
 
-def exact_order(a, axis):
+def exact_order(a: np.ndarray, axis: int) -> np.ndarray:
     """np.argsort, stable: the twin of ascending() and what it falls back to."""
     return np.argsort(a, axis=axis, kind="stable")
 
 
-def exact_largest(a, k, axis):
+def exact_largest(a: np.ndarray, k: int, axis: int) -> np.ndarray:
     """Positions of the k largest, largest first: the twin of largest_first()."""
     # Sorted upwards from the end and read backwards: nan, sorted last, comes first, equals keep
     # their order, and nothing is negated, which unsigned integers could not be.
@@ -45,7 +45,7 @@ def _keys(a, position):
     return keys
 
 
-def ascending(a, axis):
+def ascending(a: np.ndarray, axis: int) -> np.ndarray:
     """Positions that sort a along an axis upwards; equal values in order, nan at the end."""
     if not _has_keys(a, axis):
         return exact_order(a, axis)
@@ -55,7 +55,7 @@ def ascending(a, axis):
     return np.moveaxis(keys & 0xFFFFFFFF, -1, axis)
 
 
-def largest_first(a, k, axis):
+def largest_first(a: np.ndarray, k: int, axis: int) -> np.ndarray:
     """Positions of the k largest values along an axis: nan first, of equal values the first."""
     if not _has_keys(a, axis):
         return exact_largest(a, k, axis)

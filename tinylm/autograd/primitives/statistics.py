@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from tinylm.autograd.engine.operation import composite, primitive
-from tinylm.autograd.engine.tensor import array_of, as_tensor
+from tinylm.autograd.engine.tensor import Array, Tensor, array_of, as_tensor
 from tinylm.autograd.primitives.elementwise import sqrt, where
 from tinylm.autograd.primitives.reductions import accurate_sum, mean, reduced, sum
 from tinylm.autograd.primitives.shaping import reshape
@@ -29,7 +29,9 @@ def _wide(name, a):
     return a, a.dtype
 
 
-def scale_of_squares(a, axis, small=True):
+def scale_of_squares(
+    a: Array, axis: int | tuple[int, ...] | None, small: bool = True
+) -> np.ndarray | float:
     """The s to divide a by along `axis` so that squares do not overflow (nor vanish, if `small`).
 
     returns  1.0 in all ordinary cases, else an array like a with length 1 along `axis`
@@ -79,7 +81,7 @@ def _times(a, scale):
     return a * scale
 
 
-def centered(a, axis):
+def centered(a: Tensor, axis: int | tuple[int, ...] | None) -> Tensor:
     """a less its mean along `axis`."""
     # Twice, because a mean is rounded: of 1e6 +- 1 in float32 the first one is off by up to 0.03.
     # It is taken as a constant: subtracting a constant does not change the distances.
@@ -94,7 +96,7 @@ def _narrow(x, dtype):
 
 
 @composite
-def mean_where(a, mask, axis=None):
+def mean_where(a: Tensor, mask: np.ndarray, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """Mean over axes of the entries where a mask is True; 0 where there is none.
 
     mask     bool array that broadcasts to a; entries where it is False may be inf or nan
@@ -107,14 +109,14 @@ def mean_where(a, mask, axis=None):
 
 
 @composite
-def mean_square(a, axis=None):
+def mean_square(a: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """Mean of the squares over axes; of float16 in float32, since 300**2 overflows float16."""
     wide, dtype = _wide("mean_square", a)
     return _narrow(mean(wide * wide, axis=axis), dtype)
 
 
 @composite
-def var(a, axis=None, keepdims=False):
+def var(a: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
     """Population variance over axes: the mean squared distance from the mean   (book eq. 2.23)
 
     Check: tinylm gradcheck var
@@ -126,7 +128,7 @@ def var(a, axis=None, keepdims=False):
 
 
 @composite
-def std(a, axis=None, keepdims=False):
+def std(a: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
     """Population standard deviation over axes, the root of var().
 
     Where all values are equal there is no derivative; the subgradient 0 is taken, as in torch.
@@ -163,7 +165,7 @@ def _norm(a, axis=None):
 
 
 @composite
-def norm(a, axis=None, keepdims=False):
+def norm(a: Tensor, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
     """Euclidean length over axes, the root of the sum of squares; its derivative at 0 is 0.
 
     Check: tinylm gradcheck norm

@@ -10,6 +10,10 @@ anew, and results have the bits of the parts (but for the order of three terms w
 gate read x itself). Read next: feed_forward.py.
 """
 
+from collections.abc import Callable
+
+import numpy as np
+
 from tinylm.autograd.kernels.norms import layer_norm, rms_norm
 from tinylm.errors import ConfigError, ShapeError
 
@@ -17,7 +21,17 @@ PLACEMENTS = ("pre", "post")
 NORMS = ("layer", "rms")
 
 
-def sublayer(name, branch, x, gain, shift, norm, eps, placement, keep):
+def sublayer(
+    name: str,
+    branch: Callable,
+    x: np.ndarray,
+    gain: np.ndarray,
+    shift: np.ndarray | None,
+    norm: str,
+    eps: float,
+    placement: str,
+    keep: bool,
+) -> tuple[np.ndarray, Callable]:
     """A branch with its norm and its residual sum, as (y, backward).
 
     name      of the operation, for errors
@@ -62,7 +76,7 @@ def _post(name, branch, x, norm):
     return y, backward
 
 
-def formed(derivative):
+def formed(derivative: np.ndarray | Callable) -> np.ndarray:
     """A derivative as an array: a kernel gives a function of the array to write it into, or None,
     where it may not be needed.
     """

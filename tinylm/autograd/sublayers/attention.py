@@ -4,7 +4,10 @@
 Read next: nn/block.py.
 """
 
+import numpy as np
+
 from tinylm.autograd.engine.operation import fused
+from tinylm.autograd.engine.tensor import Tensor
 from tinylm.autograd.kernels.attention import _self_attention
 from tinylm.autograd.kernels.linear import linear
 from tinylm.autograd.kernels.masks import bool_mask
@@ -13,23 +16,23 @@ from tinylm.autograd.sublayers.around import formed, sublayer
 
 
 def attention_sublayer(
-    x,
-    gain,
-    shift,
-    qkv,
-    qkv_bias,
-    out,
-    out_bias,
-    norm="layer",
-    eps=1e-5,
-    placement="pre",
-    heads=1,
-    kv_heads=None,
-    rotation=None,
-    mask=None,
-    causal=True,
-    scale=None,
-):
+    x: Tensor,
+    gain: Tensor,
+    shift: Tensor | None,
+    qkv: Tensor,
+    qkv_bias: Tensor | None,
+    out: Tensor,
+    out_bias: Tensor | None,
+    norm: str = "layer",
+    eps: float = 1e-5,
+    placement: str = "pre",
+    heads: int = 1,
+    kv_heads: int | None = None,
+    rotation: tuple[np.ndarray, ...] | None = None,
+    mask: np.ndarray | None = None,
+    causal: bool = True,
+    scale: float | None = None,
+) -> Tensor:
     """x + W_out Attention(W_qkv norm(x)), or norm(x + W_out Attention(W_qkv x))
 
     x          (B, T, D)  the stream

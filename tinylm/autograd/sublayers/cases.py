@@ -4,18 +4,26 @@ The options of attention and the values at which activations bend are those of k
 whose kernels these operations call.
 """
 
+from typing import Any
+
+import numpy as np
+
 from tinylm import autograd as ad
 from tinylm.autograd.kernels.cases import SOME, angles
 from tinylm.autograd.primitives.cases import normal, uniform
-from tinylm.autograd.registry import call, register
+from tinylm.autograd.registry import Call, call, register
 
 
-def around(rng, D, norm="layer"):
+def around(
+    rng: np.random.Generator, D: int, norm: str = "layer"
+) -> tuple[np.ndarray, np.ndarray | None]:
     """gain and shift of a norm."""
     return uniform(rng, 0.5, 2, D), normal(rng, D) if norm == "layer" else None
 
 
-def maps(rng, *shapes, bias=True):
+def maps(
+    rng: np.random.Generator, *shapes: tuple[int, ...], bias: bool = True
+) -> list[np.ndarray | None]:
     """A weight of each shape, followed by its bias or None."""
     found = []
     for shape in shapes:
@@ -23,7 +31,14 @@ def maps(rng, *shapes, bias=True):
     return found
 
 
-def attending(rng, heads, kv_heads, norm="layer", bias=True, **options):
+def attending(
+    rng: np.random.Generator,
+    heads: int,
+    kv_heads: int,
+    norm: str = "layer",
+    bias: bool = True,
+    **options: Any,
+) -> Call:
     """A call of attention_sublayer with x (2, 3, 4) and heads of width 2."""
     D, K, T = 4, 2, 3
     weights = maps(rng, (D, (heads + 2 * kv_heads) * K), (heads * K, D), bias=bias)
@@ -43,7 +58,9 @@ register(
 )
 
 
-def feeding(rng, norm="layer", bias=True, **options):
+def feeding(
+    rng: np.random.Generator, norm: str = "layer", bias: bool = True, **options: str
+) -> Call:
     """A call of feed_forward_sublayer with x (2, 3, 2) and 3 hidden units."""
     weights = maps(rng, (2, 3), (3, 2), bias=bias)
     return call(
@@ -63,7 +80,7 @@ register(
 )
 
 
-def gating(rng, norm="rms", bias=False, **options):
+def gating(rng: np.random.Generator, norm: str = "rms", bias: bool = False, **options: str) -> Call:
     """A call of gated_sublayer with x (2, 3, 2) and 3 hidden units."""
     weights = maps(rng, (2, 3), (2, 3), (3, 2), bias=bias)
     return call(

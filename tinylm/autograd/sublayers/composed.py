@@ -3,6 +3,9 @@
 Arguments are described with the operations. Read next: around.py.
 """
 
+from typing import Any
+
+from tinylm.autograd.engine.tensor import Tensor
 from tinylm.autograd.kernels import composed
 
 
@@ -20,20 +23,20 @@ def _normed(x, gain, shift, norm, eps):
 
 
 def attention_sublayer(
-    x,
-    gain,
-    shift,
-    qkv,
-    qkv_bias,
-    out,
-    out_bias,
-    norm="layer",
-    eps=1e-5,
-    placement="pre",
-    heads=1,
-    kv_heads=None,
-    **options,
-):
+    x: Tensor,
+    gain: Tensor,
+    shift: Tensor,
+    qkv: Tensor,
+    qkv_bias: Tensor,
+    out: Tensor,
+    out_bias: Tensor,
+    norm: str = "layer",
+    eps: float = 1e-5,
+    placement: str = "pre",
+    heads: int = 1,
+    kv_heads: int | None = None,
+    **options: Any,
+) -> Tensor:
     """The sublayer whose branch is W_out Attention(W_qkv h)"""
 
     def branch(h):
@@ -45,18 +48,18 @@ def attention_sublayer(
 
 
 def feed_forward_sublayer(
-    x,
-    gain,
-    shift,
-    hidden,
-    hidden_bias,
-    out,
-    out_bias,
-    norm="layer",
-    eps=1e-5,
-    placement="pre",
-    activation="gelu",
-):
+    x: Tensor,
+    gain: Tensor,
+    shift: Tensor,
+    hidden: Tensor,
+    hidden_bias: Tensor,
+    out: Tensor,
+    out_bias: Tensor,
+    norm: str = "layer",
+    eps: float = 1e-5,
+    placement: str = "pre",
+    activation: str = "gelu",
+) -> Tensor:
     """The sublayer whose branch is W_out sigma(W_hidden h)"""
 
     def branch(h):
@@ -67,20 +70,20 @@ def feed_forward_sublayer(
 
 
 def gated_sublayer(
-    x,
-    gain,
-    shift,
-    gate,
-    gate_bias,
-    up,
-    up_bias,
-    out,
-    out_bias,
-    norm="rms",
-    eps=1e-6,
-    placement="pre",
-    product="swiglu",
-):
+    x: Tensor,
+    gain: Tensor,
+    shift: Tensor | None,
+    gate: Tensor,
+    gate_bias: Tensor | None,
+    up: Tensor,
+    up_bias: Tensor | None,
+    out: Tensor,
+    out_bias: Tensor | None,
+    norm: str = "rms",
+    eps: float = 1e-6,
+    placement: str = "pre",
+    product: str = "swiglu",
+) -> Tensor:
     """The sublayer whose branch is W_out (sigma(W_gate h) * W_up h)"""
 
     def branch(h):

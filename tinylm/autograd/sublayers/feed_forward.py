@@ -4,6 +4,10 @@
 Read next: attention.py.
 """
 
+from collections.abc import Callable
+
+import numpy as np
+
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels.activations import geglu, gelu, gelu_tanh, silu, swiglu
 from tinylm.autograd.kernels.linear import linear
@@ -23,20 +27,20 @@ def _chosen(operation, table, name):
 
 @fused(composed.feed_forward_sublayer)
 def feed_forward_sublayer(
-    x,
-    gain,
-    shift,
-    hidden,
-    hidden_bias,
-    out,
-    out_bias,
+    x: np.ndarray,
+    gain: np.ndarray,
+    shift: np.ndarray | None,
+    hidden: np.ndarray,
+    hidden_bias: np.ndarray | None,
+    out: np.ndarray,
+    out_bias: np.ndarray | None,
     *,
-    norm="layer",
-    eps=1e-5,
-    placement="pre",
-    activation="gelu",
-    keep,
-):
+    norm: str = "layer",
+    eps: float = 1e-5,
+    placement: str = "pre",
+    activation: str = "gelu",
+    keep: bool,
+) -> tuple[np.ndarray, Callable]:
     """x + W_out sigma(W_hidden norm(x)), or norm(x + W_out sigma(W_hidden x))
 
     x           (..., D)  the stream
@@ -69,22 +73,22 @@ def feed_forward_sublayer(
 
 @fused(composed.gated_sublayer)
 def gated_sublayer(
-    x,
-    gain,
-    shift,
-    gate,
-    gate_bias,
-    up,
-    up_bias,
-    out,
-    out_bias,
+    x: np.ndarray,
+    gain: np.ndarray,
+    shift: np.ndarray | None,
+    gate: np.ndarray,
+    gate_bias: np.ndarray | None,
+    up: np.ndarray,
+    up_bias: np.ndarray | None,
+    out: np.ndarray,
+    out_bias: np.ndarray | None,
     *,
-    norm="rms",
-    eps=1e-6,
-    placement="pre",
-    product="swiglu",
-    keep,
-):
+    norm: str = "rms",
+    eps: float = 1e-6,
+    placement: str = "pre",
+    product: str = "swiglu",
+    keep: bool,
+) -> tuple[np.ndarray, Callable]:
     """x + W_out (sigma(W_gate norm(x)) * W_up norm(x)), or with the norm outside
 
     gate, up  (D, F) each, with their biases (F,) or None

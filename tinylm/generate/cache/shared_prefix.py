@@ -15,8 +15,8 @@ import math
 import numpy as np
 
 from tinylm.autograd import Tensor
-from tinylm.autograd.kernels.attention import SAFE_SCORE, visible_keys
-from tinylm.autograd.kernels.masks import all_finite, seen_matmul
+from tinylm.autograd.kernels.attention import SAFE_SCORE
+from tinylm.autograd.kernels.masks import all_finite, seen_matmul, visible_keys
 from tinylm.generate.cache.key_value import KeyValueCache
 
 
