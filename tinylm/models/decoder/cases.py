@@ -1,5 +1,8 @@
 """Gradient checks of whole decoders: tiny ones, each with parts that the others do not have."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd import Tensor
@@ -7,6 +10,7 @@ from tinylm.autograd.registry import call, register
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.decoder.gpt import GPT
 from tinylm.models.early.cases import ready, seed
+from tinylm.nn.module import Module
 
 IDS = np.array([[1, 4, 2], [3, 0, 4]])
 ONCE = "its parts are checked to second order one by one; whole, that would only take long"
@@ -21,12 +25,12 @@ VARIANTS = {
 }
 
 
-def small(rng, **changes):
+def small(rng: np.random.Generator, **changes: Any) -> Any:
     """A tiny GPT with weights large enough for every derivative to show."""
     return ready(GPT(GPTConfig(**SIZES | changes), seed(rng), np.float64).eval())
 
 
-def read(model, ids, memory):
+def read(model: Module, ids: np.ndarray, memory: Sequence[np.ndarray]) -> Any:
     """The second segment of a text, after a memory that is a constant: gradients stop there."""
     return model.read(ids, [Tensor(states) for states in memory])[0]
 

@@ -92,7 +92,7 @@ class GPTConfig:
     # others are dropped. None: all are taken.
     capacity_factor: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in WORDS_BY_LAYER:
             value = getattr(self, field)
             if isinstance(value, str):
@@ -213,37 +213,37 @@ class GPTConfig:
             )
 
     @property
-    def key_width(self):
+    def key_width(self) -> int:
         """K, the width of a head."""
         return self.head_width or self.d_model // self.n_head
 
     @property
-    def turned_width(self):
+    def turned_width(self) -> int:
         """R, how many numbers of a head belong to pairs that turn."""
         return self.rotary_width or self.key_width
 
     @property
-    def kv_heads(self):
+    def kv_heads(self) -> int:
         """G, the number of key-value heads."""
         return self.n_kv_head or self.n_head
 
-    def kv_heads_of(self, layer):
+    def kv_heads_of(self, layer: int) -> int:
         """Key-value heads that a layer makes: G, or 0 where it reads those of a layer below."""
         if layer % self.kv_sharing:
             return 0
         return self.kv_heads
 
     @property
-    def cache_layers(self):
+    def cache_layers(self) -> int:
         """Layers whose keys and values a cache holds: L / kv_sharing, rounded up."""
         return -(-self.n_layer // self.kv_sharing)
 
     @property
-    def hidden_width(self):
+    def hidden_width(self) -> int:
         """F, the width of the feed-forward."""
         return self.d_hidden or 4 * self.d_model
 
-    def has_bias(self, part):
+    def has_bias(self, part: str) -> bool:
         """Whether a part has biases: its own field if that is set, else `bias`.
 
         part  "qkv", "mlp" or "norm"
@@ -253,7 +253,7 @@ class GPTConfig:
             return self.bias
         return own
 
-    def layer(self, field, index):
+    def layer(self, field: str, index: int) -> str:
         """The word of layer `index` in a repeated field: attention, feed_forward or rotation."""
         pattern = getattr(self, field)
         return pattern[index % len(pattern)]

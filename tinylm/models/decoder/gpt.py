@@ -8,15 +8,24 @@ the LLaMA shape. The class stands first, the functions that build its parts afte
 presets.py, the published families.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm import backend, nn
 from tinylm.autograd import Tensor, dropout, linear, tanh, unembedding
-from tinylm.autograd.kernels.masks import bool_mask
-from tinylm.backend import Random
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, ShapeError
+from tinylm.models.decoder.columns import (
+    cached_length,
+    narrowed,
+    real_tokens,
+    with_resting_pairs,
+)
 from tinylm.models.decoder.config import NORMS_PER_BLOCK, GPTConfig
 from tinylm.nn import NORMS, PLACEMENTS, Module, normal_parameter, rotary_angles
+from tinylm.nn.attention.multi_head import SelfAttention
 from tinylm.nn.attention.sharing import SharedPairs
 from tinylm.nn.experts import MixtureOfExperts
 from tinylm.nn.memory.segments import SegmentStates
@@ -37,7 +46,7 @@ class GPT(Module):
     dtype   of the parameters: np.float32, or np.float64 for checks
     """
 
-    def __init__(self, config, seed=0, dtype=np.float32):
+    def __init__(self, config: GPTConfig, seed: int | None = 0, dtype: DType = np.float32) -> None:
         c = self.config = config
         rng = None if seed is None else Random(seed, "init")
         self.rng = Random(seed or 0, "dropout")
@@ -56,7 +65,13 @@ class GPT(Module):
             if hasattr(module, "rng"):
                 module.rng = self.rng
 
-    def __call__(self, ids, cache=None, positions=None, mask=None):
+    def __call__(
+        self,
+        ids: np.ndarray,
+        cache: Any = None,
+        positions: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+    ) -> Tensor:
         """Logits of every next token   (book eq. 2.12).
 
         ids        (B, T) integers
@@ -72,7 +87,13 @@ class GPT(Module):
         h = self.hidden(ids, cache, positions, mask)  # (B, T) -> (B, T, D)
         return self.logits(h)  # (B, T, D) -> (B, T, V)
 
-    def hidden(self, ids, cache=None, positions=None, mask=None):
+    def hidden(
+        self,
+        ids: np.ndarray,
+        cache: Any = None,
+        positions: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+    ) -> Tensor:
         """The residual stream after the last block and norm, (B, T, D); arguments of __call__."""
         if isinstance(ids, Tensor):
             ids = ids.data
@@ -96,7 +117,7 @@ class GPT(Module):
         self.check_length(total)
         return np.arange(past, total, like=ids)
 
-    def check_length(self, total):
+    def check_length(self, total: int) -> None:
         """Raise ShapeError if so many tokens do not fit the context."""
         if total > self.config.context:
             raise ShapeError(
@@ -104,7 +125,9 @@ class GPT(Module):
                 "shorten the input"
             )
 
-    def read(self, ids, memory=None):
+    def read(
+        self, ids: np.ndarray, memory: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         """Logits of a segment, after the segments before it   (Transformer-XL; Dai et al. 2019).
 
         Layer l attends to [SG(m_l), h_l]: the M = segment_memory inputs that it read last, without
@@ -132,7 +155,7 @@ class GPT(Module):
         x = self.transform(x, positions, segments=segments)
         return self.logits(x), segments.kept
 
-    def add_positions(self, x, positions):
+    def add_positions(self, x: Tensor, positions: np.ndarray | None) -> Tensor:
         """The input of the first block, from the vectors of tokens or from learned ones (soft
         prompts).
 
@@ -150,7 +173,14 @@ class GPT(Module):
             x = self.embedding_norm(x)
         return dropout(x, c.dropout if self.training else 0.0, self.rng)
 
-    def transform(self, x, positions, cache=None, mask=None, segments=None):
+    def transform(
+        self,
+        x: Tensor,
+        positions: np.ndarray,
+        cache: Any = None,
+        mask: np.ndarray | None = None,
+        segments: SegmentStates | None = None,
+    ) -> Tensor:
         """The blocks and the last norm.
 
         x          (B, T, D) Tensor, from add_positions()
@@ -158,14 +188,24 @@ class GPT(Module):
         segments   SegmentStates, of read(); then without a cache
         returns    (B, T, D)
         """
-        options = self.block_options(*x.shape[:2], positions, x.dtype, cache, mask, segments)
+        B, T = x.shape[:2]
+        options = self.block_options(B, T, positions, x.dtype, cache, mask, segments)
         for block, own in zip(self.blocks, options):
             x = block(x, **own)
         if self.norm is None:
             return x
         return self.norm(x)
 
-    def block_options(self, B, T, positions, dtype, cache=None, mask=None, segments=None):
+    def block_options(
+        self,
+        B: int,
+        T: int,
+        positions: np.ndarray | None,
+        dtype: DType,
+        cache: Any = None,
+        mask: np.ndarray | None = None,
+        segments: SegmentStates | None = None,
+    ) -> list[dict[str, Any]]:
         """What each block is called with beside the stream, a dict for each layer.
 
         B, T      of the batch;  others as in transform()
@@ -198,7 +238,7 @@ class GPT(Module):
             found.append(own)
         return found
 
-    def logits(self, x):
+    def logits(self, x: Tensor) -> Tensor:
         """The output layer: (B, T, D) -> (B, T, V)."""
         if self.head is None:
             x = unembedding(x, self.tokens.weight)  # x E^T, with E (V, D) the embedding table
@@ -219,7 +259,7 @@ class GPT(Module):
             return self.position_bias(queries, keys, positions)
         return self.position_bias(queries, keys)
 
-    def rotation(self, positions, dtype):
+    def rotation(self, positions: np.ndarray | None, dtype: DType) -> tuple[np.ndarray, ...] | None:
         """Cosines and sines that turn queries and keys at these positions, or None without RoPE.
 
         Each is (T, K/2) or (B, 1, T, K/2). Where only the first R/2 pairs of a head turn (GPT-NeoX;
@@ -239,7 +279,9 @@ class GPT(Module):
             return angles
         return with_resting_pairs(*angles, (c.key_width - R) // 2)
 
-    def rotations(self, positions, dtype):
+    def rotations(
+        self, positions: np.ndarray | None, dtype: DType
+    ) -> list[tuple[np.ndarray, np.ndarray] | None]:
         """rotation() for each layer: None for those that do not turn (NoPE; Kazemnejad et al. 2023,
         SmolLM 3).
         """
@@ -247,14 +289,16 @@ class GPT(Module):
         by_word = {"rope": self.rotation(positions, dtype), "none": None}
         return [by_word[c.layer("rotation", layer)] for layer in range(c.n_layer)]
 
-    def to(self, device):
+    def to(self, device: str) -> Module:
         """Move parameters and the dropout stream to a device. Returns the model."""
         backend.backend(device)  # raises before anything has moved
         self.rng.device = device
         return super().to(device)
 
 
-def make_positions(config, rng, dtype):
+def make_positions(
+    config: GPTConfig, rng: Random | None, dtype: DType
+) -> tuple[Module | None, Module | None]:
     """The two places where positions enter.
 
     returns  (what is added to the embeddings or None, what is added to the scores or None)
@@ -273,7 +317,7 @@ def make_positions(config, rng, dtype):
     return None, None
 
 
-def make_block(config, rng, dtype, layer=0):
+def make_block(config: GPTConfig, rng: Random | None, dtype: DType, layer: int = 0) -> Module:
     """Block `layer` of a configuration, freshly initialized; with rng None its matrices are only
     placeholders.
     """
@@ -294,7 +338,9 @@ def make_block(config, rng, dtype, layer=0):
     return nn.Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout)
 
 
-def make_attention(config, rng, layer, out_std, dtype):
+def make_attention(
+    config: GPTConfig, rng: Random | None, layer: int, out_std: float, dtype: DType
+) -> SelfAttention:
     """The self-attention of a layer."""
     c = config
     scale = c.attention_scale  # None: 1/sqrt(K)
@@ -319,7 +365,9 @@ def make_attention(config, rng, layer, out_std, dtype):
     )
 
 
-def make_feed_forward(config, rng, layer, out_std, dtype):
+def make_feed_forward(
+    config: GPTConfig, rng: Random | None, layer: int, out_std: float, dtype: DType
+) -> Module:
     """The feed-forward of a layer, or its experts."""
     c = config
     parts = c.d_model, c.hidden_width, rng, c.activation, c.has_bias("mlp"), out_std, dtype
@@ -335,60 +383,10 @@ def make_feed_forward(config, rng, layer, out_std, dtype):
     return nn.feed_forward(c.activation)(*parts)
 
 
-def make_norm(config, dtype):
+def make_norm(config: GPTConfig, dtype: DType) -> Module:
     """One normalization of a configuration."""
     c = config
     options = {"bias": c.has_bias("norm"), "dtype": dtype}
     if c.norm_eps is not None:
         options["eps"] = c.norm_eps
     return NORMS[c.norm](c.d_model, **options)
-
-
-def cached_length(cache):
-    """Tokens in a cache, or positions in SegmentStates; 0 without one."""
-    if cache is None:
-        return 0
-    return cache.length
-
-
-def with_resting_pairs(cos, sin, rest):
-    """Cosines and sines with `rest` further pairs at angle 0: (..., R/2) -> (..., R/2 + rest)."""
-    still = np.zeros_like(sin, shape=(*sin.shape[:-1], rest))
-    cos = np.concatenate([cos, still + 1], axis=-1)  # cos 0 = 1
-    sin = np.concatenate([sin, still], axis=-1)
-    return cos, sin
-
-
-def real_tokens(mask, B, T):
-    """Which of the last T columns are tokens: those visible to some query of their row.
-
-    mask     bool that broadcasts to (B, H, T, S), or None
-    returns  (B, T) bool; None where all are
-    """
-    mask = bool_mask(mask, "GPT")
-    if mask is None:
-        return None
-    mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)  # (B|1, H|1, T|1, S)
-    seen = mask.any(axis=(1, 2))[:, -T:]  # (B|1, T|1)
-    if seen.all():
-        return None
-    return seen | np.zeros_like(seen, shape=(B, T))
-
-
-def narrowed(mask, queries, keys, window):
-    """A mask narrowed to a sliding window   (book section 2.3.2; Mistral, GPT-3's banded layers).
-
-    mask     bool that broadcasts to (B, H, T, S), or None
-    queries, keys  (T,) and (S,) integers: columns of the sequence
-    window   tokens visible to a query, itself among them
-    returns  bool (T, S), or what it and `mask` broadcast to; None where the window hides nothing
-    """
-    shape = (*np.shape(mask)[:-2], len(queries), len(keys))
-    mask = bool_mask(mask, "GPT", shape=shape)
-    if len(keys) <= window:
-        return mask
-    # The causal mask comes later; it hides what is ahead, where i - j is negative.
-    near = queries[:, None] - keys[None, :] < window  # (T, S)
-    if mask is None:
-        return near
-    return mask & near

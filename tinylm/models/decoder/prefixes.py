@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinylm import nn
-from tinylm.autograd import embedding, tree_attention
+from tinylm.autograd import Tensor, embedding, tree_attention
 from tinylm.autograd.kernels.tree_attention import NodeSums, Paths
 from tinylm.models.decoder.gpt import GPT
 
@@ -38,10 +38,10 @@ class PrefixTree:
     first: np.ndarray
     paths: list
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.first)
 
-    def paths_to(self, read):
+    def paths_to(self, read: np.ndarray) -> list[Paths]:
         """Paths that want the outputs of some nodes alone, (m,) increasing."""
         place = np.full(len(self), -1)
         place[read] = np.arange(len(read))
@@ -53,7 +53,7 @@ class PrefixTree:
         return found
 
 
-def prefix_tree(ids, held=None):
+def prefix_tree(ids: np.ndarray, held: np.ndarray | None = None) -> PrefixTree:
     """The PrefixTree of rows of ids.
 
     ids   (B, T) integers
@@ -107,7 +107,7 @@ NORMS = (nn.LayerNorm, nn.RMSNorm)
 FORWARDS = (nn.FeedForward, nn.GatedFeedForward)
 
 
-def shares_prefixes(model):
+def shares_prefixes(model: GPT) -> bool:
     """True for a GPT that states_at() reads: pre-norm, plain full attention, on the CPU, not in
     training with dropout.
     """
@@ -140,7 +140,7 @@ def _plain(block):
     )
 
 
-def states_at(model, ids, held, wanted):
+def states_at(model: GPT, ids: np.ndarray, held: np.ndarray, wanted: np.ndarray) -> Tensor:
     """What GPT.hidden() gives at some places of rows that are padded at their ends, if at all.
 
     model    GPT that shares_prefixes() accepts

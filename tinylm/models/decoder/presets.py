@@ -9,6 +9,7 @@ published/load.py, which reads their weights.
 
 import dataclasses
 import difflib
+from typing import Any
 
 from tinylm.errors import ConfigError
 from tinylm.models.decoder.config import GPTConfig
@@ -129,7 +130,7 @@ NOTES = {
 # fmt: on
 
 
-def preset(name, **changes):
+def preset(name: str, **changes: Any) -> GPTConfig:
     """The configuration of a published model.
 
     name      of DECODERS, such as "llama3-8b"
@@ -145,7 +146,7 @@ def preset(name, **changes):
     return GPTConfig(**DECODERS[name] | changes)
 
 
-def tiny(name, **changes):
+def tiny(name: str, **changes: Any) -> GPTConfig:
     """A model of the same parts in sizes for tests: four heads, and where the family groups them
     two key-value heads, or its single one.
 
@@ -176,7 +177,7 @@ def tiny(name, **changes):
     return dataclasses.replace(c, **sizes | changes)
 
 
-def differences(config):
+def differences(config: GPTConfig) -> dict[str, Any]:
     """What distinguishes a configuration from GPT-2, sizes aside: {field: value}."""
     sizes = {"vocab_size", "context", "n_layer", "n_head", "d_model", "d_hidden"}
     return {
@@ -186,6 +187,6 @@ def differences(config):
     }
 
 
-def note(name):
+def note(name: str) -> str:
     """A remark on a preset, or ""."""
     return next((text for start, text in NOTES.items() if name.startswith(start)), "")

@@ -9,7 +9,7 @@ real models fits the printed total. Read next: presets.py.
 
 from dataclasses import dataclass
 
-from tinylm.models.decoder.config import NORMS_PER_BLOCK
+from tinylm.models.decoder.config import NORMS_PER_BLOCK, GPTConfig
 from tinylm.nn import GATES
 
 # Learned numbers of a bias of attention, for H heads (nn/position/bias.py with its own defaults).
@@ -22,7 +22,7 @@ _BIAS = {
 }
 
 
-def count_parameters(config):
+def count_parameters(config: GPTConfig) -> int:
     """How many numbers a GPT of this configuration trains; nothing is built.
 
     config   GPTConfig
@@ -35,7 +35,7 @@ def count_parameters(config):
     return total
 
 
-def count_active(config):
+def count_active(config: GPTConfig) -> int:
     """How many of them one token is multiplied with: of the experts, only those it is sent to."""
     c = config
     idle = (c.experts - c.experts_per_token) * count_feed_forward(c)  # in each layer of experts
@@ -43,7 +43,7 @@ def count_active(config):
     return count_parameters(c) - layers * idle
 
 
-def count_embeddings(config):
+def count_embeddings(config: GPTConfig) -> int:
     """Token table, output weights and positions: V D (2 V D if not tied) + context D."""
     c = config
     total = c.vocab_size * c.d_model
@@ -58,13 +58,13 @@ def count_embeddings(config):
     return total
 
 
-def count_norm(config):
+def count_norm(config: GPTConfig) -> int:
     """One normalization: D gains, and D biases if it has them; RMS norms have none."""
     biases = config.norm == "layer" and config.has_bias("norm")
     return config.d_model * (1 + biases)
 
 
-def count_attention(config, layer=0):
+def count_attention(config: GPTConfig, layer: int = 0) -> int:
     """Queries, keys, values and output: (2 H + 2 G) K D, biases, and gains of normed queries and
     keys: 2 K or (H + G) K. G is 0 in a layer that reads the keys and values of one below.
     """
@@ -76,14 +76,14 @@ def count_attention(config, layer=0):
     return c.d_model * (qkv + heads) + biases + gains
 
 
-def count_feed_forward(config):
+def count_feed_forward(config: GPTConfig) -> int:
     """One feed-forward, or one expert: 2 D F, 3 D F if gated, and biases."""
     c, D, F = config, config.d_model, config.hidden_width
     inner = 2 if c.activation in GATES else 1  # maps D -> F: a gated one has two
     return (inner + 1) * D * F + c.has_bias("mlp") * (inner * F + D)
 
 
-def count_block(config, layer=0):
+def count_block(config: GPTConfig, layer: int = 0) -> int:
     """Block `layer`: attention, feed-forward or router and experts, and norms."""
     c = config
     forward = count_feed_forward(c)

@@ -6,23 +6,24 @@ The neural n-gram model, recurrent language models, word2vec, GloVe.
 import numpy as np
 
 from tinylm.autograd.primitives.cases import normal, uniform
-from tinylm.autograd.registry import call, register
+from tinylm.autograd.registry import Call, call, register
 from tinylm.models.early import word2vec
 from tinylm.models.early.glove import GloVe
 from tinylm.models.early.nplm import FeedForwardNGramLM
 from tinylm.models.early.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.models.early.word2vec import CBOW, SkipGram
+from tinylm.nn.module import Module
 
 IDS = np.array([[0, 2, 2, 1], [3, 0, 1, 1]])
 NGRAM = 3, 4, 2, 3  # n, V, m, h
 
 
-def seed(rng):
+def seed(rng: np.random.Generator) -> int:
     """A seed of a small model."""
     return int(rng.integers(99))
 
 
-def ready(model):
+def ready(model: Module) -> Module:
     """A model with its small initial weights enlarged to a standard deviation of 1/2.
 
     With GPT-2's 0.02 many derivatives would be too small for a difference to show.
@@ -45,7 +46,7 @@ register(
 )
 
 
-def recurrent_call(cell, n_layer, rng):
+def recurrent_call(cell: str, n_layer: int, rng: np.random.Generator) -> Call:
     """Three tokens through n_layer layers of a cell, V = 4 and D = 3; one layer has a tied head."""
     config = RecurrentConfig(4, 3, n_layer, cell, 2, tied=n_layer == 1)
     model = RecurrentLM(config, seed(rng), np.float64)

@@ -10,13 +10,15 @@ word2vec.py, which arrives at nearly the same factors.
 import numpy as np
 
 from tinylm.autograd import Tensor, embedding
-from tinylm.backend import Random
+from tinylm.backend import ArrayLike, DType, Random
 from tinylm.errors import DataError
 from tinylm.nn import Module, normal_parameter
 from tinylm.nn.linear import undecayed
 
 
-def cooccurrences(tokens, window, vocab_size):
+def cooccurrences(
+    tokens: ArrayLike, window: int, vocab_size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How often words stand near each other: a pair at distance d counts 1/d, in both directions.
 
     tokens   (T,) integers below vocab_size
@@ -38,7 +40,7 @@ def cooccurrences(tokens, window, vocab_size):
     return pairs // vocab_size, pairs % vocab_size, total[pairs]
 
 
-def pair_weights(counts, most=100.0, power=0.75):
+def pair_weights(counts: np.ndarray, most: float = 100.0, power: float = 0.75) -> np.ndarray:
     """f(X) = min(1, (X / most)^power)   (eq. 9).
 
     Rare pairs are noisy, and frequent ones must not drown the rest.
@@ -52,7 +54,9 @@ class GloVe(Module):
     vocab_size V;  d_model D;  seed, dtype of the parameters
     """
 
-    def __init__(self, vocab_size, d_model, seed=0, dtype=np.float32):
+    def __init__(
+        self, vocab_size: int, d_model: int, seed: int = 0, dtype: DType = np.float32
+    ) -> None:
         rng = Random(seed, "init")
         std = 0.5 * d_model**-0.5  # of each entry, so that a product w . w~ is about 1/(4 sqrt(D))
         self.words = normal_parameter((vocab_size, d_model), rng, std, dtype)
@@ -60,14 +64,21 @@ class GloVe(Module):
         self.word_bias = _zeros(vocab_size, dtype)
         self.context_bias = _zeros(vocab_size, dtype)
 
-    def scores(self, i, j):
+    def scores(self, i: np.ndarray, j: np.ndarray) -> Tensor:
         """w_i . w~_j + b_i + b~_j for pairs: (n,), (n,) integers -> (n,)."""
         w, other = embedding(i, self.words), embedding(j, self.contexts)  # (n, D) each
         product = (w * other).sum(axis=-1)  # (n,)
         biases = embedding(i, self.word_bias) + embedding(j, self.context_bias)  # (n, 1)
         return product + biases[:, 0]
 
-    def loss(self, i, j, counts, most=100.0, power=0.75):
+    def loss(
+        self,
+        i: np.ndarray,
+        j: np.ndarray,
+        counts: np.ndarray,
+        most: float = 100.0,
+        power: float = 0.75,
+    ) -> Tensor:
         """J = sum f(X_ij) (w_i . w~_j + b_i + b~_j - log X_ij)^2 over the pairs given   (eq. 8)
 
         i, j, counts  (n,) each, as cooccurrences() lists them; counts above 0
@@ -78,7 +89,7 @@ class GloVe(Module):
         weights = pair_weights(counts, most, power).astype(dtype)
         return (difference * difference * weights).sum()
 
-    def vectors(self):
+    def vectors(self) -> np.ndarray:
         """w + w~, (V, D) array."""
         return self.words.numpy() + self.contexts.numpy()
 

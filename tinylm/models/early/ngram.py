@@ -10,9 +10,12 @@ which replaces the table by a network.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import ArrayLike, Random
 from tinylm.errors import ConfigError, DataError, ShapeError
 
 
@@ -22,18 +25,18 @@ class TokenHistory:
     batch    rows;  padding (B,) leading columns of each row that are no tokens, or None
     """
 
-    def __init__(self, batch, padding=None):
+    def __init__(self, batch: int, padding: np.ndarray | None = None) -> None:
         self.tokens = np.empty((batch, 0), np.int64)
         if padding is not None:
             padding = np.asarray(padding)
         self.padding = padding
 
     @property
-    def length(self):
+    def length(self) -> int:
         """Columns read so far."""
         return self.tokens.shape[1]
 
-    def append(self, tokens):
+    def append(self, tokens: np.ndarray) -> None:
         """Add columns (B, T) of tokens."""
         if tokens.shape[0] != len(self.tokens):
             raise ShapeError(
@@ -41,7 +44,7 @@ class TokenHistory:
             )
         self.tokens = np.concatenate([self.tokens, tokens], axis=1)
 
-    def crop(self, length):
+    def crop(self, length: int) -> None:
         """Forget all columns from `length` on."""
         if not 0 <= length <= self.length:
             raise ShapeError(
@@ -49,7 +52,7 @@ class TokenHistory:
             )
         self.tokens = self.tokens[:, :length]
 
-    def select(self, rows):
+    def select(self, rows: Sequence[int]) -> None:
         """Keep the given rows, in the given order; a row may be named twice."""
         rows = [int(row) for row in rows]
         self.tokens = self.tokens[rows]
@@ -57,7 +60,9 @@ class TokenHistory:
             self.padding = self.padding[rows]
 
 
-def windows(tokens, width, bos, first=0, padding=None):
+def windows(
+    tokens: ArrayLike, width: int, bos: int, first: int = 0, padding: np.ndarray | None = None
+) -> np.ndarray:
     """The `width` tokens up to and including each column, with `bos` before the beginning.
 
     tokens   (B, S) integers;  first: leave out the windows of columns before it
@@ -74,7 +79,7 @@ def windows(tokens, width, bos, first=0, padding=None):
     return np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)[:, 1 + first :]
 
 
-def check_tokens(tokens, vocab_size):
+def check_tokens(tokens: ArrayLike, vocab_size: int) -> np.ndarray:
     """`tokens` as a (B, T) array of ids. Raises ShapeError or DataError if they are not that."""
     tokens = np.asarray(tokens)
     if tokens.ndim != 2 or 0 in tokens.shape:
@@ -179,7 +184,13 @@ class NGramLM:
 
     context = None  # reads any length; all but the last n - 1 tokens are ignored
 
-    def __init__(self, order, vocab_size, smoothing="kneser_ney", option=None):
+    def __init__(
+        self,
+        order: int,
+        vocab_size: int,
+        smoothing: str = "kneser_ney",
+        option: float | None = None,
+    ) -> None:
         if smoothing not in SMOOTHINGS:
             raise ConfigError(
                 f"NGramLM: smoothing {smoothing!r} is not one of {', '.join(SMOOTHINGS)}"
@@ -199,7 +210,7 @@ class NGramLM:
         self.option = option
         self.tables, self.options = [], []
 
-    def fit(self, *sequences):
+    def fit(self, *sequences: ArrayLike) -> "NGramLM":
         """Count the n-grams of all orders.
 
         sequences  (T,) integers each; every one is read on its own, from its beginning
@@ -232,7 +243,7 @@ class NGramLM:
             return 0.75  # the usual value, where too little was counted for an estimate
         return once / (once + 2 * twice)
 
-    def prob(self, contexts, tokens):
+    def prob(self, contexts: ArrayLike, tokens: ArrayLike) -> np.ndarray:
         """Pr(token | context), elementwise with broadcasting.
 
         contexts  (..., n - 1) integers, `bos` where the text has not begun
@@ -244,7 +255,7 @@ class NGramLM:
         n, base, V = self.order, self.base, self.vocab_size
         contexts = np.asarray(contexts, np.int64)
         combine = SMOOTHINGS[self.smoothing][0]
-        p = 1 / V  # below order 1
+        p: Any = 1 / V  # below order 1
         lowest = n if self.smoothing in ("mle", "add_k") else 1  # those two have no lower orders
         for k in range(lowest, n + 1):
             table, option = self.tables[k - 1], self.options[k - 1]
@@ -256,24 +267,24 @@ class NGramLM:
             p = combine(c, total, kinds, p, V, option)
         return p
 
-    def distribution(self, contexts):
+    def distribution(self, contexts: ArrayLike) -> np.ndarray:
         """Pr(. | context): contexts (..., n - 1) -> (..., V)."""
         contexts = np.asarray(contexts)[..., None, :]  # (..., n - 1) -> (..., 1, n - 1)
         return self.prob(contexts, np.arange(self.vocab_size))
 
-    def logprob(self, sequence):
+    def logprob(self, sequence: ArrayLike) -> np.ndarray:
         """log Pr of each token of a (T,) sequence given those before it: (T,), in nats."""
         tokens = check_tokens([sequence], self.vocab_size)
         grams = windows(tokens, self.order, self.bos)[0]  # (T, n)
         with np.errstate(divide="ignore"):  # log 0 = -inf is the right answer
             return np.log(self.prob(grams[:, :-1], grams[:, -1]))
 
-    def perplexity(self, sequence):
+    def perplexity(self, sequence: np.ndarray) -> float:
         """exp of the mean negative log-probability of a (T,) sequence."""
         with np.errstate(over="ignore"):  # inf where that overflows, nan of nan
             return float(np.exp(-self.logprob(sequence).mean()))
 
-    def sample(self, length, rng, prompt=()):
+    def sample(self, length: int, rng: Random, prompt: Sequence[int] = ()) -> np.ndarray:
         """Draw tokens one after the other.
 
         length   how many
@@ -289,15 +300,15 @@ class NGramLM:
             tokens.append(int(np.searchsorted(upto, u * upto[-1], side="right")))
         return np.array(tokens[len(tokens) - length :], np.int64)
 
-    def count_parameters(self):
+    def count_parameters(self) -> int:
         """Numbers kept: one for each n-gram seen, of every order. The full table would have V^n."""
         return sum(len(table.keys) for table in self.tables)
 
-    def new_cache(self, batch, padding=None):
+    def new_cache(self, batch: int, padding: np.ndarray | None = None) -> TokenHistory:
         """An empty TokenHistory for B rows."""
         return TokenHistory(batch, padding)
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """log Pr(. | everything up to here) after each of `tokens`: (B, T) -> (B, T, V)."""
         tokens = check_tokens(tokens, self.vocab_size)
         if cache is None:
@@ -308,12 +319,14 @@ class NGramLM:
         with np.errstate(divide="ignore"):
             return np.log(self.distribution(contexts))
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """log Pr(. | everything up to here) after the last of `tokens`: (B, T) -> (B, V)."""
         return self.logits(tokens, cache)[:, -1]
 
 
-def best_by_counting(text, held_out, orders=range(3, 10), mark=""):
+def best_by_counting(
+    text: str, held_out: str, orders: tuple[int, ...] = range(3, 10), mark: str = ""
+) -> tuple[float, int]:
     """The n-gram model of characters, with Kneser-Ney smoothing, that predicts a text best.
 
     text      str, whose n-grams are counted
@@ -336,7 +349,7 @@ def best_by_counting(text, held_out, orders=range(3, 10), mark=""):
     return min(found)
 
 
-def block_entropy(tokens, n):
+def block_entropy(tokens: np.ndarray, n: int) -> float:
     """The entropy of the n-grams of a text read in a circle, in bits   (Shannon 1951).
 
     tokens  (T,) integers. In a circle every n-gram has a successor and a predecessor, so all orders
@@ -351,7 +364,7 @@ def block_entropy(tokens, n):
     return float(-(p * np.log2(p)).sum())
 
 
-def conditional_entropy(tokens, n, vocab_size=None):
+def conditional_entropy(tokens: ArrayLike, n: int, vocab_size: int | None = None) -> float:
     """Shannon's F_n: the entropy of a symbol given the n - 1 before it, in bits.
 
     tokens      (T,) integers, read in a circle

@@ -12,10 +12,12 @@ table C is the first word embedding. Read next: word2vec.py, which keeps only th
 recurrent.py, which reads without end.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd import Tensor, no_grad, tanh
-from tinylm.backend import Random, to_cpu, to_device
+from tinylm.backend import DType, Random, to_cpu, to_device
 from tinylm.errors import ConfigError
 from tinylm.models.early.ngram import TokenHistory, check_tokens, windows
 from tinylm.nn import Embedding, Linear, Module
@@ -36,8 +38,15 @@ class FeedForwardNGramLM(Module):
     context = None
 
     def __init__(
-        self, order, vocab_size, d_embedding, d_hidden, direct=True, seed=0, dtype=np.float32
-    ):
+        self,
+        order: int,
+        vocab_size: int,
+        d_embedding: int,
+        d_hidden: int,
+        direct: bool = True,
+        seed: int = 0,
+        dtype: DType = np.float32,
+    ) -> None:
         if min(order - 1, vocab_size, d_embedding, d_hidden) < 1:
             raise ConfigError(
                 f"FeedForwardNGramLM: order {order} must be at least 2, and {vocab_size} tokens, "
@@ -54,7 +63,7 @@ class FeedForwardNGramLM(Module):
         if direct:
             self.direct = Linear(width, vocab_size, rng, bias=False, dtype=dtype)
 
-    def __call__(self, ids):
+    def __call__(self, ids: np.ndarray) -> Tensor:
         """Logits of every next token: ids (B, T) -> (B, T, V).
 
         Position t sees ids[t-n+2 .. t], with `bos` before the first.
@@ -64,7 +73,7 @@ class FeedForwardNGramLM(Module):
         contexts = np.ascontiguousarray(windows(to_cpu(ids), self.order - 1, self.bos))
         return self.scores(to_device(contexts, self.words.weight.device))
 
-    def scores(self, contexts):
+    def scores(self, contexts: np.ndarray) -> Tensor:
         """Logits after each context: (..., n - 1) integers -> (..., V)."""
         x = self.words(contexts)  # (..., n-1, m)
         x = x.reshape(*contexts.shape[:-1], -1)  # (..., (n-1) m)
@@ -73,11 +82,11 @@ class FeedForwardNGramLM(Module):
             return y
         return y + self.direct(x)
 
-    def new_cache(self, batch, padding=None):
+    def new_cache(self, batch: int, padding: np.ndarray | None = None) -> TokenHistory:
         """An empty TokenHistory for B rows."""
         return TokenHistory(batch, padding)
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the next token after each of `tokens`, as an array: (B, T) -> (B, T, V)."""
         tokens = check_tokens(tokens, self.vocab_size)
         if cache is None:
@@ -88,6 +97,6 @@ class FeedForwardNGramLM(Module):
         with no_grad():
             return self.scores(contexts).data  # (B, T, n - 1) -> (B, T, V)
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
         return self.logits(tokens, cache)[:, -1]

@@ -7,13 +7,15 @@ language models: Mikolov et al. 2010; their states as representations: Sutskever
 et al. 2018 (book section 2.1). Read next: decoder/gpt.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm import backend
 from tinylm.autograd import Tensor, no_grad, unembedding, where
-from tinylm.backend import Random
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError
 from tinylm.models.early.ngram import TokenHistory, check_tokens
 from tinylm.nn import Embedding, LayerNorm, Linear, Module
@@ -33,7 +35,7 @@ class RecurrentConfig:
     tied: bool = True  # output weights are the embedding table
     context: int | None = None  # no limit: the state has one size
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         cells = (*CELLS, "mamba")
         if self.cell not in cells:
             raise ConfigError(
@@ -54,7 +56,7 @@ class RecurrentLM(Module):
     Layers are stacked around a residual stream, x + F(norm(x)), as in GPT.
     """
 
-    def __init__(self, config, seed=0, dtype=np.float32):
+    def __init__(self, config: RecurrentConfig, seed: int = 0, dtype: DType = np.float32) -> None:
         c = self.config = config
         self.vocab_size, self.context = c.vocab_size, c.context
         rng = Random(seed, "init")
@@ -66,11 +68,13 @@ class RecurrentLM(Module):
         if not c.tied:
             self.head = Linear(c.d_model, c.vocab_size, rng, bias=False, dtype=dtype)
 
-    def __call__(self, ids):
+    def __call__(self, ids: np.ndarray) -> Tensor:
         """Logits of every next token, from the beginning: ids (B, T) -> (B, T, V)."""
         return self.read(ids)[0]
 
-    def read(self, ids, state=None):
+    def read(
+        self, ids: np.ndarray, state: Sequence[tuple[Tensor]] | None = None
+    ) -> tuple[Tensor, list[tuple]]:
         """Logits of T more tokens, and the state after the last.
 
         ids      (B, T) integers
@@ -92,12 +96,12 @@ class RecurrentLM(Module):
             return unembedding(x, self.tokens.weight), new
         return self.head(x), new
 
-    def new_cache(self, batch, padding=None):
+    def new_cache(self, batch: int, padding: np.ndarray | None = None) -> "StateCache":
         """An empty StateCache for B rows."""
         state = [layer.initial_state(batch) for layer in self.layers]
         return StateCache(state, batch, padding)
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the next token after each of `tokens`, as an array: (B, T) -> (B, T, V)."""
         tokens = check_tokens(tokens, self.vocab_size)
         if cache is None:
@@ -137,12 +141,12 @@ class RecurrentLM(Module):
             return np.concatenate(parts, axis=1)
         return None
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
         return self.logits(tokens, cache)[:, -1]
 
 
-def new_layer(config, rng, dtype):
+def new_layer(config: RecurrentConfig, rng: Random, dtype: DType) -> Module:
     """One recurrent layer of a configuration."""
     c = config
     if c.cell == "mamba":
@@ -150,7 +154,7 @@ def new_layer(config, rng, dtype):
     return Recurrent(CELLS[c.cell](c.d_model, c.d_model, rng, dtype))
 
 
-def detach(state):
+def detach(state: Sequence[tuple[Tensor]]) -> list[tuple[Tensor]]:
     """A state cut off from the graph, for truncated backpropagation through time   (Williams & Peng
     1990).
     """
@@ -164,24 +168,26 @@ class StateCache:
     is computed anew.
     """
 
-    def __init__(self, state, batch, padding=None):
+    def __init__(
+        self, state: Sequence[tuple[Tensor]], batch: int, padding: np.ndarray | None = None
+    ) -> None:
         self.state, self.history = state, TokenHistory(batch, padding)
 
     length = property(lambda self: self.history.length)
     padding = property(lambda self: self.history.padding)
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         """Size of the state."""
         return sum(part.data.nbytes for layer in self.state or () for part in layer)
 
-    def crop(self, length):
+    def crop(self, length: int) -> None:
         """Forget all columns from `length` on; the next call reads the others again."""
         if length != self.length:
             self.history.crop(length)
             self.state = None
 
-    def restart(self, rows):
+    def restart(self, rows: np.ndarray) -> None:
         """Reset the state of the rows where `rows`, bool (B,), is True."""
 
         def fresh(part):
@@ -192,7 +198,7 @@ class StateCache:
 
         self.state = [tuple(fresh(part) for part in layer) for layer in self.state]
 
-    def select(self, rows):
+    def select(self, rows: Any) -> None:
         """Keep the given rows, in the given order; a row may be named twice."""
         rows = np.array([int(row) for row in rows], np.int64)
         self.history.select(rows)

@@ -9,18 +9,18 @@ get vectors alike. Read next: recurrent.py.
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy, embedding, softplus, unembedding
-from tinylm.backend import Random
+from tinylm.autograd import Tensor, cross_entropy, embedding, softplus, unembedding
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, DataError
 from tinylm.nn import Module, normal_parameter
 
 
-def log_sigmoid(x):
+def log_sigmoid(x: Tensor) -> Tensor:
     """log(1 / (1 + exp(-x))) without overflow, elementwise."""
     return -softplus(-x)
 
 
-def negative_sampling_loss(hidden, true, drawn):
+def negative_sampling_loss(hidden: Tensor, true: Tensor, drawn: Tensor) -> Tensor:
     """-log sigmoid(u_o . v) - sum_k log sigmoid(-u_k . v), averaged   (Mikolov et al. 2013b, eq. 4)
 
     hidden   (n, D)     v: the vector that predicts
@@ -33,7 +33,7 @@ def negative_sampling_loss(hidden, true, drawn):
     return -(log_sigmoid(score) + log_sigmoid(-noise).sum(axis=-1)).mean()
 
 
-def expected_loss(scores, counts, negatives, noise):
+def expected_loss(scores: Tensor, counts: np.ndarray, negatives: int, noise: np.ndarray) -> Tensor:
     """The skip-gram loss with every draw replaced by its expectation: what the samples estimate.
 
     scores   (V, V)  u_o . v_c for all centers c (rows) and contexts o
@@ -49,7 +49,7 @@ def expected_loss(scores, counts, negatives, noise):
     return -(true + false).sum()
 
 
-def noise_distribution(counts, power=0.75):
+def noise_distribution(counts: np.ndarray, power: float = 0.75) -> np.ndarray:
     """Pr(w) ~ count(w)^power   (Mikolov et al. 2013b).
 
     counts   (V,)
@@ -63,14 +63,14 @@ def noise_distribution(counts, power=0.75):
     return weights / weights.sum()
 
 
-def draw_words(probabilities, shape, rng):
+def draw_words(probabilities: np.ndarray, shape: tuple[int, ...], rng: Random) -> np.ndarray:
     """Independent draws from a distribution (V,), integers of `shape`. rng: backend.Random."""
     upto = np.cumsum(probabilities)  # token i has the interval upto[i-1] .. upto[i]
     where = rng.uniform(shape, np.float64) * upto[-1]
     return np.searchsorted(upto, where, side="right")
 
 
-def subsample(tokens, rng, threshold=1e-5):
+def subsample(tokens: np.ndarray, rng: Random, threshold: float = 1e-5) -> np.ndarray:
     """Drop frequent words at random: one of frequency f stays with probability min(1,
     sqrt(threshold / f)).
 
@@ -85,7 +85,7 @@ def subsample(tokens, rng, threshold=1e-5):
     return tokens[stays]
 
 
-def skip_gram_pairs(tokens, window):
+def skip_gram_pairs(tokens: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """All pairs of a word and one at most `window` places away.
 
     tokens   (T,) integers
@@ -105,7 +105,7 @@ def skip_gram_pairs(tokens, window):
     return np.concatenate(centers), np.concatenate(contexts)
 
 
-def cbow_windows(tokens, window):
+def cbow_windows(tokens: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """Every word that has `window` words on both sides, and those words.
 
     tokens   (T,) integers, T > 2 window
@@ -125,16 +125,18 @@ class SkipGram(Module):
     vocab_size V;  d_model D;  seed, dtype of the parameters
     """
 
-    def __init__(self, vocab_size, d_model, seed=0, dtype=np.float32):
+    def __init__(
+        self, vocab_size: int, d_model: int, seed: int = 0, dtype: DType = np.float32
+    ) -> None:
         rng = Random(seed, "init")
         self.words = normal_parameter((vocab_size, d_model), rng, d_model**-0.5, dtype)
         self.outputs = normal_parameter((vocab_size, d_model), rng, d_model**-0.5, dtype)
 
-    def hidden(self, centers):
+    def hidden(self, centers: np.ndarray) -> Tensor:
         """v of each word: (n,) -> (n, D)."""
         return embedding(centers, self.words)
 
-    def loss(self, centers, contexts, negatives):
+    def loss(self, centers: np.ndarray, contexts: np.ndarray, negatives: np.ndarray) -> Tensor:
         """The negative-sampling loss of pairs of a center and a context.
 
         centers, contexts  (n,) integers;  negatives (n, K), drawn from the noise
@@ -146,7 +148,7 @@ class SkipGram(Module):
             embedding(negatives, self.outputs),
         )
 
-    def softmax_loss(self, centers, contexts):
+    def softmax_loss(self, centers: np.ndarray, contexts: np.ndarray) -> Tensor:
         """The loss of the same pairs by a softmax over all words: mean cross-entropy, Tensor ()."""
         return cross_entropy(unembedding(self.hidden(centers), self.outputs), contexts)
 
@@ -154,16 +156,18 @@ class SkipGram(Module):
 class CBOW(Module):
     """The mean of the words around predicts the word in the middle. Parameters as in SkipGram."""
 
-    def __init__(self, vocab_size, d_model, seed=0, dtype=np.float32):
+    def __init__(
+        self, vocab_size: int, d_model: int, seed: int = 0, dtype: DType = np.float32
+    ) -> None:
         rng = Random(seed, "init")
         self.words = normal_parameter((vocab_size, d_model), rng, d_model**-0.5, dtype)
         self.outputs = normal_parameter((vocab_size, d_model), rng, d_model**-0.5, dtype)
 
-    def hidden(self, contexts):
+    def hidden(self, contexts: np.ndarray) -> Tensor:
         """The mean vector of c words: (n, c) -> (n, D)."""
         return embedding(contexts, self.words).mean(axis=1)
 
-    def loss(self, contexts, centers, negatives):
+    def loss(self, contexts: np.ndarray, centers: np.ndarray, negatives: np.ndarray) -> Tensor:
         """The negative-sampling loss of centers and the contexts around them.
 
         contexts  (n, c) integers;  centers (n,);  negatives (n, K), drawn from the noise
@@ -175,12 +179,12 @@ class CBOW(Module):
             embedding(negatives, self.outputs),
         )
 
-    def softmax_loss(self, contexts, centers):
+    def softmax_loss(self, contexts: np.ndarray, centers: np.ndarray) -> Tensor:
         """The loss of the same pairs by a softmax over all words: mean cross-entropy, Tensor ()."""
         return cross_entropy(unembedding(self.hidden(contexts), self.outputs), centers)
 
 
-def cosine(vectors):
+def cosine(vectors: np.ndarray) -> np.ndarray:
     """Cosine of every pair of rows: (V, D) -> (V, V)."""
     unit = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
     return unit @ unit.T

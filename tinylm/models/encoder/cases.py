@@ -3,8 +3,11 @@
 The models are tiny, with every head and every kind of mask.
 """
 
+from typing import Any
+
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random
@@ -13,6 +16,7 @@ from tinylm.models.encoder.encoder import Electra
 from tinylm.models.encoder.heads import SpanBoundaryHead
 from tinylm.models.encoder.presets import ENCODERS, build, preset, tiny
 from tinylm.nn.attention.two_stream import RelativeAttention, permutation_mask, relative_waves
+from tinylm.nn.module import Module
 
 IDS = np.array([[1, 4, 2], [3, 0, 4]])
 SEGMENTS = np.array([[0, 0, 1], [0, 1, 1]])
@@ -21,7 +25,7 @@ ONCE = "its parts are checked to second order one by one; whole, that would only
 SIZES = dict(vocab_size=5, n_layer=2, n_head=2, d_model=4, d_hidden=3)
 
 
-def small(name, rng, **changes):
+def small(name: str, rng: np.random.Generator, **changes: Any) -> Any:
     """A tiny model of a family, with weights large enough for every derivative to show."""
     sizes = dict(SIZES)
     if name in ENCODERS:
@@ -31,7 +35,12 @@ def small(name, rng, **changes):
     return ready(model.eval())
 
 
-def encoder(model, ids, segments=None, mask=None):
+def encoder(
+    model: Module,
+    ids: np.ndarray,
+    segments: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+) -> Any:
     """All outputs of an encoder: hidden states, the head's logits, the classes of a pair."""
     languages = segments if model.config.languages else None
     if model.config.segments <= 1:
@@ -45,7 +54,7 @@ def encoder(model, ids, segments=None, mask=None):
     return outputs
 
 
-def encoder_call(name, rng):
+def encoder_call(name: str, rng: np.random.Generator) -> Any:
     """One call of encoder(); RoBERTa and BERT also with padding."""
     # ALBERT's two layers share their weights, so that gradients of both add up.
     model = small(name, rng, n_layer=2 if "albert" in name else 1)
@@ -84,11 +93,11 @@ register(
 )
 
 
-def electra(rng):
+def electra(rng: np.random.Generator) -> Any:
     """A pair with shared tables."""
     sizes = SIZES | dict(context=4, d_embed=3, n_layer=1, pooler=False)
     pair = [tiny("electra-base", **sizes), tiny("electra-base-generator", **sizes)]
-    return ready(Electra(*pair, int(rng.integers(99)), np.float64).eval())
+    return ready(Electra(*pair, seed=int(rng.integers(99)), dtype=np.float64).eval())
 
 
 register(
@@ -121,7 +130,7 @@ register(
 )
 
 
-def seq2seq_call(name, rng):
+def seq2seq_call(name: str, rng: np.random.Generator) -> Any:
     """Source and target of one Seq2Seq, the source with padding."""
     changes = dict(n_layer=1)
     if name == "t5-small":
@@ -156,7 +165,9 @@ register(
 )
 
 
-def relative(module, content, query, order, segments):
+def relative(
+    module: Module, content: Tensor, query: Tensor, order: np.ndarray, segments: np.ndarray | None
+) -> Any:
     """Both streams of one attention."""
     (q, k, v), (g, _, _) = module.project(content), module.project(query)
     waves = relative_waves(3, 4, order, content.dtype)

@@ -8,17 +8,18 @@ heads.py, seq2seq.py.
 """
 
 from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from tinylm.autograd import dropout, tanh
+from tinylm.autograd import Tensor, dropout, tanh
 from tinylm.autograd.kernels.masks import bool_mask
-from tinylm.backend import Random
+from tinylm.backend import ArrayLike, DType, Random
 from tinylm.errors import ConfigError, ShapeError
+from tinylm.models.encoder.config import EncoderConfig
 from tinylm.models.encoder.heads import ReplacedHead, TokenHead
 from tinylm.nn import (
-    ACTIVATIONS,
     GATES,
     PLACEMENTS,
     Block,
@@ -33,72 +34,6 @@ from tinylm.nn import (
 )
 from tinylm.nn.position.learned import columns_of_tokens
 
-HEADS = ("token", "token_plain", "replaced", None)
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """What an encoder is made of; the defaults are BERT-base."""
-
-    vocab_size: int = 30522  # V
-    context: int = 512  # longest sequence, in tokens
-    n_layer: int = 12  # L
-    n_head: int = 12  # H
-    d_model: int = 768  # D
-    d_hidden: int | None = None  # F; 4 D if None
-    d_embed: int | None = None  # width of the embeddings; D if None, else a map leads up to D
-    segments: int = 2  # kinds of segments, 0 for none
-    languages: int = 0  # languages with an embedding of their own, 0 for none
-    # learned: a table, added to the embeddings | rope: queries and keys turn (Su et al. 2021)
-    positions: str = "learned"
-    rope_base: float = 10000.0
-    first_position: int = 0  # row of the first token in the table of positions
-    # Sets of layer weights; None: every layer has its own, 1: all share one.
-    layer_groups: int | None = None
-    # post: norm(x + F(x)), and the embeddings are normed | pre: x + F(norm(x)), and the output is
-    norm_placement: str = "post"
-    activation: str = "gelu"
-    head_activation: str | None = None  # of the head; as in the layers if None
-    norm_eps: float = 1e-12
-    pooler: bool = True  # tanh(h_0 W + b): one vector for the sequence
-    classes: int = 0  # of a pair of sentences, predicted from the pooled vector: 2 for NSP and SOP
-    head: str | None = "token"  # token | token_plain | replaced | None
-    dropout: float = 0.1
-
-    def __post_init__(self):
-        for field, allowed in {
-            "norm_placement": ("post", "pre"),
-            "activation": (*ACTIVATIONS, *GATES),
-            "head": HEADS,
-            "positions": ("learned", "rope"),
-        }.items():
-            if getattr(self, field) not in allowed:
-                raise ConfigError(
-                    f"EncoderConfig: {field} = {getattr(self, field)!r} is not one of "
-                    f"{', '.join(map(str, allowed))}"
-                )
-        for field in ("vocab_size", "context", "n_layer", "n_head", "d_model"):
-            if getattr(self, field) < 1:
-                raise ConfigError(
-                    f"EncoderConfig: {field} = {getattr(self, field)} must be at least 1"
-                )
-        if self.layer_groups is not None and not 1 <= self.layer_groups <= self.n_layer:
-            raise ConfigError(
-                f"EncoderConfig: layer_groups = {self.layer_groups} must be from 1 to "
-                f"n_layer = {self.n_layer}"
-            )
-        width, rest = divmod(self.d_model, self.n_head)
-        if self.positions == "rope" and (rest or width % 2):
-            raise ConfigError(
-                f"EncoderConfig: rope turns pairs, so d_model / n_head = {self.d_model} / "
-                f"{self.n_head} must be an even number"
-            )
-        if self.classes and not self.pooler:
-            raise ConfigError(
-                f"EncoderConfig: classes = {self.classes} are predicted from the pooled vector: "
-                "set pooler"
-            )
-
 
 class Encoder(Module):
     """Token ids in, a hidden state for every token out; and what the head makes of it.
@@ -109,7 +44,9 @@ class Encoder(Module):
     dtype   of the parameters: np.float32, or np.float64 for checks
     """
 
-    def __init__(self, config, seed=0, dtype=np.float32):
+    def __init__(
+        self, config: EncoderConfig, seed: int | None = 0, dtype: DType = np.float32
+    ) -> None:
         c = self.config = config
         rng = None if seed is None else Random(seed, "init")
         self.rng = Random(seed or 0, "dropout")
@@ -158,14 +95,28 @@ class Encoder(Module):
         plain = c.head == "token_plain"
         return TokenHead(c.d_model, width, c.vocab_size, rng, activation, c.norm_eps, plain, dtype)
 
-    def __call__(self, ids, segments=None, mask=None, languages=None, positions=None):
+    def __call__(
+        self,
+        ids: np.ndarray,
+        segments: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        languages: ArrayLike | None = None,
+        positions: np.ndarray | None = None,
+    ) -> Tensor:
         """The head's logits: of every token (B, T, V), or of its being replaced (B, T).
 
         Arguments as in layers().
         """
         return self.logits(self.hidden(ids, segments, mask, languages, positions))
 
-    def layers(self, ids, segments=None, mask=None, languages=None, positions=None):
+    def layers(
+        self,
+        ids: np.ndarray,
+        segments: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        languages: ArrayLike | None = None,
+        positions: np.ndarray | None = None,
+    ) -> Iterator[Tensor]:
         """The residual stream before the first block and after each, one (B, T, D) after the other.
 
         ids        (B, T) integers
@@ -198,11 +149,25 @@ class Encoder(Module):
             x = self.norm(x)
         yield x
 
-    def hidden(self, ids, segments=None, mask=None, languages=None, positions=None):
+    def hidden(
+        self,
+        ids: np.ndarray,
+        segments: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        languages: ArrayLike | None = None,
+        positions: np.ndarray | None = None,
+    ) -> Tensor:
         """The last hidden states H, (B, T, D)   (book eq. 1.8); arguments as in layers()."""
         return deque(self.layers(ids, segments, mask, languages, positions), maxlen=1)[0]
 
-    def embed(self, ids, segments=None, mask=None, languages=None, positions=None):
+    def embed(
+        self,
+        ids: np.ndarray,
+        segments: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        languages: ArrayLike | None = None,
+        positions: np.ndarray | None = None,
+    ) -> Tensor:
         """token + position (+ segment) (+ language), normed, and widened to D   (book eq. 1.20).
 
         Arguments as in layers(); rotary positions are not added. Returns (B, T, D).
@@ -230,7 +195,9 @@ class Encoder(Module):
             return x
         return self.widen(x)  # (B, T, E) -> (B, T, D)
 
-    def rotation(self, ids, mask=None, positions=None):
+    def rotation(
+        self, ids: np.ndarray, mask: np.ndarray | None = None, positions: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         """Cosines and sines that turn queries and keys, each (T, K/2) or (B, 1, T, K/2); None with
         learned positions. Arguments as in layers().
         """
@@ -257,7 +224,7 @@ class Encoder(Module):
             return np.cumsum(mask, axis=-1) * mask - 1
         return columns_of_tokens(ids, mask)
 
-    def logits(self, h):
+    def logits(self, h: Tensor) -> Tensor:
         """The head's logits of hidden states (B, T, D)   (book eq. 1.9)."""
         if self.head is None:
             raise ConfigError(
@@ -265,7 +232,7 @@ class Encoder(Module):
             )
         return self.head(h, self.tokens.weight)
 
-    def pool(self, h):
+    def pool(self, h: Tensor) -> Tensor:
         """tanh(h_0 W + b), one vector for each sequence: (B, T, D) -> (B, D)."""
         if self.pooler is None:
             raise ConfigError("Encoder: this model has no pooler: take h[:, 0] or the mean of h")
@@ -275,7 +242,7 @@ class Encoder(Module):
             )
         return tanh(self.pooler(h[:, 0]))
 
-    def pair_logits(self, h):
+    def pair_logits(self, h: Tensor) -> Tensor:
         """Logits of the classes of a pair of sentences, (B, T, D) -> (B, classes)   (book eq.
         1.19).
         """
@@ -285,13 +252,13 @@ class Encoder(Module):
             )
         return self.classifier(self.pool(h))
 
-    def to(self, device):
+    def to(self, device: str) -> Module:
         """Move parameters and the dropout stream to a device. Returns the model."""
         self.rng.device = device
         return super().to(device)
 
 
-def encoder_block(config, rng, dtype):
+def encoder_block(config: EncoderConfig, rng: Random | None, dtype: DType) -> Block:
     """One block in which every position sees every other."""
     c = config
     attention = SelfAttention(
@@ -304,7 +271,7 @@ def encoder_block(config, rng, dtype):
     return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout)
 
 
-def checked_mask(mask, ids):
+def checked_mask(mask: np.ndarray | None, ids: np.ndarray) -> np.ndarray | None:
     """A mask of the form that layers() takes, or None.
 
     mask    bool (B, T) or (1|B, T, T), or None
@@ -321,7 +288,7 @@ def checked_mask(mask, ids):
     return mask
 
 
-def without_head(model):
+def without_head(model: Encoder) -> Encoder:
     """The encoder that remains after pre-training, without heads   (book section 1.2.2).
 
     The weights are the same arrays, not copies.
@@ -332,7 +299,7 @@ def without_head(model):
     return bare
 
 
-def distilled(teacher, keep=None, seed=0):
+def distilled(teacher: Encoder, keep: Sequence[int] | None = None, seed: int = 0) -> Encoder:
     """A DistilBERT: some layers of the teacher, no segments, no pooler   (Sanh et al. 2019).
 
     keep     the teacher's layers, in order; every other one by default
@@ -363,7 +330,13 @@ class Electra(Module):
                               width
     """
 
-    def __init__(self, discriminator, generator, seed=0, dtype=np.float32):
+    def __init__(
+        self,
+        discriminator: EncoderConfig,
+        generator: EncoderConfig,
+        seed: int = 0,
+        dtype: DType = np.float32,
+    ) -> None:
         if discriminator.head != "replaced" or generator.head != "token":
             raise ConfigError(
                 f"Electra: heads {discriminator.head!r} and {generator.head!r}: "
@@ -380,7 +353,7 @@ class Electra(Module):
                 )
             setattr(self.generator, part, table)
 
-    def to(self, device):
+    def to(self, device: str) -> Module:
         """Move both to a device. Returns the model."""
         self.discriminator.rng.device = self.generator.rng.device = device
         return super().to(device)

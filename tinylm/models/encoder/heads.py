@@ -8,6 +8,7 @@ Each head reads the encoder's last hidden states H (B, T, D). The tasks they are
 import numpy as np
 
 from tinylm.autograd import Tensor, concatenate, embedding, gelu, unembedding
+from tinylm.backend import DType, Random
 from tinylm.nn import ACTIVATIONS, Embedding, LayerNorm, Linear, Module
 
 
@@ -20,15 +21,15 @@ class TokenHead(Module):
 
     def __init__(
         self,
-        d_model,
-        width,
-        vocab_size,
-        rng,
-        activation="gelu",
-        eps=1e-12,
-        plain=False,
-        dtype=np.float32,
-    ):
+        d_model: int,
+        width: int,
+        vocab_size: int,
+        rng: Random,
+        activation: str = "gelu",
+        eps: float = 1e-12,
+        plain: bool = False,
+        dtype: DType = np.float32,
+    ) -> None:
         self.activation = ACTIVATIONS[activation]
         self.dense = self.norm = None
         if not plain:
@@ -36,7 +37,7 @@ class TokenHead(Module):
             self.norm = LayerNorm(width, eps=eps, dtype=dtype)
         self.bias = Tensor(np.zeros(vocab_size, dtype), requires_grad=True)
 
-    def __call__(self, h, table):
+    def __call__(self, h: Tensor, table: Tensor) -> Tensor:
         """h (B, T, D), table (V, E) -> (B, T, V)."""
         if self.dense is not None:
             h = self.norm(self.activation(self.dense(h)))  # (B, T, D) -> (B, T, E)
@@ -46,12 +47,14 @@ class TokenHead(Module):
 class ReplacedHead(Module):
     """One logit per position: was this token replaced?   (ELECTRA; Clark et al. 2020)"""
 
-    def __init__(self, d_model, rng, activation="gelu", dtype=np.float32):
+    def __init__(
+        self, d_model: int, rng: Random, activation: str = "gelu", dtype: DType = np.float32
+    ) -> None:
         self.activation = ACTIVATIONS[activation]
         self.dense = Linear(d_model, d_model, rng, dtype=dtype)
         self.out = Linear(d_model, 1, rng, dtype=dtype)
 
-    def __call__(self, h, table=None):
+    def __call__(self, h: Tensor, table: Tensor | None = None) -> Tensor:
         """h (B, T, D) -> (B, T)."""
         return self.out(self.activation(self.dense(h)))[..., 0]  # (B, T, 1) -> (B, T)
 
@@ -66,14 +69,24 @@ class SpanBoundaryHead(Module):
     longest  most tokens in a span: there are this many relative positions p
     """
 
-    def __init__(self, d_model, vocab_size, rng, longest=10, eps=1e-12, dtype=np.float32):
+    def __init__(
+        self,
+        d_model: int,
+        vocab_size: int,
+        rng: Random,
+        longest: int = 10,
+        eps: float = 1e-12,
+        dtype: DType = np.float32,
+    ) -> None:
         self.places = Embedding(longest, d_model, rng, dtype=dtype)
         self.first = Linear(3 * d_model, d_model, rng, dtype=dtype)
         self.second = Linear(d_model, d_model, rng, dtype=dtype)
         self.norms = [LayerNorm(d_model, eps=eps, dtype=dtype) for _ in range(2)]
         self.bias = Tensor(np.zeros(vocab_size, dtype), requires_grad=True)
 
-    def __call__(self, h, before, after, place, table):
+    def __call__(
+        self, h: Tensor, before: np.ndarray, after: np.ndarray, place: np.ndarray, table: Tensor
+    ) -> Tensor:
         """Logits for n tokens a row.
 
         h              (B, T, D)

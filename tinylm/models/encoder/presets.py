@@ -10,11 +10,14 @@ words.
 
 import dataclasses
 import difflib
+from typing import Any
 
+from tinylm.backend import DType
 from tinylm.errors import ConfigError
 from tinylm.models.encoder.encoder import Electra, Encoder, EncoderConfig
 from tinylm.models.encoder.seq2seq import Seq2Seq, Seq2SeqConfig
 from tinylm.models.encoder.xlnet import XLNet, XLNetConfig
+from tinylm.nn.module import Module
 
 # fmt: off
 # What the families have in common, as differences from the defaults.
@@ -117,7 +120,7 @@ NOTES = {
 # fmt: on
 
 
-def preset(name, **changes):
+def preset(name: str, **changes: Any) -> Any:
     """The configuration of a published model: EncoderConfig, Seq2SeqConfig or XLNetConfig.
 
     name      of ENCODER_FAMILIES, such as "roberta-base"
@@ -138,7 +141,9 @@ def preset(name, **changes):
     return XLNetConfig(**fields)
 
 
-def build(config, seed=0, **options):
+def build(
+    config: EncoderConfig | Seq2SeqConfig | XLNetConfig, seed: int | None = 0, **options: DType
+) -> Module:
     """The model of a configuration of any of the three kinds.
 
     seed     None: the weights are placeholders, to be replaced by published ones
@@ -148,7 +153,7 @@ def build(config, seed=0, **options):
     return kind(config, seed, **options)
 
 
-def electra_pair(name, seed=0, **changes):
+def electra_pair(name: str, seed: int = 0, **changes: Any) -> Electra:
     """Discriminator and generator with shared tables.
 
     name     of ELECTRA_PAIRS;  changes as in preset, to both
@@ -159,7 +164,7 @@ def electra_pair(name, seed=0, **changes):
     return Electra(preset(name, **changes), preset(ELECTRA_PAIRS[name], **changes), seed)
 
 
-def tiny(name, **changes):
+def tiny(name: str, **changes: Any) -> Any:
     """A model of the same parts in sizes for tests: 3,000 to 15,000 parameters.
 
     name, changes  as in preset
@@ -179,6 +184,6 @@ def tiny(name, **changes):
     return dataclasses.replace(c, **sizes | changes)
 
 
-def note(name):
+def note(name: str) -> str:
     """A remark on a preset, or ""."""
     return next((text for start, text in NOTES.items() if name.startswith(start)), "")

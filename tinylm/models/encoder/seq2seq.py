@@ -7,12 +7,13 @@ what is scaled. Read next: presets.py; generate/protocol/conditional.py, which d
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import dropout, linear, unembedding
+from tinylm.autograd import Tensor, dropout, linear, unembedding
 from tinylm.autograd.kernels.masks import bool_mask
-from tinylm.backend import Random
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn import (
     ACTIVATIONS,
@@ -65,7 +66,7 @@ class Seq2SeqConfig:
     start: int = 0  # the token that every target begins with
     dropout: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field, allowed in {
             "norm": NORMS,
             "norm_placement": ("post", "pre"),
@@ -86,16 +87,16 @@ class Seq2SeqConfig:
             raise ConfigError("Seq2SeqConfig: learned positions need a context: how many there are")
 
     @property
-    def decoder_layers(self):
+    def decoder_layers(self) -> int:
         """Layers of the decoder."""
         return self.n_decoder_layer or self.n_layer
 
     @property
-    def key_width(self):
+    def key_width(self) -> int:
         """K, the width of a head."""
         return self.head_width or self.d_model // self.n_head
 
-    def new_norm(self, dtype):
+    def new_norm(self, dtype: DType) -> Module:
         """One normalization of this configuration."""
         return NORMS[self.norm](self.d_model, bias=self.bias, eps=self.norm_eps, dtype=dtype)
 
@@ -106,7 +107,7 @@ class Seq2Seq(Module):
     config, seed, dtype  as in Encoder; config is a Seq2SeqConfig
     """
 
-    def __init__(self, config, seed=0, dtype=np.float32):
+    def __init__(self, config: Seq2SeqConfig, seed: int = 0, dtype: DType = np.float32) -> None:
         c = self.config = config
         rng = None if seed is None else Random(seed, "init")
         self.rng = Random(seed or 0, "dropout")
@@ -120,7 +121,13 @@ class Seq2Seq(Module):
             if hasattr(module, "rng"):
                 module.rng = self.rng
 
-    def __call__(self, source, target, source_mask=None, target_mask=None):
+    def __call__(
+        self,
+        source: np.ndarray,
+        target: np.ndarray,
+        source_mask: np.ndarray | None = None,
+        target_mask: np.ndarray | None = None,
+    ) -> Tensor:
         """Logits of every next token of the target   (book eq. 1.15)
 
         source       (B, S) integers;  source_mask (B, S) bool, True for tokens, None if all are
@@ -134,12 +141,12 @@ class Seq2Seq(Module):
         )
         return self.logits(h)  # (B, T, D) -> (B, T, V)
 
-    def encode(self, source, mask=None):
+    def encode(self, source: np.ndarray, mask: np.ndarray | None = None) -> Tensor:
         """The memory of a source, (B, S) -> (B, S, D); mask (B, S) bool, True for tokens."""
         positions = padded_positions(source, mask)
         return self.encoder(self.embed(source), self.rng, positions=positions, mask=key_mask(mask))
 
-    def memory_pairs(self, memory):
+    def memory_pairs(self, memory: Any) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of the memory for every decoder layer, which a decoding computes once.
 
         memory   (B, S, D)
@@ -147,7 +154,15 @@ class Seq2Seq(Module):
         """
         return [block.cross.keys_values(memory) for block in self.decoder.blocks]
 
-    def decode(self, target, memory, memory_mask=None, cache=None, positions=None, mask=None):
+    def decode(
+        self,
+        target: np.ndarray,
+        memory: Any,
+        memory_mask: np.ndarray | None = None,
+        cache: Any = None,
+        positions: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+    ) -> Tensor:
         """Hidden states of the target.
 
         target       (B, T) integers; with a cache only the new ones
@@ -164,14 +179,14 @@ class Seq2Seq(Module):
         memory_mask = key_mask(memory_mask)
         return self.decoder(x, self.rng, past, positions, mask, memory, memory_mask, cache)
 
-    def embed(self, ids):
+    def embed(self, ids: np.ndarray) -> Tensor:
         """Token embeddings, scaled: (B, T) -> (B, T, D)."""
         x = self.tokens(ids)
         if self.config.embedding_scale == 1:
             return x
         return x * self.config.embedding_scale
 
-    def logits(self, h):
+    def logits(self, h: Tensor) -> Tensor:
         """The output layer: (B, T, D) -> (B, T, V)."""
         if self.config.logit_scale != 1:
             h = h * self.config.logit_scale
@@ -179,7 +194,7 @@ class Seq2Seq(Module):
             return unembedding(h, self.tokens.weight)
         return linear(h, self.head)
 
-    def to(self, device):
+    def to(self, device: str) -> Module:
         """Move parameters and the dropout stream to a device. Returns the model."""
         self.rng.device = device
         return super().to(device)
@@ -191,7 +206,7 @@ class Stack(Module):
     decoder  True: causal, with cross-attention in every block
     """
 
-    def __init__(self, config, rng, dtype, decoder):
+    def __init__(self, config: Seq2SeqConfig, rng: Random, dtype: DType, decoder: bool) -> None:
         c = self.config = config
         self.positions = self.bias = None
         if c.positions == "learned":
@@ -227,8 +242,16 @@ class Stack(Module):
         return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout, cross)
 
     def __call__(
-        self, x, rng, past=0, positions=None, mask=None, memory=None, memory_mask=None, cache=None
-    ):
+        self,
+        x: Tensor,
+        rng: Random,
+        past: int = 0,
+        positions: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        memory: Any = None,
+        memory_mask: np.ndarray | None = None,
+        cache: Any = None,
+    ) -> Tensor:
         """Run the blocks.
 
         x          (B, T, D) token embeddings; rng of dropout
@@ -264,7 +287,7 @@ class Stack(Module):
         return self.norm(x)
 
 
-def padded_positions(ids, mask):
+def padded_positions(ids: np.ndarray, mask: np.ndarray | None) -> np.ndarray | None:
     """Positions of (B, T) ids counted from each row's first token, (B, T).
 
     None where no row has padding in front: then the position is the column.
@@ -275,7 +298,7 @@ def padded_positions(ids, mask):
     return None
 
 
-def key_mask(mask):
+def key_mask(mask: np.ndarray | None) -> np.ndarray | None:
     """A mask of tokens for every head and query: (B, S) -> (B, 1, 1, S); None stays None."""
     mask = bool_mask(mask, "Seq2Seq", bias=None)
     if mask is not None and mask.ndim != 2:

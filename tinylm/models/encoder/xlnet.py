@@ -13,7 +13,7 @@ import numpy as np
 
 from tinylm.autograd import Tensor, broadcast_to, dropout, unembedding
 from tinylm.autograd.kernels.masks import bool_mask
-from tinylm.backend import Random
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError
 from tinylm.nn import ACTIVATIONS, Embedding, FeedForward, LayerNorm, Module, normal_parameter
 from tinylm.nn.attention.two_stream import (
@@ -38,7 +38,7 @@ class XLNetConfig:
     norm_eps: float = 1e-12
     dropout: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
             raise ConfigError(
                 f"XLNetConfig: activation = {self.activation!r} is not one of "
@@ -59,7 +59,7 @@ class XLNet(Module):
     config, seed, dtype  as in Encoder; config is an XLNetConfig
     """
 
-    def __init__(self, config, seed=0, dtype=np.float32):
+    def __init__(self, config: XLNetConfig, seed: int = 0, dtype: DType = np.float32) -> None:
         c = self.config = config
         rng = None if seed is None else Random(seed, "init")
         self.rng = Random(seed or 0, "dropout")
@@ -80,7 +80,13 @@ class XLNet(Module):
         norms = [LayerNorm(c.d_model, eps=c.norm_eps, dtype=dtype) for _ in range(2)]
         return TwoStreamBlock(attention, hidden, norms, rng, c.dropout)
 
-    def __call__(self, ids, order=None, segments=None, mask=None):
+    def __call__(
+        self,
+        ids: np.ndarray,
+        order: np.ndarray | None = None,
+        segments: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+    ) -> Tensor:
         """Logits of the token at every position, (B, T, V).
 
         order    (T,) or (B, T): logits of the query stream, which predicts each token from those
@@ -93,11 +99,19 @@ class XLNet(Module):
             return self.logits(content)
         return self.logits(query)
 
-    def hidden(self, ids, segments=None, mask=None):
+    def hidden(
+        self, ids: np.ndarray, segments: np.ndarray | None = None, mask: np.ndarray | None = None
+    ) -> Tensor:
         """The content stream with every position visible, (B, T, D): used after pre-training."""
         return self.streams(ids, None, segments, mask)[0]
 
-    def streams(self, ids, order=None, segments=None, mask=None):
+    def streams(
+        self,
+        ids: np.ndarray,
+        order: np.ndarray | None = None,
+        segments: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Both streams after the last layer.
 
         ids       (B, T) integers
@@ -134,17 +148,19 @@ class XLNet(Module):
             query = dropout(query, p, self.rng)
         return content, query
 
-    def logits(self, h):
+    def logits(self, h: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, V), by the embedding table."""
         return unembedding(h, self.tokens.weight) + self.bias
 
-    def to(self, device):
+    def to(self, device: str) -> Module:
         """Move parameters and the dropout stream to a device. Returns the model."""
         self.rng.device = device
         return super().to(device)
 
 
-def without_padding(visible, strictly, mask):
+def without_padding(
+    visible: np.ndarray | None, strictly: np.ndarray | None, mask: np.ndarray | None
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """The masks of both streams with padding hidden.
 
     visible   bool (1, T, T) or (B, 1, T, T) of the content stream, None if all see all

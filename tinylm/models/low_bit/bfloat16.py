@@ -9,7 +9,7 @@ implementation). Read next: `published/formats/mapped.py`, which reads files.
 import numpy as np
 
 
-def widen(bits):
+def widen(bits: np.ndarray) -> np.ndarray:
     """The float32 numbers whose upper 16 bits are `bits`: exact, and one pass.
 
     bits     (...) uint16
@@ -19,7 +19,7 @@ def widen(bits):
     return np.asarray(wide).view(np.float32)
 
 
-def narrow(values):
+def narrow(values: np.ndarray) -> np.ndarray:
     """The bits of the nearest bfloat16 of each float32; ties go to the even one.
 
     values   (...) float32
@@ -39,7 +39,7 @@ def narrow(values):
     return np.where(nan, quiet, rounded).astype(np.uint16)
 
 
-def simulate(values):
+def simulate(values: np.ndarray) -> np.ndarray:
     """`values` rounded to bfloat16, as float32: the loss of precision without the speed.
 
     values   (...) float32, or what becomes it; on any device

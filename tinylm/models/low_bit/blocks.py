@@ -153,7 +153,7 @@ FORMATS = {
 }
 
 
-def dequantize(raw, kind, shape):
+def dequantize(raw: np.ndarray, kind: str, shape: tuple[int, ...]) -> np.ndarray:
     """The weights of quantized blocks: scale * code + offset.
 
     raw      (n,) uint8, the blocks one after another
@@ -178,7 +178,7 @@ def dequantize(raw, kind, shape):
     return out.reshape(shape)
 
 
-def quantize(array, kind):
+def quantize(array: np.ndarray, kind: str) -> np.ndarray:
     """Quantize weights, rounding each to the nearest code of its block, as llama.cpp does.
 
     array    (..., D) floats, D a multiple of 32

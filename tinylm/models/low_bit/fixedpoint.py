@@ -21,7 +21,9 @@ _EXACT = (1 << 24) // 127**2  # int8 products that a float32 sums exactly
 _LONGEST = ((1 << 31) - 1) // 127**2  # int8 products that an int32 sums without overflow: 133,144
 
 
-def to_fixed(x, bits=8, axis=None):
+def to_fixed(
+    x: np.ndarray, bits: int = 8, axis: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Symmetric quantization: the largest number gets the largest code.
 
     x        array of finite floats
@@ -48,7 +50,7 @@ def to_fixed(x, bits=8, axis=None):
     return codes.astype(f"int{bits}"), scale
 
 
-def integer_product(a, b):
+def integer_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a @ b of int8 codes, exact.
 
     a        (M, K) int8
@@ -72,7 +74,7 @@ def integer_product(a, b):
     return total
 
 
-def fixed_linear(x, codes, scale):
+def fixed_linear(x: np.ndarray, codes: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """x @ W with W in 8 bits and x brought to 8 bits, each row by its own scale.
 
     x        (M, K) floats

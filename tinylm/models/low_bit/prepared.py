@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from tinylm.models.low_bit.quantized import BYTES, TILE
+from tinylm.models.low_bit.quantized import BYTES, TILE, QuantizedMatrix
 
 
 class Prepared:
@@ -23,7 +23,7 @@ class Prepared:
              in the room for itself in between
     """
 
-    def __init__(self, matrix, room, ahead=False):
+    def __init__(self, matrix: QuantizedMatrix, room: "Room", ahead: bool = False) -> None:
         self.matrix = matrix
         groups, size = len(matrix.scale), matrix.inputs * matrix.shape[0]
         x = np.zeros((groups, 1, matrix.inputs // groups), np.float32)
@@ -42,7 +42,7 @@ class Prepared:
                 steps.append((calls, (x[some], codes, sums[some])))
             self.parts.append((rows, steps, sums[:, 0]))
 
-    def __call__(self, x, out):
+    def __call__(self, x: np.ndarray, out: np.ndarray) -> None:
         """W x: (D,) -> (R,), written into `out`."""
         np.copyto(self.vector, x)
         for rows, steps, sums in self.parts:
@@ -52,14 +52,14 @@ class Prepared:
                 np.matmul(*product)
             self.matrix.add_up(sums, self.by_group, rows, out[rows])
 
-    def convert(self):
+    def convert(self) -> None:
         """Convert the codes, for one multiply()."""
         for _, steps, _ in self.parts:
             for calls, _ in steps:
                 for function, arguments in calls:
                     function(*arguments)
 
-    def multiply(self, x, out):
+    def multiply(self, x: np.ndarray, out: np.ndarray) -> None:
         """As a call, of codes that were converted."""
         np.copyto(self.vector, x)
         for rows, steps, sums in self.parts:
@@ -74,25 +74,25 @@ class Room:
     ahead   numbers that are converted ahead, in all
     """
 
-    def __init__(self, ahead=0):
+    def __init__(self, ahead: int = 0) -> None:
         self.floats = np.empty(TILE, np.float32)
         self._ahead, self._used = np.empty(ahead, np.float32), 0
         self._bytes = np.empty(BYTES, np.uint8)
         self._sums = {}
 
-    def place(self, size):
+    def place(self, size: int) -> np.ndarray:
         """So many numbers for one matrix alone, until again()."""
         self._used += size
         return self._ahead[self._used - size : self._used]
 
-    def again(self):
+    def again(self) -> None:
         """Give the places out again, to the next layer."""
         self._used = 0
 
-    def bytes(self, shape):
+    def bytes(self, shape: tuple[int, ...]) -> np.ndarray:
         """Scratch of uint8."""
         return self._bytes[: math.prod(shape)].reshape(shape)
 
-    def sums(self, shape):
+    def sums(self, shape: tuple[int, ...]) -> np.ndarray:
         """Scratch of float32; the same for the same shape."""
         return self._sums.setdefault(shape, np.empty(shape, np.float32))

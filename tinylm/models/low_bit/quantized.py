@@ -32,6 +32,7 @@ Book section 2.3.1. Read next: `fixedpoint.py`; `prepared.py`, many products wit
 
 import math
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
@@ -39,6 +40,7 @@ from tinylm.errors import CheckpointError, ShapeError
 from tinylm.machine import last_cache
 from tinylm.models.low_bit.blocks import FORMATS, quantize
 from tinylm.models.low_bit.fixedpoint import to_fixed
+from tinylm.models.published.formats.mapped import WeightFile
 
 # Codes converted at a time. Where the last cache holds 4 MB of float32 and more beside, long runs
 # of codes are fastest to read from memory: tiles of 2^17 take 1.4 times as long. They fit the
@@ -62,7 +64,15 @@ class QuantizedMatrix:
     Make one with `from_file`, `from_blocks`, `from_array` or `from_rows`.
     """
 
-    def __init__(self, shape, bits, codes, scale, offset=None, zero=0):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        bits: int,
+        codes: np.ndarray,
+        scale: np.ndarray,
+        offset: np.ndarray | None = None,
+        zero: int = 0,
+    ) -> None:
         self.shape = tuple(shape)
         self.bits = bits
         self.codes = codes
@@ -71,7 +81,7 @@ class QuantizedMatrix:
         self.zero = zero
 
     @classmethod
-    def from_file(cls, weights, name):
+    def from_file(cls, weights: WeightFile, name: str) -> "QuantizedMatrix":
         """The tensor `name` of a WeightFile, its blocks repacked for the product.
 
         raises  CheckpointError if it is not in quantized blocks
@@ -85,7 +95,7 @@ class QuantizedMatrix:
         return cls.from_blocks(entry.raw, entry.kind, entry.shape)
 
     @classmethod
-    def from_blocks(cls, raw, kind, shape):
+    def from_blocks(cls, raw: np.ndarray, kind: str, shape: tuple[int, ...]) -> "QuantizedMatrix":
         """The matrix of GGUF blocks; formats of 4 bits stay so, those of 5 and 6 are kept in 8.
 
         raw      (n,) uint8
@@ -136,13 +146,13 @@ class QuantizedMatrix:
         return cls(shape, bits, codes, scale, offset, zero)
 
     @classmethod
-    def from_array(cls, array, kind="Q8_0"):
+    def from_array(cls, array: np.ndarray, kind: str = "Q8_0") -> "QuantizedMatrix":
         """Quantize a matrix (R, D), D a multiple of 32, to "Q8_0", "Q4_0" or "Q4_1"."""
         raw = quantize(array, kind).reshape(-1)
         return cls.from_blocks(raw, kind, np.shape(array))
 
     @classmethod
-    def from_rows(cls, array):
+    def from_rows(cls, array: np.ndarray) -> "QuantizedMatrix":
         """Quantize a matrix (R, D) to 8 bits with one scale for each row: the fastest to multiply,
         and less exact than Q8_0.
 
@@ -152,28 +162,28 @@ class QuantizedMatrix:
         return cls(codes.shape, 8, np.ascontiguousarray(codes.T), scale.T)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of memory that codes, scales and offsets take."""
         parts = [self.codes, self.scale, self.offset]
         return sum(part.nbytes for part in parts if part is not None)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         R, D = self.shape
         return f"QuantizedMatrix({R} x {D}, {self.bits} bits, {self.nbytes / 2**20:.1f} MiB)"
 
     @property
-    def inputs(self):
+    def inputs(self) -> int:
         """C: D, and what fills up 4 bits to an even number of groups."""
         return len(self.codes) * 8 // self.bits
 
-    def dequantize(self):
+    def dequantize(self) -> np.ndarray:
         """The matrix in float32, (R, D)."""
         out = np.empty(self.shape, np.float32)
         for rows in slices(self.shape[0], TILE // max(self.inputs, 1)):
             out[rows] = self._weights(rows)[: self.shape[1]].T  # without the inputs that fill up
         return out
 
-    def matvec(self, x, out=None):
+    def matvec(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """W x, without forming W.
 
         x        (D,) floats
@@ -196,7 +206,7 @@ class QuantizedMatrix:
             self.add_up(sums[:, 0], x[:, 0], rows, out[rows])
         return out
 
-    def tiles(self, size=TILE):
+    def tiles(self, size: int = TILE) -> list[tuple[slice, list[slice]]]:
         """Tiles of about `size` numbers: a list of (slice of rows, [slices of groups])."""
         groups = len(self.scale)
         # A tile is some groups of all rows, or where W has very many, one group of some rows.
@@ -206,7 +216,7 @@ class QuantizedMatrix:
             for rows in slices(self.shape[0], length)
         ]
 
-    def add_up(self, sums, x, rows, out):
+    def add_up(self, sums: np.ndarray, x: np.ndarray, rows: slice, out: np.ndarray | None) -> None:
         """The equation of the header, from the sums of code * x.
 
         sums  (b, r), which is written over;  x  (b, g);  rows  slice;  out  (r,)
@@ -221,7 +231,7 @@ class QuantizedMatrix:
             if self.offset is not None:
                 out += by_group @ self.offset[:, rows]
 
-    def matmul(self, x):
+    def matmul(self, x: np.ndarray) -> np.ndarray:
         """x Wᵀ: W times each vector of x. A part of W is dequantized once for all of them.
 
         x        (..., D) floats
@@ -252,7 +262,7 @@ class QuantizedMatrix:
         before_and_after = [(0, 0)] * (x.ndim - 1) + [(0, lacking)]
         return np.pad(x, before_and_after)
 
-    def unpacked(self, groups, rows):
+    def unpacked(self, groups: slice, rows: slice) -> np.ndarray:
         """The codes of some groups and rows (slices) as float32: (k, g, r).
 
         In this thread's scratch: read before the next call.
@@ -264,7 +274,9 @@ class QuantizedMatrix:
             function(*arguments)
         return out
 
-    def conversions(self, groups, rows, out, bytes_of):
+    def conversions(
+        self, groups: slice, rows: slice, out: np.ndarray | None, bytes_of: Callable
+    ) -> list:
         """What `unpacked` calls to write into `out`: a list of (function, arguments).
 
         bytes_of   function shape -> uint8 scratch
@@ -301,7 +313,7 @@ class QuantizedMatrix:
         return grouped.reshape(self.inputs, -1)
 
 
-def pack_halves(codes, zero, inputs):
+def pack_halves(codes: np.ndarray, zero: int, inputs: int) -> np.ndarray:
     """(D, r) codes -> (inputs / 2, r) bytes: low halves the first inputs, high halves the rest.
 
     Inputs beyond D get `zero`, the code of 0.
@@ -312,7 +324,7 @@ def pack_halves(codes, zero, inputs):
     return unsigned[:half] | unsigned[half:] << 4
 
 
-def slices(n, step):
+def slices(n: int, step: int) -> list[slice]:
     """Slices of at most `step` that make up 0 .. n."""
     step = max(1, step)
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]

@@ -3,15 +3,21 @@
 Nothing is allocated before the sizes are compared with the file. Read next: load.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import fields
+from types import ModuleType
 
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.errors import CheckpointError
 from tinylm.models.decoder.gpt import GPT, GPTConfig
 from tinylm.models.decoder.sizes import count_parameters
+from tinylm.models.encoder.encoder import EncoderConfig
 from tinylm.models.encoder.presets import build
-from tinylm.models.published.layouts.rules import read_rule
+from tinylm.models.published.formats.mapped import WeightFile
+from tinylm.models.published.layouts.rules import Rule, read_rule
+from tinylm.nn.module import Module
 
 # Tensors of a file that are no parameters: masks, frequencies and position ids, which older
 # versions of the library saved too.
@@ -49,7 +55,7 @@ HEADS = (
 )
 
 
-def new_model(config, dtype):
+def new_model(config: GPTConfig | EncoderConfig, dtype: DType) -> Module:
     """A model in evaluation mode whose matrices are placeholders."""
     # seed None: nothing is drawn.
     if isinstance(config, GPTConfig):
@@ -57,7 +63,7 @@ def new_model(config, dtype):
     return build(config, None, dtype=dtype).eval()
 
 
-def check_size(config, weights):
+def check_size(config: GPTConfig | EncoderConfig, weights: WeightFile) -> None:
     """Refuse a configuration that its weights cannot fill, before anything is allocated for it.
 
     raises  CheckpointError with the size that is wrong
@@ -92,7 +98,14 @@ def _fits(config, weights, sizes):
     return layers * config.d_model <= numbers and max(v or 0 for v in tables) <= numbers
 
 
-def fill(model, rules, weights, dtype, prefix="", layout=None):
+def fill(
+    model: Module,
+    rules: Sequence[Rule],
+    weights: WeightFile,
+    dtype: DType,
+    prefix: str = "",
+    layout: ModuleType | None = None,
+) -> None:
     """Give a model its parameters, one after another.
 
     model    its matrices may be placeholders; all of its parameters are replaced

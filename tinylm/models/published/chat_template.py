@@ -13,7 +13,11 @@ Mistral mark turns by plain text, "[INST]": there the model itself sees no diffe
 3.1 (prompts), 4.1 (instruction data). Read next: chat/builtin.py; generate/loop.py.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+import numpy as np
 
 from tinylm.errors import ConfigError, TinylmError
 from tinylm.models.published.chat.builtin import (
@@ -26,11 +30,17 @@ from tinylm.models.published.chat.normal import fingerprint
 from tinylm.models.published.chat.pieces import Mark
 from tinylm.models.published.chat.program import JinjaTemplate
 from tinylm.models.published.chat.written import fingerprints, program_of, tokens_of
+from tinylm.tokenizers.base import Tokenizer
 
 DEFAULT = "default"  # the name of the template for conversations without tools
 
 
-def template_of(program, tokens=None, special=(), name="its own program"):
+def template_of(
+    program: str | dict[str, str],
+    tokens: dict[str, str | None] | None = None,
+    special: Collection[str] | None = (),
+    name: str = "its own program",
+) -> Any:
     """The template of a model.
 
     program  its Jinja program: str, as chat_template in tokenizer_config.json; a dict of programs
@@ -120,7 +130,7 @@ class NamedTemplates:
     tokens: dict | None = None
     special: tuple = ()
 
-    def named(self, name):
+    def named(self, name: str) -> JinjaTemplate:
         """The template of a name; ConfigError that lists the names."""
         if name not in self.templates:
             raise ConfigError(
@@ -135,38 +145,64 @@ class NamedTemplates:
         return self.named(DEFAULT)
 
     @property
-    def default(self):
+    def default(self) -> str | None:
         """The system message of the template for conversations without tools."""
         return self._choose().default
 
     @property
-    def begin(self):
+    def begin(self) -> str | None:
         """The mark that begins a text."""
         return self._choose().begin
 
     @property
-    def end(self):
+    def end(self) -> str | None:
         """The mark that ends an answer."""
         return self._choose().end
 
     @property
-    def program(self):
+    def program(self) -> dict[str, str]:
         """{name: program}"""
         return {name: template.program for name, template in self.templates.items()}
 
-    def pieces(self, messages, add_prompt=True, special=None, tools=None, **given):
+    def pieces(
+        self,
+        messages: Sequence[dict[str, Any]],
+        add_prompt: bool = True,
+        special: Collection[str] | None = None,
+        tools: Sequence | None = None,
+        **given: Any,
+    ) -> list:
         """As the chosen template's method."""
         return self._choose(tools).pieces(messages, add_prompt, special, tools=tools, **given)
 
-    def spans(self, messages, special=None, tools=None, **given):
+    def spans(
+        self,
+        messages: Sequence[dict[str, Any]],
+        special: Collection[str] | None = None,
+        tools: Sequence | None = None,
+        **given: Any,
+    ) -> tuple[list, list[bool]] | None:
         """As the chosen template's method."""
         return self._choose(tools).spans(messages, special, tools=tools, **given)
 
-    def text(self, messages, add_prompt=True, tools=None, **given):
+    def text(
+        self,
+        messages: Sequence[dict[str, Any]],
+        add_prompt: bool = True,
+        tools: Sequence | None = None,
+        **given: Any,
+    ) -> str:
         """As the chosen template's method."""
         return self._choose(tools).text(messages, add_prompt, tools=tools, **given)
 
-    def encode(self, tokenizer, messages, add_prompt=True, tools=None, **given):
+    def encode(
+        self,
+        tokenizer: Tokenizer,
+        messages: Sequence[dict[str, Any]],
+        add_prompt: bool = True,
+        tools: Sequence | None = None,
+        **given: Any,
+    ) -> np.ndarray:
         """As the chosen template's method."""
         return self._choose(tools).encode(tokenizer, messages, add_prompt, tools=tools, **given)
 
@@ -183,14 +219,19 @@ class RefusedTemplate:
     name: str = "refused"
     begin = end = default = None  # what callers look at before they need the template
 
-    def pieces(self, *args, **kwargs):
+    def pieces(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raises the reason."""
         raise self.reason
 
     spans = text = encode = pieces
 
 
-def template_or_refusal(program, tokens=None, special=(), name="its own program"):
+def template_or_refusal(
+    program: str | dict[str, str] | None,
+    tokens: dict[str, str | None] | None = None,
+    special: Collection[str] | None = (),
+    name: str = "its own program",
+) -> object | None:
     """As `template_of`, but a template that cannot be read raises only when it is used.
 
     returns  None if there is no program

@@ -70,7 +70,7 @@ _FILTERS = {
 }
 
 
-def read_generation(folder):
+def read_generation(folder: str | Path) -> dict:
     """The sampling of a folder's generation_config.json, as fields of generate.Sampling.
 
     returns  dict; empty where there is no such file

@@ -8,16 +8,20 @@ No weights are initialized: the model is made of placeholders, and each array of
 parameter in turn. So memory holds the model once, and one more tensor. Read next: layouts/rules.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.files import read_object
 from tinylm.models.published import formats
 from tinylm.models.published.build import check_size, fill, new_model
 from tinylm.models.published.chat.found import folder_template, gguf_template
+from tinylm.models.published.formats.mapped import WeightFile
 from tinylm.models.published.layouts import LAYOUTS, LEFT_OUT, gguf, prefix_of
 from tinylm.models.published.layouts.fields import Fields
 from tinylm.nn import Module
@@ -48,7 +52,9 @@ class PublishedModel:
     ends: tuple = ()
 
 
-def load_pretrained(name, dtype=np.float32, tokenizer=True):
+def load_pretrained(
+    name: str | Path, dtype: DType = np.float32, tokenizer: bool = True
+) -> PublishedModel:
     """A published model with its tokenizer and chat template.
 
     name       "smollm2", a .gguf or .safetensors file, or a folder with config.json and weights
@@ -109,7 +115,11 @@ def _from_gguf(path, weights, dtype, tokenizer):
     )
 
 
-def read_layout(described, where="config.json", weights=None):
+def read_layout(
+    described: dict[str, Any],
+    where: str | Path = "config.json",
+    weights: Sequence[str] | WeightFile | None = None,
+) -> tuple[Any, str]:
     """(configuration, model_type) of a config.json that has been read into a dict.
 
     weights  names of the tensors: heads without tensors are left out; None: all heads are kept

@@ -11,6 +11,7 @@ ConfigError. Read next: save.py.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ TABLE = "positions.table.weight"
 CLASSES = "bert, megatron-bert or electra", "bart or blenderbot", "xlnet"
 
 
-def published_form(model):
+def published_form(model: GPT) -> tuple[Any, dict[str, Any]]:
     """A model that computes the same, made of the parts of a published family, and its config.json.
 
     model    GPT, Encoder, Seq2Seq or XLNet

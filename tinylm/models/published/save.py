@@ -7,19 +7,29 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.files import write_text
+from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.published import formats
 from tinylm.models.published.layouts import DECODERS, LAYOUTS
 from tinylm.models.published.layouts.fields import Fields
 from tinylm.models.published.layouts.rules import check_unchanged, write_rules
+from tinylm.nn.module import Module
 
 # The files that are written here, and may be overwritten.
 _OWN = re.compile(r"config\.json|model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
 
 
-def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, described=None):
+def save_pretrained(
+    model: Module,
+    folder: Path,
+    kind: str | None = None,
+    numbers: str | None = None,
+    tokens: dict[str, Any] | None = None,
+    described: dict[str, Any] | None = None,
+) -> None:
     """Write a model in Hugging Face's layout: config.json and model.safetensors, or shards.
 
     model      GPT; or an Encoder, Seq2Seq or XLNet, with `described`
@@ -71,7 +81,7 @@ def _check_free(folder):
         )
 
 
-def described_as(config, kind):
+def described_as(config: GPTConfig, kind: str) -> dict[str, Any] | None:
     """The config.json of a GPTConfig as a model of that type; None if it cannot describe it."""
     described, differing = _attempt(config, kind)
     if described is None or differing:
@@ -92,7 +102,7 @@ def _attempt(config, kind):
         return None, []
 
 
-def kind_of(config):
+def kind_of(config: GPTConfig) -> str:
     """The first model_type whose config.json describes all of a GPTConfig.
 
     raises  ConfigError naming what the nearest family has instead
@@ -117,13 +127,13 @@ def kind_of(config):
     )
 
 
-def differences(config, other):
+def differences(config: GPTConfig, other: GPTConfig) -> list[tuple[str, Any, Any]]:
     """[(field, its value, the other's)] where two GPTConfigs are not the same model."""
     mine, others = canonical(config), canonical(other)
     return [(name, mine[name], others[name]) for name in mine if mine[name] != others[name]]
 
 
-def canonical(config):
+def canonical(config: GPTConfig) -> dict[str, int]:
     """A GPTConfig as a dict to compare: nothing left to defaults, and without dropout.
 
     A field that has no effect in this model gets one value, whatever it is.

@@ -4,20 +4,23 @@ The angle between the vectors of two sentences of similar meaning is small. `tin
 with published weights. Read next: encoder/encoder.py.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.autograd.kernels.masks import bool_mask
+from tinylm.backend import DType
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.files import read_json
 from tinylm.models.encoder.encoder import Encoder
 from tinylm.models.published.formats.found import find_weights
 from tinylm.models.published.load import load_pretrained
+from tinylm.tokenizers.base import Tokenizer
 
 
-def mean_of_tokens(h, mask):
+def mean_of_tokens(h: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The mean of the hidden states of the tokens, without padding.
 
     h        (B, T, D) array;  mask (B, T) bool, True for tokens
@@ -30,7 +33,7 @@ def mean_of_tokens(h, mask):
     return np.sum(np.where(mask, h, 0), axis=1) / count
 
 
-def unit(vectors):
+def unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors of length 1 in the same directions: (..., D) -> (..., D)."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
@@ -44,14 +47,16 @@ class SentenceEncoder:
     limit      most tokens of a text, [CLS] and [SEP] among them; the rest is not read
     """
 
-    def __init__(self, encoder, tokenizer, limit=256, pad=None):
+    def __init__(
+        self, encoder: Encoder, tokenizer: Tokenizer, limit: int = 256, pad: int | None = None
+    ) -> None:
         self.encoder, self.tokenizer = encoder.eval(), tokenizer
         self.limit = min(limit, encoder.config.context)
         self.pad = pad
         if pad is None:
             self.pad = tokenizer.special["[PAD]"]
 
-    def batch(self, texts):
+    def batch(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Token ids and mask of several texts, padded at their ends: (B, T) int64, (B, T) bool."""
         rows = [self.tokenizer.framed(text, limit=self.limit)[0] for text in texts]
         ids = np.full((len(rows), max(map(len, rows))), self.pad, np.int64)
@@ -60,7 +65,7 @@ class SentenceEncoder:
         lengths = np.array([len(line) for line in rows])
         return ids, np.arange(ids.shape[1]) < lengths[:, None]  # (T,) < (B, 1) -> (B, T)
 
-    def __call__(self, texts):
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors of a list of texts, (B, D); the dot product of two is their cosine.
 
         raises  ConfigError without a text
@@ -73,7 +78,9 @@ class SentenceEncoder:
         return unit(mean_of_tokens(h, mask))
 
 
-def load_sentence_encoder(name="minilm", dtype=np.float32):
+def load_sentence_encoder(
+    name: str | Path = "minilm", dtype: DType = np.float32
+) -> SentenceEncoder:
     """Published weights as a SentenceEncoder.
 
     name     of formats.found.PUBLISHED, or a folder in Hugging Face's layout with a tokenizer

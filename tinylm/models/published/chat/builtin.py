@@ -4,8 +4,11 @@ Each writes exactly what the program of its family writes. It refuses a role tha
 drop, and a field that it would not read. Read first: pieces.py. Read next: normal.py.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable
+
+import numpy as np
 
 from tinylm.errors import DataError
 from tinylm.models.published.chat.pieces import (
@@ -15,6 +18,7 @@ from tinylm.models.published.chat.pieces import (
     encode_whole,
     plain_messages,
 )
+from tinylm.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,13 @@ class ChatTemplate:
     default: str | None = None
     program: str | None = None
 
-    def pieces(self, messages, add_prompt=True, special=None, **given):
+    def pieces(
+        self,
+        messages: Sequence[dict[str, Any]],
+        add_prompt: bool = True,
+        special: Collection[str] | None = None,
+        **given: Any,
+    ) -> list:
         """The conversation as a list of marks and texts.
 
         messages    list of {"role": str, "content": str or list of text parts}
@@ -68,15 +78,28 @@ class ChatTemplate:
             )
         return {"role": message["role"], "content": content_text(message, f"message {i}")}
 
-    def spans(self, messages, special=None, **given):
+    def spans(
+        self,
+        messages: Sequence[dict[str, Any]],
+        special: Collection[str] | None = None,
+        **given: Any,
+    ) -> None:
         """None: callers find the answers by comparing the pieces of longer and longer prefixes."""
         return None
 
-    def text(self, messages, add_prompt=True, **given):
+    def text(
+        self, messages: Sequence[dict[str, Any]], add_prompt: bool = True, **given: Any
+    ) -> str:
         """The conversation as one str, to read; do not encode it: marks and text look alike."""
         return "".join(self.pieces(messages, add_prompt, **given))
 
-    def encode(self, tokenizer, messages, add_prompt=True, **given):
+    def encode(
+        self,
+        tokenizer: Tokenizer,
+        messages: Sequence[dict[str, Any]],
+        add_prompt: bool = True,
+        **given: Any,
+    ) -> np.ndarray:
         """The token ids; no text of a message becomes a special token.
 
         returns  (T,) int32

@@ -9,7 +9,9 @@
 Read first: program.py.
 """
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.files import open_regular, read_object
@@ -18,6 +20,7 @@ from tinylm.models.published.chat_template import (
     RefusedTemplate,
     template_or_refusal,
 )
+from tinylm.models.published.formats.mapped import WeightFile
 
 _LARGEST = 1 << 20  # bytes of a program that are read: more than program.py accepts
 # The variables of special tokens that programs may use.
@@ -43,7 +46,7 @@ _GGUF = {
 }
 
 
-def folder_template(folder, special=()):
+def folder_template(folder: Path, special: Collection[str] | None = ()) -> Any:
     """The template of a folder in Hugging Face's layout, or None if it has none.
 
     special  names of the tokenizer's special tokens
@@ -74,13 +77,13 @@ def folder_template(folder, special=()):
     return template_or_refusal(program, tokens, special, source)
 
 
-def token_names(config, older=None):
+def token_names(config: dict[str, Any], older: dict | None = None) -> dict[str, str | None]:
     """{"bos_token": str or None, ...} of a tokenizer_config.json.
 
     older   the object of special_tokens_map.json, for tokens that the first does not name
     raises  ConfigError for a token in a form that is not known
     """
-    found = {}
+    found: dict[str, Any] = {}
     for name in _TOKENS:
         value = config.get(name, (older or {}).get(name))
         found[name] = None
@@ -114,7 +117,7 @@ def _content(value, name):
     return text
 
 
-def gguf_template(weights, special=()):
+def gguf_template(weights: WeightFile, special: Collection[str] | None = ()) -> Any:
     """The template of a GGUF file, or None if it has none.
 
     weights  WeightFile from `read_gguf`

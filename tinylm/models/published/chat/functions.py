@@ -7,6 +7,8 @@ before making it. Read next: sandbox.py.
 import functools
 import json
 import re
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from jinja2 import defaults
 from jinja2.utils import Namespace
@@ -43,7 +45,7 @@ METHODS = {kind: frozenset(names.split()) for kind, names in METHODS.items()}
 _DATE = re.compile(r"(?:[^%]|%-?[A-Za-z]|%%)*")  # no widths: "%999999999d" would fill the memory
 
 
-def callable_here(function):
+def callable_here(function: Callable) -> Callable:
     """Marks a function that programs may call."""
     function.of_the_sandbox = True
     return function
@@ -54,10 +56,10 @@ class Method:
 
     of_the_sandbox = True
 
-    def __init__(self, value, name):
+    def __init__(self, value: Any, name: str) -> None:
         self.value, self.name = value, name
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         meter = RUN.get().meter
         meter.check(self.value)
         # Of the listed methods, these two can make a text much longer than their arguments.
@@ -124,7 +126,13 @@ def _width(indent):
     return int(indent)
 
 
-def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+def to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
     """JSON as published programs expect it: not escaped for HTML, as Jinja's own filter does."""
     meter = RUN.get().meter
     meter.check(value)
@@ -143,13 +151,13 @@ def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=F
 
 
 @callable_here
-def raise_exception(message=""):
+def raise_exception(message: Any = "") -> NoReturn:
     """Called by a program to refuse a conversation."""
     raise DataError(f"chat: the template refuses this conversation: {str(message)[:500]}")
 
 
 @callable_here
-def strftime_now(pattern):
+def strftime_now(pattern: str) -> str:
     """The date, in the form of strftime."""
     if not isinstance(pattern, str) or len(pattern) > 200 or not _DATE.fullmatch(pattern):
         refuse(f"the date format {str(pattern)[:40]!r}")
@@ -157,7 +165,7 @@ def strftime_now(pattern):
 
 
 @callable_here
-def namespace(*args, **kwargs):
+def namespace(*args: Any, **kwargs: Any) -> Any:
     """Jinja's namespace: an object whose attributes a loop can change."""
     given = dict(*args, **kwargs)
     for name in given:
@@ -166,25 +174,25 @@ def namespace(*args, **kwargs):
 
 
 @callable_here
-def mapping(*args, **kwargs):
+def mapping(*args: Any, **kwargs: Any) -> dict:
     """dict(...)"""
     return RUN.get().meter.check(dict(*args, **kwargs))
 
 
 @callable_here
-def numbers(*bounds):
+def numbers(*bounds: int) -> range:
     """range(...)"""
     made = range(*bounds)
     return RUN.get().meter.check(made)
 
 
-def filters():
+def filters() -> dict[str, Callable]:
     """{name: function} of the filters."""
     known = defaults.DEFAULT_FILTERS
     return {name: _guarded(name, known[name]) for name in FILTERS} | {"tojson": to_json}
 
 
-def tests():
+def tests() -> dict[str, Callable]:
     """{name: function} of the tests."""
     known = defaults.DEFAULT_TESTS
     return {name: _guarded(name, known[name], test=True) for name in TESTS}

@@ -5,6 +5,8 @@ where a value grows or is written gets a call to a method of `Sandbox`: `{{ a ~ 
 `written(joined(a, b))`. Read next: sandbox.py.
 """
 
+from typing import Any
+
 from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
@@ -68,13 +70,13 @@ class Guard(NodeTransformer):
     programs): such a name leads to the program's own values and nowhere else.
     """
 
-    def __init__(self, tree):
+    def __init__(self, tree: Any) -> Any:
         self._own = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
         self._own |= {node.name for node in tree.find_all(nodes.Macro)}
         # Two underscores never: Python's own attributes are named so.
         self._own = {name for name in self._own if not name.startswith("__")}
 
-    def visit(self, node, *args, **kwargs):
+    def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(node, _NODES):
             refuse(f"{type(node).__name__} (line {node.lineno})")
         # Names of variables, attributes and keyword arguments.
@@ -89,39 +91,39 @@ class Guard(NodeTransformer):
     # The methods below are called by NodeTransformer, each for the nodes of its name. Children come
     # first (generic_visit), so that the inserted calls are not visited again.
 
-    def visit_Name(self, node):
+    def visit_Name(self, node: Any) -> Any:
         if node.name in ("self", "super"):
             refuse(f"{node.name!r}")
         return node
 
-    def visit_Filter(self, node):
+    def visit_Filter(self, node: Any) -> Any:
         if node.name not in (*FILTERS, "tojson"):
             refuse(f"the filter {node.name!r}")
         return self.generic_visit(node)
 
-    def visit_Test(self, node):
+    def visit_Test(self, node: Any) -> Any:
         if node.name not in TESTS:
             refuse(f"the test {node.name!r}")
         return self.generic_visit(node)
 
-    def visit_For(self, node):
+    def visit_For(self, node: Any) -> Any:
         if node.recursive:
             refuse("a recursive loop")
         self.generic_visit(node)
         node.iter = _call("counted", node.iter)  # {% for x in counted(y) %}
         return node
 
-    def visit_Output(self, node):
+    def visit_Output(self, node: Any) -> Any:
         self.generic_visit(node)
         # {{ x }} becomes {{ written(x) }}; text between tags is written through the same call.
         node.nodes = [_call("written", _constant(child)) for child in node.nodes]
         return node
 
-    def visit_Concat(self, node):
+    def visit_Concat(self, node: Any) -> Any:
         self.generic_visit(node)
         return _call("joined", *node.nodes)
 
-    def visit_Compare(self, node):
+    def visit_Compare(self, node: Any) -> Any:
         # Comparing two containers may take as long as they are large.
         self.generic_visit(node)
         node.expr = _call("compared", node.expr)
@@ -129,7 +131,7 @@ class Guard(NodeTransformer):
             operand.expr = _call("compared", operand.expr)
         return node
 
-    def visit_Getitem(self, node):
+    def visit_Getitem(self, node: Any) -> Any:
         self.generic_visit(node)
         if isinstance(node.arg, nodes.Slice):  # a slice is a new value, an item is not
             return _call("made", node)

@@ -6,7 +6,9 @@ the same way. A program cannot change its containers, so the size of each is com
 next: sandbox.py, which calls this at every operation that can grow.
 """
 
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from typing import Any, NoReturn
 
 from jinja2.runtime import Undefined
 
@@ -26,12 +28,12 @@ VIEWS = range, type(iter([])), type({}.keys()), type({}.values()), type({}.items
 RUN = ContextVar("run")  # the Run of the present rendering: the sandbox itself has no state
 
 
-def refuse(what):
+def refuse(what: str) -> NoReturn:
     """Raise ConfigError for a construct that is not on the lists."""
     raise ConfigError(f"chat template: {what} is not among what a chat program may use here")
 
 
-def check_name(name):
+def check_name(name: str) -> None:
     """Refuse a name that begins with an underscore."""
     if name.startswith("_"):
         refuse(f"the name {name!r}, which begins with an underscore,")
@@ -45,7 +47,7 @@ class Run:
     marks  ("", "") or two characters to write before and after the assistant's text
     """
 
-    def __init__(self, meter, now, marks=("", "")):
+    def __init__(self, meter: "Meter", now: Callable, marks: tuple[str, ...] = ("", "")) -> None:
         self.meter, self.now, self.marks = meter, now, marks
 
 
@@ -56,13 +58,13 @@ class Meter:
     characters  of the texts among them
     """
 
-    def __init__(self, values, characters):
+    def __init__(self, values: int, characters: int) -> None:
         self.steps = _STEPS + _STEPS_PER_VALUE * values + _STEPS_PER_CHARACTER * characters
         self.room = _ROOM + _ROOM_PER_CHARACTER * characters
         self.written, self.depth = 0, 0
         self._sizes = {}  # {id of a container: (container, its size)}
 
-    def spend(self, steps):
+    def spend(self, steps: int) -> None:
         """Take steps from those that are left."""
         self.steps -= steps
         if self.steps < 0:
@@ -71,7 +73,7 @@ class Meter:
                 "steps that a conversation of this length may need"
             )
 
-    def fits(self, size):
+    def fits(self, size: int) -> None:
         """Refuse a value of this size before it is made."""
         if size > self.room:
             raise ConfigError(
@@ -79,14 +81,14 @@ class Meter:
                 f"{self.room:,} are allowed for this conversation"
             )
 
-    def write(self, text):
+    def write(self, text: str) -> str:
         """Count a text that is written; returns it."""
         self.written += len(text)
         self.fits(self.written)
         self.spend(1 + len(text) // _CHARACTERS_PER_STEP)
         return text
 
-    def check(self, value):
+    def check(self, value: int | str | Sequence[dict[str, str]]) -> Any:
         """Count a value that was made; returns it."""
         size = 1
         if not isinstance(value, VIEWS):
@@ -98,7 +100,7 @@ class Meter:
         self.spend(1 + items + size // _CHARACTERS_PER_STEP)
         return value
 
-    def size(self, value):
+    def size(self, value: int | str | Sequence | dict[str, str]) -> int:
         """Characters and values in a value; a part that occurs twice counts twice.
 
         raises  ConfigError for a value that is no text, number, list or mapping of such
@@ -124,23 +126,23 @@ class Meter:
             self._sizes[id(value)] = value, 1 + sum(map(self.size, parts))
         return self._sizes[id(value)][1]
 
-    def digits(self, bits):
+    def digits(self, bits: int) -> None:
         """Refuse a whole number of so many bits."""
         if bits > _DIGITS:
             raise ConfigError(f"chat template: the program computes a number of {bits:,} bits")
 
-    def enter(self):
+    def enter(self) -> None:
         """Count one macro inside another."""
         self.depth += 1
         if self.depth > _DEPTH:
             raise ConfigError(f"chat template: macros call each other {_DEPTH} deep")
 
-    def leave(self):
+    def leave(self) -> None:
         """The end of a macro."""
         self.depth -= 1
 
 
-def measured(value):
+def measured(value: Any) -> tuple[int, int]:
     """(values, characters) of plain data, the arguments of Meter."""
     if isinstance(value, str):
         return 1, len(value)

@@ -21,7 +21,7 @@ _TOKEN = re.compile(
 _DEFAULT = re.compile(r"<\|im_start\|>system\n([^<>]+)<\|im_end\|>\n")
 
 
-def fingerprint(program):
+def fingerprint(program: str) -> tuple[str | None, str | None]:
     """(sha256 of the program's tokens as hex, the default system message in it or None).
 
     returns  (None, None) for a text that cannot be cut, which is no program of builtin.py either
@@ -42,7 +42,7 @@ def fingerprint(program):
     return hashlib.sha256(repr(tokens).encode()).hexdigest(), next(iter(defaults.values()), None)
 
 
-def canonical(program):
+def canonical(program: str) -> list[tuple[str, str]] | None:
     """The tokens of a program, list of (kind, text); None if it cannot be cut.
 
     Text outside of tags has the kind "data", with the white space that Jinja leaves of it

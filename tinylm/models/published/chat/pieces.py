@@ -5,18 +5,21 @@ becomes ordinary tokens, even if it spells a special token. Read next: builtin.p
 """
 
 import re
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm.data.read.messages import ROLES, joined_parts
 from tinylm.errors import DataError
+from tinylm.tokenizers.base import Tokenizer
 
 
 class Mark(str):
     """A piece of the text that stands for a special token; a plain str is text."""
 
 
-def encode_whole(tokenizer, pieces, name):
+def encode_whole(tokenizer: Tokenizer, pieces: Sequence, name: str) -> np.ndarray:
     """The token ids of a whole conversation; as `encode_pieces`, with a shorter way."""
     # If every special token in the joined text is a mark, nothing is forged, and the tokenizer may
     # read the text in one go.
@@ -27,7 +30,9 @@ def encode_whole(tokenizer, pieces, name):
     return encode_pieces(tokenizer, runs, name)
 
 
-def encode_pieces(tokenizer, pieces, name, before=()):
+def encode_pieces(
+    tokenizer: Tokenizer, pieces: Sequence, name: str, before: Sequence = ()
+) -> np.ndarray:
     """The token ids of marks and texts: those of the whole text, but for forged special tokens.
 
     name     of the template, for the error
@@ -93,7 +98,7 @@ def _id(tokenizer, mark, name):
     return tokenizer.special[mark]
 
 
-def merged(pieces):
+def merged(pieces: Sequence) -> list:
     """Pieces with neighboring texts joined, as a tokenizer reads them, and empty ones left out."""
     runs = []
     for piece in pieces:
@@ -104,7 +109,7 @@ def merged(pieces):
     return runs
 
 
-def cut(text, special):
+def cut(text: str, special: Collection[str] | None) -> list:
     """A text as a list of marks, for the names of special tokens, and the texts between them."""
     if not special:
         return [text] * bool(text)
@@ -115,7 +120,7 @@ def cut(text, special):
     return [piece for piece in parts if piece]
 
 
-def plain_messages(messages):
+def plain_messages(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A copy of messages as plain data, without keys whose value is None.
 
     raises  DataError for anything but a list of mappings with a role, of values that JSON can hold
@@ -131,7 +136,7 @@ def plain_messages(messages):
     return found
 
 
-def plain(value, where):
+def plain(value: Any, where: str) -> Any:
     """A copy of plain data: texts, numbers, null, lists and mappings with texts as keys."""
     if value is None or type(value) in (str, bool, int, float):
         return value
@@ -147,7 +152,7 @@ def plain(value, where):
     )
 
 
-def content_text(message, where="a message"):
+def content_text(message: dict[str, str], where: str = "a message") -> str:
     """The text of a message whose content is a text or a list of text parts; else DataError."""
     return joined_parts(message.get("content"), f"chat: {where}")
 

@@ -10,8 +10,12 @@ messages closely, the conversation is refused. Read first: sandbox.py.
 import functools
 import re
 import warnings
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+import numpy as np
 
 from tinylm.errors import ConfigError, DataError, MissingExtra, TinylmError
 from tinylm.models.published.chat.pieces import (
@@ -22,6 +26,7 @@ from tinylm.models.published.chat.pieces import (
     plain,
     plain_messages,
 )
+from tinylm.tokenizers.base import Tokenizer
 
 _LONGEST, _MOST_TAGS = 200_000, 2_000  # published programs: 30,000 characters, 400 tags
 _SIGNS = 0xE000  # Unicode's private characters begin here
@@ -31,7 +36,7 @@ _PLACEMENTS = ("{token}{after}", "{before}{token}", "{first}{before}{rest}")
 
 
 @functools.lru_cache(64)
-def compiled(program):
+def compiled(program: str) -> tuple[Any, frozenset[str]]:
     """(Jinja template, frozenset of the variables that it reads) of a program.
 
     raises  MissingExtra without jinja2; ConfigError for a program that is no Jinja, or not allowed
@@ -80,16 +85,16 @@ class JinjaTemplate:
     now: datetime | None = None
     default = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         compiled(self.program)  # refused here rather than at the first message
 
     @property
-    def begin(self):
+    def begin(self) -> str | None:
         """The token that the tokenizer names as the begin of a text, or None."""
         return self.tokens.get("bos_token")
 
     @functools.cached_property
-    def end(self):
+    def end(self) -> str | None:
         """The mark that ends an answer: the first special token the program writes after one."""
         answer = "an answer of the assistant"
         messages = [
@@ -107,7 +112,9 @@ class JinjaTemplate:
                 return str(marks[0])
         return self.tokens.get("eos_token")
 
-    def text(self, messages, add_prompt=True, **given):
+    def text(
+        self, messages: Sequence[dict[str, Any]], add_prompt: bool = True, **given: Any
+    ) -> str:
         """The conversation as the program writes it.
 
         messages    list of {"role", "content", ...}
@@ -117,7 +124,13 @@ class JinjaTemplate:
         """
         return self._render(self._read(messages), add_prompt, self._variables(given))
 
-    def pieces(self, messages, add_prompt=True, special=None, **given):
+    def pieces(
+        self,
+        messages: Sequence[dict[str, Any]],
+        add_prompt: bool = True,
+        special: Collection[str] | None = None,
+        **given: Any,
+    ) -> list:
         """The conversation as a list of marks and texts.
 
         special  names of the special tokens; None: those that the template was made with
@@ -145,7 +158,12 @@ class JinjaTemplate:
             f"{self.name!r} cannot write it as text; take it out of the message"
         )
 
-    def spans(self, messages, special=None, **given):
+    def spans(
+        self,
+        messages: Sequence[dict[str, Any]],
+        special: Collection[str] | None = None,
+        **given: Any,
+    ) -> tuple[list, list[bool]] | None:
         """(pieces, list of bool): which pieces stand between {% generation %} and its end.
 
         returns  None if the program has no such block
@@ -165,7 +183,13 @@ class JinjaTemplate:
             )
         return _in_blocks(self.pieces(messages, False, special, **given), text, marks)
 
-    def encode(self, tokenizer, messages, add_prompt=True, **given):
+    def encode(
+        self,
+        tokenizer: Tokenizer,
+        messages: Sequence[dict[str, Any]],
+        add_prompt: bool = True,
+        **given: Any,
+    ) -> np.ndarray:
         """The token ids of the conversation; text of messages becomes no special token.
 
         returns  (T,) int32

@@ -12,6 +12,8 @@ Read first: limits.py, functions.py, grammar.py.
 
 import functools
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError
@@ -45,14 +47,14 @@ class Generation(Extension):
 
     tags = {"generation"}
 
-    def parse(self, parser):
+    def parse(self, parser: Any) -> Any:
         """The block as a call of `marked` with the text in it."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
         return nodes.CallBlock(self.call_method("marked"), [], [], body).set_lineno(line)
 
     @callable_here
-    def marked(self, caller):
+    def marked(self, caller: Any) -> Any:
         """The text of a block, between marks."""
         before, after = RUN.get().marks
         return before + caller() + after
@@ -63,7 +65,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset(["+", "*", "%", "**"])
 
-    def __init__(self):
+    def __init__(self) -> Any:
         super().__init__(
             trim_blocks=True,  # as the library renders chat templates
             lstrip_blocks=True,
@@ -72,7 +74,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         )
         self.filters, self.tests, self.globals = filters(), tests(), dict(FUNCTIONS)
 
-    def guarded(self, program):
+    def guarded(self, program: str) -> Any:
         """The program as a template that can be rendered, once Guard has checked its syntax."""
         tree = self.parse(program)
         tree = Guard(tree).visit(tree)
@@ -83,24 +85,24 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # The calls that Guard puts into programs.
 
     @callable_here
-    def written(self, value):
+    def written(self, value: Any) -> Any:
         """{{ value }}: the text that it writes."""
         return RUN.get().meter.write(self._text(value))
 
     @callable_here
-    def joined(self, *values):
+    def joined(self, *values: str) -> Any:
         """a ~ b"""
         texts = [self._text(value) for value in values]
         RUN.get().meter.fits(sum(map(len, texts)))
         return RUN.get().meter.check("".join(texts))
 
     @callable_here
-    def made(self, value):
+    def made(self, value: Any) -> Any:
         """A list, tuple or mapping written out in the program, or a slice."""
         return RUN.get().meter.check(value)
 
     @callable_here
-    def counted(self, values):
+    def counted(self, values: Sequence[dict[str, str]]) -> Any:
         """The values of a loop, as a list, whose length is counted before the loop runs."""
         if isinstance(values, (Namespace, Macro, LoopContext, Method)):
             refuse(f"a loop over a {type(values).__name__}")
@@ -109,7 +111,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return items
 
     @callable_here
-    def compared(self, value):
+    def compared(self, value: Any) -> Any:
         """A side of a comparison."""
         if isinstance(value, (str, list, tuple, dict, *VIEWS)):
             RUN.get().meter.check(value)
@@ -126,7 +128,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     # What Jinja's own sandbox calls.
 
-    def getattr(self, obj, attribute):
+    def getattr(self, obj: Any, attribute: str) -> Any:
         """obj.attribute: a listed method, or else the item of that name."""
         # Jinja's own order: `message.items` is the method even if the mapping has such a key.
         found = self._attribute(obj, attribute)
@@ -134,7 +136,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return found
         return obj.get(attribute, found)
 
-    def getitem(self, obj, argument):
+    def getitem(self, obj: Any, argument: Any) -> Any:
         """obj[argument], or a listed method where there is no such item."""
         try:
             return obj[argument]
@@ -162,7 +164,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             refuse(f"the attribute {name!r} of a {type(obj).__name__}")
         return self.undefined(obj=obj, name=name)
 
-    def call(__self, __context, __obj, *args, **kwargs):
+    def call(__self, __context: Any, __obj: Callable, *args: Any, **kwargs: Any) -> Any:
         """Call a macro or what is marked for programs; nothing else can be called."""
         if isinstance(__obj, Undefined):
             return __obj()
@@ -179,7 +181,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         finally:
             meter.leave()
 
-    def call_binop(self, context, operator, left, right):
+    def call_binop(self, context: Any, operator: str, left: str, right: str) -> Any:
         """+, *, % and **, each of which can make something large."""
         meter = RUN.get().meter
         if operator == "**":
@@ -193,7 +195,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             meter.fits(len(left) + left.count("%") * 2 * meter.size(right))
         return meter.check(super().call_binop(context, operator, left, right))
 
-    def is_safe_callable(self, obj):
+    def is_safe_callable(self, obj: Any) -> Any:
         """Only what is marked, and macros."""
         return isinstance(obj, Macro) or getattr(obj, "of_the_sandbox", False)
 

@@ -58,7 +58,7 @@ OWN = {
 }
 
 
-def program_of(template):
+def program_of(template: ChatTemplate) -> str:
     """The program of a template: that of the model itself, or ours for the family.
 
     returns  str; for NamedTemplates a dict of programs
@@ -78,7 +78,7 @@ def program_of(template):
     )
 
 
-def tokens_of(template):
+def tokens_of(template: ChatTemplate) -> dict[str, str]:
     """{"bos_token": str, "eos_token": str} of those that the program of the template names."""
     program = program_of(template)
     named = {"bos_token": getattr(template, "begin", None), "eos_token": template.end}
@@ -86,7 +86,7 @@ def tokens_of(template):
 
 
 @functools.cache
-def fingerprints():
+def fingerprints() -> dict[str, str]:
     """{fingerprint: name} of the programs in this file."""
     # The fingerprint is the same for every system message.
     default = program_of(ChatTemplate("chatml", None, "", default="a"))

@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-def read_weights(path):
+def read_weights(path: str | Path) -> WeightFile:
     """Open a .gguf file, a .safetensors file, an index of shards, or a folder of the last two."""
     # By the suffix alone: a folder or an index is always safetensors.
     if Path(path).suffix == ".gguf":

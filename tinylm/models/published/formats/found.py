@@ -42,7 +42,7 @@ PUBLISHED = {
 }
 
 
-def find_weights(name):
+def find_weights(name: str | Path) -> Path:
     """The path of published weights.
 
     name     a key of PUBLISHED, or the path of a file or folder, which is returned as it is

@@ -12,6 +12,7 @@ next: `low_bit/blocks.py`, how weights take 4 bits; `gguf_tokenizer.py`.
 
 import bisect
 import struct
+from pathlib import Path
 
 import numpy as np
 
@@ -83,7 +84,7 @@ _DEEPEST = 4  # arrays within arrays; writers use one level
 _ALIGNMENT = 32  # where the settings do not give general.alignment
 
 
-def read_gguf(path):
+def read_gguf(path: str | Path) -> WeightFile:
     """Open a GGUF file; a tensor is read, and its blocks become float32, when it is indexed.
 
     path     of the file

@@ -3,10 +3,14 @@
 Read next: gguf_tokenizer.py, which makes a tokenizer of them.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tinylm.errors import CheckpointError
 from tinylm.fields import show
+from tinylm.models.published.formats.mapped import WeightFile
 
 # The types of tokens, by llama.cpp's numbers.
 ORDINARY, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)
@@ -66,7 +70,7 @@ class Settings:
     models   names of the models that are read
     """
 
-    def __init__(self, weights, models):
+    def __init__(self, weights: WeightFile, models: dict[str, Callable]) -> None:
         self.weights = weights
         start = "tokenizer.ggml."
         given = [name for name in weights.metadata if name.startswith(start)]
@@ -111,7 +115,7 @@ class Settings:
                 if role in self.ids:
                     self.types[self.ids[role]] = CONTROL
 
-    def take(self, name, kind, *default):
+    def take(self, name: str, kind: type, *default: Any) -> Any:
         """The value of a setting of the type `kind`; `default` where the file lacks it."""
         value = self.weights.metadata.get(f"tokenizer.ggml.{name}", *default)
         if value is None and default:
@@ -123,13 +127,13 @@ class Settings:
             raise CheckpointError(f"{self.weights.path}: tokenizer.ggml.{name} is {wrong}")
         return value
 
-    def on(self, name, default):
+    def on(self, name: str, default: Any) -> bool:
         """A switch; `default` where the file lacks it."""
         if self.switches[name] is None:
             return default
         return self.switches[name]
 
-    def scores(self):
+    def scores(self) -> list[float]:
         """The score of each token, a list of V numbers."""
         scores = self.take("scores", np.ndarray)
         if scores.shape != (len(self.tokens),):
@@ -139,7 +143,7 @@ class Settings:
             )
         return scores.tolist()
 
-    def around(self, first, last):
+    def around(self, first: bool, last: bool) -> list[list]:
         """The ids before and behind a text: ([bos] or [], [eos] or []).
 
         first, last  the defaults of add_bos_token and add_eos_token
@@ -162,7 +166,7 @@ class Settings:
             found.append(ids)
         return found
 
-    def refuse(self, name):
+    def refuse(self, name: str) -> None:
         """Refuse a switch that has no meaning for this model."""
         if self.switches[name]:
             raise CheckpointError(
@@ -171,7 +175,7 @@ class Settings:
             )
 
 
-def special_ids(weights):
+def special_ids(weights: WeightFile) -> dict[str, int]:
     """{"bos": id, "eos": id, ...} of the special tokens that the file names.
 
     "eos" ends what the model generates; for chat models that is the end of a turn.
@@ -185,7 +189,7 @@ def special_ids(weights):
     return found
 
 
-def end_ids(weights):
+def end_ids(weights: WeightFile) -> tuple[int, ...]:
     """The ids that end what a model generates: the end of the text, of a turn, of a message."""
     found = [i for name in ("eos", "eot", "eom") for i in _numbers(weights, f"{name}_token_id")]
     return tuple(dict.fromkeys(found))  # each once, in this order

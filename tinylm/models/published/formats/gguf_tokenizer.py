@@ -26,13 +26,14 @@ from tinylm.models.published.formats.gguf_settings import (
     special_ids,
 )
 from tinylm.models.published.formats.gguf_splits import COMPOSED, FRAMED, SPLITS, WHOLE
+from tinylm.models.published.formats.mapped import WeightFile
 from tinylm.tokenizers import PieceTokenizer, PipelineTokenizer
 from tinylm.tokenizers.printable import CHARACTER_TO_BYTE
 
 MARK = "▁"
 
 
-def tokenizer_of(weights):
+def tokenizer_of(weights: WeightFile) -> PipelineTokenizer:
     """The tokenizer of a GGUF file.
 
     weights  WeightFile from `read_gguf`

@@ -11,8 +11,10 @@ short or made to do harm. Read next: `safetensors.py` and `gguf.py`, which find 
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +80,7 @@ class Entry:
     known: bool = True
 
     @property
-    def raw(self):
+    def raw(self) -> np.ndarray:
         """Its bytes, (nbytes,) uint8, a read-only view of the file."""
         return self.data[self.start : self.start + self.nbytes]
 
@@ -95,10 +97,10 @@ class WeightFile(Mapping):
     arrays are views of them.
     """
 
-    def __init__(self, path, metadata, entries):
+    def __init__(self, path: str | Path, metadata: dict[str, Any], entries: dict[str, Any]) -> None:
         self.path, self.metadata, self.entries = path, metadata, entries
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         entry = self.entry(name)
         if not entry.known:
             raise CheckpointError(
@@ -110,22 +112,22 @@ class WeightFile(Mapping):
         except ValueError as error:
             raise CheckpointError(f"{self.path}: tensor {name!r}: {error}") from error
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.entries)
 
-    def __contains__(self, name):
+    def __contains__(self, name: str) -> bool:
         return name in self.entries  # the inherited method would read the tensor
 
-    def get(self, name, default=None):
+    def get(self, name: str, default: Any = None) -> Any:
         """The tensor, or `default` where there is none."""
         if name in self.entries:
             return self[name]
         return default
 
-    def entry(self, name):
+    def entry(self, name: str) -> Entry:
         """The Entry of a tensor: its kind, shape and bytes, without converting it.
 
         raises  CheckpointError that names some of the tensors there are
@@ -137,16 +139,16 @@ class WeightFile(Mapping):
             )
         return self.entries[name]
 
-    def shape(self, name):
+    def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, without reading it."""
         return self.entry(name).shape
 
-    def parameters(self):
+    def parameters(self) -> int:
         """How many numbers all tensors hold together."""
         return sum(math.prod(entry.shape) for entry in self.entries.values())
 
 
-def to_array(raw, kind, shape):
+def to_array(raw: np.ndarray, kind: str, shape: tuple[int, ...]) -> np.ndarray:
     """Bytes of a file as an array.
 
     raw      (n,) uint8
@@ -171,7 +173,7 @@ def to_array(raw, kind, shape):
     return array
 
 
-def size_of(kind, shape):
+def size_of(kind: str, shape: Sequence[int]) -> int:
     """How many bytes a tensor takes in a file.
 
     raises  ValueError for a shape that no array can have, or of which blocks cannot be made
@@ -199,7 +201,7 @@ def size_of(kind, shape):
     return math.prod(shape) // block.weights * block.nbytes
 
 
-def map_bytes(path):
+def map_bytes(path: str | Path) -> np.ndarray:
     """A file as a read-only (n,) uint8 array whose pages are read when touched.
 
     raises  CheckpointError if it cannot be opened or is empty
@@ -217,7 +219,7 @@ def map_bytes(path):
         ) from error
 
 
-def check_overlaps(path, entries):
+def check_overlaps(path: str | Path, entries: dict[str, Any]) -> list[tuple[int, int, str]]:
     """Refuse tensors that share bytes: each would be converted and trained as if it were alone.
 
     entries  {name: Entry} of one file

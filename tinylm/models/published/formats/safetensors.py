@@ -38,7 +38,7 @@ _LARGEST_INDEX = 100_000_000
 _SHARD = 5 * 10**9  # bytes a shard, as Hugging Face cuts them
 
 
-def read_safetensors(path):
+def read_safetensors(path: Path) -> WeightFile:
     """Open weights in Hugging Face's layout; a tensor is read when it is indexed.
 
     path     a .safetensors file, an index .json of shards, or a folder that holds model.safetensors
@@ -260,7 +260,12 @@ def _check_named(path, file, shard, place):
         )
 
 
-def write_safetensors(path, tensors, metadata=None, kind=None):
+def write_safetensors(
+    path: str | Path,
+    tensors: dict[str, np.ndarray],
+    metadata: dict[str, str] | None = None,
+    kind: str | None = None,
+) -> None:
     """Write one file that safetensors' own library, and so Hugging Face, reads; all or nothing.
 
     path      of the file; a reader never sees it half written
@@ -298,7 +303,13 @@ def write_safetensors(path, tensors, metadata=None, kind=None):
         ) from error
 
 
-def write_sharded(folder, tensors, metadata=None, kind=None, shard_bytes=_SHARD):
+def write_sharded(
+    folder: Path,
+    tensors: dict[str, np.ndarray],
+    metadata: dict[str, str] | None = None,
+    kind: str | None = None,
+    shard_bytes: int = _SHARD,
+) -> None:
     """Write model.safetensors into `folder`, or shards and their index if it would be too large.
 
     folder       made if it is not there

@@ -85,7 +85,7 @@ LEFT_OUT = {
 }
 
 
-def prefix_of(kind):
+def prefix_of(kind: str) -> str:
     """The prefix of a family's tensors; a model without a head lacks it."""
     layout = LAYOUTS[kind]
     if hasattr(layout, "PREFIXES"):

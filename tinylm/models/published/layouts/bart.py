@@ -1,15 +1,18 @@
 """BART, mBART and Blenderbot in Hugging Face's layout. Read next: xlm.py."""
 
+from typing import Any
+
 from tinylm.models.encoder.seq2seq import Seq2SeqConfig
 from tinylm.models.published.layouts.bert import ACTIVATION
-from tinylm.models.published.layouts.rules import affine, layer_norm, same
+from tinylm.models.published.layouts.fields import Fields
+from tinylm.models.published.layouts.rules import Rule, affine, layer_norm, same
 
 PREFIX = "model."
 REPEATED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
 ZERO = ("final_logits_bias",)  # a buffer that must hold zeros
 
 
-def read_config(f, names=None):
+def read_config(f: Fields, names: Any = None) -> Seq2SeqConfig:
     """The Seq2SeqConfig of a config.json."""
     f.only("is_encoder_decoder", True)
     f.only("tie_word_embeddings", True)
@@ -56,7 +59,7 @@ def read_config(f, names=None):
     )
 
 
-def rules(config, kind):
+def rules(config: Seq2SeqConfig, kind: str) -> list[Rule]:
     """The list of Rule: the tensors that each parameter is made of."""
     c = config
     return (

@@ -5,9 +5,11 @@ list the heads of a model: the tensors of the file decide. Read next: t5.py.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from tinylm.models.encoder.encoder import EncoderConfig
-from tinylm.models.published.layouts.rules import affine, layer_norm, name_in_file, same
+from tinylm.models.published.layouts.fields import Fields
+from tinylm.models.published.layouts.rules import Rule, affine, layer_norm, name_in_file, same
 
 # {hidden_act: activation here}
 ACTIVATION = {
@@ -42,7 +44,7 @@ REPEATED = (
 )
 
 
-def read_config(f, names=None):
+def read_config(f: Fields, names: Any = None) -> EncoderConfig:
     """The EncoderConfig of a config.json.
 
     names  names of the tensors in the file: a head or pooler without any is left out; None: all are
@@ -143,7 +145,7 @@ def _with_heads(config, kind, names):
     return replace(config, head=head, pooler=has("pooler."), classes=classes)
 
 
-def rules(config, kind):
+def rules(config: EncoderConfig, kind: str) -> list[Rule]:
     """The list of Rule: the tensors that each parameter is made of."""
     return LISTS[kind](config)
 
@@ -196,7 +198,7 @@ def _head(dense, norm, bias):
     return affine("head.dense", dense) + layer_norm("head.norm", norm) + [same("head.bias", bias)]
 
 
-def bert(c):
+def bert(c: EncoderConfig) -> list[Rule]:
     """BertModel, BertForMaskedLM, BertForPreTraining."""
     head = "cls.predictions"
     return (
@@ -208,7 +210,7 @@ def bert(c):
     )
 
 
-def megatron(c):
+def megatron(c: EncoderConfig) -> list[Rule]:
     """MegatronBertModel, MegatronBertForMaskedLM, ...: BERT with pre-norm."""
     head = "cls.predictions"
     tables = _embeddings("bert.embeddings")
@@ -235,7 +237,7 @@ def megatron(c):
     )
 
 
-def roberta(c):
+def roberta(c: EncoderConfig) -> list[Rule]:
     """RobertaModel, RobertaForMaskedLM; XLM-RoBERTa, CamemBERT."""
     return (
         _embeddings("roberta.embeddings")
@@ -245,7 +247,7 @@ def roberta(c):
     )
 
 
-def electra(c):
+def electra(c: EncoderConfig) -> list[Rule]:
     """ElectraModel, ElectraForMaskedLM (a generator), ElectraForPreTraining (a discriminator)."""
     theirs = "discriminator_predictions"
     if c.head == "replaced":
@@ -265,7 +267,7 @@ def electra(c):
     )
 
 
-def albert(c):
+def albert(c: EncoderConfig) -> list[Rule]:
     """AlbertModel, AlbertForMaskedLM, AlbertForPreTraining."""
     layers = []
     for group in range(c.layer_groups):
@@ -293,7 +295,7 @@ def albert(c):
     )
 
 
-def distilbert(c):
+def distilbert(c: EncoderConfig) -> list[Rule]:
     """DistilBertModel, DistilBertForMaskedLM."""
     layers = []
     for i in range(c.n_layer):

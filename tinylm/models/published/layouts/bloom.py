@@ -3,13 +3,23 @@
 Read next: bert.py.
 """
 
+from typing import Any
+
 from tinylm.models.decoder.config import GPTConfig
-from tinylm.models.published.layouts.rules import affine, grouped_qkv, layer_norm, same, untied_head
+from tinylm.models.published.layouts.fields import Fields
+from tinylm.models.published.layouts.rules import (
+    Rule,
+    affine,
+    grouped_qkv,
+    layer_norm,
+    same,
+    untied_head,
+)
 
 PREFIX = "transformer."
 
 
-def read_config(f, names=None):
+def read_config(f: Fields, names: Any = None) -> GPTConfig:
     """The GPTConfig of a config.json."""
     f.only("apply_residual_connection_post_layernorm", False)
     f.only("slow_but_exact", False)  # the library's slices of a product leave its bias out
@@ -31,7 +41,7 @@ def read_config(f, names=None):
     )
 
 
-def write_config(config, kind):
+def write_config(config: GPTConfig, kind: str) -> dict[str, Any]:
     """The config.json of a GPTConfig."""
     c = config
     return {
@@ -47,7 +57,7 @@ def write_config(config, kind):
     }
 
 
-def rules(config, kind):
+def rules(config: GPTConfig, kind: str) -> list[Rule]:
     """The list of Rule: the tensors that each parameter is made of."""
     c = config
     made = [same("tokens.weight", f"{PREFIX}word_embeddings.weight")]

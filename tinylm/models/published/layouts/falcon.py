@@ -4,9 +4,19 @@ Its ALiBi is the book's (eq. 2.83): the bias stands beside q k^T under one root.
 bloom.py.
 """
 
+from typing import Any
+
 from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.published.layouts.fields import Fields
 from tinylm.models.published.layouts.rope import read_rope, trained_context, write_rope
-from tinylm.models.published.layouts.rules import affine, grouped_qkv, layer_norm, same, untied_head
+from tinylm.models.published.layouts.rules import (
+    Rule,
+    affine,
+    grouped_qkv,
+    layer_norm,
+    same,
+    untied_head,
+)
 
 PREFIX = "transformer."
 # {activation there: here}
@@ -19,7 +29,7 @@ ACTIVATION = {
 }
 
 
-def read_config(f, names=None):
+def read_config(f: Fields, names: Any = None) -> GPTConfig:
     """The GPTConfig of a config.json."""
     heads = f.integer("num_attention_heads", "n_head")
     new = f.flag("new_decoder_architecture", default=False)
@@ -67,7 +77,7 @@ def _placement(f, new):
     return "pre"
 
 
-def write_config(config, kind):
+def write_config(config: GPTConfig, kind: str) -> dict[str, Any]:
     """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
     # The newer architecture is written where only it has the part.
@@ -96,7 +106,7 @@ def write_config(config, kind):
     }
 
 
-def rules(config, kind):
+def rules(config: GPTConfig, kind: str) -> list[Rule]:
     """The list of Rule: the tensors that each parameter is made of."""
     c = config
     # Of norms.0 and norms.1.

@@ -12,6 +12,7 @@ finish(). Read next: gpt2.py.
 
 import math
 from pathlib import Path
+from typing import Any, NoReturn
 
 from tinylm.errors import CheckpointError
 
@@ -68,41 +69,43 @@ class Fields:
                are read
     """
 
-    def __init__(self, described, where="config.json"):
+    def __init__(self, described: dict[str, Any], where: str | Path = "config.json") -> None:
         if not isinstance(described, dict):
             raise CheckpointError(f"{where} is {described!r}, not a JSON object")
         self.described, self.where = described, where
         self.known = set()  # names of fields that were read, or have no effect
 
-    def integer(self, *names, default=REQUIRED):
+    def integer(self, *names: str, default: Any = REQUIRED) -> int | None:
         """A whole number. Several names are spellings of one field; null counts as missing."""
         name, value = self._found(names, default)
         if name is not None and type(value) is not int:  # True is an instance of int
             self.refuse(name, value, "a whole number")
         return value
 
-    def number(self, *names, default=REQUIRED):
+    def number(self, *names: str, default: Any = REQUIRED) -> float | None:
         """A finite number."""
         name, value = self._found(names, default)
         if name is not None and not _is_number(value):
             self.refuse(name, value, "a finite number")
         return value
 
-    def flag(self, *names, default=REQUIRED):
+    def flag(self, *names: str, default: Any = REQUIRED) -> bool:
         """true or false."""
         name, value = self._found(names, default)
         if name is not None and type(value) is not bool:
             self.refuse(name, value, "true or false")
         return value
 
-    def choice(self, *names, table, default=REQUIRED):
+    def choice(self, *names: str, table: dict[str, str], default: Any = REQUIRED) -> str:
         """The value in `table` of a word; `default` is a word of the table, too."""
         name, value = self._found(names, default)
         if not isinstance(value, str) or value not in table:  # a list has no hash to look up
             self.refuse(name or names[0], value, f"one of {', '.join(table)}")
         return table[value]
 
-    def items(self, name, table=None, default=REQUIRED):
+    def items(
+        self, name: str, table: dict[str, str] | None = None, default: Any = REQUIRED
+    ) -> list[str] | None:
         """A list; with `table`, the values of its words."""
         found, values = self._found((name,), default)
         if found is None:
@@ -116,7 +119,7 @@ class Fields:
                 self.refuse(name, value, f"a list of {', '.join(table)}")
         return [table[value] for value in values]
 
-    def numbers(self, name, default=REQUIRED):
+    def numbers(self, name: str, default: Any = REQUIRED) -> Any:
         """A list of finite numbers."""
         values = self.items(name, default=default)
         for value in values or ():
@@ -124,14 +127,14 @@ class Fields:
                 self.refuse(name, value, "a list of finite numbers")
         return values
 
-    def section(self, *names):
+    def section(self, *names: str) -> "Fields | None":
         """The Fields of an object inside, or None if it is missing; call finish() on it, too."""
         name, value = self._found(names, None)
         if name is None:
             return None
         return Fields(value, f"{self.where}: {name}")
 
-    def only(self, name, *allowed):
+    def only(self, name: str, *allowed: Any) -> None:
         """Refuse any value but these; the field may be missing."""
         # A missing field is accepted: the default of the library's class is among those allowed.
         found, value = self._found((name,), None)
@@ -139,19 +142,19 @@ class Fields:
         if found is not None and not same:
             self.refuse(name, value, " or ".join(map(repr, allowed)) or "none at all")
 
-    def ignore(self, names):
+    def ignore(self, names: str) -> None:
         """Accept fields that have no effect in this family; `names` is one string."""
         self.known.update(names.split())
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         """Whether the field is there and not null; this does not count as reading it."""
         return self.described.get(name) is not None
 
-    def refuse(self, name, value, read):
+    def refuse(self, name: str, value: str, read: str) -> NoReturn:
         """Raise the CheckpointError of a value that is not read; `read` names those that are."""
         raise CheckpointError(f"{self.where}: {name} = {value!r} is not read here, but {read}")
 
-    def finish(self):
+    def finish(self) -> None:
         """Refuse the fields that are neither read nor known to have no effect."""
         # Fields of AT_DEFAULT that the layout has not read itself.
         for name, allowed in AT_DEFAULT.items():
@@ -196,6 +199,6 @@ def _is_number(value):
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def where_of(folder):
+def where_of(folder: str | Path) -> str:
     """The path of a folder's config.json, for messages."""
     return str(Path(folder) / "config.json")

@@ -8,8 +8,10 @@ neighboring pairs; Gemma's gains are not reduced by 1. Read next: formats/gguf.p
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.published.formats.mapped import WeightFile
 from tinylm.models.published.layouts.fields import Fields
 from tinylm.models.published.layouts.rules import (
+    Rule,
     adjacent_pairs,
     affine,
     layer_norm,
@@ -37,24 +39,24 @@ class Settings(Fields):
     kind     the architecture, with which names begin
     """
 
-    def __init__(self, weights, kind):
+    def __init__(self, weights: WeightFile, kind: str) -> None:
         self.start = f"{kind}."
         own = {n: value for n, value in weights.metadata.items() if n.startswith(self.start)}
         super().__init__(own, str(weights.path))
 
-    def only(self, name, *allowed):
+    def only(self, name: str, *allowed: int) -> None:
         """As in Fields."""
         super().only(self._whole(name), *allowed)
 
-    def ignore(self, names):
+    def ignore(self, names: str) -> None:
         """As in Fields."""
         super().ignore(" ".join(map(self._whole, names.split())))
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         """As in Fields."""
         return super().has(self._whole(name))
 
-    def refuse(self, name, value, read):
+    def refuse(self, name: str, value: str, read: str) -> None:
         """As in Fields."""
         super().refuse(self._whole(name), value, read)
 
@@ -67,7 +69,7 @@ class Settings(Fields):
         return self.start + name
 
 
-def read_config(weights):
+def read_config(weights: WeightFile) -> GPTConfig:
     """The GPTConfig of a GGUF file.
 
     raises  CheckpointError for an architecture or a setting that is not read
@@ -252,7 +254,7 @@ NORMS = {
 }
 
 
-def rules(config, kind):
+def rules(config: GPTConfig, kind: str) -> list[Rule]:
     """The list of Rule: the tensors that each parameter is made of."""
     c = config
     made = [same("tokens.weight", "token_embd.weight")]

@@ -3,8 +3,11 @@
 Read next: llama.py.
 """
 
+from typing import Any
+
 from tinylm.models.decoder.config import GPTConfig
-from tinylm.models.published.layouts.rules import layer_norm, same, untied_head
+from tinylm.models.published.layouts.fields import Fields
+from tinylm.models.published.layouts.rules import Rule, layer_norm, same, untied_head
 
 PREFIX = "transformer."
 # {hidden_act: activation here}
@@ -21,7 +24,7 @@ ACTIVATION = {
 FIRST = {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}
 
 
-def read_config(f, names=None):
+def read_config(f: Fields, names: Any = None) -> GPTConfig:
     """The GPTConfig of a config.json."""
     if f.described["model_type"] == "openai-gpt":
         parts = _first(f)
@@ -60,7 +63,7 @@ def _second(f):
     }
 
 
-def write_config(config, kind):
+def write_config(config: GPTConfig, kind: str) -> dict[str, Any]:
     """The config.json of a GPTConfig."""
     c = config
     described = {
@@ -89,7 +92,7 @@ def write_config(config, kind):
     }
 
 
-def rules(config, kind):
+def rules(config: GPTConfig, kind: str) -> list[Rule]:
     """The list of Rule: the tensors that each parameter is made of."""
     tokens, positions = "wte", "wpe"
     if kind == "openai-gpt":

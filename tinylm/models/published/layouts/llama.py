@@ -15,9 +15,13 @@ One layout with few differences:
 Read next: falcon.py.
 """
 
+from typing import Any
+
 from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.published.layouts.fields import Fields
 from tinylm.models.published.layouts.rope import read_rope, trained_context, write_rope
 from tinylm.models.published.layouts.rules import (
+    Rule,
     affine,
     linear_weight,
     part_of,
@@ -56,7 +60,7 @@ SWITCHED = ("qwen2", "qwen3", "smollm3")  # windows only with use_sliding_window
 MOST_LAYERS = 4096  # of a list made here: a damaged file may have an absurd number of layers
 
 
-def read_config(f, names=None):
+def read_config(f: Fields, names: Any = None) -> GPTConfig:
     """The GPTConfig of a config.json."""
     kind = f.described["model_type"]
     layers = f.integer("num_hidden_layers")
@@ -234,7 +238,7 @@ def _unlisted(kind, layers, first):
     return ["full"] * layers
 
 
-def write_config(config, kind):
+def write_config(config: GPTConfig, kind: str) -> dict[str, Any]:
     """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
     windows = [c.layer("attention", i) == "window" for i in range(c.n_layer)]
@@ -297,7 +301,7 @@ def _bias(own, config):
     return own
 
 
-def rules(config, kind):
+def rules(config: GPTConfig, kind: str) -> list[Rule]:
     """The list of Rule: the tensors that each parameter is made of."""
     c = config
     shift = 0.0  # of gains

@@ -5,13 +5,16 @@ Hugging Face's class ignores the width of the feed-forward and has four times th
 values are refused. Read next: starcoder.py.
 """
 
+from typing import Any
+
 from tinylm.models.decoder.config import GPTConfig
-from tinylm.models.published.layouts.rules import linear_weight, same, untied_head
+from tinylm.models.published.layouts.fields import Fields
+from tinylm.models.published.layouts.rules import Rule, linear_weight, same, untied_head
 
 PREFIX = "transformer."
 
 
-def read_config(f, names=None):
+def read_config(f: Fields, names: Any = None) -> GPTConfig:
     """The GPTConfig of a config.json."""
     f.ignore("learned_pos_emb init_device verbose fc_type use_pad_tok_in_ffn init_config")
     f.ignore("tokenizer_name")
@@ -53,7 +56,7 @@ def _attention(f):
     return scale
 
 
-def write_config(config, kind):
+def write_config(config: GPTConfig, kind: str) -> dict[str, Any]:
     """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
     return {
@@ -70,7 +73,7 @@ def write_config(config, kind):
     }
 
 
-def rules(config, kind):
+def rules(config: GPTConfig, kind: str) -> list[Rule]:
     """The list of Rule: the tensors that each parameter is made of."""
     c = config
     made = [same("tokens.weight", f"{PREFIX}wte.weight")]

@@ -4,10 +4,14 @@ Queries, keys and values are one matrix, head by head, and RoPE rotates the firs
 head. Black et al. 2022. Read next: opt.py.
 """
 
+from typing import Any
+
 from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.published.layouts.fields import Fields
 from tinylm.models.published.layouts.gpt2 import ACTIVATION
 from tinylm.models.published.layouts.rope import read_rope, trained_context, write_rope
 from tinylm.models.published.layouts.rules import (
+    Rule,
     affine,
     grouped_qkv,
     layer_norm,
@@ -21,7 +25,7 @@ PREFIX = "gpt_neox."
 BESIDE = "rotary_emb_base", "rotary_pct"
 
 
-def read_config(f, names=None):
+def read_config(f: Fields, names: Any = None) -> GPTConfig:
     """The GPTConfig of a config.json."""
     heads, d_model = f.integer("num_attention_heads"), f.integer("hidden_size")
     base, scaling, turned, context = read_rope(
@@ -53,7 +57,7 @@ def read_config(f, names=None):
     )
 
 
-def write_config(config, kind):
+def write_config(config: GPTConfig, kind: str) -> dict[str, Any]:
     """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
     # Of several words for one activation, the first in ACTIVATION.
@@ -82,7 +86,7 @@ def write_config(config, kind):
     }
 
 
-def rules(config, kind):
+def rules(config: GPTConfig, kind: str) -> list[Rule]:
     """The list of Rule: the tensors that each parameter is made of."""
     c = config
     made = [same("tokens.weight", f"{PREFIX}embed_in.weight")]

@@ -5,15 +5,25 @@ The one model with norms after the branches (350M) also has embeddings of anothe
 not read. Read next: mpt.py.
 """
 
+from typing import Any
+
 from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.published.layouts.fields import Fields
 from tinylm.models.published.layouts.gpt2 import ACTIVATION
-from tinylm.models.published.layouts.rules import affine, layer_norm, rows_from, same, untied_head
+from tinylm.models.published.layouts.rules import (
+    Rule,
+    affine,
+    layer_norm,
+    rows_from,
+    same,
+    untied_head,
+)
 
 PREFIX = "model."
 FIRST_POSITION = 2  # the row of the first token
 
 
-def read_config(f, names=None):
+def read_config(f: Fields, names: Any = None) -> GPTConfig:
     """The GPTConfig of a config.json."""
     d_model = f.integer("hidden_size")
     f.only("word_embed_proj_dim", d_model)  # embeddings of the model's width
@@ -37,7 +47,7 @@ def read_config(f, names=None):
     )
 
 
-def write_config(config, kind):
+def write_config(config: GPTConfig, kind: str) -> dict[str, Any]:
     """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
     # Of several words for one activation, the first in ACTIVATION.
@@ -59,7 +69,7 @@ def write_config(config, kind):
     }
 
 
-def rules(config, kind):
+def rules(config: GPTConfig, kind: str) -> list[Rule]:
     """The list of Rule: the tensors that each parameter is made of."""
     c, stem = config, f"{PREFIX}decoder"
     made = [

@@ -5,7 +5,9 @@ of the book's section 2.3.5 is read. Read next: llama.py.
 """
 
 import math
+from typing import Any
 
+from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.published.layouts.fields import REQUIRED, Fields
 
 KINDS = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
@@ -13,7 +15,14 @@ SAME = {kind: kind for kind in KINDS} | {"su": "longrope"}  # Phi-3's first name
 USUAL = "rope_theta", "partial_rotary_factor"  # names of base and share
 
 
-def read_rope(f, context, base=10000.0, share=1.0, width=None, beside=USUAL):
+def read_rope(
+    f: Fields,
+    context: int,
+    base: float = 10000.0,
+    share: float = 1.0,
+    width: int | None = None,
+    beside: tuple[str, ...] = USUAL,
+) -> tuple[float, None, None, int]:
     """The rotary fields of a model.
 
     f        Fields of the whole config.json
@@ -176,7 +185,7 @@ NAMES = {
 }
 
 
-def write_rope(config):
+def write_rope(config: GPTConfig) -> dict[str, Any]:
     """The rotary fields of a GPTConfig: rope_theta, rope_parameters, and rope_scaling if it scales.
 
     raises  KeyError for a scheme that no published model has
@@ -204,7 +213,7 @@ def _share(turned, width):
     return math.nextafter(share, 1)
 
 
-def trained_context(config):
+def trained_context(config: GPTConfig) -> int:
     """max_position_embeddings: the context, or with dynamic scaling the length before it."""
     scaling = config.rope_scaling or {}
     if scaling.get("name") == "dynamic_ntk":

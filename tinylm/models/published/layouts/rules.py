@@ -5,12 +5,18 @@ values are three matrices there and one here, or one in another order of rows; a
 published minus 1. Each is a kind of rule. Read next: gpt2.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable
 
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.errors import CheckpointError
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.published.formats.mapped import WeightFile
+from tinylm.nn.module import Module
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Rule:
     part: int | None = None
 
 
-def check_unchanged(model, names, all_of_them=True):
+def check_unchanged(model: Module, names: set[str], all_of_them: bool = True) -> None:
     """Refuse to write a model with other parameters than these: the file would be another model.
 
     names        of the parameters that a layout has rules for
@@ -87,7 +93,7 @@ def _side_by_side(parts, dtype):
     return out
 
 
-def same(ours, theirs, shift=0.0):
+def same(ours: str, theirs: str, shift: float = 0.0) -> Rule:
     """A tensor of our shape: tables, gains, biases, GPT-2's matrices (Conv1D).
 
     shift  ours is theirs + shift: 1 for gains that are published minus 1
@@ -106,7 +112,7 @@ def same(ours, theirs, shift=0.0):
     return Rule(ours, (theirs,), read, write, shift)
 
 
-def linear_weight(ours, *theirs, sizes=()):
+def linear_weight(ours: str, *theirs: str, sizes: Sequence[int] = ()) -> Rule:
     """torch's Linear maps (out, in), side by side in ours (in, out_1 + out_2 + ...).
 
     sizes  those outs, if they differ
@@ -119,7 +125,7 @@ def linear_weight(ours, *theirs, sizes=()):
     )
 
 
-def joined(ours, *theirs, sizes=()):
+def joined(ours: str, *theirs: str, sizes: Sequence[int] = ()) -> Rule:
     """Vectors one after another: biases of maps that stand side by side in ours."""
     return Rule(ours, theirs, _stack, lambda array: np.split(array, _cuts(len(theirs), sizes)))
 
@@ -131,7 +137,7 @@ def _cuts(parts, sizes):
     return parts
 
 
-def by_head(ours, *theirs, heads, turned=False):
+def by_head(ours: str, *theirs: str, heads: int, turned: bool = False) -> Rule:
     """XLNet's maps, (D, H, K) there: side by side in ours, (D, parts * H K).
 
     turned  they lead from heads back: (H K, D) in ours
@@ -153,7 +159,7 @@ def by_head(ours, *theirs, heads, turned=False):
     return Rule(ours, theirs, read, write)
 
 
-def part_of(ours, theirs, part, parts):
+def part_of(ours: str, theirs: str, part: int, parts: int) -> Rule:
     """One of several torch Linears of one size whose rows share a tensor (Phi-3's gate and up).
 
     part, parts  its place among them, from 0, and how many there are
@@ -165,7 +171,7 @@ def part_of(ours, theirs, part, parts):
     return Rule(ours, (theirs,), read, lambda array: [array.T], part=part)
 
 
-def rows_from(ours, theirs, first):
+def rows_from(ours: str, theirs: str, first: int) -> Rule:
     """A table whose first rows no token uses (OPT's positions); they are written as zeros."""
 
     def write(array):
@@ -177,7 +183,7 @@ def rows_from(ours, theirs, first):
     return Rule(ours, (theirs,), read, write)
 
 
-def resting_pairs(rule, config):
+def resting_pairs(rule: Rule, config: GPTConfig) -> Rule:
     """A rule of packed queries, keys and values where only the first R numbers of a head turn.
 
     There a head is (a_1 .. a_R/2, b_1 .. b_R/2, rest), and a_i turns with b_i. Here every number of
@@ -204,7 +210,7 @@ def resting_pairs(rule, config):
     )
 
 
-def reshaped(ours, theirs, mine, shape):
+def reshaped(ours: str, theirs: str, mine: tuple[int, ...], shape: tuple[int, ...]) -> Rule:
     """A tensor of another shape: `mine` here, `shape` in the file."""
     return Rule(
         ours,
@@ -214,7 +220,7 @@ def reshaped(ours, theirs, mine, shape):
     )
 
 
-def grouped_qkv(ours, theirs, config):
+def grouped_qkv(ours: str, theirs: str, config: GPTConfig) -> Rule:
     """One matrix or bias in groups of rows: R queries, their key, their value (BLOOM, Falcon).
 
     Ours has the queries of all groups first, then all keys, then all values.
@@ -239,7 +245,7 @@ def grouped_qkv(ours, theirs, config):
     return Rule(ours, (theirs,), read, write)
 
 
-def adjacent_pairs(rule, heads):
+def adjacent_pairs(rule: Rule, heads: tuple[int, ...]) -> Rule:
     """A `linear_weight` or `joined` rule for tensors whose neighboring rows rotate (GGUF LLaMA).
 
     Ours rotate the two halves of a head: see nn/position/rotary_forms.py, adjacent_to_halves.
@@ -270,7 +276,7 @@ def adjacent_pairs(rule, heads):
     )
 
 
-def layer_norm(ours, theirs, bias=True):
+def layer_norm(ours: str, theirs: str, bias: bool = True) -> list[Rule]:
     """The two rules of a layer norm; without bias, the one of an RMS norm."""
     made = [same(f"{ours}.gain", f"{theirs}.weight")]
     if bias:
@@ -278,7 +284,7 @@ def layer_norm(ours, theirs, bias=True):
     return made
 
 
-def affine(ours, *theirs, bias=True, sizes=()):
+def affine(ours: str, *theirs: str, bias: bool = True, sizes: Sequence[int] = ()) -> list[Rule]:
     """The two rules of torch Linears with biases, side by side; or the one without biases."""
     weight = linear_weight(f"{ours}.weight", *(f"{name}.weight" for name in theirs), sizes=sizes)
     if not bias:
@@ -286,20 +292,26 @@ def affine(ours, *theirs, bias=True, sizes=()):
     return [weight, joined(f"{ours}.bias", *(f"{name}.bias" for name in theirs), sizes=sizes)]
 
 
-def untied_head(config, theirs="lm_head.weight"):
+def untied_head(config: GPTConfig, theirs: str = "lm_head.weight") -> list[Rule]:
     """The rule of the output matrix, in a list; none where it is the table of embeddings."""
     if config.tied:
         return []
     return [linear_weight("head", theirs)]
 
 
-def name_in_file(name, weights, prefix=""):
+def name_in_file(name: str, weights: Sequence[str] | WeightFile, prefix: str = "") -> str | None:
     """The name that `weights` has for a tensor: `name`, or without or with `prefix`; else None."""
     spellings = name, name.removeprefix(prefix), prefix + name
     return next((spelling for spelling in spellings if spelling in weights), None)
 
 
-def read_rule(rule, weights, dtype, prefix="", where="the weights"):
+def read_rule(
+    rule: Rule,
+    weights: WeightFile,
+    dtype: DType,
+    prefix: str = "",
+    where: str | Path = "the weights",
+) -> tuple[np.ndarray, list[str]]:
     """(our array, names of the tensors it was made of).
 
     raises  CheckpointError naming a tensor that is missing, or tensors whose shapes do not fit
@@ -320,7 +332,7 @@ def read_rule(rule, weights, dtype, prefix="", where="the weights"):
         ) from error
 
 
-def write_rules(rules, parameters):
+def write_rules(rules: Sequence[Rule], parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """{their name: array} from {our name: array}; rules of missing parameters are skipped."""
     made = {}
     pieces = {}  # {their name: {part: array}} of tensors that several parameters share

@@ -3,15 +3,18 @@
 Its feed-forward has no gate. Lozhkov et al. 2024. Read next: bloom.py.
 """
 
+from typing import Any
+
 from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.published.layouts.fields import Fields
 from tinylm.models.published.layouts.gpt2 import ACTIVATION
 from tinylm.models.published.layouts.rope import read_rope, trained_context, write_rope
-from tinylm.models.published.layouts.rules import affine, layer_norm, same, untied_head
+from tinylm.models.published.layouts.rules import Rule, affine, layer_norm, same, untied_head
 
 PREFIX = "model."
 
 
-def read_config(f, names=None):
+def read_config(f: Fields, names: Any = None) -> GPTConfig:
     """The GPTConfig of a config.json."""
     base, scaling, _, context = read_rope(f, f.integer("max_position_embeddings"))
     window = f.integer("sliding_window", default=None)
@@ -55,7 +58,7 @@ def _of_the_authors(f, eps):
     f.only("scale_attn_weights", True)
 
 
-def write_config(config, kind):
+def write_config(config: GPTConfig, kind: str) -> dict[str, Any]:
     """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
     # Of several words for one activation, the first in ACTIVATION.
@@ -81,7 +84,7 @@ def write_config(config, kind):
     }
 
 
-def rules(config, kind):
+def rules(config: GPTConfig, kind: str) -> list[Rule]:
     """The list of Rule: the tensors that each parameter is made of."""
     c = config
     # Widths of q, k and v: several heads of queries may share one of keys and values.

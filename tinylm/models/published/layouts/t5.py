@@ -1,8 +1,11 @@
 """T5 (versions 1.0 and 1.1) and mT5 in Hugging Face's layout. Read next: bart.py."""
 
+from typing import Any
+
 from tinylm.models.encoder.seq2seq import Seq2SeqConfig
 from tinylm.models.published.layouts.bert import ACTIVATION
-from tinylm.models.published.layouts.rules import affine, layer_norm, same, untied_head
+from tinylm.models.published.layouts.fields import Fields
+from tinylm.models.published.layouts.rules import Rule, affine, layer_norm, same, untied_head
 
 PREFIX = ""
 REPEATED = (
@@ -16,7 +19,7 @@ REPEATED = (
 GATED = {"gelu_tanh": "geglu_tanh", "silu": "swiglu", "gelu": "geglu"}
 
 
-def read_config(f, names=None):
+def read_config(f: Fields, names: Any = None) -> Seq2SeqConfig:
     """The Seq2SeqConfig of a config.json."""
     f.only("is_encoder_decoder", True)
     f.ignore("n_positions")  # relative positions have no last one
@@ -86,7 +89,7 @@ def _activation(f):
     return made
 
 
-def rules(config, kind):
+def rules(config: Seq2SeqConfig, kind: str) -> list[Rule]:
     """The list of Rule. The position bias that all layers share is in the first layer there."""
     return (
         [same("tokens.weight", "shared.weight")]

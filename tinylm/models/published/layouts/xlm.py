@@ -1,17 +1,19 @@
 """XLM and XLNet in Hugging Face's layout. Read next: bert.py."""
 
 from dataclasses import replace
+from typing import Any
 
 from tinylm.models.encoder.encoder import EncoderConfig
 from tinylm.models.encoder.xlnet import XLNetConfig
 from tinylm.models.published.layouts.bert import ACTIVATION
-from tinylm.models.published.layouts.rules import affine, by_head, layer_norm, reshaped, same
+from tinylm.models.published.layouts.fields import Fields
+from tinylm.models.published.layouts.rules import Rule, affine, by_head, layer_norm, reshaped, same
 
 PREFIX = "transformer."
 REPEATED = "pred_layer.proj.weight", "lm_loss.weight"  # the table of embeddings a second time
 
 
-def read_config(f, names=None):
+def read_config(f: Fields, names: Any = None) -> EncoderConfig | XLNetConfig:
     """The EncoderConfig or XLNetConfig of a config.json; names as in bert.py."""
     kind = f.described["model_type"]
     if kind == "xlm":
@@ -86,14 +88,14 @@ def _xlnet(f):
     )
 
 
-def rules(config, kind):
+def rules(config: EncoderConfig | XLNetConfig, kind: str) -> list[Rule]:
     """The list of Rule: the tensors that each parameter is made of."""
     if kind == "xlm":
         return xlm(config)
     return xlnet(config)
 
 
-def xlm(c):
+def xlm(c: EncoderConfig) -> list[Rule]:
     """XLMModel, XLMWithLMHeadModel."""
     made = [
         same("tokens.weight", f"{PREFIX}embeddings.weight"),
@@ -115,7 +117,7 @@ def xlm(c):
     return made + [same("head.bias", "pred_layer.proj.bias")]
 
 
-def xlnet(c):
+def xlnet(c: XLNetConfig) -> list[Rule]:
     """XLNetModel, XLNetLMHeadModel. Maps to heads are (D, H, K) there."""
     D, H = c.d_model, c.n_head
     made = [
