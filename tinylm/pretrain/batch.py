@@ -6,6 +6,8 @@ language/causal.py; score.py.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,11 +28,11 @@ class Batch:
     inputs: np.ndarray
     targets: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.inputs)
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """The number of targets that count: the loss is a mean over them."""
         counts = vars(self).get("_counts")
         if counts is not None:  # on a GPU: counted before it was moved there
@@ -38,14 +40,14 @@ class Batch:
         return int(np.count_nonzero(self.targets != IGNORE))
 
     @property
-    def places(self):
+    def places(self) -> np.ndarray:
         """Where a target counts, in the order of targets.reshape(-1): (n,) integers."""
         places = vars(self).get("_places")
         if places is not None:  # on a GPU: found before it was moved there
             return places
         return np.flatnonzero(self.targets.reshape(-1) != IGNORE)
 
-    def rows(self, start, stop):
+    def rows(self, start: int, stop: int) -> "Batch":
         """Rows start .. stop-1 as a Batch; views, not copies."""
         part = self._map(lambda array: array[start:stop])
         if "_counts" in vars(self):
@@ -57,7 +59,7 @@ class Batch:
             vars(part).update(_counts=counts[start:stop], _places=places)
         return part
 
-    def to(self, device):
+    def to(self, device: str) -> "Batch":
         """The batch on a device."""
         moved = self._map(lambda array: to_device(array, device))
         if type(self.targets) is np.ndarray and moved.targets is not self.targets:
@@ -92,7 +94,7 @@ class TokenBatch(Batch):
     order: np.ndarray | None = None
 
     @property
-    def options(self):
+    def options(self) -> dict[str, np.ndarray]:
         """The model's keyword arguments: the fields that are not None, by name."""
         fields = ("mask", "segments", "languages", "positions", "order")
         return {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
@@ -120,7 +122,7 @@ class Seq2SeqBatch(Batch):
     decoder: np.ndarray = None
     mask: np.ndarray | None = None
 
-    def to(self, device):
+    def to(self, device: str) -> Any:
         """The batch on a device; a mask that hides nothing is left out there: a model would have to
         ask the device where padding begins.
         """
@@ -130,7 +132,7 @@ class Seq2SeqBatch(Batch):
         return moved
 
 
-def as_rows(sequences, operation, shortest=1):
+def as_rows(sequences: np.ndarray, operation: str, shortest: int = 1) -> np.ndarray:
     """Sequences as (B, T) int64.
 
     raises   ShapeError unless they are (B, T) with T >= shortest, DtypeError unless they are
@@ -147,7 +149,7 @@ def as_rows(sequences, operation, shortest=1):
     return sequences.astype(np.int64, copy=False)
 
 
-def pad_rows(rows, fill, width=None):
+def pad_rows(rows: Sequence, fill: int, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Rows of any lengths as one array.
 
     rows     list of B integer sequences

@@ -4,6 +4,8 @@ The real models are checked on the floor below; here a table of embeddings and a
 their place. Batches are drawn once for a check.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd import Tensor, linear, stack
@@ -35,22 +37,28 @@ class Reader(Module):
     them.
     """
 
-    def __init__(self, rng):
+    def __init__(self, rng: np.random.Generator) -> None:
         self.tokens = Embedding(SPECIAL.vocab_size, 2, Random(0), dtype=np.float64)
         self.tokens.weight = weight(rng, SPECIAL.vocab_size, 2)
         self.out, self.pair = weight(rng, 2, SPECIAL.vocab_size), weight(rng, 2, 2)
 
-    def hidden(self, ids, mask=None, **options):
+    def hidden(self, ids: np.ndarray, mask: np.ndarray | None = None, **options: Any) -> Tensor:
         h = self.tokens(ids)
         return h + (h * h).mean(axis=1, keepdims=True)  # (B, T, 2)
 
-    def logits(self, h):
+    def logits(self, h: Tensor) -> Tensor:
         return linear(h, self.out)
 
-    def pair_logits(self, h):
+    def pair_logits(self, h: Tensor) -> Tensor:
         return linear(h[:, 0], self.pair)
 
-    def __call__(self, ids, *decoder, source_mask=None, **options):
+    def __call__(
+        self,
+        ids: np.ndarray,
+        *decoder: np.ndarray,
+        source_mask: np.ndarray | None = None,
+        **options: Any,
+    ) -> Tensor:
         h = self.hidden(ids)
         if decoder:  # as an encoder-decoder: the source enters by its mean
             h = self.tokens(decoder[0]) + h.mean(axis=1, keepdims=True)
@@ -60,20 +68,20 @@ class Reader(Module):
 class Pair(Module):
     """A generator and a discriminator."""
 
-    def __init__(self, rng):
+    def __init__(self, rng: np.random.Generator) -> None:
         self.generator, self.judge = Reader(rng), Reader(rng)
 
-    def discriminator(self, ids, **options):
+    def discriminator(self, ids: np.ndarray, **options: Any) -> Tensor:
         return self.judge.hidden(ids)[..., 0]
 
 
 class Heads(Module):
     """Four predictions at every position, of one set of weights."""
 
-    def __init__(self, rng):
+    def __init__(self, rng: np.random.Generator) -> None:
         self.reader = Reader(rng)
 
-    def __call__(self, ids):
+    def __call__(self, ids: np.ndarray) -> Any:
         logits = self.reader(ids)
         return stack([logits * scale for scale in (1.0, -1.0, 2.0, 0.5)], axis=2)  # (B, T, 4, V)
 
@@ -81,7 +89,7 @@ class Heads(Module):
 class Bounded(Reader):
     """A Reader with a span boundary head."""
 
-    def __init__(self, rng):
+    def __init__(self, rng: np.random.Generator) -> None:
         Reader.__init__(self, rng)
         own = Random(int(rng.integers(99)))
         self.boundary = ready(SpanBoundaryHead(2, SPECIAL.vocab_size, own, 3, dtype=np.float64))
@@ -90,12 +98,12 @@ class Bounded(Reader):
 MODELS = {"electra": Pair, "multi_token": Heads, "span_boundary": Bounded}  # Recipe.model -> class
 
 
-def weight(rng, *shape):
+def weight(rng: np.random.Generator, *shape: int) -> Tensor:
     """A parameter with normal entries."""
     return Tensor(normal(rng, *shape), requires_grad=True)
 
 
-def loss_of(model, made, batch):
+def loss_of(model: Any, made: Any, batch: Any) -> Tensor:
     """The loss, on the device of the model."""
     return made.loss(model, batch.to(device_of(model.parameters()[0].data)))[0]
 

@@ -6,13 +6,16 @@ word may be predicted from the other language. Every language may have an embedd
 one text may mix several. Read next: masked/masked.py, the objective on text of one language.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from tinylm.autograd import Tensor
+from tinylm.backend import ArrayLike, Random
 from tinylm.errors import ConfigError
-from tinylm.pretrain.batch import TokenBatch, as_rows, pad_rows
+from tinylm.pretrain.batch import Batch, TokenBatch, as_rows, pad_rows
 from tinylm.pretrain.denoising.seq2seq import Seq2SeqLM
 from tinylm.pretrain.discriminative.pairs import pack
 from tinylm.pretrain.masked.choose import choose_tokens
@@ -21,7 +24,13 @@ from tinylm.pretrain.score import score_tokens
 from tinylm.pretrain.special import Special
 
 
-def pack_bilingual(special, first, second, languages=(0, 1), restart=False):
+def pack_bilingual(
+    special: Special,
+    first: ArrayLike,
+    second: ArrayLike,
+    languages: tuple[int, ...] = (0, 1),
+    restart: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A sentence and its translation as one sequence: [CLS] first [SEP] second [SEP].
 
     languages  ids of the two languages
@@ -49,7 +58,7 @@ class TranslationLM:
     languages: tuple | None = None
     restart: bool = False
 
-    def make_batch(self, sequences, rng):
+    def make_batch(self, sequences: Sequence[tuple[list[int], list[int]]], rng: Random) -> Batch:
         """sequences: list of B pairs (first, second) of integer sequences -> TokenBatch, padded to
         the longest.
         """
@@ -67,7 +76,7 @@ class TranslationLM:
             more["positions"] = pad_rows(positions, 0)[0]
         return TokenBatch(inputs, targets, without_padding(ids, special), **more)
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """As MaskedLM's; the model gets languages= and positions= where the batch has them."""
         return score_tokens(model, batch)
 
@@ -84,7 +93,9 @@ class OneLanguage:
 
     sep: int
 
-    def __call__(self, ids, eligible, rng, rate=0.5):
+    def __call__(
+        self, ids: np.ndarray, eligible: np.ndarray, rng: Random, rate: float = 0.5
+    ) -> np.ndarray:
         """ids (B, T), eligible (B, T) bool; rate of the chosen sentence -> bool (B, T)."""
         second = np.cumsum(ids == self.sep, axis=1) > 0  # (B, T): after the first [SEP], and it
         # a coin a row
@@ -92,7 +103,9 @@ class OneLanguage:
         return choose_tokens(ids, eligible & (second == side), rng, rate)
 
 
-def switch_code(ids, chosen, dictionary, draws):
+def switch_code(
+    ids: np.ndarray, chosen: np.ndarray, dictionary: np.ndarray, draws: np.ndarray
+) -> np.ndarray:
     """Chosen words replaced by their translations.
 
     ids         (...) integers;  chosen (...) bool
@@ -121,14 +134,14 @@ class CodeSwitched:
     dictionary: np.ndarray
     rate: float = 0.2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.dictionary.ndim != 2 or self.dictionary.shape[0] != self.masked.special.vocab_size:
             raise ConfigError(
                 f"CodeSwitched: the dictionary has shape {self.dictionary.shape}, needs (V, n) "
                 f"with V = {self.masked.special.vocab_size}"
             )
 
-    def make_batch(self, sequences, rng):
+    def make_batch(self, sequences: np.ndarray, rng: Random) -> Batch:
         """sequences (B, T) -> TokenBatch, as MaskedLM's."""
         ids = as_rows(sequences, "CodeSwitched.make_batch")
         draws = rng.uniform((*ids.shape, 2), np.float64)  # (B, T, 2): switched?, by which?
@@ -136,7 +149,7 @@ class CodeSwitched:
         switched = switch_code(ids, chosen, self.dictionary, draws[..., 1])
         return self.masked.make_batch(switched, rng)
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """As MaskedLM's."""
         return self.masked.loss(model, batch)
 
@@ -157,7 +170,7 @@ class MultilingualLM:
     special: Special
     task: Callable
 
-    def make_batch(self, sequences, rng):
+    def make_batch(self, sequences: np.ndarray, rng: Random) -> Batch:
         """sequences (B, T + 1) integers, the language and then the text -> Seq2SeqBatch.
 
         raises   ConfigError if a row does not begin with a language
@@ -179,6 +192,6 @@ class MultilingualLM:
         source, target = self.task(row[1:], draws[:, : len(row)])
         return np.concatenate([source, row[:1]]), target
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """As Seq2SeqLM's."""
         return Seq2SeqLM(self.special, self.task).loss(model, batch)

@@ -11,6 +11,7 @@ import re
 import numpy as np
 
 from tinylm.pretrain.special import Special
+from tinylm.tokenizers.base import Tokenizer
 
 # [MASK] as BERT has it, <mask> as RoBERTa and BART; <extra_id_0> is T5's first sentinel.
 _NAMES = re.compile(r"\[MASK\]|<mask>|\[SEP\]|\[[XYZ]\]|\[X\d+\]|\[#\d+\]|<extra_id_\d+>")
@@ -24,7 +25,7 @@ class MarkedText:
     special     Special, or None where all special ids are the tokenizer's own
     """
 
-    def __init__(self, tokenizer, special: Special | None):
+    def __init__(self, tokenizer: Tokenizer, special: Special | None) -> None:
         self.words, self.marks = tokenizer, special
         self.vocab_size = tokenizer.vocab_size
         if special is not None:
@@ -83,7 +84,7 @@ class MarkedText:
             return f" {self.marks.name(int(i))} ".encode()
         return self.words.token_bytes(i)
 
-    def decode(self, ids) -> str:
+    def decode(self, ids: np.ndarray) -> str:
         """Ids as text: words as the tokenizer writes them, special ids by their names, and bytes
         that are no character, such as a part of one, as \\xe2.
         """

@@ -8,12 +8,15 @@ derivatives: autograd/check/mutants.py.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from tinylm.autograd import no_grad
-from tinylm.pretrain.batch import IGNORE
+from tinylm.backend import Random
+from tinylm.pretrain.batch import IGNORE, Batch
 from tinylm.pretrain.cases import MODELS, SPECIAL, Reader
+from tinylm.pretrain.language.causal import CausalLM
 from tinylm.pretrain.objectives import OBJECTIVES, objective
 from tinylm.pretrain.rules import (
     CORRUPTED,
@@ -46,17 +49,17 @@ class Wrong:
     batch: Callable = lambda batch: batch
     change: Callable = lambda loss, right, model, batch: loss
 
-    def make_batch(self, sequences, rng):
+    def make_batch(self, sequences: np.ndarray, rng: Random) -> Batch:
         """The right batch, changed."""
         return self.batch(self.right.make_batch(sequences, rng))
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[float, dict[str, float]]:
         """The right loss, changed. A constant: what is checked is its value."""
         loss, metrics = self.right.loss(model, batch)
         return np.float64(self.change(float(loss.item()), self.right, model, batch)), metrics
 
 
-def fault(name, made, rng):
+def fault(name: str, made: CausalLM | Wrong, rng: Random) -> str:
     """What is wrong with an objective, "" if nothing is.
 
     name  of CHECKED;  made the objective, or a Wrong one;  rng a tinylm Random
@@ -76,12 +79,12 @@ def fault(name, made, rng):
     return ""
 
 
-def right(name):
+def right(name: str) -> CausalLM:
     """The objective as it is registered, for the vocabulary of cases.py."""
     return objective(name, SPECIAL, **GIVEN)
 
 
-def mutants(name):
+def mutants(name: str) -> list[Wrong]:
     """The wrong versions of an objective: a list of Wrong."""
     made = right(name)
     batches = dict(COMMON_BATCH)

@@ -9,6 +9,7 @@ language/causal.py, then the file of the objective you look for.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -116,26 +117,26 @@ class Recipe:
     writes: str | None = None
 
     @property
-    def architecture(self):
+    def architecture(self) -> str:
         """What `tinylm train` trains, of `trains`."""
         if self.model == SEQ2SEQ:
             return SEQ2SEQ
         return self.trains[0]
 
     @property
-    def architectures(self):
+    def architectures(self) -> tuple[str, ...]:
         """What `--architecture` can be, the default first."""
         if self.seq2seq is None:
             return (self.architecture,)
         return self.architecture, SEQ2SEQ
 
-    def of(self, architecture):
+    def of(self, architecture: str | None) -> "Recipe":
         """The Recipe for one of `architectures`; None is the first."""
         if architecture == SEQ2SEQ and self.seq2seq is not None:
             return self.seq2seq
         return self
 
-    def special(self, words, context):
+    def special(self, words: int, context: int) -> Special:
         """The Special of a vocabulary of `words` ids: the special ids follow the last word, so that
         the tokenizer stays as it is.
 
@@ -150,7 +151,7 @@ class Recipe:
             spans = context // 6 + 4
         return Special.after(words, spans, others=self.modes)
 
-    def build(self, special, **more):
+    def build(self, special: Special, **more: Any) -> Any:
         """The objective for a vocabulary: make_batch(sequences, rng), loss(model, batch).
 
         special  Special
@@ -333,7 +334,7 @@ ROWS = (
 OBJECTIVES = {recipe.name: recipe for recipe in ROWS}
 
 
-def objective(name, special, **more):
+def objective(name: str, special: Special, **more: Any) -> Any:
     """The objective of a name for a vocabulary.
 
     name     in OBJECTIVES, or a synonym

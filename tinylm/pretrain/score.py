@@ -6,16 +6,21 @@ its own n: such a loss is a mean over rows of each row's loss, and its batch cou
 masked/masked.py; discriminative/pairs.py.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from tinylm.autograd import cross_entropy
+from tinylm.autograd import Tensor, cross_entropy
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.autograd.primitives.statistics import mean_where
 from tinylm.nn.experts import has_experts
-from tinylm.pretrain.batch import IGNORE
+from tinylm.pretrain.batch import IGNORE, Batch
 
 
-def score(logits, targets, tokens=None, **options):
+def score(
+    logits: Tensor, targets: np.ndarray, tokens: int | None = None, **options: Any
+) -> tuple[Tensor, dict[str, float]]:
     """Mean cross-entropy over the targets that count.
 
     logits   (..., V) Tensor;  targets (...) integers, IGNORE where nothing counts
@@ -30,14 +35,14 @@ def score(logits, targets, tokens=None, **options):
     return loss, {"tokens": tokens, "loss": value_of(loss)}
 
 
-def value_of(loss):
+def value_of(loss: Tensor) -> float | np.ndarray:
     """The value of a Tensor (): a float; on a GPU a 0-d array, which the host does not wait for."""
     if type(loss.data) is np.ndarray:
         return float(loss.data)
     return loss.data
 
 
-def score_tokens(model, batch, **options):
+def score_tokens(model: Callable, batch: Batch, **options: Any) -> tuple[Tensor, dict[str, float]]:
     """The loss of a TokenBatch; the output layer is computed only at the n positions that count.
 
     model    called as model(inputs, **batch.options) -> logits (B, T, V); if it has hidden() and
@@ -53,7 +58,9 @@ def score_tokens(model, batch, **options):
     return score(model.logits(h), targets, len(places), **options)
 
 
-def chosen(h, targets, places=None):
+def chosen(
+    h: Tensor, targets: np.ndarray, places: np.ndarray | None = None
+) -> tuple[Tensor, np.ndarray]:
     """Hidden states and targets where a target counts: (B, T, D), (B, T) -> (n, D), (n,).
 
     places  (n,) of the batch, where it is at hand
@@ -63,7 +70,7 @@ def chosen(h, targets, places=None):
     return h.reshape(-1, h.shape[-1])[at], flat[at]  # (B, T, D) -> (n, D)
 
 
-def padding_options(model, held):
+def padding_options(model: Callable, held: np.ndarray | None) -> dict[str, np.ndarray]:
     """Options of a causal model for padding at the ends of rows, which causality hides anyway.
 
     held     (B, T) bool, True for tokens, or None where nothing is padded
@@ -75,7 +82,7 @@ def padding_options(model, held):
     return {"mask": held[:, None, None, :]}
 
 
-def row_means(losses, counts):
+def row_means(losses: Tensor, counts: np.ndarray) -> Tensor:
     """The mean of each row's losses where they count; 0 for a row with none.
 
     losses  (B, T) Tensor;  counts (B, T) bool;  returns (B,) Tensor
@@ -84,7 +91,7 @@ def row_means(losses, counts):
     return mean_where(losses, counts, axis=1)  # (B, T) -> (B,)
 
 
-def masked_row_mean(model, h, targets):
+def masked_row_mean(model: Any, h: Tensor, targets: np.ndarray) -> tuple[Tensor, Tensor]:
     """The mean over rows of the mean cross-entropy of each row's targets; the output layer gets
     only these n positions.
 
@@ -103,7 +110,7 @@ def masked_row_mean(model, h, targets):
     return (losses * weight.astype(h.dtype)).sum(), logits
 
 
-def score_rows(loss, rows, **parts):
+def score_rows(loss: Tensor, rows: int, **parts: Tensor) -> tuple[Tensor, dict[str, float]]:
     """The result of an objective's loss that is a mean over rows.
 
     loss, parts  Tensors (); parts are reported by name

@@ -43,7 +43,7 @@ class Special:
     others: tuple = ()
 
     @classmethod
-    def after(cls, words, sentinels=100, others=0):
+    def after(cls, words: int, sentinels: int = 100, others: int = 0) -> "Special":
         """All of them, for a vocabulary of `words` ids that has none: numbered from `words` on."""
         first = words + len(NAMES)
         last = first + sentinels + others
@@ -54,7 +54,7 @@ class Special:
             others=tuple(range(first + sentinels, last)),
         )
 
-    def need(self, operation, *names):
+    def need(self, operation: str, *names: str) -> None:
         """Raise ConfigError unless the vocabulary has all of these."""
         # None and () are missing; the id 0 is not.
         missing = [name for name in names if getattr(self, name) in (None, ())]
@@ -65,13 +65,13 @@ class Special:
             )
 
     @cached_property
-    def ids(self):
+    def ids(self) -> np.ndarray:
         """All special ids, sorted: (n,) int64."""
         single = [value for value in (getattr(self, name) for name in NAMES) if value is not None]
         return np.unique(np.array([*single, *self.sentinels, *self.others], np.int64))
 
     @cached_property
-    def ordinary(self):
+    def ordinary(self) -> np.ndarray:
         """All other ids, (V - n,) int64."""
         return np.setdiff1d(np.arange(self.vocab_size), self.ids)
 
@@ -79,11 +79,11 @@ class Special:
     def _table(self):
         return np.isin(np.arange(self.vocab_size), self.ids)
 
-    def among(self, ids):
+    def among(self, ids: np.ndarray) -> np.ndarray:
         """Which of these ids are special: bool, of their shape."""
         return self._table[ids]
 
-    def name(self, i):
+    def name(self, i: int) -> str:
         """The name of a special id: [MASK], <s>, [X]; None for a word."""
         for field in dataclasses.fields(self):
             if field.name in SHOWN and getattr(self, field.name) == i:

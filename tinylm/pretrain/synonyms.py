@@ -5,6 +5,7 @@ else has to know the others. Read next: objectives.py.
 """
 
 import difflib
+from collections.abc import Collection
 
 SYNONYMS = {
     "causal": ("clm", "lm", "gpt", "causal-lm", "autoregressive"),
@@ -39,7 +40,7 @@ def canonical(name: str) -> str:
     return BY_SYNONYM.get(plain, plain)
 
 
-def near_names(name: str, known) -> list[str]:
+def near_names(name: str, known: Collection[str]) -> list[str]:
     """The names and synonyms closest to an unknown one, [] for none.
 
     known    the names in OBJECTIVES; beside a synonym the name that it means is given in brackets

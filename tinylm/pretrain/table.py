@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.pretrain.denoising.noise import (
     infill,
     permute_sentences,
@@ -50,29 +51,29 @@ class Row:
     objective: str
 
 
-def plain(ids):
+def plain(ids: ArrayLike) -> str:
     """Ids as the table prints them."""
     return " ".join(WORDS.show(ids)).replace("[CLS]", "[C]").replace("[MASK]", "[M]")
 
 
-def numbered(ids, order=None):
+def numbered(ids: np.ndarray, order: np.ndarray | None = None) -> str:
     """Ids with the order in which they are generated; from left to right if None."""
     if order is None:
         order = range(1, len(ids) + 1)
     return " ".join(f"{plain([i])}{n}" for i, n in zip(ids, order))
 
 
-def source(ids):
+def source(ids: np.ndarray) -> str:
     """A source as the table prints it, after [C]."""
     return plain([WORDS.special.cls, *ids])
 
 
-def at(*places):
+def at(*places: int) -> np.ndarray:
     """Places of the sentence, counted from 0, as bool (7,)."""
     return np.isin(np.arange(7), places)
 
 
-def permuted(x):
+def permuted(x: np.ndarray) -> tuple[str, str]:
     """The sentence with the places in the order 4 6 7 5 1 3 2, counted from 1."""
     order = np.array([0, 4, 6, 7, 5, 1, 3, 2])  # [C], place 0, comes first and is not predicted
     ids = np.array([[WORDS.special.cls, *x]])  # (1, 8)
@@ -80,7 +81,7 @@ def permuted(x):
     return plain(batch.inputs[0]), numbered(batch.targets[0, 1:], np.argsort(order)[1:])
 
 
-def table_1_1():
+def table_1_1() -> list[Row]:
     """The rows, a list of Row."""
     E, D, S = "encoder", "decoder", "seq2seq"
     rows = [*language_rows(E, D, S), *masked_rows(E, S), *pair_rows(E), *denoising_rows(S)]
@@ -89,7 +90,7 @@ def table_1_1():
     ]
 
 
-def language_rows(E, D, S):
+def language_rows(E: str, D: str, S: str) -> list[tuple[str, tuple, str, str, str]]:
     """Language modeling: each token from those before it."""
     x, start = WORDS.ids(SENTENCE), WORDS.special.start
     causal = CausalLM().make_batch(np.array([[start, *x]])).targets[0]  # (1, 8) -> (7,)
@@ -100,7 +101,7 @@ def language_rows(E, D, S):
     ]
 
 
-def masked_rows(E, S):
+def masked_rows(E: str, S: str) -> list[tuple[str, tuple[str, ...], str, str, str]]:
     """Hidden tokens: the target has _ where nothing is predicted."""
     x, mask = WORDS.ids(SENTENCE), WORDS.special.mask
     masked = mask_tokens(x, at(2, 5), mask)
@@ -117,7 +118,7 @@ def masked_rows(E, S):
     ]
 
 
-def pair_rows(E):
+def pair_rows(E: str) -> list[tuple[str, tuple, str, str, str]]:
     """Classification, of pairs of sentences or of every token: outputs are no tokens."""
     x, special = WORDS.ids(SENTENCE), WORDS.special
     pair, _ = pack(special, x, WORDS.ids("Birds eat worms ."))
@@ -132,7 +133,7 @@ def pair_rows(E):
     ]
 
 
-def denoising_rows(S):
+def denoising_rows(S: str) -> list[tuple[str, tuple, str, str, str]]:
     """A corrupted source, and the original as the target."""
     special, x = WORDS.special, WORDS.ids(SENTENCE)
     both = np.concatenate([x, WORDS.ids(SECOND)])

@@ -5,25 +5,27 @@ prefix LM's a square and a triangle; a prediction order scatters the triangle. R
 language/prefix.py, masked/permuted.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.nn.attention.two_stream import permutation_mask
-from tinylm.pretrain.batch import Seq2SeqBatch, TokenBatch
+from tinylm.pretrain.batch import Batch, Seq2SeqBatch, TokenBatch
 
 MARKS = {True: "■", False: "·"}  # visible, hidden
 
 
-def causal_mask(T):
+def causal_mask(T: int) -> np.ndarray:
     """[i, j] True if j <= i: bool (T, T)."""
     return np.tri(T, dtype=bool)
 
 
-def full_mask(T):
+def full_mask(T: int) -> np.ndarray:
     """All True: bool (T, T)."""
     return np.ones((T, T), bool)
 
 
-def patterns(batch, row=0):
+def patterns(batch: Batch, row: int = 0) -> dict[str, np.ndarray]:
     """The attention patterns under which a row of a batch is read.
 
     returns  {name: bool (queries, keys)}: "attention"; for a prediction order "content" and
@@ -54,7 +56,9 @@ def patterns(batch, row=0):
     return {"attention": np.broadcast_to(batch.mask[row], (T, T))}
 
 
-def picture(mask, queries, keys=None):
+def picture(
+    mask: np.ndarray, queries: Sequence[str], keys: Sequence[str] | None = None
+) -> list[str]:
     """A pattern as lines of text.
 
     mask           bool (T, S)

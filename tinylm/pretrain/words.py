@@ -3,6 +3,7 @@
 import numpy as np
 import regex
 
+from tinylm.backend import ArrayLike
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.special import Special
 from tinylm.writing import INSIDE, LETTER, WORD, composed
@@ -13,7 +14,7 @@ _CUT = regex.compile(rf"\[[A-Z]+\]|'(?:{WORD})|(?:{LETTER}{INSIDE}*)+|{WORD}|\S"
 _PIECE = regex.compile(rf"\[[A-Z]+\]|'(?:{WORD})|{WORD}|\S", regex.V1)
 
 
-def split(text, cut=None):
+def split(text: str, cut: bool | None = None) -> list[str]:
     """Words and punctuation marks; 's is a piece of its own, and a name in brackets stays whole.
 
     Letters with marks are written in one way (NFC). In scripts without spaces each letter is a
@@ -29,7 +30,7 @@ def split(text, cut=None):
     return _PIECE.findall(text)
 
 
-def is_cut(text):
+def is_cut(text: str) -> bool:
     """True if a text in a script without spaces has spaces between its words."""
     # Words have four letters at most on average; without spaces runs are as long as clauses.
     runs = _RUN.findall(text)
@@ -43,7 +44,7 @@ class Words:
     sentinels  how many
     """
 
-    def __init__(self, *texts, sentinels=26):
+    def __init__(self, *texts: str, sentinels: int = 26) -> None:
         self.cut = is_cut("\n".join(map(composed, texts)))
         found = (word for text in texts for word in split(text, self.cut))
         self.words = list(dict.fromkeys(found))
@@ -52,11 +53,11 @@ class Words:
         words = {word: i for i, word in enumerate(self.words)}
         self._ids = names | words  # a word of the texts goes before a special id of its name
 
-    def ids(self, text):
+    def ids(self, text: str) -> np.ndarray:
         """(T,) int64. Raises KeyError for a word that is not in the texts."""
         return np.array([self._ids[word] for word in split(text, self.cut)], np.int64)
 
-    def show(self, ids):
+    def show(self, ids: ArrayLike) -> list[str]:
         """The words of ids, IGNORE as _: a list."""
         return [self._shown(int(i)) for i in ids]
 

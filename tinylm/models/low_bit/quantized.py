@@ -33,6 +33,7 @@ Book section 2.3.1. Read next: `fixedpoint.py`; `prepared.py`, many products wit
 import math
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,7 +41,9 @@ from tinylm.errors import CheckpointError, ShapeError
 from tinylm.machine import last_cache
 from tinylm.models.low_bit.blocks import FORMATS, quantize
 from tinylm.models.low_bit.fixedpoint import to_fixed
-from tinylm.models.published.formats.mapped import WeightFile
+
+if TYPE_CHECKING:
+    from tinylm.models.published.formats.mapped import WeightFile
 
 # Codes converted at a time. Where the last cache holds 4 MB of float32 and more beside, long runs
 # of codes are fastest to read from memory: tiles of 2^17 take 1.4 times as long. They fit the
@@ -81,7 +84,7 @@ class QuantizedMatrix:
         self.zero = zero
 
     @classmethod
-    def from_file(cls, weights: WeightFile, name: str) -> "QuantizedMatrix":
+    def from_file(cls, weights: "WeightFile", name: str) -> "QuantizedMatrix":
         """The tensor `name` of a WeightFile, its blocks repacked for the product.
 
         raises  CheckpointError if it is not in quantized blocks

@@ -9,16 +9,20 @@ reconstructing all of it. The target ends with one more sentinel. Read next: mas
 lengths and places; ul2.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, DataError
 from tinylm.pretrain.masked.spans import geometric_spans, partition_spans, poisson_spans, positions
 from tinylm.pretrain.special import Special
 
 
-def sentinel_spans(ids, chosen, sentinels, close=True):
+def sentinel_spans(
+    ids: ArrayLike, chosen: ArrayLike, sentinels: Sequence[int], close: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """Source and target of the chosen tokens; neighbors form one span.
 
     ids        (T,) integers;  chosen (T,) bool
@@ -45,7 +49,7 @@ def sentinel_spans(ids, chosen, sentinels, close=True):
     return source, np.concatenate([target, marks[spans:]])
 
 
-def reconstruct(source, target, sentinels):
+def reconstruct(source: np.ndarray, target: np.ndarray, sentinels: tuple[int, ...]) -> np.ndarray:
     """The text from the result of sentinel_spans: each sentinel of the source is replaced by the
     tokens that follow it in the target.
 
@@ -91,13 +95,13 @@ class Sentinels:
     close: bool = True
     mode: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.lengths not in SPANS:
             raise ConfigError(
                 f"Sentinels: lengths = {self.lengths!r} is not one of {', '.join(SPANS)}"
             )
 
-    def __call__(self, ids, draws):
+    def __call__(self, ids: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         options = {"mean": self.mean}
         if self.lengths == "geometric":
             options = {"p": 1 / self.mean}  # the mean of a geometric length is 1 / p

@@ -9,12 +9,15 @@ predicted; the decoder reads [MASK] there. Read next: sentinels.py, language/pre
 more tasks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, as_rows, pad_rows
+from tinylm.autograd import Tensor
+from tinylm.backend import Random
+from tinylm.pretrain.batch import IGNORE, Batch, Seq2SeqBatch, as_rows, pad_rows
 from tinylm.pretrain.denoising.noise import DRAWS, random_share
 from tinylm.pretrain.masked.choose import budget
 from tinylm.pretrain.masked.masked import mask_tokens, targets_at
@@ -22,7 +25,7 @@ from tinylm.pretrain.score import score
 from tinylm.pretrain.special import Special
 
 
-def shifted(targets, start, mask=None):
+def shifted(targets: np.ndarray, start: int, mask: int | None = None) -> np.ndarray:
     """The decoder's input: <s>, then the targets without the last; [MASK] for IGNORE.
 
     (B, T) -> (B, T).
@@ -33,7 +36,7 @@ def shifted(targets, start, mask=None):
     return np.concatenate([front, targets[:, :-1]], axis=1)
 
 
-def seq2seq_batch(pairs, special, end=True):
+def seq2seq_batch(pairs: Sequence[tuple], special: Special, end: bool = True) -> Seq2SeqBatch:
     """Sources and targets of any lengths as one batch.
 
     pairs    list of (source, target), integer sequences; [CLS] goes in front of sources if special
@@ -67,7 +70,7 @@ class Seq2SeqLM:
     task: Callable
     end: bool = True
 
-    def make_batch(self, sequences, rng):
+    def make_batch(self, sequences: np.ndarray, rng: Random) -> Seq2SeqBatch:
         """sequences (B, T) integers; rng a tinylm Random -> Seq2SeqBatch."""
         sequences = as_rows(sequences, "Seq2SeqLM.make_batch")
         # (B, 5, T + 1): every row has numbers of its own, so that a cut of the batch draws the same
@@ -75,7 +78,7 @@ class Seq2SeqLM:
         pairs = [self.task(row, numbers) for row, numbers in zip(sequences, draws)]
         return seq2seq_batch(pairs, self.special, self.end)
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Mean cross-entropy of the targets.
 
         model    (source (B, S), decoder (B, T), source_mask=) -> logits (B, T, V)
@@ -84,7 +87,7 @@ class Seq2SeqLM:
         return score(logits, batch.targets, batch.tokens)
 
 
-def masked_pair(ids, chosen, mask):
+def masked_pair(ids: np.ndarray, chosen: np.ndarray, mask: int) -> tuple[np.ndarray, np.ndarray]:
     """Predict at the masked positions alone: source with [MASK], target with IGNORE elsewhere
     (BERT-style, MASS).
     """
@@ -98,7 +101,7 @@ class Masked:
     special: Special
     rate: float = 0.15
 
-    def __call__(self, ids, draws):
+    def __call__(self, ids: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, ...]:
         chosen = random_share(len(ids), self.rate, draws[0])
         return masked_pair(ids, chosen, self.special.mask)
 
@@ -113,13 +116,13 @@ class Fragment:
     special: Special
     rate: float = 0.5
 
-    def __call__(self, ids, draws):
+    def __call__(self, ids: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, ...]:
         k = int(budget(np.ones(len(ids), bool), self.rate))
         start = int(draws[0, 0] * (len(ids) - k + 1))  # uniform in 0 .. T - k
         return fragment(ids, start, k, self.special.mask)
 
 
-def fragment(ids, start, k, mask):
+def fragment(ids: np.ndarray, start: int, k: int, mask: int) -> tuple[np.ndarray, ...]:
     """The source with tokens start .. start+k-1 masked, and the target with only them."""
     at = np.arange(len(ids))
     return masked_pair(ids, (at >= start) & (at < start + k), mask)
@@ -135,5 +138,5 @@ class Denoise:
 
     noise: Callable
 
-    def __call__(self, ids, draws):
+    def __call__(self, ids: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.noise(ids, draws), ids

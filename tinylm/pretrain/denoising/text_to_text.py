@@ -8,11 +8,13 @@ One model, one loss, any number of tasks; even a score is a text. Read next: seq
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 import numpy as np
 
+from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError
 
 ARROW = " → "
@@ -34,17 +36,17 @@ class TextToText:
     target: str
 
     @property
-    def source(self):
+    def source(self) -> str:
         """What the encoder reads."""
         if self.instruction and self.text:
             return f"{self.instruction} {self.text}"
         return self.instruction + self.text
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"[CLS] {self.source}{ARROW}<s> {self.target}"
 
 
-def parse(line, instruction=""):
+def parse(line: str, instruction: str = "") -> TextToText:
     """The TextToText that a line shows.
 
     instruction  must be given, since nothing in the line marks its end
@@ -62,7 +64,7 @@ def parse(line, instruction=""):
     return TextToText(instruction, text, target.removeprefix("<s> "))
 
 
-def number_to_text(x, step=0.01):
+def number_to_text(x: float, step: float = 0.01) -> str:
     """A score as text, rounded to a multiple of step   (T5 rounds similarities to 0.2).
 
     Exact in decimals: 0.3 in steps of 0.25 is 1 * 0.25. Halfway between two multiples, the even one
@@ -83,7 +85,7 @@ def number_to_text(x, step=0.01):
     return f"{multiple:.{places}f}"
 
 
-def text_to_number(text):
+def text_to_number(text: str) -> float | None:
     """The number that a text writes, or None if it is no number: such an answer counts as wrong.
 
     Digits are 0 to 9 alone, as number_to_text writes them: float() would also read "1_0" and
@@ -97,7 +99,9 @@ def text_to_number(text):
     return None
 
 
-def mixture_rates(sizes, limit=np.inf, temperature=1.0):
+def mixture_rates(
+    sizes: Sequence[int], limit: float = np.inf, temperature: float = 1.0
+) -> np.ndarray:
     """The probability of each task: r_i proportional to min(n_i, limit)^(1/temperature).
 
     Raffel et al. 2020, section 3.5.2: sampling in proportion would hardly ever draw small tasks.
@@ -117,6 +121,6 @@ def mixture_rates(sizes, limit=np.inf, temperature=1.0):
     return rates / rates.sum()
 
 
-def draw_tasks(rates, rng, count):
+def draw_tasks(rates: Sequence[float], rng: Random, count: int) -> np.ndarray:
     """The tasks of `count` examples, drawn at these rates: (count,) integers."""
     return np.searchsorted(np.cumsum(rates)[:-1], rng.uniform((count,), np.float64), side="right")

@@ -8,6 +8,7 @@ section 1.2.4)
 Each is a task of seq2seq.py; their mixture is one too. Read next: sentinels.py, language/prefix.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,13 +29,15 @@ class Sequential:
     shortest: float = 0.25
     longest: float = 0.75
 
-    def __call__(self, ids, draws):
+    def __call__(self, ids: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         prefix, rest = PrefixTask(self.shortest, self.longest)(ids, draws)
         mark = [self.special.sentinels[0]]
         return np.concatenate([[self.mode], prefix, mark]), np.concatenate([mark, rest])
 
 
-def ul2(special, modes=None, weights=None):
+def ul2(
+    special: Special, modes: Sequence[int] | None = None, weights: Sequence[float] | None = None
+) -> Mixture:
     """The seven denoisers of UL2's table 1, equally likely.
 
     modes    ids of [R], [S], [X]; the first three of special.others if None

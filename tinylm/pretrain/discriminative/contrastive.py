@@ -11,12 +11,15 @@ models/published/sentence_encoder.py.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm.autograd import (
     Tensor,
+    TensorLike,
     cross_entropy,
     exp,
     matmul,
@@ -27,11 +30,12 @@ from tinylm.autograd import (
 )
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.autograd.primitives.statistics import mean_where, scale_of_squares
-from tinylm.backend import Random
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, DataError, DtypeError, ShapeError
+from tinylm.models.encoder.encoder import Encoder
 from tinylm.nn.linear import normal_parameter
 from tinylm.nn.module import Module
-from tinylm.pretrain.batch import TokenBatch, pad_rows
+from tinylm.pretrain.batch import Batch, TokenBatch, pad_rows
 from tinylm.pretrain.masked.masked import with_cls, without_padding
 from tinylm.pretrain.special import Special
 
@@ -39,7 +43,7 @@ FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0  # Radford et al. 2021, section 2.5
 POOLS = "first", "mean"
 
 
-def unit(x, eps=1e-12):
+def unit(x: Tensor, eps: float = 1e-12) -> Tensor:
     """x / |x|: (..., D) -> (..., D). A zero vector stays zero."""
     if x.dtype == np.float16:  # which has no number as small as eps
         return unit(x.astype(np.float32), eps).astype(np.float16)
@@ -48,22 +52,22 @@ def unit(x, eps=1e-12):
     return x / s / sqrt(((x / s) ** 2).sum(axis=-1, keepdims=True) + eps / s / s)
 
 
-def dot_score(a, b):
+def dot_score(a: Tensor, b: Tensor) -> Tensor:
     """Score(h_a, h_b) = h_a . h_b: (..., D) twice -> (...)."""
     return (a * b).sum(axis=-1)
 
 
-def cosine_score(a, b):
+def cosine_score(a: Tensor, b: Tensor) -> Tensor:
     """The dot product of unit vectors: 1 for equal directions, whatever the lengths."""
     return dot_score(unit(a), unit(b))
 
 
-def bilinear_score(a, b, weight):
+def bilinear_score(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """h_a M h_b, weight M (D, D)."""
     return dot_score(matmul(a, weight), b)
 
 
-def cosines(a, b, temperature=1.0):
+def cosines(a: Tensor, b: Tensor, temperature: TensorLike = 1.0) -> Tensor:
     """The cosine of every row of a with every row of b, divided by a temperature.
 
     a, b         (B, D) Tensors
@@ -76,7 +80,7 @@ def cosines(a, b, temperature=1.0):
     return matmul(unit(a), swapaxes(unit(b), 0, 1)) / temperature  # (B, D) @ (D, B) -> (B, B)
 
 
-def info_nce(scores, excluded=None, symmetric=False):
+def info_nce(scores: Tensor, excluded: np.ndarray | None = None, symmetric: bool = False) -> Tensor:
     """-log of the probability that row i picks column i, mean over rows   (Oord et al. 2018)
 
         - log  exp(s_ii) / sum over the columns j that row i may pick of exp(s_ij)
@@ -116,7 +120,7 @@ def _checked(excluded, scores):
     return excluded
 
 
-def clip_loss(a, b, log_scale):
+def clip_loss(a: Tensor, b: Tensor, log_scale: Tensor) -> Tensor:
     """CLIP: the symmetric loss of cosines times exp(t), at most 100   (Radford et al. 2021, Fig. 3)
 
     a, b       (B, D) Tensors
@@ -129,7 +133,7 @@ def clip_loss(a, b, log_scale):
     return info_nce(cosines(a, b, temperature), symmetric=True)
 
 
-def mean_pool(h, mask=None):
+def mean_pool(h: Tensor, mask: np.ndarray | None = None) -> Tensor:
     """The mean of the hidden states of tokens: (B, T, D), mask (B, T) bool or None -> (B, D)."""
     if mask is None:
         return h.mean(axis=1)
@@ -163,20 +167,20 @@ class SentenceEmbedding:
     temperature: float = 0.05
     pool: str = "first"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _known_pool(self)
 
-    def make_batch(self, sequences, rng=None):
+    def make_batch(self, sequences: np.ndarray, rng: Random | None = None) -> TokenBatch:
         """sequences (B, T) -> TokenBatch whose targets (B, 1) make every row count once."""
         ids = with_cls(sequences, self.special, "SentenceEmbedding.make_batch")
         once = np.zeros((len(ids), 1), np.int64)  # no class: only that it is not IGNORE matters
         return TokenBatch(ids, once, without_padding(ids, self.special))
 
-    def embed(self, model, batch):
+    def embed(self, model: Encoder, batch: Batch) -> Tensor:
         """One vector for each row: (B, D)."""
         return _pooled(model.hidden(batch.inputs, **batch.options), batch.mask, self.pool)
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """info_nce of two readings. The model is an Encoder in training mode, with dropout."""
         first, second = self.embed(model, batch), self.embed(model, batch)  # dropout drawn twice
         loss = info_nce(cosines(first, second, self.temperature))
@@ -194,7 +198,15 @@ class PairedEncoders(Module):
     Afterwards exp(`log_scale`) is 1 / temperature, at the start 1 / 0.07.
     """
 
-    def __init__(self, first, second, widths, d_embed, seed=0, dtype=np.float32):
+    def __init__(
+        self,
+        first: Module,
+        second: Module,
+        widths: tuple[int, ...],
+        d_embed: int,
+        seed: int = 0,
+        dtype: DType = np.float32,
+    ) -> None:
         rng = Random(seed, "init")
         self.first, self.second = first, second
         self.first_map, self.second_map = (
@@ -203,7 +215,7 @@ class PairedEncoders(Module):
         start = np.array(math.log(FIRST_SCALE), dtype)
         self.log_scale = Tensor(start, requires_grad=True)
 
-    def limit_scale(self):
+    def limit_scale(self) -> None:
         """Bring the parameter itself back to log 100 where an update went beyond.
 
         Above the limit the loss is constant in it: without this it would stay there for good.
@@ -234,10 +246,12 @@ class PairEmbedding:
     special: Special
     pool: str = "first"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _known_pool(self)
 
-    def make_batch(self, pairs, rng=None):
+    def make_batch(
+        self, pairs: Sequence[tuple[np.ndarray, np.ndarray]], rng: Random | None = None
+    ) -> PairedBatch:
         """pairs: list of B (first, second), integer sequences of any lengths -> PairedBatch."""
         firsts, seconds = zip(*pairs)
         ids, mask = self._rows(firsts)
@@ -254,7 +268,7 @@ class PairEmbedding:
         ids, _ = pad_rows(rows, self.special.pad or 0)  # rows of one length need no [PAD]
         return ids, without_padding(ids, self.special)
 
-    def embed(self, model, batch):
+    def embed(self, model: PairedEncoders, batch: Batch) -> tuple[Tensor, Tensor]:
         """The vectors of the firsts and of the seconds, (B, E) each; model is a PairedEncoders."""
         h = model.first.hidden(batch.inputs, **batch.options)  # (B, T, D)
         h_second = model.second.hidden(batch.second, mask=batch.second_mask)  # (B, S, D)
@@ -263,7 +277,7 @@ class PairEmbedding:
         b = matmul(_pooled(h_second, batch.second_mask, self.pool), model.second_map)
         return a, b
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """clip_loss of the two vectors of each pair, at the model's temperature."""
         model.limit_scale()
         loss = clip_loss(*self.embed(model, batch), model.log_scale)

@@ -9,13 +9,16 @@ dropped it, ALBERT predicts the order instead. Read next: masked/masked.py;
 models/encoder/encoder.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy
+from tinylm.autograd import Tensor, cross_entropy
+from tinylm.backend import ArrayLike, Random
 from tinylm.errors import ConfigError, DataError
-from tinylm.pretrain.batch import IGNORE, TokenBatch, as_rows, pad_rows
+from tinylm.pretrain.batch import IGNORE, Batch, TokenBatch, as_rows, pad_rows
 from tinylm.pretrain.masked.masked import MaskedLM, without_padding
 from tinylm.pretrain.score import masked_row_mean, score_rows
 from tinylm.pretrain.special import Special
@@ -31,12 +34,14 @@ class PairBatch(TokenBatch):
     classes: np.ndarray = None
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """The number of rows: the loss is a mean over them."""
         return len(self)
 
 
-def pack(special, first, second=None):
+def pack(
+    special: Special, first: ArrayLike | range, second: ArrayLike | range | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """[CLS] first [SEP], or [CLS] first [SEP] second [SEP]   (book section 1.3.1).
 
     first, second  integer sequences
@@ -51,7 +56,9 @@ def pack(special, first, second=None):
     return np.array(ids, np.int64), np.array(segments, np.int64)
 
 
-def truncate_pair(first, second, room):
+def truncate_pair(
+    first: Sequence[int], second: Sequence[int], room: int
+) -> tuple[list[int], list[int]]:
     """Both shortened to `room` tokens together, the longer one first, from its end   (BERT)."""
     first, second = list(first), list(second)
     while len(first) + len(second) > room:
@@ -60,7 +67,9 @@ def truncate_pair(first, second, room):
     return first, second
 
 
-def next_sentence_pairs(documents, rng, count, p_negative=0.5):
+def next_sentence_pairs(
+    documents: Sequence[list[list[int]]], rng: Random, count: int, p_negative: float = 0.5
+) -> list[tuple[list[int], list[int], int]]:
     """Sentence pairs that follow each other in a document, or do not   (book section 1.2.2.3).
 
     documents  list of documents, each a list of sentences, each a sequence of ids; at least two
@@ -106,7 +115,7 @@ class NextSentence:
     corpus: np.ndarray
     p_negative: float = 0.5
 
-    def __call__(self, sequences, rng):
+    def __call__(self, sequences: np.ndarray, rng: Random) -> tuple[list[tuple], np.ndarray]:
         """sequences (B, T) -> list of B pairs, classes (B,). No negative equals the true part."""
         B, T = sequences.shape
         cuts = rng.integers(1, T, (B,))  # both parts have a token at least
@@ -139,7 +148,7 @@ class SentenceOrder:
 
     p_swapped: float = 0.5
 
-    def __call__(self, sequences, rng):
+    def __call__(self, sequences: np.ndarray, rng: Random) -> tuple[list[tuple], np.ndarray]:
         """sequences (B, T) -> list of B pairs, classes (B,)."""
         B, T = sequences.shape
         cuts = rng.integers(1, T, (B,))
@@ -163,12 +172,14 @@ class SentencePairs:
     pairs: object
     masked: MaskedLM | None = None
 
-    def make_batch(self, sequences, rng):
+    def make_batch(self, sequences: np.ndarray, rng: Random) -> PairBatch:
         """sequences (B, T), T >= 2 -> PairBatch of rows of T + 3 tokens."""
         pairs, classes = self.pairs(as_rows(sequences, "SentencePairs.make_batch", shortest=2), rng)
         return self.with_pairs(pairs, classes, rng)
 
-    def with_pairs(self, pairs, classes, rng=None):
+    def with_pairs(
+        self, pairs: Sequence[tuple], classes: ArrayLike, rng: Random | None = None
+    ) -> PairBatch:
         """The batch of given pairs, of any lengths (they are padded), with classes (B,)."""
         rows, segments = zip(*(pack(self.special, *pair) for pair in pairs))
         if len({len(row) for row in rows}) > 1:
@@ -186,7 +197,7 @@ class SentencePairs:
             classes=np.asarray(classes, np.int64),
         )
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The sum of both losses.
 
         model    an Encoder with a token head and classes, or a model with its methods

@@ -9,11 +9,13 @@ alone. Read next: models/encoder/encoder.py (Electra).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy, log_softmax, stack, take_along_axis, where
-from tinylm.pretrain.batch import IGNORE, TokenBatch
+from tinylm.autograd import Tensor, cross_entropy, log_softmax, stack, take_along_axis, where
+from tinylm.backend import Random
+from tinylm.pretrain.batch import IGNORE, Batch, TokenBatch
 from tinylm.pretrain.masked.masked import MaskedLM, with_cls
 from tinylm.pretrain.score import masked_row_mean, row_means, score_rows
 from tinylm.pretrain.special import Special
@@ -33,12 +35,12 @@ class ReplacedBatch(TokenBatch):
     judged: np.ndarray = None
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """The number of rows: the loss is a mean over them."""
         return len(self)
 
 
-def replaced_labels(original, replaced):
+def replaced_labels(original: np.ndarray, replaced: np.ndarray) -> np.ndarray:
     """1 where a token was replaced by another, 0 where it is the original   (ELECTRA)
 
     By comparison, not by the places of masks: a token that the generator restored is original.
@@ -48,7 +50,7 @@ def replaced_labels(original, replaced):
     return (replaced != original).astype(np.int64)
 
 
-def sample_from(logits, draws):
+def sample_from(logits: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """One token for every position, by inverting the cumulative distribution.
 
     logits  (..., V) array;  draws (...) uniform numbers in [0, 1);  returns (...) integers
@@ -59,7 +61,7 @@ def sample_from(logits, draws):
     return np.sum(sums[..., :-1] <= draws[..., None] * sums[..., -1:], axis=-1)
 
 
-def detection_losses(logits, labels):
+def detection_losses(logits: Tensor, labels: np.ndarray) -> Tensor:
     """-log sigmoid(z) where replaced, -log(1 - sigmoid(z)) where original.
 
     As a cross-entropy of two classes with logits 0 and z, which is stable for any z:
@@ -85,7 +87,7 @@ class ReplacedTokens:
     masked: MaskedLM | None = None
     weight: float = 50.0
 
-    def make_batch(self, sequences, rng):
+    def make_batch(self, sequences: np.ndarray, rng: Random) -> ReplacedBatch:
         """sequences (B, T) -> ReplacedBatch, with [CLS] (B, T + 1)."""
         masked = self.masked or MaskedLM(self.special, shares=(1.0, 0.0, 0.0))
         batch = masked.make_batch(sequences, rng)
@@ -96,7 +98,7 @@ class ReplacedTokens:
             batch.inputs, batch.targets, batch.mask, original=ids, draws=draws, judged=judged
         )
 
-    def fill(self, logits, batch):
+    def fill(self, logits: np.ndarray, batch: Batch) -> np.ndarray:
         """The text with the generator's samples at the n masked places.
 
         logits   (n, V) array
@@ -107,7 +109,7 @@ class ReplacedTokens:
         filled[places] = sample_from(logits, batch.draws[places])
         return filled
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The generator's loss plus `weight` times the discriminator's.
 
         model    model.generator has hidden(ids, mask=) and logits(h);
@@ -124,7 +126,9 @@ class ReplacedTokens:
         return score_rows(total, len(batch), masked=masked, detection=detection)
 
 
-def fooling_loss(logits, tokens, rewards, targets):
+def fooling_loss(
+    logits: Tensor, tokens: np.ndarray, rewards: np.ndarray, targets: np.ndarray
+) -> Tensor:
     """The adversarial alternative for the generator, by policy gradient   (book section 1.2.2.3)
 
     Sampling has no derivative; the sum over masked places of -reward * log Pr(token) has, on

@@ -7,13 +7,16 @@ ordinary example with a right label: new words beside known ones. With one view 
 itself to learn from, and this is self-training by the most confident. Read next: self_training.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 
 
-def most_confident(probabilities, per_class):
+def most_confident(probabilities: np.ndarray, per_class: int) -> list[tuple[float, int, int]]:
     """For each class the rows that are most probably of it.
 
     probabilities  (n, C) array
@@ -27,7 +30,7 @@ def most_confident(probabilities, per_class):
     return found
 
 
-def together(learned):
+def together(learned: Sequence[np.ndarray]) -> np.ndarray:
     """The geometric mean of several models' probabilities, normalized: (n, C) arrays -> (n, C).
 
     Its most probable class is that of the product, which Blum and Mitchell use; models that agree
@@ -38,7 +41,16 @@ def together(learned):
     return product / product.sum(axis=1, keepdims=True)
 
 
-def co_training(learn, views, labeled, unlabeled, per_class=1, rounds=30, pool=75, seed=0):
+def co_training(
+    learn: Callable,
+    views: Sequence[Callable],
+    labeled: Sequence[tuple[Any, int]],
+    unlabeled: Sequence,
+    per_class: int = 1,
+    rounds: int = 30,
+    pool: int | None = 75,
+    seed: int = 0,
+) -> tuple[Callable, list[Callable], list[dict[int, int]]]:
     """In each round every view's model labels the examples it is surest of, for all models.
 
     learn      examples -> probabilities, as in self_training()

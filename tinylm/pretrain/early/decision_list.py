@@ -10,11 +10,14 @@ corrects slips. This is the first self-training in language processing. Read nex
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 from tinylm.errors import ConfigError
 
 
-def decision_list(contexts, labels, smoothing=0.1):
+def decision_list(
+    contexts: Sequence[set[str]], labels: Sequence[str | None], smoothing: float = 0.1
+) -> list[tuple[float, str, str]]:
     """Learn the rules from labeled contexts.
 
     contexts   list of sets of collocations (any sortable things)
@@ -40,7 +43,7 @@ def decision_list(contexts, labels, smoothing=0.1):
     return sorted(rules, key=lambda rule: (-rule[0], rule[1]))
 
 
-def decide(rules, context):
+def decide(rules: Sequence[tuple[float, str, str]], context: set[str]) -> tuple[str | None, float]:
     """(sense, log ratio) of the first rule whose collocation occurs; (None, 0.0) if none does."""
     for ratio, feature, sense in rules:
         if feature in context:
@@ -48,7 +51,9 @@ def decide(rules, context):
     return None, 0.0
 
 
-def one_sense_per_discourse(labels, discourses):
+def one_sense_per_discourse(
+    labels: Sequence[str | None], discourses: Sequence[int]
+) -> list[str | None]:
     """Give all occurrences in a text the sense that most of its labeled ones have; a tie changes
     nothing.
 
@@ -67,7 +72,14 @@ def one_sense_per_discourse(labels, discourses):
     return [winner.get(discourse, label) for label, discourse in zip(labels, discourses)]
 
 
-def yarowsky(contexts, seeds, discourses=None, threshold=1.0, rounds=20, smoothing=0.1):
+def yarowsky(
+    contexts: Sequence[set[str]],
+    seeds: dict[str, str],
+    discourses: Sequence[int] | None = None,
+    threshold: float = 1.0,
+    rounds: int = 20,
+    smoothing: float = 0.1,
+) -> tuple[list[str | None], list[tuple], list[list[str | None]]]:
     """Label contexts, starting from seed collocations.
 
     contexts    list of sets of collocations

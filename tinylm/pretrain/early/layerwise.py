@@ -9,17 +9,19 @@ layer may be wider than its input (Vincent et al. 2008): the ancestor of masked 
 denoising/noise.py, where whole transformers are trained to undo noise.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinylm.autograd import Tensor, cross_entropy, linear, no_grad, sigmoid, softplus, weigh
 from tinylm.autograd.primitives.statistics import mean_square
-from tinylm.backend import Random
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError
 from tinylm.nn import Linear, Module, normal_parameter
 from tinylm.optim import Adam
 
 
-def bit_cross_entropy(logits, bits):
+def bit_cross_entropy(logits: Tensor, bits: np.ndarray) -> Tensor:
     """-sum_k [u_k log s(a_k) + (1 - u_k) log(1 - s(a_k))], averaged over rows (book section 1.1.1)
 
     logits   (n, d) Tensor a;  bits (n, d) values u in [0, 1]
@@ -31,7 +33,7 @@ def bit_cross_entropy(logits, bits):
     return errors.sum(axis=-1).mean()  # (n, d) -> (n,) -> ()
 
 
-def squared_error(outputs, inputs):
+def squared_error(outputs: Tensor, inputs: np.ndarray) -> Tensor:
     """sum_k (u'_k - u_k)^2, averaged over rows: outputs (n, d) Tensor, inputs (n, d). Returns
     Tensor ().
     """
@@ -39,7 +41,7 @@ def squared_error(outputs, inputs):
     return mean_square(difference) * difference.shape[-1]
 
 
-def identity(x):
+def identity(x: Tensor) -> Tensor:
     """x: the activation of a linear autoencoder, which finds principal components."""
     return x
 
@@ -57,33 +59,33 @@ class Autoencoder(Module):
 
     def __init__(
         self,
-        d_in,
-        d_out,
-        rng,
-        activate=sigmoid,
-        error=bit_cross_entropy,
-        tied=True,
-        noise=0.0,
-        dtype=np.float32,
-    ):
+        d_in: int,
+        d_out: int,
+        rng: Random,
+        activate: Callable = sigmoid,
+        error: Callable = bit_cross_entropy,
+        tied: bool = True,
+        noise: float = 0.0,
+        dtype: DType = np.float32,
+    ) -> None:
         self.activate, self.error, self.noise = activate, error, noise
         self.weight = normal_parameter((d_in, d_out), rng, d_in**-0.5, dtype)
         self.bias = Tensor(np.zeros(d_out, dtype), requires_grad=True)
         self.back = None if tied else normal_parameter((d_out, d_in), rng, d_out**-0.5, dtype)
         self.back_bias = Tensor(np.zeros(d_in, dtype), requires_grad=True)
 
-    def encode(self, u):
+    def encode(self, u: Tensor) -> Tensor:
         """(n, d_in) -> (n, d_out)."""
         return self.activate(linear(u, self.weight, self.bias))
 
-    def decode(self, z):
+    def decode(self, z: Tensor) -> Tensor:
         """(n, d_out) -> (n, d_in), for `error`: an estimate of the input, or its logits."""
         back = self.back
         if back is None:  # tied
             back = self.weight.T
         return linear(z, back, self.back_bias)
 
-    def loss(self, u, rng=None):
+    def loss(self, u: np.ndarray, rng: Random | None = None) -> Tensor:
         """Reconstruction error of u, an (n, d_in) array; rng draws which entries become 0."""
         noisy = u
         if self.noise and rng is not None:
@@ -99,7 +101,14 @@ class StackedAutoencoder(Module):
     options  of every Autoencoder: noise, activate, error, tied
     """
 
-    def __init__(self, widths, classes, seed=0, dtype=np.float32, **options):
+    def __init__(
+        self,
+        widths: tuple[int, ...],
+        classes: int,
+        seed: int = 0,
+        dtype: DType = np.float32,
+        **options: bool,
+    ) -> None:
         if len(widths) < 2:
             raise ConfigError(
                 f"StackedAutoencoder: widths {tuple(widths)} need the width of the input "
@@ -111,18 +120,26 @@ class StackedAutoencoder(Module):
         ]
         self.out = Linear(widths[-1], classes, rng, dtype=dtype)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         """Logits: (n, d_0) -> (n, classes)."""
         for layer in self.layers:
             x = layer.encode(x)  # (n, d_l) -> (n, d_{l+1})
         return self.out(x)
 
-    def supervised_parameters(self):
+    def supervised_parameters(self) -> dict[str, Tensor]:
         """The parameters of the supervised phase, all but the decoders': dict name -> Tensor."""
         return {name: p for name, p in self.named_parameters().items() if ".back" not in name}
 
 
-def minimize(loss, parameters, n, steps, batch_size=32, lr=1e-2, seed=0):
+def minimize(
+    loss: Callable,
+    parameters: dict[str, Tensor],
+    n: int,
+    steps: int,
+    batch_size: int = 32,
+    lr: float = 1e-2,
+    seed: int = 0,
+) -> np.ndarray:
     """Adam on batches drawn from n rows.
 
     loss      (rows (b,) integers, Random) -> Tensor ()
@@ -141,7 +158,14 @@ def minimize(loss, parameters, n, steps, batch_size=32, lr=1e-2, seed=0):
     return np.array(losses)
 
 
-def pretrain_layers(stack, inputs, steps, batch_size=32, lr=1e-2, seed=0):
+def pretrain_layers(
+    stack: StackedAutoencoder,
+    inputs: np.ndarray,
+    steps: int,
+    batch_size: int = 32,
+    lr: float = 1e-2,
+    seed: int = 0,
+) -> list[np.ndarray]:
     """Train the layers from the bottom up, one at a time, each on the outputs of those below it.
 
     stack    StackedAutoencoder;  inputs (n, d_0) array without labels
@@ -162,7 +186,15 @@ def pretrain_layers(stack, inputs, steps, batch_size=32, lr=1e-2, seed=0):
     return curves
 
 
-def train_classifier(stack, inputs, labels, steps, batch_size=32, lr=1e-2, seed=0):
+def train_classifier(
+    stack: StackedAutoencoder,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    steps: int,
+    batch_size: int = 32,
+    lr: float = 1e-2,
+    seed: int = 0,
+) -> np.ndarray:
     """The supervised phase: all layers together, by cross-entropy.
 
     inputs, labels  (n, d_0) array, (n,) integers

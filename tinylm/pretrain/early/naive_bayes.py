@@ -7,12 +7,14 @@ from true, and yet hard to beat with a dozen examples, which is why the bootstra
 used it. Read next: self_training.py, co_training.py.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinylm.errors import DataError
 
 
-def naive_bayes(vocab_size, classes, smoothing=1.0):
+def naive_bayes(vocab_size: int, classes: int, smoothing: float = 1.0) -> Callable:
     """A learner: from examples to a function that gives probabilities of the classes.
 
     vocab_size  V: inputs are lists of integers below V, of any length

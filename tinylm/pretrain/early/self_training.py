@@ -7,12 +7,15 @@ an early model. Self-supervised pretraining needs no first model. Read next: co_
 two models teach each other; decision_list.py for the origin of the idea.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.errors import ConfigError
 
 
-def pseudo_labels(probabilities, threshold):
+def pseudo_labels(probabilities: np.ndarray, threshold: float) -> dict[int, int]:
     """The most probable label of every row that reaches the threshold.
 
     probabilities  (n, C) array
@@ -23,7 +26,13 @@ def pseudo_labels(probabilities, threshold):
     return {int(row): int(best[row]) for row in sure}
 
 
-def self_training(learn, labeled, unlabeled, threshold=0.9, rounds=10):
+def self_training(
+    learn: Callable,
+    labeled: Sequence[tuple[Any, int]],
+    unlabeled: Sequence,
+    threshold: float = 0.9,
+    rounds: int = 10,
+) -> tuple[Callable, list[dict[int, int]]]:
     """Learn from labeled examples and from the model's own labels, round after round.
 
     learn      examples -> probabilities, a function from a list of inputs to an (n, C) array;

@@ -7,15 +7,18 @@ forcing), so one pass through a causal model scores all T predictions. Maximizin
 train/step.py.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import is_recording
+from tinylm.autograd import Tensor, is_recording
 from tinylm.autograd.kernels.losses import cross_entropy
-from tinylm.backend import device_of, to_cpu, to_device
+from tinylm.backend import ArrayLike, Random, device_of, to_cpu, to_device
 from tinylm.errors import ConfigError, DtypeError, ShapeError
 from tinylm.nn.experts import collect_routing, has_experts, router_penalty
+from tinylm.nn.module import Module
 from tinylm.pretrain.batch import IGNORE, Batch, RoutedBatch
 from tinylm.pretrain.score import padding_options
 
@@ -40,7 +43,7 @@ class CausalLM:
     balance: float = 0.0
     router_z: float = 0.0
 
-    def make_batch(self, sequences, rng=None):
+    def make_batch(self, sequences: ArrayLike, rng: Random | None = None) -> Batch:
         """Shift sequences by one.
 
         sequences  (B, T + 1) integers, T >= 1
@@ -65,13 +68,15 @@ class CausalLM:
             return RoutedBatch(inputs, targets)
         return Batch(inputs, targets)
 
-    def held(self, batch):
+    def held(self, batch: Batch) -> np.ndarray | None:
         """(B, T) bool, True for inputs that are no padding; None without `ignore`."""
         if self.ignore is None:
             return None
         return batch.inputs != self.ignore
 
-    def loss(self, model, batch, reduction="mean"):
+    def loss(
+        self, model: Any, batch: Batch, reduction: str = "mean"
+    ) -> tuple[Tensor, dict[str, float]]:
         """The cross-entropy of a model on a batch, in nats   (eq. 2.13 over the number of targets).
 
         model      callable: ids (B, T) -> logits (B, T, V) as a Tensor
@@ -108,7 +113,7 @@ class CausalLM:
             value = value / max(tokens, 1)
         return loss, {"tokens": tokens, "loss": value}
 
-    def penalizes(self, model):
+    def penalizes(self, model: Callable) -> bool:
         """Whether the routers of a model are penalized."""
         return bool(self.balance or self.router_z) and has_experts(model)
 
@@ -122,7 +127,7 @@ class CausalLM:
             load = to_device(load[0], device_of(counted))  # (L, E), the same in every row
         return router_penalty(routed, counted, load, self.balance, self.router_z)
 
-    def whole_batch(self, model, parts, comm):
+    def whole_batch(self, model: Module, parts: Iterable[Batch], comm: Any) -> dict[str, Any]:
         """{"loads": (L, E)}: how many choices of the whole batch fall on each expert of each layer;
         {} where nothing depends on it   (train/whole_batch.py).
         """
@@ -137,7 +142,7 @@ class CausalLM:
         return {"loads": comm.all_reduce(np.asarray(total, np.float64))}
 
 
-def log_likelihood(model, batch):
+def log_likelihood(model: Callable, batch: Batch) -> Tensor:
     """L_theta(x) = sum_i log Pr(x_i | x_0 .. x_{i-1}) of every sequence, in nats   (book eq. 2.13).
 
     The first token is given: log Pr(x_0) is 0.

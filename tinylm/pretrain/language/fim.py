@@ -9,16 +9,21 @@ The model and the loss are those of causal language modeling. Read next: causal.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tinylm.autograd import Tensor
+from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError, ShapeError
-from tinylm.pretrain.batch import as_rows
+from tinylm.pretrain.batch import Batch, as_rows
 from tinylm.pretrain.language.causal import CausalLM
 from tinylm.pretrain.special import Special
 
 
-def fill_in_middle(ids, first, second, special, suffix_first=False):
+def fill_in_middle(
+    ids: np.ndarray, first: int, second: int, special: Special, suffix_first: bool = False
+) -> np.ndarray:
     """The text with its middle last.
 
     ids            (T,) integers;  middle = ids[first:second]
@@ -37,7 +42,7 @@ def fill_in_middle(ids, first, second, special, suffix_first=False):
     return np.concatenate(parts).astype(np.int64)
 
 
-def restore(ids, prefix_length, special):
+def restore(ids: np.ndarray, prefix_length: int | None, special: Special) -> np.ndarray:
     """The text from the result of fill_in_middle: its inverse.
 
     prefix_length   tokens of the prefix: in SPM nothing marks its end
@@ -73,7 +78,7 @@ class FillInMiddle:
     rate: float = 0.9
     suffix_first: float = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.special.need("FillInMiddle", "prefix", "suffix", "middle")
         if not (0 <= self.rate <= 1 and 0 <= self.suffix_first <= 1):
             raise ConfigError(
@@ -81,7 +86,7 @@ class FillInMiddle:
                 "must be from 0 to 1"
             )
 
-    def make_batch(self, sequences, rng):
+    def make_batch(self, sequences: np.ndarray, rng: Random) -> Batch:
         """sequences (B, T + 1) -> Batch (B, T).
 
         Marks take the place of the last tokens of a row that is reordered.
@@ -109,6 +114,6 @@ class FillInMiddle:
             )
         return CausalLM(ignore=self.special.pad).make_batch(sequences)
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """As CausalLM's."""
         return CausalLM().loss(model, batch)

@@ -8,13 +8,14 @@ Read next: causal.py.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import stack
+from tinylm.autograd import Tensor, stack
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.models.decoder.gpt import make_block, real_tokens
+from tinylm.models.decoder.gpt import GPT, make_block, real_tokens
 from tinylm.nn import Module
 from tinylm.pretrain.batch import IGNORE, Batch, as_rows
 from tinylm.pretrain.score import padding_options, score
@@ -29,7 +30,7 @@ class MultiTokenHeads(Module):
     seed    of the new blocks
     """
 
-    def __init__(self, model, n, seed=0):
+    def __init__(self, model: GPT, n: int, seed: int = 0) -> None:
         if n < 1:
             raise ConfigError(f"MultiTokenHeads: n = {n} tokens: must be at least 1")
         self.model = model
@@ -40,7 +41,7 @@ class MultiTokenHeads(Module):
                 if hasattr(module, "rng"):
                     module.rng = model.rng  # one stream for all dropout, as a checkpoint keeps it
 
-    def __call__(self, ids, mask=None):
+    def __call__(self, ids: np.ndarray, mask: np.ndarray | None = None) -> Tensor:
         """ids (B, T), mask as in GPT -> logits (B, T, n, V)."""
         h = self.model.hidden(ids, mask=mask)  # (B, T, D)
         at = np.arange(ids.shape[1], like=ids)
@@ -53,7 +54,7 @@ class MultiTokenHeads(Module):
         states = [h, *(head(h, **options) for head in self.heads)]  # n of (B, T, D)
         return self.model.logits(stack(states, axis=2))  # n x (B, T, D) -> (B, T, n, V)
 
-    def to(self, device):
+    def to(self, device: str) -> Module:
         """Move parameters and the dropout stream to a device. Returns the model."""
         self.model.to(device)
         return super().to(device)
@@ -70,7 +71,7 @@ class MultiTokenLM:
     n: int = 4
     ignore: int | None = None
 
-    def make_batch(self, sequences, rng=None):
+    def make_batch(self, sequences: np.ndarray, rng: Random | None = None) -> Batch:
         """sequences (B, T + 1) -> Batch of inputs (B, T) and targets (B, T, n).
 
         targets[:, i, k] is x_{i+1+k}, or IGNORE beyond the end of the row.
@@ -87,7 +88,7 @@ class MultiTokenLM:
             targets = np.where(targets == self.ignore, IGNORE, targets)
         return Batch(sequences[:, :-1], targets)
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """model(inputs) -> (B, T, n, V). Metrics as CausalLM's."""
         held = None  # (B, T): which inputs are tokens
         if self.ignore is not None:

@@ -7,15 +7,18 @@ denoising/seq2seq.py for the second form.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tinylm.autograd import Tensor
+from tinylm.backend import ArrayLike, Random
 from tinylm.errors import ConfigError
-from tinylm.pretrain.batch import IGNORE, TokenBatch, as_rows
+from tinylm.pretrain.batch import IGNORE, Batch, TokenBatch, as_rows
 from tinylm.pretrain.score import score_tokens
 
 
-def prefix_mask(T, prefix):
+def prefix_mask(T: int, prefix: ArrayLike) -> np.ndarray:
     """The attention mask: [i, j] True, i sees j, if j < prefix or j <= i.
 
     prefix   tokens read at once: an integer, or (B,) integers
@@ -26,7 +29,7 @@ def prefix_mask(T, prefix):
     return in_prefix | (at <= at[:, None])  # (..., T, T)
 
 
-def prefix_split(ids, k):
+def prefix_split(ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """A row as a source and a target: the first k tokens, and the rest."""
     return ids[:k], ids[k:]
 
@@ -41,7 +44,7 @@ class PrefixLM:
     shortest: float = 0.0
     longest: float = 1.0
 
-    def make_batch(self, sequences, rng):
+    def make_batch(self, sequences: np.ndarray, rng: Random) -> TokenBatch:
         """Draw a prefix of k tokens for each row, 1 <= k <= T.
 
         sequences  (B, T + 1) integers
@@ -54,14 +57,14 @@ class PrefixLM:
         low, high = max(1, round(self.shortest * T)), max(1, round(self.longest * T))
         return self.with_prefix(sequences, rng.integers(low, high + 1, (B,)))
 
-    def with_prefix(self, sequences, k):
+    def with_prefix(self, sequences: np.ndarray, k: np.ndarray) -> TokenBatch:
         """The batch for given prefix lengths k (B,)."""
         inputs, targets = sequences[:, :-1], sequences[:, 1:]  # (B, T + 1) -> (B, T) each
         T = inputs.shape[1]
         after = np.arange(1, T + 1) >= k[:, None]  # (B, T): target i is x_{i+1}
         return TokenBatch(inputs, np.where(after, targets, IGNORE), prefix_mask(T, k))
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Mean cross-entropy after the prefix.
 
         model    an Encoder, or a model that takes mask= (B, T, T) like one
@@ -87,7 +90,7 @@ class PrefixTask:
     shortest: float = 0.0
     longest: float = 1.0
 
-    def __call__(self, ids, draws):
+    def __call__(self, ids: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, ...]:
         """ids (T,), draws (5, T + 1) uniform -> source (k,), target (T - k,), 1 <= k < T."""
         most = max(1, len(ids) - 1)  # a token is left to predict
         low = min(max(1, round(self.shortest * len(ids))), most)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.backend import Random
 from tinylm.errors import ConfigError
 
 
-def budget(eligible, rate):
+def budget(eligible: np.ndarray, rate: float) -> np.ndarray | int:
     """The number of tokens to choose in each row: rate of those eligible, rounded; at least one
     unless the rate is 0.
 
@@ -25,7 +26,9 @@ def budget(eligible, rate):
     return np.minimum(count, np.maximum(np.rint(rate * count), rate > 0)).astype(np.int64)
 
 
-def choose_tokens(ids, eligible, rng, rate=0.15):
+def choose_tokens(
+    ids: np.ndarray | None, eligible: np.ndarray, rng: Random, rate: float = 0.15
+) -> np.ndarray:
     """Single tokens, all subsets of the right size equally likely   (Devlin et al. 2019).
 
     ids       (B, T) integers (not used);  eligible (B, T) bool;  rate share of the eligible ones
@@ -47,7 +50,9 @@ class WholeWords:
 
     starts: np.ndarray
 
-    def __call__(self, ids, eligible, rng, rate=0.15):
+    def __call__(
+        self, ids: np.ndarray, eligible: np.ndarray, rng: Random, rate: float = 0.15
+    ) -> np.ndarray:
         B, T = ids.shape
         # A special token is a word of its own, and what follows it begins one.
         begins = self.starts[ids] | ~eligible

@@ -12,28 +12,36 @@ the choice, discriminative/pairs.py for the rest of BERT.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.pretrain.batch import IGNORE, TokenBatch, as_rows
+from tinylm.pretrain.batch import IGNORE, Batch, TokenBatch, as_rows
 from tinylm.pretrain.masked.choose import choose_tokens
 from tinylm.pretrain.score import score_tokens
 from tinylm.pretrain.special import Special
 
 
-def mask_tokens(ids, chosen, mask):
+def mask_tokens(ids: np.ndarray, chosen: np.ndarray, mask: int) -> np.ndarray:
     """x with [MASK] at the chosen positions: ids (..., T), chosen bool (..., T) -> (..., T)."""
     return np.where(chosen, mask, ids)
 
 
-def targets_at(ids, chosen):
+def targets_at(ids: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """The original tokens where they were chosen, IGNORE elsewhere."""
     return np.where(chosen, ids, IGNORE)
 
 
-def corrupt_chosen(ids, chosen, rng, special, shares=(0.8, 0.1, 0.1)):
+def corrupt_chosen(
+    ids: np.ndarray,
+    chosen: np.ndarray,
+    rng: Random,
+    special: Special,
+    shares: tuple[float, ...] = (0.8, 0.1, 0.1),
+) -> np.ndarray:
     """BERT's corruption of chosen tokens   (book section 1.3.1.1).
 
     shares   probabilities of [MASK], a random ordinary token, and no change
@@ -46,7 +54,7 @@ def corrupt_chosen(ids, chosen, rng, special, shares=(0.8, 0.1, 0.1)):
     return np.where(masked, special.mask, np.where(replaced, others, ids))
 
 
-def with_cls(sequences, special, operation="with_cls"):
+def with_cls(sequences: np.ndarray, special: Special, operation: str = "with_cls") -> np.ndarray:
     """[CLS] before every row, if there is one: (B, T) -> (B, T + 1), int64. Errors: as_rows."""
     sequences = as_rows(sequences, operation)
     if special.cls is None:
@@ -55,7 +63,7 @@ def with_cls(sequences, special, operation="with_cls"):
     return np.concatenate([front, sequences], axis=1)
 
 
-def without_padding(ids, special):
+def without_padding(ids: np.ndarray, special: Special) -> np.ndarray | None:
     """The attention mask of padded rows: (B, T) bool, True at tokens; None if no row is padded."""
     if special.pad is None:
         return None
@@ -80,25 +88,25 @@ class MaskedLM:
     shares: tuple = (0.8, 0.1, 0.1)
     choose: Callable = choose_tokens
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.special.need("MaskedLM", "mask")
         if len(self.shares) != 3 or min(self.shares) < 0 or not math.isclose(sum(self.shares), 1):
             raise ConfigError(
                 f"MaskedLM: shares {self.shares} must be three probabilities that sum to 1"
             )
 
-    def make_batch(self, sequences, rng):
+    def make_batch(self, sequences: np.ndarray, rng: Random) -> TokenBatch:
         """sequences (B, T) integers; rng a tinylm Random -> TokenBatch, with [CLS] (B, T + 1)."""
         ids = with_cls(sequences, self.special, "MaskedLM.make_batch")
         inputs, targets = self.corrupt(ids, rng)
         return TokenBatch(inputs, targets, without_padding(ids, self.special))
 
-    def corrupt(self, ids, rng):
+    def corrupt(self, ids: np.ndarray, rng: Random) -> tuple[np.ndarray, np.ndarray]:
         """ids (B, T), with special tokens, which are never chosen -> inputs, targets (B, T)."""
         chosen = self.choose(ids, ~self.special.among(ids), rng, self.rate)
         return corrupt_chosen(ids, chosen, rng, self.special, self.shares), targets_at(ids, chosen)
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Mean of -log Pr(x_i | corrupted x) over the chosen i. See score_tokens for the model."""
         return score_tokens(model, batch)
 
@@ -113,7 +121,7 @@ class StaticMasks:
     objective: MaskedLM
     seed: int = 0
 
-    def make_batch(self, sequences, rng=None):
+    def make_batch(self, sequences: np.ndarray, rng: Random | None = None) -> TokenBatch:
         """As the objective's, but what is drawn depends on the sequence alone."""
         sequences = as_rows(sequences, "StaticMasks.make_batch")
         parts = []
@@ -124,12 +132,12 @@ class StaticMasks:
         targets = np.concatenate([part.targets for part in parts])
         return TokenBatch(inputs, targets, without_padding(inputs, self.objective.special))
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """As the objective's."""
         return self.objective.loss(model, batch)
 
 
-def causal_from_masked(ids, mask):
+def causal_from_masked(ids: np.ndarray, mask: int) -> TokenBatch:
     """Causal prediction as a special case: every right context masked in turn   (book section
     1.2.2.1).
 

@@ -10,12 +10,15 @@ models/encoder/xlnet.py.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tinylm.autograd import Tensor
+from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.nn.attention.two_stream import permutation_mask
-from tinylm.pretrain.batch import IGNORE, TokenBatch
+from tinylm.pretrain.batch import IGNORE, Batch, TokenBatch
 from tinylm.pretrain.masked.masked import with_cls, without_padding
 from tinylm.pretrain.score import score_tokens
 from tinylm.pretrain.special import Special
@@ -23,7 +26,7 @@ from tinylm.pretrain.special import Special
 __all__ = ["PermutedLM", "conditions", "permutation_mask"]
 
 
-def conditions(order):
+def conditions(order: np.ndarray) -> dict[int, set[int]]:
     """The positions that each position is predicted from: {position: set of those before it}."""
     return {int(z): {int(j) for j in order[:t]} for t, z in enumerate(order)}
 
@@ -41,11 +44,11 @@ class PermutedLM:
     special: Special
     share: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise ConfigError(f"PermutedLM: a share of {self.share} must be above 0 and at most 1")
 
-    def make_batch(self, sequences, rng):
+    def make_batch(self, sequences: np.ndarray, rng: Random) -> TokenBatch:
         """sequences (B, T) -> TokenBatch with order (B, T).
 
         order[:, t] is the position predicted at step t; position 0 comes at step 0.
@@ -55,7 +58,7 @@ class PermutedLM:
         draws[:, 0] = -1.0  # the first token starts every order
         return self.with_order(ids, np.argsort(draws, axis=1))
 
-    def with_order(self, ids, order):
+    def with_order(self, ids: np.ndarray, order: np.ndarray) -> TokenBatch:
         """The batch for given orders (B, T); the first of an order is never predicted."""
         T = ids.shape[1]
         rank = np.argsort(order, axis=1)  # the inverse: (B, T), the step of each position
@@ -66,7 +69,7 @@ class PermutedLM:
             counts &= held
         return TokenBatch(ids, np.where(counts, ids, IGNORE), held, order=order)
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Mean of -log Pr(x_{z_t} | x_{z_<t}).
 
         model    (inputs, order=, mask=) -> logits of its query stream (B, T, V)

@@ -9,13 +9,16 @@ Read next: spans.py; models/encoder/heads.py (SpanBoundaryHead).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy
-from tinylm.pretrain.batch import IGNORE, TokenBatch
+from tinylm.autograd import Tensor, cross_entropy
+from tinylm.backend import Random
+from tinylm.pretrain.batch import IGNORE, Batch, TokenBatch
 from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.pretrain.masked.spans import GeometricSpans
+from tinylm.pretrain.special import Special
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class SpanBatch(TokenBatch):
     place: np.ndarray = None
 
 
-def boundaries(chosen):
+def boundaries(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The positions around every chosen token's run of chosen ones, clipped to the row.
 
     chosen   (B, T) bool
@@ -59,7 +62,7 @@ class SpanBoundaryLM:
     masked: MaskedLM
     longest: int = 10
 
-    def make_batch(self, sequences, rng):
+    def make_batch(self, sequences: np.ndarray, rng: Random) -> SpanBatch:
         """sequences (B, T) -> SpanBatch."""
         batch = self.masked.make_batch(sequences, rng)
         before, after, place = boundaries(batch.targets != IGNORE)
@@ -72,7 +75,7 @@ class SpanBoundaryLM:
             place=np.minimum(place, self.longest - 1),
         )
 
-    def loss(self, model, batch):
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Mean over masked tokens of the sum of both.
 
         model    with hidden(), logits(), tokens.weight (V, D), and boundary, a SpanBoundaryHead
@@ -91,6 +94,6 @@ class SpanBoundaryLM:
         }
 
 
-def spanbert(special, rate=0.15):
+def spanbert(special: Special, rate: float = 0.15) -> SpanBoundaryLM:
     """The objective with the settings of the paper."""
     return SpanBoundaryLM(MaskedLM(special, rate, choose=GeometricSpans()))

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.pretrain.masked.choose import budget
 
 
-def geometric_lengths(draws, p=0.2, longest=10):
+def geometric_lengths(draws: np.ndarray, p: float = 0.2, longest: int = 10) -> np.ndarray:
     """Lengths 1 .. longest with Pr(l) proportional to p (1 - p)^(l - 1); mean 3.797 for the
     defaults   (Joshi et al. 2020)
 
@@ -26,7 +27,7 @@ def geometric_lengths(draws, p=0.2, longest=10):
     return 1 + np.searchsorted(np.cumsum(weights)[:-1] / weights.sum(), draws, side="right")
 
 
-def poisson_lengths(draws, mean=3.0):
+def poisson_lengths(draws: np.ndarray, mean: float = 3.0) -> np.ndarray:
     """Lengths 0, 1, ... with Pr(l) = mean^l e^-mean / l!   (Lewis et al. 2020).
 
     draws    (...) uniform numbers in [0, 1);  mean above 0
@@ -39,7 +40,7 @@ def poisson_lengths(draws, mean=3.0):
     return np.searchsorted(np.cumsum(np.exp(logs))[:-1], draws, side="right")
 
 
-def fill(lengths, total):
+def fill(lengths: np.ndarray, total: int) -> np.ndarray:
     """The first k lengths that together cover `total` tokens, the last of them shortened: (k,)."""
     if total == 0:
         return np.array(lengths[:0])
@@ -55,7 +56,7 @@ def fill(lengths, total):
     return kept
 
 
-def partition(total, parts, draws):
+def partition(total: int, parts: int, draws: np.ndarray) -> np.ndarray:
     """`total` tokens cut into `parts` lengths of at least 1, all ways equally likely.
 
     T5's spans (Raffel et al. 2020).
@@ -67,7 +68,7 @@ def partition(total, parts, draws):
     return np.diff(np.concatenate([[0], cuts, [total]]))
 
 
-def place_spans(lengths, size, draws):
+def place_spans(lengths: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
     """The starts of spans of these lengths in a row of `size` tokens, all ways equally likely.
 
     lengths  (k,) integers, 0 allowed: such a span lies before the token at its start
@@ -88,7 +89,7 @@ def place_spans(lengths, size, draws):
     return slots + np.cumsum(lengths) - lengths
 
 
-def positions(starts, lengths, size):
+def positions(starts: np.ndarray, lengths: np.ndarray, size: int) -> np.ndarray:
     """The tokens in spans: bool (size,)."""
     # +1 where a span starts, -1 behind its end; the running sum counts the spans around a token.
     change = np.zeros(size + 1, np.int64)
@@ -97,7 +98,9 @@ def positions(starts, lengths, size):
     return np.cumsum(change[:size]) > 0
 
 
-def geometric_spans(size, rate, draws, p=0.2, longest=10):
+def geometric_spans(
+    size: int, rate: float, draws: np.ndarray, p: float = 0.2, longest: int = 10
+) -> tuple[np.ndarray, ...]:
     """Spans with geometric lengths over `rate` of a row.
 
     draws    (2, size + 1) uniform numbers;  returns starts (k,), lengths (k,)
@@ -105,7 +108,9 @@ def geometric_spans(size, rate, draws, p=0.2, longest=10):
     return _laid(geometric_lengths(draws[0], p, longest), size, rate, draws[1])
 
 
-def poisson_spans(size, rate, draws, mean=3.0):
+def poisson_spans(
+    size: int, rate: float, draws: np.ndarray, mean: float = 3.0
+) -> tuple[np.ndarray, ...]:
     """Spans with Poisson lengths over `rate` of a row, some of length 0; as geometric_spans."""
     return _laid(poisson_lengths(draws[0], mean), size, rate, draws[1])
 
@@ -121,7 +126,9 @@ def _laid(lengths, size, rate, draws):
     return place_spans(lengths, size, draws), lengths
 
 
-def partition_spans(size, rate, draws, mean=3.0):
+def partition_spans(
+    size: int, rate: float, draws: np.ndarray, mean: float = 3.0
+) -> tuple[np.ndarray, np.ndarray]:
     """T5's spans: `rate` of the row in about rate * size / mean spans, lengths a random partition.
 
     draws    (2, size + 1) uniform numbers;  returns starts (k,), lengths (k,)
@@ -142,7 +149,9 @@ class GeometricSpans:
     p: float = 0.2
     longest: int = 10
 
-    def __call__(self, ids, eligible, rng, rate=0.15):
+    def __call__(
+        self, ids: np.ndarray, eligible: np.ndarray, rng: Random, rate: float = 0.15
+    ) -> np.ndarray:
         B, T = ids.shape
         draws = rng.uniform((B, 2, T + 1), np.float64)
         chosen = np.zeros((B, T), bool)
@@ -154,5 +163,5 @@ class GeometricSpans:
             n = len(at)
             if n:
                 spans = geometric_spans(n, rate, draws[row, :, : n + 1], self.p, self.longest)
-                chosen[row, at[positions(*spans, n)]] = True
+                chosen[row, at[positions(*spans, size=n)]] = True
         return chosen
