@@ -1,7 +1,8 @@
 import pytest
 
 from tinylm.cli import main
-from tinylm.cli.look.corrupt import PAIR, shown
+from tinylm.cli.look.corrupt import shown
+from tinylm.pretrain.example import PAIR
 from tinylm.pretrain.objectives import OBJECTIVES
 
 

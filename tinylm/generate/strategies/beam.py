@@ -30,6 +30,16 @@ class Hypothesis:
     score: float  # logprob / penalty(n), the order of the list
 
 
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """An extension that a step of beam search looked at, as `watch` is told of it."""
+
+    parent: int  # which of the unfinished strings it extends, best first
+    token: int
+    total: float  # log Pr(y | x) of the extended string
+    fate: str  # "kept"; "ended"; "pruned": others were better
+
+
 def power_penalty(alpha):
     """The length penalty n^alpha: alpha 0 scores by log Pr, 1 by the mean log Pr of a token."""
     return lambda n: float(n) ** alpha
@@ -45,14 +55,18 @@ class Beam:
 
     lm, prompt, max_length, eos, penalty   as in `beam_search`
     width    unfinished strings kept at most
+    watch    called after every step with its list of Candidate, best first
     """
 
-    def __init__(self, lm, prompt, max_length, width, eos, penalty, notice=warnings.warn):
+    def __init__(
+        self, lm, prompt, max_length, width, eos, penalty, notice=warnings.warn, watch=None
+    ):
         self.rows = Rows(lm, [prompt], notice)
         self.start = len(prompt)
         self.totals = np.zeros(1)  # log Pr(y | x) of each unfinished string; first the empty one
         self.finished = []
         self.max_length, self.width, self.eos, self.penalty = max_length, width, eos, penalty
+        self.watch = watch
 
     def advance(self, toll=0.0):
         """Extend every string by one token and keep the best.
@@ -70,17 +84,22 @@ class Beam:
         order = np.argsort(-(totals - toll).ravel(), kind="stable")[: 2 * self.width]
         parents, tokens = np.unravel_index(order, totals.shape)
         length = len(self.rows.tokens[0]) - self.start + 1
-        kept, chosen = [], []
+        kept, chosen, looked_at = [], [], []
         for rank, (parent, token) in enumerate(zip(parents.tolist(), tokens.tolist())):
-            total = float(totals[parent, token])
+            total, fate = float(totals[parent, token]), "pruned"
             if total == -math.inf or len(kept) == self.width:
-                continue
-            if length < self.max_length and token != self.eos:
+                pass
+            elif length < self.max_length and token != self.eos:
+                fate = "kept"
                 kept.append((parent, token, total))
             elif rank < self.width:  # an ended string must be among the best, as the others must
+                fate = "ended"
                 chosen.append(token)
                 string = (*self.rows.tokens[parent][self.start :], token)
                 self.finished.append(Hypothesis(string, total, total / self.penalty(length)))
+            looked_at.append(Candidate(parent, token, total, fate))
+        if self.watch is not None:
+            self.watch(looked_at)
         self.totals = np.array([total for _, _, total in kept])
         if kept:
             self.rows.keep([parent for parent, _, _ in kept])
@@ -120,6 +139,7 @@ def beam_search(
     length_penalty=None,
     stopping="bound",
     notice=warnings.warn,
+    watch=None,
 ):
     """The best completions y of x that a beam finds, by log Pr(y | x) / penalty(|y|).
 
@@ -132,13 +152,15 @@ def beam_search(
     length_penalty  function of the length, not falling: power_penalty(a), gnmt_penalty(a); None: no
                     penalty
     stopping        "bound" or "count", see STOPPING
+    watch           function of a list of Candidate, called at every step: the 2 width best
+                    extensions and what became of each; the result does not depend on it
     returns         list of Hypothesis, best first; of equal scores the lower ids at the first
                     difference come first
     raises          ConfigError for an impossible width, length or rule
     """
     _check("beam_search", width, max_length, stopping)
     lm, penalty = as_language_model(lm), length_penalty or power_penalty(0)
-    beam = Beam(lm, check_prompt(x, lm), max_length, width, eos, penalty, notice)
+    beam = Beam(lm, check_prompt(x, lm), max_length, width, eos, penalty, notice, watch)
     while beam.alive and not _done(beam, n_best, stopping):
         beam.advance()
     return beam.best(n_best)

@@ -40,6 +40,17 @@ class Speculation:
         return 0.0
 
 
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """One reading of the large model, as `watch` is told of it."""
+
+    guesses: list  # the tokens drafted
+    p: np.ndarray  # (len(guesses) + 1, V): the large model before each guess, and after the last
+    q: np.ndarray  # (len(guesses), V): the draft model before each guess
+    uniforms: list  # the numbers that the guesses were judged by, until the first rejection
+    taken: list  # the tokens that the sequence grew by: guesses, then the large model's own
+
+
 def acceptance(p, q, token):
     """Probability with which a drafted token is accepted: min(1, p / q). p, q (V,)."""
     return min(1.0, p[token] / q[token])
@@ -87,7 +98,7 @@ class Reader:
 
 
 def speculative_generate(
-    lm, draft, prompt_ids, max_tokens, lookahead=4, *, seed=0, eos=None, **sampling
+    lm, draft, prompt_ids, max_tokens, lookahead=4, *, seed=0, eos=None, watch=None, **sampling
 ):
     """Generate from `lm` with the help of `draft`; the distribution is that of `lm` alone.
 
@@ -95,6 +106,7 @@ def speculative_generate(
                 fast
     prompt_ids  (T,) integers, at least one; prompt and continuation must fit both contexts
     lookahead   tokens drafted before the large model reads them all at once
+    watch       function of a Round, called after each; the result does not depend on it
     **sampling  fields of Sampling, applied to both models; no repetition penalty
     returns     Speculation
     raises      ConfigError for models that do not fit, DataError and ShapeError for a bad prompt
@@ -116,9 +128,11 @@ def speculative_generate(
         logits = large.scores(sequence + guesses, len(guesses) + 1)
         P = distributions(logits, sampling)  # (guesses + 1, V)
         readings += 1
+        uniforms = []
         for p, q, token in zip(P, Q, guesses):
             drafted += 1
-            if stream.next() >= acceptance(p, q, token):
+            uniforms.append(stream.next())
+            if uniforms[-1] >= acceptance(p, q, token):
                 sequence.append(take(residual(p, q), stream.next()))
                 break
             sequence.append(token)
@@ -127,6 +141,8 @@ def speculative_generate(
                 break
         else:  # all accepted: the large model has also scored the token after the last guess
             sequence.append(take(P[-1], stream.next()))
+        if watch is not None:
+            watch(Round(guesses, P, np.array(Q), uniforms, sequence[checked:]))
         if eos is not None and eos in sequence[checked:]:
             break
     return Speculation(sequence[start:], drafted, accepted, readings)

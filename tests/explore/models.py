@@ -1,0 +1,25 @@
+"""Small models for the figures: what is at hand without a run on disk."""
+
+from tinylm.explore import AtHand
+from tinylm.models import GPT, GPTConfig
+from tinylm.tokenizers import ByteTokenizer
+
+PROMPT = "To be or not"
+
+
+def at_hand(prompt=PROMPT, seed=0, **settings):
+    """An AtHand of an untrained GPT over bytes; settings of GPTConfig."""
+    sizes = {"context": 48, "n_layer": 2, "n_head": 4, "d_model": 32, "positions": "rope"}
+    model = GPT(GPTConfig(256, **{**sizes, **settings}), seed=0).eval()
+    found = AtHand("a model", prompt=prompt, seed=seed)
+    found.__dict__["opened"] = (model, ByteTokenizer(), None)  # in place of a run on disk
+    return found
+
+
+CELLS = """table => [...table.querySelectorAll("tbody tr")].map(
+    row => [...row.querySelectorAll("td")].map(cell => cell.textContent))"""
+
+
+def numbers_of(table):
+    """The numbers of a table of the page, row by row; the first cell of a row is its name."""
+    return [[float(cell.replace("−", "-")) for cell in row] for row in table.evaluate(CELLS)]
