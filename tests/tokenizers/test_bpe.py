@@ -17,6 +17,7 @@ from tinylm.tokenizers.bpe import (
     learn_merges_by_definition,
     merge_long,
     merge_short,
+    merge_steps,
     tokens_of,
 )
 
@@ -218,3 +219,17 @@ def test_a_partial_vocabulary_leaves_out_the_bytes_it_lacks():
     )  # U+40000 is F1 80 80 80
     again = from_dict(tokenizer.to_dict())
     assert again.encode("a\U00040000b").tolist() == tokenizer.encode("a\U00040000b").tolist()
+
+
+@given(st.text("ab ", max_size=40).map(str.encode))
+def test_the_steps_lead_to_what_encoding_gives(piece):
+    ids = list(piece)
+    steps = TOKENIZER.steps_of_piece(piece)
+    for before, ranks, place in steps:
+        assert before == ids and len(ranks) == len(ids) - 1
+        rank = ranks[place]
+        assert TOKENIZER.merges[rank] == tuple(before[place : place + 2])
+        assert rank == min(r for r in ranks if r is not None)
+        ids = [*ids[:place], 256 + rank, *ids[place + 2 :]]  # merge k makes the token 256 + k
+    assert ids == TOKENIZER.encode_piece(piece)
+    assert merge_steps(ids, TOKENIZER._ranks, TOKENIZER._products) == []

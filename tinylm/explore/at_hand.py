@@ -95,6 +95,7 @@ class AtHand:
     arrays      {name: value} of that expression's arrays, as text; others are drawn
     seed        of everything that is drawn
     layers      which layers of a large model the figures keep; () lets them choose
+    compare     directories of further runs, whose logs are shown beside this one's
     """
 
     name: str = ""
@@ -103,6 +104,7 @@ class AtHand:
     arrays: tuple[str, ...] = ()
     seed: int = 0
     layers: tuple[int, ...] = ()
+    compare: tuple[str, ...] = ()
 
     def run(self) -> Path:
         """The directory of the run. Raises Unsuitable if what is at hand is no run."""

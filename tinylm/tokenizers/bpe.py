@@ -158,6 +158,21 @@ def merge_short(
     return ids
 
 
+def merge_steps(ids: list, ranks: dict, products: list) -> list[tuple]:
+    """The merges of `merge_short`, one by one: list of (ids before, ranks, place).
+
+    arguments  as of `merge_short`, which this follows; `ids` stays as it is
+    returns    ranks of the pairs of neighbors, None without a merge; the pair at `place` is merged
+    """
+    steps = []
+    while learnt := [rank for pair in pairwise(ids) if (rank := ranks.get(pair)) is not None]:
+        order = [ranks.get(pair) for pair in pairwise(ids)]
+        place = order.index(min(learnt))
+        steps.append((ids, order, place))
+        ids = [*ids[:place], products[order[place]], *ids[place + 2 :]]
+    return steps
+
+
 def merge_long(
     ids: list[int], ranks: dict[tuple[int, int], int], products: Sequence[int]
 ) -> list[int]:
@@ -316,11 +331,18 @@ class BPETokenizer(Tokenizer):
 
     def encode_piece(self, data: bytes) -> list[int]:
         """The ids of one piece, a list, from its bytes. Twin: `encode_by_definition`."""
-        known = data.translate(None, self._dropped)  # without the bytes that have no token
-        ids = [self._byte_ids[value] for value in known]
+        ids = self._ids_of_bytes(data)
         if len(ids) <= SHORT:
             return merge_short(ids, self._ranks, self._products)
         return merge_long(ids, self._ranks, self._products)
+
+    def steps_of_piece(self, data: bytes) -> list[tuple]:
+        """How a piece is encoded, merge by merge: `merge_steps` of its bytes."""
+        return merge_steps(self._ids_of_bytes(data), self._ranks, self._products)
+
+    def _ids_of_bytes(self, data):
+        known = data.translate(None, self._dropped)  # without the bytes that have no token
+        return [self._byte_ids[value] for value in known]
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able description, for `from_dict`; bytes are written in the alphabet of

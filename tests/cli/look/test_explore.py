@@ -37,5 +37,5 @@ def test_every_figure_has_a_script_and_a_module():
     folder = Path(tinylm.explore.__file__).parent
     for name, (about, module) in KINDS.items():
         assert about and re.fullmatch("[a-z_]+", name)
-        assert (folder / f"{module}.py").is_file()
+        assert (folder / f"{module.replace('.', '/')}.py").is_file()
         assert (folder / "web" / f"{name}.js").is_file()

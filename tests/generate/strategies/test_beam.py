@@ -141,3 +141,23 @@ def test_groups_that_mind_a_great_deal_never_choose_the_same_token_at_the_same_s
 def test_impossible_beams_are_refused(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         beam_search(EnumerableLM.random(2, 2), [0], **{"max_length": 2, **bad})
+
+
+@given(seeds)
+def test_who_watches_sees_what_is_kept_and_changes_nothing(seed):
+    lm = EnumerableLM.random(V, LENGTH, seed, eos=2)
+    steps = []
+    options = {"width": 2, "eos": 2, "n_best": 2}
+    watched = beam_search(lm, [0], LENGTH, watch=steps.append, **options)
+    assert watched == beam_search(lm, [0], LENGTH, **options)
+    strings, ended = [()], {}
+    for looked_at in steps:
+        extended = [(*strings[one.parent], one.token) for one in looked_at]
+        for string, one in zip(extended, looked_at):
+            assert abs(one.total - conditional_logprob(lm, [0], string)) < 1e-12
+        fates = [one.fate for one in looked_at]
+        assert fates.count("kept") <= 2 and len(fates) <= 4  # twice the width
+        strings = [s for s, fate in zip(extended, fates) if fate == "kept"]
+        ended |= {s: one.total for s, one in zip(extended, looked_at) if one.fate == "ended"}
+    assert {h.tokens for h in watched} <= set(ended)
+    assert all(ended[h.tokens] == h.logprob for h in watched)

@@ -129,3 +129,24 @@ def test_models_that_do_not_fit_are_refused(gpt):
     ]:
         with pytest.raises(ConfigError, match=words):
             speculative_generate(model, draft, [0], count, **options)
+
+
+@given(st.integers(0, 10_000))
+def test_who_watches_sees_the_rounds_and_changes_nothing(seed):
+    lm, draft = (EnumerableLM.random(4, 4, seed=s) for s in (seed, seed + 1))
+    rounds = []
+    options = {"seed": seed, "temperature": 1.0}
+    watched = speculative_generate(lm, draft, [0], 4, 2, watch=rounds.append, **options)
+    assert watched == speculative_generate(lm, draft, [0], 4, 2, **options)
+    assert [token for one in rounds for token in one.taken] == watched.tokens
+    assert sum(len(one.uniforms) for one in rounds) == watched.drafted
+    assert len(rounds) == watched.readings
+    kept = 0
+    for one in rounds:
+        chances = [acceptance(p, q, token) for p, q, token in zip(one.p, one.q, one.guesses)]
+        accepted = [u < chance for u, chance in zip(one.uniforms, chances)]
+        assert False not in accepted[:-1]  # the first rejection ends a round
+        n = sum(accepted)
+        assert one.taken[:n] == one.guesses[:n] and len(one.taken) == n + 1
+        kept += n
+    assert kept == watched.accepted

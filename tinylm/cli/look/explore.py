@@ -23,6 +23,14 @@ KINDS = {
     "expression": ("gradients of an expression, step by step", "expression"),
     "attention": ("attention of every layer and head, rollout", "attention"),
     "next_token": ("the next token, sampling filters, the logit lens", "next_token"),
+    "positions": ("position encodings side by side", "input.positions"),
+    "corruptions": ("a sentence under every objective", "input.corruptions"),
+    "merges": ("a word, merge by merge", "input.merges"),
+    "beam": ("a beam search with what it pruned, and speculative decoding", "decoding.beams"),
+    "cache": ("caches of keys and values, filling and evicting", "decoding.cache"),
+    "runs": ("losses, norms and rates of runs, and what their checkpoints say", "training.runs"),
+    "proxy": ("rewards of alignment, and gold against proxy", "training.rewards"),
+    "pipeline": ("pipelines and all-reduces on simulated machines", "training.timelines"),
 }
 
 
@@ -45,6 +53,9 @@ class ExploreConfig:
     seed: int = setting(0, "seed of all that is drawn")
     serve: bool = setting(False, "answer prompts live in the browser, on this machine alone")
     port: int = setting(0, "with --serve: the port; 0: a free one", between(0, 65535))
+    compare: tuple[str, ...] = setting(
+        (), "further runs, whose curves are drawn beside this one's", several=True
+    )
 
 
 def main(argv):
@@ -115,6 +126,7 @@ def at_hand_of(config, words):
         arrays=config.array,
         seed=config.seed,
         layers=config.layers,
+        compare=config.compare,
     )
 
 

@@ -84,7 +84,10 @@
     ends.sort((a, b) => a.y - b.y);
     ends.forEach((end, i) => {
       if (i) end.y = Math.max(end.y, ends[i - 1].y + 14);
-      const text = svg("text", { x: Math.min(end.x, axes.box.right) - 4, y: end.y - 5, "text-anchor": "end" }, end.name);
+      // Of a line that ends on the left, the name stands behind its end, else before it.
+      const early = end.x < (axes.box.left + axes.box.right) / 2;
+      const x = early ? end.x + 6 : Math.min(end.x, axes.box.right) - 4;
+      const text = svg("text", { x, y: end.y - 5, "text-anchor": early ? "start" : "end" }, end.name);
       const paint = () => (text.style.fill = tools.series(end.color));
       paint(), tools.onTheme(paint);
       axes.plot.append(text);

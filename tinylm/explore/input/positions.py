@@ -3,7 +3,7 @@
 Vectors that are added to the embeddings, rotations of queries and keys, numbers that are added to
 the scores: each as a matrix, and as what a distance of n tokens does to a score. What the run has
 learned is shown as it was learned; what it does not use is built with its sizes, and where that has
-weights they are the initial ones. Read next: ../nn/position/bias.py.
+weights they are the initial ones. Read next: nn/position/bias.py.
 """
 
 import numpy as np

@@ -3,8 +3,8 @@
 
 A small decoder is trained for one step on four ranks under every schedule: each pass lets its time
 go by on the rank's clock, and messages take none. The all-reduces run on ranks that write down
-their array before and after every message. Read first: ../parallel/pipeline/schedules.py,
-../parallel/communicate/rings.py, ../parallel/communicate/simulator.py.
+their array before and after every message. Read first: parallel/pipeline/schedules.py,
+parallel/communicate/rings.py, parallel/communicate/simulator.py.
 """
 
 import contextlib

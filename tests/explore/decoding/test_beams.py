@@ -5,7 +5,7 @@ import pytest
 
 from tests.explore.models import at_hand
 from tinylm.explore import page
-from tinylm.explore.beams import beam_tree, drafts_of, figures, speculation
+from tinylm.explore.decoding.beams import beam_tree, drafts_of, figures, speculation
 from tinylm.generate import EnumerableLM, as_language_model, sequence_logprob
 from tinylm.generate.strategies.beam import beam_search
 from tinylm.generate.strategies.speculative import speculative_generate

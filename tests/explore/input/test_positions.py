@@ -6,7 +6,7 @@ import pytest
 from tests.explore.models import at_hand, numbers_of
 from tinylm.autograd import Tensor, no_grad, rotary
 from tinylm.explore import page
-from tinylm.explore.positions import FAR, SHOWN, figures, position_encodings
+from tinylm.explore.input.positions import FAR, SHOWN, figures, position_encodings
 from tinylm.nn.position.bias import POSITION_BIASES, alibi_slopes
 from tinylm.nn.position.rotary import rotary_angles
 from tinylm.nn.position.sinusoidal import sinusoidal

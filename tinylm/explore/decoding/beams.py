@@ -3,7 +3,7 @@
 A beam search looks at more extensions than it keeps: all of them are in the tree, with what became
 of each. Speculative decoding lets a cheap copy of the model draft, and each draft is kept or thrown
 away by a number that was drawn. Both are told by the decoders themselves, through `watch`. Read
-first: ../generate/strategies/beam.py, ../generate/strategies/speculative.py.
+first: generate/strategies/beam.py, generate/strategies/speculative.py.
 """
 
 import copy

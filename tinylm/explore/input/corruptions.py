@@ -1,7 +1,7 @@
 """Every objective at work on one sentence, by seed   (book sections 1.2.2, 1.2.3, Table 1.1).
 
 What `tinylm corrupt` prints, of all objectives at once, with a mark on every word: hidden, replaced
-by another, moved, special, predicted. Read first: ../pretrain/example.py.
+by another, moved, special, predicted. Read first: pretrain/example.py.
 """
 
 import inspect

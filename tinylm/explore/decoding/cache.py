@@ -3,7 +3,7 @@
 The caches of the library read the same tokens with the sizes of the run. Which token lies in which
 slot is read out of the caches: each token's keys are filled with its number, and a cache returns
 what it holds. Bytes are what the caches say of themselves. Read first:
-../generate/cache/key_value.py, ../generate/cache/window.py, ../generate/cache/paged.py.
+generate/cache/key_value.py, generate/cache/window.py, generate/cache/paged.py.
 """
 
 from collections.abc import Callable

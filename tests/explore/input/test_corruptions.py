@@ -5,7 +5,7 @@ import pytest
 from tests.explore.models import at_hand
 from tinylm.errors import DataError
 from tinylm.explore import AtHand, Unsuitable, page
-from tinylm.explore.corruptions import corruptions, figures
+from tinylm.explore.input.corruptions import corruptions, figures
 from tinylm.pretrain.example import PAIR, TEXT, example
 from tinylm.pretrain.objectives import OBJECTIVES
 
