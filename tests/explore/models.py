@@ -23,3 +23,11 @@ CELLS = """table => [...table.querySelectorAll("tbody tr")].map(
 def numbers_of(table):
     """The numbers of a table of the page, row by row; the first cell of a row is its name."""
     return [[float(cell.replace("−", "-")) for cell in row] for row in table.evaluate(CELLS)]
+
+
+def unfolded(part, which=0):
+    """The table of a part of the page that is folded away at first, once it is there."""
+    details = part.locator("details").nth(which)
+    details.locator("summary").click()
+    details.locator("table").wait_for()
+    return details.locator("table")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.explore.models import at_hand
+from tests.explore.models import at_hand, unfolded
 from tinylm.explore import page
 from tinylm.explore.decoding.beams import beam_tree, drafts_of, figures, speculation
 from tinylm.generate import EnumerableLM, as_language_model, sequence_logprob
@@ -119,9 +119,7 @@ def test_the_tree_steps_there_and_back(open_page):
     for before in shown[-2::-1]:
         tree.get_by_role("button", name="Step forward").press("ArrowRight")
         assert stage.inner_html() == before
-    tree.locator("summary").click()
-    table = tree.locator("details table")
-    rows = table.evaluate(
+    rows = unfolded(tree).evaluate(
         "t => [...t.querySelectorAll('tbody tr')].map(r => r.children[3].textContent)"
     )
     totals = [float(cell.replace("−", "-")) for cell in rows]
@@ -134,8 +132,7 @@ def test_every_draft_is_in_the_page(open_page):
     made = figures(at_hand(prompt="\ud83d\u202eab</script>".encode("utf-8", "ignore").decode()))
     opened = open_page(page("beams", made), width=360, dark=True).drawn()
     part = opened.page.locator("#speculative-1")
-    part.locator("summary").click()
-    rows = part.locator("details table").evaluate(
+    rows = unfolded(part).evaluate(
         "t => [...t.querySelectorAll('tbody tr')].map("
         "r => [3, 4, 5].map(i => r.children[i].textContent))"
     )

@@ -5,7 +5,7 @@ model's.
 import numpy as np
 import pytest
 
-from tests.explore.models import at_hand, numbers_of
+from tests.explore.models import at_hand, numbers_of, unfolded
 from tinylm.explore import page
 from tinylm.explore.decoding.cache import (
     BLOCK,
@@ -88,9 +88,7 @@ def test_a_model_whose_keys_have_an_order_has_no_losses_here():
 def test_the_page_has_the_numbers_and_steps_there_and_back(open_page):
     figure = figures(at_hand())[0]
     opened = open_page(page("caches", [figure]), width=360).drawn()
-    opened.page.locator("summary").first.click()
-    opened.page.locator("summary").nth(1).click()
-    held, lost = opened.page.locator("details table").all()
+    held, lost = (unfolded(opened.page, which) for which in (0, 1))
     expected = [
         [
             x

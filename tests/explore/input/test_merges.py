@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.explore.models import at_hand
+from tests.explore.models import at_hand, unfolded
 from tinylm.explore import Unsuitable, page
 from tinylm.explore.input.merges import figures, merges_of
 from tinylm.tokenizers import BPETokenizer
@@ -62,10 +62,8 @@ def test_the_tree_grows_and_shrinks_again(open_page, tokenizer):
     thing.__dict__["opened"] = (thing.model, tokenizer, None)
     made = figures(thing)
     opened = open_page(page("merges", made), width=360, dark=True).drawn()
-    opened.page.locator("summary").click()
     steps = made[0].data["pieces"][0]["steps"]
-    table = opened.page.locator("details table")
-    ranks = table.evaluate(
+    ranks = unfolded(opened.page).evaluate(
         "t => [...t.querySelectorAll('tbody tr')].map(r => r.children[2].textContent)"
     )
     assert ranks == [str(step["rank"]) for step in steps[:-1]] + ["none"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.explore.models import at_hand, numbers_of
+from tests.explore.models import at_hand, numbers_of, unfolded
 from tinylm.autograd import Tensor, no_grad, rotary
 from tinylm.explore import page
 from tinylm.explore.input.positions import FAR, SHOWN, figures, position_encodings
@@ -99,8 +99,7 @@ def test_the_page_shows_the_numbers_and_the_slider_moves_all(open_page):
     cards = opened.page.locator("article")
     assert cards.count() == len(figure.data["encodings"])
     alibi = opened.page.locator("article[data-name=alibi]")
-    alibi.locator("summary").click()
-    shown = np.array(numbers_of(alibi.locator("table")))
+    shown = np.array(numbers_of(unfolded(alibi)))
     expected = {one["name"]: one for one in figure.data["encodings"]}["alibi"]
     np.testing.assert_allclose(shown.T, expected["far"], rtol=1e-6)
     stage = opened.page.locator(".stage")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.explore.models import numbers_of
+from tests.explore.models import numbers_of, unfolded
 from tinylm.align.inference.law import kl_bound
 from tinylm.explore import AtHand, page
 from tinylm.explore.training.rewards import CHOICES, NOISES, figures, gold_and_proxy
@@ -64,16 +64,12 @@ def test_the_page_has_the_numbers_of_both(open_page, tmp_path):
     made = figures(AtHand(str(align_log(tmp_path / "dpo"))))
     opened = open_page(page("align", made), dark=True).drawn()
     margin = opened.page.locator("#align article[data-key=margin]")
-    margin.locator("summary").click()
     np.testing.assert_allclose(
-        numbers_of(margin.locator("details table")), [[1, 0.1], [2, 0.2], [3, 0.3]], rtol=1e-6
+        numbers_of(unfolded(margin)), [[1, 0.1], [2, 0.2], [3, 0.3]], rtol=1e-6
     )
     part = opened.page.locator("#proxy-1")
-    part.locator("summary").click()
     expected = gold_and_proxy(NOISES[1])
-    np.testing.assert_allclose(
-        numbers_of(part.locator("details table")), expected, rtol=1e-6, atol=1e-7
-    )
+    np.testing.assert_allclose(numbers_of(unfolded(part)), expected, rtol=1e-6, atol=1e-7)
     dots = part.locator("svg")
     before = dots.inner_html()
     part.get_by_role("button", name="Step back").click()

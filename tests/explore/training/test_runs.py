@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.explore.models import numbers_of
+from tests.explore.models import numbers_of, unfolded
 from tinylm.explore import AtHand, Unsuitable, page
 from tinylm.explore.training.runs import (
     MOST_POINTS,
@@ -103,8 +103,7 @@ def test_the_page_has_the_points_of_the_logs(open_page, tmp_path):
     made = figures(AtHand(str(a), compare=(str(b),)))
     opened = open_page(page("runs", made), width=360).drawn()
     part = opened.page.locator("article[data-key=loss]")
-    part.locator("summary").click()
-    shown = np.array(numbers_of(part.locator("details table")))
+    shown = np.array(numbers_of(unfolded(part)))
     lines = made[0].data["panels"][0]["lines"]
     expected = np.concatenate([np.stack([line["x"], line["y"]], axis=1) for line in lines])
     np.testing.assert_allclose(shown, expected, rtol=1e-6)

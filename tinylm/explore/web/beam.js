@@ -60,7 +60,7 @@ tinylm.figure("beam", (root, data, tools) => {
   const picture = svg("svg", { viewBox: `0 0 ${size.width} ${size.height}`, width: size.width, role: "img",
     style: { maxWidth: "none" } }, heads, groups);
 
-  const strings = el("div");
+  const strings = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "strings that were found" });
   const steps = tools.steps({
     count: last, value: last, keys: root, name: "Step of the search",
     label: (step) => {
@@ -72,7 +72,7 @@ tinylm.figure("beam", (root, data, tools) => {
         `${count("pruned")} pruned; the best is “${text(top)}”, log Pr ${number(nodes[top].total)}.`;
     },
   }, (step) => {
-    groups.forEach((group, n) => (group.style.display = nodes[n].step > step ? "none" : ""));
+    groups.forEach((group, n) => group.setAttribute("display", nodes[n].step > step ? "none" : "inline"));
     picture.setAttribute("aria-label", `Beam search of width ${data.width} up to step ${step} of ${last}`);
     strings.hidden = step < last;
   });

@@ -9,7 +9,7 @@ tinylm.figure("cache", (root, data, tools) => {
   const most = Math.max(...data.caches.flatMap((one) => one.steps.map((step) => step.bytes)));
 
   const SLOT = {
-    display: "inline-grid", placeItems: "center", width: "3.1rem", height: "3rem", margin: "1px",
+    display: "inline-grid", placeItems: "center", verticalAlign: "top", width: "3.1rem", height: "3rem", margin: "1px",
     border: "1px solid var(--line)", borderRadius: ".25rem", fontSize: ".78rem", overflow: "hidden", lineHeight: "1.1",
   };
   // One slot: the token in it with its number, the newest filled, a free one dashed.

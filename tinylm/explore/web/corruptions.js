@@ -26,10 +26,10 @@ tinylm.figure("corruptions", (root, data, tools) => {
   };
 
   // Rows of one length stand word under word; a source and its target have no common columns.
-  function words(rows) {
+  function words(rows, of) {
     const names = (name) => el("th", { scope: "row", style: { border: "0", whiteSpace: "nowrap", minWidth: "8rem" } }, NAMES[name] || name);
     const cell = (word, letter) => el("td", { class: "text", style: { padding: ".12rem .15rem", border: "0" } }, chip(word, letter));
-    return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "words" },
+    return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `${of}: ${rows.map(([name]) => NAMES[name] || name).join(", ")}` },
       el("table", {}, el("tbody", {}, rows.map(([name, row, letters]) =>
         el("tr", {}, names(name), row.map((word, t) => cell(word, letters[t])))))));
   }
@@ -66,7 +66,7 @@ tinylm.figure("corruptions", (root, data, tools) => {
       const { rows, patterns } = one.drawn[seed];
       // The places of a source are not those of what a decoder reads.
       const parts = rows[0][0] === "source" ? [rows.slice(0, 1), rows.slice(1)] : [rows];
-      place.replaceChildren(...parts.map(words));
+      place.replaceChildren(...parts.map((part) => words(part, one.name)));
       seen.replaceChildren(...(details.open ? patterns.map((p) => pattern(p, rows)) : []));
     };
     details.addEventListener("toggle", () => draw(now));

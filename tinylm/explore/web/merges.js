@@ -81,7 +81,7 @@ tinylm.figure("merges", (root, data, tools) => {
         rect.style.stroke = current ? "var(--value)" : "var(--line)";
         group.style.opacity = current ? 1 : 0.75;
       }
-      inner.forEach(({ group }, k) => (group.style.display = k < s ? "" : "none"));
+      inner.forEach(({ group }, k) => group.setAttribute("display", k < s ? "inline" : "none"));
       picture.setAttribute("aria-label", `After ${s} merges: ${step.tokens.map(name).join(", ")}`);
       row.replaceChildren(...step.tokens.flatMap((token, k) => {
         const rank = step.ranks[k];

@@ -70,7 +70,7 @@ tinylm.figure("pipeline", (root, data, tools) => {
     el("p", { class: "note" }, "Time of a stage for a micro-batch: forward 1 unit, backward 2 (1 for the input’s cotangent and 1 " +
       "for the weights, where they are apart). Messages take no time."),
     steps.element, ...lines.map((line) => line.element),
-    el("div", { class: "scroll" }, tools.table({
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "all schedules" }, tools.table({
       caption: "All schedules",
       head: ["schedule", "time", "waiting, share of all", "longest wait within a stage", "most passes kept"],
       rows: plans.map((plan) => [plan.name, plan.time, plan.bubble, Math.max(...plan.stalled), Math.max(...plan.kept)]), digits: 7 })),

@@ -82,7 +82,7 @@ tinylm.figure("rings", (root, data, tools) => {
   tools.onTheme(() => now());
   const choice = tools.choice({ label: "Way", value: 0, options: routes.map((route, i) => [i, route.name]) }, (i) => drawn(routes[i]));
   root.append(choice.element, place,
-    el("div", { class: "scroll" }, tools.table({ caption: "All ways, for links that take 1 for any message and 1 more for a whole array",
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "all ways" }, tools.table({ caption: "All ways, for links that take 1 for any message and 1 more for a whole array",
       head: ["way", "time", "steps", "bytes of the busiest rank"],
       rows: routes.map((route) => [route.name, route.time, route.frames.length - 1, route.busiest]) })));
   drawn(routes[0]);

@@ -34,10 +34,11 @@ tinylm.figure("runs", (root, data, tools) => {
     mark.style.stroke = "var(--focus)";
     // A line of few points has no length: its points are drawn too.
     const dots = one.lines.filter((line) => line.x.length < 12).flatMap((line) => Array.from(line.x.data, (x, i) => {
+      if (!Number.isFinite(line.y.at(i))) return "";
       const dot = svg("circle", { cx: axes.x(x), cy: axes.y(line.y.at(i)), r: 3 });
       const paint = () => (dot.style.fill = tools.series(line.run));
       paint(), tools.onTheme(paint);
-      return Number.isFinite(line.y.at(i)) ? dot : "";
+      return dot;
     }));
     picture.append(...dots, mark);
     const said = el("p", { class: "note number" });

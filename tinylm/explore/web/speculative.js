@@ -11,7 +11,7 @@ tinylm.figure("speculative", (root, data, tools) => {
     accepted: ["✓", { borderColor: "var(--value)", background: "var(--value-soft)" }],
     rejected: ["✗", { borderColor: "var(--gradient)", background: "var(--gradient-soft)", textDecoration: "line-through" }],
     "not looked at": ["", { borderStyle: "dotted", color: "var(--muted)" }],
-    "the model’s own": ["＋", { borderColor: "var(--ink)", borderWidth: "2px" }],
+    "the model’s own": ["+", { borderColor: "var(--ink)", borderWidth: "2px" }],
     drafted: ["?", { borderStyle: "dashed", borderColor: "var(--focus)" }],
   };
   const chip = (name, look) => el("span", { style: { ...BOX, ...LOOKS[look][1] }, title: look },
@@ -23,7 +23,7 @@ tinylm.figure("speculative", (root, data, tools) => {
   // The guess that is judged: q and p of the tokens that matter, and the number against the chance.
   function judged(guess) {
     const most = Math.max(...guess.shares.flatMap((share) => [share[1], share[2]]));
-    const bars = guess.shares.map(([id, p, q, left], k) => el("div", { role: "listitem" },
+    const bars = guess.shares.map(([id, p, q, left], k) => el("div", {},
       tools.bar({ label: tools.token(guess.share_names[k]), share: p / most, ghost: q / most,
         text: `${percent(p)} | ${percent(q)}` }),
       guess.accepted === false && left > 0 ? el("span", { class: "label" }, `after the rejection: ${percent(left)}`) : null));
