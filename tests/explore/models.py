@@ -1,18 +1,32 @@
 """Small models for the figures: what is at hand without a run on disk."""
 
 from tinylm.explore import AtHand
+from tinylm.explore.at_hand import OpenedModel
 from tinylm.models import GPT, GPTConfig
 from tinylm.tokenizers import ByteTokenizer
 
 PROMPT = "To be or not"
 
 
+class Built(AtHand):
+    """A model that was built and not opened."""
+
+    @property
+    def opened(self):
+        return self.__dict__["built"]
+
+
 def at_hand(prompt=PROMPT, seed=0, **settings):
-    """An AtHand of an untrained GPT over bytes; settings of GPTConfig."""
+    """What is at hand with an untrained GPT over bytes; settings of GPTConfig."""
     sizes = {"context": 48, "n_layer": 2, "n_head": 4, "d_model": 32, "positions": "rope"}
     model = GPT(GPTConfig(256, **{**sizes, **settings}), seed=0).eval()
-    found = AtHand("a model", prompt=prompt, seed=seed)
-    found.__dict__["opened"] = (model, ByteTokenizer(), None)  # in place of a run on disk
+    found = Built("a model", prompt=prompt, seed=seed)
+    return with_tokenizer(found, model, ByteTokenizer())
+
+
+def with_tokenizer(found, model, tokenizer):
+    """Put a model and a tokenizer in place of the run on disk."""
+    found.__dict__["built"] = OpenedModel(model, tokenizer, None, (), (), None)
     return found
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.explore.models import at_hand, unfolded
+from tests.explore.models import at_hand, unfolded, with_tokenizer
 from tinylm.explore import Unsuitable, page
 from tinylm.explore.input.merges import figures, merges_of
 from tinylm.tokenizers import BPETokenizer
@@ -59,7 +59,7 @@ def test_a_tokenizer_that_does_not_merge_is_refused():
 
 def test_the_tree_grows_and_shrinks_again(open_page, tokenizer):
     thing = at_hand(prompt="the that")
-    thing.__dict__["opened"] = (thing.model, tokenizer, None)
+    with_tokenizer(thing, thing.model, tokenizer)
     made = figures(thing)
     opened = open_page(page("merges", made), width=360, dark=True).drawn()
     steps = made[0].data["pieces"][0]["steps"]

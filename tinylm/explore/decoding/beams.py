@@ -150,13 +150,14 @@ def figures(at_hand: AtHand) -> list[Figure]:
 
     raises   Unsuitable for a model that is no decoder
     """
-    model = at_hand.model
+    reading = at_hand.reading
+    model = reading.model
     if not isinstance(model, GPT):
         raise Unsuitable(f"needs a decoder, not a {type(model).__name__}")
     room = model.config.context - max(LENGTH, DRAFTED)
     if room < 1:
         raise Unsuitable(f"needs a context of more than {DRAFTED} tokens")
-    prompt = at_hand.ids[-min(room, MOST_PROMPT) :]
+    prompt = reading.ids[-min(room, MOST_PROMPT) :]
     eos = at_hand.tokenizer.special.get("<|endoftext|>")
     lm = as_language_model(model)
     tree = beam_tree(lm, prompt, WIDTH, LENGTH, eos)

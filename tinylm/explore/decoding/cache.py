@@ -140,18 +140,19 @@ def figures(at_hand: AtHand) -> list[Figure]:
 
     raises   Unsuitable for a model that is no decoder
     """
-    model = at_hand.model
+    reading = at_hand.reading
+    model = reading.model
     if not isinstance(model, GPT):
         raise Unsuitable(f"needs a decoder, not a {type(model).__name__}")
     c = model.config
-    ids = at_hand.ids[: min(TOKENS, c.context)].tolist()
+    ids = reading.ids[: min(TOKENS, c.context)].tolist()
     more = min(TOKENS, c.context) - len(ids)
     if more > 0:
         ids += generate(as_language_model(model), ids, more, temperature=0.0)
     sizes = c.cache_layers, c.kv_heads, c.key_width
     data = {
         "tokens": at_hand.tokens(np.array(ids)),
-        "prompt": min(len(at_hand.ids), len(ids)),
+        "prompt": min(len(reading.ids), len(ids)),
         "sizes": {"layers": sizes[0], "kv_heads": sizes[1], "head_width": sizes[2]},
         "caches": [traced(one, *sizes, len(ids)) for one in caches_of(*sizes)],
         "losses": {},

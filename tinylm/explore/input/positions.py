@@ -12,6 +12,7 @@ from tinylm.autograd import Tensor, no_grad, rotary
 from tinylm.backend import Random, to_cpu
 from tinylm.explore.at_hand import AtHand, Unsuitable
 from tinylm.explore.page import Figure, source_of
+from tinylm.explore.reading import part_of
 from tinylm.models import GPT, GPTConfig
 from tinylm.nn.position import LearnedPositions
 from tinylm.nn.position.bias import POSITION_BIASES, AlibiBias
@@ -249,7 +250,7 @@ def figures(at_hand: AtHand) -> list[Figure]:
 
     raises   Unsuitable for a model that is no decoder
     """
-    model = at_hand.model if at_hand.name else GPT(SMALL, seed=0)
+    model = part_of(at_hand.model) if at_hand.name else GPT(SMALL, seed=0)
     if not isinstance(model, GPT):
         raise Unsuitable(f"needs a decoder, not a {type(model).__name__}")
     data = position_encodings(model)
