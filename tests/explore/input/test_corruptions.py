@@ -118,6 +118,7 @@ def test_words_of_the_page_are_the_words_and_markup_stays_text(open_page):
     assert cells == [word for _, words, _ in one["drawn"][0]["rows"] for word in words]
     card = opened.page.locator("article[data-name=causal]")
     card.locator("summary").click()
+    card.locator("svg").wait_for()
     seen = card.locator("svg rect").count()
     assert seen == len(one["drawn"][0]["rows"][0][1]) ** 2
     assert opened.complaints == []
