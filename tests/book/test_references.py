@@ -22,6 +22,7 @@ from tinylm.book.references import Reference
         ("Section 2.3", "section", "2.3", ""),
         ("chapter 4", "section", "4", ""),
         ("3", "section", "3", ""),
+        (" 7 ", "section", "7", ""),
         ("d2l", "section", "D2L 11", ""),
         ("D2L 11.9.4", "section", "D2L 11.9.4", ""),
         ("11.9", "section", "D2L 11.9", ""),

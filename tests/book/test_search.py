@@ -195,6 +195,7 @@ def test_a_term_outside_the_section_that_was_asked_for_is_found_elsewhere():
         ("quaternion zzz", "near are"),
         ("eq 2.300", "no row is about equation 2.300; near are 2.102, 2.103, 2.104"),
         ("9.9", "no section 9.9: chapters are 1, 2, 3, 4"),
+        ("5", "no section 5: chapters are 1, 2, 3, 4"),
         ("C3-999", "no row C3-999; near are C3-"),
         ("?!", "lists the sections"),
     ],
@@ -214,3 +215,7 @@ def test_files_beside_the_book_are_found_by_their_names():
     files = search.search(TABLE, "speculative decoding").files
     assert files[0][0] == "tinylm/generate/strategies/speculative.py"
     assert "peculative" in files[0][1]
+    # Where there are many rows, a word in the first sentence of a file says little.
+    named = [path for path, _ in search.search(TABLE, "attention").files]
+    assert named and all("attention" in path for path in named)
+    assert search.search(TABLE, "x").files == []

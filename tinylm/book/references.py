@@ -49,7 +49,7 @@ def read(query: str) -> tuple[list[Reference], str]:
 
     for kind, pattern in _PATTERNS:
         query = re.sub(pattern, take(kind), query, flags=re.IGNORECASE)
-    if query.strip() in {number for number in contents.titles() if "." not in number}:
+    if re.fullmatch(r"\s*\d\s*", query):  # a chapter
         return [*found, Reference("section", query.strip())], ""
     query = _SECTION.sub(take("section"), query)
     found = [_with_book(reference) for reference in found]

@@ -125,7 +125,9 @@ def _ranked(rows, terms, texts, places):
     first = None
     if len(terms) == 1 and terms[0].rows[:1] == (whole[0].id,):
         first = whole[0]
-    return Found(whole, first, mentions=_mentioned(terms), files=beside(terms))
+    # Where rows abound, only files that are named after the terms lead further.
+    files = beside(terms, by_name=len(whole) > 3)
+    return Found(whole, first, mentions=_mentioned(terms), files=files)
 
 
 def _score(term: Term, id: str, text: Text, places: tuple) -> float:
@@ -163,8 +165,8 @@ def _headers():
     return found
 
 
-def beside(terms: list[Term]) -> list[tuple[str, str]]:
-    """Up to three files of tinylm whose name or first sentence has the terms: (path, sentence).
+def beside(terms: list[Term], by_name: bool = False) -> list[tuple[str, str]]:
+    """Up to three files of tinylm whose name, or first sentence, has the terms: (path, sentence).
 
     They lead to what the book does not have a row for: byte-pair encoding, speculative decoding.
     """
@@ -173,10 +175,13 @@ def beside(terms: list[Term]) -> list[tuple[str, str]]:
         alike = [(term.words, *term.others) for term in terms]
         return sum(max(map(words.match, phrases)) for phrases in alike)
 
+    if all(len(term.literal) < 3 for term in terms):
+        return []
     found = []
     for path, sentence, words in _headers():
         named = words_of(Path(path).stem)
-        if all(words.match(term.words) == 1 for term in terms):
+        where = named if by_name else words
+        if all(where.match(term.words) == 1 for term in terms):
             found.append((-rank(named), path, sentence))
     return [(path, sentence) for _, path, sentence in sorted(found)[:3]]
 

@@ -56,6 +56,15 @@ def test_code_that_is_no_program_is_shown_as_it_is(code):
     assert [plain(line) for line in listing.lines(code)] == (code.splitlines() or [""])
 
 
+def test_a_form_feed_ends_no_line():
+    assert len(listing.lines("x = 1\n\x0cy = 2\n")) == 2
+
+
+def test_doubled_braces_stay_as_they_are():
+    code = "f'{{{x}}} {{}}' + f\"{y:{{}}}\""
+    assert [plain(line) for line in listing.lines(code)] == [code]
+
+
 def test_a_block_begins_with_its_line_and_escapes_its_name():
     block = listing.block("x = 1", 41, 'a"<b>')
     assert "counter-reset:line 40" in block

@@ -107,7 +107,7 @@
     take("figure", new RegExp(String.raw`\bfig(?:ure)?s?\b\.?\s*` + number + String.raw`(?:\s*\(?[a-z]\)?(?=\s|$))?`, "gi"));
     take("equation", /(?<!\w)\(\s*(\d\.\d+)\s*\)/g);
     const bare = query.trim();
-    if (/^\d$/.test(bare) && bare in BOOK.titles) return [[...asked, ["section", bare]], ""];
+    if (/^\d$/.test(bare)) return [[...asked, ["section", bare]], ""];
     take("section", /(?:\bd2l\s*(11(?:\.\d+)*)?|(?:\bsections?|\bsec\.?|\u00a7+|\bchapters?|\bch\.?)\s*(\d+(?:\.\d+)*)|(?<![\w.-])(\d+(?:\.\d+){1,3})(?![\w.-]*\w))\.?/gi);
     for (const reference of asked) {
       if (reference[0] === "section" && /^(11\b|$)/.test(reference[1])) {

@@ -11,7 +11,8 @@ from html import escape
 
 _STRINGS = {tokenize.STRING} | {
     getattr(tokenize, name)
-    for name in ("FSTRING_START", "FSTRING_MIDDLE", "FSTRING_END")  # from Python 3.12 on
+    for letter in "FT"  # from Python 3.12 and 3.14 on
+    for name in (f"{letter}STRING_START", f"{letter}STRING_MIDDLE", f"{letter}STRING_END")
     if hasattr(tokenize, name)
 }
 _CONSTANTS = {"None", "True", "False", "self", "cls"} | set(vars(builtins))
@@ -58,7 +59,8 @@ def _kind_of_name(name, before):
 
 def lines(code: str) -> list[str]:
     """A code as lines of HTML, each complete in itself."""
-    text = code.splitlines() or [""]
+    # As the tokenizer counts lines: str.splitlines() would also end one at a form feed.
+    text = code.removesuffix("\n").split("\n")
     marks = [[] for _ in text]  # of each line: (column, end column, class)
     for row, column, end_row, end_column, kind in spans(code):
         for at in range(row, min(end_row, len(text)) + 1):
@@ -71,6 +73,7 @@ def lines(code: str) -> list[str]:
 def _line(line, parts):
     html, at = "", 0
     for start, stop, kind in parts:
+        start = max(start, at)  # doubled braces of an f-string: parts may meet in Python 3.12
         if stop <= start:
             continue
         html += escape(line[at:start], quote=False)

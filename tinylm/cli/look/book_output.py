@@ -180,7 +180,7 @@ def _code_lines(piece, code):
         lines += [""]
         lines += [
             f"  {number:>{last}}  {line}".rstrip()
-            for number, line in enumerate(text.text.splitlines(), text.line)
+            for number, line in enumerate(text.text.split("\n"), text.line)
         ]
     return lines
 
@@ -238,7 +238,10 @@ def counted(count: int, thing: str) -> str:
 
 def near(path: Path) -> str:
     """A path as short as it can be written from here."""
-    short = os.path.relpath(path)
+    try:
+        short = os.path.relpath(path)
+    except ValueError:  # on another drive
+        return str(path)
     # A path that climbs out of the folder is longer than the whole one.
     if short.startswith(".."):
         return str(path)
