@@ -7,11 +7,12 @@ language/causal.py; score.py.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from tinylm.backend import to_device
+from tinylm.autograd import Tensor
+from tinylm.backend import Random, to_device
 from tinylm.errors import DtypeError, ShapeError
 
 IGNORE = -100  # the usual marker for "nothing to predict here"; never a token id
@@ -75,6 +76,16 @@ class Batch:
         return dataclasses.replace(
             self, **{name: change(v) for name, v in values.items() if v is not None}
         )
+
+
+class Objective(Protocol):
+    """What a trainer needs of an objective."""
+
+    def make_batch(self, sequences: np.ndarray, rng: Random) -> Batch:
+        """Rows of ids -> the Batch to learn from; the same for the same stream."""
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """The loss, and what a log says of it."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,20 +6,24 @@ give. Read next: evaluation.py, the loss on the same rows.
 """
 
 import itertools
+from typing import Any
 
 import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.backend import Random, to_cpu
 from tinylm.nn import evaluating
-from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, TokenBatch
+from tinylm.nn.module import Module
+from tinylm.pretrain.batch import IGNORE, Objective, Seq2SeqBatch, TokenBatch
 from tinylm.pretrain.discriminative.contrastive import SentenceEmbedding
 from tinylm.pretrain.discriminative.pairs import PairBatch
 from tinylm.pretrain.discriminative.replaced import ReplacedBatch, replaced_labels
 from tinylm.pretrain.score import chosen
 
 
-def answers(model, objective, batch):
+def answers(
+    model: Module, objective: Objective, batch: TokenBatch
+) -> tuple[np.ndarray, np.ndarray]:
     """The model's most probable answers at the targets of a batch, and the right ones.
 
     returns  (n,) and (n,) integers: ids of tokens; classes of pairs; 1 for replaced tokens.
@@ -58,7 +62,14 @@ def _flat(array):
     return to_cpu(array).astype(np.int64).reshape(-1)
 
 
-def token_accuracy(model, objective, rows, batch_size, batches=0, device="cpu"):
+def token_accuracy(
+    model: Module,
+    objective: Objective,
+    rows: Any,
+    batch_size: int,
+    batches: int = 0,
+    device: str = "cpu",
+) -> tuple[float | None, int, float]:
     """The share of right answers on rows, with dropout off, on the same corruptions as evaluate().
 
     rows     EvenWindows, or another object with batches(batch_size)

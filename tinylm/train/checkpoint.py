@@ -20,6 +20,9 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from tinylm.errors import CheckpointError
 from tinylm.fields import Fields, show
@@ -46,7 +49,7 @@ class Checkpoint:
     described: dict
 
 
-def save(path, arrays, state):
+def save(path: Path, arrays: dict[str, dict[str, np.ndarray]], state: dict[str, Any]) -> None:
     """Write a checkpoint directory, all or nothing.
 
     path    must not exist
@@ -87,7 +90,11 @@ def save(path, arrays, state):
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def load(path, files=None, expected=None):
+def load(
+    path: Path,
+    files: tuple[str, ...] | None = None,
+    expected: dict[str, dict[str, tuple]] | None = None,
+) -> Checkpoint:
     """Read and verify a checkpoint directory.
 
     files     names of the array files wanted; None: all
@@ -178,7 +185,7 @@ def _directory_to_disk(path):
             os.close(handle)
 
 
-def steps(run):
+def steps(run: str | Path) -> dict[int, Path]:
     """{step: path} of the complete checkpoints of a run, oldest first."""
     area = Path(run) / AREA
     if not area.is_dir():
@@ -191,12 +198,12 @@ def steps(run):
     return dict(sorted(found.items()))
 
 
-def latest(run):
+def latest(run: str | Path) -> Path | None:
     """The path of the newest complete checkpoint of a run, or None."""
     return next(reversed(steps(run).values()), None)
 
 
-def find_run(path):
+def find_run(path: str | Path) -> tuple[Path, Path]:
     """The checkpoint that a path names: a run stands for its newest one.
 
     path     a run, or a checkpoint directory
@@ -223,7 +230,14 @@ def find_run(path):
     return path, newest
 
 
-def save_step(run, step, arrays, state, keep=2, best=None):
+def save_step(
+    run: str | Path,
+    step: int,
+    arrays: dict[str, dict[str, np.ndarray]],
+    state: dict[str, dict[str, Any]],
+    keep: int = 2,
+    best: int | None = None,
+) -> Path:
     """Write RUN/checkpoints/step-N, then remove all but the newest `keep`, and leftovers of killed
     processes.
 

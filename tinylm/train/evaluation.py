@@ -10,17 +10,28 @@ of text before it.
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.backend import Random
 from tinylm.nn import evaluating
-from tinylm.train.alone import ALONE
+from tinylm.nn.module import Module
+from tinylm.pretrain.batch import Objective
+from tinylm.train.alone import ALONE, Workers
 from tinylm.train.step import moved
 
 
-def evaluate(model, objective, windows, batch_size, batches=0, comm=ALONE, device="cpu"):
+def evaluate(
+    model: Module,
+    objective: Objective,
+    windows: Any,
+    batch_size: int,
+    batches: int = 0,
+    comm: Workers = ALONE,
+    device: str = "cpu",
+) -> tuple[float, int]:
     """Mean loss of a model over validation windows, with dropout off.
 
     windows  EvenWindows: `.batches(batch_size)` yields (b, T + 1) ids
@@ -44,12 +55,12 @@ def evaluate(model, objective, windows, batch_size, batches=0, comm=ALONE, devic
     return float(total) / max(float(count), 1.0), int(count)
 
 
-def bits_per_byte(loss, tokens, nbytes):
+def bits_per_byte(loss: float, tokens: int, nbytes: int) -> float:
     """Nats per token as bits per byte of the text of these tokens."""
     return loss * tokens / (nbytes * math.log(2))
 
 
-def perplexity_of_loss(loss):
+def perplexity_of_loss(loss: float) -> float:
     """exp(loss): the number of equally likely tokens that would be as hard to guess.
 
     inf where that overflows, nan of nan.

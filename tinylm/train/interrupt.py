@@ -11,6 +11,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from tinylm.machine import ONE_PRESS, endings
 
@@ -28,17 +30,17 @@ class Received:
     listeners  functions that are called at the first signal
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signal = None
         self.pressed = None
         self.listeners = []
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.signal is not None
 
 
 @contextlib.contextmanager
-def finish_first(say=lambda: None):
+def finish_first(say: Callable = lambda: None) -> Iterator[Received]:
     """A context in which a signal does not end the process: it is recorded, and `say()` called.
 
     A second Ctrl-C, or one after another signal, acts as before; further SIGTERMs and SIGHUPs
@@ -119,7 +121,7 @@ def _handled(received):
             restore(number)
 
 
-def marks(stop):
+def marks(stop: Any) -> list[float]:
     """The signal that a worker received, as numbers that workers can add: [0, 0, 1] for Ctrl-C.
 
     stop  one of STOPS, or None; True counts as Ctrl-C
@@ -129,7 +131,7 @@ def marks(stop):
     return [float(stop == number) for number in STOPS]
 
 
-def marked(counts):
+def marked(counts: Sequence[float]) -> Any:
     """The signal of STOPS that some worker received, from the sum of their marks(); or None."""
     for number, count in zip(STOPS, counts, strict=True):
         if count:

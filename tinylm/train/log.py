@@ -13,7 +13,9 @@ import errno
 import itertools
 import json
 import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tinylm.errors import TrainingError
 from tinylm.files import WholeFile, parse_json
@@ -36,7 +38,7 @@ class Log:
     damaged  the number of damaged lines; a last one that was cut short does not count
     """
 
-    def __init__(self, run, after=None):
+    def __init__(self, run: str | Path, after: int | None = None) -> None:
         self.path, self.damaged = Path(run) / NAME, 0
         try:
             if self.path.is_fifo():  # opening it would wait for a reader
@@ -48,7 +50,7 @@ class Log:
         except OSError as error:
             raise self._failed(error) from None
 
-    def write(self, event, **values):
+    def write(self, event: str, **values: Any) -> None:
         """Append one event; numbers that JSON does not have (inf, nan) become null."""
         line = json.dumps(finite({"event": event, **values}))
         try:
@@ -56,7 +58,7 @@ class Log:
         except OSError as error:
             raise self._failed(error) from None
 
-    def close(self):
+    def close(self) -> None:
         """Close the file; a disk that refuses the last line has already been reported."""
         try:
             self.file.close()
@@ -70,7 +72,7 @@ class Log:
         )
 
 
-def read(path, report=lambda line: None):
+def read(path: Path, report: Callable = lambda line: None) -> list[dict[str, Any]]:
     """The events of a log, a list of dicts.
 
     path     of a run, or of the log itself
@@ -90,7 +92,7 @@ def read(path, report=lambda line: None):
     return events
 
 
-def passed_over(path, damaged):
+def passed_over(path: str | Path, damaged: Sequence[tuple[int, bytes]]) -> str:
     """A line of text for the user about damaged lines, [(number, bytes), ...]."""
     number, line = damaged[0]
     count = "1 damaged line"
@@ -99,7 +101,7 @@ def passed_over(path, damaged):
     return f"{path}: {count} passed over, the first is line {number}: {line[:60]!r}"
 
 
-def scan(path, parse=None):
+def scan(path: str | Path, parse: Callable | None = None) -> Iterator[tuple[int, bytes, Any]]:
     """Yield (number, line, event) for every line of a log, in bytes without its end.
 
     parse    (JSON value of a line) -> event, or ValueError; None: the events of a run

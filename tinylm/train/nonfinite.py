@@ -6,14 +6,19 @@ autograd/engine/profile.py, which checks the operations.
 """
 
 import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.autograd.engine.profile import find_nonfinite
 from tinylm.train.alone import broadcast_text
 
+if TYPE_CHECKING:
+    from tinylm.train.trainer import Trainer
 
-def explain(trainer, step, micro_batches):
+
+def explain(trainer: "Trainer", step: int, micro_batches: Iterable) -> str:
     """The text of the error, the same on every worker.
 
     trainer        Trainer, its parameters as before the step

@@ -13,11 +13,14 @@ import re
 import struct
 import zipfile
 import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from tinylm.backend import to_cpu
 from tinylm.errors import CheckpointError
+from tinylm.fields import Fields
 from tinylm.files import open_regular
 
 _DTYPE = re.compile(r"[<>|][biufc]\d{1,2}", re.ASCII)
@@ -48,7 +51,7 @@ UNREADABLE = (
 )
 
 
-def describe(array):
+def describe(array: np.ndarray) -> dict[str, Any]:
     """The description of an array in a checkpoint: {"shape", "dtype", "sha256"}."""
     array = to_cpu(array)
     if array.dtype.hasobject:
@@ -60,7 +63,7 @@ def describe(array):
     return {"shape": list(array.shape), "dtype": dtype, "sha256": _checksum(array)}
 
 
-def described(fields, name):
+def described(fields: Fields, name: str) -> dict[str, Any]:
     """The description of an array out of a file, checked: {"shape", "dtype", "sha256"}.
 
     fields   Fields of the object that holds it under `name`
@@ -87,7 +90,7 @@ def _is_dtype(value):
         return False
 
 
-def write(out, members):
+def write(out: BinaryIO, members: dict[str, np.ndarray]) -> None:
     """Like np.savez, but never a pickle, and without time stamps: equal arrays give equal bytes."""
     with zipfile.ZipFile(out, "w") as archive:
         for name, array in members.items():
@@ -96,7 +99,7 @@ def write(out, members):
                 np.lib.format.write_array(member, to_cpu(array), allow_pickle=False)
 
 
-def read(path, members):
+def read(path: str | Path, members: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
     """The arrays of a file.
 
     members  {name: description}, which must be that of the file
@@ -191,7 +194,7 @@ def _header(member):
     return shape, fortran == "True", np.dtype(descr)
 
 
-def nbytes(description):
+def nbytes(description: dict[str, Any]) -> int:
     """The bytes that an array of that description takes."""
     return math.prod(description["shape"]) * np.dtype(description["dtype"]).itemsize
 
@@ -201,7 +204,11 @@ def _checksum(array):
     return hashlib.sha256(data).hexdigest()
 
 
-def check_expected(path, members, expected):
+def check_expected(
+    path: str | Path,
+    members: dict[str, dict[str, Any]],
+    expected: dict[str, tuple[tuple[int, ...], np.dtype]],
+) -> None:
     """Compare the listed arrays of a checkpoint with those of the model, before any is read.
 
     path      of the file
@@ -225,14 +232,14 @@ def check_expected(path, members, expected):
             )
 
 
-def damaged(path, why):
+def damaged(path: str | Path, why: str) -> CheckpointError:
     """The error for a file that was changed."""
     return CheckpointError(
         f"checkpoint file {path} is damaged: {why}; use another checkpoint of the run"
     )
 
 
-def refused(path, name=None):
+def refused(path: str | Path, name: str | None = None) -> CheckpointError:
     """The error for a file that may run code."""
     what = "it holds"
     if name:

@@ -6,6 +6,8 @@ text alone. The count is part of a checkpoint, so that a resumed run ends where 
 interrupted does. Read next: run/session.py.
 """
 
+from pathlib import Path
+
 from tinylm.fields import Fields, of_type
 
 
@@ -17,13 +19,13 @@ class Patience:
     best_loss, best_step  of the lowest so far, None before the first
     """
 
-    def __init__(self, validations):
+    def __init__(self, validations: int) -> None:
         self.validations = validations
         self.best_loss = None
         self.best_step = None
         self.waited = 0  # validations since the lowest
 
-    def sees(self, step, loss):
+    def sees(self, step: int, loss: float) -> bool:
         """Count the validation loss at a step. Returns True if it is the lowest so far."""
         lowest = float("inf")
         if self.best_loss is not None:
@@ -35,15 +37,17 @@ class Patience:
         return True
 
     @property
-    def lost(self):
+    def lost(self) -> bool:
         """True if it is time to stop."""
         return 0 < self.validations <= self.waited
 
-    def state(self):
+    def state(self) -> dict[str, float | None]:
         """A JSON-able dict for load_state."""
         return {"loss": self.best_loss, "step": self.best_step, "waited": self.waited}
 
-    def load_state(self, state, where="the checkpoint"):
+    def load_state(
+        self, state: dict[str, float | None], where: str | Path = "the checkpoint"
+    ) -> None:
         """Restore a state(); None: no validation has been counted.
 
         where    the file, named in errors
@@ -59,5 +63,5 @@ class Patience:
             raise fields.wrong("step", state["step"], "the step of the loss")
         self.best_loss, self.best_step = state["loss"], state["step"]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"the lowest validation loss was {self.best_loss:.4f} at step {self.best_step}"

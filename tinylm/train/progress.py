@@ -9,12 +9,14 @@ import functools
 import shutil
 import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO
 
 EVERY = 10.0  # seconds between plain lines where the output is no terminal
 REDRAW = 0.1  # seconds between redraws of the live line: faster than that cannot be read
 
 
-def clock(seconds):
+def clock(seconds: float) -> str:
     """Seconds as m:ss or h:mm:ss."""
     seconds = int(seconds + 0.5)
     hours, minutes = seconds // 3600, seconds // 60 % 60
@@ -23,7 +25,7 @@ def clock(seconds):
     return f"{minutes}:{seconds % 60:02}"
 
 
-def unsigned_zero(loss):
+def unsigned_zero(loss: float) -> float:
     """The loss as it is shown, with three places; what is 0 then has no sign."""
     return round(loss, 3) + 0.0  # -0.0 + 0.0 is 0.0
 
@@ -50,7 +52,14 @@ class Progress:
     unit          that losses are means over and the speed counts: Recipe.counted
     """
 
-    def __init__(self, first, steps, stream=None, now=time.monotonic, unit="tokens"):
+    def __init__(
+        self,
+        first: int,
+        steps: int,
+        stream: TextIO | None = None,
+        now: Callable = time.monotonic,
+        unit: str = "tokens",
+    ) -> None:
         self.first = first
         self.steps = steps
         self.now = now
@@ -69,7 +78,14 @@ class Progress:
             self.bar = _tqdm(first, steps, self.stream)
 
     @_if_it_can_be_shown
-    def update(self, step, loss, per_second, grad_norm, more=()):
+    def update(
+        self,
+        step: int,
+        loss: float,
+        per_second: float,
+        grad_norm: float,
+        more: Sequence[tuple[str, Any]] = (),
+    ) -> None:
         """Take in the figures of a finished step, and draw the line if it is time to.
 
         step        steps done;  per_second  units trained on in a second
@@ -105,7 +121,7 @@ class Progress:
             self._show(now)
 
     @_if_it_can_be_shown
-    def note(self, text):
+    def note(self, text: str) -> None:
         """Print a line above the live one."""
         if self.bar is not None:
             self.bar.write(text, file=self.stream)
@@ -114,7 +130,7 @@ class Progress:
             print(text, file=self.stream, flush=True)
 
     @_if_it_can_be_shown
-    def close(self):
+    def close(self) -> None:
         """Draw the last state and end the line."""
         if self.bar is not None:
             self.bar.close()

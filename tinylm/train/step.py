@@ -15,6 +15,7 @@ slices are exchanged. Read next: trainer.py.
 
 import contextlib
 import math
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +25,11 @@ from tinylm.autograd.device import updates
 from tinylm.autograd.device.launch import can_launch
 from tinylm.autograd.kernels.rows import check_ids
 from tinylm.backend import Random, is_array, to_cpu
-from tinylm.optim.flat import clip_factor, sum_of_squares
-from tinylm.pretrain.batch import IGNORE
+from tinylm.nn.module import Module
+from tinylm.optim.flat import FlatOptimizer, FlatParameters, clip_factor, sum_of_squares
+from tinylm.pretrain.batch import IGNORE, Batch, Objective
 from tinylm.pretrain.language.causal import CausalLM
-from tinylm.train.alone import ALONE
+from tinylm.train.alone import ALONE, Workers
 from tinylm.train.interrupt import marked, marks
 from tinylm.train.whole_batch import whole_batch, with_numbers
 
@@ -51,21 +53,21 @@ class Step:
 
 
 def train_step(
-    model,
-    objective,
-    optimizer,
-    batch,
-    first,
-    total,
-    lr,
-    clip=0.0,
-    micro_batch=0,
-    comm=ALONE,
-    stop=None,
-    streams=None,
-    gradient=None,
-    add_up=None,
-):
+    model: Module,
+    objective: Objective,
+    optimizer: FlatOptimizer,
+    batch: Batch,
+    first: int,
+    total: int,
+    lr: float,
+    clip: float = 0.0,
+    micro_batch: int = 0,
+    comm: Workers = ALONE,
+    stop: Callable | None = None,
+    streams: Sequence[Random] | None = None,
+    gradient: Callable | None = None,
+    add_up: Callable | None = None,
+) -> Step:
     """Update the parameters once, by the gradient of the mean loss over a whole batch.
 
     optimizer    holds the FlatParameters of `model`; its step(lr, start, stop, scale) updates a
@@ -160,7 +162,9 @@ def _loss_and_squares(loss, g):
     return float(loss), sum_of_squares(g)
 
 
-def gather_parts(comm, array, bounds=None):
+def gather_parts(
+    comm: Workers, array: np.ndarray, bounds: Sequence[int] | None = None
+) -> np.ndarray:
     """Copy every worker's part of an array (n,) to all workers, in place; returns the array.
 
     bounds  worker r has the elements bounds[r] .. bounds[r + 1] - 1; None: its comm.slice(n)
@@ -173,19 +177,19 @@ def gather_parts(comm, array, bounds=None):
 
 
 def share_of_gradient(
-    model,
-    objective,
-    flat,
-    batch,
-    first,
-    total,
-    micro_batch,
-    comm,
-    streams,
-    tokens=None,
-    scale=1.0,
-    backward=None,
-):
+    model: Module,
+    objective: Objective,
+    flat: FlatParameters,
+    batch: Batch,
+    first: int,
+    total: int,
+    micro_batch: int,
+    comm: Workers,
+    streams: Sequence[Random],
+    tokens: int | None = None,
+    scale: float = 1.0,
+    backward: Callable | None = None,
+) -> float:
     """Leave in `flat` this worker's share of the gradient of the loss over a whole batch.
 
     tokens   what the sum over targets is divided by; None: the number of rows, `total`
@@ -203,7 +207,15 @@ def share_of_gradient(
     return loss
 
 
-def accumulate(model, objective, flat, micro_batches, tokens, scale=1.0, backward=None):
+def accumulate(
+    model: Module,
+    objective: Objective,
+    flat: FlatParameters,
+    micro_batches: Iterable,
+    tokens: int,
+    scale: float = 1.0,
+    backward: Callable | None = None,
+) -> float:
     """Leave in `flat` this worker's share of the gradient of the mean loss over `tokens` targets.
 
     tokens   n above: targets of the whole batch, or what the caller corrects for afterwards
@@ -224,7 +236,9 @@ def accumulate(model, objective, flat, micro_batches, tokens, scale=1.0, backwar
     return loss_share
 
 
-def passes(streams, batch, first, total, micro_batch=0):
+def passes(
+    streams: Sequence[Random], batch: Batch, first: int, total: int, micro_batch: int = 0
+) -> Generator[Batch, None, None]:
     """Yield the micro-batches of a batch, each with the random streams set so that any cut draws
     the same numbers.
 
@@ -243,13 +257,13 @@ def passes(streams, batch, first, total, micro_batch=0):
             yield part
 
 
-def rewind(streams, counters):
+def rewind(streams: Sequence[Random], counters: Sequence[int]) -> None:
     """Set random streams back to counters, so that they draw the same numbers again."""
     for rng, counter in zip(streams, counters):
         rng.counter = counter
 
 
-def moved(batch, device, model, objective):
+def moved(batch: Batch, device: str, model: Module, objective: Objective) -> Batch:
     """A batch on a device, its token ids checked on the host: a GPU would have to be waited for.
 
     raises  DataError naming the first id that the model's tables do not have
@@ -266,7 +280,7 @@ def moved(batch, device, model, objective):
     return batch.to(device)
 
 
-def random_streams(model):
+def random_streams(model: Module) -> list[Random]:
     """The random streams a model draws from while training (dropout), each once, in the order of
     its modules.
     """

@@ -10,18 +10,27 @@ comes from.
 
 import contextlib
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinylm.backend import Random, device_of, to_device
+from tinylm.data.batches.windows import EvenWindows
 from tinylm.errors import CheckpointError, ConfigError, TrainingError
 from tinylm.fields import LARGEST, Fields
 from tinylm.machine import keep_freed_memory
-from tinylm.train.alone import ALONE
+from tinylm.nn.module import Module
+from tinylm.optim.flat import FlatOptimizer
+from tinylm.pretrain.batch import Batch, Objective
+from tinylm.train.alone import ALONE, Workers
 from tinylm.train.evaluation import evaluate
 from tinylm.train.interrupt import finish_first
 from tinylm.train.nonfinite import explain
 from tinylm.train.step import (
+    Step,
     gather_parts,
     moved,
     passes,
@@ -63,17 +72,17 @@ class Trainer:
 
     def __init__(
         self,
-        model,
-        objective,
-        optimizer,
-        batches,
-        batch_size,
-        learning_rate,
-        clip=0.0,
-        micro_batch=0,
-        seed=0,
-        comm=None,
-    ):
+        model: Module,
+        objective: Objective,
+        optimizer: FlatOptimizer,
+        batches: Callable,
+        batch_size: int,
+        learning_rate: float | Callable,
+        clip: float = 0.0,
+        micro_batch: int = 0,
+        seed: int = 0,
+        comm: Workers | None = None,
+    ) -> None:
         keep_freed_memory()
         self.model = model
         self.objective = objective
@@ -101,7 +110,9 @@ class Trainer:
         self.first = rank * batch_size // size
         self.last = (rank + 1) * batch_size // size
 
-    def run(self, steps, after_step=None, say=lambda: None):
+    def run(
+        self, steps: int, after_step: Callable | None = None, say: Callable = lambda: None
+    ) -> bool:
         """Train until `steps` updates are done, or until Ctrl-C, SIGTERM or SIGHUP, which let the
         current step finish.
 
@@ -131,7 +142,7 @@ class Trainer:
             self._pending = received.signal or self._pending
         return self.step >= steps
 
-    def advance(self, stop=None):
+    def advance(self, stop: Callable | None = None) -> Step:
         """Do one step: read its batch and update the parameters.
 
         stop     function: the signal that this worker has received by now, or None; asked at the
@@ -185,23 +196,23 @@ class Trainer:
 
     add_up = None  # as of train_step
 
-    def gradient(self, *arguments):
+    def gradient(self, *arguments: Any) -> float:
         """The gradient of a step: share_of_gradient."""
         return share_of_gradient(*arguments)
 
-    def in_passes(self):
+    def in_passes(self) -> AbstractContextManager:
         """A context in which the model computes as it does in the passes of a step."""
         return contextlib.nullcontext()
 
-    def may_skip(self, step):
+    def may_skip(self, step: int) -> bool:
         """Whether training goes on after a Step whose loss or gradient was not finite."""
         return False
 
-    def figures(self):
+    def figures(self) -> dict[str, Any]:
         """What the log of a step holds besides its Step: {name: number}."""
         return {}
 
-    def batch(self, step):
+    def batch(self, step: int) -> Batch:
         """This worker's rows of the batch of a step, on the model's device: a pure function of the
         step.
         """
@@ -213,16 +224,18 @@ class Trainer:
         return moved(batch, self.device, self.model, self.objective)
 
     @property
-    def parameters(self):
+    def parameters(self) -> int:
         """How many numbers are trained."""
         return len(self.optimizer.flat)
 
     @property
-    def shared_by(self):
+    def shared_by(self) -> str:
         """The workers in words: "2 workers"."""
         return "1 worker" if self.comm.size == 1 else f"{self.comm.size} workers"
 
-    def evaluate(self, windows, batch_size, batches=0):
+    def evaluate(
+        self, windows: EvenWindows, batch_size: int, batches: int = 0
+    ) -> tuple[float, int]:
         """The score of the model on validation windows; see evaluation.py. Every worker must call
         it.
 
@@ -233,7 +246,7 @@ class Trainer:
                 self.model, self.objective, windows, batch_size, batches, self.comm, self.device
             )
 
-    def state(self):
+    def state(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
         """All state, complete on every worker: ({"model": arrays, "optimizer": arrays}, JSON-able
         dict).
 
@@ -255,7 +268,7 @@ class Trainer:
             {"step": self.step, "optimizer": scalars, "random": streams},
         )
 
-    def averaged(self):
+    def averaged(self) -> AbstractContextManager:
         """A context in which the weights are those that are validated and saved: their running
         mean, where the optimizer keeps one (optim/average.py). Every worker must enter it.
         """
@@ -274,7 +287,7 @@ class Trainer:
         # (N,), of which this worker's part was current
         return gather_parts(self.comm, value, self.optimizer.bounds(self.comm.size))
 
-    def expected(self):
+    def expected(self) -> dict[str, dict[str, tuple]]:
         """The arrays of a state(): {"model", "optimizer": {name: (shape, dtype)}}."""
         moments = {
             name: (value.shape, np.dtype(value.dtype))
@@ -285,7 +298,12 @@ class Trainer:
         model = {name: (array.shape, np.dtype(array.dtype)) for name, array in arrays}
         return {"model": model, "optimizer": moments}
 
-    def load_state(self, arrays, state, where="the checkpoint"):
+    def load_state(
+        self,
+        arrays: dict[str, dict[str, np.ndarray]],
+        state: dict[str, Any],
+        where: str | Path = "the checkpoint",
+    ) -> None:
         """Take over a state(), from any number of workers.
 
         where   the file of `state`, named in errors
@@ -325,7 +343,7 @@ class Trainer:
         self.optimizer.load_state(moments)
 
 
-def read_state(state, where):
+def read_state(state: dict[str, Any], where: str | Path) -> tuple[int, dict[str, int], list[tuple]]:
     """The dict of a Trainer's state(), out of a file, checked.
 
     returns  (step, {name: whole number} of the optimizer, [(seed, path, counter), ...] of streams)

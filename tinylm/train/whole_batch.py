@@ -16,14 +16,20 @@ trainer.py.
 """
 
 import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
 from tinylm.autograd import no_grad
-from tinylm.train.alone import ALONE
+from tinylm.nn.module import Module
+from tinylm.pretrain.batch import Batch, Objective
+from tinylm.train.alone import ALONE, Workers
 
 
-def whole_batch(objective, model, parts, comm=ALONE):
+def whole_batch(
+    objective: Objective, model: Module, parts: Iterable[Batch], comm: Workers = ALONE
+) -> dict[str, Any]:
     """The numbers of a whole batch that the objective's loss needs: {name: number}.
 
     parts    this worker's micro-batches, an iterable; it is not read where nothing is needed
@@ -37,7 +43,7 @@ def whole_batch(objective, model, parts, comm=ALONE):
         return ask(model, parts, comm)
 
 
-def with_numbers(batch, numbers):
+def with_numbers(batch: Batch, numbers: dict[str, float]) -> Batch:
     """The batch with numbers of whole_batch() in its rows: a field of shape (B, ...) for each."""
     if not numbers:
         return batch
@@ -45,7 +51,7 @@ def with_numbers(batch, numbers):
     return dataclasses.replace(batch, **fields)
 
 
-def of_all_rows(measure, parts, comm=ALONE):
+def of_all_rows(measure: Callable, parts: Iterable[Batch], comm: Workers = ALONE) -> np.ndarray:
     """What is measured of each row, for all rows of the batch: (N, ...) float64, the same on every
     worker.
 

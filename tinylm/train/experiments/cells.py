@@ -12,7 +12,9 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tinylm.errors import DataError
 from tinylm.json_text import json_text
@@ -28,7 +30,7 @@ class Cells:
     raises DataError for a file that holds something else
     """
 
-    def __init__(self, path=None):
+    def __init__(self, path: str | Path | None = None) -> None:
         self.path = None if path is None else Path(path)
         self.lines = {}
         if self.path is not None and self.path.exists():
@@ -63,10 +65,12 @@ class Cells:
             "has written, or a new one"
         )
 
-    def __contains__(self, cell):
+    def __contains__(self, cell: dict[str, Any]) -> bool:
         return _key(cell) in self.lines
 
-    def __call__(self, cell, run, seconds=None):
+    def __call__(
+        self, cell: dict[str, Any], run: Callable[[], dict[str, Any]], seconds: float | None = None
+    ) -> Any:
         """What was found in a cell: as it stands in the file, or run() now.
 
         cell     {name: value} of text, numbers and lists
@@ -91,17 +95,17 @@ class Cells:
                     file.write(text + "\n")
         return self.lines[key]["found"]
 
-    def seconds(self):
+    def seconds(self) -> float:
         """Seconds that all the cells took."""
         return sum(line["seconds"] for line in self.lines.values())
 
 
-def command():
+def command() -> str:
     """The command of this process, for others to repeat it: paths by their last part alone."""
     return " ".join(re.sub(r"^(--[\w-]+=)?.*/", r"\1", word) for word in sys.argv)
 
 
-def machine():
+def machine() -> str:
     """Processor, threads and kernels of matrix products: on what figures in time depend."""
     return f"{processor()}, {blas_threads()} threads, kernels {blas_kernels()}"
 

@@ -8,14 +8,16 @@ several comparisons. Read next: generate/measure/long_context.py.
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, DataError, ShapeError
 
 
-def report(scores, single=False):
+def report(scores: ArrayLike, single: bool = False) -> tuple[float, float, float]:
     """Mean, least and most of a score over seeds, and over prompts if the task has them.
 
     scores   (seeds,), or (seeds, prompts)
@@ -36,19 +38,19 @@ def report(scores, single=False):
     return float(scores.mean()), float(scores.min()), float(scores.max())
 
 
-def mean_and_sd(values, form=".3f"):
+def mean_and_sd(values: Sequence[float], form: str = ".3f") -> str:
     """ "0.612 +- 0.011": mean and standard deviation over seeds, for a cell of a table."""
     values = np.asarray(values, np.float64)
     return f"{values.mean():{form}} +- {values.std(ddof=1):{form}}"
 
 
-def mean_and_range(values, form=".3f"):
+def mean_and_range(values: Sequence[float], form: str = ".3f") -> str:
     """ "0.612 (0.600 .. 0.630)": mean, least and most over seeds, for a cell of a table."""
     values = np.asarray(values, np.float64)
     return f"{values.mean():{form}} ({values.min():{form}} .. {values.max():{form}})"
 
 
-def slopes(x, runs):
+def slopes(x: np.ndarray, runs: np.ndarray) -> np.ndarray:
     """Slope of the least-squares line through each run, to be judged against a known exponent.
 
     x        (n,) where all runs were measured: for an exponent, logarithms of sizes
@@ -66,16 +68,16 @@ def slopes(x, runs):
 class EqualReading:
     """A check that all models compared were trained on the same tokens, in the same order."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._digests = {}
 
-    def read(self, name, seed, ids):
+    def read(self, name: str, seed: int, ids: np.ndarray) -> None:
         """Note a batch that `name` was trained on in the run of that seed."""
         digest, tokens = self._digests.get((name, seed), (hashlib.sha256(), 0))
         digest.update(np.ascontiguousarray(ids, np.int64).tobytes())
         self._digests[name, seed] = digest, tokens + ids.size
 
-    def check(self):
+    def check(self) -> int:
         """Return the number of tokens that each has read, over all seeds together. Raises DataError
         naming two that did not read the same.
         """
@@ -121,7 +123,7 @@ class Verdict:
     seeds: int
     seen: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         interval = f"{self.effect:+.3g} [{self.low:+.3g}, {self.high:+.3g}]"
         found = f"{interval}, {self.seeds} seeds: {self.word}"
         if self.word == TOO_SMALL:
@@ -151,7 +153,7 @@ class Claim:
     limit: float | None = None
     floor: float | None = None
 
-    def judge(self, claimed, other, paired=True):
+    def judge(self, claimed: ArrayLike, other: ArrayLike, paired: bool = True) -> Verdict:
         """The Verdict of scores of the claimed side and of the other, one a seed each.
 
         other   may be a number that needs no run: chance, the exponent of a law. A ratio is judged
@@ -203,7 +205,7 @@ class Claim:
             return BY_DESIGN
         return TOO_SMALL
 
-    def line(self, claimed, other, paired=True):
+    def line(self, claimed: ArrayLike, other: ArrayLike, paired: bool = True) -> str:
         """The claim and its verdict as one line of a report."""
         section = ""
         if self.section:
@@ -211,7 +213,7 @@ class Claim:
         return f"{self.text}{section}: {self.judge(claimed, other, paired)}"
 
 
-def together(claims):
+def together(claims: Sequence[Claim]) -> list[Claim]:
     """The same claims at a level at which all of their intervals hold at once   (Bonferroni).
 
     For "at least one of these helps": with m claims each may err with probability (1 - level) / m.
@@ -219,7 +221,7 @@ def together(claims):
     return [replace(claim, level=1 - (1 - claim.level) / len(claims)) for claim in claims]
 
 
-def weakest(verdicts):
+def weakest(verdicts: Sequence[Verdict]) -> Verdict:
     """The Verdict of a claim that needs all of several comparisons: the one that supports it least.
 
     No correction is due: a claim that needs every comparison errs no more often than each does.
@@ -244,7 +246,7 @@ def _half_width(a, b, level):
     return student_quantile(0.5 + level / 2, freedom) * error
 
 
-def student_quantile(p, freedom):
+def student_quantile(p: float, freedom: int) -> float:
     """The number below which Student's t with this many degrees of freedom lies with probability p,
     0.5 <= p < 1.
     """
@@ -258,7 +260,7 @@ def student_quantile(p, freedom):
     return (low + high) / 2
 
 
-def student_cdf(t, freedom):
+def student_cdf(t: float, freedom: int) -> float:
     """P(T <= t) of Student's t for t >= 0, whole degrees of freedom   (Abramowitz & Stegun 1964,
     26.7.3 and 26.7.4).
     """

@@ -4,6 +4,7 @@ Read first: compare.py, which holds the claims; cells.py, which keeps results.
 """
 
 import argparse
+from collections.abc import Sequence
 
 from tinylm import backend
 from tinylm.train.experiments.compare import ONLY_RUNS
@@ -11,7 +12,14 @@ from tinylm.train.experiments.compare import ONLY_RUNS
 SEEDS, QUICK_SEEDS = 5, 2
 
 
-def command_line(argv, about, quick, first=0, plot=False, count=SEEDS):
+def command_line(
+    argv: Sequence[str],
+    about: str,
+    quick: str,
+    first: int = 0,
+    plot: bool = False,
+    count: int = SEEDS,
+) -> tuple[argparse.Namespace, range]:
     """The options --seed, --device and --quick, and the seeds: five, two with --quick.
 
     about   the script's docstring, whose first line --help shows

@@ -11,6 +11,7 @@ no infinities: their codes, but for one, are numbers too, so that it reaches 448
 next: mixed.py; its bfloat16 is that of models/low_bit/bfloat16.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,12 +32,12 @@ class Format:
     infinite: bool = True
 
     @property
-    def least_exponent(self):
+    def least_exponent(self) -> int:
         """e of the least normal number."""
         return 2 - (1 << (self.exponent - 1))
 
     @property
-    def largest(self):
+    def largest(self) -> float:
         """The largest finite number."""
         top = (1 << (self.exponent - 1)) - 1
         if self.infinite:
@@ -44,12 +45,12 @@ class Format:
         return (2 - 2 * 2.0**-self.mantissa) * 2.0 ** (top + 1)
 
     @property
-    def smallest(self):
+    def smallest(self) -> float:
         """The smallest number above 0, a subnormal one."""
         return 2.0 ** (self.least_exponent - self.mantissa)
 
     @property
-    def least_normal(self):
+    def least_normal(self) -> float:
         """The smallest number with a full mantissa."""
         return 2.0**self.least_exponent
 
@@ -65,7 +66,7 @@ FORMATS = {
 }
 
 
-def round_to(values, name, saturate=False):
+def round_to(values: np.ndarray, name: str, saturate: bool = False) -> float | np.ndarray:
     """The nearest numbers of a format, ties to the even mantissa.
 
     values    array of float32 or float64
@@ -90,7 +91,7 @@ def round_to(values, name, saturate=False):
     return np.copysign(rounded, wide).astype(values.dtype)
 
 
-def round_float32(values, name, saturate=False):
+def round_float32(values: np.ndarray, name: str, saturate: bool = False) -> np.ndarray:
     """round_to for float32 alone, by its bits: a quarter of the time.
 
     values   array of float32;  name  of a format with fewer exponents: float16, e5m2, e4m3
@@ -114,7 +115,7 @@ def round_float32(values, name, saturate=False):
     return np.copysign(np.where(size == size, rounded, values), values)
 
 
-def round_scaled(values, name):
+def round_scaled(values: np.ndarray, name: str) -> np.ndarray:
     """Rounded to a format of few bits after its largest number was scaled to the format's.
 
     The scale, one for all of the array, is divided out again   (Micikevicius et al. 2022, section
@@ -133,7 +134,7 @@ def round_scaled(values, name):
     return round_float32(values * scale, name, saturate=True) / scale
 
 
-def in_float8(kernel):
+def in_float8(kernel: Callable) -> Callable:
     """The kernel of a linear map whose factors have 8 bits, and whose sums do not: x and W in e4m3,
     the cotangent in e5m2   (Micikevicius et al. 2022).
     """

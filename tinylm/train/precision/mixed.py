@@ -27,17 +27,23 @@ their sums; so do the others here. Read first: ../trainer.py, formats.py.
 
 import contextlib
 import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm.autograd.engine.rounding import Rounding, rounding
+from tinylm.backend import Random
 from tinylm.errors import ConfigError, TrainingError
 from tinylm.fields import LARGEST as MOST
 from tinylm.fields import Fields
+from tinylm.models.decoder.gpt import GPT
 from tinylm.models.low_bit.bfloat16 import simulate
 from tinylm.optim.flat import FlatParameters
+from tinylm.pretrain.batch import Batch, Objective
+from tinylm.train.alone import Workers
 from tinylm.train.precision.formats import in_float8
-from tinylm.train.step import share_of_gradient
+from tinylm.train.step import Step, share_of_gradient
 from tinylm.train.trainer import Trainer
 
 LARGEST = 2.0**15  # the next power of two is infinite in float16
@@ -61,7 +67,7 @@ class LossScale:
     good      steps in a row that were good;  skipped  steps that were not
     """
 
-    def __init__(self, value=2.0**15, patience=2000):
+    def __init__(self, value: float = 2.0**15, patience: int = 2000) -> None:
         if not value > 0 or math.frexp(value)[0] != 0.5 or patience < 1:
             raise ConfigError(
                 f"LossScale: {value} must be a power of two, and patience {patience} at least 1"
@@ -69,7 +75,7 @@ class LossScale:
         self.value, self.patience = float(value), patience
         self.good = self.skipped = 0
 
-    def update(self, finite):
+    def update(self, finite: bool) -> None:
         """After a step: whether all its gradients were finite."""
         if not finite:
             self.value, self.good = self.value / 2, 0
@@ -92,7 +98,14 @@ class MixedPrecision(Trainer):
     A skipped step is counted in `step` and its batch is not read again: Step.updated is False.
     """
 
-    def __init__(self, *args, format="float16", scale=None, master=True, **options):
+    def __init__(
+        self,
+        *args: Any,
+        format: str = "float16",
+        scale: LossScale | None = None,
+        master: bool = True,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         if format not in FORMATS:
             raise ConfigError(
@@ -134,7 +147,7 @@ class MixedPrecision(Trainer):
             return values.astype(np.float16)
 
     @contextlib.contextmanager
-    def in_passes(self):
+    def in_passes(self) -> Iterator[FlatParameters]:
         """A context in which the model's weights, and all that is computed, have the format.
 
         yields  FlatParameters of the rounded weights
@@ -149,7 +162,18 @@ class MixedPrecision(Trainer):
         finally:
             flat.attach()
 
-    def gradient(self, model, objective, flat, batch, first, total, micro_batch, comm, streams):
+    def gradient(
+        self,
+        model: GPT,
+        objective: Objective,
+        flat: FlatParameters,
+        batch: Batch,
+        first: int,
+        total: int,
+        micro_batch: int,
+        comm: Workers,
+        streams: Sequence[Random],
+    ) -> float:
         """share_of_gradient of the rounded weights, in float32 and without the scale.
 
         The mean over targets is scaled, so that the first cotangent is no larger than the scale.
@@ -166,11 +190,11 @@ class MixedPrecision(Trainer):
         flat.grad *= np.float32(factor / self.scale.value)
         return loss * factor
 
-    def may_skip(self, step):
+    def may_skip(self, step: Step) -> bool:
         """True for a gradient that may be finite at half the scale."""
         return self.scaled and math.isfinite(step.loss) and self.scale.value > LEAST
 
-    def advance(self, stop=None):
+    def advance(self, stop: Callable | None = None) -> Step:
         """As Trainer.advance; a step whose gradient overflows is left out and halves the scale."""
         try:
             step = super().advance(stop)
@@ -187,7 +211,7 @@ class MixedPrecision(Trainer):
         return step
 
     @property
-    def arithmetic(self):
+    def arithmetic(self) -> str:
         """The line of a run's start: what has which format."""
         passes = f"passes in {self.format}, loss scale {self.scale.value:g}"
         if not self.scaled:
@@ -196,19 +220,24 @@ class MixedPrecision(Trainer):
             )
         return f"{passes}; updates of float32 weights, which are validated and saved"
 
-    def figures(self):
+    def figures(self) -> dict[str, float]:
         """The scale and the number of skipped steps, where there is a scale."""
         if not self.scaled:
             return {}
         return {"scale": self.scale.value, "skipped": self.scale.skipped}
 
-    def state(self):
+    def state(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
         """As Trainer.state, with the loss scale."""
         arrays, state = super().state()
         scale = {name: getattr(self.scale, name) for name in ("value", "good", "skipped")}
         return arrays, {**state, "loss_scale": scale}
 
-    def load_state(self, arrays, state, where="the checkpoint"):
+    def load_state(
+        self,
+        arrays: dict[str, dict[str, np.ndarray]],
+        state: dict[str, Any],
+        where: str = "the checkpoint",
+    ) -> None:
         """As Trainer.load_state, with the loss scale."""
         fields = Fields(state, where, name="state.trainer").object("loss_scale")
         value, good = fields.number("value"), fields.integer("good", high=MOST)

@@ -22,6 +22,8 @@ Read next: ../../parallel/communicate/rings.py, whose routes are such orders.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,13 +35,13 @@ def _check(x, operation):
         raise ShapeError(f"{operation}: needs (n, ...) with n of 1 or more, not {x.shape}")
 
 
-def running_sum(x):
+def running_sum(x: np.ndarray) -> np.ndarray | float:
     """((x_1 + x_2) + x_3) + ..., in the dtype of x."""
     _check(x, "running_sum")
     return np.add.accumulate(x, axis=0)[-1]
 
 
-def lane_sum(x, lanes):
+def lane_sum(x: np.ndarray, lanes: int) -> float | np.ndarray:
     """Running sums of every lanes-th number side by side, then a running sum of these.
 
     raises  ConfigError for fewer than one lane
@@ -54,7 +56,7 @@ def lane_sum(x, lanes):
     return running_sum(running_sum(columns))
 
 
-def part_sum(x, parts):
+def part_sum(x: np.ndarray, parts: int) -> float | np.ndarray:
     """Running sums of parts side by side, as even as can be, then a running sum of these.
 
     raises  ConfigError unless there is a number for every part
@@ -67,7 +69,7 @@ def part_sum(x, parts):
     return running_sum(np.stack([running_sum(part) for part in np.array_split(x, parts)]))
 
 
-def pairwise_sum(x):
+def pairwise_sum(x: np.ndarray) -> np.ndarray | float:
     """Neighbors, then neighbors of these, ..; a last one without a neighbor waits for the next
     round.
     """
@@ -78,7 +80,7 @@ def pairwise_sum(x):
     return x[0]
 
 
-def kahan_sum(x):
+def kahan_sum(x: np.ndarray) -> float:
     """A running sum that adds what the last addition lost to the next number   (Kahan 1965)."""
     _check(x, "kahan_sum")
     total, lost = x[0], np.zeros_like(x[0])
@@ -91,7 +93,7 @@ def kahan_sum(x):
     return total
 
 
-def exact_sum(x):
+def exact_sum(x: np.ndarray) -> np.ndarray:
     """The sum rounded once, to the dtype of x: the same for every order   (Shewchuk 1997).
 
     Through float64 for float32: fsum is the float64 nearest to the sum.
@@ -102,7 +104,7 @@ def exact_sum(x):
     return np.array(sums).astype(x.dtype).reshape(x.shape[1:])
 
 
-def tree_of_parts(parts):
+def tree_of_parts(parts: Sequence[np.ndarray]) -> Any:
     """pairwise_sum of each worker's part, then pairwise over the workers.
 
     parts    (n_k, ...) arrays, one a worker
@@ -112,22 +114,22 @@ def tree_of_parts(parts):
     return pairwise_sum(np.stack([pairwise_sum(part) for part in parts]))
 
 
-def running_height(n):
+def running_height(n: int) -> int:
     """The additions that a number passes in a running sum of n, at most."""
     return n - 1
 
 
-def lane_height(n, lanes):
+def lane_height(n: int, lanes: int) -> int:
     """The same of lane_sum, and of part_sum with as many parts."""
     return -(-n // lanes) - 1 + min(lanes, n) - 1
 
 
-def pairwise_height(n):
+def pairwise_height(n: int) -> int:
     """The same of pairwise_sum: ceil(log2 n)."""
     return (n - 1).bit_length()
 
 
-def error_bound(height, x):
+def error_bound(height: int, x: np.ndarray) -> float | np.ndarray:
     """gamma_H sum |x_i|, the most that a result of this height is from the sum   (Higham
     1993).
 
@@ -141,7 +143,7 @@ def error_bound(height, x):
     return height * u / (1 - height * u) * np.sum(np.abs(x), axis=0, dtype=np.float64)
 
 
-def kahan_bound(x):
+def kahan_bound(x: np.ndarray) -> float | np.ndarray:
     """(2 u + 2 n u^2) sum |x_i|, the most that kahan_sum is from the sum   (Higham 1993).
 
     The theorem leaves the constant of n u^2 open; it is 2 here, and the term small: at a million

@@ -12,6 +12,7 @@ models/decoder/gpt.py.
 """
 
 import dataclasses
+from typing import Any
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
@@ -21,13 +22,16 @@ from tinylm.models.encoder.heads import SpanBoundaryHead
 from tinylm.models.encoder.seq2seq import Seq2Seq, Seq2SeqConfig
 from tinylm.models.encoder.xlnet import XLNet, XLNetConfig
 from tinylm.nn.linear import fit_to_width
+from tinylm.nn.module import Module
 from tinylm.pretrain.language.multi_token import MultiTokenHeads
 from tinylm.pretrain.objectives import AHEAD
+from tinylm.pretrain.special import Special
+from tinylm.train.run.config import TrainConfig
 
 SHARED = "n_layer", "n_head", "d_model", "d_hidden", "activation", "dropout"  # of every model
 
 
-def new_model(config, special):
+def new_model(config: TrainConfig, special: Special) -> Module:
     """The model of a run, freshly initialized from the configuration's seed.
 
     config   TrainConfig
@@ -94,7 +98,7 @@ def _shared(config):
     return {field: getattr(config, field) for field in SHARED}
 
 
-def encoder_config(config, special):
+def encoder_config(config: TrainConfig, special: Special) -> EncoderConfig:
     """The EncoderConfig of a run: positions for `context` tokens and the marks around them, and the
     heads that the objective needs.
     """
@@ -114,7 +118,7 @@ def encoder_config(config, special):
     )
 
 
-def generator_config(discriminator):
+def generator_config(discriminator: EncoderConfig) -> EncoderConfig:
     """The EncoderConfig of ELECTRA's generator: a quarter of the discriminator's heads, and so of
     its width; embeddings as wide as the discriminator's   (Clark et al. 2020, section 3.2).
     """
@@ -133,7 +137,7 @@ def generator_config(discriminator):
     )
 
 
-def seq2seq_config(config, special):
+def seq2seq_config(config: TrainConfig, special: Special) -> Seq2SeqConfig:
     """The Seq2SeqConfig of a run."""
     return Seq2SeqConfig(
         special.vocab_size,
@@ -149,7 +153,7 @@ def seq2seq_config(config, special):
     )
 
 
-def decoder_of(model, config, words):
+def decoder_of(model: Module, config: TrainConfig, words: int) -> Any:
     """The GPT in the model of a run, for continuing plain text: without heads for tokens further
     ahead, and without special ids.
 

@@ -6,6 +6,7 @@ build.py, the models these settings describe.
 """
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from tinylm.errors import ConfigError
 from tinylm.fields import LARGEST, show
@@ -13,6 +14,10 @@ from tinylm.nn import GATES
 from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.pretrain.synonyms import near_names
 from tinylm.train.run.left_open import TOKENS
+
+if TYPE_CHECKING:
+    from tinylm.train.run.config import TrainConfig
+
 
 MOST_TOKENS = 1 << 28  # of a batch: more than any machine that trains by this program can hold
 
@@ -32,7 +37,7 @@ FIXED = {
 }
 
 
-def known_objective(name):
+def known_objective(name: str) -> str | None:
     """A check of a setting: the name of an objective."""
     if name in OBJECTIVES:
         return None
@@ -42,7 +47,7 @@ def known_objective(name):
     return f"must be a name or synonym that `tinylm corrupt --list` shows{hint}"
 
 
-def check_sizes(config):
+def check_sizes(config: "TrainConfig") -> None:
     """Raise ConfigError for numbers that do not go together."""
     if config.depth is None and config.tokens_per_parameter != TOKENS:
         raise ConfigError(
@@ -78,7 +83,7 @@ def check_sizes(config):
             raise ConfigError(f"{field.name} {show(value)} is too large: it must be below 2**63")
 
 
-def check_batches(config):
+def check_batches(config: "TrainConfig") -> None:
     """Raise ConfigError for batches, workers and optimizers that cannot be."""
     if config.optimizer == "muon" and config.parallel:
         raise ConfigError(
@@ -130,7 +135,7 @@ def check_batches(config):
         )
 
 
-def check_checkpointing(config):
+def check_checkpointing(config: "TrainConfig") -> None:
     """Raise ConfigError where blocks cannot be computed twice."""
     if not config.checkpointing:
         return
@@ -151,7 +156,7 @@ def check_checkpointing(config):
         )
 
 
-def check_objective(config):
+def check_objective(config: "TrainConfig") -> None:
     """Raise ConfigError for settings that the objective's model does not have, for rows that are
     too short for it, and for a file that it needs or cannot use.
     """
@@ -200,7 +205,7 @@ def check_objective(config):
     check_files(config)
 
 
-def check_files(config):
+def check_files(config: "TrainConfig") -> None:
     """Raise ConfigError for a text or a dictionary that the objective needs or cannot use."""
     name, takes_dictionary = config.objective, "dictionary" in config.recipe.needs
     if config.recipe.pairs and not config.data:

@@ -10,12 +10,15 @@ files.
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.models import GPTConfig
 from tinylm.optim.schedule import SCHEDULES, warm_up_steps
-from tinylm.pretrain.objectives import OBJECTIVES
+from tinylm.pretrain.objectives import OBJECTIVES, Recipe
+from tinylm.pretrain.special import Special
 from tinylm.pretrain.synonyms import canonical
 from tinylm.settings import above, at_least, between, one_of, paths, positive, setting, validate
 from tinylm.train.run.checks import (
@@ -38,12 +41,12 @@ DTYPES = {
 }
 
 
-def below_one(value):
+def below_one(value: Any) -> str | None:
     """A check: a number in [0, 1)."""
     return between(0, 1)(value) or (None if value < 1 else "must be below 1")
 
 
-def two_decays(value):
+def two_decays(value: Any) -> str | None:
     """A check: two numbers in [0, 1), as Adam needs."""
     if len(value) == 2 and not any(map(below_one, value)):
         return None
@@ -264,7 +267,7 @@ class TrainConfig:
     out: str = setting("", "directory of the run; none: runs/ and the time")
     resume: str = setting("", "a run to continue, or a checkpoint in it")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Choose what was left open. A path alone becomes a tuple of one: configurations of older
         runs have a path.
         """
@@ -272,7 +275,7 @@ class TrainConfig:
         self.objective = canonical(self.objective)
         choose(self)
 
-    def check(self):
+    def check(self) -> "TrainConfig":
         """Raise ConfigError for a value, or a pair of values, that cannot work. Returns the
         configuration.
         """
@@ -284,32 +287,32 @@ class TrainConfig:
         return self
 
     @property
-    def recipe(self):
+    def recipe(self) -> Recipe:
         """The Recipe that is trained: the objective's row in OBJECTIVES, for the architecture."""
         return OBJECTIVES[self.objective].of(self.architecture)
 
     @property
-    def weights_dtype(self):
+    def weights_dtype(self) -> DType:
         """The NumPy type of the weights that are updated and saved."""
         return DTYPES[self.dtype]
 
     @property
-    def mixed(self):
+    def mixed(self) -> bool:
         """True if the passes have fewer digits than the weights."""
         return self.dtype != np.dtype(self.weights_dtype).name
 
-    def special(self, words):
+    def special(self, words: int) -> Special:
         """The Special of a tokenizer of `words` ids: the objective's ids follow its last word."""
         return self.recipe.special(words, self.context)
 
     @property
-    def peak_lr(self):
+    def peak_lr(self) -> float:
         """The highest learning rate: `lr`, or the objective's."""
         if self.lr is not None:
             return self.lr
         return default_rate(self.objective)
 
-    def learning_rate(self, step):
+    def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         floor = 0.1  # of the peak
         if self.min_lr is not None:
@@ -319,11 +322,11 @@ class TrainConfig:
         return self.peak_lr * SCHEDULES[self.schedule](step, steps, self.warm_up_steps, floor)
 
     @property
-    def warm_up_steps(self):
+    def warm_up_steps(self) -> int:
         """The steps of warm-up: `warmup`, or a tenth of a run that is not longer than `warmup`."""
         return warm_up_steps(self.warmup, self.steps)
 
-    def model(self, vocab_size):
+    def model(self, vocab_size: int) -> GPTConfig:
         """The GPTConfig of this run; vocab_size is the tokenizer's, often less than the setting."""
         shape = {name: getattr(self, name) for name in MODEL}
         if self.positions == "auto":
@@ -332,7 +335,7 @@ class TrainConfig:
             shape["feed_forward"] = ("experts",)
         return GPTConfig(**shape | {"vocab_size": vocab_size})
 
-    def fingerprint(self):
+    def fingerprint(self) -> dict[str, Any]:
         """The settings of the model, the data order and the update rule: {name: value}."""
         return {name: value for name, value in as_json(self).items() if name not in MAY_CHANGE}
 
@@ -371,7 +374,7 @@ MAY_CHANGE = (
 )
 
 
-def as_json(config):
+def as_json(config: TrainConfig) -> dict[str, Any]:
     """A dataclass as JSON has it: {name: value}, tuples as lists, paths as text."""
     values = dataclasses.asdict(config)
     for name, value in values.items():

@@ -13,6 +13,7 @@ import platform
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tinylm.errors import CheckpointError, ConfigError
@@ -34,10 +35,10 @@ _ASIDE = re.compile(
 class Lock:
     """A held lock. Forked workers share it: it is free once each of them has closed it or ended."""
 
-    def __init__(self, handle):
+    def __init__(self, handle: int) -> None:
         self.handle = handle
 
-    def close(self):
+    def close(self) -> None:
         """Release this process's share of the lock."""
         handle, self.handle = self.handle, None
         if handle is not None:
@@ -46,7 +47,7 @@ class Lock:
     __del__ = close
 
 
-def lock(directory, report=lambda line: None):
+def lock(directory: str | Path, report: Callable = lambda line: None) -> Lock:
     """Lock a run, so that no other process trains in its directory.
 
     report   called with a line of text where this system has no locks
@@ -89,7 +90,7 @@ def lock(directory, report=lambda line: None):
     return held
 
 
-def sweep(directory):
+def sweep(directory: str | Path) -> None:
     """Remove half-written files of a killed process from a locked run; see files.py."""
     for folder in (Path(directory), Path(directory) / "data"):
         for path in folder.glob("*.tmp-*"):
@@ -102,10 +103,10 @@ def sweep(directory):
 class Begun:
     """The directory of a new run, `path`, locked; `undo()` after a failed start."""
 
-    def __init__(self, path, made, held):
+    def __init__(self, path: str | Path, made: bool, held: Lock) -> None:
         self.path, self.made, self.lock = path, made, held
 
-    def undo(self):
+    def undo(self) -> None:
         """Remove the files of the start, and the directory if it was made for the run."""
         for name in STARTED:
             self.path.joinpath(name).unlink(missing_ok=True)
@@ -131,7 +132,9 @@ class Begun:
                 self.path.rmdir()
 
 
-def begin(out, report=lambda line: None, otherwise=None):
+def begin(
+    out: str, report: Callable = lambda line: None, otherwise: str | Path | None = None
+) -> Begun:
     """Take the directory of a new run, which must not exist yet or be empty.
 
     out        its path; "": `otherwise`, or if that is taken the same with a number

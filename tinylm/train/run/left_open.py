@@ -14,10 +14,15 @@ config.py.
 """
 
 import math
+from typing import TYPE_CHECKING
 
 from tinylm.nn import GATES
 from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.settings import validate
+
+if TYPE_CHECKING:
+    from tinylm.train.run.config import TrainConfig
+
 
 DECODERS = "gpt", "multi_token"  # models of recipes
 # A decoder learns from every token of a row, so that long rows pay, at first short ones the more;
@@ -49,7 +54,7 @@ MOST_HEADS = 4096  # that are looked at
 EPOCHS = 4  # readings of a text that teach like new text (Muennighoff et al. 2023)
 
 
-def choose(config) -> None:
+def choose(config: "TrainConfig") -> None:
     """Set what a TrainConfig leaves open (None), in place.
 
     raises   ConfigError for a value that cannot be, where others would be computed from it
@@ -90,7 +95,7 @@ def default_rate(objective: str) -> float:
     return 1e-3
 
 
-def block_parameters(config) -> int:
+def block_parameters(config: "TrainConfig") -> int:
     """N: the matrices of all blocks, L (4 D^2 + 2 D F), with 3 D F where the feed-forward is gated.
 
     Embeddings are not counted, nor that heads may share keys and values: it sets a length.
@@ -100,14 +105,14 @@ def block_parameters(config) -> int:
     return config.n_layer * (4 * D * D + maps * D * F)
 
 
-def tokens_read(config) -> int:
+def tokens_read(config: "TrainConfig") -> int:
     """The tokens that a whole run reads: a batch of rows for each step, first of short ones."""
     short = min(config.short_steps, config.steps) * config.short_context
     full = max(config.steps - config.short_steps, 0) * config.context
     return config.batch_size * (short + full)
 
 
-def dial_line(config, tokens: int) -> str:
+def dial_line(config: "TrainConfig", tokens: int) -> str:
     """What a depth has come to, as a line for the user.
 
     tokens   of the text to learn from

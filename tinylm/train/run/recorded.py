@@ -3,6 +3,8 @@ may change of it. Read first: config.py. Read next: resume.py.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.fields import Fields
@@ -27,7 +29,7 @@ ADDED = {
 }  # settings that older runs do not have, as those runs were trained
 
 
-def from_json(values, source):
+def from_json(values: dict[str, Any], source: str) -> TrainConfig:
     """The TrainConfig of as_json's values.
 
     source   named in the error
@@ -52,7 +54,12 @@ def from_json(values, source):
         raise CheckpointError(f"{source}: the configuration is impossible: {error}") from None
 
 
-def continued(saved, asked, given=None, source="checkpoint"):
+def continued(
+    saved: TrainConfig,
+    asked: TrainConfig,
+    given: Sequence[str] | set[str] | None = None,
+    source: str = "checkpoint",
+) -> TrainConfig:
     """The configuration of a resumed run: the saved one, with new values for what may change.
 
     saved, asked  TrainConfig, of the checkpoint and of the command line

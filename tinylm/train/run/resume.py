@@ -8,19 +8,21 @@ and compared by their sha256. Read next: run.py, which trains what is found.
 import dataclasses
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from tinylm.data.batches.prepare import PREPARED
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.reading import BadLines
 from tinylm.train import checkpoint as checkpoints
+from tinylm.train.run.config import TrainConfig
 from tinylm.train.run.directory import lock, sweep
 from tinylm.train.run.recorded import continued
 from tinylm.train.run.saved import described, trained_on
 from tinylm.train.run.texts import open_text, prepare_text
 
 
-def reopen(wanted, report, given):
+def reopen(wanted: TrainConfig, report: Callable, given: set[str] | None) -> tuple:
     """Find and lock the run that `wanted.resume` names.
 
     wanted   TrainConfig of the command line

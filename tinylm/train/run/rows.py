@@ -5,12 +5,18 @@ function of step and seed, so that a resumed run reads what it would have read. 
 data/batches/windows.py.
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from tinylm.backend import Random
 from tinylm.data import EvenWindows, RandomWindows
+from tinylm.data.batches.tokenfile import TokenFile
 from tinylm.errors import DataError
 from tinylm.pretrain.discriminative.pairs import truncate_pair
+from tinylm.pretrain.special import Special
+from tinylm.tokenizers.base import Tokenizer
+from tinylm.train.run.config import TrainConfig
 
 LEAST_ROWS = 1024  # a batch may have as many of any text, however short
 
@@ -24,10 +30,10 @@ class TwoStages:
     steps        how many steps are short, counted from the start of the run
     """
 
-    def __init__(self, short, full, steps):
+    def __init__(self, short: RandomWindows, full: RandomWindows, steps: int) -> None:
         self.short, self.full, self.steps = short, full, steps
 
-    def batch(self, step, start=0, stop=None):
+    def batch(self, step: int, start: int = 0, stop: int | None = None) -> np.ndarray:
         """The batch of a step, of short or of full rows."""
         if step < self.steps:
             return self.short.batch(step, start, stop)
@@ -40,7 +46,7 @@ class WholeWindows(EvenWindows):
     For objectives that a few tokens would be too few for.
     """
 
-    def __init__(self, tokens, length):
+    def __init__(self, tokens: np.ndarray, length: int) -> None:
         super().__init__(tokens, length)
         if self.whole:
             self.left_over = 0
@@ -55,10 +61,10 @@ class PairTokenizer:
     sep         id of [SEP];  vocab_size  with the special ids
     """
 
-    def __init__(self, tokenizer, sep, vocab_size):
+    def __init__(self, tokenizer: Tokenizer, sep: int, vocab_size: int) -> None:
         self.tokenizer, self.sep, self.vocab_size = tokenizer, sep, vocab_size
 
-    def encode_stream(self, chunks):
+    def encode_stream(self, chunks: Iterable[str]) -> Iterator[np.ndarray]:
         """Chunks of one line -> (t,) integer arrays."""
         # [SEP] is an id behind the tokenizer's, which no text can encode to: it marks the middle.
         first, second = "".join(chunks).split("\t")
@@ -75,7 +81,9 @@ class RandomPairs:
     room        tokens of both together; longer pairs are shortened
     """
 
-    def __init__(self, file, sep, room, batch_size, seed=0):
+    def __init__(
+        self, file: TokenFile, sep: int, room: int, batch_size: int, seed: int = 0
+    ) -> None:
         self.documents = file.documents
         self.sep = sep
         self.room = room
@@ -83,7 +91,7 @@ class RandomPairs:
         self.seed = seed
         _check_some(file)
 
-    def batch(self, step, start=0, stop=None):
+    def batch(self, step: int, start: int = 0, stop: int | None = None) -> list:
         """Rows start .. stop-1 of the batch of `step`: a list of (first, second)."""
         if stop is None:
             stop = self.batch_size
@@ -96,11 +104,11 @@ class RandomPairs:
 class EvenPairs:
     """All pairs of a file, in order."""
 
-    def __init__(self, file, sep, room):
+    def __init__(self, file: TokenFile, sep: int, room: int) -> None:
         self.documents, self.sep, self.room = file.documents, sep, room
         _check_some(file)
 
-    def batches(self, batch_size):
+    def batches(self, batch_size: int) -> Iterator[list]:
         """Yield lists of at most batch_size pairs."""
         for first in range(0, len(self.documents), batch_size):
             last = min(first + batch_size, len(self.documents))
@@ -114,13 +122,15 @@ def _check_some(file):
         )
 
 
-def split_pair(ids, sep, room):
+def split_pair(ids: np.ndarray, sep: int, room: int) -> tuple[list[int], ...]:
     """A document of PairTokenizer as (first, second), shortened to `room` tokens together."""
     cut = int(np.argmax(ids == sep))  # the first [SEP]
     return truncate_pair(ids[:cut].tolist(), ids[cut + 1 :].tolist(), room)
 
 
-def training_rows(config, file, special):
+def training_rows(
+    config: TrainConfig, file: TokenFile, special: Special
+) -> RandomWindows | RandomPairs | TwoStages:
     """The rows that a run trains on.
 
     config   TrainConfig
@@ -149,7 +159,9 @@ def training_rows(config, file, special):
     return full
 
 
-def validation_rows(config, file, special):
+def validation_rows(
+    config: TrainConfig, file: TokenFile, special: Special
+) -> EvenWindows | WholeWindows | EvenPairs:
     """The rows that a run is scored on, with batches(batch_size); arguments as in training_rows."""
     recipe = config.recipe
     if recipe.pairs:

@@ -28,8 +28,12 @@ import contextlib
 import dataclasses
 import functools
 import json
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from tinylm import tokenizers
 from tinylm.backend import backend
@@ -37,11 +41,13 @@ from tinylm.data import Prepared
 from tinylm.errors import DataError, TrainingError
 from tinylm.files import write_text
 from tinylm.nn.linear import hidden_matrices
+from tinylm.nn.module import Module
 from tinylm.nn.recompute import recompute_blocks
 from tinylm.optim import AdamW, Averaged, FlatParameters, Muon
 from tinylm.reading import BadLines
+from tinylm.tokenizers.base import Tokenizer
 from tinylm.train import checkpoint as checkpoints
-from tinylm.train.alone import ALONE, broadcast_text
+from tinylm.train.alone import ALONE, Workers, broadcast_text
 from tinylm.train.interrupt import finish_first
 from tinylm.train.patience import Patience
 from tinylm.train.precision.mixed import MixedPrecision
@@ -95,13 +101,18 @@ class Run:
     lock: Lock | None = None
     begun: Begun | None = None
 
-    def undo(self):
+    def undo(self) -> None:
         """Remove the files of a new run without a checkpoint, so that it can be begun again."""
         if self.begun and checkpoints.latest(self.directory) is None:
             self.begun.undo()
 
 
-def train_run(run, comm=None, report=print, make_trainer=None):
+def train_run(
+    run: TrainConfig | Run,
+    comm: Workers | None = None,
+    report: Callable = print,
+    make_trainer: Callable | None = None,
+) -> dict[str, Any]:
     """Train from a configuration to the end.
 
     run      Run that prepare_run made before workers were started, so that bad input is reported by
@@ -150,7 +161,7 @@ def train_run(run, comm=None, report=print, make_trainer=None):
             run.lock.close()
 
 
-def new_trainer(run, comm):
+def new_trainer(run: Run, comm: Workers | None) -> Trainer:
     """The Trainer of a run: its model, freshly initialized, and AdamW on its parameters."""
     config = run.config
     backend(config.device)  # raises here if the device is missing, before a model is made
@@ -178,7 +189,9 @@ def new_trainer(run, comm):
     )
 
 
-def new_optimizer(config, flat, model=None):
+def new_optimizer(
+    config: TrainConfig, flat: FlatParameters, model: Module = None
+) -> AdamW | Averaged:
     """The optimizer of a configuration, on the FlatParameters of a model.
 
     model  whose matrices Muon is to update; AdamW needs none
@@ -195,7 +208,9 @@ def new_optimizer(config, flat, model=None):
     return optimizer
 
 
-def prepare_run(config, report=print, given=None):
+def prepare_run(
+    config: TrainConfig, report: Callable = print, given: Collection[str] | None = None
+) -> Run:
     """Make the directory of a new run, with tokenizer and data; or find those of an old one.
 
     given    names of the settings that the user has set (for resume); None: those that are not the
@@ -260,7 +275,12 @@ def _ready(config, tokenizer, data, **more):
     return Run(directory, config, tokenizer, special, data, rows, validation, objective, **more)
 
 
-def new_objective(config, tokenizer, corpus, dictionary=None):
+def new_objective(
+    config: TrainConfig,
+    tokenizer: Tokenizer,
+    corpus: np.ndarray,
+    dictionary: dict[str, list[str]] | None = None,
+) -> Any:
     """The objective of a configuration, by the recipe of its name.
 
     corpus      (N,) ids of the training text, where negatives are drawn from
@@ -276,7 +296,12 @@ def new_objective(config, tokenizer, corpus, dictionary=None):
     return objective
 
 
-def prepare_together(config, comm, report=print, given=None):
+def prepare_together(
+    config: TrainConfig,
+    comm: Workers | None,
+    report: Callable = print,
+    given: Collection[str] | None = None,
+) -> Run:
     """prepare_run by rank 0, while the others wait; then all open the same files.
 
     given    as of prepare_run

@@ -13,6 +13,7 @@ a model is made. Read next: resume.py, which continues a run.
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -21,18 +22,22 @@ from tinylm.errors import CheckpointError, DataError, TinylmError
 from tinylm.fields import Fields
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.decoder.sizes import count_parameters
+from tinylm.nn.module import Module
 from tinylm.optim.schedule import SCHEDULES
+from tinylm.tokenizers.base import Tokenizer
 from tinylm.train import checkpoint as checkpoints
+from tinylm.train.checkpoint import Checkpoint
 from tinylm.train.patience import Patience
 from tinylm.train.run.build import new_model
+from tinylm.train.run.config import TrainConfig
 from tinylm.train.run.recorded import from_json
-from tinylm.train.trainer import read_state
+from tinylm.train.trainer import Trainer, read_state
 
 KEPT = "config", "tokenizer", "gpt", "trainer", "data", "schedule", "patience", "chat_template"
 KEPT += ("finetune", "align", "reward")
 
 
-def load_run(path, reward=False):
+def load_run(path: str | Path, reward: bool = False) -> tuple:
     """The model of a run.
 
     path     a run (its newest checkpoint), or a checkpoint directory
@@ -59,7 +64,7 @@ def load_run(path, reward=False):
     return model.eval(), tokenizer, config
 
 
-def restore(path, trainer, patience):
+def restore(path: Path, trainer: Trainer, patience: Patience) -> None:
     """Give a new Trainer and a new Patience the state of a checkpoint.
 
     raises   CheckpointError if it is of another model or optimizer, or damaged
@@ -69,7 +74,7 @@ def restore(path, trainer, patience):
     patience.load_state(saved.state.get("patience"), where)
 
 
-def fields_of(saved):
+def fields_of(saved: Checkpoint) -> Fields:
     """The state of a Checkpoint as Fields, of which none is unknown."""
     fields = Fields(saved.state, saved.path / checkpoints.STATE, name="state")
     for name in ("config", "tokenizer"):
@@ -86,7 +91,7 @@ def fields_of(saved):
     return fields
 
 
-def described(saved):
+def described(saved: Checkpoint) -> tuple:
     """(TrainConfig, tokenizer) of a checkpoint, checked against the size of its arrays.
 
     raises   CheckpointError naming the field
@@ -104,7 +109,7 @@ def described(saved):
     return config, tokenizer
 
 
-def model_of(saved, config, tokenizer):
+def model_of(saved: Checkpoint, config: TrainConfig, tokenizer: Tokenizer) -> Module:
     """The model of a checkpoint, freshly initialized: its arrays are not loaded here.
 
     raises   CheckpointError if the arrays of the checkpoint are not those of the model
@@ -115,12 +120,12 @@ def model_of(saved, config, tokenizer):
     return new_model(config, config.special(tokenizer.vocab_size))
 
 
-def parameters_of(model):
+def parameters_of(model: Module) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """{name: (shape, dtype)} that the file of a model must have; see checkpoint.load."""
     return {name: (a.shape, np.dtype(a.dtype)) for name, a in model.named_arrays().items()}
 
 
-def trained_on(saved):
+def trained_on(saved: Checkpoint) -> str:
     """The sha256 of the text that a run was trained on; also checks the fields that only resuming
     needs.
 

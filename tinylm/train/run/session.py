@@ -8,6 +8,8 @@ checkpoint.py, the files that are written.
 import platform
 import signal
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +17,15 @@ from tinylm.optim.schedule import adapted
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.evaluation import perplexity_of_loss
 from tinylm.train.log import Log
+from tinylm.train.patience import Patience
 from tinylm.train.progress import Progress, clock
 from tinylm.train.run.config import as_json
+from tinylm.train.step import Step
+from tinylm.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from tinylm.train.run.run import Run
+
 
 FIRST = 3.0  # seconds to the first checkpoint of a new run: one that is killed early can be resumed
 SMOOTH = 20  # steps over which the loss and the speed that are shown are averaged
@@ -31,7 +40,7 @@ class Session:
     report    where lines of text for the user go
     """
 
-    def __init__(self, run, trainer, patience, report):
+    def __init__(self, run: "Run", trainer: Trainer, patience: Patience, report: Callable) -> None:
         self.run = run
         self.config = run.config
         self.trainer = trainer
@@ -46,7 +55,7 @@ class Session:
         self.seconds = []
         self.tokens = []
 
-    def start(self):
+    def start(self) -> None:
         """Open the log and report what will be trained."""
         config, first = self.config, self.trainer.step
         self.started = time.perf_counter()
@@ -80,7 +89,7 @@ class Session:
             numpy=np.__version__,
         )
 
-    def after_step(self, step, seconds):
+    def after_step(self, step: Step, seconds: float) -> bool:
         """Log a step; validate and save when it is their turn.
 
         step     Step, already counted in trainer.step
@@ -120,7 +129,7 @@ class Session:
             self.save()
         return self.patience.lost
 
-    def validate(self, batches):
+    def validate(self, batches: int) -> dict[str, float]:
         """Score the validation text and log the result.
 
         batches  how many of its batches; 0: all
@@ -138,7 +147,7 @@ class Session:
         self._write("validation", step=self.trainer.step, loss=loss, tokens=tokens, **found)
         return {"validation_loss": loss, **found}
 
-    def save(self):
+    def save(self) -> None:
         """Write a checkpoint of this step, unless it is written already."""
         if self.saved_at == self.trainer.step:
             return
@@ -163,7 +172,7 @@ class Session:
             )
         self.saved_at = self.trainer.step
 
-    def end(self, finished):
+    def end(self, finished: bool) -> dict[str, Any]:
         """Score the whole validation text, and report and log the result.
 
         finished  False if a signal stopped the training
@@ -194,7 +203,7 @@ class Session:
         self.report(self._closing(summary))
         return summary
 
-    def interrupted(self):
+    def interrupted(self) -> None:
         """Note on the progress line that a signal has come."""
         if self.progress:
             self.progress.note(
@@ -202,7 +211,7 @@ class Session:
                 "(Ctrl-C once more: stop at once, without saving)"
             )
 
-    def close_progress(self):
+    def close_progress(self) -> None:
         """End the progress line."""
         if self.progress:
             self.progress.close()

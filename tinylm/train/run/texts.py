@@ -7,7 +7,9 @@ data/batches/prepare.py; rows.py, the rows that are drawn from the tokens.
 
 import itertools
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tinylm import tokenizers
 from tinylm.data import Prepared, prepare
@@ -20,13 +22,16 @@ from tinylm.data.read.text import (
 )
 from tinylm.errors import ConfigError, DataError
 from tinylm.reading import BadLines, numbered_lines, refuse
+from tinylm.tokenizers.base import Tokenizer
+from tinylm.tokenizers.characters import CharTokenizer
+from tinylm.train.run.config import TrainConfig
 from tinylm.train.run.rows import PairTokenizer
 from tinylm.train.run.words import read_dictionary, translated
 
 DICTIONARY = "dictionary.tsv"  # in the directory of a run, as it was when the run began
 
 
-def make_tokenizer(config):
+def make_tokenizer(config: TrainConfig) -> Tokenizer:
     """The tokenizer of a configuration, learnt from its text or read from a file.
 
     Merges are learnt from the training part: whole words of the validation text as tokens would
@@ -53,7 +58,7 @@ def make_tokenizer(config):
     return tokenizers.load(path)
 
 
-def documents(config, bad=None):
+def documents(config: TrainConfig, bad: BadLines | None = None) -> Iterable:
     """The documents of the text, each a str or an iterator of str.
 
     bad  BadLines for lines that cannot be read; None: one by the configuration's skip_bad
@@ -67,7 +72,7 @@ def documents(config, bad=None):
     return without_repeats(python_documentation())
 
 
-def sources_line(config):
+def sources_line(config: TrainConfig) -> str:
     """One line on the files of the text and those left out; "" for one file that was named."""
     if not config.data:
         return ""
@@ -96,7 +101,7 @@ def _chunks(config, found):
     return itertools.chain.from_iterable(both)
 
 
-def translations(path, bad=None):
+def translations(path: Any, bad: BadLines | None = None) -> Iterator[tuple[str, str]]:
     """Pairs of translations, one a line, with a tab between; further columns are ignored.
 
     path     a file, folder or pattern, or several of them
@@ -127,7 +132,14 @@ def translations(path, bad=None):
         )
 
 
-def prepare_text(config, tokenizer, directory, data=None, val_fraction=None, bad=None):
+def prepare_text(
+    config: TrainConfig,
+    tokenizer: Tokenizer,
+    directory: str | Path,
+    data: Any = None,
+    val_fraction: float | None = None,
+    bad: BadLines | None = None,
+) -> Prepared:
     """Encode the text of a configuration into `directory`.
 
     data, val_fraction  other text than the configuration's, and another part of it to validate
@@ -151,7 +163,7 @@ def prepare_text(config, tokenizer, directory, data=None, val_fraction=None, bad
     return prepare(found, encoder, directory, val_fraction, config.seed)
 
 
-def open_text(config, tokenizer, directory):
+def open_text(config: TrainConfig, tokenizer: CharTokenizer, directory: str | Path) -> Prepared:
     """The Prepared that prepare_text wrote into `directory`; DataError if it is damaged."""
     words = tokenizer.vocab_size
     if config.recipe.pairs:
@@ -159,14 +171,14 @@ def open_text(config, tokenizer, directory):
     return Prepared.open(directory, words)
 
 
-def keep_dictionary(config, directory):
+def keep_dictionary(config: TrainConfig, directory: str | Path) -> None:
     """Copy the dictionary of a new run into its directory: a resumed run needs the same one."""
     if config.dictionary:
         read_dictionary(config.dictionary)  # raises here if a line is wrong
         shutil.copyfile(config.dictionary, Path(directory) / DICTIONARY)
 
 
-def kept_dictionary(config, directory):
+def kept_dictionary(config: TrainConfig, directory: str | Path) -> dict[str, list[str]] | None:
     """The dictionary of a run as it was at its start, {word: [translations]}, or None."""
     if config.dictionary:
         return read_dictionary(Path(directory) / DICTIONARY)

@@ -8,19 +8,29 @@ the objective with these.
 
 import functools
 import itertools
+from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 import regex
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.reading import numbered_lines
+from tinylm.tokenizers.base import Tokenizer
+from tinylm.tokenizers.bpe import BPETokenizer
+from tinylm.tokenizers.characters import CharTokenizer
 from tinylm.writing import INSIDE, LETTER, composed, is_unspaced, replaced
 
 _SENTENCE_END = regex.compile(r"\p{STerm}[\p{Pe}\p{Pf}\"']*\s*\Z")
 _GOES_ON = regex.compile(rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{LETTER}]]|{INSIDE}", regex.V1)
 
 
-def word_tables(needs, tokenizer, vocab_size, dictionary=None):
+def word_tables(
+    needs: Collection[str],
+    tokenizer: Tokenizer,
+    vocab_size: int,
+    dictionary: dict[str, list[str]] | None = None,
+) -> dict:
     """What an objective needs besides the special ids, by name.
 
     needs       of a Recipe: starts, ends, dictionary; corpus is left to the caller
@@ -39,7 +49,7 @@ def word_tables(needs, tokenizer, vocab_size, dictionary=None):
     return tables
 
 
-def word_starts(tokenizer, vocab_size):
+def word_starts(tokenizer: Tokenizer, vocab_size: int) -> np.ndarray:
     """The ids that begin a word, for whole-word masking.
 
     vocab_size  at least the tokenizer's; further ids begin words of their own
@@ -77,7 +87,7 @@ def _begins_spaced(head, size):
     return go_on > 0 and go_on >= sum(map(is_unspaced, letters))
 
 
-def sentence_ends(tokenizer):
+def sentence_ends(tokenizer: CharTokenizer) -> np.ndarray:
     """The ids of tokens that end a sentence: (n,) integers.
 
     They end with . ! ? or the like of other scripts, perhaps followed by closing quotes, brackets
@@ -91,7 +101,7 @@ def sentence_ends(tokenizer):
     return np.array(ends, np.int64)
 
 
-def read_dictionary(path):
+def read_dictionary(path: str | Path) -> dict[str, list[str]]:
     """A dictionary of words.
 
     path     a file of lines `word<TAB>translation`; a word may have several lines; lines that begin
@@ -122,7 +132,7 @@ def _entries(path):
     return found
 
 
-def translated(text, dictionary):
+def translated(text: str, dictionary: dict[str, list[str]]) -> str:
     """`text` with the words of the dictionary replaced by all their translations.
 
     A tokenizer that is learnt from it as well has tokens for the translations.
@@ -136,7 +146,9 @@ def translated(text, dictionary):
     return replaced(text, dictionary, other)
 
 
-def dictionary_table(dictionary, tokenizer, vocab_size):
+def dictionary_table(
+    dictionary: dict[str, list[str]], tokenizer: BPETokenizer, vocab_size: int
+) -> np.ndarray:
     """Translations as ids, for CodeSwitched: of words that are a single token in both languages.
 
     dictionary  {word: [translations]}

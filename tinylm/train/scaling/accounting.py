@@ -13,17 +13,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.errors import ConfigError
+from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.decoder.sizes import count_parameters
 from tinylm.nn import GATES
 
 
-def training_flops(N, D):
+def training_flops(N: float, D: float) -> float:
     """6 N D: operations to train N parameters on D tokens, each read once."""
     return 6 * N * D  # 2 forward, 4 backward
 
 
-def training_days(N, D, devices, flops_per_device, utilization):
+def training_days(
+    N: float, D: float, devices: int, flops_per_device: float, utilization: float
+) -> float:
     """Days of training N parameters on D tokens.
 
     flops_per_device  operations a second of each of the `devices` at its peak
@@ -37,7 +41,7 @@ def training_days(N, D, devices, flops_per_device, utilization):
 BYTES_PER_PARAMETER = {"float32": (4, 4, 0, 8), "mixed": (2, 2, 4, 8)}
 
 
-def training_memory(N, precision="mixed"):
+def training_memory(N: float, precision: str = "mixed") -> float:
     """Bytes that N parameters take while Adam trains them, without activations: 16 a parameter, in
     mixed precision as in float32.
 
@@ -52,7 +56,7 @@ def training_memory(N, precision="mixed"):
     return N * sum(BYTES_PER_PARAMETER[precision])
 
 
-def product_flops(config, B, T):
+def product_flops(config: GPTConfig, B: int, T: int) -> dict[str, int]:
     """Operations in matrix products of one forward pass, by part; a backward pass costs twice as
     many of each.
 
@@ -78,12 +82,12 @@ def product_flops(config, B, T):
     }
 
 
-def step_flops(config, B, T):
+def step_flops(config: GPTConfig, B: int, T: int) -> int:
     """Operations in matrix products of one training step: forward, and backward at twice that."""
     return 3 * sum(product_flops(config, B, T).values())
 
 
-def multiplied_parameters(config):
+def multiplied_parameters(config: GPTConfig) -> int:
     """N of the rule 2 N a token, exactly: the entries of all matrices that multiply every token.
 
     The token table counts once, as output weights; positions, norms and biases do not.
@@ -94,7 +98,7 @@ def multiplied_parameters(config):
     return (sum(costs.values()) - without) // 2
 
 
-def non_embedding_parameters(config):
+def non_embedding_parameters(config: GPTConfig) -> int:
     """Kaplan's N: without token table, positions and, untied, output weights."""
     c = config
     rows = c.vocab_size  # of the tables, each row of width D
@@ -123,16 +127,16 @@ class MemoryUse:
     saved: int
 
     @property
-    def activations(self):
+    def activations(self) -> int:
         """The bytes that grow with the batch."""
         return self.results + self.saved
 
     @property
-    def total(self):
+    def total(self) -> int:
         return self.parameters + self.gradients + self.moments + self.activations
 
 
-def memory(config, B, T, dtype=np.float32):
+def memory(config: GPTConfig, B: int, T: int, dtype: DType = np.float32) -> MemoryUse:
     """The bytes that a training step of a GPT holds, exactly.
 
     For pre-norm blocks without dropout, inside first_order_only() as in the trainer.

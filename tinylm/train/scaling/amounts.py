@@ -26,7 +26,7 @@ class Amount:
     sources: tuple
 
     @property
-    def tokens_per_parameter(self):
+    def tokens_per_parameter(self) -> tuple[float, float]:
         """(smallest, largest) number of tokens for each parameter."""
         return tuple(n / self.parameters for n in self.tokens)
 

@@ -9,10 +9,17 @@ three phases are the case with one corner and no slope before it. Read next: dou
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ShapeError
 
 
-def broken_power_law(x, floor, b, c0, breaks=()):
+def broken_power_law(
+    x: ArrayLike,
+    floor: float,
+    b: float,
+    c0: float,
+    breaks: tuple[tuple[float, float, float], ...] = (),
+) -> np.ndarray | float:
     """floor + b x^-c0 prod_i (1 + (x/d_i)^(1/f_i))^(-c_i f_i)   (Caballero, Gupta, Rish & Krueger
     2023)
 
@@ -37,7 +44,9 @@ def broken_power_law(x, floor, b, c0, breaks=()):
     return floor + np.exp(above)
 
 
-def slope_above_floor(x, c0, breaks=()):
+def slope_above_floor(
+    x: float, c0: float, breaks: tuple[tuple[float, float, float], ...] = ()
+) -> float:
     """d log(y - floor) / d log x: -c0 before the breaks, -(c0 + c_1) after the first, ...
 
     x, c0, breaks   as in broken_power_law
@@ -51,7 +60,9 @@ def slope_above_floor(x, c0, breaks=()):
     return slope
 
 
-def three_phases(D, guess, floor, onset, slope, sharpness=0.5):
+def three_phases(
+    D: float, guess: float, floor: float, onset: float, slope: float, sharpness: float = 0.5
+) -> float | np.ndarray:
     """Figure 2.3: floor + (guess - floor) (1 + (D/onset)^(1/f))^(-slope f), f = sharpness
     (Hestness et al. 2017)
 

@@ -8,14 +8,19 @@ constants of eq. (2.39) give more than the famous 20 tokens a parameter, 93 at C
 compute; only the paper's first two approaches give about 20. Read next: sweep.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError
 from tinylm.train.scaling.fits import DELTA, JOINT, POWER, fit_law
 from tinylm.train.scaling.laws import CHINCHILLA, Parametric
 
 
-def compute_optimal(C, law=CHINCHILLA, per_token=6.0):
+def compute_optimal(
+    C: ArrayLike, law: Parametric = CHINCHILLA, per_token: float = 6.0
+) -> tuple[np.ndarray | float, np.ndarray | float, np.ndarray | float]:
     """The size and the tokens that give the least loss for C operations.
 
     C          operations, number or array;  per_token  operations per parameter and token
@@ -34,7 +39,9 @@ def compute_optimal(C, law=CHINCHILLA, per_token=6.0):
     return N, product / N, law(N, product / N)
 
 
-def minimal_compute(target, law=CHINCHILLA, per_token=6.0):
+def minimal_compute(
+    target: float, law: Parametric = CHINCHILLA, per_token: float = 6.0
+) -> float | np.ndarray:
     """The fewest operations that reach a loss, with the sizes of compute_optimal.
 
     raises   ConfigError if the target is not above the irreducible error: nothing reaches it
@@ -51,7 +58,7 @@ def minimal_compute(target, law=CHINCHILLA, per_token=6.0):
     return per_token * (at_one / (target - law.E)) ** (1 / g)
 
 
-def tokens_to_reach(target, N, law=CHINCHILLA):
+def tokens_to_reach(target: float, N: np.ndarray, law: Parametric = CHINCHILLA) -> np.ndarray:
     """Tokens after which a model of N parameters reaches a loss; inf if it never does."""
     # B / D^beta = target - E - A / N^alpha, solved for D
     room = target - law.E - law.A * np.asarray(N, float) ** -law.alpha
@@ -60,7 +67,11 @@ def tokens_to_reach(target, N, law=CHINCHILLA):
     return np.where(room > 0, tokens, np.inf)
 
 
-def envelope(curves, budgets, per_token=6.0):
+def envelope(
+    curves: Sequence[tuple[float, np.ndarray, np.ndarray]],
+    budgets: np.ndarray,
+    per_token: float = 6.0,
+) -> tuple[np.ndarray, ...]:
     """Approach 1: the training curve that is lowest at each budget.
 
     curves   list of (N, tokens (n,) rising, losses (n,)) of single runs
@@ -84,7 +95,7 @@ def envelope(curves, budgets, per_token=6.0):
     return tuple(np.array(found, float).reshape(-1, 4).T)
 
 
-def isoflop(runs):
+def isoflop(runs: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, ...]:
     """Approach 2: for runs of equal compute, the bottom of a parabola of the loss over log N.
 
     runs     list of (C, N (n,), losses (n,)), n >= 3, one for each budget
@@ -109,13 +120,13 @@ def isoflop(runs):
     return tuple(np.array(found, float).reshape(-1, 3).T)
 
 
-def exponent(budgets, sizes, delta=DELTA):
+def exponent(budgets: np.ndarray, sizes: np.ndarray, delta: float = DELTA) -> tuple[float, float]:
     """The power law through optima of approach 1 or 2: size = k C^a. Returns (k, a)."""
     numbers = fit_law(POWER, budgets, sizes, delta).numbers
     return numbers["A"], -numbers["alpha"]
 
 
-def fit_parametric(N, D, losses, delta=DELTA):
+def fit_parametric(N: np.ndarray, D: np.ndarray, losses: np.ndarray, delta: float = DELTA) -> tuple:
     """Approach 3: A/N^alpha + B/D^beta + E, fitted to all runs. Returns (Parametric, Fit)."""
     fit = fit_law(JOINT, (N, D), losses, delta)
     n = fit.numbers

@@ -14,7 +14,7 @@ import numpy as np
 from tinylm.backend import Random
 
 
-def expected_risk(n, p, weights, noise):
+def expected_risk(n: int, p: int, weights: np.ndarray, noise: float) -> float:
     """Mean squared error on new examples, its own noise included, over draws of n examples with
     Gaussian features.
 
@@ -33,7 +33,9 @@ def expected_risk(n, p, weights, noise):
     return np.inf
 
 
-def measured_risk(n, p, weights, noise, seed, tests=400):
+def measured_risk(
+    n: int, p: int, weights: np.ndarray, noise: float, seed: int, tests: int = 400
+) -> float:
     """The mean squared error of one least-norm fit to n drawn examples, on `tests` new ones.
 
     Arguments are those of expected_risk(), which is its mean over many seeds.

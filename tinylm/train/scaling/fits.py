@@ -16,9 +16,11 @@ hand here and compared with tinylm.autograd in the tests. Read next: intervals.p
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, ShapeError
 
 DELTA = 1e-3  # Hoffmann et al. 2022: relative errors above a thousandth count linearly
@@ -57,26 +59,26 @@ class Fit:
     log_losses: np.ndarray
     objective: float
 
-    def __call__(self, *sizes):
+    def __call__(self, *sizes: ArrayLike) -> np.ndarray:
         return np.exp(self.log_loss(*sizes)[0])
 
-    def log_loss(self, *sizes):
+    def log_loss(self, *sizes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """(log losses (n,), derivatives by theta (n, P)) at sizes, each (n,)."""
         y, J = self.law.log_loss(self.theta[None], columns(*sizes))
         return y[0], J[0]
 
     @property
-    def residuals(self):
+    def residuals(self) -> np.ndarray:
         """log(measured / fitted), (n,)."""
         return self.log_losses - self.law.log_loss(self.theta[None], self.logs)[0][0]
 
     @property
-    def numbers(self):
+    def numbers(self) -> dict[str, Any]:
         """The law's own numbers by name."""
         return self.law.read(self.theta)
 
 
-def columns(*sizes):
+def columns(*sizes: ArrayLike) -> np.ndarray:
     """Logs of sizes side by side: k times (n,) or numbers -> (n, k).
 
     raises   ShapeError if they differ in length or are not positive
@@ -97,13 +99,21 @@ def columns(*sizes):
     return np.log(x)
 
 
-def huber(r, delta):
+def huber(r: np.ndarray, delta: float) -> np.ndarray:
     """r^2 / 2 up to delta, then delta (|r| - delta/2): continuous with its slope   (Huber 1964)"""
     size = np.abs(r)
     return np.where(size <= delta, 0.5 * r * r, delta * (size - 0.5 * delta))
 
 
-def fit_law(law, sizes, losses, delta=DELTA, starts=None, steps=300, keep=8):
+def fit_law(
+    law: Law,
+    sizes: ArrayLike,
+    losses: np.ndarray,
+    delta: float = DELTA,
+    starts: np.ndarray | None = None,
+    steps: int = 300,
+    keep: int = 8,
+) -> Fit:
     """Estimate a law.
 
     law      Law
@@ -140,7 +150,16 @@ def fit_law(law, sizes, losses, delta=DELTA, starts=None, steps=300, keep=8):
     return Fit(law, theta[best], logs, y, float(cost[best]))
 
 
-def descend(law, theta, logs, y, delta=DELTA, steps=300, weights=None, tolerance=1e-12):
+def descend(
+    law: Law,
+    theta: np.ndarray,
+    logs: np.ndarray,
+    y: np.ndarray,
+    delta: float = DELTA,
+    steps: int = 300,
+    weights: np.ndarray | None = None,
+    tolerance: float = 1e-12,
+) -> tuple[np.ndarray, np.ndarray]:
     """Levenberg-Marquardt from every start at once.
 
     theta    (S, P)
@@ -203,7 +222,7 @@ def descend(law, theta, logs, y, delta=DELTA, steps=300, weights=None, tolerance
     return theta, final
 
 
-def sum_of_powers(*terms):
+def sum_of_powers(*terms: int | None) -> Law:
     """The law log L = logsumexp over t of (log A_t - alpha_t log x_t): eqs. (2.36) to (2.39).
 
     terms    the column of sizes of each term, None for a constant: (0,) is (2.36), (0, None) is

@@ -47,7 +47,7 @@ KAPLAN = Law(
 )
 
 
-def broken_law(breaks=1):
+def broken_law(breaks: int = 1) -> Law:
     """The broken law as a Law   (Caballero et al. 2023).
 
     breaks   how many; theta is log floor, log b, c0, then c, log d, log f of each

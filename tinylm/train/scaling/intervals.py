@@ -10,15 +10,16 @@ holds where one extrapolates, which no interval can show. Read next: chinchilla.
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.train.scaling.fits import columns, descend
+from tinylm.train.scaling.fits import Fit, columns, descend
 
 
-def covariance(fit):
+def covariance(fit: Fit) -> tuple[np.ndarray, float]:
     """(covariance of theta (P, P), variance of a run's log loss): s^2 (J^T J)^-1 and s^2 = sum r^2
     / (n - P).
 
@@ -36,7 +37,7 @@ def covariance(fit):
     return s2 * np.linalg.pinv(J.T @ J), s2
 
 
-def confidence(fit, level=0.95):
+def confidence(fit: Fit, level: float = 0.95) -> dict[str, tuple[float, float]]:
     """Delta-method intervals for the law's numbers.
 
     returns  {name: (low, high)}; of a number that theta holds as a logarithm the number itself
@@ -55,7 +56,9 @@ def confidence(fit, level=0.95):
     return intervals
 
 
-def prediction(fit, *sizes, level=0.95, runs=1):
+def prediction(
+    fit: Fit, *sizes: float, level: float = 0.95, runs: float = 1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Delta-method interval for new runs.
 
     sizes    one array (m,) or number for each size of the law
@@ -72,7 +75,14 @@ def prediction(fit, *sizes, level=0.95, runs=1):
     return np.exp(y), np.exp(y - width), np.exp(y + width)
 
 
-def bootstrap(fit, delta, resamples=200, seed=0, groups=None, steps=150):
+def bootstrap(
+    fit: Fit,
+    delta: float,
+    resamples: int = 200,
+    seed: int = 0,
+    groups: Sequence | np.ndarray | None = None,
+    steps: int = 150,
+) -> np.ndarray:
     """Fits to runs drawn with replacement, all at once, each starting from the fit to all runs.
 
     delta    of Huber's loss, as in the fit
@@ -91,7 +101,9 @@ def bootstrap(fit, delta, resamples=200, seed=0, groups=None, steps=150):
     return descend(fit.law, theta, fit.logs, y, delta, steps, times, 1e-9)[0]
 
 
-def bootstrap_prediction(fit, thetas, *sizes, level=0.95, seed=0):
+def bootstrap_prediction(
+    fit: Fit, thetas: np.ndarray, *sizes: float, level: float = 0.95, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Percentile interval for one new run: resampled laws plus a residual drawn for each, widened
     by sqrt(n / (n - P)).
 
@@ -112,7 +124,7 @@ def bootstrap_prediction(fit, thetas, *sizes, level=0.95, seed=0):
 
 
 @functools.lru_cache
-def t_quantile(p, dof):
+def t_quantile(p: float, dof: int) -> float:
     """The p-quantile of Student's t with `dof` degrees of freedom, by bisection."""
     if p < 0.5:
         return -t_quantile(1 - p, dof)  # the distribution is symmetric

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
+
 PF_DAY = 1e15 * 24 * 3600  # operations of a petaflop per second in a day: 8.64e19
 
 
-def power_law(x, a, b, floor=0.0):
+def power_law(x: ArrayLike, a: int, b: float, floor: float = 0.0) -> np.ndarray | float:
     """a x^b + floor, with b < 0   (eq. 2.36; with the irreducible error eps_inf = floor, eq. 2.37)
 
     x        size: parameters, tokens or operations; number or array
@@ -24,7 +26,9 @@ def power_law(x, a, b, floor=0.0):
     return a * np.asarray(x, float) ** b + floor
 
 
-def rosenfeld_loss(N, D, a, b, c, d, floor):
+def rosenfeld_loss(
+    N: ArrayLike, D: float, a: int, b: float, c: int, d: float, floor: float
+) -> np.ndarray | float:
     """a N^b + c D^d + eps_inf: model and data have separate errors   (eq. 2.38; Rosenfeld 2020)"""
     return power_law(N, a, b) + power_law(D, c, d) + floor
 
@@ -42,10 +46,12 @@ class Parametric:
     beta: float
     E: float = 0.0
 
-    def __call__(self, N, D):
+    def __call__(self, N: ArrayLike, D: ArrayLike) -> np.ndarray | float:
         return sum(self.terms(N, D))
 
-    def terms(self, N, D):
+    def terms(
+        self, N: ArrayLike, D: ArrayLike
+    ) -> tuple[np.ndarray | float, np.ndarray | float, float]:
         """The three summands: (of the model's size, of the data, irreducible)."""
         return (
             self.A * np.asarray(N, float) ** -self.alpha,
@@ -66,7 +72,14 @@ C_C, ALPHA_C = 3.1e8, 0.050  # in PF-days of the compute-optimal run
 B_C, ALPHA_B = 2.1e8, 0.21  # tokens; the critical batch is the law of the paper's eq. 1.4
 
 
-def kaplan_loss(N=np.inf, D=np.inf, alpha_N=ALPHA_N, alpha_D=ALPHA_D, N_c=N_C, D_c=D_C):
+def kaplan_loss(
+    N: ArrayLike = np.inf,
+    D: ArrayLike = np.inf,
+    alpha_N: float = ALPHA_N,
+    alpha_D: float = ALPHA_D,
+    N_c: float = N_C,
+    D_c: float = D_C,
+) -> np.ndarray:
     """[(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D   (Kaplan et al. 2020, eq. 1.5; book figure 2.4
     for the two limits)
 
@@ -82,24 +95,24 @@ def kaplan_loss(N=np.inf, D=np.inf, alpha_N=ALPHA_N, alpha_D=ALPHA_D, N_c=N_C, D
     return (model + data) ** alpha_D
 
 
-def kaplan_loss_of_compute(pf_days):
+def kaplan_loss_of_compute(pf_days: float) -> float | np.ndarray:
     """(C_c / C_min)^0.050: the least loss for so many PF-days   (Kaplan et al. 2020, eq. 1.3)"""
     return (C_C / np.asarray(pf_days, float)) ** ALPHA_C
 
 
-def gpt3_loss_of_compute(pf_days):
+def gpt3_loss_of_compute(pf_days: float) -> float | np.ndarray:
     """2.57 C^-0.048, C in PF-days: the trend of GPT-3's runs   (Brown et al. 2020, figure 3.1)"""
     return 2.57 * np.asarray(pf_days, float) ** -0.048
 
 
-def critical_batch(loss):
+def critical_batch(loss: float) -> float | np.ndarray:
     """B* / L^(1/alpha_B): tokens of a batch beyond which larger ones save few steps   (Kaplan et
     al. 2020, eq. 1.4)
     """
     return B_C / np.asarray(loss, float) ** (1 / ALPHA_B)
 
 
-def minimal_of_spent(compute, batch, loss):
+def minimal_of_spent(compute: float, batch: float, loss: float) -> float | np.ndarray:
     """C_min = C / (1 + B / B_crit(L)): the cost of the same run at a small batch   (Kaplan et al.
     2020, eq. 5.5)
 

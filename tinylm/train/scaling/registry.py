@@ -6,6 +6,7 @@ tokens, tokens is None; C = 6 N D is only as good as both of its numbers. The ar
 parameters to the last one, are in models/decoder/sizes.py. Read next: laws.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinylm.train.scaling.accounting import training_flops
@@ -29,27 +30,27 @@ class Published:
     causal: bool = True
 
     @property
-    def flops(self):
+    def flops(self) -> float:
         """Operations of its training, 6 N D; None where D is not given."""
         if self.tokens is None:
             return None
         return training_flops(self.parameters, self.tokens)
 
     @property
-    def pf_days(self):
+    def pf_days(self) -> float:
         """The operations of its training in petaflop/s-days, or None."""
         if self.tokens is None:
             return None
         return self.flops / PF_DAY
 
     @property
-    def tokens_per_parameter(self):
+    def tokens_per_parameter(self) -> float:
         if self.tokens is None:
             return None
         return self.tokens / self.parameters
 
     @property
-    def predicted_loss(self):
+    def predicted_loss(self) -> float:
         """By eq. (2.39), or None. The law was fitted to one family of models on one text; for others
         it is only a number to compare with.
         """
@@ -80,7 +81,7 @@ MODELS = (
 # fmt: on
 
 
-def find_model(name):
+def find_model(name: str) -> Published:
     """The first row of that name. KeyError if there is none."""
     for row in MODELS:
         if row.name == name:
@@ -88,7 +89,7 @@ def find_model(name):
     raise KeyError(f"{name!r} is not one of {', '.join(row.name for row in MODELS)}")
 
 
-def table(models=MODELS):
+def table(models: Sequence = MODELS) -> list[str]:
     """Lines of text: N, D, D/N, operations, PF-days, predicted loss."""
     lines = [f"{'model':<16}{'N':>9}{'D':>9}{'D/N':>9}{'6ND':>10}{'PF-days':>10}{'eq. 2.39':>10}"]
     for row in models:
@@ -103,7 +104,7 @@ def table(models=MODELS):
     return lines
 
 
-def table_2_3_losses():
+def table_2_3_losses() -> dict[str, tuple[float, ...]]:
     """The losses by eq. (2.39) of the book's Table 2.3.
 
     returns  {printed name: (loss for its fewest tokens, for its most)}

@@ -9,18 +9,19 @@ loss does not promise a better task (section 2.2.4, end), so their agreement is 
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm.errors import ShapeError
 
 
-def all_tokens_right(p, k):
+def all_tokens_right(p: float, k: int) -> float | np.ndarray:
     """p^k: the probability that all of k independent tokens are right, each with probability p."""
     return np.asarray(p, float) ** k
 
 
-def sharpness(p, k):
+def sharpness(p: np.ndarray, k: int) -> np.ndarray:
     """Gains of log p^k between neighboring models; d log(p^k) / d log p = k.
 
     p        (n,) probabilities in order of model size
@@ -29,7 +30,7 @@ def sharpness(p, k):
     return np.diff(k * np.log(np.asarray(p, float)))
 
 
-def ranks(x):
+def ranks(x: Sequence[int]) -> np.ndarray:
     """Rank of each number from 1, equal numbers sharing their mean rank; (n,) -> (n,)."""
     x = np.asarray(x, float)
     values, group, counts = np.unique(x, return_inverse=True, return_counts=True)
@@ -37,7 +38,7 @@ def ranks(x):
     return (last - (counts - 1) / 2)[group]
 
 
-def rank_correlation(x, y):
+def rank_correlation(x: Sequence[int], y: Sequence[int]) -> float:
     """Spearman's correlation of ranks: 1 for equal orders, -1 for opposite ones, nan if one is
     constant.
     """

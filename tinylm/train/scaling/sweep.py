@@ -9,9 +9,10 @@ suffered from that). Read next: fits.py.
 import itertools
 import json
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from tinylm.backend import Random, to_cpu, to_device
 from tinylm.data import EvenWindows
 from tinylm.errors import ConfigError, DataError
 from tinylm.models import GPT
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.nn.module import Module
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine, warm_up_steps
 from tinylm.pretrain import CausalLM
@@ -55,7 +58,7 @@ class Run:
     curve: tuple = ()
 
 
-def one_pass(ids, T, tokens, batch, seed):
+def one_pass(ids: np.ndarray, T: int, tokens: int, batch: int, seed: int) -> Iterator[np.ndarray]:
     """Yield batches (batch, T + 1) of adjacent windows of a text, drawn without replacement until
     `tokens` are read.
 
@@ -77,8 +80,17 @@ def one_pass(ids, T, tokens, batch, seed):
 
 
 def train_one(
-    config, ids, held_out, tokens, batch, learning_rate, seed=0, device="cpu", points=16, probe=None
-):
+    config: GPTConfig,
+    ids: np.ndarray,
+    held_out: np.ndarray,
+    tokens: int,
+    batch: int,
+    learning_rate: float,
+    seed: int = 0,
+    device: str = "cpu",
+    points: int = 16,
+    probe: Callable | None = None,
+) -> Run:
     """Train one GPT on `tokens` of a text, none of them twice.
 
     config         GPTConfig; its context is the length of windows
@@ -124,7 +136,14 @@ def train_one(
     )
 
 
-def measure(model, held_out, T, device="cpu", probe=None, windows=512):
+def measure(
+    model: Module,
+    held_out: np.ndarray,
+    T: int,
+    device: str = "cpu",
+    probe: Callable | None = None,
+    windows: int = 512,
+) -> dict[str, Any]:
     """{"accuracy": share of right tokens} on the first held-out windows, and the probe's dict."""
     rows = next(EvenWindows(held_out, T).batches(windows))
     with no_grad():
@@ -137,13 +156,13 @@ def measure(model, held_out, T, device="cpu", probe=None, windows=512):
     return found
 
 
-def save_run(run, path):
+def save_run(run: Run, path: str | Path) -> None:
     """Append a run to a file of JSON lines."""
     with open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(run)) + "\n")
 
 
-def load_runs(path, report=print):
+def load_runs(path: str | Path, report: Callable = print) -> list[Run]:
     """The runs of a file; [] if there is none. `report` gets a line about damaged lines."""
     if not Path(path).exists():
         return []
