@@ -25,7 +25,6 @@ NOT_YET = {
     "cli",
     "explore",
     "finetune",
-    "generate",
     "parallel",
     "prompt",
 }
@@ -128,7 +127,7 @@ def hints_of(definition):
 
 
 def test_the_list_of_rooms_without_hints_only_shrinks():
-    assert len(NOT_YET) <= 8
+    assert len(NOT_YET) <= 7
 
 
 def test_mypy_leaves_out_only_rooms_without_hints():

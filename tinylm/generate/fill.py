@@ -12,16 +12,21 @@ for itself, not with the others. A decoder has read its earlier choices. Read ne
 prompt/protocol/filler.py, the same on text; tinylm/cli/use/fill.py.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm import backend
 from tinylm.generate.protocol.conditional import Conditional
+from tinylm.generate.protocol.language_model import Model
 from tinylm.generate.strategies.beam import beam_search
 from tinylm.models.encoder.encoder import Electra
 from tinylm.models.encoder.xlnet import XLNet
+from tinylm.nn.module import Module
 
 
-def hidden_logits(model, ids: np.ndarray, places: np.ndarray, **options) -> np.ndarray:
+def hidden_logits(model: Module, ids: np.ndarray, places: np.ndarray, **options: Any) -> np.ndarray:
     """Scores of all tokens at hidden places.
 
     model    Encoder, Electra (whose generator predicts tokens) or XLNet, in evaluation mode
@@ -58,7 +63,12 @@ def _permuted_logits(model, ids, places):
 
 
 def written_logits(
-    model, source: np.ndarray, row: np.ndarray, places: np.ndarray, start: int, hidden: int | None
+    model: Module,
+    source: np.ndarray,
+    row: np.ndarray,
+    places: np.ndarray,
+    start: int,
+    hidden: int | None,
 ) -> np.ndarray:
     """Scores of all tokens at hidden places by an encoder-decoder, from left to right.
 
@@ -86,7 +96,13 @@ def written_logits(
 
 
 def best_written(
-    model, source: np.ndarray, start: int, end: int, count: int, longest: int, lead=()
+    model: Module,
+    source: np.ndarray,
+    start: int,
+    end: int,
+    count: int,
+    longest: int,
+    lead: Sequence[int] = (),
 ) -> list:
     """The most probable texts that an encoder-decoder writes for a source.
 
@@ -98,7 +114,7 @@ def best_written(
     return best_continued(Conditional(model, source), [start, *lead], end, count, longest)
 
 
-def best_continued(lm, prompt: list, end: int, count: int, longest: int) -> list:
+def best_continued(lm: Model, prompt: list, end: int, count: int, longest: int) -> list:
     """The most probable continuations of a prompt; arguments as in best_written."""
     if lm.config.context is not None:
         longest = max(1, min(longest, lm.config.context - len(prompt)))
@@ -106,7 +122,7 @@ def best_continued(lm, prompt: list, end: int, count: int, longest: int) -> list
     return beam_search(lm, prompt, longest, 2 * count, end, count, notice=None)
 
 
-def spans(tokens, sentinels: tuple) -> dict:
+def spans(tokens: np.ndarray, sentinels: tuple) -> dict:
     """A target of text and sentinels, cut at them   (Raffel et al. 2020).
 
     tokens   "[X] not to [Y] question [Z]" as ids

@@ -9,31 +9,35 @@ fast/folded.py for the speed of a single prompt, trace.py for a look inside.
 import codecs
 import difflib
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.fast.fastest import fastest
-from tinylm.generate.protocol.language_model import as_language_model, check_token_ids
+from tinylm.generate.protocol.language_model import Model, as_language_model, check_token_ids
 from tinylm.generate.protocol.score import token_logprobs
 from tinylm.generate.sample import Sampling, Uniforms, filtered, pick, seen_tokens
 from tinylm.generate.stop import Output
+from tinylm.tokenizers.base import Tokenizer
 
 
 def generate(
-    lm,
-    prompt_ids,
-    max_tokens,
+    lm: Model,
+    prompt_ids: ArrayLike,
+    max_tokens: int,
     *,
-    seed=0,
-    stop=(),
-    eos=None,
-    tokenizer=None,
-    notice=warnings.warn,
-    **sampling,
-):
+    seed: int = 0,
+    stop: Sequence[str] = (),
+    eos: int | Sequence[int] | None = None,
+    tokenizer: Tokenizer | None = None,
+    notice: Callable[[str], None] | None = warnings.warn,
+    **sampling: Any,
+) -> Iterator:
     """Generate tokens after a prompt, one at a time.
 
     lm          a model of tinylm.models, or a language model (protocol/language_model.py)
@@ -56,17 +60,17 @@ def generate(
 
 
 def generate_batch(
-    lm,
-    prompts,
-    max_tokens,
+    lm: Model,
+    prompts: Sequence[list[int]],
+    max_tokens: int,
     *,
-    seed=0,
-    stop=(),
-    eos=None,
-    tokenizer=None,
-    notice=warnings.warn,
-    **sampling,
-):
+    seed: int | Sequence[int] = 0,
+    stop: Sequence[str] = (),
+    eos: int | Sequence[int] | None = None,
+    tokenizer: Tokenizer | None = None,
+    notice: Callable[[str], None] | None = warnings.warn,
+    **sampling: Any,
+) -> list[list[int]]:
     """Generate after several prompts at once; every row gets what `generate` alone would give it.
 
     prompts  B sequences of integers, of any lengths
@@ -81,7 +85,7 @@ def generate_batch(
     return results
 
 
-def row_seeds(seed, B):
+def row_seeds(seed: int | Sequence[int], B: int) -> list[int]:
     """One seed for each of B rows: seed, seed + 1, .. of an integer.
 
     raises  ShapeError for a sequence of another length
@@ -118,19 +122,19 @@ class Generated:
 
 
 def generate_rows(
-    lm,
-    prompts,
-    max_tokens,
+    lm: Model,
+    prompts: Sequence[list[int]],
+    max_tokens: int,
     *,
-    seed=0,
-    stop=(),
-    eos=None,
-    tokenizer=None,
-    notice=warnings.warn,
-    before=None,
-    leads=None,
-    **sampling,
-):
+    seed: int | Sequence[int] = 0,
+    stop: Sequence[str] = (),
+    eos: int | Sequence[int] | None = None,
+    tokenizer: Tokenizer | None = None,
+    notice: Callable[[str], None] | None = warnings.warn,
+    before: Sequence[list[int]] | None = None,
+    leads: Sequence[str] | None = None,
+    **sampling: Any,
+) -> list[Generated]:
     """As `generate_batch`, with the text, the log-probabilities and the end of every row.
 
     tokenizer  has token_bytes(id): needed, as there is text
@@ -158,18 +162,18 @@ def generate_rows(
 
 
 def stream_text(
-    lm,
-    tokenizer,
-    prompt,
-    max_tokens,
+    lm: Model,
+    tokenizer: Tokenizer,
+    prompt: str | Sequence[int],
+    max_tokens: int,
     *,
-    bos=None,
-    seed=0,
-    stop=(),
-    eos=None,
-    notice=warnings.warn,
-    **sampling,
-):
+    bos: int | None = None,
+    seed: int | Sequence[int] = 0,
+    stop: Sequence[str] = (),
+    eos: int | Sequence[int] | None = None,
+    notice: Callable[[str], None] | None = warnings.warn,
+    **sampling: Any,
+) -> Iterator[str]:
     """Generate text after a text, in pieces that will not change any more.
 
     tokenizer  has encode(text) and token_bytes(id), as in tinylm.tokenizers
@@ -185,7 +189,13 @@ def stream_text(
     return _decoded(_steps(lm, [ids], max_tokens, sampling, [seed], [output], notice))
 
 
-def generate_text(lm, tokenizer, prompt, max_tokens, **options):
+def generate_text(
+    lm: Model,
+    tokenizer: Tokenizer,
+    prompt: str | Sequence[int],
+    max_tokens: int,
+    **options: Any,
+) -> str:
     """The pieces of `stream_text` joined to one str; the prompt is not part of it."""
     return "".join(stream_text(lm, tokenizer, prompt, max_tokens, **options))
 
@@ -200,7 +210,7 @@ def _decoded(steps):
         yield text
 
 
-def as_sampling(options):
+def as_sampling(options: dict[str, float | None]) -> Sampling:
     """`Sampling(**options)`; an unknown option raises ConfigError with the closest names."""
     known = Sampling.__dataclass_fields__
     for name in options:
@@ -285,7 +295,7 @@ def _logprobs(logits, left, tokens, sampling):
     return own, token_logprobs(left, tokens)
 
 
-def check_prompt(prompt_ids, lm):
+def check_prompt(prompt_ids: ArrayLike, lm: Model) -> list[int]:
     """The prompt as a list of int.
 
     raises  ShapeError if it is empty or not 1-D, DataError for an id outside the vocabulary
@@ -317,7 +327,12 @@ class Rows:
     that rare (every context / 2 tokens).
     """
 
-    def __init__(self, lm, prompts, notice=warnings.warn):
+    def __init__(
+        self,
+        lm: Model,
+        prompts: Sequence[list[int]],
+        notice: Callable[[str], None] | None = warnings.warn,
+    ) -> None:
         self.lm = lm
         self.tokens = [list(prompt) for prompt in prompts]
         self.starts = [0] * len(prompts)  # row r's window is tokens[r][starts[r] :]
@@ -334,7 +349,7 @@ class Rows:
                     "by the model"
                 )
 
-    def next_logits(self):
+    def next_logits(self) -> np.ndarray:
         """Scores of each row's next token, (B, V) on the CPU, after reading what is new."""
         cache, context = self._cache, self.lm.context
         if cache is None or (context is not None and cache.length >= context):
@@ -371,12 +386,12 @@ class Rows:
         self._cache.select(places)
         return logits[places]
 
-    def append(self, tokens):
+    def append(self, tokens: Sequence[int]) -> None:
         """Add one token to each row."""
         for row, token in zip(self.tokens, tokens):
             row.append(int(token))
 
-    def keep(self, rows):
+    def keep(self, rows: Sequence[int]) -> None:
         """Keep the given rows only, in that order; a row listed twice is copied (beam search)."""
         self.tokens = [list(self.tokens[r]) for r in rows]
         self.starts = [self.starts[r] for r in rows]

@@ -9,10 +9,12 @@ function here is deterministic. Read next: loop.py.
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from tinylm.backend import Random
+from tinylm.backend import ArrayLike, Random
 from tinylm.errors import DataError, ShapeError
 from tinylm.settings import at_least, between, setting, validate
 
@@ -61,11 +63,11 @@ class Sampling:
         between(0.01, 100),
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         validate(self)
 
     @property
-    def is_greedy(self):
+    def is_greedy(self) -> bool:
         """True if only the most probable token can be chosen, so no random number is needed."""
         return self.temperature == 0 or self.top_k == 1
 
@@ -74,7 +76,7 @@ class Sampling:
 FILTERS = "top_k", "top_p", "min_p", "typical_p", "epsilon", "eta"
 
 
-def without_effect(options):
+def without_effect(options: dict[str, Any]) -> list[str]:
     """The options that change nothing, as the most probable token is taken: list of names.
 
     options  {name of a field of Sampling, or another: value} that were set
@@ -87,7 +89,7 @@ def without_effect(options):
     return []
 
 
-def highest(logits):
+def highest(logits: np.ndarray) -> np.ndarray | float:
     """The largest score of each row: (..., V) -> (...). Every way to choose a token calls it first.
 
     raises  DataError if a row has no finite maximum: a NaN or inf in it, or -inf everywhere
@@ -102,7 +104,7 @@ def highest(logits):
     return top
 
 
-def repetition_penalty(logits, seen, penalty):
+def repetition_penalty(logits: np.ndarray, seen: np.ndarray | None, penalty: float) -> np.ndarray:
     """Divide positive logits of tokens seen before by `penalty`, multiply negative ones   (CTRL:
     Keskar et al. 2019)
 
@@ -113,7 +115,7 @@ def repetition_penalty(logits, seen, penalty):
     return np.where(seen, np.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
-def seen_tokens(rows, vocab_size):
+def seen_tokens(rows: Sequence[list[int]], vocab_size: int) -> np.ndarray:
     """(B, V) bool: which tokens occur in each of B sequences of ids."""
     seen = np.zeros((len(rows), vocab_size), bool)
     for seen_row, ids in zip(seen, rows):  # seen_row (V,) is a view
@@ -121,7 +123,7 @@ def seen_tokens(rows, vocab_size):
     return seen
 
 
-def temperature(logits, t):
+def temperature(logits: np.ndarray, t: float) -> np.ndarray:
     """Logits of softmax(logits / t)   (t -> 0: the maximum; t -> infinity: uniform).
 
     The maximum is subtracted first, which changes no probability and keeps small t from
@@ -133,7 +135,7 @@ def temperature(logits, t):
         return (logits - highest(logits)[..., None]) / t
 
 
-def top_k(logits, k):
+def top_k(logits: np.ndarray, k: int) -> np.ndarray:
     """The k largest logits; the others become -inf   (Fan et al. 2018). (B, V) -> (B, V).
 
     Of equal logits the lowest ids stay.
@@ -149,7 +151,7 @@ def top_k(logits, k):
     return np.where(kept, logits, -np.inf)
 
 
-def top_p(logits, p):
+def top_p(logits: np.ndarray, p: float) -> np.ndarray:
     """The smallest set of most probable tokens whose probability reaches p; the others -inf
     (Holtzman et al. 2020)
 
@@ -169,7 +171,7 @@ def _first_that_reach(p, order, logits):
     return np.where(kept, logits, -np.inf)
 
 
-def min_p(logits, p):
+def min_p(logits: np.ndarray, p: float) -> np.ndarray:
     """Tokens at least p times as probable as the best; the others -inf   (Nguyen et al. 2024).
     (B, V) -> (B, V).
     """
@@ -180,7 +182,7 @@ def min_p(logits, p):
     return np.where(logits - top[..., None] >= np.log(p), logits, -np.inf)
 
 
-def typical(logits, p):
+def typical(logits: np.ndarray, p: float) -> np.ndarray:
     """Tokens whose surprise is nearest its mean, as few as reach p; the others -inf   (Meister et
     al. 2023)
 
@@ -194,7 +196,7 @@ def typical(logits, p):
     return _first_that_reach(p, np.argsort(distance, axis=-1, kind="stable"), logits)
 
 
-def epsilon(logits, e):
+def epsilon(logits: np.ndarray, e: ArrayLike) -> np.ndarray:
     """Tokens of probability e or more; the others -inf   (Hewitt et al. 2022)
 
     e  a number, or (B, 1). The most probable token always stays. Returns (B, V).
@@ -204,7 +206,7 @@ def epsilon(logits, e):
     return np.where(kept | best, logits, -np.inf)
 
 
-def eta(logits, e):
+def eta(logits: np.ndarray, e: float) -> np.ndarray:
     """Epsilon sampling with the bound min(e, sqrt(e) exp(-entropy)): a flat distribution keeps
     more   (Hewitt et al. 2022)
 
@@ -213,19 +215,19 @@ def eta(logits, e):
     return epsilon(logits, np.minimum(e, e**0.5 * np.exp(-entropy(probabilities(logits)))))
 
 
-def entropy(probability):
+def entropy(probability: np.ndarray) -> np.ndarray:
     """-sum of p log p in nats, 0 log 0 = 0: (B, V) -> (B, 1)."""
     logs = np.log(np.where(probability > 0, probability, 1.0))  # log 1 = 0 in place of log 0
     return -(probability * logs).sum(axis=-1, keepdims=True)
 
 
-def probabilities(logits):
+def probabilities(logits: np.ndarray) -> np.ndarray:
     """softmax over V in float64: (B, V) -> (B, V)."""
     weights = np.exp(logits - highest(logits)[..., None], dtype=np.float64)
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def filtered(logits, sampling, seen=None):
+def filtered(logits: np.ndarray, sampling: Sampling, seen: np.ndarray | None = None) -> np.ndarray:
     """The logits after all filters of `sampling`, applied in the order of the file's header.
 
     logits   (B, V);  seen (B, V) bool, needed for a repetition penalty other than 1
@@ -255,7 +257,7 @@ def filtered(logits, sampling, seen=None):
     return logits
 
 
-def greedy(logits):
+def greedy(logits: np.ndarray) -> np.ndarray:
     """The most probable token, the lowest id among equals   (book eq. 2.3). (B, V) -> (B,).
 
     raises  DataError if a row has a NaN, or no finite maximum
@@ -264,7 +266,7 @@ def greedy(logits):
     return logits.argmax(axis=-1)
 
 
-def draw_inverse(logits, uniform):
+def draw_inverse(logits: np.ndarray, uniform: Sequence[float]) -> np.ndarray:
     """A token from softmax(logits) by inverting the cumulative distribution.
 
     logits   (B, V), -inf for impossible tokens
@@ -282,7 +284,7 @@ def draw_inverse(logits, uniform):
     )
 
 
-def draw_gumbel(logits, uniform):
+def draw_gumbel(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """A token from softmax(logits): argmax of logits + Gumbel noise -log(-log u)   (Gumbel 1954)
 
     uniform  (B, V) numbers in [0, 1), one a token. The distribution is that of `draw_inverse`, the
@@ -297,17 +299,22 @@ def draw_gumbel(logits, uniform):
 class Uniforms:
     """The stream `Random(seed, "sample")`: a uniform number for each token of one row."""
 
-    def __init__(self, seed):
+    def __init__(self, seed: int) -> None:
         self._rng, self._drawn = Random(seed, "sample"), []
 
-    def next(self):
+    def next(self) -> float:
         """The next number in [0, 1), 53 random bits."""
         if not self._drawn:  # 64 at a time: a draw of one number costs nearly as much
             self._drawn = self._rng.uniform(64, np.float64).tolist()[::-1]
         return self._drawn.pop()
 
 
-def choose(logits, sampling, streams, seen=None):
+def choose(
+    logits: np.ndarray,
+    sampling: Sampling,
+    streams: Sequence[Uniforms],
+    seen: np.ndarray | None = None,
+) -> np.ndarray:
     """The next token of each row: filters, then draw or maximum.
 
     logits   (B, V);  sampling Sampling;  streams B Uniforms;  seen as in `filtered`
@@ -317,7 +324,7 @@ def choose(logits, sampling, streams, seen=None):
     return pick(filtered(logits, sampling, seen), sampling, streams)
 
 
-def pick(logits, sampling, streams):
+def pick(logits: np.ndarray, sampling: Sampling, streams: Sequence[Uniforms]) -> np.ndarray:
     """The next token of each row, of logits after all filters; arguments and result of choose()."""
     if sampling.is_greedy:  # with top_k 1 too: the one token left is the maximum
         return greedy(logits)

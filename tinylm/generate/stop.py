@@ -5,9 +5,12 @@ long as a stop string could still begin there: text that was released is never w
 this works on bytes, because a token may end in the middle of a character. Read next: loop.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.tokenizers.base import Tokenizer
 
 
 class StopStrings:
@@ -19,7 +22,7 @@ class StopStrings:
     `found` is the one that ended the text, "" so far without one.
     """
 
-    def __init__(self, strings, lead=""):
+    def __init__(self, strings: str | Sequence[str], lead: str = "") -> None:
         if isinstance(strings, str):
             strings = [strings]
         strings = list(strings)
@@ -30,7 +33,7 @@ class StopStrings:
         self.found = ""
         self.held = b""  # the longest end of the text so far that begins a stop string
 
-    def feed(self, piece):
+    def feed(self, piece: bytes) -> tuple[bytes, bool]:
         """Add the next bytes of the text.
 
         returns  (bytes that cannot be part of a stop string, True if one was found: the bytes end
@@ -73,7 +76,13 @@ class Output:
     "length" (closed from outside, out of tokens).
     """
 
-    def __init__(self, stop=(), tokenizer=None, eos=None, lead=""):
+    def __init__(
+        self,
+        stop: str | Sequence[str] = (),
+        tokenizer: Tokenizer | None = None,
+        eos: int | Sequence[int] | None = None,
+        lead: str = "",
+    ) -> None:
         self.finish, self.tokenizer = None, tokenizer
         if eos is None or isinstance(eos, (int, np.integer)):
             eos = [eos]
@@ -89,18 +98,18 @@ class Output:
         self._released = 0  # bytes out
 
     @property
-    def done(self):
+    def done(self) -> bool:
         """True once the row has ended."""
         return self.finish is not None
 
     @property
-    def stopped_by(self):
+    def stopped_by(self) -> str:
         """The stop string that ended the row, else ""."""
         if self.stops is None:
             return ""
         return self.stops.found
 
-    def add(self, token):
+    def add(self, token: int) -> tuple[list[int], bytes]:
         """Add a token and set `finish` if the row ends with it; returns (tokens, bytes) it
         releases.
         """
@@ -119,7 +128,7 @@ class Output:
         self._waiting.append((token, self._received))
         return self._release(text), text
 
-    def close(self, finish="length"):
+    def close(self, finish: str = "length") -> tuple[list[int], bytes]:
         """End the row and release what was held back; returns (tokens, bytes)."""
         self.finish = finish
         text = b""

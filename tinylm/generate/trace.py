@@ -6,12 +6,13 @@ sequence so far, written as a product (eqs. 2.1 and 2.3). Read next: strategies/
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from tinylm import backend
 from tinylm.generate.loop import Rows, check_prompt
-from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.language_model import Model, as_language_model
 from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.sample import greedy
 
@@ -28,7 +29,14 @@ class TraceRow:
     probability: float  # of the sequence so far, x_0 given
 
 
-def trace_generation(lm, prompt_ids, max_tokens, eos=None, names=None, show=print):
+def trace_generation(
+    lm: Model,
+    prompt_ids: Sequence[int],
+    max_tokens: int,
+    eos: int | Sequence[int] | None = None,
+    names: Callable | None = None,
+    show: Callable[[str], None] | None = print,
+) -> list[TraceRow]:
     """Generate greedily and return Table 2.1's rows.
 
     lm          a language model or a model of tinylm.models
@@ -70,7 +78,7 @@ def trace_generation(lm, prompt_ids, max_tokens, eos=None, names=None, show=prin
     return table
 
 
-def format_trace(table):
+def format_trace(table: Sequence) -> str:
     """The rows as a text table, one line a step."""
     header = ("Context", "Predict", "Decision rule", "Sequence probability", "Factor", "Value")
     lines = [header]

@@ -6,13 +6,18 @@ instead of O(T^2) (book section 2.1.1, the autoregressive step; section 2.3 on i
 next: protocol/language_model.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import DType
 from tinylm.errors import ConfigError, ShapeError
 
 
-def cache_bytes(layers, batch, kv_heads, head_width, length, itemsize):
+def cache_bytes(
+    layers: int, batch: int, kv_heads: int, head_width: int, length: int, itemsize: int
+) -> int:
     """Bytes of the keys and values of `length` tokens: 2 L B G K length itemsize."""
     return 2 * layers * batch * kv_heads * head_width * length * itemsize
 
@@ -33,15 +38,15 @@ class KeyValueCache:
 
     def __init__(
         self,
-        layers,
-        batch,
-        kv_heads,
-        head_width,
-        dtype=np.float32,
-        device="cpu",
-        capacity=0,
-        padding=None,
-    ):
+        layers: int,
+        batch: int,
+        kv_heads: int,
+        head_width: int,
+        dtype: DType = np.float32,
+        device: str = "cpu",
+        capacity: int = 0,
+        padding: np.ndarray | None = None,
+    ) -> None:
         if min(layers, batch, kv_heads, head_width) < 1:
             raise ConfigError(
                 f"KeyValueCache: layers {layers}, batch {batch}, kv_heads {kv_heads}, "
@@ -58,12 +63,12 @@ class KeyValueCache:
         self._array = backend.backend(device).module.zeros(shape, self.dtype)
 
     @property
-    def capacity(self):
+    def capacity(self) -> int:
         """The number of tokens that the allocated array can hold."""
         return self._array.shape[4]
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         """`cache_bytes` of the tokens stored; free room is not counted."""
         return cache_bytes(
             self.layers,
@@ -74,7 +79,7 @@ class KeyValueCache:
             self.dtype.itemsize,
         )
 
-    def update(self, layer, k, v):
+    def update(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Store the keys and values of T new tokens and return all of the layer's.
 
         layer    0 .. L-1
@@ -99,7 +104,7 @@ class KeyValueCache:
             self.length = stop
         return keys[:, :, :stop], values[:, :, :stop]
 
-    def arrays(self, stop):
+    def arrays(self, stop: int) -> np.ndarray:
         """The whole array, (L, 2, B, G, capacity, K) with capacity >= stop, to be written into."""
         if stop > self.capacity:
             # Doubling: the copies of a cache that grows to n cost n/2 + n/4 + .. < n tokens.
@@ -110,14 +115,14 @@ class KeyValueCache:
             self._array = bigger
         return self._array
 
-    def crop(self, length):
+    def crop(self, length: int) -> None:
         """Forget all tokens from position `length` on, as if they had not been read.
 
         raises  ShapeError if the cache is not that long
         """
         self.length = checked_crop(length, self.length)
 
-    def select(self, rows):
+    def select(self, rows: Sequence[int]) -> None:
         """Keep the given rows of the batch, in the given order.
 
         rows  (n,) integers; a row may be listed twice (beam search)
@@ -130,7 +135,7 @@ class KeyValueCache:
             self.padding = self.padding[rows]
 
 
-def check_padding(padding, batch):
+def check_padding(padding: np.ndarray | None, batch: int) -> np.ndarray | None:
     """`padding` as a (B,) integer array, or None if no row is padded.
 
     raises  ShapeError if it is not one non-negative number a row
@@ -148,7 +153,7 @@ def check_padding(padding, batch):
     return None  # all zeros: then the model needs no mask
 
 
-def checked_crop(length, now):
+def checked_crop(length: int, now: int) -> int:
     """`length`, if a cache of `now` tokens can be cut to it; else ShapeError."""
     if not 0 <= length <= now:
         raise ShapeError(f"crop: the cache holds {now} tokens and cannot be cut to {length}")

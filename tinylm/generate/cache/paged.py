@@ -7,9 +7,12 @@ it is written to. A kernel would read the blocks in place; here they are gathere
 which costs time, not stored memory. Read next: quantized.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import DType
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.cache.key_value import cache_bytes, check_padding, checked_crop
 
@@ -17,7 +20,7 @@ from tinylm.generate.cache.key_value import cache_bytes, check_padding, checked_
 class BlockTable:
     """One sequence: the blocks that hold its tokens, in order, and how many tokens there are."""
 
-    def __init__(self, blocks=(), length=0):
+    def __init__(self, blocks: Sequence[int] = (), length: int = 0) -> None:
         self.blocks, self.length = list(blocks), length
 
 
@@ -29,8 +32,15 @@ class PagePool:
     """
 
     def __init__(
-        self, blocks, block_size, layers, kv_heads, head_width, dtype=np.float32, device="cpu"
-    ):
+        self,
+        blocks: int,
+        block_size: int,
+        layers: int,
+        kv_heads: int,
+        head_width: int,
+        dtype: DType = np.float32,
+        device: str = "cpu",
+    ) -> None:
         if min(blocks, block_size, layers, kv_heads, head_width) < 1:
             raise ConfigError(
                 f"PagePool: blocks {blocks}, block_size {block_size}, layers {layers}, "
@@ -47,14 +57,14 @@ class PagePool:
         self._array = backend.backend(device).module.zeros(shape, self.dtype)
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         """Memory of the blocks in use, empty places in them included."""
         tokens = (len(self.counts) - len(self.free)) * self.block_size
         return cache_bytes(
             self.layers, 1, self.kv_heads, self.head_width, tokens, self.dtype.itemsize
         )
 
-    def reserve(self, table, tokens):
+    def reserve(self, table: BlockTable, tokens: int) -> None:
         """Make room in a table for `tokens` more, in blocks that no other table holds.
 
         raises  ConfigError if the pool has too few free blocks; the table is then unchanged
@@ -78,14 +88,14 @@ class PagePool:
             self._release(old)
         table.blocks += [self._new() for _ in range(more)]
 
-    def write(self, table, layer, k, v):
+    def write(self, table: BlockTable, layer: int, k: np.ndarray, v: np.ndarray) -> None:
         """Store keys and values of T tokens, (G, T, K) each, in the room that `reserve` made."""
         for i, t in enumerate(range(table.length, table.length + k.shape[1])):
             block, slot = table.blocks[t // self.block_size], t % self.block_size
             self._array[layer, 0, block, :, slot] = k[:, i]
             self._array[layer, 1, block, :, slot] = v[:, i]
 
-    def read(self, table, layer, length):
+    def read(self, table: BlockTable, layer: int, length: int) -> np.ndarray:
         """Keys and values of a table's first `length` tokens: (G, length, K) twice."""
         held = table.blocks[: -(-length // self.block_size)]
         blocks = self._array[layer][:, held]  # (2, n, G, size, K), a copy
@@ -94,12 +104,12 @@ class PagePool:
         joined = blocks.transpose(0, 2, 1, 3, 4).reshape(2, G, n * size, K)
         return joined[:, :, :length]
 
-    def fork(self, table):
+    def fork(self, table: BlockTable) -> BlockTable:
         """A second table of the same tokens; nothing is copied until one of them grows."""
         self.counts[table.blocks] += 1
         return BlockTable(table.blocks, table.length)
 
-    def crop(self, table, length):
+    def crop(self, table: BlockTable, length: int) -> None:
         """Forget a table's tokens from `length` on and release the blocks that become empty."""
         table.length = checked_crop(length, table.length)
         kept = -(-length // self.block_size)  # blocks, rounded up
@@ -127,12 +137,12 @@ class PagedCache:
     Call `release` at the end to give the blocks back to the pool.
     """
 
-    def __init__(self, pool, batch, padding=None):
+    def __init__(self, pool: PagePool, batch: int, padding: np.ndarray | None = None) -> None:
         self.pool, self.length = pool, 0
         self.tables = [BlockTable() for _ in range(batch)]
         self.padding = check_padding(padding, batch)
 
-    def update(self, layer, k, v):
+    def update(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Store T new tokens of a layer and return all of the layer's.
 
         k, v     (B, G, T, K) arrays
@@ -160,13 +170,13 @@ class PagedCache:
             self.length = stop
         return keys, values
 
-    def crop(self, length):
+    def crop(self, length: int) -> None:
         """Forget all tokens from `length` on."""
         for table in self.tables:
             self.pool.crop(table, length)
         self.length = length
 
-    def select(self, rows):
+    def select(self, rows: Sequence[int]) -> None:
         """Keep the given rows, in the given order; copies of a row share its blocks."""
         rows = [int(row) for row in rows]
         # Fork before releasing, so that blocks of kept rows never become free in between.
@@ -176,7 +186,7 @@ class PagedCache:
         if self.padding is not None:
             self.padding = self.padding[rows]
 
-    def release(self):
+    def release(self) -> None:
         """Give all blocks back to the pool."""
         for table in self.tables:
             self.pool.crop(table, 0)

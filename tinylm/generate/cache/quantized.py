@@ -7,15 +7,18 @@ not depend on later tokens. `update` returns s q even for tokens just stored, so
 attends to rounded keys and values. Read next: shared.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.errors import ConfigError
 from tinylm.generate.cache.key_value import KeyValueCache, check_padding
 
 INTEGERS = {8: np.int8, 16: np.int16}
 
 
-def quantize(x, bits=8):
+def quantize(x: np.ndarray, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
     """Integers and scale of each vector: s = max |x| / (2^(bits-1) - 1), q = round(x / s)
 
     x        (..., K) floating point, vectors along the last axis;  bits 8 or 16
@@ -31,12 +34,20 @@ def quantize(x, bits=8):
     return q.astype(INTEGERS[bits]), scale.astype(x.dtype)
 
 
-def dequantize(q, scale):
+def dequantize(q: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """s q: (..., K), (..., 1) -> (..., K) of the scale's dtype."""
     return q.astype(scale.dtype) * scale
 
 
-def quantized_cache_bytes(layers, batch, kv_heads, head_width, length, bits=8, scale_size=4):
+def quantized_cache_bytes(
+    layers: int,
+    batch: int,
+    kv_heads: int,
+    head_width: int,
+    length: int,
+    bits: int = 8,
+    scale_size: int = 4,
+) -> int:
     """Memory in bytes: 2 L B G length (K bits / 8 + scale_size)."""
     return 2 * layers * batch * kv_heads * length * (head_width * bits // 8 + scale_size)
 
@@ -50,15 +61,15 @@ class QuantizedCache:
 
     def __init__(
         self,
-        layers,
-        batch,
-        kv_heads,
-        head_width,
-        dtype=np.float32,
-        device="cpu",
-        bits=8,
-        padding=None,
-    ):
+        layers: int,
+        batch: int,
+        kv_heads: int,
+        head_width: int,
+        dtype: DType = np.float32,
+        device: str = "cpu",
+        bits: int = 8,
+        padding: np.ndarray | None = None,
+    ) -> None:
         if bits not in INTEGERS:
             raise ConfigError(f"QuantizedCache: {bits} bits are not 8 or 16")
         self.bits, self.padding = bits, check_padding(padding, batch)
@@ -66,16 +77,16 @@ class QuantizedCache:
         self._scales = KeyValueCache(layers, batch, kv_heads, 1, dtype, device)
 
     @property
-    def length(self):
+    def length(self) -> int:
         """Tokens read so far."""
         return self._scales.length
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         """Memory of the tokens stored: `quantized_cache_bytes`."""
         return self._integers.bytes + self._scales.bytes
 
-    def update(self, layer, k, v):
+    def update(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, ...]:
         """Store T new tokens of a layer and return all of the layer's, rounded.
 
         k, v     (B, G, T, K) arrays
@@ -90,12 +101,12 @@ class QuantizedCache:
         all_s = self._scales.update(layer, key_s, value_s)
         return tuple(dequantize(q, s) for q, s in zip(all_q, all_s))
 
-    def crop(self, length):
+    def crop(self, length: int) -> None:
         """Forget all tokens from `length` on."""
         self._integers.crop(length)
         self._scales.crop(length)
 
-    def select(self, rows):
+    def select(self, rows: Sequence[int]) -> None:
         """Keep the given rows, in the given order."""
         self._integers.select(rows)
         self._scales.select(rows)

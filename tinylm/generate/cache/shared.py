@@ -7,13 +7,16 @@ model trained without it, the cache changes what that model computes. Read next:
 retrieval/neighbors.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.errors import ConfigError
 from tinylm.generate.cache.key_value import KeyValueCache
 
 
-def share_every(layers, group):
+def share_every(layers: int, group: int) -> tuple[int, ...]:
     """Owners where `group` neighboring layers share: share_every(5, 2) is (0, 0, 2, 2, 4)."""
     return tuple(layer - layer % group for layer in range(layers))
 
@@ -27,8 +30,15 @@ class SharedCache:
     """
 
     def __init__(
-        self, owners, batch, kv_heads, head_width, dtype=np.float32, device="cpu", padding=None
-    ):
+        self,
+        owners: tuple[int, ...],
+        batch: int,
+        kv_heads: int,
+        head_width: int,
+        dtype: DType = np.float32,
+        device: str = "cpu",
+        padding: np.ndarray | None = None,
+    ) -> None:
         own = [layer for layer, owner in enumerate(owners) if owner == layer]
         if not own or any(owner not in own or owner > layer for layer, owner in enumerate(owners)):
             raise ConfigError(
@@ -45,16 +55,16 @@ class SharedCache:
         )
 
     @property
-    def padding(self):
+    def padding(self) -> np.ndarray | None:
         """As in KeyValueCache."""
         return self._cache.padding
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         """Memory of the tokens stored: `cache_bytes` with the owning layers for L."""
         return self._cache.bytes
 
-    def update(self, layer, k, v):
+    def update(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Store (B, G, T, K) keys and values if the layer is an owner.
 
         returns  (B, G, length + T, K) keys and values that the layer attends to
@@ -70,11 +80,11 @@ class SharedCache:
             self.length = self._stop
         return keys, values
 
-    def crop(self, length):
+    def crop(self, length: int) -> None:
         """Forget all tokens from `length` on."""
         self._cache.crop(length)
         self.length = length
 
-    def select(self, rows):
+    def select(self, rows: Sequence[int]) -> None:
         """Keep the given rows, in the given order."""
         self._cache.select(rows)

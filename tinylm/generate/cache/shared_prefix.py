@@ -29,12 +29,27 @@ class SharedPrefixCache(KeyValueCache):
     An attention layer calls `attend` in the place of update().
     """
 
-    def __init__(self, prefix, batch, capacity=0, padding=None, device="cpu"):
+    def __init__(
+        self,
+        prefix: np.ndarray,
+        batch: int,
+        capacity: int = 0,
+        padding: np.ndarray | None = None,
+        device: str = "cpu",
+    ) -> None:
         L, _, G, _, K = prefix.shape
         super().__init__(L, batch, G, K, prefix.dtype, device, capacity, padding)
         self.prefix = prefix
 
-    def attend(self, layer, q, k, v, mask=None, scale=None):
+    def attend(
+        self,
+        layer: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: np.ndarray | None = None,
+        scale: float | None = None,
+    ) -> Tensor:
         """Attention of T new tokens to the prefix, to what is stored, and to each other, causal.
 
         q        (B, H, T, K) Tensor;  k, v (B, G, T, K) Tensors, stored here
@@ -45,10 +60,19 @@ class SharedPrefixCache(KeyValueCache):
         keys, values = self.update(layer, k.data, v.data)  # (B, G, S, K) each
         if scale is None:
             scale = 1 / math.sqrt(self.head_width)
-        return Tensor(attend(q.data, *self.prefix[layer], keys, values, mask, scale))
+        old_keys, old_values = self.prefix[layer]
+        return Tensor(attend(q.data, old_keys, old_values, keys, values, mask, scale))
 
 
-def attend(q, prefix_k, prefix_v, k, v, mask, scale):
+def attend(
+    q: np.ndarray,
+    prefix_k: np.ndarray,
+    prefix_v: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    mask: np.ndarray | None,
+    scale: float | None,
+) -> np.ndarray:
     """Causal attention to [prefix; text]: (B, H, T, K) -> (B, H, T, J).
 
     prefix_k, prefix_v  (G, n, K), (G, n, J), which every query sees

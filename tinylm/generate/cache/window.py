@@ -7,9 +7,12 @@ last n tokens only, which equals a sliding-window mask in all layers. Models put
 the first tokens; keeping these as sinks (Xiao et al. 2024) leaves it in place. Read next: paged.py.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import DType
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.cache.key_value import cache_bytes
 
@@ -33,16 +36,16 @@ class WindowCache:
 
     def __init__(
         self,
-        layers,
-        batch,
-        kv_heads,
-        head_width,
-        window,
-        sinks=0,
-        dtype=np.float32,
-        device="cpu",
-        turn=None,
-    ):
+        layers: int,
+        batch: int,
+        kv_heads: int,
+        head_width: int,
+        window: int,
+        sinks: int = 0,
+        dtype: DType = np.float32,
+        device: str = "cpu",
+        turn: Callable | None = None,
+    ) -> None:
         if min(layers, batch, kv_heads, head_width, window) < 1 or sinks < 0:
             raise ConfigError(
                 f"WindowCache: layers {layers}, batch {batch}, kv_heads {kv_heads}, "
@@ -62,12 +65,12 @@ class WindowCache:
         self._array = backend.backend(device).module.zeros(shape, self.dtype)
 
     @property
-    def stored(self):
+    def stored(self) -> int:
         """Tokens held: all that were read, at most sinks + window."""
         return min(self.length, self.sinks + self.window)
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         """`cache_bytes` of the tokens held: constant once sinks + window tokens were read."""
         return cache_bytes(
             self.layers,
@@ -78,7 +81,7 @@ class WindowCache:
             self.dtype.itemsize,
         )
 
-    def update(self, layer, k, v):
+    def update(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Store one token of a layer and return the keys and values that it attends to.
 
         k, v     (B, G, 1, K) arrays
@@ -109,7 +112,7 @@ class WindowCache:
             keys = np.concatenate([sinks, keys[:, :, self.sinks :]], axis=2)
         return keys, values
 
-    def crop(self, length):
+    def crop(self, length: int) -> None:
         """Forget tokens from `length` on.
 
         raises  ShapeError once a token has been overwritten: it cannot be restored
@@ -122,7 +125,7 @@ class WindowCache:
             )
         self.length = length
 
-    def select(self, rows):
+    def select(self, rows: Sequence[int]) -> None:
         """Keep the given rows, in the given order."""
         rows = [int(row) for row in rows]
         self._array = self._array[:, :, rows]  # the third axis is B

@@ -15,6 +15,8 @@ costs nothing. Read first:
 direct.py, the same for one row. Read next: autograd/kernels/few_rows.py.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd.kernels.few_rows import (
@@ -32,6 +34,7 @@ from tinylm.generate.fast.folded import supports
 from tinylm.generate.fast.parts import activation_into, normed
 from tinylm.generate.fast.prompt import PromptReader
 from tinylm.generate.protocol.language_model import ModelLM, check_tokens, padded
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import GATES
 
 
@@ -47,7 +50,7 @@ class BatchDecoder:
 
     rows_alike = True
 
-    def __init__(self, model):
+    def __init__(self, model: GPT) -> None:
         if not supports(model):
             raise ConfigError(
                 "BatchDecoder: only a pre-norm GPT of plain parts on the CPU; "
@@ -61,26 +64,30 @@ class BatchDecoder:
         self._layers = self._head = None  # products for so many rows
         self._rows = 0
 
-    def new_cache(self, batch, padding=None, capacity=0):
+    def new_cache(
+        self, batch: int, padding: np.ndarray | None = None, capacity: int = 0
+    ) -> KeyValueCache:
         """An empty KeyValueCache for B rows."""
         return self._plain.new_cache(batch, padding, capacity)
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the next token after each of `tokens`: (B, T) -> (B, T, V)."""
         return self._plain.logits(tokens, cache)
 
-    def hidden_and_logits(self, tokens, cache=None):
+    def hidden_and_logits(
+        self, tokens: np.ndarray, cache: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """As of ModelLM."""
         return self._plain.hidden_and_logits(tokens, cache)
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
         tokens = check_tokens(tokens, self, cache)
         if type(cache) is not KeyValueCache or tokens.shape[1] > 1:
             return self._prompts.next_logits(tokens, cache)
         return self.step(tokens[:, 0], cache)
 
-    def step(self, tokens, cache):
+    def step(self, tokens: np.ndarray, cache: Any) -> np.ndarray:
         """Read one token of each row, whose ids and room were checked: (B,) -> (B, V).
 
         cache   KeyValueCache or SharedPrefixCache

@@ -8,10 +8,11 @@ contiguous. Read next: autograd/kernels/few_rows.py.
 import numpy as np
 
 from tinylm.autograd.kernels.few_rows import pays
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Linear
 
 
-def by_columns(model):
+def by_columns(model: GPT) -> None:
     """Lay out the large matrices of a model's linear maps by columns, where few rows gain by it.
 
     Values and shapes stay as they are, and no second copy is kept. Reading a long text takes about

@@ -22,6 +22,7 @@ behind float32); `decoding_speed` and `memory_bandwidth` measure it. Read next: 
 
 import threading
 import time
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from tinylm import backend
 from tinylm.generate.fast.few_bits import Pace, QuantizedLayers, own_threads
 from tinylm.generate.fast.folded import FastDecoder
 from tinylm.generate.fast.parts import activation_into, bias_of, rising
+from tinylm.models.decoder.gpt import GPT
 
 
 class DirectDecoder(FastDecoder):
@@ -45,7 +47,7 @@ class DirectDecoder(FastDecoder):
     Inputs of several tokens are read by prompt.py, with all bits.
     """
 
-    def __init__(self, model, bits=None):
+    def __init__(self, model: GPT, bits: int | None = None) -> None:
         c = self._begin(model)
         self.bits = bits
         self.threads = None
@@ -68,11 +70,11 @@ class DirectDecoder(FastDecoder):
         gates = len(rising(model.blocks[0].feed_forward, c.activation))
         self._end(gates * c.hidden_width, c.hidden_width)
 
-    def weight_bytes(self):
+    def weight_bytes(self) -> int:
         """Bytes of weights that one token reads."""
         return self.head.nbytes + sum(part.nbytes for layer in self.layers for part in layer)
 
-    def step(self, token, cache):
+    def step(self, token: int, cache: Any) -> np.ndarray:
         """Read one token; returns the normalized stream after the last block: (D + 1,), the last
         entry unused.
         """
@@ -183,7 +185,7 @@ class _Pair:
         self.up(x, out[half:])
 
 
-def memory_bandwidth(megabytes=256, repeats=5):
+def memory_bandwidth(megabytes: int = 256, repeats: int = 5) -> float:
     """How fast this machine reads memory, in bytes a second: one thread a core, each with its part.
 
     megabytes  in all; must be far more than the caches hold
@@ -205,7 +207,7 @@ def memory_bandwidth(megabytes=256, repeats=5):
     return max(run() for _ in range(repeats + 1))  # + 1: the first run is a warm-up
 
 
-def decoding_speed(decoder, tokens=32, start=1):
+def decoding_speed(decoder: DirectDecoder, tokens: int = 32, start: int = 1) -> dict[str, float]:
     """Time greedy decoding.
 
     decoder  DirectDecoder

@@ -7,14 +7,14 @@ Read next: loop.py, which uses it.
 from tinylm.generate.fast.batched import BatchDecoder
 from tinylm.generate.fast.direct import DirectDecoder
 from tinylm.generate.fast.folded import FastDecoder, supports
-from tinylm.generate.protocol.language_model import ModelLM
+from tinylm.generate.protocol.language_model import Model, ModelLM
 
 # 64 MiB of weights do not fit a processor's cache: decoding then runs at the speed of memory, and a
 # folded copy of the weights would double the memory and save no time.
 LARGE = 1 << 26
 
 
-def fastest(lm, rows=1):
+def fastest(lm: Model, rows: int = 1) -> object:
     """A decoder of this folder for the model of `lm` and so many rows if one supports it, else
     `lm`.
     """

@@ -19,12 +19,15 @@ direct.py.
 import contextlib
 import math
 from collections import deque
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd.kernels.few_rows import LEAST_TABLE, borrowed
+from tinylm.autograd.kernels.few_rows import LEAST_TABLE, Helper, borrowed
 from tinylm.generate.fast.parts import bias_of, rising
 from tinylm.machine import blas_threads, last_cache, one_blas_thread
+from tinylm.models.decoder.gpt import GPT
 from tinylm.models.low_bit.prepared import Prepared, Room
 from tinylm.models.low_bit.quantized import QuantizedMatrix
 from tinylm.nn import GATES
@@ -46,7 +49,9 @@ class QuantizedProduct:
             SHARED: it takes half of the outputs
     """
 
-    def __init__(self, weight, bias, bits, rooms, way=ALONE):
+    def __init__(
+        self, weight: np.ndarray, bias: np.ndarray | None, bits: int, rooms: Any, way: Any = ALONE
+    ) -> None:
         self.bias, self.way = bias, way
         self.following = None  # of the next layer, converted once the place of this one is free
         # Blocks lie along a row of W^T, so that one output reads whole blocks.
@@ -60,12 +65,12 @@ class QuantizedProduct:
             rooms = [rooms[1]]
         self.parts = [Prepared(part, room, way == AHEAD) for part, room in zip(parts, rooms)]
 
-    def begin(self, helper):
+    def begin(self, helper: Helper | None) -> None:
         """Let the second thread convert the weights, if it is to."""
         if self.way == AHEAD and helper is not None:
             helper.start(self.parts[0].convert)
 
-    def __call__(self, x, out, helper=None):
+    def __call__(self, x: np.ndarray, out: np.ndarray, helper: Helper | None = None) -> np.ndarray:
         """(D,) -> (F,), written into `out`. Products follow in the order of their begin().
 
         helper  Helper; None: this thread does all, and gets the same numbers
@@ -99,7 +104,7 @@ class QuantizedLayers:
     rooms  scratch of the two threads
     """
 
-    def __init__(self, model, bits):
+    def __init__(self, model: GPT, bits: int) -> None:
         c = model.config
         self.threads = 1
         gates = 2 if c.activation in GATES else 1
@@ -162,12 +167,12 @@ class Pace:
 
     SLOWER, RETRY = 1.3, 32
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.help = True
         self._fastest, self._waited = math.inf, self.RETRY
         self._seconds = {True: deque(maxlen=2), False: deque(maxlen=2)}
 
-    def next(self):
+    def next(self) -> bool:
         """True if the second thread is to help with the next step."""
         helped = self._seconds[True]
         if self.help and (len(helped) < 2 or min(helped) <= self.SLOWER * self._fastest):
@@ -179,7 +184,7 @@ class Pace:
             return not self.help
         return self.help
 
-    def note(self, helped, seconds):
+    def note(self, helped: bool, seconds: float) -> None:
         """A step took so long."""
         self._seconds[helped].append(seconds)
         if helped:
@@ -189,7 +194,7 @@ class Pace:
 
 
 @contextlib.contextmanager
-def own_threads(threads):
+def own_threads(threads: int | None) -> Iterator[None]:
     """For a step on two threads of Python: one thread of BLAS each. Yields a Helper.
 
     threads   2, or 1 on one core; None for weights that are not converted: BLAS keeps its
@@ -202,6 +207,6 @@ def own_threads(threads):
         yield helper
 
 
-def two_threads(weights):
+def two_threads(weights: int) -> bool:
     """True if so many weights are worth a hand-over, and BLAS may use more than one thread."""
     return weights >= LEAST_TABLE and (blas_threads() or 1) > 1

@@ -23,16 +23,19 @@ autograd/kernels/attention.py, the full attention.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from tinylm import nn
 from tinylm.errors import ConfigError, ShapeError
+from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.generate.fast.parts import activation_into
 from tinylm.generate.fast.prompt import PromptReader
 from tinylm.generate.protocol.language_model import ModelLM, check_tokens
 from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import GATES
+from tinylm.nn.module import Module
 from tinylm.nn.position.rotary_scaling import BY_LENGTH
 
 # The parts whose computation `step` and the folding below reproduce.
@@ -59,7 +62,7 @@ LARGEST_SCORE = 60.0
 TOGETHER = 5
 
 
-def supports(model):
+def supports(model: Module) -> bool:
     """True for a plain pre-norm GPT on the CPU; False if parts were replaced, as by adapters."""
     if type(model) is not GPT or model.tokens.weight.device != "cpu":
         return False
@@ -98,7 +101,7 @@ class FastDecoder:
     prompt.py, into the same cache.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: GPT) -> None:
         c, dtype = self._begin(model), model.tokens.weight.dtype
         H, G, K = self.heads, self.groups, self.width
         # Factors that go into the matrices before and after the activation, see activation_into.
@@ -179,7 +182,7 @@ class FastDecoder:
         self.mixed = self.attended[:-1].reshape(G, H // G, K)
         self.mixed_rows = self.attended[:-1].reshape(H, K)
 
-    def new_cache(self, batch=1, padding=None):
+    def new_cache(self, batch: int = 1, padding: np.ndarray | None = None) -> KeyValueCache:
         """An empty cache. Raises ShapeError for a batch other than 1."""
         if batch != 1 or padding is not None:
             raise ShapeError(
@@ -189,13 +192,13 @@ class FastDecoder:
         # memory too. A longer text makes the cache double.
         return self.model.new_cache(1, capacity=min(self.context, 1024))
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the next token after each of `tokens`: (1, T) -> (1, T, V)."""
         if np.shape(tokens) == (1, 1):
             return self.next_logits(tokens, cache)[:, None]
         return self.model.logits(tokens, cache)
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the token after the last of `tokens`: (1, T) -> (1, V)."""
         tokens = np.asarray(tokens)
         past = 0 if cache is None else cache.length
@@ -222,7 +225,7 @@ class FastDecoder:
             return scores
         return np.tanh(scores / cap) * cap
 
-    def step(self, token, cache):
+    def step(self, token: int, cache: Any) -> np.ndarray:
         """Read one token; returns the normalized stream after the last block, (D + 1,)."""
         x = self.stream
         change = self.change

@@ -4,13 +4,17 @@ Read next: folded.py.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.nn import ACTIVATIONS, GATES, LayerNorm
+from tinylm.nn.linear import Linear
+from tinylm.nn.module import Module
 
 
-def normed(x, norm):
+def normed(x: np.ndarray, norm: Module) -> np.ndarray:
     """Layer norm or RMS norm of arrays: (n, D) -> (n, D)."""
     if isinstance(norm, LayerNorm):
         x = x - x.mean(axis=1, keepdims=True)
@@ -22,21 +26,21 @@ def normed(x, norm):
     return y
 
 
-def rising(forward, activation):
+def rising(forward: Module, activation: str) -> list[Linear]:
     """The maps into the hidden layer: [gate, up], or one."""
     if activation in GATES:
         return [forward.gate, forward.up]
     return [forward.hidden]
 
 
-def bias_of(linear):
+def bias_of(linear: Linear) -> np.ndarray | None:
     """The bias of a linear map as an array, or None."""
     if linear.bias is None:
         return None
     return linear.bias.data
 
 
-def activation_into(name, dtype):
+def activation_into(name: str, dtype: DType) -> tuple[Callable, float, float]:
     """(function (hidden, out) on vectors, factor for the matrix before, factor for that after)."""
     one = np.ones((), dtype)
     if name == "swiglu":

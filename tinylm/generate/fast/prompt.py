@@ -18,6 +18,8 @@ autograd/kernels/attention.py.
 
 import math
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +28,9 @@ from tinylm.autograd.kernels.attention import SAFE_SCORE
 from tinylm.autograd.kernels.few_rows import in_parallel
 from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.generate.fast.parts import activation_into, bias_of, normed, rising
+from tinylm.generate.protocol.language_model import ModelLM
 from tinylm.machine import blas_threads, one_blas_thread
+from tinylm.nn.linear import Linear
 
 PIECE = 128  # tokens of a piece at most; many small calls make threads wait for each other
 SCORES = 1 << 21  # scores of a piece at most: 8 MB in float32
@@ -41,7 +45,7 @@ class PromptReader:
     lm   ModelLM of the model, in float32 or float64; its weights are read in place
     """
 
-    def __init__(self, lm):
+    def __init__(self, lm: ModelLM) -> None:
         self.lm, self.model, c = lm, lm.model, lm.model.config
         self.config, self.scale = c, c.attention_scale or c.key_width**-0.5
         self.dtype = self.model.tokens.weight.dtype
@@ -49,7 +53,7 @@ class PromptReader:
         block = self.model.blocks[0]
         self.weights_of_layer = sum(p.size for p in block.parameters())
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the token after the last of `tokens`, which were checked: (B, T) -> (B, V)."""
         if cache is None:
             cache = self.lm.new_cache(len(tokens), capacity=tokens.shape[1])
@@ -99,7 +103,7 @@ class PromptReader:
             self.turns = self.model.rotation(np.arange(max(tokens, 256)), self.dtype)
 
 
-def cut(b, start, stop, threads, longest):
+def cut(b: int, start: int, stop: int, threads: int, longest: int) -> list[tuple[int, int, int]]:
     """Pieces (b, start, stop) of a row: a multiple of 2 `threads` of them, as equal as can be."""
     length = max(0, stop - start)
     count = 2 * threads * max(1, -(-length // (2 * threads * longest)))  # rounded up
@@ -107,7 +111,9 @@ def cut(b, start, stop, threads, longest):
     return [(b, i, j) for i, j in zip(ends, ends[1:]) if j > i]
 
 
-def dealt(pieces, thread, threads):
+def dealt(
+    pieces: Sequence[tuple[int, int, int]], thread: int, threads: int
+) -> list[tuple[int, int, int]]:
     """What a thread gets of pieces that are dealt out to and fro: 0 1 1 0 0 1 1 0."""
     turn = [*range(threads), *reversed(range(threads))]
     return [piece for i, piece in enumerate(pieces) if turn[i % len(turn)] == thread]
@@ -239,7 +245,7 @@ class _Share:
         return self.attended
 
 
-def causal_attention(q, k, v):
+def causal_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Attention of the last t tokens to all up to themselves: (G, t, R, K), (G, S, K) twice ->
     (G, t, R, K).
 
@@ -274,7 +280,7 @@ def _scores(q, k):
     return scores
 
 
-def activate(name, parts):
+def activate(name: str, parts: Sequence[np.ndarray]) -> None:
     """The activation, written over parts[0]: (m, F), or gate and up."""
     gate = parts[0]
     step = max(1, IN_CACHE // max(gate.shape[1], 1))
@@ -291,7 +297,7 @@ def activate(name, parts):
             rows[0] *= rows[0].dtype.type(after)
 
 
-def times(x, linear, out):
+def times(x: np.ndarray, linear: Linear, out: np.ndarray) -> np.ndarray:
     """x W + b of a linear map: (n, D) -> (n, F), written into `out`."""
     np.matmul(x, linear.weight.data, out=out)
     bias = bias_of(linear)

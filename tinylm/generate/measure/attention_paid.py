@@ -10,10 +10,11 @@ them.
 
 import numpy as np
 
-from tinylm.autograd import no_grad
+from tinylm.autograd import Tensor, no_grad
 from tinylm.autograd.kernels.heads import score_scale
 from tinylm.autograd.kernels.masks import grouped_mask, seen_mix, seen_scores, visible_softmax
 from tinylm.errors import ConfigError, ShapeError
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import evaluating
 
 
@@ -25,10 +26,18 @@ class PaidAttention:
 
     length, padding = 0, None  # of the protocol of caches: nothing was read before
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.weights = {}
 
-    def attend(self, layer, q, k, v, mask=None, scale=None):
+    def attend(
+        self,
+        layer: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: np.ndarray | None = None,
+        scale: float | None = None,
+    ) -> Tensor:
         """Causal attention of T tokens to each other; arguments and result as of
         cache/shared_prefix.py.
         """
@@ -45,7 +54,9 @@ class PaidAttention:
         return seen_mix(paid, v, seen).reshape(B, H, T, K)
 
 
-def attention_weights(model, ids, positions=None):
+def attention_weights(
+    model: GPT, ids: np.ndarray, positions: np.ndarray | None = None
+) -> np.ndarray:
     """The attention weights of a GPT.
 
     ids        (B, T) integers;  positions as GPT's
@@ -64,7 +75,7 @@ def attention_weights(model, ids, positions=None):
     return np.stack([paid.weights[layer] for layer in range(c.n_layer)])
 
 
-def share_of_first(weights, count=1, start=None):
+def share_of_first(weights: np.ndarray, count: int = 1, start: int | None = None) -> np.ndarray:
     """The share of attention that the first `count` tokens get, of each layer and head.
 
     weights  (L, B, H, T, T) of attention_weights()

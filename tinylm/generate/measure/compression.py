@@ -12,13 +12,18 @@ check sum detects. Read next: the script compression.py.
 
 import math
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm.errors import DataError
 from tinylm.generate.fast.fastest import fastest
 from tinylm.generate.loop import Rows, check_prompt
-from tinylm.generate.protocol.language_model import as_language_model, check_token_ids
+from tinylm.generate.protocol.language_model import (
+    Model,
+    as_language_model,
+    check_token_ids,
+)
 from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.sample import probabilities
 
@@ -28,7 +33,7 @@ WHOLE, HALF, QUARTER = 1 << BITS, 1 << BITS - 1, 1 << BITS - 2
 HEADER = 8  # bytes: 4 for the number of tokens, 4 for their check sum
 
 
-def counts(logits):
+def counts(logits: np.ndarray) -> np.ndarray:
     """A distribution as whole numbers that sum to 2^32, each at least 1: (V,) -> (V,) int64.
 
     A token of probability 0 can still be coded, in 32 bits; a probability is lowered by at most a
@@ -44,12 +49,12 @@ def counts(logits):
 class Encoder:
     """Narrows [low, high] token by token and writes a bit once both ends begin with it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.low, self.high = 0, WHOLE - 1
         self.pending = 0  # bits that will be the opposite of the next one written
         self.bits = []
 
-    def encode(self, start, stop):
+    def encode(self, start: int, stop: int) -> None:
         """Narrow the interval to a token whose cumulative counts are start .. stop of TOTAL."""
         self.low, self.high = narrowed(self.low, self.high, start, stop)
         while True:
@@ -68,7 +73,7 @@ class Encoder:
             # The interval was inside a half (or the middle half): double it, which frees a bit.
             self.low, self.high = 2 * self.low, 2 * self.high + 1
 
-    def finish(self):
+    def finish(self) -> list[int]:
         """Write two more bits that select a number inside the interval; returns all bits.
 
         returns  list of 0 and 1
@@ -87,7 +92,7 @@ class Encoder:
         self.low, self.high = self.low - by, self.high - by
 
 
-def narrowed(low, high, start, stop):
+def narrowed(low: int, high: int, start: int, stop: int) -> tuple[int, int]:
     """The part start .. stop of TOTAL of an interval [low, high], ends included."""
     width = high - low + 1
     return low + width * start // TOTAL, low + width * stop // TOTAL - 1
@@ -99,13 +104,13 @@ class Decoder:
     bits  as `Encoder.finish` gave them; after the last come zeros
     """
 
-    def __init__(self, bits):
+    def __init__(self, bits: Sequence[int]) -> None:
         self.low, self.high, self.value = 0, WHOLE - 1, 0
         self._bits, self._missing = iter(bits), 0
         for _ in range(BITS):
             self._read()
 
-    def decode(self, heights):
+    def decode(self, heights: np.ndarray) -> int:
         """The next token, from the cumulative counts (V,) int64 that the encoder had."""
         # The inverse of `narrowed`: the count in which `value` lies.
         width = self.high - self.low + 1
@@ -139,7 +144,7 @@ class Decoder:
         self.value = 2 * self.value + (bit or 0)
 
 
-def encode_tokens(lm, ids, start):
+def encode_tokens(lm: Model, ids: Sequence[int], start: Sequence[int]) -> tuple[list[int], float]:
     """The bits of ids after a start, and the model's loss on them in bits.
 
     lm       a language model;  ids (n,) integers
@@ -158,7 +163,7 @@ def encode_tokens(lm, ids, start):
     return encoder.finish(), float(loss)
 
 
-def compress(lm, ids, start):
+def compress(lm: Model, ids: Sequence[int], start: Sequence[int]) -> bytes:
     """Tokens as bytes: an 8-byte header, and the bits of `encode_tokens` in whole bytes.
 
     Texts longer than the context are read in windows, as in `generate` (loop.py).
@@ -169,7 +174,7 @@ def compress(lm, ids, start):
     return header + np.packbits(np.array(bits, np.uint8)).tobytes()
 
 
-def decompress(lm, data, start):
+def decompress(lm: Model, data: bytes, start: Sequence[int]) -> list[int]:
     """The tokens of `compress`: list of int.
 
     raises  DataError if the bytes are cut off or not made by this model on a machine that rounds

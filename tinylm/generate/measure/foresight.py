@@ -10,10 +10,11 @@ models/decoder/gpt.py.
 """
 
 import copy
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import rotary, where
+from tinylm.autograd import Tensor, rotary, where
 from tinylm.autograd.kernels.heads import score_scale
 from tinylm.autograd.kernels.masks import (
     bool_mask,
@@ -24,11 +25,12 @@ from tinylm.autograd.kernels.masks import (
 )
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.nn.attention.multi_head import merge_heads, projected
+from tinylm.models.decoder.gpt import GPT
+from tinylm.nn.attention.multi_head import SelfAttention, merge_heads, projected
 from tinylm.nn.module import Module
 
 
-def future_pairs(hidden, ids, ahead):
+def future_pairs(hidden: np.ndarray, ids: np.ndarray, ahead: int) -> tuple[np.ndarray, np.ndarray]:
     """Every state with the token `ahead` of it.
 
     hidden   (B, T, D) array, h_t made from ids[:, :t + 1];  ids (B, T) integers
@@ -55,7 +57,9 @@ class LinearProbe:
     Least squares has one exact solution, so results do not depend on how the probe was trained.
     """
 
-    def __init__(self, states, tokens, vocab_size, ridge=1e-6):
+    def __init__(
+        self, states: np.ndarray, tokens: np.ndarray, vocab_size: int, ridge: float = 1e-6
+    ) -> None:
         states = to_cpu(states).astype(np.float64)
         self.mean = states.mean(0)
         x = _with_one(states - self.mean)  # (n, D + 1)
@@ -65,11 +69,11 @@ class LinearProbe:
         one_hot = np.eye(vocab_size)[to_cpu(tokens)]
         self.weight = np.linalg.solve(gram, x.T @ one_hot)  # (D + 1, V)
 
-    def __call__(self, states):
+    def __call__(self, states: np.ndarray) -> np.ndarray:
         """The token of the largest score, (n, D) -> (n,)."""
         return (_with_one(to_cpu(states).astype(np.float64) - self.mean) @ self.weight).argmax(-1)
 
-    def accuracy(self, states, tokens):
+    def accuracy(self, states: np.ndarray, tokens: np.ndarray) -> float:
         """Share of the tokens that are predicted correctly."""
         return float((self(states) == to_cpu(tokens)).mean())
 
@@ -78,12 +82,12 @@ def _with_one(x):
     return np.concatenate([x, np.ones((len(x), 1))], axis=1)
 
 
-def unigram_accuracy(seen, tokens):
+def unigram_accuracy(seen: np.ndarray | None, tokens: np.ndarray) -> float:
     """Accuracy on `tokens` of always predicting the most frequent token of `seen`, the baseline."""
     return float((tokens == np.bincount(seen).argmax()).mean())
 
 
-def myopic(model):
+def myopic(model: GPT) -> GPT:
     """The same GPT and parameters, with no gradient from a loss to earlier positions   (Wu et al.
     2024)
 
@@ -106,7 +110,7 @@ class MyopicAttention(Module):
     attention  a SelfAttention, whose projections are shared
     """
 
-    def __init__(self, attention):
+    def __init__(self, attention: SelfAttention) -> None:
         if attention.cap is not None or attention.dropout or not attention.causal:
             raise ConfigError(
                 "MyopicAttention: attention must be causal, without a cap on scores and without "
@@ -118,7 +122,15 @@ class MyopicAttention(Module):
         self.k_norm = attention.k_norm
         self.heads, self.kv_heads, self.scale = attention.heads, attention.kv_heads, attention.scale
 
-    def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
+    def __call__(
+        self,
+        x: Tensor,
+        rotation: tuple[np.ndarray, np.ndarray] | None = None,
+        mask: np.ndarray | None = None,
+        bias: Tensor | None = None,
+        cache: Any = None,
+        layer: int = 0,
+    ) -> Tensor:
         """x (B, T, D) -> (B, T, D), as in SelfAttention; there is no cache in training."""
         if cache is not None:
             raise ConfigError(

@@ -8,17 +8,19 @@ such measurements do not show. Read next: protocol/score.py, perplexity of a tex
 train/experiments/compare.py, fair comparisons.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tinylm import backend
 from tinylm.errors import DataError, ShapeError
-from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.language_model import Model, as_language_model
 from tinylm.generate.protocol.score import token_logprobs
 
 ROWS = 16  # read at a time: scores of long texts over all words take memory
 
 
-def last_losses(lm, ids, last, context=None):
+def last_losses(lm: Model, ids: np.ndarray, last: int, context: int | None = None) -> np.ndarray:
     """Losses in nats of the last `last` tokens of every text, given a limited context.
 
     ids      (rows, n) whole texts
@@ -46,7 +48,7 @@ def last_losses(lm, ids, last, context=None):
     return -np.concatenate(parts)
 
 
-def chunk_losses(lm, ids, length):
+def chunk_losses(lm: Model, ids: np.ndarray, length: int) -> np.ndarray:
     """Losses in nats of every token but the first, the texts cut into pieces read independently.
 
     ids      (rows, n) with n - 1 a multiple of `length`
@@ -64,7 +66,7 @@ def chunk_losses(lm, ids, length):
     return last_losses(lm, pieces, length).reshape(rows, n - 1)
 
 
-def answers_right(lm, ids, answers):
+def answers_right(lm: Model, ids: np.ndarray, answers: int) -> Any:
     """(rows,) bool: True where each of the last `answers` tokens has the largest score.
 
     Each is predicted from the correct tokens before it (teacher forcing), so a row is True exactly
@@ -73,7 +75,7 @@ def answers_right(lm, ids, answers):
     return predicted_right(lm, ids, answers).all(axis=1)
 
 
-def predicted_right(lm, ids, last):
+def predicted_right(lm: Model, ids: np.ndarray, last: int) -> np.ndarray:
     """(rows, last) bool: which of the last tokens have the largest score given all before them.
 
     ids  (rows, n)
@@ -86,7 +88,7 @@ def predicted_right(lm, ids, last):
     return np.concatenate(parts)
 
 
-def forgetting_curve(lm, copies, controls):
+def forgetting_curve(lm: Model, copies: np.ndarray, controls: np.ndarray) -> tuple:
     """Accuracy on a repeated passage, and on the same passage at its first occurrence   (Liu et al.
     2024)
 

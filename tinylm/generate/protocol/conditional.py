@@ -6,13 +6,18 @@ all code for the protocol of language_model.py runs on it. Prompts begin with th
 token (`config.start`), which is given, not scored. Read next: streaming.py.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm import backend
 from tinylm.autograd import Tensor, no_grad
+from tinylm.backend import DType
 from tinylm.errors import ShapeError
 from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.generate.protocol.language_model import check_token_ids, check_tokens, padded
+from tinylm.models.encoder.seq2seq import Seq2Seq
 
 
 class ConditionalCache(KeyValueCache):
@@ -23,11 +28,16 @@ class ConditionalCache(KeyValueCache):
     others   as in KeyValueCache
     """
 
-    def __init__(self, pairs, mask, *others):
+    def __init__(
+        self,
+        pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+        mask: np.ndarray | None,
+        *others: DType | int | None,
+    ) -> None:
         super().__init__(*others)
         self.pairs, self.mask = pairs, mask
 
-    def select(self, rows):
+    def select(self, rows: Sequence[int]) -> None:
         """Keep the given rows, sources too."""
         super().select(rows)
         index = backend.to_device(np.array([int(row) for row in rows], np.int64), self.device)
@@ -46,7 +56,7 @@ class Conditional:
     raises   DataError for an id outside the vocabulary
     """
 
-    def __init__(self, model, source, mask=None):
+    def __init__(self, model: Seq2Seq, source: np.ndarray, mask: np.ndarray | None = None) -> None:
         self.model, self.config = model, model.config
         self.vocab_size, self.context = self.config.vocab_size, self.config.context
         self._weight = model.tokens.weight
@@ -61,7 +71,9 @@ class Conditional:
         memory = self._evaluated(lambda: model.memory_pairs(model.encode(source, self.mask)))
         self._pairs = [(k.data, v.data) for k, v in memory]  # (B, H, S, K) twice, for each layer
 
-    def new_cache(self, batch, padding=None, capacity=0):
+    def new_cache(
+        self, batch: int, padding: np.ndarray | None = None, capacity: int = 0
+    ) -> ConditionalCache:
         """An empty cache for B rows, with the source that each reads from.
 
         raises  ShapeError if there is not one source for all rows, or one for each
@@ -92,11 +104,11 @@ class Conditional:
             padding,
         )
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the next token after each of `tokens`: (B, T) -> (B, T, V)."""
         return self._run(tokens, cache, slice(None))
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
         return self._run(tokens, cache, slice(-1, None))[:, 0]
 

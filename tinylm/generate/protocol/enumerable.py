@@ -6,10 +6,12 @@ gradient, a bound. Book eq. 2.1 is here a product of table entries. Read next: s
 """
 
 import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from tinylm.backend import Random
+from tinylm.backend import ArrayLike, Random
 from tinylm.errors import ConfigError
 from tinylm.generate.cache.key_value import check_padding, checked_crop
 from tinylm.generate.protocol.language_model import check_tokens
@@ -18,19 +20,19 @@ from tinylm.generate.protocol.language_model import check_tokens
 class TokenCache:
     """A cache of the tokens themselves, for a model without hidden state."""
 
-    def __init__(self, batch, padding=None):
+    def __init__(self, batch: int, padding: np.ndarray | None = None) -> None:
         self.tokens, self.padding = np.empty((batch, 0), np.int64), check_padding(padding, batch)
 
     @property
-    def length(self):
+    def length(self) -> int:
         """Columns read so far."""
         return self.tokens.shape[1]
 
-    def crop(self, length):
+    def crop(self, length: int) -> None:
         """Forget all columns from `length` on."""
         self.tokens = self.tokens[:, : checked_crop(length, self.length)]
 
-    def select(self, rows):
+    def select(self, rows: Sequence[int]) -> None:
         """Keep the given rows, in the given order."""
         rows = [int(row) for row in rows]
         self.tokens = self.tokens[rows]
@@ -52,7 +54,9 @@ class EnumerableLM:
     log-probabilities.
     """
 
-    def __init__(self, tables, eos=None):
+    def __init__(
+        self, tables: Sequence[np.ndarray], eos: int | Sequence[int] | None = None
+    ) -> None:
         self.vocab_size, self.context, self.eos = tables[0].shape[-1], len(tables), eos
         for i, table in enumerate(tables, 1):
             if table.shape != (self.vocab_size,) * (i + 1):
@@ -72,7 +76,14 @@ class EnumerableLM:
                 table.swapaxes(0, axis)[eos] = one_hot  # swapaxes is a view
 
     @classmethod
-    def random(cls, vocab_size, length, seed=0, eos=None, spread=1.0):
+    def random(
+        cls,
+        vocab_size: int,
+        length: int,
+        seed: int = 0,
+        eos: int | Sequence[int] | None = None,
+        spread: float = 1.0,
+    ) -> "EnumerableLM":
         """A model with random tables: softmax of `spread` times standard normal numbers.
 
         vocab_size  2 to 5;  length 1 to 4
@@ -90,11 +101,11 @@ class EnumerableLM:
             tables.append(weights / weights.sum(-1, keepdims=True))
         return cls(tables, eos)
 
-    def new_cache(self, batch, padding=None):
+    def new_cache(self, batch: int, padding: np.ndarray | None = None) -> TokenCache:
         """An empty TokenCache for B rows."""
         return TokenCache(batch, padding)
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """log Pr(. | everything up to here) after each of `tokens`: (B, T) -> (B, T, V)."""
         tokens = check_tokens(tokens, self, cache)
         if cache is None:
@@ -112,11 +123,11 @@ class EnumerableLM:
                     out[b, t - before] = np.log(self.tables[len(prefix) - 1][prefix])
         return out
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """log Pr(. | everything up to here) after the last of `tokens`: (B, T) -> (B, V)."""
         return self.logits(tokens, cache)[:, -1]
 
-    def all_strings(self, bos=0):
+    def all_strings(self, bos: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Every string x_1 .. x_length after x_0 = bos, with its probability.
 
         returns  (strings (n, length) int64, probabilities (n,) float64, their sum 1); with eos,
@@ -129,13 +140,13 @@ class EnumerableLM:
             strings = strings[(~ended | (strings == self.eos)).all(axis=1)]
         return strings, np.array([self.probability(string, bos) for string in strings])
 
-    def probability(self, string, bos=0):
+    def probability(self, string: ArrayLike, bos: int = 0) -> float:
         """Pr(string | x_0 = bos) of at most `length` tokens: the product of eq. 2.1."""
         whole = (bos, *(int(x) for x in string))
         factors = [self.tables[i - 1][whole[:i]][whole[i]] for i in range(1, len(whole))]
         return float(np.prod(factors))
 
-    def expectation(self, f, bos=0):
+    def expectation(self, f: Callable, bos: int = 0) -> float:
         """E[f] = sum over all strings y of Pr(y) f(y), f a function of (length,) integer arrays."""
         strings, probabilities = self.all_strings(bos)
         return sum(p * f(string) for string, p in zip(strings, probabilities))

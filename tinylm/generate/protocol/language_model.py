@@ -32,8 +32,10 @@ import numpy as np
 
 from tinylm import backend
 from tinylm.autograd import no_grad
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.cache.key_value import KeyValueCache
+from tinylm.nn.module import Module
 
 
 class LanguageModel(Protocol):
@@ -52,6 +54,9 @@ class LanguageModel(Protocol):
         """(B, T) -> (B, V)"""
 
 
+Model = LanguageModel | Module  # what as_language_model takes
+
+
 class ModelLM:
     """A `models.GPT`, or another model(ids, cache=, positions=, mask=), as a language model.
 
@@ -62,12 +67,14 @@ class ModelLM:
 
     rows_alike = True
 
-    def __init__(self, model):
+    def __init__(self, model: Module) -> None:
         self.model, self.config = model, model.config
         self.vocab_size, self.context = self.config.vocab_size, self.config.context
         self._weight = model.parameters()[0]  # any parameter: read for its device and dtype
 
-    def new_cache(self, batch, padding=None, capacity=0):
+    def new_cache(
+        self, batch: int, padding: np.ndarray | None = None, capacity: int = 0
+    ) -> KeyValueCache:
         """An empty KeyValueCache for B rows, with room for `capacity` tokens."""
         c = self.config
         return KeyValueCache(
@@ -81,11 +88,11 @@ class ModelLM:
             padding,
         )
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the next token after each of `tokens`: (B, T) -> (B, T, V), on its device."""
         return self._run(self.model, tokens, cache)
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
         if not hasattr(self.model, "hidden"):
             return self.logits(tokens, cache)[:, -1]
@@ -96,7 +103,9 @@ class ModelLM:
 
         return self._run(last_position, tokens, cache)
 
-    def hidden_and_logits(self, tokens, cache=None):
+    def hidden_and_logits(
+        self, tokens: np.ndarray, cache: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The states that the output layer reads, and its scores: (B, T) -> (B, T, D), (B, T, V).
 
         raises  ConfigError for a model without `hidden` and `logits`
@@ -139,7 +148,7 @@ def _key_width(config):
     return getattr(config, "key_width", None) or config.d_model // config.n_head
 
 
-def padded(T, cache):
+def padded(T: int, cache: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Positions and mask of T new columns after those in `cache`, where rows begin with padding.
 
     returns  positions (B, T): a row's first token has position 0, and so has padding;
@@ -157,7 +166,7 @@ def padded(T, cache):
     return positions, mask[:, None, None, :]  # broadcasts over heads and queries
 
 
-def check_tokens(tokens, lm, cache=None):
+def check_tokens(tokens: ArrayLike, lm: LanguageModel, cache: Any = None) -> np.ndarray:
     """`tokens` as a (B, T) NumPy array that `lm` can read after what is in `cache`.
 
     raises  ShapeError if it is not (B, T), T >= 1, or goes past the context; DataError for an id
@@ -179,7 +188,7 @@ def check_tokens(tokens, lm, cache=None):
     return tokens
 
 
-def check_token_ids(ids, vocab_size):
+def check_token_ids(ids: np.ndarray, vocab_size: int) -> None:
     """Raise DataError if an id is not an integer in [0, vocab_size); the message names both."""
     ids = np.asarray(ids)
     if ids.size and ids.dtype.kind not in "iu":
@@ -195,7 +204,7 @@ def check_token_ids(ids, vocab_size):
         )
 
 
-def as_language_model(model):
+def as_language_model(model: Any) -> Any:
     """`model` if it follows the protocol; ModelLM(model) for a model of `tinylm.models`."""
     if hasattr(model, "next_logits"):
         return model

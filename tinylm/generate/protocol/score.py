@@ -8,23 +8,29 @@ generation looks for the y with the largest log Pr(y | x) (eq. 2.15). Read next:
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, DataError, ShapeError
-from tinylm.generate.protocol.language_model import as_language_model, check_token_ids
+from tinylm.generate.protocol.language_model import (
+    Model,
+    as_language_model,
+    check_token_ids,
+)
 
 MOST_STRINGS = 100_000  # that exhaustive_map tries: some ten seconds with a tiny model
 
 
-def log_probabilities(logits):
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities over V in float64: (..., V) -> (..., V)."""
     shifted = np.asarray(logits, np.float64) - np.max(logits, axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def token_logprobs(logits, targets):
+def token_logprobs(logits: np.ndarray, targets: ArrayLike) -> np.ndarray:
     """log_probabilities(logits)[i, targets[i]], a few rows at a time: (n, V), (n,) -> (n,) float64.
 
     A float64 copy of all logits of a long text over a large vocabulary would not fit in memory.
@@ -36,7 +42,12 @@ def token_logprobs(logits, targets):
     return out
 
 
-def sequence_logprob(lm, ids, lengths=None, reduction="sum"):
+def sequence_logprob(
+    lm: Model,
+    ids: ArrayLike,
+    lengths: np.ndarray | None = None,
+    reduction: str = "sum",
+) -> np.ndarray | float:
     """log Pr(x_1 .. x_m | x_0)   (book eq. 2.2), in nats
 
     lm         a language model (language_model.py) or a model of tinylm.models
@@ -83,7 +94,9 @@ def sequence_logprob(lm, ids, lengths=None, reduction="sum"):
     return result[0]
 
 
-def conditional_logprob(lm, x, y, reduction="sum"):
+def conditional_logprob(
+    lm: Model, x: ArrayLike, y: ArrayLike, reduction: str = "sum"
+) -> np.ndarray | float:
     """log Pr(y | x) = sum over j of log Pr(y_j | x, y_1 .. y_{j-1})   (book eq. 2.15)
 
     x        (m,) context, at least one token;  y (n,) continuation
@@ -101,7 +114,7 @@ def conditional_logprob(lm, x, y, reduction="sum"):
     return float(terms.sum())
 
 
-def perplexity(lm, ids, stride=None):
+def perplexity(lm: Model, ids: np.ndarray, stride: int | None = None) -> float:
     """exp(-mean log Pr(x_i | x_0 .. x_{i-1})) over x_1 .. x_m.
 
     A uniform choice between that many tokens would be as hard to predict.
@@ -131,7 +144,12 @@ def perplexity(lm, ids, stride=None):
         return float(np.exp(-total / (len(ids) - 1)))
 
 
-def exhaustive_map(lm, x, max_length, eos=None):
+def exhaustive_map(
+    lm: Model,
+    x: Sequence[int],
+    max_length: int,
+    eos: int | Sequence[int] | None = None,
+) -> tuple:
     """The most probable completion by scoring all of them: argmax over y of log Pr(y | x)   (book
     eq. 2.15)
 

@@ -4,6 +4,9 @@
 Read next: cache/window.py, the cache itself.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tinylm import backend
@@ -11,10 +14,11 @@ from tinylm.autograd import Tensor, no_grad, rotary
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.cache.window import WindowCache
 from tinylm.generate.protocol.language_model import check_tokens
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import evaluating, rotary_angles
 
 
-def rotary_turn(head_width, base=10000.0):
+def rotary_turn(head_width: int, base: float = 10000.0) -> Callable:
     """The `turn` of WindowCache for a model with RoPE: keys moved on by n positions.
 
     Rotations compose, R_n R_p = R_(p+n): rotating a key of position p by n more gives exactly the
@@ -45,7 +49,7 @@ class StreamingLM:
 
     context = None  # no limit: old tokens leave the cache
 
-    def __init__(self, model, window, sinks=0, shift=False):
+    def __init__(self, model: GPT, window: int, sinks: int = 0, shift: bool = False) -> None:
         c = model.config
         if c.positions != "rope" or any(kind != "full" for kind in c.attention) or c.rope_scaling:
             raise ConfigError(
@@ -61,7 +65,7 @@ class StreamingLM:
         self.model, self.config, self.vocab_size = model, c, c.vocab_size
         self.window, self.sinks, self.shift = window, sinks, shift
 
-    def new_cache(self, batch, padding=None):
+    def new_cache(self, batch: int, padding: np.ndarray | None = None) -> WindowCache:
         """An empty WindowCache for B rows, without padding."""
         if padding is not None:
             raise ShapeError("StreamingLM: rows of a batch must be equally long; it has no padding")
@@ -81,7 +85,7 @@ class StreamingLM:
             turn,
         )
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores after each of `tokens`, which are read one by one: (B, T) -> (B, T, V)."""
         tokens = check_tokens(tokens, self, cache)
         if cache is None:
@@ -97,6 +101,6 @@ class StreamingLM:
                 columns.append(scores.data)
         return np.concatenate(columns, axis=1)  # (B, T, V)
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores after the last of `tokens`: (B, T) -> (B, V)."""
         return self.logits(tokens, cache)[:, -1]

@@ -11,6 +11,8 @@ unless a stemmer makes them one word; expand_query() adds single forms. Read nex
 
 import collections
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from tinylm.data.clean.words import words
 from tinylm.errors import ConfigError
 
 
-def expand_query(query, related):
+def expand_query(query: str, related: dict[str, list[str]]) -> str:
     """A query with synonyms and other forms of its words   (book section 2.3.3.2, the footnote on
     query generation)
 
@@ -42,7 +44,13 @@ class InvertedIndex:
                data/clean/stem.py for English; None: the word
     """
 
-    def __init__(self, documents, k1=1.2, b=0.75, stem=None):
+    def __init__(
+        self,
+        documents: Sequence[str],
+        k1: float = 1.2,
+        b: float = 0.75,
+        stem: Callable | None = None,
+    ) -> None:
         if k1 < 0 or not 0 <= b <= 1:
             raise ConfigError(f"InvertedIndex: k1 {k1} must be 0 or more and b {b} from 0 to 1")
         self.documents, self.k1, self.b, self.stem = list(documents), k1, b, stem
@@ -55,7 +63,15 @@ class InvertedIndex:
         self._hold(lengths, postings)
 
     @classmethod
-    def of_postings(cls, documents, lengths, postings, k1=1.2, b=0.75, stem=None):
+    def of_postings(
+        cls,
+        documents: Sequence[str],
+        lengths: np.ndarray,
+        postings: Any,
+        k1: float = 1.2,
+        b: float = 0.75,
+        stem: Callable | None = None,
+    ) -> "InvertedIndex":
         """An index of documents whose words were counted before, such as by another run.
 
         lengths   (N,) words of each document
@@ -73,14 +89,14 @@ class InvertedIndex:
         if self.lengths.any():
             self.mean_length = self.lengths.mean()
 
-    def terms(self, text):
+    def terms(self, text: str) -> list[str]:
         """What is compared of a text: its words, or their stems, in order."""
         found = words(text)
         if self.stem is None:
             return found
         return [self.stem(word) for word in found]
 
-    def idf(self, word):
+    def idf(self, word: str) -> float:
         """Inverse document frequency, log(1 + (N - n + 1/2) / (n + 1/2)): high for rare words."""
         if self.stem is not None:
             word = self.stem(word)
@@ -91,7 +107,7 @@ class InvertedIndex:
         n = len(self.postings.get(term, ()))
         return math.log1p((len(self.documents) - n + 0.5) / (n + 0.5))
 
-    def scores(self, query):
+    def scores(self, query: str) -> np.ndarray:
         """BM25 of every document: (N,) float64. A word that is twice in the query counts twice."""
         scores = np.zeros(len(self.documents))
         for term in self.terms(query):
@@ -101,7 +117,7 @@ class InvertedIndex:
                 scores[i] += idf * f * (self.k1 + 1) / (f + self.k1 * length)
         return scores
 
-    def search(self, query, k):
+    def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """The k best of the documents that share a word with the query.
 
         returns  list of (document number, score), best first; of equal scores the earlier document

@@ -12,11 +12,15 @@ The votes of equal tokens add up, and a token that was not retrieved has no vote
 printed would give such a token distance 0, the largest vote. Read next: bm25.py.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.language_model import Model, as_language_model
 from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.retrieval.neighbors import ClusteredIndex, knn_search
 
@@ -31,7 +35,7 @@ class Datastore:
     keys    (N, D) floating point;  tokens (N,) integers
     """
 
-    def __init__(self, keys, tokens):
+    def __init__(self, keys: ArrayLike, tokens: ArrayLike) -> None:
         self.keys, self.tokens = np.asarray(keys), np.asarray(tokens)
         if self.keys.ndim != 2 or self.tokens.shape != self.keys.shape[:1]:
             raise ShapeError(
@@ -39,14 +43,14 @@ class Datastore:
                 "must be (N, D) and (N,)"
             )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.tokens)
 
-    def add(self, keys, tokens):
+    def add(self, keys: np.ndarray, tokens: np.ndarray) -> "Datastore":
         """A new Datastore with these added at the end."""
         return Datastore(np.concatenate([self.keys, keys]), np.concatenate([self.tokens, tokens]))
 
-    def search(self, queries, k):
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """(squared distances (n, k), tokens (n, k)), closest first; equals in the order added."""
         distances, places = knn_search(queries, self.keys, min(k, len(self)))
         return distances, self.tokens[places]
@@ -55,21 +59,21 @@ class Datastore:
 class ClusteredDatastore:
     """A Datastore that searches the `probes` nearest of its clusters: faster, but approximate."""
 
-    def __init__(self, store, clusters, probes, seed=0):
+    def __init__(self, store: Datastore, clusters: int, probes: int, seed: int = 0) -> None:
         self.index = ClusteredIndex(store.keys, clusters, seed)
         self.tokens = store.tokens
         self.probes = probes
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.tokens)
 
-    def search(self, queries, k):
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """As in Datastore; a missing neighbor has distance inf and so no vote."""
         distances, places, _ = self.index.search(queries, min(k, len(self)), self.probes)
         return distances, self.tokens[places]
 
 
-def build_datastore(lm, sequences):
+def build_datastore(lm: Model, sequences: Sequence[list[int]]) -> Datastore:
     """The datastore of a text: the state after each token but the last, with the next token.
 
     lm         a language model with `hidden_and_logits` (protocol/language_model.py)
@@ -84,7 +88,9 @@ def build_datastore(lm, sequences):
     return Datastore(np.concatenate(keys), np.concatenate(tokens))
 
 
-def knn_probabilities(distances, tokens, vocab_size, temperature=1.0):
+def knn_probabilities(
+    distances: np.ndarray, tokens: np.ndarray, vocab_size: int, temperature: float = 1.0
+) -> np.ndarray:
     """The neighbors' vote Pr_knn of the file's header   (book eq. 2.67)
 
     distances  (n, k), inf for no neighbor;  tokens (n, k);  temperature t > 0
@@ -108,7 +114,15 @@ class KNNLM:
                  the datastore
     """
 
-    def __init__(self, lm, store, k=8, share=0.25, temperature=1.0, leave_out=False):
+    def __init__(
+        self,
+        lm: Model,
+        store: Datastore,
+        k: int = 8,
+        share: float = 0.25,
+        temperature: float = 1.0,
+        leave_out: bool = False,
+    ) -> None:
         if not 0 <= share <= 1 or k < 1 or temperature <= 0:
             raise ConfigError(
                 f"KNNLM: share {share} must be from 0 to 1, k {k} at least 1, "
@@ -124,7 +138,7 @@ class KNNLM:
         self.temperature = temperature
         self.leave_out = leave_out
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Log-probabilities of the mixture: (B, T) -> (B, T, V) float64."""
         hidden, scores = map(backend.to_cpu, self.lm.hidden_and_logits(tokens, cache))
         B, T, V = scores.shape
@@ -145,6 +159,6 @@ class KNNLM:
             mixed = np.log(share * votes + (1 - share) * own)  # eq. 2.68
         return mixed.reshape(B, T, V)
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Log-probabilities of the mixture at the last position: (B, T) -> (B, V)."""
         return self.logits(tokens, cache)[:, -1]

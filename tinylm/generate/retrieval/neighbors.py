@@ -15,7 +15,9 @@ from tinylm.errors import ConfigError, ShapeError
 CHUNK = 2**22  # distances held at once
 
 
-def knn_search(queries, keys, k, metric="l2"):
+def knn_search(
+    queries: np.ndarray, keys: np.ndarray, k: int, metric: str = "l2"
+) -> tuple[np.ndarray, np.ndarray]:
     """The k keys closest to each query, closest first; of equally distant ones the lowest index
     first.
 
@@ -55,14 +57,16 @@ def knn_search(queries, keys, k, metric="l2"):
     return distances, indices
 
 
-def distance(query, keys, metric):
+def distance(query: np.ndarray, keys: np.ndarray, metric: str) -> np.ndarray:
     """Distances of one query (D,) to keys (n, D), term by term: (n,)."""
     if metric == "l2":
         return ((keys - query) ** 2).sum(axis=1)
     return -(keys * query).sum(axis=1)
 
 
-def k_means(points, clusters, seed=0, steps=25):
+def k_means(
+    points: np.ndarray, clusters: int, seed: int = 0, steps: int = 25
+) -> tuple[np.ndarray, np.ndarray]:
     """Cluster centers by Lloyd's algorithm, begun at different points chosen at random.
 
     points   (N, D);  clusters at most N
@@ -99,12 +103,14 @@ class ClusteredIndex:
     metric    of the search within clusters, as in knn_search
     """
 
-    def __init__(self, keys, clusters, seed=0, metric="l2"):
+    def __init__(self, keys: np.ndarray, clusters: int, seed: int = 0, metric: str = "l2") -> None:
         self.keys, self.metric = np.asarray(keys, np.float64), metric
         self.centers, cluster_of = k_means(self.keys, clusters, seed)
         self.members = [np.flatnonzero(cluster_of == c) for c in range(clusters)]
 
-    def search(self, queries, k, probes=1):
+    def search(
+        self, queries: np.ndarray, k: int, probes: int = 1
+    ) -> tuple[np.ndarray, np.ndarray, float]:
         """The k closest keys in the `probes` nearest clusters; exact if those are all clusters.
 
         returns  (distances (n, k), indices (n, k), share of the keys that was compared). Where the
@@ -131,7 +137,7 @@ class ClusteredIndex:
         return distances, indices, compared / (len(queries) * len(self.keys))
 
 
-def recall(found, exact):
+def recall(found: np.ndarray, exact: np.ndarray) -> float:
     """Share of the exact neighbors that were found: index arrays (n, k) -> float."""
     shares = [len(set(a) & set(b)) / len(b) for a, b in zip(found.tolist(), exact.tolist())]
     return float(np.mean(shares))

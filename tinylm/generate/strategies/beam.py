@@ -11,14 +11,17 @@ pays a penalty for tokens that earlier groups chose. Read next: stochastic_beam.
 import dataclasses
 import math
 import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError
 from tinylm.generate.loop import Rows, check_prompt
-from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.language_model import LanguageModel, as_language_model
 from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.sample import highest
+from tinylm.nn.module import Module
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +43,12 @@ class Candidate:
     fate: str  # "kept"; "ended"; "pruned": others were better
 
 
-def power_penalty(alpha):
+def power_penalty(alpha: float) -> Callable:
     """The length penalty n^alpha: alpha 0 scores by log Pr, 1 by the mean log Pr of a token."""
     return lambda n: float(n) ** alpha
 
 
-def gnmt_penalty(alpha):
+def gnmt_penalty(alpha: float) -> Callable:
     """The length penalty ((5 + n) / 6)^alpha   (Wu et al. 2016, eq. 14)."""
     return lambda n: ((5.0 + n) / 6.0) ** alpha
 
@@ -59,8 +62,16 @@ class Beam:
     """
 
     def __init__(
-        self, lm, prompt, max_length, width, eos, penalty, notice=warnings.warn, watch=None
-    ):
+        self,
+        lm: LanguageModel | Module,
+        prompt: Sequence[int],
+        max_length: int,
+        width: int,
+        eos: int | Sequence[int] | None,
+        penalty: Callable,
+        notice: Callable = warnings.warn,
+        watch: Callable | None = None,
+    ) -> None:
         self.rows = Rows(lm, [prompt], notice)
         self.start = len(prompt)
         self.totals = np.zeros(1)  # log Pr(y | x) of each unfinished string; first the empty one
@@ -68,7 +79,7 @@ class Beam:
         self.max_length, self.width, self.eos, self.penalty = max_length, width, eos, penalty
         self.watch = watch
 
-    def advance(self, toll=0.0):
+    def advance(self, toll: ArrayLike = 0.0) -> list[int]:
         """Extend every string by one token and keep the best.
 
         toll     (V,) numbers subtracted from a token's score in choosing, not in the
@@ -107,18 +118,18 @@ class Beam:
         return chosen + [token for _, token, _ in kept]
 
     @property
-    def alive(self):
+    def alive(self) -> bool:
         """True while there are unfinished strings."""
         return len(self.totals) > 0
 
-    def best_to_come(self):
+    def best_to_come(self) -> float:
         """An upper bound of the score with which an unfinished string can still end."""
         # log Pr is negative and only falls as a string grows; dividing it by the largest penalty
         # still possible moves it closest to 0.
         n = len(self.rows.tokens[0]) - self.start
         return self.totals.max() / max(self.penalty(m) for m in range(n + 1, self.max_length + 1))
 
-    def best(self, n):
+    def best(self, n: int) -> list[Hypothesis]:
         """The n best finished strings, best first; of equals the one found first."""
         return sorted(self.finished, key=lambda found: -found.score)[:n]
 
@@ -130,17 +141,17 @@ STOPPING = {
 
 
 def beam_search(
-    lm,
-    x,
-    max_length,
-    width=4,
-    eos=None,
-    n_best=1,
-    length_penalty=None,
-    stopping="bound",
-    notice=warnings.warn,
-    watch=None,
-):
+    lm: LanguageModel | Module,
+    x: Sequence[int],
+    max_length: int,
+    width: int = 4,
+    eos: int | Sequence[int] | None = None,
+    n_best: int = 1,
+    length_penalty: Callable | None = None,
+    stopping: str = "bound",
+    notice: Callable = warnings.warn,
+    watch: Callable | None = None,
+) -> list[Hypothesis]:
     """The best completions y of x that a beam finds, by log Pr(y | x) / penalty(|y|).
 
     lm              a model of tinylm.models, or a language model (protocol/language_model.py)
@@ -173,16 +184,16 @@ def _done(beam, n_best, stopping):
 
 
 def diverse_beam_search(
-    lm,
-    x,
-    max_length,
-    groups=3,
-    width=2,
-    strength=0.5,
-    eos=None,
-    length_penalty=None,
-    notice=warnings.warn,
-):
+    lm: LanguageModel | Module,
+    x: Sequence[int],
+    max_length: int,
+    groups: int = 3,
+    width: int = 2,
+    strength: float = 0.5,
+    eos: int | Sequence[int] | None = None,
+    length_penalty: Callable | None = None,
+    notice: Callable = warnings.warn,
+) -> list[list[Hypothesis]]:
     """Beam searches that keep out of each other's way   (Vijayakumar et al. 2018, with Hamming
     diversity)
 

@@ -10,6 +10,7 @@ expression.py.
 import functools
 import re
 from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 
 LAST = 0x10FFFF  # the last code point
 SURROGATES = (0xD800, 0xDFFF)  # halves of UTF-16 pairs, never in UTF-8
@@ -19,7 +20,7 @@ NOWHERE = 0  # the kind of what lies in no set
 LEAST = {1: 0x80, 2: 0x800, 3: 0x10000}  # by the number of bytes after the first
 
 
-def merged(ranges):
+def merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """The set of all characters in some of the `ranges`, each (first, last)."""
     found = []
     for first, last in sorted(_without_surrogates(ranges)):
@@ -39,7 +40,7 @@ def _without_surrogates(ranges):
             yield max(first, high + 1), last
 
 
-def complement(ranges):
+def complement(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     """The set of all characters outside a set."""
     edges = [-1]
     for first, last in ranges:
@@ -50,7 +51,7 @@ def complement(ranges):
 
 
 @functools.lru_cache(maxsize=None)
-def category(letter):
+def category(letter: str) -> tuple[tuple[int, int], ...]:
     """What \\d, \\D, \\w, \\W, \\s, \\S match, by the definition of Python's `re` for str."""
     if letter.isupper():
         return complement(category(letter.lower()))
@@ -65,7 +66,7 @@ class Alphabet:
     sets  sets of characters
     """
 
-    def __init__(self, sets):
+    def __init__(self, sets: Sequence[tuple[tuple, ...]]) -> None:
         flips = {0: 0}  # code point -> bit n: there set n begins or ends
         for number, ranges in enumerate(sets):
             for first, last in ranges:
@@ -80,13 +81,13 @@ class Alphabet:
         self.ascii = [kind for byte in range(128) for _, kind in cut(self.pieces, byte, 1)]
         self._blocks = {byte: self._block(byte) for byte in range(0xC2, 0xF5)}
 
-    def members(self, kind):
+    def members(self, kind: int) -> frozenset[int]:
         """The numbers of the sets that a kind lies in; of NOWHERE, none."""
         if kind not in self._members:  # few of the kinds are met
             self._members[kind] = _bits(self._inside[kind])
         return self._members[kind]
 
-    def block(self, byte):
+    def block(self, byte: int) -> tuple[int, tuple[tuple, ...]]:
         """(bytes to come, pieces of the code points that can follow) of a first byte, or None."""
         return self._blocks.get(byte)
 
@@ -100,7 +101,7 @@ class Alphabet:
         return after, seen
 
 
-def cut(pieces, first, size):
+def cut(pieces: tuple[tuple[int, int], ...], first: int, size: int) -> tuple:
     """The pieces of the block of `size` code points from `first` on, counted from its beginning."""
     at = bisect_right(pieces, first, key=lambda piece: piece[0]) - 1
     found = []

@@ -10,12 +10,23 @@ continuations lose later. To rank a finite set of strings, score each (rerank.py
 rerank.py.
 """
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, DataError, ShapeError
+from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.generate.loop import check_prompt, generate
-from tinylm.generate.protocol.language_model import as_language_model, check_tokens
+from tinylm.generate.protocol.language_model import (
+    Model,
+    as_language_model,
+    check_tokens,
+)
+from tinylm.generate.strategies.regular import Regular
+from tinylm.tokenizers.base import Tokenizer
 
 ENDED = object()  # the state after the end token
 NO_STRING = (
@@ -32,7 +43,7 @@ class StringSet:
     strings  str, or bytes, each; at least one
     """
 
-    def __init__(self, strings):
+    def __init__(self, strings: Iterable[str | bytes]) -> None:
         strings = list(strings)
         if not strings:
             raise ConfigError(
@@ -56,11 +67,11 @@ class StringSet:
             node = self._children[node][byte]
         self._whole.add(node)
 
-    def step(self, state, byte):
+    def step(self, state: Any, byte: int) -> int | None:
         """The state after one byte, or None."""
         return self._children[state].get(byte)
 
-    def accepts(self, state):
+    def accepts(self, state: Any) -> bool:
         """True if the bytes so far are one of the strings."""
         return state in self._whole
 
@@ -79,7 +90,9 @@ class TokenAutomaton:
     at once and such tokens are removed. More than LISTED_STATES states raise ConfigError.
     """
 
-    def __init__(self, automaton, tokenizer, eos):
+    def __init__(
+        self, automaton: StringSet | Regular, tokenizer: Tokenizer, eos: int | Sequence[int] | None
+    ) -> None:
         if not 0 <= eos < tokenizer.vocab_size:
             raise ConfigError(
                 f"TokenAutomaton: the end token {eos} is not in a vocabulary "
@@ -103,7 +116,7 @@ class TokenAutomaton:
         if len(single) < 256:
             self._remove_dead_ends()
 
-    def following(self, state):
+    def following(self, state: Any) -> dict[int, Any]:
         """The tokens allowed in a state: dict from token to the state after it. Cached."""
         if state is ENDED:
             return {self.eos: ENDED}
@@ -179,7 +192,7 @@ class TokenAutomaton:
             "a tokenizer with a token for every byte"
         )
 
-    def mask(self, state):
+    def mask(self, state: Any) -> np.ndarray:
         """(V,): 0 for allowed tokens, -inf for the others."""
         mask = np.full(self.vocab_size, -np.inf)
         mask[list(self.following(state))] = 0
@@ -189,22 +202,22 @@ class TokenAutomaton:
 class ConstrainedCache:
     """The cache of the inner model, and the automaton's states of each row."""
 
-    def __init__(self, inner, batch):
+    def __init__(self, inner: KeyValueCache, batch: int) -> None:
         self.inner = inner
         self.padding = None
         self.states = [[] for _ in range(batch)]  # states[b][t]: after column t of row b
 
     @property
-    def length(self):
+    def length(self) -> int:
         """Columns read so far."""
         return self.inner.length
 
-    def crop(self, length):
+    def crop(self, length: int) -> None:
         """Forget all columns from `length` on."""
         self.inner.crop(length)
         self.states = [states[:length] for states in self.states]
 
-    def select(self, rows):
+    def select(self, rows: Sequence[int]) -> None:
         """Keep the given rows, in the given order."""
         self.inner.select(rows)
         self.states = [list(self.states[int(row)]) for row in rows]
@@ -219,7 +232,7 @@ class ConstrainedLM:
                must fit the context
     """
 
-    def __init__(self, lm, automaton, prompt):
+    def __init__(self, lm: Model, automaton: TokenAutomaton, prompt: ArrayLike) -> None:
         self.lm, self.automaton = as_language_model(lm), automaton
         self.prompt = check_prompt(prompt, self.lm)
         self.vocab_size, self.context = self.lm.vocab_size, self.lm.context
@@ -229,13 +242,13 @@ class ConstrainedLM:
                 f"the model {self.vocab_size}"
             )
 
-    def new_cache(self, batch, padding=None):
+    def new_cache(self, batch: int, padding: np.ndarray | None = None) -> ConstrainedCache:
         """An empty cache for B rows, without padding."""
         if padding is not None:
             raise ShapeError("ConstrainedLM continues one prompt, so no row is padded")
         return ConstrainedCache(self.lm.new_cache(batch), batch)
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores after each of `tokens`, -inf outside the language: (B, T) -> (B, T, V)."""
         tokens = check_tokens(tokens, self, cache)
         if cache is None:
@@ -250,7 +263,7 @@ class ConstrainedLM:
                     scores[b, t - before] += self.automaton.mask(cache.states[b][t])  # (V,)
         return scores
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores after the last of `tokens`: (B, T) -> (B, V)."""
         return self.logits(tokens, cache)[:, -1]
 
@@ -271,7 +284,15 @@ class ConstrainedLM:
         return following[token]
 
 
-def constrained_generate(lm, prompt_ids, automaton, max_tokens, *, seed=0, **sampling):
+def constrained_generate(
+    lm: Model,
+    prompt_ids: Sequence[int],
+    automaton: TokenAutomaton,
+    max_tokens: int,
+    *,
+    seed: int = 0,
+    **sampling: Any,
+) -> tuple[list[int], bool]:
     """Generate a string of the language after a prompt.
 
     automaton   a TokenAutomaton

@@ -8,18 +8,19 @@ states, so repetition is penalized. Both are deterministic. Read next: cache/win
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm import backend
 from tinylm.errors import ConfigError
 from tinylm.generate.loop import check_prompt
-from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.language_model import Model, as_language_model
 from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.sample import highest
 
 
-def contrastive_scores(expert, amateur, alpha=0.1):
+def contrastive_scores(expert: Model, amateur: Model, alpha: float = 0.1) -> np.ndarray:
     """log p_expert - log p_amateur where p_expert(x) >= alpha max p_expert, else -inf   (Li et al.
     2023, eqs. 2-4)
 
@@ -36,7 +37,14 @@ def contrastive_scores(expert, amateur, alpha=0.1):
         return np.where(plausible, p - q, -np.inf)
 
 
-def contrastive_decode(expert, amateur, prompt_ids, max_tokens, alpha=0.1, eos=None):
+def contrastive_decode(
+    expert: Model,
+    amateur: Model,
+    prompt_ids: Sequence[int],
+    max_tokens: int,
+    alpha: float = 0.1,
+    eos: int | Sequence[int] | None = None,
+) -> list[int]:
     """Continue a prompt by the token of the highest contrastive score, the lowest id among equals.
 
     expert, amateur  language models over one vocabulary; prompt and continuation must fit both
@@ -56,12 +64,12 @@ def contrastive_decode(expert, amateur, prompt_ids, max_tokens, alpha=0.1, eos=N
         for lm, cache in zip(models, caches):
             logits = lm.next_logits(np.array([new]), cache)  # (1, V), after the prompt or one token
             scores.append(backend.to_cpu(logits)[0])
-        new = [int(contrastive_scores(*scores, alpha).argmax())]
+        new = [int(contrastive_scores(*scores, alpha=alpha).argmax())]
         out += new
     return out
 
 
-def degeneration(states, candidates):
+def degeneration(states: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Largest cosine of each candidate's hidden state with earlier ones: (t, D), (k, D) -> (k,)."""
 
     def unit(x):
@@ -70,7 +78,14 @@ def degeneration(states, candidates):
     return (unit(candidates) @ unit(states).T).max(axis=-1)  # (k, t) -> (k,)
 
 
-def contrastive_search(lm, prompt_ids, max_tokens, k=4, alpha=0.6, eos=None):
+def contrastive_search(
+    lm: Model,
+    prompt_ids: Sequence[int],
+    max_tokens: int,
+    k: int = 4,
+    alpha: float = 0.6,
+    eos: int | Sequence[int] | None = None,
+) -> list[int]:
     """Continue a prompt by argmax over the k best tokens of (1 - alpha) Pr(v) - alpha max_j
     cos(h_v, h_j)
 

@@ -9,7 +9,7 @@ untrusted user, so depth, counts and size have limits. Read next: regular.py.
 
 import functools
 import unicodedata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tinylm.errors import ConfigError
 from tinylm.generate.strategies.characters import category, complement, merged
@@ -61,7 +61,7 @@ class Repeat(NamedTuple):
     size: int
 
 
-def parse(pattern):
+def parse(pattern: str) -> Any:
     """The tree of a pattern; ConfigError names the position of what is unsupported or too large."""
     if not isinstance(pattern, str):
         raise ConfigError(f"regular expression: a str is needed, not {type(pattern).__name__}")

@@ -9,6 +9,8 @@ matched, as by re.fullmatch. Read next: constrained.py.
 """
 
 from array import array
+from collections.abc import Iterable
+from typing import Any
 
 from tinylm.generate.strategies.characters import Alphabet, cut
 from tinylm.generate.strategies.expression import Characters, Either, Repeat, Sequence, parse
@@ -27,17 +29,17 @@ class Places:
     live      the places from which END can be reached
     """
 
-    def __init__(self, tree):
+    def __init__(self, tree: Any) -> None:
         self.waits, self.leads, self.sets = [FORK], [[]], {}  # place 0 is END
         self.first = self.build(tree, END)
         self.live = self._live_places()
 
-    def add(self, waits, leads):
+    def add(self, waits: int | None, leads: list[int]) -> int:
         self.waits.append(waits)
         self.leads.append(leads)
         return len(self.waits) - 1
 
-    def build(self, tree, after):
+    def build(self, tree: Any, after: int) -> int:
         """Add places for `tree` that lead to the place `after`; returns the first of them."""
         # From the end to the beginning, since a place must be given the one after it.
         if isinstance(tree, Characters):
@@ -50,7 +52,7 @@ class Places:
             return self.add(FORK, [self.build(part, after) for part in tree.parts])
         return self.build_repeat(tree, after)
 
-    def build_repeat(self, tree: Repeat, after):
+    def build_repeat(self, tree: Repeat, after: int) -> int:
         """Copies one after the other; the last loops, or those above `low` may be skipped."""
         copies, first = tree.low, after
         if tree.high is None:
@@ -86,7 +88,7 @@ class Places:
                     new.append(place)
         return live
 
-    def reached(self, places):
+    def reached(self, places: Iterable[int]) -> bytes | None:
         """The state of some places: their forks followed to places that wait, or to END.
 
         returns  bytes, or None if no place is left
@@ -118,13 +120,15 @@ class Regular:
     (start, kind) of the code points that it can still be (characters.py).
     """
 
-    def __init__(self, pattern):
+    def __init__(self, pattern: str) -> None:
         self.places = Places(parse(pattern))
         self.alphabet = Alphabet(list(self.places.sets))
         self.start = self.places.reached([self.places.first]) or b""
         self._moves = {}  # (state, kind) -> state after it
 
-    def step(self, state, byte):
+    def step(
+        self, state: bytes | tuple[bytes, int, tuple[tuple, ...]], byte: int
+    ) -> bytes | tuple[bytes, int, tuple[tuple, ...]] | None:
         """The state after one byte, or None if no string of the language continues with it."""
         if isinstance(state, tuple):
             return self._inside(*state, byte)
@@ -166,12 +170,12 @@ class Regular:
             self._moves[state, kind] = places.reached(after)
         return self._moves[state, kind]
 
-    def accepts(self, state):
+    def accepts(self, state: bytes) -> bool:
         """True if the bytes so far are a whole string of the language."""
         # END is place 0 and places are sorted, so it can only be the first.
         return not isinstance(state, tuple) and END in memoryview(state).cast("H")[:1]
 
-    def matches(self, data):
+    def matches(self, data: str | bytes) -> bool:
         """True if `data`, bytes or str, is a string of the language."""
         if isinstance(data, str):
             data = data.encode("utf-8", "surrogatepass")  # lone surrogates match nothing

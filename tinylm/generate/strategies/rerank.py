@@ -8,11 +8,12 @@ contrastive.py.
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from tinylm.errors import DataError, ShapeError
-from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.language_model import Model, as_language_model
 from tinylm.generate.protocol.score import sequence_logprob
 
 
@@ -26,7 +27,7 @@ class Ranked:
     score: float  # base + weight * logprob (+ reward * length)
 
 
-def score_candidates(lm, candidates, context):
+def score_candidates(lm: Model, candidates: Sequence, context: Sequence[int]) -> np.ndarray:
     """log Pr(y | context) of every candidate, in one batch.
 
     candidates  sequences of integers, of any lengths
@@ -51,7 +52,13 @@ def score_candidates(lm, candidates, context):
     return terms[:, len(context) - 1 :].sum(axis=1)  # without the terms of the context itself
 
 
-def rescore_nbest(candidates, lm, weight, context, reward=0.0):
+def rescore_nbest(
+    candidates: Sequence,
+    lm: Model,
+    weight: float,
+    context: Sequence[int],
+    reward: Callable | float = 0.0,
+) -> list[Ranked]:
     """An n-best list in the order of base score + weight * language model score + reward * length.
 
     candidates  list of (tokens, base score)

@@ -13,14 +13,17 @@ next: contrastive.py.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm import backend
 from tinylm.errors import ConfigError
 from tinylm.generate.loop import as_sampling, check_prompt
-from tinylm.generate.protocol.language_model import as_language_model
-from tinylm.generate.sample import Uniforms, filtered, greedy, probabilities
+from tinylm.generate.protocol.language_model import LanguageModel, as_language_model
+from tinylm.generate.sample import Sampling, Uniforms, filtered, greedy, probabilities
+from tinylm.nn.module import Module
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Speculation:
     readings: int  # calls of the large model, its first reading of the prompt among them
 
     @property
-    def acceptance_rate(self):
+    def acceptance_rate(self) -> float:
         """accepted / drafted; 0 if nothing was drafted."""
         if self.drafted:
             return self.accepted / self.drafted
@@ -51,12 +54,12 @@ class Round:
     taken: list  # the tokens that the sequence grew by: guesses, then the large model's own
 
 
-def acceptance(p, q, token):
+def acceptance(p: np.ndarray, q: np.ndarray, token: int) -> float:
     """Probability with which a drafted token is accepted: min(1, p / q). p, q (V,)."""
     return min(1.0, p[token] / q[token])
 
 
-def residual(p, q):
+def residual(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """The distribution after a rejection, (p - q)+ / sum (p - q)+: (V,), (V,) -> (V,)."""
     left = np.maximum(p - q, 0)
     total = left.sum()
@@ -65,7 +68,7 @@ def residual(p, q):
     return p  # p = q up to rounding: a rejection has probability 0
 
 
-def distributions(logits, sampling):
+def distributions(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
     """The distributions that `sampling` draws from: (n, V) -> (n, V) float64, one-hot if greedy."""
     logits = filtered(logits, sampling)
     if sampling.is_greedy:
@@ -73,7 +76,7 @@ def distributions(logits, sampling):
     return probabilities(logits)
 
 
-def take(p, u):
+def take(p: np.ndarray, u: float) -> int:
     """The first token where the cumulative sum of p (V,) exceeds u in [0, 1); its p is above 0."""
     heights = np.cumsum(p)
     return int(np.searchsorted(heights, u * heights[-1], side="right"))
@@ -82,10 +85,10 @@ def take(p, u):
 class Reader:
     """A model and its cache of the growing sequence."""
 
-    def __init__(self, lm):
+    def __init__(self, lm: LanguageModel | Module) -> None:
         self.lm, self.cache = lm, lm.new_cache(1)
 
-    def scores(self, sequence, last):
+    def scores(self, sequence: Sequence[int], last: int) -> np.ndarray:
         """Logits after each of the last `last` tokens of `sequence`: (last, V).
 
         What the cache holds may differ from `sequence` only in its last `last` tokens.
@@ -98,8 +101,17 @@ class Reader:
 
 
 def speculative_generate(
-    lm, draft, prompt_ids, max_tokens, lookahead=4, *, seed=0, eos=None, watch=None, **sampling
-):
+    lm: LanguageModel | Module,
+    draft: LanguageModel | Module,
+    prompt_ids: Sequence[int],
+    max_tokens: int,
+    lookahead: int = 4,
+    *,
+    seed: int = 0,
+    eos: int | Sequence[int] | None = None,
+    watch: Callable | None = None,
+    **sampling: Any,
+) -> Speculation:
     """Generate from `lm` with the help of `draft`; the distribution is that of `lm` alone.
 
     lm, draft   language models over the same vocabulary; any pair is correct, a similar pair is

@@ -11,12 +11,14 @@ without listing strings. Read next: speculative.py.
 import dataclasses
 import itertools
 import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.loop import Rows, check_prompt
-from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.language_model import Model, as_language_model
 from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.sample import highest
 
@@ -30,7 +32,9 @@ class Draw:
     noisy: float  # logprob plus Gumbel noise, the order of the sample
 
 
-def gumbel_given_maximum(location, maximum, uniform):
+def gumbel_given_maximum(
+    location: np.ndarray, maximum: np.ndarray, uniform: np.ndarray
+) -> np.ndarray:
     """Gumbel variables with these locations, given that the largest of them is `maximum`   (Kool et
     al. 2019, appendix B)
 
@@ -50,7 +54,15 @@ def gumbel_given_maximum(location, maximum, uniform):
     return np.where(np.isneginf(location), -np.inf, cut)
 
 
-def stochastic_beam_search(lm, x, max_length, k, rng, eos=None, notice=warnings.warn):
+def stochastic_beam_search(
+    lm: Model,
+    x: Sequence[int],
+    max_length: int,
+    k: int,
+    rng: Random,
+    eos: int | Sequence[int] | None = None,
+    notice: Callable = warnings.warn,
+) -> list[Draw]:
     """k different completions of x, drawn in order without replacement from Pr(y | x).
 
     max_length  tokens of y, fewer where it ends with eos;  k  strings
@@ -104,7 +116,7 @@ def stochastic_beam_search(lm, x, max_length, k, rng, eos=None, notice=warnings.
     return sorted(finished, key=lambda done: -done.noisy)
 
 
-def importance_weights(draws):
+def importance_weights(draws: Sequence[Draw]) -> np.ndarray:
     """Weights w of all but the last draw such that sum of w f(y) has mean E[f(y)]   (Kool et al.
     2019, section 4.2)
 
@@ -121,7 +133,7 @@ def importance_weights(draws):
     return np.exp(logprob) / -np.expm1(-np.exp(logprob - draws[-1].noisy))  # expm1: q may be tiny
 
 
-def ordered_sample_probabilities(probabilities, k):
+def ordered_sample_probabilities(probabilities: Sequence[float], k: int) -> dict:
     """Probability of every ordered sample of k of n things without replacement.
 
     Pr(i_1, .., i_k) = product over j of p(i_j) / (1 - p(i_1) - .. - p(i_{j-1}))
