@@ -8,14 +8,21 @@ unlikely. Read next:
 context/context_distillation.py.
 """
 
-from tinylm.autograd import log_softmax, softmax, where
+import numpy as np
+
+from tinylm.autograd import Array, Tensor, log_softmax, softmax, where
 from tinylm.autograd import sum as sum_
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.autograd.primitives.statistics import mean_where
 from tinylm.errors import ShapeError
 
 
-def kl(teacher_logits, student_logits, temperature=1.0, mask=None):
+def kl(
+    teacher_logits: Tensor,
+    student_logits: Tensor,
+    temperature: float = 1.0,
+    mask: np.ndarray | None = None,
+) -> Tensor:
     """KL(teacher || student), the mean over positions, in nats   (book eq. 3.16)
 
     teacher_logits, student_logits  (..., V) Tensors, both differentiated; a teacher's logit of
@@ -31,14 +38,19 @@ def kl(teacher_logits, student_logits, temperature=1.0, mask=None):
     return _mean(divergences(teacher_logits / temperature, student_logits / temperature), mask)
 
 
-def reverse_kl(teacher_logits, student_logits, temperature=1.0, mask=None):
+def reverse_kl(
+    teacher_logits: Tensor,
+    student_logits: Tensor,
+    temperature: float = 1.0,
+    mask: np.ndarray | None = None,
+) -> Tensor:
     """KL(student || teacher); as kl(), but the teacher must find every token possible."""
     _check("reverse_kl", teacher_logits, student_logits, mask)
     teacher_logits, student_logits = _visible(teacher_logits, mask), _visible(student_logits, mask)
     return _mean(divergences(student_logits / temperature, teacher_logits / temperature), mask)
 
 
-def divergences(p, q):
+def divergences(p: Tensor, q: Array) -> Tensor:
     """KL(softmax p || softmax q) at every position, in nats: logits (..., V) twice -> (...)."""
     chance = softmax(p)  # P
     difference = log_softmax(p) - log_softmax(q)  # log P - log Q

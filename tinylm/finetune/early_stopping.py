@@ -8,8 +8,12 @@ fitting.py, which calls this as after_epoch.
 """
 
 import math
+from collections.abc import Callable
+
+import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.nn.module import Module
 
 
 class EarlyStopping:
@@ -24,13 +28,13 @@ class EarlyStopping:
     history   the measure after each epoch;  best  its maximum
     """
 
-    def __init__(self, model, measure, patience=2):
+    def __init__(self, model: Module, measure: Callable, patience: int = 2) -> None:
         if patience < 1:
             raise ConfigError(f"EarlyStopping: patience {patience} must be at least 1 epoch")
         self.model, self.measure, self.patience = model, measure, patience
         self.history, self.best, self.kept = [], -math.inf, None
 
-    def __call__(self, epoch, losses):
+    def __call__(self, epoch: int, losses: np.ndarray) -> bool:
         """Measure after an epoch; arguments as fit() gives them. Returns True to stop."""
         self.history.append(float(self.measure()))
         if self.history[-1] > self.best:
@@ -38,13 +42,13 @@ class EarlyStopping:
         return len(self.history) - self.best_epoch >= self.patience
 
     @property
-    def best_epoch(self):
+    def best_epoch(self) -> int:
         """The first epoch, from 1, with the best measure; 0 if nothing was measured."""
         if self.kept is not None:
             return self.history.index(self.best) + 1
         return 0
 
-    def restore(self):
+    def restore(self) -> Module:
         """Load the parameters of the best epoch into the model. Returns the model."""
         if self.kept is not None:
             self.model.load_state_dict(self.kept)

@@ -13,17 +13,22 @@ instructions.
 
 import math
 import signal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
+from tinylm.finetune.early_stopping import EarlyStopping
 from tinylm.finetune.freezing import trainable
 from tinylm.machine import Terminated
 from tinylm.nn import evaluating
+from tinylm.nn.module import Module
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.optim.schedule import rise_and_fall
+from tinylm.train.alone import Workers
 from tinylm.train.trainer import Trainer
 
 
@@ -39,7 +44,7 @@ class Shuffled:
     seed        of the orders
     """
 
-    def __init__(self, examples, batch_size, seed=0):
+    def __init__(self, examples: Sequence, batch_size: int, seed: int = 0) -> None:
         if not len(examples):
             raise ConfigError("fit: there are no examples to learn from")
         self.examples = examples
@@ -48,14 +53,14 @@ class Shuffled:
         self.per_epoch = math.ceil(len(examples) / self.batch_size)
         self._order = (None, None)  # (epoch, its permutation): drawn once an epoch
 
-    def order(self, epoch):
+    def order(self, epoch: int) -> np.ndarray:
         """The order in which an epoch reads the examples, (n,) integers."""
         if self._order[0] != epoch:
             rng = Random(self.seed, "examples", epoch)
             self._order = (epoch, rng.permutation(len(self.examples)))
         return self._order[1]
 
-    def batch(self, step, start, stop):
+    def batch(self, step: int, start: int, stop: int) -> list:
         """Examples start .. stop-1 of the batch of a step: a list."""
         epoch, batch_of_epoch = divmod(step, self.per_epoch)
         order = self.order(epoch)
@@ -64,7 +69,15 @@ class Shuffled:
         return [self.examples[order[(first + i) % len(order)]] for i in range(start, stop)]
 
 
-def fit(model, task, examples, *, after_epoch=None, after_step=None, **options):
+def fit(
+    model: Module,
+    task: Any,
+    examples: Sequence,
+    *,
+    after_epoch: EarlyStopping | None = None,
+    after_step: Callable | None = None,
+    **options: Any,
+) -> np.ndarray:
     """Train the parameters of a model that are not frozen, in place.
 
     task           make_batch(examples, rng) -> Batch, loss(model, batch) -> (Tensor, {"tokens",
@@ -84,21 +97,21 @@ def fit(model, task, examples, *, after_epoch=None, after_step=None, **options):
 
 
 def new_trainer(
-    model,
-    task,
-    examples,
+    model: Module,
+    task: Any,
+    examples: Sequence,
     *,
-    epochs=3,
-    batch_size=16,
-    learning_rate=1e-3,
-    steps=None,
-    warmup=0.1,
-    weight_decay=0.01,
-    clip=1.0,
-    seed=0,
-    micro_batch=0,
-    comm=None,
-):
+    epochs: float = 3,
+    batch_size: int = 16,
+    learning_rate: float = 1e-3,
+    steps: int | None = None,
+    warmup: float = 0.1,
+    weight_decay: float = 0.01,
+    clip: float = 1.0,
+    seed: int = 0,
+    micro_batch: int = 0,
+    comm: Workers | None = None,
+) -> tuple[Trainer, int, int]:
     """The trainer of fit(), before its first step.
 
     model, task, examples  as there
@@ -130,7 +143,13 @@ def new_trainer(
     return trainer, steps, batches.per_epoch
 
 
-def run_epochs(trainer, steps, per_epoch, after_epoch=None, after_step=None):
+def run_epochs(
+    trainer: Trainer,
+    steps: int,
+    per_epoch: int,
+    after_epoch: EarlyStopping | None = None,
+    after_step: Callable | None = None,
+) -> np.ndarray:
     """Advance a trainer to `steps`, with a pause after every epoch; arguments and results of fit().
 
     trainer    Trainer at step 0
@@ -155,7 +174,7 @@ def run_epochs(trainer, steps, per_epoch, after_epoch=None, after_step=None):
     return np.array(losses)
 
 
-def raise_if_interrupted(trainer, steps):
+def raise_if_interrupted(trainer: Trainer, steps: int) -> None:
     """Raise what a signal stands for, if one came and steps are left.
 
     A signal in the last step of an epoch does not shorten run(), so stopped_by is what counts; in
@@ -168,7 +187,7 @@ def raise_if_interrupted(trainer, steps):
     raise Terminated(trainer.stopped_by)
 
 
-def answers(model, task, examples, batch_size=64):
+def answers(model: Module, task: Any, examples: Sequence, batch_size: int = 64) -> list:
     """The model's answer to every example, dropout off: a list, in the order of examples."""
     found = []
     device = model.parameters()[0].device
@@ -180,6 +199,8 @@ def answers(model, task, examples, batch_size=64):
     return found
 
 
-def evaluate(model, task, examples, batch_size=64):
+def evaluate(
+    model: Module, task: Any, examples: Sequence, batch_size: int = 64
+) -> dict[str, float]:
     """Scores of the model's answers by task.measure, such as {"accuracy": 0.9}."""
     return task.measure(answers(model, task, examples, batch_size), examples)

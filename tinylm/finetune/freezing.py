@@ -8,9 +8,13 @@ alone; it is saved and moved like any other. Partial fine-tuning is a pattern: `
 
 import contextlib
 import fnmatch
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
+from tinylm.nn.linear import Linear
+from tinylm.nn.module import Module
 
 
 def _tensors(what):
@@ -25,7 +29,7 @@ def _tensors(what):
     return [p for value in values for p in _tensors(value)]
 
 
-def freeze(what):
+def freeze(what: Module) -> Module:
     """Take parameters out of training.
 
     what     Module, Tensor, or a list or dict of these
@@ -37,14 +41,14 @@ def freeze(what):
     return what
 
 
-def unfreeze(what):
+def unfreeze(what: Sequence[Tensor] | dict[str, Tensor] | Linear) -> Any:
     """Train parameters again that were frozen; arguments as freeze()."""
     for p in _tensors(what):
         p.requires_grad, p.frozen = True, False
     return what
 
 
-def matching(model, *patterns):
+def matching(model: Module, *patterns: str) -> dict[str, Tensor]:
     """The parameters whose name matches a pattern: dict name -> Tensor.
 
     patterns  shell patterns: "*.bias", "blocks.1[01].*", "norm.*"
@@ -63,7 +67,7 @@ def matching(model, *patterns):
     return {name: p for name, p in named.items() if name in chosen}
 
 
-def only(model, *patterns):
+def only(model: Module, *patterns: str) -> Module:
     """Train the parameters that match and freeze all others; arguments as matching().
 
     returns  the model
@@ -74,18 +78,18 @@ def only(model, *patterns):
     return model
 
 
-def trainable(model):
+def trainable(model: Module) -> dict[str, Tensor]:
     """The parameters that are not frozen: dict name -> Tensor."""
     return {name: p for name, p in model.named_parameters().items() if p.requires_grad}
 
 
-def count_trainable(model):
+def count_trainable(model: Module) -> int:
     """How many numbers are trained."""
     return sum(p.size for p in trainable(model).values())
 
 
 @contextlib.contextmanager
-def frozen(model):
+def frozen(model: Module) -> Iterator[Module]:
     """A context in which the whole model is frozen; afterwards the same parameters learn again."""
     before = list(trainable(model).values())  # what was frozen already stays frozen afterwards
     freeze(model)
@@ -95,7 +99,7 @@ def frozen(model):
         unfreeze(before)
 
 
-def stages(model, groups):
+def stages(model: Module, groups: Sequence[list[str]]) -> Iterator[int]:
     """Gradual unfreezing: the last group alone, then one more from the end at a time   (Howard &
     Ruder 2018).
 

@@ -8,13 +8,14 @@ Read next: tasks/heads.py, tasks/classify.py.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 from tinylm.finetune.inputs import EncoderInput
 from tinylm.models.encoder.encoder import Electra, Encoder, without_head
 from tinylm.train.run.saved import load_run
 
 
-def pretrained_part(path):
+def pretrained_part(path: str | Path) -> tuple:
     """The pretrained model of a run, ready for a task.
 
     path     a run, or a checkpoint directory

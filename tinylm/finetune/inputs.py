@@ -9,6 +9,7 @@ they are left out, as for a GPT. Read next: tasks/heads.py, what is put on top o
 tasks/classify.py, the first tasks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.discriminative.pairs import truncate_pair
 from tinylm.pretrain.special import Special
+from tinylm.tokenizers.base import Tokenizer
 
 # The usual names of special tokens, most usual first.
 CALLED = {
@@ -30,7 +32,7 @@ CALLED = {
 UNKNOWN = "[UNK]", "<unk>"
 
 
-def special_of(tokenizer):
+def special_of(tokenizer: Tokenizer) -> Special:
     """The special ids of a tokenizer, found by their usual names; all others are `others`."""
     found = {}
     for kind, names in CALLED.items():
@@ -47,7 +49,9 @@ def _if_any(mark):
     return [mark]
 
 
-def frame(special, first, second=None):
+def frame(
+    special: Special, first: Sequence[int], second: Sequence[int] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """[CLS] first [SEP], or [CLS] first [SEP] second [SEP].
 
     special        a mark that is None here is left out
@@ -78,7 +82,7 @@ class EncoderInput:
     limit: int | None = None
 
     @classmethod
-    def of(cls, tokenizer, limit=None):
+    def of(cls, tokenizer: Tokenizer, limit: int | None = None) -> "EncoderInput":
         """The input of a tokenizer with special ids of its own, such as a WordPieceTokenizer.
 
         The tokenizer of an encoder that `tinylm train` made has none: they are those of
@@ -86,7 +90,7 @@ class EncoderInput:
         """
         return cls(special_of(tokenizer), tokenizer, limit)
 
-    def ids(self, text):
+    def ids(self, text: str | Sequence[int]) -> list[int]:
         """The ids of one text without marks: list of int. DataError for a str without tokenizer."""
         if not isinstance(text, str):
             return [int(i) for i in text]
@@ -96,7 +100,7 @@ class EncoderInput:
             )
         return self.tokenizer.encode(text).tolist()
 
-    def room(self, texts):
+    def room(self, texts: int) -> int | None:
         """The ids of `texts` texts that fit in a row beside the marks; None without a limit."""
         if self.limit is None:
             return None
@@ -109,7 +113,7 @@ class EncoderInput:
             )
         return room
 
-    def row(self, text):
+    def row(self, text: str | Sequence[int]) -> tuple[np.ndarray, ...]:
         """One text, or a tuple of two -> ids (n,), segments (n,)."""
         if not isinstance(text, tuple):
             return frame(self.special, self.ids(text)[: self.room(1)])
@@ -119,7 +123,7 @@ class EncoderInput:
             first, second = truncate_pair(first, second, room)
         return frame(self.special, first, second)
 
-    def rows(self, texts):
+    def rows(self, texts: Sequence) -> tuple[np.ndarray, dict[str, np.ndarray | None]]:
         """A list of texts, or of tuples of two texts, as a batch.
 
         returns  inputs (B, T), and {"mask": (B, T) bool, "segments": (B, T)}: the fields of a
@@ -127,7 +131,9 @@ class EncoderInput:
         """
         return self.padded([self.row(text) for text in texts])
 
-    def padded(self, rows):
+    def padded(
+        self, rows: Sequence[tuple[np.ndarray, np.ndarray]]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray | None]]:
         """A batch of (ids, segments) of any lengths; returns as rows()."""
         if len({len(ids) for ids, _ in rows}) > 1:
             self.special.need("EncoderInput: rows of different lengths", "pad")
@@ -137,7 +143,7 @@ class EncoderInput:
             mask = None  # nothing is padded, and attention without a mask is faster
         return ids, {"mask": mask, "segments": segments}
 
-    def pieces(self, words):
+    def pieces(self, words: Sequence) -> tuple[list[int], np.ndarray]:
         """Each word tokenized by itself: ids (list of int), and the pieces of each word (m,).
 
         A word without pieces (it may consist of control characters) is the unknown token. Ids may
@@ -159,7 +165,9 @@ class EncoderInput:
             )
         return found[:1]
 
-    def word_row(self, words, before=None):
+    def word_row(
+        self, words: Sequence, before: Sequence[int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """[CLS] words [SEP], or [CLS] before [SEP] words [SEP], with the index of each word.
 
         words    list of str, or ids

@@ -6,8 +6,11 @@ scores (STS-B), F1 of whole entities for tags (CoNLL-2003). Scores that compare 
 are in data/measure/answers.py. Read next: tasks/classify.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.data.measure.answers import (
     answer_words,
     best_over_references,
@@ -28,13 +31,13 @@ def _same_length(answers, gold, operation):
     return answers, gold
 
 
-def accuracy(answers, gold):
+def accuracy(answers: Sequence, gold: Sequence) -> float:
     """The share of answers that are right. ShapeError if there is not one for each."""
     answers, gold = _same_length(answers, gold, "accuracy")
     return sum(a == b for a, b in zip(answers, gold)) / len(gold)
 
 
-def confusion(answers, gold):
+def confusion(answers: Sequence, gold: Sequence) -> np.ndarray:
     """The confusion matrix (K, K) of counts: rows the true class, columns the answer.
 
     The K classes are all that occur in answers or gold, sorted.
@@ -47,7 +50,7 @@ def confusion(answers, gold):
     return table
 
 
-def matthews(answers, gold):
+def matthews(answers: Sequence, gold: Sequence) -> float:
     """Correlation of the predicted and the true class   (Matthews 1975; for K > 2 Gorodkin 2004).
 
         mcc = (n c - sum_k p_k t_k) / sqrt((n^2 - sum_k p_k^2) (n^2 - sum_k t_k^2))
@@ -66,7 +69,7 @@ def matthews(answers, gold):
     return float((right * n - predicted @ true) / np.sqrt(spread))
 
 
-def f1(answers, gold, positive=1):
+def f1(answers: Sequence, gold: Sequence, positive: int = 1) -> float:
     """F1 of one class, the harmonic mean of precision and recall; 1 if it never occurs."""
     answers, gold = _same_length(answers, gold, "f1")
     # true positives; 2 both / (answered positive + truly positive)
@@ -74,7 +77,7 @@ def f1(answers, gold, positive=1):
     return harmonic_mean(both, answers.count(positive), gold.count(positive))
 
 
-def pearson(x, y):
+def pearson(x: ArrayLike, y: ArrayLike) -> float:
     """Linear correlation cov(x, y) / (std(x) std(y)) of two sequences; 0 if one is constant.
 
     raises  ShapeError if they differ in length
@@ -89,7 +92,7 @@ def pearson(x, y):
     return float(np.clip(correlation, -1, 1))
 
 
-def ranks(x):
+def ranks(x: Sequence[float]) -> np.ndarray:
     """Ranks from 0; equal numbers share the mean of theirs: (n,) -> (n,)."""
     x = np.asarray(x, np.float64)
     _, group, count = np.unique(x, return_inverse=True, return_counts=True)
@@ -98,7 +101,7 @@ def ranks(x):
     return (end - (count + 1) / 2)[group]
 
 
-def auc(scores, positive):
+def auc(scores: Sequence[float], positive: Sequence[int]) -> float:
     """Probability that a positive example scores above a negative one, equal scores count half.
 
     The area under the curve of true against false positives (Hanley and McNeil 1982).
@@ -116,13 +119,13 @@ def auc(scores, positive):
     return float(below / (P * N))
 
 
-def spearman(x, y):
+def spearman(x: Sequence[float], y: Sequence[float]) -> float:
     """Pearson correlation of the ranks: 1 if the order is the same, whatever the distances."""
     x, y = _same_length(x, y, "spearman")
     return pearson(ranks(x), ranks(y))
 
 
-def entity_f1(found, gold):
+def entity_f1(found: Sequence[list[tuple]], gold: Sequence) -> dict[str, float]:
     """F1 over entities: one counts as found if its type, its first and its last word are right
     (Tjong Kim Sang 2002).
 
@@ -144,7 +147,7 @@ def entity_f1(found, gold):
     return {"precision": precision, "recall": recall, "f1": f1}
 
 
-def answer_scores(answers, references):
+def answer_scores(answers: Sequence, references: Sequence[str]) -> dict[str, float]:
     """Exact match and token F1 of texts against the reference that fits best   (Rajpurkar et al.
     2016).
 

@@ -7,14 +7,26 @@ first: fitting.py.
 """
 
 import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm.errors import ConfigError
 from tinylm.finetune.fitting import evaluate, fit
+from tinylm.finetune.instruct.conversations import Encoded
 
 
-def grid_search(start, task, train, held, grid, seeds=(0,), measure="accuracy", **settings):
+def grid_search(
+    start: Callable,
+    task: Any,
+    train: Sequence[Encoded],
+    held: Sequence,
+    grid: dict[str, list[float]],
+    seeds: tuple[int, ...] = (0,),
+    measure: str = "accuracy",
+    **settings: int,
+) -> list[dict[str, float]]:
     """Fine-tune with every combination of settings.
 
     start     function () -> a fresh model as it was before tuning

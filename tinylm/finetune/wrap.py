@@ -7,6 +7,8 @@ module (its `holder`), so the change is one assignment, and everything that walk
 """
 
 import fnmatch
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,9 @@ from tinylm.models.published.formats.safetensors import read_safetensors, write_
 from tinylm.nn import Module
 
 
-def places(model, kinds, *patterns):
+def places(
+    model: Module, kinds: type[Module] | tuple[type[Module], ...], *patterns: str
+) -> list[tuple[str, Any, Any, Module]]:
     """Where modules of some kinds are held in a model.
 
     kinds     class, or tuple of classes
@@ -62,7 +66,7 @@ def _walk(holder, prefix, kinds, seen):
         yield from _walk(value, f"{prefix}{key}.", kinds, seen)
 
 
-def put(holder, key, module):
+def put(holder: list[Module] | Module, key: int | str, module: Module) -> Module:
     """Put a module in place of another, in the same mode. Returns it.
 
     In a list or dict it replaces the old one wherever that is held: ALBERT's layers are one module.
@@ -83,14 +87,14 @@ def put(holder, key, module):
     return module
 
 
-def unwrap(model, kinds):
+def unwrap(model: Module, kinds: type[Module]) -> Module:
     """Remove wrappers of these kinds: each is replaced by its `base`. Returns the model."""
     for _, holder, key, wrapper in places(model, kinds):
         put(holder, key, wrapper.base)
     return model
 
 
-def trained_state(model):
+def trained_state(model: Module) -> dict[str, np.ndarray]:
     """The trained arrays, all that a task must keep beside its base: name -> NumPy array, copies.
 
     Settings such as a scale or a mask are included, those that hold frozen weights are not.
@@ -111,7 +115,7 @@ def _settings(model):
     return {name: array for name, array in model.named_settings().items() if name not in frozen}
 
 
-def load_trained(model, state):
+def load_trained(model: Module, state: dict[str, np.ndarray]) -> None:
     """Load the arrays of trained_state() into a model that was changed in the same way.
 
     raises  CheckpointError naming every difference between the model's arrays and these; then
@@ -135,7 +139,7 @@ def load_trained(model, state):
     model.load_state_dict(state, strict=False)  # strict would also require the frozen base
 
 
-def save_trained(model, path, note=None):
+def save_trained(model: Module, path: str | Path, note: dict[str, str] | None = None) -> None:
     """Write trained_state() as a safetensors file.
 
     note  {str: str} stored in the header, such as rank, scale and name of the base
@@ -143,7 +147,7 @@ def save_trained(model, path, note=None):
     write_safetensors(path, trained_state(model), note)
 
 
-def read_trained(model, path):
+def read_trained(model: Module, path: str | Path) -> None:
     """Load a file of save_trained() as load_trained() does."""
     weights = read_safetensors(path)
     load_trained(model, {name: np.array(weights[name]) for name in weights})

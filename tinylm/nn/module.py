@@ -6,7 +6,7 @@ list, a dict or a sub-module, is a parameter. Read next: linear.py for the small
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -91,6 +91,9 @@ def _outline(value, indent):
             yield from below
 
 
+Self = TypeVar("Self", bound="Module")
+
+
 class Module:
     """Base class of everything that has parameters.
 
@@ -136,17 +139,17 @@ class Module:
         for p in self.parameters():
             p.grad = None
 
-    def train(self, mode: bool = True) -> "Module":
+    def train(self: Self, mode: bool = True) -> Self:
         """Switch training behavior (dropout) on or off, here and below. Returns the module."""
         for module in self.modules():
             module.training = mode
         return self
 
-    def eval(self) -> "Module":
+    def eval(self: Self) -> Self:
         """Switch training behavior off. Returns the module."""
         return self.train(False)
 
-    def to(self, device: str) -> "Module":
+    def to(self: Self, device: str) -> Self:
         """Move every parameter and every random stream of dropout to a device, in place.
 
         Returns the module.

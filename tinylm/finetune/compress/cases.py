@@ -29,6 +29,7 @@ from tinylm.models.decoder.gpt import GPT, GPTConfig
 from tinylm.models.early.cases import ready
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.nn import Linear
+from tinylm.nn.module import Module
 
 # Operations whose backward is not the derivative of their forward, and why.
 NOT_DERIVATIVES = {
@@ -53,7 +54,7 @@ IDS = np.array([[0, 3, 1, 2, 6], [0, 5, 4, 4, 0]])
 MASK = np.arange(5) < np.array([[5], [4]])  # the last position of the second row is padding
 
 
-def encoder(rng):
+def encoder(rng: np.random.Generator) -> Module:
     """A small encoder with all parameters drawn at random, biases too."""
     return ready(Encoder(TINY, int(rng.integers(99)), np.float64))
 
@@ -155,7 +156,7 @@ register(
 )
 
 
-def token_exit(rng):
+def token_exit(rng: np.random.Generator) -> Module:
     """A small GPT that answers after every layer."""
     config = GPTConfig(7, 5, n_layer=2, n_head=2, d_model=4, d_hidden=6)
     return ready(TokenExit(GPT(config, int(rng.integers(99)), np.float64)))

@@ -12,12 +12,14 @@ models/encoder/encoder.py makes DistilBERT's student from the teacher's own laye
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import no_grad
+from tinylm.autograd import Tensor, no_grad
+from tinylm.backend import DType, Random
 from tinylm.finetune.compress.distill_losses import (
     hidden_loss,
     mixed_loss,
@@ -26,6 +28,7 @@ from tinylm.finetune.compress.distill_losses import (
     uniform_map,
 )
 from tinylm.nn import Linear, Module
+from tinylm.nn.attention.multi_head import SelfAttention
 from tinylm.pretrain.batch import Batch
 from tinylm.pretrain.score import chosen, score_rows
 
@@ -37,12 +40,12 @@ class Seen:
     qkv     list of L Tensors, the packed projections of every layer
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.states, self.qkv = [], []
 
 
 @contextlib.contextmanager
-def watch(model):
+def watch(model: Module) -> Iterator[Seen]:
     """A context that records the activations of a model with blocks; yields a Seen.
 
     For one forward pass. States are those between blocks, before the last norm of a pre-norm
@@ -81,7 +84,7 @@ def watch(model):
             attention.qkv = maps[key]
 
 
-def token_outputs(model, batch):
+def token_outputs(model: Module, batch: Batch) -> tuple[Tensor, np.ndarray]:
     """Logits (n, V) and targets (n,) of a language model, causal or masked, where a loss counts."""
     h = model.hidden(batch.inputs, **getattr(batch, "options", {}))  # (B, T, D)
     h, targets = chosen(h, batch.targets)  # (n, D), (n,): targets that are not IGNORE
@@ -94,7 +97,15 @@ class Student(Module):
     After training only .model is used.
     """
 
-    def __init__(self, model, pairs, d_student, d_teacher, rng, dtype=np.float32):
+    def __init__(
+        self,
+        model: Module,
+        pairs: int,
+        d_student: int,
+        d_teacher: int,
+        rng: Random,
+        dtype: DType = np.float32,
+    ) -> None:
         self.model, self.maps = model, []
         for _ in range(pairs):
             layer = Linear(d_student, d_teacher, rng, False, d_student**-0.5, dtype)
@@ -107,24 +118,24 @@ class DistillationBatch:
 
     batch: Batch
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.batch)
 
     @property
-    def inputs(self):
+    def inputs(self) -> np.ndarray:
         """The inputs of both models."""
         return self.batch.inputs
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """The number of rows, by which losses of micro-batches and workers are weighted."""
         return len(self)
 
-    def rows(self, start, stop):
+    def rows(self, start: int, stop: int) -> "DistillationBatch":
         """Rows start .. stop-1."""
         return DistillationBatch(self.batch.rows(start, stop))
 
-    def to(self, device):
+    def to(self, device: str) -> "DistillationBatch":
         """The batch on a device."""
         return DistillationBatch(self.batch.to(device))
 
@@ -157,14 +168,14 @@ class Distillation:
     layer_map: list | None = None
     heads: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.teacher.eval()
 
-    def make_batch(self, examples, rng):
+    def make_batch(self, examples: Sequence, rng: Random) -> Any:
         """The task's batch as a DistillationBatch. Rows without a label count too."""
         return DistillationBatch(self.task.make_batch(examples, rng))
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """The sum of all terms, as score_rows() returns it.
 
         model  the student, or a Student;  batch  DistillationBatch
@@ -220,7 +231,7 @@ def _masks(batch):
     return mask, visible
 
 
-def packed_parts(attention, qkv):
+def packed_parts(attention: SelfAttention, qkv: Tensor) -> list[Tensor]:
     """Queries (B, T, H K), keys and values (B, T, G K) of packed ones (B, T, (H + 2 G) K)."""
     q, k = attention.heads * attention.width, attention.kv_heads * attention.width
     return [qkv[..., :q], qkv[..., q : q + k], qkv[..., q + k :]]

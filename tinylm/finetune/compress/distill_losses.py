@@ -12,9 +12,11 @@ Pure functions of the outputs of student and teacher. Read next: distill.py, the
 them.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from tinylm.autograd import Tensor, cross_entropy, linear, norm, weigh, where
+from tinylm.autograd import Array, Tensor, cross_entropy, linear, norm, weigh, where
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.autograd.primitives.statistics import mean_square
 from tinylm.errors import ConfigError, ShapeError
@@ -23,7 +25,7 @@ from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.score import row_means
 
 
-def soft_loss(student, teacher, temperature=2.0):
+def soft_loss(student: Tensor, teacher: np.ndarray, temperature: float = 2.0) -> Tensor:
     """tau^2 KL(p_T || p_S), p = softmax(z / tau), the mean over rows   (Hinton et al. 2015)
 
     student  (..., C) Tensor of logits
@@ -39,7 +41,7 @@ def _constant(x):
     return Tensor(x)
 
 
-def logit_matching(student, teacher):
+def logit_matching(student: Tensor, teacher: np.ndarray) -> Tensor:
     """1/(2 C) sum of (z_S - z_T)^2, both centered, the mean over rows: the limit of soft_loss() for
     large tau.
 
@@ -51,7 +53,14 @@ def logit_matching(student, teacher):
     return mean_square(d) / 2
 
 
-def mixed_loss(student, teacher, targets, temperature=2.0, alpha=0.5, weights=None):
+def mixed_loss(
+    student: Tensor,
+    teacher: Array,
+    targets: np.ndarray,
+    temperature: float = 2.0,
+    alpha: float = 0.5,
+    weights: np.ndarray | None = None,
+) -> Tensor:
     """alpha soft_loss + (1 - alpha) cross-entropy: alpha 0 is plain training, 1 needs no labels.
 
     targets  (...) integers; with IGNORE, the row learns from the teacher alone
@@ -67,7 +76,7 @@ def mixed_loss(student, teacher, targets, temperature=2.0, alpha=0.5, weights=No
     return weigh(weights.astype(losses.dtype), losses).sum()
 
 
-def output_weights(targets, n):
+def output_weights(targets: np.ndarray, n: int) -> np.ndarray:
     """Weights of n outputs in a mean over rows of means over the outputs of a row.
 
     targets  (B,), which all count, since a row without a label still has the teacher's output; or
@@ -93,7 +102,7 @@ def output_weights(targets, n):
     return weights
 
 
-def cosine_loss(student, teacher):
+def cosine_loss(student: Tensor, teacher: np.ndarray) -> Tensor:
     """1 - cos(h_S, h_T), the mean over vectors (..., D): DistilBERT's third term   (Sanh et al.
     2019)
 
@@ -110,7 +119,13 @@ def _direction(h):
     return where(zero, 0.0, h / where(zero, 1.0, length))
 
 
-def hidden_loss(student, teacher, layer_map, maps=None, mask=None):
+def hidden_loss(
+    student: Sequence[Tensor],
+    teacher: Sequence[Tensor],
+    layer_map: Sequence[tuple[int, int]],
+    maps: Sequence[Tensor] | None = None,
+    mask: np.ndarray | None = None,
+) -> Tensor | float:
     """The sum over layers l of the mean square of h_S^l W_l - h_T^g(l)   (TinyBERT; Jiao et al.
     2020, eqs. 8, 9)
 
@@ -137,7 +152,7 @@ def _mean_over_rows(values, mask):
     return row_means(values, mask).mean()
 
 
-def uniform_map(student_layers, teacher_layers):
+def uniform_map(student_layers: int, teacher_layers: int) -> list[tuple[int, int]]:
     """TinyBERT's g(m) = m N / M: embeddings to embeddings, last to last, the others evenly between.
 
     returns  list of pairs (m, g(m)), m = 0 .. M
@@ -150,7 +165,7 @@ def uniform_map(student_layers, teacher_layers):
     return [(m, m * teacher_layers // student_layers) for m in range(student_layers + 1)]
 
 
-def scores(a, b, heads):
+def scores(a: Tensor, b: Tensor, heads: int) -> Tensor:
     """a b^T / sqrt(d) in heads of width d = W / heads: (B, T, W) twice -> (B, heads, T, T).
 
     a = queries and b = keys give attention's scores, whose square differences TinyBERT uses.
@@ -162,7 +177,14 @@ def scores(a, b, heads):
     return (a @ b.swapaxes(-1, -2)) * d**-0.5
 
 
-def relation_loss(student, teacher, heads, mask=None, causal=False, visible=None):
+def relation_loss(
+    student: Sequence[Tensor],
+    teacher: Sequence[Tensor],
+    heads: int,
+    mask: np.ndarray | None = None,
+    causal: bool = False,
+    visible: np.ndarray | None = None,
+) -> Tensor | float:
     """KL between the teacher's and the student's relations softmax(a a^T / sqrt(W / R))   (MiniLM
     v2; Wang et al. 2021)
 

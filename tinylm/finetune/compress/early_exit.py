@@ -11,14 +11,17 @@ not trained on: `calibrate` finds the least depth for a given loss of accuracy. 
 token_exit.py, length_adaptive.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy, no_grad, stack
+from tinylm.autograd import Tensor, cross_entropy, no_grad, stack
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.tasks.heads import POOLS
+from tinylm.models.encoder.encoder import Encoder
 from tinylm.nn import Linear, Module, evaluating
 
 
@@ -30,7 +33,7 @@ class EarlyExit(Module):
     pool     first | mean, the vector that a classifier reads: a name of heads.POOLS
     """
 
-    def __init__(self, encoder, classes, seed=0, pool="first"):
+    def __init__(self, encoder: Encoder, classes: int, seed: int = 0, pool: str = "first") -> None:
         if not hasattr(encoder, "layers"):
             raise ConfigError(
                 f"EarlyExit: a {type(encoder).__name__} does not show the states of its layers: "
@@ -41,13 +44,19 @@ class EarlyExit(Module):
         dtype = encoder.tokens.weight.dtype
         self.exits = [Linear(D, classes, rng, dtype=dtype) for _ in encoder.blocks]
 
-    def __call__(self, ids, mask=None, **options):
+    def __call__(self, ids: np.ndarray, mask: np.ndarray | None = None, **options: Any) -> Tensor:
         """Logits after every layer, (L, B, C); arguments as Encoder.layers()."""
         _, *states = self.encoder.layers(ids, mask=mask, **options)  # without the embeddings
         logits = [out(self.pool(self.encoder, h, mask)) for out, h in zip(self.exits, states)]
         return stack(logits)
 
-    def infer(self, ids, stop, mask=None, segments=None):
+    def infer(
+        self,
+        ids: np.ndarray,
+        stop: Callable,
+        mask: np.ndarray | None = None,
+        segments: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Answers with as few layers as `stop` allows for each sequence, dropout off.
 
         ids      (B, T) integers;  mask (B, T) bool or None;  segments (B, T) integers or None
@@ -90,7 +99,9 @@ class EarlyExit(Module):
         return answer, depth
 
 
-def exit_loss(logits, targets, weights=None):
+def exit_loss(
+    logits: Tensor, targets: np.ndarray, weights: tuple[int, ...] | None = None
+) -> Tensor | float:
     """sum_l w_l CE(logits_l, targets) / sum_l w_l, the mean over exits   (PABEE, eq. 4)
 
     logits   (L, B, C) Tensor;  targets (B,) integers
@@ -102,7 +113,7 @@ def exit_loss(logits, targets, weights=None):
     return total
 
 
-def exit_weights(layers, weights=None):
+def exit_weights(layers: int, weights: tuple[int, ...] | None = None) -> list[float]:
     """Weights of the exits as shares of their sum, a list of L floats; arguments of exit_loss()."""
     if weights is None:
         weights = np.arange(1, layers + 1)
@@ -121,17 +132,17 @@ class ExitTask:
     task: object
     weights: tuple | None = None
 
-    def make_batch(self, examples, rng):
+    def make_batch(self, examples: Sequence, rng: Random) -> Any:
         """The batch of the task."""
         return self.task.make_batch(examples, rng)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple:
         """The weighted mean of the losses of all exits; see exit_loss()."""
         logits = model(batch.inputs, **getattr(batch, "options", {}))  # (L, B, C)
         loss = exit_loss(logits, batch.targets.reshape(-1), self.weights)
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
-    def predict(self, model, batch):
+    def predict(self, model: Module, batch: Any) -> list:
         """The task's answers from the logits of the last exit."""
 
         def last_exit(inputs, **options):
@@ -139,35 +150,35 @@ class ExitTask:
 
         return self.task.predict(last_exit, batch)
 
-    def measure(self, answers, examples):
+    def measure(self, answers: Sequence, examples: Sequence) -> dict[str, float]:
         """The scores of the task."""
         return self.task.measure(answers, examples)
 
 
-def probabilities(logits):
+def probabilities(logits: np.ndarray) -> np.ndarray:
     """Softmax of an array over its last axis."""
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def entropy(logits):
+def entropy(logits: np.ndarray) -> np.ndarray | float:
     """-sum of p log p in nats, p the softmax: (..., C) array -> (...)."""
     p = probabilities(logits)
     log_p = np.log(np.maximum(p, np.finfo(p.dtype).tiny))  # 0 log 0 = 0
     return -(p * log_p).sum(axis=-1)
 
 
-def entropy_below(threshold):
+def entropy_below(threshold: float) -> Callable:
     """Leave when the entropy is below a threshold   (DeeBERT): 0 never, infinity after layer 1."""
     return lambda history: entropy(history[-1]) < threshold
 
 
-def confidence_above(threshold):
+def confidence_above(threshold: float) -> Callable:
     """Leave when the best class is more probable than a threshold: 1 never, 0 after layer 1."""
     return lambda history: probabilities(history[-1]).max(axis=-1) > threshold
 
 
-def unchanged_for(patience):
+def unchanged_for(patience: int) -> Callable:
     """Leave when `patience` further layers in a row have given the same answer   (PABEE)."""
 
     def stop(history):
@@ -180,7 +191,7 @@ def unchanged_for(patience):
     return stop
 
 
-def exit_layers(logits, stop):
+def exit_layers(logits: np.ndarray, stop: Callable) -> np.ndarray:
     """The layer, from 1, after which each sequence would leave: logits (L, N, C) array -> (N,)."""
     L, N, _ = logits.shape
     depth = np.full_like(logits, L, shape=(N,), dtype=np.int64)
@@ -189,7 +200,9 @@ def exit_layers(logits, stop):
     return depth
 
 
-def trade_off(logits, targets, stops):
+def trade_off(
+    logits: np.ndarray, targets: np.ndarray, stops: dict[Any, Callable]
+) -> list[tuple[Any, float, float]]:
     """Depth and accuracy of several stopping rules.
 
     logits   (L, N, C) array;  targets (N,) integers
@@ -205,7 +218,9 @@ def trade_off(logits, targets, stops):
     return rows
 
 
-def calibrate(logits, targets, stops, allowed=0.0):
+def calibrate(
+    logits: np.ndarray, targets: np.ndarray, stops: dict[Any, Callable], allowed: float = 0.0
+) -> tuple[Any, float, float]:
     """The stopping rule of least mean depth that loses at most `allowed` accuracy to full depth.
 
     logits, targets  of data that was neither trained on nor is used to report the result

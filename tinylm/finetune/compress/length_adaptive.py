@@ -9,18 +9,24 @@ lengths (Kim & Cho 2021), one model serves every budget: the lengths are chosen 
 nothing dropped it equals the encoder, bit for bit. Read next: models/encoder/encoder.py.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
-from tinylm.autograd import dropout
+from tinylm.autograd import Tensor, dropout
 from tinylm.autograd.kernels.heads import score_scale
 from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores, visible_softmax
-from tinylm.backend import device_of, to_cpu, to_device
+from tinylm.backend import Random, device_of, to_cpu, to_device
 from tinylm.errors import ConfigError
+from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.nn import Module
-from tinylm.nn.attention.multi_head import merge_heads, projected
+from tinylm.nn.attention.multi_head import SelfAttention, merge_heads, projected
+from tinylm.nn.block import Block
 
 
-def attend_and_weigh(attention, x, mask=None):
+def attend_and_weigh(
+    attention: SelfAttention, x: Tensor, mask: np.ndarray | None = None
+) -> tuple[Tensor, np.ndarray]:
     """Self-attention that also returns the attention that each token received.
 
     attention  SelfAttention;  x (B, T, D);  mask (B, T) bool: which positions hold a token
@@ -48,7 +54,7 @@ def attend_and_weigh(attention, x, mask=None):
     return attention.out(y), received
 
 
-def most_significant(received, keep, mask=None):
+def most_significant(received: np.ndarray, keep: int, mask: np.ndarray | None = None) -> np.ndarray:
     """The positions of the tokens that are kept, in order.
 
     The first token is always kept, padding only if nothing else is left.
@@ -66,7 +72,13 @@ def most_significant(received, keep, mask=None):
     return np.sort(chosen, axis=-1)
 
 
-def shortened_block(block, x, keep, mask=None, choose=most_significant):
+def shortened_block(
+    block: Block,
+    x: Tensor,
+    keep: int,
+    mask: np.ndarray | None = None,
+    choose: Callable = most_significant,
+) -> tuple[Tensor, np.ndarray | None, np.ndarray | None]:
     """One block, whose feed-forward and successors read `keep` tokens.
 
     block    Block of an encoder;  x (B, T, D);  mask (B, T) bool or None
@@ -127,7 +139,14 @@ def _choose_by_rows(choose, received, keep, mask):
     return positions, to_device(held, device)
 
 
-def shortened(encoder, ids, lengths, mask=None, segments=None, choose=most_significant):
+def shortened(
+    encoder: Encoder,
+    ids: np.ndarray,
+    lengths: Sequence[int] | None,
+    mask: np.ndarray | None = None,
+    segments: np.ndarray | None = None,
+    choose: Callable = most_significant,
+) -> tuple[Tensor, np.ndarray | None, np.ndarray | None]:
     """The hidden states of the tokens that are left after the last layer.
 
     lengths  (L,) tokens that leave each layer, at least 1, or (L, B), those of each row; a length
@@ -156,7 +175,7 @@ def shortened(encoder, ids, lengths, mask=None, segments=None, choose=most_signi
     return x, mask, positions
 
 
-def constant_ratio(T, layers, ratio):
+def constant_ratio(T: int, layers: int, ratio: float) -> list[int]:
     """Lengths that shrink by a ratio from layer to layer: ceil(T r), ceil(T r^2), ..."""
     lengths = []
     for layer in range(1, layers + 1):
@@ -166,7 +185,7 @@ def constant_ratio(T, layers, ratio):
     return lengths
 
 
-def random_lengths(T, layers, rng, drop=0.2):
+def random_lengths(T: int, layers: int, rng: Random, drop: float = 0.2) -> list[int]:
     """Lengths for training, in each layer uniform between (1 - drop) T and T   (LengthDrop; Kim &
     Cho 2021)
 
@@ -182,7 +201,7 @@ def random_lengths(T, layers, rng, drop=0.2):
     return lengths
 
 
-def flops(config, T, lengths=None):
+def flops(config: EncoderConfig, T: int, lengths: Sequence[int] | None = None) -> int:
     """Multiplications and additions in the matrix products of the blocks, for one sequence of T
     tokens.
 
@@ -213,12 +232,18 @@ class LengthAdaptive(Module):
     rows of its batch.
     """
 
-    def __init__(self, encoder, drop=0.2, lengths=None, choose=most_significant):
+    def __init__(
+        self,
+        encoder: Encoder,
+        drop: float = 0.2,
+        lengths: Sequence[int] | None = None,
+        choose: Callable = most_significant,
+    ) -> None:
         self.encoder, self.drop = encoder, drop
         self.lengths, self.choose = lengths, choose
         self.rng, self.config = encoder.rng, encoder.config
 
-    def settings(self):
+    def settings(self) -> dict[str, np.ndarray]:
         """A fingerprint of the function of lengths: its values for a whole and half a context."""
         if self.lengths is None:
             return {}
@@ -227,11 +252,13 @@ class LengthAdaptive(Module):
         return {"lengths": np.array([self.lengths(whole), self.lengths(half)])}
 
     @property
-    def tokens(self):
+    def tokens(self) -> Module:
         """The encoder's embeddings."""
         return self.encoder.tokens
 
-    def hidden(self, ids, mask=None, segments=None):
+    def hidden(
+        self, ids: np.ndarray, mask: np.ndarray | None = None, segments: np.ndarray | None = None
+    ) -> Tensor:
         """Last states of the tokens that are left, (B, T', D); arguments as Encoder.hidden()."""
         lengths = self._lengths(mask, ids.shape[1])
         return shortened(self.encoder, ids, lengths, mask, segments, self.choose)[0]

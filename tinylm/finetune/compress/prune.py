@@ -10,6 +10,9 @@ memory when they are stored sparsely, and time only with sparse kernels, which N
 structured.py, read next, makes a model faster.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd import Tensor, no_grad, where
@@ -30,7 +33,7 @@ from tinylm.nn.linear import undecayed
 BLOCKS = "blocks.*"
 
 
-def largest(scores, sparsity):
+def largest(scores: dict[str, np.ndarray], sparsity: float) -> dict[str, np.ndarray]:
     """Masks of the largest entries, compared over all matrices together ("global").
 
     scores    dict name -> array
@@ -50,7 +53,7 @@ def largest(scores, sparsity):
     return {name: part.reshape(scores[name].shape) for name, part in zip(scores, parts)}
 
 
-def largest_of_each(scores, sparsity):
+def largest_of_each(scores: dict[str, np.ndarray], sparsity: float) -> dict[str, np.ndarray]:
     """As largest(), with the same share dropped from every matrix ("uniform")."""
     masks = {}
     for name, score in scores.items():
@@ -66,27 +69,27 @@ class Mask(Module):
     with 0 all the same.
     """
 
-    def __init__(self, mask):
+    def __init__(self, mask: np.ndarray | None) -> None:
         self.mask = mask
 
-    def settings(self):
+    def settings(self) -> dict[str, np.ndarray]:
         """The mask, which is saved with the weights."""
         return {"mask": self.mask}
 
-    def check_settings(self, arrays):
+    def check_settings(self, arrays: dict[str, np.ndarray]) -> None:
         """Accept any mask."""
 
-    def take_settings(self, arrays):
+    def take_settings(self, arrays: dict[str, np.ndarray]) -> None:
         """Load the mask."""
         self.mask = arrays["mask"].copy()
 
-    def __call__(self, weight):
+    def __call__(self, weight: Tensor) -> Tensor:
         if device_of(self.mask) != weight.device:
             self.mask = to_device(self.mask, weight.device)  # Module.to() moves parameters alone
         return where(self.mask, weight, 0.0)
 
 
-def effective(model, pattern=BLOCKS):
+def effective(model: Module, pattern: str = BLOCKS) -> dict[str, np.ndarray]:
     """The weights that the linear maps multiply with: dict name -> array, on the CPU."""
     weights = {}
     with no_grad():
@@ -98,7 +101,13 @@ def effective(model, pattern=BLOCKS):
     return weights
 
 
-def prune(model, sparsity, choose=largest, pattern=BLOCKS, scores=None):
+def prune(
+    model: Module,
+    sparsity: float,
+    choose: Callable = largest,
+    pattern: str = BLOCKS,
+    scores: dict[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
     """Magnitude pruning, in place: the smallest weights become 0 and stay 0 in training.
 
     Pruned weights are the smallest of all, so that pruning further keeps them pruned.
@@ -123,13 +132,13 @@ def prune(model, sparsity, choose=largest, pattern=BLOCKS, scores=None):
     return masks
 
 
-def sparsity_of(model, pattern=BLOCKS):
+def sparsity_of(model: Module, pattern: str = BLOCKS) -> float:
     """Share of the weights of linear maps that are 0."""
     weights = effective(model, pattern).values()
     return sum(int((w == 0).sum()) for w in weights) / sum(w.size for w in weights)
 
 
-def gradual_sparsity(step, steps, final, initial=0.0):
+def gradual_sparsity(step: int, steps: int, final: float, initial: float = 0.0) -> float:
     """The cubic schedule: fast while there is much to spare, slow at the end   (Zhu & Gupta 2017,
     eq. 1)
 
@@ -144,7 +153,7 @@ def gradual_sparsity(step, steps, final, initial=0.0):
     return final + (initial - final) * (1 - done) ** 3
 
 
-def rewind(model, state):
+def rewind(model: Module, state: dict[str, np.ndarray]) -> Module:
     """Restore the weights of a state_dict() under the present masks: the "winning ticket"
 
     (Frankle & Carbin 2019). Returns the model.
@@ -158,7 +167,9 @@ def rewind(model, state):
     return model
 
 
-def lottery_ticket(model, train, sparsity, rounds=1, **options):
+def lottery_ticket(
+    model: Module, train: Callable, sparsity: float, rounds: int = 1, **options: Any
+) -> dict[str, np.ndarray]:
     """Iterative magnitude pruning: train, prune, restore the initial weights, repeat   (Frankle &
     Carbin 2019)
 
@@ -189,28 +200,28 @@ class Movement(Module):
     weight    (d_in, d_out) Tensor;  sparsity  share dropped, to be changed along a schedule
     """
 
-    def __init__(self, weight, sparsity=0.0):
+    def __init__(self, weight: Tensor, sparsity: float = 0.0) -> None:
         self.scores = undecayed(Tensor(np.zeros_like(weight.data), requires_grad=True))
         self.sparsity = sparsity
 
-    def settings(self):
+    def settings(self) -> dict[str, np.ndarray]:
         """The share of weights that is dropped."""
         return {"sparsity": np.array(self.sparsity, np.float64)}
 
-    def check_settings(self, arrays):
+    def check_settings(self, arrays: dict[str, np.ndarray]) -> None:
         """Accept any share."""
 
-    def take_settings(self, arrays):
+    def take_settings(self, arrays: dict[str, np.ndarray]) -> None:
         """Load the share."""
         self.sparsity = float(arrays["sparsity"])
 
-    def __call__(self, weight):
+    def __call__(self, weight: Tensor) -> Tensor:
         keep = largest({"": self.scores.numpy()}, self.sparsity)[""]
         # the mask going forward, the gradient of the scores going backward
         return weight * straight_through(self.scores, to_device(keep, weight.device))
 
 
-def movement(model, sparsity, pattern=BLOCKS):
+def movement(model: Module, sparsity: float, pattern: str = BLOCKS) -> Module:
     """Prune by movement, in place: adds scores, or sets the sparsity of existing ones.
 
     returns  the model

@@ -13,10 +13,13 @@ products with them.
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.compress.prune import BLOCKS
@@ -40,26 +43,26 @@ class Quantized:
     bits: int
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """(d_in, d_out)"""
         return self.codes.shape[0] * self.codes.shape[1], self.codes.shape[2]
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of memory: `bits` for each code, 4 for each scale and each zero."""
         floats = self.scale.size
         if self.zero is not None:
             floats += self.zero.size
         return math.ceil(self.codes.size * self.bits / 8) + 4 * floats
 
-    def dequantize(self):
+    def dequantize(self) -> np.ndarray:
         """s (q - z), (d_in, d_out), in the dtype of the scale."""
         codes = self.codes.astype(self.scale.dtype)
         if self.zero is not None:
             codes = codes - self.zero
         return (codes * self.scale).reshape(self.shape)  # (n, g, d_out) -> (d_in, d_out)
 
-    def packed(self):
+    def packed(self) -> QuantizedMatrix:
         """A QuantizedMatrix (d_out, d_in) on the CPU, for products without unpacking first.
 
         raises  ConfigError for bits other than 4 and 8, ShapeError for 4 bits and an odd d_in
@@ -117,7 +120,7 @@ def _integers(bits):
     return np.int16
 
 
-def symmetric(weight, bits=8, share="output"):
+def symmetric(weight: np.ndarray, bits: int = 8, share: str = "output") -> Quantized:
     """Codes from -(2^(b-1) - 1) to 2^(b-1) - 1; 0 is coded as 0.
 
     weight   (d_in, d_out) array of floats
@@ -133,7 +136,7 @@ def symmetric(weight, bits=8, share="output"):
     return Quantized(codes, scale, None, bits)
 
 
-def asymmetric(weight, bits=8, share="output"):
+def asymmetric(weight: np.ndarray, bits: int = 8, share: str = "output") -> Quantized:
     """Codes from -2^(b-1) to 2^(b-1) - 1 for the range of weights, extended to include 0.
 
     Arguments and result as in symmetric().
@@ -158,19 +161,19 @@ class FakeQuantize(Module):
                weights
     """
 
-    def __init__(self, quantizer):
+    def __init__(self, quantizer: Callable) -> None:
         self.quantizer = quantizer
 
-    def marks(self, weight):
+    def marks(self, weight: Tensor) -> dict[str, np.ndarray]:
         """A fingerprint of the quantizer: two fixed columns (d_in, 2), rounded by it."""
         columns = probe(2, weight.shape[0]).T * np.array([1.0, 3.0])
         return {"quantizer": self.quantizer(columns).dequantize()}
 
-    def __call__(self, weight):
+    def __call__(self, weight: Tensor) -> Tensor:
         return straight_through(weight, self.quantizer(weight.data).dequantize())
 
 
-def round_activations(x, bits=8):
+def round_activations(x: Tensor, bits: int = 8) -> Tensor:
     """Activations rounded with a scale per token, computed on the fly; the gradient passes through
     (Jacob et al. 2018)
 
@@ -183,7 +186,9 @@ def round_activations(x, bits=8):
     return straight_through(x, np.rint(wide / scale) * scale)
 
 
-def quantization_aware(model, quantizer, activations=None, pattern=BLOCKS):
+def quantization_aware(
+    model: Module, quantizer: Callable, activations: int | None = None, pattern: str = BLOCKS
+) -> Module:
     """Train through the rounding, in place; reweight.bake() makes the rounded weights the weights.
 
     activations  bits of the maps' inputs; None: not rounded
@@ -196,7 +201,7 @@ def quantization_aware(model, quantizer, activations=None, pattern=BLOCKS):
     return model
 
 
-def quantize_weights(model, quantizer, pattern=BLOCKS):
+def quantize_weights(model: Module, quantizer: Callable, pattern: str = BLOCKS) -> dict[str, Any]:
     """Post-training quantization, in place: every weight becomes the value of its code.
 
     returns  dict name -> Quantized, for counting bytes: see bytes_of()
@@ -208,7 +213,7 @@ def quantize_weights(model, quantizer, pattern=BLOCKS):
     return made
 
 
-def bytes_of(model, quantized):
+def bytes_of(model: Module, quantized: dict[str, Any]) -> int:
     """Bytes of all parameters; of quantized ones, of their codes and scales."""
     codes = {f"{name}.weight": matrix.nbytes for name, matrix in quantized.items()}
     sizes = {name: p.data.nbytes for name, p in model.named_parameters().items()}

@@ -7,6 +7,9 @@ same change. Step functions (rounding, choosing the largest) have derivative 0 o
 `straight_through` uses another in its place. Read next: prune.py, quantize.py.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd import Tensor, linear, no_grad
@@ -17,7 +20,7 @@ from tinylm.nn import Linear, Module
 
 
 @primitive(lambda g, y, x, value: g, linear=True)
-def straight_through(x, value):
+def straight_through(x: np.ndarray, value: np.ndarray) -> np.ndarray:
     """y = value forward, dL/dx = dL/dy backward   (straight-through estimator; Bengio et al. 2013)
 
     Deliberately not the derivative: `value` is a step function of x, whose derivative is 0 almost
@@ -38,11 +41,11 @@ class Reweighted(Module):
     before   Tensor (..., d_in) -> Tensor (..., d_in), applied to the input; None: nothing
     """
 
-    def __init__(self, inner, change, before=None):
+    def __init__(self, inner: Module, change: Callable, before: Callable | None = None) -> None:
         self.weight, self.bias = inner.weight, inner.bias
         self.change, self.before = change, before
 
-    def settings(self):
+    def settings(self) -> dict[str, np.ndarray]:
         """Fingerprints of functions without parameters: their values at a few fixed numbers.
 
         A model whose functions differ (4 bits, 5 bits) then refuses the weights.
@@ -55,18 +58,18 @@ class Reweighted(Module):
             found["before"] = self.before(inputs).data
         return found
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         if self.before is not None:
             x = self.before(x)
         return linear(x, self.change(self.weight), self.bias)  # (..., d_in) -> (..., d_out)
 
 
-def probe(rows, width):
+def probe(rows: int, width: int) -> np.ndarray:
     """(rows, width) fixed numbers, exact in every format: n/8 from -5/8 to 5/8."""
     return ((np.arange(rows * width) * 7 % 11 - 5) / 8.0).reshape(rows, width)
 
 
-def linear_maps(model, pattern):
+def linear_maps(model: Module, pattern: str) -> dict[str, Module]:
     """The linear maps of a model with a matching name: dict name -> Linear or Reweighted.
 
     pattern  as in wrap.places(), such as "blocks.*" or "attention.qkv";  raises as it does
@@ -74,7 +77,9 @@ def linear_maps(model, pattern):
     return {name: inner for name, _, _, inner in places(model, (Linear, Reweighted), pattern)}
 
 
-def reweight(model, make, pattern, before=None):
+def reweight(
+    model: Module, make: Callable, pattern: str, before: Callable | None = None
+) -> dict[str, Any]:
     """Make linear maps Reweighted, in place; an earlier change is replaced.
 
     make     (name, weight Tensor) -> change, see Reweighted
@@ -87,7 +92,7 @@ def reweight(model, make, pattern, before=None):
     return made
 
 
-def bake(model):
+def bake(model: Module) -> Module:
     """Make change(W) the weight of plain Linear maps, after training. Returns the model."""
     for _, holder, key, inner in places(model, Reweighted):
         settle(inner)
@@ -97,7 +102,7 @@ def bake(model):
     return model
 
 
-def settle(inner):
+def settle(inner: Reweighted) -> None:
     """W <- change(W) of a Reweighted map, in place."""
     with no_grad():
         inner.weight.assign_(inner.change(inner.weight).data)

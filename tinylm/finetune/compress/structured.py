@@ -12,17 +12,21 @@ which skips layers depending on the input.
 
 import contextlib
 import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import Tensor, broadcast_to, grad, no_grad
+from tinylm.autograd import Array, Tensor, broadcast_to, grad, no_grad
 from tinylm.backend import Random, to_device
 from tinylm.errors import ConfigError
 from tinylm.nn import Linear, Module, SelfAttention
+from tinylm.nn.block import Block
+from tinylm.pretrain.batch import Batch
 
 
-def attentions(model):
+def attentions(model: Module) -> list[SelfAttention]:
     """The self-attentions of all layers in order, a shared one once.
 
     "layer" below is an index into this list.
@@ -31,7 +35,7 @@ def attentions(model):
 
 
 @contextlib.contextmanager
-def gated(model, gates):
+def gated(model: Module, gates: Sequence[Array]) -> Iterator[Module]:
     """A context in which the output of each head is multiplied by its gate xi_h.
 
     model    Module with blocks
@@ -61,7 +65,7 @@ def gated(model, gates):
             attention.out = out
 
 
-def head_importance(model, loss, batches):
+def head_importance(model: Module, loss: Callable, batches: Sequence[Batch]) -> Any:
     """I_h = mean over inputs of |dL/dxi_h| at xi = 1   (Michel et al. 2019, eq. 2)
 
     loss     (model, batch) -> Tensor (), a mean over the rows of the batch, which must not
@@ -89,7 +93,7 @@ def head_importance(model, loss, batches):
     return total / rows
 
 
-def head_ablation(model, loss, batches):
+def head_ablation(model: Module, loss: Callable, batches: Sequence[Batch]) -> np.ndarray:
     """The rise of the loss when one head is removed: exact and slow, a pass for every head.
 
     arguments as in head_importance()
@@ -113,7 +117,7 @@ def head_ablation(model, loss, batches):
     return rise
 
 
-def least_important(importance, count, at_least=1):
+def least_important(importance: np.ndarray, count: int, at_least: int = 1) -> dict[int, list[int]]:
     """The least important heads, as remove_heads() takes them.
 
     importance  (layers, H)
@@ -137,7 +141,9 @@ def least_important(importance, count, at_least=1):
     return {layer: sorted(found) for layer, found in sorted(removed.items())}
 
 
-def sliced(inner, rows=slice(None), columns=slice(None)):
+def sliced(
+    inner: Linear, rows: np.ndarray | slice = slice(None), columns: np.ndarray | slice = slice(None)
+) -> Linear:
     """A new Linear of some inputs (rows) and outputs (columns) of another, its weights copied."""
     made = Linear.__new__(Linear)
     made.weight = Tensor(inner.weight.data[rows][:, columns].copy(), requires_grad=True)
@@ -147,7 +153,7 @@ def sliced(inner, rows=slice(None), columns=slice(None)):
     return made
 
 
-def smaller_attention(attention, keep):
+def smaller_attention(attention: SelfAttention, keep: set[int]) -> SelfAttention:
     """An attention with only the heads in `keep`, the weights copied.
 
     raises  ConfigError if no head is left, if key-value groups would have different numbers of
@@ -187,7 +193,7 @@ def _slices(numbers, K):
     return np.concatenate([np.arange(c * K, (c + 1) * K) for c in numbers])
 
 
-def remove_heads(model, heads):
+def remove_heads(model: Module, heads: dict[int, list[int]]) -> Module:
     """Remove heads in place: fewer parameters, and the same function as with closed gates.
 
     heads    dict layer (an index of attentions(model)) -> heads to remove
@@ -219,7 +225,7 @@ def remove_heads(model, heads):
     return model
 
 
-def keep_layers(model, keep):
+def keep_layers(model: Module, keep: Sequence[int]) -> Any:
     """A copy of a model with some of its layers.
 
     model    GPT or Encoder
@@ -250,7 +256,7 @@ def keep_layers(model, keep):
     return kept
 
 
-def evenly(layers, keep):
+def evenly(layers: int, keep: int) -> list[int]:
     """`keep` of the layers 0 .. layers - 1, evenly spread from the first on   (Fan et al. 2019)"""
     return [i * layers // keep for i in range(keep)]
 
@@ -263,15 +269,15 @@ class LayerDrop(Module):
     layers are computed.
     """
 
-    def __init__(self, block, p, rng):
+    def __init__(self, block: Block, p: float, rng: Random) -> None:
         self.block, self.p, self.rng = block, p, rng
 
     @property
-    def attention(self):
+    def attention(self) -> Any:
         """The block's attention."""
         return self.block.attention
 
-    def __call__(self, x, *args, **options):
+    def __call__(self, x: Tensor, *args: Any, **options: Any) -> Tensor:
         if self.training and self.p > 0:
             with self.rng.rows(0, 1):  # one draw, whatever rows this worker has
                 if bool(self.rng.bernoulli(self.p, (1,))[0]):
@@ -279,7 +285,7 @@ class LayerDrop(Module):
         return self.block(x, *args, **options)
 
 
-def with_layer_drop(model, p, seed=0):
+def with_layer_drop(model: Module, p: float, seed: int = 0) -> Module:
     """Skip layers with probability p in training, in place; without_layer_drop() undoes it.
 
     returns  the model
@@ -291,7 +297,7 @@ def with_layer_drop(model, p, seed=0):
     return model
 
 
-def without_layer_drop(model):
+def without_layer_drop(model: Module) -> Module:
     """Remove LayerDrop around blocks; their weights stay. Returns the model."""
     for i, block in enumerate(model.blocks):
         if isinstance(block, LayerDrop):

@@ -9,11 +9,14 @@ answer together, the deep ones with more weight; the rules that stop are those o
 and so is the choice of a threshold. Read first: early_exit.py.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy, no_grad, stack
+from tinylm.autograd import Tensor, cross_entropy, no_grad, stack
+from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.compress.early_exit import exit_weights
 from tinylm.nn import Module, evaluating
@@ -28,7 +31,7 @@ class TokenExit(Module):
     raises  ConfigError for one with layers of experts, or whose layers share keys and values
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Module) -> None:
         c = model.config
         if "experts" in c.feed_forward or c.kv_sharing > 1:
             raise ConfigError(
@@ -37,11 +40,11 @@ class TokenExit(Module):
             )
         self.model, self.rng = model, model.rng
 
-    def __call__(self, ids):
+    def __call__(self, ids: np.ndarray) -> Tensor:
         """Logits after every layer: (B, T) integers -> (L, B, T, V)."""
         return stack([self.model.logits(h) for h in self.layers(ids)])
 
-    def layers(self, ids):
+    def layers(self, ids: np.ndarray) -> Iterator[Tensor]:
         """The stream after each layer, normed as the last one is: L Tensors (B, T, D)."""
         for x in self._streams(ids):
             yield self._normed(x)
@@ -65,7 +68,7 @@ class TokenExit(Module):
             if kept is not None:
                 x = x[kept]
 
-    def infer(self, ids, stop):
+    def infer(self, ids: np.ndarray, stop: Callable) -> tuple[np.ndarray, np.ndarray]:
         """The next token of each row from as few layers as `stop` allows, dropout off.
 
         ids      (B, T) integers, rows of equal length
@@ -106,11 +109,11 @@ class TokenExitTask:
     task: CausalLM = field(default_factory=CausalLM)
     weights: tuple | None = None
 
-    def make_batch(self, sequences, rng=None):
+    def make_batch(self, sequences: np.ndarray, rng: Random | None = None) -> Any:
         """The batch of the task."""
         return self.task.make_batch(sequences, rng)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple:
         """The weighted mean of the cross-entropies of all layers.
 
         model    TokenExit

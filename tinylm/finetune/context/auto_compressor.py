@@ -13,6 +13,8 @@ training, sigma of a long context is kept in its place, in front of questions.
 """
 
 import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,12 +32,12 @@ MODES = {
 }
 
 
-def fixed_cuts(total, length):
+def fixed_cuts(total: int, length: int) -> list[int]:
     """Starts of segments of `length` tokens, without 0; only the first segment may be shorter."""
     return list(range(total % length or length, total, length))
 
 
-def random_cuts(total, low, high, rng):
+def random_cuts(total: int, low: int, high: int, rng: Random) -> list[int]:
     """As fixed_cuts(), with lengths drawn from low .. high, so that ends are not predictable."""
     cuts = [total]
     while cuts[0] > high:
@@ -59,7 +61,15 @@ class AutoCompressor(Module):
     A student for the tasks of context_distillation.py; SegmentedLM trains it.
     """
 
-    def __init__(self, model, kappa, mode="replace", bptt=2, segment=16, seed=0):
+    def __init__(
+        self,
+        model: Module,
+        kappa: int,
+        mode: str = "replace",
+        bptt: int | None = 2,
+        segment: int = 16,
+        seed: int = 0,
+    ) -> None:
         if mode not in MODES:
             raise ConfigError(f"AutoCompressor: mode {mode!r} is not one of {', '.join(MODES)}")
         if kappa < 1 or segment < 1 or (bptt is not None and bptt < 2):
@@ -78,7 +88,9 @@ class AutoCompressor(Module):
         start = table.mean(axis=0) + noise * table.std()  # (kappa, D)
         self.summary = Tensor(start.astype(table.dtype), requires_grad=True)
 
-    def step(self, sigma, ids, real):
+    def step(
+        self, sigma: tuple[Tensor, np.ndarray] | None, ids: np.ndarray, real: np.ndarray
+    ) -> tuple[Tensor, tuple[Tensor, np.ndarray]]:
         """Read one segment.
 
         sigma    (vectors (B, s, D), real (B, s)) of the segments before, or None
@@ -103,7 +115,9 @@ class AutoCompressor(Module):
         # column s - 1, the last summary vector, predicts the first token
         return h[:, max(s - 1, 0) : s + m - 1], (written, begun)
 
-    def segments(self, ids, real, cuts, more=0):
+    def segments(
+        self, ids: np.ndarray, real: np.ndarray, cuts: Sequence[int], more: int = 0
+    ) -> Iterator[tuple[Tensor, tuple[Tensor, np.ndarray]]]:
         """Read a text segment by segment, with gradients cut between groups of bptt segments.
 
         ids, real  (B, T), right-aligned;  cuts  starts of segments, without 0
@@ -117,13 +131,17 @@ class AutoCompressor(Module):
             states, sigma = self.step(sigma, ids[:, start:stop], real[:, start:stop])
             yield states, sigma
 
-    def stopped(self, sigma, left):
+    def stopped(
+        self, sigma: tuple[Tensor, np.ndarray] | None, left: int
+    ) -> tuple[Tensor, np.ndarray] | None:
         """sigma, detached if a group of bptt begins with `left` passes left, this one included."""
         if sigma is None or self.bptt is None or left % self.bptt:
             return sigma
         return sigma[0].detach(), sigma[1]
 
-    def compress(self, ids, real=None, cuts=None):
+    def compress(
+        self, ids: np.ndarray, real: np.ndarray | None = None, cuts: Sequence[int] | None = None
+    ) -> tuple:
         """The summary of a text.
 
         ids      (B, T) integers, right-aligned;  real (B, T) bool, None: all are tokens
@@ -138,7 +156,7 @@ class AutoCompressor(Module):
         *_, (_, sigma) = self.segments(ids, real, cuts, more=1)  # of the last segment
         return sigma
 
-    def read(self, batch):
+    def read(self, batch: Any) -> Tensor:
         """Logits of the answers after [ sigma of the context ; question ]: (B, n, V)."""
         sigma = self.compress(batch.context, batch.context_real)
         question = tokens(self.model, batch.inputs, batch.real)
@@ -166,7 +184,7 @@ class SegmentedLM:
     low, high  bounds of the length of a segment, drawn for every batch; equal for a fixed length
     """
 
-    def __init__(self, low, high=None):
+    def __init__(self, low: int, high: int | None = None) -> None:
         if high is None:
             high = low
         self.low, self.high = low, high
@@ -175,7 +193,7 @@ class SegmentedLM:
                 f"SegmentedLM: lengths of segments from {low} to {high}: need 1 <= low <= high"
             )
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence, rng: Random | None = None) -> Any:
         """Texts, ids of any lengths, as a SegmentBatch; rng draws the segments."""
         ids, real = align_right(examples)
         total = ids.shape[1]
@@ -187,7 +205,7 @@ class SegmentedLM:
         cuts = np.tile(np.array(cuts, np.int64), (len(ids), 1))
         return SegmentBatch(ids, np.where(predicted, ids, IGNORE), real, cuts)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """Mean cross-entropy of an AutoCompressor in nats: (Tensor (), {"tokens", "loss"})."""
         cuts = to_cpu(batch.cuts)[0].tolist()
         states = [h for h, _ in model.segments(batch.inputs, batch.real, cuts)]

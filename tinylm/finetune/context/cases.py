@@ -3,6 +3,9 @@
 All are composed of recorded operations.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd import concatenate
@@ -16,6 +19,7 @@ from tinylm.finetune.divergence import kl, reverse_kl
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.decoder.gpt import GPT
 from tinylm.models.early.cases import ready
+from tinylm.nn.module import Module
 
 ONCE = "its parts are checked to second order one by one; whole, that would only take long"
 MASK = np.array([[True, False, True]])  # the second of three positions does not count
@@ -32,7 +36,7 @@ FIELDS = (
 )
 
 
-def gpt(rng, **changes):
+def gpt(rng: np.random.Generator, **changes: int) -> Any:
     """A GPT of one layer with large weights."""
     sizes = dict(vocab_size=4, context=9, n_layer=1, n_head=1, d_model=3, d_hidden=2, dropout=0.0)
     config = GPTConfig(**sizes | changes)
@@ -52,12 +56,12 @@ for _name, _divergence in (("kl", kl), ("reverse_kl", reverse_kl)):
     )
 
 
-def reading(model, *fields):
+def reading(model: Module, *fields: Any) -> Any:
     """The answers' logits of a compressor, from the fields of a ContextBatch."""
     return model.read(ContextBatch(*fields))
 
 
-def learner(make, **changes):
+def learner(make: Callable, **changes: int) -> Any:
     """Case maker: one compressor with random parameters, and the batch that it reads."""
     return lambda rng: [call(ready(make(gpt(rng, **changes))), *FIELDS)]
 
@@ -82,7 +86,9 @@ register(
 )
 
 
-def compressed(model, ids, targets, real, *fields):
+def compressed(
+    model: Module, ids: np.ndarray, targets: np.ndarray, real: np.ndarray, *fields: Any
+) -> Any:
     """Both uses of an AutoCompressor: logits over segments of two tokens, and answers."""
     states = [h for h, _ in model.segments(ids, real, [1, 3])]  # columns 0, 1 .. 2, 3 .. 4
     return model.model.logits(concatenate(states, axis=1)), model.read(ContextBatch(*fields))

@@ -14,15 +14,19 @@ Snell et al. 2022. Read next: sequence_distillation.py.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm.autograd import Tensor, no_grad
-from tinylm.backend import device_of, to_cpu, to_device
+from tinylm.backend import Random, device_of, to_cpu, to_device
 from tinylm.finetune.context import contexts
-from tinylm.finetune.context.contexts import read, read_context
+from tinylm.finetune.context.contexts import ContextBatch, ContextExample, read, read_context
 from tinylm.finetune.divergence import kl
 from tinylm.generate.sample import greedy
+from tinylm.models.decoder.gpt import GPT
+from tinylm.nn.module import Module
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.score import score
 
@@ -35,15 +39,15 @@ class AnswerLikelihood:
     eq. 3.14.
     """
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence, rng: Random | None = None) -> Any:
         """A list of ContextExample as a ContextBatch."""
         return contexts.make_batch(examples)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """Mean cross-entropy of the answers, in nats; returns (Tensor (), {"tokens", "loss"})."""
         return score(read(model, batch), batch.targets)
 
-    def predict(self, model, batch):
+    def predict(self, model: Module, batch: Any) -> list:
         """Greedy answers: B lists of n integers, n the longest target."""
         n = batch.targets.shape[1]
         answers = np.zeros_like(batch.targets)
@@ -54,7 +58,7 @@ class AnswerLikelihood:
                 answers[:, j] = to_device(best, device_of(answers))
         return to_cpu(answers).tolist()
 
-    def measure(self, answers, examples):
+    def measure(self, answers: Sequence, examples: Sequence) -> dict[str, float]:
         """Shares of equal answers ("exact") and of equal tokens ("agreement"), a dict."""
         same = []  # a list of bool for every example, as long as its target
         for answer, e in zip(answers, examples):
@@ -72,10 +76,10 @@ class ContextDistillation(AnswerLikelihood):
     divergence  (teacher logits, student logits, mask=) -> Tensor: kl, reverse_kl
     """
 
-    def __init__(self, teacher=None, divergence=kl):
+    def __init__(self, teacher: GPT | None = None, divergence: Callable = kl) -> None:
         self.teacher, self.divergence = teacher, divergence
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """Mean divergence over tokens of answers; returns (Tensor (), {"tokens", "loss"})."""
         if batch.teacher is not None:
             expected = Tensor(batch.teacher)  # (B, n, V), computed in advance
@@ -85,7 +89,7 @@ class ContextDistillation(AnswerLikelihood):
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
 
-def teacher_logits(teacher, batch):
+def teacher_logits(teacher: GPT, batch: ContextBatch) -> Tensor:
     """Logits of a teacher that reads the whole context: Tensor (B, n, V), no graph, dropout off."""
     training = teacher.training
     if training:
@@ -98,7 +102,9 @@ def teacher_logits(teacher, batch):
             teacher.train()
 
 
-def remember_teacher(teacher, examples, batch_size=64):
+def remember_teacher(
+    teacher: GPT, examples: Sequence, batch_size: int = 64
+) -> list[ContextExample]:
     """Run the teacher once over the examples instead of in every epoch.
 
     returns  the examples, each with the teacher's logits (len(answer), V) at its answer: V numbers

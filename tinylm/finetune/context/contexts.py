@@ -13,13 +13,15 @@ context_distillation.py.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
-from tinylm.autograd import broadcast_to, concatenate
+from tinylm.autograd import Tensor, broadcast_to, concatenate
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.errors import ConfigError, DataError
 from tinylm.models.decoder.gpt import GPT
+from tinylm.nn.module import Module
 from tinylm.pretrain.batch import IGNORE, Batch, pad_rows
 
 
@@ -56,7 +58,7 @@ class ContextBatch(Batch):
     teacher: np.ndarray | None = None
 
 
-def align_right(rows):
+def align_right(rows: Sequence) -> tuple[np.ndarray, np.ndarray]:
     """Rows of any lengths as one array with the padding in front.
 
     rows     list of B integer sequences
@@ -67,7 +69,7 @@ def align_right(rows):
     return np.ascontiguousarray(ids[:, ::-1]), np.ascontiguousarray(real[:, ::-1])
 
 
-def make_batch(examples):
+def make_batch(examples: Sequence) -> ContextBatch:
     """Examples as a ContextBatch; answers are padded with IGNORE.
 
     raises   DataError for an example without question or answer
@@ -91,7 +93,9 @@ def make_batch(examples):
     return ContextBatch(inputs, targets, real, *context, *short, teacher)
 
 
-def tokens(model, ids, real=None):
+def tokens(
+    model: Module, ids: np.ndarray, real: np.ndarray | None = None
+) -> tuple[Tensor, np.ndarray]:
     """A part of a prompt that consists of tokens.
 
     ids      (B, T) integers;  real (B, T) bool, False for padding; None: all are tokens
@@ -102,7 +106,7 @@ def tokens(model, ids, real=None):
     return model.tokens(ids), real
 
 
-def vectors(x, rows):
+def vectors(x: Tensor, rows: int) -> tuple[Tensor, np.ndarray]:
     """A part of a prompt that consists of learnt vectors, the same in every row.
 
     x        (k, D) Tensor;  rows  B
@@ -113,7 +117,7 @@ def vectors(x, rows):
     return repeated, np.ones_like(x.data, shape=(rows, k), dtype=bool)
 
 
-def layout(parts):
+def layout(parts: Sequence[tuple[Tensor, np.ndarray]]) -> tuple[Tensor, np.ndarray, np.ndarray]:
     """Parts joined along the axis of tokens.
 
     parts    list of (vectors (B, T_i, D), real (B, T_i) bool)
@@ -128,7 +132,9 @@ def layout(parts):
     return x, real, np.maximum(np.cumsum(real, axis=1) - 1, 0)
 
 
-def read_parts(model, parts, visible=None):
+def read_parts(
+    model: Module, parts: Sequence[tuple[Tensor, np.ndarray]], visible: np.ndarray | None = None
+) -> Tensor:
     """Hidden states of a GPT over parts of a prompt.
 
     model    GPT, or a model with its tokens(), add_positions(), transform() and logits()
@@ -150,7 +156,7 @@ def read_parts(model, parts, visible=None):
     return model.transform(model.add_positions(x, positions), positions, mask=mask)
 
 
-def check_distances(model, real):
+def check_distances(model: Module, real: np.ndarray) -> None:
     """Raise ConfigError if a model measures distance in columns and padding lies between tokens.
 
     Learned positions and RoPE use positions, which skip padding. Position biases and windows use
@@ -168,7 +174,12 @@ def check_distances(model, real):
         )
 
 
-def answer_logits(model, prompt, targets, visible=None):
+def answer_logits(
+    model: Module,
+    prompt: Sequence[tuple[Tensor, np.ndarray]],
+    targets: np.ndarray,
+    visible: np.ndarray | None = None,
+) -> Tensor:
     """Logits of an answer with teacher forcing, of Pr(y_j | prompt, y_<j) for every j.
 
     prompt   parts before the answer; the last column is a token in every row
@@ -183,21 +194,21 @@ def answer_logits(model, prompt, targets, visible=None):
     return model.logits(h[:, h.shape[1] - n :])  # (B, n, D) -> (B, n, V)
 
 
-def read_context(model, batch):
+def read_context(model: Module, batch: ContextBatch) -> Tensor:
     """Logits of the answer after (c, z), the whole context and the question: (B, n, V)."""
     context = tokens(model, batch.context, batch.context_real)
     question = tokens(model, batch.inputs, batch.real)
     return answer_logits(model, [context, question], batch.targets)
 
 
-def read_short(model, batch):
+def read_short(model: Module, batch: ContextBatch) -> Tensor:
     """Logits of the answer after (c', z), the short context and the question: (B, n, V)."""
     short = tokens(model, batch.short, batch.short_real)
     question = tokens(model, batch.inputs, batch.real)
     return answer_logits(model, [short, question], batch.targets)
 
 
-def read(model, batch):
+def read(model: Module, batch: ContextBatch) -> Tensor:
     """Logits of the answer by a student: read_short() of a GPT, a compressor's own read()."""
     # a GPT has a read() too, of the next segment of a text
     if isinstance(model, GPT) or not hasattr(model, "read"):

@@ -24,13 +24,21 @@ import numpy as np
 from tinylm.autograd import Tensor, no_grad
 from tinylm.backend import Random, device_of
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.finetune.context.contexts import answer_logits, check_distances, layout, tokens, vectors
+from tinylm.finetune.context.contexts import (
+    ContextBatch,
+    answer_logits,
+    check_distances,
+    layout,
+    tokens,
+    vectors,
+)
+from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.generate.protocol.language_model import ModelLM
 from tinylm.nn import Module, evaluating
 from tinylm.pretrain.batch import IGNORE
 
 
-def gist_mask(prompt, k, total, like=None):
+def gist_mask(prompt: int, k: int, total: int, like: np.ndarray | None = None) -> np.ndarray:
     """The mask above: causal, and columns behind the gist tokens do not see the prompt.
 
     prompt   columns of the prompt;  k gist tokens behind it;  total  T, columns in all
@@ -60,7 +68,7 @@ class GistCompressor(Module):
     A student for the tasks of context_distillation.py; short contexts are ignored.
     """
 
-    def __init__(self, model, k, seed=0):
+    def __init__(self, model: Module, k: int, seed: int = 0) -> None:
         if k < 1:
             raise ConfigError(f"GistCompressor: {k} gist tokens, needs 1 or more")
         self.model, self.k = model, k
@@ -70,7 +78,7 @@ class GistCompressor(Module):
         start = table.mean(axis=0) + noise * table.std()  # (k, D)
         self.gist = Tensor(start.astype(table.dtype), requires_grad=True)
 
-    def read(self, batch):
+    def read(self, batch: ContextBatch) -> Tensor:
         """Logits of the answers of a ContextBatch, (B, n, V).
 
         One masked pass over context, gist, question and answer.
@@ -84,7 +92,9 @@ class GistCompressor(Module):
         visible = gist_mask(C, self.k, total, like=batch.inputs)
         return answer_logits(self.model, prompt, batch.targets, visible)
 
-    def compress(self, context, real=None):
+    def compress(
+        self, context: np.ndarray, real: np.ndarray | None = None
+    ) -> tuple[KeyValueCache, np.ndarray]:
         """Read contexts once, dropout off, and keep the gist.
 
         context  (B, C) integers, right-aligned
@@ -106,7 +116,9 @@ class GistCompressor(Module):
             gist.update(layer, keys[:, :, columns], values[:, :, columns])
         return gist, positions[:, -1] + 1
 
-    def read_compressed(self, gist, batch):
+    def read_compressed(
+        self, gist: tuple[KeyValueCache, np.ndarray], batch: ContextBatch
+    ) -> Tensor:
         """The result of read() from a gist in place of the context, without graph and dropout.
 
         gist     of compress(), a row for each of the batch (KeyValueCache.select repeats rows); not

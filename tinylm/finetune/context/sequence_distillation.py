@@ -15,18 +15,23 @@ Sums are over answers of exactly n tokens, V^n of them.
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm.autograd import Tensor, log_softmax, no_grad, take_along_axis, where
 from tinylm.backend import device_of, to_device
 from tinylm.errors import ConfigError
-from tinylm.finetune.context.contexts import answer_logits, tokens
+from tinylm.finetune.context.contexts import ContextExample, answer_logits, tokens
 from tinylm.generate.loop import generate_batch
+from tinylm.generate.protocol.enumerable import EnumerableLM
+from tinylm.generate.protocol.language_model import Model
 from tinylm.generate.strategies.beam import beam_search
+from tinylm.models.decoder.gpt import GPT
+from tinylm.nn.module import Module
 
 
-def all_answers(vocab_size, n):
+def all_answers(vocab_size: int, n: int) -> np.ndarray:
     """Every answer of n tokens: (V^n, n) int64. ConfigError if there are more than 100,000."""
     if vocab_size**n > 100_000:
         raise ConfigError(
@@ -36,7 +41,7 @@ def all_answers(vocab_size, n):
     return np.array(answers, np.int64).reshape(len(answers), n)  # for n = 0 one empty answer
 
 
-def answer_scores(model, prompt, answers):
+def answer_scores(model: Model, prompt: Sequence[int], answers: np.ndarray) -> Tensor:
     """Log-probabilities of every next token along answers to one prompt.
 
     model    GPT, or a language model (generate/protocol/language_model.py), such as EnumerableLM,
@@ -57,14 +62,20 @@ def answer_scores(model, prompt, answers):
     return log_softmax(answer_logits(model, [part], to_device(targets, device)))
 
 
-def answer_log_probability(model, prompt, answers):
+def answer_log_probability(model: Model, prompt: tuple[int, ...], answers: np.ndarray) -> Tensor:
     """log Pr(y | prompt) of each answer: (N, n) integers -> Tensor (N,)."""
     scores = answer_scores(model, prompt, answers[:, :-1])  # (N, n, V)
     index = to_device(answers, device_of(scores.data))[..., None]  # (N, n, 1)
     return take_along_axis(scores, index, axis=-1).sum(axis=(1, 2))  # (N, n, 1) -> (N,)
 
 
-def sequence_cross_entropy(teacher, student, prompt, short_prompt, n):
+def sequence_cross_entropy(
+    teacher: EnumerableLM | GPT,
+    student: EnumerableLM | GPT,
+    prompt: tuple[int, ...],
+    short_prompt: tuple[int, ...],
+    n: int,
+) -> Tensor:
     """Eq. 3.14 by listing all answers of n tokens, in nats per answer.
 
     teacher, student      as in answer_scores(), with the same vocabulary
@@ -78,7 +89,13 @@ def sequence_cross_entropy(teacher, student, prompt, short_prompt, n):
     return -_weighted(chance, log_q).sum()
 
 
-def sequence_kl(teacher, student, prompt, short_prompt, n):
+def sequence_kl(
+    teacher: EnumerableLM,
+    student: EnumerableLM,
+    prompt: tuple[int, ...],
+    short_prompt: tuple[int, ...],
+    n: int,
+) -> Tensor:
     """Eq. 3.16 by listing all answers, KL(Pr^t || Pr^s); arguments as sequence_cross_entropy()."""
     answers = all_answers(vocab_size(teacher), n)
     with no_grad():
@@ -87,7 +104,13 @@ def sequence_kl(teacher, student, prompt, short_prompt, n):
     return _weighted(log_p.exp(), log_p - log_q).sum()
 
 
-def sequence_reverse_kl(teacher, student, prompt, short_prompt, n):
+def sequence_reverse_kl(
+    teacher: EnumerableLM,
+    student: EnumerableLM,
+    prompt: tuple[int, ...],
+    short_prompt: tuple[int, ...],
+    n: int,
+) -> Tensor:
     """KL(Pr^s || Pr^t) by listing all answers; the student's weights Pr^s have a gradient too."""
     answers = all_answers(vocab_size(teacher), n)
     with no_grad():
@@ -101,7 +124,13 @@ def _weighted(chance, values):
     return chance * where(chance.data > 0, values, 0.0)
 
 
-def sequence_kl_by_tokens(teacher, student, prompt, short_prompt, n):
+def sequence_kl_by_tokens(
+    teacher: EnumerableLM,
+    student: EnumerableLM,
+    prompt: tuple[int, ...],
+    short_prompt: tuple[int, ...],
+    n: int,
+) -> Tensor:
     """Eq. 3.16 by the chain rule, listing all y_<n; equal to sequence_kl(), value and gradient.
 
     sum over j of E_{y_<j ~ Pr^t} KL(Pr^t(. | y_<j) || Pr^s(. | y_<j))
@@ -118,7 +147,15 @@ def sequence_kl_by_tokens(teacher, student, prompt, short_prompt, n):
     return _weighted(chance, per_token.sum(axis=1)).sum()
 
 
-def sampled_cross_entropy(teacher, student, prompt, short_prompt, n, samples, seed=0):
+def sampled_cross_entropy(
+    teacher: GPT,
+    student: GPT,
+    prompt: tuple[int, ...],
+    short_prompt: tuple[int, ...],
+    n: int,
+    samples: int,
+    seed: int = 0,
+) -> Tensor:
     """An unbiased estimate of eq. 3.14: the mean of -log Pr^s(y) over answers y ~ Pr^t.
 
     samples  number of answers drawn;  others as in sequence_cross_entropy()
@@ -127,7 +164,15 @@ def sampled_cross_entropy(teacher, student, prompt, short_prompt, n, samples, se
     return -answer_log_probability(student, short_prompt, answers).mean()
 
 
-def sampled_kl(teacher, student, prompt, short_prompt, n, samples, seed=0):
+def sampled_kl(
+    teacher: GPT,
+    student: Module,
+    prompt: Sequence[int],
+    short_prompt: Sequence[int],
+    n: int,
+    samples: int,
+    seed: int = 0,
+) -> tuple[float, float]:
     """An unbiased estimate of eq. 3.16: the sum of next-token divergences along answers y ~ Pr^t.
 
     Each position uses the exact mean over its V next tokens, so the variance is lower than that of
@@ -141,21 +186,30 @@ def sampled_kl(teacher, student, prompt, short_prompt, n, samples, seed=0):
     return divergence.sum(axis=(1, 2)).mean()
 
 
-def draw_answers(teacher, prompt, n, samples, seed=0):
+def draw_answers(
+    teacher: GPT, prompt: tuple[int, ...], n: int, samples: int, seed: int = 0
+) -> np.ndarray:
     """Answers of n tokens drawn from a teacher: (samples, n) int64."""
     # calls with different `seed` share no seeds, up to a million samples
     seeds = [seed * 1_000_003 + i for i in range(samples)]
     return np.array(generate_batch(teacher, [list(prompt)] * samples, n, seed=seeds), np.int64)
 
 
-def vocab_size(model):
+def vocab_size(model: Model) -> int:
     """V of a GPT or of a language model."""
     if hasattr(model, "vocab_size"):
         return model.vocab_size
     return model.config.vocab_size
 
 
-def sampled_targets(teacher, examples, n, eos=None, seed=0, batch_size=64):
+def sampled_targets(
+    teacher: GPT,
+    examples: Sequence,
+    n: int,
+    eos: int | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+) -> list[ContextExample]:
     """Examples with answers of at most n tokens drawn from the teacher, which reads the whole
     context.
 
@@ -170,7 +224,14 @@ def sampled_targets(teacher, examples, n, eos=None, seed=0, batch_size=64):
     return _with_answers(examples, answers)
 
 
-def hard_targets(teacher, examples, n, eos=None, width=1, batch_size=64):
+def hard_targets(
+    teacher: GPT,
+    examples: Sequence,
+    n: int,
+    eos: int | None = None,
+    width: int = 1,
+    batch_size: int = 64,
+) -> list[ContextExample]:
     """Examples with the teacher's best answer y^ of eq. 3.15, as far as a search finds it.
 
     width    1: greedy; more: a beam search of that width. Neither is certain to find the argmax

@@ -15,12 +15,15 @@ context and is fitted to questions z; its answers to other questions must be mea
 auto_compressor.py, which needs no training per context.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd import Tensor
 from tinylm.backend import Random, device_of, to_device
 from tinylm.errors import ConfigError
-from tinylm.finetune.context.contexts import answer_logits, tokens, vectors
+from tinylm.finetune.context.contexts import ContextBatch, answer_logits, tokens, vectors
 from tinylm.finetune.fitting import fit
 from tinylm.finetune.freezing import frozen
 from tinylm.nn import Module
@@ -35,21 +38,21 @@ class SoftContext(Module):
     A student for the tasks of context_distillation.py; contexts and short contexts are ignored.
     """
 
-    def __init__(self, model, sigma):
+    def __init__(self, model: Module, sigma: np.ndarray) -> None:
         self.model = model
         self.sigma = Tensor(sigma.copy(), requires_grad=True)
         D = model.tokens.weight.shape[1]
         if sigma.ndim != 2 or sigma.shape[1] != D or len(sigma) == 0:
             raise ConfigError(f"SoftContext: vectors {sigma.shape}, needs (kappa, {D}), kappa >= 1")
 
-    def read(self, batch):
+    def read(self, batch: ContextBatch) -> Tensor:
         """Logits of the answers of a ContextBatch, (B, n, V)."""
         question = tokens(self.model, batch.inputs, batch.real)
         prompt = [vectors(self.sigma, len(batch)), question]  # [ sigma ; z ]
         return answer_logits(self.model, prompt, batch.targets)
 
 
-def random_context(model, kappa, seed=0):
+def random_context(model: Module, kappa: int, seed: int = 0) -> np.ndarray:
     """Vectors with mean and standard deviation of the token embeddings, (kappa, D).
 
     A start, and the baseline of a trained sigma.
@@ -60,13 +63,15 @@ def random_context(model, kappa, seed=0):
     return (table.mean(axis=0) + noise * table.std(axis=0)).astype(table.dtype)
 
 
-def token_context(model, ids):
+def token_context(model: Module, ids: tuple[int, ...]) -> np.ndarray:
     """The embeddings of tokens, (len(ids), D); for the ids of c, sigma equals the context."""
     table = model.tokens.weight.data
     return table[to_device(np.asarray(ids, np.int64), device_of(table))]
 
 
-def compress_context(model, task, examples, kappa, seed=0, **settings):
+def compress_context(
+    model: Module, task: Any, examples: Sequence, kappa: int, seed: int = 0, **settings: int
+) -> SoftContext:
     """Fit sigma to the effect of a context.
 
     model     GPT, frozen during the call; may differ from the task's teacher, but not in vocabulary

@@ -9,15 +9,24 @@ second order without the entries off the diagonal. Read next: rehearsal.py, whic
 instead; forgetting.py, which measures.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
-from tinylm.autograd import grad, log_softmax, weigh
-from tinylm.backend import to_device
+from tinylm.autograd import Tensor, grad, log_softmax, weigh
+from tinylm.backend import Random, to_device
 from tinylm.errors import ConfigError
 from tinylm.nn import evaluating
+from tinylm.nn.module import Module
 
 
-def moved_apart(parameters, start, importance=None, strength=1.0):
+def moved_apart(
+    parameters: Sequence[Tensor],
+    start: Sequence[np.ndarray],
+    importance: Sequence[np.ndarray] | None = None,
+    strength: float = 1.0,
+) -> Tensor | float:
     """The penalty (strength / 2) sum_i F_i (theta_i - theta*_i)^2.
 
     parameters  list of Tensors theta
@@ -48,7 +57,12 @@ class Anchor:
     raises      ConfigError if importance has other names than parameters
     """
 
-    def __init__(self, parameters, strength, importance=None):
+    def __init__(
+        self,
+        parameters: dict[str, Tensor],
+        strength: float,
+        importance: dict[str, np.ndarray] | None = None,
+    ) -> None:
         if importance is not None and set(importance) != set(parameters):
             odd = sorted(set(importance) ^ set(parameters))
             raise ConfigError(
@@ -62,7 +76,7 @@ class Anchor:
         # copies: optimizers change the parameters in place
         self.start = [p.data.copy() for p in self.parameters]
 
-    def __call__(self):
+    def __call__(self) -> Any:
         """The penalty as a Tensor ()."""
         start, importance = self._beside(self.start), None
         if self.importance is not None:
@@ -74,7 +88,13 @@ class Anchor:
         return [to_device(a, p.device) for a, p in zip(arrays, self.parameters)]
 
 
-def squared_slopes(model, logits, parameters, examples, weights):
+def squared_slopes(
+    model: Module,
+    logits: Callable,
+    parameters: dict[str, Tensor],
+    examples: Sequence,
+    weights: Callable,
+) -> dict[str, np.ndarray]:
     """(1/n) sum over examples x and labels y of w_y (d log p(y | x) / d theta)^2.
 
     One example at a time: the square of a batch's mean gradient is something else, and near an
@@ -99,7 +119,9 @@ def squared_slopes(model, logits, parameters, examples, weights):
     return {name: value / len(examples) for name, value in total.items()}
 
 
-def true_fisher(model, logits, parameters, examples):
+def true_fisher(
+    model: Module, logits: Callable, parameters: dict[str, Tensor], examples: Sequence
+) -> dict[str, np.ndarray]:
     """F_i = E_x sum_y p(y | x) (d log p(y | x) / d theta_i)^2, exact over the model's own labels.
 
     model       Module; in evaluation mode during the call
@@ -111,7 +133,13 @@ def true_fisher(model, logits, parameters, examples):
     return squared_slopes(model, logits, parameters, examples, lambda index, p: enumerate(p))
 
 
-def empirical_fisher(model, logits, parameters, examples, labels):
+def empirical_fisher(
+    model: Module,
+    logits: Callable,
+    parameters: dict[str, Tensor],
+    examples: Sequence,
+    labels: np.ndarray,
+) -> dict[str, np.ndarray]:
     """E_x (d log p(gold label | x) / d theta_i)^2, with one backward pass per example.
 
     labels   (n,) integers; the rest as in true_fisher(). Where the model is confident and right it
@@ -132,14 +160,14 @@ class Penalized:
     penalties  functions () -> Tensor (): Anchors, one for every task learnt before
     """
 
-    def __init__(self, task, *penalties):
+    def __init__(self, task: Any, *penalties: Anchor) -> None:
         self.task, self.penalties = task, penalties
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence, rng: Random | None = None) -> Any:
         """The batch of the task."""
         return self.task.make_batch(examples, rng)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """The task's mean loss plus the penalties."""
         # The weights of micro-batches add up to 1, so a penalty counts once in the whole batch.
         loss, metrics = self.task.loss(model, batch)
@@ -147,10 +175,10 @@ class Penalized:
             loss = loss + penalty()
         return loss, {**metrics, "loss": float(loss.item())}
 
-    def predict(self, model, batch):
+    def predict(self, model: Module, batch: Any) -> list:
         """The answers of the task."""
         return self.task.predict(model, batch)
 
-    def measure(self, answers, examples):
+    def measure(self, answers: Sequence, examples: Sequence) -> dict[str, float]:
         """The scores of the task."""
         return self.task.measure(answers, examples)

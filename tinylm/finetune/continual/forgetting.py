@@ -7,12 +7,16 @@ learning, below it stands what is left later, above it the accuracy before the t
 next: anchors.py and rehearsal.py, the remedies; freezing.py.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from tinylm.errors import ShapeError
 
 
-def accuracy_matrix(tasks, learn, accuracy):
+def accuracy_matrix(
+    tasks: Sequence[list[tuple]], learn: Callable, accuracy: Callable
+) -> np.ndarray:
     """Learn tasks one after the other, and measure all after each.
 
     tasks     list
@@ -38,7 +42,7 @@ def _square(R):
     return R
 
 
-def forgetting(R):
+def forgetting(R: np.ndarray) -> np.ndarray:
     """R[j, j] - R[-1, j], the accuracy lost since task j was learnt: (n, n) -> (n - 1,).
 
     For every task but the last; below 0 where later tasks helped. Minus its mean is the "backward
@@ -48,6 +52,6 @@ def forgetting(R):
     return np.diag(R)[:-1] - R[-1, :-1]
 
 
-def final_accuracy(R):
+def final_accuracy(R: np.ndarray) -> float:
     """Mean accuracy over all tasks after the last."""
     return float(_square(R)[-1].mean())

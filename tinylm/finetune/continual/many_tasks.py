@@ -8,17 +8,22 @@ of an earlier model; then the model is trained to reproduce them beside the labe
 al. 2020; CLEAR does so with policies, Rolnick et al. 2019). Read next: rehearsal.py, forgetting.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy, dropout, no_grad, where
+from tinylm.autograd import Tensor, cross_entropy, dropout, no_grad, where
 from tinylm.autograd.primitives.statistics import mean_where
+from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune import metrics
 from tinylm.finetune.freezing import freeze, unfreeze
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier, innermost
+from tinylm.models.encoder.encoder import Encoder
 from tinylm.nn import Module, evaluating
 from tinylm.pretrain.batch import IGNORE, TokenBatch
 
@@ -38,7 +43,7 @@ class Item:
     former_logits: np.ndarray | None = None
 
 
-def items(task, examples):
+def items(task: Any, examples: Sequence) -> list[Item]:
     """Examples (text, label) of a task as Items."""
     return [Item(task, text, label) for text, label in examples]
 
@@ -55,7 +60,7 @@ class ManyBatch(TokenBatch):
     former_logits: np.ndarray | None = None
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """The number of rows that count: those with a label or with logits to be reproduced."""
         counts = self.targets != IGNORE
         if self.former_logits is not None:
@@ -71,11 +76,15 @@ class ManyHeads(Module):
     pool, seed  as of a Classifier
     """
 
-    def __init__(self, encoder, classes, pool=None, seed=0):
+    def __init__(
+        self, encoder: Encoder, classes: tuple[int, ...], pool: str | None = None, seed: int = 0
+    ) -> None:
         self.encoder, self.rng = encoder, innermost(encoder).rng
         self.classifiers = [Classifier(encoder, n, pool, seed + i) for i, n in enumerate(classes)]
 
-    def __call__(self, inputs, which, **options):
+    def __call__(
+        self, inputs: np.ndarray, which: np.ndarray, **options: Any
+    ) -> list[tuple[int, np.ndarray, Tensor]]:
         """Logits by task: a list of (task, its rows (n,), logits (n, classes)).
 
         inputs  (B, T) integers;  which  (B,) integers, the task of each row
@@ -92,7 +101,7 @@ class ManyHeads(Module):
         return found
 
 
-def use_heads(model, tasks):
+def use_heads(model: Module, tasks: Sequence[int]) -> Module:
     """Train the heads of these tasks and freeze all others.
 
     Weight decay would shrink a head that has no gradient.
@@ -119,7 +128,7 @@ class ManyTasks:
     tasks: tuple
     imitate: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.tasks or any(task.inputs != self.tasks[0].inputs for task in self.tasks):
             raise ConfigError(
                 f"ManyTasks: {len(self.tasks)} tasks: there must be one at least, "
@@ -127,11 +136,11 @@ class ManyTasks:
             )
 
     @classmethod
-    def of(cls, inputs, n, imitate=0.0):
+    def of(cls, inputs: EncoderInput, n: int, imitate: float = 0.0) -> "ManyTasks":
         """n tasks whose labels are integers. inputs: EncoderInput."""
         return cls((Classification(inputs),) * n, imitate)
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence, rng: Random | None = None) -> Any:
         """list of Items -> ManyBatch."""
         ids, fields = self.tasks[0].inputs.rows([x.text for x in examples])
         labels = [self.tasks[x.task].label(x.label) for x in examples]
@@ -142,7 +151,7 @@ class ManyTasks:
             former = _padded_logits([x.former_logits for x in examples])
         return ManyBatch(ids, targets, **fields, which=which, former_logits=former)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple:
         """Mean over rows of -log Pr(label) + imitate * mean squared error to the former logits.
 
         A row without label or without former logits lacks that term   (DER++; Buzzega et al. 2020)
@@ -157,7 +166,7 @@ class ManyTasks:
                 loss = loss + self.imitate * (errors / n).sum()
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
-    def predict(self, model, batch):
+    def predict(self, model: Module, batch: Any) -> list:
         """The most probable label of each row."""
         answers = [None] * len(batch)
         for k, rows, logits in model(batch.inputs, batch.which, **batch.options):
@@ -169,7 +178,7 @@ class ManyTasks:
                 answers[row] = answer
         return answers
 
-    def measure(self, answers, examples):
+    def measure(self, answers: Sequence, examples: Sequence) -> dict[str, float]:
         """The share of right answers: {"accuracy": float}."""
         return {"accuracy": metrics.accuracy(answers, [x.label for x in examples])}
 
@@ -197,7 +206,7 @@ def _squared_errors(logits, former):
     return mean_where(error * error, given, axis=1)
 
 
-def with_logits(model, task, examples, batch_size=64):
+def with_logits(model: Module, task: Any, examples: Sequence, batch_size: int = 64) -> list[Item]:
     """The Items with the model's present logits as former logits, for imitation later.
 
     model  ManyHeads;  task  ManyTasks;  returns list of Items

@@ -8,12 +8,13 @@ many_tasks.py. Read next: anchors.py, which keeps no examples at all.
 """
 
 import math
+from collections.abc import Sequence
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 
 
-def draw_examples(examples, n, seed=0):
+def draw_examples(examples: Sequence, n: int, seed: int = 0) -> list:
     """n examples drawn without repeats; if there are fewer, in rounds over all of them.
 
     returns  list of n; empty for n = 0
@@ -30,7 +31,7 @@ def draw_examples(examples, n, seed=0):
     return chosen
 
 
-def with_rehearsal(new, old, ratio, seed=0):
+def with_rehearsal(new: Sequence, old: Sequence, ratio: float, seed: int = 0) -> list:
     """The new examples and, for every one of them, `ratio` old ones.
 
     new, old  lists of examples of one task, or of several that are learnt together (many_tasks.py)
@@ -53,17 +54,17 @@ class Reservoir:
     capacity  items at most
     """
 
-    def __init__(self, capacity, seed=0):
+    def __init__(self, capacity: int, seed: int = 0) -> None:
         if capacity < 1:
             raise ConfigError(f"Reservoir: capacity {capacity} must be at least 1")
         self.capacity, self.items = capacity, []
         self.seen = 0  # t, items of the stream so far
         self.rng = Random(seed, "reservoir")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.items)
 
-    def add(self, item):
+    def add(self, item: int | str) -> None:
         """Pass one more item of the stream."""
         self.seen += 1
         if len(self.items) < self.capacity:
@@ -73,7 +74,7 @@ class Reservoir:
         if slot < self.capacity:
             self.items[slot] = item
 
-    def extend(self, items):
+    def extend(self, items: str) -> "Reservoir":
         """Pass several items in order. Returns the reservoir."""
         for item in items:
             self.add(item)

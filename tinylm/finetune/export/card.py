@@ -5,6 +5,7 @@ All figures come from the run's configuration and log. Read first: run.py.
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinylm.errors import TinylmError
 from tinylm.pretrain.objectives import DECODER, SEQ2SEQ
@@ -12,10 +13,14 @@ from tinylm.train import checkpoint as checkpoints
 from tinylm.train.log import NAME, read
 from tinylm.train.run.saved import fields_of
 
+if TYPE_CHECKING:
+    from tinylm.finetune.export.run import Opened
+
+
 _CLASSES = {DECODER: "AutoModelForCausalLM", SEQ2SEQ: "AutoModelForSeq2SeqLM"}
 
 
-def card(opened):
+def card(opened: "Opened") -> str:
     """The text of README.md.
 
     opened   Opened of run.py

@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from types import TracebackType
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.fields import of_type, show
@@ -32,11 +33,11 @@ class WholeFolder:
     raises  ConfigError naming other files at `path`; CheckpointError if it cannot be written
     """
 
-    def __init__(self, path, begin=()):
+    def __init__(self, path: str | Path, begin: tuple[int, ...] = ()) -> None:
         self.path, self.begin = Path(os.path.abspath(path)), list(begin)
         self.aside = None
 
-    def __enter__(self):
+    def __enter__(self) -> Path:
         check_free(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,12 @@ class WholeFolder:
             raise self._failed(error) from None
         return self.aside
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             if kind is None:
                 self._keep()
@@ -97,7 +103,7 @@ class WholeFolder:
         )
 
 
-def check_free(path):
+def check_free(path: Path) -> None:
     """Raise ConfigError unless a path is free, an empty folder, or an unchanged earlier export."""
     path = Path(path)
     elsewhere = "name another folder"
@@ -135,7 +141,7 @@ def check_free(path):
         )
 
 
-def prompt_begin(path):
+def prompt_begin(path: str | Path) -> tuple[int, ...]:
     """The ids that belong before a prompt of an exported model; () for other folders.
 
     path    of the folder, or of the weights in it

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 from tinylm.data.batches.prepare import END_OF_TEXT
 from tinylm.finetune.inputs import UNKNOWN
+from tinylm.models.published.chat.builtin import ChatTemplate
 from tinylm.pretrain.objectives import DECODER, SEQ2SEQ
+from tinylm.tokenizers.base import Tokenizer
 from tinylm.tokenizers.published.write import tokenizer_json
+from tinylm.train.run.config import TrainConfig
 
 # Roles of the ids of pretrain/special.py, for the two architectures that frame their texts.
 _ENCODER = {"cls": "cls", "sep": "sep", "mask": "mask", "pad": "pad"}
@@ -30,7 +33,12 @@ class Named:
     ids: dict
 
 
-def named_tokens(tokenizer, config, template=None, size=None):
+def named_tokens(
+    tokenizer: Tokenizer,
+    config: TrainConfig,
+    template: ChatTemplate | None = None,
+    size: int | None = None,
+) -> Named:
     """The tokenizer of a run with its special tokens named.
 
     config    TrainConfig of the run

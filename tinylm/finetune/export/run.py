@@ -11,6 +11,7 @@ one raises ConfigError. Read next: names.py, card.py, folder.py.
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tinylm.data.batches.prepare import END_OF_TEXT
 from tinylm.errors import ConfigError
@@ -64,12 +65,12 @@ class Opened:
     notes: list = field(default_factory=list)
 
     @property
-    def context(self):
+    def context(self) -> int:
         """The longest text in ids, or None."""
         return getattr(self.model.config, "context", None)
 
 
-def export_run(path, folder):
+def export_run(path: str | Path, folder: str | Path) -> Opened:
     """Write a run as a folder that other libraries open.
 
     path     a run (its newest checkpoint), or a checkpoint in it
@@ -93,7 +94,7 @@ def export_run(path, folder):
     return opened
 
 
-def open_run(path):
+def open_run(path: str | Path) -> Opened:
     """A run, ready to be written. Raises as export_run()."""
     run, found = checkpoints.find_run(path)
     model, tokenizer, config = load_run(found)
@@ -122,7 +123,7 @@ def _of_class(model, objective):
     return model, []
 
 
-def exported():
+def exported() -> Any:
     """The names of objectives whose runs can be exported."""
     return [name for name in OBJECTIVES if name not in REFUSED]
 
@@ -135,7 +136,7 @@ def _described(model, objective):
         raise ConfigError(f"{error} (objective {objective})") from None
 
 
-def texts(opened, ids):
+def texts(opened: Opened, ids: dict[str, int | None]) -> dict[str, str]:
     """{file: text} of all files but weights and config.json.
 
     ids  {"eos_token_id": id or None, ...}

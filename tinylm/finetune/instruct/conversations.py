@@ -11,16 +11,20 @@ Question and answer are tokenized separately, as at inference: no token spans bo
 instructions.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.data.batches.packing import best_fit
 from tinylm.errors import ConfigError, DataError
-from tinylm.models.published.chat.builtin import ROLES_MARKS
+from tinylm.models.published.chat.builtin import ROLES_MARKS, ChatTemplate
 from tinylm.models.published.chat.pieces import encode_pieces, merged
 from tinylm.models.published.chat_template import ROLES, TEMPLATES, Mark
 from tinylm.pretrain.batch import IGNORE
+from tinylm.tokenizers.base import Tokenizer
 
 MARKS = ROLES_MARKS  # the special tokens of our own template, ROLES
 
@@ -37,17 +41,17 @@ class Encoded:
     ids: np.ndarray
     answer: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def prompt(self):
+    def prompt(self) -> int:
         """The number of tokens before the first answer."""
         if self.answer.any():
             return int(self.answer.argmax())
         return len(self.ids)
 
-    def targets(self, whole=False):
+    def targets(self, whole: bool = False) -> np.ndarray:
         """The target after each token but the last: (T - 1,) int64, IGNORE outside of answers.
 
         whole    every token counts: the loss of pre-training
@@ -56,7 +60,7 @@ class Encoded:
             return self.ids[1:].copy()
         return np.where(self.answer[1:], self.ids[1:], IGNORE)
 
-    def first_answer(self):
+    def first_answer(self) -> np.ndarray:
         """The ids of the first answer, including its end mark."""
         start = self.prompt
         rest = self.answer[start:]
@@ -66,7 +70,7 @@ class Encoded:
         return self.ids[start : start + length]
 
 
-def encode_sft(x, y):
+def encode_sft(x: ArrayLike, y: ArrayLike) -> Encoded:
     """A sample [x, y] of context and answer   (book eq. 2.17; x first, for a left-to-right model)
 
     x        (m,) ids, at least one: begin with the start token
@@ -81,7 +85,7 @@ def encode_sft(x, y):
     return Encoded(ids, np.arange(len(ids)) >= len(x))
 
 
-def chat_template(name, default=None):
+def chat_template(name: str, default: str | None = None) -> ChatTemplate:
     """A template by its name: roles, or one of TEMPLATES in models/published/chat_template.py.
 
     default  system message of conversations without one, if the template has system messages
@@ -93,7 +97,14 @@ def chat_template(name, default=None):
     return replace(known[name], default=default)
 
 
-def encode_conversation(tokenizer, template, messages, turns="all", prompt_turns=0, **given):
+def encode_conversation(
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    messages: Sequence[dict[str, str]],
+    turns: str = "all",
+    prompt_turns: int = 0,
+    **given: Any,
+) -> Encoded:
     """The tokens of a conversation up to its last answer.
 
     Answers are what the template's program puts between {% generation %} marks; without marks, what
@@ -218,7 +229,14 @@ def _after(start, pieces, template):
     return [piece for piece in (pieces[n][len(last) :], *pieces[n + 1 :]) if piece]
 
 
-def encode_samples(tokenizer, template, samples, context=None, turns="all", begin=None):
+def encode_samples(
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    samples: Sequence,
+    context: int | None = None,
+    turns: str = "all",
+    begin: int | None = None,
+) -> tuple[list[Encoded], int, int]:
     """Samples as examples for InstructionTuning, without those whose answers do not fit.
 
     samples   Instructions, Conversations (data/read/instructions.py), or lists of messages
@@ -248,7 +266,7 @@ def encode_samples(tokenizer, template, samples, context=None, turns="all", begi
     return examples, cut, dropped
 
 
-def pack(examples, length):
+def pack(examples: Sequence, length: int) -> list[list[Encoded]]:
     """Several conversations in one row, to compute less padding; the attention mask separates them.
 
     examples  list of Encoded, each of at most length + 1 tokens
@@ -265,7 +283,7 @@ def pack(examples, length):
     return [[examples[i] for i in row] for row in best_fit(sizes, length)]
 
 
-def packing_efficiency(rows, length):
+def packing_efficiency(rows: Sequence[list[Encoded]], length: int) -> float:
     """The share of tokens in rows of `length` inputs, the rest being padding: 0 to 1."""
     tokens = sum(len(one) - 1 for row in rows for one in row)
     return tokens / (len(rows) * length)

@@ -9,14 +9,18 @@ still reach the parameters through x, since answers attend to it. The first toke
 at the last token of x. Read first: conversations.py, which makes the examples.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
-from tinylm.backend import to_cpu
+from tinylm.autograd import Tensor
+from tinylm.backend import Random, to_cpu
 from tinylm.errors import DataError, ShapeError
 from tinylm.generate import generate_batch
+from tinylm.nn.module import Module
 from tinylm.pretrain.batch import IGNORE, Batch, pad_rows
 from tinylm.pretrain.score import chosen, padding_options, score
 from tinylm.train.evaluation import evaluate
@@ -38,7 +42,7 @@ class InstructionBatch(Batch):
     segments: np.ndarray | None = None
     positions: np.ndarray | None = None
 
-    def visible(self):
+    def visible(self) -> np.ndarray:
         """The mask that separates conversations in a row, (B, 1, T, T) bool; None if not packed."""
         if self.segments is None:
             return None
@@ -48,12 +52,12 @@ class InstructionBatch(Batch):
         return (same & is_token)[:, None]
 
     @property
-    def options(self):
+    def options(self) -> dict[str, np.ndarray]:
         """Arguments of the model beside the inputs. Causality hides padding at the ends of rows."""
         return {"positions": self.positions, "mask": self.visible()}
 
 
-def reading_options(model, batch):
+def reading_options(model: Module, batch: InstructionBatch) -> dict[str, np.ndarray]:
     """Arguments of a causal model beside the inputs, for rows padded at either end, or packed.
 
     batch    with mask (B, T), True for tokens, or without; packed if it has segments
@@ -87,7 +91,7 @@ class InstructionTuning:
     end: int | None = None
     max_tokens: int = 32
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence, rng: Random | None = None) -> Any:
         """Examples as rows, shifted by one and padded at the right.
 
         returns  InstructionBatch; with segments and positions if a row is a list of conversations
@@ -116,7 +120,7 @@ class InstructionTuning:
         positions, _ = pad_rows([np.concatenate([np.arange(n) for n in row]) for row in lengths], 0)
         return InstructionBatch(inputs, targets, prompt, mask, segments, positions)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """Mean cross-entropy of the targets; the output layer is computed for these alone.
 
         model    GPT, or a model with hidden(ids, positions=, mask=) and logits(h)
@@ -127,7 +131,7 @@ class InstructionTuning:
         h, targets = chosen(h, batch.targets, places)  # (n, D), (n,): those that are not IGNORE
         return score(model.logits(h), targets, len(places))
 
-    def predict(self, model, batch):
+    def predict(self, model: Module, batch: Any) -> list:
         """Greedy answers to the prompts: list of B str, or of tuples of ids without a tokenizer.
 
         batch    rows padded at either end
@@ -153,7 +157,7 @@ class InstructionTuning:
         found = generate_batch(model, prompts, self.max_tokens, **options)
         return [self._text(ids) for ids in found]
 
-    def measure(self, answers, examples):
+    def measure(self, answers: Sequence, examples: Sequence) -> dict[str, float]:
         """{"accuracy": share of answers that equal the examples' first answer exactly}."""
         expected = [self._text(example.first_answer()) for example in examples]
         right = [a == b for a, b in zip(answers, expected, strict=True)]
@@ -169,7 +173,9 @@ class InstructionTuning:
         return self.tokenizer.decode(ids).strip()
 
 
-def answer_loss(model, task, examples, batch_size=16, device="cpu"):
+def answer_loss(
+    model: Module, task: Any, examples: Sequence, batch_size: int = 16, device: str = "cpu"
+) -> tuple[float, int]:
     """Mean loss in nats per token over all examples, dropout off, for validation.
 
     returns  (mean, number of tokens that count)

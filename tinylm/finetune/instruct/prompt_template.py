@@ -33,7 +33,7 @@ class PromptTemplate:
     text: str
     bound: tuple = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if _BLANK in self.text and not self.text.rstrip().endswith(_BLANK):
             raise ConfigError(
                 f"PromptTemplate: the blank {_BLANK} must stand at the end, since a model "
@@ -47,7 +47,7 @@ class PromptTemplate:
                 )
 
     @classmethod
-    def from_format(cls, text):
+    def from_format(cls, text: str) -> "PromptTemplate":
         """The template of a text for Python's str.format: {name} is a slot, {{ and }} are braces.
 
         raises   ConfigError for other braces, such as {0.name} or {name!r}
@@ -68,7 +68,7 @@ class PromptTemplate:
         return cls(re.sub(r"\{\{|\}\}|\{([^\W\d]\w*)\}|[{}]", converted, text))
 
     @staticmethod
-    def escape(text):
+    def escape(text: str) -> str:
         """`text` as a part of a template that is filled in to `text` again.
 
         Whatever it holds, unless it ends in "{" and a star is put after it.
@@ -76,12 +76,12 @@ class PromptTemplate:
         return text.replace("{*", "{**")
 
     @property
-    def slots(self):
+    def slots(self) -> tuple[str, ...]:
         """The names of the slots that are not filled yet, in the order of appearance, each once."""
         names = dict.fromkeys(found[1] for found in _PIECE.finditer(self.text) if found[1])
         return tuple(name for name in names if name not in dict(self.bound))
 
-    def format(self, **values):
+    def format(self, **values: str) -> str:
         """The prompt, up to the blank and without the space before it, which belongs to the answer.
 
         values   str for each slot; the keyword for a name with hyphens has underscores
@@ -90,7 +90,7 @@ class PromptTemplate:
         """
         return self._cut(values)[0]
 
-    def pair(self, output, **values):
+    def pair(self, output: str, **values: str) -> tuple[str, str]:
         """(prompt, answer), whose concatenation is the text with `output` in the blank.
 
         The space before the blank belongs to the answer: " Yes".
@@ -98,14 +98,14 @@ class PromptTemplate:
         prompt, space = self._cut(values)
         return prompt, space + output
 
-    def partial(self, **values):
+    def partial(self, **values: str) -> "PromptTemplate":
         """The template with some slots filled: t.partial(a=x).format(b=y) == t.format(a=x, b=y).
 
         raises   DataError for a value without a slot, or one that is not a str
         """
         return replace(self, bound=(*self.bound, *self._named(values).items()))
 
-    def parse(self, prompt):
+    def parse(self, prompt: str) -> dict[str, str]:
         """The values with which `format` gives this prompt: dict of str.
 
         raises   DataError if there are none, or if several would give it: of "a, b, c" it cannot be

@@ -8,29 +8,34 @@ published weights come without a run's. Read next: cli/learn/finetune.py.
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from tinylm.errors import CheckpointError, ConfigError, MissingExtra
-from tinylm.fields import of_type
+from tinylm.fields import Fields, of_type
 from tinylm.files import write_text
 from tinylm.finetune.instruct.conversations import chat_template
 from tinylm.models.decoder.gpt import GPT
 from tinylm.models.published.chat_template import ChatTemplate, RefusedTemplate, template_of
+from tinylm.nn.module import Module
+from tinylm.tokenizers.base import Tokenizer
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.run.config import MODEL, TrainConfig, as_json
 from tinylm.train.run.saved import fields_of
 
 
 def save_tuned(
-    directory,
-    model,
-    tokenizer,
-    template=None,
-    base=None,
-    step=0,
-    settings=None,
-    more_arrays=None,
-    more_state=None,
-):
+    directory: Path,
+    model: Module,
+    tokenizer: Tokenizer,
+    template: ChatTemplate | None = None,
+    base: TrainConfig | None = None,
+    step: int = 0,
+    settings: dict[str, Any] | None = None,
+    more_arrays: dict[str, dict[str, np.ndarray]] | None = None,
+    more_state: dict[str, Any] | None = None,
+) -> Path:
     """Write a fine-tuned GPT as a run, which `tinylm chat` and `generate` open.
 
     directory  created if needed; must hold no checkpoint of this step
@@ -77,7 +82,7 @@ def _check_plain(model, arrays):
         )
 
 
-def described(model, base=None):
+def described(model: Module, base: TrainConfig | None = None) -> TrainConfig:
     """A TrainConfig with the sizes of a model, and with its parts as far as it can express them."""
     # sizes and parts from the model, everything else from the original run
     fields = {name: getattr(model.config, name) for name in MODEL}
@@ -93,7 +98,7 @@ def described(model, base=None):
         )
 
 
-def template_of_run(path):
+def template_of_run(path: str | Path) -> Any:
     """The ChatTemplate of a tuned run, or None for one that only continues texts.
 
     raises   CheckpointError if there is no run, or its template is unknown to this version
@@ -110,7 +115,7 @@ def template_of_run(path):
         ) from None
 
 
-def as_dict(template):
+def as_dict(template: ChatTemplate) -> dict[str, str | None]:
     """A template as JSON: the name of a function here, or the program of the model."""
     if isinstance(template, ChatTemplate):
         return {
@@ -128,7 +133,7 @@ def as_dict(template):
     }
 
 
-def of_dict(chat):
+def of_dict(chat: Fields) -> Any:
     """The template of Fields that as_dict made.
 
     raises   ConfigError for a name that is not known; CheckpointError for fields of wrong types

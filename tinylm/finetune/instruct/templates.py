@@ -6,6 +6,7 @@ prompt/tasks/classification.py, which chooses an answer by its probability.
 """
 
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
+from tinylm.tokenizers.base import Tokenizer
 
 # A question, three phrasings of one binary task, and three styles for translation.
 _TEXTS = {
@@ -41,14 +42,14 @@ _TEXTS = {
 TEMPLATES = {name: PromptTemplate(text) for name, text in _TEXTS.items()}
 
 
-def with_system(prompt, system):
+def with_system(prompt: str, system: str) -> str:
     """A plain prompt after system information about behavior   (book section 2.1.3, footnote 5)."""
     if system:
         return f"{system}\n{prompt}"
     return prompt
 
 
-def tokens_saved(tokenizer, long, short, prompts):
+def tokens_saved(tokenizer: Tokenizer, long: str, short: str, prompts: int) -> tuple[int, float]:
     """Tokens saved in `prompts` uses by a shorter instruction   (book section 3.3.2)
 
     returns  (tokens, share of the long instruction's tokens)

@@ -9,18 +9,21 @@ Embeddings). Read next: saved.py.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm import tokenizers
 from tinylm.backend import Random, to_cpu, to_device
 from tinylm.errors import ConfigError
+from tinylm.nn.module import Module
+from tinylm.tokenizers.base import Tokenizer
 
 # Noise of the new rows, in standard deviations of the old ones: only so that they differ.
 _SPREAD = 0.1
 
 
-def add_special(tokenizer, names):
+def add_special(tokenizer: Tokenizer, names: Sequence[str] | dict[str, None]) -> Tokenizer:
     """The tokenizer with special tokens added after its last id; existing ones keep their ids.
 
     names    iterable of str
@@ -52,7 +55,7 @@ def add_special(tokenizer, names):
     return tokenizers.from_dict(described)
 
 
-def grow_vocabulary(model, vocab_size, seed=0):
+def grow_vocabulary(model: Module, vocab_size: int, seed: int = 0) -> Module:
     """Give a GPT rows for new token ids, in place. Logits of the old ids do not change.
 
     Gradients of the tables are dropped, and optimizers that hold them must be made anew.

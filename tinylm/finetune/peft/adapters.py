@@ -10,10 +10,14 @@ Pfeiffer et al. (2021) keep only the second. The bend in the middle cannot be fo
 unlike LoRA, an adapter costs time at inference. Read next: lora.py.
 """
 
-from tinylm.backend import Random
+from typing import Any
+
+from tinylm.autograd import Array
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
 from tinylm.finetune.wrap import places, put
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import ACTIVATIONS, Block, Linear, Module, ParallelBlock
 
 # Standard deviation of W_down: Houlsby et al. 2019, section 3.6, found any value up to this good.
@@ -26,7 +30,9 @@ class Adapter(Module):
     d_model  D;  r the width of the middle;  activation one of ACTIVATIONS
     """
 
-    def __init__(self, d_model, r, rng, activation="gelu", dtype="float32"):
+    def __init__(
+        self, d_model: int, r: int, rng: Random, activation: str = "gelu", dtype: DType = "float32"
+    ) -> None:
         if r < 1 or activation not in ACTIVATIONS:
             raise ConfigError(
                 f"Adapter: width {r} must be at least 1, "
@@ -37,21 +43,21 @@ class Adapter(Module):
         self.down = Linear(d_model, r, rng, std=DOWN_STD, dtype=dtype)
         self.up = Linear(r, d_model, rng, std=0.0, dtype=dtype)
 
-    def __call__(self, h):
+    def __call__(self, h: Array) -> Array:
         return h + self.up(self.activation(self.down(h)))  # (..., D) -> (..., r) -> (..., D)
 
 
 class Adapted(Module):
     """A module with an adapter behind it: adapter(base(...)), for any arguments."""
 
-    def __init__(self, base, adapter):
+    def __init__(self, base: Module, adapter: Adapter) -> None:
         self.base, self.adapter = base, adapter
 
-    def __call__(self, *args, **options):
+    def __call__(self, *args: Any, **options: Any) -> Array:
         return self.adapter(self.base(*args, **options))
 
 
-def houlsby(model, r, activation="gelu", seed=0):
+def houlsby(model: Module, r: int, activation: str = "gelu", seed: int = 0) -> GPT:
     """Freeze a model and put adapters behind every attention and feed-forward, in place.
 
     r        width of the middle
@@ -60,7 +66,7 @@ def houlsby(model, r, activation="gelu", seed=0):
     return _adapt(model, ("attention", "feed_forward"), r, activation, seed)
 
 
-def pfeiffer(model, r, activation="gelu", seed=0):
+def pfeiffer(model: Module, r: int, activation: str = "gelu", seed: int = 0) -> GPT:
     """Freeze a model and put adapters behind every feed-forward alone; as houlsby()."""
     return _adapt(model, ("feed_forward",), r, activation, seed)
 

@@ -5,8 +5,11 @@ A frozen tensor is not differentiated, so these entries also check which paramet
 next: lora.py.
 """
 
+from typing import Any
+
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random
@@ -21,12 +24,13 @@ from tinylm.finetune.peft.soft_prompts import INPUT, SoftPrompt, hybrid
 from tinylm.models.decoder.gpt import GPT, GPTConfig
 from tinylm.models.early.cases import ready
 from tinylm.nn import Linear
+from tinylm.nn.module import Module
 
 IDS = np.array([[1, 4, 2], [3, 0, 4]])
 ONCE = "its parts are checked to second order one by one; whole, that would only take long"
 
 
-def moved(module, rng):
+def moved(module: Module, rng: np.random.Generator) -> Module:
     """A module with random parameters: at the start (B = 0 in LoRA) many derivatives are zero."""
     for p in module.parameters():
         if p.requires_grad:
@@ -34,18 +38,18 @@ def moved(module, rng):
     return module
 
 
-def line(rng, d_in=3, d_out=4):
+def line(rng: np.random.Generator, d_in: int = 3, d_out: int = 4) -> Module:
     """A frozen Linear."""
     return freeze(ready(Linear(d_in, d_out, Random(int(rng.integers(99))), dtype=np.float64)))
 
 
-def gpt(rng, **changes):
+def gpt(rng: np.random.Generator, **changes: Any) -> Module:
     """The smallest GPT."""
     sizes = dict(vocab_size=5, context=8, n_layer=2, n_head=2, d_model=4, d_hidden=3) | changes
     return ready(GPT(GPTConfig(**sizes), int(rng.integers(99)), np.float64)).eval()
 
 
-def apply(module, x):
+def apply(module: Module, x: Tensor) -> Tensor:
     """module(x)."""
     return module(x)
 

@@ -5,10 +5,11 @@ Read next: the file of each method; scripts/3_prompting/peft_comparison.py.
 """
 
 from tinylm.errors import ConfigError
+from tinylm.models.decoder.config import GPTConfig
 from tinylm.nn import GATES
 
 
-def counts(config, r=8, n=8):
+def counts(config: GPTConfig, r: int = 8, n: int = 8) -> dict[str, int]:
     """Numbers that each method trains on a GPT with biases and layer norms in pre-norm placement:
     dict method -> int.
 

@@ -8,6 +8,8 @@ scaled input one with scaled rows, so all of it can be folded into the weights (
 next: lora.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.autograd import Tensor, concatenate
@@ -17,6 +19,7 @@ from tinylm.finetune.peft.lora import bias_of, columns_of
 from tinylm.finetune.peft.merging import unsavable
 from tinylm.finetune.wrap import places, put
 from tinylm.nn import CrossAttention, FeedForward, GatedFeedForward, Module, SelfAttention
+from tinylm.nn.linear import Linear
 
 
 def _ones(n, like):
@@ -29,25 +32,25 @@ class ScaledOutput(Module):
     columns  list of (start, stop), in order: which outputs; each range has its own vector
     """
 
-    def __init__(self, base, columns):
+    def __init__(self, base: Linear, columns: Sequence[tuple[int, int]]) -> None:
         self.base, self.columns, self.original = base, columns, None
         self.scales = [_ones(stop - start, base.weight) for start, stop in columns]
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         y = self.base(x)
         if self.original is not None:
             return y  # merged: the columns of W are scaled already
         return y * self.factors()  # (..., d_out) * (d_out,)
 
-    def settings(self):
+    def settings(self) -> dict[str, np.ndarray]:
         """The scaled columns, which cannot be inferred from the lengths of the vectors."""
         return {"columns": np.array(self.columns, np.int64)}
 
-    def unsavable(self):
+    def unsavable(self) -> str | None:
         """Why the model cannot be saved, or None; see merging.py."""
         return unsavable(self)
 
-    def factors(self):
+    def factors(self) -> Tensor:
         """One factor for each output, (d_out,): 1 where nothing is learnt."""
         d_out = self.base.weight.shape[1]
         pieces, end = [], 0  # `end`: columns done so far
@@ -58,7 +61,7 @@ class ScaledOutput(Module):
         behind = np.ones_like(self.scales[0].data, shape=(d_out - end,))
         return concatenate([*pieces, Tensor(behind)], axis=0)
 
-    def folded(self):
+    def folded(self) -> list[np.ndarray]:
         """[weight, bias] of the folded map: (x W + b) * s = x (W * s) + b * s, s over columns."""
         s, bias = self.factors().data, bias_of(self.base)
         if bias is not None:
@@ -69,25 +72,25 @@ class ScaledOutput(Module):
 class ScaledInput(Module):
     """(x * s) W + b: a Linear with its inputs multiplied by learnt numbers."""
 
-    def __init__(self, base):
+    def __init__(self, base: Linear) -> None:
         self.base, self.original = base, None
         self.scale = _ones(base.weight.shape[0], base.weight)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         if self.original is not None:
             return self.base(x)
         return self.base(x * self.scale)
 
-    def unsavable(self):
+    def unsavable(self) -> str | None:
         """Why the model cannot be saved, or None; see merging.py."""
         return unsavable(self)
 
-    def folded(self):
+    def folded(self) -> list[np.ndarray]:
         """[weight, bias] of the folded map: (x * s) W + b = x (s[:, None] * W) + b, s over rows."""
         return [self.base.weight.data * self.scale.data[:, None], bias_of(self.base)]
 
 
-def ia3(model):
+def ia3(model: Module) -> Module:
     """Freeze a model and put IA3's vectors into every attention, cross-attention and feed-forward.
 
     returns  the model, changed in place

@@ -10,10 +10,12 @@ each (wrap.py). Over a quantized base it is QLoRA. Read next: merging.py; quanti
 which only scales.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.autograd import Tensor, concatenate, dropout, linear
-from tinylm.backend import Random
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
 from tinylm.finetune.peft.merging import unsavable
@@ -33,7 +35,15 @@ class LoRA(Module):
     raises   ConfigError for a rank out of range
     """
 
-    def __init__(self, base, r, alpha, rng, dropout=0.0, stream=None):
+    def __init__(
+        self,
+        base: Module,
+        r: int,
+        alpha: int,
+        rng: Random,
+        dropout: float = 0.0,
+        stream: Random | None = None,
+    ) -> None:
         (d_in, d_out), dtype, device = sizes(base)
         check_rank(r, d_in, d_out)
         self.base = base
@@ -43,36 +53,36 @@ class LoRA(Module):
         self.original = None  # the base's own weights while merged, see merging.py
         self.to(device)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         y = self.base(x)  # (..., d_in) -> (..., d_out)
         if self.original is not None:
             return y  # merged: W already holds the change
         return y + self.change(x)
 
-    def change(self, x):
+    def change(self, x: Tensor) -> Tensor:
         """(alpha / r) x A B: (..., d_in) -> (..., d_out)."""
         if self.training:
             x = dropout(x, self.dropout, self.rng)
         # (x A) B and not x (A B): r (d_in + d_out) products a row in place of d_in d_out
         return linear(linear(x, self.a), self.b) * self.scale  # -> (..., r) -> (..., d_out)
 
-    def folded(self):
+    def folded(self) -> list[np.ndarray]:
         """[W + (alpha / r) A B, b] as arrays: base and change in one map."""
         weight = self.base.weight.data + self.scale * (self.a.data @ self.b.data)
         return [weight, bias_of(self.base)]
 
-    def settings(self):
+    def settings(self) -> dict[str, np.ndarray]:
         """The scale, which cannot be inferred from the shapes of A and B."""
         return {"scale": np.array(self.scale, np.float64)}
 
-    def check_settings(self, arrays):
+    def check_settings(self, arrays: dict[str, np.ndarray]) -> None:
         """Accept any scale."""
 
-    def take_settings(self, arrays):
+    def take_settings(self, arrays: dict[str, np.ndarray]) -> None:
         """Load the scale."""
         self.scale = float(arrays["scale"])
 
-    def current_names(self, state, prefix):
+    def current_names(self, state: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
         """Older versions kept one matrix in the layout of PackedLoRA: a.0, b.0, columns."""
         d_out = sizes(self.base)[0][1]
         columns = state.get(f"{prefix}columns")
@@ -81,7 +91,7 @@ class LoRA(Module):
         names = {f"{prefix}a.0": f"{prefix}a", f"{prefix}b.0": f"{prefix}b"}
         return {names.get(k, k): v for k, v in state.items() if k != f"{prefix}columns"}
 
-    def unsavable(self):
+    def unsavable(self) -> str | None:
         """Why the model cannot be saved, or None; see merging.py."""
         return unsavable(self)
 
@@ -97,7 +107,16 @@ class PackedLoRA(Module):
     others   as in LoRA
     """
 
-    def __init__(self, base, columns, r, alpha, rng, dropout=0.0, stream=None):
+    def __init__(
+        self,
+        base: Linear,
+        columns: Sequence[tuple[int, int]],
+        r: int,
+        alpha: int,
+        rng: Random,
+        dropout: float = 0.0,
+        stream: Random | None = None,
+    ) -> None:
         (d_in, d_out), dtype, device = sizes(base)
         check_rank(r, d_in, d_out)
         pairs = [thin_pair(d_in, r, stop - start, rng, dtype) for start, stop in columns]
@@ -108,13 +127,13 @@ class PackedLoRA(Module):
         self.original = None
         self.to(device)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         y = self.base(x)
         if self.original is not None:
             return y
         return y + self.change(x)
 
-    def change(self, x):
+    def change(self, x: Tensor) -> Tensor:
         """(alpha / r) x A_i B_i in range i, 0 elsewhere: (..., d_in) -> (..., d_out)."""
         if self.training:
             x = dropout(x, self.dropout, self.rng)
@@ -131,34 +150,34 @@ class PackedLoRA(Module):
             return pieces[0] * self.scale
         return concatenate(pieces, axis=-1) * self.scale
 
-    def folded(self):
+    def folded(self) -> list[np.ndarray]:
         """[W with the change of each range added, b] as arrays."""
         weight = self.base.weight.data.copy()
         for (start, stop), a, b in zip(self.columns, self.a, self.b):
             weight[:, start:stop] += self.scale * (a.data @ b.data)
         return [weight, bias_of(self.base)]
 
-    def settings(self):
+    def settings(self) -> dict[str, np.ndarray]:
         """Scale and columns, which cannot be inferred from the shapes of A and B."""
         return {
             "scale": np.array(self.scale, np.float64),
             "columns": np.array(self.columns, np.int64),
         }
 
-    def check_settings(self, arrays):
+    def check_settings(self, arrays: dict[str, np.ndarray]) -> str | None:
         """Any scale may be loaded; the columns must be these."""
         return super().check_settings({name: a for name, a in arrays.items() if name != "scale"})
 
-    def take_settings(self, arrays):
+    def take_settings(self, arrays: dict[str, np.ndarray]) -> None:
         """Load the scale."""
         self.scale = float(arrays.get("scale", self.scale))
 
-    def unsavable(self):
+    def unsavable(self) -> str | None:
         """Why the model cannot be saved, or None; see merging.py."""
         return unsavable(self)
 
 
-def thin_pair(d_in, r, d_out, rng, dtype):
+def thin_pair(d_in: int, r: int, d_out: int, rng: Random, dtype: DType) -> tuple[Tensor, Tensor]:
     """(A, B) of a new change: A (d_in, r) drawn, B (r, d_out) zero.
 
     x A then has the variance of x: its entries are sums of d_in terms with variance 1 / d_in.
@@ -167,7 +186,7 @@ def thin_pair(d_in, r, d_out, rng, dtype):
     return a, Tensor(np.zeros((r, d_out), dtype), requires_grad=True)
 
 
-def check_rank(r, d_in, d_out):
+def check_rank(r: int, d_in: int, d_out: int) -> None:
     """Raise ConfigError for a rank that is not from 1 to d_in."""
     if not 1 <= r <= d_in:
         raise ConfigError(
@@ -175,7 +194,7 @@ def check_rank(r, d_in, d_out):
         )
 
 
-def bias_of(base):
+def bias_of(base: Linear) -> np.ndarray:
     """The bias of a Linear as an array, or None."""
     if base.bias is None:
         return None
@@ -186,7 +205,7 @@ def _zeros(x, width):
     return Tensor(np.zeros_like(x.data, shape=(*x.shape[:-1], width)))
 
 
-def columns_of(holder, key, parts):
+def columns_of(holder: SelfAttention, key: str, parts: str) -> list[tuple[int, int]]:
     """Which columns of a packed projection make queries, keys or values.
 
     holder, key  SelfAttention and "qkv", or CrossAttention and "kv"
@@ -216,7 +235,15 @@ def columns_of(holder, key, parts):
     return [(start, stop) for start, stop in spans if stop > start]
 
 
-def lora(model, *patterns, r=8, alpha=16, dropout=0.0, parts=None, seed=0):
+def lora(
+    model: Module,
+    *patterns: str,
+    r: int = 8,
+    alpha: int = 16,
+    dropout: float = 0.0,
+    parts: str | None = None,
+    seed: int = 0,
+) -> Module:
     """Freeze a model and put LoRA around some of its linear maps, in place.
 
     patterns  names of Linears, as in wrap.places: "qkv", "attention.out", "hidden", "gate"; none:

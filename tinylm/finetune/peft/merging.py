@@ -7,17 +7,22 @@ not W), so a merged wrapper keeps a copy of the original weights for unmerge(). 
 Read next: lora.py, ia3.py.
 """
 
+from typing import TYPE_CHECKING
+
 from tinylm.errors import ConfigError
 from tinylm.finetune.wrap import places, put
 from tinylm.nn import Linear, Module
 
+if TYPE_CHECKING:
+    from tinylm.finetune.peft.lora import LoRA
 
-def is_mergeable(module):
+
+def is_mergeable(module: Module) -> bool:
     """Whether a module wraps a linear map (`base`) and can be folded into one (`folded`)."""
     return isinstance(module, Module) and hasattr(module, "folded")
 
 
-def unsavable(wrapper):
+def unsavable(wrapper: "LoRA") -> str | None:
     """Why a wrapper cannot be saved or loaded now, or None.
 
     A merged base already holds the change: saved with A and B beside it, the change would be
@@ -42,7 +47,7 @@ def _wrappers(model, merged):
     return [m for m in found if (m.original is not None) == merged]
 
 
-def merge(model):
+def merge(model: Module) -> Module:
     """Write the change of each wrapper into the weights of its base, so that it costs nothing.
 
     model    Module, or one wrapper; returned. Wrappers that are merged already are left alone
@@ -65,7 +70,7 @@ def merge(model):
     return model
 
 
-def unmerge(model):
+def unmerge(model: Module) -> Module:
     """Put back, to the bit, the weights that merge() changed. Returns the model."""
     for wrapper in _wrappers(model, merged=True):
         for p, old in wrapper.original:
@@ -74,7 +79,7 @@ def unmerge(model):
     return model
 
 
-def bake(model):
+def bake(model: Module) -> Module:
     """Merge and remove the wrappers. Returns the model, with the base's names and speed."""
     merge(model)
     # every module is a candidate: wrappers are known by folded(), not by their class

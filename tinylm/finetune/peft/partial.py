@@ -8,22 +8,23 @@ lora.py.
 
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import only
+from tinylm.nn.module import Module
 
 
-def bitfit(model):
+def bitfit(model: Module) -> Module:
     """Train every bias, of linear maps and of norms, and nothing else   (Ben Zaken et al. 2022,
     BitFit). Returns the model.
     """
     return only(model, "*.bias")
 
 
-def norms_only(model):
+def norms_only(model: Module) -> Module:
     """Train gains and biases of normalization layers, and nothing else. Returns the model."""
     # norms in the blocks, behind them, of an encoder's embeddings, and in any wrapper
     return only(model, "*norm*")
 
 
-def last_layers(model, k):
+def last_layers(model: Module, k: int) -> Module:
     """Train the last k blocks and the norm behind them, and nothing else. Returns the model.
 
     model   GPT or Encoder

@@ -14,13 +14,16 @@ tokens read before. In both forms the output of a head is a mixture, lambda atte
 cache. Read next: prompt_cache.py; soft_prompts.py.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd import Tensor, broadcast_to, concatenate, no_grad, rotary, tanh
-from tinylm.backend import Random, to_device
+from tinylm.backend import DType, Random, to_device
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
 from tinylm.finetune.wrap import unwrap
+from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.encoder.encoder import Encoder
 from tinylm.nn import (
     Linear,
@@ -31,6 +34,7 @@ from tinylm.nn import (
     projected,
     sandwich_norm,
 )
+from tinylm.nn.block import Block
 
 
 class KeysValues(Module):
@@ -39,10 +43,10 @@ class KeysValues(Module):
     start  array of that shape, copied
     """
 
-    def __init__(self, start):
+    def __init__(self, start: np.ndarray) -> None:
         self.keys_values = Tensor(np.array(start), requires_grad=True)
 
-    def __call__(self):
+    def __call__(self) -> Tensor:
         return self.keys_values
 
 
@@ -56,13 +60,20 @@ class Reparametrized(Module):
     width     of the vectors u;  d_hidden of the network
     """
 
-    def __init__(self, shape, width, d_hidden, rng, dtype=np.float32):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        width: int,
+        d_hidden: int,
+        rng: Random,
+        dtype: DType = np.float32,
+    ) -> None:
         self.shape = L, _, G, n, K = shape
         self.vectors = normal_parameter((n, width), rng, 1.0, dtype)
         self.hidden = Linear(width, d_hidden, rng, std=width**-0.5, dtype=dtype)
         self.out = Linear(d_hidden, L * 2 * G * K, rng, std=d_hidden**-0.5, dtype=dtype)
 
-    def __call__(self):
+    def __call__(self) -> Tensor:
         L, two, G, n, K = self.shape
         made = self.out(tanh(self.hidden(self.vectors)))  # (n, L 2 G K)
         return made.reshape(n, L, two, G, K).transpose(1, 2, 3, 0, 4)  # -> (L, 2, G, n, K)
@@ -74,10 +85,10 @@ class LearntCache:
     keys_values  Tensor (L, 2, G, n, K)
     """
 
-    def __init__(self, keys_values):
+    def __init__(self, keys_values: Tensor) -> None:
         self.keys_values, self.length = keys_values, keys_values.shape[3]
 
-    def joined(self, layer, k, v):
+    def joined(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """k, v (B, G, T, K) of the text -> (B, G, n + T, K) each, the prefix in front."""
         B, G, _, K = k.shape
         shape = (B, G, self.length, K)
@@ -92,15 +103,17 @@ class PrefixTuned(Module):
     source  module that returns (L, 2, G, n, K): KeysValues or Reparametrized
     """
 
-    def __init__(self, model, source):
+    def __init__(self, model: Module, source: Module) -> None:
         self.model, self.source, self.training = model, source, model.training
 
     @property
-    def config(self):
+    def config(self) -> Any:
         """The configuration of the model."""
         return self.model.config
 
-    def hidden(self, ids, positions=None, mask=None):
+    def hidden(
+        self, ids: np.ndarray, positions: np.ndarray | None = None, mask: np.ndarray | None = None
+    ) -> Tensor:
         """Last hidden states, (B, T) -> (B, T, D); as GPT.hidden, with positions from n on."""
         keys_values = self.source()
         n = keys_values.shape[3]
@@ -111,14 +124,16 @@ class PrefixTuned(Module):
         # the model continues a cache of n tokens: the text has positions n, n + 1, ...
         return self.model.hidden(ids, LearntCache(keys_values), positions, mask)
 
-    def __call__(self, ids, positions=None, mask=None):
+    def __call__(
+        self, ids: np.ndarray, positions: np.ndarray | None = None, mask: np.ndarray | None = None
+    ) -> Tensor:
         return self.logits(self.hidden(ids, positions, mask))
 
-    def logits(self, h):
+    def logits(self, h: Tensor) -> Tensor:
         """Logits of hidden states, by the output layer of the model."""
         return self.model.logits(h)
 
-    def exported(self):
+    def exported(self) -> np.ndarray:
         """The prefix as an array (L, 2, G, n, K), for prompt_cache.PrefixedLM or KeysValues."""
         with no_grad():
             return np.array(self.source().numpy())
@@ -141,7 +156,13 @@ def _check_start(name, n, start):
         raise ConfigError(f"{name}: give n, how many to draw, or start, an array to start from")
 
 
-def key_value_prefix(model, n=None, start=None, d_hidden=None, seed=0):
+def key_value_prefix(
+    model: Module,
+    n: int | None = None,
+    start: np.ndarray | None = None,
+    d_hidden: int | None = None,
+    seed: int = 0,
+) -> PrefixTuned:
     """Freeze a GPT and learn keys and values in front of every layer's: 2 L n G K numbers.
 
     n         number of prefixes, drawn at random
@@ -177,10 +198,20 @@ class PrefixedBlock(Module):
     rotation  (cos, sin) of positions 0 .. n-1, or None
     """
 
-    def __init__(self, base, states, rotation=None):
+    def __init__(
+        self, base: Block, states: Tensor, rotation: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> None:
         self.base, self.states, self.own_rotation = base, states, rotation
 
-    def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
+    def __call__(
+        self,
+        x: Tensor,
+        rotation: tuple[np.ndarray, np.ndarray] | None = None,
+        mask: np.ndarray | None = None,
+        bias: Tensor | None = None,
+        cache: Any = None,
+        layer: int = 0,
+    ) -> Tensor:
         if cache is not None:
             raise ConfigError(
                 "prefix: states in front of every layer are not kept in caches: "
@@ -195,7 +226,7 @@ class PrefixedBlock(Module):
         h = concatenate([broadcast_to(self.states, (B, n, D)), x], axis=1)
         return self.base(h, rotation=rotation, mask=mask)[:, n:]  # (B, T, D)
 
-    def keys_values(self):
+    def keys_values(self) -> np.ndarray:
         """norm(P) W_K, rotated to positions 0 .. n-1, and norm(P) W_V: (2, G, n, K) array."""
         # Attention reads normalized states if the norm is in front of it, plain ones in post-norm.
         block, h = self.base, self.states
@@ -229,15 +260,15 @@ class HiddenPrefixTuned(Module):
     n   states a layer. The text of a GPT has positions n, n + 1, ...; an Encoder's keeps its own
     """
 
-    def __init__(self, model, n):
+    def __init__(self, model: Module, n: int) -> None:
         self.model, self.n, self.training = model, n, model.training
 
     @property
-    def config(self):
+    def config(self) -> GPTConfig:
         """The configuration of the model."""
         return self.model.config
 
-    def hidden(self, ids, *args, **options):
+    def hidden(self, ids: np.ndarray, *args: Any, **options: Any) -> Tensor:
         """Last hidden states of the text, (B, T) -> (B, T, D); arguments as the model's."""
         if hasattr(self.model, "transform") and options.get("positions") is None:  # a GPT
             c, stop = self.config, self.n + ids.shape[1]
@@ -249,15 +280,17 @@ class HiddenPrefixTuned(Module):
             options["positions"] = np.arange(self.n, stop, like=ids)
         return self.model.hidden(ids, *args, **options)
 
-    def __call__(self, ids, *args, **options):
+    def __call__(self, ids: np.ndarray, *args: Any, **options: Any) -> Tensor:
         return self.logits(self.hidden(ids, *args, **options))
 
-    def logits(self, h):
+    def logits(self, h: Tensor) -> Tensor:
         """Logits of hidden states, by the output layer of the model."""
         return self.model.logits(h)
 
 
-def hidden_prefix(model, n=None, start=None, seed=0):
+def hidden_prefix(
+    model: Module, n: int | None = None, start: np.ndarray | None = None, seed: int = 0
+) -> HiddenPrefixTuned:
     """Freeze a GPT or Encoder and learn n states in front of every layer, in place: L n D numbers
     (book eqs. 3.19-3.22)
 
@@ -308,7 +341,7 @@ def hidden_prefix(model, n=None, start=None, seed=0):
     return HiddenPrefixTuned(model, n)
 
 
-def as_key_values(tuned):
+def as_key_values(tuned: HiddenPrefixTuned) -> PrefixTuned:
     """A GPT behind a hidden prefix as one behind keys and values, which can generate.
 
     Its outputs are the same.

@@ -10,12 +10,15 @@ soft_prompts.py, prefix.py; generate/protocol/language_model.py.
 """
 
 import contextlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm.autograd import no_grad
-from tinylm.backend import device_of, to_cpu, to_device
+from tinylm.backend import ArrayLike, device_of, to_cpu, to_device
 from tinylm.errors import ConfigError, ShapeError
+from tinylm.finetune.peft.soft_prompts import Prompted
 from tinylm.generate.cache.key_value import KeyValueCache, check_padding
 from tinylm.generate.cache.shared_prefix import SharedPrefixCache
 from tinylm.generate.fast.batched import BatchDecoder
@@ -23,9 +26,12 @@ from tinylm.generate.fast.folded import supports
 from tinylm.generate.protocol.language_model import check_tokens, padded
 from tinylm.models import GPT
 from tinylm.nn import SelfAttention, evaluating
+from tinylm.nn.module import Module
 
 
-def prompt_keys_values(model, ids, before=None):
+def prompt_keys_values(
+    model: Module, ids: ArrayLike, before: np.ndarray | None = None
+) -> np.ndarray:
     """The keys and values of a prompt, all that later tokens see of it.
 
     model    GPT; in evaluation mode during the call
@@ -57,7 +63,7 @@ def prompt_keys_values(model, ids, before=None):
     )  # (L, 2, 1, G, n, K) -> (L, 2, G, n, K)
 
 
-def hidden_states_of_prompt(model, ids):
+def hidden_states_of_prompt(model: Module, ids: Sequence[int]) -> np.ndarray:
     """The input of each layer for a prompt, h^0 .. h^(L-1) of the book: (L, n, D) NumPy array.
 
     model    GPT without windows and score biases; in evaluation mode during the call
@@ -86,7 +92,9 @@ class BehindPadding(KeyValueCache):
                  and values of the padding tokens in these columns are dropped
     """
 
-    def __init__(self, keys_values, batch, capacity=0, padding=None):
+    def __init__(
+        self, keys_values: Any, batch: int, capacity: int = 0, padding: np.ndarray | None = None
+    ) -> None:
         L, _, G, n, K = keys_values.shape
         dtype, device = keys_values.dtype, device_of(keys_values)
         # Some room for tokens: without it the first of them would have the prefix copied again.
@@ -101,7 +109,7 @@ class BehindPadding(KeyValueCache):
             # What does not fit into n columns follows with the tokens, in update().
             self._array[:, :, row, :, p:n] = keys_values[:, :, :, : max(n - p, 0)]
 
-    def update(self, layer, k, v):
+    def update(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, ...]:
         """As KeyValueCache.update(), with the prefix in its columns instead of k and v."""
         n = self.prefix.shape[3]
         if self.padding is None or self.length >= n + self.furthest:  # nothing of it is left
@@ -119,21 +127,21 @@ class BehindPadding(KeyValueCache):
 class PrefixedCache:
     """A KeyValueCache that begins with a prefix of n columns; `length` counts tokens alone."""
 
-    def __init__(self, inner, n, padding=None):
+    def __init__(self, inner: KeyValueCache, n: int, padding: np.ndarray | None = None) -> None:
         self.inner, self.n, self.padding = inner, n, check_padding(padding, inner.batch)
 
     @property
-    def length(self):
+    def length(self) -> int:
         """Tokens in the cache, without the prefix."""
         return self.inner.length - self.n
 
-    def crop(self, length):
+    def crop(self, length: int) -> None:
         """Forget tokens from `length` on; the prefix stays."""
         if length < 0:
             raise ShapeError(f"crop: {length} is no number of tokens")
         self.inner.crop(length + self.n)
 
-    def select(self, rows):
+    def select(self, rows: Any) -> None:
         """Keep the given rows, in the given order."""
         self.inner.select(rows)
         if self.padding is not None:
@@ -148,7 +156,7 @@ class PrefixedLM:
     keys_values (L, 2, G, n, K) array: of prompt_keys_values() or of a learnt prefix
     """
 
-    def __init__(self, model, keys_values):
+    def __init__(self, model: Module, keys_values: Any) -> None:
         c = self.config = model.config
         n = "n"
         if keys_values.ndim == 5:
@@ -170,7 +178,9 @@ class PrefixedLM:
         if supports(model):
             self._batched = BatchDecoder(model)
 
-    def new_cache(self, batch, padding=None, capacity=0):
+    def new_cache(
+        self, batch: int, padding: np.ndarray | None = None, capacity: int = 0
+    ) -> PrefixedCache | SharedPrefixCache:
         """A cache for B rows that holds the prefix, behind the padding of a row if it has some."""
         if shares_prefix(self.model):
             device = device_of(self.keys_values)
@@ -178,11 +188,11 @@ class PrefixedLM:
         inner = BehindPadding(self.keys_values, batch, capacity, padding)
         return PrefixedCache(inner, self.n, padding)
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the next token after each of `tokens`: (B, T) -> (B, T, V)."""
         return self._run(tokens, cache, slice(None))
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
         if self._batched and isinstance(cache, SharedPrefixCache) and np.shape(tokens)[1:] == (1,):
             return self._batched.step(check_tokens(tokens, self, cache)[:, 0], cache)
@@ -216,7 +226,7 @@ class PrefixedLM:
             return model.logits(h[:, wanted]).data
 
 
-def shares_prefix(model):
+def shares_prefix(model: Module) -> bool:
     """True for a GPT in which every layer attends to the whole prefix, as its queries stand.
 
     Windows and biases measure distances between columns, so the prefix must be among these.
@@ -233,7 +243,7 @@ def shares_prefix(model):
     )
 
 
-def language_model(prompted):
+def language_model(prompted: Prompted) -> PrefixedLM:
     """A Prompted GPT as a language model that generates: its prompt is read once, here.
 
     prompted  soft_prompts.Prompted with nothing behind the input

@@ -9,6 +9,8 @@ a normal distribution; here they are GGUF's blocks of 32.) Read next: lora.py;
 models/low_bit/quantized.py for the packed matrix.
 """
 
+import numpy as np
+
 from tinylm.autograd import Tensor, checkpoint, linear
 from tinylm.backend import to_device
 from tinylm.errors import ShapeError
@@ -24,7 +26,7 @@ class QuantizedLinear(Module):
     kind    "Q8_0", "Q4_0" or "Q4_1": bits a weight, and whether blocks have an offset
     """
 
-    def __init__(self, linear, kind="Q8_0"):
+    def __init__(self, linear: Linear, kind: str = "Q8_0") -> None:
         d_in, _ = linear.weight.shape
         if d_in % 32:
             raise ShapeError(
@@ -38,20 +40,20 @@ class QuantizedLinear(Module):
 
     frozen_settings = True  # the weights, which are not trained
 
-    def settings(self):
+    def settings(self) -> dict[str, np.ndarray]:
         """The packed weights: codes, output by output, scales, and offsets where there are any."""
         found = {"codes": self.matrix.codes.T, "scale": self.matrix.scale}
         if self.matrix.offset is None:
             return found
         return {**found, "offset": self.matrix.offset}
 
-    def check_settings(self, arrays):
+    def check_settings(self, arrays: dict[str, np.ndarray]) -> str | None:
         """Any codes may be loaded, but only with the scales and offsets of the same matrix."""
         if len(arrays) < len(self.settings()):
             return "a part of the quantized weights is missing"
         return None
 
-    def take_settings(self, arrays):
+    def take_settings(self, arrays: dict[str, np.ndarray]) -> None:
         """Load packed weights."""
         old, offset = self.matrix, None
         if "offset" in arrays:
@@ -59,7 +61,7 @@ class QuantizedLinear(Module):
         codes, scale = arrays["codes"].T.copy(), arrays["scale"].copy()
         self.matrix = QuantizedMatrix(old.shape, old.bits, codes, scale, offset, old.zero)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         # Recomputed in the backward pass: otherwise the graph would keep the floats of every layer.
         return checkpoint(self._product, x)
 
@@ -68,7 +70,7 @@ class QuantizedLinear(Module):
         return linear(x, Tensor(to_device(weight, x.device)), self.bias)
 
 
-def sizes(base):
+def sizes(base: Module) -> tuple:
     """(d_in, d_out), dtype and device of a linear map, quantized or not."""
     if isinstance(base, QuantizedLinear):
         device = "cpu"
@@ -78,7 +80,7 @@ def sizes(base):
     return base.weight.shape, base.weight.dtype, base.weight.device
 
 
-def quantize_linears(model, *patterns, kind="Q8_0"):
+def quantize_linears(model: Module, *patterns: str, kind: str = "Q8_0") -> tuple[int, int]:
     """Replace Linears by quantized ones, in place; their float weights are gone.
 
     patterns  of names, as in wrap.places; none: every Linear

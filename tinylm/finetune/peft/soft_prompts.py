@@ -13,7 +13,9 @@ prompts of two tasks. Nothing else in the model changes. Read next: prompt_encod
 prefix.py, which reaches every layer; prompt_cache.py, to generate after one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +26,12 @@ from tinylm.finetune.freezing import freeze
 from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Module
 from tinylm.nn.experts import has_experts
+from tinylm.nn.linear import Embedding
+from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.finetune.peft.prompt_encoder import PromptEncoder
+
 
 INPUT = "<input>"  # in a pattern: where the text goes
 
@@ -41,21 +49,21 @@ class SoftPrompt(Module):
     start  (n, D) array, copied: from random_start(), vocabulary_start() or text_start()
     """
 
-    def __init__(self, start):
+    def __init__(self, start: np.ndarray) -> None:
         self.vectors = Tensor(np.array(start), requires_grad=True)
 
-    def __call__(self):
+    def __call__(self) -> Tensor:
         return self.vectors
 
 
-def random_start(table, n, seed=0):
+def random_start(table: Tensor, n: int, seed: int = 0) -> np.ndarray:
     """Vectors from a normal distribution with the table's standard deviation: (n, D)."""
     std = float(np.std(to_cpu(table.data)))
     drawn = Random(seed, "soft prompt").normal((n, table.shape[1]), np.float64)
     return (drawn * std).astype(table.dtype)
 
 
-def vocabulary_start(table, n, seed=0):
+def vocabulary_start(table: Tensor, n: int, seed: int = 0) -> np.ndarray:
     """The embeddings of n tokens drawn at random: (n, D).
 
     Lester et al. 2021 draw among the 5,000 most frequent tokens, here among all.
@@ -64,7 +72,7 @@ def vocabulary_start(table, n, seed=0):
     return to_cpu(table.data)[ids]
 
 
-def text_start(table, ids):
+def text_start(table: Tensor, ids: Sequence[int]) -> np.ndarray:
     """The embeddings of a hard prompt, (n, D): the soft prompt starts as exactly that prompt."""
     return to_cpu(table.data)[np.asarray(ids)]
 
@@ -77,15 +85,15 @@ class SoftTokens(Module):
     sources  modules that return vectors (n, D): SoftPrompt, or a PromptEncoder
     """
 
-    def __init__(self, base):
+    def __init__(self, base: Embedding) -> None:
         self.base, self.sources = base, []
 
     @property
-    def weight(self):
+    def weight(self) -> Tensor:
         """The table of words, (V, D)."""
         return self.base.weight
 
-    def add(self, source):
+    def add(self, source: Module) -> np.ndarray:
         """Assign ids to the vectors of a source; returns them, (n,) integers."""
         V, D = self.base.weight.shape
         first = V + sum(s().shape[0] for s in self.sources)
@@ -97,7 +105,7 @@ class SoftTokens(Module):
         self.sources.append(source.to(self.base.weight.device))
         return np.arange(first, first + n)
 
-    def __call__(self, ids):
+    def __call__(self, ids: np.ndarray) -> Tensor:
         V = self.base.weight.shape[0]
         soft = ids >= V
         if not self.sources or not np.any(soft):
@@ -109,7 +117,7 @@ class SoftTokens(Module):
         return where(soft[..., None], learnt, words)
 
 
-def soft_tokens(model):
+def soft_tokens(model: Module) -> SoftTokens:
     """The SoftTokens of a model; put in place of its embeddings if it has none yet."""
     if not isinstance(model.tokens, SoftTokens):
         model.tokens = SoftTokens(model.tokens)
@@ -123,17 +131,17 @@ class Prompted(Module):
     after   (m,) ids behind it
     """
 
-    def __init__(self, model, before, after=()):
+    def __init__(self, model: Module, before: Sequence | np.ndarray, after: Sequence = ()) -> None:
         self.model, self.training = model, model.training
         self.before = np.asarray(before, np.int64)
         self.after = np.asarray(after, np.int64)
 
     @property
-    def config(self):
+    def config(self) -> Any:
         """The configuration of the model."""
         return self.model.config
 
-    def wrap(self, ids):
+    def wrap(self, ids: np.ndarray) -> np.ndarray:
         """Prompt and input: (B, T) -> (B, n + T + m). With m > 0, rows must not be padded."""
         before, after = self._repeated(self.before, ids), self._repeated(self.after, ids)
         return np.concatenate([before, ids, after], axis=1)
@@ -143,11 +151,13 @@ class Prompted(Module):
         side = to_device(side, self.model.tokens.weight.device)
         return np.broadcast_to(side, (len(ids), len(side)))
 
-    def settings(self):
+    def settings(self) -> dict[str, np.ndarray]:
         """The ids of the prompt, learnt and hard ones."""
         return {"before": self.before, "after": self.after}
 
-    def hidden(self, ids, segments=None, mask=None):
+    def hidden(
+        self, ids: np.ndarray, segments: np.ndarray | None = None, mask: np.ndarray | None = None
+    ) -> Tensor:
         """Last hidden states of the input, (B, T) -> (B, T, D).
 
         segments, mask  (B, T), of an Encoder; the prompt is visible and in segment 0. Rows of a GPT
@@ -158,16 +168,18 @@ class Prompted(Module):
         # positions of the prompt are cut off at both ends
         return self._all(ids, segments, mask)[:, n : n + ids.shape[1]]
 
-    def __call__(self, ids, segments=None, mask=None):
+    def __call__(
+        self, ids: np.ndarray, segments: np.ndarray | None = None, mask: np.ndarray | None = None
+    ) -> Tensor:
         """Logits of the input's positions, (B, T) -> (B, T, V)."""
         return self.logits(self.hidden(ids, segments, mask))
 
-    def last(self, ids):
+    def last(self, ids: np.ndarray) -> Tensor:
         """Logits of the token behind prompt and input, (B, T) -> (B, V): an answer."""
         h = self._all(ids)[:, -1:]  # (B, n + T + m, D) -> (B, 1, D)
         return self.logits(h)[:, 0]
 
-    def logits(self, h):
+    def logits(self, h: Tensor) -> Tensor:
         """Logits of hidden states, by the output layer of the model."""
         return self.model.logits(h)
 
@@ -195,7 +207,7 @@ class Prompted(Module):
         return {"mask": held[:, None, None, :]}  # (B, 1, 1, n + T + m)
 
 
-def prompt_tuning(model, start):
+def prompt_tuning(model: Module, start: "np.ndarray | PromptEncoder") -> Prompted:
     """Freeze a model and put learnt vectors in front of every input   (Lester et al. 2021)
 
     start    array (n, D) that they start from, or a module that returns them (PromptEncoder)
@@ -206,7 +218,9 @@ def prompt_tuning(model, start):
     return hybrid(model, [start, INPUT])
 
 
-def hybrid(model, pattern, tokenizer=None, seed=0):
+def hybrid(
+    model: Module, pattern: Sequence, tokenizer: Tokenizer | None = None, seed: int = 0
+) -> Prompted:
     """Freeze a model and put its input into a pattern of learnt vectors and words.
 
     pattern    list of Soft(n), SoftPrompt or PromptEncoder (learnt), texts or lists of ids (words),
@@ -248,15 +262,21 @@ class PromptedSeq2Seq(Module):
     before  (n,) ids in front of the source, as in Prompted
     """
 
-    def __init__(self, model, before):
+    def __init__(self, model: Module, before: Sequence | np.ndarray) -> None:
         self.model, self.training = model, model.training
         self.before = np.asarray(before, np.int64)
 
-    def settings(self):
+    def settings(self) -> dict[str, np.ndarray]:
         """The ids of the prompt."""
         return {"before": self.before}
 
-    def __call__(self, source, target, source_mask=None, target_mask=None):
+    def __call__(
+        self,
+        source: np.ndarray,
+        target: np.ndarray,
+        source_mask: np.ndarray | None = None,
+        target_mask: np.ndarray | None = None,
+    ) -> Tensor:
         """Logits of the target, as models.Seq2Seq."""
         B, n = len(source), len(self.before)
         before = to_device(self.before, self.model.tokens.weight.device)
@@ -266,7 +286,7 @@ class PromptedSeq2Seq(Module):
         return self.model(source, target, source_mask, target_mask)
 
 
-def nearest_words(vectors, table, k=5):
+def nearest_words(vectors: np.ndarray, table: Tensor, k: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """The words whose embeddings have the largest cosine with each learnt vector.
 
     vectors  (n, D) array or Tensor;  table (V, D) of embeddings

@@ -10,6 +10,7 @@ Read next: tagging.py.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 from tinylm.data.read.bio import bio_decode, bio_encode
 
@@ -20,7 +21,7 @@ class MostFrequentTag:
     examples  (words, tags) to learn from
     """
 
-    def __init__(self, examples):
+    def __init__(self, examples: Sequence) -> None:
         overall, of_word = Counter(), {}
         for words, tags in examples:
             for word, tag in zip(words, tags):
@@ -30,7 +31,7 @@ class MostFrequentTag:
         self.rest = overall.most_common(1)[0][0]
         self.tags = {word: counts.most_common(1)[0][0] for word, counts in of_word.items()}
 
-    def __call__(self, words):
+    def __call__(self, words: Sequence[str]) -> list[str]:
         """The tags of a sentence, a list."""
         return [self.tags.get(word, self.rest) for word in words]
 
@@ -44,7 +45,7 @@ class NameDictionary:
     small     capitals do not matter
     """
 
-    def __init__(self, examples, share=0.5, small=True):
+    def __init__(self, examples: Sequence, share: float = 0.5, small: bool = True) -> None:
         self.small = small
         types, seen = {}, Counter()
         for words, tags in examples:
@@ -60,7 +61,7 @@ class NameDictionary:
             if kinds.total() >= share * seen[name]
         }
 
-    def __call__(self, words):
+    def __call__(self, words: Sequence[str]) -> list[str]:
         """The BIO tags of a sentence: from left to right, at each word the longest name."""
         found, free = [], 0
         for start, name in self._sequences(self._same(words)):

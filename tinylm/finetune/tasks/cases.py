@@ -2,8 +2,12 @@
 each head on a tiny encoder.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.backend import device_of
@@ -24,6 +28,7 @@ from tinylm.finetune.tasks.text_to_text import Answering
 from tinylm.finetune.tasks.word_forms import CharacterCNN, PartVectors, WordForms
 from tinylm.models.early.cases import ready
 from tinylm.models.encoder.presets import build, tiny
+from tinylm.nn.module import Module
 from tinylm.pretrain.special import Special
 
 SPECIAL = Special.after(4, sentinels=0)
@@ -34,7 +39,7 @@ HELD = np.array([[True, True, True], [True, True, False]])
 SHORT, LONG = [0, 1], [3, 3, 2]  # two texts, so that a row is padded
 
 
-def encoder(rng):
+def encoder(rng: np.random.Generator) -> Module:
     """The smallest BERT, frozen but for its first norm and its pooler.
 
     All other weights have entries of their own elsewhere.
@@ -53,7 +58,7 @@ def encoder(rng):
     return only(ready(model), "embedding_norm.*", "pooler.*")
 
 
-def grafted(rng):
+def grafted(rng: np.random.Generator) -> Module:
     """An encoder of width 4 under a decoder of width 6."""
     sizes = dict(
         vocab_size=SPECIAL.vocab_size,
@@ -73,7 +78,7 @@ def grafted(rng):
     )
 
 
-def loss_of(model, task, examples):
+def loss_of(model: Module, task: Any, examples: Sequence) -> Tensor:
     """The task's loss of a model, on any device."""
     device = device_of(model.parameters()[0].data)
     loss, _ = task.loss(model, task.make_batch(examples).to(device))
@@ -145,7 +150,7 @@ register(
 FORMS = WordForms.of(("dab", "bad"), least=1)
 
 
-def form(kind):
+def form(kind: Callable) -> Callable:
     """A module that reads the form of words, with drawn weights."""
     return lambda rng: ready(kind(FORMS, 2, int(rng.integers(99)), dtype=np.float64))
 
@@ -165,7 +170,7 @@ for _name, _new in {
     )
 
 
-def chain(rng, K):
+def chain(rng: np.random.Generator, K: int) -> LinearChain:
     """A CRF with drawn weights."""
     model = LinearChain(K, np.float64)
     for p in model.parameters():

@@ -8,14 +8,18 @@ ending gets a score, and softmax goes over the endings. Read next: probe.py, the
 tagging.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import stack
+from tinylm.autograd import Tensor, stack
+from tinylm.backend import Random
 from tinylm.errors import DataError
 from tinylm.finetune import metrics
 from tinylm.finetune.inputs import EncoderInput
+from tinylm.nn.module import Module
 from tinylm.pretrain.batch import IGNORE, TokenBatch
 from tinylm.pretrain.score import score, score_rows
 
@@ -31,7 +35,7 @@ class Classification:
     inputs: EncoderInput
     classes: tuple | None = None
 
-    def label(self, name):
+    def label(self, name: int | str | None) -> int:
         """The number of a class; IGNORE for None (no label). DataError for an unknown name."""
         if name is None:
             return IGNORE
@@ -44,24 +48,24 @@ class Classification:
             )
         return self.classes.index(name)
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence, rng: Random | None = None) -> Any:
         """examples: list of (text, label) -> TokenBatch with targets (B,)."""
         ids, fields = self.inputs.rows([text for text, _ in examples])  # (B, T)
         labels = [self.label(label) for _, label in examples]
         return TokenBatch(ids, np.array(labels, np.int64), **fields)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """Mean of -log Pr(class | text)."""
         return score(model(batch.inputs, **batch.options), batch.targets)
 
-    def predict(self, model, batch):
+    def predict(self, model: Callable, batch: Any) -> list:
         """The most probable class of each row: its name, or its number if classes have no names."""
         best = model(batch.inputs, **batch.options).numpy().argmax(axis=-1)  # (B, classes) -> (B,)
         if self.classes is None:
             return best.tolist()
         return [self.classes[i] for i in best]
 
-    def measure(self, answers, examples):
+    def measure(self, answers: Sequence, examples: Sequence) -> dict[str, float]:
         """accuracy, and Matthews correlation (mcc), since classes may differ in size."""
         gold = [label for _, label in examples]
         return {"accuracy": metrics.accuracy(answers, gold), "mcc": metrics.matthews(answers, gold)}
@@ -72,7 +76,7 @@ class NumberBatch(TokenBatch):
     """A TokenBatch with float targets (B,), all of which count: no float means "no target"."""
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """The number of targets."""
         return len(self)
 
@@ -86,23 +90,23 @@ class Regression:
 
     inputs: EncoderInput
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence, rng: Random | None = None) -> Any:
         """examples: list of (text, number) -> NumberBatch with targets (B,) of floats."""
         ids, fields = self.inputs.rows([text for text, _ in examples])
         targets = np.array([y for _, y in examples], np.float64)  # None (no label) becomes nan
         return NumberBatch(ids, targets, **fields)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """Mean of (score - number)^2."""
         scores = model(batch.inputs, **batch.options)  # (B,)
         error = scores - batch.targets.astype(scores.dtype)
         return score_rows((error * error).mean(), len(batch))
 
-    def predict(self, model, batch):
+    def predict(self, model: Callable, batch: Any) -> list:
         """The score of each row: list of float."""
         return model(batch.inputs, **batch.options).numpy().tolist()
 
-    def measure(self, answers, examples):
+    def measure(self, answers: Sequence, examples: Sequence) -> dict[str, float]:
         """mse, and correlation by value (pearson) and by rank (spearman)."""
         gold = [y for _, y in examples]
         return {
@@ -122,7 +126,7 @@ class MultipleChoice:
 
     inputs: EncoderInput
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence, rng: Random | None = None) -> Any:
         """-> TokenBatch with inputs (B, C, T), targets (B,)."""
         counts = {len(choices) for (_, choices), _ in examples}
         if len(counts) != 1:
@@ -139,7 +143,7 @@ class MultipleChoice:
         targets = np.array([IGNORE if label is None else label for _, label in examples], np.int64)
         return TokenBatch(ids.reshape(shape), targets, **fields)
 
-    def scores(self, model, batch):
+    def scores(self, model: Module, batch: Any) -> Tensor:
         """The score of every choice of every row: (B, C) Tensor."""
         columns = []
         # Choice by choice and not as B C rows at once: dropout then draws by rows of the batch, so
@@ -149,14 +153,14 @@ class MultipleChoice:
             columns.append(model(batch.inputs[:, c], **options)[:, 0])  # (B, T) -> (B, 1) -> (B,)
         return stack(columns, axis=-1)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """Mean of -log Pr(choice | context and all choices)."""
         return score(self.scores(model, batch), batch.targets)
 
-    def predict(self, model, batch):
+    def predict(self, model: Callable, batch: Any) -> list:
         """The number of the best choice of each row."""
         return self.scores(model, batch).numpy().argmax(axis=-1).tolist()
 
-    def measure(self, answers, examples):
+    def measure(self, answers: Sequence, examples: Sequence) -> dict[str, float]:
         """The share of right answers: {"accuracy": float}."""
         return {"accuracy": metrics.accuracy(answers, [label for _, label in examples])}

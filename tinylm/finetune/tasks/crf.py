@@ -16,15 +16,24 @@ Where A is the same for all pairs, tags are independent and this is the loss of 
 in place of logsumexp the recursion finds the best sequence: viterbi (Huang 2009).
 """
 
+from typing import Any
+
 import numpy as np
 
-from tinylm.autograd import Tensor, logsumexp, take_along_axis, where
+from tinylm.autograd import Array, Tensor, logsumexp, take_along_axis, where
+from tinylm.backend import ArrayLike, DType
 from tinylm.errors import ShapeError
 from tinylm.nn import Module
 from tinylm.nn.linear import undecayed
 
 
-def log_partition(emissions, transitions, start, stop, held=None):
+def log_partition(
+    emissions: Tensor,
+    transitions: Tensor,
+    start: Tensor,
+    stop: Tensor,
+    held: np.ndarray | None = None,
+) -> Tensor:
     """log Z of every row, by the forward recursion.
 
     emissions    (B, m, K) Tensor, m >= 1
@@ -46,7 +55,14 @@ def log_partition(emissions, transitions, start, stop, held=None):
     return logsumexp(alpha + stop, axis=-1)  # (B, K) -> (B,)
 
 
-def path_score(emissions, tags, transitions, start, stop, held=None):
+def path_score(
+    emissions: Tensor,
+    tags: np.ndarray,
+    transitions: Tensor,
+    start: Tensor,
+    stop: Tensor,
+    held: np.ndarray | None = None,
+) -> Tensor:
     """score(x, y) of tags (B, m) integers, (B,) Tensor; other arguments as log_partition()."""
     if held is None:
         held = np.ones_like(tags, dtype=bool)
@@ -65,13 +81,15 @@ class LinearChain(Module):
     tags  K
     """
 
-    def __init__(self, tags, dtype=np.float32):
+    def __init__(self, tags: int, dtype: DType = np.float32) -> None:
         # A (K, K), a (K,) and b (K,) of the module's header
         self.transitions = undecayed(Tensor(np.zeros((tags, tags), dtype), requires_grad=True))
         self.start = Tensor(np.zeros(tags, dtype), requires_grad=True)
         self.stop = Tensor(np.zeros(tags, dtype), requires_grad=True)
 
-    def __call__(self, emissions, tags, held=None):
+    def __call__(
+        self, emissions: Tensor, tags: np.ndarray, held: np.ndarray | None = None
+    ) -> Tensor:
         """-log Pr(tags | x) of every row: (B, m, K), (B, m) -> (B,). At least 0."""
         own = self.transitions, self.start, self.stop
         dtype = emissions.dtype
@@ -84,7 +102,12 @@ class LinearChain(Module):
             return loss
         return loss.astype(dtype)
 
-    def best(self, emissions, held=None, allowed=None):
+    def best(
+        self,
+        emissions: Array,
+        held: np.ndarray | None = None,
+        allowed: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Any:
         """The most probable tags of every row, by viterbi().
 
         emissions  (B, m, K) Tensor or array
@@ -98,7 +121,13 @@ class LinearChain(Module):
         return viterbi(emissions, transitions, start, self.stop.numpy(), held)
 
 
-def viterbi(emissions, transitions=0.0, start=0.0, stop=0.0, held=None):
+def viterbi(
+    emissions: np.ndarray,
+    transitions: ArrayLike = 0.0,
+    start: ArrayLike = 0.0,
+    stop: ArrayLike = 0.0,
+    held: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray | float]:
     """The sequence of tags with the highest score, in O(m K^2).
 
     Of equally good sequences, the one whose last tag has the lowest number, then the last but one.

@@ -8,16 +8,20 @@ texts. The two sides may have vocabularies and widths of their own. It is decode
 encoder-decoder (generate/protocol/conditional.py). Read next: text_to_text.py, its task.
 """
 
-from tinylm.autograd import linear, unembedding
+from typing import Any
+
+import numpy as np
+
+from tinylm.autograd import Tensor, linear, unembedding
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.tasks.heads import hidden_states
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig
-from tinylm.models.encoder.seq2seq import Stack, key_mask, padded_positions
+from tinylm.models.encoder.seq2seq import Seq2SeqConfig, Stack, key_mask, padded_positions
 from tinylm.nn import INIT_STD, Embedding, Linear, Module, normal_parameter
 
 
-def copied(encoder):
+def copied(encoder: Encoder) -> Module:
     """A copy of an Encoder without heads, in the same mode and on the same device."""
     config = EncoderConfig(**{**vars(encoder.config), "head": None, "classes": 0})
     new = Encoder(config, seed=0, dtype=encoder.tokens.weight.dtype)
@@ -38,7 +42,9 @@ class Grafted(Module):
     raises   ConfigError if the widths differ and no adapter makes them equal
     """
 
-    def __init__(self, encoder, config, adapter=None, seed=0):
+    def __init__(
+        self, encoder: Encoder, config: Seq2SeqConfig, adapter: str | None = None, seed: int = 0
+    ) -> None:
         c, dtype, rng = config, encoder.tokens.weight.dtype, Random(seed, "init")
         width = encoder.config.d_model
         if adapter is None and width != c.d_model:
@@ -63,25 +69,39 @@ class Grafted(Module):
                 module.rng = self.rng  # one stream for all dropout
         self.to(encoder.tokens.weight.device)
 
-    def __call__(self, source, target, source_mask=None, target_mask=None):
+    def __call__(
+        self,
+        source: np.ndarray,
+        target: np.ndarray,
+        source_mask: np.ndarray | None = None,
+        target_mask: np.ndarray | None = None,
+    ) -> Tensor:
         """Logits of every next token of the target, (B, T, V); arguments as of models.Seq2Seq."""
         memory = self.encode(source, source_mask)
         positions = padded_positions(target, target_mask)
         mask = key_mask(target_mask)  # (B, T) -> (B, 1, 1, T)
         return self.logits(self.decode(target, memory, source_mask, None, positions, mask))
 
-    def encode(self, source, mask=None):
+    def encode(self, source: np.ndarray, mask: np.ndarray | None = None) -> Tensor:
         """The memory that the decoder attends to: (B, S) ids, (B, S) bool mask -> (B, S, D)."""
         h = hidden_states(self.encoder, source, mask)  # (B, S, D of the encoder)
         if self.adapter is None:
             return h
         return self.adapter(h)  # -> (B, S, D of the decoder)
 
-    def memory_pairs(self, memory):
+    def memory_pairs(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of the memory for every decoder layer."""
         return [block.cross.keys_values(memory) for block in self.decoder.blocks]
 
-    def decode(self, target, memory, memory_mask=None, cache=None, positions=None, mask=None):
+    def decode(
+        self,
+        target: np.ndarray,
+        memory: Tensor,
+        memory_mask: np.ndarray | None = None,
+        cache: Any = None,
+        positions: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+    ) -> Tensor:
         """Hidden states of the target; arguments as of models.Seq2Seq."""
         x, past = self.tokens(target), 0  # (B, T) -> (B, T, D)
         if cache is not None:
@@ -91,7 +111,7 @@ class Grafted(Module):
         seen = key_mask(memory_mask)  # (B, S) -> (B, 1, 1, S)
         return self.decoder(x, self.rng, past, positions, mask, memory, seen, cache)
 
-    def logits(self, h):
+    def logits(self, h: Tensor) -> Tensor:
         """The output layer: (B, T, D) -> (B, T, V)."""
         if self.config.logit_scale != 1:
             h = h * self.config.logit_scale

@@ -10,27 +10,37 @@ decoder only the last one does. All is trained together (Devlin et al. 2019), or
 spans.py for heads with one answer a word.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from tinylm.autograd import dropout, sigmoid
+from tinylm.autograd import Tensor, dropout, sigmoid
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.models.decoder.gpt import GPT
+from tinylm.models.encoder.encoder import Encoder
 from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.discriminative.contrastive import mean_pool
 from tinylm.pretrain.score import padding_options
 
 
-def innermost(model):
+def innermost(model: Module) -> Module:
     """The model inside wrappers that hold it as `model`, such as a prefix or a soft prompt."""
     while hasattr(model, "model"):
         model = model.model
     return model
 
 
-def hidden_states(model, inputs, mask=None, segments=None, **options):
+def hidden_states(
+    model: Module,
+    inputs: np.ndarray,
+    mask: np.ndarray | None = None,
+    segments: np.ndarray | None = None,
+    **options: Any,
+) -> Tensor:
     """The last hidden states of an encoder, a decoder or the encoder of an encoder-decoder.
 
     model     Encoder, GPT, Seq2Seq, or anything with their methods
@@ -64,7 +74,7 @@ def _check_tokens(name, h):
         )
 
 
-def first_state(model, h, mask=None):
+def first_state(model: Module, h: Tensor, mask: np.ndarray | None = None) -> Tensor:
     """h_cls, the state of the first token: (B, T, D) -> (B, D)   (book section 1.4.1)."""
     _check_tokens("first_state", h)
     if mask is None:
@@ -74,7 +84,7 @@ def first_state(model, h, mask=None):
     return h[np.arange(h.shape[0], like=mask), first]
 
 
-def pooled_state(model, h, mask=None):
+def pooled_state(model: Module, h: Tensor, mask: np.ndarray | None = None) -> Tensor:
     """h_cls through the encoder's own pooler, as in BERT's published classifiers.
 
     (B, T, D) -> (B, D); in BERT tanh(h_cls W + b)
@@ -83,12 +93,12 @@ def pooled_state(model, h, mask=None):
     return innermost(model).pool(first_state(model, h, mask)[:, None])
 
 
-def mean_state(model, h, mask=None):
+def mean_state(model: Module, h: Tensor, mask: np.ndarray | None = None) -> Tensor:
     """The mean over tokens: (B, T, D) -> (B, D)."""
     return mean_pool(h, mask)
 
 
-def last_state(model, h, mask=None):
+def last_state(model: Module, h: Tensor, mask: np.ndarray | None = None) -> Tensor:
     """The state of the last token, the only one of a decoder that has seen the whole text.
 
     (B, T, D) -> (B, D)   (Radford et al. 2018)
@@ -105,7 +115,7 @@ def last_state(model, h, mask=None):
 POOLS = {"first": first_state, "pooler": pooled_state, "mean": mean_state, "last": last_state}
 
 
-def pool_for(model, name=None):
+def pool_for(model: Module, name: str | None = None) -> Callable:
     """The pooling of that name; by default last for a decoder, else first: it sees all tokens."""
     if not name and isinstance(innermost(model), GPT):
         name = "last"
@@ -125,19 +135,25 @@ class Classifier(Module):
     seed     of the new layer's weights; the encoder keeps its own
     """
 
-    def __init__(self, encoder, classes, pool=None, seed=0):
+    def __init__(
+        self, encoder: Module, classes: int, pool: str | None = None, seed: int = 0
+    ) -> None:
         model = innermost(encoder)
         self.encoder, self.pool, self.rng = encoder, pool_for(encoder, pool), model.rng
         weight = model.tokens.weight  # the head has its dtype and device
         self.out = Linear(model.config.d_model, classes, Random(seed, "head"), dtype=weight.dtype)
         self.out.to(weight.device)
 
-    def features(self, inputs, mask=None, **options):
+    def features(
+        self, inputs: np.ndarray, mask: np.ndarray | None = None, **options: Any
+    ) -> Tensor:
         """The vector of every text: (B, T) integers -> (B, D)."""
         h = hidden_states(self.encoder, inputs, mask, **options)  # (B, T, D)
         return self.pool(self.encoder, h, mask)
 
-    def __call__(self, inputs, mask=None, **options):
+    def __call__(
+        self, inputs: np.ndarray, mask: np.ndarray | None = None, **options: Any
+    ) -> Tensor:
         """Logits of the classes: (B, T) integers -> (B, classes)."""
         x = self.features(inputs, mask, **options)
         if self.training:
@@ -152,10 +168,12 @@ class Regressor(Module):
     others   as in Classifier
     """
 
-    def __init__(self, encoder, bounded=True, pool=None, seed=0):
+    def __init__(
+        self, encoder: Encoder, bounded: bool = True, pool: str | None = None, seed: int = 0
+    ) -> None:
         self.score, self.bounded = Classifier(encoder, 1, pool, seed), bounded
 
-    def __call__(self, inputs, **options):
+    def __call__(self, inputs: np.ndarray, **options: Any) -> Tensor:
         """(B, T) integers -> (B,)."""
         y = self.score(inputs, **options)[:, 0]
         if self.bounded:
@@ -163,7 +181,7 @@ class Regressor(Module):
         return y
 
 
-def replace_head(model, classes, seed=0):
+def replace_head(model: Module, classes: int, seed: int = 0) -> Classifier:
     """A Classifier for another task on the same encoder, not copied, with a new last layer   (book
     Fig. 1.1).
 

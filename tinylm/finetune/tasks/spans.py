@@ -16,17 +16,28 @@ log p_{j_1}^beg + log p_{j_2}^end. Read next: classify.py.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import dropout, log_softmax, logsumexp, softplus, take_along_axis, where
+from tinylm.autograd import (
+    Tensor,
+    dropout,
+    log_softmax,
+    logsumexp,
+    softplus,
+    take_along_axis,
+    where,
+)
 from tinylm.backend import Random, to_cpu
 from tinylm.errors import DataError, ShapeError
 from tinylm.finetune import metrics
 from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.heads import innermost
 from tinylm.finetune.tasks.tagging import WordBatch, word_states
+from tinylm.models.encoder.encoder import Encoder
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.batch import IGNORE, pad_rows
 
@@ -38,14 +49,14 @@ class SpanPredictor(Module):
     seed     of the new weights
     """
 
-    def __init__(self, encoder, seed=0):
+    def __init__(self, encoder: Encoder, seed: int = 0) -> None:
         model = innermost(encoder)
         self.encoder, self.rng = encoder, model.rng
         weight = model.tokens.weight
         self.out = Linear(model.config.d_model, 2, Random(seed, "head"), dtype=weight.dtype)
         self.to(weight.device)
 
-    def __call__(self, batch):
+    def __call__(self, batch: Any) -> Tensor:
         """Logits of beginning and of ending at every word of a WordBatch, (B, m, 2)."""
         x = word_states(self.encoder, batch)
         if self.training:
@@ -53,13 +64,13 @@ class SpanPredictor(Module):
         return self.out(x)  # (B, m, D) -> (B, m, 2)
 
 
-def both_ways(logits):
+def both_ways(logits: Tensor) -> tuple[Tensor, Tensor]:
     """log Pr(yes), log Pr(no) of a yes-or-no logit z, stable for any z."""
     # Two classes with logits z and 0:  Pr(yes) = 1 / (1 + exp(-z)), so log Pr(yes) = -softplus(-z)
     return -softplus(-logits), -softplus(logits)
 
 
-def softmax_log_p(logits, held):
+def softmax_log_p(logits: Tensor, held: np.ndarray | None) -> Tensor:
     """log p of beginning (..., 0) and ending (..., 1), distributions over a row's words.
 
     logits (B, m, 2), held (B, m) bool -> (B, m, 2), -inf where no word is
@@ -67,12 +78,12 @@ def softmax_log_p(logits, held):
     return log_softmax(where(held[:, :, None], logits, -np.inf), axis=1)
 
 
-def binary_log_p(logits, held):
+def binary_log_p(logits: Tensor, held: np.ndarray | None) -> Tensor:
     """log p of beginning and ending, for each word by itself; arguments as softmax_log_p()."""
     return where(held[:, :, None], both_ways(logits)[0], -np.inf)
 
 
-def softmax_span_loss(logits, gold, held):
+def softmax_span_loss(logits: Tensor, gold: np.ndarray, held: np.ndarray | None) -> Tensor:
     """-(log p_s^beg + log p_e^end), one number for every row   (Devlin et al. 2019)
 
     logits   (B, m, 2);  held (B, m) bool, True for words
@@ -88,7 +99,7 @@ def softmax_span_loss(logits, gold, held):
     return where(counts, total - at_gold, 0.0).sum(axis=-1)
 
 
-def binary_span_loss(logits, gold, held):
+def binary_span_loss(logits: Tensor, gold: np.ndarray, held: np.ndarray | None) -> Tensor:
     """-(1/n) sum_j (log p_j^beg + log p_j^end), p_j the probability of the truth about word j.
 
     Arguments and result as in softmax_span_loss().
@@ -106,7 +117,7 @@ def binary_span_loss(logits, gold, held):
 LOSSES = {"softmax": (softmax_span_loss, softmax_log_p), "binary": (binary_span_loss, binary_log_p)}
 
 
-def best_span(begin, end, longest=None):
+def best_span(begin: np.ndarray, end: np.ndarray, longest: int | None = None) -> tuple[int, int]:
     """The span with the highest begin[j1] + end[j2], j1 <= j2, in O(n)   (book eq. 1.25)
 
     begin, end  (n,) log-probabilities
@@ -154,7 +165,7 @@ class SpanPrediction:
     kind: str = "softmax"
     longest: int | None = None
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence, rng: Random | None = None) -> Any:
         """-> WordBatch with targets (B, 2).
 
         raises  DataError for a text without words, or an answer that is no span of it
@@ -178,7 +189,7 @@ class SpanPrediction:
                 gold[i] = span
         return WordBatch(ids, gold, **fields, words=first_pieces, held=held)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """The mean over rows with an answer."""
         span_loss, _ = LOSSES[self.kind]
         losses = span_loss(model(batch), batch.targets, batch.held)  # (B,)
@@ -186,7 +197,7 @@ class SpanPrediction:
         loss = (losses / answers).sum()
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
-    def predict(self, model, batch):
+    def predict(self, model: Module, batch: Any) -> list:
         """(first, last) of each row."""
         _, log_probabilities = LOSSES[self.kind]
         log_p = log_probabilities(model(batch), batch.held).numpy()  # (B, m, 2)
@@ -196,7 +207,7 @@ class SpanPrediction:
             answers.append(best_span(begin, end, self.longest))
         return answers
 
-    def measure(self, answers, examples):
+    def measure(self, answers: Sequence, examples: Sequence) -> dict[str, float]:
         """exact: both ends right; f1: of the words in common   (Rajpurkar et al. 2016)."""
         exact, f1 = [], []
         for (a, b), (_, (s, e)) in zip(answers, examples):

@@ -10,11 +10,13 @@ encoder needs to see the form of a word too: word_forms.py. Read next: crf.py; w
 spans.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import dropout, log_softmax, where
+from tinylm.autograd import Tensor, dropout, log_softmax, where
 from tinylm.backend import Random, to_cpu
 from tinylm.data.read.bio import bio_decode, mark_of
 from tinylm.errors import DataError
@@ -23,12 +25,13 @@ from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.crf import LinearChain, viterbi
 from tinylm.finetune.tasks.heads import hidden_states, innermost
 from tinylm.finetune.tasks.word_forms import WordForms
+from tinylm.models.encoder.encoder import Encoder
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.batch import IGNORE, TokenBatch, pad_rows
 from tinylm.pretrain.score import score
 
 
-def bio_constraints(tags):
+def bio_constraints(tags: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Valid transitions: I-X only after B-X or I-X, and no I at the beginning.
 
     tags     names of the K tags
@@ -62,7 +65,7 @@ class WordBatch(TokenBatch):
     characters: np.ndarray | None = None
 
 
-def word_states(model, batch):
+def word_states(model: Module, batch: Any) -> Tensor:
     """The state of each word of a WordBatch, that of its first piece: (B, m, D)."""
     h = hidden_states(model, batch.inputs, **batch.options)  # (B, T, D)
     rows = np.arange(len(batch.words), like=batch.words)[:, None]  # (B, 1)
@@ -79,7 +82,9 @@ class TokenClassifier(Module):
              word_forms.py: what they give is added to the word's state
     """
 
-    def __init__(self, encoder, tags, crf=False, seed=0, forms=()):
+    def __init__(
+        self, encoder: Encoder, tags: int, crf: bool = False, seed: int = 0, forms: tuple = ()
+    ) -> None:
         model = innermost(encoder)
         dtype = model.tokens.weight.dtype
         self.encoder, self.rng = encoder, model.rng
@@ -88,7 +93,7 @@ class TokenClassifier(Module):
         self.forms = list(forms)
         self.to(model.tokens.weight.device)
 
-    def __call__(self, batch):
+    def __call__(self, batch: Any) -> Tensor:
         """Emissions: logits, or scores of the CRF, of every word of a WordBatch, (B, m, K)."""
         x = word_states(self.encoder, batch)  # (B, m, D)
         if self.forms and batch.parts is None:
@@ -118,7 +123,7 @@ class Tagging:
     constrained: bool = False
     forms: WordForms | None = None
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence, rng: Random | None = None) -> Any:
         """-> WordBatch."""
         number = {tag: i for i, tag in enumerate(self.tags)}
         rows = [self.inputs.word_row(words) for words, _ in examples]
@@ -141,7 +146,7 @@ class Tagging:
             fields |= {"parts": parts, "characters": characters}
         return WordBatch(ids, targets, **fields, words=first_pieces, held=held)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """-log Pr(tags | words), the mean over words   (book eq. 1.23)
 
         Of a CRF, -log Pr of each sentence; the sum over sentences is divided by the words of all.
@@ -158,7 +163,7 @@ class Tagging:
         loss = (losses / max(batch.tokens, 1)).sum()
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
-    def predict(self, model, batch):
+    def predict(self, model: Module, batch: Any) -> list:
         """One list of tags for each row, a tag for every word that fits."""
         emissions, held = model(batch), to_cpu(batch.held)
         allowed = None
@@ -174,7 +179,7 @@ class Tagging:
             best = emissions.numpy().argmax(axis=-1)
         return [[self.tags[i] for i in row[mask]] for row, mask in zip(best, held)]
 
-    def measure(self, answers, examples):
+    def measure(self, answers: Sequence, examples: Sequence) -> dict[str, float]:
         """accuracy over words; precision, recall and f1 of entities too where tags are BIO."""
         gold = [list(tags) for _, tags in examples]
         predicted = []

@@ -9,27 +9,31 @@ mixed tasks with one loss. A decoder-only model reads the source as a prompt
 (instruct/instructions.py); prompt_and_answer() makes its examples.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import no_grad
-from tinylm.backend import to_cpu
+from tinylm.autograd import Tensor, no_grad
+from tinylm.backend import Random, to_cpu
 from tinylm.finetune import metrics
-from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.finetune.instruct.conversations import Encoded, encode_sft
 from tinylm.generate import generate_batch
 from tinylm.generate.protocol.conditional import Conditional
+from tinylm.nn.module import Module
 from tinylm.pretrain.denoising.seq2seq import Seq2SeqLM, seq2seq_batch
 from tinylm.pretrain.denoising.text_to_text import TextToText
 from tinylm.pretrain.special import Special
+from tinylm.tokenizers.base import Tokenizer
 
 
-def summarize(article, summary=None):
+def summarize(article: str, summary: str | None = None) -> TextToText:
     """A T5 example of summarization: TextToText("summarize:", article, summary)."""
     return TextToText("summarize:", article, summary)
 
 
-def prompt_and_answer(example, special, tokenizer):
+def prompt_and_answer(example: TextToText, special: Special, tokenizer: Tokenizer) -> Encoded:
     """A TextToText for a decoder-only model: source </s> target </s>, the loss on target </s>.
 
     returns  conversations.Encoded, an example of instructions.InstructionTuning
@@ -60,10 +64,10 @@ class Answering:
     longest: int = 32
     framed: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.special.need("Answering", "start", "pad", "end")
 
-    def pair(self, example):
+    def pair(self, example: TextToText) -> tuple[list[int], list[int]]:
         """Ids of source and target of one example: two lists."""
         if isinstance(example, TextToText):
             example = (example.source, example.target)
@@ -80,15 +84,15 @@ class Answering:
             return self.tokenizer.encode(text).tolist()
         return [int(i) for i in text]
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence, rng: Random | None = None) -> Any:
         """-> Seq2SeqBatch; every target ends in </s>."""
         return seq2seq_batch([self.pair(example) for example in examples], self.special)
 
-    def loss(self, model, batch):
+    def loss(self, model: Module, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """-log Pr(target | source), the mean over tokens of targets."""
         return Seq2SeqLM(self.special, None).loss(model, batch)
 
-    def predict(self, model, batch):
+    def predict(self, model: Module, batch: Any) -> list:
         """Greedy answers, until </s> or `longest` tokens: texts, or lists of ids."""
         mask, end = batch.mask, self.special.end
         if mask is not None:
@@ -103,7 +107,7 @@ class Answering:
             return answers
         return [self.tokenizer.decode(row).strip() for row in answers]
 
-    def measure(self, answers, examples):
+    def measure(self, answers: Sequence, examples: Sequence) -> dict[str, float]:
         """exact: the share of answers that are the target; f1: of the tokens in common."""
         if self.tokenizer is None:
             # ids as a list, so that an array and a list of the same ids are equal

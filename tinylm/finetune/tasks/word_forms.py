@@ -15,12 +15,13 @@ it.
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import concatenate, pad, relu, where
-from tinylm.backend import Random
+from tinylm.autograd import Tensor, concatenate, pad, relu, where
+from tinylm.backend import DType, Random
 from tinylm.errors import DataError
 from tinylm.nn import Embedding, Linear, Module
 from tinylm.pretrain.batch import pad_rows
@@ -30,7 +31,7 @@ AFFIX = 4  # letters of the longest beginning and ending
 NO_CHARACTER, UNKNOWN, BEGIN, END = range(4)
 
 
-def shape_of(word):
+def shape_of(word: str) -> str:
     """Which kinds of characters follow each other: "McDonald's" -> "XxXx'x".
 
     X stands for capitals, x for small letters, d for digits; other characters stand for themselves.
@@ -50,7 +51,7 @@ def shape_of(word):
     return kinds[:6]
 
 
-def parts_of(word):
+def parts_of(word: str) -> list[tuple[str, str]]:
     """The parts of a word, (kind, text) each: word, shape, AFFIX beginnings and AFFIX endings.
 
     Capitals stand in the shape alone, and all digits are 0 elsewhere. Of a short word the longer
@@ -80,7 +81,7 @@ class WordForms:
     longest: int = 20
 
     @classmethod
-    def of(cls, words, least=2, longest=20):
+    def of(cls, words: Sequence[str], least: int = 2, longest: int = 20) -> "WordForms":
         """The forms that occur at least `least` times in the words, usually those of training.
 
         Rarer ones are unknown: so the vectors of unknown parts are trained too.
@@ -97,7 +98,7 @@ class WordForms:
             longest,
         )
 
-    def rows(self, words):
+    def rows(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the parts (m, N) and of the characters (m, C) of m words, integers.
 
         raises  DataError for words that are no text
@@ -121,7 +122,7 @@ class WordForms:
             word = word[:front] + word[len(word) - self.longest + front :]
         return [BEGIN, *(self.characters.get(c, UNKNOWN) for c in word), END]
 
-    def batch(self, sentences, m):
+    def batch(self, sentences: Sequence[Sequence[str]], m: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of sentences of at most m words each: parts (B, m, N), characters (B, m, C).
 
         Behind the words of a sentence, parts are those of row 0 and characters are none.
@@ -145,11 +146,18 @@ class PartVectors(Module):
     std      of the initial vectors
     """
 
-    def __init__(self, forms, d_model, seed=0, std=0.1, dtype=np.float32):
+    def __init__(
+        self,
+        forms: WordForms,
+        d_model: int,
+        seed: int = 0,
+        std: float = 0.1,
+        dtype: DType = np.float32,
+    ) -> None:
         rng = Random(seed, "parts of words")
         self.table = Embedding(len(forms.parts), d_model, rng, std, dtype)
 
-    def __call__(self, parts, characters=None):
+    def __call__(self, parts: np.ndarray, characters: np.ndarray | None = None) -> Tensor:
         """Parts (B, m, N) -> (B, m, D)."""
         return self.table(parts).sum(axis=-2)  # (B, m, N, D) -> (B, m, D)
 
@@ -166,14 +174,22 @@ class CharacterCNN(Module):
     width    E of the vectors c of characters;  filters  their number F
     """
 
-    def __init__(self, forms, d_model, seed=0, width=24, filters=48, dtype=np.float32):
+    def __init__(
+        self,
+        forms: WordForms,
+        d_model: int,
+        seed: int = 0,
+        width: int = 24,
+        filters: int = 48,
+        dtype: DType = np.float32,
+    ) -> None:
         rng = Random(seed, "characters")
         rows = END + 1 + len(forms.characters)
         self.table = Embedding(rows, width, rng, width**-0.5, dtype)
         self.windows = Linear(3 * width, filters, rng, std=(3 * width) ** -0.5, dtype=dtype)
         self.out = Linear(filters, d_model, rng, std=filters**-0.5, dtype=dtype)
 
-    def __call__(self, parts, characters):
+    def __call__(self, parts: np.ndarray, characters: np.ndarray) -> Tensor:
         """Characters (B, m, C) -> (B, m, D)."""
         held = (characters != NO_CHARACTER)[..., None]  # (B, m, C, 1)
         x = where(held, self.table(characters), 0.0)  # (B, m, C, E)

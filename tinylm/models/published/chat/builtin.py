@@ -83,7 +83,7 @@ class ChatTemplate:
         messages: Sequence[dict[str, Any]],
         special: Collection[str] | None = None,
         **given: Any,
-    ) -> None:
+    ) -> Any:
         """None: callers find the answers by comparing the pieces of longer and longer prefixes."""
         return None
 
