@@ -5,9 +5,15 @@ protocol (protocol/text_lm.py) and a question (data/read/items.py). Reading the 
 and a failure is no guess: the value is then None. Read next: protocol/text_lm.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from tinylm.prompt.protocol.model import TextModel
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Answer:
     details: dict = field(default_factory=dict)
 
 
-def check_counts(method, least=1, **counts):
+def check_counts(method: str, least: int = 1, **counts: int) -> None:
     """Raise ConfigError for an option of a method that counts something and is below `least`.
 
     method  its name;  counts  name of the option: its value
@@ -36,7 +42,9 @@ def check_counts(method, least=1, **counts):
             raise ConfigError(f"{method}: {name}={count} must be {least} or more")
 
 
-def answer_or_error(method, *arguments, **options):
+def answer_or_error(
+    method: Callable, *arguments: "str | Sequence[Item] | Item | TextModel | None", **options: Any
+) -> DataError | Answer:
     """The Answer of a method, or the DataError that it raises.
 
     For methods that answer many questions in one call: one that is too long does not end the
@@ -48,7 +56,7 @@ def answer_or_error(method, *arguments, **options):
         return error
 
 
-def with_report(answers, report):
+def with_report(answers: Sequence, report: dict[str, str]) -> Any:
     """The same answers; the first that is no DataError has the report of the call in its details.
 
     answers  list of Answer or DataError;  report  {name: text or number}

@@ -5,6 +5,9 @@ Vectors and examples are drawn; features, values and texts are constants, since 
 them.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd.primitives.cases import normal
@@ -13,6 +16,7 @@ from tinylm.backend import Random, device_of, to_cpu
 from tinylm.data.read.items import Item
 from tinylm.finetune.freezing import only
 from tinylm.finetune.tasks.cases import loss_of
+from tinylm.models.decoder.gpt import GPT
 from tinylm.models.early.cases import ready
 from tinylm.prompt.compress.simplifier import Simplifier, simplify_examples
 from tinylm.prompt.in_context.gradient_descent import LinearSelfAttention
@@ -27,22 +31,22 @@ CONTRASTS = [Contrast(0, (2,), (3,)), Contrast(1, (2,), (4,)), Contrast(3, (4,),
 QUICK = {"n_layer": 1, "n_head": 1, "d_model": 4, "d_hidden": 3, "activation": "gelu"}
 
 
-def seed(rng):
+def seed(rng: np.random.Generator) -> Any:
     """A seed for weights."""
     return int(rng.integers(99))
 
 
-def encoders(rng):
+def encoders(rng: np.random.Generator) -> Any:
     """Two maps from features of width 3 to vectors of width 2."""
     return TwoEncoders(3, 2, seed(rng), np.float64)
 
 
-def attention_layer(rng):
+def attention_layer(rng: np.random.Generator) -> Any:
     """Attention without softmax over tokens of width 3, with weights of size one."""
     return LinearSelfAttention(3, seed(rng), std=1.0)
 
 
-def decoder(rng):
+def decoder(rng: np.random.Generator) -> Any:
     """A RealDecoder of vectors of width 2, up to 3 examples; frozen but for its own two maps."""
     model = ready(RealDecoder(2, 3, seed(rng), np.float64, **QUICK))
     # The first norm divides by the deviation of four numbers: larger ones bend the loss less.
@@ -51,31 +55,31 @@ def decoder(rng):
     return only(model, "enter.*", "leave.*")
 
 
-def simplifier(rng):
+def simplifier(rng: np.random.Generator) -> Any:
     """The smallest T5 of the words of ITEMS, frozen but for the norm after each stack; its task."""
     sizes = {"n_layer": 1, "n_head": 1, "d_model": 4, "d_hidden": 3}
     made = Simplifier.untrained(ITEMS, seed(rng), **sizes)
     return only(ready(made.model), "*.norm.gain"), made.task
 
 
-def encoded(model, questions, demonstrations):
+def encoded(model: GPT, questions: Sequence[str], demonstrations: Sequence[Item]) -> Any:
     """The vectors of questions and of demonstrations: (n, D), (m, D)."""
     return model.question(questions), model.demonstration(demonstrations)
 
 
-def retrieval_loss(model, asked, shown, contrasts):
+def retrieval_loss(model: GPT, asked: np.ndarray, shown: np.ndarray, contrasts: Any) -> Any:
     """The loss of a RetrievalTask; each Contrast has one positive and one negative to draw."""
     task = RetrievalTask(to_cpu(asked), to_cpu(shown))
     batch = task.make_batch(contrasts, Random(0, "retrieval"))
     return task.loss(model, batch.to(device_of(model.question.weight.data)))[0]
 
 
-def values(model, x, y):
+def values(model: GPT, x: np.ndarray, y: np.ndarray) -> Any:
     """A RealDecoder's predictions of numbers in an array of NumPy: (B, K)."""
     return model(to_cpu(x), to_cpu(y))
 
 
-def value_loss(model, x, y):
+def value_loss(model: GPT, x: np.ndarray, y: np.ndarray) -> Any:
     """squared_error of numbers in arrays of NumPy."""
     return squared_error(model, to_cpu(x), to_cpu(y))
 

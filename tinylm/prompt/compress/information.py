@@ -8,16 +8,18 @@ a sentence is the sum over its tokens. In nats. Read next: selective_context.py,
 
 import itertools
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.optimize.edits import phrase_parts
+from tinylm.prompt.protocol.text_lm import TextLM
 
 UNITS = "token", "word", "phrase", "sentence"
 
 
-def token_information(lm, text, before=""):
+def token_information(lm: TextLM, text: str, before: str = "") -> tuple[list[str], np.ndarray]:
     """The self-information of every token of a text.
 
     lm       TextLM with the probabilities of a text's tokens; of a chat model the one without its
@@ -71,7 +73,7 @@ def _windows(pieces, half):
     return windows
 
 
-def split_units(pieces, unit):
+def split_units(pieces: Sequence[str], unit: str) -> list[str]:
     """The text of tokens, cut into units whose concatenation is the text: list of str.
 
     unit    "token", "word", "phrase" or "sentence"; tokens that share a character are one unit
@@ -89,7 +91,9 @@ def split_units(pieces, unit):
     raise ConfigError(f"no unit {unit!r}; there are {', '.join(UNITS)}")
 
 
-def unit_information(pieces, information, units):
+def unit_information(
+    pieces: Sequence[str], information: np.ndarray, units: Sequence[str]
+) -> np.ndarray:
     """The information of units: of the tokens that begin in each, added up.
 
     A token belongs to the unit of its first character that is no space; one without a character of

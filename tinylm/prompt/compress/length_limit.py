@@ -5,8 +5,12 @@ again, a few times, and if this fails the shortest result is cut. The limit hold
 Read first: simplify.py, which needs no model. Read next: simplifier.py.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from tinylm.errors import ConfigError
 from tinylm.prompt.compress.compressed import Compressed
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import reply_stops
 
 SIMPLIFY = (
@@ -15,7 +19,7 @@ SIMPLIFY = (
 )
 
 
-def truncate(lm, text, max_tokens):
+def truncate(lm: TextLM, text: str, max_tokens: int) -> str:
     """The longest beginning of a text within a limit: whole words, or tokens of the first word.
 
     returns  str with at most max_tokens tokens; the text itself if it is short enough
@@ -36,8 +40,16 @@ def truncate(lm, text, max_tokens):
 
 
 def simplify_with_limit(
-    lm, text, max_tokens, retries=3, *, counter=None, seed=0, reply_tokens=256, **sampling
-):
+    lm: TextLM,
+    text: str,
+    max_tokens: int,
+    retries: int = 3,
+    *,
+    counter: Callable | None = None,
+    seed: int = 0,
+    reply_tokens: int = 256,
+    **sampling: Any,
+) -> Compressed:
     """A simplification of at most `max_tokens` tokens.
 
     lm            TextLM that writes it

@@ -12,13 +12,16 @@ tau L; here the demonstrations share what the other parts leave, so it does. Rea
 selective_context.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.compress.compressed import Compressed
 from tinylm.prompt.compress.information import split_units, token_information, unit_information
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,12 @@ class Rates:
     question: float
 
 
-def demonstration_rate(rate, lengths, instruction_rate=0.85, question_rate=0.9):
+def demonstration_rate(
+    rate: float,
+    lengths: tuple[int, ...],
+    instruction_rate: float = 0.85,
+    question_rate: float = 0.9,
+) -> float:
     """tau_dem, so that all parts together keep the share `rate`   (eq. 2 of the paper)
 
     lengths  (L_ins, L_dem, L_que): tokens of the parts
@@ -43,7 +51,13 @@ def demonstration_rate(rate, lengths, instruction_rate=0.85, question_rate=0.9):
     return float(np.clip(rest / of_demonstrations, 0, 1))
 
 
-def final_rates(rate, lengths, selected, instruction_rate=0.85, question_rate=0.9):
+def final_rates(
+    rate: float,
+    lengths: tuple[int, ...],
+    selected: int,
+    instruction_rate: float = 0.85,
+    question_rate: float = 0.9,
+) -> Rates:
     """The rates of the fine step, by which rate * (L_ins + L_dem + L_que) tokens stay.
 
     The selected demonstrations get what the other parts leave; what they do not use (they keep all
@@ -71,7 +85,9 @@ def final_rates(rate, lengths, selected, instruction_rate=0.85, question_rate=0.
     return Rates(min(instruction, 1.0), share, min(question, 1.0))
 
 
-def select_demonstrations(lm, demonstrations, budget):
+def select_demonstrations(
+    lm: TextLM, demonstrations: Sequence[Item], budget: float
+) -> tuple[list[int], np.ndarray]:
     """The coarse step: demonstrations by perplexity, the highest first, until the budget is used.
 
     budget   tokens, k tau_dem L_dem; the demonstration that exceeds it is the last (algorithm 1)
@@ -92,7 +108,13 @@ def select_demonstrations(lm, demonstrations, budget):
     return sorted(kept), perplexities
 
 
-def compress_tokens(lm, parts, rates, segment=100, separator=""):
+def compress_tokens(
+    lm: TextLM,
+    parts: Sequence[str],
+    rates: Sequence[float],
+    segment: int = 100,
+    separator: str = "",
+) -> list[str]:
     """The fine step: iterative token-level compression   (algorithm 2 of the paper)
 
     parts      texts that follow each other
@@ -147,18 +169,18 @@ def _segments(pieces, size):
 
 
 def llmlingua(
-    lm,
-    instruction,
-    demonstrations,
-    question,
-    rate=0.5,
+    lm: TextLM,
+    instruction: str,
+    demonstrations: Sequence[Item],
+    question: str,
+    rate: float = 0.5,
     *,
-    instruction_rate=0.85,
-    question_rate=0.9,
-    control=2.0,
-    segment=100,
-    separator="\n\n",
-):
+    instruction_rate: float = 0.85,
+    question_rate: float = 0.9,
+    control: float = 2.0,
+    segment: int = 100,
+    separator: str = "\n\n",
+) -> Compressed:
     """The prompt "instruction, demonstrations, question" with a share of its tokens.
 
     lm               TextLM that scores texts; a small one will do

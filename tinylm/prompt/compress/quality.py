@@ -8,10 +8,13 @@ method must be better than deleting as many tokens at random, or it has found no
 is here for all of them. Read first: compressed.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.generate.protocol.score import log_probabilities
 from tinylm.prompt.compress.compressed import Compressed
@@ -20,6 +23,7 @@ from tinylm.prompt.ensemble.models import check_text_model
 from tinylm.prompt.evaluation.judge import answer_key
 from tinylm.prompt.optimize.measures import TaskMetric
 from tinylm.prompt.protocol.score_rows import score_rows
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Quality:
     divergence: float
 
 
-def agreement(lm, full, short, items, **options):
+def agreement(lm: TextLM, full: str, short: str, items: Sequence[Item], **options: Any) -> float:
     """Share of items that two instructions lead to the same answer, in any notation (answer_key of
     evaluation/judge.py); no gold answers are used.
 
@@ -50,7 +54,9 @@ def agreement(lm, full, short, items, **options):
     return float(np.mean([answer_key(a) == answer_key(b) for a, b in zip(*both)]))
 
 
-def option_divergence(lm, full, short, items, **options):
+def option_divergence(
+    lm: TextLM, full: str, short: str, items: Sequence[Item], **options: Any
+) -> float:
     """KL between the distributions over an item's options, the mean over items: float, nats.
 
     items  Items with options
@@ -72,7 +78,16 @@ def option_divergence(lm, full, short, items, **options):
     return float(np.mean(divergences))
 
 
-def sampled_divergence(lm, full, short, items, samples=4, seed=0, max_tokens=16, **options):
+def sampled_divergence(
+    lm: TextLM,
+    full: str,
+    short: str,
+    items: Sequence[Item],
+    samples: int = 4,
+    seed: int = 0,
+    max_tokens: int = 16,
+    **options: Any,
+) -> float:
     """KL between the distributions over replies, estimated without bias:
 
         1/n sum over replies y drawn after the full prompt of log p(y) - log q(y)
@@ -96,7 +111,7 @@ def sampled_divergence(lm, full, short, items, samples=4, seed=0, max_tokens=16,
     return float(np.mean(differences))
 
 
-def token_scores(lm, prompt, replies):
+def token_scores(lm: TextLM, prompt: str, replies: Sequence[list[int]]) -> np.ndarray:
     """log Pr of replies after a prompt, given as tokens, so that an end token counts: (n,) float64.
 
     lm       TextModel;  replies  n lists of ids, none of them empty
@@ -108,7 +123,7 @@ def token_scores(lm, prompt, replies):
     return np.array([one.sum() for one in terms])
 
 
-def quality(lm, full, short, items, **options):
+def quality(lm: TextLM, full: str, short: str, items: Sequence[Item], **options: Any) -> Quality:
     """Quality of a short instruction in place of a full one.
 
     items    Items. If all of them have options, the divergence is exact, over the options; else it
@@ -124,7 +139,7 @@ def quality(lm, full, short, items, **options):
     return Quality(lengths.ratio, lengths.saved, same, found)
 
 
-def random_deletion(lm, text, tokens, rng):
+def random_deletion(lm: TextLM, text: str, tokens: int, rng: np.random.Generator) -> Compressed:
     """A text without random tokens, of about `tokens` tokens that stay: the baseline.
 
     tokens   how many stay, 0 .. all
@@ -139,7 +154,15 @@ def random_deletion(lm, text, tokens, rng):
     return Compressed.of(lm, text, "".join(units[i] for i in kept))
 
 
-def against_random(lm, full, short, items, rng, draws=5, **options):
+def against_random(
+    lm: TextLM,
+    full: str,
+    short: str,
+    items: Sequence[Item],
+    rng: np.random.Generator,
+    draws: int = 5,
+    **options: Any,
+) -> tuple:
     """(Quality of a short instruction, list of `draws` Quality of random ones of equal length)."""
     found = []
     # As many tokens as the short prompt has, of the full one; in some tokenizers two tokens are one

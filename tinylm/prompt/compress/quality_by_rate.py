@@ -8,13 +8,19 @@ A curve is read against chance: every short prompt stands beside random deletion
 prompt to the same number of tokens. Read first: quality.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.compress.llmlingua import llmlingua
 from tinylm.prompt.compress.quality import Quality, against_random
 from tinylm.prompt.compress.selective_context import selective_context
 from tinylm.prompt.compress.simplify import simplify
+from tinylm.prompt.protocol.text_lm import TextLM
 
 SEPARATOR = "\n\n"
 
@@ -37,14 +43,20 @@ class RatePoint:
     random: list
 
     @property
-    def gain(self):
+    def gain(self) -> float:
         """The divergence that the method spares: mean of the random ones less its own, in nats."""
         return sum(one.divergence for one in self.random) / len(self.random) - (
             self.quality.divergence
         )
 
 
-def shortened(lm, instruction, demonstrations=(), rates=(0.25, 0.5, 0.75), unit="phrase"):
+def shortened(
+    lm: TextLM,
+    instruction: str,
+    demonstrations: Sequence[Item] = (),
+    rates: tuple[float, ...] = (0.25, 0.5, 0.75),
+    unit: str = "phrase",
+) -> list:
     """The short prompts of all methods: list of (method, rate or None, text).
 
     lm              TextLM that scores texts; a small one will do
@@ -63,18 +75,18 @@ def shortened(lm, instruction, demonstrations=(), rates=(0.25, 0.5, 0.75), unit=
 
 
 def quality_by_rate(
-    lm,
-    instruction,
-    items,
-    rng,
-    demonstrations=(),
+    lm: TextLM,
+    instruction: str,
+    items: Sequence[Item],
+    rng: np.random.Generator,
+    demonstrations: Sequence[Item] = (),
     *,
-    rates=(0.25, 0.5, 0.75),
-    scorer=None,
-    unit="phrase",
-    draws=5,
-    **options,
-):
+    rates: tuple[float, ...] = (0.25, 0.5, 0.75),
+    scorer: TextLM | None = None,
+    unit: str = "phrase",
+    draws: int = 5,
+    **options: Any,
+) -> list[RatePoint]:
     """The quality of a prompt at several rates, by every method: list of RatePoint.
 
     lm              TextLM that answers

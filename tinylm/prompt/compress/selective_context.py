@@ -17,9 +17,12 @@ import numpy as np
 from tinylm.errors import ConfigError
 from tinylm.prompt.compress.compressed import Compressed
 from tinylm.prompt.compress.information import split_units, token_information, unit_information
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
-def selective_context(lm, text, keep_ratio=0.5, unit="phrase", before=""):
+def selective_context(
+    lm: TextLM, text: str, keep_ratio: float = 0.5, unit: str = "phrase", before: str = ""
+) -> Compressed:
     """The text without its least informative units.
 
     lm          TextLM that scores the text
@@ -45,7 +48,9 @@ def selective_context(lm, text, keep_ratio=0.5, unit="phrase", before=""):
     return Compressed.of(lm, text, short, **details)
 
 
-def within_tokens(lm, text, max_tokens, unit="phrase", before=""):
+def within_tokens(
+    lm: TextLM, text: str, max_tokens: int, unit: str = "phrase", before: str = ""
+) -> Compressed:
     """The most informative units of a text that fit into a number of tokens together.
 
     max_tokens  the limit, 0 or more

@@ -9,11 +9,15 @@ shorter. Here are data, model and measures; finetune/fitting.py trains it. Read 
 finetune/tasks/text_to_text.py.
 """
 
+from collections.abc import Sequence
+
+from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted.verbose import meaning
 from tinylm.errors import DataError
 from tinylm.finetune.fitting import answers
 from tinylm.finetune.tasks.text_to_text import Answering
 from tinylm.models.encoder.presets import build, tiny
+from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.pretrain.denoising.text_to_text import TextToText
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers import WordTokenizer
@@ -21,7 +25,7 @@ from tinylm.tokenizers import WordTokenizer
 TASK = "simplify:"
 
 
-def simplify_examples(items):
+def simplify_examples(items: Sequence[Item]) -> list[TextToText]:
     """Items with long instructions and their short forms as answers -> list of TextToText."""
     return [TextToText(TASK, item.question, item.answer) for item in items]
 
@@ -33,11 +37,13 @@ class Simplifier:
     Check: tinylm gradcheck prompt.Simplifier
     """
 
-    def __init__(self, model, task):
+    def __init__(self, model: Seq2Seq, task: Answering) -> None:
         self.model, self.task = model, task
 
     @classmethod
-    def untrained(cls, items, seed=0, longest=32, **settings):
+    def untrained(
+        cls, items: Sequence[Item], seed: int = 0, longest: int = 32, **settings: int
+    ) -> "Simplifier":
         """A small T5 over the words of the items: finetune.fit(s.model, s.task, examples, ..).
 
         longest   most tokens of a short form
@@ -52,13 +58,13 @@ class Simplifier:
         model = build(tiny("t5-v1.1-small", **sizes), seed)
         return cls(model, Answering(special, tokenizer, longest=longest))
 
-    def __call__(self, texts):
+    def __call__(self, texts: Sequence[str]) -> list[str]:
         """The short forms of texts: list of str."""
         examples = [TextToText(TASK, text, None) for text in texts]
         return answers(self.model, self.task, examples)
 
 
-def measure(short, items):
+def measure(short: str, items: Sequence[Item]) -> dict[str, float]:
     """How good are short forms?
 
     short    list of str;  items  the Items they were made from

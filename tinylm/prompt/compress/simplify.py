@@ -76,7 +76,7 @@ _NOUN = rf"(?=[ \t]+(?!(?:{'|'.join(_NO_NOUN.split())})\b)\w)"
 _GONE, _CAPITAL = "\ue000", "\ue001"
 
 
-def simplify(text, rules=RULES):
+def simplify(text: str, rules: tuple[tuple[str, str], ...] = RULES) -> str:
     """The text with rules applied until nothing changes.
 
     text     str; line breaks and the spaces of other words are kept

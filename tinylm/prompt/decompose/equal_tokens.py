@@ -9,18 +9,32 @@ with direct prompting that may spend as many tokens on samples and a vote
 (evaluation/compare.py).
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.decompose.least_to_most import least_to_most
-from tinylm.prompt.evaluation.compare import compare
+from tinylm.prompt.evaluation.compare import Row, compare
 from tinylm.prompt.in_context.few_shot import few_shot
+from tinylm.prompt.protocol.text_lm import TextLM
+from tinylm.prompt.protocol.trace import Trace
 from tinylm.prompt.reasoning.chain_of_thought import chain_of_thought
 
 WAYS = {"direct": few_shot, "one run": chain_of_thought, "several runs": least_to_most}
 
 
 def three_ways(
-    lm, items, demonstrations=(), *, ways=WAYS, options=None, seed=0, show=None, **sampling
-):
+    lm: TextLM,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
+    *,
+    ways: dict[str, Callable] = WAYS,
+    options: Any = None,
+    seed: int = 0,
+    show: Callable | None = None,
+    **sampling: Any,
+) -> list[Row]:
     """The three ways on the same questions, with what they cost.
 
     items           Items with answers
@@ -40,7 +54,7 @@ def three_ways(
     return compare(lm, methods, items, demonstrations, seed=seed, show=show, **sampling)
 
 
-def logged_tokens(lm, trace):
+def logged_tokens(lm: TextLM, trace: Trace) -> int:
     """Prompt and generated tokens of the calls of a Trace, counted from their texts.
 
     The account of a ScriptedLM is this number; a real model's tokenizer may join a prompt and the

@@ -9,6 +9,7 @@ whole text, and what has another mark below a heading is a point. The numbers of
 """
 
 import re
+from collections.abc import Sequence
 
 # What may stand before a number: a "#", a bullet, bold type.
 _BEFORE = r"(?P<indent> *)(?:#+ +|[-*+•] +)?(?:\*\*|__)?"
@@ -28,7 +29,7 @@ _POINT = re.compile(
 ROMAN = dict(zip("I II III IV V VI VII VIII IX X XI XII XIII XIV XV".split(), range(1, 16)))
 
 
-def headings(lines):
+def headings(lines: Sequence[str]) -> tuple[dict[int, str], int]:
     """The lines of an outline that are headings: ({line number: title}, the number of its lines).
 
     They have the first of these forms that is in the text. A "#", a bullet, and ** around a number
@@ -56,7 +57,7 @@ def headings(lines):
     return unnumbered, len(lines)
 
 
-def point(line):
+def point(line: str) -> str:
     """The text of a line with a bullet, a number such as 1., 1.1 or (2), or a letter; or None."""
     found = _POINT.fullmatch(line)
     if found is None:

@@ -11,6 +11,7 @@ with a trigger sentence, and what follows its conclusion is the answer. Read nex
 """
 
 import re
+from collections.abc import Callable, Sequence
 
 from tinylm.data.read.items import Item
 from tinylm.prompt.answer import Answer, check_counts
@@ -18,6 +19,7 @@ from tinylm.prompt.decompose.plan import decompose, up_front
 from tinylm.prompt.decompose.solvers import named_solvers, note_of, route
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.fitted import dropped_of, fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.conclusion import reader, split_conclusion
 from tinylm.prompt.template.fields import render_fields, stop_strings
 
@@ -53,7 +55,11 @@ _FIELD = re.compile(r"\s*(?:SUB-PROB[0-9]+ Q|FINAL Q|A):")
 QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”')
 
 
-def decomposition_prompt(item, decompositions=DECOMPOSITIONS, note=""):
+def decomposition_prompt(
+    item: Item,
+    decompositions: tuple[tuple[Item, tuple[str, ...]], ...] = DECOMPOSITIONS,
+    note: str = "",
+) -> str:
     """The prompt of the first call: the task, demonstrations, and the problem.
 
     decompositions  (Item, sub-problems) pairs
@@ -67,13 +73,13 @@ def decomposition_prompt(item, decompositions=DECOMPOSITIONS, note=""):
     return render_fields(fields)
 
 
-def needed(item, problems):
+def needed(item: Item, problems: tuple[str, ...]) -> str:
     """The reply that lists sub-problems: ... we need to know: "p_1", "p_2"."""
     listed = ", ".join(f'"{problem}"' for problem in problems)
     return f'To answer the question "{item.question}", we need to know: {listed}.'
 
 
-def read_needed(reply):
+def read_needed(reply: str) -> list[str]:
     """The sub-problems of a reply, what is quoted after "we need to know": list of str, in order;
     empty if nothing is needed; None if the reply does not have these words.
     """
@@ -89,7 +95,13 @@ def _whole(item):
     return " ".join(filter(None, (item.context, item.question)))
 
 
-def solving_prompt(item, pairs, problem=None, demonstrations=(), rationale=False):
+def solving_prompt(
+    item: Item,
+    pairs: Sequence[tuple[str, str]],
+    problem: str | None = None,
+    demonstrations: Sequence[Item] = (),
+    rationale: bool = False,
+) -> str:
     """The prompt for a sub-problem, or for the question itself at the end.
 
     pairs           (sub-problem, answer) pairs before it: p_<i, a_<i
@@ -127,7 +139,16 @@ class Solver:
     grows with its pairs, and leaves less room for demonstrations.
     """
 
-    def __init__(self, lm, item, demonstrations=(), *, trigger="", seed=0, max_tokens):
+    def __init__(
+        self,
+        lm: TextLM,
+        item: Item,
+        demonstrations: Sequence[Item] = (),
+        *,
+        trigger: str = "",
+        seed: int = 0,
+        max_tokens: int,
+    ) -> None:
         self.lm, self.item, self.demonstrations = lm, item, demonstrations
         self.trigger, self.seed, self.max_tokens = trigger, seed, max_tokens
         self.text, self.fits = "", []
@@ -155,31 +176,31 @@ class Solver:
             conclusion = steps  # a reply that is an answer and nothing else
         return reply.text, conclusion
 
-    def solve(self, problem, whole, pairs):
+    def solve(self, problem: str, whole: Item, pairs: tuple[tuple[str, str], ...]) -> str:
         """S_i: the answer to a sub-problem, str."""
         _, answer = self._reply(pairs, problem)
         return self.lm.parsed("sub-answer", answer)
 
-    def conclude(self, whole, pairs):
+    def conclude(self, whole: Item, pairs: tuple[tuple[str, str], ...]) -> str:
         """S_0: the answer to the question, str."""
         self.text, answer = self._reply(pairs, None)
         return answer
 
 
 def least_to_most(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    decompositions=DECOMPOSITIONS,
-    trigger="",
-    plan_trigger="",
-    read=None,
-    solvers="",
-    most=16,
-    seed=0,
-    max_tokens=128,
-):
+    decompositions: tuple[tuple[Item, tuple], ...] = DECOMPOSITIONS,
+    trigger: str = "",
+    plan_trigger: str = "",
+    read: Callable | None = None,
+    solvers: str = "",
+    most: int = 16,
+    seed: int = 0,
+    max_tokens: int = 128,
+) -> Answer:
     """Answer a question by sub-problems that are listed first.
 
     demonstrations  Items in front of every solving prompt

@@ -11,9 +11,12 @@ provided that no mention is cut in two: segments may overlap. Read next: solvers
 import re
 import string
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer, check_counts
+from tinylm.prompt.protocol.text_lm import TextLM
 
 MAP = "You are given a text. Please determine whether the text discusses {topic}.\n\n{segment}"
 REDUCE = (
@@ -34,7 +37,7 @@ _NO = (
 _FINDING = re.compile(rf"(?P<no>{'|'.join(_NO)})|\byes\b|\bdiscusses\b", re.IGNORECASE)
 
 
-def segments(text, size, count=len, overlap=0):
+def segments(text: str, size: int, count: Callable = len, overlap: int = 0) -> list[str]:
     """Cut a text between words.
 
     size     most tokens of a segment; a single word may have more
@@ -68,7 +71,7 @@ def segments(text, size, count=len, overlap=0):
     return found
 
 
-def attention_cost(lengths):
+def attention_cost(lengths: Sequence[int]) -> int:
     """Pairs of tokens that attention compares in texts that are read alone: sum of n^2.
 
     Of K equal segments n^2 / K, where the text has n^2.
@@ -76,7 +79,7 @@ def attention_cost(lengths):
     return sum(length * length for length in lengths)
 
 
-def read_finding(reply):
+def read_finding(reply: str) -> str:
     """What a reply states first: "yes" for "Yes" or "The text discusses ..", "no" for "No", "does
     not discuss" or "is not about"; None if it states neither.
     """
@@ -88,7 +91,7 @@ def read_finding(reply):
     return "yes"
 
 
-def any_segment(findings):
+def any_segment(findings: Sequence[str]) -> bool:
     """The OR of findings: True if one is "yes", False if all are "no", else None: it is open."""
     if "yes" in findings:
         return True
@@ -98,7 +101,7 @@ def any_segment(findings):
     return False
 
 
-def check_slots(name, template, slots):
+def check_slots(name: str, template: str, slots: set[str]) -> None:
     """Raise ConfigError for a template whose slots {..} are not those that are filled.
 
     name  of the option;  template  str as of str.format;  slots  set of names
@@ -117,17 +120,17 @@ def check_slots(name, template, slots):
 
 
 def map_reduce(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    size=256,
-    overlap=0,
-    map_template=MAP,
-    reduce_template=REDUCE,
-    seed=0,
-    max_tokens=64,
-):
+    size: int = 256,
+    overlap: int = 0,
+    map_template: str = MAP,
+    reduce_template: str = REDUCE,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """Decide whether a long document discusses a topic.
 
     item            question: the topic, such as "AI risks"; context: the document. Demonstrations

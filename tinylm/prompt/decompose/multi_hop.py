@@ -10,6 +10,7 @@ hops are in data/synthetic/prompted/multi_hop.py. Read next: scan.py.
 """
 
 import re
+from collections.abc import Callable, Sequence
 
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted.multi_hop import hop_question, read_hops
@@ -20,15 +21,16 @@ from tinylm.prompt.decompose.plan import decompose
 from tinylm.prompt.decompose.successive import Asker
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.fitted import dropped_of, fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.conclusion import first_line, first_option
 
 
-def sentences(text):
+def sentences(text: str) -> list[str]:
     """The sentences of a text: list of str."""
     return [sentence for sentence in re.split(r"(?<=[.!?])\s+", text.strip()) if sentence]
 
 
-def known_hops(item, pairs):
+def known_hops(item: Item, pairs: Sequence[tuple[str, str]]) -> str | None:
     """G_i that reads the hops of a generated question: the next one, with the last answer in its
     words, or None after the last.
     """
@@ -42,7 +44,7 @@ def known_hops(item, pairs):
     return hop_question(subject, relations[len(pairs) : len(pairs) + 1])
 
 
-def retrieved(index, query, k):
+def retrieved(index: InvertedIndex, query: str, k: int) -> list[str]:
     """The k best documents for a query, best first: list of str."""
     return [index.documents[number] for number, _ in index.search(query, k)]
 
@@ -56,13 +58,23 @@ class HopSolver:
     fits       Fitted of each call: passages differ in length, and so does the room beside them
     """
 
-    def __init__(self, lm, index, demonstrations=(), *, k, read, seed, max_tokens):
+    def __init__(
+        self,
+        lm: TextLM,
+        index: InvertedIndex,
+        demonstrations: Sequence[Item] = (),
+        *,
+        k: int,
+        read: Callable,
+        seed: int,
+        max_tokens: int,
+    ) -> None:
         self.lm, self.index, self.demonstrations, self.k = lm, index, demonstrations, k
         self.read, self.form = read, FewShotPrompt()
         self.options = {"seed": seed, "max_tokens": max_tokens}
         self.retrieved, self.text, self.fits = [], "", []
 
-    def answer(self, question):
+    def answer(self, question: str) -> str | None:
         """The answer to a question, str or None."""
         self.retrieved.append(retrieved(self.index, question, self.k))
         # Only what this question has found: passages of earlier hops would distract.
@@ -78,11 +90,11 @@ class HopSolver:
         self.text = self.lm.complete(fitted.text, stop=stop, **self.options).text
         return self.lm.parsed("hop", self.read(self.text.strip(), query))
 
-    def solve(self, problem, whole, pairs):
+    def solve(self, problem: str, whole: Item, pairs: Sequence[tuple[str, str]]) -> str:
         """S_i; an answer that cannot be read is empty."""
         return self.answer(problem) or ""
 
-    def conclude(self, whole, pairs):
+    def conclude(self, whole: Item, pairs: Sequence[tuple[str, str]]) -> str:
         """S_0: the last hop's answer."""
         if not pairs:
             return self.answer(whole.question)
@@ -90,18 +102,18 @@ class HopSolver:
 
 
 def multi_hop(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    index=None,
-    k=2,
-    generate=None,
-    most=4,
-    read=first_line,
-    seed=0,
-    max_tokens=32,
-):
+    index: InvertedIndex | None = None,
+    k: int = 2,
+    generate: Callable | None = None,
+    most: int = 4,
+    read: Callable = first_line,
+    seed: int = 0,
+    max_tokens: int = 32,
+) -> Answer:
     """Answer a question hop by hop.
 
     demonstrations  Items in front of every reading prompt

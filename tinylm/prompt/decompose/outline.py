@@ -5,11 +5,14 @@ sequence, a section is written after all those before it; in parallel, all secti
 alone. The text is the sections one after another. Read next: headings.py; map_reduce.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.headings import headings, point
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import render_fields
 
 
@@ -43,7 +46,7 @@ OUTLINE_TASK = (
 )
 
 
-def render_outline(sections):
+def render_outline(sections: Sequence[Section]) -> str:
     """An outline as text: "1. Introduction" and "- introduce AI" below it."""
     lines = []
     for number, section in enumerate(sections):
@@ -52,7 +55,7 @@ def render_outline(sections):
     return "\n".join(lines)
 
 
-def read_outline(text):
+def read_outline(text: str) -> list[Section]:
     """The sections of an outline: list of Section. Titles are those of headings(); lines that are
     neither a title nor a point are passed over, and points before the first title too.
     """
@@ -68,12 +71,14 @@ def read_outline(text):
     return [Section(title, tuple(points)) for title, points in found]
 
 
-def outline_prompt(task):
+def outline_prompt(task: str) -> str:
     """The prompt for an outline: it ends where the first section's number stands."""
     return render_fields([("", OUTLINE_TASK), ("Text", task), ("Outline", None)])
 
 
-def section_prompt(task, sections, number, written=()):
+def section_prompt(
+    task: str, sections: Sequence[Section], number: int, written: Sequence[str] = ()
+) -> str:
     """The prompt for section `number`, from 0.
 
     written  texts of the sections before it, as far as the model is to know them
@@ -90,16 +95,16 @@ def section_prompt(task, sections, number, written=()):
 
 
 def outline_then_write(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    outline=None,
-    parallel=False,
-    seed=0,
-    max_tokens=256,
-    outline_tokens=256,
-):
+    outline: Callable | None = None,
+    parallel: bool = False,
+    seed: int = 0,
+    max_tokens: int = 256,
+    outline_tokens: int = 256,
+) -> Answer:
     """Write a text by its outline.
 
     item        its question describes the text. Demonstrations are not used

@@ -10,8 +10,10 @@ G, S_i and S_0 are functions: a model with a prompt, a tool, or a solver that de
 in turn. The loop is the same for all. Read next: least_to_most.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 
 
@@ -47,7 +49,13 @@ class Plan:
     complete: bool = True
 
 
-def decompose(problem, generate, solve, conclude, most=16):
+def decompose(
+    problem: str | Sequence[int] | Item,
+    generate: Callable,
+    solve: Callable,
+    conclude: Callable,
+    most: int = 16,
+) -> Plan:
     """Solve a problem by its sub-problems.
 
     problem   p_0
@@ -81,7 +89,7 @@ def decompose(problem, generate, solve, conclude, most=16):
     return plan
 
 
-def up_front(generate):
+def up_front(generate: Callable) -> Callable:
     """G_i of a function that gives all sub-problems at once: eq. (3.2) as a case of (3.5).
 
     generate  G: p_0 -> list of sub-problems; it is called once, before the first one is solved

@@ -9,6 +9,9 @@ With k sub-problems at every level and d levels, the number of calls is
 A depth of 1 is least-to-most prompting, of 0 a direct answer. Read next: outline.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.answer import Answer, check_counts
@@ -21,10 +24,11 @@ from tinylm.prompt.decompose.least_to_most import (
 )
 from tinylm.prompt.decompose.plan import decompose, up_front
 from tinylm.prompt.in_context.fitted import dropped_of
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.conclusion import reader
 
 
-def calls(branches, depth):
+def calls(branches: int, depth: int) -> int:
     """T(depth), calls of a whole tree with so many sub-problems at every level."""
     if branches < 0 or depth < 0:
         raise ConfigError(f"calls: branches {branches} and depth {depth} must be 0 or more")
@@ -35,7 +39,14 @@ def calls(branches, depth):
     return count
 
 
-def recursive_solve(problem, generate, solve, conclude, depth, pairs=()):
+def recursive_solve(
+    problem: Sequence[int],
+    generate: Callable,
+    solve: Callable,
+    conclude: Callable,
+    depth: int,
+    pairs: tuple[tuple[list[int], list[int]], ...] = (),
+) -> Any:
     """Solve a problem, and its sub-problems, by sub-problems.
 
     generate  G: problem -> list of sub-problems; an empty list: it is simple enough
@@ -63,17 +74,17 @@ def recursive_solve(problem, generate, solve, conclude, depth, pairs=()):
 
 
 def recursive_prompting(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    depth=2,
-    decompositions=DECOMPOSITIONS,
-    trigger="",
-    read=None,
-    seed=0,
-    max_tokens=128,
-):
+    depth: int = 2,
+    decompositions: tuple[tuple[Item, tuple[str, ...]], ...] = DECOMPOSITIONS,
+    trigger: str = "",
+    read: Callable | None = None,
+    seed: int = 0,
+    max_tokens: int = 128,
+) -> Answer:
     """Least-to-most prompting whose sub-problems are decomposed too.
 
     depth    levels of sub-problems at most: 0 answers directly, 1 is least_to_most

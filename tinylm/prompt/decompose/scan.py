@@ -12,11 +12,14 @@ grammar is in data/synthetic/prompted/scan.py. Read next: shorter.py.
 """
 
 import re
+from collections.abc import Callable, Sequence
 
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.least_to_most import QUOTED
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import render_fields
 
 TIMES = {"twice": 2, "thrice": 3}
@@ -46,7 +49,7 @@ _TERM = re.compile(r'\s*(?:(?P<action>"[A-Z ]+")|(?P<sign>[()+*])|(?P<number>[0-
 # Rules in the manner of the paper's demonstrations; theirs leave out some of the simplest parts.
 
 
-def sub_commands(command):
+def sub_commands(command: str) -> list[str]:
     """The commands inside a command, from the simplest to the longest: list of str.
 
     A single command is itself; one with "and" or "after" has those of both of its parts.
@@ -65,7 +68,7 @@ def sub_commands(command):
     return [*inside, command]
 
 
-def expression(command):
+def expression(command: str) -> str:
     """The output of a command as an expression: "TURN LEFT" * 2 + "JUMP"."""
     first, found, second = command.partition(" and ")
     if found:
@@ -99,7 +102,7 @@ def _times(text, count):
     return f"{text} * {count}"
 
 
-def expand(text):
+def expand(text: str) -> list[str]:
     """The actions of an expression: expand('"TURN LEFT" * 2 + "JUMP"') is LTURN LTURN JUMP.
 
     returns  list of str, with the words of SCAN
@@ -165,19 +168,21 @@ def _action(quoted):
 # The prompts.
 
 
-def listing_prompt(command, listed=LISTED):
+def listing_prompt(command: str, listed: tuple[str, ...] = LISTED) -> str:
     """The first prompt: commands and those inside them, then a command alone."""
     shown = [_block(demo, listing(demo)) for demo in listed]
     return "\n\n".join([*shown, _block(command, None)])
 
 
-def listing(command):
+def listing(command: str) -> str:
     """The reply to the first prompt."""
     inside = ", ".join(f'"{part}"' for part in sub_commands(command))
     return f'"{command}" can be solved by: {inside}.'
 
 
-def translation_prompt(command, pairs=(), translated=TRANSLATED):
+def translation_prompt(
+    command: str, pairs: Sequence[tuple[str, str]] = (), translated: tuple[str, ...] = TRANSLATED
+) -> str:
     """The second prompt: demonstrations, commands translated so far, and one command alone.
 
     pairs    (command, reply) of those before it
@@ -187,7 +192,7 @@ def translation_prompt(command, pairs=(), translated=TRANSLATED):
     return "\n\n".join([*shown, _block(command, None)])
 
 
-def translation(command):
+def translation(command: str) -> str:
     """The reply to the second prompt."""
     return f'The output of "{command}" is {expression(command)}.'
 
@@ -196,7 +201,7 @@ def _block(command, reply):
     return render_fields([("Q", f'"{command}"'), ("A", reply)])
 
 
-def read_listing(reply):
+def read_listing(reply: str) -> list[str] | None:
     """The commands of a first reply: list of str; None if it has no list."""
     found = _SOLVED_BY.search(reply)
     if found is None:
@@ -207,7 +212,7 @@ def read_listing(reply):
     return [straight or curly for straight, curly in QUOTED.findall(line)] or None
 
 
-def read_translation(reply, command):
+def read_translation(reply: str, command: str) -> list[str] | None:
     """The actions of a second reply: list of str; None if it has none that can be read."""
     after = re.search(rf'output of "{re.escape(command)}" is ([^\n.]+)', reply)
     if after is None:
@@ -219,17 +224,17 @@ def read_translation(reply, command):
 
 
 def scan_least_to_most(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    split=None,
-    listed=LISTED,
-    translated=TRANSLATED,
-    most=16,
-    seed=0,
-    max_tokens=128,
-):
+    split: Callable | None = None,
+    listed: tuple[str, ...] = LISTED,
+    translated: tuple[str, ...] = TRANSLATED,
+    most: int = 16,
+    seed: int = 0,
+    max_tokens: int = 128,
+) -> Answer:
     """Translate a SCAN command by the commands inside it.
 
     item            its question ends with the command: "Translate the command into actions: jump"

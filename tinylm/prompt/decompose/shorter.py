@@ -10,8 +10,11 @@ The sub-problems need no form that the model would have to learn. With an exact 
 answer is right, at any length. Read next: equal_tokens.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
+from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted import TASKS
 from tinylm.data.synthetic.prompted.dyck import CLOSING, stacks
 from tinylm.errors import ConfigError, DataError
@@ -19,6 +22,7 @@ from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.multi_hop import known_hops
 from tinylm.prompt.decompose.plan import decompose, up_front
 from tinylm.prompt.in_context.few_shot import zero_shot
+from tinylm.prompt.protocol.text_lm import TextLM
 
 _OPENING = {close: opening for opening, close in CLOSING.items()}
 
@@ -27,7 +31,7 @@ def _asked(item, question):
     return replace(item, question=question, answer=None, rationale="")
 
 
-def letter_parts(item, size):
+def letter_parts(item: Item, size: int) -> list[Item]:
     """G: questions for `size` words each: list of Item."""
     before, name, after = item.question.split('"')
     words = name.split()
@@ -35,7 +39,7 @@ def letter_parts(item, size):
     return [_asked(item, f'{before}"{part}"{after}') for part in parts]
 
 
-def bracket_ends(symbols, size):
+def bracket_ends(symbols: Sequence[str], size: int) -> list[int]:
     """Where the parts of a sequence end: after `size` brackets, or more until one is open.
 
     symbols  list of brackets, of which at least one is open at the end
@@ -49,7 +53,7 @@ def bracket_ends(symbols, size):
     return found
 
 
-def opened(completion):
+def opened(completion: str) -> str:
     """The open brackets that a completion closes: "} )" -> "( {". DataError for other symbols."""
     symbols = "".join(completion.split())
     wrong = [symbol for symbol in symbols if symbol not in _OPENING]
@@ -58,7 +62,7 @@ def opened(completion):
     return " ".join(_OPENING[symbol] for symbol in reversed(symbols))
 
 
-def next_brackets(item, pairs, size):
+def next_brackets(item: Item, pairs: Sequence[tuple[str, str]], size: int) -> Item | None:
     """G_i: what is open after the last answer, and `size` brackets or more: Item, or None."""
     head, mark, text = item.question.partition("Input: ")
     symbols = text.split()
@@ -72,7 +76,7 @@ def next_brackets(item, pairs, size):
     return _asked(item, f"{head}{mark}{f'{before} {following}'.strip()}")
 
 
-def plan_of(item, size):
+def plan_of(item: Item, size: int) -> tuple[Callable, Callable]:
     """(G_i, S_0) of an item of the tasks last_letters, dyck and multi_hop, for one use of
     `decompose`.
 
@@ -102,13 +106,22 @@ def _last(item, pairs):
     return pairs[-1][1]
 
 
-def exact(lm, item, demonstrations=(), *, seed=0):
+def exact(lm: TextLM, item: Item, demonstrations: Sequence[Item] = (), *, seed: int = 0) -> Answer:
     """The right answer, by the solver of the item's task; the model is not called."""
     value = TASKS[item.task][1](item)
     return Answer(value, value, {})
 
 
-def in_parts(lm, item, demonstrations=(), *, solve=zero_shot, size=2, seed=0, **options):
+def in_parts(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    solve: Callable = zero_shot,
+    size: int = 2,
+    seed: int = 0,
+    **options: Any,
+) -> Answer:
     """Answer a question by shorter ones.
 
     solve           method that answers a part: zero_shot, zero_shot_cot, exact, ..

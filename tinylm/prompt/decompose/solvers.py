@@ -11,11 +11,14 @@ tool can solve, the model solves. Read next: multi_hop.py.
 """
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from fractions import Fraction
 
 from tinylm.data.measure.numbers import canonical_number
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
+from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt.reasoning.calculator import calculate, decimal_text
 from tinylm.prompt.reasoning.conclusion import first_number
 
@@ -27,7 +30,7 @@ _LATER = re.compile(rf"\s*{_DAY}\s*([+-])\s*([0-9]+)(?: days?)?\s*", re.IGNORECA
 _BETWEEN = re.compile(rf"\s*{_DAY}\s*-\s*{_DAY}\s*", re.IGNORECASE)
 
 
-def split_type(problem):
+def split_type(problem: str) -> tuple[str | None, str]:
     """(name of the solver, the rest) of "[calculator] 10 * 4"; without brackets (None, problem)."""
     found = _TYPED.fullmatch(problem)
     if found is None:
@@ -35,7 +38,7 @@ def split_type(problem):
     return found[1], found[2].strip()
 
 
-def fill_in(problem, pairs, read=str):
+def fill_in(problem: str, pairs: Sequence[tuple[str, str]], read: Callable = str) -> str:
     """The sub-problem with #j replaced by the j-th answer.
 
     read     function from an answer to what stands in its place
@@ -53,7 +56,7 @@ def fill_in(problem, pairs, read=str):
     return _REFERENCE.sub(answer, problem)
 
 
-def calculator(problem, whole, pairs):
+def calculator(problem: str, whole: str, pairs: tuple) -> str:
     """S_i: the value of an arithmetic expression, in which #j is the number in the j-th answer.
 
     raises   DataError for what is no expression, or an answer without a number
@@ -69,7 +72,7 @@ def calculator(problem, whole, pairs):
     return decimal_text(calculate(fill_in(problem, pairs, number)))
 
 
-def sorter(problem, whole, pairs):
+def sorter(problem: str, whole: str, pairs: Sequence) -> str:
     """S_i: what is listed, in order: numbers by their values, anything else by its letters.
 
     The parts are separated by commas, or by white space if there is no comma.
@@ -89,7 +92,7 @@ def sorter(problem, whole, pairs):
     return between.join(sorted(parts, key=str.casefold))
 
 
-def calendar(problem, whole, pairs):
+def calendar(problem: str, whole: Item, pairs: Sequence[tuple[str, str]]) -> str:
     """S_i: a day some days later or earlier, or the days between two.
 
     "Friday + 9" -> Sunday;  "2024-02-20 + 10" -> 2024-03-01;  "2024-03-01 - 2024-02-20" -> 10. For
@@ -132,7 +135,7 @@ def _written(day, like):
 TOOLS = {"calculator": calculator, "sort": sorter, "date": calendar}
 
 
-def named_solvers(solvers):
+def named_solvers(solvers: str | dict[str, Callable] | None) -> dict[str, Callable]:
     """{name: S} of what a method is given: such a dict, or names of TOOLS with commas.
 
     raises   ConfigError for a name that is not there
@@ -146,7 +149,7 @@ def named_solvers(solvers):
     return {name: TOOLS[name] for name in names}
 
 
-def note_of(solvers):
+def note_of(solvers: str) -> str:
     """A sentence for the prompt of G about tools that are named, as by named_solvers.
 
     A dict gives "": who has solvers of their own writes what the model has to know of them.
@@ -157,7 +160,7 @@ def note_of(solvers):
     return f" A question for a tool begins with its name: {names}."
 
 
-def searcher(index, k=1):
+def searcher(index: InvertedIndex, k: int = 1) -> Callable:
     """S_i that returns the k best documents of an InvertedIndex, best first.
 
     The solver raises DataError if no document shares a word with the sub-problem.
@@ -175,7 +178,7 @@ def searcher(index, k=1):
     return search
 
 
-def route(solvers, fallback):
+def route(solvers: dict[str, Callable], fallback: Callable) -> Callable:
     """S_i that hands a sub-problem to the solver that it names.
 
     solvers   {name: S}

@@ -8,11 +8,15 @@ where Einstein was born, is known; a list made in advance cannot have these word
 the plan itself. Read next: recursive.py.
 """
 
+from collections.abc import Callable, Sequence
+
+from tinylm.data.read.items import Item
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.decompose.least_to_most import Solver
 from tinylm.prompt.decompose.plan import decompose
 from tinylm.prompt.decompose.solvers import named_solvers, note_of, route
 from tinylm.prompt.in_context.fitted import dropped_of
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.conclusion import reader
 from tinylm.prompt.template.fields import read_reply, render_fields
 
@@ -24,7 +28,7 @@ TASK = (
 NEXT = "Next question"
 
 
-def next_prompt(item, pairs, note=""):
+def next_prompt(item: Item, pairs: Sequence[tuple[str, str]], note: str = "") -> str:
     """The prompt of G_i: the problem, the pairs so far, and the next question open.
 
     note  on the tools that a question may begin with, note_of(..) (solvers.py)
@@ -47,11 +51,13 @@ class Asker:
     note  as of next_prompt
     """
 
-    def __init__(self, lm, *, end=END, note="", seed=0, max_tokens=64):
+    def __init__(
+        self, lm: TextLM, *, end: str = END, note: str = "", seed: int = 0, max_tokens: int = 64
+    ) -> None:
         self.lm, self.end, self.seed, self.max_tokens = lm, end, seed, max_tokens
         self.note = note
 
-    def generate(self, item, pairs):
+    def generate(self, item: Item, pairs: tuple[tuple[str, str], ...]) -> str:
         """The next sub-problem, str, or None."""
         reply = self.lm.complete(
             next_prompt(item, pairs, self.note),
@@ -69,18 +75,18 @@ class Asker:
 
 
 def successive_prompting(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    most=8,
-    end=END,
-    trigger="",
-    read=None,
-    solvers="",
-    seed=0,
-    max_tokens=128,
-):
+    most: int = 8,
+    end: str = END,
+    trigger: str = "",
+    read: Callable | None = None,
+    solvers: str = "",
+    seed: int = 0,
+    max_tokens: int = 128,
+) -> Answer:
     """Answer a question by sub-problems that are generated one at a time.
 
     demonstrations, trigger, read, solvers, max_tokens   as of least_to_most

@@ -15,33 +15,37 @@ Read next: self_consistency.py.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError, ShapeError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.combine import word_overlap
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
-def zero_one(y, right):
+def zero_one(y: int | str | Fraction, right: int | str | Fraction) -> float:
     """1 for a wrong answer, 0 for the right one."""
     return float(y != right)
 
 
-def squared(y, right):
+def squared(y: int, right: int) -> float:
     """(y - y_r)^2 of numbers."""
     return float((y - right) ** 2)
 
 
-def absolute(y, right):
+def absolute(y: int, right: int) -> float:
     """|y - y_r| of numbers."""
     return float(abs(y - right))
 
 
-def overlap_risk(similarity=word_overlap):
+def overlap_risk(similarity: Callable = word_overlap) -> Callable:
     """The risk 1 - similarity(y, y_r), for a similarity from 0 to 1: a function."""
 
     def risk(y, right):
@@ -63,7 +67,12 @@ class Decision:
     risks: np.ndarray
 
 
-def risks(candidates, risk=zero_one, references=None, weights=None):
+def risks(
+    candidates: Sequence,
+    risk: Callable = zero_one,
+    references: Sequence | None = None,
+    weights: Sequence[float] | None = None,
+) -> np.ndarray:
     """Risk(y) of every candidate: (n,) float64   (book eq. 3.9)
 
     candidates  list of n, of whatever `risk` compares
@@ -91,7 +100,12 @@ def risks(candidates, risk=zero_one, references=None, weights=None):
     )
 
 
-def minimum_risk(candidates, risk=zero_one, references=None, weights=None):
+def minimum_risk(
+    candidates: Sequence,
+    risk: Callable = zero_one,
+    references: Sequence | None = None,
+    weights: Sequence[float] | None = None,
+) -> Decision:
     """The candidate with the smallest risk: Decision   (book eq. 3.9)
 
     arguments as in risks(). Of equal risks the first in order (of numbers, or of text) is taken
@@ -107,17 +121,17 @@ def minimum_risk(candidates, risk=zero_one, references=None, weights=None):
 
 
 def least_risk(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    max_tokens=64,
-    samples=8,
-    temperature=1.0,
-    prompt=None,
-    risk=None,
-):
+    seed: int = 0,
+    max_tokens: int = 64,
+    samples: int = 8,
+    temperature: float = 1.0,
+    prompt: str | None = None,
+    risk: Callable | None = None,
+) -> Answer:
     """Sample answers, and take the one with the smallest risk among them   (book eq. 3.9)
 
     prompt   with prompt(), stop_for() and read(), such as a FewShotPrompt: its default

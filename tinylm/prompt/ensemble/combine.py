@@ -10,11 +10,14 @@ who disagree. Read next: prompts.py; bayes_risk.py, of which both are special ca
 
 import math
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.data.measure.answers import answer_words, edit_distance, token_f1
+from tinylm.data.read.items import Item
 from tinylm.errors import ShapeError
 from tinylm.prompt.evaluation.judge import answer_key, task_key
 
@@ -32,12 +35,14 @@ class Ballot:
     shares: dict
 
     @property
-    def confidence(self):
+    def confidence(self) -> float:
         """The share of the winner: 0 if there is none."""
         return self.shares.get(self.value, 0.0)
 
 
-def vote(values, weights=None, key=answer_key):
+def vote(
+    values: Sequence[str | None], weights: ArrayLike | None = None, key: Callable = answer_key
+) -> Ballot:
     """The answer with the greatest weight   (book section 3.2.4)
 
     values     list of str, None for an answer that could not be read
@@ -65,19 +70,19 @@ def vote(values, weights=None, key=answer_key):
     return Ballot(next(iter(shares), None), shares)
 
 
-def item_key(item):
+def item_key(item: Item) -> Callable:
     """The key of all votes on an item, so that methods differ in their answers only: function from
     a value to what is compared (task_key of evaluation/judge.py).
     """
     return lambda value: task_key(value, item)
 
 
-def word_overlap(a, b):
+def word_overlap(a: str, b: str) -> float:
     """F1 of the words in common, 0 .. 1."""
     return token_f1(answer_words(a), answer_words(b))
 
 
-def edit_similarity(a, b):
+def edit_similarity(a: str, b: str) -> float:
     """1 - (words to insert, delete or replace) / (words of the longer text), 0 .. 1."""
     a, b = answer_words(a), answer_words(b)
     if not a and not b:
@@ -86,7 +91,9 @@ def edit_similarity(a, b):
     return 1 - edit_distance(a, b) / max(len(a), len(b))
 
 
-def max_overlap(values, similarity=word_overlap):
+def max_overlap(
+    values: Sequence[str], similarity: Callable = word_overlap
+) -> tuple[str, np.ndarray]:
     """The answer with the greatest overlap with the others   (book section 3.2.4)
 
         y = argmax over y_i of sum over k != i of similarity(y_i, y_k)

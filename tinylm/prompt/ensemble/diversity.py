@@ -16,6 +16,7 @@ wrapped.py, voters.py.
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,11 +25,14 @@ from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.optimize.paraphrase import lm_translator
+from tinylm.prompt.protocol.text_lm import TextLM
 
 FEW = 5040  # arrangements up to which all are listed before some are drawn: 7!
 
 
-def vary_demonstrations(pool, size, count, rng):
+def vary_demonstrations(
+    pool: Sequence[Item], size: int, count: int, rng: np.random.Generator
+) -> list[tuple[Item, ...]]:
     """Different choices of demonstrations: list of `count` tuples of `size` Items.
 
     pool    Items to choose from;  rng  numpy Generator
@@ -52,7 +56,9 @@ def vary_demonstrations(pool, size, count, rng):
     return [tuple(pool[i] for i in numbers) for numbers in chosen]
 
 
-def permute_demonstrations(demonstrations, count, rng):
+def permute_demonstrations(
+    demonstrations: Sequence[Item], count: int, rng: np.random.Generator
+) -> list[tuple[Item, ...]]:
     """Different orders of the same demonstrations: list of `count` tuples.
 
     count    up to k! of k demonstrations: then all orders
@@ -90,8 +96,15 @@ def _different(draw, every, most, count, rng):
 
 
 def generate_demonstrations(
-    lm, demonstrations, count, *, seed=0, max_tokens=128, temperature=1.0, prompt=None
-):
+    lm: TextLM,
+    demonstrations: Sequence[Item],
+    count: int,
+    *,
+    seed: int = 0,
+    max_tokens: int = 128,
+    temperature: float = 1.0,
+    prompt: str | None = None,
+) -> list[Item]:
     """Demonstrations that the model writes after those that it is shown: list of Item.
 
     count    replies sampled; a reply without a question and an answer, or one that is shown or was
@@ -126,7 +139,15 @@ def generate_demonstrations(
     return lm.parsed("demonstrations", found)
 
 
-def translations(lm, text, languages, *, source="English", seed=0, max_tokens=256):
+def translations(
+    lm: TextLM,
+    text: str,
+    languages: tuple[str, ...],
+    *,
+    source: str = "English",
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> dict[str, str]:
     """A prompt in other languages: {language: str}, its own first.
 
     languages  names of languages to translate into
@@ -159,7 +180,9 @@ class Ambiguity:
     diversity: float
 
 
-def ambiguity(predictions, targets, weights=None):
+def ambiguity(
+    predictions: Sequence[list[float]], targets: Sequence[float], weights: np.ndarray | None = None
+) -> Ambiguity:
     """Error of an ensemble of real predictions, and where it comes from   (Krogh and Vedelsby 1995)
 
     predictions  (K, N) of K members;  targets (N,)
@@ -185,7 +208,7 @@ def ambiguity(predictions, targets, weights=None):
     )
 
 
-def disagreement(answers):
+def disagreement(answers: Sequence[list[str]]) -> float:
     """The share of pairs of members that answer a question differently: 0 .. 1.
 
     answers  K lists of N answers, K at least 2

@@ -8,17 +8,20 @@ samples agree, then the prompts, then the models; the two can differ. Read next:
 self_consistency.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.ensemble.combine import item_key, vote
+from tinylm.prompt.ensemble.combine import Ballot, item_key, vote
 from tinylm.prompt.ensemble.prompts import PHRASINGS, stops_of, texts_of
 from tinylm.prompt.evaluation.judge import answer_key
 from tinylm.prompt.in_context.fitted import dropped_of
+from tinylm.prompt.protocol.text_lm import TextLM
 
 AXES = "models", "prompts", "samples"
 
@@ -36,7 +39,7 @@ class Grid:
     key: Callable = answer_key
     dropped: tuple = ()
 
-    def vote(self, weights=None):
+    def vote(self, weights: np.ndarray | None = None) -> Ballot:
         """The vote of all cells: Ballot.
 
         weights  (M,) of the models; equal unless given
@@ -48,7 +51,7 @@ class Grid:
             cells = np.repeat(np.asarray(weights, np.float64), K * S)
         return vote(self.values.ravel().tolist(), cells, self.key)
 
-    def nested_vote(self, order=("samples", "prompts", "models")):
+    def nested_vote(self, order: tuple[str, ...] = ("samples", "prompts", "models")) -> str:
         """Votes along one axis after the other: the winner of all, or None.
 
         order    the axes, each once; the last has the last word
@@ -76,16 +79,16 @@ def _table(values, shape):
 
 
 def run_grid(
-    lms,
-    item,
-    demonstrations=(),
+    lms: Sequence[TextLM],
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    max_tokens=64,
-    prompts=PHRASINGS,
-    samples=1,
-    temperature=1.0,
-):
+    seed: int = 0,
+    max_tokens: int = 64,
+    prompts: Sequence = PHRASINGS,
+    samples: int = 1,
+    temperature: float = 1.0,
+) -> Grid:
     """The answers of M models after K prompts, S of each: Grid, in M K S calls.
 
     lms      list of TextLM
@@ -122,7 +125,14 @@ def run_grid(
     return Grid(table, item_key(item), dropped_of(fits))
 
 
-def grid_vote(lms, item, demonstrations=(), *, nested=False, **options):
+def grid_vote(
+    lms: Sequence[TextLM],
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    nested: bool = False,
+    **options: Any,
+) -> Answer:
     """The vote of a grid   (book section 3.2.4, Fig. 3.2)
 
     lms      list of TextLM

@@ -9,16 +9,21 @@ uniform prior gives the arithmetic mean of the distributions, not the geometric 
 Read next: outputs.py.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.means import arithmetic_mean, check_weights, log_sum_exp
 from tinylm.prompt.ensemble.prompts import PHRASINGS, texts_of
 from tinylm.prompt.in_context.fitted import dropped_of
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
-def log_table(lm, prompts, candidates, **options):
+def log_table(lm: TextLM, prompts: Sequence, candidates: Sequence, **options: Any) -> np.ndarray:
     """log Pr(y | x) of candidates after prompts: (K, n) float64, in one batch.
 
     lm          TextLM
@@ -37,7 +42,7 @@ def log_table(lm, prompts, candidates, **options):
     return np.stack([scores.sums for scores in found])
 
 
-def log_marginal(logs, prior=None):
+def log_marginal(logs: np.ndarray, prior: np.ndarray | None = None) -> np.ndarray:
     """log Pr(y | p) = log sum_k Pr(x_k | p) Pr(y | x_k): (K, n), (K,) -> (n,)   (book eq. 3.8)
 
     prior  Pr(x_k | p), any positive multiple of it; uniform unless given
@@ -45,7 +50,7 @@ def log_marginal(logs, prior=None):
     return arithmetic_mean(logs, check_weights(prior, len(logs)))
 
 
-def posterior(logs, prior=None):
+def posterior(logs: np.ndarray, prior: np.ndarray | None = None) -> np.ndarray:
     """Pr(x_k | p, y), the prompts after y was seen: (K, n), (K,) -> (K, n), columns of sum 1."""
     with np.errstate(divide="ignore"):
         shares = np.log(check_weights(prior, len(logs)))
@@ -54,7 +59,7 @@ def posterior(logs, prior=None):
     return np.exp(joint - log_sum_exp(joint))
 
 
-def draw_prompts(count, prior, rng):
+def draw_prompts(count: int, prior: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Numbers of prompts drawn from the prior, with repeats: (count,) integers.
 
     prior  (K,) Pr(x_k | p), any positive multiple of it
@@ -67,7 +72,7 @@ def draw_prompts(count, prior, rng):
     return rng.choice(len(shares), size=count, p=shares)
 
 
-def monte_carlo(logs, drawn):
+def monte_carlo(logs: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(1/N) sum_i Pr(y | x_i), an unbiased estimate of Pr(y | p)   (book section 3.2.4)
 
     logs     (K, n) of at least the prompts that were drawn; other rows are not looked at
@@ -85,16 +90,16 @@ def monte_carlo(logs, drawn):
 
 
 def marginal_answer(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompts=PHRASINGS,
-    prior=None,
-    draws=None,
-    seed=0,
-    max_tokens=64,
-):
+    prompts: Sequence = PHRASINGS,
+    prior: np.ndarray | None = None,
+    draws: int | None = None,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """The option with the greatest probability over all prompts   (book eq. 3.8)
 
     item       with options

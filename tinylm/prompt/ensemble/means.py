@@ -9,13 +9,16 @@ product's the second, .25 * .25 against .70 * .02 and .05 * .73. Read next: mode
 which use them.
 """
 
+from typing import Any
+
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.protocol.score import log_probabilities
 
 
-def check_weights(weights, count):
+def check_weights(weights: np.ndarray | None, count: int) -> np.ndarray:
     """Weights of `count` members as an array that sums to 1; equal for None.
 
     raises  ShapeError for another number of them; ConfigError if one is negative, or all are 0
@@ -32,7 +35,7 @@ def check_weights(weights, count):
     return weights / weights.sum()
 
 
-def arithmetic_mean(logs, weights):
+def arithmetic_mean(logs: np.ndarray, weights: np.ndarray) -> Any:
     """log sum_k w_k p_k of log-probabilities: (K, ..., V), (K,) -> (..., V)."""
     logs = np.asarray(logs, np.float64)
     with np.errstate(divide="ignore"):
@@ -40,7 +43,7 @@ def arithmetic_mean(logs, weights):
     return log_sum_exp(logs + shares.reshape(-1, *[1] * (logs.ndim - 1)))
 
 
-def geometric_mean(logs, weights):
+def geometric_mean(logs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """log of prod_k p_k^{w_k} / Z: (K, ..., V), (K,) -> (..., V).
 
     With weights of a sum other than 1 it is a product that is sharper or flatter than a mean.
@@ -52,7 +55,7 @@ def geometric_mean(logs, weights):
     return log_probabilities(sums)
 
 
-def log_sum_exp(logs):
+def log_sum_exp(logs: ArrayLike) -> np.ndarray | float:
     """log sum_k exp(logs_k) over the first axis, -inf where all are: (K, ...) -> (...)."""
     logs = np.asarray(logs, np.float64)
     top = logs.max(axis=0)

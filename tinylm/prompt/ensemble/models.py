@@ -8,12 +8,16 @@ over answers needs nothing in common but the question. Read next: prompts.py.
 
 import copy
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import ArrayLike
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
-from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.language_model import LanguageModel, as_language_model
 from tinylm.generate.protocol.score import log_probabilities
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.combine import item_key, vote
@@ -24,31 +28,31 @@ from tinylm.prompt.protocol import TextLM, TextModel
 class EnsembleCache:
     """A cache for each member, all at the same length."""
 
-    def __init__(self, caches):
+    def __init__(self, caches: Sequence) -> None:
         self.caches = list(caches)
 
     @property
-    def length(self):
+    def length(self) -> int:
         """Columns read so far."""
         return self.caches[0].length
 
     @property
-    def padding(self):
+    def padding(self) -> np.ndarray | None:
         """Leading columns of each row that are no tokens, or None."""
         return self.caches[0].padding
 
-    def crop(self, length):
+    def crop(self, length: int) -> None:
         """Forget all columns from `length` on."""
         for cache in self.caches:
             cache.crop(length)
 
-    def select(self, rows):
+    def select(self, rows: ArrayLike) -> None:
         """Keep the given rows, in the given order."""
         rows = [int(row) for row in rows]
         for cache in self.caches:
             cache.select(rows)
 
-    def __copy__(self):
+    def __copy__(self) -> "EnsembleCache":
         # copy.copy of a single cache shares its arrays until one of the two changes; so do these.
         return EnsembleCache([copy.copy(cache) for cache in self.caches])
 
@@ -64,7 +68,12 @@ class EnsembleLM:
     Its context is the shortest; its logits are log-probabilities.
     """
 
-    def __init__(self, lms, weights=None, mean=arithmetic_mean):
+    def __init__(
+        self,
+        lms: Sequence[LanguageModel],
+        weights: tuple[float, ...] | None = None,
+        mean: Callable = arithmetic_mean,
+    ) -> None:
         self.lms = [as_language_model(lm) for lm in lms]
         if not self.lms:
             raise ConfigError("EnsembleLM: an ensemble needs at least one model")
@@ -80,15 +89,15 @@ class EnsembleLM:
         contexts = [lm.context for lm in self.lms if lm.context is not None]
         self.context = min(contexts, default=None)
 
-    def new_cache(self, batch=1, padding=None):
+    def new_cache(self, batch: int = 1, padding: np.ndarray | None = None) -> EnsembleCache:
         """An empty EnsembleCache for B rows."""
         return EnsembleCache([lm.new_cache(batch, padding) for lm in self.lms])
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """log Pr of the next token after each of `tokens`: (B, T) -> (B, T, V)."""
         return self._averaged("logits", tokens, cache)
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """log Pr of the token after the last of `tokens`: (B, T) -> (B, V)."""
         return self._averaged("next_logits", tokens, cache)
 
@@ -103,7 +112,7 @@ class EnsembleLM:
         return self.mean(np.stack(logs), self.weights)  # (M, B, .., V) -> (B, .., V)
 
 
-def check_same_tokenizer(models):
+def check_same_tokenizer(models: Sequence[TextModel]) -> None:
     """Raise ConfigError unless all TextModels encode a prompt into the same ids.
 
     Compared are the tokenizers' descriptions, the chat template, the ids that begin and end a text,
@@ -137,7 +146,12 @@ class ModelEnsemble(TextLM):
     `whole` is the TextModel of the average. The account counts what all members read and write.
     """
 
-    def __init__(self, models, weights=None, mean=arithmetic_mean):
+    def __init__(
+        self,
+        models: Sequence[TextModel],
+        weights: tuple[float, ...] | None = None,
+        mean: Callable = arithmetic_mean,
+    ) -> None:
         super().__init__()
         models = list(models)
         lm = EnsembleLM([model.lm for model in models], weights, mean)
@@ -150,25 +164,25 @@ class ModelEnsemble(TextLM):
         self.tokenizer, self.context = first.tokenizer, lm.context
 
     @property
-    def chat(self):
+    def chat(self) -> bool:
         """True if a prompt is a user's turn, as for the members."""
         return self.whole.chat
 
-    def raw(self):
+    def raw(self) -> "ModelEnsemble":
         """The same average, which continues texts; account and trace are shared."""
         other = copy.copy(self)
         other.whole = self.whole.raw()
         return other
 
-    def count(self, text):
+    def count(self, text: str) -> int:
         """Tokens of a text."""
         return self.whole.count(text)
 
-    def token_texts(self, text):
+    def token_texts(self, text: str) -> list[str]:
         """The tokens of a text as text, see TextLM."""
         return self.whole.token_texts(text)
 
-    def length(self, prompt, begin=""):
+    def length(self, prompt: str, begin: str = "") -> int:
         """Tokens of a prompt with all that is put around it."""
         return self.whole.length(prompt, begin)
 
@@ -192,7 +206,7 @@ class ModelEnsemble(TextLM):
         return found
 
 
-def check_text_model(name, lm):
+def check_text_model(name: str, lm: TextLM) -> None:
     """Raise ConfigError for a TextLM that does not show its next-token distributions."""
     if not isinstance(lm, TextModel):
         raise ConfigError(
@@ -202,8 +216,16 @@ def check_text_model(name, lm):
 
 
 def model_vote(
-    lms, item, demonstrations=(), *, method, seed=0, max_tokens=64, weights=None, **options
-):
+    lms: Sequence,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    method: Callable,
+    seed: int = 0,
+    max_tokens: int = 64,
+    weights: Sequence[int] | None = None,
+    **options: Any,
+) -> Answer:
     """The answer that most of several models give   (book section 3.2.4, Fig. 3.2a)
 
     lms      list of TextLM, with any tokenizers

@@ -10,9 +10,12 @@ Read next: grid.py.
 
 import math
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.generate.strategies.beam import beam_search
 from tinylm.prompt.answer import Answer, check_counts
@@ -20,10 +23,19 @@ from tinylm.prompt.ensemble.combine import max_overlap
 from tinylm.prompt.ensemble.models import check_text_model
 from tinylm.prompt.ensemble.paths import sample_paths
 from tinylm.prompt.protocol import Completion
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.protocol.trace import Call
 
 
-def beam_outputs(lm, prompt, count, begin="", max_tokens=64, width=None, length_penalty=None):
+def beam_outputs(
+    lm: TextLM,
+    prompt: str,
+    count: int,
+    begin: str = "",
+    max_tokens: int = 64,
+    width: int | None = None,
+    length_penalty: Callable | None = None,
+) -> list[Completion]:
     """The best complete hypotheses of a beam: list of at most `count` Completion, best first.
 
     lm              TextModel
@@ -67,17 +79,17 @@ def beam_outputs(lm, prompt, count, begin="", max_tokens=64, width=None, length_
     return replies
 
 
-def own_logprob(reply):
+def own_logprob(reply: Completion) -> float:
     """The model's own log Pr of a reply: with it, the choice is the most probable of the list."""
     return reply.logprob
 
 
-def mean_logprob(reply):
+def mean_logprob(reply: Completion) -> float:
     """log Pr divided by the number of tokens, so that length has no price of its own."""
     return reply.logprob / max(1, len(reply.logprobs))
 
 
-def rerank(outputs, score):
+def rerank(outputs: Sequence, score: Callable) -> list[tuple[float, Any]]:
     """Outputs in the order of a score: list of (score, output), best first.
 
     outputs  list of anything;  score  function of one of them; equal scores keep their order
@@ -92,17 +104,17 @@ def rerank(outputs, score):
 
 
 def best_of_n(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    max_tokens=256,
-    n=8,
-    score=None,
-    temperature=0.7,
-    **options,
-):
+    seed: int = 0,
+    max_tokens: int = 256,
+    n: int = 8,
+    score: Callable | None = None,
+    temperature: float = 0.7,
+    **options: Any,
+) -> Answer:
     """Sample n chains of thought and keep the one with the best score   (book section 3.2.4)
 
     n        chains, at the temperature
@@ -139,7 +151,7 @@ def best_of_n(
     return Answer(best.answer, best.reply.text, details)
 
 
-def verified_law(q, n, misses=0.0, accepts=0.0):
+def verified_law(q: float, n: int, misses: float = 0.0, accepts: float = 0.0) -> float:
     """Probability that the first of n samples that a verifier accepts is right: float.
 
         r = q (1 - misses), w = (1 - q) accepts      a sample is right, or wrong, and accepted
@@ -163,7 +175,7 @@ def verified_law(q, n, misses=0.0, accepts=0.0):
     return found
 
 
-def most_agreed(outputs, similarity=None):
+def most_agreed(outputs: Sequence[Completion], similarity: Callable | None = None) -> Completion:
     """The reply whose text overlaps most with the others: Completion   (book section 3.2.4)
 
     outputs     list of Completion, at least one

@@ -7,12 +7,15 @@ and a chain that ends without an answer is continued by "Therefore, the answer i
 2022). Read next: self_consistency.py, outputs.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.answer import check_counts
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.protocol import Completion
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.chain_of_thought import (
     EXTRACT,
     TRIGGERS,
@@ -38,20 +41,20 @@ class Path:
 
 
 def sample_paths(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    count,
-    seed=0,
-    max_tokens=256,
-    temperature=0.7,
-    prompt=None,
-    trigger=TRIGGERS[0],
-    extract=EXTRACT,
-    answer_tokens=32,
-    read=None,
-):
+    count: int,
+    seed: int = 0,
+    max_tokens: int = 256,
+    temperature: float = 0.7,
+    prompt: FewShotPrompt | None = None,
+    trigger: str = TRIGGERS[0],
+    extract: str = EXTRACT,
+    answer_tokens: int = 32,
+    read: Callable | None = None,
+) -> list[Path]:
     """Sample chains of thought: list of `count` Path.
 
     demonstrations  Items with rationales; none: the reply begins with the trigger

@@ -8,16 +8,21 @@ texts that are never equal to the letter. Read next: tokens.py, where the prompt
 token; diversity.py, where different prompts come from.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.combine import item_key, max_overlap, vote
 from tinylm.prompt.evaluation.judge import answer_key
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, answer_of
-from tinylm.prompt.in_context.fitted import dropped_of, fit_context, fit_options
+from tinylm.prompt.in_context.fitted import Fitted, dropped_of, fit_context, fit_options
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import reply_stops
 
 
@@ -32,27 +37,27 @@ class Phrasing:
     template: str
     separator: str = "\n\n"
 
-    def prompt(self, item, demonstrations=()):
+    def prompt(self, item: Item, demonstrations: Sequence[Item] = ()) -> str:
         """The template, filled, after demonstrations in the same form: str."""
         form = PromptTemplate(self.template)
         shown = ["".join(form.pair(answer_of(demo), text=demo.question)) for demo in demonstrations]
         return self.separator.join([*shown, form.format(text=item.question)])
 
-    def continuation(self, item, answer):
+    def continuation(self, item: Item, answer: str) -> str:
         """What follows the prompt if this is the answer, with the white space before it."""
         _, ending = PromptTemplate(self.template).pair(answer, text=item.question)
         return ending
 
     @property
-    def stop(self):
+    def stop(self) -> tuple[str]:
         """The strings that end an answer."""
         return (self.separator,)
 
-    def stop_for(self, lm, demonstrations=()):
+    def stop_for(self, lm: TextLM, demonstrations: Sequence[Item] = ()) -> tuple[str, ...]:
         """`stop` as it is for a model's reply after these demonstrations: see reply_stops."""
         return reply_stops(lm, self.stop, demonstrations)
 
-    def read(self, reply, stop=None):
+    def read(self, reply: str, stop: str | Sequence[str] | None = None) -> str | None:
         """The answer in a reply, or None if it is empty.
 
         stop  the stop strings; None: self.stop
@@ -82,7 +87,13 @@ PHRASINGS = (
 )
 
 
-def texts_of(lm, prompts, item, demonstrations=(), max_tokens=64):
+def texts_of(
+    lm: TextLM,
+    prompts: Sequence,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    max_tokens: int = 64,
+) -> list[Fitted]:
     """The K prompts, each with as many demonstrations as it has room for: list of Fitted.
 
     max_tokens  of a reply; of an item with options their tokens count
@@ -104,7 +115,7 @@ def texts_of(lm, prompts, item, demonstrations=(), max_tokens=64):
     return found
 
 
-def stops_of(lm, prompts, fitted):
+def stops_of(lm: TextLM, prompts: Sequence, fitted: Sequence[Fitted]) -> list[tuple[str, ...]]:
     """The strings that end a model's answer to each of the prompts: list of tuples.
 
     fitted  as texts_of
@@ -112,7 +123,9 @@ def stops_of(lm, prompts, fitted):
     return [prompt.stop_for(lm, one.kept) for prompt, one in zip(prompts, fitted)]
 
 
-def vote_of(values, weights=None, key=answer_key):
+def vote_of(
+    values: Sequence[str], weights: np.ndarray | None = None, key: Callable = answer_key
+) -> tuple[str, dict[str, float]]:
     """Combine by vote: (the answer, {value: its share}). Arguments as in combine.vote."""
     ballot = vote(values, weights, key)
     return ballot.value, ballot.shares
@@ -125,15 +138,15 @@ COMBINE = {
 
 
 def prompt_ensemble(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    max_tokens=64,
-    prompts=PHRASINGS,
-    combine="vote",
-):
+    seed: int = 0,
+    max_tokens: int = 64,
+    prompts: Sequence = PHRASINGS,
+    combine: str = "vote",
+) -> Answer:
     """Answer after each of several prompts, and combine the answers   (book eq. 3.6)
 
     lm       TextLM

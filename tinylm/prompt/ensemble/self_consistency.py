@@ -9,16 +9,22 @@ next: outputs.py; bayes_risk.py, of which a vote is one case.
 """
 
 import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.combine import item_key, vote
 from tinylm.prompt.ensemble.paths import sample_paths
+from tinylm.prompt.protocol.completion import Completion
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
-def path_weights(replies, kind="count"):
+def path_weights(replies: Sequence[Completion], kind: str = "count") -> np.ndarray:
     """The weight of each path in the vote: (m,) float64.
 
     replies  list of Completion
@@ -41,18 +47,18 @@ def path_weights(replies, kind="count"):
 
 
 def self_consistency(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    max_tokens=256,
-    samples=10,
-    temperature=0.7,
-    weights="count",
-    key=None,
-    **options,
-):
+    seed: int = 0,
+    max_tokens: int = 256,
+    samples: int = 10,
+    temperature: float = 0.7,
+    weights: np.ndarray = "count",
+    key: Callable | None = None,
+    **options: Any,
+) -> Answer:
     """Sample chains of thought and return the answer that most of them reach   (Wang et al. 2023)
 
     demonstrations  Items with rationales; none: the reply begins with "Let's think step by step."
@@ -99,7 +105,7 @@ def self_consistency(
 # The law of the vote, for answers that are drawn independently.
 
 
-def majority_law(q, m):
+def majority_law(q: float, m: int) -> float:
     """Probability that a vote of m finds the right one of two answers: float.
 
         sum over k > m/2 of C(m, k) q^k (1 - q)^(m - k)      and half of the term k = m/2
@@ -118,7 +124,7 @@ def majority_law(q, m):
     return total
 
 
-def vote_law(probabilities, m):
+def vote_law(probabilities: dict, m: int) -> dict:
     """The distribution of the winner of m votes among any number of answers: {answer: float}.
 
     probabilities  {answer: Pr(a | x)}, of None: that a sample has no answer, and so no vote; ties
@@ -135,7 +141,7 @@ def vote_law(probabilities, m):
     return _law_of_winners(probabilities, m, weight, 1 / factorials[m])
 
 
-def vote_at_m(counts, m):
+def vote_at_m(counts: Counter, m: int) -> dict:
     """The same law, estimated without bias from samples of an answer each: {answer: float}.
 
     counts   {answer: how many of N samples have it}, None as in vote_law

@@ -10,10 +10,13 @@ choice that of eq. 3.8 (marginal.py). Read next: marginal.py.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.generate.loop import Rows, check_prompt
 from tinylm.generate.protocol.language_model import as_language_model
@@ -25,22 +28,25 @@ from tinylm.prompt.ensemble.means import arithmetic_mean, check_weights, log_sum
 from tinylm.prompt.ensemble.models import check_text_model
 from tinylm.prompt.ensemble.prompts import PHRASINGS, stops_of, texts_of
 from tinylm.prompt.in_context.fitted import dropped_of
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.protocol.trace import Call
+from tinylm.prompt.refine.brill import Rule
+from tinylm.tokenizers.base import Tokenizer
 
 
-def product_rule(terms, weights, totals):
+def product_rule(terms: np.ndarray, weights: np.ndarray, totals: np.ndarray) -> np.ndarray:
     """sum_k K w_k log Pr(v | x_k, y_<j): eq. 3.7 with equal weights   (K, V) -> (V,)."""
     used = weights > 0
     # check_weights() made a mean of them; K times the mean is the sum of the book.
     return len(weights) * weights[used] @ terms[used]
 
 
-def mixture_rule(terms, weights, totals):
+def mixture_rule(terms: np.ndarray, weights: np.ndarray, totals: np.ndarray) -> np.ndarray:
     """log sum_k w_k Pr(v | x_k, y_<j), the weights staying the same   (K, V) -> (V,)."""
     return arithmetic_mean(terms, weights)
 
 
-def bayes_rule(terms, weights, totals):
+def bayes_rule(terms: np.ndarray, weights: np.ndarray, totals: np.ndarray) -> Any:
     """log Pr(v | y_<j) under eq. 3.8: prompts that predicted the tokens so far weigh more
 
     (K, V) -> (V,).
@@ -71,8 +77,15 @@ class Joint:
 
 
 def decode_jointly(
-    lm, prompts, max_tokens, rule="product", weights=None, stop=(), eos=None, tokenizer=None
-):
+    lm: TextLM,
+    prompts: Sequence,
+    max_tokens: int,
+    rule: Rule = "product",
+    weights: np.ndarray | None = None,
+    stop: str | Sequence[str] | None = (),
+    eos: int | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> Joint:
     """Greedy decoding after K prompts at once: Joint   (book eq. 3.7)
 
     lm         a model of tinylm.models, or a language model (generate/protocol/language_model.py)
@@ -123,7 +136,15 @@ def decode_jointly(
     return Joint(tokens, terms, text.decode("utf-8", "replace"), output.finish)
 
 
-def complete_jointly(lm, prompts, begin="", max_tokens=256, stop=(), rule="product", weights=None):
+def complete_jointly(
+    lm: TextLM,
+    prompts: Sequence,
+    begin: str = "",
+    max_tokens: int = 256,
+    stop: str | Sequence[str] | None = (),
+    rule: Rule = "product",
+    weights: np.ndarray | None = None,
+) -> Joint:
     """decode_jointly() for texts: Joint, its text as that of a reply.
 
     lm       TextModel
@@ -150,16 +171,16 @@ def complete_jointly(lm, prompts, begin="", max_tokens=256, stop=(), rule="produ
 
 
 def token_ensemble(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    max_tokens=64,
-    prompts=PHRASINGS,
-    rule="product",
-    weights=None,
-):
+    seed: int = 0,
+    max_tokens: int = 64,
+    prompts: Sequence = PHRASINGS,
+    rule: Rule = "product",
+    weights: np.ndarray | None = None,
+) -> Answer:
     """One answer whose every token all prompts have chosen   (book eq. 3.7)
 
     lm       TextModel

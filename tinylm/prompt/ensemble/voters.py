@@ -11,6 +11,7 @@ is the best (Nitzan and Paroush 1982). And the answers of a grid differ between 
 samples; an analysis of variance splits this spread. Read next: grid.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from tinylm.errors import DataError, ShapeError
 
 
-def error_correlation(wrong):
+def error_correlation(wrong: Sequence[list[int]]) -> float:
     """How much the errors of K voters go together: float, at most 1; 0 if they are independent.
 
         rho = mean over pairs i != j of cov(w_i, w_j)  /  mean over i of var(w_i)
@@ -42,7 +43,7 @@ def error_correlation(wrong):
     return float((covariances.sum() - variances) / (K - 1) / variances)
 
 
-def log_odds(accuracies, answers=2):
+def log_odds(accuracies: Sequence[float], answers: int = 2) -> np.ndarray:
     """The weights of independent voters of known accuracy: (K,)   (Nitzan and Paroush 1982)
 
         w_k = log p_k (m - 1) / (1 - p_k)
@@ -78,12 +79,12 @@ class Spread:
     both: float
     samples: float
 
-    def of_mean(self, M, K, S):
+    def of_mean(self, M: int, K: int, S: int) -> float:
         """The variance of the mean of M models, K prompts and S samples of each."""
         return self.models / M + self.prompts / K + self.both / (M * K) + self.samples / (M * K * S)
 
 
-def spread(right):
+def spread(right: np.ndarray) -> Spread:
     """The Spread of a grid, without bias, as the mean over questions.
 
     right    (N, M, K, S) right answers of N questions, as 0 and 1; M, K and S at least 2

@@ -6,8 +6,11 @@ same demonstrations. These two wrap a prompt, so that its members may differ in 
 back (way 5). Read next: diversity.py, voters.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from tinylm.data.read.items import Item
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
 @dataclass(frozen=True)
@@ -21,19 +24,19 @@ class Shown:
     form: object
     demonstrations: tuple
 
-    def prompt(self, item, demonstrations=()):
+    def prompt(self, item: Item, demonstrations: Sequence[Item] = ()) -> str:
         """The prompt for a question after its own demonstrations: str."""
         return self.form.prompt(item, self.demonstrations)
 
-    def continuation(self, item, answer):
+    def continuation(self, item: Item, answer: str) -> str:
         """What follows the prompt if this is the answer."""
         return self.form.continuation(item, answer)
 
-    def stop_for(self, lm, demonstrations=()):
+    def stop_for(self, lm: TextLM, demonstrations: Sequence[Item] = ()) -> tuple[str, ...]:
         """The strings that end a model's answer after its own demonstrations."""
         return self.form.stop_for(lm, self.demonstrations)
 
-    def read(self, reply, stop=None):
+    def read(self, reply: str, stop: str | Sequence[str] | None = None) -> str | None:
         """The answer in a reply, or None."""
         return self.form.read(reply, stop)
 
@@ -50,19 +53,19 @@ class Transformed:
     there: Callable
     back: Callable
 
-    def prompt(self, item, demonstrations=()):
+    def prompt(self, item: Item, demonstrations: Sequence[Item] = ()) -> str:
         """The prompt, translated: str."""
         return self.there(self.form.prompt(item, demonstrations))
 
-    def continuation(self, item, answer):
+    def continuation(self, item: Item, answer: str) -> str:
         """What follows the translated prompt if this is the answer, translated too."""
         return self.there(self.form.continuation(item, answer))
 
-    def stop_for(self, lm, demonstrations=()):
+    def stop_for(self, lm: TextLM, demonstrations: Sequence[Item] = ()) -> tuple[str, ...]:
         """The strings that end an answer, translated."""
         return tuple(self.there(string) for string in self.form.stop_for(lm, demonstrations))
 
-    def read(self, reply, stop=None):
+    def read(self, reply: str, stop: str | Sequence[str] | None = None) -> str | None:
         """The answer in a reply, translated back, or None."""
         # Stop strings are those of the reply's language, so it is cut before it is translated.
         value = self.form.read(reply, stop)

@@ -11,11 +11,18 @@ file is changed before all of it has been read and understood. Read next: runner
 import hashlib
 import json
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.reading import strict_json
+
+if TYPE_CHECKING:
+    from tinylm.prompt.evaluation.runner import Record
+
 
 try:
     import fcntl
@@ -26,7 +33,9 @@ KIND = "tinylm answers"
 HEAD_START = json.dumps({"kind": KIND}).removesuffix("}").encode()
 
 
-def file_head(about, options, demonstrations, seed):
+def file_head(
+    about: dict[str, str], options: Any, demonstrations: Sequence[Item], seed: int
+) -> dict[str, Any]:
     """What two runs must have in common to share a file: dict of plain values.
 
     about, options  dicts; objects in them as plain()
@@ -41,7 +50,7 @@ def file_head(about, options, demonstrations, seed):
     }
 
 
-def fingerprint(items):
+def fingerprint(items: Sequence[Item]) -> str:
     """A short hash of items without their tasks: str.
 
     A task that is not in a file is the file's name, and a renamed file has the same questions.
@@ -51,7 +60,7 @@ def fingerprint(items):
     return hashlib.sha256(whole.encode("utf-8")).hexdigest()[:16]
 
 
-def plain(value):
+def plain(value: int | str | Callable | dict[str, Any]) -> Any:
     """The value as JSON gives it back, so that it can be compared with what a file holds.
 
     A tuple becomes a list, a dataclass its fields, a number that is not finite its name; of a
@@ -84,7 +93,9 @@ class AnswerFile:
     `records` are those in the file, at most one for each item. `with` closes the file.
     """
 
-    def __init__(self, path, head, items, read):
+    def __init__(
+        self, path: str | Path, head: dict[str, Any], items: Sequence[Item], read: Callable
+    ) -> None:
         self.path, self.items = Path(path), items
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,13 +109,13 @@ class AnswerFile:
             self.handle.close()
             raise
 
-    def __enter__(self):
+    def __enter__(self) -> "AnswerFile":
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: BaseException | None) -> None:
         self.handle.close()  # this gives the lock back
 
-    def append(self, record):
+    def append(self, record: "Record") -> None:
         """Write the record of the next item."""
         line = asdict(record) | {"question": fingerprint([self.items[record.item]])}
         self._write(line)

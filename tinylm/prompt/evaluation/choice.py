@@ -9,18 +9,22 @@ kept in a file, from which a run is resumed. Book section 3.1.4; Gao et al. 2021
 """
 
 import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from tinylm.data.measure.calibration import expected_calibration_error
 from tinylm.data.measure.proportions import wilson_interval
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.evaluation.answer_file import AnswerFile, file_head
 from tinylm.prompt.evaluation.choice_scores import ItemScores, read_scores, scores_of
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.fitted import fit_options
 from tinylm.prompt.protocol.completion import NORMALIZATIONS
+from tinylm.prompt.protocol.text_lm import TextLM
 
 TOGETHER = 32  # questions scored in one call: between two calls, progress is shown
 
@@ -40,7 +44,7 @@ class ChoiceTask:
     words: tuple = ()
     unconditional: str = "Answer:"
 
-    def reworded(self, item):
+    def reworded(self, item: Item) -> Item:
         """The item with its options, and its answer, in the words of the task."""
         words = dict(self.words)
         options = tuple(words.get(option, option) for option in item.options)
@@ -78,13 +82,13 @@ class ChoiceReport:
     failed: tuple = ()
     dropped: tuple = ()
 
-    def interval(self, normalization):
+    def interval(self, normalization: str) -> tuple[float, float, float]:
         """(accuracy, low, high), the 95 % interval of Wilson."""
         right = self.right[normalization]
         return right / self.count, *wilson_interval(right, self.count)
 
 
-def task_named(name):
+def task_named(name: str) -> ChoiceTask:
     """The ChoiceTask of a name. Raises ConfigError with the names there are."""
     if name not in TASKS:
         raise ConfigError(
@@ -94,7 +98,15 @@ def task_named(name):
     return TASKS[name]
 
 
-def evaluate_choices(lm, task, items, demonstrations=(), show=None, file=None, about=None):
+def evaluate_choices(
+    lm: TextLM,
+    task: ChoiceTask,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
+    show: Callable | None = None,
+    file: Any = None,
+    about: dict[str, str] | None = None,
+) -> ChoiceReport:
     """Score every option of every item.
 
     lm              TextLM that continues text

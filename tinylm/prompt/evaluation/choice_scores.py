@@ -8,7 +8,9 @@ to the bit. Read next: choice.py.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,13 +36,13 @@ class ItemScores:
     dropped: int = 0
     error: str = ""
 
-    def scores(self, continuations):
+    def scores(self, continuations: Sequence[str]) -> Scores:
         """The Scores of these continuations."""
         terms = tuple(np.array(one, np.float64) for one in self.terms)
         return Scores(tuple(continuations), terms, np.array(self.prior), self.apart)
 
 
-def scores_of(item, scores, dropped):
+def scores_of(item: int, scores: Scores, dropped: int) -> ItemScores:
     """The ItemScores of an item's number, its Scores, and the number of dropped demonstrations."""
     return ItemScores(
         item,
@@ -55,7 +57,7 @@ KINDS = {"item": int, "terms": list, "prior": list, "apart": list}
 KINDS |= {"dropped": int, "error": str}
 
 
-def read_scores(values):
+def read_scores(values: dict[str, Any]) -> ItemScores:
     """The ItemScores of a line of a file.
 
     values  dict

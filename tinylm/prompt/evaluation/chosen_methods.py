@@ -7,32 +7,36 @@ and Auto-CoT first learn from the pool, so they are given all questions at once.
 ../in_context/selection.py, ../in_context/clusters.py. Read next: methods.py.
 """
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.models.published.sentence_encoder import load_sentence_encoder
-from tinylm.prompt.answer import answer_or_error, check_counts, with_report
+from tinylm.prompt.answer import Answer, answer_or_error, check_counts, with_report
 from tinylm.prompt.in_context import selection
 from tinylm.prompt.in_context.clusters import STEPS, WORDS, auto_cot, by_cluster
-from tinylm.prompt.in_context.few_shot import few_shot
+from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot
 from tinylm.prompt.in_context.learned_retriever import learn_retriever
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.chain_of_thought import chain_of_thought, zero_shot_cot
 
 MOST = 8  # pools whose index is kept
 
 
 def nearest(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    k=4,
-    embed="",
-    order="nearest last",
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    k: int = 4,
+    embed: Callable = "",
+    order: tuple[str, ...] = "nearest last",
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """Few-shot prompting after the k demonstrations that are most like the question.
 
     demonstrations  the pool
@@ -48,17 +52,17 @@ def nearest(
 
 
 def diverse(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    k=4,
-    embed="words",
-    trade_off=0.5,
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    k: int = 4,
+    embed: Callable = "words",
+    trade_off: float = 0.5,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """The same with demonstrations that are near and differ from each other (marginal relevance).
 
     embed      "words", "minilm" or a folder of a sentence encoder
@@ -70,16 +74,16 @@ def diverse(
 
 
 def clustered(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    k=4,
-    embed="words",
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    k: int = 4,
+    embed: Callable = "words",
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """Few-shot prompting after the centers of k clusters of the pool, with their given answers.
 
     embed  as in diverse()
@@ -90,19 +94,19 @@ def clustered(
 
 
 def learned(
-    lm,
-    items,
-    demonstrations=(),
+    lm: TextLM,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    k=4,
-    candidates=20,
-    kept=3,
-    epochs=30,
-    embed="words",
-    seed=0,
-    max_tokens=64,
-):
+    prompt: FewShotPrompt | None = None,
+    k: int = 4,
+    candidates: int = 20,
+    kept: int = 3,
+    epochs: int = 30,
+    embed: str = "words",
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> list:
     """The k demonstrations of a retriever that is trained on what the model finds helpful (EPR).
 
     candidates, kept, epochs   of in_context.learned_retriever.learn_retriever: each question of the
@@ -123,18 +127,18 @@ def learned(
 
 
 def self_written(
-    lm,
-    items,
-    demonstrations=(),
+    lm: TextLM,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    k=4,
-    embed="words",
-    words=WORDS,
-    steps=STEPS,
-    seed=0,
-    max_tokens=256,
-):
+    prompt: str | None = None,
+    k: int = 4,
+    embed: Callable = "words",
+    words: Sequence[str] = WORDS,
+    steps: int = STEPS,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Any:
     """Auto-CoT: chain of thought after the centers of k clusters, whose steps the model wrote.
 
     demonstrations  the pool; its answers are not read

@@ -12,20 +12,25 @@ import hashlib
 import inspect
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinylm.data.measure.proportions import wilson_interval
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.combine import item_key, vote
 from tinylm.prompt.evaluation.answer_file import plain as plain_values
 from tinylm.prompt.evaluation.judge import is_right
-from tinylm.prompt.evaluation.runner import answer_items
+from tinylm.prompt.evaluation.runner import Record, answer_items
 from tinylm.prompt.evaluation.together import answer_together
 from tinylm.prompt.in_context.few_shot import zero_shot
+from tinylm.prompt.protocol.completion import Completion
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Summary:
     report: dict = field(default_factory=dict)
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         """The share of right answers; nan without gold answers."""
         if not self.count:
             return math.nan
@@ -65,7 +70,7 @@ class Summary:
 PLAIN = zero_shot, {}  # what every method is set beside, and its options
 
 
-def summarize(records):
+def summarize(records: Sequence[Record]) -> Summary:
     """The Summary of a list of Record, at least one."""
     if not records:
         raise DataError("summarize: there is no answer to summarize")
@@ -106,7 +111,9 @@ def _reported(records):
     return found
 
 
-def paired_difference(records, others, level=0.95):
+def paired_difference(
+    records: Sequence[Record], others: Sequence[Record], level: float = 0.95
+) -> tuple[float, float, float]:
     """How much more often the first are right, on the same questions   (Newcombe 1998, method 10).
 
     Of n questions, e are right in both, f in the first alone, g in the second alone, h in none:
@@ -147,17 +154,17 @@ def paired_difference(records, others, level=0.95):
 
 
 def plain_vote(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    count=1,
-    plain=None,
-    temperature=0.7,
-    top_k=None,
-    **options,
-):
+    seed: int = 0,
+    count: int = 1,
+    plain: Callable | None = None,
+    temperature: float = 0.7,
+    top_k: int | None = None,
+    **options: Any,
+) -> Answer:
     """The answer that most of `count` samples of plain prompting give.
 
     count        1: the most probable reply; more: samples, a vote among the answers that could be
@@ -186,15 +193,15 @@ def plain_vote(
 class Sampled:
     """A TextLM whose replies are samples at one temperature, whatever a method wants."""
 
-    def __init__(self, lm, temperature, top_k=None):
+    def __init__(self, lm: TextLM, temperature: float, top_k: int | None = None) -> None:
         self._lm, self._sampling = lm, {"temperature": temperature}
         if top_k is not None:
             self._sampling["top_k"] = top_k
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> int | Callable | None:
         return getattr(self._lm, name)
 
-    def complete(self, prompt, **options):
+    def complete(self, prompt: str, **options: Any) -> Completion:
         """As TextLM.complete, sampled in this way."""
         return self._lm.complete(prompt, **{**options, **self._sampling})
 
@@ -220,27 +227,27 @@ class Row:
     plain: Summary | None = None
     difference: tuple | None = None
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         plain = self.plain and vars(self.plain)
         return {**vars(self), "summary": vars(self.summary), "plain": plain}
 
 
 def compare(
-    lm,
-    methods,
-    items,
-    demonstrations=(),
+    lm: TextLM,
+    methods: dict[str, tuple[Callable, dict[str, int]]],
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
     *,
-    plain=PLAIN,
-    judge=is_right,
-    at_once=1,
-    seed=0,
-    show=None,
-    folder=None,
+    plain: tuple[Callable, dict] = PLAIN,
+    judge: Callable = is_right,
+    at_once: int = 1,
+    seed: int = 0,
+    show: Callable | None = None,
+    folder: str | Path | None = None,
     about=None,
-    **sampling,
-):
+    **sampling: Any,
+) -> list[Row]:
     """Methods on the same items, each against plain_vote with as many tokens.
 
     methods   {name: (function, options)}

@@ -7,18 +7,29 @@ counted: a short prompt pays where it is used again, or where a smaller model ma
 ../compress. Read next: methods.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
-from tinylm.prompt.answer import check_counts
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.compress import Compressed, simplify_with_limit
 from tinylm.prompt.compress.llmlingua import llmlingua
 from tinylm.prompt.compress.selective_context import selective_context
 from tinylm.prompt.compress.simplify import simplify
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
-def simplified(lm, item, demonstrations=(), *, prompt=None, seed=0, max_tokens=64):
+def simplified(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    prompt: str | None = None,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """The instruction shortened by rules, which need no model.
 
     prompt   FewShotPrompt with the instruction, before demonstrations and question
@@ -35,16 +46,16 @@ def simplified(lm, item, demonstrations=(), *, prompt=None, seed=0, max_tokens=6
 
 
 def selective_passage(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    keep_ratio=0.5,
-    unit="phrase",
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    keep_ratio: float = 0.5,
+    unit: str = "phrase",
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """Selective Context: the passage loses the units that the model expects.
 
     keep_ratio  share of the units that stays; of tokens it may be another
@@ -57,16 +68,16 @@ def selective_passage(
 
 
 def limited_passage(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    limit=64,
-    retries=3,
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    limit: int = 64,
+    retries: int = 3,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """The model writes a short form of the passage; where it stays too long, its end is cut off.
 
     limit    most tokens of the passage;  retries  after the first attempt
@@ -81,19 +92,19 @@ def limited_passage(
 
 
 def compressed(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    rate=0.5,
-    instruction_rate=0.85,
-    question_rate=0.9,
-    control=2.0,
-    segment=100,
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    rate: float = 0.5,
+    instruction_rate: float = 0.85,
+    question_rate: float = 0.9,
+    control: float = 2.0,
+    segment: int = 100,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """LLMLingua: instruction, demonstrations and question keep a share of their tokens, of which
     demonstrations give up most.
 

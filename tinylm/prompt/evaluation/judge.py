@@ -17,9 +17,12 @@ Read next: methods.py.
 """
 
 import re
+from fractions import Fraction
+from typing import Any
 
 from tinylm.data.measure.answers import answer_words
 from tinylm.data.measure.numbers import canonical_number, numbers_in
+from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted.scan import ACTIONS, TURNS
 
 # Marks that make another word, which letters alone would not show: C++ and C#, 2-3 and 23, 1.5 and
@@ -31,7 +34,7 @@ _ACTION = rf"(?:{'|'.join([*ACTIONS.values(), *TURNS.values()])}|I_[A-Z_]+)"
 _SEQUENCE = rf"(?<!\w){_ACTION}(?:[\s,]+{_ACTION})*(?!\w)"
 
 
-def answer_key(value):
+def answer_key(value: str) -> tuple[str] | Fraction:
     """What two equal answers have in common: a Fraction for a number, a tuple of words for a text.
 
     value    str, or None
@@ -55,7 +58,7 @@ def _words(text):
     return answer_words(marked) or text.split()
 
 
-def last_number(text):
+def last_number(text: str) -> str | None:
     """The last number of a text as it is written, or None: "7" of "He has 3 + 4 = 7 apples."."""
     if canonical_number(text) is not None:
         return text
@@ -65,7 +68,7 @@ def last_number(text):
     return None
 
 
-def last_brackets(text):
+def last_brackets(text: str) -> str | None:
     """The last run of brackets of a text without spaces, or None: "}]" of "It ends with } ]."."""
     found = _BRACKETS.findall(text)
     if found:
@@ -73,7 +76,7 @@ def last_brackets(text):
     return None
 
 
-def last_actions(text):
+def last_actions(text: str) -> tuple[str, ...] | None:
     """The last sequence of SCAN's actions in a text, or None: ("RUN", "JUMP") of "So RUN JUMP."."""
     # Small letters are actions only where there are no others: "jump twice" is a command.
     found = re.findall(_SEQUENCE, text) or re.findall(_SEQUENCE, text.upper())
@@ -90,7 +93,7 @@ def _is_actions(text):
     return re.fullmatch(_SEQUENCE, text.strip()) is not None
 
 
-def contains_answer(text, gold):
+def contains_answer(text: str, gold: str) -> bool:
     """True if a text gives the gold answer: its words stand there, one after the other, or the last
     brackets or actions of the text are those of the answer.
     """
@@ -104,7 +107,7 @@ def contains_answer(text, gold):
     return any(words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1))
 
 
-def task_key(value, item):
+def task_key(value: str, item: Item) -> Any:
     """What two equal answers to an item have in common: as answer_key, but of the last number or
     the last brackets or actions where the item's answer is of this kind. Every vote on an item
     compares by it.
@@ -134,7 +137,7 @@ def _same_value(number, gold):
     return answer_key(number.replace("%", "")) == answer_key(gold.replace("%", ""))
 
 
-def is_right(value, item):
+def is_right(value: str, item: Item) -> bool | None:
     """True if an answer is the gold answer of an item.
 
     value    str, or None: not right

@@ -10,7 +10,9 @@ import difflib
 import importlib
 import inspect
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tinylm.errors import ConfigError
 from tinylm.generate.sample import Sampling
@@ -43,11 +45,11 @@ class Method:
     needs: tuple = ()
     ignores: tuple = ()
 
-    def load(self):
+    def load(self) -> Callable:
         """The function."""
         return _loaded(self.function)
 
-    def options(self):
+    def options(self) -> dict[str, Any]:
         """The method's options with their defaults, with those that it passes on: {name: value}.
 
         Fields of Sampling are left out: see `kinds`.
@@ -57,16 +59,16 @@ class Method:
             found = {**_defaults(_loaded(self.passes)), **found}
         return found
 
-    def samples(self):
+    def samples(self) -> bool:
         """True if the function takes fields of Sampling as **sampling."""
         parameters = inspect.signature(self.load()).parameters.values()
         return not self.passes and any(p.kind is p.VAR_KEYWORD for p in parameters)
 
-    def accepts(self, name):
+    def accepts(self, name: str) -> bool:
         """True if the function takes a keyword of that name."""
         return name in self.options() or (self.samples() and name in SAMPLING)
 
-    def kinds(self):
+    def kinds(self) -> dict[str, Any]:
         """What can be set by a word of the command line: {name: type}."""
         found = {}
         for name, value in self.options().items():
@@ -299,7 +301,7 @@ ALIASES = {
 }
 
 
-def method_named(name):
+def method_named(name: str) -> Method:
     """The Method of a name or an alias, in any case. Raises ConfigError with the closest names."""
     known = name.lower()
     known = ALIASES.get(known, known)

@@ -6,31 +6,35 @@ option and opened once. What all of them read and write is in the account of the
 ../ensemble/models.py.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
+from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble import means
 from tinylm.prompt.ensemble.models import ModelEnsemble, check_text_model, model_vote
 from tinylm.prompt.evaluation.methods import method_named
 from tinylm.prompt.evaluation.needs import check_needs
 from tinylm.prompt.protocol import TextModel
+from tinylm.prompt.protocol.text_lm import TextLM
 
 MEANS = {"arithmetic": means.arithmetic_mean, "geometric": means.geometric_mean}
 MOST = 8  # models that are kept open
 
 
 def models_vote(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    models="",
-    method="zero-shot",
-    weights="",
-    device="cpu",
-    seed=0,
-    max_tokens=64,
-):
+    models: str = "",
+    method: str = "zero-shot",
+    weights: str = "",
+    device: str = "cpu",
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """The answer that most of several models give, each by the same method   (book section 3.2.4)
 
     models   names of the others, with commas: runs or published weights, with any tokenizers
@@ -59,18 +63,18 @@ def models_vote(
 
 
 def models_average(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    models="",
-    method="zero-shot",
-    mean="arithmetic",
-    weights="",
-    device="cpu",
-    seed=0,
-    max_tokens=64,
-):
+    models: str = "",
+    method: str = "zero-shot",
+    mean: str = "arithmetic",
+    weights: str = "",
+    device: str = "cpu",
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """A method on the average of several models, token by token   (book section 3.2.4)
 
     models   names of the others, with commas; all have the tokenizer of the first
@@ -90,7 +94,7 @@ def models_average(
     return used.load()(whole, item, demonstrations, seed=seed, max_tokens=max_tokens)
 
 
-def opened_with(lm, name, device="cpu"):
+def opened_with(lm: TextLM, name: str, device: str = "cpu") -> TextLM:
     """The TextModel of a name, which continues texts if `lm` does so in spite of a template."""
     chat = None
     if getattr(getattr(lm, "opened", None), "template", None) is not None and not lm.chat:

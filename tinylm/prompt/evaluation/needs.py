@@ -6,13 +6,16 @@ opened and perhaps after hours, or do something else: few-shot prompting without
 zero-shot prompting. A setting that it ignores is refused too. Read next: runner.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted.scan import interpret
 from tinylm.errors import ConfigError, DataError
 from tinylm.generate.sample import without_effect
 from tinylm.prompt.decompose.shorter import plan_of
-from tinylm.prompt.evaluation.methods import PATHS, method_named
+from tinylm.prompt.evaluation.methods import PATHS, Method, method_named
 from tinylm.prompt.tasks.code_completion import begun
 
 
@@ -78,7 +81,9 @@ NEEDS = {
 OF_QUESTIONS = "options", "context", "shortened", "command", "parts", "beginning"
 
 
-def check_needs(method, items, demonstrations=(), options=()):
+def check_needs(
+    method: Method, items: Sequence[Item], demonstrations: Sequence[Item] = (), options: Any = ()
+) -> None:
     """Raise ConfigError if a method lacks something that it needs.
 
     method          Method (methods.py)
@@ -106,7 +111,7 @@ GIVEN = {
 }
 
 
-def ignored_by(method, options=()):
+def ignored_by(method: Method, options: Any = ()) -> tuple[str, ...]:
     """What a method ignores, as Method.ignores; several models do what the method they use does.
 
     options  {name: value} that were chosen
@@ -117,7 +122,7 @@ def ignored_by(method, options=()):
     return method_named(used).ignores
 
 
-def check_use(methods, given, options):
+def check_use(methods: Sequence[Method], given: Any, options: Any) -> None:
     """Raise ConfigError for what is given to methods of which none makes use of it.
 
     methods  list of Method
@@ -134,7 +139,12 @@ def check_use(methods, given, options):
             )
 
 
-def unread(methods, items, demonstrations, options):
+def unread(
+    methods: dict[str, tuple[Callable, dict[str, int]]],
+    items: Sequence[Item],
+    demonstrations: Sequence[Item],
+    options: Any,
+) -> list[str]:
     """What some of the methods ignore in a file of questions, or in a comparison: list of lines.
 
     options  as in check_use
@@ -156,7 +166,9 @@ def unread(methods, items, demonstrations, options):
     return lines
 
 
-def check_effect(method, items, demonstrations, options):
+def check_effect(
+    method: Method, items: Sequence[Item], demonstrations: Sequence[Item], options: Any
+) -> None:
     """Raise ConfigError for an option that changes nothing with these questions.
 
     options  {name: value} that were chosen for the method

@@ -10,13 +10,17 @@ are kept when all of them are there. Read next: compare.py.
 
 import inspect
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.evaluation.answer_file import AnswerFile, file_head, fingerprint
 from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.protocol.account import Account
+from tinylm.prompt.protocol.text_lm import TextLM
 
 COUNTS = [one.name for one in fields(Account) if one.type is int]
 
@@ -52,12 +56,22 @@ class Record:
     report: dict = field(default_factory=dict)
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """Prompt, generated and scored tokens."""
         return self.prompt_tokens + self.generated_tokens + self.scored_tokens
 
 
-def answer_items(lm, method, items, demonstrations=(), *, seed=0, file=None, about=None, **options):
+def answer_items(
+    lm: TextLM,
+    method: Callable,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
+    *,
+    seed: int = 0,
+    file: Any = None,
+    about: dict[str, str] | None = None,
+    **options: Any,
+) -> Iterator:
     """Answer each item by a method.
 
     lm              TextLM
@@ -108,12 +122,19 @@ def _answers(lm, method, items, demonstrations, seed, options, first=0):
         yield record_of(number, item, answer, error, lm.account.since(before))
 
 
-def takes_all(method):
+def takes_all(method: Callable) -> bool:
     """True for a method that is given all items at once."""
     return "items" in inspect.signature(method).parameters
 
 
-def records_of_all(lm, method, items, demonstrations, seed, options):
+def records_of_all(
+    lm: TextLM,
+    method: Callable,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item],
+    seed: int,
+    options: Any,
+) -> list:
     """The Records of a method that is given all items at once: list, one for each.
 
     What the call has cost is divided among them, so that it adds up to what was spent.
@@ -137,7 +158,7 @@ def records_of_all(lm, method, items, demonstrations, seed, options):
     return records
 
 
-def record_of(number, item, answer, error, spent):
+def record_of(number: int, item: Item, answer: Answer, error: str, spent: Account) -> Record:
     """The Record of an item.
 
     answer  Answer;  error  why there is none, or "";  spent  Account of the item
@@ -153,7 +174,7 @@ KINDS = {"item": (int,), "value": (str, type(None)), "right": (bool, type(None))
 KINDS |= {"seconds": (int, float), "error": (str,), "report": (dict,)}
 
 
-def read_record(values):
+def read_record(values: dict[str, Any]) -> Record:
     """The Record of a line of a file.
 
     values  dict

@@ -7,19 +7,22 @@ the questions, which take no part in the search, and from the score on demonstra
 out. The searches themselves are in ../optimize. Read next: methods.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt import optimize
-from tinylm.prompt.answer import answer_or_error, check_counts, with_report
+from tinylm.prompt.answer import Answer, answer_or_error, check_counts, with_report
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.prompt.in_context.selection import text_of
 from tinylm.prompt.optimize import ape as written
 from tinylm.prompt.optimize import bandit as bandits
 from tinylm.prompt.optimize import evolve
 from tinylm.prompt.optimize.paraphrase import Lexicon, lm_paraphrases, lm_translator, round_trip
+from tinylm.prompt.protocol.text_lm import TextLM
 
 MEASURES = {"accuracy": optimize.TaskMetric, "likelihood": optimize.LogLikelihood}
 ALGORITHMS = {
@@ -31,24 +34,24 @@ ALGORITHMS = {
 
 
 def ape(
-    lm,
-    items,
-    demonstrations=(),
+    lm: TextLM,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    description="",
-    pairs=4,
-    candidates=8,
-    keep=0.5,
-    rounds=2,
-    variants=2,
-    writing=96,
-    by="accuracy",
-    budget=0,
-    held=0,
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    description: str = "",
+    pairs: Sequence[tuple[str, str]] = 4,
+    candidates: Sequence = 8,
+    keep: float = 0.5,
+    rounds: int = 2,
+    variants: Sequence = 2,
+    writing: int = 96,
+    by: str = "accuracy",
+    budget: int = 0,
+    held: Sequence[int] = 0,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """APE: the model writes instructions, the best are paraphrased, the best of all is used.
 
     prompt       FewShotPrompt; its instruction is a candidate too, unless it is empty
@@ -78,21 +81,21 @@ def ape(
 
 
 def grips(
-    lm,
-    items,
-    demonstrations=(),
+    lm: TextLM,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    candidates=5,
-    edits=1,
-    rounds=10,
-    patience=2,
-    by="accuracy",
-    budget=0,
-    held=0,
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    candidates: Sequence = 5,
+    edits: int = 1,
+    rounds: int = 10,
+    patience: int = 2,
+    by: str = "accuracy",
+    budget: int = 0,
+    held: Sequence[int] = 0,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """GrIPS: phrases of an instruction are deleted, swapped, replaced by synonyms, or added again.
 
     prompt      FewShotPrompt with the instruction
@@ -117,23 +120,23 @@ def grips(
 
 
 def protegi(
-    lm,
-    items,
-    demonstrations=(),
+    lm: TextLM,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    width=2,
-    rounds=2,
-    batch=16,
-    groups=2,
-    reasons=1,
-    paraphrases=1,
-    pulls=100,
-    budget=0,
-    held=0,
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    width: int = 2,
+    rounds: int = 2,
+    batch: int = 16,
+    groups: int = 2,
+    reasons: int = 1,
+    paraphrases: int = 1,
+    pulls: int = 100,
+    budget: int = 0,
+    held: Sequence[int] = 0,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """ProTeGi: the model criticizes an instruction by its mistakes and revises it.
 
     prompt      FewShotPrompt with the instruction
@@ -167,21 +170,21 @@ def protegi(
 
 
 def evolution(
-    lm,
-    items,
-    demonstrations=(),
+    lm: TextLM,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    size=4,
-    generations=3,
-    differential=False,
-    writing=256,
-    by="accuracy",
-    budget=0,
-    held=0,
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    size: int = 4,
+    generations: int = 3,
+    differential: bool = False,
+    writing: int = 256,
+    by: str = "accuracy",
+    budget: int = 0,
+    held: Sequence[int] = 0,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """EvoPrompt: the model crosses and mutates prompts; the first ones are an instruction and
     paraphrases of it.
 
@@ -210,20 +213,20 @@ def evolution(
 
 
 def paraphrases(
-    lm,
-    items,
-    demonstrations=(),
+    lm: TextLM,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    count=0,
-    language="",
-    writing=256,
-    by="accuracy",
-    budget=0,
-    held=0,
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    count: int = 0,
+    language: str = "",
+    writing: int = 256,
+    by: str = "accuracy",
+    budget: int = 0,
+    held: Sequence[int] = 0,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """The best of an instruction's paraphrases, each scored on all examples.
 
     prompt    FewShotPrompt with the instruction
@@ -243,21 +246,21 @@ def paraphrases(
 
 
 def bandit(
-    lm,
-    items,
-    demonstrations=(),
+    lm: TextLM,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    algorithm="halving",
-    pulls=100,
-    count=0,
-    language="",
-    writing=256,
-    by="accuracy",
-    held=0,
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    algorithm: Callable = "halving",
+    pulls: int = 100,
+    count: int = 0,
+    language: str = "",
+    writing: int = 256,
+    by: str = "accuracy",
+    held: Sequence[int] = 0,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """The same paraphrases; a bandit gives most of a fixed number of evaluations to the best.
 
     algorithm  "halving" and "rejects" drop the worst by rounds, "ucb" pulls the most promising,

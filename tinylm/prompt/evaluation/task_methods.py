@@ -8,12 +8,15 @@ methods.py.
 """
 
 import ast
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
-from tinylm.prompt.answer import check_counts
+from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.grid import grid_vote
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.tasks import classification, code_completion, extraction, generation
 from tinylm.prompt.tasks.questions import answer_word_problem
 from tinylm.prompt.tasks.verbalizer import FEELINGS, classify_by_verbalizer
@@ -29,17 +32,17 @@ WORDS = tuple(f"{label}={','.join(words)}" for label, words in FEELINGS.items())
 
 
 def classify(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    attribute="polarity",
-    by="scores",
-    definitions=("",),
-    only_label=False,
-    seed=0,
-    max_tokens=48,
-):
+    attribute: str = "polarity",
+    by: str = "scores",
+    definitions: tuple[str, ...] = ("",),
+    only_label: bool = False,
+    seed: int = 0,
+    max_tokens: int = 48,
+) -> Answer:
     """Classify the question, a text, as one of the item's options   (book section 3.1.4.1)
 
     attribute    what the labels are values of
@@ -69,16 +72,16 @@ def classify(
 
 
 def verbalizer(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    template=LIBRARY["polarity.feeling"].text,
-    words=WORDS,
-    normalization="sum",
-    seed=0,
-    max_tokens=0,
-):
+    template: PromptTemplate = LIBRARY["polarity.feeling"].text,
+    words: Sequence[str] = WORDS,
+    normalization: str = "sum",
+    seed: int = 0,
+    max_tokens: int = 0,
+) -> Answer:
     """Classify by words that stand for the labels   (book sections 1.1.2.2 and 3.1.4.1)
 
     template  text with the slot {*text*} and a blank
@@ -101,7 +104,15 @@ def verbalizer(
     return classify_by_verbalizer(lm, item, normalization=normalization, **options)
 
 
-def entities(lm, item, demonstrations=(), *, types="", seed=0, max_tokens=256):
+def entities(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    types: str = "",
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Named entities with their types   (book section 3.1.4.2)
 
     types    allowed ones, with commas; "": any
@@ -111,7 +122,15 @@ def entities(lm, item, demonstrations=(), *, types="", seed=0, max_tokens=256):
     return extraction.extract_entities(lm, item, demonstrations, **options)
 
 
-def relations(lm, item, demonstrations=(), *, entities="", seed=0, max_tokens=256):
+def relations(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    entities: str = "",
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Relations between given entities   (book section 3.1.4.2)
 
     entities  with commas
@@ -123,7 +142,15 @@ def relations(lm, item, demonstrations=(), *, entities="", seed=0, max_tokens=25
     return extraction.extract_relations(lm, item, demonstrations, **options)
 
 
-def extract(lm, item, demonstrations=(), *, task="keywords", seed=0, max_tokens=256):
+def extract(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    task: str = "keywords",
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Whatever is described   (book section 3.1.4.2)
 
     task     a key of EXTRACTIONS, or words that complete "Your task is to"
@@ -132,7 +159,16 @@ def extract(lm, item, demonstrations=(), *, task="keywords", seed=0, max_tokens=
     return extraction.extract(lm, item, demonstrations, **options)
 
 
-def dialogue(lm, item, demonstrations=(), *, speakers="", turns=2, seed=0, max_tokens=64):
+def dialogue(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    speakers: str = "",
+    turns: int = 2,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """Continue a dialogue   (book section 3.1.4.3)
 
     speakers  their names in order, with commas
@@ -145,8 +181,16 @@ def dialogue(lm, item, demonstrations=(), *, speakers="", turns=2, seed=0, max_t
 
 
 def write(
-    lm, item, demonstrations=(), *, most_words=0, least_words=0, tries=4, seed=0, max_tokens=256
-):
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    most_words: int = 0,
+    least_words: int = 0,
+    tries: int = 4,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Write what the question describes, within limits that are stated and checked   (book section
     3.1.4.3)
 
@@ -169,8 +213,16 @@ def write(
 
 
 def write_function(
-    lm, item, demonstrations=(), *, function="", cases=("",), run=False, seed=0, max_tokens=256
-):
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    function: Callable = "",
+    cases: tuple[str, ...] = ("",),
+    run: bool = False,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Write a Python function, and run it only where that is wanted   (book section 3.1.4.3)
 
     function  its name
@@ -187,8 +239,16 @@ def write_function(
 
 
 def complete_function(
-    lm, item, demonstrations=(), *, function="", cases=("",), run=False, seed=0, max_tokens=256
-):
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    function: str = "",
+    cases: tuple[str, ...] = ("",),
+    run: bool = False,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Complete the Python function that the question begins, and run it only where that is wanted
     (book section 3.1.4.3)
 
@@ -226,7 +286,7 @@ def _passed(answer):
     return answer
 
 
-def read_case(text):
+def read_case(text: str) -> tuple:
     """A case "1, [2] -> 3" as (tuple of arguments, result). ConfigError if it is none."""
     left, arrow, right = text.rpartition("->")
     try:
@@ -245,22 +305,29 @@ def read_case(text):
     return arguments, result
 
 
-def word_problem(lm, item, demonstrations=(), *, seed=0, max_tokens=256):
+def word_problem(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """A word problem after solutions that end with "#### number"   (book section 3.1.4.5)."""
     return answer_word_problem(lm, item, demonstrations, seed=seed, max_tokens=max_tokens)
 
 
 def prompts_and_samples(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    samples=3,
-    temperature=1.0,
-    nested=False,
-    seed=0,
-    max_tokens=64,
-):
+    samples: int = 3,
+    temperature: float = 1.0,
+    nested: bool = False,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """The vote of three prompts with several samples each   (book section 3.2.4, Fig. 3.2)
 
     nested   True: the samples of a prompt agree first, then the prompts

@@ -9,15 +9,27 @@ alone, so the answers are those of runner.py. Read next: compare.py.
 
 import queue
 import threading
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.generate.loop import row_seeds
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.evaluation.runner import record_of, records_of_all, takes_all
+from tinylm.prompt.evaluation.runner import Record, record_of, records_of_all, takes_all
 from tinylm.prompt.protocol.text_lm import TextLM
 
 
-def answer_together(lm, method, items, demonstrations=(), *, seed=0, at_once=32, **options):
+def answer_together(
+    lm: TextLM,
+    method: Callable,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
+    *,
+    seed: int = 0,
+    at_once: int = 32,
+    **options: Any,
+) -> list[Record]:
     """Answer items by a method, so many of them at a time: list of Record.
 
     lm         TextLM; its account has what was really read, and all seconds
@@ -92,7 +104,7 @@ def _answer(lm, method, items, demonstrations, numbers, seed, options):
 class Row(TextLM):
     """The TextLM of one question: its calls are put into a queue, and their replies awaited."""
 
-    def __init__(self, lm, calls, number):
+    def __init__(self, lm: TextLM, calls: Any, number: int) -> None:
         super().__init__()
         self._lm, self._calls, self._number = lm, calls, number
         self.context, self.chat = lm.context, getattr(lm, "chat", False)

@@ -12,14 +12,18 @@ the questions at hand in place of p_cf (Zhou et al. 2024). Read next:
 structured.py, implicit_bayes.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.fitted import fit_options
+from tinylm.prompt.protocol.text_lm import TextLM
 
 CONTENT_FREE = "N/A", "", "[MASK]"
 
@@ -32,7 +36,7 @@ class Blank:
     context: str = ""
 
 
-def calibrated(probabilities, prior):
+def calibrated(probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Probabilities divided by a prior, as distributions again   (Zhao et al. 2021)
 
     probabilities  (..., K), each a distribution over labels
@@ -50,7 +54,13 @@ def calibrated(probabilities, prior):
     return divided / divided.sum(axis=-1, keepdims=True)
 
 
-def content_free_prior(lm, options, demonstrations=(), prompt=None, inputs=CONTENT_FREE):
+def content_free_prior(
+    lm: TextLM,
+    options: Any,
+    demonstrations: Sequence[Item] = (),
+    prompt: str | None = None,
+    inputs: Sequence[str] = CONTENT_FREE,
+) -> np.ndarray:
     """p_cf: what a model predicts after demonstrations for inputs without content: (K,) float64.
 
     options  the K labels
@@ -62,7 +72,13 @@ def content_free_prior(lm, options, demonstrations=(), prompt=None, inputs=CONTE
     return label_probabilities(lm, blanks, options, demonstrations, prompt).mean(axis=0)
 
 
-def label_probabilities(lm, items, options, demonstrations=(), prompt=None):
+def label_probabilities(
+    lm: TextLM,
+    items: Sequence,
+    options: Any,
+    demonstrations: Sequence[Item] = (),
+    prompt: str | None = None,
+) -> np.ndarray:
     """Pr(label | prompt) among the labels alone, for each item: (n, K) float64."""
     prompt = prompt or FewShotPrompt()
     prompts = [prompt.prompt(item, demonstrations) for item in items]
@@ -72,15 +88,15 @@ def label_probabilities(lm, items, options, demonstrations=(), prompt=None):
 
 
 def contextual_calibration(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    inputs=CONTENT_FREE,
-    seed=0,
-    max_tokens=0,
-):
+    prompt: str | None = None,
+    inputs: tuple[str, ...] = CONTENT_FREE,
+    seed: int = 0,
+    max_tokens: int = 0,
+) -> Answer:
     """Answer a question with options by calibrated probabilities   (Zhao et al. 2021)
 
     seed, max_tokens  not used: nothing is drawn or generated
@@ -95,7 +111,15 @@ def contextual_calibration(
     return _answer(lm, item, probabilities, prior, fitted)
 
 
-def batch_calibration(lm, items, demonstrations=(), *, prompt=None, seed=0, max_tokens=0):
+def batch_calibration(
+    lm: TextLM,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
+    *,
+    prompt: str | None = None,
+    seed: int = 0,
+    max_tokens: int = 0,
+) -> list:
     """Answer questions by probabilities divided by their mean over these questions   (Zhou et al.
     2024)
 

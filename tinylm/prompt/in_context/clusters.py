@@ -8,18 +8,21 @@ a short question, few steps, an answer that the rationale names. Gold answers ar
 next: sensitivity.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.generate.retrieval.neighbors import k_means, knn_search
 from tinylm.prompt.in_context.selection import text_of
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.chain_of_thought import TRIGGERS, zero_shot_cot
 
 WORDS, STEPS = 60, 5  # most words of a question and lines of a rationale (Zhang et al., section 5)
 
 
-def by_cluster(vectors, k, seed=0):
+def by_cluster(vectors: np.ndarray, k: int, seed: int = 0) -> list[list[int]]:
     """The members of k clusters, in each the nearest to its center first.
 
     vectors  (n, D) embeddings, n >= k
@@ -38,7 +41,9 @@ def by_cluster(vectors, k, seed=0):
     return found
 
 
-def is_simple(item, answer, rationale, words=WORDS, steps=STEPS):
+def is_simple(
+    item: Item, answer: str | None, rationale: str, words: int = WORDS, steps: int = STEPS
+) -> bool:
     """Whether a worked question may be a demonstration: short, of few steps, its answer derived.
 
     answer     str, or None: the reply had none
@@ -51,17 +56,17 @@ def is_simple(item, answer, rationale, words=WORDS, steps=STEPS):
 
 
 def auto_cot(
-    lm,
-    pool,
-    k,
-    embed,
+    lm: TextLM,
+    pool: Sequence[Item],
+    k: int,
+    embed: Callable,
     *,
-    solve=zero_shot_cot,
-    opening=TRIGGERS[0],
-    seed=0,
-    words=WORDS,
-    steps=STEPS,
-):
+    solve: Callable = zero_shot_cot,
+    opening: str = TRIGGERS[0],
+    seed: int = 0,
+    words: int = WORDS,
+    steps: int = STEPS,
+) -> list[Item]:
     """At most k demonstrations with rationales that the model wrote.
 
     lm            TextLM

@@ -8,15 +8,18 @@ demonstrations from its beginning, never the instruction or the question (fitted
 selection.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.in_context.fitted import fitted
+from tinylm.prompt.in_context.fitted import Fitted, fitted
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import read_reply, render_fields, reply_stops, stop_strings
 
 
-def answer_of(demonstration):
+def answer_of(demonstration: Item) -> str:
     """The answer of an Item that is shown as an example. DataError if it has none."""
     if demonstration.answer is None:
         raise DataError(f"a demonstration needs an answer: {demonstration.question!r:.60} has none")
@@ -55,7 +58,7 @@ class FewShotPrompt:
     labels: bool = False
     conclusion: str = "The answer is {}."
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("between", "separator"):
             if not getattr(self, name):
                 raise ConfigError(f"FewShotPrompt: {name} is empty: nothing would end a field")
@@ -92,11 +95,11 @@ class FewShotPrompt:
         names = (self.context_name, self.question_name, self.answer_name)
         return tuple(name for name in names if name)
 
-    def query(self, item):
+    def query(self, item: Item) -> str:
         """The fields of a question, up to where its answer begins: "Q: ...\\nA:"."""
         return self._fields(item, None)
 
-    def demonstration(self, item, rationale=False):
+    def demonstration(self, item: Item, rationale: bool = False) -> str:
         """The fields of an item with its answer.
 
         rationale  put the item's worked solution before the answer
@@ -109,13 +112,15 @@ class FewShotPrompt:
             raise DataError(f"the demonstration {item.question!r:.60} has no rationale")
         return self._fields(item, f"{item.rationale} {self.conclusion.format(item.answer)}")
 
-    def continuation(self, item, answer):
+    def continuation(self, item: Item, answer: str) -> str:
         """What follows query(item) if this is the answer, with the space it begins with: " yes"."""
         return self._fields(item, answer)[len(self.query(item)) :]
 
     # The whole prompt.
 
-    def prompt(self, item, demonstrations=(), rationale=False):
+    def prompt(
+        self, item: Item, demonstrations: Sequence[Item] = (), rationale: bool = False
+    ) -> str:
         """The prompt for a question after demonstrations: str.
 
         item            Item; its own answer is not used
@@ -136,7 +141,7 @@ class FewShotPrompt:
             return self.separator.join(f"{name} {text}" for name, text in blocks)
         return self.separator.join(text for _, text in blocks)
 
-    def messages(self, item, demonstrations=()):
+    def messages(self, item: Item, demonstrations: Sequence[Item] = ()) -> list[dict[str, str]]:
         """The same for a chat: demonstrations are turns of the user and the assistant.
 
         returns  list of {"role", "content"}; the last is the user's
@@ -163,7 +168,14 @@ class FewShotPrompt:
 
     # Length, and the end of an answer.
 
-    def fit(self, item, demonstrations, count, budget, write=None):
+    def fit(
+        self,
+        item: Item,
+        demonstrations: Sequence[Item],
+        count: Callable,
+        budget: int | None,
+        write: Callable | None = None,
+    ) -> Fitted:
         """A prompt of at most `budget` tokens; demonstrations are dropped from the first on.
 
         Order them from the least to the most important: the one nearest to the
@@ -179,7 +191,7 @@ class FewShotPrompt:
         return fitted(lambda kept: write(item, kept), demonstrations, count, budget)
 
     @property
-    def stop(self):
+    def stop(self) -> tuple[str, ...]:
         """The strings that end an answer: the separator, or the next field or block."""
         if self.separator == "\n":
             return ("\n",)  # every line ends an answer, whatever the next one begins with
@@ -190,11 +202,11 @@ class FewShotPrompt:
             return (self.separator, *stop_strings(self._names), *blocks)
         return (self.separator, *blocks)
 
-    def stop_for(self, lm, demonstrations=()):
+    def stop_for(self, lm: TextLM, demonstrations: Sequence[Item] = ()) -> tuple[str, ...]:
         """`stop` as it is for a model's reply after these demonstrations: see reply_stops."""
         return reply_stops(lm, self.stop, demonstrations)
 
-    def read(self, reply, stop=None):
+    def read(self, reply: str, stop: str | Sequence[str] | None = None) -> str:
         """The answer in a reply: up to the first stop string, without the answer's field name.
 
         stop     the stop strings; None: self.stop
@@ -225,17 +237,17 @@ def _field(name, content):
 
 
 def few_shot(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    turns=False,
-    normalization="sum",
-    budget=None,
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    turns: bool = False,
+    normalization: str = "sum",
+    budget: int | None = None,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """Answer a question after demonstrations   (book section 3.1.2)
 
     An item with options gets the most probable of them; another the text up to the stop string.
@@ -279,16 +291,16 @@ def few_shot(
 
 
 def zero_shot(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    normalization="sum",
-    budget=None,
-    seed=0,
-    max_tokens=64,
-):
+    prompt: str | None = None,
+    normalization: str = "sum",
+    budget: int | None = None,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """Answer a question without any demonstration; those that are given are not used.
 
     The other arguments are those of few_shot.

@@ -7,9 +7,12 @@ Every method that puts demonstrations before a question fits them in this way, a
 details of its answer what was kept and what was dropped. Read next: few_shot.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
 @dataclass
@@ -28,12 +31,14 @@ class Fitted:
     tokens: int
 
     @property
-    def details(self):
+    def details(self) -> dict[str, tuple[Item, ...]]:
         """What an Answer states of it."""
         return {"kept": self.kept, "dropped": self.dropped}
 
 
-def fitted(write, demonstrations, count, budget):
+def fitted(
+    write: Callable, demonstrations: Sequence[Item], count: Callable, budget: int | None
+) -> Fitted:
     """The prompt with as many of the demonstrations as `budget` tokens hold.
 
     Order them from the least to the most important: the one nearest to the question is dropped
@@ -60,7 +65,9 @@ def fitted(write, demonstrations, count, budget):
         kept, dropped = kept[1:], (*dropped, kept[0])
 
 
-def fit_context(lm, write, demonstrations, answer, begin=""):
+def fit_context(
+    lm: TextLM, write: Callable, demonstrations: Sequence[Item], answer: int, begin: str = ""
+) -> Fitted:
     """The prompt with as many of the demonstrations as the model's context holds.
 
     lm       TextLM
@@ -77,7 +84,13 @@ def fit_context(lm, write, demonstrations, answer, begin=""):
     return fitted(write, demonstrations, lambda text: lm.length(text, begin), budget)
 
 
-def fit_options(lm, write, demonstrations, endings, begin=""):
+def fit_options(
+    lm: TextLM,
+    write: Callable,
+    demonstrations: Sequence[Item],
+    endings: Sequence[str],
+    begin: str = "",
+) -> Fitted:
     """The same for a prompt after which texts are scored: the longest of them has its room.
 
     endings  list of str
@@ -88,7 +101,7 @@ def fit_options(lm, write, demonstrations, endings, begin=""):
     return fitted(write, demonstrations, lambda text: lm.length(text, begin), budget)
 
 
-def dropped_of(fits):
+def dropped_of(fits: Sequence[Fitted]) -> tuple[Item, ...]:
     """The demonstrations that one of several prompts had no room for, or more of them: tuple.
 
     fits  list of Fitted, each of the same demonstrations

@@ -11,6 +11,7 @@ A class is a function (rows, d, rng) that draws one f for each row; f maps x (ro
 (rows, K). Read next: regression.py, which learns them by known methods; real_decoder.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +20,13 @@ from tinylm.backend import Random
 from tinylm.errors import ConfigError
 
 
-def linear(rows, d, rng):
+def linear(rows: int, d: int, rng: Random) -> Callable:
     """f(x) = w . x with w ~ N(0, I)."""
     w = rng.normal((rows, d), np.float64)
     return lambda x: np.einsum("rkd,rd->rk", x, w)
 
 
-def sparse_linear(rows, d, rng, nonzero=3):
+def sparse_linear(rows: int, d: int, rng: Random, nonzero: int = 3) -> Callable:
     """f(x) = w . x where only `nonzero` coordinates of w, chosen at random, are not 0."""
     if not 1 <= nonzero <= d:
         raise ConfigError(f"sparse_linear: {nonzero} nonzero weights of {d}")
@@ -35,14 +36,14 @@ def sparse_linear(rows, d, rng, nonzero=3):
     return lambda x: np.einsum("rkd,rd->rk", x, w)
 
 
-def two_layer_relu(rows, d, rng, hidden=100):
+def two_layer_relu(rows: int, d: int, rng: Random, hidden: int = 100) -> Callable:
     """f(x) = sum over r hidden units of a_i relu(w_i . x), w ~ N(0, I) and a ~ N(0, 2 / r)."""
     w = rng.normal((rows, d, hidden), np.float64)
     a = rng.normal((rows, hidden), np.float64) * (2 / hidden) ** 0.5
     return lambda x: np.einsum("rkh,rh->rk", np.maximum(x @ w, 0), a)
 
 
-def decision_tree(rows, d, rng, depth=4):
+def decision_tree(rows: int, d: int, rng: Random, depth: int = 4) -> Callable:
     """A full binary tree: a node compares a coordinate with 0, a leaf has a value from N(0, 1)."""
     coordinates = rng.integers(0, d, (rows, 2**depth - 1))
     values = rng.normal((rows, 2**depth), np.float64)
@@ -66,7 +67,15 @@ CLASSES = {
 }
 
 
-def prompts(function_class, rows, points, d, seed=0, active=None, noise=0.0):
+def prompts(
+    function_class: Callable,
+    rows: int,
+    points: int,
+    d: int,
+    seed: int = 0,
+    active: int | None = None,
+    noise: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Examples of new functions, one function for each row.
 
     function_class  one of CLASSES' values
@@ -82,7 +91,7 @@ def prompts(function_class, rows, points, d, seed=0, active=None, noise=0.0):
     return x, y + noise * rng.normal(y.shape, np.float64)
 
 
-def orthogonal_query(x, query):
+def orthogonal_query(x: np.ndarray, query: np.ndarray) -> np.ndarray:
     """Queries moved out of the span of the examples, their lengths kept.
 
     Nothing is known about f there: of linear f with w ~ N(0, I), the best prediction is 0.
@@ -114,14 +123,14 @@ class Curriculum:
     start: int = 5
     every: int = 2000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 1 <= self.start <= self.d or self.every < 1:
             raise ConfigError(f"{self}: start must be from 1 to d, and every 1 or more")
 
-    def active(self, step):
+    def active(self, step: int) -> int:
         """Coordinates in use at a step, from 0 on."""
         return min(self.d, self.start + step // self.every)
 
-    def points(self, step):
+    def points(self, step: int) -> int:
         """Examples of a prompt at a step."""
         return 2 * self.active(step) + 1

@@ -12,10 +12,12 @@ round, attention to a context is a linear map whose update sum_i v_i k_i^T has t
 gradient (dual_form). Read next: regression.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.autograd import Tensor, einsum
-from tinylm.backend import Random
+from tinylm.backend import DType, Random
 from tinylm.errors import ShapeError
 from tinylm.nn.module import Module
 
@@ -30,13 +32,15 @@ class LinearSelfAttention(Module):
     Check: tinylm gradcheck prompt.LinearSelfAttention
     """
 
-    def __init__(self, d_token, seed=0, std=0.1, dtype=np.float64):
+    def __init__(
+        self, d_token: int, seed: int = 0, std: float = 0.1, dtype: DType = np.float64
+    ) -> None:
         rng = Random(seed, "linear attention")
         for name in ("keys", "queries", "values", "projection"):
             weight = std * rng.normal((d_token, d_token), np.dtype(dtype))
             setattr(self, name, Tensor(weight.astype(dtype), requires_grad=True))
 
-    def __call__(self, tokens, context):
+    def __call__(self, tokens: Tensor, context: int) -> Tensor:
         """tokens (B, T, D) -> (B, T, D); every position reads the first `context` tokens."""
         seen = tokens[:, :context]  # (B, N, D)
         keys = seen @ self.keys.T
@@ -46,7 +50,7 @@ class LinearSelfAttention(Module):
         return tokens + einsum("btn,bnd->btd", scores, values) @ self.projection.T
 
 
-def construction(start, rate, context):
+def construction(start: np.ndarray, rate: float, context: int) -> LinearSelfAttention:
     """The layer that makes one step of gradient descent   (von Oswald et al. 2023, proposition 1)
 
     start    W0 (d_y, d_x), where the step begins
@@ -70,7 +74,9 @@ def construction(start, rate, context):
     return layer
 
 
-def tokens_of(x, y, queries, start=None):
+def tokens_of(
+    x: np.ndarray, y: np.ndarray, queries: np.ndarray, start: np.ndarray | None = None
+) -> Tensor:
     """Examples and queries as tokens: (B, N + M, d_x + d_y) Tensor.
 
     x        (B, N, d_x);  y (B, N, d_y);  queries (B, M, d_x)
@@ -86,7 +92,13 @@ def tokens_of(x, y, queries, start=None):
     return Tensor(np.concatenate([context, np.concatenate([queries, below], axis=2)], axis=1))
 
 
-def predictions(layers, x, y, queries, start=None):
+def predictions(
+    layers: Sequence[LinearSelfAttention],
+    x: np.ndarray,
+    y: np.ndarray,
+    queries: np.ndarray,
+    start: np.ndarray | None = None,
+) -> np.ndarray:
     """What stacked layers answer to queries: (B, M, d_y) float64, W x_q.
 
     layers  LinearSelfAttention one after the other; only the first may have W0 other than 0
@@ -98,7 +110,9 @@ def predictions(layers, x, y, queries, start=None):
     return -tokens.data[:, N:, d_x:]
 
 
-def gradient_steps(x, y, start, rate, steps=1):
+def gradient_steps(
+    x: np.ndarray, y: np.ndarray, start: np.ndarray, rate: float, steps: int = 1
+) -> np.ndarray:
     """W after steps of gradient descent on (1/2N) sum_i |W x_i - y_i|^2: (..., d_y, d_x).
 
     x  (..., N, d_x);  y  (..., N, d_y);  start  (..., d_y, d_x)
@@ -110,7 +124,7 @@ def gradient_steps(x, y, start, rate, steps=1):
     return W
 
 
-def best_rate(examples, d):
+def best_rate(examples: int, d: int) -> tuple[float, float]:
     """The rate of one step from 0 with the least expected loss, for x and w ~ N(0, I), y = w . x.
 
     returns  (eta, expected squared error of the query)
@@ -121,7 +135,9 @@ def best_rate(examples, d):
     return rate, d * (1 - rate)
 
 
-def dual_form(W_zero, keys, values):
+def dual_form(
+    W_zero: np.ndarray, keys: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The linear map that linear attention to a context is   (Dai et al. 2023, eq. 10)
 
         W_zero q + sum_i v_i (k_i . q) = (W_zero + sum_i v_i k_i^T) q

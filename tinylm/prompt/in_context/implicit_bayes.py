@@ -15,16 +15,18 @@ possible. Read next: gradient_descent.py.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm import backend
+from tinylm.data.synthetic.hmm_mixture import HMMMixture
 from tinylm.errors import ShapeError
 from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.generate.protocol.score import log_probabilities
 
 
-def model_predictions(lm, ids, begin):
+def model_predictions(lm: Any, ids: np.ndarray, begin: int) -> np.ndarray:
     """log q(x_t | begin, x_<t) of a language model at t = 0 .. T: (B, T) -> (B, T + 1, V).
 
     lm     a model of tinylm.models, or a language model (generate/protocol)
@@ -35,7 +37,7 @@ def model_predictions(lm, ids, begin):
     return log_probabilities(backend.to_cpu(as_language_model(lm).logits(begun)))
 
 
-def divergence(p, log_q):
+def divergence(p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
     """KL(p || q) in nats: (..., V) probabilities and log-probabilities -> (...).
 
     q may be over more tokens than p, such as one that begins texts: p is 0 there.
@@ -47,7 +49,7 @@ def divergence(p, log_q):
     return terms.sum(axis=-1)
 
 
-def by_concept(mixture, ids):
+def by_concept(mixture: HMMMixture, ids: np.ndarray) -> np.ndarray:
     """The prediction of each concept alone, p(x_t | x_<t, theta): (B, T) -> (B, T + 1, C, V)."""
     _, belief = mixture.forward(ids)  # (B, T + 1, C, H)
     return belief @ mixture.emission
@@ -71,7 +73,9 @@ class Shots:
     model: np.ndarray
 
 
-def compare(mixture, lm, ids, concepts, length, begin):
+def compare(
+    mixture: HMMMixture, lm: Any, ids: np.ndarray, concepts: np.ndarray, length: int, begin: int
+) -> Shots:
     """A model beside the best possible prediction, example by example: Shots.
 
     mixture   HMMMixture

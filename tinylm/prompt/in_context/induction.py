@@ -10,13 +10,15 @@ induction_circuit.py builds them by hand. Read next: induction_circuit.py.
 """
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm import backend
 from tinylm.autograd import Tensor, attention, no_grad, rotary
-from tinylm.backend import Random
+from tinylm.backend import ArrayLike, Random
 from tinylm.errors import ConfigError
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import evaluating
 from tinylm.nn.attention.multi_head import capped_attention, projected
 from tinylm.nn.module import Module
@@ -26,7 +28,7 @@ from tinylm.prompt.in_context.few_shot import FewShotPrompt
 PATTERN = FewShotPrompt(question_name="", answer_name="", between=" → ", separator="\n")
 
 
-def attention_patterns(model, ids):
+def attention_patterns(model: GPT, ids: np.ndarray) -> list[np.ndarray]:
     """The attention weights of every layer of a GPT: L arrays (B, H, T, T), rows sum to 1.
 
     ids     (B, T) integers
@@ -67,7 +69,7 @@ class _Watched(Module):
         return self.inner(x, rotation=rotation, mask=mask, bias=bias, **options)
 
 
-def after_earlier(ids):
+def after_earlier(ids: ArrayLike) -> np.ndarray:
     """[b, t, j]: position j follows an earlier occurrence of token t, ids[b, j-1] == ids[b, t].
 
     ids      (B, T)
@@ -80,7 +82,7 @@ def after_earlier(ids):
     return found & np.tri(T, dtype=bool)  # the occurrence j - 1 is before t: j <= t
 
 
-def induction_scores(patterns, ids):
+def induction_scores(patterns: Sequence[np.ndarray], ids: np.ndarray) -> tuple[np.ndarray, float]:
     """How much of its attention each head gives to the tokens after earlier occurrences of the
     present one, mean over the positions that have any.
 
@@ -97,13 +99,13 @@ def induction_scores(patterns, ids):
     return np.array(scores), float(alike[some].mean())
 
 
-def previous_token_scores(patterns):
+def previous_token_scores(patterns: Sequence[np.ndarray]) -> np.ndarray:
     """How much of its attention each head gives to the position before: (L, H), from 0 to 1."""
     diagonals = [np.diagonal(pattern, -1, axis1=2, axis2=3) for pattern in patterns]
     return np.array([each.mean(axis=(0, 2)) for each in diagonals])
 
 
-def repeated(rows, length, vocab_size, seed=0):
+def repeated(rows: int, length: int, vocab_size: int, seed: int = 0) -> np.ndarray:
     """Random tokens, then the same again: only an earlier occurrence can predict the second half.
 
     returns  (rows, 2 length); in a row no token is twice in one half, so length <= vocab_size
@@ -115,7 +117,15 @@ def repeated(rows, length, vocab_size, seed=0):
     return np.concatenate([half, half], axis=1)
 
 
-def mapping_prompts(rows, shots, sources, targets, seed=0, shuffled=False, mapping=None):
+def mapping_prompts(
+    rows: int,
+    shots: int,
+    sources: int,
+    targets: int,
+    seed: int = 0,
+    shuffled: bool = False,
+    mapping: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Prompts of k random pairs of a mapping, by default a random one for each row, and a source.
 
         s_1 t_1 s_2 t_2 .. s_k t_k s_query  ->  t_query
@@ -140,7 +150,7 @@ def mapping_prompts(rows, shots, sources, targets, seed=0, shuffled=False, mappi
     return ids, answers[:, -1]
 
 
-def best_accuracy(shots, sources, targets):
+def best_accuracy(shots: int, sources: int, targets: int) -> float:
     """The highest possible accuracy on mapping_prompts.
 
     The query is among k demonstrations with probability 1 - (1 - 1/S)^k; otherwise all T targets

@@ -14,12 +14,13 @@ trained. Read next: induction.py, which finds such heads in trained models.
 import numpy as np
 
 from tinylm.models import GPT, GPTConfig
+from tinylm.nn.attention.multi_head import SelfAttention
 
 SHARP = 40.0  # score of a match over all others: exp(-40) is 4e-18
 COPY = 4.0  # what is copied, against the token itself
 
 
-def induction_circuit(vocab_size, context):
+def induction_circuit(vocab_size: int, context: int) -> GPT:
     """A GPT of two layers with one head each, in float64, that copies by induction.
 
     Its next token is the one after the earlier occurrence of the present token.
@@ -66,7 +67,9 @@ def induction_circuit(vocab_size, context):
     return model
 
 
-def set_attention(attention, queries, keys, values):
+def set_attention(
+    attention: SelfAttention, queries: np.ndarray, keys: np.ndarray, values: np.ndarray
+) -> None:
     """Give the one head of a SelfAttention these maps, (D, D) each; its output map is I."""
     D = len(queries)
     attention.qkv.weight.assign_(np.concatenate([queries, keys, values], axis=1))  # (D, 3 D)

@@ -12,12 +12,14 @@ batch (van den Oord et al. 2018, InfoNCE). Encoders are linear maps of features 
 words (selection.BagOfWords) or embeddings. Read next: clusters.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.autograd import Tensor, no_grad
-from tinylm.backend import Random
+from tinylm.backend import DType, Random
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.fitting import fit
 from tinylm.nn.linear import Linear
@@ -25,10 +27,13 @@ from tinylm.nn.module import Module
 from tinylm.pretrain.batch import Batch
 from tinylm.pretrain.discriminative.contrastive import info_nce
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
-from tinylm.prompt.in_context.selection import NearestByWords, first_allowed, text_of
+from tinylm.prompt.in_context.selection import BagOfWords, NearestByWords, first_allowed, text_of
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
-def likelihoods(lm, item, demonstrations, prompt=None):
+def likelihoods(
+    lm: TextLM, item: Item, demonstrations: Sequence[Item], prompt: FewShotPrompt | None = None
+) -> np.ndarray:
     """log Pr(answer | demonstration, question) after each demonstration alone: (n,) float64.
 
     lm              TextLM
@@ -53,7 +58,14 @@ class Contrast:
     negatives: tuple
 
 
-def contrasts(lm, pool, nearest, candidates=50, kept=5, prompt=None):
+def contrasts(
+    lm: TextLM,
+    pool: Sequence[Item],
+    nearest: NearestByWords,
+    candidates: int = 50,
+    kept: int = 5,
+    prompt: FewShotPrompt | None = None,
+) -> list[Contrast]:
     """What a model finds helpful: a Contrast for every question of a pool.
 
     nearest     selector that proposes candidates (selection.py)
@@ -86,7 +98,9 @@ class TwoEncoders(Module):
     d_features  width of the features;  d_model  D
     """
 
-    def __init__(self, d_features, d_model, seed=0, dtype=np.float32):
+    def __init__(
+        self, d_features: int, d_model: int, seed: int = 0, dtype: DType = np.float32
+    ) -> None:
         rng = Random(seed, "retriever")
         std = d_features**-0.5  # keeps the size of a vector of independent entries
         sizes = {"bias": False, "std": std, "dtype": dtype}
@@ -113,10 +127,10 @@ class RetrievalTask:
     Check: tinylm gradcheck prompt.RetrievalTask
     """
 
-    def __init__(self, asked, shown):
+    def __init__(self, asked: np.ndarray, shown: np.ndarray) -> None:
         self.asked, self.shown = asked, shown
 
-    def make_batch(self, examples, rng):
+    def make_batch(self, examples: Sequence[Contrast], rng: Random) -> _ContrastBatch:
         """A batch of Contrasts."""
         drawn = []
         for name in ("positives", "negatives"):
@@ -127,7 +141,7 @@ class RetrievalTask:
         questions = self.asked[[example.question for example in examples]]
         return _ContrastBatch(questions, numbers[:, :1], self.shown[numbers], numbers)
 
-    def loss(self, model, batch):
+    def loss(self, model: TwoEncoders, batch: _ContrastBatch) -> tuple[Tensor, dict[str, float]]:
         """(InfoNCE, its counts). What is a question's positive is never its negative too."""
         numbers = batch.numbers.T.reshape(-1)  # (2 B,): first all positives, then all negatives
         excluded = numbers[None, :] == batch.targets  # (B, 2 B)
@@ -147,36 +161,36 @@ class LearnedRetriever:
     model     TwoEncoders
     """
 
-    def __init__(self, pool, features, model):
+    def __init__(self, pool: Sequence[Item], features: BagOfWords, model: TwoEncoders) -> None:
         self.pool, self.features, self.model = list(pool), features, model
         shown = _rows(features, map(shown_text, self.pool), model)
         with no_grad():
             self.keys = model.demonstration(Tensor(shown)).data  # (n, D)
 
-    def ranked(self, item):
+    def ranked(self, item: Item) -> np.ndarray:
         """All demonstrations, best first: (n,) integers; of equal scores the earlier first."""
         with no_grad():
             query = self.model.question(Tensor(_rows(self.features, [text_of(item)], self.model)))
         return np.argsort(-(self.keys @ query.data[0]), kind="stable")
 
-    def __call__(self, item, k):
+    def __call__(self, item: Item, k: int) -> list[Item]:
         return first_allowed(self.ranked(item), self.pool, item, k)
 
 
 def learn_retriever(
-    lm,
-    pool,
-    features,
-    nearest=None,
-    candidates=50,
-    kept=5,
-    d_model=64,
-    epochs=30,
-    learning_rate=1e-2,
-    batch_size=32,
-    seed=0,
-    prompt=None,
-):
+    lm: TextLM,
+    pool: Sequence[Item],
+    features: BagOfWords,
+    nearest: NearestByWords | None = None,
+    candidates: int = 50,
+    kept: int = 5,
+    d_model: int = 64,
+    epochs: int = 30,
+    learning_rate: float = 1e-2,
+    batch_size: int = 32,
+    seed: int = 0,
+    prompt: FewShotPrompt | None = None,
+) -> LearnedRetriever:
     """Train a retriever of demonstrations from a pool for a model: LearnedRetriever.
 
     features         function from n texts to (n, d), such as selection.BagOfWords
@@ -201,7 +215,7 @@ def learn_retriever(
     return LearnedRetriever(pool, features, model)
 
 
-def shown_text(item):
+def shown_text(item: Item) -> str:
     """The text of a demonstration: question and answer."""
     return f"{text_of(item)}\n{item.answer}"
 

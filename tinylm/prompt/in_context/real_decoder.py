@@ -9,10 +9,12 @@ trained at once, so one prompt of K examples is K tasks. Read next:
 induction.py.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd import Tensor, mean
-from tinylm.backend import Random, to_device
+from tinylm.backend import DType, Random, to_device
 from tinylm.errors import ShapeError
 from tinylm.models import GPT, GPTConfig
 from tinylm.nn.linear import Linear
@@ -27,7 +29,9 @@ class RealDecoder(Module):
     settings  of GPTConfig, for the blocks: n_layer, n_head, d_model, ..
     """
 
-    def __init__(self, d, points, seed=0, dtype=np.float32, **settings):
+    def __init__(
+        self, d: int, points: int, seed: int = 0, dtype: DType = np.float32, **settings: Any
+    ) -> None:
         self.d = d
         self.trunk = GPT(GPTConfig(1, context=2 * points, **settings), seed, dtype)
         self.trunk.tokens = None  # vectors come in, and numbers out
@@ -35,7 +39,7 @@ class RealDecoder(Module):
         self.enter = Linear(d, D, rng.child("enter"), std=d**-0.5, dtype=dtype)
         self.leave = Linear(D, 1, rng.child("leave"), dtype=dtype)
 
-    def __call__(self, x, y):
+    def __call__(self, x: np.ndarray, y: np.ndarray) -> Tensor:
         """Predictions of every y_k from (x_1, y_1), .., (x_{k-1}, y_{k-1}) and x_k.
 
         x        (B, K, d);  y  (B, K)
@@ -57,7 +61,7 @@ class RealDecoder(Module):
         return self.leave(h[:, ::2])[..., 0]  # the positions of x: (B, K)
 
 
-def small_decoder(d, points, seed=0):
+def small_decoder(d: int, points: int, seed: int = 0) -> RealDecoder:
     """A RealDecoder of two layers that learns functions of a few numbers in minutes on a CPU.
 
     The feed-forward layer is no wider than the model.
@@ -75,7 +79,7 @@ def small_decoder(d, points, seed=0):
     return model
 
 
-def interleaved(x, y):
+def interleaved(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """x_1, y_1, x_2, y_2, .. as vectors of width d, values in the first place: (B, 2 K, d)."""
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim != 3 or y.shape != x.shape[:2]:
@@ -87,7 +91,7 @@ def interleaved(x, y):
     return tokens
 
 
-def squared_error(model, x, y):
+def squared_error(model: RealDecoder, x: np.ndarray, y: np.ndarray) -> Tensor:
     """The mean over prompts and examples of (prediction - y)^2: scalar Tensor.
 
     x  (B, K, d);  y  (B, K)

@@ -10,6 +10,8 @@ A predictor here is a function (x (B, k, d), y (B, k), query (B, d)) -> (B,), fo
 Read next: real_decoder.py.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinylm.errors import ConfigError, ShapeError
@@ -21,13 +23,13 @@ DESCENTS = [(n, rate) for n in (1, 2, 3, 5, 10) for rate in (0.1, 0.2, 0.3, 0.5,
 METHODS = "least squares", "ridge", "descent", "nearest", "averaging"
 
 
-def least_squares(x, y, query):
+def least_squares(x: np.ndarray, y: np.ndarray, query: np.ndarray) -> np.ndarray:
     """w . x_q of the shortest w that minimizes the squared error: exact from k = d examples on."""
     w = np.linalg.pinv(x) @ y[..., None]  # (B, d, k) @ (B, k, 1)
     return (query[:, None] @ w)[:, 0, 0]
 
 
-def ridge(strength):
+def ridge(strength: float) -> Callable:
     """Predictor with the penalty lambda |w|^2; sigma^2 / tau^2 gives the posterior mean."""
     if strength <= 0:
         raise ConfigError(f"ridge: strength {strength} must be positive; use least_squares for 0")
@@ -40,7 +42,7 @@ def ridge(strength):
     return predict
 
 
-def nearest(neighbors=3):
+def nearest(neighbors: int = 3) -> Callable:
     """The predictor by the mean value of the nearest examples; 0 without examples."""
 
     def predict(x, y, query):
@@ -53,12 +55,12 @@ def nearest(neighbors=3):
     return predict
 
 
-def averaging(x, y, query):
+def averaging(x: np.ndarray, y: np.ndarray, query: np.ndarray) -> np.ndarray:
     """w . x_q with w the mean of y_i x_i: one step of gradient descent from 0 with rate 1."""
     return descent(1, 1.0)(x, y, query)
 
 
-def descent(steps, rate):
+def descent(steps: int, rate: float) -> Callable:
     """The predictor by steps of gradient descent from w = 0 on (1/2k) sum of squared errors."""
 
     def predict(x, y, query):
@@ -71,7 +73,7 @@ def descent(steps, rate):
     return predict
 
 
-def along(predictor, x, y):
+def along(predictor: Callable, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Predictions of every value from the examples before it: x (B, K, d), y (B, K) -> (B, K)."""
     return np.stack(
         [predictor(x[:, :k], y[:, :k], x[:, k]) for k in range(x.shape[1])],
@@ -79,7 +81,7 @@ def along(predictor, x, y):
     )
 
 
-def prediction_difference(a, b):
+def prediction_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Mean squared difference of predictions, by the number of examples: (B, K) twice -> (K,).
 
     With the true values as b, it is the error. Akyürek et al. compare models with predictors by it,
@@ -91,7 +93,9 @@ def prediction_difference(a, b):
     return ((a - b) ** 2).mean(axis=0)
 
 
-def closest(model, predictors, x, y):
+def closest(
+    model: np.ndarray, predictors: dict[str, Callable], x: np.ndarray, y: np.ndarray
+) -> tuple[list[str], dict[str, np.ndarray]]:
     """Which known method a model's predictions are nearest to, for every number of examples.
 
     model       (B, K) predictions
@@ -106,7 +110,7 @@ def closest(model, predictors, x, y):
     return names, found
 
 
-def tuned_methods(x, y, noise=0.0):
+def tuned_methods(x: np.ndarray, y: np.ndarray, noise: float = 0.0) -> dict[str, Callable]:
     """The known methods, with the settings that theory does not give chosen on these prompts.
 
     x, y     (B, K, d) and (B, K): prompts that no model is measured on

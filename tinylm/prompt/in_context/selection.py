@@ -12,27 +12,30 @@ to the question, so that few_shot.py drops it last. The question itself is never
 next: learned_retriever.py, clusters.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.backend import Random
 from tinylm.data.clean.words import words
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.generate.retrieval.neighbors import knn_search
 
 
-def text_of(item):
+def text_of(item: Item) -> str:
     """What items are compared by: passage and question."""
     return "\n".join(filter(None, [item.context, item.question]))
 
 
-def others(pool, item):
+def others(pool: Sequence[Item], item: Item) -> np.ndarray:
     """The numbers of the demonstrations that do not have the question itself: (n,) integers."""
     asked = text_of(item)
     return np.array([i for i, demo in enumerate(pool) if text_of(demo) != asked], np.int64)
 
 
-def first_allowed(order, pool, item, k):
+def first_allowed(order: np.ndarray, pool: Sequence[Item], item: Item, k: int) -> list[Item]:
     """The first k demonstrations of a ranking, the best one last.
 
     order    numbers of demonstrations, best first
@@ -45,7 +48,7 @@ def first_allowed(order, pool, item, k):
     return [pool[i] for i in reversed(chosen)]
 
 
-def random_demonstrations(pool, item, k, seed=0):
+def random_demonstrations(pool: Sequence[Item], item: Item, k: int, seed: int = 0) -> list[Item]:
     """k different demonstrations in random order: what a selection is compared with."""
     return first_allowed(Random(seed, "demonstrations").permutation(len(pool)), pool, item, k)
 
@@ -56,15 +59,15 @@ class NearestByWords:
     pool   list of Items with answers;  k1, b  as in InvertedIndex
     """
 
-    def __init__(self, pool, k1=1.2, b=0.75):
+    def __init__(self, pool: Sequence[Item], k1: float = 1.2, b: float = 0.75) -> None:
         self.pool = list(pool)
         self.index = InvertedIndex([text_of(demo) for demo in self.pool], k1, b)
 
-    def ranked(self, item):
+    def ranked(self, item: Item) -> np.ndarray:
         """All demonstrations, best first: (n,) integers; of equal scores the earlier first."""
         return np.argsort(-self.index.scores(text_of(item)), kind="stable")
 
-    def __call__(self, item, k):
+    def __call__(self, item: Item, k: int) -> list[Item]:
         return first_allowed(self.ranked(item), self.pool, item, k)
 
 
@@ -76,13 +79,13 @@ class NearestByEmbedding:
     metric  "cosine": the angle; "l2": Euclidean distance
     """
 
-    def __init__(self, pool, embed, metric="cosine"):
+    def __init__(self, pool: Sequence[Item], embed: "BagOfWords", metric: str = "cosine") -> None:
         if metric not in ("cosine", "l2"):
             raise ConfigError(f"NearestByEmbedding: metric {metric!r} is not 'cosine' or 'l2'")
         self.pool, self.embed, self.metric = list(pool), embed, metric
         self.keys = self.vectors([text_of(demo) for demo in self.pool])  # (n, D)
 
-    def vectors(self, texts):
+    def vectors(self, texts: Sequence[str]) -> np.ndarray:
         """The embeddings of texts, of length 1 for angles: (n, D) float64."""
         vectors = np.asarray(self.embed(texts), np.float64)
         if vectors.ndim != 2 or len(vectors) != len(texts):
@@ -93,11 +96,11 @@ class NearestByEmbedding:
             return directions(vectors)
         return vectors
 
-    def ranked(self, item):
+    def ranked(self, item: Item) -> np.ndarray:
         """All demonstrations, nearest first: (n,) integers; of equals the earlier first."""
         return knn_search(self.vectors([text_of(item)]), self.keys, len(self.pool))[1][0]
 
-    def __call__(self, item, k):
+    def __call__(self, item: Item, k: int) -> list[Item]:
         return first_allowed(self.ranked(item), self.pool, item, k)
 
 
@@ -108,13 +111,13 @@ class Diverse(NearestByEmbedding):
                demonstration only
     """
 
-    def __init__(self, pool, embed, trade_off=0.5):
+    def __init__(self, pool: Sequence[Item], embed: "BagOfWords", trade_off: float = 0.5) -> None:
         super().__init__(pool, embed)
         if not 0 <= trade_off <= 1:
             raise ConfigError(f"Diverse: trade_off {trade_off} must be from 0 to 1")
         self.trade_off = trade_off
 
-    def __call__(self, item, k):
+    def __call__(self, item: Item, k: int) -> list[Item]:
         allowed = others(self.pool, item)
         keys = self.keys[allowed]  # (n, D)
         query = self.vectors([text_of(item)])[0]  # (D,)
@@ -122,7 +125,9 @@ class Diverse(NearestByEmbedding):
         return first_allowed(allowed[chosen], self.pool, item, k)
 
 
-def marginal_relevance(relevance, similarity, k, trade_off=0.5):
+def marginal_relevance(
+    relevance: np.ndarray, similarity: np.ndarray, k: int, trade_off: float = 0.5
+) -> list[int]:
     """The order in which maximal marginal relevance chooses   (Carbonell and Goldstein 1998)
 
     relevance   (n,) similarity to the question
@@ -144,7 +149,7 @@ def marginal_relevance(relevance, similarity, k, trade_off=0.5):
     return chosen
 
 
-def arranged(demonstrations, order="nearest last", seed=0):
+def arranged(demonstrations: Sequence[Item], order: str = "nearest last", seed: int = 0) -> list:
     """What a selector chose, in another order.
 
     order   "nearest last", as selectors return it; "nearest first"; "random", by the seed
@@ -160,7 +165,7 @@ def arranged(demonstrations, order="nearest last", seed=0):
     raise ConfigError(f"no order {order!r}: 'nearest last', 'nearest first' or 'random'")
 
 
-def directions(vectors):
+def directions(vectors: np.ndarray) -> np.ndarray:
     """Vectors (n, D) divided by their lengths; the zero vector stays."""
     lengths = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
     return vectors / np.where(lengths > 0, lengths, 1.0)
@@ -172,13 +177,13 @@ class BagOfWords:
     texts   whose words are the axes, in alphabetical order; other words are not counted
     """
 
-    def __init__(self, texts):
+    def __init__(self, texts: Sequence[str]) -> None:
         index = InvertedIndex(texts)
         vocabulary = sorted({word for text in index.documents for word in words(text)})
         self.axes = {word: axis for axis, word in enumerate(vocabulary)}
         self.weights = np.array([index.idf(word) for word in vocabulary])  # (V,)
 
-    def __call__(self, texts):
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Texts as vectors: (n, V) float64."""
         vectors = np.zeros((len(texts), len(self.axes)))
         for row, text in enumerate(texts):

@@ -8,14 +8,18 @@ spread says little about a prompt. Read next: calibration.py.
 
 import itertools
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from tinylm.backend import Random
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
 @dataclass
@@ -32,27 +36,27 @@ class Sensitivity:
     correct: np.ndarray
 
     @property
-    def accuracies(self):
+    def accuracies(self) -> np.ndarray:
         """(n,) float64: the share of right answers under each variant."""
         return self.correct.mean(axis=1)
 
     @property
-    def spread(self):
+    def spread(self) -> float:
         """Highest accuracy less the lowest."""
         return float(self.accuracies.max() - self.accuracies.min())
 
     @property
-    def variance(self):
+    def variance(self) -> float:
         """Of the accuracies over the variants."""
         return float(self.accuracies.var())
 
     @property
-    def unstable(self):
+    def unstable(self) -> float:
         """Share of the items whose answer is not the same under all variants."""
         return float(np.mean([len(set(answers)) > 1 for answers in zip(*self.values)]))
 
 
-def orders(count, most=120, seed=0):
+def orders(count: int, most: int = 120, seed: int = 0) -> list[tuple[int, ...]]:
     """The orders of `count` demonstrations: all count! of them, or `most` different ones by chance.
 
     returns  list of tuples of positions; with all of them, the given order comes first
@@ -68,7 +72,15 @@ def orders(count, most=120, seed=0):
     return list(drawn)
 
 
-def order_sensitivity(lm, items, demonstrations, *, most=120, seed=0, **options):
+def order_sensitivity(
+    lm: TextLM | None,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item],
+    *,
+    most: int = 120,
+    seed: int = 0,
+    **options: Any,
+) -> Sensitivity:
     """Accuracy under the orders of the demonstrations: Sensitivity; its variants are orders.
 
     items    Items with answers
@@ -82,14 +94,27 @@ def order_sensitivity(lm, items, demonstrations, *, most=120, seed=0, **options)
     return sensitivity(lm, items, tried, [{"demonstrations": one} for one in shown], **options)
 
 
-def form_sensitivity(lm, items, demonstrations, forms, **options):
+def form_sensitivity(
+    lm: TextLM | None,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item],
+    forms: Sequence[FewShotPrompt],
+    **options: Any,
+) -> Sensitivity:
     """Accuracy under different forms of a prompt: Sensitivity; its variants are FewShotPrompts."""
     demonstrations = list(demonstrations)
     settings = [{"demonstrations": demonstrations, "prompt": form} for form in forms]
     return sensitivity(lm, items, forms, settings, **options)
 
 
-def paraphrase_sensitivity(lm, items, demonstrations, instructions, prompt=None, **options):
+def paraphrase_sensitivity(
+    lm: TextLM | None,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item],
+    instructions: Sequence[str],
+    prompt: FewShotPrompt | None = None,
+    **options: Any,
+) -> Sensitivity:
     """Accuracy under instructions that mean the same: Sensitivity; its variants are str."""
     form = prompt or FewShotPrompt()
     forms = [replace(form, instruction=text) for text in instructions]
@@ -97,7 +122,15 @@ def paraphrase_sensitivity(lm, items, demonstrations, instructions, prompt=None,
     return replace(found, variants=tuple(instructions))
 
 
-def sensitivity(lm, items, variants, settings, method=few_shot, right=is_right, **options):
+def sensitivity(
+    lm: TextLM | None,
+    items: Sequence[Item],
+    variants: Sequence,
+    settings: Sequence[dict[str, Any]],
+    method: Callable = few_shot,
+    right: Callable = is_right,
+    **options: Any,
+) -> Sensitivity:
     """Answer all items under each of several settings of a method: Sensitivity.
 
     variants  what the settings are called

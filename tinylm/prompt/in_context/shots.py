@@ -8,14 +8,19 @@ prompted into being; continued pre-training on it gives the knowledge, and may t
 (table). Read next: induction.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from tinylm.backend import Random
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.in_context.few_shot import few_shot
+from tinylm.prompt.protocol.model import TextModel
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
 @dataclass
@@ -30,21 +35,21 @@ class Curve:
     correct: np.ndarray
 
     @property
-    def accuracies(self):
+    def accuracies(self) -> np.ndarray:
         """(n,) float64."""
         return self.correct.mean(axis=1)
 
 
 def accuracy_by_shots(
-    lm,
-    items,
-    demonstrations,
-    shots=(0, 1, 2, 4, 8, 16),
+    lm: TextLM | None,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item],
+    shots: tuple[int, ...] = (0, 1, 2, 4, 8, 16),
     *,
-    method=few_shot,
-    right=is_right,
-    **options,
-):
+    method: Callable = few_shot,
+    right: Callable = is_right,
+    **options: Any,
+) -> Curve:
     """Answer items after several numbers of demonstrations: Curve.
 
     demonstrations  list, of which the first k are shown; or a selector (item, k) -> list
@@ -71,7 +76,7 @@ def accuracy_by_shots(
     return Curve(shots, np.array(correct, bool))
 
 
-def exchanged_answers(demonstrations, seed=0):
+def exchanged_answers(demonstrations: Sequence[Item], seed: int = 0) -> list[Item]:
     """Demonstrations with their answers dealt out again, each to another demonstration: a control.
 
     Answers go around a random cycle, so none stays where it was; equal ones may be dealt to equals.
@@ -89,7 +94,9 @@ def exchanged_answers(demonstrations, seed=0):
     return found
 
 
-def table(models, tests, shots=(0, 4, 16), **options):
+def table(
+    models: Sequence[TextModel], tests: Any, shots: int = (0, 4, 16), **options: Any
+) -> dict[str, dict[str, Curve]]:
     """Curves of several models on several tests, such as two languages before and after training on
     one of them.
 
@@ -106,7 +113,7 @@ def table(models, tests, shots=(0, 4, 16), **options):
     }
 
 
-def forgotten(before, after):
+def forgotten(before: Curve, after: Curve) -> np.ndarray:
     """The share of the items answered rightly before that are not after, for each number of shots.
 
     before, after  Curves on the same items and shots

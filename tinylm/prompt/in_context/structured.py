@@ -7,13 +7,16 @@ and the others stay as they are. A search counts its evaluations, as each one is
 model. Read next: ../protocol/account.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot
-from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.in_context.fitted import Fitted, fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 
 FIELDS = "instruction", "demonstrations", "user_input"
 
@@ -34,16 +37,16 @@ class StructuredPrompt:
     form: FewShotPrompt = field(default_factory=FewShotPrompt)
 
     @property
-    def prompt(self):
+    def prompt(self) -> FewShotPrompt:
         """The FewShotPrompt with this instruction."""
         return replace(self.form, instruction=self.instruction)
 
     @property
-    def text(self):
+    def text(self) -> str:
         """The whole prompt, with all demonstrations, however long it is."""
         return self.prompt.prompt(self.user_input, self.demonstrations)
 
-    def fitted(self, lm, answer):
+    def fitted(self, lm: TextLM, answer: str) -> Fitted:
         """The prompt with as many of its demonstrations as a model reads: Fitted.
 
         lm      TextLM;  answer  tokens that are kept free for the answer
@@ -55,7 +58,7 @@ class StructuredPrompt:
             answer,
         )
 
-    def written(self, name):
+    def written(self, name: str) -> str | list[str]:
         """The text of one field as it stands in the prompt: str, or a list for demonstrations."""
         if name == "demonstrations":
             return [self.form.demonstration(demo) for demo in self.demonstrations]
@@ -63,7 +66,7 @@ class StructuredPrompt:
             return self.form.query(self.user_input)
         return getattr(self, _known(name))
 
-    def with_field(self, name, value):
+    def with_field(self, name: str, value: str | tuple[Item, ...]) -> "StructuredPrompt":
         """The prompt with another value of one field."""
         return replace(self, **{_known(name): value})
 
@@ -84,7 +87,9 @@ class Search:
     trials: list
 
 
-def optimize_field(prompt, name, values, score):
+def optimize_field(
+    prompt: StructuredPrompt, name: str, values: Sequence, score: Callable
+) -> Search:
     """Try values of one field and keep the best; the others stay to the byte.
 
     values   candidates; the present value is tried first, and wins against equals
@@ -103,7 +108,9 @@ def optimize_field(prompt, name, values, score):
     return Search(best, highest, len(trials), trials)
 
 
-def optimize_fields(prompt, proposals, score, rounds=1):
+def optimize_fields(
+    prompt: StructuredPrompt, proposals: dict[str, Callable], score: Callable, rounds: int = 1
+) -> Search:
     """Optimize the fields in turn, each with the best values so far of the others.
 
     proposals  {field: function from a StructuredPrompt to candidate values}
@@ -121,7 +128,9 @@ def optimize_fields(prompt, proposals, score, rounds=1):
     return Search(prompt, found.score, len(trials), trials)
 
 
-def validation_score(lm, items, method=few_shot, **options):
+def validation_score(
+    lm: TextLM | None, items: Sequence[Item], method: Callable = few_shot, **options: Any
+) -> Callable:
     """The score of a prompt by the share of items that it answers rightly: a function.
 
     items    Items with answers; each takes the place of the user input

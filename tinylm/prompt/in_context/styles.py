@@ -11,8 +11,10 @@ of the chapter's first examples. Read next: sensitivity.py, which compares forms
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.template.code_style import read_value, render_code
@@ -22,7 +24,7 @@ from tinylm.prompt.template.json_reply import read_json
 _QUOTED = re.compile(r'\s*("(?:[^"\\]|\\["\\])*")')
 
 
-def write_quotes(pairs):
+def write_quotes(pairs: Sequence[tuple[str, str]]) -> str:
     """Lines name: "value"; an open value is left out."""
     return "\n".join(f"{name}:{_after(value, quote)}" for name, value in pairs)
 
@@ -34,7 +36,7 @@ def _after(value, write):
     return f" {write(value)}"
 
 
-def read_quotes(reply, name):
+def read_quotes(reply: str, name: str) -> str:
     """The text in the quotes that a reply begins with; None for another reply."""
     found = _QUOTED.match(reply)
     if found is None:
@@ -42,7 +44,7 @@ def read_quotes(reply, name):
     return unquote(found[1])
 
 
-def write_tags(pairs):
+def write_tags(pairs: Sequence[tuple[str, str]]) -> str:
     """Lines <name>value</name>; of an open value there is only the first tag."""
     lines = []
     for name, value in pairs:
@@ -53,7 +55,7 @@ def write_tags(pairs):
     return "\n".join(lines)
 
 
-def read_tags(reply, name):
+def read_tags(reply: str, name: str) -> str:
     """The text up to the closing tag; None if there is none, or another tag before it."""
     inside, closing, _ = reply.partition(f"</{name}>")
     try:
@@ -62,7 +64,7 @@ def read_tags(reply, name):
         return None
 
 
-def write_json(pairs):
+def write_json(pairs: Sequence[tuple[str, str | None]]) -> str:
     """One JSON object; an open value and the brace after it are left out."""
     closed = {name: value for name, value in pairs if value is not None}
     text = json.dumps(closed, ensure_ascii=False)
@@ -73,7 +75,7 @@ def write_json(pairs):
     return f"{before}{json.dumps(pairs[-1][0], ensure_ascii=False)}:"
 
 
-def read_json_value(reply, name):
+def read_json_value(reply: str, name: str) -> str:
     """The text under the open name, if the reply closes the object; None otherwise."""
     found = read_json(f"{write_json([(name, None)])}{reply}", [name])
     if found is None or not isinstance(found[name], str):
@@ -81,7 +83,7 @@ def read_json_value(reply, name):
     return found[name]
 
 
-def read_code(reply, name):
+def read_code(reply: str, name: str) -> str:
     """The text up to the closing bracket, as code_style.read_value."""
     return read_value(reply)
 
@@ -105,7 +107,7 @@ class StyledPrompt(FewShotPrompt):
 
     style: str = "quotes"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.style not in STYLES:
             raise ConfigError(
@@ -130,7 +132,7 @@ class StyledPrompt(FewShotPrompt):
         text = self._write(self._pairs(item, None)[:-1])
         return {"role": "user", "content": "\n".join(filter(None, (task, text)))}
 
-    def read(self, reply, stop=None):
+    def read(self, reply: str, stop: str | Sequence[str] | None = None) -> str:
         """The answer in a reply, read by the marks of the style; None if they are not closed."""
         if stop is None:
             stop = self.stop
@@ -159,16 +161,18 @@ class NumberedPrompt(FewShotPrompt):
     between: str = " → "
     separator: str = "\n"
 
-    def query(self, item):
+    def query(self, item: Item) -> str:
         """The question as a sentence, and the open field of the answer."""
         sentence = f'What is the {self.answer_name.lower()} for "{item.question}"?'
         return "\n".join(filter(None, (item.context, sentence, f"{self.answer_name}:")))
 
-    def continuation(self, item, answer):
+    def continuation(self, item: Item, answer: str) -> str:
         """What follows query(item) if this is the answer: it has not the form of an example."""
         return f" {answer}"
 
-    def prompt(self, item, demonstrations=(), rationale=False):
+    def prompt(
+        self, item: Item, demonstrations: Sequence[Item] = (), rationale: bool = False
+    ) -> str:
         """The prompt for a question; without demonstrations it is the question alone: str."""
         examples = []
         for number, demo in enumerate(demonstrations, 1):

@@ -10,13 +10,19 @@ seen it and returns it. Read first: estimate.py, paraphrase.py. Read next: evolv
 """
 
 import math
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.optimize.estimate import Found, PromptEvaluator
 from tinylm.prompt.optimize.paraphrase import lm_paraphrases
 from tinylm.prompt.optimize.proposals import draw_seed, propose
+from tinylm.prompt.protocol.text_lm import TextLM
 
 DESCRIPTION = (
     "You are given a task to complete using LLMs. Please write a prompt to guide the LLMs.\n{}\n"
@@ -27,7 +33,9 @@ INDUCTION = (
 )
 
 
-def init_from_description(lm, description, count=8, seed=0, **options):
+def init_from_description(
+    lm: TextLM, description: str, count: int = 8, seed: int = 0, **options: Any
+) -> list[str]:
     """Prompts that a model writes for the description of a task: list of `count` different str.
 
     options  of propose()
@@ -36,7 +44,9 @@ def init_from_description(lm, description, count=8, seed=0, **options):
     return propose(lm, DESCRIPTION.format(description), count, seed=seed, **options)
 
 
-def init_from_pairs(lm, items, count=8, seed=0, **options):
+def init_from_pairs(
+    lm: TextLM, items: Sequence[Item], count: int = 8, seed: int = 0, **options: Any
+) -> list[str]:
     """Instructions that a model infers from inputs and outputs: list of `count` different str.
 
     items    Items with answers, in the order in which they are shown
@@ -50,7 +60,7 @@ def init_from_pairs(lm, items, count=8, seed=0, **options):
     return propose(lm, INDUCTION.format(pairs), count, seed=seed, **options)
 
 
-def prune(candidates, scores, keep):
+def prune(candidates: str | Sequence[str], scores: ArrayLike, keep: float) -> list[str]:
     """The best ceil(keep |C|) candidates, best first; of equal ones the earlier.
 
     keep    share, above 0 and at most 1
@@ -64,7 +74,7 @@ def prune(candidates, scores, keep):
     return [candidates[i] for i in order[:count]]
 
 
-def paraphraser(lm, count=2, **options):
+def paraphraser(lm: TextLM, count: int = 2, **options: Any) -> Callable:
     """An Expand: `count` paraphrases of each prompt, written by a model."""
 
     def expand(prompts, rng):
@@ -77,7 +87,15 @@ def paraphraser(lm, count=2, **options):
     return expand
 
 
-def ape(evaluate, candidates, expand, keep=0.5, rounds=3, held=(), seed=0):
+def ape(
+    evaluate: PromptEvaluator,
+    candidates: Sequence[str],
+    expand: Callable,
+    keep: float = 0.5,
+    rounds: int = 3,
+    held: tuple = (),
+    seed: int = 0,
+) -> Found:
     """The best prompt that was observed: Found.
 
     evaluate    PromptEvaluator, whose budget also ends the loop

@@ -11,11 +11,14 @@ budget on finding the best arm. ProTeGi selects its beam with them. The laws of
 each stand beside it, as functions.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError
+from tinylm.prompt.optimize.estimate import PromptEvaluator
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,12 @@ class Pulled:
     ranking: list
 
     @property
-    def best(self):
+    def best(self) -> int:
         """The arm that is thought best."""
         return self.ranking[0]
 
 
-def uniform(pull, arms, budget):
+def uniform(pull: Callable, arms: int, budget: int) -> Pulled:
     """As many pulls of every arm as the budget pays for: the baseline.
 
     pull     function(list of arms, count) -> (arms, count) rewards of the next pulls of each
@@ -51,7 +54,7 @@ def uniform(pull, arms, budget):
     return Pulled(np.full(arms, each), means, _ranked(means, range(arms)))
 
 
-def ucb_indices(counts, means, t, c=1.0):
+def ucb_indices(counts: ArrayLike, means: ArrayLike, t: int, c: float = 1.0) -> np.ndarray:
     """mean_k + c sqrt(2 ln t / n_k), infinite for an arm without pulls: (K,)
 
     counts, means  (K,) pulls and mean rewards
@@ -64,7 +67,7 @@ def ucb_indices(counts, means, t, c=1.0):
     return np.where(counts > 0, means + bonus, np.inf)
 
 
-def ucb(pull, arms, budget, c=1.0):
+def ucb(pull: Callable, arms: int, budget: int, c: float = 1.0) -> Pulled:
     """`budget` single pulls, each of the arm with the highest index; of equal ones the first.
 
     pull     function(list of arms, count) -> (arms, count) rewards of the next pulls of each
@@ -82,7 +85,7 @@ def ucb(pull, arms, budget, c=1.0):
     return Pulled(counts, means, _ranked(means, range(arms)))
 
 
-def successive_halving(pull, arms, budget):
+def successive_halving(pull: Callable, arms: int, budget: int) -> Pulled:
     """ceil(log2 K) rounds of equal cost; the better half of the arms stays in each.
 
     returns  Pulled, ranked by the round in which an arm left, then by means
@@ -103,7 +106,7 @@ def successive_halving(pull, arms, budget):
     return Pulled(counts, sums / np.maximum(counts, 1), left + gone)
 
 
-def successive_rejects(pull, arms, budget):
+def successive_rejects(pull: Callable, arms: int, budget: int) -> Pulled:
     """K - 1 phases, each of which drops the worst arm. After phase k the arms that are left have
 
         n_k = ceil((budget - K) / (lbar (K + 1 - k)))      lbar = 1/2 + sum over i = 2 .. K of 1/i
@@ -143,7 +146,14 @@ def _log_bar(arms):
     return 0.5 + sum(1 / i for i in range(2, arms + 1))
 
 
-def select_prompts(evaluate, prompts, keep, budget, rng, algorithm=successive_halving):
+def select_prompts(
+    evaluate: PromptEvaluator,
+    prompts: Sequence,
+    keep: int,
+    budget: int,
+    rng: np.random.Generator,
+    algorithm: Callable = successive_halving,
+) -> list[str]:
     """The `keep` prompts that a bandit ranks first; a pull is the score on one example.
 
     All prompts see the examples in the same random order, so that differences between them are not
@@ -170,7 +180,7 @@ def select_prompts(evaluate, prompts, keep, budget, rng, algorithm=successive_ha
 # The laws. `means` are the arms' true means; D_k is the distance of arm k from the best.
 
 
-def ucb_regret_bound(means, budget):
+def ucb_regret_bound(means: Sequence[float], budget: int) -> float:
     """What UCB1 loses against pulling the best arm alone is, in expectation, at most
 
     8 ln(n) sum over D_k > 0 of 1 / D_k + (1 + pi^2 / 3) sum over k of D_k   (Auer et al. 2002)
@@ -180,14 +190,14 @@ def ucb_regret_bound(means, budget):
     return float(8 * np.log(budget) * (1 / gaps).sum() + (1 + np.pi**2 / 3) * gaps.sum())
 
 
-def hardness(means):
+def hardness(means: Sequence[float]) -> float:
     """H2 = max over i = 2 .. K of i / D_(i)^2, arms in order of means   (Audibert et al. 2010)"""
     means = np.sort(np.asarray(means, float))[::-1]
     gaps = means[0] - means[1:]
     return float(np.max(np.arange(2, len(means) + 1) / gaps**2))
 
 
-def halving_error_bound(means, budget):
+def halving_error_bound(means: Sequence[float], budget: int) -> float:
     """Successive halving misses the best arm with probability at most
 
     3 log2(K) exp(-budget / (8 H2 log2(K)))   (Karnin et al. 2013)
@@ -196,7 +206,7 @@ def halving_error_bound(means, budget):
     return float(3 * log_arms * np.exp(-budget / (8 * hardness(means) * log_arms)))
 
 
-def rejects_error_bound(means, budget):
+def rejects_error_bound(means: Sequence[float], budget: int) -> float:
     """Successive rejects misses the best arm with probability at most
 
     K (K - 1) / 2 exp(-(budget - K) / (lbar H2))   (Audibert et al. 2010)

@@ -9,11 +9,13 @@ Read first: estimate.py, paraphrase.py. Read next: feedback.py.
 """
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.prompt.optimize.estimate import Found, PromptEvaluator
 
 OPERATORS = "delete", "swap", "paraphrase", "add"
 FUNCTION_WORDS = frozenset(
@@ -22,7 +24,7 @@ FUNCTION_WORDS = frozenset(
 )
 
 
-def phrase_parts(text):
+def phrase_parts(text: str) -> list[str]:
     """The phrases of a text with the white space before them: their concatenation is the text."""
     parts, before = [], "."  # so that the first word begins a phrase
     for word in re.findall(r"\s*\S+|\s+$", text):
@@ -37,7 +39,7 @@ def phrase_parts(text):
     return parts
 
 
-def phrases(text):
+def phrases(text: str) -> list[str]:
     """The phrases of a text, words with one space between them: list of str.
 
     "Translate the following text into French." -> Translate | the following text | into French.
@@ -56,34 +58,34 @@ class Edited:
     deleted: tuple = ()
 
     @property
-    def text(self):
+    def text(self) -> str:
         """The prompt."""
         return " ".join(self.phrases)
 
     # One edit each. `at`, `other`: numbers of phrases.
 
-    def delete(self, at):
+    def delete(self, at: int) -> "Edited":
         """Without a phrase: one edit away."""
         rest = self.phrases[:at] + self.phrases[at + 1 :]
         return Edited(rest, (*self.deleted, self.phrases[at]))
 
-    def swap(self, at, other):
+    def swap(self, at: int, other: int) -> "Edited":
         """With two phrases in each other's place: two substitutions away at most."""
         parts = list(self.phrases)
         parts[at], parts[other] = parts[other], parts[at]
         return Edited(tuple(parts), self.deleted)
 
-    def paraphrase(self, at, phrase):
+    def paraphrase(self, at: int, phrase: str) -> "Edited":
         """With another phrase: one edit away at most."""
         return Edited((*self.phrases[:at], phrase, *self.phrases[at + 1 :]), self.deleted)
 
-    def add(self, at, which):
+    def add(self, at: int, which: int) -> "Edited":
         """With a deleted phrase before phrase `at`: one edit away."""
         parts = (*self.phrases[:at], self.deleted[which], *self.phrases[at:])
         return Edited(parts, self.deleted[:which] + self.deleted[which + 1 :])
 
 
-def possible(edited, operators, paraphrase):
+def possible(edited: Edited, operators: tuple[str, ...], paraphrase: Callable | None) -> list[str]:
     """The operators that a prompt allows, in their order: it keeps a phrase, and adds deleted ones.
 
     raises  ConfigError for an operator that does not exist
@@ -101,7 +103,12 @@ def possible(edited, operators, paraphrase):
     return [operator for operator in operators if allowed[operator]]
 
 
-def random_edit(edited, rng, operators=OPERATORS, paraphrase=None):
+def random_edit(
+    edited: Edited,
+    rng: np.random.Generator,
+    operators: tuple[str, ...] = OPERATORS,
+    paraphrase: Callable | None = None,
+) -> Edited:
     """A prompt after one edit, whose operator and places are drawn uniformly.
 
     paraphrase  function(phrase, rng) -> phrase
@@ -122,17 +129,17 @@ def random_edit(edited, rng, operators=OPERATORS, paraphrase=None):
 
 
 def grips(
-    evaluate,
-    prompt,
-    paraphrase=None,
-    operators=OPERATORS,
-    candidates=5,
-    edits=1,
-    rounds=10,
-    patience=2,
-    held=(),
-    seed=0,
-):
+    evaluate: PromptEvaluator,
+    prompt: str,
+    paraphrase: Callable | None = None,
+    operators: tuple[str, ...] = OPERATORS,
+    candidates: Sequence = 5,
+    edits: int = 1,
+    rounds: int = 10,
+    patience: int = 2,
+    held: Sequence[int] = (),
+    seed: int = 0,
+) -> Found:
     """Climb from a prompt over its edits: Found.
 
     evaluate    PromptEvaluator, whose budget also ends the climb

@@ -9,7 +9,9 @@ high: held-out examples give the number to report. Read next: search.py.
 """
 
 import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +55,7 @@ class Found:
     tokens: int
 
     @property
-    def best_so_far(self):
+    def best_so_far(self) -> np.ndarray:
         """The best score after each trial: (n,), never falling."""
         return np.maximum.accumulate([trial.score for trial in self.trials])
 
@@ -69,7 +71,14 @@ class PromptEvaluator:
     raises        ConfigError without examples, or for a budget of tokens without an account
     """
 
-    def __init__(self, measure, items, budget=None, token_budget=None, accounts=()):
+    def __init__(
+        self,
+        measure: Callable,
+        items: Sequence,
+        budget: int | None = None,
+        token_budget: int | None = None,
+        accounts: tuple = (),
+    ) -> None:
         self.measure, self.items = measure, list(items)
         self.budget, self.token_budget = budget, token_budget
         self.accounts = list(accounts)
@@ -85,11 +94,11 @@ class PromptEvaluator:
         return sum(account.tokens for account in self.accounts)
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """Tokens that the models have read, written and scored since the beginning."""
         return self._counted() - self._before
 
-    def values(self, prompts, which=None):
+    def values(self, prompts: Sequence, which: np.ndarray | None = None) -> np.ndarray:
         """s(x, u_i, v_i) of prompts on examples: (N, n) float64.
 
         prompts  N str
@@ -138,21 +147,21 @@ class PromptEvaluator:
                 score = float(self._rows[prompt].mean())
                 self.trials.append(Trial(prompt, score, self.evaluations))
 
-    def __call__(self, prompts):
+    def __call__(self, prompts: Sequence) -> np.ndarray:
         """The scores of prompts on all examples: (N,) float64. Raises BudgetSpent as values()."""
         return self.values(prompts).mean(axis=-1)
 
-    def best(self, prompts, count):
+    def best(self, prompts: Sequence, count: int) -> list[str]:
         """The `count` best of different prompts, best first; of equal ones the earlier."""
         prompts = list(dict.fromkeys(prompts))
         order = np.argsort(-self(prompts), kind="stable")
         return [prompts[i] for i in order[:count]]
 
-    def search(self):
+    def search(self) -> Any:
         """`with evaluate.search():` is left when the budget is spent."""
         return contextlib.suppress(BudgetSpent)
 
-    def found(self, held=(), prompt=None):
+    def found(self, held: Sequence[int] = (), prompt: str | None = None) -> Found:
         """The best prompt so far: Found.
 
         held    examples that took no part, on which the winner is scored
@@ -182,7 +191,7 @@ class PromptEvaluator:
         return Found(best.prompt, best.score, held_score, trials, self.evaluations, tokens)
 
 
-def subset_noise(values, n):
+def subset_noise(values: Sequence[float], n: int) -> float:
     """Standard deviation of a score that is the mean over n of m examples, drawn without repetition
 
         var = sigma^2 / n (m - n) / (m - 1)        sigma^2 = 1/m sum_i (s_i - mean)^2
@@ -201,7 +210,7 @@ def subset_noise(values, n):
     return float(np.sqrt(values.var() / n * (m - n) / (m - 1)))
 
 
-def selection_bias(values, n, rounds, rng):
+def selection_bias(values: np.ndarray, n: int, rounds: int, rng: np.random.Generator) -> float:
     """By how much the best of K prompts is overrated by the n examples that chose it.
 
     In each round n of the m examples choose, and the winner is scored on the others too.

@@ -8,13 +8,20 @@ given them as instructions; in a space of slots they are operations on choices. 
 is never lost, in either. Read first: space.py, estimate.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError
+from tinylm.prompt.optimize.estimate import Found, PromptEvaluator
 from tinylm.prompt.optimize.proposals import draw_seed, tagged
+from tinylm.prompt.optimize.space import PromptSpace
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
-def roulette(scores, rng):
+def roulette(scores: ArrayLike, rng: np.random.Generator) -> int:
     """The number of a member, drawn in proportion to its score.
 
     scores  (N,) numbers. If one is negative, the lowest is subtracted from all; -inf is no chance;
@@ -28,13 +35,19 @@ def roulette(scores, rng):
     return int(rng.choice(len(scores), p=weights / weights.sum()))
 
 
-def tournament(scores, rng, size=2):
+def tournament(scores: Sequence[int], rng: np.random.Generator, size: int = 2) -> int:
     """The number of the best of `size` members, drawn with replacement."""
     drawn = rng.integers(len(scores), size=size)
     return int(max(drawn, key=lambda i: scores[i]))
 
 
-def genetic_step(evaluate, population, breed, rng, select=roulette):
+def genetic_step(
+    evaluate: PromptEvaluator,
+    population: Sequence[str],
+    breed: Callable,
+    rng: np.random.Generator,
+    select: Callable = roulette,
+) -> list[str]:
     """A generation of the genetic algorithm: N children, and the best N of both generations.
 
     population  N different prompts
@@ -52,7 +65,12 @@ def genetic_step(evaluate, population, breed, rng, select=roulette):
     return evaluate.best([*population, *children], len(population))
 
 
-def differential_step(evaluate, population, combine, rng):
+def differential_step(
+    evaluate: PromptEvaluator,
+    population: Sequence[str],
+    combine: Callable,
+    rng: np.random.Generator,
+) -> list[str]:
     """A generation of differential evolution: every member meets a trial prompt of its own.
 
     population  N prompts, 3 or more
@@ -75,7 +93,15 @@ def differential_step(evaluate, population, combine, rng):
     return [trials[i] if better[i] else population[i] for i in range(n)]
 
 
-def genetic(evaluate, population, breed, generations=10, select=roulette, held=(), seed=0):
+def genetic(
+    evaluate: PromptEvaluator,
+    population: Sequence[str],
+    breed: Callable,
+    generations: int = 10,
+    select: Callable = roulette,
+    held: Sequence[int] = (),
+    seed: int = 0,
+) -> Found:
     """EvoPrompt with the genetic algorithm: Found.
 
     evaluate    PromptEvaluator, whose budget also ends the search
@@ -90,7 +116,14 @@ def genetic(evaluate, population, breed, generations=10, select=roulette, held=(
     return evaluate.found(held)
 
 
-def differential(evaluate, population, combine, generations=10, held=(), seed=0):
+def differential(
+    evaluate: PromptEvaluator,
+    population: Sequence[str],
+    combine: Callable,
+    generations: int = 10,
+    held: Sequence[int] = (),
+    seed: int = 0,
+) -> Found:
     """EvoPrompt with differential evolution: Found. Arguments as in genetic(), but
 
     combine  function(base, best, donor, donor, rng) -> trial: LMOperator(lm, COMBINE), or
@@ -106,12 +139,12 @@ def differential(evaluate, population, combine, generations=10, held=(), seed=0)
 # Operators of a space of slots, and strategies for search_prompts().
 
 
-def slot_breed(space, rate=None):
+def slot_breed(space: PromptSpace, rate: float | None = None) -> Callable:
     """breed() in a space: crossover of the slots, then mutation with a rate (PromptSpace)."""
     return lambda a, b, rng: space.mutate(space.crossover(a, b, rng), rng, rate)
 
 
-def slot_combine(space):
+def slot_combine(space: PromptSpace) -> Callable:
     """combine() in a space: slots in which the donors differ get a random option in the best
     prompt, and the result is crossed with the base.
     """
@@ -127,7 +160,7 @@ def slot_combine(space):
     return combine
 
 
-def first_population(space, size, rng):
+def first_population(space: PromptSpace, size: int, rng: np.random.Generator) -> list[str]:
     """`size` different prompts of a space, drawn at random; all, if it has no more."""
     if space.choices <= size:
         return list(space)
@@ -139,14 +172,27 @@ def first_population(space, size, rng):
     return list(drawn)
 
 
-def genetic_search(space, evaluate, rng, size=10, generations=10, rate=None):
+def genetic_search(
+    space: PromptSpace,
+    evaluate: PromptEvaluator,
+    rng: np.random.Generator,
+    size: int = 10,
+    generations: int = 10,
+    rate: float | None = None,
+) -> None:
     """The genetic algorithm in a space of slots, a strategy of search_prompts()."""
     population = first_population(space, size, rng)
     for _ in range(generations):
         population = genetic_step(evaluate, population, slot_breed(space, rate), rng)
 
 
-def differential_search(space, evaluate, rng, size=10, generations=10):
+def differential_search(
+    space: PromptSpace,
+    evaluate: PromptEvaluator,
+    rng: np.random.Generator,
+    size: int = 10,
+    generations: int = 10,
+) -> None:
     """Differential evolution in a space of slots, a strategy of search_prompts()."""
     population = first_population(space, size, rng)
     for _ in range(generations):
@@ -183,11 +229,18 @@ class LMOperator:
     sampling  options of TextLM.complete; the seed is drawn from the generator
     """
 
-    def __init__(self, lm, template=BREED, begin="", max_tokens=256, **sampling):
+    def __init__(
+        self,
+        lm: TextLM,
+        template: str = BREED,
+        begin: str = "",
+        max_tokens: int = 256,
+        **sampling: Any,
+    ) -> None:
         self.lm, self.template, self.begin = lm, template, begin
         self.options = {"max_tokens": max_tokens, "temperature": 0.5, **sampling}
 
-    def __call__(self, *prompts_and_rng):
+    def __call__(self, *prompts_and_rng: str | np.random.Generator) -> str | None:
         """The new prompt, or None if the reply has none between the tags."""
         *prompts, rng = prompts_and_rng
         reply = self.lm.complete(

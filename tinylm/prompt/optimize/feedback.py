@@ -9,13 +9,17 @@ ways and paraphrased, and a bandit selects the next beam with few evaluations. R
 measures.py, bandit.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm.prompt.optimize.bandit import select_prompts, successive_rejects
+from tinylm.prompt.optimize.estimate import Found, PromptEvaluator
 from tinylm.prompt.optimize.paraphrase import lm_paraphrases
 from tinylm.prompt.optimize.proposals import draw_seed, propose, tagged
+from tinylm.prompt.protocol.text_lm import TextLM
 
 CRITIC = """This is a prompt for a task:
 {prompt}
@@ -44,13 +48,13 @@ class Mistake:
     answer: str | None
 
     @property
-    def text(self):
+    def text(self) -> str:
         """The mistake as the critic reads it."""
         answer = self.answer or "(none)"
         return f"Input: {self.item.question}\nRight answer: {self.item.answer}\nAnswer: {answer}"
 
 
-def mistakes(evaluate, prompt, which):
+def mistakes(evaluate: PromptEvaluator, prompt: str, which: Sequence[int]) -> list[Mistake]:
     """The examples of a batch that a prompt does not solve (a score below 1).
 
     evaluate  PromptEvaluator whose measure is a TaskMetric, which keeps the answers
@@ -62,7 +66,15 @@ def mistakes(evaluate, prompt, which):
     return [Mistake(item, evaluate.measure.given[prompt, item]) for item in items]
 
 
-def gradients(lm, prompt, wrong, count=4, seed=0, max_tokens=256, **options):
+def gradients(
+    lm: TextLM,
+    prompt: str,
+    wrong: Sequence[Mistake],
+    count: int = 4,
+    seed: int = 0,
+    max_tokens: int = 256,
+    **options: Any,
+) -> list[str]:
     """Reasons for mistakes, written by a model: list of at most `count` str.
 
     wrong    list of Mistake
@@ -73,7 +85,16 @@ def gradients(lm, prompt, wrong, count=4, seed=0, max_tokens=256, **options):
     return propose(lm, request, count, seed=seed, max_tokens=max_tokens, **options)
 
 
-def revise(lm, prompt, wrong, reason, count=1, seed=0, max_tokens=256, **options):
+def revise(
+    lm: TextLM,
+    prompt: str,
+    wrong: Sequence[Mistake],
+    reason: str,
+    count: int = 1,
+    seed: int = 0,
+    max_tokens: int = 256,
+    **options: Any,
+) -> list[str]:
     """Prompts that avoid a problem, written by a model: list of at most `count` str."""
     request = REVISE.format(prompt=prompt, errors=_texts(wrong), reason=reason, count=count)
     options = {"begin": "<prompt>", "read": tagged, "per_reply": count, "rounds": 1, **options}
@@ -86,8 +107,16 @@ def _texts(wrong):
 
 
 def feedback_revise(
-    lm, prompt, wrong, rng, errors=4, groups=4, reasons=1, revisions=1, paraphrases=2
-):
+    lm: TextLM,
+    prompt: str,
+    wrong: Sequence[Mistake],
+    rng: np.random.Generator,
+    errors: int = 4,
+    groups: int = 4,
+    reasons: int = 1,
+    revisions: int = 1,
+    paraphrases: int = 2,
+) -> list[str]:
     """Expand one prompt: critiques of groups of its mistakes, revisions, and paraphrases of these
     and of the prompt itself.
 
@@ -113,19 +142,19 @@ def feedback_revise(
 
 
 def protegi(
-    lm,
-    evaluate,
-    prompts,
-    width=4,
-    rounds=6,
-    batch=64,
-    most=8,
-    pulls=300,
-    algorithm=successive_rejects,
-    held=(),
-    seed=0,
-    **expansion,
-):
+    lm: TextLM,
+    evaluate: PromptEvaluator,
+    prompts: Sequence,
+    width: int = 4,
+    rounds: int = 6,
+    batch: int = 64,
+    most: int = 8,
+    pulls: int = 300,
+    algorithm: Callable = successive_rejects,
+    held: Sequence[int] = (),
+    seed: int = 0,
+    **expansion: Any,
+) -> Found:
     """Beam search with textual gradients: Found.
 
     lm         TextLM that criticizes and writes

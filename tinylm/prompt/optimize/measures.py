@@ -9,12 +9,16 @@ estimate.py.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
+from tinylm.data.read.items import Item
 from tinylm.prompt.evaluation.judge import answer_key
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.protocol.text_lm import TextLM
+from tinylm.prompt.rag.prompt import RagPrompt
 
 
-def same_answer(value, gold):
+def same_answer(value: str | None, gold: str) -> float:
     """1.0 if two answers have the same words, as SQuAD's exact match, or the same number, by the
     rule of all votes (judge.answer_key); 0.0 for no answer.
     """
@@ -62,18 +66,18 @@ class TaskMetric(_Measure):
 
     def __init__(
         self,
-        lm,
-        form=None,
-        demonstrations=(),
-        metric=same_answer,
-        normalization="sum",
-        max_tokens=32,
-    ):
+        lm: TextLM,
+        form: FewShotPrompt | None = None,
+        demonstrations: Sequence[Item] = (),
+        metric: Callable = same_answer,
+        normalization: str = "sum",
+        max_tokens: int = 32,
+    ) -> None:
         super().__init__(lm, form, demonstrations)
         self.metric, self.normalization, self.max_tokens = metric, normalization, max_tokens
         self.given = {}
 
-    def answers(self, pairs):
+    def answers(self, pairs: Sequence[tuple[str, Item]]) -> list:
         """The answer to each pair: str, or None where a reply has none."""
         # Items with and without options in a batch each; the order of the pairs is kept.
         found = [None] * len(pairs)
@@ -91,7 +95,7 @@ class TaskMetric(_Measure):
             found[r] = self.form.read(reply.text, stop)
         return found
 
-    def __call__(self, pairs):
+    def __call__(self, pairs: Sequence[tuple[str, Item]]) -> list[float]:
         """list of metric(answer, gold)."""
         answers = self.answers(pairs)
         self.given.update(zip(pairs, answers))
@@ -105,11 +109,17 @@ class LogLikelihood(_Measure):
     is minus the cross-entropy.
     """
 
-    def __init__(self, lm, form=None, demonstrations=(), normalization="sum"):
+    def __init__(
+        self,
+        lm: TextLM,
+        form: RagPrompt | None = None,
+        demonstrations: Sequence[Item] = (),
+        normalization: str = "sum",
+    ) -> None:
         super().__init__(lm, form, demonstrations)
         self.normalization = normalization
 
-    def __call__(self, pairs):
+    def __call__(self, pairs: Sequence[tuple[str, Item]]) -> list[float]:
         """list of log-likelihoods."""
         # A score for each pair: y is the gold answer alone, after its prompt.
         endings = [[self.form.continuation(item, item.answer)] for _, item in pairs]

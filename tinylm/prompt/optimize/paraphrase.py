@@ -7,10 +7,15 @@ task. Each is an Expand(C, f) of ape.py. Read next: ape.py, edits.py.
 
 import collections
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 from tinylm.errors import ConfigError
 from tinylm.prompt.optimize.proposals import SAMPLING, propose, read_list
 from tinylm.prompt.optimize.space import PromptSpace
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import reply_stops
 
 # Words of instructions that can replace each other.
@@ -35,7 +40,7 @@ class Lexicon:
             with the words around it, and paraphrases of paraphrases are paraphrases
     """
 
-    def __init__(self, groups=SYNONYMS):
+    def __init__(self, groups: Sequence[tuple[str, ...]] = SYNONYMS) -> None:
         words = collections.Counter(
             word for group in groups for phrase in group for word in phrase.casefold().split()
         )
@@ -47,7 +52,7 @@ class Lexicon:
         phrases = "|".join(map(re.escape, self._group)) or "(?!)"
         self._pattern = re.compile(rf"\b(?:{phrases})\b", re.IGNORECASE)
 
-    def space(self, text):
+    def space(self, text: str) -> PromptSpace:
         """All paraphrases of a text, itself included, as a PromptSpace: a slot is a phrase."""
         slots, end = [], 0  # by turns: what stands between phrases, and a phrase
         for found in self._pattern.finditer(text):
@@ -58,18 +63,18 @@ class Lexicon:
             slots.append([found[0]] + [o for o in options if o.casefold() != found[0].casefold()])
         return PromptSpace(*slots, [text[end:]])
 
-    def paraphrases(self, text):
+    def paraphrases(self, text: str) -> list[str]:
         """All paraphrases of a text but itself: list of str."""
         return [prompt for prompt in self.space(text) if prompt != text]
 
-    def paraphrase(self, text, rng):
+    def paraphrase(self, text: str, rng: np.random.Generator) -> str:
         """A paraphrase, drawn uniformly; the text itself if it has none."""
         others = self.paraphrases(text)
         if not others:
             return text
         return others[rng.integers(len(others))]
 
-    def canonical(self, text):
+    def canonical(self, text: str) -> str:
         """The text with the first phrase of each group: the same for all paraphrases of a text."""
 
         def first(found):
@@ -85,7 +90,7 @@ def _capitalized(phrase, like):
     return phrase
 
 
-def round_trip(text, there, back, count=None):
+def round_trip(text: str, there: Callable, back: Callable, count: int | None = None) -> list[str]:
     """Paraphrases by translation into another language and back   (Jiang et al. 2020)
 
         score(t) = max over translations z of  log Pr(z | text) + log Pr(t | z)
@@ -102,7 +107,15 @@ def round_trip(text, there, back, count=None):
     return sorted(scores, key=scores.get, reverse=True)[:count]
 
 
-def lm_translator(lm, source, target, count=4, seed=0, max_tokens=128, **sampling):
+def lm_translator(
+    lm: TextLM,
+    source: str,
+    target: str,
+    count: int = 4,
+    seed: int = 0,
+    max_tokens: int = 128,
+    **sampling: Any,
+) -> Callable:
     """A translation for round_trip(): a function(text) -> `count` samples of a model.
 
     source, target  names of languages
@@ -124,7 +137,9 @@ PARAPHRASE = (
 )
 
 
-def lm_paraphrases(lm, prompt, count=4, seed=0, max_tokens=256, **options):
+def lm_paraphrases(
+    lm: TextLM, prompt: str, count: int = 4, seed: int = 0, max_tokens: int = 256, **options: Any
+) -> list[str]:
     """New prompts for the same task, written by a model: list of at most `count` str.
 
     options  of propose()

@@ -6,8 +6,13 @@ search needs different prompts and nothing around them. Read next: paraphrase.py
 """
 
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import reply_stops
 
 _MARK = re.compile(r"^[ \t]*(?:\d+[.)]|[-*•])[ \t]+", re.MULTILINE)
@@ -20,7 +25,7 @@ _QUOTES = {'"': '"', "“": "”", "'": "'", "`": "`"}
 SAMPLING = {"temperature": 0.9, "top_p": 0.9}
 
 
-def cleaned(text):
+def cleaned(text: str) -> str:
     """A prompt without white space, a label such as "Prompt:", and quotes around the whole."""
     text = text.strip()
     found = _LABEL.match(text)
@@ -32,7 +37,7 @@ def cleaned(text):
     return text
 
 
-def read_list(reply):
+def read_list(reply: str) -> list[str]:
     """The entries of a reply that is a list, numbered or with bullets; else the reply itself.
 
     An entry may have paragraphs if they are indented, as in Markdown; after a blank line, a text
@@ -48,7 +53,7 @@ def read_list(reply):
     return list(filter(None, [cleaned(_REMARK.split(entry)[0]) for entry in entries]))
 
 
-def tagged(reply):
+def tagged(reply: str) -> list[str]:
     """The texts between <prompt> and </prompt>: list of str; the last end tag may be missing, as a
     stop string does not come back.
     """
@@ -56,24 +61,24 @@ def tagged(reply):
     return list(filter(None, map(str.strip, found)))
 
 
-def draw_seed(rng):
+def draw_seed(rng: np.random.Generator) -> int:
     """A seed for sampling, 0 .. 2^31 - 1, from a numpy generator."""
     return int(rng.integers(2**31))
 
 
 def propose(
-    lm,
-    request,
-    count,
-    begin="",
-    read=read_list,
-    per_reply=1,
-    rounds=4,
-    seed=0,
-    max_tokens=128,
-    stop=("\n\n",),
-    **sampling,
-):
+    lm: TextLM,
+    request: str,
+    count: int,
+    begin: str = "",
+    read: Callable = read_list,
+    per_reply: int = 1,
+    rounds: int = 4,
+    seed: int = 0,
+    max_tokens: int = 128,
+    stop: str | Sequence[str] | None = ("\n\n",),
+    **sampling: Any,
+) -> list[str]:
     """Different prompts that a model writes at a request.
 
     request    the prompt for the model

@@ -9,13 +9,24 @@ remembers the best prompt observed, so the result never gets worse. Read next: b
 """
 
 import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.prompt.optimize.estimate import Found, PromptEvaluator
+from tinylm.prompt.optimize.space import PromptSpace
 
 
-def search_prompts(space, evaluate, strategy, held=(), seed=0, **options):
+def search_prompts(
+    space: PromptSpace,
+    evaluate: PromptEvaluator,
+    strategy: Callable,
+    held: tuple = (),
+    seed: int = 0,
+    **options: Any,
+) -> Found:
     """The best prompt that a strategy finds in a space.
 
     space     PromptSpace
@@ -29,19 +40,32 @@ def search_prompts(space, evaluate, strategy, held=(), seed=0, **options):
     return evaluate.found(held)
 
 
-def exhaustive(space, evaluate, rng=None, batch=16):
+def exhaustive(
+    space: PromptSpace,
+    evaluate: PromptEvaluator,
+    rng: np.random.Generator | None = None,
+    batch: int = 16,
+) -> None:
     """Every prompt, `batch` at a time."""
     prompts = iter(space)
     while group := list(itertools.islice(prompts, batch)):
         evaluate(group)
 
 
-def random_search(space, evaluate, rng, count=32):
+def random_search(
+    space: PromptSpace, evaluate: PromptEvaluator, rng: np.random.Generator, count: int = 32
+) -> None:
     """`count` prompts, drawn independently: a prompt that was drawn before costs nothing."""
     evaluate([space.sample(rng) for _ in range(count)])
 
 
-def hill_climb(space, evaluate, rng, start=None, restarts=0):
+def hill_climb(
+    space: PromptSpace,
+    evaluate: PromptEvaluator,
+    rng: np.random.Generator,
+    start: str | None = None,
+    restarts: int = 0,
+) -> None:
     """From a prompt to its best neighbor, as long as that is better.
 
     start     prompt of the space; None: drawn at random
@@ -60,7 +84,14 @@ def hill_climb(space, evaluate, rng, start=None, restarts=0):
             prompt, score = neighbors[scores.argmax()], scores.max()
 
 
-def beam(space, evaluate, rng, width=4, depth=8, start=()):
+def beam(
+    space: PromptSpace,
+    evaluate: PromptEvaluator,
+    rng: np.random.Generator,
+    width: int = 4,
+    depth: int = 8,
+    start: Sequence[str] = (),
+) -> None:
     """The best `width` of the beam and of all its neighbors, until none of them is new.
 
     depth   most rounds

@@ -9,6 +9,9 @@ large enough that only a strategy can look through it. Read next: estimate.py, s
 
 import itertools
 import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from tinylm.errors import ConfigError, DataError
 
@@ -23,7 +26,7 @@ class PromptSpace:
     A list of prompts is a space of one slot.
     """
 
-    def __init__(self, *slots):
+    def __init__(self, *slots: Sequence[str]) -> None:
         self.slots = [list(options) for options in slots]
         if not self.slots or not all(self.slots):
             raise ConfigError(f"PromptSpace: every slot needs an option, not {self.slots}")
@@ -32,15 +35,15 @@ class PromptSpace:
                 raise ConfigError(f"PromptSpace: a slot holds an option twice: {options}")
 
     @property
-    def choices(self):
+    def choices(self) -> int:
         """The number of choices of options; two of them may give the same text."""
         return math.prod(map(len, self.slots))
 
-    def text(self, choice):
+    def text(self, choice: Sequence[int]) -> str:
         """The prompt of a choice: one option of each slot, by its number."""
         return "".join(options[i] for options, i in zip(self.slots, choice))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         """Every prompt once; the last slot changes fastest."""
         seen = set()
         for parts in itertools.product(*self.slots):
@@ -49,10 +52,10 @@ class PromptSpace:
                 seen.add(text)
                 yield text
 
-    def __contains__(self, prompt):
+    def __contains__(self, prompt: str) -> bool:
         return next(self._derivations(prompt), None) is not None
 
-    def choice(self, prompt):
+    def choice(self, prompt: str) -> tuple[int, ...]:
         """The options that give a prompt, by number: the first choice of several.
 
         raises  DataError for a text that is not in the space
@@ -75,11 +78,11 @@ class PromptSpace:
 
     # What strategies do with a prompt. `rng` is a numpy generator.
 
-    def sample(self, rng):
+    def sample(self, rng: np.random.Generator) -> str:
         """A prompt whose options are drawn uniformly."""
         return self.text([rng.integers(len(options)) for options in self.slots])
 
-    def neighbors(self, prompt):
+    def neighbors(self, prompt: str) -> list[str]:
         """The prompts that differ in the option of one slot: list of str, in order."""
         choice = self.choice(prompt)
         found = []  # n - 1 for a slot of n options
@@ -89,7 +92,7 @@ class PromptSpace:
                     found.append(self.text((*choice[:slot], i, *choice[slot + 1 :])))
         return list(dict.fromkeys(found))
 
-    def mutate(self, prompt, rng, rate=None):
+    def mutate(self, prompt: str, rng: np.random.Generator, rate: float | None = None) -> str:
         """Every option is drawn anew with probability `rate`; None: one over the slots."""
         if rate is None:
             rate = 1 / len(self.slots)
@@ -99,7 +102,7 @@ class PromptSpace:
                 choice[slot] = rng.integers(len(options))
         return self.text(choice)
 
-    def crossover(self, a, b, rng):
+    def crossover(self, a: str, b: str, rng: np.random.Generator) -> str:
         """Every option is that of one of two prompts, with equal chance."""
         # (option of a, option of b) of each slot
         parents = list(zip(self.choice(a), self.choice(b)))

@@ -8,6 +8,7 @@ question for the measurement, not a law: all cells have the same test examples. 
 measures.py, search.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,11 +31,11 @@ class Transfer:
     scores: np.ndarray
 
     @property
-    def losses(self):
+    def losses(self) -> np.ndarray:
         """(A, A): what a model loses with another's prompt against its own; negative: it gains."""
         return np.diag(self.scores)[None, :] - self.scores
 
-    def table(self):
+    def table(self) -> str:
         """The matrix as text."""
         corner = "found with"
         width = max(map(len, (corner, *self.names)))
@@ -44,7 +45,13 @@ class Transfer:
         return "\n".join(lines)
 
 
-def transfer_matrix(measures, items, test, optimize, budget=None):
+def transfer_matrix(
+    measures: dict[str, Callable],
+    items: Sequence[int],
+    test: Sequence[int],
+    optimize: Callable,
+    budget: int | None = None,
+) -> Transfer:
     """Optimize with every model, and test every prompt with all of them.
 
     measures  {name of a model: its measure, such as TaskMetric(lm)}

@@ -28,27 +28,27 @@ class Account:
     seconds: float = 0.0
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """Prompt, generated and scored tokens: the measure at which methods are compared."""
         return self.prompt_tokens + self.generated_tokens + self.scored_tokens
 
-    def line(self):
+    def line(self) -> str:
         """Prompts, their tokens, and what was read and written of them, in words."""
         return (
             f"{self.calls:,} prompts of {self.prompt_tokens:,} tokens, of which "
             f"{self.read_tokens:,} were read; {self.generated_tokens:,} were written"
         )
 
-    def add(self, **counts):
+    def add(self, **counts: float) -> None:
         """Add to the named counts."""
         for name, count in counts.items():
             setattr(self, name, getattr(self, name) + count)
 
-    def copy(self):
+    def copy(self) -> "Account":
         """The counts of now, which later calls do not change."""
         return Account(**vars(self))
 
-    def since(self, before):
+    def since(self, before: "Account") -> "Account":
         """What was added since `before`, a copy() of then."""
         names = [field.name for field in fields(self)]
         return Account(**{name: getattr(self, name) - getattr(before, name) for name in names})

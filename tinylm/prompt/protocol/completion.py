@@ -38,7 +38,7 @@ class Completion:
     cut: int = 0
 
     @property
-    def logprob(self):
+    def logprob(self) -> float:
         """log Pr of the whole reply, in nats."""
         return float(self.logprobs.sum())
 
@@ -59,11 +59,11 @@ class Scores:
     apart: tuple = ()
 
     @property
-    def sums(self):
+    def sums(self) -> np.ndarray:
         """log Pr of each continuation, in nats: (K,)."""
         return np.array([terms.sum() for terms in self.terms])
 
-    def by(self, normalization="sum"):
+    def by(self, normalization: str = "sum") -> np.ndarray:
         """The scores that are compared: (K,) float64.
 
         normalization  "sum": log Pr(y | x);  "token", "character", "byte": that, divided by the
@@ -91,10 +91,10 @@ class Scores:
             )
         return self.sums - self.prior
 
-    def best(self, normalization="sum"):
+    def best(self, normalization: str = "sum") -> int:
         """The number of the continuation with the highest score; of equal ones the first."""
         return int(self.by(normalization).argmax())
 
-    def probabilities(self, normalization="sum"):
+    def probabilities(self, normalization: str = "sum") -> np.ndarray:
         """The scores as a distribution over the K continuations alone: softmax, (K,) float64."""
         return np.exp(log_probabilities(self.by(normalization)))

@@ -6,7 +6,9 @@ Read first: generate/fill.py, the same on ids. Read next: text_to_text.py.
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +71,18 @@ class Filler:
     sentinels   of an encoder-decoder that writes spans
     """
 
-    def __init__(self, name, model, text, way, frame, marks=None, start=None, end=None, **more):
+    def __init__(
+        self,
+        name: str,
+        model: GPT,
+        text: str,
+        way: Any,
+        frame: Callable,
+        marks: Any = None,
+        start: int | None = None,
+        end: str | None = None,
+        **more: Any,
+    ) -> None:
         self.name, self.model, self.text, self.way, self.frame = name, model, text, way, frame
         self.marks, self.start, self.end = marks, start, end
         self.sentinels = more.get("sentinels", ())
@@ -92,7 +105,7 @@ class Filler:
         with no_grad():
             return WAYS[self.way](self, ids, places, top, max_tokens)
 
-    def check_length(self, ids):
+    def check_length(self, ids: np.ndarray) -> None:
         """Raise DataError for more ids than the model reads."""
         model = self.model.generator if isinstance(self.model, Electra) else self.model
         most = getattr(model.config, "context", None)
@@ -102,7 +115,7 @@ class Filler:
                 f"{most}: give a shorter one"
             )
 
-    def note(self):
+    def note(self) -> Any:
         """How [MASK] is read, for one who looks for it in the tokenizer."""
         mask = self.text.mark(MASK)
         if self.marks is None:
@@ -299,7 +312,7 @@ def _of_run(name, found):
     return Filler(name, model, text, recipe.fills, frame_of(recipe, special), **more)
 
 
-def frame_of(recipe, special: Special):
+def frame_of(recipe: Any, special: Special) -> Callable:
     """The marks that a run's model reads around a text: function ids -> (ids, options).
 
     A pair is two texts with [SEP] between them.

@@ -7,13 +7,15 @@ score_rows.py, scripted.py; ../answer.py.
 
 import codecs
 import copy
+from typing import Any
 
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.peft.prompt_cache import PrefixedLM
 from tinylm.generate.loop import generate_rows, row_seeds
-from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.language_model import ModelLM, as_language_model
+from tinylm.models.published.chat.builtin import ChatTemplate
 from tinylm.prompt.protocol.completion import Completion, Scores
 from tinylm.prompt.protocol.opened import Opened, open_model
 from tinylm.prompt.protocol.prefix_store import LEAST, ContinuedLM, shared_length
@@ -22,6 +24,7 @@ from tinylm.prompt.protocol.score_rows import score_rows
 from tinylm.prompt.protocol.seam import Seam, prompt_ids, seam, split_space
 from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.protocol.weights import weights_hash
+from tinylm.tokenizers.base import Tokenizer
 
 CACHE_BYTES = 1 << 29  # of keys and values of a batch: 512 MiB
 
@@ -40,7 +43,13 @@ class TextModel(TextLM):
     read with all bits (generate/fast/direct.py).
     """
 
-    def __init__(self, opened, chat=None, system=None, batch_size=16):
+    def __init__(
+        self,
+        opened: Opened,
+        chat: bool | None = None,
+        system: str | None = None,
+        batch_size: int = 16,
+    ) -> None:
         super().__init__()
         if chat is None:
             chat = opened.template is not None
@@ -59,7 +68,9 @@ class TextModel(TextLM):
         self._lm, self._store = self._reader.lm, self._reader.store
 
     @classmethod
-    def open(cls, name, device="cpu", bits=None, **settings):
+    def open(
+        cls, name: str, device: str = "cpu", bits: int | None = None, **settings: Any
+    ) -> "TextModel":
         """The model of a run of `tinylm train` or `tinylm finetune`, or of published weights.
 
         name      path of a run, or a name, file or folder of weights, such as "smollm2"
@@ -70,7 +81,16 @@ class TextModel(TextLM):
         return cls(open_model(name, device, bits), **settings)
 
     @classmethod
-    def of(cls, model, tokenizer, begin=(), ends=(), start=None, template=None, **settings):
+    def of(
+        cls,
+        model: Any,
+        tokenizer: Tokenizer,
+        begin: tuple[int, ...] = (),
+        ends: tuple[int, ...] = (),
+        start: int | None = None,
+        template: ChatTemplate | None = None,
+        **settings: int,
+    ) -> "TextModel":
         """A model in memory.
 
         model      a model of tinylm.models, or a language model (generate/protocol)
@@ -83,13 +103,13 @@ class TextModel(TextLM):
         opened = Opened(lm, tokenizer, template, eos, start, tuple(begin), tuple(ends), {})
         return cls(opened, **settings)
 
-    def raw(self):
+    def raw(self) -> "TextModel":
         """The same model, which continues texts: account, trace and store are shared."""
         other = copy.copy(self)
         other.chat, other.system = False, None
         return other
 
-    def without_store(self):
+    def without_store(self) -> "TextModel":
         """The same model, which reads every prompt whole; account and trace are shared.
 
         For measurements of time: what an earlier prompt left in the store makes a later one faster.
@@ -98,25 +118,25 @@ class TextModel(TextLM):
         other._store = None
         return other
 
-    def weights_changed(self):
+    def weights_changed(self) -> None:
         """Forget what was read with the old weights; call it after training between prompts.
 
         One call is enough for the model and all that raw() and without_store() made of it.
         """
         self._reader.renew()
 
-    def weights(self):
+    def weights(self) -> str | None:
         """A short hash of the weights (weights.py); None for a model that has no parameters."""
         model = getattr(self.lm, "model", None)
         if not hasattr(model, "named_arrays"):
             return None
         return weights_hash(model)
 
-    def count(self, text):
+    def count(self, text: str) -> int:
         """Tokens of a text."""
         return len(self.tokenizer.encode(text))
 
-    def token_texts(self, text):
+    def token_texts(self, text: str) -> list[str]:
         """The tokens of a text as text, see TextLM."""
         ids = self.tokenizer.encode(text).tolist()
         # A token may hold a part of a character, so bytes are decoded as they come.
@@ -130,20 +150,20 @@ class TextModel(TextLM):
             pieces[0] = pieces[0][surplus:]
         return pieces
 
-    def length(self, prompt, begin=""):
+    def length(self, prompt: str, begin: str = "") -> int:
         """Tokens of a prompt: chat template, or ids before every text, included."""
         return len(self._ids(prompt, begin)[0])
 
     # From prompts to ids.
 
     @property
-    def lm(self):
+    def lm(self) -> ModelLM:
         """The language model that reads batches, with all bits of its weights
         (generate/protocol/language_model.py).
         """
         return self._lm
 
-    def ids(self, prompt, begin=""):
+    def ids(self, prompt: str, begin: str = "") -> list[int]:
         """The ids of a prompt and of what the reply begins with: list of int, checked for room."""
         ids, _ = self._ids(prompt, begin)
         self._check_room(ids)

@@ -5,10 +5,14 @@ Runs of `tinylm train` and `tinylm finetune`, and published weights: a name, a f
 Read next: model.py, prompts and replies as text.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinylm.errors import CheckpointError, ConfigError
+from tinylm.models.decoder.gpt import GPT
+from tinylm.prompt.rag.chunks import Passage
 
 BITS = {"32": None, "8": 8, "4": 4}
 
@@ -36,12 +40,12 @@ class Opened:
     ends: tuple
     wanted: dict
 
-    def prompt_ids(self, text):
+    def prompt_ids(self, text: str) -> list[int]:
         """The ids of a text to continue; for an empty text the id that begins one."""
         ids = [*self.begin, *self.tokenizer.encode(text).tolist()]
         return ids or [self.start]
 
-    def sampling(self, options, given, answers):
+    def sampling(self, options: Any, given: Any, answers: bool) -> dict[str, float | None]:
         """The fields of Sampling: those given by the user, else those that the files recommend.
 
         options  Sampling
@@ -56,7 +60,7 @@ class Opened:
         return chosen
 
 
-def is_published(name):
+def is_published(name: str) -> bool:
     """True for a known name, a file of weights, or a folder in Hugging Face's layout."""
     from tinylm.models.published.formats.found import PUBLISHED
     from tinylm.models.published.formats.safetensors import INDEX, SINGLE
@@ -69,7 +73,7 @@ def is_published(name):
     )
 
 
-def check_there(name):
+def check_there(name: str | Path) -> None:
     """Raise CheckpointError, with the names that are known, if there is nothing of that name."""
     from tinylm.models.published.formats.found import PUBLISHED
 
@@ -97,7 +101,7 @@ class Read:
     published: object = None
 
 
-def read_model(name):
+def read_model(name: str) -> Read:
     """A run or published weights, of whatever kind of model.
 
     name     path of a run, or what is_published() accepts
@@ -120,7 +124,7 @@ def read_model(name):
     return Read(published.model, published.tokenizer, None, published)
 
 
-def open_model(name, device="cpu", bits=None):
+def open_model(name: str, device: str = "cpu", bits: int | None = None) -> Opened:
     """Open a run or published weights.
 
     name     path of a run, or what is_published() accepts
@@ -135,7 +139,9 @@ def open_model(name, device="cpu", bits=None):
     return open_decoder(name, read_model(name), device, bits)
 
 
-def open_decoder(name, found, device="cpu", bits=None):
+def open_decoder(
+    name: str, found: Sequence[Passage], device: str = "cpu", bits: int | None = None
+) -> Opened:
     """A model that was read, as a decoder: Opened.
 
     found    Read
@@ -188,7 +194,7 @@ def _without_none(ids):
     return tuple(i for i in dict.fromkeys(ids) if i is not None)
 
 
-def check_decoder(name, model):
+def check_decoder(name: str, model: GPT) -> None:
     """Raise ConfigError for published weights that are not a decoder."""
     from tinylm.models import GPT
     from tinylm.models.encoder.seq2seq import Seq2Seq

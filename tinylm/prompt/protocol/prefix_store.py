@@ -8,15 +8,20 @@ only the rest is read: in a prompt of n tokens that ends in m new ones, m of n. 
 reader.py.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.errors import ConfigError
 from tinylm.finetune.peft.prompt_cache import PrefixedCache, prompt_keys_values
+from tinylm.generate.protocol.language_model import LanguageModel
+from tinylm.models.decoder.gpt import GPT
 
 LEAST = 8  # tokens in common from which a stored prefix is used: below, copying costs as much
 
 
-def common_length(a, b):
+def common_length(a: Sequence[int], b: Sequence[int]) -> int:
     """The number of tokens with which both sequences begin."""
     n = min(len(a), len(b))
     different = np.flatnonzero(np.asarray(a[:n]) != np.asarray(b[:n]))
@@ -25,7 +30,7 @@ def common_length(a, b):
     return n
 
 
-def shared_length(rows):
+def shared_length(rows: Sequence[list[int]]) -> int:
     """The number of tokens with which all rows begin, without the last token of the shortest: one
     at least is left to read in each.
     """
@@ -40,13 +45,13 @@ class PrefixStore:
     texts   how many are kept; the one used longest ago leaves first
     """
 
-    def __init__(self, model, texts=4):
+    def __init__(self, model: GPT, texts: int = 4) -> None:
         if texts < 1:
             raise ConfigError(f"PrefixStore: it must keep at least 1 text, not {texts}")
         self.model, self.texts = model, texts
         self._kept = []  # (ids, keys and values), the last used at the end
 
-    def read(self, ids):
+    def read(self, ids: Sequence[int]) -> tuple[np.ndarray, int]:
         """The keys and values of a text, of which only what is new is read.
 
         ids      list of int, at least one
@@ -69,7 +74,7 @@ class PrefixStore:
         del self._kept[: -self.texts]
         return found, len(ids) - best
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget all texts: after the model's weights have changed."""
         self._kept.clear()
 
@@ -83,14 +88,14 @@ class ContinuedLM:
     Follows generate/protocol/language_model.py; PrefixedLM does the same for batches.
     """
 
-    def __init__(self, lm, keys_values):
+    def __init__(self, lm: LanguageModel, keys_values: np.ndarray) -> None:
         self.lm, self.keys_values = lm, keys_values
         self.n = keys_values.shape[3]
         self.vocab_size, self.context = lm.vocab_size, lm.context
         if self.context is not None:
             self.context -= self.n
 
-    def new_cache(self, batch=1, padding=None):
+    def new_cache(self, batch: int = 1, padding: np.ndarray | None = None) -> PrefixedCache:
         """A cache for one row that holds the tokens."""
         cache = self.lm.new_cache(batch, padding)
         n = self.n
@@ -98,13 +103,13 @@ class ContinuedLM:
         cache.length = n
         return PrefixedCache(cache, n)
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the next token after each of `tokens`: (1, T) -> (1, T, V)."""
         if cache is None:
             cache = self.new_cache()
         return self.lm.logits(tokens, cache.inner)
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Scores of the token after the last of `tokens`: (1, T) -> (1, V)."""
         if cache is None:
             cache = self.new_cache()

@@ -6,6 +6,8 @@ of this is out of date once the model is trained further, so one object has it, 
 anew. Read next: opened.py, model.py.
 """
 
+from typing import Any
+
 from tinylm.generate.fast.direct import DirectDecoder
 from tinylm.generate.fast.fastest import fastest
 from tinylm.generate.fast.folded import TOGETHER, FastDecoder
@@ -25,7 +27,7 @@ class Reader:
     last    how many tokens at the end of a prompt `single` reads itself, behind the store
     """
 
-    def __init__(self, opened):
+    def __init__(self, opened: Any) -> None:
         self.lm, self.single = opened, fastest(opened)
         if isinstance(opened, FastDecoder):
             self.lm = opened.model
@@ -39,11 +41,11 @@ class Reader:
             self.last = TOGETHER
 
     @property
-    def quantized(self):
+    def quantized(self) -> bool:
         """True where a single token is read with fewer bits than a batch."""
         return self.bits is not None
 
-    def renew(self):
+    def renew(self) -> None:
         """Copy the weights again and forget what was read with the old ones."""
         if self.store is not None:
             self.store.clear()

@@ -6,6 +6,8 @@ this memory would have read, so methods can be compared at equal tokens; the acc
 behind it counts what was computed. Read first: text_lm.py.
 """
 
+from collections.abc import Sequence
+
 from tinylm.prompt.protocol.completion import Scores
 from tinylm.prompt.protocol.text_lm import TextLM
 
@@ -16,33 +18,33 @@ class RememberedLM(TextLM):
     lm   TextLM, whose weights must not change meanwhile
     """
 
-    def __init__(self, lm):
+    def __init__(self, lm: TextLM) -> None:
         super().__init__()
         self.lm, self.context = lm, lm.context
         self._terms = {}  # (prompt, begin, continuation) -> (log Pr of its tokens, apart)
         self._lengths = {}  # (prompt, begin) -> tokens
 
     @property
-    def chat(self):
+    def chat(self) -> bool:
         """True if the model behind it is a chat model."""
         return getattr(self.lm, "chat", False)
 
-    def count(self, text):
+    def count(self, text: str) -> int:
         """Tokens of a text."""
         return self.lm.count(text)
 
-    def token_texts(self, text):
+    def token_texts(self, text: str) -> list[str]:
         """The tokens of a text as text."""
         return self.lm.token_texts(text)
 
-    def length(self, prompt, begin=""):
+    def length(self, prompt: Sequence[dict[str, str]], begin: str = "") -> int:
         """Tokens of a prompt with all that is put around it."""
         key = _key(prompt, begin)
         if key not in self._lengths:
             self._lengths[key] = self.lm.length(prompt, begin)
         return self._lengths[key]
 
-    def weights(self):
+    def weights(self) -> str | None:
         """The hash of the model behind it."""
         return self.lm.weights()
 

@@ -5,16 +5,20 @@ side. Read next: scripted.py.
 """
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm import backend
+from tinylm.generate.protocol.language_model import LanguageModel
 from tinylm.generate.protocol.score import log_probabilities
 
 LOGITS = 1 << 26  # logits computed at a time: 256 MiB of float32
 
 
-def score_rows(lm, rows, continuations):
+def score_rows(
+    lm: LanguageModel, rows: Sequence[list[int]], continuations: Sequence[list[list[int]]]
+) -> list[list[np.ndarray]]:
     """log Pr of each token of each row's continuations, each row read once.
 
     rows           B lists of ids, of any lengths

@@ -6,6 +6,8 @@ takes a model that can be wrong (model.py). Read next: ../answer.py.
 """
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +32,9 @@ class ScriptedLM(TextLM):
     Tokens are words: runs of characters without white space, with the white space before them.
     """
 
-    def __init__(self, script, context=None):
+    def __init__(
+        self, script: Sequence[tuple] | dict[str, Any], context: int | None = None
+    ) -> None:
         super().__init__()
         self.context = context
         self._table = None
@@ -42,19 +46,19 @@ class ScriptedLM(TextLM):
         self.prompts = []  # every prompt so far, as it was sent
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         """True once every reply of a list has been used."""
         return not self._left
 
-    def count(self, text):
+    def count(self, text: str) -> int:
         """Words."""
         return len(_words(text))
 
-    def token_texts(self, text):
+    def token_texts(self, text: str) -> list[str]:
         """The words, each with the white space before it."""
         return _words(text)
 
-    def length(self, prompt, begin=""):
+    def length(self, prompt: str, begin: str = "") -> int:
         """Words of a prompt, or of all its messages."""
         if not isinstance(prompt, str):
             prompt = " ".join(message["content"] for message in prompt)

@@ -24,6 +24,7 @@ prefix_store.py.
 from dataclasses import dataclass
 
 from tinylm.errors import DataError
+from tinylm.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,15 @@ class Seam:
     apart: bool = False
 
 
-def split_space(text):
+def split_space(text: str) -> tuple[str, str]:
     """(text without the white space at its end, that white space)."""
     kept = text.rstrip()
     return kept, text[len(kept) :]
 
 
-def prompt_ids(tokenizer, text, begin=(), start=None):
+def prompt_ids(
+    tokenizer: Tokenizer, text: str, begin: tuple[int, ...] = (), start: int | None = None
+) -> list[int]:
     """The ids of a prompt, whose white space at the end has been taken off: list of int.
 
     begin   ids before every text
@@ -64,7 +67,13 @@ def prompt_ids(tokenizer, text, begin=(), start=None):
     return [start]
 
 
-def seam(tokenizer, prompt, continuation, begin=(), start=None):
+def seam(
+    tokenizer: Tokenizer,
+    prompt: str,
+    continuation: str,
+    begin: tuple[int, ...] = (),
+    start: int | None = None,
+) -> Seam:
     """The tokens of a prompt and of a continuation, by the rule above.
 
     prompt, continuation  str; the continuation not empty

@@ -10,11 +10,15 @@ do. Read next: completion.py, model.py.
 
 import contextlib
 import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
+from tinylm.data.read.instructions import Instruction
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.loop import row_seeds
 from tinylm.prompt.answer import check_counts
 from tinylm.prompt.protocol.account import Account
+from tinylm.prompt.protocol.completion import Completion, Scores
 from tinylm.prompt.protocol.trace import Call, Trace
 
 
@@ -28,15 +32,23 @@ class TextLM:
 
     context = None
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.account = Account()
         self._traces = []  # the one that is kept now at the end
 
-    def complete(self, prompt, **options):
+    def complete(self, prompt: str, **options: Any) -> Completion:
         """One reply: Completion. Arguments as in complete_batch."""
         return self.complete_batch([prompt], **options)[0]
 
-    def complete_batch(self, prompts, begin="", max_tokens=256, stop=(), seed=0, **sampling):
+    def complete_batch(
+        self,
+        prompts: Sequence,
+        begin: str = "",
+        max_tokens: int = 256,
+        stop: str | Sequence[str] | None = (),
+        seed: int = 0,
+        **sampling: Any,
+    ) -> list[Completion]:
         """A reply to each prompt; every prompt gets what it would get alone.
 
         prompts     list of str; or of lists of {"role", "content"}, if there is a chat template
@@ -69,7 +81,7 @@ class TextLM:
             self.record(Call("complete", prompt, start, reply.text, reply.finish))
         return found
 
-    def sample(self, prompt, count, seed=0, **options):
+    def sample(self, prompt: str, count: int, seed: int = 0, **options: Any) -> list[Completion]:
         """`count` replies to one prompt, with seeds of their own: list of Completion.
 
         Samples from the model's own distribution unless an option of Sampling is given. Raises
@@ -83,11 +95,19 @@ class TextLM:
             )
         return self.complete_batch([prompt] * count, seed=seed, **options)
 
-    def score(self, prompt, continuations, **options):
+    def score(
+        self, prompt: str | Sequence[dict[str, str]], continuations: Sequence[str], **options: Any
+    ) -> Scores:
         """The log-probabilities of continuations: Scores. Arguments as in score_batch."""
         return self.score_batch([prompt], [continuations], **options)[0]
 
-    def score_batch(self, prompts, continuations, begin="", unconditional=None):
+    def score_batch(
+        self,
+        prompts: Sequence,
+        continuations: Sequence,
+        begin: str | Sequence[str] = "",
+        unconditional: str | None = None,
+    ) -> list[Scores]:
         """log Pr(continuation | prompt), in nats, of several continuations of each prompt.
 
         prompts        as in complete_batch
@@ -136,44 +156,44 @@ class TextLM:
             values = dict(zip(scores.continuations, scores.sums.tolist()))
             self.record(Call("score", prompt, start, values))
 
-    def count(self, text):
+    def count(self, text: str) -> NoReturn:
         """The number of tokens of a text."""
         raise NotImplementedError
 
-    def token_texts(self, text):
+    def token_texts(self, text: str) -> NoReturn:
         """The tokens of a text as text: list of str, whose concatenation is the text as the tokens
         decode. Of tokens that share a character, the last one has it and the others are "".
         """
         raise NotImplementedError
 
-    def length(self, prompt, begin=""):
+    def length(self, prompt: str, begin: str = "") -> NoReturn:
         """The number of tokens that a prompt takes of the context, with all that is put around it.
 
         prompt, begin  as in complete_batch
         """
         raise NotImplementedError
 
-    def weights(self):
+    def weights(self) -> None:
         """A short hash of the model's weights, which training changes: str; None without any."""
         return None
 
-    def parsed(self, what, value):
+    def parsed(self, what: str, value: float | str | Sequence | Instruction | None) -> Any:
         """Record what a method read from the last reply, if a trace is kept; returns the value."""
         if self._traces and self._traces[-1].calls:
             self._traces[-1].calls[-1].parsed.append((what, value))
         return value
 
-    def share(self, lm):
+    def share(self, lm: "TextLM") -> None:
         """Count and record in the account and the trace of another TextLM from now on."""
         self.account, self._traces = lm.account, lm._traces
 
-    def record(self, call):
+    def record(self, call: Call) -> None:
         """Add a Call to the trace, if one is kept."""
         if self._traces:
             self._traces[-1].calls.append(call)
 
     @contextlib.contextmanager
-    def tracing(self):
+    def tracing(self) -> Iterator[Trace]:
         """`with lm.tracing() as trace:` records every call inside in a Trace."""
         trace = Trace()
         self._traces.append(trace)

@@ -7,6 +7,7 @@ next: seam.py.
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 RULE = "-" * 72
 
@@ -30,7 +31,7 @@ class Call:
     finish: str = ""
     parsed: list = field(default_factory=list)
 
-    def text(self):
+    def text(self) -> str:
         """The call as lines to read."""
         lines = [_prompt_text(self.prompt)]
         if self.kind == "complete":
@@ -54,24 +55,24 @@ class Trace:
     calls  list of Call
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.calls = []
 
-    def text(self):
+    def text(self) -> str:
         """All calls as text, numbered."""
         parts = []
         for number, call in enumerate(self.calls, 1):
             parts.append(f"{RULE}\ncall {number}, {call.kind}\n{call.text()}")
         return "\n".join(parts)
 
-    def as_list(self):
+    def as_list(self) -> list[dict[str, Any]]:
         """All calls as dictionaries of plain values."""
         return [
             {**vars(call), "parsed": [[what, _plain(value)] for what, value in call.parsed]}
             for call in self.calls
         ]
 
-    def json(self):
+    def json(self) -> str:
         """All calls as one JSON array."""
         return json.dumps(self.as_list(), ensure_ascii=False)
 

@@ -10,9 +10,10 @@ import hashlib
 import numpy as np
 
 from tinylm import backend
+from tinylm.nn.module import Module
 
 
-def weights_hash(model):
+def weights_hash(model: Module) -> str:
     """A short hash of all arrays of a model with their names: str of 16 hexadecimal digits.
 
     model  nn.Module. All of it is read: a second for half a gigabyte, less than one long prompt

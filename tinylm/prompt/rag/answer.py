@@ -9,38 +9,46 @@ probability. A caller may add a check of its own on the texts that the model wou
 coverage.py. Read next: evaluate.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt.answer import Answer, check_counts
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.rag.citations import find_citations, without_citations
 from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt, is_refusal, texts_of
 from tinylm.prompt.rag.retrievers import find_texts
 from tinylm.prompt.template.fields import read_reply
 
+if TYPE_CHECKING:
+    from tinylm.prompt.tools.retrieval_in_inference import Watched
+
+
 FORM = RagPrompt()
 
 
 def retrieval_answer(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    retriever=None,
-    k=3,
-    form=FORM,
-    least_score=None,
-    least_logprob=None,
-    check=None,
-    budget=None,
-    normalization="sum",
-    seed=0,
-    max_tokens=64,
-    **sampling,
-):
+    retriever: "InvertedIndex | Watched | None" = None,
+    k: int = 3,
+    form: RagPrompt = FORM,
+    least_score: float | None = None,
+    least_logprob: float | None = None,
+    check: Callable | None = None,
+    budget: int | None = None,
+    normalization: str = "sum",
+    seed: int = 0,
+    max_tokens: int = 64,
+    **sampling: Any,
+) -> Answer:
     """The answer to a question from the texts that a retriever finds for it.
 
     lm              TextLM
@@ -84,21 +92,21 @@ def retrieval_answer(
 
 
 def answer_from(
-    lm,
-    item,
-    texts,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    texts: Sequence[str],
+    demonstrations: Sequence[Item] = (),
     *,
-    form=FORM,
-    least_logprob=None,
-    check=None,
-    budget=None,
-    normalization="sum",
-    seed=0,
-    max_tokens=64,
-    details=None,
-    **sampling,
-):
+    form: RagPrompt = FORM,
+    least_logprob: float | None = None,
+    check: Callable | None = None,
+    budget: int | None = None,
+    normalization: str = "sum",
+    seed: int = 0,
+    max_tokens: int = 64,
+    details: dict[str, list[tuple]] | None = None,
+    **sampling: Any,
+) -> Answer:
     """The answer to a question from given texts, without a retriever.
 
     texts          list of str, the most relevant first

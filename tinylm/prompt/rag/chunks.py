@@ -9,7 +9,9 @@ the words that it refers to stay together somewhere. Passages are slices of thei
 so nothing is lost and nothing is changed. Read next: retrievers.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import regex
 
@@ -54,7 +56,7 @@ class Passage:
     text: str
 
 
-def count_words(text):
+def count_words(text: str) -> int:
     """The number of words of a text; in scripts without spaces, of its letters.
 
     A word counts once for each LONG_WORD characters that it has begun, so that a limit in words is
@@ -67,7 +69,14 @@ def count_words(text):
     return sum(-(-len(word) // LONG_WORD) for word in found)
 
 
-def passages(text, size=100, overlap=20, unit="sentence", measure=count_words, document=0):
+def passages(
+    text: str,
+    size: int = 100,
+    overlap: int = 20,
+    unit: str = "sentence",
+    measure: Callable = count_words,
+    document: int | str = 0,
+) -> list[Passage]:
     """A document as passages in order, which cover all of it.
 
     text      str
@@ -119,7 +128,7 @@ def passages(text, size=100, overlap=20, unit="sentence", measure=count_words, d
             first -= 1
 
 
-def sentence_ends(text):
+def sentence_ends(text: str) -> list[int]:
     """Where each sentence of a text ends, the white space after it included: list of int, rising,
     the last of them len(text); [] for the empty text.
     """
@@ -129,7 +138,7 @@ def sentence_ends(text):
     return [*ends, len(text)]
 
 
-def all_passages(documents, **options):
+def all_passages(documents: dict[str, str], **options: Any) -> list[Passage]:
     """The passages of several documents.
 
     documents  dict from a name to a text
@@ -142,7 +151,7 @@ def all_passages(documents, **options):
     return found
 
 
-def merged(found):
+def merged(found: Sequence[Passage]) -> list[Passage]:
     """Passages of one document that overlap or touch become one.
 
     So two neighbors that were both retrieved are read as one text, without the repetition.

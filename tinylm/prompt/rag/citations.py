@@ -11,12 +11,14 @@ entailment, and the precision and recall of citations. Read next: answer.py.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import regex
 
 from tinylm.data.measure.answers import answer_words
 from tinylm.errors import DataError
+from tinylm.prompt.answer import Answer
 
 LEAST_SUPPORT = 0.5  # below it, most of a statement's words are not in the text that it cites
 _NUMBERS = r"\d+(?:\s*[-–]\s*\d+)?"
@@ -38,19 +40,19 @@ class Citation:
     support: float | None
 
     @property
-    def known(self):
+    def known(self) -> bool:
         """True if there is a text with this number."""
         return self.support is not None
 
     @property
-    def supported(self):
+    def supported(self) -> bool:
         """True if the text has at least LEAST_SUPPORT of the statement's words; False also for a
         text that was not given.
         """
         return self.known and self.support >= LEAST_SUPPORT
 
 
-def find_citations(answer, texts):
+def find_citations(answer: str, texts: Sequence[str]) -> list[Citation]:
     """The citations of an answer, checked against the texts that its prompt had.
 
     answer   str with marks such as [1], [1, 3], [2-4]
@@ -78,7 +80,7 @@ def find_citations(answer, texts):
     return found
 
 
-def citation_scores(answers, sources):
+def citation_scores(answers: Sequence[Answer], sources: Sequence[set[int]]) -> dict[str, float]:
     """How often the texts that are cited are those that hold the answer.
 
     answers  list of Answer, as of answer_from
@@ -109,7 +111,7 @@ def citation_scores(answers, sources):
     }
 
 
-def without_citations(answer, count):
+def without_citations(answer: str, count: int) -> str:
     """An answer without its marks and the spaces before them.
 
     count  of texts. Other numbers in brackets, as in "x[0]" or "[1914-1918]", stay
@@ -149,7 +151,7 @@ def _share(statement, words):
     return sum(count for word, count in counts.items() if word in words) / counts.total()
 
 
-def share_of(count, total):
+def share_of(count: int, total: int) -> float:
     """count / total; nan for a share of nothing."""
     if total == 0:
         return float("nan")

@@ -12,9 +12,13 @@ then count most of all. Words are compared by their stems (sleep, sleeps). Read 
 generate/retrieval/bm25.py for idf.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import regex
 
 from tinylm.data.clean.words import words
+from tinylm.generate.retrieval.bm25 import InvertedIndex
 
 QUESTION_WORDS = frozenset(
     """who whom whose what which when where why how
@@ -29,7 +33,7 @@ _ENDING = regex.compile(r"(?<=\w{3})(?:ing|ed|es|s)$")
 _DOUBLE = regex.compile(r"(?<=\w)([b-df-hj-np-tv-z])\1$")
 
 
-def coverage(index, question, texts):
+def coverage(index: InvertedIndex, question: str, texts: Sequence[str]) -> Any:
     """How much of a question some texts have words for.
 
     index     InvertedIndex of all documents: gives idf(word)
@@ -57,7 +61,7 @@ def coverage(index, question, texts):
     return covered / whole, missing
 
 
-def stem(word):
+def stem(word: str) -> str:
     """A word without the ending of a plural or a verb: sleep for sleeps, bak for bake and baked.
 
     A rough form for comparisons: -s, -es, -ed or -ing is taken off what keeps three letters, then

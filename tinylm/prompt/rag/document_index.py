@@ -12,6 +12,7 @@ index_file.py.
 import hashlib
 import os
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,15 @@ class DocumentIndex:
     InvertedIndex over them.
     """
 
-    def __init__(self, stored, embed=None, left_out=None, read=(), saved=True, not_text=""):
+    def __init__(
+        self,
+        stored: StoredIndex,
+        embed: Callable | None = None,
+        left_out: dict[str, str] | None = None,
+        read: Sequence[str] = (),
+        saved: bool = True,
+        not_text: str = "",
+    ) -> None:
         self.stored, self.left_out, self.read = stored, dict(left_out or {}), list(read)
         self.saved, self.not_text = saved, not_text
         self.documents = stored.passage_texts()
@@ -57,22 +66,22 @@ class DocumentIndex:
             dense = Dense(self.documents, embed, stored.vectors)
             self.retriever = Hybrid([self.words, dense])
 
-    def search(self, query, k):
+    def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """The k best passages: list of (number, score), best first."""
         return self.retriever.search(query, k)
 
 
 def open_index(
-    paths,
-    path=None,
+    paths: Sequence,
+    path: str | Path | None = None,
     *,
-    size=100,
-    overlap=20,
-    embed=None,
-    embedder="",
-    stem=None,
-    longest=LONGEST,
-):
+    size: int = 100,
+    overlap: int = 20,
+    embed: Callable | None = None,
+    embedder: str = "",
+    stem: Callable | None = None,
+    longest: int = LONGEST,
+) -> DocumentIndex:
     """The index of documents: read, brought up to date, and written if anything changed.
 
     paths     files, folders (read recursively) and patterns (data/read/sources.py)

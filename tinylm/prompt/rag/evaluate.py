@@ -9,13 +9,20 @@ next: training_data.py.
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from tinylm.backend import Random
+from tinylm.backend import ArrayLike, Random
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError, ShapeError
+from tinylm.generate.retrieval.bm25 import InvertedIndex
+from tinylm.prompt.answer import Answer
 from tinylm.prompt.evaluation.judge import contains_answer, is_right
+from tinylm.prompt.protocol.scripted import ScriptedLM
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.rag.answer import answer_from, retrieval_answer
 from tinylm.prompt.rag.citations import share_of
 from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt, texts_of
@@ -24,7 +31,7 @@ CLOSED_BOOK = RagPrompt("Your task is to answer the following question.", refuse
 FOLLOWED = "context", "memory", "refused", "neither"
 
 
-def right_or_refused(answer, item):
+def right_or_refused(answer: Answer, item: Item) -> bool:
     """True if an Answer is right by the rule of all methods, or if it is a refusal, and rightly."""
     if item.answer is None:
         raise DataError(f"the question {item.question!r:.60} has no gold answer to compare with")
@@ -34,13 +41,28 @@ def right_or_refused(answer, item):
     return is_right(answer.value, item)
 
 
-def closed_book(lm, item, demonstrations=(), *, form=CLOSED_BOOK, **options):
+def closed_book(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    form: RagPrompt = CLOSED_BOOK,
+    **options: Any,
+) -> Answer:
     """The answer from memory: the question without any text. Arguments as answer_from."""
     bare = [replace(one, context="") for one in demonstrations]
     return answer_from(lm, item, [], bare, form=form, **options)
 
 
-def three_contexts(lm, items, retriever, k=3, oracle=texts_of, demonstrations=(), **options):
+def three_contexts(
+    lm: TextLM,
+    items: Sequence[Item],
+    retriever: InvertedIndex,
+    k: int = 3,
+    oracle: Callable = texts_of,
+    demonstrations: Sequence[Item] = (),
+    **options: Any,
+) -> dict[str, float]:
     """Accuracy from memory, with the right texts, and with retrieved ones.
 
     items    list of Item with answers
@@ -70,7 +92,14 @@ def three_contexts(lm, items, retriever, k=3, oracle=texts_of, demonstrations=()
     return shares | {"recall": share_of(sum(found), len(found))}
 
 
-def four_ways(base, tuned, items, retriever, k=3, **options):
+def four_ways(
+    base: ScriptedLM,
+    tuned: ScriptedLM,
+    items: Sequence[Item],
+    retriever: InvertedIndex,
+    k: int = 3,
+    **options: Any,
+) -> dict[str, float]:
     """Accuracy of a model and of the same model fine-tuned, each from memory and with RAG.
 
     base, tuned  TextLM
@@ -86,7 +115,7 @@ def four_ways(base, tuned, items, retriever, k=3, **options):
     return table
 
 
-def refusals(answers, items):
+def refusals(answers: Sequence[Answer], items: Sequence[Item]) -> dict[str, float]:
     """How well a method knows what it cannot answer.
 
     answers  list of Answer
@@ -110,7 +139,9 @@ def refusals(answers, items):
     }
 
 
-def coverage_curve(scores, right):
+def coverage_curve(
+    scores: Sequence[float], right: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Accuracy over coverage, when questions below a threshold are refused.
 
     scores   (N,) such as the score of the best text, or the mean log-probability of the answer
@@ -133,7 +164,9 @@ def coverage_curve(scores, right):
     return scores[last], answered[last] / len(scores), accuracy[last]
 
 
-def best_threshold(scores, right, accuracy):
+def best_threshold(
+    scores: Sequence[float], right: Sequence[bool], accuracy: float
+) -> tuple[float, ...] | None:
     """The threshold that answers most questions with at least this accuracy.
 
     returns  (threshold, coverage, accuracy), or None if no threshold reaches it
@@ -144,7 +177,7 @@ def best_threshold(scores, right, accuracy):
     return tuple(map(float, points[-1]))  # coverage grows along the curve
 
 
-def coverage_threshold(scores, coverage):
+def coverage_threshold(scores: Sequence[float], coverage: float) -> float:
     """The threshold that answers the share of the questions that is nearest to `coverage`.
 
     scores   (N,)
@@ -161,7 +194,7 @@ def coverage_threshold(scores, coverage):
     return float(thresholds[nearest[-1]])
 
 
-def above(scores, right, threshold):
+def above(scores: Sequence[float], right: int, threshold: float) -> tuple[float, float]:
     """(coverage, accuracy of what is answered) with a threshold that is given.
 
     It may have been chosen on other questions, as it has to be where its accuracy is reported. The
@@ -172,7 +205,7 @@ def above(scores, right, threshold):
     return float(answered.mean()), share_of(right[answered].sum(), answered.sum())
 
 
-def counterfactual(text, answer, other):
+def counterfactual(text: str, answer: str, other: str) -> str:
     """A text in which an answer has been replaced by another.
 
     raises   DataError if the answer is not in the text, or the other one already is
@@ -184,7 +217,7 @@ def counterfactual(text, answer, other):
     return text.replace(answer, other)
 
 
-def followed(answer, context, memory):
+def followed(answer: Answer, context: str, memory: str) -> str:
     """What an answer follows when the text states `context` and the world is `memory`.
 
     returns  one of FOLLOWED; "neither" also for an answer that names both, or cannot be read
@@ -201,7 +234,9 @@ def followed(answer, context, memory):
     return "memory"
 
 
-def context_reliance(answers, contexts, memories):
+def context_reliance(
+    answers: Sequence[Answer], contexts: Sequence[str], memories: Sequence[str]
+) -> dict[str, float]:
     """Shares of the answers that follow the text, the memory, neither, or refuse: they sum to 1.
 
     answers  list of Answer;  contexts, memories  what the text states and what is true, for each
@@ -211,7 +246,9 @@ def context_reliance(answers, contexts, memories):
     return {kind: share_of(kinds[kind], len(answers)) for kind in FOLLOWED}
 
 
-def order_sensitivity(lm, item, texts, shuffles=4, seed=0, **options):
+def order_sensitivity(
+    lm: TextLM, item: Item, texts: Sequence[str], shuffles: int = 4, seed: int = 0, **options: Any
+) -> float:
     """The share of shuffled orders of the texts whose answer differs from that of the given order.
 
     An answer should depend on what the texts state and not on where they stand; a model that reads

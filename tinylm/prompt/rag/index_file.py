@@ -9,7 +9,9 @@ with the file's name, never a wrong answer. Read next: document_index.py.
 import json
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -75,19 +77,19 @@ class StoredIndex:
     lengths: np.ndarray = None
     vectors: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.number_of = {word: number for number, word in enumerate(self.words)}
 
     @property
-    def stemmer(self):
+    def stemmer(self) -> Callable | None:
         """The function that makes words one, or None."""
         return STEMMERS[self.settings.get("stem")]
 
-    def passage_texts(self):
+    def passage_texts(self) -> list[str]:
         """The texts of the passages: list of P str."""
         return [self.texts[d][start:end] for d, start, end in self.spans.tolist()]
 
-    def count_words(self):
+    def count_words(self) -> None:
         """Fill in words, begin, passage, count and lengths from the texts."""
         index = InvertedIndex(self.passage_texts(), stem=self.stemmer)
         self.words = sorted(index.postings)
@@ -99,7 +101,7 @@ class StoredIndex:
         self.begin = np.cumsum([0, *map(len, postings)], dtype=np.int64)
         self.lengths = index.lengths.astype(np.int64)
 
-    def get(self, word, default=()):
+    def get(self, word: str, default: int | tuple = ()) -> int | Sequence[tuple[int, int]]:
         """The passages that contain a word: list of (passage, count)."""
         number = self.number_of.get(word)
         if number is None:
@@ -107,13 +109,13 @@ class StoredIndex:
         span = slice(self.begin[number], self.begin[number + 1])
         return list(zip(self.passage[span].tolist(), self.count[span].tolist()))
 
-    def inverted(self):
+    def inverted(self) -> InvertedIndex:
         """The InvertedIndex over the passages, without counting any word."""
         texts = self.passage_texts()
         return InvertedIndex.of_postings(texts, self.lengths, self, stem=self.stemmer)
 
 
-def write_index(path, stored):
+def write_index(path: str | Path, stored: StoredIndex) -> None:
     """Write an index, whole or not at all. Raises OSError."""
     # One array of bytes for all texts, which are its slices.
     texts = [text.encode("utf-8") for text in stored.texts]
@@ -136,7 +138,7 @@ def write_index(path, stored):
         np.savez(file, **arrays)
 
 
-def read_index(path):
+def read_index(path: str | Path) -> StoredIndex:
     """The index in a file: StoredIndex.
 
     raises   CheckpointError naming the file and what is wrong in it; OSError if it cannot be read

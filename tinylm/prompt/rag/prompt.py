@@ -11,10 +11,12 @@ answer from memory would then look as if the texts supported it. The texts are c
 there is, never the instruction or the question. Read next: citations.py, answer.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import regex
 
+from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted.retrieval_qa import NO_ANSWER
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.rag.chunks import LONG_WORD
@@ -76,7 +78,9 @@ class RagPrompt:
     text_name: str = "Relevant Text"
     answer_name: str | None = "Answer"
 
-    def prompt(self, question, texts=(), demonstrations=()):
+    def prompt(
+        self, question: str, texts: Sequence[str] = (), demonstrations: Sequence[Item] = ()
+    ) -> str:
         """The prompt for a question.
 
         question        str
@@ -110,18 +114,26 @@ class RagPrompt:
             raise ConfigError("RagPrompt: demonstrations need a name for their answers")
         return fields
 
-    def names(self, texts):
+    def names(self, texts: int) -> tuple[str, ...]:
         """The names of the fields of a prompt with so many texts: tuple of str."""
         names = [self.question_name, *(f"{self.text_name} {i + 1}" for i in range(texts))]
         if self.answer_name is not None:
             names.append(self.answer_name)
         return tuple(names)
 
-    def stop(self):
+    def stop(self) -> tuple[str, ...]:
         """Strings with which a reply has gone on to another question."""
         return stop_strings([self.question_name])
 
-    def fit(self, question, texts, count, budget, demonstrations=(), window=""):
+    def fit(
+        self,
+        question: str,
+        texts: Sequence[str],
+        count: Callable,
+        budget: int | None,
+        demonstrations: Sequence[Item] = (),
+        window: str = "",
+    ) -> Fitted:
         """The prompt with as much of the texts as fits.
 
         Texts are kept whole as long as they fit. One that does not fit is cut after a word, and is
@@ -174,19 +186,19 @@ class RagPrompt:
         return Fitted(prompt, inside, tuple(kept), cut, dropped, left_out)
 
 
-def texts_of(item):
+def texts_of(item: Item) -> list[str]:
     """The texts in the context of an item, which blank lines separate: list of str."""
     return [text for text in regex.split(r"\n\s*\n", item.context) if text.strip()]
 
 
-def is_refusal(reply):
+def is_refusal(reply: str) -> bool:
     """True if a reply refuses in the words of the prompt: it begins with "No answer", before a mark
     or a verb, or has "No answer!" in it.
     """
     return NO_ANSWER.casefold() in reply.casefold() or _REFUSED.match(reply) is not None
 
 
-def longest_beginning(text, fits):
+def longest_beginning(text: str, fits: Callable) -> str:
     """The longest beginning of a text that fits and ends with a word; "" below LEAST_WORDS."""
     ends = [match.end() for match in _WORD.finditer(text)]
     low, high = 0, len(ends) - 1  # the whole text does not fit

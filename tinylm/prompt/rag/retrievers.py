@@ -8,13 +8,16 @@ and numbers that it never saw. Hybrid takes what both find. Reranked scores the 
 a slow and better function. Read next: prompt.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.retrieval.neighbors import knn_search
 from tinylm.models.published.sentence_encoder import load_sentence_encoder, unit
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.rag.chunks import Passage, merged
 from tinylm.prompt.rag.prompt import longest_beginning
 
@@ -33,17 +36,17 @@ class FoundTexts:
     ranking: list
 
     @property
-    def texts(self):
+    def texts(self) -> list[str]:
         """The texts of the passages: list of str."""
         return [passage.text for passage in self.passages]
 
     @property
-    def best(self):
+    def best(self) -> Any:
         """The highest score; minus infinity if nothing was found."""
         return max((score for _, score in self.ranking), default=-np.inf)
 
 
-def find_texts(retriever, query, k):
+def find_texts(retriever: Any, query: str, k: int) -> FoundTexts:
     """The k best texts for a query: FoundTexts. k = 0 does not call the retriever.
 
     A retriever with `passages`, such as an index of files, may find neighbors that overlap: those
@@ -72,7 +75,12 @@ class Dense:
     raises     ShapeError if there is not one vector for each document
     """
 
-    def __init__(self, documents, embed=None, vectors=None):
+    def __init__(
+        self,
+        documents: Sequence[str],
+        embed: Callable | None = None,
+        vectors: np.ndarray | None = None,
+    ) -> None:
         self.documents = list(documents)
         self.embed = embed
         if embed is None:
@@ -88,7 +96,7 @@ class Dense:
         # Of unit length, so that inner products are cosines: (N, D) @ (D,)
         self.vectors = unit(vectors)
 
-    def search(self, query, k):
+    def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """The k documents nearest to the query: list of (number, cosine), best first."""
         if k < 1 or not self.documents:
             return []
@@ -98,7 +106,7 @@ class Dense:
         return [(int(i), float(-d)) for i, d in zip(numbers[0], distances[0])]
 
 
-def embed_all(embed, texts):
+def embed_all(embed: Callable, texts: Sequence[str]) -> np.ndarray:
     """Vectors of many texts: (N, D) float64. Texts of similar length share a batch."""
     if not texts:
         return np.zeros((0, 1))
@@ -115,7 +123,9 @@ def embed_all(embed, texts):
     return found
 
 
-def reciprocal_rank_fusion(results, constant=60):
+def reciprocal_rank_fusion(
+    results: Sequence[list[tuple]], constant: int = 60
+) -> list[tuple[int, float]]:
     """One ranking from several: score(d) = sum over rankings of 1 / (constant + rank of d)
 
     Only ranks count, so the scores of different retrievers need not be comparable. The constant
@@ -133,7 +143,9 @@ def reciprocal_rank_fusion(results, constant=60):
     return _ordered(fused)
 
 
-def weighted_fusion(results, weights):
+def weighted_fusion(
+    results: Sequence[list[tuple]], weights: tuple[float, ...]
+) -> list[tuple[int, float]]:
     """One ranking from several: the weighted sum of scores, each list's scaled to 0 .. 1.
 
     The best of a list gets its whole weight and the last of it nothing, like documents that the
@@ -169,7 +181,9 @@ class Hybrid:
     depth       how many results of each are fused; at least k are
     """
 
-    def __init__(self, retrievers, fuse=reciprocal_rank_fusion, depth=50):
+    def __init__(
+        self, retrievers: Sequence, fuse: Callable = reciprocal_rank_fusion, depth: int = 50
+    ) -> None:
         self.retrievers, self.fuse, self.depth = list(retrievers), fuse, depth
         if not self.retrievers:
             raise ConfigError("Hybrid: give at least one retriever")
@@ -177,7 +191,7 @@ class Hybrid:
         if any(other.documents != self.documents for other in self.retrievers):
             raise ConfigError("Hybrid: the retrievers must have the same documents, in one order")
 
-    def search(self, query, k):
+    def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """The k best by the fused score: list of (number, score), best first."""
         # A passage in the middle of both lists may beat the first of one.
         depth = max(k, self.depth)
@@ -193,13 +207,13 @@ class Reranked:
     depth      how many candidates are scored; at least k are
     """
 
-    def __init__(self, retriever, score, depth=20):
+    def __init__(self, retriever: Any, score: Callable, depth: int = 20) -> None:
         self.retriever, self.score, self.depth = retriever, score, depth
         self.documents = retriever.documents
         if hasattr(retriever, "passages"):  # an index of files knows where its texts stand
             self.passages = retriever.passages
 
-    def search(self, query, k):
+    def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """The k best of the candidates by the slow score: list of (number, score), best first."""
         numbers = [number for number, _ in self.retriever.search(query, max(k, self.depth))]
         if not numbers:
@@ -213,7 +227,7 @@ class Reranked:
 PASSAGE_PROMPT = "Passage: {text}\nPlease write a question based on this passage.\nQuestion:"
 
 
-def question_likelihood(lm, prompt=PASSAGE_PROMPT):
+def question_likelihood(lm: TextLM, prompt: str = PASSAGE_PROMPT) -> Callable:
     """A score for Reranked: log Pr(question | passage) a token, under a language model.
 
     A passage that answers a question makes it probable; no model is trained for this. Where a

@@ -7,29 +7,34 @@ the refusals are the book's). Read first: prompt.py; read next:
 finetune/instruct/instructions.py.
 """
 
+from collections.abc import Callable, Sequence
+
 from tinylm.backend import Random
 from tinylm.data.read.instructions import Instruction
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
-from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.finetune.instruct.conversations import Encoded, encode_sft
+from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt.evaluation.judge import contains_answer
 from tinylm.prompt.protocol.seam import seam
 from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt
+from tinylm.tokenizers.base import Tokenizer
 
 FORM = RagPrompt()
 DEPTH = 50  # results of a retriever among which hard distractors are looked for
 
 
 def rag_examples(
-    items,
-    pool,
+    items: Sequence[Item],
+    pool: Sequence[str],
     *,
-    texts=4,
-    unanswerable=0.25,
-    gold=lambda item: item.context,
-    retriever=None,
-    form=FORM,
-    seed=0,
-):
+    texts: int = 4,
+    unanswerable: float = 0.25,
+    gold: Callable = lambda item: item.context,
+    retriever: InvertedIndex | None = None,
+    form: RagPrompt = FORM,
+    seed: int = 0,
+) -> list[Instruction]:
     """Prompts with their answers, for fine-tuning.
 
     items         Items with answers
@@ -69,7 +74,12 @@ def rag_examples(
     return found
 
 
-def encode_rag(tokenizer, examples, begin=(), end=None):
+def encode_rag(
+    tokenizer: Tokenizer,
+    examples: Sequence[Instruction],
+    begin: tuple[int, ...] = (),
+    end: int | None = None,
+) -> list[Encoded]:
     """Examples as tokens with the loss on the answers alone, for a model that continues texts.
 
     For a chat model, finetune.instruct.conversations.encode_samples does the same with its

@@ -27,7 +27,7 @@ class Annotation:
     value: Fraction | None
 
     @property
-    def right(self):
+    def right(self) -> bool:
         """True if the result is the value, or is what the calculator shows for it (0.333333)."""
         if self.value is None:
             return False
@@ -36,7 +36,7 @@ class Annotation:
         return written in (self.value, Fraction(decimal_text(self.value)))
 
 
-def annotations(text):
+def annotations(text: str) -> list[Annotation]:
     """The annotations of a solution, in order: list of Annotation."""
     found = []
     for expression, result in ANNOTATION.findall(text):

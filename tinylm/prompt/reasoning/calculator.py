@@ -27,7 +27,7 @@ _TOKEN = re.compile(rf"\s*(?:(?P<number>{_NUMBER})|(?P<sign>\*\*|[-+*/^%()])|(?P
 _OTHER_SIGNS = str.maketrans({"\N{MINUS SIGN}": "-", "×": "*", "·": "*", "÷": "/"})
 
 
-def calculate(text):
+def calculate(text: str) -> Fraction:
     """The value of an arithmetic expression.
 
     text     numbers (12, 1,234, .5, 3.25), + - * / ^ and parentheses; ** is ^, and the signs
@@ -162,7 +162,7 @@ def _bits(value):
     return max(value.numerator.bit_length(), value.denominator.bit_length())
 
 
-def decimal_text(value, digits=6):
+def decimal_text(value: int | Fraction, digits: int = 6) -> str:
     """A fraction as a calculator shows it: 96, -0.25, 0.333333, 33333.3.
 
     value    Fraction or int

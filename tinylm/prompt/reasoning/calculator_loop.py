@@ -17,10 +17,13 @@ than a part of a mark. Stop strings are looked for in the joined text, across pi
 Read next: annotations.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tinylm.backend import Random
 from tinylm.errors import DataError
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.calculator import calculate, decimal_text
 
 OUTSIDE = ("<<",)
@@ -46,16 +49,16 @@ class Calculated:
 
 
 def complete_with_calculator(
-    lm,
-    prompt,
+    lm: TextLM,
+    prompt: str,
     *,
-    begin="",
-    max_tokens=256,
-    stop=(),
-    seed=0,
-    calculator=calculate,
-    **sampling,
-):
+    begin: str = "",
+    max_tokens: int = 256,
+    stop: str | Sequence[str] | None = (),
+    seed: int = 0,
+    calculator: Callable = calculate,
+    **sampling: Any,
+) -> Calculated:
     """Complete a prompt; the results of annotations come from a calculator.
 
     max_tokens  of the reply, what the calculator writes included: the reply ends before a result
@@ -107,7 +110,7 @@ def complete_with_calculator(
     return Calculated(text, computed, "length", pieces)
 
 
-def open_expression(text):
+def open_expression(text: str) -> str | None:
     """What stands after the "<<" of an annotation that is open at the end of a text.
 
     An annotation ends with ">>" or with its line.
@@ -121,12 +124,12 @@ def open_expression(text):
     return inside
 
 
-def cut_at(text, stop):
+def cut_at(text: str, stop: str | Sequence[str] | None) -> str:
     """A text up to the first of several stop strings in it."""
     return text[: min((text.find(string) for string in stop if string in text), default=None)]
 
 
-def room_after(lm, prompt, begin, text, max_tokens):
+def room_after(lm: TextLM, prompt: str, begin: str, text: str, max_tokens: int) -> int:
     """How many tokens may follow a text; less than 0 if it is too long.
 
     prompt, begin, max_tokens  as in complete_with_calculator; begin + text is what the reply is
@@ -146,7 +149,7 @@ def _result(calculator, expression):
         return None
 
 
-def piece_seed(seed, piece, stream):
+def piece_seed(seed: int, piece: int, stream: str) -> int:
     """The seed of a piece of a reply: with the same one, all would begin with the same draws.
 
     piece    its number, from 0; the first has the seed of the whole reply

@@ -9,12 +9,16 @@ A transformer has a fixed depth for each token it writes. Steps give it more tok
 can read the ones before it. Read next: calculator.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
-from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.in_context.fitted import Fitted, fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.calculator import calculate
 from tinylm.prompt.reasoning.calculator_loop import complete_with_calculator
 from tinylm.prompt.reasoning.conclusion import LETTERS, read_conclusion, reader, with_options
@@ -29,7 +33,7 @@ TRIGGERS = (
 EXTRACT = "\nTherefore, the answer is"
 
 
-def with_trigger(prompt, trigger=TRIGGERS[0]):
+def with_trigger(prompt: str, trigger: str = TRIGGERS[0]) -> str:
     """The prompt with the sentence at its end, once   (book section 3.1.3)."""
     # Applied twice it changes nothing.
     if prompt.endswith(trigger):
@@ -39,7 +43,9 @@ def with_trigger(prompt, trigger=TRIGGERS[0]):
     return f"{prompt}{trigger}"
 
 
-def cot_prompt(item, demonstrations=(), prompt=None):
+def cot_prompt(
+    item: Item, demonstrations: Sequence[Item] = (), prompt: FewShotPrompt | None = None
+) -> str:
     """The few-shot prompt whose demonstrations have their rationale before the answer: str.
 
     A multiple-choice question is given with its options, and its answer as (a), (b), ..
@@ -51,7 +57,14 @@ def cot_prompt(item, demonstrations=(), prompt=None):
     return prompt.prompt(_asked(item), shown, rationale=True)
 
 
-def fitted_cot_prompt(lm, item, demonstrations, prompt, max_tokens, begin=""):
+def fitted_cot_prompt(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item],
+    prompt: FewShotPrompt,
+    max_tokens: int,
+    begin: str = "",
+) -> Fitted:
     """cot_prompt with as many demonstrations as leave room for a reply: Fitted.
 
     begin  text that the reply is made to begin with
@@ -76,17 +89,17 @@ def _lettered(demo):
 
 
 def chain_of_thought(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=None,
-    read=None,
-    calculator=False,
-    seed=0,
-    max_tokens=256,
-    **sampling,
-):
+    prompt: str | None = None,
+    read: Callable | None = None,
+    calculator: bool = False,
+    seed: int = 0,
+    max_tokens: int = 256,
+    **sampling: Any,
+) -> Answer:
     """Few-shot chain of thought   (Wei et al. 2022)
 
     demonstrations  Items with answer and rationale; without any, the prompt is that of zero-shot
@@ -109,18 +122,18 @@ def chain_of_thought(
 
 
 def zero_shot_cot(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    trigger=TRIGGERS[0],
-    prompt=None,
-    read=None,
-    calculator=False,
-    seed=0,
-    max_tokens=256,
-    **sampling,
-):
+    trigger: str = TRIGGERS[0],
+    prompt: str | None = None,
+    read: Callable | None = None,
+    calculator: Callable = False,
+    seed: int = 0,
+    max_tokens: int = 256,
+    **sampling: Any,
+) -> Answer:
     """The reply begins with a trigger sentence, and its conclusion is the answer   (Kojima et al.
     2022). Demonstrations are not used.
 
@@ -133,20 +146,20 @@ def zero_shot_cot(
 
 
 def two_stage_cot(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    trigger=TRIGGERS[0],
-    extract=EXTRACT,
-    prompt=None,
-    read=None,
-    calculator=False,
-    seed=0,
-    max_tokens=256,
-    answer_tokens=32,
-    **sampling,
-):
+    trigger: str = TRIGGERS[0],
+    extract: str = EXTRACT,
+    prompt: str | None = None,
+    read: Callable | None = None,
+    calculator: Callable = False,
+    seed: int = 0,
+    max_tokens: int = 256,
+    answer_tokens: int = 32,
+    **sampling: Any,
+) -> Answer:
     """Zero-shot chain of thought, and a second call for the answer   (Kojima et al. 2022)
 
     The second prompt is the first one, the reply to it, and the extracting sentence: whatever comes
@@ -170,7 +183,9 @@ def two_stage_cot(
     return Answer(value, reply.text, details)
 
 
-def zero_shot_prompt(lm, item, prompt, trigger):
+def zero_shot_prompt(
+    lm: TextLM, item: Item, prompt: FewShotPrompt, trigger: str
+) -> tuple[str, dict[str, Any]]:
     """(prompt, {"begin", "stop"} of the call): the trigger begins the reply."""
     if not trigger.strip():
         raise DataError("zero-shot chain of thought needs a sentence for the reply to begin with")

@@ -8,8 +8,11 @@ question of its own. A reply without a mark has no answer. Read next: chain_of_t
 """
 
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tinylm.data.measure.numbers import canonical_number, numbers_in
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 
 # "So the answer is", "The answer to this question is", "Final answer:", and the mark of GSM8K.
@@ -25,7 +28,7 @@ MARK = re.compile(
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def split_conclusion(text):
+def split_conclusion(text: str) -> tuple[str, str | None]:
     """(steps, what follows the first mark) of a reply, both str without white space at their ends;
     the second is None without a mark.
     """
@@ -38,7 +41,7 @@ def split_conclusion(text):
 # Readers: function(text, item) -> str or None, the answer in what follows a mark.
 
 
-def first_number(text, item=None):
+def first_number(text: str, item: Item | None = None) -> str:
     """The first number, without currency sign and commas; None if there is none."""
     found = numbers_in(text)
     if not found:
@@ -47,7 +50,7 @@ def first_number(text, item=None):
     return re.sub("[$€£,+ ]", "", found[0])
 
 
-def first_result(text, item=None):
+def first_result(text: str, item: Item | None = None) -> str:
     """The first number of the first sentence, but the result where the sentence is an equation:
     "18" of "18 dollars.", "5" of "2 + 3 = 5 years". None if there is no number.
     """
@@ -57,14 +60,14 @@ def first_result(text, item=None):
     return first_number(sentence.rpartition("=")[2]) or first_number(text)
 
 
-def first_yes_no(text, item=None):
+def first_yes_no(text: str, item: Item | None = None) -> Any:
     """The first "yes" or "no", in small letters; None if there is neither."""
     # \b, as "no" is also in "know" and "another"; "no doubt" denies nothing
     found = re.search(r"\b(yes|no)\b(?! (?:doubt|question|idea)\b)", text.lower())
     return found and found[1]
 
 
-def first_option(text, item):
+def first_option(text: str, item: Item) -> str | None:
     """The option of the item that the text names first: by its letter, as (c), c) or a letter
     alone, or by its own words. None if it names none.
     """
@@ -83,13 +86,13 @@ def first_option(text, item):
     return min(places)[2]
 
 
-def first_line(text, item=None):
+def first_line(text: str, item: Item | None = None) -> str:
     """The first line, without the period and quotation marks around it; None if it is empty."""
     line = text.strip().partition("\n")[0].strip().removesuffix(".")
     return line.strip().strip('"').strip() or None
 
 
-def reader(item, demonstrations=()):
+def reader(item: Item, demonstrations: Sequence[Item] = ()) -> Callable:
     """The reader for an item: first_option if it has options, first_result if its answer is a
     number, else first_line.
 
@@ -107,7 +110,9 @@ def reader(item, demonstrations=()):
     return first_line
 
 
-def read_conclusion(text, item, read=None, demonstrations=()):
+def read_conclusion(
+    text: str, item: Item, read: Callable | None = None, demonstrations: Sequence[Item] = ()
+) -> tuple[str, str | None]:
     """The steps of a reply, and the answer after its mark.
 
     read     reader; None: by the item and the demonstrations
@@ -119,7 +124,7 @@ def read_conclusion(text, item, read=None, demonstrations=()):
     return steps, (read or reader(item, demonstrations))(conclusion, item)
 
 
-def with_options(item):
+def with_options(item: Item) -> str:
     """The question with its options, "(a) ...", as in Figure 3.1; without options as it is."""
     if not item.options:
         return item.question

@@ -7,18 +7,22 @@ tree_of_thoughts.py.
 """
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tinylm.backend import Random
 from tinylm.data.measure.numbers import numbers_in
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.chain_of_thought import fitted_cot_prompt
 from tinylm.prompt.reasoning.conclusion import read_conclusion
 
 
-def chain_accuracy(eps, steps, values=None):
+def chain_accuracy(eps: float, steps: int, values: int | None = None) -> float:
     """The probability that a chain of steps ends right.
 
     eps      probability of an error in a step, whatever came before
@@ -41,12 +45,12 @@ def chain_accuracy(eps, steps, values=None):
     return 1 / values + (1 - 1 / values) * shrink**steps
 
 
-def split_steps(rationale):
+def split_steps(rationale: str) -> list[str]:
     """The steps of a worked solution, its sentences or lines: list of str."""
     return [step for step in re.split(r"(?<=[.!?])\s+|\n+", rationale.strip()) if step]
 
 
-def change_number(step, rng):
+def change_number(step: str, rng: Random) -> str | None:
     """The step with its last number changed by 1 to 9 up or down; None if it has no number."""
     found = numbers_in(step)
     if not found:
@@ -62,7 +66,17 @@ def change_number(step, rng):
     return step[:at] + number + step[at + len(found[-1]) :]
 
 
-def go_on(lm, item, steps, demonstrations=(), *, prompt=None, read=None, seed=0, max_tokens=256):
+def go_on(
+    lm: TextLM,
+    item: Item,
+    steps: Sequence[str],
+    demonstrations: Sequence[Item] = (),
+    *,
+    prompt: FewShotPrompt | None = None,
+    read: Callable | None = None,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Chain of thought whose first steps are given.
 
     steps    list of str, with which the reply begins
@@ -93,14 +107,22 @@ class Flips:
     flips: int = 0
 
     @property
-    def rate(self):
+    def rate(self) -> float:
         """Share of changed answers. DataError if there was no question to measure."""
         if not self.count:
             raise DataError(f"no worked solution has a number in step {self.step}")
         return self.flips / self.count
 
 
-def flip_rates(lm, items, demonstrations=(), *, change=change_number, seed=0, **options):
+def flip_rates(
+    lm: TextLM,
+    items: Sequence[Item],
+    demonstrations: Sequence[Item] = (),
+    *,
+    change: Callable = change_number,
+    seed: int = 0,
+    **options: Any,
+) -> list[Flips]:
     """How often an error in step t changes the answer.
 
     items    Items with rationales

@@ -9,6 +9,7 @@ fractions. Read next: graph_of_thoughts.py.
 
 import operator
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -33,12 +34,12 @@ class Hand:
     steps: tuple = ()
 
     @classmethod
-    def of(cls, numbers):
+    def of(cls, numbers: Sequence[int]) -> "Hand":
         """The beginning of a game."""
         return cls(tuple(sorted(map(Fraction, numbers))))
 
 
-def combinations(hand):
+def combinations(hand: Hand) -> list[Hand]:
     """Every hand that one step leads to: list of Hand. Steps with the same numbers left are one."""
     found = {}
     n = len(hand.left)
@@ -82,7 +83,7 @@ def _text(value):
     return text
 
 
-def after_step(hand, line):
+def after_step(hand: Hand, line: str) -> Hand:
     """The hand after a step written as a line, "13 - 9 = 4 (left: 4 4 10)": None if it is no step.
 
     It must combine two numbers of the hand, its result must be right, and so must all that is left;
@@ -109,12 +110,12 @@ def after_step(hand, line):
     return Hand(after, (*hand.steps, line.strip()))
 
 
-def solved(hand, target=TARGET):
+def solved(hand: Hand, target: int = TARGET) -> bool:
     """True if the target is all that is left."""
     return hand.left == (target,)
 
 
-def solvable(hand, target=TARGET):
+def solvable(hand: Hand, target: int = TARGET) -> bool:
     """True if steps lead from the hand to the target, by trying all: the exact value of a state."""
     return _solvable(hand.left, Fraction(target))
 

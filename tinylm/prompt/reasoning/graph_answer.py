@@ -12,10 +12,13 @@ sorting.py.
 """
 
 import itertools
+from collections.abc import Callable, Sequence
 
+from tinylm.data.read.items import Item
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.paths import Path, sample_paths
 from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.conclusion import read_conclusion, with_options
 from tinylm.prompt.reasoning.graph_of_thoughts import ThoughtGraph
 from tinylm.prompt.reasoning.thoughts import value_thoughts
@@ -28,20 +31,20 @@ IMPROVE = "A solution of a question is given. Improve it, and correct its errors
 
 
 def graph_of_thoughts(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    branches=4,
-    keep=2,
-    merges=2,
-    rounds=1,
-    prompt=None,
-    read=None,
-    seed=0,
-    max_tokens=256,
-    temperature=0.7,
-):
+    branches: int = 4,
+    keep: int = 2,
+    merges: int = 2,
+    rounds: int = 1,
+    prompt: str | None = None,
+    read: Callable | None = None,
+    seed: int = 0,
+    max_tokens: int = 256,
+    temperature: float = 0.7,
+) -> Answer:
     """Answer a question by solutions that are generated, merged and refined.
 
     demonstrations  Items with rationales, shown where solutions are generated

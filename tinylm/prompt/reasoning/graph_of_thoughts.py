@@ -12,6 +12,7 @@ both; splitting and merging again keeps the latency of the tree and has the volu
 Read next: graph_answer.py, sorting.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tinylm.errors import ConfigError
@@ -37,10 +38,10 @@ class ThoughtGraph:
     scores    {number: score} of what was scored
     """
 
-    def __init__(self, root):
+    def __init__(self, root: str | Sequence[int]) -> None:
         self.thoughts, self.scores = [Thought(root)], {}
 
-    def contents(self, numbers):
+    def contents(self, numbers: Sequence[int]) -> list:
         """What the thoughts are: list."""
         return [self.thoughts[number].content for number in numbers]
 
@@ -49,7 +50,7 @@ class ThoughtGraph:
         self.thoughts.append(Thought(content, tuple(parents)))
         return len(self.thoughts) - 1
 
-    def generate(self, numbers, function):
+    def generate(self, numbers: Sequence[int], function: Callable) -> list[int]:
         """Several new thoughts of each: function(content) -> list of contents."""
         made = []
         for number in numbers:
@@ -57,23 +58,23 @@ class ThoughtGraph:
             made += [self._add(content, (number,)) for content in contents]
         return made
 
-    def aggregate(self, numbers, function):
+    def aggregate(self, numbers: Sequence[int], function: Callable) -> list[int]:
         """One new thought of all: function(list of contents) -> content."""
         if not numbers:
             raise ConfigError("aggregate: there is no thought to make one of")
         return [self._add(function(self.contents(numbers)), numbers)]
 
-    def refine(self, numbers, function):
+    def refine(self, numbers: Sequence[int], function: Callable) -> list[int]:
         """A new version of each: function(content) -> content."""
         return [self._add(function(self.thoughts[number].content), (number,)) for number in numbers]
 
-    def score(self, numbers, function):
+    def score(self, numbers: Sequence[int], function: Callable) -> list[int]:
         """Score each, function(content) -> float, and give the same thoughts back."""
         for number in numbers:
             self.scores[number] = float(function(self.thoughts[number].content))
         return list(numbers)
 
-    def keep_best(self, numbers, n=1):
+    def keep_best(self, numbers: Sequence[int], n: int = 1) -> list[int]:
         """The n thoughts with the highest scores, best first; of equal ones the earlier.
 
         raises   ConfigError for a thought without a score, or n below 1
@@ -86,7 +87,7 @@ class ThoughtGraph:
             )
         return sorted(numbers, key=lambda number: -self.scores[number])[:n]
 
-    def ancestors(self, number):
+    def ancestors(self, number: int) -> set[int]:
         """The thoughts that one was made from, directly or not: set of numbers."""
         found, left = set(), list(self.thoughts[number].parents)
         # Along all edges backwards; a thought that is reached on two paths counts once.
@@ -97,11 +98,11 @@ class ThoughtGraph:
                 left += self.thoughts[parent].parents
         return found
 
-    def volume(self, number):
+    def volume(self, number: int) -> int:
         """How many thoughts a thought was made from."""
         return len(self.ancestors(number))
 
-    def latency(self, number):
+    def latency(self, number: int) -> int:
         """The number of steps on the longest path from the root to a thought."""
         # longest(v) = 1 + max of longest(u) over its parents u, from the root on
         longest = [0]
@@ -110,7 +111,7 @@ class ThoughtGraph:
         return longest[number]
 
 
-def merged_in_pairs(graph, numbers, merge):
+def merged_in_pairs(graph: ThoughtGraph, numbers: Sequence, merge: Callable) -> int:
     """Aggregate neighbors two by two until one thought is left; an odd one waits for its turn.
 
     merge    function(list of two contents) -> content
@@ -119,7 +120,7 @@ def merged_in_pairs(graph, numbers, merge):
     return in_pairs(numbers, lambda pair: graph.aggregate(pair, merge))
 
 
-def in_pairs(numbers, join):
+def in_pairs(numbers: list[int], join: Callable) -> int:
     """The last of some thoughts that are joined two by two, as merged_in_pairs.
 
     join     function: list of two numbers of thoughts -> list of one, made of both

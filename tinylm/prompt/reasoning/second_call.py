@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from tinylm.errors import DataError
 from tinylm.prompt.answer import check_counts
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class SecondCall:
     room: int | None
 
     @classmethod
-    def of(cls, lm, prompt, begin, extract, answer_tokens):
+    def of(
+        cls, lm: TextLM, prompt: str, begin: str, extract: str, answer_tokens: int
+    ) -> "SecondCall":
         """What the context of a model leaves. DataError if that is less than 2 tokens; ConfigError
         for answer_tokens below 1.
         """
@@ -50,13 +53,13 @@ class SecondCall:
             )
         return cls(prompt, begin, extract, min(answer_tokens, room // 2), room)
 
-    def steps(self, max_tokens):
+    def steps(self, max_tokens: int) -> int:
         """Tokens of the steps: `max_tokens`, or what the answer leaves."""
         if self.room is None:
             return max_tokens
         return min(max_tokens, self.room - self.answer)
 
-    def after(self, lm, steps):
+    def after(self, lm: TextLM, steps: int) -> str:
         """What the second reply is made to begin with: trigger, steps, extracting sentence."""
         whole = self.begin + steps + self.extract
         # lm.context - answer is the most that may stand before the answer.

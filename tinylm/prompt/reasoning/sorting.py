@@ -11,12 +11,14 @@ found before it reaches the others, and every prompt is short. Read next: ../dec
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tinylm.errors import ConfigError
 from tinylm.prompt.reasoning.graph_of_thoughts import ThoughtGraph, in_pairs
 
 
-def sorting_errors(output, given):
+def sorting_errors(output: Sequence[int], given: Any) -> int:
     """How wrong a sorted list is: 0 if it is right   (Besta et al. 2024, section 5.1)
 
         X = number of i with y_i > y_{i+1}      Y = sum over values v of |count of v in y, in x|
@@ -29,12 +31,19 @@ def sorting_errors(output, given):
     return disorder + sum(abs(have[v] - wanted[v]) for v in have | wanted)
 
 
-def exact_value(output, given):
+def exact_value(output: Sequence[int], given: Any) -> int:
     """The value of a thought, higher is better: less errors."""
     return -sorting_errors(output, given)
 
 
-def sort_by_merging(numbers, sort, merge, *, parts=2, value=exact_value):
+def sort_by_merging(
+    numbers: Sequence[int],
+    sort: Callable,
+    merge: Callable,
+    *,
+    parts: int = 2,
+    value: Callable = exact_value,
+) -> tuple[ThoughtGraph, int]:
     """Split a list, sort its parts and merge them: (ThoughtGraph, number of the last thought).
 
     numbers  sequence

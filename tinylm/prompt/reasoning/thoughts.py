@@ -10,12 +10,15 @@ search is that of tree_of_thoughts.py. Read next: game_of_24.py.
 
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.chain_of_thought import fitted_cot_prompt
 from tinylm.prompt.reasoning.conclusion import read_conclusion, split_conclusion
 from tinylm.prompt.reasoning.tree_of_thoughts import breadth_first
@@ -33,7 +36,17 @@ VOTE = (
 )
 
 
-def sample_thoughts(lm, prompt, state, count, *, seed=0, max_tokens=64, stop=(), temperature=0.7):
+def sample_thoughts(
+    lm: TextLM,
+    prompt: str,
+    state: tuple[str, ...],
+    count: int,
+    *,
+    seed: int = 0,
+    max_tokens: int = 64,
+    stop: str | Sequence[str] | None = (),
+    temperature: float = 0.7,
+) -> list[tuple[str, ...]]:
     """Lines that may come next, sampled each alone: states of one line more.
 
     prompt   str; the lines of the state are what the reply begins with
@@ -55,7 +68,15 @@ def sample_thoughts(lm, prompt, state, count, *, seed=0, max_tokens=64, stop=(),
     return [(*state, line) for line in lines if line]
 
 
-def list_thoughts(lm, prompt, state, *, seed=0, max_tokens=256, stop=()):
+def list_thoughts(
+    lm: TextLM,
+    prompt: str,
+    state: tuple[str, ...],
+    *,
+    seed: int = 0,
+    max_tokens: int = 256,
+    stop: str | Sequence[str] | None = (),
+) -> list[tuple[str, ...]]:
     """Lines that may come next, all in one reply, so that they differ: states of one line more.
 
     prompt   str that asks for one possible next step on each line
@@ -67,7 +88,9 @@ def list_thoughts(lm, prompt, state, *, seed=0, max_tokens=256, stop=()):
     return lm.parsed("thoughts", found)
 
 
-def value_thoughts(lm, question, states, worth=WORTH):
+def value_thoughts(
+    lm: TextLM, question: str, states: Sequence[tuple[str, ...]], worth: dict[str, float] = WORTH
+) -> np.ndarray:
     """The expected worth of each state, by the probabilities of the replies.
 
     worth    {continuation: its worth}
@@ -84,7 +107,16 @@ def value_thoughts(lm, question, states, worth=WORTH):
     return np.array([scores.probabilities() @ list(worth.values()) for scores in found])
 
 
-def vote(lm, question, states, *, votes=5, seed=0, max_tokens=16, temperature=0.7):
+def vote(
+    lm: TextLM,
+    question: str,
+    states: Sequence[tuple[str, ...]],
+    *,
+    votes: int = 5,
+    seed: int = 0,
+    max_tokens: int = 16,
+    temperature: float = 0.7,
+) -> np.ndarray:
     """Shares of votes for each state: (len(states),) float64, with the sum 1.
 
     votes    replies that are sampled; one without the number of a state is no vote
@@ -107,20 +139,20 @@ def vote(lm, question, states, *, votes=5, seed=0, max_tokens=16, temperature=0.
 
 
 def tree_of_thoughts(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    width=2,
-    branches=3,
-    depth=6,
-    evaluate=value_thoughts,
-    prompt=None,
-    read=None,
-    seed=0,
-    max_tokens=64,
-    temperature=0.7,
-):
+    width: int = 2,
+    branches: int = 3,
+    depth: int = 6,
+    evaluate: Callable = value_thoughts,
+    prompt: str | None = None,
+    read: Callable | None = None,
+    seed: int = 0,
+    max_tokens: int = 64,
+    temperature: float = 0.7,
+) -> Answer:
     """Answer a question by a breadth-first search over lines of reasoning.
 
     demonstrations  Items whose rationales have one step on each line

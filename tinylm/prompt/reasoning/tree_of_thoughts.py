@@ -11,6 +11,7 @@ best state to the end, comes back, and passes over states with a low value. Read
 in which a model proposes and evaluates; graph_of_thoughts.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tinylm.errors import ConfigError
@@ -35,7 +36,7 @@ class Search:
     pruned: int = 0
     levels: list = field(default_factory=list)
 
-    def offer(self, state, value):
+    def offer(self, state: tuple[str, ...], value: float) -> None:
         """Keep the state if it is better than the best so far; of equals the first stays."""
         if self.state is None or value > self.value:
             self.state, self.value = state, value
@@ -45,7 +46,15 @@ def _never(state):
     return False
 
 
-def breadth_first(root, propose, evaluate, *, depth, width=None, finished=_never):
+def breadth_first(
+    root: str | tuple,
+    propose: Callable,
+    evaluate: Callable,
+    *,
+    depth: int,
+    width: int | None = None,
+    finished: Callable = _never,
+) -> Search:
     """Keep the best states of every depth   (Yao et al. 2023, algorithm 1)
 
     propose   state -> list of states, one thought further
@@ -82,16 +91,16 @@ def breadth_first(root, propose, evaluate, *, depth, width=None, finished=_never
 
 
 def depth_first(
-    root,
-    propose,
-    evaluate,
+    root: str,
+    propose: Callable,
+    evaluate: Callable,
     *,
-    depth,
-    threshold=-float("inf"),
-    finished=_never,
-    accept=_never,
-    most=None,
-):
+    depth: int,
+    threshold: float = -float("inf"),
+    finished: Callable = _never,
+    accept: Callable = _never,
+    most: int | None = None,
+) -> Search:
     """Follow the best state first, and come back   (Yao et al. 2023, algorithm 2)
 
     threshold  states with a lower value, or the same, are passed over with all that follows

@@ -7,12 +7,15 @@ deliberate.py.
 """
 
 import difflib
+from collections.abc import Sequence
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.refine.feedback import without_names
 
 TRANSLATE = PromptTemplate(
@@ -35,7 +38,12 @@ REFINE = PromptTemplate(
 )
 
 
-def refinement_prompt(text, draft, instruction="general", languages=("Chinese", "English")):
+def refinement_prompt(
+    text: str,
+    draft: str,
+    instruction: str = "general",
+    languages: tuple[str, ...] = ("Chinese", "English"),
+) -> str:
     """The prompt that asks for a better translation: str.
 
     text         in the first language;  draft  in the second
@@ -57,15 +65,15 @@ def refinement_prompt(text, draft, instruction="general", languages=("Chinese", 
 
 
 def translate(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    max_tokens=256,
-    source="Chinese",
-    target="English",
-):
+    seed: int = 0,
+    max_tokens: int = 256,
+    source: str = "Chinese",
+    target: str = "English",
+) -> Answer:
     """The draft: a translation of the question, after those of the demonstrations that have room:
     Answer.
     """
@@ -84,17 +92,17 @@ def translate(
 
 
 def refine_aspects(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    max_tokens=256,
-    draft="",
-    instructions=("general",),
-    source="Chinese",
-    target="English",
-):
+    seed: int = 0,
+    max_tokens: int = 256,
+    draft: str = "",
+    instructions: tuple[str, ...] = ("general",),
+    source: str = "Chinese",
+    target: str = "English",
+) -> Answer:
     """Refine a translation, one instruction after the other   (book section 3.2.3)
 
     item          its question is the source text
@@ -136,7 +144,7 @@ def _stop(source, target):
     return tuple(f"\n{name}" for name in (f"{source}:", f"{target}:", "Refinement:", "\n"))
 
 
-def changes(before, after):
+def changes(before: str, after: str) -> list[tuple[list, list[str]]]:
     """What a refinement changed, in words: list of (words before, words after), two lists each.
 
     A word inserted has [] before, one deleted [] after. Raises DataError for a text without words.

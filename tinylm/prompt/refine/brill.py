@@ -11,6 +11,7 @@ it never rises. Read next: ../ensemble/combine.py; data/read/conllu.py reads tag
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinylm.errors import ConfigError, DataError
@@ -49,11 +50,11 @@ class Rule:
     value: tuple
     gain: int = 0
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.old} -> {self.new} if {self.template}: {' '.join(self.value)}"
 
 
-def contexts(template, words, tags, i):
+def contexts(template: str, words: Sequence[str], tags: Sequence[str], i: int) -> list[tuple[str]]:
     """What a template sees at word i: a list of values, each of which a rule could ask for.
 
     words, tags  of one sentence
@@ -70,7 +71,7 @@ def contexts(template, words, tags, i):
     return [tuple(seen)]
 
 
-def apply_rule(rule, words, tags):
+def apply_rule(rule: Rule, words: Sequence[str], tags: Sequence[str]) -> list[str]:
     """The tags of a sentence after a rule: every place is decided on the tags before: list."""
     return [
         rule.new
@@ -88,14 +89,16 @@ class BrillTagger:
     rules    list of Rule, applied in order
     """
 
-    def __init__(self, lexicon, unknown, rules=()):
+    def __init__(self, lexicon: dict[str, str], unknown: str, rules: tuple = ()) -> None:
         self.lexicon, self.unknown, self.rules = dict(lexicon), unknown, list(rules)
 
-    def first_tags(self, words):
+    def first_tags(self, words: Sequence[str]) -> list[str]:
         """The most frequent tag of each word, before any rule: list of str."""
         return [self.lexicon.get(word, self.unknown) for word in words]
 
-    def tag(self, words, rules=None):
+    def tag(
+        self, words: Sequence[str], rules: tuple[tuple[str, str], ...] | None = None
+    ) -> list[str]:
         """The tags of a sentence: list of str.
 
         rules  how many of the rules are applied; None: all
@@ -105,7 +108,11 @@ class BrillTagger:
             tags = apply_rule(rule, words, tags)
         return tags
 
-    def errors(self, sentences, rules=None):
+    def errors(
+        self,
+        sentences: Sequence[tuple[list[str], list[str]]],
+        rules: tuple[tuple[str, str], ...] | None = None,
+    ) -> int:
         """The number of wrong tags in (words, tags) sentences."""
         return sum(
             found != right
@@ -114,7 +121,7 @@ class BrillTagger:
         )
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Symbols that are stored: a word and its tag for each entry of the lexicon; of each rule
         its two tags, its template and what that must find.
         """
@@ -122,8 +129,13 @@ class BrillTagger:
 
     @classmethod
     def learn(
-        cls, sentences, most_rules=50, least_gain=2, templates=tuple(TEMPLATES), most_words=None
-    ):
+        cls,
+        sentences: Sequence[tuple[list[str], list[str]]],
+        most_rules: int = 50,
+        least_gain: float = 2,
+        templates: Sequence[str] = tuple(TEMPLATES),
+        most_words: int | None = None,
+    ) -> "BrillTagger":
         """Learn lexicon and rules.
 
         sentences   list of (words, tags), as read_conllu gives them
@@ -154,7 +166,9 @@ class BrillTagger:
         return tagger
 
 
-def most_frequent_tags(sentences, most_words=None):
+def most_frequent_tags(
+    sentences: Sequence[tuple[list[str], list[str]]], most_words: int | None = None
+) -> tuple[dict[str, str], str]:
     """({word: its most frequent tag}, the most frequent tag of words that occur once).
 
     Words that occur once are the best picture of words that never do. Without such words the second
@@ -184,7 +198,11 @@ def _most(counts):
     return min(counts, key=lambda tag: (-counts[tag], tag))
 
 
-def best_rule(sentences, now, templates=tuple(TEMPLATES)):
+def best_rule(
+    sentences: Sequence[tuple[list[str], list[str]]],
+    now: Sequence[list[str]],
+    templates: Sequence[str] = tuple(TEMPLATES),
+) -> Rule | None:
     """The rule that removes most errors from the tags of now, or None if there is no error.
 
     sentences  list of (words, right tags)

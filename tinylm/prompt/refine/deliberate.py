@@ -13,14 +13,17 @@ next: markov.py.
 """
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.refine.aspects import translate
 
 DELIBERATE = PromptTemplate(
@@ -36,13 +39,15 @@ _REPLY = re.compile(rf"(?:\s*{ERROR})?\s*(.*?)(?:\n+|(?={REFINED}))\s*(?:{REFINE
 STOP = "\nGiven the ", f"\n{ERROR}"
 
 
-def deliberation_prompt(source, target, languages=("Chinese", "English")):
+def deliberation_prompt(
+    source: str, target: str, languages: tuple[str, ...] = ("Chinese", "English")
+) -> str:
     """The prompt with a source and a draft, without the line of the error type: str."""
     names = {"from": languages[0], "to": languages[1]}
     return DELIBERATE.format(source=source, target=target, **names)
 
 
-def read_deliberation(reply):
+def read_deliberation(reply: str) -> tuple[str, str | None]:
     """(error type, refined text) of a reply after "Error Type:".
 
     The error type is the rest of the first line, and the text what follows, with or without the
@@ -57,16 +62,16 @@ def read_deliberation(reply):
 
 
 def deliberate(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    max_tokens=256,
-    draft="",
-    source="Chinese",
-    target="English",
-):
+    seed: int = 0,
+    max_tokens: int = 256,
+    draft: str = "",
+    source: str = "Chinese",
+    target: str = "English",
+) -> Answer:
     """Detect the error type of a draft and refine it, in one reply   (DTG)
 
     item            its question is the source sentence
@@ -92,7 +97,7 @@ def deliberate(
     return Answer(lm.parsed("refined", text), reply.text, details)
 
 
-def wrong_draft(corpus, reference, rng):
+def wrong_draft(corpus: Sequence[str], reference: str, rng: np.random.Generator) -> str:
     """A random text of the corpus that is not the reference: str.
 
     corpus     list of str; equal texts count once
@@ -110,16 +115,16 @@ def wrong_draft(corpus, reference, rng):
 
 
 def deliberate_negative(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    max_tokens=256,
-    corpus=None,
-    source="Chinese",
-    target="English",
-):
+    seed: int = 0,
+    max_tokens: int = 256,
+    corpus: Sequence[str] | None = None,
+    source: str = "Chinese",
+    target: str = "English",
+) -> Answer:
     """Write after a random wrong draft and the error type "Incorrect Translation"   (DTG)
 
     item            its question is the source sentence; its answer, if known, is not drawn

@@ -8,6 +8,7 @@ TextLM.complete. Only the text of the feedback goes into the next prompt, so tha
 take the place of another. Read next: self_refine.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
@@ -42,7 +43,7 @@ class Feedback:
     enough: bool = False
 
 
-def without_names(text, names):
+def without_names(text: str, names: Sequence[str]) -> str:
     """A reply without white space at its ends, and without a field's name at its beginning.
 
     A chat model often repeats the name with which the prompt ended: "Feedback: It is good."
@@ -53,7 +54,7 @@ def without_names(text, names):
     return text
 
 
-def model_feedback(template=FEEDBACK_OR_ENOUGH, enough=ENOUGH):
+def model_feedback(template: PromptTemplate = FEEDBACK_OR_ENOUGH, enough: str = ENOUGH) -> Callable:
     """Feedback that the model writes itself, or another: a source.
 
     template  PromptTemplate with the slots question and response
@@ -70,7 +71,7 @@ def model_feedback(template=FEEDBACK_OR_ENOUGH, enough=ENOUGH):
     return source
 
 
-def outside_feedback(judge):
+def outside_feedback(judge: Callable) -> Callable:
     """Feedback from outside the model, a person or an oracle: a source.
 
     judge  function (item, draft) -> text of what should be changed; "" for nothing
@@ -83,7 +84,9 @@ def outside_feedback(judge):
     return source
 
 
-def score_feedback(score, text="The quality of this response is {:.2f}."):
+def score_feedback(
+    score: Callable, text: str = "The quality of this response is {:.2f}."
+) -> Callable:
     """A score in words, such as that of a reward model: a source.
 
     score  function (question, draft) -> number, larger for better

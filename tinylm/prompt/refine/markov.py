@@ -9,6 +9,7 @@ is a two-state Markov chain: it takes a and b to be the same at each iteration, 
 curve may contradict. Read next: brill.py, refinement by learned rules.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,12 +29,12 @@ class RefinementChain:
     fix: float
     harm: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in (("fix", self.fix), ("harm", self.harm)):
             if not 0 <= value <= 1:
                 raise ConfigError(f"RefinementChain: {name} is a probability, not {value}")
 
-    def limit(self, start):
+    def limit(self, start: int | None) -> float:
         """p* = a / (a + b), the accuracy after infinitely many iterations: float.
 
         start   p_0, which stays if nothing changes (a = b = 0)
@@ -45,7 +46,7 @@ class RefinementChain:
             raise ConfigError("RefinementChain: with fix = harm = 1 the accuracy has no limit")
         return self.fix / (self.fix + self.harm)
 
-    def curve(self, start, iterations):
+    def curve(self, start: float, iterations: int) -> np.ndarray:
         """The accuracy before refinement and after each iteration: (iterations + 1,) float64.
 
         start  p_0
@@ -59,7 +60,7 @@ class RefinementChain:
             accuracy[t + 1] = self.fix + rest * accuracy[t]
         return accuracy
 
-    def simulate(self, right, iterations, rng):
+    def simulate(self, right: np.ndarray, iterations: int, rng: np.random.Generator) -> np.ndarray:
         """Random runs of the chain: bool array (iterations + 1, n).
 
         right  (n,) bool, which first answers are right
@@ -74,7 +75,7 @@ class RefinementChain:
         return states
 
     @classmethod
-    def measured(cls, states):
+    def measured(cls, states: Sequence[tuple[str, ...]]) -> "RefinementChain":
         """The maximum-likelihood chain of a refiner's record: the shares of fixes and of harms.
 
         states  (iterations + 1, n) bool: which answers are right before refinement and after each

@@ -9,13 +9,17 @@ without feedback.
 """
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.refine.feedback import STOP, Feedback, model_feedback, without_names
 
 PREDICT = PromptTemplate('Generate a response to the question: "{*question*}"')
@@ -55,7 +59,13 @@ class Refinement:
     stopped: str
 
 
-def refinement(draft, feedback, refine, max_iter=3, stops=("feedback", "unchanged")):
+def refinement(
+    draft: str,
+    feedback: Callable,
+    refine: Callable,
+    max_iter: int = 3,
+    stops: tuple[str, ...] = ("feedback", "unchanged"),
+) -> Refinement:
     """Feedback and refinement by turns.
 
     draft     y_0, str
@@ -101,7 +111,15 @@ def refinement(draft, feedback, refine, max_iter=3, stops=("feedback", "unchange
         draft, before = refined, found
 
 
-def respond(lm, item, demonstrations=(), *, seed=0, max_tokens=256, **sampling):
+def respond(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    seed: int = 0,
+    max_tokens: int = 256,
+    **sampling: Any,
+) -> Answer:
     """The prediction: a response to a question, in the form of the book's example: Answer.
 
     demonstrations  Items with answers, shown before in the same form: as many as have room
@@ -120,20 +138,20 @@ def respond(lm, item, demonstrations=(), *, seed=0, max_tokens=256, **sampling):
 
 
 def self_refine(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    max_tokens=256,
-    predict=respond,
-    feedback=None,
-    max_iter=3,
-    stops=("feedback", "unchanged"),
-    read=str.strip,
-    template=REFINE,
-    **sampling,
-):
+    seed: int = 0,
+    max_tokens: int = 256,
+    predict: Callable = respond,
+    feedback: Callable | None = None,
+    max_iter: int = 3,
+    stops: tuple[str, ...] = ("feedback", "unchanged"),
+    read: Callable = str.strip,
+    template: PromptTemplate = REFINE,
+    **sampling: Any,
+) -> Answer:
     """Predict, then refine with feedback   (book section 3.2.3; Madaan et al. 2024)
 
     lm        TextLM

@@ -10,12 +10,15 @@ need not be the argmax of (3.1).
 Item.question is the text, Item.options the labels Y. Read next: verbalizer.py; extraction.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context, fit_options
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.tasks.labels import LabelMapper
 
 CONTENT_FREE = "N/A"  # in place of the text for the prior of a label (Zhao et al. 2021)
@@ -35,11 +38,11 @@ class ClassificationPrompt:
     only_label: bool = False
 
     @property
-    def cloze(self):
+    def cloze(self) -> str:
         """The sentence that the label completes."""
         return f"The {self.attribute} of the text is"
 
-    def instruction(self, labels):
+    def instruction(self, labels: tuple[str, ...]) -> str:
         """What is to be done, with the labels and their definitions."""
         text = (
             f"Analyze the {self.attribute} of the following text and classify it as "
@@ -52,7 +55,7 @@ class ClassificationPrompt:
         ]
         return "\n".join([f"{text} The classes are defined as follows.", *lines])
 
-    def prompt(self, item, demonstrations=()):
+    def prompt(self, item: Item, demonstrations: Sequence[Item] = ()) -> str:
         """The prompt for a text: ends with a line break, after which an answer begins.
 
         demonstrations  Items with answers
@@ -78,7 +81,7 @@ class ClassificationPrompt:
         return "\n".join(lines)
 
 
-def listed(words):
+def listed(words: tuple[str, ...]) -> str:
     """Words as a list in a sentence: "positive, negative, or neutral"; "yes or no"."""
     # The comma before "or" only where there are three or more.
     *others, last = words
@@ -88,15 +91,15 @@ def listed(words):
 
 
 def classify_generated(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=ClassificationPrompt(),
-    mapper=None,
-    seed=0,
-    max_tokens=48,
-):
+    prompt: ClassificationPrompt = ClassificationPrompt(),
+    mapper: LabelMapper | None = None,
+    seed: int = 0,
+    max_tokens: int = 48,
+) -> Answer:
     """Classify a text by a free reply that is mapped to a label.
 
     lm       TextLM
@@ -114,8 +117,15 @@ def classify_generated(
 
 
 def classify_by_cloze(
-    lm, item, demonstrations=(), *, prompt=ClassificationPrompt(), mapper=None, seed=0, max_tokens=8
-):
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    prompt: ClassificationPrompt = ClassificationPrompt(),
+    mapper: LabelMapper | None = None,
+    seed: int = 0,
+    max_tokens: int = 8,
+) -> Answer:
     """Classify a text by the words that complete "The polarity of the text is".
 
     Arguments and result as in classify_generated; only the first sentence of the reply is read.
@@ -139,15 +149,15 @@ def classify_by_cloze(
 
 
 def classify_by_scores(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    prompt=ClassificationPrompt(),
-    normalization="sum",
-    seed=0,
-    max_tokens=0,
-):
+    prompt: ClassificationPrompt = ClassificationPrompt(),
+    normalization: str = "sum",
+    seed: int = 0,
+    max_tokens: int = 0,
+) -> Answer:
     """Classify a text by the label of greatest probability   (book eq. 3.1)
 
         y = argmax over y in Y of Pr(y | x),   x = "... The polarity of the text is"

@@ -11,11 +11,14 @@ data/measure/proportions.py. Read next: code_runner.py.
 
 import ast
 import re
+from collections.abc import Sequence
 
+from tinylm.data.read.items import Item
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context
-from tinylm.prompt.tasks.code_runner import LIMITS, run_function
+from tinylm.prompt.protocol.text_lm import TextLM
+from tinylm.prompt.tasks.code_runner import LIMITS, Limits, run_function
 from tinylm.prompt.tasks.demonstrated import fit_demonstrated
 from tinylm.prompt.template.delimiters import code_blocks, fence
 from tinylm.prompt.template.library import LIBRARY
@@ -25,8 +28,16 @@ STOP = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(", "\n@", "\n```")
 
 
 def write_function(
-    lm, item, demonstrations=(), *, name, cases=(), limits=LIMITS, seed=0, max_tokens=256
-):
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    name: str,
+    cases: tuple[str, ...] = (),
+    limits: Limits = LIMITS,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Write a Python function for what the item's question describes.
 
     lm       TextLM
@@ -46,8 +57,16 @@ def write_function(
 
 
 def complete_function(
-    lm, item, demonstrations=(), *, name, cases=(), limits=LIMITS, seed=0, max_tokens=256
-):
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    name: str,
+    cases: Sequence[tuple[tuple, int]] = (),
+    limits: Limits = LIMITS,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Complete a Python function whose beginning is the item's question: its signature, comments.
 
     demonstrations  Items: beginnings, and as answers the code that follows them
@@ -108,7 +127,7 @@ def _answer(lm, code, name, text, cases, limits):
     return Answer(lm.parsed("code", code), text, details)
 
 
-def read_code(reply, name):
+def read_code(reply: str, name: str) -> str | None:
     """The code of a reply that defines a function: the first block that does, or the whole reply.
 
     returns  str, or None if neither is Python that defines it
@@ -120,7 +139,7 @@ def read_code(reply, name):
     return None
 
 
-def begun(text):
+def begun(text: str) -> str:
     """The name of the function that a text begins, its last one at a line's start; "" if none."""
     names = re.findall(r"^def\s+(\w+)\s*\(", text, re.MULTILINE)
     if names:
@@ -128,7 +147,7 @@ def begun(text):
     return ""
 
 
-def defined(code):
+def defined(code: str) -> tuple[str, ...]:
     """The names of the functions that Python code defines at its top; none if it is no Python."""
     return tuple(node.name for node in _body(code) if _is_function(node))
 

@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class Limits:
     seconds: int = 5
     memory: int = 512 << 20
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.seconds < 1 or self.memory < 64 << 20:
             raise ConfigError(
                 f"Limits: {self.seconds} s and {self.memory} bytes; Python itself needs 1 s, 64 MiB"
@@ -77,12 +78,14 @@ class Ran:
     output: str = ""
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         """True if every call returned what was expected."""
         return self.status == "passed"
 
 
-def run_function(code, name, cases, limits=LIMITS):
+def run_function(
+    code: str, name: str, cases: Sequence[tuple[tuple[int, ...], int]], limits: Limits = LIMITS
+) -> Ran:
     """Define a function by running code, call it, and compare what it returns.
 
     code     Python text

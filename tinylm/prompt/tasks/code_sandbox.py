@@ -22,6 +22,8 @@ import posix
 import resource
 import sys
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 # Prefixes of audit events that are refused once the code begins (docs.python.org: audit events).
 REFUSED = (
@@ -81,7 +83,7 @@ class Refused(BaseException):
     """Something that the code may not do. No Exception, so `except Exception` does not hide it."""
 
 
-def limit(seconds, memory):
+def limit(seconds: float, memory: str) -> None:
     """Set the limits of this process, and leave the network if the system allows it."""
     # At the soft limit SIGXCPU ends the process, so the parent knows why; SIGKILL a second later.
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
@@ -95,7 +97,7 @@ def limit(seconds, memory):
         pass
 
 
-def guard():
+def guard() -> None:
     """Install the hook that refuses events, which cannot be removed, and put functions that raise
     in the place of those without an event.
     """
@@ -129,7 +131,7 @@ def guard():
     sys.addaudithook(hook)
 
 
-def refusing(what):
+def refusing(what: str) -> Callable:
     """A function in the place of one that the code may not call."""
 
     def refuse(*arguments, **named):
@@ -138,7 +140,7 @@ def refusing(what):
     return refuse
 
 
-def is_plain(value, kind=type, atoms=ATOMS):
+def is_plain(value: str, kind: str = type, atoms: Any = ATOMS) -> bool:
     """True if a value, and all inside it, is of a type that has literals, and of no subclass.
 
     Another object may have any text as its repr, and equal anything.
@@ -151,7 +153,7 @@ def is_plain(value, kind=type, atoms=ATOMS):
     return any(found is one for one in atoms)  # not `in`, which a metaclass may answer
 
 
-def run(code, name, calls, text=repr):
+def run(code: str, name: str, calls: Any, text: str = repr) -> tuple:
     """(status, results, message) of a function's calls."""
     results = []
     # "generated", so that `if __name__ == "__main__"` does not run.
@@ -178,7 +180,7 @@ def run(code, name, calls, text=repr):
     return "done", results, ""
 
 
-def flush(stream):
+def flush(stream: str) -> None:
     """Write out what was printed; code may have closed the stream, or what is below it."""
     try:
         stream.flush()
@@ -186,7 +188,7 @@ def flush(stream):
         pass
 
 
-def main():
+def main() -> None:
     """Read a task, run it, and report."""
     stream = io.TextIOWrapper(sys.stdout.buffer, "utf-8", "backslashreplace")
     sys.stdout = stream

@@ -11,19 +11,26 @@ in_context/few_shot.py does the same for questions and answers in fields. Read n
 transformation.py.
 """
 
+from collections.abc import Sequence
+
+from tinylm.data.read.items import Item
+from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.in_context.few_shot import answer_of
-from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.in_context.fitted import Fitted, fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import reply_stops
 
 BETWEEN = "\n\n"  # ends a demonstration, and so the reply of a model that would write another
 
 
-def ends(lm, demonstrations=()):
+def ends(lm: TextLM, demonstrations: Sequence[Item] = ()) -> tuple[str, ...]:
     """The stop strings of a model's reply to such a prompt: see reply_stops."""
     return reply_stops(lm, (BETWEEN,), demonstrations)
 
 
-def demonstrated(template, item, demonstrations=(), slot="text"):
+def demonstrated(
+    template: PromptTemplate, item: Item, demonstrations: Sequence[Item] = (), slot: str = "text"
+) -> str:
     """The prompt of a template for an item, after demonstrations and their answers.
 
     template        PromptTemplate with one slot left, for the item's question
@@ -41,12 +48,19 @@ def demonstrated(template, item, demonstrations=(), slot="text"):
     return BETWEEN.join([*shown, prompt])
 
 
-def demonstration(template, item, slot="text"):
+def demonstration(template: PromptTemplate, item: Item, slot: str = "text") -> str:
     """A template's prompt for an item, and the item's answer: str. Arguments as in demonstrated."""
     return "".join(template.pair(answer_of(item), **{slot: item.question}))
 
 
-def fit_demonstrated(lm, template, item, demonstrations, answer, slot="text"):
+def fit_demonstrated(
+    lm: TextLM,
+    template: PromptTemplate,
+    item: Item,
+    demonstrations: Sequence[Item],
+    answer: int,
+    slot: str = "text",
+) -> Fitted:
     """`demonstrated` with as many demonstrations as leave room for an answer: Fitted.
 
     answer  its tokens at most

@@ -10,8 +10,10 @@ text. Read next: data/synthetic/prompted/named_entities.py; generation.py.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted.named_entities import entity_lines
 from tinylm.errors import DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
@@ -19,6 +21,7 @@ from tinylm.finetune.metrics import entity_f1
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import answer_of
 from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.tasks.demonstrated import (
     BETWEEN,
     demonstrated,
@@ -49,7 +52,9 @@ class Extracted:
     invented: list
 
 
-def parse_entities(reply, text=None, types=None):
+def parse_entities(
+    reply: str, text: str | None = None, types: tuple[str, ...] | None = None
+) -> Extracted:
     """Entities with their types, from lines "1. Tom Jenkins - Person Name".
 
     A number or a bullet may stand before it; of several dashes the last one separates.
@@ -76,7 +81,7 @@ def parse_entities(reply, text=None, types=None):
     return Extracted(found, unread, _invented([name for name, _ in found], text))
 
 
-def parse_names(reply, text=None):
+def parse_names(reply: str, text: str | None = None) -> Extracted:
     """Names, from a list in lines, or one sentence "Person names ..: Tom Jenkins, Ana Ferreira".
 
     returns  Extracted with found [name]; nothing is found in "None." or "No person names."
@@ -98,7 +103,7 @@ def parse_names(reply, text=None):
     return Extracted(found, unread, _invented(found, text))
 
 
-def parse_relations(reply, entities):
+def parse_relations(reply: str, entities: Sequence[str]) -> Extracted:
     """Relations, from lines "A - B: description" between known entities.
 
     returns  Extracted with found [(head, tail, description)]
@@ -117,7 +122,9 @@ def parse_relations(reply, entities):
     return Extracted(found, unread, [])
 
 
-def extraction_scores(found, gold):
+def extraction_scores(
+    found: Sequence[list[tuple]], gold: Sequence[list[tuple]]
+) -> dict[str, float]:
     """Precision, recall and F1 of entities over several texts, an entity being (words, type).
 
     found, gold  one list of (entity, type) per text; one that is found twice counts once
@@ -126,7 +133,14 @@ def extraction_scores(found, gold):
     return entity_f1(found, gold)
 
 
-def extract_names(lm, item, demonstrations=(), *, seed=0, max_tokens=128):
+def extract_names(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    seed: int = 0,
+    max_tokens: int = 128,
+) -> Answer:
     """All person names of a text.
 
     lm       TextLM
@@ -143,7 +157,15 @@ def extract_names(lm, item, demonstrations=(), *, seed=0, max_tokens=128):
     return _extract(lm, fitted, read, seed, max_tokens)
 
 
-def extract_entities(lm, item, demonstrations=(), *, types=None, seed=0, max_tokens=256):
+def extract_entities(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    types: tuple[str, ...] | None = None,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """All entities of a text with their types: Answer, numbered lines.
 
     types    allowed types, which are then listed in the prompt
@@ -161,7 +183,15 @@ def extract_entities(lm, item, demonstrations=(), *, types=None, seed=0, max_tok
     return _extract(lm, fitted, read, seed, max_tokens)
 
 
-def extract_relations(lm, item, demonstrations=(), *, entities, seed=0, max_tokens=256):
+def extract_relations(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    entities: tuple[str, ...],
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """The relations between given entities: Answer, lines "A - B: description".
 
     demonstrations  Items whose answers are such lines, each shown with its own entities: those
@@ -181,7 +211,7 @@ def extract_relations(lm, item, demonstrations=(), *, entities, seed=0, max_toke
     return _extract(lm, fitted, read, seed, max_tokens)
 
 
-def related(item):
+def related(item: Item) -> tuple[str, ...]:
     """The entities of a demonstration, in the order of its lines "A - B: description".
 
     Of several dashes the first one separates.
@@ -204,7 +234,15 @@ def _between(entities):
     return LIBRARY["relations"].partial(entities=", ".join(entities))
 
 
-def extract(lm, item, demonstrations=(), *, task, seed=0, max_tokens=256):
+def extract(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    task: str,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Whatever is described: Answer with the reply as it is.
 
     task     description that completes "Your task is to", such as those of EXTRACTIONS

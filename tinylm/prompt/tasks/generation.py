@@ -6,17 +6,28 @@ again; a text that meets none of the tries' checks is not handed on as an answer
 code_completion.py; ../template/constraints.py, the checks.
 """
 
+from collections.abc import Callable, Sequence
+
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.in_context.few_shot import answer_of
-from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.in_context.fitted import Fitted, fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.tasks.demonstrated import BETWEEN, fit_demonstrated
 from tinylm.prompt.template.constraints import unmet
 from tinylm.prompt.template.fields import complete_fields, parse_fields, render_fields
 from tinylm.prompt.template.library import LIBRARY
 
 
-def continue_story(lm, item, demonstrations=(), *, seed=0, max_tokens=256):
+def continue_story(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Continue the beginning of a story, which is the item's question: Answer.
 
     demonstrations  Items: beginnings, and as answers how they go on. The first blank line then
@@ -29,14 +40,23 @@ def continue_story(lm, item, demonstrations=(), *, seed=0, max_tokens=256):
     return Answer(value, reply.text, fitted.details)
 
 
-def ends_shown(demonstrations):
+def ends_shown(demonstrations: Sequence[Item]) -> tuple:
     """What ends a reply after demonstrations: the blank line behind each; () without any."""
     if demonstrations:
         return (BETWEEN,)
     return ()
 
 
-def continue_dialogue(lm, item, demonstrations=(), *, speakers, turns=2, seed=0, max_tokens=64):
+def continue_dialogue(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    speakers: tuple[str, ...],
+    turns: int = 2,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """Continue a dialogue, the speakers by turns.
 
     item      Item, whose question is the dialogue so far: lines "Name: content"
@@ -72,30 +92,44 @@ def continue_dialogue(lm, item, demonstrations=(), *, speakers, turns=2, seed=0,
     return Answer(render_fields(new), new[-1][1], {"turns": new, **fitted.details})
 
 
-def dialogues(demonstrations):
+def dialogues(demonstrations: Sequence[Item]) -> str:
     """Whole dialogues in front of another: each with its next turns, and a blank line."""
     return "".join(f"{demo.question}\n{answer_of(demo)}{BETWEEN}" for demo in demonstrations)
 
 
-def fit_dialogues(lm, fields, demonstrations, answer):
+def fit_dialogues(
+    lm: TextLM,
+    fields: Sequence[tuple[str, str | None]],
+    demonstrations: Sequence[Item],
+    answer: int,
+) -> Fitted:
     """The prompt of an open field after as many dialogues as leave room for an answer: Fitted."""
     written = render_fields(fields)
     return fit_context(lm, lambda kept: dialogues(kept) + written, demonstrations, answer)
 
 
-def requirements(constraints):
+def requirements(constraints: Sequence[Callable]) -> str:
     """What constraints require, as lines for a prompt: "- no more than 50 words"."""
     return "\n".join(f"- {constraint('').requirement}" for constraint in constraints)
 
 
-def requirements_prompt(task, constraints=()):
+def requirements_prompt(task: str, constraints: Sequence[Callable] = ()) -> str:
     """The prompt that describes a text and states what it must meet."""
     if not constraints:
         return task
     return f"{task} Here are the requirements.\n{requirements(constraints)}"
 
 
-def write(lm, item, demonstrations=(), *, constraints=(), tries=4, seed=0, max_tokens=256):
+def write(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    constraints: Sequence[Callable] = (),
+    tries: int = 4,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Write what the item's question describes, under requirements that are stated and checked.
 
     demonstrations  Items: descriptions and, as answers, texts that meet the same requirements
@@ -121,7 +155,15 @@ def write(lm, item, demonstrations=(), *, constraints=(), tries=4, seed=0, max_t
     return answer
 
 
-def generate_until(lm, prompt, constraints, tries=4, seed=0, max_tokens=256, stop=()):
+def generate_until(
+    lm: TextLM,
+    prompt: str,
+    constraints: Sequence[Callable],
+    tries: int = 4,
+    seed: int = 0,
+    max_tokens: int = 256,
+    stop: str | Sequence[str] | None = (),
+) -> Answer:
     """Replies to one prompt until one meets all constraints.
 
     The first is the most probable one, the others are drawn, with seeds of their own.

@@ -9,6 +9,7 @@ where none does the label is None. Read next: classification.py.
 """
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +81,13 @@ class LabelMapper:
     raises    ConfigError for labels or synonyms that are the same or empty, or synonyms of no label
     """
 
-    def __init__(self, labels, synonyms=None, embed=None, least=0.0):
+    def __init__(
+        self,
+        labels: tuple[str, ...],
+        synonyms: dict[str, list[str]] | None = None,
+        embed: Callable | None = None,
+        least: float = 0.0,
+    ) -> None:
         self.labels, self.synonyms = tuple(labels), dict(synonyms or {})
         self.embed, self.least = embed, least
         unknown = [label for label in self.synonyms if label not in self.labels]
@@ -104,7 +111,7 @@ class LabelMapper:
         words = "|".join(r"\s+".join(map(re.escape, form.split())) for form in longest_first)
         self._mention = re.compile(rf"(?<![\w-])(?:{words}){WORD_END}", re.IGNORECASE)
 
-    def read(self, reply):
+    def read(self, reply: str) -> Mapped:
         """The label of a reply: Mapped."""
         reply = reply.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
         # 1. The whole reply is a label.
@@ -183,7 +190,7 @@ def _key(text):
     return " ".join(re.sub(r"^[^\w+-]+|[^\w+#-]+$", "", text).casefold().split())
 
 
-def compliance_rate(replies, labels):
+def compliance_rate(replies: Sequence[str], labels: tuple[str, ...]) -> float:
     """The share of replies that are exactly a label, to the letter   (book section 3.1.4.1)
 
     1.0 for constrained decoding by construction; for free text a measure of how well "Just answer:

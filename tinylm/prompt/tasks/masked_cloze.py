@@ -12,11 +12,17 @@ has as many masks, which are filled from the left:
 Read next: verbalizer.py; ../../finetune/tasks/classify.py, the fine-tuned way.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from tinylm.autograd import no_grad
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
+from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.generate.protocol.score import log_probabilities
+from tinylm.models.encoder.encoder import Encoder
+from tinylm.pretrain.special import Special
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.protocol.completion import Scores
 from tinylm.prompt.protocol.seam import split_space
@@ -35,11 +41,11 @@ class MaskedCloze:
              any
     """
 
-    def __init__(self, model, encode, special):
+    def __init__(self, model: Encoder, encode: Callable, special: Special) -> None:
         special.need("MaskedCloze", "mask")
         self.model, self.encode, self.special = model, encode, special
 
-    def score(self, text, words):
+    def score(self, text: str, words: Sequence[str]) -> Scores:
         """The log-probabilities of words in the blank.
 
         text     str with "[MASK]" in one place. White space before it belongs to the word
@@ -100,7 +106,14 @@ class MaskedCloze:
                 self.model.train()
 
 
-def classify_by_mask(cloze, item, template, verbalizer, *, normalization="sum"):
+def classify_by_mask(
+    cloze: MaskedCloze,
+    item: Item,
+    template: PromptTemplate,
+    verbalizer: dict[str, tuple[str]],
+    *,
+    normalization: str = "sum",
+) -> Answer:
     """Classify a text by the words of each label in a blank.
 
     cloze          MaskedCloze

@@ -13,10 +13,14 @@ correct it. A reply that was generated is read by its letter. Read next:
 
 import re
 import string
+from collections.abc import Sequence
+from typing import Any
 
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.fitted import fit_context, fit_options
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.tasks.demonstrated import ends
 
 LETTERS = string.ascii_uppercase
@@ -24,7 +28,7 @@ LETTERS = string.ascii_uppercase
 _AFTER_LETTER = "because|since|as|is|or|and"
 
 
-def choice_prompt(item, answered=False):
+def choice_prompt(item: Item, answered: bool = False) -> str:
     """The passage, if there is one, the question, its options with letters, and "Answer:".
 
         What melts? (A) ice (B) iron (C) both
@@ -41,7 +45,14 @@ def choice_prompt(item, answered=False):
     return text
 
 
-def choose_by_letter(lm, item, demonstrations=(), *, seed=0, max_tokens=0):
+def choose_by_letter(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    seed: int = 0,
+    max_tokens: int = 0,
+) -> Answer:
     """The option whose letter is most probable after "Answer:".
 
     demonstrations  Items with options and answers
@@ -55,8 +66,14 @@ def choose_by_letter(lm, item, demonstrations=(), *, seed=0, max_tokens=0):
 
 
 def choose_by_option(
-    lm, item, demonstrations=(), *, normalization="character", seed=0, max_tokens=0
-):
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    normalization: str = "character",
+    seed: int = 0,
+    max_tokens: int = 0,
+) -> Answer:
     """The listed option whose text is most probable, by one of the normalizations of Scores.by.
 
     normalization  "unconditional" compares with "Answer:" alone
@@ -70,8 +87,14 @@ def choose_by_option(
 
 
 def choose_by_cloze(
-    lm, item, demonstrations=(), *, normalization="unconditional", seed=0, max_tokens=0
-):
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    normalization: str = "unconditional",
+    seed: int = 0,
+    max_tokens: int = 0,
+) -> Answer:
     """The option that best continues the question, the options not being listed.
 
     normalization  "unconditional": log Pr(option | question) - log Pr(option | "Answer:"), so an
@@ -85,7 +108,14 @@ def choose_by_cloze(
     return _choose_text(lm, item, write, demonstrations, normalization)
 
 
-def choose_generated(lm, item, demonstrations=(), *, seed=0, max_tokens=64):
+def choose_generated(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    seed: int = 0,
+    max_tokens: int = 64,
+) -> Answer:
     """The option that a generated reply names; None if it names none, or several."""
     fitted = fit_context(lm, lambda kept: _listed(item, kept), demonstrations, max_tokens)
     stop = ends(lm, fitted.kept)
@@ -97,7 +127,7 @@ def choose_generated(lm, item, demonstrations=(), *, seed=0, max_tokens=64):
     return Answer(lm.parsed("answer", value), reply.text, fitted.details)
 
 
-def read_choice(reply, options):
+def read_choice(reply: str, options: Any) -> int | None:
     """The number of the option that a reply names, by the first of these that names just one:
 
     1. the reply is a letter or an option:                 "B", "(b).", "iron"

@@ -7,16 +7,28 @@ GSM8K's answers are worked solutions that end with "#### number", so a reply is 
 nowhere else. Read next: multiple_choice.py; ../reasoning/, methods for such problems.
 """
 
+from collections.abc import Sequence
+
 from tinylm.data.measure.numbers import extract_gsm8k_answer
+from tinylm.data.read.items import Item
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, few_shot
 from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 
 NAMED = FewShotPrompt(question_name="Question", answer_name="Answer")
 WORKED = FewShotPrompt(conclusion="\n#### {}")
 
 
-def answer_question(lm, item, demonstrations=(), *, prompt=NAMED, seed=0, max_tokens=32):
+def answer_question(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    prompt: FewShotPrompt = NAMED,
+    seed: int = 0,
+    max_tokens: int = 32,
+) -> Answer:
     """Answer an open-domain question: Answer, up to the end of its field.
 
     prompt  FewShotPrompt; by default "Question: .." and "Answer: .."
@@ -24,7 +36,15 @@ def answer_question(lm, item, demonstrations=(), *, prompt=NAMED, seed=0, max_to
     return few_shot(lm, item, demonstrations, prompt=prompt, seed=seed, max_tokens=max_tokens)
 
 
-def answer_word_problem(lm, item, demonstrations=(), *, prompt=WORKED, seed=0, max_tokens=256):
+def answer_word_problem(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    prompt: FewShotPrompt = WORKED,
+    seed: int = 0,
+    max_tokens: int = 256,
+) -> Answer:
     """Answer a word problem of GSM8K after worked solutions that end with "#### number".
 
     demonstrations  Items with rationale and answer

@@ -4,7 +4,11 @@ The text is the item's question. A summary that is too long is no answer: the mo
 after the last try the result is None. Read next: questions.py; generation.py.
 """
 
+from collections.abc import Sequence
+
+from tinylm.data.read.items import Item
 from tinylm.prompt.answer import Answer, check_counts
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.tasks.demonstrated import ends, fit_demonstrated
 from tinylm.prompt.tasks.generation import generate_until
 from tinylm.prompt.template.constraints import max_words
@@ -12,8 +16,15 @@ from tinylm.prompt.template.library import LIBRARY
 
 
 def translate(
-    lm, item, demonstrations=(), *, source="English", target="Spanish", seed=0, max_tokens=128
-):
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    source: str = "English",
+    target: str = "Spanish",
+    seed: int = 0,
+    max_tokens: int = 128,
+) -> Answer:
     """Translate a text between languages, which are named.
 
     lm       TextLM
@@ -25,7 +36,16 @@ def translate(
     return _transformed(lm, template, item, demonstrations, seed, max_tokens)
 
 
-def summarize(lm, item, demonstrations=(), *, limit=50, tries=4, seed=0, max_tokens=128):
+def summarize(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    limit: int = 50,
+    tries: int = 4,
+    seed: int = 0,
+    max_tokens: int = 128,
+) -> Answer:
     """Summarize a text in no more than `limit` words.
 
     limit    stands in the prompt, and is checked
@@ -42,7 +62,15 @@ def summarize(lm, item, demonstrations=(), *, limit=50, tries=4, seed=0, max_tok
     return answer
 
 
-def rewrite(lm, item, demonstrations=(), *, style="formal", seed=0, max_tokens=128):
+def rewrite(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    style: str = "formal",
+    seed: int = 0,
+    max_tokens: int = 128,
+) -> Answer:
     """Rewrite a text in another style. Arguments and result as in translate."""
     template = LIBRARY["rewrite"].partial(style=style)
     return _transformed(lm, template, item, demonstrations, seed, max_tokens)

@@ -10,10 +10,16 @@ and the words of another label count for that. Schick & Schuetze 2021 call the p
 verbalizer a pattern. Read next: masked_cloze.py, the same with an encoder.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
+from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.protocol.completion import Scores
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.library import LIBRARY
 
 # The book's three words for "positive", and as many for the other label.
@@ -23,7 +29,9 @@ FEELINGS = {
 }
 
 
-def label_masses(scores, verbalizer, normalization="sum"):
+def label_masses(
+    scores: Scores, verbalizer: dict[str, tuple[str, ...]], normalization: str = "sum"
+) -> dict[str, float]:
     """The probability mass of each label's words.
 
     scores       Scores of all words, in the order of `words_of(verbalizer)`
@@ -39,7 +47,7 @@ def label_masses(scores, verbalizer, normalization="sum"):
     return masses
 
 
-def words_of(verbalizer):
+def words_of(verbalizer: dict[str, tuple[str, ...]]) -> list[str]:
     """All words, label after label. ConfigError for a label without words, or a word twice."""
     words = [word for group in verbalizer.values() for word in group]
     if not words or not all(verbalizer.values()) or len(set(words)) < len(words):
@@ -50,16 +58,16 @@ def words_of(verbalizer):
 
 
 def classify_by_verbalizer(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    template=LIBRARY["polarity.feeling"],
-    verbalizer=FEELINGS,
-    normalization="sum",
-    seed=0,
-    max_tokens=0,
-):
+    template: PromptTemplate = LIBRARY["polarity.feeling"],
+    verbalizer: dict[str, tuple[str, ...]] = FEELINGS,
+    normalization: str = "sum",
+    seed: int = 0,
+    max_tokens: int = 0,
+) -> Answer:
     """Classify a text by the words that may complete it.
 
     lm             TextLM

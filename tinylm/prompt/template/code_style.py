@@ -10,14 +10,17 @@ backslashes inside a value get a backslash. Read next: tables.py.
 """
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.protocol.text_lm import TextLM
 
 _LINE = re.compile(r"\[([^\[\]\n\\]+)\] = \[((?:[^\[\]\\]|\\[\[\]\\])*)\](?:\n|\Z)")
 _VALUE = re.compile(r"\s*\[?((?:[^\[\]\\]|\\.)*)\]", re.DOTALL)
 
 
-def render_code(pairs):
+def render_code(pairs: Sequence[tuple[str, str | None]]) -> str:
     """[name] = [value], one each.
 
     pairs    list of (name, value); the value None, of the last, is left open: "[name] ="
@@ -43,7 +46,7 @@ def render_code(pairs):
     return "\n".join(lines)
 
 
-def parse_code(text):
+def parse_code(text: str) -> list[tuple[str, str | None]]:
     """The pairs of a text in this style, as render_code takes them: list of (name, value).
 
     raises   DataError for a line that is not of this form
@@ -62,7 +65,7 @@ def parse_code(text):
     return pairs
 
 
-def read_value(reply):
+def read_value(reply: str) -> str:
     """The value at the beginning of a reply to an open name: up to the closing bracket.
 
     returns  str; None if there is no closing bracket, or another opening one before it
@@ -74,7 +77,7 @@ def read_value(reply):
     return _unescaped(found[1])
 
 
-def complete_code(lm, pairs, **options):
+def complete_code(lm: TextLM, pairs: Sequence[tuple[str, str | None]], **options: Any) -> str:
     """Let a model fill in the last value.
 
     lm       TextLM

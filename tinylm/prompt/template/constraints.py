@@ -7,6 +7,7 @@ them is a specification. Read next: ../tasks/generation.py, which lets a model t
 """
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tinylm.errors import ConfigError
@@ -28,7 +29,7 @@ class Check:
     found: object = None
 
 
-def max_words(limit):
+def max_words(limit: int) -> Callable:
     """At most `limit` words, runs of characters without white space."""
     _check_limit("max_words", limit)
 
@@ -39,7 +40,7 @@ def max_words(limit):
     return check
 
 
-def min_words(limit):
+def min_words(limit: int) -> Callable:
     """At least `limit` words."""
     _check_limit("min_words", limit)
 
@@ -50,7 +51,7 @@ def min_words(limit):
     return check
 
 
-def max_characters(limit):
+def max_characters(limit: int) -> Callable:
     """At most `limit` characters, white space at the ends not counted."""
     _check_limit("max_characters", limit)
 
@@ -61,7 +62,7 @@ def max_characters(limit):
     return check
 
 
-def must_mention(phrases):
+def must_mention(phrases: Sequence[str]) -> Callable:
     """Each of the phrases, as whole words, in capitals or not."""
 
     def check(text):
@@ -72,7 +73,7 @@ def must_mention(phrases):
     return check
 
 
-def must_not_mention(phrases):
+def must_not_mention(phrases: Sequence[str]) -> Callable:
     """None of the phrases."""
 
     def check(text):
@@ -82,7 +83,7 @@ def must_not_mention(phrases):
     return check
 
 
-def mentions(text, phrase):
+def mentions(text: str, phrase: str) -> bool:
     """True if the phrase stands in the text as whole words, in any case and spacing."""
     # No word border beside a mark, as in C++: look for letters around the phrase, and for marks
     # that make another word of it.
@@ -90,7 +91,7 @@ def mentions(text, phrase):
     return re.search(rf"(?<!\w){words}{WORD_END}", text, re.IGNORECASE) is not None
 
 
-def line_count(count):
+def line_count(count: int) -> Callable:
     """Exactly `count` lines, empty ones not counted."""
     _check_limit("line_count", count)
 
@@ -101,7 +102,7 @@ def line_count(count):
     return check
 
 
-def characters_per_line(count):
+def characters_per_line(count: int) -> Callable:
     """Exactly `count` letters or digits in every line: a five-character poem has 5.
 
     Marks and spaces are not counted, and lines without a letter are skipped.
@@ -119,7 +120,7 @@ def characters_per_line(count):
     return check
 
 
-def one_of(choices):
+def one_of(choices: Sequence[str]) -> Callable:
     """The text is one of the choices and nothing else, to the letter."""
 
     def check(text):
@@ -128,7 +129,7 @@ def one_of(choices):
     return check
 
 
-def matches(pattern, requirement):
+def matches(pattern: str, requirement: str) -> Callable:
     """The whole text is of a form.
 
     pattern      regular expression
@@ -141,7 +142,7 @@ def matches(pattern, requirement):
     return check
 
 
-def unmet(text, constraints):
+def unmet(text: str, constraints: Sequence[Callable]) -> list[Check]:
     """The checks that a text fails, in order: list of Check, empty if it meets them all."""
     checks = [constraint(text) for constraint in constraints]
     return [check for check in checks if not check.met]

@@ -21,12 +21,12 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 
 
-def quote(text):
+def quote(text: str) -> str:
     """The text in double quotes; quotes and backslashes in it get a backslash."""
     return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
-def unquote(text):
+def unquote(text: str) -> str:
     """The text that was quoted. DataError if it is not in quotes, or has a quote inside."""
     found = _QUOTED.fullmatch(text)
     if found is None:
@@ -34,7 +34,7 @@ def unquote(text):
     return re.sub(r"\\(.)", r"\1", found[1])
 
 
-def tag(text, name="text"):
+def tag(text: str, name: str = "text") -> str:
     """<name>text</name>, with &, < and > as in XML.
 
     raises  ConfigError for a name that is none in XML
@@ -43,7 +43,7 @@ def tag(text, name="text"):
     return f"<{name}>{escape(text)}</{name}>"
 
 
-def untag(text, name="text"):
+def untag(text: str, name: str = "text") -> str:
     """The text between the tags. DataError if there are others, or a tag inside."""
     _check_tag(name)
     # In what tag() wrote, no < is left between the tags.
@@ -58,12 +58,12 @@ def _check_tag(name):
         raise ConfigError(f"tag: {name!r} is no name of a tag: letters, digits, _, . and -")
 
 
-def field(text, name="Text"):
+def field(text: str, name: str = "Text") -> str:
     """name: text, in which a line that begins with the name is indented (fields.py)."""
     return render_fields([(name, text)])
 
 
-def unfield(text, name="Text"):
+def unfield(text: str, name: str = "Text") -> str:
     """The content of the field. DataError if it is not the only one."""
     fields = parse_fields(text, (name,))
     if len(fields) != 1 or fields[0][0] != name:
@@ -71,12 +71,12 @@ def unfield(text, name="Text"):
     return fields[0][1] or ""
 
 
-def json_object(text, name="text"):
+def json_object(text: str, name: str = "text") -> str:
     """The text as the value of a JSON object: {"text": "..."}, with JSON's own escapes."""
     return json.dumps({name: text}, ensure_ascii=False)
 
 
-def unjson(text, name="text"):
+def unjson(text: str, name: str = "text") -> str:
     """The value in the object. DataError for no JSON, or another object."""
     try:
         found = strict_json(text)
@@ -87,7 +87,7 @@ def unjson(text, name="text"):
     return found[name]
 
 
-def fence(text, language=""):
+def fence(text: str, language: str = "") -> str:
     """The text between lines of backticks, one more than it has in a row: a block of code.
 
     language  what is written after the first fence
@@ -98,7 +98,7 @@ def fence(text, language=""):
     return f"{marks}{language}\n{text}\n{marks}"
 
 
-def unfence(text):
+def unfence(text: str) -> str:
     """The text of one block of code. DataError if it is not fenced."""
     # (backticks)(language) line break (text, its line break) (the same backticks)
     found = re.fullmatch(r"(`{3,})[^\n`]*\n((?:.*\n)?)\1", text, re.DOTALL)
@@ -107,7 +107,7 @@ def unfence(text):
     return found[2].removesuffix("\n")
 
 
-def code_blocks(reply):
+def code_blocks(reply: str) -> list[tuple[str, str]]:
     """The blocks of code of a reply, in order: list of (language, text).
 
     A block that is not closed goes to the end of the reply, as when tokens ran out.
@@ -135,16 +135,16 @@ def _style(name):
     return STYLES[name]
 
 
-def wrap(text, style="quotes"):
+def wrap(text: str, style: str = "quotes") -> str:
     """The text in delimiters; `style` is "quotes", "xml", "fields", "json" or "fence"."""
     return _style(style)[0](text)
 
 
-def unwrap(text, style="quotes"):
+def unwrap(text: str, style: str = "quotes") -> str:
     """The text that was wrapped. DataError if it was not, or not in this style."""
     return _style(style)[1](text)
 
 
-def delimited(instruction, text, style="quotes"):
+def delimited(instruction: str, text: str, style: str = "quotes") -> str:
     """A prompt: the instruction, what delimits the input, and the input."""
     return f"{instruction} {_style(style)[2]}\n{wrap(text, style)}"

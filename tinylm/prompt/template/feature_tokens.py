@@ -9,7 +9,10 @@ in training. A prompt is the same condition in words. The tokens are special one
 holds "<formal>" is only text. Read next: ../../finetune/instruct/vocabulary.py, which adds them.
 """
 
+from typing import Any
+
 from tinylm.errors import ConfigError, DataError
+from tinylm.tokenizers.base import Tokenizer
 
 
 class FeatureTokens:
@@ -19,7 +22,7 @@ class FeatureTokens:
     raises    ConfigError for a feature with less than two values, or a value that is given twice
     """
 
-    def __init__(self, features):
+    def __init__(self, features: dict[str, tuple[str, ...]]) -> None:
         self.features = {name: tuple(values) for name, values in features.items()}
         # A token has the name of the value alone, so values of two features must differ.
         values = [value for group in self.features.values() for value in group]
@@ -29,11 +32,11 @@ class FeatureTokens:
             )
 
     @property
-    def tokens(self):
+    def tokens(self) -> tuple[str, ...]:
         """The names of all tokens, to be added to a tokenizer: ("<formal>", "<informal>")."""
         return tuple(f"<{value}>" for group in self.features.values() for value in group)
 
-    def mark(self, text, **values):
+    def mark(self, text: str, **values: str) -> str:
         """The text with its features before it, as it is shown: "<formal> How are you?".
 
         values  one of each feature, by name
@@ -41,7 +44,7 @@ class FeatureTokens:
         """
         return " ".join([*(f"<{value}>" for value in self._checked(values)), text])
 
-    def ids(self, tokenizer, text, **values):
+    def ids(self, tokenizer: Tokenizer, text: str, **values: Any) -> list[int]:
         """The ids of a text after the special tokens of its features: list of int.
 
         tokenizer  has all of `tokens` among its special ones

@@ -12,11 +12,15 @@ Read next: ../protocol/text_lm.py, which completes prompts.
 
 import itertools
 import re
+from collections.abc import Sequence
+from typing import Any
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
-def render_fields(fields):
+def render_fields(fields: Sequence[tuple[str, str | None]]) -> str:
     """The text of fields: render_fields([("Q", "Why?"), ("A", None)]) == "Q: Why?\\nA:".
 
     fields   list of (name, content): str each. The content None leaves the last field open. The
@@ -52,7 +56,7 @@ def render_fields(fields):
     return "\n".join(lines)
 
 
-def parse_fields(text, names):
+def parse_fields(text: str, names: Sequence[str]) -> list[tuple[str, str]]:
     """The fields of a text, as render_fields takes them: parse_fields(render_fields(x), names) == x
 
     text     str
@@ -89,13 +93,15 @@ def parse_fields(text, names):
     return fields
 
 
-def stop_strings(names):
+def stop_strings(names: Sequence[str]) -> tuple[str, ...]:
     """What a reply must not go on with: a line break, one of the names, and ":"."""
     check_names(names)
     return tuple(f"\n{name}:" for name in names)
 
 
-def reply_stops(lm, stop, demonstrations=()):
+def reply_stops(
+    lm: TextLM, stop: str | Sequence[str] | None, demonstrations: Sequence[Item] = ()
+) -> tuple[str, ...]:
     """The stop strings of a model's reply, given those of the form of its prompt: tuple of str.
 
     A text that is continued goes on with another block after a blank line. A turn of a chat ends by
@@ -110,14 +116,14 @@ def reply_stops(lm, stop, demonstrations=()):
     return tuple(string for string in stop if string != "\n\n")
 
 
-def field_names(fields):
+def field_names(fields: Sequence[tuple[str, str | None]]) -> tuple[str, ...]:
     """The different names of fields, in order: tuple of str. Raises ConfigError as check_names."""
     names = tuple(dict.fromkeys(name for name, _ in fields if name))
     check_names(names)
     return names
 
 
-def check_names(names):
+def check_names(names: Sequence[str]) -> None:
     """Raise ConfigError for a name that could not be found in a text: empty, with ":" or a line
     break in it, or with white space at an end.
     """
@@ -129,7 +135,7 @@ def check_names(names):
             )
 
 
-def read_reply(reply, name, names):
+def read_reply(reply: str, name: str, names: tuple[str, ...]) -> str:
     """The content of the open field `name` in the reply of a model.
 
     It ends before the next line that begins a field. A chat model often repeats the name that the
@@ -147,7 +153,13 @@ def read_reply(reply, name, names):
     return _dedented(reply, names).strip()
 
 
-def complete_fields(lm, fields, stop=(), before="", **options):
+def complete_fields(
+    lm: TextLM,
+    fields: Sequence[tuple[str, str | None]],
+    stop: str | Sequence[str] | None = (),
+    before: str = "",
+    **options: Any,
+) -> list[tuple[str, str]]:
     """Let a model fill in the open field: the next turn of a dialogue, the answer to a question.
 
     lm       TextLM
@@ -169,7 +181,9 @@ def complete_fields(lm, fields, stop=(), before="", **options):
     return [*fields[:-1], (name, content)]
 
 
-def dialogue(turns, speakers=("John", "David")):
+def dialogue(
+    turns: Sequence[str], speakers: tuple[str, ...] = ("John", "David")
+) -> list[tuple[str, str | None]]:
     """Turns as fields, the speakers by turns, and the next turn open   (book section 3.1.1)
 
     turns    list of str

@@ -11,13 +11,16 @@ is decoded, and never cut out by its marks. Read next: code_style.py.
 """
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from tinylm.errors import ConfigError
 from tinylm.files import distinct
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.protocol.text_lm import TextLM
 
 
-def json_request(names):
+def json_request(names: Sequence[str]) -> str:
     """The sentence that states which object is wanted: 'Reply with a JSON object ..'.
 
     names   of its values
@@ -30,7 +33,7 @@ def json_request(names):
     return f"Reply with one JSON object that has {listed}, and with nothing else."
 
 
-def read_json(reply, names=()):
+def read_json(reply: str, names: Sequence[str] = ()) -> dict[str, Any] | None:
     """The first JSON object of a reply that has certain names: dict, or None.
 
     reply    str, with any text around the object
@@ -49,7 +52,16 @@ def read_json(reply, names=()):
     return None
 
 
-def complete_json(lm, prompt, names, *, seed=0, max_tokens=256, stop=(), **sampling):
+def complete_json(
+    lm: TextLM,
+    prompt: str,
+    names: Sequence[str],
+    *,
+    seed: int = 0,
+    max_tokens: int = 256,
+    stop: str | Sequence[str] | None = (),
+    **sampling: Any,
+) -> Answer:
     """Complete a prompt that ends with the request of a JSON object.
 
     lm       TextLM

@@ -12,8 +12,11 @@ ago. Read next: ../in_context/few_shot.py.
 """
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from tinylm.errors import DataError
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import complete_fields, render_fields
 
 ORDER = ("SYSTEM", "TASK", "DEMO", "USER", "SUB-PROB", "FINAL")
@@ -21,7 +24,7 @@ _NAME = re.compile(r"(SYSTEM|TASK|DEMO|USER|SUB-PROB|FINAL)([1-9][0-9]*)?")
 _NUMBERED = ("DEMO", "SUB-PROB")
 
 
-def in_order(fields):
+def in_order(fields: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """The book's fields in their fixed order: SYSTEM, TASK, DEMO1, DEMO2, .., USER, SUB-PROB1, ..
 
     fields   list of (name, content), in any order
@@ -43,7 +46,7 @@ def in_order(fields):
     return sorted(fields, key=lambda field: ranks[field[0]])
 
 
-def render_roles(fields):
+def render_roles(fields: Sequence[tuple[str, Any]]) -> str:
     """The fields as text, each after its name, with an empty line between.
 
     fields   list of (name, content), in any order; the content of DEMO and SUB-PROB is str or
@@ -52,7 +55,7 @@ def render_roles(fields):
     return "\n\n".join(f"{name} {_text(content)}" for name, content in in_order(fields))
 
 
-def to_messages(fields):
+def to_messages(fields: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     """The fields as messages of a chat, for the model's own template.
 
     SYSTEM and TASK become one system message, inputs are the user's turns and outputs the
@@ -83,7 +86,7 @@ def to_messages(fields):
     return messages
 
 
-def role_prompt(lm, fields):
+def role_prompt(lm: TextLM, fields: Sequence[tuple[str, str]]) -> str | list[dict[str, str]]:
     """What this model is sent: messages if it is a chat model, else text.
 
     lm       TextLM; TextModel.chat is True for a chat model
@@ -107,11 +110,11 @@ class Conversation:
     names   how user and model are called for a model without a chat template
     """
 
-    def __init__(self, system="", names=("User", "Assistant")):
+    def __init__(self, system: str = "", names: tuple[str, ...] = ("User", "Assistant")) -> None:
         self.system, self.names = system, names
         self.turns = []  # (text of the user, reply)
 
-    def messages(self, text):
+    def messages(self, text: str) -> list[dict[str, str]]:
         """The whole conversation and a new turn of the user, as messages."""
         messages = []
         if self.system:
@@ -123,7 +126,7 @@ class Conversation:
             ]
         return [*messages, {"role": "user", "content": text}]
 
-    def fields(self, text):
+    def fields(self, text: str) -> list[tuple[str, str | None]]:
         """The same as fields, the model's next turn open."""
         # Names at the start of a line, which also end the reply (fields.py).
         user, model = self.names
@@ -132,11 +135,11 @@ class Conversation:
             fields += [(user, asked), (model, reply)]
         return [*fields, (user, text), (model, None)]
 
-    def render(self, text):
+    def render(self, text: str) -> str:
         """The same as one text."""
         return render_fields(self.fields(text))
 
-    def reply(self, lm, text, **options):
+    def reply(self, lm: TextLM, text: str, **options: Any) -> str:
         """The model's turn after `text`; both are added to the conversation.
 
         options  of TextLM.complete

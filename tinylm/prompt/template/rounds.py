@@ -7,9 +7,14 @@ To judge a solution that lies there is another task than to find one, and may us
 round wrote. Read next: ../refine/, where rounds go on until a draft is good.
 """
 
+from collections.abc import Sequence
+
 from tinylm.data.measure.numbers import numbers_in
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
+from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.library import LIBRARY
 
 
@@ -21,7 +26,7 @@ class Rounds:
     raises   ConfigError for no rounds, or two of one name
     """
 
-    def __init__(self, rounds):
+    def __init__(self, rounds: Sequence[tuple[str, PromptTemplate]]) -> None:
         self.rounds = list(rounds)
         names = [name for name, _ in self.rounds]
         if not names or len(set(names)) < len(names):
@@ -30,7 +35,7 @@ class Rounds:
             )
 
     @property
-    def slots(self):
+    def slots(self) -> tuple[str, ...]:
         """The slots that no round fills: they are given before the first."""
         # A slot is given from outside if no earlier round has its name.
         known, needed = [], []
@@ -39,7 +44,9 @@ class Rounds:
             known.append(name)
         return tuple(dict.fromkeys(needed))
 
-    def run(self, lm, seed=0, max_tokens=512, **values):
+    def run(
+        self, lm: TextLM, seed: int = 0, max_tokens: int = 512, **values: str
+    ) -> dict[str, str]:
         """All rounds in order.
 
         values   str for each of `slots`
@@ -68,8 +75,14 @@ SOLVE_THEN_JUDGE = Rounds([("solution", LIBRARY["math"]), ("judgment", LIBRARY["
 
 
 def solve_then_judge(
-    lm, item, demonstrations=(), *, rounds=SOLVE_THEN_JUDGE, seed=0, max_tokens=512
-):
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    rounds: Rounds = SOLVE_THEN_JUDGE,
+    seed: int = 0,
+    max_tokens: int = 512,
+) -> Answer:
     """Solve a problem, then judge the solution and solve it again.
 
     lm       TextLM

@@ -9,10 +9,13 @@ reported and not mended. Read next: rounds.py; ../reasoning/ for reasoning witho
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinylm.data.measure.numbers import numbers_in
+from tinylm.data.read.items import Item
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.library import LIBRARY
 
 STEPWISE_MATH = LIBRARY["math.steps"]
@@ -42,11 +45,11 @@ class StepsRead:
     before: str = ""
 
     @property
-    def followed(self):
+    def followed(self) -> bool:
         """True if every step is there once, in order."""
         return self.ordered and not self.missing and not self.repeated
 
-    def text(self, name):
+    def text(self, name: str) -> str:
         """The text of a step; None if it is missing or repeated."""
         found = [text for step, text in self.steps if step == name]
         if len(found) != 1:
@@ -54,7 +57,7 @@ class StepsRead:
         return found[0]
 
 
-def read_steps(reply, names=STEPS):
+def read_steps(reply: str, names: tuple[str, ...] = STEPS) -> StepsRead:
     """The steps of a reply, by their headings: lines that begin with "Step 1", the name, or both.
 
     A number and a name that do not belong together are no heading of either step, and the line is
@@ -110,7 +113,14 @@ def _named(number, name, names):
     return by_number
 
 
-def solve_stepwise(lm, item, demonstrations=(), *, seed=0, max_tokens=512):
+def solve_stepwise(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    seed: int = 0,
+    max_tokens: int = 512,
+) -> Answer:
     """Solve a math problem by the four steps.
 
     lm       TextLM

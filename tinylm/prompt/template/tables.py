@@ -10,10 +10,13 @@ measured. ../rag/ finds the texts for a question. Read next: constraints.py.
 """
 
 import re
+from collections.abc import Sequence
 
 from tinylm.data.measure.answers import answer_words
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.library import LIBRARY
 
 # What a cell must not hold as it is, and how it is written.
@@ -21,7 +24,7 @@ _ESCAPES = {"\\": "\\\\", "|": "\\|", "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {written: mark for mark, written in _ESCAPES.items()}
 
 
-def render_table(columns, rows):
+def render_table(columns: Sequence[str], rows: Sequence[list[str]]) -> str:
     """A table in Markdown, whose rows are records.
 
     columns  list of str, the names of the fields
@@ -42,7 +45,7 @@ def render_table(columns, rows):
     return "\n".join(map(_line, [columns, ["---"] * len(columns), *rows]))
 
 
-def parse_table(text):
+def parse_table(text: str) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of a table as render_table writes it. DataError if it is none."""
     lines = [_cells(line) for line in text.split("\n")]
     if len(lines) < 2 or lines[1] != ["---"] * len(lines[0]):
@@ -72,17 +75,17 @@ def _cells(line):
     return cells
 
 
-def context_prompt(query, context):
+def context_prompt(query: str, context: str) -> str:
     """A prompt for an answer based on a text."""
     return LIBRARY["context"].format(IR_result=context, query=query)
 
 
-def table_prompt(query, columns, rows):
+def table_prompt(query: str, columns: Sequence[str], rows: Sequence[list[str]]) -> str:
     """A prompt for an answer from nothing but the records of a table."""
     return LIBRARY["context.table"].format(table=render_table(columns, rows), query=query)
 
 
-def longest_copy(answer, context):
+def longest_copy(answer: str, context: str) -> list[str]:
     """The longest run of words of an answer that stands in the context, as a list of words.
 
     Words are compared without case, punctuation and articles (data/measure/answers.py).
@@ -97,7 +100,7 @@ def longest_copy(answer, context):
     return answer[end - best : end]
 
 
-def copied_share(answer, context, run=4):
+def copied_share(answer: str, context: str, run: int = 4) -> float:
     """The share of the answer's words inside runs of at least `run` words from the context.
 
     0.0 for an answer in its own words, 1.0 for one that is put together from the context
@@ -119,7 +122,14 @@ def _runs(words, length):
     return [tuple(words[i : i + length]) for i in range(len(words) - length + 1)]
 
 
-def answer_from_context(lm, item, demonstrations=(), *, seed=0, max_tokens=128):
+def answer_from_context(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    seed: int = 0,
+    max_tokens: int = 128,
+) -> Answer:
     """Answer a question from the passage or table of its item   (book section 3.1.3)
 
     lm       TextLM

@@ -13,6 +13,7 @@ next: roles.py.
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from tinylm.errors import DataError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
@@ -35,38 +36,38 @@ class TaskSpec:
     template: str
     attributes: tuple = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         names = [TASK, *(name for name, _ in self.attributes), TEMPLATE]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise DataError(f"TaskSpec: the attribute {twice[0]!r} is given twice")
 
     @property
-    def pairs(self):
+    def pairs(self) -> list[tuple[str, str]]:
         """All of them as (name, value), in the order in which they are written."""
         return [(TASK, self.task), *self.attributes, (TEMPLATE, self.template)]
 
-    def with_attribute(self, name, value):
+    def with_attribute(self, name: str, value: str) -> "TaskSpec":
         """The task with another value of an attribute, or with one more."""
         # A dict keeps the order of the attributes, and puts a new one last.
         changed = {**dict(self.attributes), name: value}
         return TaskSpec(self.task, self.template, tuple(changed.items()))
 
-    def to_text(self):
+    def to_text(self) -> str:
         """One line "name: value" each."""
         return render_fields(self.pairs)
 
-    def to_json(self):
+    def to_json(self) -> str:
         """One JSON object, in the same order."""
         return json.dumps(dict(self.pairs), ensure_ascii=False, indent=2)
 
-    def prompt(self, **values):
+    def prompt(self, **values: Any) -> str:
         """The attributes, with the template's slots filled: a prompt of its own."""
         filled = PromptTemplate(self.template).format(**values)
         return render_fields([*self.pairs[:-1], (TEMPLATE, filled)])
 
     @classmethod
-    def from_text(cls, text, attributes=()):
+    def from_text(cls, text: str, attributes: tuple[str, ...] = ()) -> "TaskSpec":
         """The task of a text as `to_text` writes it.
 
         attributes  names of the attributes
@@ -81,7 +82,7 @@ class TaskSpec:
         return cls(pairs[0][1], pairs[-1][1] or "", tuple(pairs[1:-1]))
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str) -> "TaskSpec":
         """The task of a JSON object. DataError if it is none, or has a value that is no text."""
         try:
             # As pairs, so that a key that is given twice is noticed.

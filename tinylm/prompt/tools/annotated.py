@@ -14,15 +14,17 @@ Read next: toolformer.py.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinylm.data.measure.numbers import canonical_number
 from tinylm.data.read.gsm8k import ANNOTATION
 from tinylm.errors import DataError
-from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.finetune.instruct.conversations import Encoded, encode_sft
 from tinylm.prompt.protocol.seam import seam
 from tinylm.prompt.reasoning.calculator import calculate, decimal_text
 from tinylm.prompt.tools.markers import format_marker
+from tinylm.tokenizers.base import Tokenizer
 
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 # An expression with at least one operator, "=", and a number: "10 * 4 * 2 = 80".
@@ -43,7 +45,7 @@ class Called:
     result: str
 
 
-def with_calls(pieces):
+def with_calls(pieces: Sequence) -> str:
     """What the model shall write: the text with its calls.
 
     pieces   list of str and Called
@@ -51,12 +53,12 @@ def with_calls(pieces):
     return "".join(piece.call if isinstance(piece, Called) else piece for piece in pieces)
 
 
-def with_results(pieces):
+def with_results(pieces: Sequence) -> str:
     """What stands there in the end: the text with results in the place of calls."""
     return "".join(piece.result if isinstance(piece, Called) else piece for piece in pieces)
 
 
-def annotate_gsm8k(solution):
+def annotate_gsm8k(solution: str) -> list:
     """A solution of GSM8K with calculator calls: 8*2=<<8*2=16>>16 becomes 8*2={tool: ..}.
 
     An annotation whose value is wrong, or is not followed by its result, is taken out.
@@ -77,7 +79,7 @@ def annotate_gsm8k(solution):
     return _joined([*pieces, solution[last:]])
 
 
-def annotate_arithmetic(text):
+def annotate_arithmetic(text: str) -> list:
     """A text with calculator calls where it has an expression, "=" and its value.
 
     The value must be written as the calculator writes it; other sums stay as they are.
@@ -94,7 +96,14 @@ def annotate_arithmetic(text):
     return _joined([*pieces, text[last:]])
 
 
-def encode_calls(tokenizer, prompt, pieces, begin=(), end=None, result_loss=False):
+def encode_calls(
+    tokenizer: Tokenizer,
+    prompt: str,
+    pieces: Sequence,
+    begin: tuple[int, ...] = (),
+    end: int | None = None,
+    result_loss: bool = False,
+) -> list[Encoded]:
     """An annotated text as rows for InstructionTuning: one for each call, one for what follows.
 
     Each row has as context the prompt and the text with results so far, and the loss is on what the

@@ -9,11 +9,15 @@
 Read next: retrieval_in_inference.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.in_context.fitted import fit_context
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.conclusion import read_conclusion, with_options
 from tinylm.prompt.template.fields import render_fields, stop_strings
 from tinylm.prompt.tools.loop import complete_with_tools
@@ -42,7 +46,7 @@ class ToolPrompt:
     instruction: str = INSTRUCTION
     explain: bool = True
 
-    def prompt(self, item, tools, demonstrations=()):
+    def prompt(self, item: Item, tools: Tools, demonstrations: Sequence[Item] = ()) -> str:
         """The prompt for a question.
 
         tools           Tools
@@ -72,17 +76,17 @@ FORM = ToolPrompt()
 
 
 def tool_answer(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    tools=None,
-    form=FORM,
-    seed=0,
-    max_tokens=256,
-    max_calls=8,
-    **sampling,
-):
+    tools: Tools | None = None,
+    form: ToolPrompt = FORM,
+    seed: int = 0,
+    max_tokens: int = 256,
+    max_calls: int = 8,
+    **sampling: Any,
+) -> Answer:
     """The answer to a question by a model that may call tools.
 
     lm              TextLM

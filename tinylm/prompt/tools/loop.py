@@ -16,11 +16,15 @@ probabilities of plain completion, where no token holds more than the brace. Sto
 for in the joined text, across pieces and results. Read next: answer.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tinylm.errors import ConfigError
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.calculator_loop import cut_at, piece_seed, room_after
 from tinylm.prompt.tools.markers import find_marker, inert, open_marker
+from tinylm.prompt.tools.registry import Tools
 
 # Inside another call a result must not change where that call ends, or what its arguments are.
 _NOT_INSIDE = frozenset('{}":\\\n')
@@ -64,17 +68,17 @@ class ToolText:
 
 
 def complete_with_tools(
-    lm,
-    prompt,
-    tools,
+    lm: TextLM,
+    prompt: str,
+    tools: Tools,
     *,
-    begin="",
-    max_tokens=256,
-    stop=(),
-    seed=0,
-    max_calls=8,
-    **sampling,
-):
+    begin: str = "",
+    max_tokens: int = 256,
+    stop: str | Sequence[str] | None = (),
+    seed: int = 0,
+    max_calls: int = 8,
+    **sampling: Any,
+) -> ToolText:
     """Complete a prompt; calls in the reply are run, and replaced by their results.
 
     lm          TextLM

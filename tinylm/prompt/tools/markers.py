@@ -47,7 +47,7 @@ class Marker:
     fault: str = ""
 
 
-def find_marker(text, start=0):
+def find_marker(text: str, start: int = 0) -> Marker | None:
     """The first marker that is complete: of markers inside each other the inner one.
 
     start    where to begin; a marker before it is not seen
@@ -57,7 +57,7 @@ def find_marker(text, start=0):
     return found
 
 
-def open_marker(text, start=0):
+def open_marker(text: str, start: int = 0) -> int | None:
     """Where the first marker begins that is not complete yet; None if all are, or there is none."""
     found, depths = _scan(text, start)
     if found is not None or not depths:
@@ -65,7 +65,7 @@ def open_marker(text, start=0):
     return depths[0][0]
 
 
-def parse_marker(text):
+def parse_marker(text: str) -> Marker:
     """The call in a text that is one marker from its first to its last character: Marker."""
     end = len(text)
     body = text.removeprefix(BEGIN).removesuffix("}")
@@ -89,7 +89,7 @@ def parse_marker(text):
     return Marker(name, arguments, 0, end)
 
 
-def format_marker(name, arguments):
+def format_marker(name: str, arguments: dict[str, str]) -> str:
     """A call as text: find_marker reads it back.
 
     arguments  {name: value}; numbers and expressions are written as they are, and everything else
@@ -106,7 +106,7 @@ def format_marker(name, arguments):
     return ", ".join(parts) + "}"
 
 
-def inert(text, before=""):
+def inert(text: str, before: str = "") -> str:
     """A text in which no marker begins: what a tool returns is never run as a call.
 
     A retrieved page could otherwise call tools ("{tool: send-mail, ..}"), also with a brace that
@@ -127,7 +127,7 @@ def inert(text, before=""):
     return text
 
 
-def is_name(text):
+def is_name(text: str) -> bool:
     """True if a marker can have it as the name of its tool."""
     return re.fullmatch(_NAME, text) is not None
 

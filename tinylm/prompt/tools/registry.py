@@ -9,11 +9,18 @@ generation. Read next: loop.py.
 
 import inspect
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from tinylm.errors import ConfigError
+from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt.reasoning.calculator import calculate, decimal_text
-from tinylm.prompt.tools.markers import inert, is_name
+from tinylm.prompt.tools.markers import Marker, inert, is_name
+
+if TYPE_CHECKING:
+    from tinylm.prompt.tools.retrieval_in_inference import Watched
+
 
 TIME_LIMIT = 10.0  # seconds of a call
 LONGEST = 2000  # characters of a result; a longer one would fill the model's context
@@ -42,7 +49,9 @@ class Tools:
     raises      ConfigError for a name that a marker cannot hold, or parameters without names
     """
 
-    def __init__(self, functions, time_limit=TIME_LIMIT, longest=LONGEST):
+    def __init__(
+        self, functions: dict[str, Callable], time_limit: float = TIME_LIMIT, longest: int = LONGEST
+    ) -> None:
         self.functions, self.time_limit, self.longest = dict(functions), time_limit, longest
         for name, function in self.functions.items():
             if not is_name(name):
@@ -62,7 +71,7 @@ class Tools:
             if not kinds <= named:
                 raise ConfigError(f"Tools: all arguments of {name} must have names")
 
-    def describe(self):
+    def describe(self) -> str:
         """One line for each tool, for a prompt: "calculator(expression): ..."."""
         lines = []
         for name, function in self.functions.items():
@@ -72,7 +81,7 @@ class Tools:
             lines.append(f"{name}({arguments}): {about}".removesuffix(": "))
         return "\n".join(lines)
 
-    def run(self, marker):
+    def run(self, marker: Marker) -> Result:
         """The result of a call; an error is a result too.
 
         marker   Marker (markers.py)
@@ -142,12 +151,12 @@ def _error(kind, message):
 # Tools.
 
 
-def calculator(expression):
+def calculator(expression: str) -> str:
     """Computes an arithmetic expression, such as 12 * (3 + 4)."""
     return decimal_text(calculate(expression))
 
 
-def searcher(retriever, k=1):
+def searcher(retriever: "InvertedIndex | Watched", k: int = 1) -> Callable:
     """A tool that searches a local index.
 
     retriever  has search(query, k) and documents (rag/retrievers.py)
@@ -164,7 +173,7 @@ def searcher(retriever, k=1):
     return search
 
 
-def calendar(today):
+def calendar(today: Any) -> Callable[[], str]:
     """A tool that knows the day.
 
     today    datetime.date that it returns, or a function without arguments that returns one

@@ -9,8 +9,14 @@ a model with tools searches when it needs to, for what it has worked out so far.
 annotated.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from tinylm.data.read.items import Item
+from tinylm.generate.retrieval.bm25 import InvertedIndex
+from tinylm.prompt.answer import Answer
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.rag.answer import retrieval_answer
 from tinylm.prompt.tools.answer import tool_answer
 from tinylm.prompt.tools.registry import Tools, searcher
@@ -39,11 +45,11 @@ class Watched:
     retriever  has search(query, k) and documents
     """
 
-    def __init__(self, lm, retriever):
+    def __init__(self, lm: TextLM, retriever: InvertedIndex) -> None:
         self.lm, self.retriever, self.documents = lm, retriever, retriever.documents
         self.retrievals, self._before = [], lm.account.copy()
 
-    def search(self, query, k):
+    def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """As the retriever's."""
         found = self.retriever.search(query, k)
         # 0 with RAG; with tools, all that was written before this call
@@ -52,7 +58,14 @@ class Watched:
         return found
 
 
-def retrieval_before(lm, item, demonstrations=(), *, retriever, **options):
+def retrieval_before(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    retriever: InvertedIndex,
+    **options: Any,
+) -> Answer:
     """The answer by RAG; options of retrieval_answer.
 
     returns  Answer; details["retrievals"] is a list of one Retrieval, before the first token
@@ -62,7 +75,15 @@ def retrieval_before(lm, item, demonstrations=(), *, retriever, **options):
     return _with_retrievals(answer, watched)
 
 
-def retrieval_during(lm, item, demonstrations=(), *, retriever, k=1, **options):
+def retrieval_during(
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
+    *,
+    retriever: InvertedIndex,
+    k: int = 1,
+    **options: Any,
+) -> Answer:
     """The answer by a model that searches while it writes; options of tool_answer.
 
     k        texts of a search

@@ -16,14 +16,18 @@ z stands before the whole text, since a model that has not been tuned yet would 
 inside it. Read first: annotated.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import regex
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, DataError
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.tools.annotated import Called
-from tinylm.prompt.tools.markers import BEGIN, find_marker
+from tinylm.prompt.tools.markers import BEGIN, Marker, find_marker
+from tinylm.prompt.tools.registry import Tools
 
 LENGTH = 5  # tokens after the position that count: 1 - 0.2 t is 0 from t = 5 on
 _WORD = regex.compile(r"\S+")
@@ -33,14 +37,14 @@ TASK = (
 )
 
 
-def filter_weights():
+def filter_weights() -> np.ndarray:
     """w_0, w_1, ..: (5,) float64, which sum to 1; later tokens have weight 0."""
     # 1, 0.8, 0.6, 0.4, 0.2, over their sum of 3
     raw = 1 - 0.2 * np.arange(LENGTH)
     return raw / raw.sum()
 
 
-def weighted_loss(logprobs):
+def weighted_loss(logprobs: ArrayLike) -> float:
     """L(z) of a text from the log-probabilities of its tokens: (n,) -> float, in nats.
 
     A text of fewer than five tokens has the weights of its tokens alone; they are not scaled up.
@@ -66,12 +70,14 @@ class Candidate:
     with_result: float
 
     @property
-    def gain(self):
+    def gain(self) -> float:
         """How much the result lowers the loss."""
         return self.without - self.with_result
 
 
-def score_calls(lm, text, position, calls):
+def score_calls(
+    lm: TextLM, text: str, position: int, calls: Sequence[tuple[str, str]]
+) -> list[Candidate]:
     """The losses of the text after a position, with and without the results of calls.
 
     lm        TextLM
@@ -98,7 +104,7 @@ def score_calls(lm, text, position, calls):
     ]
 
 
-def annotation_prompt(tools, examples=()):
+def annotation_prompt(tools: Tools, examples: Sequence[tuple[str, str]] = ()) -> Callable:
     """P(x): what asks a model to add calls to a text.
 
     tools     Tools
@@ -114,7 +120,9 @@ def annotation_prompt(tools, examples=()):
     return prompt
 
 
-def call_positions(lm, text, ask, most=5, threshold=0.05):
+def call_positions(
+    lm: TextLM, text: str, ask: Callable, most: int = 5, threshold: float = 0.05
+) -> list[tuple[int, float]]:
     """The beginnings of words at which the model finds a call most probable.
 
     ask        function from a text to P(x) (annotation_prompt)
@@ -132,7 +140,15 @@ def call_positions(lm, text, ask, most=5, threshold=0.05):
     return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:most]
 
 
-def sample_calls(lm, text, position, ask, count=5, seed=0, max_tokens=32):
+def sample_calls(
+    lm: TextLM,
+    text: str,
+    position: int,
+    ask: Callable,
+    count: int = 5,
+    seed: int = 0,
+    max_tokens: int = 32,
+) -> list[tuple[Marker, str]]:
     """Different calls that the model samples at a position.
 
     count    samples, m of the paper
@@ -152,17 +168,17 @@ def sample_calls(lm, text, position, ask, count=5, seed=0, max_tokens=32):
 
 
 def annotate(
-    lm,
-    text,
-    tools,
-    ask,
+    lm: TextLM,
+    text: str,
+    tools: Tools,
+    ask: Callable,
     *,
-    positions=5,
-    samples=5,
-    threshold=0.05,
-    least_gain=1.0,
-    seed=0,
-):
+    positions: int = 5,
+    samples: int = 5,
+    threshold: float = 0.05,
+    least_gain: float = 1.0,
+    seed: int = 0,
+) -> tuple[list, list[Candidate]]:
     """A text with the calls that help to predict it.
 
     lm          TextLM
@@ -192,7 +208,7 @@ def annotate(
     return insert_calls(text, kept), candidates
 
 
-def insert_calls(text, calls):
+def insert_calls(text: str, calls: Sequence[Candidate]) -> list:
     """A text with calls at their positions.
 
     A result with which the text goes on is replaced by the call, so that the text with results is
