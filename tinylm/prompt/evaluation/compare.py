@@ -245,7 +245,7 @@ def compare(
     seed: int = 0,
     show: Callable | None = None,
     folder: str | Path | None = None,
-    about=None,
+    about: dict[str, Any] | None = None,
     **sampling: Any,
 ) -> list[Row]:
     """Methods on the same items, each against plain_vote with as many tokens.
