@@ -4,8 +4,9 @@ import pytest
 
 from tests.explore.models import at_hand, unfolded, with_tokenizer
 from tinylm.explore import Unsuitable, page
-from tinylm.explore.input.merges import figures, merges_of
-from tinylm.tokenizers import BPETokenizer
+from tinylm.explore.input.merges import can_merge, figures, merges_of
+from tinylm.tokenizers import BPETokenizer, PipelineTokenizer
+from tinylm.tokenizers.published.write import tokenizer_json
 
 TEXT = "the cat sat on the mat, the rat ate that; naïve 😀 the end of the hat"
 
@@ -23,6 +24,15 @@ def test_the_last_step_is_what_encode_gives(tokenizer):
         last = one["steps"][-1]
         assert last["place"] == -1 and set(last["ranks"]) <= {None}
         assert len(last["tokens"]) == len(one["ids"])
+
+
+def test_a_published_tokenizer_merges_as_its_original_does(tokenizer):
+    published = PipelineTokenizer(tokenizer_json(tokenizer)[0])
+    assert can_merge(published)
+    for ours, theirs in zip(merges_of(tokenizer, TEXT), merges_of(published, TEXT), strict=True):
+        assert theirs["piece"] == ours["piece"] and theirs["ids"] == ours["ids"]
+        for a, b in zip(ours["steps"], theirs["steps"], strict=True):
+            assert (a["tokens"], a["place"], a["rank"]) == (b["tokens"], b["place"], b["rank"])
 
 
 def test_each_merge_has_the_lowest_rank_and_joins_the_two(tokenizer):

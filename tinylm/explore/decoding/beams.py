@@ -158,7 +158,8 @@ def figures(at_hand: AtHand) -> list[Figure]:
     if room < 1:
         raise Unsuitable(f"needs a context of more than {DRAFTED} tokens")
     prompt = reading.ids[-min(room, MOST_PROMPT) :]
-    eos = at_hand.tokenizer.special.get("<|endoftext|>")
+    # Of several ids that end a text the last made, which of chats is the one that ends a turn.
+    eos = max(at_hand.opened.ends, default=None)
     lm = as_language_model(model)
     tree = beam_tree(lm, prompt, WIDTH, LENGTH, eos)
     names = at_hand.tokens(np.array([max(node["token"], 0) for node in tree["nodes"]]))

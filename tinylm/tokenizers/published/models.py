@@ -10,7 +10,7 @@ from typing import Any
 
 from tinylm.errors import DataError
 from tinylm.fields import of_type
-from tinylm.tokenizers.bpe import SHORT, merge_long, merge_short
+from tinylm.tokenizers.bpe import SHORT, merge_long, merge_short, merge_steps
 from tinylm.tokenizers.published.scored import best_row, reach_of
 from tinylm.tokenizers.published.strict import built
 from tinylm.tokenizers.unigram import UNKNOWN_PENALTY
@@ -89,6 +89,7 @@ class MergeModel:
         self.fallback = fallback
         self.whole = whole
         self.inside, self.last = inside, last
+        self.merges = merges
         # As `bpe.merge_short` takes them: {(left id, right id): rank}, and the id of each union.
         self._ranks, self._products = {}, []
         for rank, (left, right) in enumerate(merges):
@@ -110,6 +111,12 @@ class MergeModel:
         if len(ids) <= SHORT:
             return merge_short(ids, self._ranks, self._products)
         return merge_long(ids, self._ranks, self._products)
+
+    def steps(self, piece: str) -> list[tuple]:
+        """How a piece is encoded, merge by merge: `bpe.merge_steps` of its characters."""
+        if self.whole and piece in self.ids:
+            return []
+        return merge_steps(self._characters(piece), self._ranks, self._products)
 
     def _characters(self, piece):
         """The ids before any merge."""

@@ -150,10 +150,26 @@ class PipelineTokenizer(Tokenizer):
             if token is not None:
                 found += array("i", [token.id]).tobytes()
             elif start < stop:
-                pieces, at_start = [text[start:stop]], first and start == 0
-                for step in self._steps:
-                    pieces, at_start = step(pieces, at_start)
+                pieces = self._pieces(text[start:stop], first and start == 0)
                 found += b"".join(map(self._cache.__getitem__, pieces))
+
+    def _pieces(self, text, at_start):
+        """The pieces of a normalized text without added tokens, each encoded by itself."""
+        pieces = [text]
+        for step in self._steps:
+            pieces, at_start = step(pieces, at_start)
+        return pieces
+
+    def pieces(self, text: str) -> list[str]:
+        """The pieces of a text, each encoded by itself; added tokens are left out."""
+        found = []
+        for start, stop, token in self._raw.cut(text, False):
+            part = text[start:stop]
+            if token is None and part:
+                first = start == 0 and self._begins(part)
+                part = self._normalize(part) if self._normalize else part
+                found += self._pieces(part, first)
+        return found
 
     def _begins(self, text):
         """Whether the first character of `text` survives normalizing; True where it matters not."""
@@ -164,9 +180,17 @@ class PipelineTokenizer(Tokenizer):
 
     def encode_piece(self, piece: str) -> list[int]:
         """The ids of one piece, a list."""
+        return self.model.encode(self._finished(piece))
+
+    def steps_of_piece(self, piece: str) -> list[tuple]:
+        """How a model of merges encodes a piece, merge by merge: `bpe.merge_steps`."""
+        return self.model.steps(self._finished(piece))
+
+    def _finished(self, piece):
+        """A piece as the model takes it."""
         if self._finish:
             (piece,), _ = self._finish([piece], False)
-        return self.model.encode(piece)
+        return piece
 
     def framed(
         self,
