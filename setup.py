@@ -19,6 +19,7 @@ setup(
     license_files=["LICENSE"],
     packages=find_packages(include=["tinylm", "tinylm.*"]),
     package_data={
+        "tinylm": ["py.typed"],
         "tinylm.book": ["*.tsv", "tables/*.tsv", "formulas/*.tsv"],
         "tinylm.book.site": ["book.css", "book.js"],
         "tinylm.explore": ["web/*"],

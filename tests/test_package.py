@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -42,6 +43,38 @@ def test_every_promised_name_is_there_and_documented(name):
 def test_every_floor_is_reached_by_its_name(name):
     assert getattr(tl, name).__name__ == f"tinylm.{name}"
     assert name in dir(tl)
+
+
+def test_dir_shows_what_a_user_types_and_nothing_else():
+    shown = dir(tl)
+    assert shown == sorted(set(shown)) and {"Tensor", "load", "nn", "softmax"} <= set(shown)
+    internals = {"importlib", "annotations", "TYPE_CHECKING", "composed", "engine", "methods"}
+    assert not internals & set(shown) and not [name for name in shown if name.startswith("_")]
+    for name in shown:
+        assert getattr(tl, name) is not None, name
+
+
+def test_all_is_what_a_star_import_brings():
+    names = {}
+    exec("from tinylm import *", names)
+    assert set(tl.__all__) <= set(names) and "nn" not in names
+    assert set(tl.__all__) <= set(dir(tl))
+
+
+@pytest.mark.parametrize("package", [tl.autograd, tl.nn, tl.optim])
+def test_each_face_lists_the_names_that_it_imports(package):
+    imported = {
+        name
+        for name, value in vars(package).items()
+        if getattr(value, "__module__", "").startswith("tinylm.") and not name.startswith("_")
+    }
+    listed = [name for name in package.__all__ if hasattr(package, name)]
+    assert listed == package.__all__ == sorted(package.__all__)
+    assert imported <= set(package.__all__)
+
+
+def test_the_package_says_that_its_type_hints_count():
+    assert (resources.files("tinylm") / "py.typed").is_file()
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -1,13 +1,15 @@
 """Gives Tensor its operators and methods: `a + b` is add(a, b), `x.sum(axis=0)` is sum(x, axis=0).
 
 The operations are defined on Tensors in primitives/, so Tensor itself, in engine/, cannot import
-them: they are attached here. Read next: primitives/elementwise.py.
+them: they are attached here. Some have torch's names as well (view, permute, unsqueeze); for names
+that are missing see engine/habits.py. Read next: primitives/elementwise.py.
 """
 
 import numpy as np
 
-from tinylm.autograd.engine import backward
-from tinylm.autograd.engine.tensor import Tensor, no_grad
+from tinylm.autograd import numpy_calls
+from tinylm.autograd.engine import backward, habits
+from tinylm.autograd.engine.tensor import Tensor, is_recording, no_grad
 from tinylm.autograd.primitives import (
     elementwise,
     indexing,
@@ -16,7 +18,7 @@ from tinylm.autograd.primitives import (
     shaping,
     statistics,
 )
-from tinylm.errors import GraphError
+from tinylm.errors import GraphError, ShapeError
 
 # fmt: off
 OPERATORS = {
@@ -30,6 +32,12 @@ METHODS = {
     statistics: ("var", "std"),
     shaping: ("swapaxes", "squeeze", "ravel", "repeat", "split"),
 }
+REFUSED = {
+    "floordiv": ("//", "tl.floor(x / n), which carries no gradient"),
+    "mod": ("%", "x - n * tl.floor(x / n)"),
+    "and": ("&", "the comparisons (x > 0) & (x < 1), which are arrays of bools"),
+    "or": ("|", "the comparisons (x < 0) | (x > 1), which are arrays of bools"),
+}
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 # fmt: on
 
@@ -42,10 +50,34 @@ def _flat(shape):
 
 
 def _transpose(self, *axes):
-    """x.transpose(), x.transpose(None) reverse the axes; x.transpose(1, 0), x.transpose((1, 0))."""
+    """x.transpose(), x.transpose(None) reverse the axes; x.transpose(1, 0), x.transpose((1, 0)).
+
+    All axes are named, as in NumPy; swapaxes exchanges two of them.
+    """
     if axes in ((), (None,)):
         return shaping.transpose(self)
+    axes = _flat(axes)
+    if len(axes) == 2 != self.ndim:
+        raise ShapeError(
+            f"transpose: {axes} names 2 of {self.ndim} axes: x.swapaxes{axes} exchanges two; "
+            "transpose takes all in their new order, as in NumPy"
+        )
+    return shaping.transpose(self, axes=axes)
+
+
+def _view(self, *shape):
+    """The values in another shape, as reshape: torch's name, for any layout in memory."""
+    return shaping.reshape(self, shape=_flat(shape))
+
+
+def _permute(self, *axes):
+    """The axes in another order, as transpose with all axes: torch's name."""
     return shaping.transpose(self, axes=_flat(axes))
+
+
+def _unsqueeze(self, axis):
+    """A new axis of length 1 at this place, as expand_dims: torch's name."""
+    return shaping.expand_dims(self, axis)
 
 
 def _setitem(self, index, values):
@@ -95,6 +127,38 @@ def _right(operation):  # a + b with only b a Tensor: Python calls b.__radd__(a)
     return lambda self, other: operation(other, self)
 
 
+def _in_place(operation):
+    """`p -= lr * p.grad` inside no_grad() changes a parameter; elsewhere x += y is x = x + y.
+
+    Outside no_grad() a change in place would lose gradients, and a new Tensor keeps them.
+    """
+
+    def update(self, other):
+        if is_recording() or self._node is not None or not self.requires_grad:
+            return operation(self, other)
+        self.assign_(operation(self, other))
+        return self
+
+    return update
+
+
+def _refused(symbol, instead):
+    """An operator that no operation here stands behind: TypeError that says what does."""
+
+    def refuse(self, other):
+        raise TypeError(f"{symbol}: a Tensor has no such operator; write {instead}")
+
+    return refuse
+
+
+def _getattr(self, name):
+    """Called for names that are missing: says what they are called here."""
+    from tinylm import autograd  # this module is a part of it
+
+    message = habits.of_tensor(name, autograd.__all__)
+    raise AttributeError(message, name=name, obj=self)
+
+
 def _comparison(method):
     """A comparison of the arrays: a plain bool array, since it has no derivative."""
 
@@ -110,10 +174,16 @@ def _attach_operators():
     for name, operation in OPERATORS.items():
         setattr(Tensor, f"__{name}__", _left(operation))
         setattr(Tensor, f"__r{name}__", _right(operation))
+    for name in ("add", "sub", "mul", "truediv"):
+        setattr(Tensor, f"__i{name}__", _in_place(OPERATORS[name]))
+    for name, (symbol, instead) in REFUSED.items():
+        setattr(Tensor, f"__{name}__", _refused(symbol, instead))
+        setattr(Tensor, f"__r{name}__", _refused(symbol, instead))
     for name in COMPARISONS:
         setattr(Tensor, f"__{name}__", _comparison(f"__{name}__"))
     Tensor.__hash__ = object.__hash__  # by identity, which a class that defines __eq__ loses
     Tensor.__neg__ = lambda self: elementwise.neg(self)
+    Tensor.__pos__ = lambda self: self
     Tensor.__abs__ = lambda self: elementwise.abs(self)
     Tensor.__getitem__ = indexing.getitem
     Tensor.__setitem__ = _setitem
@@ -124,19 +194,24 @@ def _attach_operators():
     Tensor.__format__ = _format
     Tensor.__iter__ = lambda self: (self[i] for i in range(len(self)))
     Tensor.__array__ = _as_numpy
+    Tensor.__array_ufunc__ = numpy_calls.ForNumPy()
+    Tensor.__array_function__ = numpy_calls.call_function
+    Tensor.__getattr__ = _getattr
 
 
 def _attach_methods():
     for module, names in METHODS.items():
         for name in names:
             setattr(Tensor, name, _method(getattr(module, name)))
-    Tensor.cumsum = lambda self, axis=None: reductions.cumsum(self, axis=axis)
+    Tensor.cumsum = _method(reductions.cumsum)
     Tensor.astype = lambda self, dtype: elementwise.astype(self, dtype=dtype)
     Tensor.reshape = lambda self, *shape: shaping.reshape(self, shape=_flat(shape))
     Tensor.transpose = _transpose
+    Tensor.view, Tensor.permute, Tensor.unsqueeze = _view, _permute, _unsqueeze
     Tensor.flatten = lambda self: shaping.reshape(self, shape=(-1,))
     Tensor.tolist = lambda self: self.numpy().tolist()
     Tensor.T = property(lambda self: shaping.transpose(self))
+    Tensor.mT = property(lambda self: shaping.swapaxes(self, -1, -2))
     Tensor.backward = backward.backward
 
 

@@ -14,6 +14,7 @@ from tinylm.autograd import Tensor, dropout
 from tinylm.backend import Random
 from tinylm.nn.attention.multi_head import CrossAttention
 from tinylm.nn.module import Module
+from tinylm.nn.own_stream import OWN, own_stream
 from tinylm.nn.recompute import recomputed, recomputes
 from tinylm.nn.sublayers import attended, fed
 
@@ -24,7 +25,8 @@ class Block(Module):
     attention, feed_forward  modules
     norms                    one norm per sub-layer (a pair of them where the placement takes two)
     placement                function (x, branch, norm) -> x, one of PLACEMENTS
-    dropout                  of each branch while training, drawn from rng
+    dropout                  of each branch while training, drawn from rng; unless given, from a
+                             stream of its own (own_stream.py)
     cross                    CrossAttention, or None; its norm stands between the other two
 
     recompute                True: intermediate results are computed again, see recompute.py
@@ -38,7 +40,7 @@ class Block(Module):
         feed_forward: Callable[..., Tensor],
         norms: Sequence,
         placement: Callable[..., Tensor],
-        rng: Random,
+        rng: Random = OWN,
         dropout: float = 0.0,
         cross: CrossAttention | None = None,
     ) -> None:
@@ -48,7 +50,7 @@ class Block(Module):
         self.norms = list(norms)
         self.placement = placement
         self.dropout = dropout
-        self.rng = rng
+        self.rng = own_stream(rng)
 
     def __call__(
         self,
@@ -117,14 +119,14 @@ class ParallelBlock(Module):
         attention: Callable[..., Tensor],
         feed_forward: Callable[..., Tensor],
         norms: Sequence,
-        rng: Random,
+        rng: Random = OWN,
         dropout: float = 0.0,
     ) -> None:
         self.attention = attention
         self.feed_forward = feed_forward
         self.norms = list(norms)
         self.dropout = dropout
-        self.rng = rng
+        self.rng = own_stream(rng)
 
     def __call__(self, x: Tensor, real: np.ndarray | None = None, **options: Any) -> Tensor:
         """x (B, T, D) -> (B, T, D); real as in Block; options go to the attention."""

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from tinylm.autograd import Tensor, concatenate
+from tinylm.autograd import Tensor, concatenate, gelu
 from tinylm.autograd.kernels.cases import qkv
 from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random
 from tinylm.nn import (
+    Dropout,
     LayerNorm,
+    Linear,
     SelfAttention,
+    Sequential,
     capped_attention,
     experts,
     projected,
@@ -141,4 +144,23 @@ register(
     lambda rng: [call(normal(rng, 4, 3)), call(normal(rng, 1, 2))],
     covers=(),
     source="Zoph et al. 2022, eq. 5",
+)
+register(
+    "nn.Dropout",
+    lambda layer, x: layer(x),
+    lambda rng: [
+        call(Dropout(0.4, Random(1)), normal(rng, 3, 4)),
+        call(Dropout(0), normal(rng, 2)),
+    ],
+    covers=(),
+    source="Srivastava et al. 2014",
+)
+register(
+    "nn.Sequential",
+    lambda layers, x: layers(x),
+    lambda rng: [
+        call(Sequential(module(Linear, 3, 4), gelu, module(Linear, 4, 2)), normal(rng, 2, 3)),
+        call(Sequential(), normal(rng, 2)),
+    ],
+    covers=(),
 )

@@ -34,6 +34,7 @@ from tinylm.errors import ConfigError, GraphError
 from tinylm.nn.feedforward import feed_forward
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
+from tinylm.nn.own_stream import OWN
 from tinylm.nn.routing import (
     Routing,
     capacity,
@@ -83,7 +84,7 @@ class MixtureOfExperts(Module):
         self,
         d_model: int,
         d_hidden: int,
-        rng: Random,
+        rng: Random = OWN,
         activation: str = "gelu",
         bias: bool = True,
         out_std: float = INIT_STD,

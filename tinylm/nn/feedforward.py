@@ -14,6 +14,7 @@ from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
+from tinylm.nn.own_stream import OWN
 
 
 def geglu_tanh(gate: TensorLike, up: TensorLike) -> Tensor:
@@ -26,13 +27,16 @@ GATES = {"swiglu": swiglu, "geglu": geglu, "geglu_tanh": geglu_tanh, "glu": glu}
 
 
 class FeedForward(Module):
-    """sigma(x W_h + b_h) W_f + b_f   (book eq. 2.25), sigma one of ACTIVATIONS."""
+    """sigma(x W_h + b_h) W_f + b_f   (book eq. 2.25), sigma one of ACTIVATIONS.
+
+    rng  as in Linear
+    """
 
     def __init__(
         self,
         d_model: int,
         d_hidden: int,
-        rng: Random,
+        rng: Random = OWN,
         activation: str = "gelu",
         bias: bool = True,
         out_std: float = INIT_STD,
@@ -57,13 +61,14 @@ class GatedFeedForward(Module):
     """(sigma(x W_1 + b_1) * (x W_2 + b_2)) W_f + b_f   (book eqs. 2.28-2.30).
 
     activation  the product of the two halves, one of GATES
+    rng         as in Linear
     """
 
     def __init__(
         self,
         d_model: int,
         d_hidden: int,
-        rng: Random,
+        rng: Random = OWN,
         activation: str = "swiglu",
         bias: bool = False,
         out_std: float = INIT_STD,

@@ -6,6 +6,7 @@ from tinylm.autograd import Array, Tensor, embedding, linear
 from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError
 from tinylm.nn.module import Module
+from tinylm.nn.own_stream import OWN, own_stream
 from tinylm.nn.promised import Promised, promise, promising, scaled
 
 # Standard deviation of GPT-2's initial weights (Radford et al. 2019); for width 768 close to
@@ -27,9 +28,12 @@ def normal_parameter(
         placeholder = np.broadcast_to(np.zeros((), dtype), shape)
         return Tensor(placeholder, requires_grad=True)
     if not hasattr(rng, "bernoulli"):  # a NumPy generator has none
-        raise ConfigError(
+        message = (
             f"rng must be a stream of random numbers, tinylm.Random(seed), or None, not {rng!r}"
         )
+        if isinstance(rng, bool):
+            message += f"; a bias is switched by name, bias={rng}"
+        raise ConfigError(message)
     if promising():
         parameter = Tensor(np.zeros((), dtype), requires_grad=True)
         parameter.data = promise(shape, rng, std, dtype)
@@ -69,6 +73,7 @@ def fit_to_width(module: Module, d_model: int) -> Module:
 class Linear(Module):
     """x W + b, with W (d_in, d_out): the orientation of the book's h W.
 
+    rng   tinylm.Random that W is drawn from; unless given, a stream of its own (own_stream.py)
     std   of the initial weights; residual projections use std / sqrt(2 L), so that the sum over L
           blocks of two branches each keeps its variance   (Radford et al. 2019)
     bias  False leaves it out   (book eq. 2.31)
@@ -78,12 +83,12 @@ class Linear(Module):
         self,
         d_in: int,
         d_out: int,
-        rng: Random | None,
+        rng: Random | None = OWN,
         bias: bool = True,
         std: float = INIT_STD,
         dtype: DType = np.float32,
     ) -> None:
-        self.weight = normal_parameter((d_in, d_out), rng, std, dtype)
+        self.weight = normal_parameter((d_in, d_out), own_stream(rng), std, dtype)
         self.bias = None
         if bias:
             self.bias = Tensor(np.zeros(d_out, dtype), requires_grad=True)
@@ -93,12 +98,20 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """A table of vectors, one row per token   (book section 2.1.1)."""
+    """A table of vectors, one row per token   (book section 2.1.1).
+
+    rng  tinylm.Random that it is drawn from; unless given, a stream of its own (own_stream.py)
+    """
 
     def __init__(
-        self, rows: int, d_model: int, rng: Random, std: float = INIT_STD, dtype: DType = np.float32
+        self,
+        rows: int,
+        d_model: int,
+        rng: Random | None = OWN,
+        std: float = INIT_STD,
+        dtype: DType = np.float32,
     ) -> None:
-        self.weight = normal_parameter((rows, d_model), rng, std, dtype)
+        self.weight = normal_parameter((rows, d_model), own_stream(rng), std, dtype)
 
     def __call__(self, ids: np.ndarray) -> Tensor:
         return embedding(ids, self.weight)  # (...) -> (..., D)

@@ -5,14 +5,15 @@ list, a dict or a sub-module, is a parameter. Read next: linear.py for the small
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from tinylm import backend
 from tinylm.autograd import Tensor
-from tinylm.errors import CheckpointError
+from tinylm.autograd.engine import habits
+from tinylm.errors import CheckpointError, ConfigError
 
 # A walk goes through a cycle of modules, and through a parameter that two modules share (tied
 # embeddings), only once: it remembers the id() of what it has visited.
@@ -91,6 +92,27 @@ def _outline(value, indent):
             yield from below
 
 
+class ParameterName(str):
+    """The name of a parameter, which unpacks to the name and the parameter.
+
+    named_parameters() is a dict, and iterating over a dict gives its keys. With keys of this class
+    `for name, p in model.named_parameters():` works as in torch, and `for name in ...` as well.
+    """
+
+    parameter: Tensor
+
+    def __new__(cls, name: str, parameter: Tensor) -> "ParameterName":
+        made = super().__new__(cls, name)
+        made.parameter = parameter
+        return made
+
+    def __iter__(self) -> Iterator:
+        return iter((str(self), self.parameter))
+
+    def __reduce__(self) -> tuple:
+        return str, (str(self),)  # a copy or a pickle is a plain name
+
+
 Self = TypeVar("Self", bound="Module")
 
 
@@ -99,23 +121,47 @@ class Module:
 
     Parameters are the Tensors that require a gradient, in attributes, lists, dicts or sub-modules.
     A frozen one (finetune/freezing.py) requires no gradient and still is a parameter: it is saved,
-    moved and counted. A subclass sets attributes in __init__ and computes in __call__. Dropout acts
-    only while `training` is True.
+    moved and counted. A subclass sets attributes in __init__ and computes in __call__, or in
+    `forward`. Dropout acts only while `training` is True.
     """
 
     training = True
-    __call__: Callable[..., Any]  # what a subclass computes, with arguments of its own
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """What the module computes: `forward` of a subclass that has no __call__ of its own."""
+        forward = getattr(type(self), "forward", None)
+        if forward is None:
+            raise ConfigError(
+                f"{type(self).__name__} computes nothing: define __call__(self, x), or forward"
+            )
+        return forward(self, *args, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        # Called for names that are missing: says what they are called here.
+        message = f"{type(self).__name__!r} object has no attribute {name!r}"
+        raise AttributeError(habits.missing(message, habits.MODULE.get(name)), name=name, obj=self)
+
+    @classmethod
+    def from_pretrained(cls, name: str, *args: Any, **options: Any) -> NoReturn:
+        """Not here: raises ConfigError that names the functions which read published weights."""
+        raise ConfigError(
+            f"{cls.__name__}.from_pretrained({name!r}): tl.load({name!r}) opens a model with its "
+            "tokenizer, tinylm.models.published.load.load_pretrained the weights of any kind; both "
+            "read files on this machine, and none from a hub"
+        )
 
     def named_parameters(self) -> dict[str, Tensor]:
-        """Name -> parameter, in attribute order.
+        """Name -> parameter, a dict in attribute order; iterating gives names, which unpack.
+
+            for name, p in model.named_parameters(): ...
 
         A parameter that two names reach (tied weights) is listed once, under the first.
         """
-        return dict(_walk(self, "", set()))
+        return {ParameterName(name, p): p for name, p in _walk(self, "", set())}
 
     def parameters(self) -> list[Tensor]:
         """The parameters, in the order of named_parameters()."""
-        return list(self.named_parameters().values())
+        return [p for _, p in _walk(self, "", set())]
 
     def modules(self) -> "list[Module]":
         """This module and all below it, each once."""
@@ -134,8 +180,8 @@ class Module:
         """The total number of elements of all parameters, the frozen ones included."""
         return sum(p.size for p in self.parameters())
 
-    def zero_grad(self) -> None:
-        """Drop all gradients."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop all gradients. There is no other way to clear them: set_to_none is torch's word."""
         for p in self.parameters():
             p.grad = None
 
@@ -224,7 +270,7 @@ class Module:
 
         raises  CheckpointError for a module in a state that cannot be saved
         """
-        found = {name: p.data for name, p in self.named_parameters().items()}
+        found = {name: p.data for name, p in _walk(self, "", set())}
         return found | self.named_settings()
 
     def state_dict(self) -> dict[str, np.ndarray]:

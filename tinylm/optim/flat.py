@@ -9,15 +9,17 @@ parameter has its part of the gradient buffer as `slot`, where fused operations 
 directly. Read next: adam.py.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from tinylm.autograd import Tensor
 from tinylm.autograd.device import updates
 from tinylm.autograd.device.launch import can_launch
+from tinylm.autograd.engine import habits
 from tinylm.backend import device_of, to_device
 from tinylm.errors import ConfigError
 
@@ -292,13 +294,25 @@ class FlatOptimizer:
                   matrices of maps and embeddings (decays), not to the rest
     """
 
+    def __new__(cls, *args: Any, **options: Any) -> "FlatOptimizer":
+        known = inspect.signature(cls.__init__).parameters
+        for name in options:
+            if name not in known and name in habits.OPTIMIZERS:
+                raise TypeError(f"{cls.__name__} takes no {name}=; here: {habits.OPTIMIZERS[name]}")
+        return super().__new__(cls)
+
+    def __getattr__(self, name: str) -> Any:
+        # Called for names that are missing: says what they are called here.
+        message = f"{type(self).__name__!r} object has no attribute {name!r}"
+        raise AttributeError(habits.missing(message, habits.OPTIM.get(name)), name=name, obj=self)
+
     def __init__(self, parameters: Parameters, lr: float, weight_decay: float) -> None:
         self.flat = flatten(parameters)
         self.lr = lr
         self.weight_decay = weight_decay
 
-    def zero_grad(self) -> None:
-        """Drop all gradients."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop all gradients. There is no other way to clear them: set_to_none is torch's word."""
         self.flat.zero_grad()
 
     def check(self, start: int, stop: int, scale: float) -> None:

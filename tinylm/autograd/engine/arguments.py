@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinylm import backend
+from tinylm.autograd.engine.habits import of_keywords
 from tinylm.autograd.engine.tensor import Array, Tensor, TensorLike, rectangular
 from tinylm.errors import DtypeError, ShapeError, TinylmError
 
@@ -216,6 +217,10 @@ def run(label: str, function: Callable, arrays: Sequence, options: dict[str, Any
             f"{label}: needs a Tensor or an array, not a {type(culprit).__name__}: use Tensor()"
         ) from None
     except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
-        if isinstance(error, TinylmError) or _is_call_error(error, function, arrays, options):
+        if isinstance(error, TinylmError):
+            raise
+        if _is_call_error(error, function, arrays, options):
+            if message := of_keywords(label, options):
+                raise TypeError(message) from None
             raise
         raise refusal(label, error, arrays) from None

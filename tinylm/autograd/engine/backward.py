@@ -50,7 +50,7 @@ def backward(
 
 def grad(
     output: Tensor,
-    inputs: Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
     cotangent: TensorLike | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
@@ -58,11 +58,13 @@ def grad(
     """The gradients of `output` with respect to `inputs`, as a list, leaving every `.grad` alone.
 
     output        Tensor; a scalar, or of any shape with a `cotangent` of that shape
-    inputs        list of Tensors that require a gradient: leaves or intermediate results
+    inputs        Tensor, or list of Tensors, that require a gradient: leaves or intermediate
+                  results
     retain_graph  keep the graph for another pass; as create_graph unless given
     create_graph  record the computation of the gradients, so that they can be differentiated again
     returns       one Tensor per input, of its shape; zeros where the output does not depend on it
     """
+    inputs = [inputs] if isinstance(inputs, Tensor) else inputs
     edges = _edges_of(inputs)
     if retain_graph is None:
         retain_graph = create_graph

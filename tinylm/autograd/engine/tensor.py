@@ -10,15 +10,15 @@ import contextlib
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinylm import backend
-from tinylm.backend import ArrayLike
-from tinylm.errors import DtypeError, GraphError, ShapeError
+from tinylm.autograd.engine import habits
+from tinylm.backend import ArrayLike, DType
+from tinylm.errors import DeviceError, DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
     from tinylm.autograd.engine.attached import Attached
@@ -113,6 +113,8 @@ class Tensor(Attached):
     requires_grad  True for a leaf (a parameter, an input) whose gradient is needed; floating point
                    only
     name           shown in error messages
+    device         to move the values to, "cpu" or "gpu"
+    dtype          to convert the values to, such as np.float32
     """
 
     # Three of these are unset on most Tensors. `frozen`: finetune.freezing has taken the parameter
@@ -132,8 +134,6 @@ class Tensor(Attached):
         "_version",
         "__weakref__",
     )
-    # NumPy then leaves array + Tensor to Tensor.__radd__, instead of adding element by element.
-    __array_ufunc__ = None
 
     def __init__(
         self,
@@ -141,6 +141,7 @@ class Tensor(Attached):
         requires_grad: bool = False,
         name: str | None = None,
         device: str | None = None,
+        dtype: DType | None = None,
     ) -> None:
         version = None
         if isinstance(data, Tensor):
@@ -155,11 +156,10 @@ class Tensor(Attached):
                 )
         if device is not None:
             data = backend.to_device(data, device)
+        if dtype is not None and data.dtype != dtype:
+            data, version = data.astype(dtype), None
         if requires_grad and data.dtype.kind != "f":
-            raise DtypeError(
-                f"Tensor: requires_grad needs floating point, not {data.dtype}: "
-                "convert with .astype(np.float32)"
-            )
+            raise DtypeError(habits.no_leaf(data, requires_grad))
         self.data, self.requires_grad, self.name = data, requires_grad, name
         self._grad = None  # outside the engine, read it through `grad`
         self.slot = None  # the optimizer's buffer for the gradient, see optim/flat.py
@@ -189,7 +189,7 @@ class Tensor(Attached):
     shape = property(lambda self: self.data.shape)
     dtype = property(lambda self: self.data.dtype)
     ndim = property(lambda self: self.data.ndim)
-    size = property(lambda self: self.data.size)
+    size = property(lambda self: habits.Count(self.data.size))
     device = property(lambda self: backend.device_of(self.data))
 
     def numpy(self) -> np.ndarray:
@@ -211,6 +211,8 @@ class Tensor(Attached):
 
         The move is not recorded, and no operation moves a Tensor by itself.
         """
+        if not isinstance(device, str):
+            raise DeviceError(habits.no_device(device))
         if self.device == device:
             return self
         return Tensor(self.data, self.requires_grad, self.name, device=device)
@@ -359,8 +361,13 @@ def recording(on: bool) -> Iterator[None]:
         _recording.reset(token)
 
 
-def no_grad() -> AbstractContextManager:
-    """Context in which operations are not recorded: evaluation, sampling, updates."""
+def no_grad(function: Callable | None = None) -> Any:
+    """Context in which operations are not recorded: evaluation, sampling, updates.
+
+    `with no_grad():` around lines, `@no_grad()` or `@no_grad` above a function.
+    """
+    if function is not None:
+        return recording(False)(function)
     return recording(False)
 
 

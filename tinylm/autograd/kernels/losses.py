@@ -145,10 +145,13 @@ def cross_entropy(
     if isinstance(targets, (list, int)):
         targets = np.asarray(targets)
     if logits.shape[:-1] != targets.shape:
-        raise ShapeError(
+        message = (
             f"cross_entropy: logits {logits.shape} need targets {logits.shape[:-1]}, "
             f"not {targets.shape}"
         )
+        if logits.shape[:1] + logits.shape[2:] == targets.shape:  # torch's (B, V, T)
+            message += ": the classes are the last axis, logits.swapaxes(1, -1)"
+        raise ShapeError(message)
     _check_reduction("cross_entropy", reduction)
     return _cross_entropy(
         logits,

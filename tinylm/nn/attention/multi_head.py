@@ -27,6 +27,7 @@ from tinylm.errors import ConfigError
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
 from tinylm.nn.norm import RMSNorm
+from tinylm.nn.own_stream import OWN, own_stream
 
 if TYPE_CHECKING:
     from tinylm.nn.memory.segments import SegmentStates
@@ -37,6 +38,8 @@ class SelfAttention(Module):
 
     d_model     D, the width of the model
     heads       H
+    rng         tinylm.Random of the initial weights, and of dropout while training; unless given, a
+                stream of its own (../own_stream.py)
     kv_heads    G, the heads of keys and values; G divides H. G = H is multi-head attention, G = 1
                 multi-query, and between them lies grouped-query attention   (book Table 2.2)
     width       K, the width of a head; D / H unless given
@@ -59,7 +62,7 @@ class SelfAttention(Module):
         self,
         d_model: int,
         heads: int,
-        rng: Random,
+        rng: Random = OWN,
         kv_heads: int | None = None,
         width: int | None = None,
         bias: bool = True,
@@ -79,6 +82,7 @@ class SelfAttention(Module):
         if out_bias is None:
             out_bias = bias
         even_heads("SelfAttention", d_model, heads, kv_heads, width)
+        rng = own_stream(rng)
         if not owner:
             kv_heads = 0
         self.heads = heads
@@ -194,7 +198,7 @@ class CrossAttention(Module):
         self,
         d_model: int,
         heads: int,
-        rng: Random,
+        rng: Random = OWN,
         width: int | None = None,
         bias: bool = True,
         scale: float | None = None,
@@ -203,6 +207,7 @@ class CrossAttention(Module):
         dtype: DType = np.float32,
     ) -> None:
         even_heads("CrossAttention", d_model, heads, width=width)
+        rng = own_stream(rng)
         self.heads = heads
         self.width = width or d_model // heads
         self.q = Linear(d_model, heads * self.width, rng, bias, dtype=dtype)

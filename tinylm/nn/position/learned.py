@@ -10,19 +10,20 @@ from tinylm.autograd.engine.rounding import is_rounding
 from tinylm.backend import DType, Random
 from tinylm.nn.linear import INIT_STD, Embedding
 from tinylm.nn.module import Module
+from tinylm.nn.own_stream import OWN
 
 
 class LearnedPositions(Module):
     """x_t + P[t]: one learned vector per position, as many as the context is long.
 
-    context   how many positions there are; d_model  D
+    context   how many positions there are; d_model  D; rng  as in Linear
     """
 
     def __init__(
         self,
         context: int,
         d_model: int,
-        rng: Random,
+        rng: Random = OWN,
         std: float = INIT_STD,
         dtype: DType = np.float32,
     ) -> None:

@@ -4,8 +4,9 @@
 In order: text_lm.py (the protocol), completion.py (what comes back), account.py (what it cost),
 trace.py (what was sent), seam.py (where prompt and continuation meet), prefix_store.py (a prompt is
 read once), reader.py (what reads it), opened.py and model.py (a model behind the protocol),
-weights.py (a hash that training changes), score_rows.py (many continuations), remembered.py (scores
-that are computed once), scripted.py (replies written by hand, for tests of control flow).
+weights.py (a hash that training changes), from_disk.py (tl.load), score_rows.py (many
+continuations), remembered.py (scores that are computed once), scripted.py (replies written by hand,
+for tests of control flow).
 """
 
 from tinylm.prompt.protocol.account import Account

@@ -157,6 +157,14 @@ class TextModel(TextLM):
     # From prompts to ids.
 
     @property
+    def model(self) -> Any:
+        """The model itself, such as a tinylm.models.GPT; the language model if there is none below.
+
+        After training it, call weights_changed().
+        """
+        return getattr(self._lm, "model", self._lm)
+
+    @property
     def lm(self) -> ModelLM:
         """The language model that reads batches, with all bits of its weights
         (generate/protocol/language_model.py).

@@ -82,7 +82,8 @@ def check_there(name: str | Path) -> None:
     known = [f"{name} ({package.what})" for name, package in PUBLISHED.items()]
     raise CheckpointError(
         f"no run at {str(name)!r}, and no weights: give the directory that `tinylm train` printed, "
-        f"a file of weights, or the name of published ones: {'; '.join(known)}"
+        f"a file of weights, or the name of published ones: {'; '.join(known)}. Nothing is "
+        "downloaded"
     )
 
 
