@@ -44,7 +44,7 @@ WAY = {
     ],
     "The operations of a transformer": [
         Step("autograd/kernels/composed.py", "each as a few lines of the operations above", True),
-        Step("autograd/kernels/linear.py", "x W + b and embeddings: derived by hand, for speed"),
+        Step("autograd/kernels/linear.py", "x W + b, embeddings: by hand, for speed"),
         Step("autograd/kernels/norms.py", "layer norm and RMS norm"),
         Step("autograd/kernels/activations.py", "GELU, SiLU, gates, dropout"),
         Step("autograd/kernels/attention.py", "softmax of scores, times values"),
@@ -69,7 +69,7 @@ WAY = {
         Step("pretrain/language/causal.py", "the targets are the inputs, one token later", True),
     ],
     "Training": [
-        Step("optim/flat.py", "all parameters in one array, all gradients in another"),
+        Step("optim/flat.py", "one array of parameters, one of gradients"),
         Step("optim/adam.py", "Adam and AdamW", True),
         Step("optim/schedule.py", "the learning rate of each step"),
         Step("train/step.py", "one update: loss, backward, clip, step", True),
@@ -78,7 +78,7 @@ WAY = {
     "Writing": [
         Step("generate/cache/key_value.py", "keys and values of what was read"),
         Step("generate/protocol/language_model.py", "a model as next_logits(tokens)"),
-        Step("generate/sample.py", "from scores to a token: temperature, top-k, top-p", True),
+        Step("generate/sample.py", "from scores to a token: temperature, top-p", True),
         Step("generate/loop.py", "token after token"),
     ],
 }
@@ -94,7 +94,8 @@ BESIDE = {
         "generate/fast/prompt.py",
     ),
     "arguments, other dtypes and devices, random numbers": (
-        "autograd/engine/arguments.py", "autograd/engine/rounding.py", "autograd/engine/habits.py",
+        "autograd/engine/arguments.py", "autograd/engine/part.py", "autograd/engine/rounding.py",
+        "autograd/engine/habits.py", "autograd/primitives/scatter.py",
         "autograd/device/launch.py", "backend.py", "nn/own_stream.py", "nn/promised.py",
     ),
     "batches, many processes, interruption, stop strings": (
