@@ -7,6 +7,9 @@ as np.isnan, or any function of Tensors that carry no gradient, is NumPy's own a
 What is left would lose a gradient: GraphError, with what to write instead. Read next: methods.py.
 """
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd.engine.tensor import Tensor, array_of, wants_grad
@@ -107,13 +110,13 @@ class ForNumPy:
     which asks the object: with None, cupy_array + Tensor is left to Tensor.__radd__.
     """
 
-    def __get__(self, tensor, cls):
+    def __get__(self, tensor: Tensor | None, cls: type) -> Callable | None:
         if tensor is None:
             return call_ufunc
         return None
 
 
-def call_ufunc(self, ufunc, method, *inputs, **options):
+def call_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """What np.sin(tensor), array + tensor and np.add.reduce(tensor) are: a Tensor, or arrays."""
     if method == "__call__" and not options:
         twin = UFUNCS.get(ufunc)
@@ -134,7 +137,9 @@ def call_ufunc(self, ufunc, method, *inputs, **options):
     return getattr(ufunc, method)(*map(array_of, inputs), **_values(options))
 
 
-def call_function(self, function, types, args, options):
+def call_function(
+    self: Tensor, function: Callable, types: Iterable[type], args: tuple, options: dict
+) -> Any:
     """What np.sum(tensor) and np.concatenate([tensor, tensor]) are: a Tensor, or arrays."""
     if function is np.einsum and isinstance(args[0], str) and not options:
         return products.einsum(*args)

@@ -5,6 +5,8 @@ position/, memory/ (book section 2.3.3), recurrence/; block.py and sequential.py
 A module that draws numbers takes a generator; own_stream.py says what it does without one.
 """
 
+from typing import NoReturn
+
 from tinylm.autograd.engine import habits
 from tinylm.nn.attention.multi_head import (
     CrossAttention,
@@ -68,7 +70,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> NoReturn:
     # Python calls this for names that are missing here: nn.ReLU is answered with tl.relu.
     message = f"module 'tinylm.nn' has no attribute {name!r}"
     raise AttributeError(habits.missing(message, habits.NN.get(name)))

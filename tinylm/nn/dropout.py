@@ -19,7 +19,7 @@ class Dropout(Module):
     Check: tinylm gradcheck nn.Dropout
     """
 
-    def __init__(self, p: float = 0.5, rng: Random = OWN):
+    def __init__(self, p: float = 0.5, rng: Random = OWN) -> None:
         if not 0 <= p < 1:
             raise ConfigError(f"Dropout: p = {p} is not in [0, 1)")
         self.p, self.rng = p, own_stream(rng)

@@ -19,7 +19,7 @@ class Sequential(Module):
     Check: tinylm gradcheck nn.Sequential
     """
 
-    def __init__(self, *parts: Callable):
+    def __init__(self, *parts: Callable) -> None:
         for i, part in enumerate(parts):
             if isinstance(part, type) or not callable(part):
                 raise ConfigError(

@@ -1,5 +1,7 @@
 """Optimizers and schedules. Read flat.py first: all of them update the one buffer made there."""
 
+from typing import NoReturn
+
 from tinylm.autograd.engine import habits
 from tinylm.optim import schedule
 from tinylm.optim.adam import Adam, AdamW
@@ -22,7 +24,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> NoReturn:
     # Python calls this for names that are missing here: optim.lr_scheduler leads to schedule.
     message = f"module 'tinylm.optim' has no attribute {name!r}"
     raise AttributeError(habits.missing(message, habits.OPTIM.get(name)))
