@@ -145,13 +145,17 @@ register(
     covers=(),
     source="Zoph et al. 2022, eq. 5",
 )
+
+
+def dropped(x: Tensor, p: float) -> Tensor:
+    """Dropout in training, from a stream that starts anew each time."""
+    return Dropout(p, Random(1, device=x.device))(x)
+
+
 register(
     "nn.Dropout",
-    lambda layer, x: layer(x),
-    lambda rng: [
-        call(Dropout(0.4, Random(1)), normal(rng, 3, 4)),
-        call(Dropout(0), normal(rng, 2)),
-    ],
+    dropped,
+    lambda rng: [call(normal(rng, 3, 4), 0.4), call(normal(rng, 2), 0.0)],
     covers=(),
     source="Srivastava et al. 2014",
 )
