@@ -168,8 +168,8 @@ def decoder_of(model: Module, config: TrainConfig, words: int) -> Any:
     if not isinstance(model, GPT):
         raise ConfigError(
             f"the run was trained with objective {config.objective}: "
-            f"{_why_no_decoder(model, config)}; in Python tinylm.train.load_run opens it. To continue "
-            "texts, train with objective causal"
+            f"{_why_no_decoder(model, config)}; in Python, tinylm.train.load_run opens it. "
+            "To continue texts, train with objective causal"
         )
     if not config.recipe.own_ids or model.config.vocab_size == words:
         return model
