@@ -89,7 +89,7 @@ BESIDE = {
         "autograd/kernels/block_attention.py", "autograd/kernels/few_rows.py",
         "autograd/kernels/heads.py", "autograd/kernels/masks.py", "autograd/kernels/rows.py",
         "autograd/sublayers/around.py", "autograd/sublayers/attention.py",
-        "autograd/sublayers/feed_forward.py", "nn/sublayers.py", "machine.py",
+        "autograd/sublayers/feed_forward.py", "nn/recompute.py", "nn/sublayers.py", "machine.py",
         "generate/fast/fastest.py", "generate/fast/folded.py", "generate/fast/parts.py",
         "generate/fast/prompt.py",
     ),
