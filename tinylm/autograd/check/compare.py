@@ -100,7 +100,7 @@ def jacobian(
     order: int,
     mode: str,
     tolerance: float,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
     cotangent: Callable,
 ) -> None:
     """U J V computed by the engine and by differences.
@@ -198,7 +198,7 @@ def _towards(subject, direction):
 
 
 def two_ways(
-    subject: Subject, gradient: Gradient, weights: Sequence[np.ndarray], rng: np.random.Generator
+    subject: Subject, gradient: Gradient, weights: Sequence[np.ndarray], rng: "np.random.Generator"
 ) -> None:
     """What can be computed in two ways agrees, without differences and their step.
 
@@ -240,7 +240,7 @@ def against_float64(
     args: Sequence,
     options: dict[str, Any],
     tolerance: float,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
     device: str,
 ) -> None:
     """Values and gradients in a short dtype, against float64 at the same (rounded) point."""

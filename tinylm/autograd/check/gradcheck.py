@@ -75,7 +75,7 @@ class Report:
         self.points += points
 
 
-def random_cotangent(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def random_cotangent(rng: "np.random.Generator", shape: tuple[int, ...]) -> np.ndarray:
     """The default cotangent: standard normal, so that no identity of the outputs hides an error."""
     return rng.normal(size=shape)
 

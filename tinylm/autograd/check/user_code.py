@@ -61,7 +61,7 @@ def find_callable(where: str, verb: str = "gradcheck") -> tuple[Any, ModuleType]
 
 
 def arguments(
-    function: Callable, module: ModuleType, rng: np.random.Generator
+    function: Callable, module: ModuleType, rng: "np.random.Generator"
 ) -> tuple[Any, tuple]:
     """(callable, its inputs); a class is made into an object first, without arguments.
 
