@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tinylm.book import path
+from tinylm.cli import main
 from tinylm.data import RandomWindows
 from tinylm.generate import generate
 from tinylm.models import GPT, GPTConfig
@@ -101,6 +102,11 @@ def test_the_page_has_every_file_once_and_sums_that_agree():
     assert len(page.splitlines()) < 75 and max(map(len, page.splitlines())) <= 100
     evening = [step.file for step in path.steps() if step.first]
     assert f"*: {len(evening)} files" in page and len(evening) <= 14
+
+
+def test_the_command_prints_the_page(capsys):
+    assert main(["book", "--path"]) == 0
+    assert capsys.readouterr().out == path.page() + "\n"
 
 
 def test_what_is_beside_the_way_is_there_and_not_on_it():

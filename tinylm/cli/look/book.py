@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 
 from tinylm import book
-from tinylm.book import audit, check, numbers, search
+from tinylm.book import audit, check, numbers, path, search
 from tinylm.cli import VERBS
 from tinylm.cli.look import book_output
 from tinylm.cli.options import parse
@@ -31,6 +31,7 @@ class BookConfig:
     code: bool = setting(False, "show the code of a row too; of several rows the first")
     row: int = setting(0, "show this row of the list in full", at_least(0))
     all: bool = setting(False, "list all that was found, not only the first ten")
+    path: bool = setting(False, "show which files lead from an array to a trained GPT, in order")
     html: str = setting("", "write the book, or what was found, as pages into this folder")
     results: tuple[str, ...] = setting(
         (),
@@ -73,6 +74,9 @@ def main(argv):
     )
     if config.results and not config.html:
         raise DataError("--results are shown on pages: give --html DIR too")
+    if config.path:
+        print(path.page())
+        return 0
     table, query = book.rows(), " ".join(words)
     found = search.Found(table)
     if query.strip():
