@@ -4,6 +4,7 @@ Search by a term or an abbreviation (GQA, kv cache, "chain of thought"), a secti
 "eq 2.6", "Table 2.1" or an id (C2b-55). One result is shown in full, several as a list; --row N or
 an id shows one of them, --code with its code. Without words the table of contents is printed.
 
+`tinylm book --path` lists the files that lead from an array to a trained GPT, with their lines.
 `tinylm book --html DIR` writes the book as pages for a browser. `tinylm book --check` checks that
 the symbols, tests and scripts of the index exist; `tinylm book --mutate C2a-C06` makes small errors
 in the code of a row and lists those that the row's own tests do not notice. `tinylm book --numbers`
