@@ -9,14 +9,18 @@ by the count of the whole: `total`. A mean of means of parts weighs tokens of sh
 DAPO and TRL's GRPO take "token", the paper of GRPO "sequence", Dr. GRPO "fixed".
 """
 
+import numpy as np
+
+from tinylm.autograd import Tensor, where
 from tinylm.autograd import sum as sum_
-from tinylm.autograd import where
 from tinylm.errors import ConfigError, DataError, ShapeError
 
 AGGREGATIONS = ("token", "sequence", "fixed")
 
 
-def aggregate(values, counted, how="token", total=None):
+def aggregate(
+    values: Tensor, counted: np.ndarray, how: str = "token", total: int | None = None
+) -> Tensor:
     """The mean of the values that count.
 
     values   (B, T) Tensor; what stands where nothing counts may be inf or nan

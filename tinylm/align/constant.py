@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from tinylm.autograd import Tensor
+from tinylm.autograd import Array, Tensor
 from tinylm.backend import to_device
 
 
-def constant(values, like):
+def constant(values: Array, like: Array) -> np.ndarray:
     """Values as an array of the dtype of a Tensor, on its device, cut off from what computed them.
 
     values   number, array or Tensor

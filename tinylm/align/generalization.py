@@ -9,11 +9,14 @@ over instructions of their means (macro) weighs all alike. New means: not in the
 is checked. Read first: synthesis/tasks.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm.data.mix.instruction_mixture import by_task
+from tinylm.data.read.instructions import Instruction
 from tinylm.errors import DataError
 
 
@@ -33,7 +36,13 @@ class Generalization:
     passed: bool
 
 
-def across_tasks(answer, samples, metric, eps, training=()):
+def across_tasks(
+    answer: Callable,
+    samples: Sequence[Instruction],
+    metric: Callable,
+    eps: float,
+    training: Sequence[Instruction] = (),
+) -> Generalization:
     """The criterion of cross-task generalization   (book eq. 4.9): Generalization
 
     answer    function: list of Instruction -> list of str, the model's answers
@@ -63,7 +72,13 @@ def across_tasks(answer, samples, metric, eps, training=()):
     return Generalization(micro, macro, each, micro > eps)
 
 
-def within_task(answer, samples, metric, eps, training=()):
+def within_task(
+    answer: Callable,
+    samples: Sequence[Instruction],
+    metric: Callable,
+    eps: float,
+    training: tuple = (),
+) -> Generalization:
     """The criterion of within-task generalization   (book eq. 4.8): Generalization
 
     samples   list of Instruction with one instruction c*, the set Z of new inputs
@@ -80,7 +95,7 @@ def within_task(answer, samples, metric, eps, training=()):
     return across_tasks(answer, samples, metric, eps, training)
 
 
-def leakage(samples, training):
+def leakage(samples: Sequence[Instruction], training: Sequence[Instruction]) -> list[Instruction]:
     """The samples whose instruction and input are in the training set: list.
 
     Case and white space at the ends do not make a sample new; nor does another output.
@@ -93,7 +108,7 @@ def _key(sample):
     return sample.instruction.strip().casefold(), sample.input.strip().casefold()
 
 
-def splits(samples, training):
+def splits(samples: Sequence[Instruction], training: Sequence[Instruction]) -> dict[str, Any]:
     """New samples by what is new in them: {"input", "phrasing", "task"} -> list of Instruction.
 
         input     the instruction was trained on, with other inputs

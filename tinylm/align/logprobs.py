@@ -11,18 +11,20 @@ aggregation.py; finetune/instruct/instructions.py makes the batches.
 
 import numpy as np
 
-from tinylm.autograd import concatenate, cross_entropy, no_grad, scatter_add
+from tinylm.autograd import Tensor, concatenate, cross_entropy, no_grad, scatter_add
 from tinylm.autograd import sum as sum_
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError, DataError, ShapeError
-from tinylm.finetune.instruct.instructions import reading_options
+from tinylm.finetune.instruct.instructions import InstructionBatch, reading_options
 from tinylm.models.decoder.prefixes import shares_prefixes, states_at
-from tinylm.nn.module import evaluating
+from tinylm.nn.module import Module, evaluating
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.score import chosen
 
 
-def response_logprobs(model, batch, temperature=1.0):
+def response_logprobs(
+    model: Module, batch: InstructionBatch, temperature: float = 1.0
+) -> tuple[Tensor, np.ndarray]:
     """log pi(y_i | x, y_<i) at every token that counts, of the distribution that is sampled.
 
     model        called as model(inputs, positions=, mask=) -> logits (B, T, V); one with hidden()
@@ -38,14 +40,16 @@ def response_logprobs(model, batch, temperature=1.0):
     return logprobs_of(logits, batch)
 
 
-def logprobs_of(logits, batch):
+def logprobs_of(logits: Tensor, batch: InstructionBatch) -> tuple[Tensor, np.ndarray]:
     """response_logprobs() from the logits (n, V) of response_logits(), where both are needed."""
     counted = batch.targets != IGNORE  # (B, T)
     logp = -cross_entropy(logits, batch.targets[counted], reduction="none")  # (n, V) -> (n,)
     return scatter_add(counted.shape, np.nonzero(counted), logp), counted
 
 
-def response_logits(model, batch, temperature=1.0):
+def response_logits(
+    model: Module, batch: InstructionBatch, temperature: float = 1.0
+) -> tuple[Tensor, np.ndarray]:
     """Logits of the distributions that tokens of responses are drawn from, for entropies and KL.
 
     As response_logprobs, row by row in the order of np.nonzero(counted).
@@ -73,7 +77,9 @@ def response_logits(model, batch, temperature=1.0):
     return logits, targets
 
 
-def frozen_logprobs(model, batch, temperature=1.0):
+def frozen_logprobs(
+    model: Module, batch: InstructionBatch, temperature: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Log-probabilities of a reference or of the policy that sampled: arrays, dropout off.
 
     returns  logp (B, T) array, counted (B, T) bool; otherwise as response_logprobs()
@@ -83,7 +89,7 @@ def frozen_logprobs(model, batch, temperature=1.0):
     return logp.data, counted
 
 
-def summed(logp, counted):
+def summed(logp: Tensor, counted: np.ndarray) -> Tensor:
     """log Pr(y | x) of each row, the sum over its tokens   (book eq. 4.2)
 
     logp     (B, T) Tensor;  counted (B, T) bool
@@ -93,7 +99,7 @@ def summed(logp, counted):
     return sum_(logp * counted, axis=1)
 
 
-def averaged(logp, counted):
+def averaged(logp: Tensor, counted: np.ndarray) -> Tensor:
     """The mean log-probability of a token of each row: log Pr(y | x) / |y|.
 
     logp     (B, T) Tensor;  counted (B, T) bool
@@ -108,7 +114,7 @@ def averaged(logp, counted):
     return summed(logp, counted) / lengths.astype(logp.dtype)
 
 
-def unpacked(logp, counted, segments):
+def unpacked(logp: Tensor, counted: np.ndarray, segments: np.ndarray) -> tuple[Tensor, np.ndarray]:
     """Rows that hold several conversations, as rows of one each.
 
     logp      (B, T) Tensor;  counted (B, T) bool;  segments (B, T), -1 for padding: batch.segments

@@ -5,13 +5,24 @@ or answers, so a mean over several batches weighs each by its n. Read next: pref
 """
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinylm.autograd import no_grad
+from tinylm.autograd import Tensor, no_grad
+from tinylm.backend import Random
+from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import evaluating
-from tinylm.train.alone import ALONE
+from tinylm.pretrain.batch import Batch
+from tinylm.train.alone import ALONE, Alone
 from tinylm.train.whole_batch import whole_batch, with_numbers
+
+if TYPE_CHECKING:
+    from tinylm.align.preference.judged import KTO
+    from tinylm.align.preference.tuning import DPO
+
 
 LARGEST = "largest_ratio"  # a maximum, of which the maximum is kept
 
@@ -19,11 +30,11 @@ LARGEST = "largest_ratio"  # a maximum, of which the maximum is kept
 class Meter:
     """Weighted sums of reported figures."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._sums = {}
         self._weights = {}
 
-    def add(self, figures):
+    def add(self, figures: dict[str, Any]) -> None:
         """Take in what a loss reported: {"tokens": n, name: mean over n}.
 
         Figures that are means over less, such as the reward of good answers, have their own number
@@ -44,7 +55,7 @@ class Meter:
             self._sums[name] = self._sums.get(name, 0.0) + n * value
             self._weights[name] = self._weights.get(name, 0) + n
 
-    def means(self, comm=ALONE):
+    def means(self, comm: Alone = ALONE) -> dict[str, float]:
         """{name: mean} of everything since the last call, which is then forgotten.
 
         comm  communicator of workers, each of which has metered a part, of the same figures
@@ -65,26 +76,28 @@ class Metered:
     meter  Meter of all losses since the last meter.means()
     """
 
-    def __init__(self, task):
+    def __init__(self, task: "KTO | DPO | InstructionTuning") -> None:
         self.task = task
         self.meter = Meter()
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence, rng: Random | None = None) -> Batch:
         """As the task's."""
         return self.task.make_batch(examples, rng)
 
-    def loss(self, model, batch):
+    def loss(self, model: GPT, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """As the task's, metered."""
         loss, figures = self.task.loss(model, batch)
         self.meter.add(figures)
         return loss, figures
 
-    def whole_batch(self, model, parts, comm=ALONE):
+    def whole_batch(self, model: GPT, parts: Iterator, comm: Alone = ALONE) -> dict[str, float]:
         """As the task's, {} if it has none."""
         return whole_batch(self.task, model, parts, comm)
 
 
-def mean_figures(model, task, examples, batch_size=16):
+def mean_figures(
+    model: GPT, task: "KTO | DPO | InstructionTuning", examples: Sequence, batch_size: int = 16
+) -> dict[str, float]:
     """What the loss of a task reports, as means over all examples, dropout off: {name: float}.
 
     A number that a loss needs of the whole batch, such as KTO's reference point, is that of all

@@ -7,15 +7,16 @@ of probability 0 adds 0, whatever its value. Read next: regularized.py.
 """
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
-from tinylm.autograd import Tensor, exp, mul, sub, weigh, where
+from tinylm.autograd import Array, Tensor, exp, mul, sub, weigh, where
 from tinylm.autograd import sum as sum_
 from tinylm.autograd.engine.tensor import array_of
 
 
-def of_arrays_too(function):
+def of_arrays_too(function: Callable) -> Callable:
     """Decorator: a function of Tensors returns an array where no argument is a Tensor."""
 
     @functools.wraps(function)
@@ -29,7 +30,7 @@ def of_arrays_too(function):
 
 
 @of_arrays_too
-def expectation(logp, values):
+def expectation(logp: Array, values: np.ndarray) -> Tensor:
     """E_{y ~ p}[f(y)]
 
     logp     (..., K) log-probabilities, differentiated if a Tensor
@@ -40,7 +41,7 @@ def expectation(logp, values):
 
 
 @of_arrays_too
-def kl(logp, logq):
+def kl(logp: Array, logq: Array) -> Tensor:
     """KL(p || q) in nats: 0 only where p = q, infinite where q excludes what p does not.
 
     logp, logq  (..., K) log-probabilities, both differentiated
@@ -52,6 +53,6 @@ def kl(logp, logq):
 
 
 @of_arrays_too
-def entropy(logp):
+def entropy(logp: Tensor) -> Tensor:
     """-E_p[log p] in nats: 0 for one certain response, log K for K equal ones."""
     return -sum_(weigh(exp(logp), logp), axis=-1)

@@ -10,15 +10,17 @@ anything.
 """
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 
 from tinylm.align.exact.expectations import expectation
-from tinylm.autograd import grad
+from tinylm.autograd import Tensor, grad
 from tinylm.autograd.engine.tensor import array_of
+from tinylm.nn.module import Module
 
 
-def performance(policy, rewards):
+def performance(policy: Module, rewards: np.ndarray) -> Tensor:
     """J: the mean over prompts of E_{y~pi}[R(x, y)], differentiable, () Tensor   (book eq. 4.18)
 
     policy   with logprobs() (X, K);  rewards broadcasts to (X, K)
@@ -26,7 +28,7 @@ def performance(policy, rewards):
     return expectation(policy.logprobs(), rewards).mean()
 
 
-def policy_gradient(policy, rewards):
+def policy_gradient(policy: Module, rewards: np.ndarray) -> list[np.ndarray]:
     """dJ/dtheta by the log-derivative: the mean over prompts of sum_y pi R dlog pi  (book eq. 4.20)
 
     The rewards are numbers: nothing is differentiated through them.
@@ -38,17 +40,17 @@ def policy_gradient(policy, rewards):
     return gradient_of((logp * weights).sum() / len(logp), policy)
 
 
-def gradient_of(loss, policy):
+def gradient_of(loss: Tensor, policy: Module) -> list[np.ndarray]:
     """The gradient of a loss with respect to each parameter: list of arrays."""
     return [g.data for g in grad(loss, policy.parameters())]
 
 
-def groups(count, size):
+def groups(count: int, size: int) -> np.ndarray:
     """All groups of `size` draws from `count` responses, in order: (count^size, size) indices."""
     return np.array(list(itertools.product(range(count), repeat=size)), np.int64)
 
 
-def expected_loss(logp, size, loss):
+def expected_loss(logp: Tensor, size: int, loss: Callable) -> Tensor | float:
     """E[loss] over groups of independent draws; its gradient is the expected gradient.
 
     logp     (K,) log-probabilities of the policy that draws: constants here

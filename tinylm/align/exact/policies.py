@@ -6,11 +6,13 @@ expectations.py.
 """
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm.align.logprobs import response_logprobs
 from tinylm.autograd import Tensor, log_softmax
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.finetune.instruct.conversations import Encoded
 from tinylm.finetune.instruct.instructions import InstructionTuning
@@ -25,13 +27,13 @@ class TablePolicy(Module):
     logits  (X, K), X prompts and K responses: the parameter
     """
 
-    def __init__(self, logits):
+    def __init__(self, logits: ArrayLike) -> None:
         logits = np.array(logits, np.float64)
         if logits.ndim != 2:
             raise ShapeError(f"TablePolicy: logits {logits.shape}, need (X prompts, K responses)")
         self.logits = Tensor(logits, requires_grad=True)
 
-    def logprobs(self):
+    def logprobs(self) -> Tensor:
         """log pi(y | x), (X, K) Tensor."""
         return log_softmax(self.logits)
 
@@ -48,20 +50,20 @@ class StepTable(Module):
     raises  ShapeError for logits of another shape
     """
 
-    def __init__(self, logits):
+    def __init__(self, logits: np.ndarray) -> None:
         self.logits = Tensor(np.array(logits, np.float64), requires_grad=True)
         if self.logits.ndim != 2:
             raise ShapeError(f"StepTable: logits {self.logits.shape}, need (n places, V tokens)")
         self.vocab_size = self.logits.shape[1]
 
     @classmethod
-    def of(cls, chance):
+    def of(cls, chance: np.ndarray) -> "StepTable":
         """The table in which the responses 0, 10, 110, .. have these probabilities, (n + 1,)."""
         chance = np.asarray(chance, np.float64)
         ends, goes_on = chance[:-1], np.cumsum(chance[::-1])[-2::-1]  # of those so long, (n,)
         return cls(np.log(np.stack([ends, goes_on], axis=1)))
 
-    def __call__(self, ids):
+    def __call__(self, ids: np.ndarray) -> Tensor:
         """Logits (B, T, V) after each of the ids (B, T): a prompt of one token, a response."""
         places = np.arange(ids.shape[1]).clip(max=len(self.logits) - 1)
         return self.logits[places] + np.zeros((len(ids), 1, 1))  # (T, V) -> (B, T, V)
@@ -81,7 +83,14 @@ class ListedPolicy(Module):
     raises     ConfigError if there are more than MOST to list, DataError for an empty prompt
     """
 
-    def __init__(self, model, prompts, length, eos=None, vocab_size=None):
+    def __init__(
+        self,
+        model: Module,
+        prompts: Sequence[Sequence[int]],
+        length: int,
+        eos: int | None = None,
+        vocab_size: int | None = None,
+    ) -> None:
         V = vocab_size or getattr(model, "vocab_size", None) or model.config.vocab_size
         if V**length * len(prompts) > MOST:
             raise ConfigError(
@@ -102,13 +111,13 @@ class ListedPolicy(Module):
         rows = [self.example(x, k) for x in range(len(prompts)) for k in range(len(self.responses))]
         self._batch = InstructionTuning().make_batch(rows)  # X K rows
 
-    def example(self, x, k):
+    def example(self, x: int, k: int) -> Encoded:
         """Prompt x and response k as an Encoded, a row of a batch."""
         prompt = self.prompts[x]
         answer = np.concatenate([np.zeros(len(prompt), bool), self.counted[k]])
         return Encoded(np.concatenate([prompt, self.responses[k]]), answer)
 
-    def token_logprobs(self, temperature=1.0):
+    def token_logprobs(self, temperature: float = 1.0) -> Tensor:
         """log pi(y_t | x, y_<t), (X, K, n) Tensor; 0 after an eos."""
         K, n = self.responses.shape
         logp, _ = response_logprobs(self.model, self._batch, temperature)  # (X K, T)
@@ -117,6 +126,6 @@ class ListedPolicy(Module):
         picked = logp[np.arange(len(first))[:, None], columns]
         return picked.reshape(len(self.prompts), K, n)
 
-    def logprobs(self, temperature=1.0):
+    def logprobs(self, temperature: float = 1.0) -> Tensor:
         """log pi(y | x), the sum over tokens: (X, K) Tensor."""
         return self.token_logprobs(temperature).sum(axis=-1)

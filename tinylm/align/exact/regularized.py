@@ -11,14 +11,16 @@ infinity it is pi_ref. What PPO, RLOO and DPO converge to is compared with pi*. 
 preference/dpo.py. Read next: tokens.py.
 """
 
+import numpy as np
+
 from tinylm.align.exact.expectations import expectation, kl, of_arrays_too
-from tinylm.autograd import add, logsumexp, mul, sub
+from tinylm.autograd import Array, Tensor, add, logsumexp, mul, sub
 from tinylm.autograd.engine.tensor import as_tensor
 from tinylm.errors import ConfigError
 
 
 @of_arrays_too
-def log_partition(logref, reward, beta):
+def log_partition(logref: np.ndarray, reward: np.ndarray, beta: float) -> Tensor:
     """log Z(x) = log sum_y pi_ref(y|x) exp(r(x, y) / beta)   (book eq. 4.75)
 
     logref   (..., K) log pi_ref;  reward broadcasts to it;  beta > 0
@@ -28,14 +30,14 @@ def log_partition(logref, reward, beta):
 
 
 @of_arrays_too
-def optimal_policy(logref, reward, beta):
+def optimal_policy(logref: np.ndarray, reward: np.ndarray, beta: float) -> Tensor:
     """log pi*, the policy of highest objective: (..., K)   (book eqs. 4.76, 4.79)"""
     tilted = _tilted(logref, reward, beta)
     return sub(tilted, logsumexp(tilted, axis=-1, keepdims=True))
 
 
 @of_arrays_too
-def objective(logp, logref, reward, beta):
+def objective(logp: Array, logref: np.ndarray, reward: np.ndarray, beta: float) -> Tensor:
     """J(pi) = E_pi[r] - beta KL(pi || pi_ref), to be maximized   (book eq. 4.73)
 
     logp, logref  (..., K);  reward broadcasts to them;  beta >= 0

@@ -14,7 +14,7 @@ import numpy as np
 from tinylm.autograd.engine.tensor import array_of
 
 
-def returns_to_go(rewards, gamma=1.0):
+def returns_to_go(rewards: np.ndarray, gamma: float = 1.0) -> np.ndarray:
     """G_t = sum_{k>=t} gamma^(k-t) r_k: (..., n) -> (..., n)   (book eq. 4.26)"""
     rewards = np.asarray(rewards, np.float64)
     found = np.zeros_like(rewards)
@@ -25,7 +25,9 @@ def returns_to_go(rewards, gamma=1.0):
     return found
 
 
-def values(logp, responses, rewards, gamma=1.0):
+def values(
+    logp: np.ndarray, responses: np.ndarray, rewards: np.ndarray, gamma: float = 1.0
+) -> np.ndarray:
     """V(s_t) before each token of each response   (book eq. 4.15)
 
     logp       (..., K, n) log pi(y_t | x, y_<t) of all K responses
@@ -36,12 +38,16 @@ def values(logp, responses, rewards, gamma=1.0):
     return _conditional(logp, responses, returns_to_go(rewards, gamma), known=0)
 
 
-def action_values(logp, responses, rewards, gamma=1.0):
+def action_values(
+    logp: np.ndarray, responses: np.ndarray, rewards: np.ndarray, gamma: float = 1.0
+) -> np.ndarray:
     """Q(s_t, y_t) of each token of each response; arguments as of values()   (book eq. 4.16)"""
     return _conditional(logp, responses, returns_to_go(rewards, gamma), known=1)
 
 
-def advantages(logp, responses, rewards, gamma=1.0):
+def advantages(
+    logp: np.ndarray, responses: np.ndarray, rewards: np.ndarray, gamma: float = 1.0
+) -> np.ndarray:
     """A(s_t, y_t) = Q - V, of mean 0 in every state; arguments as of values()   (book eq. 4.27)"""
     given = (logp, responses, rewards, gamma)
     return action_values(*given) - values(*given)

@@ -12,13 +12,17 @@ do. Read next: constitution.py.
 """
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm.align.feedback.formats import WeighedPreference
+from tinylm.backend import ArrayLike
 from tinylm.data.read.preferences import Preference
 from tinylm.errors import ConfigError, ShapeError
+from tinylm.prompt.protocol.text_lm import TextLM
 
 # The book's example (section 4.4.3).
 CUSTOMER_SERVICE = (
@@ -49,7 +53,7 @@ class PreferencePrompt:
     demonstrations: tuple = ()
     reasoning: bool = False
 
-    def prompt(self, request, a, b):
+    def prompt(self, request: str, a: str, b: str) -> str:
         """The text that the judge continues with its verdict: str, ending with a line break."""
         blocks = [self.instruction]
         if self.reasoning:
@@ -75,7 +79,7 @@ _VERDICT = re.compile(
 _ALONE = re.compile(r"[\s(\[*\"']*(?:response )?([AB])[\s.)\]*\"']*", re.IGNORECASE)
 
 
-def read_verdict(reply):
+def read_verdict(reply: str) -> str | None:
     """The label of a reply: "A", "B", or None if there is none that could be read.
 
     The last sentence of the form "Response A is preferred" counts: an explanation may name both.
@@ -102,19 +106,27 @@ class Verdicts:
     swapped: str | None
 
     @property
-    def readable(self):
+    def readable(self) -> bool:
         """Whether both replies had a verdict."""
         return self.shown is not None and self.swapped is not None
 
     @property
-    def winner(self):
+    def winner(self) -> str | None:
         """ "a" or "b" if both orders agree, else None: the judge preferred a place."""
         if not self.readable or self.shown == self.swapped:
             return None
         return self.shown.lower()
 
 
-def hard_labels(lm, prompt, pairs, *, seed=0, max_tokens=256, **sampling):
+def hard_labels(
+    lm: TextLM,
+    prompt: PreferencePrompt,
+    pairs: Sequence[tuple[str, str, str]],
+    *,
+    seed: int = 0,
+    max_tokens: int = 256,
+    **sampling: Any,
+) -> list[Verdicts]:
     """The verdicts of a judge on pairs, each in both orders.
 
     lm       TextLM
@@ -131,7 +143,9 @@ def hard_labels(lm, prompt, pairs, *, seed=0, max_tokens=256, **sampling):
     return [Verdicts(*both) for both in zip(labels[::2], labels[1::2])]
 
 
-def preferences_of(pairs, verdicts):
+def preferences_of(
+    pairs: Sequence[tuple[str, str, str]], verdicts: Sequence[Verdicts]
+) -> list[Preference]:
     """Pairs on which both orders agree, as preferences, in order: list of Preference."""
     found = []
     for (request, a, b), one in zip(pairs, verdicts, strict=True):
@@ -142,7 +156,7 @@ def preferences_of(pairs, verdicts):
     return found
 
 
-def label_distribution(logits, label_ids):
+def label_distribution(logits: np.ndarray, label_ids: Sequence[int]) -> np.ndarray:
     """Pr(A), Pr(B) among the labels alone   (book section 4.4.3)
 
     logits     (..., V) of the next token, or log-probabilities: a constant does not matter
@@ -155,7 +169,12 @@ def label_distribution(logits, label_ids):
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def soft_labels(lm, prompt, pairs, average=None):
+def soft_labels(
+    lm: TextLM,
+    prompt: PreferencePrompt,
+    pairs: Sequence[tuple[str, str, str]],
+    average: Callable | None = None,
+) -> list[WeighedPreference]:
     """Pr(a is preferred) of each pair from the probabilities of the labels, in both orders.
 
     lm       TextLM that can score
@@ -179,7 +198,7 @@ def _first_preferred(lm, prompts):
     return np.array([label_distribution(one.sums, (0, 1))[0] for one in scores])
 
 
-def average_orders(shown, swapped):
+def average_orders(shown: ArrayLike, swapped: ArrayLike) -> np.ndarray | float:
     """Pr(a) as the mean of both orders: (p + 1 - q) / 2   (Lee et al. 2023)
 
     shown    p, Pr(first is preferred) where a stands first;  swapped: q, where b does
@@ -187,7 +206,7 @@ def average_orders(shown, swapped):
     return (np.asarray(shown) + 1 - np.asarray(swapped)) / 2
 
 
-def average_log_odds(shown, swapped):
+def average_log_odds(shown: float, swapped: float) -> float | np.ndarray:
     """Pr(a) with the mean of both orders' log-odds.
 
     A judge whose log-odds are d for a, plus a constant for the first place, gives exactly sigma(d):
@@ -198,7 +217,7 @@ def average_log_odds(shown, swapped):
     return 1 / (1 + np.exp(-odds / 2))
 
 
-def position_bias(shown, swapped):
+def position_bias(shown: Sequence[float], swapped: Sequence[float]) -> float:
     """How much more than half the first place gets, over pairs in both orders: -1/2 to 1/2.
 
     A judge without bias prefers one of a and b in either order, so its mean over both is 1/2.
@@ -206,7 +225,7 @@ def position_bias(shown, swapped):
     return float((np.mean(shown) + np.mean(swapped)) / 2 - 0.5)
 
 
-def agreement(labels, gold):
+def agreement(labels: np.ndarray, gold: np.ndarray) -> dict[str, Any]:
     """How far two annotators agree on the same pairs.
 
     labels, gold  lists of labels of any kind; None: no label
@@ -239,7 +258,9 @@ RATING = (
 )
 
 
-def rating_rewards(lm, pairs, lowest=1, highest=9):
+def rating_rewards(
+    lm: TextLM, pairs: Sequence[tuple[str, str]], lowest: int = 1, highest: int = 9
+) -> np.ndarray:
     """A judge as a reward model, without training: the expected rating of each response.
 
         r(x, y) = sum over s of s Pr(s) / sum over s of Pr(s),   s = lowest .. highest

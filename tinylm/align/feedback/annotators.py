@@ -10,6 +10,7 @@ labels mends the first two, and not the third. Read next:
 ai_feedback.py, a model that labels.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ class SimulatedAnnotator:
     careless: float = 0.0
     bias: object = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.temperature < 0 or not 0 <= self.careless <= 1:
             raise ConfigError(
                 "SimulatedAnnotator: temperature must be 0 or more and careless between 0 and 1, "
@@ -48,7 +49,9 @@ class SimulatedAnnotator:
             value += float(self.bias(prompt, response))
         return value
 
-    def probability(self, prompt, a, b):
+    def probability(
+        self, prompt: str | tuple[int, ...], a: str | tuple[int, ...], b: str | tuple[int, ...]
+    ) -> float:
         """Pr(a is preferred to b), exactly. A constant of the prompt in the gold reward is not in
         it.
         """
@@ -59,7 +62,13 @@ class SimulatedAnnotator:
             sure = 1 / (1 + np.exp(-np.clip(d / self.temperature, -700, 700)))
         return float((1 - self.careless) * sure + self.careless / 2)
 
-    def compare(self, prompt, a, b, rng):
+    def compare(
+        self,
+        prompt: str | tuple[int, ...],
+        a: str | tuple[int, ...],
+        b: str | tuple[int, ...],
+        rng: np.random.Generator,
+    ) -> Preference:
         """A label: Preference, its chosen response drawn with `probability`.
 
         rng      numpy Generator
@@ -68,11 +77,11 @@ class SimulatedAnnotator:
             return Preference(prompt, a, b)
         return Preference(prompt, b, a)
 
-    def soft(self, prompt, a, b):
+    def soft(self, prompt: str, a: str, b: str) -> WeighedPreference:
         """The share of many annotators that prefer a, as a soft label: WeighedPreference."""
         return WeighedPreference(prompt, a, b, probability=self.probability(prompt, a, b))
 
-    def rank(self, prompt, responses, rng):
+    def rank(self, prompt: str, responses: Sequence[str], rng: np.random.Generator) -> Ranking:
         """A ranking drawn from Plackett-Luce, of which every comparison is Bradley-Terry: Ranking.
 
         Sorting by scores with Gumbel noise draws from it. Carelessness is not part of it.
@@ -82,12 +91,19 @@ class SimulatedAnnotator:
         order = np.argsort(-(values + noise), kind="stable")
         return Ranking.of(prompt, [responses[i] for i in order])
 
-    def rate(self, prompt, response, offset=0.0, scale=1.0, name=""):
+    def rate(
+        self,
+        prompt: Sequence[int],
+        response: str | Sequence[int],
+        offset: float = 0.0,
+        scale: bool = 1.0,
+        name: str = "",
+    ) -> Rating:
         """A Rating on the annotator's own scale: offset + scale * (gold + bias)."""
         return Rating(prompt, response, offset + scale * self._value(prompt, response), name)
 
 
-def random_pairs(candidates, count, rng):
+def random_pairs(candidates: Sequence, count: int, rng: np.random.Generator) -> list[tuple]:
     """Random pairs of different candidates   (book section 4.3.2)
 
     candidates  list of responses to one prompt; equal ones count once
@@ -107,7 +123,15 @@ def random_pairs(candidates, count, rng):
     return found
 
 
-def collect_preferences(prompts, sample, annotator, candidates=4, pairs=1, *, rng):
+def collect_preferences(
+    prompts: Sequence[tuple[int]],
+    sample: Callable,
+    annotator: SimulatedAnnotator,
+    candidates: int = 4,
+    pairs: int = 1,
+    *,
+    rng: np.random.Generator,
+) -> list[Preference]:
     """Preferences on a model's own responses   (book section 4.3.2)
 
     For each prompt the model gives candidates, of which random pairs are compared.
@@ -134,7 +158,7 @@ def collect_preferences(prompts, sample, annotator, candidates=4, pairs=1, *, rn
     return found
 
 
-def by_turns(samplers):
+def by_turns(samplers: Sequence[Callable]) -> Callable:
     """Candidates of several models, prompts or temperatures by turns: one `sample` of many   (book
     section 4.4.3; Cui et al. 2024)
 
@@ -156,7 +180,14 @@ def by_turns(samplers):
     return sample
 
 
-def mixed_labels(prompt, a, b, annotators, weights, rng=None):
+def mixed_labels(
+    prompt: str,
+    a: str,
+    b: str,
+    annotators: Sequence[SimulatedAnnotator],
+    weights: Sequence[float],
+    rng: np.random.Generator | None = None,
+) -> Preference:
     """The label of several annotators together, such as people and a model   (book section 4.4.3)
 
     annotators  list of SimulatedAnnotator, or anything with probability(prompt, a, b)

@@ -9,15 +9,20 @@ demonstration holds. Here both ends are exact, for responses that are listed. Re
 annotators.py; ../exact/regularized.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.align.exact.expectations import expectation
 from tinylm.align.exact.regularized import optimal_policy
+from tinylm.align.feedback.annotators import SimulatedAnnotator
 from tinylm.align.rewards.pairwise import bradley_terry_scores
 from tinylm.errors import ConfigError
 
 
-def demonstrated_policy(counts, logref=None, kept=0.0):
+def demonstrated_policy(
+    counts: np.ndarray, logref: np.ndarray | None = None, kept: float = 0.0
+) -> np.ndarray:
     """log of the policy that demonstrations lead to: their shares, the optimum of SFT   (eq. 4.1)
 
     counts   (K,) how often each response was demonstrated
@@ -40,7 +45,9 @@ def demonstrated_policy(counts, logref=None, kept=0.0):
         return np.log(law)
 
 
-def learned_reward(annotator, prompt, responses, logp):
+def learned_reward(
+    annotator: SimulatedAnnotator, prompt: str, responses: Sequence[str], logp: np.ndarray
+) -> np.ndarray:
     """The reward that comparisons of a policy's own samples lead to, in the limit of many labels.
 
     annotator   has probability(prompt, a, b)
@@ -61,12 +68,12 @@ def learned_reward(annotator, prompt, responses, logp):
     return scores
 
 
-def tuned_policy(logp, scores, beta):
+def tuned_policy(logp: np.ndarray, scores: np.ndarray, beta: float) -> np.ndarray:
     """log pi* of the learned reward, with the demonstrated policy as the reference: (K,)."""
     return optimal_policy(logp, scores, beta)
 
 
-def beyond(logp, demonstrated, gold):
+def beyond(logp: np.ndarray, demonstrated: np.ndarray, gold: np.ndarray) -> dict[str, float | None]:
     """What a policy writes that no demonstration holds.
 
     logp          (K,);  demonstrated (K,) bool;  gold (K,) gold rewards, for measurement only

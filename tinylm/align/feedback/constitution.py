@@ -9,11 +9,13 @@ principle. The principles here are examples in our own words. Read first: ai_fee
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from tinylm.data.read.instructions import Instruction
 from tinylm.data.read.preferences import Preference
 from tinylm.errors import ConfigError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.refine.feedback import Feedback, without_names
 from tinylm.prompt.refine.self_refine import refinement
 
@@ -70,18 +72,27 @@ class Revisions:
     drafts: tuple
     critiques: tuple
 
-    def sample(self):
+    def sample(self) -> Instruction:
         """The last draft as a sample for supervised fine-tuning: Instruction."""
         return Instruction(self.request, self.drafts[-1])
 
-    def preference(self):
+    def preference(self) -> Preference:
         """The last draft preferred to the first: Preference, or None if nothing was changed."""
         if self.drafts[-1] == self.drafts[0]:
             return None
         return Preference(self.request, self.drafts[-1], self.drafts[0])
 
 
-def revise(lm, request, draft, principles=CONSTITUTION, *, seed=0, max_tokens=256, **sampling):
+def revise(
+    lm: TextLM,
+    request: str,
+    draft: str,
+    principles: tuple[Principle, ...] = CONSTITUTION,
+    *,
+    seed: int = 0,
+    max_tokens: int = 256,
+    **sampling: Any,
+) -> Revisions:
     """A draft, criticized and revised once for each principle, in order.
 
     lm          TextLM

@@ -9,6 +9,7 @@ next: annotators.py, which gives such feedback from a known reward.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinylm.data.read.preferences import Preference
@@ -48,7 +49,7 @@ class Ranking:
     prompt: str
     tiers: tuple
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         responses = [response for tier in self.tiers for response in tier]
         if len(responses) < 2 or len(set(responses)) < len(responses):
             raise DataError(
@@ -57,7 +58,7 @@ class Ranking:
             )
 
     @classmethod
-    def of(cls, prompt, responses):
+    def of(cls, prompt: str, responses: Sequence[str]) -> "Ranking":
         """A ranking without ties: a list of responses, the best first."""
         return cls(prompt, tuple((response,) for response in responses))
 
@@ -75,7 +76,7 @@ BOOK_RANKING = Ranking.of(
 )
 
 
-def pairs_of_ranking(ranking):
+def pairs_of_ranking(ranking: Ranking) -> list[Preference]:
     """All comparisons of a ranking: list of Preference, in the order of the better response.
 
     N responses without ties give N(N-1)/2; responses of one tier are not compared.
@@ -86,7 +87,7 @@ def pairs_of_ranking(ranking):
     return found
 
 
-def pairs_of_ratings(ratings, least=0.0):
+def pairs_of_ratings(ratings: Sequence[Rating], least: float = 0.0) -> list[WeighedPreference]:
     """The comparisons that ratings imply: list of WeighedPreference.
 
     ratings  list of Rating. Only ratings of one prompt by one annotator are compared: scales of
@@ -114,7 +115,7 @@ def pairs_of_ratings(ratings, least=0.0):
     return found
 
 
-def ranking_of_ratings(ratings):
+def ranking_of_ratings(ratings: Sequence[Rating]) -> Ranking:
     """The Ranking of one prompt's ratings, equal scores in one tier.
 
     raises   DataError for ratings of several prompts or annotators
@@ -127,7 +128,7 @@ def ranking_of_ratings(ratings):
     return Ranking(ratings[0].prompt, tuple(map(tuple, tiers.values())))
 
 
-def rating_of_stars(stars, lowest=1, highest=5):
+def rating_of_stars(stars: int, lowest: int = 1, highest: int = 5) -> float:
     """A rating on a common scale: lowest..highest stars -> 0..1; yes and no are 1 and 0 of 0..1.
 
     raises   DataError for a number outside the scale

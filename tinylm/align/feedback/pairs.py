@@ -6,11 +6,15 @@ teaches nothing, but adds ln 2 to the mean loss, so it is left out and counted. 
 finetune/instruct/conversations.py, which makes the ids. Read next: ../rewards/modeling.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.data.read.preferences import Preference
 from tinylm.finetune.instruct.conversations import Encoded, encode_conversation
+from tinylm.models.published.chat.builtin import ChatTemplate
+from tinylm.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,13 @@ class LeftOut:
     empty: tuple = ()
 
 
-def encode_pairs(tokenizer, template, pairs, limit=None, begin=None):
+def encode_pairs(
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    pairs: Sequence[Preference],
+    limit: int | None = None,
+    begin: int | None = None,
+) -> tuple:
     """Preferences as examples for RewardModeling and for losses of preference.
 
     tokenizer  with the marks of the template

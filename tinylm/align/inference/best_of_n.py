@@ -10,13 +10,15 @@ Read next: rerank.py.
 """
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.generate.loop import check_prompt, generate_batch
-from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.language_model import Model, as_language_model
 from tinylm.generate.protocol.score import MOST_STRINGS
 from tinylm.generate.strategies.beam import beam_search
 from tinylm.generate.strategies.rerank import score_candidates
@@ -30,7 +32,16 @@ class Candidate:
     logprob: float
 
 
-def sampled(lm, prompt, n, max_tokens, *, seed=0, eos=None, **sampling):
+def sampled(
+    lm: Model,
+    prompt: Sequence[int],
+    n: int,
+    max_tokens: int,
+    *,
+    seed: int = 0,
+    eos: int | None = None,
+    **sampling: Any,
+) -> list[Candidate]:
     """n independent samples: list of Candidate, in the order of their seeds; equals may occur.
 
     sampling  of generate(): temperature and so on. logprob is of the model at temperature 1
@@ -42,7 +53,15 @@ def sampled(lm, prompt, n, max_tokens, *, seed=0, eos=None, **sampling):
     return [Candidate(tuple(y), float(logprob)) for y, logprob in zip(found, logprobs)]
 
 
-def beam(lm, prompt, n, max_tokens, *, eos=None, width=None):
+def beam(
+    lm: Model,
+    prompt: Sequence[int],
+    n: int,
+    max_tokens: int,
+    *,
+    eos: int | None = None,
+    width: int | None = None,
+) -> list[Candidate]:
     """The n best strings of a beam: list of Candidate, the most probable first.
 
     width   of the beam, n unless given
@@ -51,12 +70,16 @@ def beam(lm, prompt, n, max_tokens, *, eos=None, width=None):
     return [Candidate(tuple(one.tokens), one.logprob) for one in found]
 
 
-def most_probable(lm, prompt, n, max_tokens, *, eos=None):
+def most_probable(
+    lm: Model, prompt: Sequence[int], n: int, max_tokens: int, *, eos: int | None = None
+) -> list[Candidate]:
     """The n most probable strings of all   (book eq. 4.85): list of Candidate, best first."""
     return every_response(lm, prompt, max_tokens, eos=eos)[:n]
 
 
-def every_response(lm, prompt, max_tokens, *, eos=None):
+def every_response(
+    lm: Model, prompt: Sequence[int], max_tokens: int, *, eos: int | None = None
+) -> list[Candidate]:
     """All responses of max_tokens tokens, or fewer where they end with eos: list of Candidate.
 
     returns  the most probable first, of equals the first in the order of ids
@@ -93,7 +116,16 @@ class Best:
     rewards: np.ndarray
 
 
-def best_of_n(lm, prompt, reward, n, max_tokens, *, generator="sample", **options):
+def best_of_n(
+    lm: Model,
+    prompt: Sequence[int],
+    reward: Callable,
+    n: int,
+    max_tokens: int,
+    *,
+    generator: str = "sample",
+    **options: Any,
+) -> Best:
     """The best of n responses by a reward   (book eqs. 4.85, 4.86)
 
     lm         language model
@@ -115,7 +147,7 @@ def best_of_n(lm, prompt, reward, n, max_tokens, *, generator="sample", **option
     return best_candidate(candidates, [reward(prompt, one.tokens) for one in candidates])
 
 
-def best_candidate(candidates, rewards):
+def best_candidate(candidates: Sequence[Candidate], rewards: Sequence[float]) -> Best:
     """Best of candidates with known rewards   (book eq. 4.86): of equals the first."""
     rewards = np.asarray(rewards, float)
     if np.isnan(rewards).any():

@@ -9,10 +9,12 @@ both are counted directly: the search is to blame if it missed a string of great
 if its best string is not the best by the metric. Read next: nbest.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.align.inference.best_of_n import Candidate
 from tinylm.errors import DataError
 
 
@@ -29,17 +31,17 @@ class ListErrors:
     oracle: float
 
     @property
-    def model_error(self):
+    def model_error(self) -> float:
         """What a better choice from the same list would gain: oracle - first."""
         return self.oracle - self.first
 
     @property
-    def gain(self):
+    def gain(self) -> float:
         """What the new model gains: chosen - first."""
         return self.chosen - self.first
 
 
-def list_errors(lists, choose, metric):
+def list_errors(lists: Sequence[list[Candidate]], choose: Callable, metric: Callable) -> ListErrors:
     """What n-best lists hold beyond their first output   (book section 4.4.5, footnote 8)
 
     lists    a list of candidates for each prompt, the old model's order, none empty
@@ -72,7 +74,9 @@ class ExactErrors:
     right: float
 
 
-def exact_errors(outputs, everything, metric):
+def exact_errors(
+    outputs: Sequence[Candidate], everything: Sequence[list[Candidate]], metric: Callable
+) -> ExactErrors:
     """Search errors and model errors, counted over lists of all strings.
 
     outputs     Candidate that the search returned, one a prompt

@@ -14,38 +14,41 @@ best_of_n.py, which chooses whole responses instead.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm import backend
 from tinylm.align.inference.best_of_n import every_response
 from tinylm.errors import ConfigError
-from tinylm.generate.protocol.language_model import as_language_model, check_tokens
+from tinylm.generate.protocol.enumerable import TokenCache
+from tinylm.generate.protocol.language_model import Model, as_language_model, check_tokens
 from tinylm.generate.strategies.rerank import score_candidates
 
 
 class GuidedCache:
     """The inner model's cache, and the tokens that it has read."""
 
-    def __init__(self, inner, batch):
+    def __init__(self, inner: TokenCache, batch: int) -> None:
         self.inner, self.tokens = inner, np.empty((batch, 0), np.int64)
 
     @property
-    def padding(self):
+    def padding(self) -> np.ndarray | None:
         """Columns of padding of each row, or None."""
         return self.inner.padding
 
     @property
-    def length(self):
+    def length(self) -> int:
         """Columns read so far."""
         return self.tokens.shape[1]
 
-    def crop(self, length):
+    def crop(self, length: int) -> None:
         """Forget all columns from `length` on."""
         self.inner.crop(length)
         self.tokens = self.tokens[:, :length]
 
-    def select(self, rows):
+    def select(self, rows: Sequence[int]) -> None:
         """Keep the given rows, in the given order."""
         rows = [int(row) for row in rows]
         self.inner.select(rows)
@@ -64,7 +67,9 @@ class ValueGuided:
     raises   ConfigError for a beta that is not above 0, or a top_k below 1
     """
 
-    def __init__(self, lm, value, beta=1.0, top_k=None):
+    def __init__(
+        self, lm: Model, value: Callable, beta: float = 1.0, top_k: int | None = None
+    ) -> None:
         if not beta > 0 or (top_k is not None and top_k < 1):
             raise ConfigError(
                 f"ValueGuided: beta {beta} must be above 0, and top_k {top_k} 1 or more"
@@ -72,15 +77,15 @@ class ValueGuided:
         self.lm, self.value, self.beta, self.top_k = as_language_model(lm), value, beta, top_k
         self.vocab_size, self.context = self.lm.vocab_size, self.lm.context
 
-    def new_cache(self, batch, padding=None):
+    def new_cache(self, batch: int, padding: np.ndarray | None = None) -> GuidedCache:
         """An empty cache for B rows."""
         return GuidedCache(self.lm.new_cache(batch, padding), batch)
 
-    def logits(self, tokens, cache=None):
+    def logits(self, tokens: np.ndarray, cache: Any = None) -> np.ndarray:
         """Guided scores of the next token after each of `tokens`: (B, T) -> (B, T, V) float64."""
         return self._guided(tokens, cache, 0)
 
-    def next_logits(self, tokens, cache=None):
+    def next_logits(self, tokens: Sequence[list[int]], cache: Any = None) -> np.ndarray:
         """Guided scores after the last of `tokens`: (B, T) -> (B, V)."""
         last = np.asarray(tokens).shape[-1] - 1
         return self._guided(tokens, cache, last)[:, 0]  # earlier columns need no values
@@ -116,7 +121,14 @@ class ValueGuided:
         return guided
 
 
-def soft_values(lm, prompt, reward, beta, max_tokens, eos=None):
+def soft_values(
+    lm: Model,
+    prompt: Sequence[int],
+    reward: Callable,
+    beta: float,
+    max_tokens: int,
+    eos: int | None = None,
+) -> Callable:
     """The exact soft value of prefixes, by listing every response: a value for ValueGuided.
 
     reward   function: (prompt, tokens) -> number

@@ -12,13 +12,15 @@ best_of_n.py.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, ShapeError
 
 
-def best_of_n_law(p, rewards, n):
+def best_of_n_law(p: np.ndarray, rewards: ArrayLike, n: int) -> np.ndarray:
     """The distribution of the best of n independent samples: (K,) float64.
 
     p        (K,) probabilities of the responses
@@ -44,19 +46,21 @@ def best_of_n_law(p, rewards, n):
     return law[level] * share
 
 
-def expected_best(p, rewards, n):
+def expected_best(p: np.ndarray, rewards: np.ndarray, n: int) -> float:
     """E[max of the rewards of n independent samples]: float, not falling with n."""
     return float(best_of_n_law(p, rewards, n) @ np.asarray(rewards, float))
 
 
-def best_of_n_kl(p, rewards, n):
+def best_of_n_kl(p: np.ndarray, rewards: np.ndarray, n: int) -> float:
     """KL(best of n || policy) in nats: float."""
     law = best_of_n_law(p, rewards, n)
     there = law > 0
     return float(law[there] @ np.log(law[there] / np.asarray(p, float)[there]))
 
 
-def over_optimization_curve(p, proxy, gold, ns):
+def over_optimization_curve(
+    p: np.ndarray, proxy: np.ndarray, gold: np.ndarray, ns: Sequence[int]
+) -> np.ndarray:
     """What more choice by an imperfect reward does to the true one   (book section 4.4.1.4)
 
     The proxy never falls with n. The gold reward does where the best responses by the proxy are
@@ -75,6 +79,6 @@ def over_optimization_curve(p, proxy, gold, ns):
     return np.array(rows)
 
 
-def kl_bound(n):
+def kl_bound(n: int) -> float:
     """log n - (n - 1) / n: the KL of best-of-n if no two samples are ever equal, else more."""
     return math.log(n) - (n - 1) / n

@@ -6,6 +6,7 @@ quality each; the best of the list may rise all the same, up to a point. Read ne
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ class Diversity:
     count: int
 
 
-def list_diversity(candidates):
+def list_diversity(candidates: Sequence[tuple[int, ...]]) -> Diversity:
     """Diversity of a list of sequences of tokens.
 
     A list of one has distance 0.
@@ -43,7 +44,7 @@ def list_diversity(candidates):
     return Diversity(len(set(candidates)) / max(n, 1), mean, n)
 
 
-def joined_lists(lists):
+def joined_lists(lists: Sequence[list[str]]) -> list[str]:
     """The candidates of several lists, as of several models: each once, in the order of ranks."""
     found = {}
     for rank in range(max(map(len, lists), default=0)):
@@ -53,7 +54,7 @@ def joined_lists(lists):
     return list(found)
 
 
-def tempered(p, temperature):
+def tempered(p: np.ndarray, temperature: float) -> np.ndarray:
     """The law p^(1/T) / Z of whole responses: (K,) -> (K,).
 
     Sampling tokens at temperature T gives it exactly for responses of one token, and nearly
@@ -66,7 +67,7 @@ def tempered(p, temperature):
     return weights / weights.sum()
 
 
-def expected_distinct(p, n):
+def expected_distinct(p: np.ndarray, n: int) -> float:
     """The expected number of different responses among n independent samples: float.
 
     sum over y of 1 - (1 - p(y))^n
@@ -74,7 +75,9 @@ def expected_distinct(p, n):
     return float(np.sum(1 - (1 - np.asarray(p, float)) ** n))
 
 
-def temperature_sweep(p, rewards, n, temperatures):
+def temperature_sweep(
+    p: np.ndarray, rewards: np.ndarray, n: int, temperatures: Sequence[float]
+) -> list[dict[str, float]]:
     """Diversity against quality of n samples, exactly: list of dict, one for each temperature.
 
     p         (K,) probabilities of all responses at temperature 1;  rewards (K,)

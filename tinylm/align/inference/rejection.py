@@ -13,10 +13,11 @@ tuning.py.
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, DataError
 
 
-def acceptance(rewards, beta, maximum=None):
+def acceptance(rewards: ArrayLike, beta: float, maximum: float | None = None) -> np.ndarray:
     """The probability with which each sample is kept: (n,) -> (n,) float64.
 
     maximum  r_max, the greatest reward there is; of these samples unless given, which is exact only
@@ -37,7 +38,9 @@ def acceptance(rewards, beta, maximum=None):
     return np.exp((rewards - maximum) / beta)
 
 
-def statistical_rejection_sample(rewards, beta, rng, maximum=None):
+def statistical_rejection_sample(
+    rewards: ArrayLike, beta: float, rng: np.random.Generator, maximum: float | None = None
+) -> np.ndarray:
     """Which of the samples of a reference are kept as samples of the optimal policy: (n,) bool.
 
     rewards  (n,) of independent samples of the reference;  rng  numpy Generator
@@ -45,7 +48,9 @@ def statistical_rejection_sample(rewards, beta, rng, maximum=None):
     return rng.uniform(size=len(rewards)) < acceptance(rewards, beta, maximum)
 
 
-def accepted_candidates(rewards, beta, count, rng):
+def accepted_candidates(
+    rewards: ArrayLike, beta: float, count: int, rng: np.random.Generator
+) -> np.ndarray:
     """`count` of the samples of a reference, nearly samples of the optimal policy   (Liu et al.
     2024, algorithm 1)
 
@@ -75,7 +80,9 @@ def accepted_candidates(rewards, beta, count, rng):
     return np.array(kept[:count], np.int64)
 
 
-def rejection_law(p, rewards, beta, maximum=None):
+def rejection_law(
+    p: np.ndarray, rewards: np.ndarray, beta: float, maximum: float | None = None
+) -> tuple[np.ndarray, float]:
     """The law of a sample that is kept, and the share that is: ((K,) float64, float).
 
     p        (K,) probabilities of all responses under the reference

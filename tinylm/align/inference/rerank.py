@@ -8,14 +8,17 @@ model over the list. prompt/ensemble/combine.py has two more ways to choose: vot
 may be rewards, and the greatest overlap. Read next: errors.py.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
+from tinylm.align.inference.best_of_n import Candidate
 from tinylm.errors import ShapeError
-from tinylm.prompt.ensemble.combine import vote
+from tinylm.prompt.ensemble.combine import Ballot, vote
 from tinylm.prompt.ensemble.outputs import rerank as in_order
 
 
-def log_linear(scorers, weights):
+def log_linear(scorers: Sequence[Callable], weights: Sequence[float]) -> Callable:
     """A function of a candidate: the weighted sum of its scores.
 
     scorers  list of functions: candidate -> number;  weights  a number for each; a scorer of
@@ -32,7 +35,9 @@ def log_linear(scorers, weights):
     return score
 
 
-def rerank(candidates, scorers, weights):
+def rerank(
+    candidates: Sequence[Candidate], scorers: Sequence[Callable], weights: Sequence[float]
+) -> list[tuple[float, Candidate]]:
     """Candidates in the order of a weighted sum of scores: list of (score, candidate), best first.
 
     candidates  list;  scorers, weights  as in log_linear
@@ -42,7 +47,7 @@ def rerank(candidates, scorers, weights):
     return in_order(candidates, log_linear(scorers, weights))
 
 
-def reward_vote(values, rewards, beta=1.0):
+def reward_vote(values: Sequence[str], rewards: Sequence[float], beta: float = 1.0) -> Ballot:
     """The answer with the greatest weight, each response weighing exp(reward / beta): Ballot.
 
     values   list of the answers that responses reach, None for none;  rewards (n,)

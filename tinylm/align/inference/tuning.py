@@ -8,6 +8,9 @@ such, so the **matched random control** keeps one of the same n at random: nothi
 the sampling policy its expected gradient is 0. Read next: guided.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.align.inference.best_of_n import sampled
@@ -18,9 +21,10 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.fitting import fit
 from tinylm.finetune.instruct.conversations import encode_sft
 from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.models.decoder.gpt import GPT
 
 
-def best_of_each(candidates, rewards):
+def best_of_each(candidates: Sequence[list[str]], rewards: Sequence[list[int]]) -> list:
     """The best candidate of each prompt, of equals the first: list of P.
 
     candidates  list of P lists;  rewards  as many numbers for each
@@ -29,7 +33,9 @@ def best_of_each(candidates, rewards):
     return [one[int(np.argmax(values))] for one, values in zip(candidates, rewards)]
 
 
-def random_of_each(candidates, rewards, seed=0):
+def random_of_each(
+    candidates: Sequence[list[str]], rewards: Sequence[list[int]], seed: int = 0
+) -> list:
     """The matched control: a random candidate of each prompt, whatever its reward: list of P."""
     _check(candidates, rewards)
     rng = Random(seed, "random control")
@@ -55,19 +61,19 @@ SELECTIONS = ("best", "random")
 
 
 def rejection_sampling_finetune(
-    model,
-    prompts,
-    reward,
-    n,
-    max_tokens,
+    model: GPT,
+    prompts: Sequence[list[int]],
+    reward: Callable,
+    n: int,
+    max_tokens: int,
     *,
-    rounds=1,
-    select="best",
-    eos=None,
-    seed=0,
-    temperature=1.0,
-    **options,
-):
+    rounds: int = 1,
+    select: str = "best",
+    eos: int | None = None,
+    seed: int = 0,
+    temperature: float = 1.0,
+    **options: Any,
+) -> list:
     """Sample, select, fine-tune; in place.
 
     model      GPT
@@ -105,7 +111,7 @@ def rejection_sampling_finetune(
     return found
 
 
-def iterated_law(p, rewards, n, rounds):
+def iterated_law(p: np.ndarray, rewards: np.ndarray, n: int, rounds: int) -> Any:
     """The policy after rounds of rejection sampling fine-tuning with infinite data: (K,) float64.
 
     Each round replaces the policy by its own best-of-n law. F^n, r times, is F^(n^r): the law of

@@ -19,7 +19,13 @@ from tinylm.autograd.engine.tensor import array_of
 from tinylm.errors import DataError, ShapeError
 
 
-def td_errors(rewards, values, counted, gamma=1.0, bootstrap=None):
+def td_errors(
+    rewards: np.ndarray,
+    values: np.ndarray,
+    counted: np.ndarray,
+    gamma: float = 1.0,
+    bootstrap: np.ndarray | None = None,
+) -> np.ndarray:
     """delta_t = r_t + gamma V(s_{t+1}) - V(s_t)   (book eqs. 4.30, 4.31)
 
     rewards, values  (B, T), read where counted
@@ -48,7 +54,14 @@ def td_errors(rewards, values, counted, gamma=1.0, bootstrap=None):
     return np.where(counted, rewards + gamma * after - values, 0.0)
 
 
-def gae(rewards, values, counted, gamma=1.0, lam=0.95, bootstrap=None):
+def gae(
+    rewards: np.ndarray,
+    values: np.ndarray,
+    counted: np.ndarray,
+    gamma: float = 1.0,
+    lam: float = 0.95,
+    bootstrap: np.ndarray | None = None,
+) -> np.ndarray:
     """Generalized advantage estimates   (Schulman et al. 2016, eq. 16)
 
     lam      1: return less value; 0: td_errors()
@@ -66,7 +79,9 @@ def gae(rewards, values, counted, gamma=1.0, lam=0.95, bootstrap=None):
     return found
 
 
-def whitened(values, counted, shift=True, eps=1e-8):
+def whitened(
+    values: np.ndarray, counted: np.ndarray, shift: bool = True, eps: float = 1e-8
+) -> np.ndarray:
     """Values less their mean, divided by their standard deviation, over all that count.
 
     The variance divides by N; that of TRL, verl and torchtune by N - 1, so that theirs are smaller

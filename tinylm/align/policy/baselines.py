@@ -11,11 +11,12 @@ advantages.py.
 
 import numpy as np
 
+from tinylm.align.exact.policies import TablePolicy
 from tinylm.autograd import grad
 from tinylm.errors import DataError
 
 
-def mean_baseline(rewards):
+def mean_baseline(rewards: np.ndarray) -> np.ndarray:
     """The mean of a group, the response's own reward included: gradients shrink by (G-1)/G.
 
     rewards  (..., G);  returns (..., G)
@@ -24,7 +25,7 @@ def mean_baseline(rewards):
     return np.broadcast_to(rewards.mean(axis=-1, keepdims=True), rewards.shape)
 
 
-def leave_one_out(rewards):
+def leave_one_out(rewards: np.ndarray) -> np.ndarray:
     """The mean of the other responses of a group: no bias   (Kool et al. 2019)
 
     rewards  (..., G), G at least 2;  returns (..., G)
@@ -37,7 +38,7 @@ def leave_one_out(rewards):
     return (rewards.sum(axis=-1, keepdims=True) - rewards) / (G - 1)
 
 
-def score_functions(policy):
+def score_functions(policy: TablePolicy) -> np.ndarray:
     """d log pi(y | x) / dtheta of every response to the one prompt of a listed policy.
 
     returns  (K, P) array, P parameters in the order of policy.parameters()
@@ -50,7 +51,7 @@ def score_functions(policy):
     return np.stack(found)
 
 
-def optimal_baseline(scores, chance, rewards):
+def optimal_baseline(scores: np.ndarray, chance: np.ndarray, rewards: np.ndarray) -> float:
     """The constant with which the gradient varies least: E[|s|^2 R] / E[|s|^2], s = d log pi.
 
     scores  (K, P);  chance (K,) probabilities;  rewards (K,);  returns float
@@ -59,7 +60,7 @@ def optimal_baseline(scores, chance, rewards):
     return float(weights @ rewards / weights.sum())
 
 
-def gradient_variance(scores, chance, weights):
+def gradient_variance(scores: np.ndarray, chance: np.ndarray, weights: np.ndarray) -> float:
     """The trace of the covariance of w(y) d log pi(y), y one draw: exact.
 
     scores  (K, P);  chance (K,);  weights (K,), a return less its baseline;  returns float

@@ -9,17 +9,22 @@ lower bound of rho A, so that it never hides a loss. For A < 0 and a very large 
 either: dual clipping gives it one, c A (Ye et al. 2020). Read next: kl.py.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tinylm.align.aggregation import aggregate
 from tinylm.align.policy.surrogates import per_token, ratio
-from tinylm.autograd import clip, maximum, minimum, mul, where
+from tinylm.autograd import Tensor, clip, maximum, minimum, mul, where
 from tinylm.autograd.engine.tensor import array_of
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError
 
 
-def clipped_surrogate(rho, advantages, low=0.2, high=None):
+def clipped_surrogate(
+    rho: Tensor, advantages: np.ndarray, low: float = 0.2, high: float | None = None
+) -> Tensor:
     """min(rho A, clip(rho, 1-low, 1+high) A), to be maximized   (Schulman et al. 2017, eq. 7)
 
     rho         Tensor, importance ratios;  advantages broadcasts to it, a constant
@@ -33,7 +38,9 @@ def clipped_surrogate(rho, advantages, low=0.2, high=None):
     return minimum(mul(rho, advantages), mul(clip(rho, 1 - low, 1 + high), advantages))
 
 
-def book_clipped_surrogate(rho, advantages, low=0.2, high=None):
+def book_clipped_surrogate(
+    rho: Tensor, advantages: np.ndarray, low: float = 0.2, high: float | None = None
+) -> Tensor:
     """min(rho, clip(rho, 1-low, 1+high)) A, as it is printed   (book eqs. 4.49, 4.50)
 
     The same as clipped_surrogate() for A >= 0, and wrong for A < 0: kept to show the difference.
@@ -43,7 +50,13 @@ def book_clipped_surrogate(rho, advantages, low=0.2, high=None):
     return mul(minimum(rho, clip(rho, 1 - low, 1 + high)), advantages)
 
 
-def dual_clipped_surrogate(rho, advantages, low=0.2, high=None, bound=3.0):
+def dual_clipped_surrogate(
+    rho: Tensor,
+    advantages: np.ndarray,
+    low: float = 0.2,
+    high: float | None = None,
+    bound: float = 3.0,
+) -> Tensor:
     """max(clipped surrogate, c A) where A < 0, a bound on what it costs  (Ye et al. 2020)
 
     bound    c > 1 + high;  other arguments as of clipped_surrogate()
@@ -56,8 +69,15 @@ def dual_clipped_surrogate(rho, advantages, low=0.2, high=None, bound=3.0):
 
 
 def clipped_loss(
-    logp, old, advantages, counted, surrogate=clipped_surrogate, how="token", total=None, **bounds
-):
+    logp: Tensor,
+    old: np.ndarray,
+    advantages: np.ndarray,
+    counted: np.ndarray,
+    surrogate: Callable = clipped_surrogate,
+    how: str = "token",
+    total: int | None = None,
+    **bounds: Any,
+) -> Tensor:
     """PPO's loss of the policy: - mean of the surrogate of each token   (book eqs. 4.53-4.55)
 
     logp        (B, T) Tensor;  old (B, T) log-probabilities when the responses were drawn
@@ -72,7 +92,14 @@ def clipped_loss(
     return -aggregate(gain, counted, how, total)
 
 
-def clip_fraction(logp, old, advantages, counted, low=0.2, high=None):
+def clip_fraction(
+    logp: Tensor,
+    old: np.ndarray,
+    advantages: np.ndarray,
+    counted: np.ndarray,
+    low: float = 0.2,
+    high: float | None = None,
+) -> float:
     """The share of tokens that have no gradient in clipped_loss(): float, to be watched."""
     low, high = _bounds(low, high)
     given = (logp, old, advantages, counted)

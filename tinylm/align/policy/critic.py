@@ -12,11 +12,17 @@ import numpy as np
 
 from tinylm.align.aggregation import aggregate
 from tinylm.align.constant import constant
-from tinylm.autograd import clip, concatenate, maximum, where
+from tinylm.autograd import Tensor, clip, concatenate, maximum, where
 from tinylm.errors import ConfigError
 
 
-def value_loss(values, targets, counted, how="token", total=None):
+def value_loss(
+    values: Tensor,
+    targets: np.ndarray,
+    counted: np.ndarray,
+    how: str = "token",
+    total: int | None = None,
+) -> Tensor:
     """Mean of (target_t - V(s_t))^2, the targets constants: returns, or advantages plus old values.
 
     values   (B, T) Tensor;  targets (B, T);  counted (B, T) bool
@@ -27,7 +33,14 @@ def value_loss(values, targets, counted, how="token", total=None):
     return aggregate((values - constant(targets, values)) ** 2, counted, how, total)
 
 
-def td_value_loss(values, rewards, counted, gamma=1.0, semi_gradient=True, total=None):
+def td_value_loss(
+    values: Tensor,
+    rewards: np.ndarray,
+    counted: np.ndarray,
+    gamma: float = 1.0,
+    semi_gradient: bool = True,
+    total: int | None = None,
+) -> Tensor:
     """Mean over tokens of the squared temporal-difference error   (book eq. 4.32)
 
     values   (B, T) Tensor, of the states before each token; 0 after the last
@@ -46,7 +59,15 @@ def td_value_loss(values, rewards, counted, gamma=1.0, semi_gradient=True, total
     return aggregate(delta**2, counted, "token", total)
 
 
-def clipped_value_loss(values, old, targets, counted, clip_at=0.2, how="token", total=None):
+def clipped_value_loss(
+    values: Tensor,
+    old: np.ndarray,
+    targets: np.ndarray,
+    counted: np.ndarray,
+    clip_at: float = 0.2,
+    how: str = "token",
+    total: int | None = None,
+) -> Tensor:
     """Mean of max((V - G)^2, (V_old + clip(V - V_old) - G)^2)   (Schulman et al. 2017's code)
 
     old      (B, T) values when the responses were drawn: a constant

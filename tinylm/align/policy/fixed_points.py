@@ -17,16 +17,21 @@ is what a token weighs in them, `follow` takes any policy.
 """
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
 from tinylm.align.exact.gradients import gradient_of, groups
 from tinylm.align.exact.policies import TablePolicy
 from tinylm.align.policy.groups import informative
+from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
+from tinylm.nn.module import Module
 
 
-def expected_advantages(chance, rewards, size, advantages):
+def expected_advantages(
+    chance: np.ndarray, rewards: np.ndarray, size: int, advantages: Callable
+) -> np.ndarray:
     """E[A_i | y_i = y] over groups of `size` independent draws: (K,).
 
     chance      (K,) probabilities;  rewards (K,)
@@ -38,7 +43,9 @@ def expected_advantages(chance, rewards, size, advantages):
     return np.bincount(drawn[:, 0], weights=others * own, minlength=len(chance))
 
 
-def population_advantages(chance, rewards, scale=True):
+def population_advantages(
+    chance: np.ndarray, rewards: np.ndarray, scale: bool = True
+) -> np.ndarray:
     """(r - J) / std under the policy: what GRPO's advantage becomes in a large group, (K,)."""
     centered = rewards - chance @ rewards
     if not scale:
@@ -46,7 +53,15 @@ def population_advantages(chance, rewards, scale=True):
     return centered / np.sqrt(chance @ centered**2)
 
 
-def token_weights(chance, rewards, lengths, size, advantages, how, redraw=False):
+def token_weights(
+    chance: np.ndarray,
+    rewards: np.ndarray,
+    lengths: np.ndarray,
+    size: int,
+    advantages: Callable,
+    how: str,
+    redraw: bool = False,
+) -> tuple[np.ndarray, ...]:
     """What a token of a response weighs in the expected loss of one group of `size` draws.
 
     chance      (K,) probabilities;  rewards (K,);  lengths (K,) tokens
@@ -75,7 +90,7 @@ def token_weights(chance, rewards, lengths, size, advantages, how, redraw=False)
     return tuple(np.bincount(first, v, len(chance)) for v in (w * A, w))
 
 
-def sampled_loss(logp, weights, penalty=None):
+def sampled_loss(logp: Tensor, weights: np.ndarray, penalty: Tensor | None = None) -> Tensor:
     """E_{y~pi}[- w(y) log pi(y) + penalty(y)] with probabilities and weights as constants.
 
     logp     (K,) Tensor;  weights (K,);  penalty (K,) Tensor or None, such as beta k3
@@ -87,7 +102,14 @@ def sampled_loss(logp, weights, penalty=None):
     return (terms * np.exp(logp.data)).sum()
 
 
-def descend(loss, logits, rate=1.0, steps=20_000, tolerance=1e-10, window=1):
+def descend(
+    loss: Callable,
+    logits: np.ndarray,
+    rate: float = 1.0,
+    steps: int = 20_000,
+    tolerance: float = 1e-10,
+    window: int = 1,
+) -> np.ndarray:
     """Follow the expected gradient of a loss on a table until it vanishes.
 
     loss     function of log-probabilities (K,) Tensor -> Tensor (), anew at each step
@@ -102,7 +124,9 @@ def descend(loss, logits, rate=1.0, steps=20_000, tolerance=1e-10, window=1):
     return np.exp(policy.logprobs().data[0])
 
 
-def sampled_token_loss(logp, pull, share, penalty):
+def sampled_token_loss(
+    logp: Tensor, pull: np.ndarray, share: np.ndarray, penalty: Tensor
+) -> Tensor:
     """sampled_loss() of responses of several tokens, each token with the weights of its response.
 
     logp         (K, n) Tensor, 0 where nothing counts;  penalty (K, n) Tensor, 0 there too
@@ -113,7 +137,14 @@ def sampled_token_loss(logp, pull, share, penalty):
     return (terms * np.exp(logp.data.sum(axis=1))[:, None]).sum()
 
 
-def follow(loss, policy, rate=1.0, steps=20_000, tolerance=1e-10, window=1):
+def follow(
+    loss: Callable,
+    policy: Module,
+    rate: float = 1.0,
+    steps: int = 20_000,
+    tolerance: float = 1e-10,
+    window: int = 1,
+) -> None:
     """Follow the gradient of loss() on the parameters of a policy, in place, until it vanishes.
 
     loss    function without arguments -> Tensor ();  other arguments and errors as of descend()

@@ -11,21 +11,26 @@ tokens of each response ("sequence"): long responses weigh less per token. Rows 
 responses; which of them are one group is known to the advantages alone. Read next: sequences.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.align.policy.baselines import leave_one_out, mean_baseline
 from tinylm.align.policy.clipping import clipped_loss
 from tinylm.align.policy.kl import k3, kl_loss
 from tinylm.align.policy.surrogates import policy_gradient_loss
+from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 
 
-def rloo_advantages(rewards):
+def rloo_advantages(rewards: np.ndarray) -> np.ndarray:
     """r_i less the mean of the others: (..., G) -> (..., G)   (Ahmadian et al. 2024, eq. 8)"""
     return np.asarray(rewards, np.float64) - leave_one_out(rewards)
 
 
-def group_advantages(rewards, scale=True, eps=1e-4, ddof=0):
+def group_advantages(
+    rewards: np.ndarray, scale: bool = True, eps: float = 1e-4, ddof: int = 0
+) -> np.ndarray:
     """(r_i - mean) / (std + eps), of each group   (Shao et al. 2024, section 4.1.2)
 
     rewards  (..., G)
@@ -44,7 +49,7 @@ def group_advantages(rewards, scale=True, eps=1e-4, ddof=0):
     return centered / (deviation + eps)
 
 
-def informative(rewards):
+def informative(rewards: np.ndarray) -> np.ndarray:
     """Groups whose rewards differ: (..., G) -> (...) bool. DAPO draws on until all do.
 
     A group of equal rewards has no gradient, and still counts in the mean of a batch (Yu et al.
@@ -54,7 +59,7 @@ def informative(rewards):
     return rewards.max(axis=-1) > rewards.min(axis=-1)
 
 
-def overlong_penalty(lengths, longest, buffer):
+def overlong_penalty(lengths: Sequence[int], longest: int, buffer: int) -> np.ndarray:
     """0 up to longest - buffer, then falling to -1 at longest   (Yu et al. 2025, eq. 13)
 
     lengths  tokens of responses;  longest most tokens;  buffer > 0 tokens over which it falls
@@ -67,7 +72,9 @@ def overlong_penalty(lengths, longest, buffer):
     return np.clip((longest - buffer - np.asarray(lengths, np.float64)) / buffer, -1.0, 0.0)
 
 
-def rloo_loss(logp, advantages, counted, total=None):
+def rloo_loss(
+    logp: Tensor, advantages: np.ndarray, counted: np.ndarray, total: int | None = None
+) -> Tensor:
     """- mean over responses of A_i log pi(y_i | x): REINFORCE   (Ahmadian et al. 2024, eq. 8)
 
     logp        (B, T) Tensor, of responses drawn from this policy;  counted (B, T) bool
@@ -80,7 +87,16 @@ def rloo_loss(logp, advantages, counted, total=None):
     return policy_gradient_loss(logp, advantages, counted, "fixed", total or len(counted))
 
 
-def grpo_loss(logp, old, reference, advantages, counted, beta=0.04, clip_at=0.2, total=None):
+def grpo_loss(
+    logp: Tensor,
+    old: np.ndarray,
+    reference: np.ndarray,
+    advantages: np.ndarray,
+    counted: np.ndarray,
+    beta: float = 0.04,
+    clip_at: float = 0.2,
+    total: int | None = None,
+) -> Tensor:
     """PPO's clipped loss + beta k3, a mean for each response   (Shao et al. 2024, eq. 3)
 
     logp            (B, T) Tensor;  counted (B, T) bool
@@ -95,7 +111,15 @@ def grpo_loss(logp, old, reference, advantages, counted, beta=0.04, clip_at=0.2,
     return gain + kl_loss(k3(logp, reference), counted, beta, "sequence", total)
 
 
-def dr_grpo_loss(logp, old, advantages, counted, longest, clip_at=0.2, total=None):
+def dr_grpo_loss(
+    logp: Tensor,
+    old: np.ndarray,
+    advantages: np.ndarray,
+    counted: np.ndarray,
+    longest: int,
+    clip_at: float = 0.2,
+    total: int | None = None,
+) -> Tensor:
     """PPO's clipped loss, its sum over tokens divided by a constant   (Liu et al. 2025)
 
     longest  tokens a response may have: a response weighs by its tokens, whatever the others have
@@ -107,7 +131,15 @@ def dr_grpo_loss(logp, old, advantages, counted, longest, clip_at=0.2, total=Non
     return clipped_loss(logp, old, advantages, counted, how="fixed", total=constant, low=clip_at)
 
 
-def dapo_loss(logp, old, advantages, counted, low=0.2, high=0.28, total=None):
+def dapo_loss(
+    logp: Tensor,
+    old: np.ndarray,
+    advantages: np.ndarray,
+    counted: np.ndarray,
+    low: float = 0.2,
+    high: float = 0.28,
+    total: int | None = None,
+) -> Tensor:
     """PPO's clipped loss with a higher upper bound, over all tokens   (Yu et al. 2025, eq. 8)
 
     total    tokens of responses in the whole batch; None: of this one

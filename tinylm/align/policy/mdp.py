@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd import sum as sum_
 from tinylm.errors import ConfigError, DataError
 
@@ -30,21 +31,21 @@ class TextState:
     longest: int = 16
 
     @property
-    def tokens(self):
+    def tokens(self) -> tuple[int, ...]:
         """What the model reads: x and y_<t."""
         return self.prompt + self.response
 
     @property
-    def ended(self):
+    def ended(self) -> bool:
         """Whether the response has its end mark."""
         return bool(self.response) and self.response[-1] == self.eos
 
     @property
-    def done(self):
+    def done(self) -> bool:
         """Whether no action is left: the response has ended, or was cut off."""
         return self.ended or len(self.response) >= self.longest
 
-    def step(self, action):
+    def step(self, action: int) -> "TextState":
         """The next state, which is certain   (book section 4.3.1).
 
         raises   DataError after the end
@@ -54,7 +55,7 @@ class TextState:
         return replace(self, response=(*self.response, int(action)))
 
 
-def trajectory_logprob(logp, dynamics=None):
+def trajectory_logprob(logp: Tensor, dynamics: np.ndarray | None = None) -> Tensor:
     """log Pr(tau): what the policy chose, and what the environment did   (book eqs. 4.22, 4.23)
 
     logp      (..., T) Tensor, log pi(a_t | s_t)

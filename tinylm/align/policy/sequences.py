@@ -9,16 +9,18 @@ gradient, here it stays with a bounded weight, so that rare tokens that matter a
 Read next: fixed_points.py.
 """
 
+import numpy as np
+
 from tinylm.align.aggregation import aggregate
 from tinylm.align.constant import constant
 from tinylm.align.logprobs import averaged
 from tinylm.align.policy.clipping import clipped_surrogate
 from tinylm.align.policy.surrogates import per_token, ratio
-from tinylm.autograd import clip, exp
+from tinylm.autograd import Array, Tensor, clip, exp
 from tinylm.errors import ConfigError
 
 
-def sequence_ratio(logp, old, counted):
+def sequence_ratio(logp: Tensor, old: Array, counted: np.ndarray) -> Tensor:
     """(pi(y|x) / pi_old(y|x))^(1/|y|), (B,) Tensor: the geometric mean of the ratios of its tokens.
 
     raises   DataError for a row without a response
@@ -26,7 +28,15 @@ def sequence_ratio(logp, old, counted):
     return exp(averaged(logp - constant(old, logp), counted))
 
 
-def gspo_loss(logp, old, advantages, counted, low=3e-4, high=4e-4, total=None):
+def gspo_loss(
+    logp: Tensor,
+    old: Tensor,
+    advantages: Tensor,
+    counted: np.ndarray,
+    low: float = 3e-4,
+    high: float = 4e-4,
+    total: int | None = None,
+) -> Tensor:
     """- mean over responses of min(s A, clip(s, 1-low, 1+high) A)   (Zheng et al. 2025, eq. 5)
 
     advantages  (B,), of group_advantages()
@@ -43,8 +53,15 @@ def gspo_loss(logp, old, advantages, counted, low=3e-4, high=4e-4, total=None):
 
 
 def gspo_token_loss(
-    logp, old, advantages, counted, low=3e-4, high=4e-4, how="sequence", total=None
-):
+    logp: Tensor,
+    old: Tensor,
+    advantages: Tensor,
+    counted: np.ndarray,
+    low: float = 3e-4,
+    high: float = 4e-4,
+    how: str = "sequence",
+    total: int | None = None,
+) -> Tensor:
     """GSPO with an advantage of each token   (Zheng et al. 2025, eq. 14)
 
     The ratio of token t is sg(s) pi(y_t) / sg(pi(y_t)): its value is s, its gradient the token's.
@@ -56,7 +73,16 @@ def gspo_token_loss(
     return -aggregate(gain, counted, how, total)
 
 
-def cispo_loss(logp, old, advantages, counted, low=None, high=0.2, how="token", total=None):
+def cispo_loss(
+    logp: Tensor,
+    old: Tensor,
+    advantages: Tensor,
+    counted: np.ndarray,
+    low: float | None = None,
+    high: float = 0.2,
+    how: str = "token",
+    total: int | None = None,
+) -> Tensor:
     """- mean of sg(clip(rho_t, 1-low, 1+high)) A_t log pi(y_t)   (MiniMax 2025, eqs. 4, 5)
 
     low      None: no lower bound, as in the paper;  high > 0

@@ -14,13 +14,19 @@ import numpy as np
 from tinylm.align.aggregation import aggregate
 from tinylm.align.constant import constant
 from tinylm.align.exact.expectations import entropy
-from tinylm.autograd import exp, log_softmax
+from tinylm.autograd import Array, Tensor, exp, log_softmax
 from tinylm.autograd.engine.tensor import array_of
-from tinylm.backend import to_cpu
+from tinylm.backend import ArrayLike, to_cpu
 from tinylm.errors import DataError, ShapeError
 
 
-def policy_gradient_loss(logp, advantages, counted, how="token", total=None):
+def policy_gradient_loss(
+    logp: Tensor,
+    advantages: np.ndarray,
+    counted: np.ndarray,
+    how: str = "token",
+    total: int | None = None,
+) -> Tensor:
     """- mean of A_t log pi(y_t | x, y_<t)   (book eqs. 4.28, 4.40, 4.44)
 
     logp        (B, T) Tensor;  counted (B, T) bool
@@ -34,7 +40,7 @@ def policy_gradient_loss(logp, advantages, counted, how="token", total=None):
     return -aggregate(logp * per_token(advantages, logp), counted, how, total)
 
 
-def ratio(logp, old):
+def ratio(logp: Tensor, old: Array) -> Tensor:
     """rho_t = pi(y_t | ..) / pi_old(y_t | ..), (B, T) Tensor   (book eq. 4.45)
 
     old      (B, T) log-probabilities under the policy that drew the responses: a constant
@@ -44,7 +50,14 @@ def ratio(logp, old):
     return exp(logp - constant(old, logp))
 
 
-def importance_loss(logp, old, advantages, counted, how="token", total=None):
+def importance_loss(
+    logp: Tensor,
+    old: np.ndarray,
+    advantages: np.ndarray,
+    counted: np.ndarray,
+    how: str = "token",
+    total: int | None = None,
+) -> Tensor:
     """- mean of rho_t A_t, for responses of the policy `old`   (book eq. 4.45)
 
     At pi = old its gradient is that of policy_gradient_loss()   (book eqs. 4.46-4.48). Arguments
@@ -53,7 +66,7 @@ def importance_loss(logp, old, advantages, counted, how="token", total=None):
     return -aggregate(ratio(logp, old) * per_token(advantages, logp), counted, how, total)
 
 
-def entropy_loss(logits, total=None):
+def entropy_loss(logits: Tensor, total: int | None = None) -> Tensor:
     """- mean entropy of the distributions that tokens were drawn from, to be added with a weight.
 
     A policy that is certain does not try anything else any more   (Williams and Peng 1991).
@@ -68,7 +81,9 @@ def entropy_loss(logits, total=None):
     return -each.sum() / float(total or len(each))
 
 
-def check_first_ratio(logp, old, counted, tolerance=1e-4):
+def check_first_ratio(
+    logp: Array, old: np.ndarray, counted: np.ndarray, tolerance: float = 1e-4
+) -> float:
     """The largest |log ratio|, which must be 0 before the first update on new responses.
 
     It is not if responses were drawn with another temperature or with top-k, with dropout on, from
@@ -90,7 +105,7 @@ def check_first_ratio(logp, old, counted, tolerance=1e-4):
     return largest
 
 
-def effective_sample_size(logp, old):
+def effective_sample_size(logp: ArrayLike, old: ArrayLike) -> float:
     """(sum w)^2 / sum w^2 of weights w = pi(y) / pi_old(y): how many draws of pi these are worth.
 
     logp, old  (N,) log-probabilities of whole responses
@@ -101,7 +116,7 @@ def effective_sample_size(logp, old):
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
-def per_token(advantages, logp):
+def per_token(advantages: Array, logp: Tensor) -> np.ndarray:
     """Advantages (B, T) or (B,) as a constant array that broadcasts to logp (B, T)."""
     advantages = constant(advantages, logp)
     if advantages.shape == logp.shape[:1]:

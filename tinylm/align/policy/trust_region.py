@@ -12,16 +12,17 @@ next: groups.py.
 import numpy as np
 
 from tinylm.align.exact.expectations import expectation, kl
+from tinylm.align.exact.policies import TablePolicy
 from tinylm.align.policy.baselines import score_functions
 from tinylm.errors import ConfigError
 
 
-def fisher(scores, chance):
+def fisher(scores: np.ndarray, chance: np.ndarray) -> np.ndarray:
     """F = sum_y pi(y) s(y) s(y)^T: scores (K, P), chance (K,) -> (P, P)."""
     return scores.T @ (chance[:, None] * scores)
 
 
-def natural_gradient(scores, chance, rewards):
+def natural_gradient(scores: np.ndarray, chance: np.ndarray, rewards: np.ndarray) -> np.ndarray:
     """F^-1 g, g = sum_y pi(y) R(y) s(y) the policy gradient: (P,).
 
     It is the least-squares fit of the rewards by the scores, sum_y pi (R - s . x)^2, since the
@@ -32,7 +33,13 @@ def natural_gradient(scores, chance, rewards):
     return np.linalg.lstsq(root[:, None] * scores, root * rewards, rcond=1e-10)[0]
 
 
-def trpo_step(policy, rewards, delta=0.01, shrink=0.5, tries=20):
+def trpo_step(
+    policy: TablePolicy,
+    rewards: np.ndarray,
+    delta: float = 0.01,
+    shrink: float = 0.5,
+    tries: int = 20,
+) -> dict[str, float]:
     """Move a policy of one prompt by a step of TRPO, in place.
 
     policy   listed (align/exact), one prompt;  rewards (K,);  delta > 0, the most divergence

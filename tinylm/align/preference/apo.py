@@ -7,10 +7,19 @@ chosen answer is better than what the policy writes; "down" lowers both, for a p
 than the chosen answer too. Notation as in dpo.py, **sums**. Read next: no_reference.py.
 """
 
+import numpy as np
+
 from tinylm.align.preference.dpo import log_ratio
+from tinylm.autograd import Tensor
 
 
-def apo_zero(chosen, rejected, ref_chosen, ref_rejected, beta=0.1):
+def apo_zero(
+    chosen: Tensor,
+    rejected: Tensor,
+    ref_chosen: np.ndarray,
+    ref_rejected: np.ndarray,
+    beta: float = 0.1,
+) -> Tensor:
     """1 - sigmoid(beta rho_c) + sigmoid(beta rho_r)   (D'Oosterlinck et al. 2024, eq. 7)
 
     arguments  as in dpo()
@@ -21,7 +30,13 @@ def apo_zero(chosen, rejected, ref_chosen, ref_rejected, beta=0.1):
     return (-beta * good).sigmoid() + (beta * bad).sigmoid()  # 1 - sigmoid(a) = sigmoid(-a)
 
 
-def apo_down(chosen, rejected, ref_chosen, ref_rejected, beta=0.1):
+def apo_down(
+    chosen: Tensor,
+    rejected: Tensor,
+    ref_chosen: np.ndarray,
+    ref_rejected: np.ndarray,
+    beta: float = 0.1,
+) -> Tensor:
     """sigmoid(beta rho_c) + 1 - sigmoid(beta (rho_c - rho_r))   (the same, eq. 8)
 
     arguments  as in dpo()

@@ -8,8 +8,10 @@ wherever f'(0) is infinite, so DPO's derivation holds with f' in place of the lo
 log u gives f'(u) = log u + 1 and DPO. Read next: losses.py.
 """
 
+import numpy as np
+
 from tinylm.align.preference.dpo import log_ratio
-from tinylm.autograd import exp, softplus
+from tinylm.autograd import Tensor, exp, softplus
 from tinylm.errors import ConfigError
 
 # f'(u) as a function of log u, without constants, which cancel in a difference.
@@ -23,7 +25,14 @@ DERIVATIVES = {
 }
 
 
-def f_dpo(chosen, rejected, ref_chosen, ref_rejected, beta=0.1, divergence="reverse_kl"):
+def f_dpo(
+    chosen: Tensor,
+    rejected: Tensor,
+    ref_chosen: np.ndarray,
+    ref_rejected: np.ndarray,
+    beta: float = 0.1,
+    divergence: float | str = "reverse_kl",
+) -> Tensor:
     """-log sigmoid(beta f'(u_c) - beta f'(u_r)), u = pi / ref   (Wang et al. 2024)
 
     arguments   as in dpo(): **sums**

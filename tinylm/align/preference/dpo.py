@@ -17,17 +17,24 @@ All log-probabilities here are **sums over the tokens of a response**, none of t
 is one number a pair, (B,); training minimizes their mean over pairs. Read next: margins.py.
 """
 
+from typing import Any
+
+import numpy as np
+
 from tinylm.align.constant import constant
-from tinylm.autograd import softplus
+from tinylm.autograd import Array, Tensor, softplus
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError
 
 
-def log_ratio(logp, reference):
+def log_ratio(logp: Array, reference: np.ndarray) -> Array:
     """log[pi(y|x) / ref(y|x)], the reference a constant: (B,) Tensor, (B,) -> (B,) Tensor."""
     return logp - constant(reference, logp)
 
 
-def implicit_reward(logp, reference, beta=0.1, log_partition=0.0):
+def implicit_reward(
+    logp: np.ndarray, reference: np.ndarray, beta: float = 0.1, log_partition: ArrayLike = 0.0
+) -> Any:
     """The reward for which a policy is optimal   (book eq. 4.80)
 
         r(x, y) = beta (log[pi(y|x) / ref(y|x)] + log Z(x))
@@ -39,18 +46,33 @@ def implicit_reward(logp, reference, beta=0.1, log_partition=0.0):
     return beta * (log_ratio(logp, reference) + log_partition)
 
 
-def logit(chosen, rejected, ref_chosen, ref_rejected, beta):
+def logit(
+    chosen: Tensor, rejected: Tensor, ref_chosen: np.ndarray, ref_rejected: np.ndarray, beta: float
+) -> Any:
     """beta (rho_c - rho_r), (B,): difference of implicit rewards, logit of the preference."""
     rho = log_ratio(chosen, ref_chosen) - log_ratio(rejected, ref_rejected)
     return beta * rho
 
 
-def preference_probability(chosen, rejected, ref_chosen, ref_rejected, beta=0.1):
+def preference_probability(
+    chosen: Tensor,
+    rejected: Tensor,
+    ref_chosen: np.ndarray,
+    ref_rejected: np.ndarray,
+    beta: float = 0.1,
+) -> Tensor:
     """Pr(y_c > y_r | x) under the implicit reward   (book eq. 4.81): (B,); arguments of dpo()."""
     return logit(chosen, rejected, ref_chosen, ref_rejected, beta).sigmoid()
 
 
-def dpo(chosen, rejected, ref_chosen, ref_rejected, beta=0.1, label_smoothing=0.0):
+def dpo(
+    chosen: Tensor,
+    rejected: Tensor,
+    ref_chosen: np.ndarray,
+    ref_rejected: np.ndarray,
+    beta: float = 0.1,
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """DPO, and with label smoothing cDPO   (book eq. 4.82; Rafailov et al. 2023, eq. 7; Mitchell
     2023, eq. 3)
 
@@ -73,7 +95,14 @@ def dpo(chosen, rejected, ref_chosen, ref_rejected, beta=0.1, label_smoothing=0.
     return (1 - label_smoothing) * softplus(-d) + label_smoothing * softplus(d)
 
 
-def robust_dpo(chosen, rejected, ref_chosen, ref_rejected, beta=0.1, label_smoothing=0.1):
+def robust_dpo(
+    chosen: Tensor,
+    rejected: Tensor,
+    ref_chosen: np.ndarray,
+    ref_rejected: np.ndarray,
+    beta: float = 0.1,
+    label_smoothing: float = 0.1,
+) -> Tensor:
     """DPO that labels flipped with probability e leave unbiased   (Chowdhury et al. 2024)
 
         [(1 - e) l(d) - e l(-d)] / (1 - 2 e)      l(d) = -log sigmoid(d), d as in dpo()
@@ -95,7 +124,9 @@ def robust_dpo(chosen, rejected, ref_chosen, ref_rejected, beta=0.1, label_smoot
     return difference / (1 - 2 * label_smoothing)
 
 
-def spin(human, own, ref_human, ref_own, beta=0.1):
+def spin(
+    human: Tensor, own: Tensor, ref_human: np.ndarray, ref_own: np.ndarray, beta: float = 0.1
+) -> Tensor:
     """Self-play fine-tuning: DPO whose rejected answer is the model's own   (book section 4.2.2.2;
     Chen et al. 2024, "Self-Play Fine-Tuning Converts Weak Language Models to Strong Language
     Models", ICML, section 4.1)

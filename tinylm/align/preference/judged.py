@@ -5,21 +5,33 @@ each answer is moved against the reference point, the mean log ratio of answers 
 Read first: kto.py, tuning.py.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.align.feedback.pairs import LeftOut
 from tinylm.align.preference.kto import kto
-from tinylm.align.preference.pairs import EncodedAnswer, make_pairs_batch
+from tinylm.align.preference.pairs import EncodedAnswer, PreferenceBatch, make_pairs_batch
 from tinylm.align.preference.tuning import point_of, reference_point, row_logprobs
-from tinylm.backend import to_cpu
+from tinylm.autograd import Tensor
+from tinylm.backend import ArrayLike, Random, to_cpu
+from tinylm.data.read.preferences import Judged
 from tinylm.errors import DataError
 from tinylm.finetune.instruct.conversations import Encoded, encode_conversation
-from tinylm.train.alone import ALONE
+from tinylm.models.decoder.gpt import GPT
+from tinylm.models.published.chat.builtin import ChatTemplate
+from tinylm.tokenizers.base import Tokenizer
+from tinylm.train.alone import ALONE, Alone
 
 
-def encode_judged(tokenizer, template, judged, limit=None, begin=None):
+def encode_judged(
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    judged: Sequence[Judged],
+    limit: int | None = None,
+    begin: int | None = None,
+) -> tuple:
     """Judged answers as examples for KTO.
 
     judged   list of Judged (data/read/preferences.py)
@@ -42,7 +54,7 @@ def encode_judged(tokenizer, template, judged, limit=None, begin=None):
     return examples, LeftOut(tuple(cut), empty=tuple(empty))
 
 
-def kto_weights(desirable):
+def kto_weights(desirable: ArrayLike) -> tuple[float, float]:
     """Weights that give good and bad answers the same total: (weight_good, weight_bad), the less
     frequent kind above 1   (Ethayarajh et al. 2024, section 4.2, at a ratio of 1)
 
@@ -74,15 +86,17 @@ class KTO:
     temperature: float = 1.0
     compares = others = True  # a reference policy, and answers to other prompts
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(
+        self, examples: Sequence[EncodedAnswer], rng: Random | None = None
+    ) -> PreferenceBatch:
         """Answers as rows: PreferenceBatch of 2 rows each."""
         return make_pairs_batch(examples)
 
-    def whole_batch(self, model, parts, comm=ALONE):
+    def whole_batch(self, model: GPT, parts: Iterator, comm: Alone = ALONE) -> dict[str, float]:
         """The reference point {"point": z}, of a batch in parts."""
         return {"point": reference_point(self, model, parts, comm)}
 
-    def check(self, batch):
+    def check(self, batch: PreferenceBatch) -> None:
         """Raise DataError for answers without a reference or an answer to another prompt."""
         if batch.reference is None or batch.inputs.shape[1] != 2:
             raise DataError(
@@ -90,7 +104,7 @@ class KTO:
                 "with_others(), then to with_reference()"
             )
 
-    def loss(self, model, batch):
+    def loss(self, model: GPT, batch: PreferenceBatch) -> tuple[Tensor, dict[str, float]]:
         """The mean of kto() over answers.
 
         returns  (Tensor (), {"tokens": answers, "loss": float, "point", "reward_good",

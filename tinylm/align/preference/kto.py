@@ -18,11 +18,11 @@ log-probabilities. KTO is not in the book: it belongs beside section 4.4.2. Read
 import numpy as np
 
 from tinylm.align.preference.dpo import log_ratio
-from tinylm.autograd import where
+from tinylm.autograd import Array, Tensor, where
 from tinylm.autograd.engine.tensor import array_of
 
 
-def kto_reference_point(logp, reference):
+def kto_reference_point(logp: Array, reference: Array) -> float:
     """z: the mean log ratio of answers to other prompts, 0 if that is negative   (float)
 
     logp, reference  (n,) summed log-probabilities log pi(y'|x), log ref(y'|x): no gradient is kept
@@ -32,7 +32,15 @@ def kto_reference_point(logp, reference):
     return float(np.maximum(0.0, np.mean(rho)))
 
 
-def kto(logp, reference, desirable, point, beta=0.1, weight_good=1.0, weight_bad=1.0):
+def kto(
+    logp: Tensor,
+    reference: np.ndarray,
+    desirable: np.ndarray,
+    point: float,
+    beta: float = 0.1,
+    weight_good: float = 1.0,
+    weight_bad: float = 1.0,
+) -> Tensor:
     """KTO's loss of single answers   (Ethayarajh et al. 2024, section 4.1)
 
         weight_good (1 - sigmoid(beta (rho - z)))   where desirable
@@ -56,8 +64,16 @@ def kto(logp, reference, desirable, point, beta=0.1, weight_good=1.0, weight_bad
 
 
 def paired_kto(
-    chosen, rejected, ref_chosen, ref_rejected, beta=0.1, *, point, weight_good=1.0, weight_bad=1.0
-):
+    chosen: Tensor,
+    rejected: Tensor,
+    ref_chosen: np.ndarray,
+    ref_rejected: np.ndarray,
+    beta: float = 0.1,
+    *,
+    point: float,
+    weight_good: float = 1.0,
+    weight_bad: float = 1.0,
+) -> Tensor:
     """KTO where every prompt has a good and a bad answer: the mean of their two losses, (B,).
 
     arguments  as in dpo() and kto()

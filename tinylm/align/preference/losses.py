@@ -10,6 +10,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,18 +43,18 @@ class PreferenceLoss:
     point: bool = False
 
     @property
-    def reference(self):
+    def reference(self) -> bool:
         """True if the loss compares with a reference policy."""
         return self.start is not None
 
     @property
-    def options(self):
+    def options(self) -> dict[str, float]:
         """The names of its settings and their values unless given: {name: value}."""
         known = inspect.signature(self.function).parameters.values()
         return {one.name: one.default for one in known if one.name not in _GIVEN}
 
     @property
-    def beta(self):
+    def beta(self) -> float:
         """The unit of its implicit rewards; 1 for a loss without beta."""
         return self.options.get("beta", 1.0)
 
@@ -90,7 +91,7 @@ LOSSES = {
 }
 
 
-def preference_loss(name):
+def preference_loss(name: str) -> PreferenceLoss:
     """The PreferenceLoss of a name.
 
     raises  ConfigError that lists the names, and one that is near
@@ -104,7 +105,7 @@ def preference_loss(name):
     raise ConfigError(f"no preference loss {name!r}: choose one of {', '.join(LOSSES)}{hint}")
 
 
-def check_options(name, options):
+def check_options(name: str, options: Any) -> None:
     """Compute a loss once, of a pair whose log-probabilities are all 0: what it refuses shows here,
     and not after a file was read and scored.
 

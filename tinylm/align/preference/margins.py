@@ -6,11 +6,21 @@ back from beyond it. Notation as in dpo.py: rho = log[pi(y|x) / ref(y|x)]. Each 
 pair. Read next: kto.py.
 """
 
+from typing import Any
+
+import numpy as np
+
 from tinylm.align.preference.dpo import log_ratio, logit
-from tinylm.autograd import relu
+from tinylm.autograd import Tensor, relu
 
 
-def hinge(chosen, rejected, ref_chosen, ref_rejected, beta=0.1):
+def hinge(
+    chosen: Tensor,
+    rejected: Tensor,
+    ref_chosen: np.ndarray,
+    ref_rejected: np.ndarray,
+    beta: float = 0.1,
+) -> Tensor:
     """A margin of 1 between implicit rewards   (Liu et al. 2024, RSO: "hinge-norm")
 
         max(0, 1 - beta (rho_c - rho_r))
@@ -24,7 +34,13 @@ def hinge(chosen, rejected, ref_chosen, ref_rejected, beta=0.1):
     return relu(1 - logit(chosen, rejected, ref_chosen, ref_rejected, beta))
 
 
-def slic(chosen, rejected, margin=1.0, target=None, weight=0.0):
+def slic(
+    chosen: Tensor,
+    rejected: Tensor,
+    margin: float = 1.0,
+    target: float | None = None,
+    weight: float = 0.0,
+) -> Tensor:
     """Sequence likelihood calibration: a margin of log-probabilities   (Zhao et al. 2023, SLiC-HF,
     rank calibration loss)
 
@@ -45,7 +61,13 @@ def slic(chosen, rejected, margin=1.0, target=None, weight=0.0):
     return loss - weight * target
 
 
-def ipo(chosen, rejected, ref_chosen, ref_rejected, beta=0.1):
+def ipo(
+    chosen: Tensor,
+    rejected: Tensor,
+    ref_chosen: np.ndarray,
+    ref_rejected: np.ndarray,
+    beta: float = 0.1,
+) -> Any:
     """Identity preference optimization: a target for the margin   (Azar et al. 2023, eq. 17)
 
         (rho_c - rho_r - 1 / (2 beta))^2

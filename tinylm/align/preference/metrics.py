@@ -10,7 +10,9 @@ from tinylm.align.preference.dpo import implicit_reward
 from tinylm.autograd.engine.tensor import array_of
 
 
-def implicit_accuracy(reward_chosen, reward_rejected, rounding=0.0):
+def implicit_accuracy(
+    reward_chosen: np.ndarray, reward_rejected: np.ndarray, rounding: float = 0.0
+) -> float:
     """The share of pairs whose chosen answer has the greater reward, a tie counting as one half.
 
     rounding  rewards that differ by no more than this are a tie: before the first update policy and
@@ -21,7 +23,13 @@ def implicit_accuracy(reward_chosen, reward_rejected, rounding=0.0):
     return float(np.mean(np.where(tied, 0.5, difference > 0)))
 
 
-def preference_metrics(chosen, rejected, ref_chosen, ref_rejected, beta=0.1):
+def preference_metrics(
+    chosen: np.ndarray,
+    rejected: np.ndarray,
+    ref_chosen: np.ndarray,
+    ref_rejected: np.ndarray,
+    beta: float = 0.1,
+) -> dict[str, float]:
     """Numbers of a batch of pairs: {name: float}.
 
     arguments  as in dpo(), sums or means as the loss has them; ref_.. are 0 where it has none

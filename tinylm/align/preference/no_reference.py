@@ -5,18 +5,18 @@ only that a mean log-probability cannot grow past 0 (SimPO). Each loss is one nu
 next: divergences.py.
 """
 
-from tinylm.autograd import exp, log, minimum, softplus
+from tinylm.autograd import Tensor, exp, log, minimum, softplus
 
 SURE = -1e-6  # log p above this counts as this: the odds p / (1 - p) stay below a million
 
 
-def log_odds(mean_logp):
+def log_odds(mean_logp: Tensor) -> Tensor:
     """log[p / (1 - p)] of p = exp(mean_logp): (B,) -> (B,)."""
     mean_logp = minimum(mean_logp, SURE)
     return mean_logp - log(1 - exp(mean_logp))
 
 
-def orpo(chosen, rejected, weight=0.1):
+def orpo(chosen: Tensor, rejected: Tensor, weight: float = 0.1) -> Tensor:
     """Odds ratio preference optimization   (Hong et al. 2024, eqs. 6, 7)
 
         -log pi(y_c|x) - weight log sigmoid(log odds(y_c|x) - log odds(y_r|x))
@@ -31,7 +31,7 @@ def orpo(chosen, rejected, weight=0.1):
     return -chosen + weight * softplus(log_odds(rejected) - log_odds(chosen))
 
 
-def simpo(chosen, rejected, beta=2.0, gamma=1.0):
+def simpo(chosen: Tensor, rejected: Tensor, beta: float = 2.0, gamma: float = 1.0) -> Tensor:
     """Simple preference optimization   (Meng et al. 2024, eq. 6)
 
         -log sigmoid(beta (m_c - m_r) - gamma)      m: mean log-probability of a token
@@ -45,7 +45,7 @@ def simpo(chosen, rejected, beta=2.0, gamma=1.0):
     return softplus(gamma - beta * (chosen - rejected))
 
 
-def cpo(chosen, rejected, beta=0.1, weight=1.0):
+def cpo(chosen: Tensor, rejected: Tensor, beta: float = 0.1, weight: float = 1.0) -> Tensor:
     """Contrastive preference optimization: DPO under a uniform reference   (Xu et al. 2024, eq. 3,
     and the likelihood that their final objective adds)
 

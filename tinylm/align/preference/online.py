@@ -15,22 +15,34 @@ al. 2024). Read first: tuning.py.
 """
 
 import copy
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from tinylm.align.feedback.pairs import EncodedPair
-from tinylm.align.preference.tuning import tune, with_reference
+from tinylm.align.preference.tuning import DPO, tune, with_reference
 from tinylm.align.rlhf.rollout import check_prompts
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.fitting import fit
 from tinylm.finetune.instruct.conversations import encode_sft
 from tinylm.generate.loop import generate_batch
+from tinylm.models.decoder.gpt import GPT
 
 REFERENCES = ("first", "current")
 
 
-def own_pairs(model, prompts, prefer, max_tokens, *, seed=0, eos=None, temperature=1.0):
+def own_pairs(
+    model: GPT,
+    prompts: Sequence[list[int]],
+    prefer: Callable,
+    max_tokens: int,
+    *,
+    seed: int = 0,
+    eos: int | None = None,
+    temperature: float = 1.0,
+) -> list[EncodedPair]:
     """Two samples of the policy for each prompt, labelled: list of EncodedPair.
 
     prompts  list of P sequences of ids
@@ -56,7 +68,16 @@ def own_pairs(model, prompts, prefer, max_tokens, *, seed=0, eos=None, temperatu
     return found
 
 
-def self_play_pairs(model, prompts, answers, max_tokens, *, seed=0, eos=None, temperature=1.0):
+def self_play_pairs(
+    model: GPT,
+    prompts: Sequence[list[int]],
+    answers: Sequence[list[int]],
+    max_tokens: int,
+    *,
+    seed: int = 0,
+    eos: int | None = None,
+    temperature: float = 1.0,
+) -> list:
     """SPIN's pairs: people's answers against the policy's own   (Chen et al. 2024, algorithm 1)
 
     answers  list of P sequences of ids
@@ -74,15 +95,15 @@ def self_play_pairs(model, prompts, answers, max_tokens, *, seed=0, eos=None, te
 
 
 def online_dpo(
-    model,
-    task,
-    make_pairs,
+    model: GPT,
+    task: DPO,
+    make_pairs: Callable,
     *,
-    rounds=1,
-    reference="first",
-    seed=0,
-    **options,
-):
+    rounds: int = 1,
+    reference: str = "first",
+    seed: int = 0,
+    **options: Any,
+) -> list:
     """Rounds of sampling pairs from the policy and training on them, in place.
 
     task        DPO

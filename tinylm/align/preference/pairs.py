@@ -7,10 +7,12 @@ first: ../feedback/pairs.py, which encodes pairs and leaves out those that teach
 tuning.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinylm.align.feedback.pairs import EncodedPair
 from tinylm.errors import DataError
 from tinylm.finetune.instruct.conversations import Encoded
 from tinylm.finetune.instruct.instructions import InstructionBatch, InstructionTuning
@@ -33,7 +35,7 @@ class EncodedAnswer:
     reference: np.ndarray | None = None
 
 
-def rows_of(example):
+def rows_of(example: EncodedPair | EncodedAnswer) -> list[Encoded]:
     """The R conversations of an example: of a pair 2, or 3 with an answer to another prompt; of a
     judged answer 1 or 2.
     """
@@ -69,18 +71,18 @@ class PreferenceBatch(Batch):
     point: np.ndarray | None = None
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """What the loss is a mean of: pairs, each of which weighs the same."""
         return len(self)
 
-    def answers(self, first, last):
+    def answers(self, first: int, last: int | None) -> "PreferenceBatch":
         """Rows first .. last-1 of the R rows of every pair, as a PreferenceBatch."""
         names = ("inputs", "targets", "prompt", "mask", "reference")
         held = {name: getattr(self, name) for name in names}
         cut = {name: a[:, first:last] for name, a in held.items() if a is not None}
         return replace(self, **cut)
 
-    def flat(self):
+    def flat(self) -> InstructionBatch:
         """All rows one below the other: InstructionBatch of B R rows."""
         T = self.inputs.shape[-1]
         mask = self.mask
@@ -90,7 +92,7 @@ class PreferenceBatch(Batch):
         return InstructionBatch(*rows, self.prompt.reshape(-1), mask)
 
 
-def make_pairs_batch(pairs):
+def make_pairs_batch(pairs: Sequence) -> PreferenceBatch:
     """A PreferenceBatch of EncodedPairs: all with `other` or none, all with a reference or none.
 
     raises  DataError for a mixture
@@ -122,7 +124,7 @@ def _probability(example):
     return example.probability
 
 
-def with_others(pairs, limit=None):
+def with_others(pairs: Sequence, limit: int | None = None) -> list:
     """Pairs with an answer to another prompt, for KTO's reference point: list.
 
     pairs    EncodedPairs, or EncodedAnswers

@@ -10,20 +10,23 @@ book eqs. 4.79 to 4.82). Pairs of weight 0 are never seen: where they leave the 
 that no pair connects, the groups' shares are not determined.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tinylm.align.preference.dpo import dpo
-from tinylm.autograd.engine.tensor import array_of
+from tinylm.autograd.engine.tensor import Tensor, array_of
 from tinylm.errors import ShapeError
 
 
-def bradley_terry(reward):
+def bradley_terry(reward: np.ndarray) -> np.ndarray:
     """P(a > b | x) of all ordered pairs: rewards (X, K) -> (X, K, K)."""
     difference = reward[..., :, None] - reward[..., None, :]
     return np.exp(-np.logaddexp(0, -difference))  # sigmoid, without overflow
 
 
-def own_weights(logp):
+def own_weights(logp: Tensor) -> np.ndarray:
     """How often a policy samples each pair, the product of two probabilities: (X, K, K) array.
 
     The weights of online learning. They are constants: the policy is not differentiated as the
@@ -33,7 +36,14 @@ def own_weights(logp):
     return p[:, :, None] * p[:, None, :]
 
 
-def population_loss(logp, logref, preference, loss=dpo, weights=None, **options):
+def population_loss(
+    logp: Tensor,
+    logref: np.ndarray,
+    preference: np.ndarray,
+    loss: Callable = dpo,
+    weights: np.ndarray | None = None,
+    **options: Any,
+) -> Tensor:
     """The expectation of a loss of pairs over all pairs of different responses: Tensor ().
 
     logp        (X, K) Tensor, log-probabilities of the K responses to each of X prompts

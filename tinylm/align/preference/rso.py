@@ -13,6 +13,9 @@ Step 1 and 3 alone are the `sample-rank` of SLiC. Read first: online.py, whose p
 the policy itself.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.align.feedback.pairs import EncodedPair
@@ -22,22 +25,23 @@ from tinylm.align.rlhf.scoring import scores_of
 from tinylm.data.synthetic.draws import generator
 from tinylm.finetune.instruct.conversations import encode_sft
 from tinylm.generate.loop import generate_batch
+from tinylm.generate.protocol.enumerable import EnumerableLM
 
 
 def rso_samples(
-    model,
-    prompt,
-    reward,
-    max_tokens,
+    model: EnumerableLM,
+    prompt: Sequence[int],
+    reward: Callable,
+    max_tokens: int,
     *,
-    candidates=64,
-    kept=8,
-    beta=0.5,
-    maximum=None,
-    seed=0,
-    eos=None,
-    temperature=1.0,
-):
+    candidates: int = 64,
+    kept: int = 8,
+    beta: float = 0.5,
+    maximum: float | None = None,
+    seed: int = 0,
+    eos: int | None = None,
+    temperature: float = 1.0,
+) -> tuple[list[list[int]], np.ndarray]:
     """Responses of the optimal policy by rejection of those of the SFT policy   (steps 1 and 2)
 
     model       the SFT policy: GPT, or another that generate() reads
@@ -70,7 +74,16 @@ def rso_samples(
     return [responses[i] for i in rows], rewards[rows]
 
 
-def rso_pairs(model, prompts, reward, max_tokens, *, kept=8, seed=0, **options):
+def rso_pairs(
+    model: EnumerableLM,
+    prompts: Sequence[list[int]],
+    reward: Callable,
+    max_tokens: int,
+    *,
+    kept: int = 8,
+    seed: int = 0,
+    **options: Any,
+) -> list[EncodedPair]:
     """Pairs of samples of the optimal policy, labelled by the reward   (Liu et al. 2024, section 3)
 
     prompts  list of P sequences of ids

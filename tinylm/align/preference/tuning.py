@@ -11,25 +11,37 @@ every log ratio is 0. If one is not, the two were not computed alike (dropout, t
 template), and what is trained would be that difference. Read first: dpo.py, pairs.py.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinylm.align.constant import constant
+from tinylm.align.feedback.pairs import EncodedPair
 from tinylm.align.logprobs import frozen_logprobs, response_logprobs, summed
 from tinylm.align.meter import mean_figures
 from tinylm.align.preference.kto import kto_reference_point
 from tinylm.align.preference.losses import check_options, preference_loss
 from tinylm.align.preference.metrics import preference_metrics
-from tinylm.align.preference.pairs import make_pairs_batch, with_others
-from tinylm.autograd import no_grad
-from tinylm.backend import to_cpu
+from tinylm.align.preference.pairs import (
+    EncodedAnswer,
+    PreferenceBatch,
+    make_pairs_batch,
+    with_others,
+)
+from tinylm.autograd import Tensor, no_grad
+from tinylm.backend import Random, to_cpu
 from tinylm.errors import DataError, TrainingError
 from tinylm.finetune.fitting import fit
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import evaluating
 from tinylm.pretrain.batch import IGNORE
-from tinylm.train.alone import ALONE
+from tinylm.train.alone import ALONE, Alone
 from tinylm.train.whole_batch import of_all_rows
+
+if TYPE_CHECKING:
+    from tinylm.align.preference.judged import KTO
 
 
 @dataclass(frozen=True)
@@ -50,30 +62,32 @@ class DPO:
     options: dict = field(default_factory=dict)
     temperature: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_options(self.loss_name, self.options)
 
     @property
-    def compares(self):
+    def compares(self) -> bool:
         """True if the loss compares with a reference policy."""
         return preference_loss(self.loss_name).reference
 
     @property
-    def others(self):
+    def others(self) -> bool:
         """True if it needs answers to other prompts."""
         return preference_loss(self.loss_name).point
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(
+        self, examples: Sequence[EncodedPair], rng: Random | None = None
+    ) -> PreferenceBatch:
         """Pairs as rows, shifted by one and padded at the right: PreferenceBatch."""
         return make_pairs_batch(examples)
 
-    def whole_batch(self, model, parts, comm=ALONE):
+    def whole_batch(self, model: GPT, parts: Iterator, comm: Alone = ALONE) -> dict[str, float]:
         """KTO's reference point {"point": z}, of a batch in parts; {} for all other losses."""
         if not self.others:
             return {}
         return {"point": reference_point(self, model, parts, comm)}
 
-    def check(self, batch):
+    def check(self, batch: PreferenceBatch) -> None:
         """DataError for pairs without what the loss needs: see with_reference, with_others."""
         row = preference_loss(self.loss_name)
         if row.point and batch.inputs.shape[1] != 3:
@@ -87,7 +101,7 @@ class DPO:
                 "pairs to with_reference() before training"
             )
 
-    def loss(self, model, batch):
+    def loss(self, model: GPT, batch: PreferenceBatch) -> tuple[Tensor, dict[str, float]]:
         """The mean of the loss over pairs.
 
         returns  (Tensor (), {"tokens": pairs, "loss": float, and preference_metrics})
@@ -114,7 +128,7 @@ class DPO:
         found = preference_metrics(*columns, self.options.get("beta", row.beta))
         return loss, {"tokens": len(batch), "loss": float(loss.item()), **found}
 
-    def logprobs(self, model, batch):
+    def logprobs(self, model: GPT, batch: PreferenceBatch) -> Tensor:
         """log pi(y|x) of every answer, the sum or mean that the loss reads: (B, R) Tensor."""
         return self._as_read(row_logprobs(model, batch, self.temperature), batch)
 
@@ -136,14 +150,16 @@ class DPO:
         return totals / lengths.astype(totals.dtype)
 
 
-def row_logprobs(model, batch, temperature=1.0):
+def row_logprobs(model: GPT, batch: PreferenceBatch, temperature: float = 1.0) -> Tensor:
     """log pi(y|x) of every row of a PreferenceBatch, sums of tokens, dropout off: (B, R) Tensor."""
     with evaluating(model):
         logp, counted = response_logprobs(model, batch.flat(), temperature)
     return summed(logp, counted).reshape(batch.inputs.shape[:2])  # (B R,) -> (B, R)
 
 
-def reference_point(task, model, parts, comm=ALONE):
+def reference_point(
+    task: "KTO | DPO", model: GPT, parts: Iterable[PreferenceBatch], comm: Alone = ALONE
+) -> float:
     """KTO's reference point of a whole batch, of sums whatever the task: float, no gradient.
 
     task   DPO or KTO (judged.py), with the temperature, and a check of what the batches have
@@ -163,14 +179,16 @@ def reference_point(task, model, parts, comm=ALONE):
     return kto_reference_point(logp, reference)
 
 
-def point_of(task, model, batch):
+def point_of(task: "KTO | DPO", model: GPT, batch: PreferenceBatch) -> float:
     """The reference point that a batch was given, or else that of its own rows: float."""
     if batch.point is not None:
         return float(batch.point[0])
     return reference_point(task, model, [batch])
 
 
-def with_reference(model, pairs, batch_size=16, temperature=1.0):
+def with_reference(
+    model: GPT, pairs: Sequence, batch_size: int = 16, temperature: float = 1.0
+) -> list:
     """Pairs with the log-probabilities of their answers under `model`: list of EncodedPair.
 
     temperature  as in the task
@@ -187,7 +205,7 @@ def with_reference(model, pairs, batch_size=16, temperature=1.0):
     return found
 
 
-def check_start(model, task, pairs):
+def check_start(model: GPT, task: "KTO | DPO", pairs: Sequence) -> float:
     """The largest |log ratio| of policy and reference on these pairs, which must be 0: float.
 
     raises  TrainingError if it is more than rounding, 1000 units of the sums' last place
@@ -206,7 +224,9 @@ def check_start(model, task, pairs):
     return largest
 
 
-def tune(model, task, pairs, batch_size=16, **options):
+def tune(
+    model: GPT, task: "KTO", pairs: Sequence[EncodedAnswer], batch_size: int = 16, **options: Any
+) -> np.ndarray:
     """Train a model on pairs, in place: reference, check of the start, fit.
 
     task     DPO, or KTO (judged.py)
@@ -219,7 +239,9 @@ def tune(model, task, pairs, batch_size=16, **options):
     return fit(model, task, pairs, batch_size=batch_size, **options)
 
 
-def prepared(model, task, pairs, batch_size=16, limit=None):
+def prepared(
+    model: GPT, task: "KTO | DPO", pairs: Sequence, batch_size: int = 16, limit: int | None = None
+) -> Any:
     """Pairs with what the loss of a task needs, before the first update: a list.
 
     Answers to other prompts, and log-probabilities under `model`, which is the reference; that
@@ -241,7 +263,9 @@ def prepared(model, task, pairs, batch_size=16, limit=None):
     return pairs
 
 
-def preference_accuracy(model, task, pairs, batch_size=16):
+def preference_accuracy(
+    model: GPT, task: DPO, pairs: Sequence[EncodedPair], batch_size: int = 16
+) -> dict[str, float]:
     """preference_metrics over all pairs, dropout off: {name: float}, and the mean "loss".
 
     The share of held-out pairs whose chosen answer has the greater implicit reward is the first

@@ -11,6 +11,7 @@ the return of every course is a finite sum, and the policy gradient that is samp
 counterpart. Read first: prompt/decompose/plan.py; policy/surrogates.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,14 +34,14 @@ class Controller(Module):
     parts  most parts of a problem
     """
 
-    def __init__(self, parts):
+    def __init__(self, parts: int) -> None:
         self.logits = undecayed(Tensor(np.zeros((parts + 1, parts + 1, 2)), requires_grad=True))
 
-    def logprobs(self):
+    def logprobs(self) -> Tensor:
         """log pi(action | N, n): (parts + 1, parts + 1, 2) Tensor."""
         return log_softmax(self.logits)
 
-    def decide(self, parts, left, rng=None):
+    def decide(self, parts: int, left: int, rng: np.random.Generator | None = None) -> int:
         """The action in a state: drawn, or without a generator the most probable one."""
         logp = self.logprobs().data[parts, left]
         if rng is None:
@@ -48,7 +49,7 @@ class Controller(Module):
         return int(rng.random() < np.exp(logp[DECOMPOSE]))
 
 
-def controlled(generate, decide):
+def controlled(generate: Callable, decide: Callable) -> Callable:
     """G_i of plan.decompose that ends where the controller answers: function (p_0, pairs).
 
     generate  G_i: (p_0, pairs) -> the next sub-problem, or None
@@ -76,7 +77,7 @@ class Course:
     reward: float
 
     @property
-    def states(self):
+    def states(self) -> list[tuple[int, int]]:
         """(N, parts left) before each action."""
         return [(self.parts, self.parts - i) for i in range(len(self.actions))]
 
@@ -95,7 +96,7 @@ class DecompositionProcess:
     solved: float
     cost: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not all(0 <= p <= 1 for p in (*self.direct, self.solved)) or self.cost < 0:
             raise ConfigError(
                 f"DecompositionProcess: direct {self.direct} and solved {self.solved} are "
@@ -103,15 +104,15 @@ class DecompositionProcess:
             )
 
     @property
-    def parts(self):
+    def parts(self) -> int:
         """The most parts of a problem."""
         return len(self.direct) - 1
 
-    def expected(self, parts, k):
+    def expected(self, parts: int, k: int) -> float:
         """E[return] of k sub-problems before the answer: s^k q(N - k) - c k."""
         return self.solved**k * self.direct[parts - k] - self.cost * k
 
-    def courses(self, parts):
+    def courses(self, parts: int) -> list[Course]:
         """All courses through a problem with their expected rewards: list of N + 1 Course.
 
         After N sub-problems nothing is left, and the answer is no choice any more.
@@ -122,7 +123,7 @@ class DecompositionProcess:
             found.append(Course(parts, actions, self.expected(parts, k)))
         return found
 
-    def sample(self, controller, parts, rng):
+    def sample(self, controller: Controller, parts: int, rng: np.random.Generator) -> Course:
         """A course drawn with the controller, and whether its answer was right: Course."""
         actions, intact = [], True
         while len(actions) < parts:
@@ -134,7 +135,7 @@ class DecompositionProcess:
         right = intact and rng.random() < self.direct[parts - k]
         return Course(parts, actions, float(right) - self.cost * k)
 
-    def best(self, parts):
+    def best(self, parts: int) -> tuple[int, float]:
         """The best number of sub-problems and its return, by dynamic programming: (k, value).
 
         From the end: V = max(answer now, one more sub-problem), where k of them have been solved.
@@ -147,14 +148,16 @@ class DecompositionProcess:
         return k, value
 
 
-def course_logprob(controller, course):
+def course_logprob(controller: Controller, course: Course) -> Tensor:
     """log pi of the actions of a course, () Tensor: the environment's part has no gradient."""
     logp = controller.logprobs()
     chosen = [logp[N, n, action] for (N, n), action in zip(course.states, course.actions)]
     return concatenate([one.reshape(1) for one in chosen], axis=0).sum()
 
 
-def performance(controller, process, sizes):
+def performance(
+    controller: Controller, process: DecompositionProcess, sizes: Sequence[int]
+) -> Tensor | float:
     """J = mean over problem sizes of E[return], exact and differentiable: () Tensor."""
     total = 0.0
     for parts in sizes:
@@ -163,7 +166,9 @@ def performance(controller, process, sizes):
     return total / len(sizes)
 
 
-def course_loss(controller, courses, advantages):
+def course_loss(
+    controller: Controller, courses: Sequence[Course], advantages: np.ndarray
+) -> Tensor:
     """- mean over courses of A log pi(course): REINFORCE   (book eq. 4.24)
 
     advantages  (B,) constants
@@ -184,8 +189,14 @@ def course_loss(controller, courses, advantages):
 
 
 def train_controller(
-    process, sizes, steps=300, group=16, learning_rate=0.1, seed=0, controller=None
-):
+    process: DecompositionProcess,
+    sizes: Sequence[int],
+    steps: int = 300,
+    group: int = 16,
+    learning_rate: float = 0.1,
+    seed: int = 0,
+    controller: Controller | None = None,
+) -> Controller:
     """A controller trained with REINFORCE: each size has `group` courses a step.
 
     sizes    numbers of parts, each at least 1

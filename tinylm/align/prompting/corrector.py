@@ -12,14 +12,19 @@ prompt/refine/self_refine.py, refinement without training.
 """
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
+from tinylm.models.published.chat.builtin import ChatTemplate
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.ensemble.combine import edit_similarity
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.refine.feedback import Feedback
 from tinylm.prompt.refine.self_refine import refinement, respond
 
@@ -43,7 +48,7 @@ class Correction:
     better: Hypothesis
 
     @property
-    def gain(self):
+    def gain(self) -> float:
         """v(y') - v(y), above 0."""
         return self.better.value - self.worse.value
 
@@ -55,11 +60,11 @@ class CorrectionPool:
     least   a pair must gain more than this
     """
 
-    def __init__(self, value, least=0.0):
+    def __init__(self, value: Callable, least: float = 0.0) -> None:
         self.value, self.least = value, least
         self._items, self._texts = {}, defaultdict(dict)  # question -> {text: Hypothesis}
 
-    def add(self, item, texts):
+    def add(self, item: Item, texts: Sequence[str]) -> int:
         """Put outputs of a question into the pool; returns how many of them are new."""
         held, before = self._texts[item.question], len(self._texts[item.question])
         self._items[item.question] = item
@@ -68,11 +73,11 @@ class CorrectionPool:
                 held[text] = Hypothesis(text, float(self.value(item, text)))
         return len(held) - before
 
-    def hypotheses(self, item):
+    def hypotheses(self, item: Item) -> list[Hypothesis]:
         """The outputs of a question, in the order in which they came: list of Hypothesis."""
         return list(self._texts[item.question].values())
 
-    def pairs(self):
+    def pairs(self) -> list[Correction]:
         """All value-improving pairs: list of Correction, question by question."""
         found = []
         for question, item in self._items.items():
@@ -84,7 +89,12 @@ class CorrectionPool:
         return found
 
 
-def pair_weights(pairs, alpha=1.0, beta=1.0, similarity=edit_similarity):
+def pair_weights(
+    pairs: Sequence[Correction],
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    similarity: Callable = edit_similarity,
+) -> np.ndarray:
     """Pr(y' | x, y) among the better outputs of each worse one   (Welleck et al. 2023)
 
     pairs       list of Correction
@@ -105,7 +115,9 @@ def pair_weights(pairs, alpha=1.0, beta=1.0, similarity=edit_similarity):
     return weights
 
 
-def draw_pairs(pairs, count, rng, **options):
+def draw_pairs(
+    pairs: Sequence[Correction], count: int, rng: np.random.Generator, **options: Any
+) -> list[Correction]:
     """Pairs to train on: a draft uniformly, then its better output by its weight.
 
     count    how many, drawn with replacement
@@ -125,25 +137,25 @@ def draw_pairs(pairs, count, rng, **options):
     return [pairs[i] for i in chosen]
 
 
-def correction_texts(pair, template=CORRECT):
+def correction_texts(pair: Correction, template: PromptTemplate = CORRECT) -> tuple[str, ...]:
     """(prompt, answer) of a Correction: what the corrector reads, and what it must write."""
     return template.pair(pair.better.text, question=pair.item.question, draft=pair.worse.text)
 
 
 def corrected(
-    lm,
-    item,
-    demonstrations=(),
+    lm: TextLM,
+    item: Item,
+    demonstrations: Sequence[Item] = (),
     *,
-    seed=0,
-    max_tokens=256,
-    corrector=None,
-    predict=respond,
-    rounds=1,
-    read=str.strip,
-    template=CORRECT,
-    **sampling,
-):
+    seed: int = 0,
+    max_tokens: int = 256,
+    corrector: Any = None,
+    predict: Callable = respond,
+    rounds: int = 1,
+    read: Callable = str.strip,
+    template: ChatTemplate = CORRECT,
+    **sampling: Any,
+) -> Any:
     """A draft of the generator, corrected by the corrector: a method of tinylm.prompt.
 
     lm         TextLM, the generator

@@ -20,18 +20,23 @@ gradient found the best for six of the eight, 16 samples a step for four. Read n
 prompt_reward.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.align.logprobs import frozen_logprobs, response_logprobs
 from tinylm.align.policy.baselines import leave_one_out
 from tinylm.align.policy.surrogates import policy_gradient_loss
+from tinylm.autograd import Array, Tensor
 from tinylm.backend import Random, to_cpu
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
 from tinylm.finetune.instruct.conversations import encode_sft
-from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.finetune.instruct.instructions import InstructionBatch, InstructionTuning
 from tinylm.finetune.peft.adapters import Adapter
 from tinylm.generate.loop import generate_batch
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Module
 from tinylm.optim import AdamW, FlatParameters
 
@@ -44,7 +49,7 @@ class PromptPolicy(Module):
     seed     of its weights
     """
 
-    def __init__(self, model, r=32, seed=0):
+    def __init__(self, model: GPT, r: int = 32, seed: int = 0) -> None:
         self.base = freeze(model)
         weight = model.tokens.weight
         rng = Random(seed, "prompt adapter")
@@ -52,30 +57,32 @@ class PromptPolicy(Module):
         self.adapter.to(weight.device)
         self.config = model.config
 
-    def hidden(self, ids, **options):
+    def hidden(self, ids: np.ndarray, **options: Any) -> Array:
         """(B, T) integers -> (B, T, D), after the adapter."""
         return self.adapter(self.base.hidden(ids, **options))
 
-    def logits(self, h):
+    def logits(self, h: Tensor) -> Tensor:
         """The frozen output layer: (..., D) -> (..., V)."""
         return self.base.logits(h)
 
-    def __call__(self, ids, **options):
+    def __call__(self, ids: np.ndarray, **options: Any) -> Tensor:
         """Logits of the next token of a prompt: (B, T) -> (B, T, V)."""
         return self.logits(self.hidden(ids, **options))
 
     @property
-    def vocab_size(self):
+    def vocab_size(self) -> int:
         """V, of the frozen model."""
         return self.config.vocab_size
 
 
-def prompt_batch(start, prompts):
+def prompt_batch(start: Sequence[int], prompts: Sequence[list[int]]) -> InstructionBatch:
     """InstructionBatch whose responses are prompts z after the ids `start`."""
     return InstructionTuning().make_batch([encode_sft(start, z) for z in prompts])
 
 
-def prompt_loss(policy, start, prompts, advantages):
+def prompt_loss(
+    policy: PromptPolicy, start: Sequence[int], prompts: Sequence[list[int]], advantages: np.ndarray
+) -> Tensor:
     """- mean over prompts of A log pi(z): REINFORCE   (book eq. 4.24)
 
     start       ids before a prompt, at least one
@@ -89,7 +96,9 @@ def prompt_loss(policy, start, prompts, advantages):
     return policy_gradient_loss(logp, advantages, counted, "fixed", len(prompts))
 
 
-def prompt_logprobs(policy, start, prompts):
+def prompt_logprobs(
+    policy: PromptPolicy, start: Sequence[int], prompts: Sequence[list[int]]
+) -> np.ndarray:
     """log pi(z) of prompts after the ids `start`, without a gradient: (B,)."""
     batch = prompt_batch(start, prompts).to(policy.parameters()[0].device)
     logp, _ = frozen_logprobs(policy, batch)  # (B, T)
@@ -97,16 +106,16 @@ def prompt_logprobs(policy, start, prompts):
 
 
 def train_prompt_policy(
-    policy,
-    start,
-    length,
-    reward,
-    steps=100,
-    samples=16,
-    learning_rate=1e-2,
-    seed=0,
-    entropy=0.0,
-):
+    policy: PromptPolicy,
+    start: Sequence[int],
+    length: int,
+    reward: Callable,
+    steps: int = 100,
+    samples: int = 16,
+    learning_rate: float = 1e-2,
+    seed: int = 0,
+    entropy: float = 0.0,
+) -> np.ndarray:
     """Train the adapter until prompts of high reward are probable.
 
     start    ids before a prompt

@@ -11,14 +11,18 @@ nothing about prompts: the z-score compares the prompts of one step on each inpu
 reward_feedback.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import DataError
+from tinylm.prompt.protocol.text_lm import TextLM
 
 WRONG, RIGHT = 180.0, 200.0  # lambda_1, lambda_2 of the paper
 
 
-def class_gaps(probabilities, gold):
+def class_gaps(probabilities: ArrayLike, gold: int | Sequence[int]) -> np.ndarray | float:
     """Pr(right class) less the highest of the others: (..., C), (...) -> (...).
 
     raises   DataError for fewer than two classes
@@ -33,13 +37,13 @@ def class_gaps(probabilities, gold):
     return right - others.max(axis=-1)
 
 
-def piecewise(gaps, wrong=WRONG, right=RIGHT):
+def piecewise(gaps: ArrayLike, wrong: float = WRONG, right: float = RIGHT) -> np.ndarray:
     """l1^(1 - correct) l2^correct Gap, element by element: the paper's reward."""
     gaps = np.asarray(gaps, np.float64)
     return np.where(gaps > 0, right, wrong) * gaps
 
 
-def z_scores(rewards):
+def z_scores(rewards: ArrayLike) -> np.ndarray:
     """Rewards of K prompts on n inputs, compared on each input: (K, n) -> (K, n).
 
     An input on which all prompts have the same reward gives 0.
@@ -62,11 +66,18 @@ class ClassificationReward:
     compare   True: z-scores over the prompts of a call
     """
 
-    def __init__(self, lm, examples, words, template="{text}{prompt}", compare=True):
+    def __init__(
+        self,
+        lm: TextLM,
+        examples: Sequence[tuple[str, int]],
+        words: Sequence[str],
+        template: str = "{text}{prompt}",
+        compare: bool = True,
+    ) -> None:
         self.lm, self.examples, self.words = lm, list(examples), list(words)
         self.template, self.compare = template, compare
 
-    def probabilities(self, prompts):
+    def probabilities(self, prompts: Sequence[str]) -> np.ndarray:
         """Pr(class | prompt, text): K prompts -> (K, n, C)."""
         texts = [
             self.template.format(text=text, prompt=prompt)
@@ -76,12 +87,12 @@ class ClassificationReward:
         found = [scores.probabilities() for scores in self.lm.score_batch(texts, self.words)]
         return np.reshape(found, (len(prompts), len(self.examples), len(self.words)))
 
-    def accuracy(self, prompts):
+    def accuracy(self, prompts: Sequence[str]) -> np.ndarray:
         """Share of examples that are classified rightly with each prompt: (K,)."""
         gold = [label for _, label in self.examples]
         return (self.probabilities(prompts).argmax(axis=-1) == gold).mean(axis=-1)
 
-    def __call__(self, prompts):
+    def __call__(self, prompts: Sequence[str]) -> np.ndarray:
         """The reward of each prompt, its mean over examples: list of K str -> (K,)."""
         gold = [label for _, label in self.examples]
         rewards = piecewise(class_gaps(self.probabilities(prompts), gold))  # (K, n)

@@ -8,14 +8,19 @@ Both are sources of feedback as prompt/refine/feedback.py has them: a function (
 likes. Read first: prompt/refine/self_refine.py. Read next: corrector.py.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
+from tinylm.align.rewards.process_model import ProcessRewardModel
+from tinylm.align.rewards.reward_model import RewardModel
 from tinylm.align.rewards.step_labels import solution_steps
 from tinylm.align.verifiers.scorers import first_wrong_step, step_probabilities
 from tinylm.prompt.refine.feedback import Feedback, score_feedback
 
 
-def reward_score(model, read):
+def reward_score(model: RewardModel, read: Callable) -> Callable:
     """The score of a RewardModel: function (question, draft) -> float.
 
     read   function (question, draft) -> (ids, list of ids of steps), as of training
@@ -30,7 +35,7 @@ def reward_score(model, read):
     return score
 
 
-def reward_feedback(model, read, **options):
+def reward_feedback(model: RewardModel, read: Callable, **options: Any) -> Callable:
     """Feedback from a RewardModel: its score in words, a source.
 
     options  of score_feedback: text
@@ -39,12 +44,12 @@ def reward_feedback(model, read, **options):
 
 
 def step_feedback(
-    model,
-    read,
-    least=0.5,
-    text="Step {number} is probably wrong: {step}",
-    enough="Every step is probably right.",
-):
+    model: ProcessRewardModel,
+    read: Callable,
+    least: float = 0.5,
+    text: str = "Step {number} is probably wrong: {step}",
+    enough: str = "Every step is probably right.",
+) -> Callable:
     """Feedback from a ProcessRewardModel: the first step that is probably wrong, a source.
 
     read     function (question, draft) -> (ids, list of ids): one for each line of the draft

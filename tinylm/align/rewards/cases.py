@@ -20,6 +20,7 @@ from tinylm.finetune.tasks.cases import loss_of
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.decoder.gpt import GPT
 from tinylm.models.early.cases import ready
+from tinylm.nn.module import Module
 
 # a ranking of 4 responses, and one of 2 that leaves its last places empty
 UNEQUAL = np.array([[True, True, True, True], [True, True, False, False]])
@@ -102,7 +103,7 @@ TOKENS = np.array([[0, 0, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
 ONCE = "the decoder is checked to second order by itself"
 
 
-def decoder(rng):
+def decoder(rng: np.random.Generator) -> Module:
     """The smallest GPT, frozen but for its last norm."""
     sizes = {"n_layer": 1, "n_head": 1, "d_model": 4, "d_hidden": 3}
     seed = int(rng.integers(99))
@@ -169,7 +170,7 @@ register(
 )
 
 
-def fusion(rng):
+def fusion(rng: np.random.Generator) -> FusionNetwork:
     """A network whose last layer, 0 at first, is drawn."""
     model = FusionNetwork(2, 3, dtype=np.float64)
     model.out.weight.data[...] = normal(rng, 3, 1)

@@ -13,15 +13,18 @@ standardized before they are compared. Rewards here are arrays with the K member
 fusion.py, a combination that is learned; pareto.py, rewards that disagree on purpose.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm.align.rewards.reward_model import mean_and_deviation
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, ShapeError
 
 
-def printed_combination(rewards, weights=None):
+def printed_combination(rewards: np.ndarray, weights: Sequence[float] | None = None) -> np.ndarray:
     """(1/K) sum_k w_k r_k: (K, ...) -> (...)   (book eq. 4.72, as it is printed)
 
     weights   (K,); None: all 1, the plain mean
@@ -30,7 +33,7 @@ def printed_combination(rewards, weights=None):
     return np.tensordot(weights, rewards, 1) / len(rewards)
 
 
-def weighted_mean(rewards, weights=None):
+def weighted_mean(rewards: np.ndarray, weights: Sequence[float] | None = None) -> np.ndarray:
     """sum_k w_k r_k / sum_k w_k: (K, ...) -> (...). The unit stays, whatever the weights.
 
     raises   ConfigError for weights that are negative or all 0
@@ -41,18 +44,18 @@ def weighted_mean(rewards, weights=None):
     return np.tensordot(weights / weights.sum(), rewards, 1)
 
 
-def least(rewards):
+def least(rewards: np.ndarray) -> np.ndarray:
     """min_k r_k: (K, ...) -> (...). Worst-case optimization: no member is exploited alone."""
     return _members("least", rewards, None)[0].min(axis=0)
 
 
-def uncertainty_weighted(rewards, penalty=0.5):
+def uncertainty_weighted(rewards: np.ndarray, penalty: float = 0.5) -> np.ndarray:
     """mean_k r_k - penalty * var_k r_k: (K, ...) -> (...)   (Coste et al. 2024, eq. 4)"""
     rewards, _ = _members("uncertainty_weighted", rewards, None)
     return rewards.mean(axis=0) - penalty * rewards.var(axis=0)
 
 
-def standardized(rewards, reference):
+def standardized(rewards: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Each member's rewards in units of its own spread on the same responses of the reference.
 
     rewards    (K, n);  reference (K, m) rewards of the reference policy's responses
@@ -63,7 +66,9 @@ def standardized(rewards, reference):
     return (rewards - moments[:, :1]) / moments[:, 1:]
 
 
-def preference_log_likelihood(chosen, rejected):
+def preference_log_likelihood(
+    chosen: Sequence[list[int]], rejected: Sequence[list[int]]
+) -> np.ndarray:
     """log Pr(held-out preferences | model k) = sum over pairs of log sigma(r_c - r_r): (K,)
 
     chosen, rejected   (K, P) rewards of P pairs by K models
@@ -72,7 +77,9 @@ def preference_log_likelihood(chosen, rejected):
     return -np.logaddexp(0, -d).sum(axis=-1)
 
 
-def posterior_weights(log_likelihood, prior=None):
+def posterior_weights(
+    log_likelihood: ArrayLike, prior: Sequence[float] | None = None
+) -> np.ndarray:
     """Pr(model k | data), proportional to prior times likelihood: (K,), of sum 1   (Bishop 2006)
 
     log_likelihood   (K,);  prior (K,) probabilities, None: all equal
@@ -84,7 +91,7 @@ def posterior_weights(log_likelihood, prior=None):
     return weights / weights.sum()
 
 
-def average_preference(a, b, weights):
+def average_preference(a: np.ndarray, b: np.ndarray, weights: Sequence[float]) -> np.ndarray:
     """Pr(a > b) = sum_k w_k sigma(r_k(a) - r_k(b)): Bayesian model averaging of probabilities.
 
     a, b     (K, ...) rewards;  weights (K,), of sum 1
@@ -107,7 +114,9 @@ class RewardEnsemble:
     combine: object = weighted_mean
 
     @classmethod
-    def trained(cls, train, sets, combine=weighted_mean):
+    def trained(
+        cls, train: Callable, sets: dict[str, Any], combine: Callable = weighted_mean
+    ) -> "RewardEnsemble":
         """An ensemble with a member for each training set, whose errors then differ.
 
         train    function: (training set, number of the member) -> function from texts to rewards
@@ -118,16 +127,16 @@ class RewardEnsemble:
             sets = list(sets.values())
         return cls(tuple(train(one, k) for k, one in enumerate(sets)), combine)
 
-    def rewards(self, sequences):
+    def rewards(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
         """The rewards of each member: (K, n)."""
         return np.stack([np.asarray(member(sequences), np.float64) for member in self.members])
 
-    def score(self, sequences):
+    def score(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
         """The combined reward of each text: (n,)."""
         return self.combine(self.rewards(sequences))
 
 
-def bootstrap(data, count, rng):
+def bootstrap(data: Sequence[int], count: int, rng: np.random.Generator) -> list[list[int]]:
     """Training sets of diverse members: `count` samples of the data with replacement (bagging).
 
     returns   list of lists, each as long as the data
@@ -135,7 +144,7 @@ def bootstrap(data, count, rng):
     return [[data[i] for i in rng.integers(len(data), size=len(data))] for _ in range(count)]
 
 
-def parts(data, count, rng):
+def parts(data: Sequence[int], count: int, rng: np.random.Generator) -> list[list[int]]:
     """Training sets that share nothing: the data in random order, cut into `count` parts."""
     if count > len(data):
         raise ConfigError(f"parts: {len(data)} examples make no {count} parts of one at least")

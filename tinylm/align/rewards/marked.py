@@ -9,11 +9,14 @@ parts up to k and none after it. Labels stand at the position that is judged: no
 one, unlike the targets of language modeling. Read next: segment_modeling.py; process_model.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.backend import ArrayLike, DType
 from tinylm.errors import DataError
+from tinylm.finetune.instruct.conversations import Encoded
 from tinylm.pretrain.batch import IGNORE, Batch, pad_rows
 
 
@@ -28,7 +31,7 @@ class MarkedText:
     ends: np.ndarray
     labels: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         ends = np.asarray(self.ends)
         if len(ends) != len(self.labels):
             raise DataError(f"MarkedText: {len(self.labels)} labels for {len(ends)} parts")
@@ -39,7 +42,7 @@ class MarkedText:
             )
 
 
-def marked_text(prompt, parts, labels):
+def marked_text(prompt: ArrayLike, parts: Sequence, labels: Sequence) -> MarkedText:
     """A MarkedText from ids.
 
     prompt   ids of x
@@ -52,7 +55,7 @@ def marked_text(prompt, parts, labels):
     return MarkedText(ids, ends, np.asarray(labels))
 
 
-def marked_dialogue(encoded, labels):
+def marked_dialogue(encoded: Encoded, labels: Sequence[str]) -> MarkedText:
     """A MarkedText of a dialogue, with a label for each answer: does this turn fit all before it?
 
     A part is an answer and the turn of the user that led to it; the first of these is the prompt.
@@ -79,12 +82,12 @@ class MarkedBatch(Batch):
     mask: np.ndarray = None
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """The number of parts: the loss is a mean over them."""
         return int(np.count_nonzero(self.counted))
 
 
-def marked_batch(examples, dtype):
+def marked_batch(examples: Sequence[MarkedText], dtype: DType) -> MarkedBatch:
     """list of MarkedText -> MarkedBatch, with targets of a dtype: integer classes, or numbers."""
     ids, mask = pad_rows([one.ids for one in examples], 0)  # (B, T) twice
     targets, counted = np.full(ids.shape, IGNORE, dtype), np.zeros(ids.shape, bool)

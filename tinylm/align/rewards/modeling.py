@@ -8,12 +8,21 @@ cross-entropy. The model is trained on pairs, and used afterwards on single resp
 placement.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tinylm.align.feedback.pairs import EncodedPair
+from tinylm.align.preference.pairs import PreferenceBatch
+from tinylm.align.rewards.marked import MarkedText
 from tinylm.align.rewards.pairwise import center_penalty, preference_accuracy, soft_pairwise_loss
+from tinylm.align.rewards.reward_model import RewardModel
+from tinylm.autograd import Tensor
+from tinylm.backend import Random
 from tinylm.errors import DataError
+from tinylm.models.decoder.gpt import GPT
 from tinylm.pretrain.batch import Batch, pad_rows
 from tinylm.pretrain.score import score_rows
 
@@ -32,7 +41,7 @@ class PairBatch(Batch):
     margins: np.ndarray = None
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """The number of pairs: the loss is a mean over them."""
         return len(self)
 
@@ -46,7 +55,7 @@ class RewardModeling:
 
     center: float = 0.0
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence[EncodedPair], rng: Random | None = None) -> PairBatch:
         """list of EncodedPair -> PairBatch. DataError for a pair of two equal texts."""
         for pair in examples:
             if np.array_equal(pair.chosen.ids, pair.rejected.ids):
@@ -61,7 +70,7 @@ class RewardModeling:
         margins = np.array([pair.margin for pair in examples], np.float64)
         return PairBatch(ids.reshape(shape), probabilities, mask.reshape(shape), margins)
 
-    def scores(self, model, batch):
+    def scores(self, model: RewardModel, batch: PairBatch) -> tuple[Tensor, ...]:
         """The rewards of both texts: two (B,) Tensors.
 
         One side after the other and not as 2 B rows at once: dropout then draws by rows of the
@@ -70,7 +79,7 @@ class RewardModeling:
         sides = (model(batch.inputs[:, i], batch.mask[:, i]) for i in (0, 1))
         return tuple(sides)
 
-    def loss(self, model, batch):
+    def loss(self, model: RewardModel, batch: PairBatch) -> tuple[Tensor, dict[str, float]]:
         """Mean over pairs of the pairwise loss, with soft labels and margins where there are any.
 
         returns  (Tensor (), {"tokens": pairs, "loss", "accuracy", "margin": float, the mean
@@ -86,12 +95,14 @@ class RewardModeling:
         accuracy = preference_accuracy(chosen, rejected)
         return loss, {**metrics, "accuracy": accuracy, "margin": difference}
 
-    def predict(self, model, batch):
+    def predict(self, model: GPT, batch: PreferenceBatch) -> list:
         """(reward of the chosen text, of the rejected one) of each pair: list of two floats."""
         chosen, rejected = (side.numpy().tolist() for side in self.scores(model, batch))
         return list(zip(chosen, rejected))
 
-    def measure(self, answers, examples):
+    def measure(
+        self, answers: Sequence[np.ndarray], examples: Sequence[MarkedText]
+    ) -> dict[str, float]:
         """accuracy, and margin: the mean difference of the rewards of a pair."""
         chosen, rejected = np.array(answers).T
         return {
@@ -100,7 +111,7 @@ class RewardModeling:
         }
 
 
-def bench_accuracy(score, bench):
+def bench_accuracy(score: Callable, bench: dict[str, Any]) -> dict[str, float]:
     """The share of pairs that a reward puts in the right order, by subset   (book section 4.4.1.4;
     Lambert et al. 2024, RewardBench)
 

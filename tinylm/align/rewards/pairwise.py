@@ -10,20 +10,24 @@ the first with its margin and its center_rewards_coefficient. Read next: ranking
 two responses, reward_model.py for what computes the scores.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.align.constant import constant
-from tinylm.autograd import Tensor, log_softmax, sigmoid, softplus, stack
-from tinylm.backend import to_cpu, to_device
+from tinylm.autograd import Array, Tensor, log_softmax, sigmoid, softplus, stack
+from tinylm.backend import ArrayLike, to_cpu, to_device
 from tinylm.errors import ConfigError, DataError, ShapeError
 
 
-def preference_probability(a, b):
+def preference_probability(a: str, b: str) -> Tensor:
     """Pr(a > b) = sigma(r_a - r_b) of two Tensors of scores, any shape   (book eq. 4.35)."""
     return sigmoid(a - b)
 
 
-def pairwise_loss(chosen, rejected, margin=0.0, center=0.0):
+def pairwise_loss(
+    chosen: Tensor, rejected: Tensor, margin: float = 0.0, center: float = 0.0
+) -> Tensor:
     """mean of -log sigma(r_c - r_r - m)  +  center * mean of (r_c + r_r)^2   (book eqs. 4.36, 4.63)
 
     chosen    (B,) Tensor, scores of the preferred responses;  rejected (B,), of the others
@@ -46,13 +50,13 @@ def pairwise_loss(chosen, rejected, margin=0.0, center=0.0):
     return loss
 
 
-def center_penalty(a, b):
+def center_penalty(a: str, b: str) -> Tensor:
     """mean of (r_a + r_b)^2, the regularizer of book eq. 4.63 without its lambda."""
     total = a + b
     return (total * total).mean()
 
 
-def soft_pairwise_loss(a, b, probability):
+def soft_pairwise_loss(a: Tensor, b: Tensor, probability: ArrayLike) -> Tensor:
     """mean of -[p log sigma(d) + (1 - p) log sigma(-d)], d = r_a - r_b   (book section 4.4.3)
 
     a, b         (B,) Tensors of scores
@@ -78,7 +82,9 @@ def soft_pairwise_loss(a, b, probability):
     return (softplus(d) - d * p).mean()
 
 
-def pairwise_loss_with_ties(a, b, outcome, tie=1.0):
+def pairwise_loss_with_ties(
+    a: Tensor, b: Tensor, outcome: Sequence[int], tie: float = 1.0
+) -> Tensor:
     """Bradley-Terry with a third outcome, "both are as good"   (Davidson 1970)
 
         Pr(a > b) : Pr(tie) : Pr(b > a)  =  e^{r_a} : nu e^{(r_a + r_b) / 2} : e^{r_b}
@@ -111,7 +117,7 @@ def pairwise_loss_with_ties(a, b, outcome, tie=1.0):
     return -logp[rows, columns].mean()
 
 
-def preference_accuracy(chosen, rejected):
+def preference_accuracy(chosen: Array, rejected: Array) -> float:
     """The share of pairs whose chosen response has the higher score; equal scores count half.
 
     chosen, rejected  (B,) arrays or Tensors
@@ -120,7 +126,9 @@ def preference_accuracy(chosen, rejected):
     return float(np.mean((chosen > rejected) + 0.5 * (chosen == rejected)))
 
 
-def bradley_terry_scores(wins, steps=10000, tolerance=1e-12):
+def bradley_terry_scores(
+    wins: np.ndarray, steps: int = 10000, tolerance: float = 1e-12
+) -> np.ndarray:
     """The most likely scores of K responses, given how often each was preferred to each.
 
     Maximizes sum over i, j of wins[i, j] log sigma(r_i - r_j) by the iteration of Zermelo (Hunter

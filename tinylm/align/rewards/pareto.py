@@ -8,14 +8,17 @@ policy for each weight. A policy is on the front if none is at least as good in 
 better in one. Read first: ensemble.py; ../exact/regularized.py.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tinylm.align.exact.expectations import expectation, kl
 from tinylm.align.exact.regularized import optimal_policy
+from tinylm.backend import ArrayLike
 from tinylm.errors import ShapeError
 
 
-def pareto_front(points):
+def pareto_front(points: np.ndarray) -> Any:
     """Which points are on the front: none is as good everywhere and better somewhere.
 
     points   (n, M), higher is better
@@ -30,7 +33,9 @@ def pareto_front(points):
     return ~(as_good & better).any(axis=0)
 
 
-def scalarized_policy(logref, rewards, weights, beta):
+def scalarized_policy(
+    logref: np.ndarray, rewards: np.ndarray, weights: ArrayLike, beta: float
+) -> np.ndarray:
     """log pi_w, the best policy for a weighted sum of rewards, exactly.
 
     logref   (..., K) log pi_ref of all responses;  rewards (M, ..., K);  weights (M,);  beta > 0
@@ -39,7 +44,9 @@ def scalarized_policy(logref, rewards, weights, beta):
     return optimal_policy(logref, np.tensordot(weights, rewards, 1), beta)
 
 
-def trade_off(logref, rewards, beta, steps=11):
+def trade_off(
+    logref: np.ndarray, rewards: np.ndarray, beta: float, steps: int = 11
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The best policies for all mixtures of two rewards, (1 - w) r_1 + w r_2.
 
     logref, rewards  as in scalarized_policy, of one prompt: (K,) and (2, K)

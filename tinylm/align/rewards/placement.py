@@ -6,12 +6,19 @@
 Rewards are arrays: no gradient goes through them. Read next: shaping.py; segments.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.errors import DataError, ShapeError
 
 
-def place_terminal_reward(scores, counted, ended=None, missing_end=None):
+def place_terminal_reward(
+    scores: np.ndarray,
+    counted: np.ndarray,
+    ended: np.ndarray | None = None,
+    missing_end: float | None = None,
+) -> np.ndarray:
     """The reward of each response at its last token, 0 elsewhere   (book eq. 4.33)
 
     scores       (B,) array
@@ -40,7 +47,7 @@ def place_terminal_reward(scores, counted, ended=None, missing_end=None):
     return rewards
 
 
-def place_segment_rewards(scores, ends, length):
+def place_segment_rewards(scores: np.ndarray, ends: Sequence[int], length: int) -> np.ndarray:
     """The reward of each segment of a response at its last token   (book eq. 4.68)
 
     scores   (S,) rewards of the segments

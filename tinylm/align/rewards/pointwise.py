@@ -12,12 +12,14 @@ segments that count; minimized. Read next: reward_model.py; segment_modeling.py.
 import numpy as np
 
 from tinylm.align.constant import constant
-from tinylm.autograd import maximum
+from tinylm.autograd import Tensor, maximum
 from tinylm.autograd.primitives.statistics import mean_where
 from tinylm.errors import DataError, ShapeError
 
 
-def pointwise_loss(scores, ratings, counted=None):
+def pointwise_loss(
+    scores: Tensor, ratings: np.ndarray, counted: np.ndarray | None = None
+) -> Tensor:
     """mean of (rating - score)^2   (book eq. 4.62; of segments, eq. 4.70)
 
     scores   Tensor of any shape: (B,) of responses, (B, S) of segments
@@ -34,7 +36,7 @@ def pointwise_loss(scores, ratings, counted=None):
     return _mean(error * error, counted)  # d/dr = -2 (rating - r) / n
 
 
-def hinge_terms(scores, labels):
+def hinge_terms(scores: Tensor, labels: np.ndarray) -> Tensor:
     """max(0, 1 - r l), term by term   (book eq. 4.71)
 
     The print has labels 1 and 0. A label of 0 makes the term the constant 1, without a gradient.
@@ -42,7 +44,7 @@ def hinge_terms(scores, labels):
     return maximum(1 - scores * constant(labels, scores), 0.0)
 
 
-def hinge_loss(scores, labels, counted=None):
+def hinge_loss(scores: Tensor, labels: np.ndarray, counted: np.ndarray | None = None) -> Tensor:
     """mean of max(0, 1 - r l): wanted text is to score above +1, other text below -1.
 
     scores   Tensor of any shape;  labels array of that shape, +1 for what is wanted and -1 for what

@@ -11,16 +11,18 @@ PRMTrainer trains the same model as a classifier of tokens. Read first: marked.p
 process_rewards.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.align.rewards.marked import marked_batch
-from tinylm.autograd import softmax
+from tinylm.align.rewards.marked import MarkedBatch, MarkedText, marked_batch
+from tinylm.autograd import Tensor, softmax
 from tinylm.backend import Random, to_cpu
 from tinylm.errors import DataError
 from tinylm.finetune.metrics import accuracy
 from tinylm.finetune.tasks.heads import hidden_states, innermost
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.score import score
@@ -36,7 +38,7 @@ class ProcessRewardModel(Module):
     seed     of the new layer's weights
     """
 
-    def __init__(self, decoder, labels=LABELS[:2], seed=0):
+    def __init__(self, decoder: GPT, labels: tuple[str, ...] = LABELS[:2], seed: int = 0) -> None:
         if "correct" not in labels or len(set(labels)) != len(labels):
             raise DataError(
                 f"ProcessRewardModel: labels {labels} must be different, one of them 'correct'"
@@ -48,7 +50,7 @@ class ProcessRewardModel(Module):
         self.out = Linear(model.config.d_model, len(labels), rng, dtype=weight.dtype)
         self.out.to(weight.device)
 
-    def __call__(self, ids, mask=None):
+    def __call__(self, ids: np.ndarray, mask: np.ndarray | None = None) -> Tensor:
         """Logits of the labels at every token: (B, T) integers, padded at the right -> (B, T, C).
 
         Those at the last token of a step are that step's.
@@ -66,7 +68,7 @@ class ProcessModeling:
 
     labels: tuple = LABELS[:2]
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence[MarkedText], rng: Random | None = None) -> MarkedBatch:
         """list of MarkedText -> MarkedBatch. DataError for a label that there is not."""
         numbered = []
         for one in examples:
@@ -80,17 +82,21 @@ class ProcessModeling:
             numbered.append(type(one)(one.ids, one.ends, classes))
         return marked_batch(numbered, np.int64)
 
-    def loss(self, model, batch):
+    def loss(
+        self, model: ProcessRewardModel, batch: MarkedBatch
+    ) -> tuple[Tensor, dict[str, float]]:
         """Mean cross-entropy over the steps of the whole batch; other positions do not count."""
         return score(model(batch.inputs, batch.mask), batch.targets)
 
-    def predict(self, model, batch):
+    def predict(self, model: ProcessRewardModel, batch: MarkedBatch) -> list[np.ndarray]:
         """Pr(label | x, steps 1 .. k) of the steps of each text: list of (S, C) arrays."""
         found = softmax(model(batch.inputs, batch.mask), axis=-1).numpy()  # (B, T, C)
         held = to_cpu(batch.targets) != IGNORE
         return [row[at] for row, at in zip(found, held)]
 
-    def measure(self, answers, examples):
+    def measure(
+        self, answers: Sequence[np.ndarray], examples: Sequence[MarkedText]
+    ) -> dict[str, float]:
         """accuracy: the share of steps whose most probable label is theirs."""
         found = [self.labels[c] for row in answers for c in row.argmax(axis=-1)]
         return {"accuracy": accuracy(found, [name for one in examples for name in one.labels])}

@@ -9,13 +9,17 @@ error, one prefers the longer and the other the shorter. Mean and minimum depend
 minimum is the chance of the weakest step. Read next: step_labels.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from tinylm.backend import ArrayLike
+from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt.evaluation.judge import is_right
 
 
-def outcome_reward(answer, item, right=1.0, wrong=-1.0):
+def outcome_reward(answer: str, item: Item, right: float = 1.0, wrong: float = -1.0) -> float:
     """The reward of a final answer, whatever the steps before it   (Uesato et al. 2022)
 
     answer   str, or None: no answer was reached, which is wrong
@@ -28,7 +32,7 @@ def outcome_reward(answer, item, right=1.0, wrong=-1.0):
     return wrong
 
 
-def count_correct(probabilities, correct=0):
+def count_correct(probabilities: np.ndarray, correct: int = 0) -> int:
     """The number of steps whose most probable label is "correct"   (book eq. 4.83)
 
     probabilities  (S, C) of the labels of each step
@@ -39,7 +43,7 @@ def count_correct(probabilities, correct=0):
     return int((probabilities[:, correct] > others.max(axis=1)).sum())
 
 
-def log_correct(p):
+def log_correct(p: ArrayLike) -> float:
     """sum over steps of log Pr(correct): the log-probability that all are   (book eq. 4.84)
 
     p   (S,) probabilities, above 0
@@ -47,17 +51,17 @@ def log_correct(p):
     return float(np.log(_steps(p, 1)).sum())
 
 
-def mean_correct(p):
+def mean_correct(p: Sequence[float]) -> float:
     """The mean probability of a step to be correct: (S,) -> float."""
     return float(_steps(p, 1).mean())
 
 
-def mean_log_correct(p):
+def mean_log_correct(p: Sequence[float]) -> float:
     """log of the geometric mean: eq. 4.84 divided by the number of steps, so without its bias."""
     return log_correct(p) / len(p)
 
 
-def least_correct(p):
+def least_correct(p: Sequence[float]) -> float:
     """The probability of the weakest step: (S,) -> float   (Lightman et al. 2024, appendix F)."""
     return float(_steps(p, 1).min())
 
@@ -71,7 +75,7 @@ FROM_PROBABILITIES = {
 }
 
 
-def convincing_wrong(scores, right, count):
+def convincing_wrong(scores: Sequence[float], right: Sequence[bool], count: int) -> np.ndarray:
     """Solutions to annotate: those with a wrong answer that the model believes in most   (book
     section 4.4.4; Lightman et al. 2024)
 

@@ -7,7 +7,11 @@ The reply is checked against the text: parts must come in order and leave out no
 space. A model that rewrites instead of dividing gives no segmentation. Read first: segments.py.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
+from tinylm.prompt.protocol.text_lm import TextLM
 
 DIVIDE = PromptTemplate(
     "Divide the following text into parts, so that each part has one topic. Copy the parts in "
@@ -17,7 +21,15 @@ DIVIDE = PromptTemplate(
 )
 
 
-def prompted_ends(lm, text, *, template=DIVIDE, seed=0, max_tokens=512, **sampling):
+def prompted_ends(
+    lm: TextLM,
+    text: str,
+    *,
+    template: PromptTemplate = DIVIDE,
+    seed: int = 0,
+    max_tokens: int = 512,
+    **sampling: Any,
+) -> list[int]:
     """Where each part of a text ends, as a model divides it: list of int, rising, or None.
 
     lm        TextLM
@@ -31,7 +43,7 @@ def prompted_ends(lm, text, *, template=DIVIDE, seed=0, max_tokens=512, **sampli
     return lm.parsed("ends", ends_of_parts(text, reply.text.splitlines()))
 
 
-def ends_of_parts(text, parts):
+def ends_of_parts(text: str, parts: Sequence[str]) -> list[int] | None:
     """The ends of parts that are copies of a text's own, in order; None if they are not.
 
     parts    list of str; empty ones, and white space at their ends, do not count

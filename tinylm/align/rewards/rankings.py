@@ -11,10 +11,12 @@ Bradley-Terry. Each loss is a mean over rankings and minimized. Read first: pair
 pointwise.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.align.constant import constant
-from tinylm.autograd import log_softmax, logsumexp, softmax, softplus, where
+from tinylm.autograd import Tensor, log_softmax, logsumexp, softmax, softplus, where
 from tinylm.backend import to_device
 from tinylm.errors import ConfigError, DataError, ShapeError
 
@@ -23,7 +25,9 @@ from tinylm.errors import ConfigError, DataError, ShapeError
 NORMALIZERS = {"N(N-1)": lambda n: n * (n - 1), "C(N,2)": lambda n: n * (n - 1) / 2}
 
 
-def listwise_pairwise_loss(scores, normalizer="N(N-1)", counted=None):
+def listwise_pairwise_loss(
+    scores: Tensor, normalizer: str = "N(N-1)", counted: np.ndarray | None = None
+) -> Tensor:
     """The pairwise losses of all pairs of a ranking   (book eq. 4.57)
 
     scores      (B, N) Tensor, the best response first, N >= 2
@@ -52,12 +56,12 @@ def listwise_pairwise_loss(scores, normalizer="N(N-1)", counted=None):
     return (softplus(-d) * weights).sum()
 
 
-def selection_probabilities(scores):
+def selection_probabilities(scores: Tensor) -> Tensor:
     """Pr(y is selected of all) = e^{r_y} / sum of e^{r_y'}: (..., N) -> (..., N)   (eq. 4.58)."""
     return softmax(scores, axis=-1)
 
 
-def plackett_luce_logprob(scores, counted=None):
+def plackett_luce_logprob(scores: Tensor, counted: np.ndarray | None = None) -> Tensor:
     """log Pr(y_1 > y_2 > .. > y_N), stage by stage: the k-th is selected from y_k .. y_N.
 
     scores   (B, N) Tensor in the order of the ranking;  counted as in listwise_pairwise_loss
@@ -76,19 +80,19 @@ def plackett_luce_logprob(scores, counted=None):
     return stages.sum(axis=-1)
 
 
-def plackett_luce_loss(scores, counted=None):
+def plackett_luce_loss(scores: Tensor, counted: np.ndarray | None = None) -> Tensor:
     """Mean of -log Pr(ranking)   (book eq. 4.61). Arguments as in plackett_luce_logprob."""
     return -plackett_luce_logprob(scores, counted).mean()
 
 
-def pair_targets(relevance):
+def pair_targets(relevance: Sequence[list[int]]) -> np.ndarray:
     """Pr(i above j) as RankNet's target: 1, 0, or 1/2 for equal relevance: (B, N) -> (B, N, N)."""
     relevance = np.asarray(relevance)
     difference = relevance[:, :, None] - relevance[:, None, :]
     return (np.sign(difference) + 1) / 2
 
 
-def ranknet_loss(scores, targets):
+def ranknet_loss(scores: Tensor, targets: np.ndarray) -> Tensor:
     """Cross-entropy of sigma(r_i - r_j) and a target, the mean over pairs i < j   (Burges 2005)
 
     scores   (B, N) Tensor, in any order
@@ -110,7 +114,7 @@ def ranknet_loss(scores, targets):
     return (softplus(d) - d * p).mean()  # as soft_pairwise_loss
 
 
-def listnet_loss(scores, targets):
+def listnet_loss(scores: Tensor, targets: np.ndarray) -> Tensor:
     """-sum_j t_j log softmax(r)_j, the mean over lists: which response comes first   (Cao 2007)
 
     scores   (B, N) Tensor, in any order

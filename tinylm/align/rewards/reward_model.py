@@ -12,13 +12,16 @@ its training; placement.py.
 """
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 
 from tinylm.autograd import Tensor, no_grad, scatter_add
-from tinylm.backend import Random, to_cpu
+from tinylm.backend import ArrayLike, Random, to_cpu
 from tinylm.errors import ConfigError, DataError
+from tinylm.finetune.instruct.instructions import InstructionBatch
 from tinylm.finetune.tasks.heads import hidden_states, innermost
+from tinylm.models.decoder.gpt import GPT
 from tinylm.models.decoder.prefixes import shares_prefixes, states_at
 from tinylm.nn import Linear, Module, evaluating
 from tinylm.pretrain.batch import IGNORE, pad_rows
@@ -33,7 +36,7 @@ class ValueModel(Module):
              a variance near 1 (Ziegler et al. 2019); 0: all values are 0 at first
     """
 
-    def __init__(self, decoder, seed=0, std=None):
+    def __init__(self, decoder: GPT, seed: int = 0, std: float | None = None) -> None:
         model = innermost(decoder)
         self.decoder = decoder
         weight, D = model.tokens.weight, model.config.d_model
@@ -44,7 +47,7 @@ class ValueModel(Module):
         self.head = Linear(D, 1, rng, bias=False, std=std, dtype=weight.dtype)
         self.head.to(weight.device)
 
-    def __call__(self, ids, mask=None):
+    def __call__(self, ids: np.ndarray, mask: np.ndarray | None = None) -> Tensor:
         """ids (B, T) integers, mask (B, T) bool, True for tokens, or None -> (B, T) Tensor.
 
         Rows may have padding at the left or at the right; values of padding are 0.
@@ -62,7 +65,7 @@ class ValueModel(Module):
         back = (columns - first) % ids.shape[1]
         return values[rows, back] * mask.astype(values.dtype)
 
-    def at(self, ids, mask, wanted):
+    def at(self, ids: np.ndarray, mask: np.ndarray | None, wanted: np.ndarray) -> Tensor:
         """The values of some tokens alone, in less time where rows begin alike.
 
         ids, mask  as in __call__;  wanted  (B, T) bool
@@ -85,11 +88,11 @@ class RewardModel(Module):
     shift, scale        0 and 1 until standardize(); they are saved with the weights
     """
 
-    def __init__(self, decoder, seed=0, std=None):
+    def __init__(self, decoder: GPT, seed: int = 0, std: float | None = None) -> None:
         self.values = ValueModel(decoder, seed, std)
         self.shift, self.scale = np.zeros(()), np.ones(())
 
-    def __call__(self, ids, mask=None):
+    def __call__(self, ids: np.ndarray, mask: np.ndarray | None = None) -> Tensor:
         """The reward of every row: (B, T) integers -> (B,) Tensor. Arguments as in ValueModel."""
         wanted = np.zeros_like(ids, dtype=bool)  # one place of each row
         if mask is None:
@@ -100,7 +103,7 @@ class RewardModel(Module):
         last = self.values.at(ids, mask, wanted)  # (B,)
         return (last - float(self.shift)) * (1 / float(self.scale))
 
-    def score(self, sequences, batch_size=16):
+    def score(self, sequences: ArrayLike, batch_size: int = 16) -> np.ndarray:
         """The rewards of complete texts [x, y], without gradient and dropout.
 
         sequences  list of ids, of any lengths
@@ -114,7 +117,12 @@ class RewardModel(Module):
                 found.append(to_cpu(self(*moved).data).astype(np.float64))
         return np.concatenate(found or [np.zeros(0)])
 
-    def standardize(self, sequences, weights=None, batch_size=16):
+    def standardize(
+        self,
+        sequences: Sequence[list[int]],
+        weights: np.ndarray | None = None,
+        batch_size: int = 16,
+    ) -> None:
         """Make the rewards of responses of the reference policy have mean 0 and variance 1.
 
         Only differences of rewards mean something, so their level and unit are free; this choice
@@ -130,29 +138,29 @@ class RewardModel(Module):
         self.shift = np.asarray(self.shift + self.scale * mean)
         self.scale = np.asarray(self.scale * deviation)
 
-    def value_model(self):
+    def value_model(self) -> ValueModel:
         """A ValueModel that begins as a copy of this one, as PPO's critic does   (book section
         4.3.3). It is in the units of v, before shift and scale.
         """
         return copy.deepcopy(self.values)
 
-    def settings(self):
+    def settings(self) -> dict[str, np.ndarray]:
         """shift and scale, which are saved with the weights."""
         return {"shift": self.shift, "scale": self.scale}
 
-    def check_settings(self, arrays):
+    def check_settings(self, arrays: dict[str, dict[str, np.ndarray]]) -> str | None:
         """Any scale above 0 can be loaded."""
         scale = float(arrays.get("scale", self.scale))
         if not scale > 0:
             return f"the scale of a reward must be above 0, not {scale}"
 
-    def take_settings(self, arrays):
+    def take_settings(self, arrays: dict[str, dict[str, np.ndarray]]) -> None:
         """Load shift and scale."""
         self.shift = np.asarray(to_cpu(arrays.get("shift", self.shift)))
         self.scale = np.asarray(to_cpu(arrays.get("scale", self.scale)))
 
 
-def response_values(model, batch):
+def response_values(model: ValueModel, batch: InstructionBatch) -> Tensor:
     """V(s_t) before every token of a response, where response_logprobs() has log pi(y_t | ..).
 
     model    ValueModel
@@ -178,12 +186,12 @@ def _first_token(mask):
     return first
 
 
-def last_token(mask):
+def last_token(mask: np.ndarray | None) -> np.ndarray:
     """Index of the last token of each row, wherever the padding stands: (B, T) bool -> (B,)."""
     return mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)
 
 
-def mean_and_deviation(rewards, weights=None):
+def mean_and_deviation(rewards: ArrayLike, weights: np.ndarray | None = None) -> tuple:
     """Mean and standard deviation of rewards under a policy.
 
     rewards  (n,) array

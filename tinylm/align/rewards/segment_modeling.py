@@ -7,13 +7,15 @@ The model is a ValueModel (reward_model.py), whose number at the last token of a
 segment's reward. Read first: marked.py. Read next: process_model.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.align.rewards.marked import marked_batch
+from tinylm.align.rewards.marked import MarkedBatch, MarkedText, marked_batch
 from tinylm.align.rewards.pointwise import pointwise_loss
+from tinylm.align.rewards.reward_model import ValueModel
+from tinylm.autograd import Tensor
 
 
 @dataclass(frozen=True)
@@ -26,22 +28,26 @@ class SegmentModeling:
 
     criterion: Callable = pointwise_loss
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(
+        self, examples: Sequence[MarkedText], rng: np.random.Generator | None = None
+    ) -> MarkedBatch:
         """list of MarkedText -> MarkedBatch with targets of floats."""
         return marked_batch(examples, np.float64)
 
-    def loss(self, model, batch):
+    def loss(self, model: ValueModel, batch: MarkedBatch) -> tuple[Tensor, dict[str, float]]:
         """Mean over segments of the whole batch. returns (Tensor (), {"tokens", "loss"})"""
         values = model(batch.inputs, batch.mask)  # (B, T)
         loss = self.criterion(values, batch.targets, batch.counted)
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
-    def predict(self, model, batch):
+    def predict(self, model: ValueModel, batch: MarkedBatch) -> list[np.ndarray]:
         """The rewards of the segments of each text: list of (S,) arrays."""
         values = model(batch.inputs, batch.mask).numpy()
         return [row[held] for row, held in zip(values, batch.counted)]
 
-    def measure(self, answers, examples):
+    def measure(
+        self, answers: Sequence[np.ndarray], examples: Sequence[MarkedText]
+    ) -> dict[str, float]:
         """mse, and the share of segments whose label has the sign of their reward."""
         found = np.concatenate(answers)
         labels = np.concatenate([one.labels for one in examples])

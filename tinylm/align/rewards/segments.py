@@ -12,20 +12,23 @@ which sums to s(y) - s(empty): a shaping potential with gamma = 1 (shaping.py). 
 segment_modeling.py, a model trained on such labels.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.rag.chunks import sentence_ends
 
 
-def fixed_ends(length, size):
+def fixed_ends(length: int, size: int) -> list[int]:
     """Segments of `size` tokens, the last perhaps shorter: ceil(length / size) ends, rising."""
     if size < 1:
         raise ConfigError(f"fixed_ends: a segment has at least one token, not {size}")
     return [*range(size, length, size), length][: max(length, 0)]
 
 
-def change_ends(scores, threshold):
+def change_ends(scores: Sequence[float], threshold: float) -> list[int]:
     """A segment ends where the reward changes: before token t if |s_t - s_{t-1}| > threshold.
 
     scores   (T,) a reward for every token, such as the values of a ValueModel
@@ -38,7 +41,7 @@ def change_ends(scores, threshold):
     return [*jumps.tolist(), len(scores)]
 
 
-def sentence_token_ends(pieces):
+def sentence_token_ends(pieces: Sequence[str]) -> list[int]:
     """A segment for every sentence of a text that is given as tokens.
 
     pieces   list of str, the texts of the tokens, as TextLM.token_texts gives them
@@ -48,7 +51,7 @@ def sentence_token_ends(pieces):
     return tokens_of_ends(sentence_ends("".join(pieces)), pieces)
 
 
-def tokens_of_ends(ends, pieces):
+def tokens_of_ends(ends: Sequence[int], pieces: Sequence[str]) -> list[int]:
     """Ends counted in characters, counted in tokens: each moves to the end of its token.
 
     ends     list of int, rising: characters of "".join(pieces)
@@ -65,7 +68,7 @@ def tokens_of_ends(ends, pieces):
     return np.unique(found).tolist()
 
 
-def segments_of(response, ends):
+def segments_of(response: str | Sequence[int], ends: Sequence[int]) -> list:
     """The segments themselves: list of slices of a response, which together are the response.
 
     raises   DataError for ends that do not rise from 1 to the end of the response
@@ -81,7 +84,7 @@ def segments_of(response, ends):
     return [response[start:end] for start, end in zip([0, *ends], ends)]
 
 
-def prefix_differences(scores):
+def prefix_differences(scores: ArrayLike) -> np.ndarray:
     """Scores of beginnings as scores of segments   (book eq. 4.69)
 
     scores   (..., S + 1): s(empty), s(segment 1), s(segments 1 and 2), .., s(y)
@@ -91,7 +94,7 @@ def prefix_differences(scores):
     return scores[..., 1:] - scores[..., :-1]
 
 
-def judged_segments(judge, prompt, response, ends):
+def judged_segments(judge: Callable, prompt: str, response: str, ends: Sequence[int]) -> np.ndarray:
     """The label of each segment, from a judge that scores beginnings   (book eq. 4.69)
 
     judge    function: (prompt, a beginning of the response) -> number, such as a RewardModel or a
@@ -103,7 +106,12 @@ def judged_segments(judge, prompt, response, ends):
     return prefix_differences([judge(prompt, response[:end]) for end in (0, *ends)])
 
 
-def independent_rewards(reward, prompt, response, ends):
+def independent_rewards(
+    reward: Callable,
+    prompt: str | Sequence[int],
+    response: str | Sequence[int],
+    ends: Sequence[int],
+) -> np.ndarray:
     """The reward of each segment by itself: it does not depend on what the others hold.
 
     A process reward (process_model.py) judges a step given all steps before it: the same step may

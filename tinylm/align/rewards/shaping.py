@@ -17,7 +17,7 @@ import numpy as np
 from tinylm.errors import ConfigError, ShapeError
 
 
-def shape_rewards(rewards, potentials, gamma=1.0):
+def shape_rewards(rewards: np.ndarray, potentials: np.ndarray, gamma: float = 1.0) -> np.ndarray:
     """r_t + gamma Phi(s_{t+1}) - Phi(s_t)   (book eqs. 4.64, 4.65)
 
     rewards     (..., T) array
@@ -49,21 +49,21 @@ class MDP:
     rewards: np.ndarray
     gamma: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.gamma < 1:
             raise ConfigError(f"MDP: gamma is {self.gamma}; it must be at least 0 and below 1")
 
-    def action_values(self, values):
+    def action_values(self, values: np.ndarray) -> np.ndarray:
         """Q(s, a) = sum over s' of Pr(s' | s, a) (r(s, a, s') + gamma V(s')): (S,) -> (S, A)."""
         return (self.transitions * (self.rewards + self.gamma * values)).sum(axis=-1)
 
-    def shaped(self, potentials):
+    def shaped(self, potentials: np.ndarray) -> "MDP":
         """The same process with r + gamma Phi(s') - Phi(s), Phi (S,)."""
         bonus = self.gamma * potentials - potentials[:, None, None]  # (S, 1, S)
         return MDP(self.transitions, self.rewards + bonus, self.gamma)
 
 
-def value_iteration(mdp, tolerance=1e-13):
+def value_iteration(mdp: MDP, tolerance: float = 1e-13) -> np.ndarray:
     """The best action values, by V <- max over a of Q until V is fixed: Q (S, A).
 
     One step makes the largest error smaller by the factor gamma.

@@ -11,9 +11,11 @@ reads, a step with the wrong idea and a right sum is incorrect. Read first:
 prompt/reasoning/annotations.py. Read next: process_model.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinylm.data.measure.numbers import canonical_number
+from tinylm.data.read.solutions import Solution
 from tinylm.prompt.reasoning.annotations import annotations
 
 
@@ -25,12 +27,12 @@ class LabeledStep:
     label: str | None
 
 
-def solution_steps(text):
+def solution_steps(text: str) -> list[str]:
     """The steps of a solution: its lines, each with the line break after it. Joined, the text."""
     return text.splitlines(keepends=True)
 
 
-def step_labels(text, gold, answer=None):
+def step_labels(text: str, gold: str | None, answer: str | None = None) -> list[LabeledStep]:
     """The steps of a solution with their labels: list of LabeledStep.
 
     text     solution with marks <<expression=result>>
@@ -56,7 +58,7 @@ def _label(marks, known):
     return "correct"
 
 
-def first_error(steps):
+def first_error(steps: Sequence[LabeledStep]) -> int | None:
     """The number (from 0) of the first incorrect step, or None: labels after it are of no use."""
     for number, step in enumerate(steps):
         if step.label == "incorrect":
@@ -64,7 +66,7 @@ def first_error(steps):
     return None
 
 
-def right_by_accident(solutions):
+def right_by_accident(solutions: Sequence[Solution]) -> list[Solution]:
     """Solutions with the right answer and a step that is incorrect: list of Solution.
 
     An outcome reward takes them for good ones; a process reward does not   (book section 4.4.4).

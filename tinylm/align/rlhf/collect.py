@@ -7,16 +7,20 @@ happen in time, groups that teach nothing fill up the step. Read next: objective
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.align.policy.groups import informative
 from tinylm.align.rlhf.experience import Experience, assess
+from tinylm.align.rlhf.methods.method import Method
+from tinylm.align.rlhf.models import FourModels
 from tinylm.align.rlhf.rollout import Rollout, roll_out, row_streams
 from tinylm.align.rlhf.scoring import score_responses
 from tinylm.finetune.fitting import Shuffled
 from tinylm.settings import above, at_least, finite, setting, validate
+from tinylm.train.alone import Alone
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class PolicySettings:
     horizon: int = setting(10_000, "responses over which beta adapts", at_least(1))
     seed: int = setting(0, "of prompts, responses and minibatches")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         validate(self)
 
 
@@ -48,14 +52,22 @@ class Collector:
     draws   so far: the position in the prompts and in the random streams
     """
 
-    def __init__(self, models, prompts, method, settings, eos, comm):
+    def __init__(
+        self,
+        models: FourModels,
+        prompts: Sequence[list[int]],
+        method: Method,
+        settings: PolicySettings,
+        eos: int,
+        comm: Alone,
+    ) -> None:
         self.models, self.method, self.settings = models, method, settings
         self.eos, self.comm = eos, comm
         self.prompts = Shuffled(prompts, settings.batch_size, settings.seed)
         self.rows = self.prompts.batch_size * method.group
         self.draws = 0
 
-    def collect(self):
+    def collect(self) -> tuple[Experience, dict[str, float]]:
         """The responses of a step, on every worker.
 
         returns  Experience of N rows; {"sampling", "scoring"}: seconds of this worker in drawing
@@ -85,7 +97,7 @@ class Collector:
         scoring = time.perf_counter() - started - sampling
         return experience, {"sampling": sampling, "scoring": scoring}
 
-    def different(self, scores):
+    def different(self, scores: np.ndarray) -> np.ndarray:
         """Whether the rewards of each group differ: (P G,) -> (P,) bool."""
         return informative(scores.reshape(-1, self.method.group))
 

@@ -11,6 +11,7 @@ function that the loss uses too: response_logprobs(). Then the responses are row
 into batches in any order, as often as the method reads them. Read next: methods/.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from tinylm.align.policy.kl import kl_in_reward
 from tinylm.align.policy.surrogates import check_first_ratio
 from tinylm.align.rewards.placement import place_terminal_reward
 from tinylm.align.rewards.reward_model import response_values
+from tinylm.align.rlhf.models import FourModels
 from tinylm.align.rlhf.rollout import Rollout, rounding
 from tinylm.autograd import no_grad
 from tinylm.backend import to_cpu
@@ -51,20 +53,20 @@ class Experience:
     returns: np.ndarray | None = None
 
     @property
-    def counted(self):
+    def counted(self) -> np.ndarray:
         """(N, L) bool, True for tokens of responses."""
         return self.rollout.counted
 
     @property
-    def drawn(self):
+    def drawn(self) -> np.ndarray:
         """(N, L) log-probabilities that were seen while drawing."""
         return self.rollout.drawn
 
-    def divergence(self):
+    def divergence(self) -> np.ndarray:
         """log pi(y|x) - log pi_ref(y|x) of each response, (N,): its mean estimates KL."""
         return (self.old - self.reference).sum(axis=1)
 
-    def rewards(self, beta=0.0, missing_end=None):
+    def rewards(self, beta: float = 0.0, missing_end: float | None = None) -> np.ndarray:
         """r_t of every token: the score at the last one, less beta (log pi - log pi_ref): (N, L).
 
         beta         of a penalty in the reward; 0: none
@@ -76,7 +78,7 @@ class Experience:
             return placed
         return kl_in_reward(placed, self.old, self.reference, counted, beta)
 
-    def samples(self):
+    def samples(self) -> "list[Sample]":
         """The rows as list of N Sample."""
         arrays = {name: getattr(self, name) for name in PLACED}
         found = []
@@ -126,12 +128,12 @@ class PolicyBatch(InstructionBatch):
     weight: np.ndarray = None
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """What the mean of the loss is divided by."""
         return int(self.weight.sum())
 
 
-def make_policy_batch(samples, per_token=True):
+def make_policy_batch(samples: Sequence[Sample], per_token: bool = True) -> PolicyBatch:
     """list of B Sample -> PolicyBatch, padded at the right.
 
     per_token  whether a row weighs by its tokens in the loss, or all rows weigh 1
@@ -155,7 +157,13 @@ def make_policy_batch(samples, per_token=True):
     return PolicyBatch(**fields, **placed, weight=weight)
 
 
-def assess(models, rollout, scores, temperature=1.0, batch_size=16):
+def assess(
+    models: FourModels,
+    rollout: Rollout,
+    scores: np.ndarray,
+    temperature: float = 1.0,
+    batch_size: int = 16,
+) -> Experience:
     """Log-probabilities and values of a rollout under the models as they are now: Experience.
 
     models  FourModels;  scores (N,) of score_responses()
@@ -174,7 +182,9 @@ def assess(models, rollout, scores, temperature=1.0, batch_size=16):
     return Experience(rollout, scores, old, reference, values)
 
 
-def with_advantages(experience, advantages, returns=None):
+def with_advantages(
+    experience: Experience, advantages: np.ndarray, returns: np.ndarray | None = None
+) -> Experience:
     """The same with what the method has computed."""
     return replace(experience, advantages=advantages, returns=returns)
 

@@ -11,11 +11,15 @@ experience.py.
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from tinylm.align.rewards.reward_model import RewardModel, ValueModel
 from tinylm.errors import ConfigError, TrainingError
 from tinylm.finetune.freezing import freeze, trainable, unfreeze
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Module
 from tinylm.prompt.protocol.weights import weights_hash
 
@@ -23,7 +27,7 @@ from tinylm.prompt.protocol.weights import weights_hash
 class ActorCritic(Module):
     """What is trained: the policy, and a value model or None."""
 
-    def __init__(self, policy, value=None):
+    def __init__(self, policy: GPT, value: ValueModel | None = None) -> None:
         self.policy, self.value = policy, value
 
 
@@ -39,7 +43,7 @@ class FourModels:
     reference: Module | None = None
     value: Module | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         trained = {id(p) for p in self.trained().parameters() if p.requires_grad}
         for name, model in self.frozen_models().items():
             if any(id(p) in trained for p in model.parameters()):
@@ -49,20 +53,20 @@ class FourModels:
                 )
         self.hashes = self.frozen_hashes()
 
-    def trained(self):
+    def trained(self) -> ActorCritic:
         """The policy and the value model as one Module."""
         return ActorCritic(self.policy, self.value)
 
-    def frozen_models(self):
+    def frozen_models(self) -> dict[str, Module]:
         """{name: Module} of what must not change: the reference, and a reward that is a model."""
         found = {"reference": self.reference, "reward": self.reward}
         return {name: model for name, model in found.items() if isinstance(model, Module)}
 
-    def frozen_hashes(self):
+    def frozen_hashes(self) -> dict[str, str]:
         """{name: hash of all weights} of frozen_models()."""
         return {name: weights_hash(model) for name, model in self.frozen_models().items()}
 
-    def check_frozen(self):
+    def check_frozen(self) -> None:
         """Compare the frozen models with what they were at first.
 
         raises   TrainingError naming one that has changed
@@ -74,7 +78,15 @@ class FourModels:
                 )
 
 
-def four_models(policy, reward, *, reference=None, value=None, needs_reference=True, critic=True):
+def four_models(
+    policy: GPT,
+    reward: Callable,
+    *,
+    reference: np.ndarray | None = None,
+    value: Callable | None = None,
+    needs_reference: bool = True,
+    critic: bool = True,
+) -> FourModels:
     """Assemble what a method needs, with copies of what is not given.
 
     policy     instruction-tuned model, trained in place

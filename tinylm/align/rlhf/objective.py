@@ -9,6 +9,8 @@ That is checked while training. What else is measured on the way is kept for the
 trainer.py.
 """
 
+from collections.abc import Sequence
+
 from tinylm.align.constant import constant
 from tinylm.align.exact.expectations import entropy
 from tinylm.align.logprobs import logprobs_of, response_logits
@@ -16,12 +18,15 @@ from tinylm.align.meter import LARGEST, Meter
 from tinylm.align.policy.kl import k3
 from tinylm.align.policy.surrogates import check_first_ratio
 from tinylm.align.rewards.reward_model import response_values
-from tinylm.align.rlhf.experience import make_policy_batch
-from tinylm.align.rlhf.methods.method import Now
+from tinylm.align.rlhf.experience import PolicyBatch, Sample, make_policy_batch
+from tinylm.align.rlhf.methods.method import Method, Now
+from tinylm.align.rlhf.models import ActorCritic
 from tinylm.align.rlhf.rollout import rounding
 from tinylm.autograd import Tensor, log_softmax, no_grad
 from tinylm.autograd.engine.tensor import array_of
+from tinylm.backend import Random
 from tinylm.nn import evaluating
+from tinylm.train.alone import Alone
 
 
 class PolicyObjective:
@@ -33,20 +38,22 @@ class PolicyObjective:
     fresh        True until the first update on new responses
     """
 
-    def __init__(self, method, longest, temperature=1.0, beta=0.0):
+    def __init__(
+        self, method: Method, longest: int, temperature: float = 1.0, beta: float = 0.0
+    ) -> None:
         self.method, self.longest, self.temperature = method, longest, temperature
         self.begin(beta)
 
-    def begin(self, beta):
+    def begin(self, beta: float) -> None:
         """Start with new responses."""
         self.beta, self.fresh = beta, True
         self.meter = Meter()
 
-    def make_batch(self, samples, rng=None):
+    def make_batch(self, samples: Sequence[Sample], rng: Random | None = None) -> PolicyBatch:
         """list of Sample -> PolicyBatch."""
         return make_policy_batch(samples, self.method.how == "token")
 
-    def loss(self, model, batch):
+    def loss(self, model: ActorCritic, batch: PolicyBatch) -> tuple[Tensor, dict[str, float]]:
         """The method's loss of one part of a minibatch.
 
         returns  (Tensor (), {"tokens": weight of the rows, "loss": float})
@@ -88,6 +95,6 @@ class PolicyObjective:
         figures = {name: float(array_of(value)) for name, value in found.items()}
         self.meter.add({**figures, "tokens": batch.tokens, "counts": counts})
 
-    def measured(self, comm):
+    def measured(self, comm: Alone) -> dict[str, float]:
         """Means over all minibatches since begin(), of all workers: {name: float}."""
         return self.meter.means(comm)

@@ -8,14 +8,17 @@ top-k, no top-p, no penalty, and no window that slides. A response ends with the
 reaches the most tokens without it is `truncated`, and no end mark is added. Read next: scoring.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.backend import Random
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, DataError
-from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.finetune.instruct.conversations import Encoded, encode_sft
 from tinylm.generate.loop import generate_rows
+from tinylm.generate.protocol.enumerable import EnumerableLM
+from tinylm.models.decoder.gpt import GPT
 
 
 @dataclass(frozen=True)
@@ -36,29 +39,29 @@ class Rollout:
     truncated: np.ndarray
     drawn: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def lengths(self):
+    def lengths(self) -> np.ndarray:
         """Tokens of each response, (N,)."""
         return self.counted.sum(axis=1)
 
     @property
-    def responses(self):
+    def responses(self) -> list[list[int]]:
         """list of N lists of ids."""
         return [row[:n].tolist() for row, n in zip(self.ids, self.lengths)]
 
-    def examples(self):
+    def examples(self) -> list[Encoded]:
         """Prompts and responses as rows of a batch: list of N Encoded."""
         return [encode_sft(x, y) for x, y in zip(self.prompts, self.responses)]
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> "Rollout":
         """The given rows as a Rollout."""
         arrays = (self.ids, self.counted, self.truncated, self.drawn)
         return Rollout([self.prompts[r] for r in rows], *(array[rows] for array in arrays))
 
-    def joined(self, other):
+    def joined(self, other: "Rollout") -> "Rollout":
         """The rows of this rollout, then those of another."""
         mine = (self.ids, self.counted, self.truncated, self.drawn)
         theirs = (other.ids, other.counted, other.truncated, other.drawn)
@@ -66,7 +69,15 @@ class Rollout:
         return Rollout([*self.prompts, *other.prompts], *arrays)
 
 
-def roll_out(policy, prompts, max_tokens, seeds, *, eos=None, temperature=1.0):
+def roll_out(
+    policy: GPT,
+    prompts: Sequence[list[int]],
+    max_tokens: int,
+    seeds: Sequence[int],
+    *,
+    eos: int | None = None,
+    temperature: float = 1.0,
+) -> Rollout:
     """Draw one response to each prompt: Rollout.
 
     policy       GPT, or another model of tinylm.generate; drawn from in evaluation mode
@@ -97,7 +108,13 @@ def roll_out(policy, prompts, max_tokens, seeds, *, eos=None, temperature=1.0):
     return Rollout(list(prompts), ids, counted, truncated, drawn)
 
 
-def check_prompts(policy, prompts, max_tokens, name="policy", last=False):
+def check_prompts(
+    policy: EnumerableLM | GPT,
+    prompts: Sequence[list[int]],
+    max_tokens: int,
+    name: str = "policy",
+    last: bool = False,
+) -> None:
     """Refuse prompts after which `max_tokens` tokens do not fit the context of the policy, or of
     another model that reads them.
 
@@ -124,13 +141,13 @@ def check_prompts(policy, prompts, max_tokens, name="policy", last=False):
             )
 
 
-def row_streams(seed, draw, first, stop):
+def row_streams(seed: int, draw: int, first: int, stop: int) -> list[int]:
     """Seeds of rows first .. stop-1 of a draw: the same, whoever draws them."""
     rng = Random(seed, "rollouts", draw)
     return rng.integers(0, 2**53, stop)[first:].tolist()
 
 
-def rounding(dtype, temperature=1.0):
+def rounding(dtype: DType, temperature: float = 1.0) -> float:
     """How far two ways through a model may differ in a log-probability.
 
     temperature  one below 1 multiplies all logits, and what they differ by

@@ -8,15 +8,19 @@ RewardEnsemble, reads the whole text [x, y]. It stands at the last token of the 
 worth how much after that is the method's business. Read next: models.py.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
+from tinylm.align.rlhf.rollout import Rollout
 from tinylm.errors import ConfigError, DataError
+from tinylm.tokenizers.base import Tokenizer
 
 # Advantages are squared in float64, errors of a value model in float32, which ends at 3e38.
 LARGEST = 1e15
 
 
-def score_responses(reward, rollout):
+def score_responses(reward: Callable, rollout: Rollout) -> np.ndarray:
     """The rewards of all responses of a rollout, (N,) float64: see scores_of().
 
     raises   also DataError for a reward beyond LARGEST, with which no gradient can be computed
@@ -31,7 +35,9 @@ def score_responses(reward, rollout):
     return found
 
 
-def scores_of(reward, prompts, responses):
+def scores_of(
+    reward: Callable, prompts: Sequence[list[int]], responses: Sequence[list[int]]
+) -> np.ndarray:
     """The rewards of responses, one to each prompt: (N,) float64.
 
     reward              function or reward model, see the head of this file
@@ -59,7 +65,7 @@ def scores_of(reward, prompts, responses):
     return found
 
 
-def of_texts(function, tokenizer, eos=None):
+def of_texts(function: Callable, tokenizer: Tokenizer, eos: int | None = None) -> Callable:
     """A reward of ids from one of texts: for a verifier, or a rule about words.
 
     function   (prompt, response) -> number, both str; the response without its end mark

@@ -7,6 +7,10 @@ Read first: trainer.py.
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 from tinylm.align.rlhf.collect import PolicySettings
 from tinylm.align.rlhf.methods import METHODS, Method
@@ -14,18 +18,20 @@ from tinylm.align.rlhf.models import four_models
 from tinylm.align.rlhf.trainer import PolicyTrainer
 from tinylm.errors import ConfigError
 from tinylm.finetune.fitting import raise_if_interrupted
+from tinylm.models.decoder.gpt import GPT
+from tinylm.train.alone import Alone
 
 
 def train_policy(
-    policy,
-    prompts,
-    reward,
-    method="ppo",
+    policy: GPT,
+    prompts: Sequence[list[int]],
+    reward: Callable,
+    method: str = "ppo",
     *,
-    steps=100,
-    after_step=None,
-    **options,
-):
+    steps: int = 100,
+    after_step: Callable | None = None,
+    **options: Any,
+) -> list[dict[str, float]]:
     """Train a policy on prompts by a reward, in place.
 
     policy      GPT, or another model that response_logprobs() and generate() read
@@ -49,19 +55,19 @@ def train_policy(
 
 
 def policy_trainer(
-    policy,
-    prompts,
-    reward,
-    method="ppo",
+    policy: GPT,
+    prompts: Sequence[list[int]],
+    reward: Callable,
+    method: str = "ppo",
     *,
-    reference=None,
-    value=None,
-    eos=None,
-    learning_rate=1e-4,
-    rate=None,
-    comm=None,
-    **settings,
-):
+    reference: np.ndarray | None = None,
+    value: Callable | None = None,
+    eos: int | None = None,
+    learning_rate: float = 1e-4,
+    rate: Callable | None = None,
+    comm: Alone | None = None,
+    **settings: Any,
+) -> PolicyTrainer:
     """A PolicyTrainer with its four models; arguments as of train_policy().
 
     reference  model; None: a frozen copy of the policy as it is now, where there is a penalty
@@ -86,14 +92,14 @@ def policy_trainer(
     )
 
 
-def method_class(name):
+def method_class(name: str) -> type[Method]:
     """The class of a method by its name in METHODS. ConfigError lists the names."""
     if name not in METHODS:
         raise ConfigError(f"no method {name!r}: there are {', '.join(METHODS)}")
     return METHODS[name]
 
 
-def setting_names(kind):
+def setting_names(kind: type) -> list[str]:
     """The names of the settings of a Method or of PolicySettings."""
     return [field.name for field in dataclasses.fields(kind)]
 

@@ -13,13 +13,17 @@ rollout and of every minibatch. Read first: methods/method.py.
 """
 
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm.align.policy.advantages import whitened
 from tinylm.align.policy.kl import AdaptiveKL
-from tinylm.align.rlhf.collect import Collector
+from tinylm.align.rlhf.collect import Collector, PolicySettings
 from tinylm.align.rlhf.experience import with_advantages
+from tinylm.align.rlhf.methods.method import Method
+from tinylm.align.rlhf.models import FourModels
 from tinylm.align.rlhf.objective import PolicyObjective
 from tinylm.align.rlhf.rollout import check_prompts
 from tinylm.errors import CheckpointError, ConfigError
@@ -28,7 +32,7 @@ from tinylm.finetune.freezing import trainable
 from tinylm.finetune.tasks.heads import innermost
 from tinylm.nn import Module
 from tinylm.optim import AdamW, FlatParameters
-from tinylm.train.alone import ALONE
+from tinylm.train.alone import ALONE, Alone
 from tinylm.train.interrupt import finish_first
 from tinylm.train.trainer import Trainer
 
@@ -47,7 +51,17 @@ class PolicyTrainer:
     iteration  steps done
     """
 
-    def __init__(self, models, prompts, method, settings, *, eos=None, rate=1e-4, comm=None):
+    def __init__(
+        self,
+        models: FourModels,
+        prompts: Sequence[list[int]],
+        method: Method,
+        settings: PolicySettings,
+        *,
+        eos: int | None = None,
+        rate: float | Callable = 1e-4,
+        comm: Alone | None = None,
+    ) -> None:
         self.models, self.method, self.settings = models, method, settings
         self.comm = comm or ALONE
         _check(models, prompts, method, settings)
@@ -84,18 +98,20 @@ class PolicyTrainer:
         self.iteration = 0
 
     @property
-    def beta(self):
+    def beta(self) -> float:
         """The weight of the penalty now."""
         if self.kl is not None:
             return self.kl.beta
         return self.method.beta
 
     @property
-    def stopped_by(self):
+    def stopped_by(self) -> Any:
         """The signal that ended the last run() early, or None."""
         return self.trainer.stopped_by
 
-    def run(self, steps, after_step=None, say=lambda: None):
+    def run(
+        self, steps: int, after_step: Callable | None = None, say: Callable = lambda: None
+    ) -> list[dict[str, float]]:
         """Train until `steps` steps are done, or until Ctrl-C, SIGTERM or SIGHUP.
 
         after_step  called as after_step(metrics) after each step, of step() below; a true result
@@ -116,7 +132,7 @@ class PolicyTrainer:
         self.trainer.model.eval()
         return found
 
-    def step(self):
+    def step(self) -> dict[str, float]:
         """Sample, evaluate and update once.
 
         returns  metrics, {name: float}: step, reward and reward_std (mean and standard deviation of
@@ -181,7 +197,7 @@ class PolicyTrainer:
             found["explained"] = _explained(experience)
         return {**found, **self.objective.measured(self.comm)}
 
-    def state(self):
+    def state(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
         """All state after a step: ({"model": arrays, "value": arrays, "optimizer": arrays},
         JSON-able dict). "model" is the policy alone, under its own names.
 
@@ -203,7 +219,12 @@ class PolicyTrainer:
         }
         return {**named, "optimizer": arrays["optimizer"]}, state
 
-    def load_state(self, arrays, state, where="the checkpoint"):
+    def load_state(
+        self,
+        arrays: dict[str, dict[str, np.ndarray]],
+        state: dict[str, Any],
+        where: str = "the checkpoint",
+    ) -> None:
         """Take over a state(), of any number of workers.
 
         raises  CheckpointError if it is of other models, then nothing has been changed
@@ -247,7 +268,7 @@ def _decoder(model):
     return innermost(getattr(model, "decoder", model))
 
 
-def check_settings(method, settings):
+def check_settings(method: Method, settings: PolicySettings) -> None:
     """Refuse settings that do not go together, whatever the models and the prompts.
 
     raises   ConfigError

@@ -13,11 +13,13 @@ be read raises, or with `skip_bad` is counted too (reading.py). Read first:
 data/read/preferences.py, feedback/pairs.py. Read next: methods.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tinylm.align.feedback.formats import Rating, pairs_of_ratings
 from tinylm.align.feedback.pairs import encode_pairs
 from tinylm.align.preference.judged import encode_judged
+from tinylm.align.run.tunable import Tunable
 from tinylm.backend import Random
 from tinylm.data.read.instructions import read_instructions
 from tinylm.data.read.preferences import Judged, Preference, Rated, read_feedback
@@ -57,14 +59,14 @@ class Example:
 class Checked:
     """The findings of a check: {kind: places}, in the order in which kinds were found."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.found = {}
 
-    def add(self, kind, place):
+    def add(self, kind: str, place: str) -> None:
         """Count one more of a kind."""
         self.found.setdefault(kind, []).append(place)
 
-    def lines(self):
+    def lines(self) -> list[str]:
         """The findings as lines to print; [] if there are none."""
         lines = []
         for kind, places in self.found.items():
@@ -75,7 +77,9 @@ class Checked:
         return lines
 
 
-def encoded(encode, one, data, skip_bad, checked):
+def encoded(
+    encode: Callable, one: Placed, data: tuple[str, ...], skip_bad: bool, checked: Checked
+) -> tuple:
     """encode(one.what), or None for what cannot be written as tokens, which is counted.
 
     encode   function: sample -> anything;  one  Placed;  data  as of read_all()
@@ -93,7 +97,9 @@ def encoded(encode, one, data, skip_bad, checked):
     return None
 
 
-def read_all(read, data, skip_bad, report):
+def read_all(
+    read: Callable, data: tuple[str, ...], skip_bad: bool, report: Callable
+) -> list[Placed]:
     """All samples of files with their places; what was skipped is reported.
 
     read     function: (path, bad, places) -> list
@@ -113,7 +119,9 @@ def read_all(read, data, skip_bad, report):
     return found
 
 
-def instruction_examples(opened, data, skip_bad, limit, turns, report):
+def instruction_examples(
+    opened: Tunable, data: tuple[str, ...], skip_bad: bool, limit: int, turns: str, report: Callable
+) -> list[Example]:
     """Examples for InstructionTuning: list of Example.
 
     opened  Tunable;  limit  most tokens that the model reads;  turns  as in encode_samples
@@ -148,7 +156,14 @@ def instruction_examples(opened, data, skip_bad, limit, turns, report):
     return _reported(found, "samples", len(samples), checked, data, limit, report)
 
 
-def pair_examples(opened, data, skip_bad, limit, report, margins=False):
+def pair_examples(
+    opened: Tunable,
+    data: tuple[str, ...],
+    skip_bad: bool,
+    limit: int,
+    report: Callable,
+    margins: bool = False,
+) -> list[Example]:
     """Examples of pairs, for reward models and preference losses: list of Example of EncodedPair.
 
     margins  a pair made of two ratings keeps their difference as its margin
@@ -190,7 +205,9 @@ def pair_examples(opened, data, skip_bad, limit, report, margins=False):
     return _reported(found, "pairs", len(pairs), checked, data, limit, report)
 
 
-def judged_examples(opened, data, skip_bad, limit, report):
+def judged_examples(
+    opened: Tunable, data: tuple[str, ...], skip_bad: bool, limit: int, report: Callable
+) -> list[Example]:
     """Examples of answers that are good or bad, for KTO: list of Example of EncodedAnswer.
 
     A pair counts as a good and a bad answer.
@@ -280,7 +297,7 @@ def _key(messages):
     return tuple((message["role"], message["content"]) for message in messages)
 
 
-def about_held(train, held):
+def about_held(train: Sequence, held: Sequence) -> str:
     """What held_back() did, as a line to print."""
     if held:
         return (
@@ -302,13 +319,13 @@ def _reported(found, things, read, checked, data, limit, report):
     return found
 
 
-def nothing_left(data, lines):
+def nothing_left(data: tuple[str, ...], lines: Sequence[str]) -> DataError:
     """The DataError for files of which nothing can be learnt, with the report on them."""
     about = "; ".join(line.strip() for line in lines)
     return DataError(f"{shown(data)}: nothing is left to learn from: {about}")
 
 
-def held_back(examples, fraction, seed):
+def held_back(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list, list]:
     """Split off a part of the examples, all those of one prompt on one side.
 
     fraction  of all examples, 0 to 0.9; as near as whole prompts come. One prompt is always left

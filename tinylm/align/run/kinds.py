@@ -36,7 +36,7 @@ class Kind:
 _SECTIONS = {"reinforce": "4.3.1", "a2c": "4.3.1"}
 
 
-def kinds():
+def kinds() -> dict[str, Kind]:
     """{name: Kind} in the order of the book."""
     found = {}
     for name, method in METHODS.items():
@@ -49,7 +49,7 @@ def kinds():
     return found
 
 
-def kind_of(name):
+def kind_of(name: str) -> Kind:
     """The Kind of a name.
 
     raises  ConfigError with the names; for the name of a loss, with the command that takes it

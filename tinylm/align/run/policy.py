@@ -13,7 +13,10 @@ import hashlib
 import json
 import shlex
 import signal
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +33,7 @@ from tinylm.align.run.examples import (
     nothing_left,
     read_all,
 )
-from tinylm.align.run.saved import load_trained, new_run, save_aligned, trained_arrays
+from tinylm.align.run.saved import Begun, load_trained, new_run, save_aligned, trained_arrays
 from tinylm.align.run.scorer import RewardOfModel, open_scorer
 from tinylm.align.run.settings import PolicyRunSettings
 from tinylm.align.run.training import check_same, in_words
@@ -60,7 +63,15 @@ class PolicyTraining:
     settings   (PolicyRunSettings, PolicySettings, the method)
     """
 
-    def __init__(self, name, run, settings, directory, report, begun=None):
+    def __init__(
+        self,
+        name: str,
+        run: str,
+        settings: Sequence,
+        directory: str | Path,
+        report: Callable,
+        begun: Begun | None = None,
+    ) -> None:
         self.settings, self.common, self.method = settings
         self.name, self.run, self.directory, self.report = name, run, directory, report
         s, seed = self.settings, self.common.seed
@@ -146,7 +157,7 @@ class PolicyTraining:
         ids = self.opened.template.encode(self.opened.tokenizer, prompt.messages)
         return list(map(int, ids)), self.scorer.has_room(prompt, self.common.max_tokens)
 
-    def figures(self):
+    def figures(self) -> dict[str, float]:
         """Mean reward and length of one response to each held-out prompt: {name: float}."""
         if not self.held:
             return {}
@@ -157,7 +168,7 @@ class PolicyTraining:
         scores = score_responses(self.reward, rollout)
         return {"reward": float(scores.mean()), "length": float(rollout.lengths.mean())}
 
-    def go(self):
+    def go(self) -> dict[str, Any]:
         """Train to the end or to a signal, and save: a dict as Training.go()."""
         s, first = self.settings, self.trainer.iteration
         if not first:
@@ -272,7 +283,7 @@ class PolicyTraining:
         self.trainer.load_state(arrays, self.begun.trainer, where)
 
 
-def time_spent(seconds, sampling, scoring):
+def time_spent(seconds: float, sampling: Any, scoring: float) -> str:
     """Where the seconds of a run's steps went, as a line."""
     shares = [part / max(seconds, 1e-9) for part in (sampling, scoring)]
     updates = max(0.0, 1 - sum(shares))
@@ -327,6 +338,6 @@ def _sha256(examples):
     return found.hexdigest()
 
 
-def policy_classes(name):
+def policy_classes(name: str) -> tuple:
     """The dataclasses of the settings of a method of align/rlhf."""
     return PolicyRunSettings, PolicySettings, METHODS[name]

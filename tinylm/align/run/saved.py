@@ -15,12 +15,15 @@ Read next: training.py.
 
 import copy
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinylm.align.rewards.reward_model import RewardModel
+from tinylm.align.run.tunable import Tunable
 from tinylm.backend import to_cpu
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.fields import Fields
@@ -28,6 +31,9 @@ from tinylm.finetune.freezing import trainable
 from tinylm.finetune.instruct.conversations import encode_conversation
 from tinylm.finetune.instruct.saved import save_tuned, template_of_run
 from tinylm.finetune.peft.merging import bake
+from tinylm.models.decoder.gpt import GPT
+from tinylm.nn.module import Module
+from tinylm.optim.adam import AdamW
 from tinylm.prompt.protocol.opened import is_published
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train import load_run
@@ -61,11 +67,11 @@ class Begun:
     trainer: dict | None
     before: dict
 
-    def as_json(self):
+    def as_json(self) -> dict[str, Any]:
         """The field "align" of a checkpoint's state."""
         return {name: value for name, value in vars(self).items() if name != "path"}
 
-    def placed(self):
+    def placed(self) -> tuple[str, dict[str, Any]]:
         """(run, settings) with paths that lead to the same files from any folder.
 
         Where that folder is gone, as on another machine, paths stay as they were written.
@@ -81,14 +87,16 @@ class Begun:
         return run, settings
 
 
-def new_run(method, run, settings, sha256, examples, reward=""):
+def new_run(
+    method: str, run: str, settings: dict[str, Any], sha256: str, examples: str, reward: str = ""
+) -> Begun:
     """The Begun of a run before its first checkpoint; arguments as there."""
     named = {"method": method, "run": str(run), "settings": settings, "sha256": sha256}
     sums = {"examples": examples, "reward": reward}
     return Begun(path=None, **named, **sums, where=os.getcwd(), trainer=None, before={})
 
 
-def read_begun(path):
+def read_begun(path: str) -> Begun:
     """The Begun of a run or a checkpoint.
 
     raises  CheckpointError if it was not made by `tinylm align`, or a field is missing
@@ -106,7 +114,15 @@ def read_begun(path):
     return Begun(saved.path, trainer=trainer, **texts, **objects)
 
 
-def save_aligned(directory, model, opened, begun, step, more, shown):
+def save_aligned(
+    directory: str | Path,
+    model: GPT,
+    opened: Tunable,
+    begun: Begun,
+    step: int,
+    more: tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, Any]] | None,
+    shown: dict[str, Any],
+) -> Path:
     """Write a checkpoint: of an interrupted run with what continues it, of a finished one without.
 
     model    the Module that is trained: a GPT with or without LoRA, or a RewardModel around one
@@ -139,7 +155,7 @@ def save_aligned(directory, model, opened, begun, step, more, shown):
     )
 
 
-def plain_decoder(model):
+def plain_decoder(model: GPT) -> Module:
     """The GPT of a model that is trained: below a reward head, and with LoRA merged into a copy."""
     if isinstance(model, RewardModel):
         model = model.values.decoder
@@ -148,12 +164,14 @@ def plain_decoder(model):
     return model
 
 
-def trained_arrays(model):
+def trained_arrays(model: GPT) -> dict[str, np.ndarray]:
     """The parameters that are trained, {name: array}."""
     return {name: p.data for name, p in trainable(model).items()}
 
 
-def load_trained(begun, model, optimizer):
+def load_trained(
+    begun: Begun, model: GPT, optimizer: AdamW
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """What an interrupted run has trained so far, by the shapes of its model.
 
     returns  (all arrays of the model, the optimizer's arrays); what is frozen is as it is, since it
@@ -183,11 +201,11 @@ class RewardRun:
     template: object
 
     @property
-    def context(self):
+    def context(self) -> int:
         """Most tokens of a conversation."""
         return self.model.values.decoder.config.context
 
-    def rewards(self, conversations, batch_size=16):
+    def rewards(self, conversations: Sequence, batch_size: int = 16) -> np.ndarray:
         """The rewards of conversations that end with an answer: (n,) float64.
 
         conversations  list of lists of {"role", "content"}
@@ -207,7 +225,7 @@ class RewardRun:
         return self.model.score(texts, batch_size)
 
 
-def open_reward(path, device="cpu"):
+def open_reward(path: str, device: str = "cpu") -> RewardRun:
     """Open a reward model: a run of `tinylm align reward`.
 
     returns  RewardRun

@@ -14,13 +14,16 @@ import inspect
 import math
 import numbers
 import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinylm.align.run.saved import open_reward
 from tinylm.align.run.tunable import weights_sha256
 from tinylm.autograd.check.user_code import find_callable
+from tinylm.data.read.prompts import Prompt
 from tinylm.errors import ConfigError, DataError
 
 HOW = "FILE.py:function, or the directory of a run of `tinylm align reward`"
@@ -35,7 +38,7 @@ class RewardFunction:
     raises     ConfigError for a function that takes other arguments
     """
 
-    def __init__(self, function, name, sha256=""):
+    def __init__(self, function: Callable, name: str, sha256: str = "") -> None:
         self.function, self.name, self.sha256 = function, name, sha256
         self.takes_record, self.needs_record = _takes(function, 3), not _takes(function, 2)
         if not self.takes_record and self.needs_record:
@@ -44,7 +47,12 @@ class RewardFunction:
                 f"and takes {inspect.signature(function)}"
             )
 
-    def __call__(self, messages, answers, record=None):
+    def __call__(
+        self,
+        messages: Sequence[dict[str, str]],
+        answers: Sequence[str],
+        record: dict[str, str] | None = None,
+    ) -> np.ndarray:
         """The rewards of answers to one prompt: (n,) float64.
 
         messages  list of {"role", "content"}, the conversation before the answers
@@ -61,7 +69,7 @@ class RewardFunction:
         prompt = messages[-1]["content"]
         return np.array([self._one(prompt, answer, record) for answer in answers], np.float64)
 
-    def has_room(self, prompt, max_tokens):
+    def has_room(self, prompt: Prompt, max_tokens: int) -> bool:
         """True: a text may have any length."""
         return True
 
@@ -91,21 +99,26 @@ class RewardOfModel:
     context  most tokens of a conversation with its answer
     """
 
-    def __init__(self, run, name):
+    def __init__(self, run: str, name: str) -> None:
         self.run, self.name = run, name
         self.context = run.context
 
-    def has_room(self, prompt, max_tokens):
+    def has_room(self, prompt: Sequence[int], max_tokens: int) -> bool:
         """Whether the reward model reads a Prompt and an answer of max_tokens of its own tokens."""
         ids = self.run.template.encode(self.run.tokenizer, prompt.messages)
         return len(ids) + max_tokens <= self.context
 
     @functools.cached_property
-    def sha256(self):
+    def sha256(self) -> str:
         """Of the weights."""
         return weights_sha256(self.run.model.named_arrays())
 
-    def __call__(self, messages, answers, record=None):
+    def __call__(
+        self,
+        messages: Sequence[dict[str, str]],
+        answers: Sequence[np.ndarray],
+        record: dict[str, str] | None = None,
+    ) -> np.ndarray:
         """The rewards of answers to one prompt: (n,) float64."""
         talks = [[*messages, {"role": "assistant", "content": answer}] for answer in answers]
         try:
@@ -114,7 +127,7 @@ class RewardOfModel:
             raise DataError(f"--reward {self.name}: {error}") from error
 
 
-def open_scorer(text, device="cpu"):
+def open_scorer(text: str, device: str = "cpu") -> Any:
     """What `--reward TEXT` means: (messages, answers, record=None) -> (n,) array.
 
     raises   ConfigError for what is neither a reward model nor a function, with the mend

@@ -108,11 +108,11 @@ class PreferenceSettings:
         None, "f-dpo: reverse_kl, forward_kl, jensen_shannon, or alpha between 0 and 1"
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         validate(self)
         check_options(*self.chosen_loss())
 
-    def chosen_loss(self):
+    def chosen_loss(self) -> tuple[str, dict]:
         """(name of the loss in LOSSES, its options): what was set, and what an alias stands for."""
         name, options = ALIASES.get(self.loss, (self.loss, {}))
         given = {option: getattr(self, option) for option in OPTIONS}

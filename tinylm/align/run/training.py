@@ -13,7 +13,10 @@ to the bit those of a run that was never interrupted. Read first: methods.py, sa
 
 import hashlib
 import signal
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +25,7 @@ from tinylm.align.preference.pairs import rows_of
 from tinylm.align.rewards.reward_model import RewardModel
 from tinylm.align.run.examples import about_held, held_back
 from tinylm.align.run.methods import METHODS
-from tinylm.align.run.saved import load_trained, new_run, save_aligned, trained_arrays
+from tinylm.align.run.saved import Begun, load_trained, new_run, save_aligned, trained_arrays
 from tinylm.align.run.tunable import open_tunable, weights_sha256
 from tinylm.errors import CheckpointError, DataError, TrainingError
 from tinylm.finetune.fitting import Shuffled, new_trainer
@@ -50,7 +53,15 @@ class Training:
     begun      Begun of an interrupted run that is continued; None: a new one
     """
 
-    def __init__(self, name, run, settings, directory, report, begun=None):
+    def __init__(
+        self,
+        name: str,
+        run: str,
+        settings: Any,
+        directory: str | Path,
+        report: Callable,
+        begun: Begun | None = None,
+    ) -> None:
         settings, own = self.settings, self.own = settings
         self.name, self.run = name, run
         self.directory, self.report = directory, report
@@ -121,7 +132,7 @@ class Training:
             self.report(f"validation: none, {len(held):,} examples are not scored: {error}")
             return []
 
-    def figures(self):
+    def figures(self) -> dict[str, float]:
         """What the loss reports on held-out examples, dropout off: {name: float}."""
         if not self.held:
             return {}
@@ -137,7 +148,7 @@ class Training:
             return {name: found[name] for name in kept if name in found}
         return found
 
-    def go(self):
+    def go(self) -> dict[str, Any]:
         """Train to the end or to a signal, and save.
 
         returns  dict: finished, signal (its number or None), steps, before, after (figures on
@@ -290,7 +301,7 @@ def _steps(settings, examples):
     return max(1, round(settings.epochs * -(-len(examples) // size)))
 
 
-def check_same(what, where, before, now):
+def check_same(what: str, where: str, before: str, now: str) -> None:
     """Raise CheckpointError if a hash is not the one of the run's start."""
     if before != now:
         raise CheckpointError(
@@ -299,7 +310,7 @@ def check_same(what, where, before, now):
         )
 
 
-def examples_sha256(examples):
+def examples_sha256(examples: Sequence) -> str:
     """The SHA-256 of encoded examples: ids, and which of them count."""
     found = hashlib.sha256()
     for example in examples:
@@ -315,7 +326,7 @@ def examples_sha256(examples):
     return found.hexdigest()
 
 
-def in_words(figures):
+def in_words(figures: dict[str, float]) -> str:
     """Figures as text: "loss 0.6931, accuracy 0.5"."""
     return ", ".join(
         f"{name.replace('_', ' ')} {value + 0.0:.4g}" for name, value in figures.items()

@@ -39,12 +39,14 @@ class Tunable:
     sha256: str
 
     @property
-    def end(self):
+    def end(self) -> int:
         """The id of the mark that ends an answer, or None."""
         return self.tokenizer.special.get(self.template.end)
 
 
-def open_tunable(name, template="", lora=0, lora_alpha=None, seed=0):
+def open_tunable(
+    name: str, template: str = "", lora: int = 0, lora_alpha: float | None = None, seed: int = 0
+) -> Tunable:
     """Open a model for tuning.
 
     name        path of a run, or what is_published() accepts
@@ -105,7 +107,7 @@ def _marks(template):
     return list(dict.fromkeys(marks))
 
 
-def weights_sha256(arrays):
+def weights_sha256(arrays: dict[str, np.ndarray]) -> str:
     """The SHA-256 of named arrays, {name: array}: names, shapes, types and values."""
     found = hashlib.sha256()
     for name in sorted(arrays):

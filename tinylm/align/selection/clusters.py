@@ -5,6 +5,8 @@ best ones, so that rare kinds of tasks stay; the best of all come first, whateve
 Clusters are k-means' (generate/retrieval/neighbors.py). Read next: influence.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.align.selection.quality import top_quality
@@ -12,7 +14,14 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.retrieval.neighbors import k_means
 
 
-def cluster_and_rank(vectors, scores, clusters, per_cluster=1, best=0, seed=0):
+def cluster_and_rank(
+    vectors: Sequence[list[float]],
+    scores: Sequence[int],
+    clusters: int,
+    per_cluster: int = 1,
+    best: int = 0,
+    seed: int = 0,
+) -> np.ndarray:
     """The numbers of the `best` samples of all, and of the best of every cluster   (Ge et al. 2024)
 
     vectors      (n, D) embeddings
@@ -41,6 +50,6 @@ def cluster_and_rank(vectors, scores, clusters, per_cluster=1, best=0, seed=0):
     return np.array(list(dict.fromkeys(chosen)), int)
 
 
-def inertia(vectors, centers, cluster_of):
+def inertia(vectors: np.ndarray, centers: np.ndarray, cluster_of: np.ndarray) -> float:
     """The sum of squared distances to the own center, which k-means lowers in every step: float."""
     return float(((np.asarray(vectors, np.float64) - centers[cluster_of]) ** 2).sum())

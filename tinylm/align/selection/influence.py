@@ -11,12 +11,17 @@ inner products in expectation. Cosines are compared, since short answers have la
 next: perplexity.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.autograd import grad
-from tinylm.backend import to_cpu
+from tinylm.backend import ArrayLike, to_cpu
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.freezing import trainable
+from tinylm.finetune.instruct.conversations import Encoded
+from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import evaluating
 
 
@@ -28,12 +33,12 @@ class RandomProjection:
     d     the reduced width;  seed  of the signs: equal seeds give equal projections
     """
 
-    def __init__(self, d, seed=0):
+    def __init__(self, d: int, seed: int = 0) -> None:
         if d < 1:
             raise ConfigError(f"RandomProjection: d={d} must be 1 or more")
         self.d, self.seed = d, seed
 
-    def __call__(self, x):
+    def __call__(self, x: ArrayLike) -> np.ndarray:
         """(P,) -> (d,). The signs are drawn again at each call, row by row: P d are never held."""
         rng = np.random.default_rng(self.seed)
         x = np.asarray(x, np.float64)
@@ -41,7 +46,14 @@ class RandomProjection:
         return np.array([row @ x for row in rows]) / np.sqrt(self.d)
 
 
-def adam_direction(gradient, m, v, step, betas=(0.9, 0.999), eps=1e-8):
+def adam_direction(
+    gradient: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    step: int,
+    betas: tuple[float, ...] = (0.9, 0.999),
+    eps: float = 1e-8,
+) -> np.ndarray:
     """Adam's step for one sample, divided by the learning rate   (Xia et al. 2024, section 3.1)
 
         m^ = (b1 m + (1 - b1) g) / (1 - b1^t),   v^ = (b2 v + (1 - b2) g^2) / (1 - b2^t)
@@ -55,7 +67,12 @@ def adam_direction(gradient, m, v, step, betas=(0.9, 0.999), eps=1e-8):
     return first / (np.sqrt(second) + eps)
 
 
-def sample_gradients(model, task, examples, project=None):
+def sample_gradients(
+    model: GPT,
+    task: InstructionTuning,
+    examples: Sequence[Encoded],
+    project: np.ndarray | None = None,
+) -> np.ndarray:
     """The gradient of the loss of each example, over the parameters that are not frozen.
 
     model    Module, in evaluation mode during the call
@@ -79,7 +96,9 @@ def sample_gradients(model, task, examples, project=None):
     return np.stack(rows)
 
 
-def predicted_change(training, validation, learning_rate):
+def predicted_change(
+    training: np.ndarray, validation: np.ndarray, learning_rate: float
+) -> np.ndarray:
     """The first-order change of validation losses by a step on each training sample.
 
     training, validation  (n, P), (m, P) gradients
@@ -88,7 +107,7 @@ def predicted_change(training, validation, learning_rate):
     return -learning_rate * (np.asarray(training) @ np.asarray(validation).T)
 
 
-def influence(training, validation):
+def influence(training: ArrayLike, validation: ArrayLike) -> np.ndarray:
     """The cosine of each training sample's direction with the mean validation gradient: (n,).
 
     training    (n, P) gradients, or Adam's directions; validation (m, P) gradients
@@ -105,7 +124,13 @@ def influence(training, validation):
     return training @ target / np.where(sizes > 0, sizes, 1.0)
 
 
-def gradient_influence(model, task, training, validation, project=None):
+def gradient_influence(
+    model: GPT,
+    task: InstructionTuning,
+    training: Sequence[Encoded],
+    validation: Sequence[Encoded],
+    project: np.ndarray | None = None,
+) -> np.ndarray:
     """The influence of training examples on a target task, given by validation examples: (n,).
 
     model, task, project  as in sample_gradients()

@@ -6,12 +6,14 @@ on how many were bought. Between two points of the curve the logarithm of the nu
 interpolated. Read first: quality.py, clusters.py, influence.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.errors import DataError
 
 
-def samples_to_reach(counts, accuracies, level):
+def samples_to_reach(counts: Sequence[int], accuracies: Sequence[float], level: float) -> float:
     """The number of samples at which the accuracy first reaches `level`: float, inf if it does not.
 
     counts      (n,) numbers of samples, rising, above 0

@@ -7,17 +7,20 @@ else every long text would be. A filter this simple also drops what is rare and 
 superficial.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.align.logprobs import frozen_logprobs
 from tinylm.align.supervised.response_only import plain_text
-from tinylm.backend import to_cpu
+from tinylm.backend import ArrayLike, to_cpu
 from tinylm.errors import ConfigError
 from tinylm.finetune.instruct.conversations import Encoded
 from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.models.decoder.gpt import GPT
 
 
-def cross_entropies(model, sequences, batch_size=16):
+def cross_entropies(model: GPT, sequences: Sequence[list[int]], batch_size: int = 16) -> np.ndarray:
     """The mean cross-entropy of each sequence, in nats per token: (n,) float64.
 
     model      GPT, or a model with hidden() and logits()
@@ -36,12 +39,14 @@ def cross_entropies(model, sequences, batch_size=16):
     return np.concatenate([np.zeros(0), *found])
 
 
-def rank_by_ce(losses):
+def rank_by_ce(losses: ArrayLike) -> np.ndarray:
     """The numbers of sequences, the most probable first: (n,) -> (n,) int."""
     return np.argsort(losses, kind="stable")
 
 
-def perplexity_filter(losses, *, max_ce=None, keep_fraction=None):
+def perplexity_filter(
+    losses: ArrayLike, *, max_ce: float | None = None, keep_fraction: float | None = None
+) -> np.ndarray:
     """The numbers of the sequences to keep, in their order: (m,) int.
 
     losses         (n,) cross-entropies of a small model

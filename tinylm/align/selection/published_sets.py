@@ -25,7 +25,7 @@ class PublishedSet:
     source: str
 
     @property
-    def samples_per_task(self):
+    def samples_per_task(self) -> float:
         """The mean number of samples of a task: float.
 
         raises  ConfigError for a set whose tasks were not counted

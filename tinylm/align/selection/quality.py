@@ -7,11 +7,15 @@ samples is the area under their ROC curve. Read next: clusters.py.
 """
 
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm.data.clean.words import words
+from tinylm.data.read.instructions import Instruction
 from tinylm.errors import ConfigError, DataError, ShapeError
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import render_fields
 
 JUDGE = (
@@ -22,7 +26,7 @@ THRESHOLD = 4.5  # of 5   (Chen et al. 2024)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
-def judge_prompt(sample):
+def judge_prompt(sample: Instruction) -> str:
     """The prompt for the score of a sample, 0 to 5: str."""
     fields = [("", JUDGE), ("Instruction", sample.instruction)]
     if sample.input:
@@ -30,7 +34,7 @@ def judge_prompt(sample):
     return render_fields([*fields, ("Response", sample.output), ("Score", None)])
 
 
-def lm_judge(lm, *, seed=0, max_tokens=16, **sampling):
+def lm_judge(lm: TextLM, *, seed: int = 0, max_tokens: int = 16, **sampling: Any) -> Callable:
     """A judge: function Instruction -> score from 0 to 5, or nan if the reply has none.
 
     lm       TextLM
@@ -47,7 +51,7 @@ def lm_judge(lm, *, seed=0, max_tokens=16, **sampling):
     return judge
 
 
-def score_with_judge(judge, samples):
+def score_with_judge(judge: Callable, samples: Sequence[Instruction]) -> np.ndarray:
     """The score of each sample: (n,) float64.
 
     judge    function sample -> number, larger is better; nan if it has no opinion
@@ -55,7 +59,9 @@ def score_with_judge(judge, samples):
     return np.array([judge(sample) for sample in samples], np.float64)
 
 
-def top_quality(scores, *, k=None, threshold=None):
+def top_quality(
+    scores: np.ndarray, *, k: int | None = None, threshold: float | None = None
+) -> np.ndarray:
     """The numbers of the best samples: the k best, or all with `threshold` or more.
 
     scores   (n,); a sample with nan is never chosen
@@ -77,7 +83,9 @@ def top_quality(scores, *, k=None, threshold=None):
     return order[:k]
 
 
-def longest(samples, k, length=lambda sample: len(words(sample.output))):
+def longest(
+    samples: Sequence[Instruction], k: int, length: int = lambda sample: len(words(sample.output))
+) -> np.ndarray:
     """The numbers of the k samples with the longest answers, the longest first   (Zhao et al. 2024)
 
     length   function sample -> number; words of the output unless given
@@ -85,7 +93,7 @@ def longest(samples, k, length=lambda sample: len(words(sample.output))):
     return top_quality([length(sample) for sample in samples], k=k)
 
 
-def detection(scores, good):
+def detection(scores: np.ndarray, good: np.ndarray) -> float:
     """The probability that a good sample has a higher score than a bad one: the area under the ROC
     curve, where a tie counts half   (Mann and Whitney 1947)
 

@@ -12,6 +12,7 @@ Both models read the same response. Read next: learning_curve.py.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from tinylm.align.logprobs import response_logits
 from tinylm.autograd import no_grad
 from tinylm.backend import to_cpu
 from tinylm.finetune.divergence import divergences
+from tinylm.finetune.instruct.instructions import InstructionBatch
 from tinylm.nn import evaluating
 from tinylm.pretrain.batch import IGNORE
 
@@ -38,19 +40,19 @@ class Shift:
     kl: np.ndarray
     positions: np.ndarray
 
-    def shares(self):
+    def shares(self) -> dict[str, float]:
         """{"unshifted": share of rank 0, "marginal": of ranks 1 and 2, "shifted": of others}."""
         unshifted = float((self.ranks == 0).mean())
         shifted = float((self.ranks >= MARGINAL).mean())
         return {"unshifted": unshifted, "marginal": 1 - unshifted - shifted, "shifted": shifted}
 
-    def kl_by_position(self):
+    def kl_by_position(self) -> np.ndarray:
         """The mean KL at each position, over the responses that reach it: (longest,) float64."""
         counts = np.bincount(self.positions)
         return np.bincount(self.positions, weights=self.kl) / counts
 
 
-def measure_shift(base, tuned, batch):
+def measure_shift(base: Any, tuned: Any, batch: InstructionBatch) -> Shift:
     """Compare two models on the responses of a batch: Shift.
 
     base, tuned  models over one vocabulary; dropout is off

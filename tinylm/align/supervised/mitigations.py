@@ -8,10 +8,15 @@ are put together in one training, which reports what was forgotten:
     forgotten = perplexity of old text after - before
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tinylm.align.preference.judged import KTO
+from tinylm.align.preference.tuning import DPO
+from tinylm.align.rewards.marked import MarkedText
 from tinylm.errors import ConfigError
 from tinylm.finetune.continual.anchors import Anchor, Penalized
 from tinylm.finetune.continual.rehearsal import with_rehearsal
@@ -19,6 +24,7 @@ from tinylm.finetune.early_stopping import EarlyStopping
 from tinylm.finetune.fitting import fit
 from tinylm.finetune.freezing import trainable
 from tinylm.finetune.instruct.instructions import InstructionTuning, answer_loss
+from tinylm.models.decoder.gpt import GPT
 from tinylm.train.evaluation import perplexity_of_loss
 
 
@@ -37,18 +43,18 @@ class Tuned:
 
 
 def tune(
-    model,
-    examples,
+    model: GPT,
+    examples: Sequence[MarkedText],
     *,
-    held_out=(),
-    patience=None,
-    anchor=0.0,
-    replay=0.0,
-    old=(),
-    task=None,
-    seed=0,
-    **options,
-):
+    held_out: tuple = (),
+    patience: int | None = None,
+    anchor: float = 0.0,
+    replay: float = 0.0,
+    old: np.ndarray = (),
+    task: KTO | DPO | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> Tuned:
     """Supervised fine-tuning with the remedies against forgetting   (book section 4.2.1)
 
     model     GPT, trained in place

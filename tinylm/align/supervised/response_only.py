@@ -8,13 +8,15 @@ for x; it is also how a text of pre-training is put among instructions. Read nex
 which replays such texts.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.errors import DataError
 from tinylm.finetune.instruct.conversations import Encoded, encode_sft
 
 
-def response_only(encoded, begin):
+def response_only(encoded: Encoded, begin: int) -> Encoded:
     """The first answer of a sample, after the start token alone   (Hewitt et al. 2024)
 
     encoded  Encoded; its prompt is left out
@@ -25,7 +27,7 @@ def response_only(encoded, begin):
     return encode_sft([begin], encoded.first_answer())
 
 
-def plain_text(ids):
+def plain_text(ids: Sequence[int]) -> Encoded:
     """A text as in pre-training: all its tokens count but the first, which nothing predicts.
 
     ids      (T,), two or more, the start token first

@@ -7,10 +7,15 @@ the token mean, and computes the output layer for the answers alone. Read first:
 ../aggregation.py and finetune/instruct/instructions.py; read next: turns.py.
 """
 
+import numpy as np
+
 from tinylm.align.aggregation import aggregate
+from tinylm.autograd import Tensor
 
 
-def sft_loss(logp, counted, how="token", total=None):
+def sft_loss(
+    logp: Tensor, counted: np.ndarray, how: str = "token", total: int | None = None
+) -> Tensor:
     """- log Pr(y | x), a mean over tokens or over sequences   (book eqs. 4.1, 4.2)
 
     It wants single log-probabilities of tokens. The token mean is the cross-entropy with ignored

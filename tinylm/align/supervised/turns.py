@@ -12,13 +12,15 @@ Both have the same loss and gradient, unless the model sees later tokens. For te
 templates see finetune/instruct/conversations.py. Read next: response_only.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.errors import DataError
 from tinylm.finetune.instruct.conversations import Encoded
 
 
-def encode_turns(turns):
+def encode_turns(turns: Sequence[tuple[list[int], list[int]]]) -> Encoded:
     """A conversation as one sequence in which every answer counts   (book eqs. 4.6, 4.7)
 
     turns    list of K pairs (x, y) of ids; x^1 has the token that begins a text, every y the mark
@@ -39,7 +41,7 @@ def encode_turns(turns):
     return Encoded(np.concatenate(parts), np.repeat(is_answer, lengths))
 
 
-def one_answer_each(encoded):
+def one_answer_each(encoded: Encoded) -> list[Encoded]:
     """The K sequences of eq. 4.5: answer k alone counts, after all that comes before it.
 
     encoded  Encoded of a conversation, see encode_turns() and encode_conversation()

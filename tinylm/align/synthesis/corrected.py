@@ -7,6 +7,7 @@ answers is the price of a round. The person is an oracle here, a function that k
 answer. Read next: teacher.py, where nobody corrects.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,12 +28,14 @@ class Corrected:
     changed: np.ndarray
 
     @property
-    def rate(self):
+    def rate(self) -> float:
         """The share of answers that were corrected, 0 .. 1."""
         return float(np.mean(self.changed))
 
 
-def correct_answers(answer, queries, oracle, task=""):
+def correct_answers(
+    answer: Callable, queries: Sequence[str], oracle: Callable, task: str = ""
+) -> Corrected:
     """Answer queries and correct the answers   (book section 4.2.2.1)
 
     answer   function: list of n queries -> list of n answers
@@ -54,7 +57,9 @@ def correct_answers(answer, queries, oracle, task=""):
     return Corrected(samples, changed)
 
 
-def correction_rounds(answer, learn, rounds, oracle, task=""):
+def correction_rounds(
+    answer: Callable, learn: Callable, rounds: Sequence[list[str]], oracle: Callable, task: str = ""
+) -> list[Corrected]:
     """Round after round: answers are corrected, and the model learns from all samples so far.
 
     answer   function: list of queries -> list of answers, of the model as it is then

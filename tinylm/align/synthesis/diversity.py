@@ -9,15 +9,17 @@ whether a text is good: random words are very diverse. Read next: pool.py.
 """
 
 import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.data.clean.words import words
 from tinylm.data.measure.answers import rouge_l
 from tinylm.errors import ConfigError, ShapeError
 
 
-def distinct_n(texts, n=2):
+def distinct_n(texts: Sequence[str], n: int = 2) -> float:
     """Different n-grams over all n-grams of all texts   (Li et al. 2016)
 
     texts    list of str
@@ -35,12 +37,12 @@ def distinct_n(texts, n=2):
     return len(set(grams)) / len(grams)
 
 
-def text_overlap(a, b):
+def text_overlap(a: str, b: str) -> float:
     """ROUGE-L of two texts, in words without case and punctuation: 0 .. 1, symmetric."""
     return rouge_l(words(a), words(b))
 
 
-def pairwise_overlap(texts):
+def pairwise_overlap(texts: Sequence[str]) -> float:
     """The mean ROUGE-L of all pairs of different texts: 0 .. 1, small for diverse ones.
 
     raises   ConfigError for fewer than two texts
@@ -50,7 +52,7 @@ def pairwise_overlap(texts):
     return float(np.mean([text_overlap(a, b) for a, b in pairs]))
 
 
-def dispersion(vectors):
+def dispersion(vectors: ArrayLike) -> float:
     """The mean of 1 - cos(v_i, v_j) over pairs i < j: 0 (all alike) to n / (n - 1).
 
         mean over i < j of cos = (|sum_i u_i|^2 - n) / (n (n - 1)),     u_i = v_i / |v_i|
@@ -70,7 +72,7 @@ def dispersion(vectors):
     return 1 - float((whole @ whole - n) / (n * (n - 1)))
 
 
-def diversity(texts, embed=None):
+def diversity(texts: Sequence[str], embed: Callable | None = None) -> dict[str, float]:
     """The measures of a set of texts: {"distinct_1", "distinct_2", "overlap", "dispersion"}.
 
     embed    function from n texts to (n, D); without it there is no "dispersion"

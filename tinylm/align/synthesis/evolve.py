@@ -10,13 +10,17 @@ the operations are exact and the answers computable.
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from tinylm.align.synthesis.diversity import text_overlap
 from tinylm.data.clean.words import words
+from tinylm.data.read.instructions import Instruction
 from tinylm.prompt.optimize.proposals import draw_seed
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import read_reply, render_fields
 
 _DEPTH = (
@@ -41,14 +45,22 @@ _EMPTY = frozenset("a an and are as be but by for in is it of on or so that the 
 EXCUSE = 80  # words below which "sorry" is taken for a refusal   (Xu et al. 2024, section 3.2)
 
 
-def evolution_prompt(instruction, operation):
+def evolution_prompt(instruction: str, operation: str) -> str:
     """The prompt that changes an instruction by one of OPERATIONS: str."""
     return render_fields(
         [("", OPERATIONS[operation]), (GIVEN, instruction), (REWRITTEN, None)],
     )
 
 
-def evolve(lm, instruction, operation, *, seed=0, max_tokens=128, **sampling):
+def evolve(
+    lm: TextLM,
+    instruction: str,
+    operation: str,
+    *,
+    seed: int = 0,
+    max_tokens: int = 128,
+    **sampling: Any,
+) -> str | None:
     """The changed instruction: str, or None if the reply is empty.
 
     lm          TextLM
@@ -60,7 +72,7 @@ def evolve(lm, instruction, operation, *, seed=0, max_tokens=128, **sampling):
     return lm.parsed("instruction", written or None)
 
 
-def elimination(before, after, same=0.95):
+def elimination(before: Instruction, after: Instruction, same: float = 0.95) -> str | None:
     """Why an evolved sample is dropped, or None   (Xu et al. 2024, section 3.2)
 
         1. no gain            nearly the same words as before
@@ -97,22 +109,22 @@ class Evolved:
     eliminated: Counter
 
     @property
-    def samples(self):
+    def samples(self) -> list[Instruction]:
         """All samples, the seeds first."""
         return [sample for generation in self.generations for sample in generation]
 
 
 def evolution(
-    lm,
-    samples,
-    rounds,
+    lm: TextLM,
+    samples: Sequence[Instruction],
+    rounds: int,
     *,
-    operations=tuple(OPERATIONS),
-    answer=None,
-    seed=0,
-    max_tokens=256,
-    **sampling,
-):
+    operations: tuple[str, ...] = tuple(OPERATIONS),
+    answer: Callable | None = None,
+    seed: int = 0,
+    max_tokens: int = 256,
+    **sampling: Any,
+) -> Evolved:
     """Evolve the instructions of samples for several rounds   (Xu et al. 2024)
 
     lm          TextLM, which evolves and answers

@@ -5,9 +5,12 @@ the general ones (empty answers, duplicates, length) and `filtered`, which appli
 Here are those for text that a model wrote. Read next: pool.py, the filter by similarity.
 """
 
+from collections.abc import Callable, Sequence
+
 from tinylm.align.synthesis.diversity import text_overlap
 from tinylm.data.clean.words import words
 from tinylm.data.mix.instruction_mixture import answer_repeats_question, empty_answer
+from tinylm.data.read.instructions import Instruction
 
 # What a model of text can neither read nor write   (from the code of Self-Instruct)
 MEDIA = frozenset(
@@ -16,7 +19,7 @@ MEDIA = frozenset(
 )
 
 
-def instruction_length(shortest=4, longest=150):
+def instruction_length(shortest: int = 4, longest: int = 150) -> Callable:
     """A complaint about instructions of fewer or of more words; the paper's code has 4 and 150."""
 
     def complain(sample):
@@ -30,28 +33,28 @@ def instruction_length(shortest=4, longest=150):
     return complain
 
 
-def needs_other_media(sample):
+def needs_other_media(sample: Instruction) -> str | None:
     """The complaint that an instruction is about pictures, sound or files, or None."""
     if MEDIA & set(words(sample.instruction)):
         return "needs other media"
     return None
 
 
-def begins_oddly(sample):
+def begins_oddly(sample: Instruction) -> str | None:
     """The complaint that an instruction begins with no letter or digit, or None."""
     if sample.instruction[:1].isalnum():
         return None
     return "begins oddly"
 
 
-def output_repeats_input(sample):
+def output_repeats_input(sample: Instruction) -> str | None:
     """The complaint that the output is the input, or None; an empty input is none."""
     if sample.input.strip() and sample.output.strip() == sample.input.strip():
         return "output repeats input"
     return None
 
 
-def too_similar(others, limit=0.7):
+def too_similar(others: Sequence[str], limit: float = 0.7) -> Callable:
     """A complaint about instructions whose ROUGE-L with one of `others` is `limit` or more.
 
     others   list of str, read at each call: it may grow
@@ -65,7 +68,7 @@ def too_similar(others, limit=0.7):
     return complain
 
 
-def without_conflicts(samples):
+def without_conflicts(samples: Sequence[Instruction]) -> tuple[list[Instruction], int, int]:
     """The samples whose question has one answer only, each pair once.
 
     returns  (list of samples in their order, number dropped as duplicates, number dropped because

@@ -10,12 +10,17 @@ are of one class. So the label is drawn from a prior, and the model writes an in
 Read next: evolve.py.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.align.synthesis.self_instruct import NO_INPUT
 from tinylm.data.read.instructions import Instruction
+from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.optimize.proposals import draw_seed
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import read_reply, render_fields
 
 NEW_INPUT = (
@@ -24,7 +29,7 @@ NEW_INPUT = (
 )
 
 
-def label_counts(prior, count):
+def label_counts(prior: dict[str, float], count: int) -> dict[str, int]:
     """How many of `count` samples get each label: the prior, rounded by largest remainders.
 
     prior    {label: weight}, 0 or more, not all 0
@@ -43,7 +48,7 @@ def label_counts(prior, count):
     return dict(zip(prior, counts.tolist()))
 
 
-def input_prompt(samples, instruction, output):
+def input_prompt(samples: Sequence[Instruction], instruction: str, output: str) -> str:
     """The prompt for an input that has a given output.
 
     samples  list of Instruction, shown with the output before the input
@@ -57,8 +62,16 @@ def input_prompt(samples, instruction, output):
 
 
 def output_first(
-    lm, instruction, prior, count, demonstrations=(), *, seed=0, max_tokens=128, **sampling
-):
+    lm: TextLM,
+    instruction: str,
+    prior: dict[str, int],
+    count: int,
+    demonstrations: Sequence[Item] = (),
+    *,
+    seed: int = 0,
+    max_tokens: int = 128,
+    **sampling: Any,
+) -> list[Instruction]:
     """Samples of a classification task whose labels are those of a prior   (Longpre et al. 2023)
 
     lm              TextLM

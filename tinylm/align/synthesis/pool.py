@@ -6,7 +6,10 @@ from all: its ROUGE-L with every instruction of the pool is below 0.7. Who wrote
 that demonstrations mix both: 6 by people, 2 by the model. Read next: self_instruct.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from tinylm.align.synthesis.filters import too_similar
 from tinylm.data.read.instructions import Instruction
@@ -35,21 +38,21 @@ class TaskPool:
     raises       ConfigError without seeds
     """
 
-    def __init__(self, seeds, rouge_l_max=0.7):
+    def __init__(self, seeds: Sequence[Instruction], rouge_l_max: float = 0.7) -> None:
         if not seeds:
             raise ConfigError("TaskPool: the pool begins with seed tasks; give at least one")
         self.tasks = [PooledTask(sample, True, 0) for sample in seeds]
         self.instructions = [sample.instruction for sample in seeds]
         self.complain = too_similar(self.instructions, rouge_l_max)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.tasks)
 
-    def written_by(self, human):
+    def written_by(self, human: bool) -> list[PooledTask]:
         """The tasks of people (True) or of the model (False), in the order of their addition."""
         return [task for task in self.tasks if task.human == human]
 
-    def add(self, sample, step):
+    def add(self, sample: Instruction, step: int) -> int | None:
         """Add a task of the model, if it is different enough.
 
         returns  None if it was added, else the reason
@@ -60,7 +63,9 @@ class TaskPool:
             self.instructions.append(sample.instruction)
         return reason
 
-    def sample_demonstrations(self, rng, n_human=6, n_model=2):
+    def sample_demonstrations(
+        self, rng: np.random.Generator, n_human: int = 6, n_model: int = 2
+    ) -> list[Instruction]:
         """Tasks to show, in a random order: list of n_human + n_model Instructions.
 
         While the model has written fewer than n_model, tasks of people take their places.

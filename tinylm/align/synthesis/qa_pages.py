@@ -34,7 +34,7 @@ class Page:
     unanswered: list
 
 
-def qa_pairs(text, task="questions"):
+def qa_pairs(text: str, task: str = "questions") -> Page:
     """The questions and answers of a page.
 
     text     str; lines before the first question are left out

@@ -10,6 +10,7 @@ finetune/instruct/prompt_template.py, and filled in one pass: braces in a value 
 next: tasks.py, tasks with several templates each.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinylm.data.read.instructions import Instruction
@@ -31,19 +32,19 @@ class SampleTemplate:
     output: str = "{*output*}"
     task: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.parts()
 
-    def parts(self):
+    def parts(self) -> tuple[PromptTemplate, ...]:
         """The PromptTemplates of instruction, input and output."""
         return tuple(PromptTemplate(text) for text in (self.instruction, self.input, self.output))
 
     @property
-    def slots(self):
+    def slots(self) -> tuple[str, ...]:
         """The names of the slots, in the order of appearance, each once."""
         return tuple(dict.fromkeys(name for part in self.parts() for name in part.slots))
 
-    def fill(self, **values):
+    def fill(self, **values: str) -> Instruction:
         """The sample of a record: Instruction.
 
         values  str for each slot
@@ -68,7 +69,7 @@ TRANSLATION = SampleTemplate(
 )
 
 
-def from_template(template, records):
+def from_template(template: SampleTemplate, records: Sequence[dict[str, str]]) -> list[Instruction]:
     """A sample for each record: list of Instruction.
 
     template  SampleTemplate

@@ -10,14 +10,18 @@ first: pool.py; read next: output_first.py, for tasks with few different outputs
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm.align.synthesis.filters import FILTERS
 from tinylm.align.synthesis.pool import TaskPool
 from tinylm.data.read.instructions import Instruction
+from tinylm.data.read.items import Item
 from tinylm.prompt.optimize.proposals import draw_seed
+from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import parse_fields, read_reply, render_fields
 
 NEW_INSTRUCTION = (
@@ -31,7 +35,7 @@ NEW_EXAMPLE = (
 NO_INPUT = "<noinput>"  # the paper's mark of an empty input
 
 
-def instruction_prompt(instructions):
+def instruction_prompt(instructions: Sequence[str]) -> str:
     """The prompt for a new instruction, up to the blank   (book section 4.2.2.2)
 
     You are given several different instructions for .. based on these.
@@ -43,7 +47,7 @@ def instruction_prompt(instructions):
     return render_fields([("", NEW_INSTRUCTION), *tasks, ("New Task", None)])
 
 
-def example_prompt(samples, instruction):
+def example_prompt(samples: Sequence[Instruction], instruction: str) -> str:
     """The prompt for the input and the output of a new instruction   (book section 4.2.2.2)
 
         You are given a set of input-output examples, .. based on these.
@@ -62,7 +66,14 @@ def example_prompt(samples, instruction):
     return render_fields([*fields, ("New Example", instruction)])
 
 
-def generate_instruction(lm, demonstrations, *, seed=0, max_tokens=64, **sampling):
+def generate_instruction(
+    lm: TextLM,
+    demonstrations: Sequence[Item],
+    *,
+    seed: int = 0,
+    max_tokens: int = 64,
+    **sampling: Any,
+) -> str | None:
     """A new instruction: str, or None if the reply is empty.
 
     lm              TextLM
@@ -75,7 +86,15 @@ def generate_instruction(lm, demonstrations, *, seed=0, max_tokens=64, **samplin
     return lm.parsed("instruction", written or None)
 
 
-def generate_example(lm, demonstrations, instruction, *, seed=0, max_tokens=256, **sampling):
+def generate_example(
+    lm: TextLM,
+    demonstrations: Sequence[Item],
+    instruction: str,
+    *,
+    seed: int = 0,
+    max_tokens: int = 256,
+    **sampling: Any,
+) -> Instruction:
     """The input and the output of an instruction: Instruction, or None if they cannot be read.
 
     demonstrations  list of Instruction
@@ -89,7 +108,7 @@ def generate_example(lm, demonstrations, instruction, *, seed=0, max_tokens=256,
     return lm.parsed("example", read_example(instruction, f"Input:{reply.text}"))
 
 
-def read_example(instruction, text):
+def read_example(instruction: str, text: str) -> Instruction:
     """The Instruction of a text "Input: ..\\nOutput: ..", or None if it is not of this form."""
     fields = parse_fields(text.strip("\n"), ["Input", "Output"])
     if [name for name, _ in fields] != ["Input", "Output"]:
@@ -112,24 +131,24 @@ class SelfInstructed:
     rejected: Counter
 
     @property
-    def samples(self):
+    def samples(self) -> list[Instruction]:
         """The generated samples that stayed, in order: list of Instruction."""
         return [task.sample for task in self.pool.written_by(human=False)]
 
 
 def self_instruct(
-    lm,
-    seeds,
-    steps,
+    lm: TextLM,
+    seeds: Sequence[Instruction],
+    steps: int,
     *,
-    n_human=6,
-    n_model=2,
-    n_examples=2,
-    rouge_l_max=0.7,
-    complaints=FILTERS,
-    seed=0,
-    **sampling,
-):
+    n_human: int = 6,
+    n_model: int = 2,
+    n_examples: int = 2,
+    rouge_l_max: float = 0.7,
+    complaints: tuple[Callable, ...] = FILTERS,
+    seed: int = 0,
+    **sampling: Any,
+) -> SelfInstructed:
     """Generate samples for fine-tuning, one in each step at most   (Wang et al. 2023)
 
     lm               TextLM

@@ -8,14 +8,16 @@ threshold bounds. Back-translation does the same for translation: there the mode
 for a given target (output_first.py). For any model: it is given as a function.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, ShapeError
 
 
-def confident(labels, confidences, threshold):
+def confident(labels: Sequence[str], confidences: ArrayLike, threshold: float) -> np.ndarray:
     """The numbers of the labels whose confidence is `threshold` or more: (n,) int.
 
     labels       (n,) list;  confidences (n,) numbers, such as probabilities
@@ -43,7 +45,13 @@ class SelfTrained:
     accepted: list
 
 
-def self_training(learn, labeled, unlabeled, threshold=0.9, rounds=1):
+def self_training(
+    learn: Callable,
+    labeled: Sequence[tuple[float, str]],
+    unlabeled: Sequence[float],
+    threshold: float = 0.9,
+    rounds: int = 1,
+) -> SelfTrained:
     """Learn from labeled examples and from labels of one's own   (book section 4.2.2.2)
 
     learn      function: list of pairs (x, y) -> predict, function list of x -> (labels,

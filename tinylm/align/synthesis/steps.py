@@ -9,6 +9,7 @@ can be checked. Read first: evolve.py, the same with a model.
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Steps:
     limit: int | None = None
     line: str | None = None
 
-    def text(self):
+    def text(self) -> str:
         """The instruction: str, see parse_steps()."""
         steps = ", then ".join(STEPS[name] for name in self.names)
         steps = steps[:1].upper() + steps[1:]
@@ -49,7 +50,7 @@ class Steps:
             text += f" Write at most {self.limit} words."
         return text
 
-    def solve(self, given=""):
+    def solve(self, given: Any = "") -> str:
         """The right answer for an input; the line of the instruction comes before it."""
         if self.line is not None:
             given = self.line
@@ -58,7 +59,7 @@ class Steps:
         return " ".join(given.split()[: self.limit])
 
 
-def parse_steps(text):
+def parse_steps(text: str) -> Steps:
     """The Steps of an instruction: parse_steps(steps.text()) == steps. DataError for another."""
     found = _FORM.fullmatch(text)
     limit = found and re.fullmatch(_LIMIT, found["limit"])
@@ -74,7 +75,9 @@ def parse_steps(text):
     return Steps(tuple(_NAMES[phrase] for phrase in phrases), most, found["line"])
 
 
-def evolve_steps(steps, operation, rng, line="apple door green"):
+def evolve_steps(
+    steps: Steps, operation: str, rng: np.random.Generator, line: str = "apple door green"
+) -> Steps:
     """The changed instruction: Steps, different from the given one.
 
         add_constraint   a limit on the words of the answer, or one word less

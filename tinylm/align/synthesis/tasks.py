@@ -7,11 +7,14 @@ all of them have the same output. Here the labels are computed: tasks on lines o
 decided by an exact rule. Read next: qa_pages.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm.align.synthesis.sample_template import SampleTemplate
+from tinylm.data.read.instructions import Instruction
 from tinylm.errors import ConfigError
 
 _WORDS = "apple bread chair door eagle fence green house iron jelly knife lemon".split()
@@ -32,11 +35,11 @@ class TemplatedTask:
     solve: object
     draw: object
 
-    def templates(self):
+    def templates(self) -> list[SampleTemplate]:
         """A SampleTemplate for each phrasing."""
         return [SampleTemplate(text, "{*text*}", task=self.name) for text in self.instructions]
 
-    def samples(self, text):
+    def samples(self, text: str) -> list[Instruction]:
         """An input under every phrasing: list of Instruction with one and the same output."""
         output = self.solve(text)
         return [template.fill(text=text, output=output) for template in self.templates()]
@@ -127,7 +130,9 @@ TASKS = {
 }
 
 
-def task_samples(names, count, seed=0, phrasings=None):
+def task_samples(
+    names: Sequence[str], count: int, seed: int = 0, phrasings: Any = None
+) -> list[Instruction]:
     """Samples of several tasks, each input under one phrasing drawn at random.
 
     names      of TASKS

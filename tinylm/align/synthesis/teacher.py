@@ -6,14 +6,26 @@ sequences (Kim and Rush 2016), which passes on the teacher's text and not its pr
 a filter drops it. Read next: diversity.py.
 """
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tinylm.data.mix.instruction_mixture import empty_answer, filtered
+from tinylm.data.read.instructions import Instruction
+from tinylm.prompt.protocol.scripted import ScriptedLM
 
 
 def generate_responses(
-    teacher, samples, *, prompt=None, complaints=(empty_answer,), seed=0, max_tokens=256, **sampling
-):
+    teacher: ScriptedLM,
+    samples: Sequence[Instruction],
+    *,
+    prompt: Sequence[int] | None = None,
+    complaints: tuple[Callable, ...] = (empty_answer,),
+    seed: int = 0,
+    max_tokens: int = 256,
+    **sampling: Any,
+) -> tuple[list[Instruction], Counter]:
     """The samples with the teacher's answers   (book section 4.2.2.2)
 
     teacher     TextLM

@@ -11,16 +11,20 @@ token it only judges what is complete. Cobbe et al. found every token better, an
 objective beside it better than none. Read first: paths.py. Read next: scorers.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.align.constant import constant
-from tinylm.autograd import sigmoid, softplus
-from tinylm.backend import Random, to_cpu
+from tinylm.align.rewards.marked import MarkedText
+from tinylm.align.verifiers.paths import JudgedPath
+from tinylm.autograd import Tensor, sigmoid, softplus
+from tinylm.backend import ArrayLike, Random, to_cpu
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.metrics import accuracy, auc
 from tinylm.finetune.tasks.heads import hidden_states, innermost
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.batch import IGNORE, Batch, pad_rows
 from tinylm.pretrain.score import masked_row_mean, row_means, score_rows
@@ -36,27 +40,27 @@ class OutcomeVerifier(Module):
     seed     of the new layer's weights
     """
 
-    def __init__(self, decoder, seed=0):
+    def __init__(self, decoder: GPT, seed: int = 0) -> None:
         model = innermost(decoder)
         weight, D = model.tokens.weight, model.config.d_model
         self.decoder = decoder
         self.head = Linear(D, 1, Random(seed, "verifier head"), dtype=weight.dtype)
         self.head.to(weight.device)
 
-    def states(self, ids, mask=None):
+    def states(self, ids: np.ndarray, mask: np.ndarray | None = None) -> Tensor:
         """Hidden states, which both objectives read: (B, T) integers, padded right -> (B, T, D)."""
         return hidden_states(self.decoder, ids, mask)
 
-    def judge(self, h):
+    def judge(self, h: Tensor) -> Tensor:
         """Logits z_t of hidden states: (B, T, D) -> (B, T)."""
         return self.head(h)[:, :, 0]
 
-    def __call__(self, ids, mask=None):
+    def __call__(self, ids: np.ndarray, mask: np.ndarray | None = None) -> Tensor:
         """Logits z_t: (B, T) integers, padded at the right -> (B, T) Tensor."""
         return self.judge(self.states(ids, mask))
 
 
-def verification_loss(logits, right, counted):
+def verification_loss(logits: Tensor, right: ArrayLike, counted: np.ndarray) -> Tensor:
     """mean over rows of the mean over counted tokens of -log Pr(label)   (binary cross-entropy)
 
     logits   (B, T) Tensor z_t
@@ -92,7 +96,7 @@ class PathBatch(Batch):
     mask: np.ndarray = None
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """The number of paths: the loss is a mean over them."""
         return len(self)
 
@@ -110,14 +114,14 @@ class OutcomeVerification:
     at: str = "token"
     language: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.at not in PLACES or self.language < 0:
             raise ConfigError(
                 f"OutcomeVerification: at {self.at!r} must be one of {', '.join(PLACES)}, and "
                 f"language {self.language} 0 or more"
             )
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(self, examples: Sequence[JudgedPath], rng: Random | None = None) -> PathBatch:
         """list of JudgedPath -> PathBatch."""
         ids, mask = pad_rows([one.ids for one in examples], 0)  # (B, T) twice
         targets, counted = np.full(ids.shape, IGNORE), np.zeros(ids.shape, bool)
@@ -135,7 +139,7 @@ class OutcomeVerification:
         right = np.array([bool(one.right) for one in examples], np.float64)
         return PathBatch(ids, targets, right, counted, mask)
 
-    def loss(self, model, batch):
+    def loss(self, model: OutcomeVerifier, batch: PathBatch) -> tuple[Tensor, dict[str, float]]:
         """L_verify + language * L_LM.
 
         returns  (Tensor (), {"tokens": paths, "loss": float, "verify": float, "language": float})
@@ -148,13 +152,15 @@ class OutcomeVerification:
         loss = verify + self.language * language
         return score_rows(loss, len(batch), verify=verify, language=language)
 
-    def predict(self, model, batch):
+    def predict(self, model: OutcomeVerifier, batch: PathBatch) -> list[float]:
         """Pr(right) of each path, read at its last token: list of B floats."""
         last = to_cpu(batch.mask).sum(axis=1) - 1
         found = sigmoid(model(batch.inputs, batch.mask)).numpy()  # (B, T)
         return found[np.arange(len(found)), last].tolist()
 
-    def measure(self, answers, examples):
+    def measure(
+        self, answers: Sequence[np.ndarray], examples: Sequence[MarkedText]
+    ) -> dict[str, float]:
         """accuracy at 1/2, and auc: the chance that a right path scores above a wrong one."""
         right = [one.right for one in examples]
         return {"accuracy": accuracy([p > 0.5 for p in answers], right), "auc": auc(answers, right)}

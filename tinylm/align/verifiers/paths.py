@@ -7,12 +7,14 @@ each step. Which text becomes which ids is one function, `read`, so that trainin
 Read next: outcome.py; rewards/marked.py for the examples of a process verifier.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.align.rewards.step_labels import solution_steps
+from tinylm.align.rewards.step_labels import LabeledStep, solution_steps
 from tinylm.errors import DataError
+from tinylm.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class JudgedPath:
     start: int
     right: bool | None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 1 <= self.start < len(self.ids):
             raise DataError(
                 f"JudgedPath: {self.start} of {len(self.ids)} tokens are the question's; both the "
@@ -36,12 +38,12 @@ class JudgedPath:
             )
 
     @property
-    def imitated(self):
+    def imitated(self) -> bool:
         """Whether the language-model objective reads the path: no error is worth imitating."""
         return self.right is not False
 
 
-def text_reader(tokenizer, begin=(), between="\n"):
+def text_reader(tokenizer: Tokenizer, begin: tuple[int, ...] = (), between: str = "\n") -> Callable:
     """A `read` of texts whose steps are lines: function (question, path) -> (ids, list of ids).
 
     tokenizer  has encode(text) -> ids
@@ -57,13 +59,13 @@ def text_reader(tokenizer, begin=(), between="\n"):
     return read
 
 
-def judged_path(read, question, path, right=None):
+def judged_path(read: Callable, question: str, path: str, right: bool | None = None) -> JudgedPath:
     """A JudgedPath of texts. Raises DataError for a path without text."""
     opened, steps = read(question, path)
     return JudgedPath(np.concatenate([opened, *steps]), len(opened), right)
 
 
-def labeled_parts(steps, after_error=False):
+def labeled_parts(steps: Sequence[LabeledStep], after_error: bool = False) -> list[tuple[str, str]]:
     """The parts of a solution that have a label: list of (text, label).
 
     A step without a label (a line without a mark) belongs to the part that ends with the next one,

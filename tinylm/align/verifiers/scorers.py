@@ -12,15 +12,20 @@ Scores are probabilities: that the path ends right, or, from those of its steps,
 (Uesato et al. 2022; Lightman et al. 2024). Read next: selection.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.align.rewards.marked import marked_text
-from tinylm.align.rewards.process_model import ProcessModeling
+from tinylm.align.rewards.process_model import ProcessModeling, ProcessRewardModel
 from tinylm.align.rewards.process_rewards import least_correct, log_correct, mean_correct
-from tinylm.align.verifiers.outcome import OutcomeVerification
+from tinylm.align.verifiers.outcome import OutcomeVerification, OutcomeVerifier
 from tinylm.align.verifiers.paths import JudgedPath
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError
 from tinylm.finetune.fitting import answers
+from tinylm.prompt.protocol.text_lm import TextLM
 
 # Scores in 0 .. 1 of the probabilities (S,) that each step is correct
 OF_STEPS = {
@@ -38,10 +43,10 @@ class PathScorer:
     read   function (question, path) -> (ids, list of ids), the one that training used (paths.py)
     """
 
-    def __init__(self, judge, read):
+    def __init__(self, judge: Callable, read: Callable) -> None:
         self.judge, self.read = judge, read
 
-    def scores(self, question, paths):
+    def scores(self, question: str, paths: Sequence[str]) -> np.ndarray:
         """The scores of several paths: (n,) float64. A path without a token scores 0."""
         found = np.zeros(len(paths))
         rows = [self.read(question, path) for path in paths]
@@ -50,11 +55,11 @@ class PathScorer:
             found[full] = self.judge([rows[i] for i in full])
         return found
 
-    def score(self, question, path):
+    def score(self, question: str, path: str) -> float:
         """The score of one path: float in 0 .. 1."""
         return float(self.scores(question, [path])[0])
 
-    def values(self, lm, question, states):
+    def values(self, lm: TextLM, question: str, states: Sequence) -> np.ndarray:
         """The values of partial paths, tuples of lines, for a tree search: (n,) float64.
 
         lm   not needed: it is there because other evaluations are replies of the model
@@ -63,7 +68,7 @@ class PathScorer:
         return self.scores(question, ["".join(f"{line}\n" for line in state) for state in states])
 
 
-def outcome_judge(model, batch_size=64):
+def outcome_judge(model: OutcomeVerifier, batch_size: int = 64) -> Callable:
     """The judge of an OutcomeVerifier: Pr(right) at the last token of a path."""
     task = OutcomeVerification()
 
@@ -77,7 +82,9 @@ def outcome_judge(model, batch_size=64):
     return judge
 
 
-def step_probabilities(model, rows, batch_size=64):
+def step_probabilities(
+    model: ProcessRewardModel, rows: Sequence[tuple[Any, list]], batch_size: int = 64
+) -> list[np.ndarray]:
     """Pr(correct) of each step by a ProcessRewardModel: list of (S,) arrays, one for each row.
 
     rows   list of (ids of a question, list of ids of steps, none of them empty)
@@ -89,7 +96,7 @@ def step_probabilities(model, rows, batch_size=64):
     return [probabilities[:, column] for probabilities in found]
 
 
-def process_judge(model, how="least", batch_size=64):
+def process_judge(model: ProcessRewardModel, how: str = "least", batch_size: int = 64) -> Callable:
     """The judge of a ProcessRewardModel.
 
     how      of OF_STEPS
@@ -105,7 +112,7 @@ def process_judge(model, how="least", batch_size=64):
     return judge
 
 
-def first_wrong_step(p, least=0.5):
+def first_wrong_step(p: ArrayLike, least: float = 0.5) -> int | None:
     """The number (from 0) of the first step that is probably wrong, or None   (Uesato et al. 2022)
 
     p      (S,) probabilities that each step is correct, given those before it

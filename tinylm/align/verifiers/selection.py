@@ -9,13 +9,16 @@ paths, a perfect one "any is right". Read first: prompt/ensemble/combine.py, whe
 by the order of text.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.errors import ShapeError
 from tinylm.prompt.evaluation.judge import answer_key
 
 
-def best_is_right(scores, right):
+def best_is_right(scores: Sequence[int], right: Sequence[list[int]]) -> np.ndarray:
     """Probability that the path with the greatest score is right: (..., n) twice -> (...)."""
     scores, right = np.asarray(scores, np.float64), np.asarray(right, np.float64)
     if scores.shape != right.shape:
@@ -24,7 +27,12 @@ def best_is_right(scores, right):
     return (best * right).sum(axis=-1) / best.sum(axis=-1)
 
 
-def vote_is_right(answers, right, weights=None, key=answer_key):
+def vote_is_right(
+    answers: Sequence[str],
+    right: Sequence[int],
+    weights: Sequence[int] | None = None,
+    key: Callable = answer_key,
+) -> Any:
     """Probability that the answer with the greatest weight is right: float.
 
     answers  list of n str, or None for a path without an answer, which has no vote

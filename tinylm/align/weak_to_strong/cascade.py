@@ -8,6 +8,7 @@ a threshold. A low threshold is cheap, a high one accurate; `curve` is all that 
 first: ensembles.py, where all models answer.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,11 +39,17 @@ class Cascade:
     costs      (c_small, c_large) of one input
     """
 
-    def __init__(self, small, large, threshold, costs=(1.0, 10.0)):
+    def __init__(
+        self,
+        small: Callable,
+        large: Callable,
+        threshold: float,
+        costs: tuple[float, ...] = (1.0, 10.0),
+    ) -> None:
         self.small, self.large, self.threshold = small, large, threshold
         self.costs = check_costs(costs)
 
-    def predict(self, inputs):
+    def predict(self, inputs: str) -> Cascaded:
         """Answer inputs; the large model sees only what is deferred. Returns Cascaded."""
         inputs = list(inputs)
         answers, confidences = self.small(inputs)
@@ -68,7 +75,7 @@ class Cascade:
         return Cascaded(answers, deferred, small * len(inputs) + large * len(at))
 
 
-def expected_cost(costs, deferred):
+def expected_cost(costs: tuple[int, ...], deferred: float) -> float:
     """c_small + Pr(deferred) c_large, of one input.
 
     deferred  the share that is passed on, 0 .. 1
@@ -80,7 +87,7 @@ def expected_cost(costs, deferred):
     return small + deferred * large
 
 
-def check_costs(costs):
+def check_costs(costs: tuple[float, ...]) -> tuple[float, float]:
     """The two costs, if they are 0 or more; else ConfigError."""
     small, large = costs
     if min(small, large) < 0:
@@ -88,7 +95,12 @@ def check_costs(costs):
     return small, large
 
 
-def curve(confidences, small_right, large_right, costs=(1.0, 10.0)):
+def curve(
+    confidences: Sequence[float],
+    small_right: Sequence[bool],
+    large_right: Sequence[bool],
+    costs: tuple[float, ...] = (1.0, 10.0),
+) -> list:
     """Accuracy and cost of every cascade of two models: list of (threshold, accuracy, cost).
 
     confidences  (n,) of the small model

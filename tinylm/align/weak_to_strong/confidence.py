@@ -10,20 +10,24 @@ labels, or the easiest way to be sure would be one class for all. The weight a r
 at first there is nothing to be sure of. Read next: distillation.py.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import log_softmax, softmax
+from tinylm.autograd import Tensor, log_softmax, softmax
 from tinylm.autograd.engine.tensor import array_of
-from tinylm.backend import device_of, to_cpu, to_device
+from tinylm.backend import ArrayLike, Random, device_of, to_cpu, to_device
 from tinylm.errors import ConfigError, ShapeError
+from tinylm.finetune.tasks.classify import Classification
+from tinylm.finetune.tasks.heads import Classifier
 from tinylm.pretrain.batch import TokenBatch
-from tinylm.train.alone import ALONE
+from tinylm.train.alone import ALONE, Alone
+from tinylm.train.step import Step
 from tinylm.train.whole_batch import of_all_rows
 
 
-def threshold_of(probability, share):
+def threshold_of(probability: ArrayLike, share: float) -> float:
     """t: what is above it is of class 1. The quantile 1 - share of the probabilities   (float)
 
     probability  (B,) of class 1, of the whole batch
@@ -32,14 +36,16 @@ def threshold_of(probability, share):
     return float(np.quantile(np.asarray(probability), 1 - share))
 
 
-def hardened(probability, share):
+def hardened(probability: ArrayLike, share: float) -> np.ndarray:
     """Which inputs are of class 1, for a given share of them: (B,) -> (B,) bool; arguments of
     threshold_of().
     """
     return np.asarray(probability) > threshold_of(probability, share)
 
 
-def confidence_loss(strong, weak, weight, threshold=None):
+def confidence_loss(
+    strong: Tensor, weak: np.ndarray, weight: float, threshold: float | None = None
+) -> Tensor:
     """Cross-entropy of weak labels and of the strong model's own answers, a mean over inputs.
 
     strong   (B, 2) Tensor of logits
@@ -71,12 +77,12 @@ def confidence_loss(strong, weak, weight, threshold=None):
     return -(log_softmax(strong) * target).sum(axis=1).mean()
 
 
-def sure_of(strong):
+def sure_of(strong: Tensor) -> np.ndarray:
     """The probability of class 1, without gradient: logits (B, 2) -> (B,) float64 on the CPU."""
     return to_cpu(array_of(softmax(strong.detach())))[:, 1].astype(np.float64)
 
 
-def rising(weight, steps):
+def rising(weight: float, steps: int) -> Callable:
     """The weight at each step: from 0 in a straight line to `weight` at `steps`, then constant.
 
     returns  function step -> float
@@ -108,14 +114,18 @@ class ConfidentTask:
     however it is cut into micro-batches.
     """
 
-    def __init__(self, task, weight):
+    def __init__(self, task: Classification, weight: Callable) -> None:
         self.task, self.weight, self.done = task, weight, 0
 
-    def make_batch(self, examples, rng=None):
+    def make_batch(
+        self, examples: Sequence[tuple[list[int], int]], rng: Random | None = None
+    ) -> ConfidentBatch:
         """list of (text, weak label) -> ConfidentBatch."""
         return ConfidentBatch(**vars(self.task.make_batch(examples, rng)))
 
-    def whole_batch(self, model, parts, comm=ALONE):
+    def whole_batch(
+        self, model: Classifier, parts: Iterator, comm: Alone = ALONE
+    ) -> dict[str, float]:
         """{"threshold": t} of a batch in parts."""
 
         def measure(part):
@@ -125,7 +135,7 @@ class ConfidentTask:
         sure, weak = of_all_rows(measure, parts, comm).T  # (N,) twice
         return {"threshold": threshold_of(sure, weak.mean())}
 
-    def loss(self, model, batch):
+    def loss(self, model: Classifier, batch: ConfidentBatch) -> tuple[Tensor, dict[str, float]]:
         """confidence_loss(), and what is reported of it."""
         logits = model(batch.inputs, **batch.options)  # (B, 2)
         weak = np.eye(2)[to_cpu(array_of(batch.targets))]  # (B,) -> (B, 2)
@@ -135,6 +145,6 @@ class ConfidentTask:
         loss = confidence_loss(logits, weak, self.weight(self.done), threshold)
         return loss, {"tokens": len(weak), "loss": float(loss.item())}
 
-    def after_step(self, step, seconds):
+    def after_step(self, step: Step | None, seconds: float) -> None:
         """Count a step."""
         self.done += 1

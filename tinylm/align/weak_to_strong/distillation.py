@@ -8,13 +8,24 @@ The same divergence as in compression (finetune/compress/distill_losses.py), whe
 the larger one. A strong model outgrows its teacher, so lambda falls to 0. Read next: ensembles.py.
 """
 
+from collections.abc import Callable
+
+import numpy as np
+
 from tinylm.align.aggregation import aggregate
 from tinylm.autograd import Tensor, cross_entropy
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.divergence import divergences
 
 
-def kd_loss(strong, weak, counted, temperature=1.0, how="token", total=None):
+def kd_loss(
+    strong: Tensor,
+    weak: np.ndarray,
+    counted: np.ndarray,
+    temperature: float = 1.0,
+    how: str = "token",
+    total: int | None = None,
+) -> Tensor:
     """KL(p_w || p_s) of next-token distributions, p = softmax(z / temperature)   (book eq. 4.12)
 
         d loss / d z_s = (p_s - p_w) / temperature       at a position that weighs 1
@@ -44,7 +55,15 @@ def kd_loss(strong, weak, counted, temperature=1.0, how="token", total=None):
     return aggregate(each, counted, how, total)
 
 
-def combined_loss(strong, weak, targets, counted, weight, how="token", total=None):
+def combined_loss(
+    strong: Tensor,
+    weak: np.ndarray,
+    targets: np.ndarray,
+    counted: np.ndarray,
+    weight: int,
+    how: str = "token",
+    total: int | None = None,
+) -> Tensor:
     """- log Pr_s(y | x) + lambda KL(p_w || p_s)   (book eq. 4.13), minimized
 
     weight   lambda, 0 or more: 0 is supervised fine-tuning
@@ -65,7 +84,7 @@ def combined_loss(strong, weak, targets, counted, weight, how="token", total=Non
     return hard + kd_loss(strong, weak, counted, how=how, total=total) * weight
 
 
-def anneal(start, steps):
+def anneal(start: float, steps: int) -> Callable[[int], float]:
     """lambda at each step: from `start` in a straight line to 0 at `steps`, and 0 from then on.
 
     returns  function step -> float

@@ -9,6 +9,9 @@ Averages are those of prompt/ensemble/means.py, on (n, K) probabilities of label
 are model_vote and EnsembleLM in prompt/ensemble/models.py. Read next: cascade.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.backend import to_cpu
@@ -18,7 +21,9 @@ from tinylm.finetune.tasks.probe import Probe, VectorClassification
 from tinylm.prompt.ensemble.means import arithmetic_mean, check_weights
 
 
-def average(logs, weights=None, mean=arithmetic_mean):
+def average(
+    logs: np.ndarray, weights: Sequence[float] | None = None, mean: Callable = arithmetic_mean
+) -> np.ndarray:
     """The average of M distributions: log-probabilities (M, ..., V) -> (..., V).
 
     weights  (M,) shares, 0 or more; equal unless given
@@ -27,7 +32,7 @@ def average(logs, weights=None, mean=arithmetic_mean):
     return mean(logs, check_weights(weights, len(logs)))
 
 
-def majority_vote(labels, classes=None):
+def majority_vote(labels: np.ndarray, classes: int | None = None) -> np.ndarray:
     """The label with the most votes: (M, n) integers from 0 -> (n,).
 
     Of equal numbers of votes the smallest label is taken.
@@ -44,7 +49,7 @@ def majority_vote(labels, classes=None):
     return votes.argmax(axis=1)
 
 
-def jury(accuracies):
+def jury(accuracies: Sequence[float]) -> float:
     """The probability that a majority of independent voters is right, of two labels   (Condorcet)
 
     The number of right votes has the distribution of a sum of independent bits; a tie is decided by
@@ -79,11 +84,18 @@ class Stacking:
     classes  K labels;  members M models
     """
 
-    def __init__(self, members, classes, seed=0):
+    def __init__(self, members: int, classes: int, seed: int = 0) -> None:
         self.members, self.classes, self.seed = members, classes, seed
         self.probe = Probe(members * classes, classes, seed=seed, dtype=np.float64)
 
-    def fit(self, logs, labels, epochs=100, learning_rate=0.05, **options):
+    def fit(
+        self,
+        logs: np.ndarray,
+        labels: np.ndarray,
+        epochs: int = 100,
+        learning_rate: float = 0.05,
+        **options: Any,
+    ) -> "Stacking":
         """Learn from the members' log-probabilities (M, n, K) and labels (n,). Returns self.
 
         options  of finetune.fit; all examples are one batch unless batch_size is given
@@ -103,11 +115,11 @@ class Stacking:
         )
         return self
 
-    def logits(self, logs):
+    def logits(self, logs: np.ndarray) -> np.ndarray:
         """Scores of the labels: (M, n, K) -> (n, K)."""
         return to_cpu(self.probe(self._features(logs)).data)
 
-    def predict(self, logs):
+    def predict(self, logs: np.ndarray) -> np.ndarray:
         """The best label of each example: (M, n, K) -> (n,)."""
         return self.logits(logs).argmax(axis=1)
 

@@ -8,15 +8,17 @@ the experiment on it. The strong model can imitate the weak one's errors, or do 
 teacher. Answers of a weak language model: synthesis/teacher.py. Read next: recovered.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.align.weak_to_strong.recovered import pgr
+from tinylm.backend import ArrayLike
 from tinylm.errors import DataError, ShapeError
 
 
-def pseudo_label(probabilities):
+def pseudo_label(probabilities: Sequence[list[float]]) -> np.ndarray:
     """The most probable label of each input under the weak model: (n, K) -> (n,) integers.
 
     Of equal probabilities the first label is taken.
@@ -44,7 +46,7 @@ class Imitation:
     corrected: float
 
 
-def imitation(weak, strong, gold):
+def imitation(weak: ArrayLike, strong: ArrayLike, gold: Sequence[int]) -> Imitation:
     """Compare the labels of two models with each other and with the truth: Imitation.
 
     weak, strong, gold  (n,) labels
@@ -81,7 +83,14 @@ class WeakToStrong:
     imitation: Imitation
 
 
-def weak_to_strong(weak, learn, inputs, gold, test, test_gold):
+def weak_to_strong(
+    weak: Callable,
+    learn: Callable,
+    inputs: Sequence[int],
+    gold: Sequence[int],
+    test: Sequence[int],
+    test_gold: Sequence[int],
+) -> WeakToStrong:
     """Train a strong model on weak labels and on the truth, and compare   (Burns et al. 2023)
 
     weak       function: list of inputs -> labels (n,)

@@ -11,7 +11,7 @@ confidence.py.
 from tinylm.errors import DataError
 
 
-def pgr(weak, weak_to_strong, ceiling):
+def pgr(weak: float, weak_to_strong: float, ceiling: float) -> float:
     """The performance gap recovered   (book eq. 4.11)
 
     weak            performance of the weak model, such as its accuracy

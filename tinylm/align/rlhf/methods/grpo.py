@@ -13,7 +13,7 @@ advantages of 0. Read next: ../collect.py.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +25,10 @@ from tinylm.align.policy.groups import (
     overlong_penalty,
 )
 from tinylm.align.policy.sequences import cispo_loss, gspo_loss, sequence_ratio
-from tinylm.align.rlhf.methods.method import Method, count, group_of, penalty_in
+from tinylm.align.preference.pairs import PreferenceBatch
+from tinylm.align.rlhf.experience import Experience, PolicyBatch
+from tinylm.align.rlhf.methods.method import Method, Now, count, group_of, penalty_in
+from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 from tinylm.settings import above, at_least, setting
 
@@ -62,10 +65,10 @@ class GRPO(Method):
     reuses: ClassVar[bool] = True
     least: ClassVar[int] = 2
 
-    def advantages(self, experience, rewards):
+    def advantages(self, experience: Experience, rewards: np.ndarray) -> tuple[np.ndarray, Any]:
         return _advantages(self, experience, rewards, self.scale)
 
-    def loss(self, now, batch):
+    def loss(self, now: Now, batch: PolicyBatch) -> tuple[Tensor, dict[str, float]]:
         """The policy's part of policy.grpo_loss(); its k3 is added by penalty()."""
         given = _read(now, batch)
         return clipped_loss(*given, how=self.how, low=self.clip), _clipped(now, batch, self.clip)
@@ -82,13 +85,13 @@ class DrGRPO(Method):
     reuses: ClassVar[bool] = True
     least: ClassVar[int] = 2
 
-    def unit(self, longest):
+    def unit(self, longest: int) -> Any:
         return longest
 
-    def advantages(self, experience, rewards):
+    def advantages(self, experience: Experience, rewards: np.ndarray) -> tuple[np.ndarray, Any]:
         return _advantages(self, experience, rewards, scale=False)
 
-    def loss(self, now, batch):
+    def loss(self, now: Now, batch: PreferenceBatch) -> tuple[Tensor, dict[str, float]]:
         given = _read(now, batch)
         return dr_grpo_loss(*given, now.longest, self.clip), _clipped(now, batch, self.clip)
 
@@ -112,7 +115,7 @@ class DAPO(Method):
     reuses: ClassVar[bool] = True
     least: ClassVar[int] = 2
 
-    def check(self, rows, longest):
+    def check(self, rows: int, longest: int) -> None:
         super().check(rows, longest)
         if self.buffer > longest:
             raise ConfigError(
@@ -120,14 +123,14 @@ class DAPO(Method):
                 f"longest has {longest}: lower buffer, or raise max_tokens"
             )
 
-    def advantages(self, experience, rewards):
+    def advantages(self, experience: Experience, rewards: np.ndarray) -> tuple[np.ndarray, Any]:
         if self.buffer:
             L = rewards.shape[1]
             charged = overlong_penalty(experience.rollout.lengths, L, self.buffer)  # (N,)
             rewards = rewards + charged[:, None] / L  # summed over the L columns again
         return _advantages(self, experience, rewards)
 
-    def loss(self, now, batch):
+    def loss(self, now: Now, batch: PreferenceBatch) -> tuple[Tensor, dict[str, float]]:
         found = dapo_loss(*_read(now, batch), self.low, self.high)
         return found, _clipped(now, batch, self.low, self.high)
 
@@ -147,7 +150,7 @@ class GSPO(Method):
 
     advantages = _advantages
 
-    def loss(self, now, batch):
+    def loss(self, now: Now, batch: PreferenceBatch) -> tuple:
         s = np.log(sequence_ratio(now.logp, batch.old, now.counted).data)[:, None]  # (B, 1)
         one = np.ones(s.shape, bool)
         share = clip_fraction(s, np.zeros_like(s), batch.advantages, one, self.low, self.high)
@@ -170,5 +173,5 @@ class CISPO(Method):
 
     advantages = _advantages
 
-    def loss(self, now, batch):
+    def loss(self, now: Now, batch: PreferenceBatch) -> tuple[Tensor, dict[str, float]]:
         return cispo_loss(*_read(now, batch), self.low, self.high), {}

@@ -11,11 +11,12 @@ on_policy.py.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tinylm.align.policy.kl import k1, k2, k3, kl_loss, weighted_k3
+from tinylm.align.rlhf.experience import PolicyBatch
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 from tinylm.settings import at_least, one_of, setting, validate
@@ -31,24 +32,24 @@ PLACES = ("reward", *ESTIMATORS, "none")
 WHITEN = ("none", "rewards", "advantages", "both")
 
 
-def count(value):
+def count(value: Any) -> str | None:
     """A check: a whole number, 1 or more."""
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1:
         return None
     return "must be a whole number, 1 or more"
 
 
-def group_of(size):
+def group_of(size: int) -> Any:
     """The setting `group` with its default."""
     return setting(size, "responses drawn for each prompt", count)
 
 
-def penalty_in(place):
+def penalty_in(place: str) -> Any:
     """The setting `kl` with its default."""
     return setting(place, "where the penalty on leaving the reference is", one_of(*PLACES))
 
 
-def whitening(kind):
+def whitening(kind: str) -> Any:
     """The setting `whiten` with its default."""
     return setting(kind, "what gets mean 0 and variance 1 over a rollout", one_of(*WHITEN))
 
@@ -89,7 +90,7 @@ class Method:
     least: ClassVar[int] = 1  # responses that a group must have
     draws: ClassVar[int] = 1  # rollouts at most for one step: see DAPO
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         validate(self)
         name = type(self).__name__
         if self.updates > 1 and not self.reuses:
@@ -105,16 +106,16 @@ class Method:
             )
 
     @property
-    def updates(self):
+    def updates(self) -> int:
         """Steps of the optimizer for each rollout."""
         return self.epochs * self.minibatches
 
     @property
-    def needs_reference(self):
+    def needs_reference(self) -> bool:
         """Whether a reference policy is read."""
         return self.kl != "none"
 
-    def check(self, rows, longest):
+    def check(self, rows: int, longest: int) -> None:
         """Refuse what the method cannot do with a step of `rows` responses of at most `longest`
         tokens.
 
@@ -127,11 +128,11 @@ class Method:
                 "draw more responses: batch_size, group, more prompts"
             )
 
-    def unit(self, longest):
+    def unit(self, longest: int) -> int:
         """With how "fixed": what divides the sum over the tokens of a response."""
         return 1
 
-    def penalty(self, now, batch, beta):
+    def penalty(self, now: Now, batch: PolicyBatch, beta: float) -> Tensor | float:
         """beta times the mean of the estimator that `kl` names, to be added to the loss: Tensor ();
         0 where the penalty is in the reward.
         """

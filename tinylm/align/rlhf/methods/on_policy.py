@@ -9,7 +9,7 @@ whose expected gradient is the exact one. Read next: ppo.py.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,7 +19,10 @@ from tinylm.align.policy.baselines import leave_one_out, mean_baseline
 from tinylm.align.policy.critic import value_loss
 from tinylm.align.policy.groups import rloo_advantages, rloo_loss
 from tinylm.align.policy.surrogates import entropy_loss, policy_gradient_loss
-from tinylm.align.rlhf.methods.method import Method, group_of
+from tinylm.align.preference.pairs import PreferenceBatch
+from tinylm.align.rlhf.experience import Experience, PolicyBatch
+from tinylm.align.rlhf.methods.method import Method, Now, group_of
+from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 from tinylm.settings import at_least, between, one_of, setting
 
@@ -41,7 +44,7 @@ class Reinforce(Method):
     baseline: str = setting("leave_one_out", "what is subtracted from a return", one_of(*BASELINES))
     entropy: float = setting(0.0, "weight of the entropy of the policy", at_least(0))
 
-    def check(self, rows, longest):
+    def check(self, rows: int, longest: int) -> None:
         super().check(rows, longest)
         if self.baseline == "leave_one_out" and rows < 2:
             raise ConfigError(
@@ -49,13 +52,13 @@ class Reinforce(Method):
                 "(batch_size, group, more prompts), or baseline 'none'"
             )
 
-    def advantages(self, experience, rewards):
+    def advantages(self, experience: Any, rewards: np.ndarray) -> tuple[np.ndarray, Any]:
         """G_t - b of each token: (N, L)   (book eqs. 4.25, 4.26)"""
         b = BASELINES[self.baseline](rewards.sum(axis=1))  # (N,)
         found = returns_to_go(rewards) - b[:, None]
         return np.where(experience.counted, found, 0.0), None
 
-    def loss(self, now, batch):
+    def loss(self, now: Now, batch: PolicyBatch) -> tuple[Tensor, dict[str, float]]:
         loss = policy_gradient_loss(now.logp, batch.advantages, now.counted, self.how, now.total)
         if self.entropy:
             loss = loss + self.entropy * entropy_loss(now.logits, now.total)
@@ -76,7 +79,7 @@ class A2C(Method):
 
     critic: ClassVar[bool] = True
 
-    def advantages(self, experience, rewards):
+    def advantages(self, experience: Experience, rewards: np.ndarray) -> tuple[np.ndarray, Any]:
         """Advantages and targets of the critic: (N, L) twice.
 
         The value after the last token is 0, also of a response that was cut at the most tokens: its
@@ -86,7 +89,7 @@ class A2C(Method):
         found = gae(rewards, values, counted, self.gamma, self.lam)
         return found, found + values
 
-    def loss(self, now, batch):
+    def loss(self, now: Now, batch: PreferenceBatch) -> tuple[Tensor, dict[str, float]]:
         mean = now.counted, self.how, now.total
         loss = policy_gradient_loss(now.logp, batch.advantages, *mean)
         critic = value_loss(now.values, batch.returns, *mean)
@@ -104,10 +107,10 @@ class RLOO(Method):
 
     least: ClassVar[int] = 2
 
-    def advantages(self, experience, rewards):
+    def advantages(self, experience: Experience, rewards: np.ndarray) -> Any:
         """R_i less the mean of the others in its group: (N,)."""
         groups = rewards.sum(axis=1).reshape(-1, self.group)  # (P, G)
         return rloo_advantages(groups).reshape(-1), None
 
-    def loss(self, now, batch):
+    def loss(self, now: Now, batch: PreferenceBatch) -> tuple[Tensor, dict[str, float]]:
         return rloo_loss(now.logp, batch.advantages, now.counted), {}
