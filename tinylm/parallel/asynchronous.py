@@ -14,13 +14,16 @@ that falls like 1 / n, which is what waiting for nobody costs.
 import heapq
 import math
 from collections import deque
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from tinylm.errors import ConfigError
 
 
-def stale_descent(gradient, start, rate, delay, steps):
+def stale_descent(
+    gradient: Callable, start: Sequence[float], rate: float, delay: int, steps: int
+) -> np.ndarray:
     """Gradient descent with gradients that are `delay` updates old.
 
     gradient  function of parameters (n,) -> (n,)
@@ -40,12 +43,14 @@ def stale_descent(gradient, start, rate, delay, steps):
     return np.array(found)
 
 
-def largest_stable_rate(curvature, delay):
+def largest_stable_rate(curvature: float, delay: int) -> float:
     """The rate below which stale descent on a quadratic converges: 2 sin(pi / (4 d + 2)) / c."""
     return 2 * math.sin(math.pi / (4 * delay + 2)) / curvature
 
 
-def asynchronous_descent(gradient, start, rate, times, updates):
+def asynchronous_descent(
+    gradient: Callable, start: Sequence[float], rate: float, times: Sequence[float], updates: int
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Workers that fetch, compute and update without waiting.
 
     gradient  function of (parameters (n,), number of the update) -> (n,)

@@ -4,10 +4,14 @@ Their transposes between ranks are held by tests/parallel/test_collectives.py, b
 loss over all ranks at once.
 """
 
+from typing import Any
+
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd.primitives.cases import normal
-from tinylm.autograd.registry import call, register
+from tinylm.autograd.registry import Call, call, register
+from tinylm.backend import ArrayLike
 from tinylm.parallel.collectives import enter, enter_joined, joined, leave, leave_shared, own
 from tinylm.parallel.communicate.communicator import SingleProcess
 from tinylm.parallel.experts.exchange import exchange, pushed
@@ -54,7 +58,7 @@ register(
 )
 
 
-def rows(rng, **options):
+def rows(rng: np.random.Generator, **options: Any) -> Call:
     """Logits of five rows and seven words, of which a row does not count."""
     targets = np.append(rng.integers(0, 7, 4), -100)
     return call(normal(rng, 5, 7), targets, SingleProcess(), 7, **options)
@@ -72,14 +76,18 @@ register(
 )
 
 
-def one_rank(rng, H, G, biases=0, **options):
+def one_rank(
+    rng: np.random.Generator, H: int, G: int, biases: int = 0, **options: ArrayLike
+) -> Call:
     """Queries, keys and values of five tokens, all on one rank, and biases of so many heads."""
     q, k, v = normal(rng, 2, H, 5, 3), normal(rng, 2, G, 5, 3), normal(rng, 2, G, 5, 4)
     bias = normal(rng, biases, 5, 5) if biases else None
     return call(q, k, v, bias, **options)
 
 
-def ring_of_one(q, k, v, bias, **options):
+def ring_of_one(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, **options: ArrayLike
+) -> Tensor:
     """ring_attention() of one rank."""
     return ring_attention(q, k, v, SingleProcess(), q.shape[2], bias=bias, **options)
 

@@ -22,11 +22,13 @@ long as a tuple `total` says. Read next: tensor/layers.py.
 
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd.engine.operation import primitive
+from tinylm.parallel.communicate.communicator import Communicator
 from tinylm.parallel.data_parallel import share_rows
 
 
-def bounds(total, size):
+def bounds(total: int | tuple[int, ...], size: int) -> list[tuple[int, int]]:
     """(start, stop) of the share of every rank: of a number as equal as can be, of a tuple its
     lengths.
     """
@@ -36,13 +38,15 @@ def bounds(total, size):
     return [share_rows(total, rank, size) for rank in range(size)]
 
 
-def own_share(array, comm, axis, total):
+def own_share(array: np.ndarray, comm: Communicator, axis: int, total: int) -> np.ndarray:
     """This rank's entries along an axis: a view."""
     start, stop = bounds(total, comm.size)[comm.rank]
     return array[(slice(None),) * (axis % array.ndim) + (slice(start, stop),)]
 
 
-def put_together(comm, array, axis, total):
+def put_together(
+    comm: Communicator, array: np.ndarray, axis: int, total: int | tuple[int, ...]
+) -> np.ndarray:
     """The shares of all ranks one after another along an axis, on every rank.
 
     comm     Communicator;  array  this rank's share
@@ -62,7 +66,9 @@ def put_together(comm, array, axis, total):
     return np.moveaxis(np.concatenate(parts), 0, axis).copy()
 
 
-def share_of_sum(comm, array, axis, total):
+def share_of_sum(
+    comm: Communicator, array: np.ndarray, axis: int, total: int | tuple[int, ...]
+) -> np.ndarray:
     """This rank's share, along an axis, of the sum over ranks."""
     axis %= array.ndim
     shares = bounds(total, comm.size)
@@ -81,7 +87,7 @@ def _others(shape, axis):
 
 
 @primitive(lambda g, y, x, comm: leave(g, comm=comm), linear=True)
-def enter(x, comm):
+def enter(x: np.ndarray, comm: Communicator) -> np.ndarray:
     """Ranks begin to read the same x differently: x forward, the sum over ranks backward.
 
     comm     Communicator
@@ -93,7 +99,7 @@ def enter(x, comm):
 
 
 @primitive(lambda g, y, x, comm: enter(g, comm=comm), linear=True)
-def leave(x, comm):
+def leave(x: np.ndarray, comm: Communicator) -> np.ndarray:
     """The sum of x over ranks forward; backward the cotangent as it is.
 
     Check: tinylm gradcheck leave
@@ -104,7 +110,7 @@ def leave(x, comm):
 @primitive(
     lambda g, y, x, comm, axis, total: _own(g, comm=comm, axis=axis, total=total), linear=True
 )
-def joined(x, comm, axis, total):
+def joined(x: np.ndarray, comm: Communicator, axis: int, total: int) -> np.ndarray:
     """Shares put together, read alike by all ranks; backward the rank's share of the cotangent.
 
     x        this rank's share, of `total` entries along `axis`
@@ -125,7 +131,7 @@ def _own(x, comm, axis, total):
     return own_share(x, comm, axis, total).copy()
 
 
-def own(x, comm, axis, total):
+def own(x: Tensor, comm: Communicator, axis: int, total: int) -> Tensor:
     """This rank's share of an x that all ranks have; backward the cotangents of all shares.
 
     Check: tinylm gradcheck own_share
@@ -137,7 +143,9 @@ def own(x, comm, axis, total):
     lambda g, y, x, comm, axis, total: leave_shared(g, comm=comm, axis=axis, total=total),
     linear=True,
 )
-def enter_joined(x, comm, axis, total):
+def enter_joined(
+    x: np.ndarray, comm: Communicator, axis: int, total: int | tuple[int, ...]
+) -> np.ndarray:
     """Shares put together, to be read differently by each rank: an all-gather forward, a
     reduce-scatter backward.
 
@@ -153,7 +161,9 @@ def enter_joined(x, comm, axis, total):
     lambda g, y, x, comm, axis, total: enter_joined(g, comm=comm, axis=axis, total=total),
     linear=True,
 )
-def leave_shared(x, comm, axis, total):
+def leave_shared(
+    x: np.ndarray, comm: Communicator, axis: int, total: int | tuple[int, ...]
+) -> np.ndarray:
     """This rank's share of the sum over ranks: a reduce-scatter forward, an all-gather backward.
 
     Check: tinylm gradcheck leave_shared

@@ -19,13 +19,15 @@ once, not N times. Read next: communicate/communicator.py.
 
 import numpy as np
 
+from tinylm.parallel.communicate.communicator import Communicator
 
-def share_rows(total, rank, size):
+
+def share_rows(total: int, rank: int, size: int) -> tuple[int, int]:
     """(first, stop) of the rows of worker `rank`, of `total` in shares as equal as can be."""
     return rank * total // size, (rank + 1) * total // size
 
 
-def token_weight(comm, tokens):
+def token_weight(comm: Communicator, tokens: int) -> float:
     """n_k / n, the factor on this worker's mean loss (or its gradient) before the sum over workers.
 
     tokens   n_k, how many tokens count in this worker's rows; may be 0
@@ -35,7 +37,7 @@ def token_weight(comm, tokens):
     return tokens / max(float(total), 1.0)
 
 
-def average_gradients(comm, flat_grad, tokens):
+def average_gradients(comm: Communicator, flat_grad: np.ndarray, tokens: int) -> np.ndarray:
     """dM = sum_k (n_k / n) dM_k, in place: the gradient of the mean over the batch (eq. 2.33).
 
     flat_grad  (n,) gradient of this worker's mean loss

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,14 +25,16 @@ from tinylm.errors import ConfigError, WorkerError
 from tinylm.machine import ONE_PRESS, Terminated, blas_threads, cores, endings
 from tinylm.parallel.communicate.communicator import SingleProcess
 from tinylm.parallel.communicate.memory import PATIENCE, WorkerMemory
+from tinylm.parallel.communicate.nccl import Nccl
 from tinylm.parallel.communicate.shared import SharedMemory
+from tinylm.parallel.mesh import Layout
 
 GRACE = 5.0  # seconds that workers have to end by themselves once Ctrl-C has ended one of them
 HAND_ON = 0.3  # seconds until workers are sent a Ctrl-C that perhaps only this process received
 POLL = 0.05  # seconds between checks of the workers while their pipes are silent
 
 
-def obstacle():
+def obstacle() -> str | None:
     """The reason why processes cannot share memory here, as a sentence; None if they can."""
     if not hasattr(os, "fork") or sys.platform in ("emscripten", "wasi"):
         return (
@@ -46,7 +49,7 @@ def obstacle():
     return None
 
 
-def default_workers(batch_size):
+def default_workers(batch_size: int) -> int:
     """The largest number of workers, up to one per core, that divides `batch_size`.
 
     It is 1 where processes cannot share memory.
@@ -72,7 +75,7 @@ class Worker:
     status: Any = None
     report: bytearray = field(default_factory=bytearray)
 
-    def read(self):
+    def read(self) -> bool:
         """Read what is in the pipe. Returns False at its end, True if more may come."""
         try:
             while data := os.read(self.pipe, 1 << 16):
@@ -81,7 +84,7 @@ class Worker:
         except BlockingIOError:  # the pipe does not block: it is empty, but not closed
             return True
 
-    def ended(self):
+    def ended(self) -> bool:
         """True if the process has ended; it is reaped, and its report read to the end."""
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)  # pid 0: it still runs
@@ -90,7 +93,7 @@ class Worker:
                 self.status = os.waitstatus_to_exitcode(status)
         return self.status is not None
 
-    def outcome(self):
+    def outcome(self) -> tuple:
         """(failure, result) of an ended worker.
 
         failure is None, or (time, type name, message, traceback text).
@@ -109,7 +112,14 @@ class Worker:
             return (time.monotonic(), "exit", message, ""), None
 
 
-def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20, patience=PATIENCE):
+def launch(
+    function: Callable,
+    workers: int,
+    *args: float | str | Callable | Layout,
+    capacity: int = 16 << 30,
+    mailbox: int = 1 << 20,
+    patience: float = PATIENCE,
+) -> Any:
     """Run function(communicator, *args) in `workers` processes; returns the result of rank 0.
 
     function   any callable; forked, not pickled, so a closure will do, and what it reads is already
@@ -182,25 +192,25 @@ class Interrupts(list):
     terminated = None
     handed_on = False
 
-    def press(self):
+    def press(self) -> None:
         """Record a SIGINT as a Ctrl-C, unless one came a moment ago."""
         now = time.monotonic()
         if not self or now - self[-1] >= ONE_PRESS:
             self.append(now)
 
-    def due(self):
+    def due(self) -> bool:
         """Whether to send the workers the Ctrl-C: a terminal would have reached them by now."""
         return bool(self) and not self.handed_on and time.monotonic() - self[0] >= HAND_ON
 
 
-def hand_on(number, running):
+def hand_on(number: Any, running: Sequence[Worker]) -> None:
     """Send a signal to the workers that still run, rank 0 first, whose result counts."""
     for worker in running:
         if worker.status is None:  # not reaped, so the pid cannot belong to another process
             os.kill(worker.pid, number)
 
 
-def on_signal(number, handler):
+def on_signal(number: Any, handler: Callable) -> Callable:
     """Install `handler` for a signal. Returns a function that restores the old handler.
 
     Outside the main thread Python allows no handlers: then both do nothing.
@@ -211,14 +221,16 @@ def on_signal(number, handler):
     return lambda: signal.signal(number, before)
 
 
-def flush():
+def flush() -> None:
     """Write buffered output; errors are ignored, because the terminal may be gone."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
 
 
-def fork_worker(function, args, memory, rank, lifeline, parent_end):
+def fork_worker(
+    function: Callable, args: tuple, memory: WorkerMemory, rank: int, lifeline: int, parent_end: int
+) -> Worker:
     """Start worker `rank`. Returns its Worker; in the new process it never returns."""
     flush()  # or both processes would write what is buffered
     parent = os.getpid()
@@ -246,7 +258,7 @@ def fork_worker(function, args, memory, rank, lifeline, parent_end):
         os._exit(status)  # without the parent's clean-up, which would run here a second time
 
 
-def run(function, args, memory):
+def run(function: Callable, args: tuple, memory: WorkerMemory) -> bytes:
     """The work of a worker. Returns its report: a pickled (failure, result)."""
     try:
         result = function(SharedMemory(memory), *args)
@@ -260,7 +272,7 @@ def run(function, args, memory):
         return pickle.dumps((failure, None))
 
 
-def die_with(parent, lifeline):
+def die_with(parent: Nccl | None, lifeline: int) -> None:
     """Make this process end when its parent ends, even by kill -9.
 
     On Linux the kernel sends a signal; elsewhere a thread waits for the end of a pipe.
@@ -278,7 +290,7 @@ def die_with(parent, lifeline):
         os._exit(1)
 
 
-def supervise(running, interrupts):
+def supervise(running: Sequence[Worker], interrupts: Interrupts) -> Any:
     """Wait until all workers have ended or one has failed.
 
     After a Ctrl-C the others have GRACE seconds to end by themselves; a second Ctrl-C ends the
@@ -316,7 +328,7 @@ def supervise(running, interrupts):
     return None
 
 
-def let_through(failure, interrupts):
+def let_through(failure: Any, interrupts: Interrupts) -> bool:
     """Whether a worker ended by a signal that this process received too."""
     _, _, kind, _, _ = failure
     came = interrupts.terminated
@@ -326,7 +338,7 @@ def let_through(failure, interrupts):
     return came and kind in (came.name, "Terminated")
 
 
-def failed(running):
+def failed(running: Sequence[Worker]) -> list:
     """Failures of workers, (rank, time, type name, message, traceback), the earliest first."""
     failures = []
     for rank, worker in enumerate(running):
@@ -337,7 +349,7 @@ def failed(running):
     return sorted(failures, key=lambda failure: failure[1])
 
 
-def end(running):
+def end(running: Sequence[Worker]) -> None:
     """End all workers that still run, by SIGTERM, after half a second by SIGKILL, and reap them."""
     for number, patience in ((signal.SIGTERM, 0.5), (signal.SIGKILL, float("inf"))):
         left = [worker for worker in running if not worker.ended()]
@@ -349,7 +361,7 @@ def end(running):
             left = [worker for worker in left if not worker.ended()]
 
 
-def was_lost(error):
+def was_lost(error: Exception) -> bool:
     """Whether a WorkerError says that a process died, by a signal or without a word, rather than
     raised an error of its program.
     """
@@ -357,7 +369,7 @@ def was_lost(error):
     return kind == "exit" or kind.startswith(("SIG", "signal "))
 
 
-def raise_failure(first, workers, interrupts):
+def raise_failure(first: int, workers: int, interrupts: Interrupts) -> None:
     """Raise the failure of a worker, as of failed(), in this process."""
     rank, _, kind, message, trace = first
     if let_through(first, interrupts):

@@ -15,6 +15,7 @@ ep=2 is dp=2,ep=2 here, where sizes multiply to the number of ranks.) Read next:
 from dataclasses import dataclass, fields, replace
 
 from tinylm.errors import ConfigError
+from tinylm.parallel.communicate.communicator import Communicator
 from tinylm.parallel.pipeline.schedules import SCHEDULES, schedule
 
 AXES = ("tp", "cp", "ep", "dp", "pp")  # the fastest first
@@ -48,7 +49,7 @@ class Layout:
     zero: int = 1
     ep: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in (*AXES, "chunks"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"layout: {name}={getattr(self, name)}, must be 1 or more")
@@ -61,11 +62,11 @@ class Layout:
         schedule(self.schedule, self.pp, self.pp, self.chunks)  # raises if it has no chunks
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Ranks in all."""
         return self.dp * self.tp * self.pp * self.cp * self.ep
 
-    def coordinates(self, rank):
+    def coordinates(self, rank: int) -> dict[str, int]:
         """{axis: index} of a rank."""
         found = {}
         for axis in AXES:
@@ -73,7 +74,7 @@ class Layout:
             rank //= getattr(self, axis)
         return found
 
-    def __str__(self):
+    def __str__(self) -> str:
         named = []
         for field in fields(self):
             value = getattr(self, field.name)
@@ -82,7 +83,7 @@ class Layout:
         return ",".join(named) or "dp=1"
 
 
-def parse_layout(text):
+def parse_layout(text: str) -> Layout:
     """A Layout out of "dp=2,tp=2,sequence": numbers and names after `=`, switches alone.
 
     raises  ConfigError for what is no layout, with the names there are
@@ -124,7 +125,7 @@ class Mesh:
     raises   ConfigError if the ranks are not as many as the layout needs
     """
 
-    def __init__(self, comm, layout):
+    def __init__(self, comm: Communicator, layout: Layout) -> None:
         self.check(layout, comm.size)
         self.comm, self.layout = comm, layout
         self.at = layout.coordinates(comm.rank)
@@ -141,7 +142,7 @@ class Mesh:
             self.ends = comm.split(self._color(("pp",)) if self.first or self.last else None)
 
     @staticmethod
-    def check(layout, ranks):
+    def check(layout: Layout, ranks: int) -> None:
         """Raise ConfigError, naming the nearest layout, unless this one is of so many ranks."""
         if ranks != layout.size:
             raise ConfigError(

@@ -26,13 +26,16 @@ so. Read next: plan/.
 """
 
 import math
+from typing import Any
 
+from tinylm.models.decoder.config import GPTConfig
 from tinylm.parallel.experts.routers import expert_layers
+from tinylm.parallel.mesh import Layout
 
 UNIT = 2.0**-24  # the largest relative error of one rounding to float32
 
 
-def reordered(layout, config, rows, length, micros=1):
+def reordered(layout: Layout, config: GPTConfig, rows: int, length: int, micros: int = 1) -> int:
     """S: terms in the sums along the longest path that a layout computes in another order.
 
     layout        Layout
@@ -55,7 +58,7 @@ def reordered(layout, config, rows, length, micros=1):
     return terms
 
 
-def features(config):
+def features(config: GPTConfig) -> Any:
     """Terms in the sums over features that tensor ranks cut, forward and backward."""
     c = config
     heads = c.n_head * c.key_width
@@ -70,11 +73,11 @@ def features(config):
     return terms + 2 * c.vocab_size  # of the logits: log sum exp, and the cotangent of the stream
 
 
-def gradient_bound(terms):
+def gradient_bound(terms: int) -> float:
     """The largest |g - g'| / |g| to be expected of float32: 2 u sqrt(S)."""
     return 2 * UNIT * math.sqrt(terms)
 
 
-def norm_bound(terms, parameters):
+def norm_bound(terms: int, parameters: int) -> float:
     """The same for the norm of the gradient of N parameters."""
     return gradient_bound(terms) + UNIT * math.sqrt(parameters)

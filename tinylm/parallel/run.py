@@ -8,19 +8,23 @@ first: step.py; ../train/run/run.py.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from tinylm.errors import ConfigError, WorkerError
 from tinylm.nn.promised import promised
+from tinylm.parallel.communicate.communicator import Communicator
 from tinylm.parallel.communicate.nccl import Nccl
-from tinylm.parallel.mesh import Mesh, parse_layout
+from tinylm.parallel.mesh import Layout, Mesh, parse_layout
 from tinylm.parallel.step import ParallelTrainer
 from tinylm.parallel.together import Together
 from tinylm.train import checkpoint, log
 from tinylm.train.run.build import new_model
-from tinylm.train.run.run import new_optimizer, new_trainer
+from tinylm.train.run.config import TrainConfig
+from tinylm.train.run.run import Run, new_optimizer, new_trainer
+from tinylm.train.trainer import Trainer
 
 
-def check_ranks(config, ranks):
+def check_ranks(config: TrainConfig, ranks: int) -> None:
     """Raise ConfigError unless a TrainConfig is for as many processes as mpiexec has started."""
     if config.parallel:
         Mesh.check(parse_layout(config.parallel), ranks)
@@ -31,7 +35,7 @@ def check_ranks(config, ranks):
         )
 
 
-def make_trainer(run, comm):
+def make_trainer(run: Run, comm: Communicator) -> Trainer:
     """The trainer of a run: with a layout ParallelTrainer, without one Trainer.
 
     run      Run;  comm  Communicator of all ranks
@@ -62,7 +66,7 @@ def make_trainer(run, comm):
     )
 
 
-def with_fewer(run, workers, error):
+def with_fewer(run: Run, workers: int, error: Exception) -> Any:
     """A Run that goes on from its newest checkpoint after one of its processes was lost.
 
     run      Run;  workers  it had
@@ -89,7 +93,7 @@ def with_fewer(run, workers, error):
     return replace(run, config=replace(config, **changes), checkpoint=saved)
 
 
-def micro_batches(layout, rows, most=0):
+def micro_batches(layout: Layout, rows: int, most: int = 0) -> int:
     """How many micro-batches a data rank cuts its rows into.
 
     rows     it has;  most  of them in a micro-batch; 0: without a pipeline all, with p stages as

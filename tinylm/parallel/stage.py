@@ -10,9 +10,15 @@ gradients when they are there (zero/units.py).
 Read next: pipeline/schedules.py, step.py.
 """
 
+import numpy as np
+
+from tinylm.autograd import Array, Tensor
+from tinylm.backend import Random
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn.module import Module
 from tinylm.parallel.data_parallel import share_rows
-from tinylm.parallel.sequence.layers import layer_options
+from tinylm.parallel.sequence.layers import Tokens, layer_options
+from tinylm.parallel.tensor.layers import Stream
 from tinylm.parallel.tensor.split import own_tokens
 from tinylm.parallel.zero.units import Units
 
@@ -24,7 +30,7 @@ class Stage(Module):
     stream   the Stream it was split with;  tokens  the Tokens
     """
 
-    def __init__(self, model, first, last, stream, tokens):
+    def __init__(self, model: GPT, first: int, last: int, stream: Stream, tokens: Tokens) -> None:
         c = model.config
         self.model, self.first, self.last = model, first, last
         self.stream, self.tokens = stream, tokens
@@ -40,11 +46,11 @@ class Stage(Module):
             model.norm = model.head = None
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         """Of the stream."""
         return next(iter(self.whole_names().values())).dtype
 
-    def stream_shape(self, shape):
+    def stream_shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Shape of what a stage receives and sends, for a batch (B, T) of whole sequences."""
         B, T = shape[0], len(self.tokens.own(shape[1]))
         stream = self.stream
@@ -53,7 +59,7 @@ class Stage(Module):
             T = stop - start
         return B, T, self.model.config.d_model
 
-    def whole_names(self):
+    def whole_names(self) -> dict[str, Tensor]:
         """{name in the whole model: parameter} of what this stage has."""
         found = {}
         for name, parameter in self.model.named_parameters().items():
@@ -65,7 +71,7 @@ class Stage(Module):
             found[name] = parameter
         return found
 
-    def __call__(self, x, shape):
+    def __call__(self, x: Array, shape: tuple[int, ...]) -> Array:
         """The stream after this stage's blocks, or of the last stage the logits.
 
         x        of the first stage (B, T) ids; of others the stream as a Tensor, stream_shape()
@@ -114,17 +120,17 @@ def _in_turn(blocks, options):
     return run
 
 
-def unit_of(layer, share):
+def unit_of(layer: int, share: int) -> str:
     """The name of the part of a stage that a layer belongs to; `share` layers make one."""
     return f"blocks.{layer // share * share}"
 
 
-def stream_of(model):
+def stream_of(model: GPT) -> Random:
     """The stream of random numbers from which a model drops, also where ranks draw parts of it."""
     return getattr(model.rng, "rng", model.rng)
 
 
-def layers_of(stage, stages, layers, group=1):
+def layers_of(stage: int, stages: int, layers: int, group: int = 1) -> tuple[int, int]:
     """(first, last) of the layers of a virtual stage: shares as equal as they can be.
 
     group  layers that stay together, because they share keys and values

@@ -20,6 +20,8 @@ targets of the whole batch, which is known last. Read first: together.py.
 import contextlib
 import itertools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,7 @@ from tinylm.parallel.data_parallel import share_rows
 from tinylm.parallel.pipeline.run import Pipeline
 from tinylm.parallel.pipeline.schedules import schedule
 from tinylm.parallel.tensor.losses import split_cross_entropy
+from tinylm.parallel.together import Together
 from tinylm.parallel.zero.shards import Shards
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.language.causal import CausalLM
@@ -55,16 +58,16 @@ class ParallelTrainer(Trainer):
 
     def __init__(
         self,
-        together,
-        objective,
-        make_optimizer,
-        batches,
-        batch_size,
-        learning_rate,
-        clip=0.0,
-        micros=1,
-        seed=0,
-    ):
+        together: Together,
+        objective: CausalLM,
+        make_optimizer: Callable,
+        batches: Callable,
+        batch_size: int,
+        learning_rate: float | Callable,
+        clip: float = 0.0,
+        micros: int = 1,
+        seed: int = 0,
+    ) -> None:
         if not isinstance(objective, CausalLM):
             raise ConfigError(
                 f"ParallelTrainer: {type(objective).__name__} is not cut among ranks; CausalLM is, "
@@ -90,16 +93,16 @@ class ParallelTrainer(Trainer):
         self.routers.penalize(objective.balance, objective.router_z, batch_size)
 
     @property
-    def parameters(self):
+    def parameters(self) -> int:
         """How many numbers are trained, each counted once."""
         return sum(math.prod(shape) for shape, _ in self.together.shapes.values())
 
     @property
-    def shared_by(self):
+    def shared_by(self) -> str:
         """The workers in words: "4 workers as dp=2,tp=2"."""
         return f"{super().shared_by} as {self.mesh.layout}"
 
-    def advance(self, stop=None):
+    def advance(self, stop: Callable | None = None) -> Step:
         """Do one step; returns Step, the same on every rank. `stop` is that of Trainer.
 
         raises  TrainingError if loss or gradient is not finite; then no parameter has changed
@@ -132,7 +135,7 @@ class ParallelTrainer(Trainer):
         self.step += 1
         return step
 
-    def evaluate(self, windows, batch_size, batches=0):
+    def evaluate(self, windows: Any, batch_size: int, batches: int = 0) -> tuple[float, int]:
         """The score on validation windows: data ranks share the batches, and each model group
         computes one together.
         """
@@ -160,7 +163,7 @@ class ParallelTrainer(Trainer):
     def _whole_moments(self, value):
         return self.together.gathered_buffer(self.optimizer.pieces(value))
 
-    def expected(self):
+    def expected(self) -> dict[str, Any]:
         """The arrays of a state(): {"model", "optimizer": {name: (shape, dtype)}}."""
         together, moments = self.together, self.optimizer.state().items()
         settings = {n: (a.shape, np.dtype(a.dtype)) for n, a in together.settings.items()}

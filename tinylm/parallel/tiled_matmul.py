@@ -28,7 +28,13 @@ class Traffic:
     shared: int = 0
 
 
-def tiled_matmul(a, b, tile=(64, 64), inner=(8, 8), depth=16):
+def tiled_matmul(
+    a: np.ndarray,
+    b: np.ndarray,
+    tile: tuple[int, ...] = (64, 64),
+    inner: tuple[int, ...] = (8, 8),
+    depth: int = 16,
+) -> tuple[np.ndarray, Traffic]:
     """A B, tile by tile.
 
     a        (m, k);  b  (k, n)

@@ -10,14 +10,18 @@ Read next: step.py.
 import copy
 import hashlib
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from tinylm.backend import device_of, to_cpu
 from tinylm.errors import ConfigError
+from tinylm.models.decoder.gpt import GPT
+from tinylm.nn.module import Module
 from tinylm.nn.promised import described, kept
 from tinylm.optim.flat import flat_order
 from tinylm.parallel.experts.routers import Routers, is_expert
+from tinylm.parallel.mesh import Mesh
 from tinylm.parallel.sequence.layers import Tokens, cut_sequences
 from tinylm.parallel.stage import Stage, layers_of
 from tinylm.parallel.tensor.layers import Stream
@@ -41,7 +45,7 @@ class Together:
     training    whether dropout is on
     """
 
-    def __init__(self, model, mesh):
+    def __init__(self, model: GPT, mesh: Mesh) -> None:
         self.mesh, self.config = mesh, model.config
         stages, chunks, layers = mesh.layout.pp, mesh.layout.chunks, model.config.n_layer
         _check_stages(layers, stages, chunks, model.config.kv_sharing)
@@ -67,17 +71,17 @@ class Together:
         for parameter in self.parameters.values():
             parameter.data = kept(parameter.data)
 
-    def modules(self):
+    def modules(self) -> list[Module]:
         """All modules of this rank's stages."""
         return [module for stage in self.stages for module in stage.modules()]
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> None:
         """Switch dropout on or off."""
         self.training = mode
         for stage in self.stages:
             stage.train(mode)
 
-    def gathered(self, pieces):
+    def gathered(self, pieces: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """Whole arrays on rank 0, where a checkpoint is written; nothing on the others.
 
         pieces   dicts {name: this rank's share}, of parameters or of numbers that belong to them;
@@ -113,14 +117,14 @@ class Together:
             return False
         return name is None or not at["ep"] or is_expert(name)
 
-    def gathered_buffer(self, pieces):
+    def gathered_buffer(self, pieces: Iterator) -> np.ndarray | None:
         """What a single process has in a flat buffer, (N,), on rank 0; None on other ranks."""
         found = self.gathered(pieces)
         if self.mesh.comm.rank:
             return None
         return np.concatenate([found[name].reshape(-1) for name in self._order])
 
-    def own_buffer(self, whole):
+    def own_buffer(self, whole: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """{name: this rank's share} out of the flat buffer of a single process, (N,)."""
         named, start = {}, 0
         for name in self._order:
@@ -130,7 +134,7 @@ class Together:
             start = stop
         return self.own(named)
 
-    def own(self, whole):
+    def own(self, whole: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """{name: this rank's share} out of {name: whole array}, of what is there: NumPy arrays."""
         comm, names = self.mesh.tp, [name for name in self.parameters if name in whole]
         return {n: self.cuts[n].take(to_cpu(whole[n]), comm.rank, comm.size) for n in names}

@@ -9,12 +9,14 @@ import importlib
 import socket
 import zlib
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from tinylm.backend import backend
 from tinylm.errors import ConfigError, DtypeError, MissingExtra
 from tinylm.parallel.communicate.communicator import describe
+from tinylm.parallel.communicate.simulator import Simulated
 
 ID = 128  # bytes of NCCL's unique id
 NOTE = 256  # bytes of the text of a call or of a message
@@ -28,7 +30,7 @@ class CuPy:
 
     device = "gpu"
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._cupy, self._beside = backend("gpu").module, None
         self.nccl = importlib.import_module("cupy.cuda.nccl")  # cupy.cuda does not import it
         if not self.nccl.available:
@@ -37,7 +39,7 @@ class CuPy:
                 "pip install nvidia-nccl-cu12 (-cu13), as cupy.show_config() says"
             )
 
-    def choose(self, local):
+    def choose(self, local: int) -> None:
         """Use the GPU of this number; raises ConfigError if there are fewer."""
         count = self._cupy.cuda.runtime.getDeviceCount()
         if local >= count:
@@ -47,11 +49,11 @@ class CuPy:
             )
         self._cupy.cuda.Device(local).use()
 
-    def pointer(self, array):
+    def pointer(self, array: np.ndarray) -> int:
         """Address of the first element."""
         return array.data.ptr
 
-    def stream(self, beside=False):
+    def stream(self, beside: bool = False) -> Any:
         """Handle of the stream on which the arrays are computed; or of one that goes on beside it,
         and begins when what it has been given so far is done.
         """
@@ -63,7 +65,7 @@ class CuPy:
         self._beside.wait_event(self._recorded(cuda.get_current_stream()))
         return self._beside.ptr
 
-    def mark(self, beside=False):
+    def mark(self, beside: bool = False) -> Any:
         """An object whose `done` is True once that stream has done all that it was given so far."""
         return self._recorded(self._beside if beside else self._cupy.cuda.get_current_stream())
 
@@ -73,34 +75,34 @@ class CuPy:
         return event
 
 
-def local_rank(control):
+def local_rank(control: Simulated) -> int:
     """Which of the processes of its machine this one is: they are counted in rank order."""
     name = zlib.crc32(socket.gethostname().encode())
     names = control.all_gather(np.array(name, np.int64))
     return int((names[: control.rank] == name).sum())
 
 
-def packed_id(unique):
+def packed_id(unique: bytes | tuple[int, ...]) -> np.ndarray:
     """NCCL's unique id, bytes or, in older CuPy, a tuple of signed ones, as (1 + ID,) uint8."""
     signed = not isinstance(unique, bytes)
     return np.array([signed, *(value % 256 for value in unique)], np.uint8)
 
 
-def unpacked_id(note):
+def unpacked_id(note: np.ndarray) -> bytes | tuple[int, ...]:
     """The inverse of packed_id()."""
     if note[0]:
         return tuple(note[1:].view(np.int8).tolist())
     return note[1:].tobytes()
 
 
-def contiguous(array):
+def contiguous(array: np.ndarray) -> np.ndarray:
     """The array, or a copy of it, in row-major order."""
     if array.flags.c_contiguous:
         return array
     return array.copy()
 
 
-def padded(flat, length):
+def padded(flat: np.ndarray, length: int) -> np.ndarray:
     """A 1-D array with zeros behind it; itself if it is so long."""
     if len(flat) == length:
         return flat
@@ -109,22 +111,22 @@ def padded(flat, length):
     return out
 
 
-def note_of(text):
+def note_of(text: str) -> np.ndarray:
     """A text as (NOTE,) uint8, cut to that length."""
     return np.frombuffer(text.encode()[:NOTE].ljust(NOTE), np.uint8).copy()
 
 
-def text_of(note):
+def text_of(note: np.ndarray) -> str:
     """The inverse of note_of()."""
     return note.tobytes().decode(errors="replace").rstrip()
 
 
-def message_text(array, here, direct):
+def message_text(array: np.ndarray, here: bool, direct: bool) -> str:
     """What the note before a message says."""
     return f"{int(here)} {int(direct)} {describe(array)}"
 
 
-def read_message(note):
+def read_message(note: np.ndarray) -> Any:
     """The note before a message: here (on the GPU), direct (GPU to GPU), text, dtype and shape."""
     here, direct, text = text_of(note).split(" ", 2)
     dtype, shape = text.split(" ", 1)
@@ -137,7 +139,7 @@ def read_message(note):
     )
 
 
-def combining(nccl, call, array, op):
+def combining(nccl: Any, call: str, array: np.ndarray, op: str) -> Any:
     """How NCCL is told to combine an array: its `type`, `lanes` of it an element, its `op`.
 
     nccl     cupy.cuda.nccl;  call  named in errors

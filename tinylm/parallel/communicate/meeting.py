@@ -3,6 +3,11 @@
 Read next: simulator.py.
 """
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
 from tinylm.errors import ShapeError, WorkerError
 
 
@@ -14,25 +19,25 @@ class Meeting:
     stop     virtual time at which the operation is done; None until all have come
     """
 
-    def __init__(self, size, group=""):
+    def __init__(self, size: int, group: str = "") -> None:
         self._size, self._group = size, group
         self.calls, self.stop = {}, None
         self._clocks, self._arrays, self._result = {}, {}, None
 
-    def come(self, rank, call, clock, array):
+    def come(self, rank: int, call: str, clock: float, array: Any) -> None:
         """A rank is there, at a time, with a copy of an array or a list of arrays; or None."""
         self.calls[rank], self._clocks[rank], self._arrays[rank] = call, clock, _copied(array)
 
     @property
-    def full(self):
+    def full(self) -> bool:
         """True if all have come."""
         return len(self.calls) == self._size
 
-    def missing(self):
+    def missing(self) -> str:
         """Text that names who has not come: "rank 1, rank 3"."""
         return _named(rank for rank in range(self._size) if rank not in self.calls)
 
-    def complete(self, combine, begins, seconds):
+    def complete(self, combine: Callable, begins: float, seconds: float) -> None:
         """All are there: the operation takes `seconds` from the last one's arrival, or `begins`.
 
         combine  (arrays in the order of ranks) -> result; None: none
@@ -42,7 +47,7 @@ class Meeting:
             self._result = combine([self._arrays[rank] for rank in range(self._size)])
         self._arrays.clear()
 
-    def check_patience(self, rank, clock, patience):
+    def check_patience(self, rank: int, clock: float, patience: float) -> None:
         """Raise WorkerError if others came more than `patience` after a rank began to wait."""
         late = [other for other, came in self._clocks.items() if came > clock + patience]
         if late:
@@ -51,7 +56,7 @@ class Meeting:
                 f"{self._group}; missing: {_named(sorted(late))}"
             )
 
-    def result(self):
+    def result(self) -> np.ndarray | list:
         """What combine() has returned.
 
         raises  ShapeError if the ranks have called different things

@@ -15,11 +15,15 @@ import os
 import struct
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.errors import ConfigError, WorkerError
 from tinylm.machine import cores
+from tinylm.parallel.plan.shapes import Shape
 
 NOTE = 256  # bytes: offset of an array in the window (8), length of the text (2), the text
 SLOTS = 4  # parts of a channel, so that a long message is written and read at the same time
@@ -42,7 +46,7 @@ class WorkerMemory:
     windows.
     """
 
-    def __init__(self, size, capacity, mailbox, patience=PATIENCE):
+    def __init__(self, size: int, capacity: int, mailbox: int, patience: float = PATIENCE) -> None:
         mailbox = whole_pages(max(mailbox, PAGE))
         capacity = whole_pages(max(capacity, PAGE))
         self.size = size
@@ -74,7 +78,7 @@ class WorkerMemory:
             self.spin = SPIN
         self.rank = None
 
-    def enter(self, rank):
+    def enter(self, rank: int) -> "WorkerMemory":
         """Become worker `rank`: its window is empty, its channels are unused. Returns self."""
         self.rank = rank
         self.used = 0  # bytes of the window
@@ -84,11 +88,13 @@ class WorkerMemory:
         self.base = start.__array_interface__["data"][0]
         return self
 
-    def leave(self):
+    def leave(self) -> None:
         """Set the flag that this worker has returned: a peer must not wait for it forever."""
         self.buffer[self.rank] = 1
 
-    def wait(self, acquire, peer, what=None, others=()):
+    def wait(
+        self, acquire: Callable, peer: int, what: str | None = None, others: tuple = ()
+    ) -> None:
         """Acquire a semaphore that worker `peer` releases: try for about 2 ms, then sleep.
 
         what     of what is waited for; None: the call in this worker's note
@@ -136,44 +142,44 @@ class WorkerMemory:
             f"missing: {', '.join(f'worker {other}' for other in missing)}"
         )
 
-    def view(self, offset, count, dtype):
+    def view(self, offset: int, count: int, dtype: DType) -> np.ndarray:
         """(count,) array of `dtype` over the shared bytes from `offset`."""
         return np.ndarray((count,), dtype, self.buffer, offset)
 
-    def write_note(self, at, offset, text):
+    def write_note(self, at: int, offset: int, text: str) -> None:
         """Write a note: a window offset (-1: none) and up to 246 bytes of text."""
         text = text[: NOTE - 10]
         struct.pack_into("<qH", self.buffer, at, offset, len(text))
         self.buffer[at + 10 : at + 10 + len(text)] = text
 
-    def read_note(self, at):
+    def read_note(self, at: int) -> tuple[int, str]:
         """The (offset, text) of a note."""
         offset, length = struct.unpack_from("<qH", self.buffer, at)
         return offset, self.buffer[at + 10 : at + 10 + length]
 
-    def note_of(self, worker):
+    def note_of(self, worker: int) -> int:
         return self.notes + worker * NOTE
 
-    def mailbox_of(self, worker):
+    def mailbox_of(self, worker: int) -> int:
         return self.mail + worker * self.mailbox
 
-    def window_of(self, worker):
+    def window_of(self, worker: int) -> int:
         return self.windows + worker * self.capacity
 
-    def slot_of(self, source, to, index):
+    def slot_of(self, source: int, to: int, index: int) -> int:
         """Offset of the slot of message part `index` in the channel from `source` to `to`."""
         channel = source * self.size + to
         number = channel * SLOTS + index % SLOTS
         return self.channels + number * (NOTE + self.slot)
 
-    def offset_of(self, array):
+    def offset_of(self, array: np.ndarray) -> int:
         """The offset of a contiguous array in this worker's window; -1 if it lies elsewhere."""
         offset = array.__array_interface__["data"][0] - self.base
         if 0 <= offset and offset + array.nbytes <= self.capacity:
             return offset
         return -1
 
-    def empty(self, shape, dtype):
+    def empty(self, shape: Shape, dtype: DType) -> np.ndarray:
         """A new array in this worker's window, its first byte on a cache line; never freed."""
         if isinstance(shape, (int, np.integer)):
             shape = (shape,)
@@ -191,12 +197,12 @@ class WorkerMemory:
         return array
 
 
-def whole_pages(nbytes):
+def whole_pages(nbytes: int) -> int:
     """`nbytes` rounded up to a multiple of the page size."""
     return -(-nbytes // PAGE) * PAGE
 
 
-def reserve(nbytes):
+def reserve(nbytes: int) -> Any:
     """`nbytes` of zeroed anonymous shared memory: address space without pages."""
     # The flag by its value in the system's headers where Python has no name for it.
     by_system = {"linux": 0x4000, "darwin": 0x40}

@@ -15,9 +15,12 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.errors import MissingExtra, ShapeError, TinylmError, WorkerError
 from tinylm.parallel.communicate.communicator import (
     Communicator,
@@ -31,6 +34,7 @@ from tinylm.parallel.communicate.communicator import (
     share,
     take_own,
 )
+from tinylm.parallel.plan.shapes import Shape
 
 PATIENCE = 600.0  # seconds after which a rank that waits gives up
 FIRST = 0.3  # seconds that other ranks leave to rank 0 to say what is wrong
@@ -41,7 +45,7 @@ NOTE = 16  # bytes of the hash of a call
 CALL, HEADER, BODY = 1, 2, 3  # tags
 
 
-def mpi():
+def mpi() -> Any:
     """The module mpi4py.MPI.
 
     raises  MissingExtra if there is no mpi4py, or no MPI library that it can load
@@ -55,12 +59,18 @@ def mpi():
     return MPI
 
 
-def started_by_mpiexec():
+def started_by_mpiexec() -> bool:
     """True in a process that `mpiexec` (or mpirun) has started, whatever the number of ranks."""
     return any(name in os.environ for name in STARTED)
 
 
-def run_on_mpi(function, *args, patience=PATIENCE, native=False, say=None):
+def run_on_mpi(
+    function: Callable,
+    *args: tuple,
+    patience: float = PATIENCE,
+    native: bool = False,
+    say: Callable | None = None,
+) -> Any:
     """Run function(communicator, *args) as one rank of `mpiexec`; returns its result.
 
     An error on one rank ends all of them: its traceback is printed, and every process is ended,
@@ -105,7 +115,13 @@ class Mpi(Communicator):
               one number of ranks to another, or one library to another
     """
 
-    def __init__(self, comm, patience=PATIENCE, native=False, pending=None):
+    def __init__(
+        self,
+        comm: Communicator,
+        patience: float = PATIENCE,
+        native: bool = False,
+        pending: Any = None,
+    ) -> None:
         super().__init__(comm.rank, comm.size)
         self._comm, self._patience, self._native = comm, patience, native
         # (request, buffer, rank) of messages on their way, in one list of all groups
@@ -176,7 +192,7 @@ class Mpi(Communicator):
 
     # Collectives
 
-    def all_reduce(self, array, op="sum"):
+    def all_reduce(self, array: np.ndarray, op: str = "sum") -> np.ndarray:
         ufunc = operation(op)
         check_array("all_reduce", array)
         self._agree(f"all_reduce {op} of {describe(array)}")
@@ -191,7 +207,7 @@ class Mpi(Communicator):
         self._count("all_reduce", array.nbytes * 2 * (self.size - 1) // self.size)
         return array
 
-    def all_gather(self, array):
+    def all_gather(self, array: np.ndarray) -> np.ndarray:
         check_array("all_gather", array)
         self._agree(f"all_gather of {describe(array)}")
         rows, *row = array.shape or (1,)
@@ -200,7 +216,7 @@ class Mpi(Communicator):
         self._count("all_gather", array.nbytes * (self.size - 1))
         return out.reshape(-1).view(array.dtype).reshape(self.size * rows, *row)
 
-    def reduce_scatter(self, array):
+    def reduce_scatter(self, array: np.ndarray) -> np.ndarray:
         rows = check_rows(array, self.size)
         self._agree(f"reduce_scatter of {describe(array)}")
         counts = [array.nbytes // self.size] * self.size
@@ -209,7 +225,7 @@ class Mpi(Communicator):
         self._count("reduce_scatter", array.nbytes - counts[0])
         return total.reshape(rows, *array.shape[1:]).copy()
 
-    def broadcast(self, array, root=0):
+    def broadcast(self, array: np.ndarray, root: int = 0) -> np.ndarray:
         check_array("broadcast", array)
         check_rank("broadcast", root, self.size)
         self._agree(f"broadcast from rank {root} of {describe(array)}")
@@ -220,7 +236,7 @@ class Mpi(Communicator):
         self._count("broadcast", array.nbytes * (self.size - 1) * (self.rank == root))
         return array
 
-    def all_to_all(self, arrays):
+    def all_to_all(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         dtype, row = check_parcels(arrays, self.size)
         self._agree(f"all_to_all of {dtype} rows {row}")
         rows = self._comm.alltoall([len(array) for array in arrays])
@@ -232,11 +248,11 @@ class Mpi(Communicator):
         self._count("all_to_all", sent)
         return [p.view(dtype).reshape(n, *row).copy() for p, n in zip(parts, rows)]
 
-    def barrier(self):
+    def barrier(self) -> None:
         self._agree("barrier")
         self._count("barrier", 0)
 
-    def split(self, color, key=0):
+    def split(self, color: int, key: int = 0) -> Communicator:
         self._agree("split")
         made = self._comm.Split(mpi().UNDEFINED if color is None else color, key)
         self._count("split", 0)
@@ -244,7 +260,7 @@ class Mpi(Communicator):
             return None
         return Mpi(made, self._patience, self._native, self._pending)
 
-    def reduce_scatter_(self, flat):
+    def reduce_scatter_(self, flat: np.ndarray) -> np.ndarray:
         check_flat("reduce_scatter_", flat)
         self._agree(f"reduce_scatter_ of {describe(flat)}")
         start, stop = self.slice(len(flat))
@@ -252,7 +268,7 @@ class Mpi(Communicator):
         self._count("reduce_scatter_", flat.nbytes - (stop - start) * flat.itemsize)
         return flat[start:stop]
 
-    def all_gather_(self, flat):
+    def all_gather_(self, flat: np.ndarray) -> np.ndarray:
         check_flat("all_gather_", flat)
         self._agree(f"all_gather_ of {describe(flat)}")
         start, stop = self.slice(len(flat))
@@ -260,12 +276,12 @@ class Mpi(Communicator):
         self._count("all_gather_", (stop - start) * flat.itemsize * (self.size - 1))
         return flat
 
-    def empty(self, shape, dtype=np.float32):
+    def empty(self, shape: Shape, dtype: DType = np.float32) -> np.ndarray:
         return np.empty(shape, dtype)
 
     # Messages: a header with dtype, shape and bytes, then the bytes
 
-    def isend(self, array, to):
+    def isend(self, array: np.ndarray, to: int) -> None:
         check_array("send", array)
         check_rank("send", to, self.size)
         if to == self.rank:
@@ -282,15 +298,15 @@ class Mpi(Communicator):
             self._pending.append((request, buffer, to))
         self._count("send", array.nbytes)
 
-    def send(self, array, to):
+    def send(self, array: np.ndarray, to: int) -> None:
         self.isend(array, to)
 
-    def flush(self):
+    def flush(self) -> None:
         for request, _, to in self._pending:
             self._wait({to: request}, "to send")
         self._pending.clear()
 
-    def recv(self, like, source):
+    def recv(self, like: np.ndarray, source: int) -> np.ndarray:
         check_rank("recv", source, self.size)
         self._count("recv", 0)
         if source == self.rank:

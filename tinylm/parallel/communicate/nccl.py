@@ -18,11 +18,14 @@ passes to NCCL (types, counts, roots, groups, the order of calls) is tested with
 (tests/parallel/communicate/nccl_stand_in.py), and where there is a GPU on one rank.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
-from tinylm.backend import backend, device_of, to_cpu, to_device
+from tinylm.backend import DType, backend, device_of, to_cpu, to_device
 from tinylm.errors import ShapeError
 from tinylm.parallel.communicate.communicator import (
+    Communicator,
     check_array,
     check_flat,
     check_parcels,
@@ -79,10 +82,10 @@ class Nccl(NcclCalls):
 
     # Collectives
 
-    def all_reduce(self, array, op="sum"):
+    def all_reduce(self, array: np.ndarray, op: str = "sum") -> np.ndarray:
         return self._all_reduce("all_reduce", array, op, False)()
 
-    def iall_reduce(self, array, op="sum"):
+    def iall_reduce(self, array: np.ndarray, op: str = "sum") -> Callable:
         return self._all_reduce("iall_reduce", array, op, True)
 
     def _all_reduce(self, call, array, op, beside):
@@ -110,7 +113,7 @@ class Nccl(NcclCalls):
 
         return finish
 
-    def all_gather(self, array):
+    def all_gather(self, array: np.ndarray) -> np.ndarray:
         check_array("all_gather", array)
         self._count("all_gather", array.nbytes * (self.size - 1))
         if not self._here(array):
@@ -129,7 +132,7 @@ class Nccl(NcclCalls):
             given = self._at(flat), self._at(out), flat.nbytes
             self._native(what, "allGather", *given, self._bytes)()
 
-    def reduce_scatter(self, array):
+    def reduce_scatter(self, array: np.ndarray) -> np.ndarray:
         rows = check_rows(array, self.size)
         self._count("reduce_scatter", array.nbytes * (self.size - 1) // self.size)
         if not self._here(array):
@@ -148,7 +151,7 @@ class Nccl(NcclCalls):
             given = self._at(flat), self._at(out), out.size * kind.lanes
             self._native(what, "reduceScatter", *given, kind.type, kind.op)()
 
-    def broadcast(self, array, root=0):
+    def broadcast(self, array: np.ndarray, root: int = 0) -> np.ndarray:
         check_array("broadcast", array)
         check_rank("broadcast", root, self.size)
         self._count("broadcast", array.nbytes * (self.size - 1) * (self.rank == root))
@@ -164,7 +167,7 @@ class Nccl(NcclCalls):
             array[...] = flat
         return array
 
-    def all_to_all(self, arrays):
+    def all_to_all(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         dtype, row = check_parcels(arrays, self.size)
         sent = sum(array.nbytes for r, array in enumerate(arrays) if r != self.rank)
         self._count("all_to_all", sent)
@@ -181,21 +184,21 @@ class Nccl(NcclCalls):
         out[self.rank][...] = given[self.rank]
         return out
 
-    def split(self, color, key=0):
+    def split(self, color: int, key: int = 0) -> Communicator:
         group = self._control.split(color, key)
         self._count("split", 0)
         if group is None:
             return None
         return Nccl(group, self._patience, self._check, parent=self)
 
-    def barrier(self):
+    def barrier(self) -> None:
         self._control.barrier()
         self._count("barrier", 0)
 
-    def empty(self, shape, dtype=np.float32):
+    def empty(self, shape: tuple[int, ...], dtype: DType = np.float32) -> np.ndarray:
         return backend(self._library.device).module.empty(shape, dtype)
 
-    def reduce_scatter_(self, flat):
+    def reduce_scatter_(self, flat: np.ndarray) -> np.ndarray:
         check_flat("reduce_scatter_", flat)
         start, stop = self.slice(len(flat))
         self._count("reduce_scatter_", flat.nbytes - (stop - start) * flat.itemsize)
@@ -210,7 +213,7 @@ class Nccl(NcclCalls):
         flat[start:stop] = out[: stop - start]
         return flat[start:stop]
 
-    def all_gather_(self, flat):
+    def all_gather_(self, flat: np.ndarray) -> np.ndarray:
         check_flat("all_gather_", flat)
         start, stop = self.slice(len(flat))
         self._count("all_gather_", (stop - start) * flat.itemsize * (self.size - 1))
@@ -226,10 +229,10 @@ class Nccl(NcclCalls):
 
     # Messages: a note by control says how the array comes
 
-    def send(self, array, to):
+    def send(self, array: np.ndarray, to: int) -> None:
         self._send(array, to, self._control.send, EAGER)
 
-    def isend(self, array, to):
+    def isend(self, array: np.ndarray, to: int) -> None:
         self._send(array, to, self._control.isend, array.nbytes)
 
     def _send(self, array, to, send, eager):
@@ -248,10 +251,10 @@ class Nccl(NcclCalls):
         else:
             send(to_cpu(array), to)
 
-    def flush(self):
+    def flush(self) -> None:
         self._control.flush()
 
-    def recv(self, like, source):
+    def recv(self, like: np.ndarray, source: int) -> np.ndarray:
         check_rank("recv", source, self.size)
         self._count("recv", 0)
         if source == self.rank:
@@ -264,7 +267,7 @@ class Nccl(NcclCalls):
             out = self._by_host(sent, source)
         return self._checked(out, sent, like, source)
 
-    def sendrecv(self, array, to, like, source):
+    def sendrecv(self, array: np.ndarray, to: int, like: np.ndarray, source: int) -> np.ndarray:
         if self.rank in (to, source) or not self._here(array):
             return super().sendrecv(array, to, like, source)
         check_rank("sendrecv", to, self.size)

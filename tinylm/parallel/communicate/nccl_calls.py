@@ -5,12 +5,18 @@ errors while the GPU works, and ends what hangs. Read next: nccl.py; first: cupy
 """
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinylm.errors import WorkerError
 from tinylm.parallel.communicate.communicator import Communicator
 from tinylm.parallel.communicate.cupy_nccl import ID, CuPy, local_rank, packed_id, unpacked_id
+from tinylm.parallel.communicate.simulator import Simulated
+
+if TYPE_CHECKING:
+    from tinylm.parallel.communicate.nccl import Nccl
+
 
 PATIENCE = 600.0  # seconds after which a rank that waits gives up
 
@@ -18,7 +24,14 @@ PATIENCE = 600.0  # seconds after which a rank that waits gives up
 class NcclCalls(Communicator):
     """NCCL's communicator of a group of processes, and calls on it. Arguments as those of Nccl."""
 
-    def __init__(self, control, patience=PATIENCE, check=True, library=None, parent=None):
+    def __init__(
+        self,
+        control: Simulated,
+        patience: float = PATIENCE,
+        check: bool = True,
+        library: Any = None,
+        parent: "Nccl | None" = None,
+    ) -> None:
         super().__init__(control.rank, control.size)
         self._control, self._patience, self._check = control, patience, check
         self._parent, self._own = parent, None

@@ -32,14 +32,14 @@ class Link:
     latency: float
     bandwidth: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.latency >= 0 or not self.bandwidth > 0:
             raise ConfigError(
                 f"Link: a latency of 0 s or more and a bandwidth above 0 bytes/s are needed, "
                 f"got {self.latency} and {self.bandwidth}"
             )
 
-    def time(self, nbytes):
+    def time(self, nbytes: float) -> float:
         """Seconds of a message: alpha + S / beta."""
         return self.latency + nbytes / self.bandwidth
 
@@ -60,29 +60,29 @@ class Network:
     between: Link | None = None
     per_node: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.per_node is not None and self.per_node < 1:
             raise ConfigError(f"Network: per_node {self.per_node}; a node has at least one rank")
 
-    def node(self, rank):
+    def node(self, rank: int) -> int:
         """The number of the node that a rank is in."""
         if self.per_node is None:
             return 0
         return rank // self.per_node
 
-    def link(self, one, other):
+    def link(self, one: int, other: int) -> Link:
         """The Link between two ranks."""
         if self.between is None or self.node(one) == self.node(other):
             return self.inside
         return self.between
 
-    def slowest(self, members):
+    def slowest(self, members: tuple[int, ...]) -> Link:
         """The Link that decides for a group: between nodes, if it has ranks of several."""
         if self.between is None or len({self.node(rank) for rank in members}) == 1:
             return self.inside
         return self.between
 
-    def collective(self, call, nbytes, members):
+    def collective(self, call: str, nbytes: int, members: tuple[int, ...]) -> float:
         """Seconds of a collective operation, once all ranks are there.
 
         call     all_reduce, reduce_scatter, all_gather, broadcast, all_to_all, barrier or split

@@ -30,10 +30,12 @@ All return the array, summed in place, with the same bits on every rank.
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError, ShapeError
+from tinylm.parallel.communicate.communicator import Communicator
 
 
-def naive_all_reduce(comm, array):
+def naive_all_reduce(comm: Communicator, array: np.ndarray) -> np.ndarray:
     """All send to rank 0, which adds in rank order and sends the sum to all."""
     if comm.rank == 0:
         for source in range(1, comm.size):
@@ -46,7 +48,7 @@ def naive_all_reduce(comm, array):
     return array
 
 
-def tree_all_reduce(comm, array):
+def tree_all_reduce(comm: Communicator, array: np.ndarray) -> np.ndarray:
     """Sums move to rank 0 along a binary tree and the total moves back along it."""
     distances = [1 << i for i in range((comm.size - 1).bit_length())]  # 1, 2, 4, .. < size
     # Upwards: of each pair at distance d the higher rank sends its sum, and is done.
@@ -64,12 +66,12 @@ def tree_all_reduce(comm, array):
     return array
 
 
-def pass_on(comm, piece, like):
+def pass_on(comm: Communicator, piece: np.ndarray, like: np.ndarray) -> np.ndarray:
     """Send `piece` to the right neighbor and return what comes from the left."""
     return comm.sendrecv(piece, (comm.rank + 1) % comm.size, like, (comm.rank - 1) % comm.size)
 
 
-def ring_reduce_scatter(comm, pieces):
+def ring_reduce_scatter(comm: Communicator, pieces: ArrayLike) -> np.ndarray:
     """The first half of a ring: n-1 steps, after which this rank's piece rank + 1 is the sum.
 
     pieces   list of n arrays, of the same shapes on every rank; the others hold partial sums
@@ -83,7 +85,7 @@ def ring_reduce_scatter(comm, pieces):
         pieces[came] += pass_on(comm, pieces[gone], pieces[came])
 
 
-def ring_all_gather(comm, pieces):
+def ring_all_gather(comm: Communicator, pieces: ArrayLike) -> np.ndarray:
     """The second half: n-1 steps in which piece rank + 1 of every rank goes round to all."""
     n, rank = comm.size, comm.rank
     for step in range(n - 1):
@@ -92,7 +94,7 @@ def ring_all_gather(comm, pieces):
         pieces[came][...] = pass_on(comm, pieces[gone], pieces[came])
 
 
-def ring_all_reduce(comm, array):
+def ring_all_reduce(comm: Communicator, array: np.ndarray) -> np.ndarray:
     """A reduce-scatter and an all-gather, n-1 steps each, with one n-th of the array at a time.
 
     array    contiguous, any shape; pieces are as equal as they can be
@@ -104,7 +106,7 @@ def ring_all_reduce(comm, array):
     return array
 
 
-def split_evenly(call, array, n):
+def split_evenly(call: str, array: np.ndarray, n: int) -> list[np.ndarray]:
     """n views of a contiguous array, as equal as they can be."""
     if not array.flags.c_contiguous:
         raise ShapeError(
@@ -113,7 +115,7 @@ def split_evenly(call, array, n):
     return np.array_split(array.ravel(), n)
 
 
-def doubling_all_reduce(comm, array):
+def doubling_all_reduce(comm: Communicator, array: np.ndarray) -> np.ndarray:
     """Recursive doubling: after the step at distance d each rank has the sum of 2 d ranks.
 
     x + y and y + x have the same bits, so both ranks of a pair go on with the same sum.
@@ -135,12 +137,17 @@ def doubling_all_reduce(comm, array):
     return array
 
 
-def node_groups(comm, per_node):
+def node_groups(comm: Communicator, per_node: int) -> tuple[Communicator, Communicator]:
     """(ranks of this node, ranks at this place of every node): communicators, made once."""
     return comm.split(comm.rank // per_node), comm.split(comm.rank % per_node)
 
 
-def hierarchical_all_reduce(comm, array, per_node, groups=None):
+def hierarchical_all_reduce(
+    comm: Communicator,
+    array: np.ndarray,
+    per_node: int,
+    groups: tuple[Communicator, Communicator] | None = None,
+) -> np.ndarray:
     """Rings inside nodes and rings between them: of every array one k-th crosses, not all of it.
 
     per_node  k, the ranks of a node, which must divide n; nodes are 0 .. k-1, k .. 2k-1, ..

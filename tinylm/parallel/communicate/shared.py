@@ -7,10 +7,12 @@ layout and the semaphores; `launcher.py` starts the workers. The sums are those 
 2.2.3, eq. (2.33).
 """
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.errors import ShapeError
 from tinylm.parallel.communicate.communicator import (
     Communicator,
@@ -24,13 +26,15 @@ from tinylm.parallel.communicate.communicator import (
     share,
     take_own,
 )
-from tinylm.parallel.communicate.memory import NOTE
+from tinylm.parallel.communicate.memory import NOTE, WorkerMemory
+from tinylm.parallel.plan.shapes import Shape
+from tinylm.pretrain.batch import Batch
 
 SMALL = 1 << 15  # bytes: up to it every rank adds up whole arrays, which saves a second exchange
 CHUNK = 1 << 16  # elements added up at a time, so that the partial sum stays in the cache
 
 
-def fold(ufunc, parts, out):
+def fold(ufunc: Callable, parts: Sequence[Batch], out: np.ndarray) -> None:
     """out := parts[0] + parts[1] + .. in that order, with `ufunc` for +.
 
     `out` may be one of the parts.
@@ -63,7 +67,7 @@ class SharedMemory(Communicator):
     cannot.
     """
 
-    def __init__(self, memory, members=None):
+    def __init__(self, memory: WorkerMemory, members: tuple[int, ...] | None = None) -> None:
         self._memory = memory
         self._members = members or tuple(range(memory.size))
         super().__init__(self._members.index(memory.rank), len(self._members))
@@ -191,7 +195,7 @@ class SharedMemory(Communicator):
                 gathered[r, first : first + len(part)] = part
         return gathered
 
-    def all_reduce(self, array, op="sum"):
+    def all_reduce(self, array: np.ndarray, op: str = "sum") -> np.ndarray:
         ufunc = operation(op)
         check_array("all_reduce", array)
         call = f"all_reduce {op} of {describe(array)}"
@@ -207,19 +211,19 @@ class SharedMemory(Communicator):
         self._count("all_reduce", sent)
         return array
 
-    def iall_reduce(self, array, op="sum"):
+    def iall_reduce(self, array: np.ndarray, op: str = "sum") -> Callable:
         if self._background is None:
             self._background = ThreadPoolExecutor(1)
         return self._background.submit(self.all_reduce, array, op).result
 
-    def all_gather(self, array):
+    def all_gather(self, array: np.ndarray) -> np.ndarray:
         check_array("all_gather", array)
         gathered = self._gather(f"all_gather of {describe(array)}", array.reshape(-1))
         self._count("all_gather", array.nbytes * (self.size - 1))
         rows, *row = array.shape or (1,)
         return gathered.reshape(self.size * rows, *row)  # (size, n * ...) -> (size * n, ...)
 
-    def reduce_scatter(self, array):
+    def reduce_scatter(self, array: np.ndarray) -> np.ndarray:
         rows = check_rows(array, self.size)
         flat = array.reshape(-1)
         width = flat.size // self.size
@@ -235,7 +239,7 @@ class SharedMemory(Communicator):
         self._count("reduce_scatter", array.nbytes - out.nbytes)
         return out.reshape(rows, *array.shape[1:])
 
-    def broadcast(self, array, root=0):
+    def broadcast(self, array: np.ndarray, root: int = 0) -> np.ndarray:
         check_array("broadcast", array)
         check_rank("broadcast", root, self.size)
         is_root = self.rank == root
@@ -252,7 +256,7 @@ class SharedMemory(Communicator):
         self._count("broadcast", array.nbytes * (self.size - 1) * is_root)
         return array
 
-    def all_to_all(self, arrays):
+    def all_to_all(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         dtype, row = check_parcels(arrays, self.size)
         call = f"all_to_all of {dtype} rows {row}"
         # Every rank shows its arrays one after another, and reads its part of what the others show.
@@ -272,7 +276,7 @@ class SharedMemory(Communicator):
         self._count("all_to_all", mine.nbytes - arrays[self.rank].nbytes)
         return [flat.reshape(n, *row) for flat, n in zip(out, rows[:, self.rank])]
 
-    def send(self, array, to):
+    def send(self, array: np.ndarray, to: int) -> None:
         check_array("send", array)
         check_rank("send", to, self.size)
         if to == self.rank:
@@ -294,7 +298,7 @@ class SharedMemory(Communicator):
             memory.sent[peer] += 1
             memory.filled[memory.rank][peer].release()
 
-    def recv(self, like, source):
+    def recv(self, like: np.ndarray, source: int) -> np.ndarray:
         check_rank("recv", source, self.size)
         self._count("recv", 0)
         if source == self.rank:
@@ -319,7 +323,7 @@ class SharedMemory(Communicator):
             memory.room[peer][memory.rank].release()
         return out
 
-    def split(self, color, key=0):
+    def split(self, color: int, key: int = 0) -> Communicator:
         mine = np.array([color is not None, color or 0, key], np.int64)
         table = self._gather("split", mine)  # (size, 3): joins a group, color, key
         self._count("split", 0)
@@ -329,22 +333,22 @@ class SharedMemory(Communicator):
         group.sort(key=lambda r: (table[r, 2], r))
         return SharedMemory(self._memory, tuple(self._members[r] for r in group))
 
-    def barrier(self):
+    def barrier(self) -> None:
         self._agree("barrier")
         self._meet()  # all have read the notes: they may be rewritten
         self._count("barrier", 0)
 
-    def empty(self, shape, dtype=np.float32):
+    def empty(self, shape: Shape, dtype: DType = np.float32) -> np.ndarray:
         return self._memory.empty(shape, dtype)
 
-    def reduce_scatter_(self, flat):
+    def reduce_scatter_(self, flat: np.ndarray) -> np.ndarray:
         check_flat("reduce_scatter_", flat)
         sent = self._reduce_share(f"reduce_scatter_ of {describe(flat)}", np.add, flat)
         self._count("reduce_scatter_", sent)
         start, stop = self.slice(len(flat))
         return flat[start:stop]
 
-    def all_gather_(self, flat):
+    def all_gather_(self, flat: np.ndarray) -> np.ndarray:
         check_flat("all_gather_", flat)
         sent = self._gather_shares(f"all_gather_ of {describe(flat)}", flat)
         self._count("all_gather_", sent)

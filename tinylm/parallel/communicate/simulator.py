@@ -14,10 +14,13 @@ rings.py, which builds collectives of such messages.
 
 import math
 from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, ShapeError, WorkerError
 from tinylm.parallel.communicate.communicator import (
     Communicator,
@@ -74,17 +77,25 @@ class Simulation:
     messages: list = field(default_factory=list)
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """When the last rank had ended."""
         return max(self.clocks)
 
-    def busy(self, rank, what=""):
+    def busy(self, rank: int, what: str = "") -> float:
         """Seconds that a rank spent on spans whose text begins with `what`."""
         spans = [s for s in self.spans if s.rank == rank and s.what.startswith(what)]
         return sum(span.stop - span.start for span in spans)
 
 
-def simulate(function, size, *args, network=None, buffer=None, order=None, patience=math.inf):
+def simulate(
+    function: Callable,
+    size: int,
+    *args: Any,
+    network: Network | None = None,
+    buffer: int | None = None,
+    order: Random | None = None,
+    patience: float = math.inf,
+) -> Simulation:
     """Run function(communicator, *args) on `size` simulated ranks; returns a Simulation.
 
     network  Network; by default messages take no time
@@ -158,7 +169,9 @@ class Simulated(Communicator):
     take what their messages take.
     """
 
-    def __init__(self, world, rank, members, key=()):
+    def __init__(
+        self, world: _World, rank: int, members: tuple[int, ...], key: tuple[int, ...] = ()
+    ) -> None:
         super().__init__(members.index(rank), len(members))
         self._world, self._me, self._members = world, rank, members
         self._key = key  # tells groups of the same ranks apart
@@ -168,11 +181,11 @@ class Simulated(Communicator):
             self._group = f" in the group of ranks {members}"
 
     @property
-    def clock(self):
+    def clock(self) -> float:
         """Virtual seconds since the start, of this rank."""
         return self._world.turns.clocks[self._me]
 
-    def elapse(self, seconds, what="work"):
+    def elapse(self, seconds: float, what: str = "work") -> None:
         """Let virtual time pass: the rank computes for so many seconds."""
         if not seconds >= 0:
             raise ConfigError(f"elapse: {seconds} seconds, must be 0 or more")
@@ -220,7 +233,7 @@ class Simulated(Communicator):
         self._advance(meeting.stop, meeting.calls[self.rank])
         return meeting.result()
 
-    def all_reduce(self, array, op="sum"):
+    def all_reduce(self, array: np.ndarray, op: str = "sum") -> np.ndarray:
         ufunc = operation(op)
         check_array("all_reduce", array)
         call = f"all_reduce {op} of {describe(array)}"
@@ -229,7 +242,7 @@ class Simulated(Communicator):
         self._count("all_reduce", array.nbytes * 2 * (self.size - 1) // self.size)
         return array
 
-    def iall_reduce(self, array, op="sum"):
+    def iall_reduce(self, array: np.ndarray, op: str = "sum") -> Callable:
         ufunc = operation(op)
         check_array("all_reduce", array)
         call = f"iall_reduce {op} of {describe(array)}"
@@ -242,21 +255,21 @@ class Simulated(Communicator):
 
         return wait
 
-    def all_gather(self, array):
+    def all_gather(self, array: np.ndarray) -> np.ndarray:
         check_array("all_gather", array)
         call = f"all_gather of {describe(array)}"
         parts = self._meet("all_gather", call, array, array.nbytes, list)
         self._count("all_gather", array.nbytes * (self.size - 1))
         return np.concatenate([part.reshape(part.shape or 1) for part in parts])
 
-    def reduce_scatter(self, array):
+    def reduce_scatter(self, array: np.ndarray) -> np.ndarray:
         rows = check_rows(array, self.size)
         call = f"reduce_scatter of {describe(array)}"
         total = self._meet("reduce_scatter", call, array, array.nbytes, lambda a: fold(np.add, a))
         self._count("reduce_scatter", array.nbytes * (self.size - 1) // self.size)
         return total[self.rank * rows : (self.rank + 1) * rows].copy()
 
-    def broadcast(self, array, root=0):
+    def broadcast(self, array: np.ndarray, root: int = 0) -> np.ndarray:
         check_array("broadcast", array)
         check_rank("broadcast", root, self.size)
         call = f"broadcast from rank {root} of {describe(array)}"
@@ -264,7 +277,7 @@ class Simulated(Communicator):
         self._count("broadcast", array.nbytes * (self.size - 1) * (self.rank == root))
         return array
 
-    def all_to_all(self, arrays):
+    def all_to_all(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         dtype, row = check_parcels(arrays, self.size)
         call = f"all_to_all of {dtype} rows {row}"
         sent = sum(a.nbytes for r, a in enumerate(arrays) if r != self.rank)
@@ -274,7 +287,7 @@ class Simulated(Communicator):
         self._count("all_to_all", sent)
         return [parcels[self.rank].copy() for parcels in sets]
 
-    def send(self, array, to, waits=True):
+    def send(self, array: np.ndarray, to: int, waits: bool = True) -> None:
         check_array("send", array)
         check_rank("send", to, self.size)
         if to == self.rank:
@@ -291,11 +304,11 @@ class Simulated(Communicator):
         world.waiting[key[1:]] += array.nbytes
         self._count("send", array.nbytes)
 
-    def isend(self, array, to):
+    def isend(self, array: np.ndarray, to: int) -> None:
         # Here a message is on its way at once, and needs no thread that waits for its receiver.
         self.send(array, to, waits=False)
 
-    def sendrecv(self, array, to, like, source):
+    def sendrecv(self, array: np.ndarray, to: int, like: np.ndarray, source: int) -> np.ndarray:
         # Both ways at once: the clock does not stand still between the two.
         check_rank("sendrecv", source, self.size)
         expects = self._key, self._members[source], self._me
@@ -311,7 +324,7 @@ class Simulated(Communicator):
             return self.clock
         return None
 
-    def recv(self, like, source):
+    def recv(self, like: np.ndarray, source: int) -> np.ndarray:
         check_rank("recv", source, self.size)
         self._count("recv", 0)
         if source == self.rank:
@@ -337,7 +350,7 @@ class Simulated(Communicator):
         self._advance(arrived, f"recv from {source}")
         return array
 
-    def split(self, color, key=0):
+    def split(self, color: int | None, key: int = 0) -> Communicator | None:
         mine = np.array([color is not None, color or 0, key], np.int64)
         table = np.array(self._meet("split", "split", mine, mine.nbytes, list))
         self._count("split", 0)
@@ -349,14 +362,14 @@ class Simulated(Communicator):
         members = tuple(self._members[r] for r in group)
         return Simulated(self._world, self._me, members, (*self._key, made, color))
 
-    def barrier(self):
+    def barrier(self) -> None:
         self._meet("barrier", "barrier")
         self._count("barrier", 0)
 
-    def empty(self, shape, dtype=np.float32):
+    def empty(self, shape: tuple[int, ...], dtype: DType = np.float32) -> np.ndarray:
         return np.empty(shape, dtype)
 
-    def reduce_scatter_(self, flat):
+    def reduce_scatter_(self, flat: np.ndarray) -> np.ndarray:
         check_flat("reduce_scatter_", flat)
         call = f"reduce_scatter_ of {describe(flat)}"
         total = self._meet("reduce_scatter", call, flat, flat.nbytes, lambda a: fold(np.add, a))
@@ -365,7 +378,7 @@ class Simulated(Communicator):
         self._count("reduce_scatter_", flat.nbytes - (stop - start) * flat.itemsize)
         return flat[start:stop]
 
-    def all_gather_(self, flat):
+    def all_gather_(self, flat: np.ndarray) -> np.ndarray:
         check_flat("all_gather_", flat)
         largest = share(len(flat), 0, self.size)[1] * flat.itemsize
         call = f"all_gather_ of {describe(flat)}"
@@ -378,7 +391,7 @@ class Simulated(Communicator):
         return flat
 
 
-def fold(ufunc, arrays):
+def fold(ufunc: Callable, arrays: Sequence[np.ndarray]) -> np.ndarray | float:
     """arrays[0] + arrays[1] + .. in that order, with `ufunc` for +."""
     total = arrays[0]
     for array in arrays[1:]:

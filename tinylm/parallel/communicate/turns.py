@@ -6,7 +6,9 @@ clocks. If none can go on, each is told what all wait for. Read next: simulator.
 """
 
 import threading
+from collections.abc import Callable
 
+from tinylm.backend import Random
 from tinylm.errors import DeadlockError
 
 
@@ -23,7 +25,7 @@ class Turns:
     failure  (rank, exception) of the first rank that failed, or None
     """
 
-    def __init__(self, size, order=None):
+    def __init__(self, size: int, order: Random | None = None) -> None:
         self.clocks = [0.0] * size
         self.order = order
         self.failure = None
@@ -31,7 +33,7 @@ class Turns:
         self._waits = [None] * size  # (what for, function: the time at which it can go on, or None)
         self._done = [False] * size
 
-    def run(self, work):
+    def run(self, work: Callable) -> None:
         """Call work(rank) in a thread of each rank; return when all have ended."""
         threads = [
             threading.Thread(target=self._thread, args=(work, rank), daemon=True)
@@ -43,7 +45,7 @@ class Turns:
         for thread in threads:
             thread.join()
 
-    def wait(self, rank, what, when):
+    def wait(self, rank: int, what: str | Callable, when: Callable) -> None:
         """Return when no other rank can go on earlier than this one; they run meanwhile.
 
         what     function: what is waited for, for the message of a deadlock

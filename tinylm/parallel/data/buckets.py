@@ -20,14 +20,18 @@ trainers.py.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd.engine.complete import backward_and_tell
 from tinylm.errors import ConfigError
+from tinylm.optim.flat import FlatParameters
+from tinylm.parallel.communicate.communicator import Communicator
 
 
-def bucketed(parameters, nbytes):
+def bucketed(parameters: Sequence[Tensor], nbytes: int) -> list[list[Tensor]]:
     """Parameters in buckets: from the last one to the first, up to `nbytes` bytes each.
 
     parameters  list of Tensors in the order of the forward pass
@@ -56,7 +60,13 @@ class BucketedSum:
                 None: as in `flat`
     """
 
-    def __init__(self, flat, comm, nbytes=25 << 20, parameters=None):
+    def __init__(
+        self,
+        flat: FlatParameters,
+        comm: Communicator,
+        nbytes: int = 25 << 20,
+        parameters: Sequence[Tensor] | None = None,
+    ) -> None:
         self.flat, self.comm = flat, comm
         self._slots = {id(p): slot for p, slot in zip(flat.tensors, flat.slots)}
         chosen = flat.tensors if parameters is None else parameters
@@ -68,7 +78,7 @@ class BucketedSum:
         self._missing = [len(bucket) for bucket in self.buckets]
         self._begun = []  # (array, function that waits for its sum), of the first buckets
 
-    def backward(self, loss, cotangent=None):
+    def backward(self, loss: Tensor, cotangent: float | None = None) -> None:
         """backward() of this worker's loss; in the end its flat gradients are those of all.
 
         Of several micro-batches the last one: what the others have left in `.grad` is summed too.
@@ -78,7 +88,7 @@ class BucketedSum:
         backward_and_tell(loss, self.ready, cotangent)
         self.finish()
 
-    def ready(self, parameter):
+    def ready(self, parameter: Tensor) -> None:
         """The gradient of a parameter is complete: sum its bucket, if it was the last one of it."""
         bucket = self._bucket_of.get(id(parameter))
         if bucket is None:
@@ -100,7 +110,7 @@ class BucketedSum:
             return np.zeros_like(parameter.data)
         return parameter.grad.data
 
-    def finish(self):
+    def finish(self) -> None:
         """Begin what has not been begun, wait for all sums, and put them into the flat buffer."""
         while len(self._begun) < len(self.buckets):
             self._begin()
@@ -115,7 +125,7 @@ class BucketedSum:
         self._start()
 
 
-def overlapped_seconds(work, sums):
+def overlapped_seconds(work: Sequence[float], sums: Sequence[float]) -> float:
     """Seconds until the last bucket is summed: each waits for its gradients and the one before.
 
     work   seconds of the backward pass until each bucket is complete, after the one before
@@ -128,7 +138,7 @@ def overlapped_seconds(work, sums):
     return done
 
 
-def best_buckets(work, sending, latency):
+def best_buckets(work: float, sending: float, latency: float) -> float:
     """How many equal buckets take the least time: max((T - C) / alpha, sqrt(T / alpha)).
 
     work, sending  T and C, seconds of the backward pass and of all bytes;  latency  alpha, above 0

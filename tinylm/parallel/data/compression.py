@@ -23,7 +23,9 @@ m / S < 2 / n. Read first: ../data_parallel.py. Read next: local.py.
 
 import numpy as np
 
+from tinylm.backend import DType
 from tinylm.errors import ConfigError
+from tinylm.parallel.communicate.communicator import Communicator
 
 
 class TopK:
@@ -32,24 +34,24 @@ class TopK:
     n  numbers of the gradient;  share  k / n, above 0;  dtype  of the gradient
     """
 
-    def __init__(self, n, share, dtype=np.float32):
+    def __init__(self, n: int, share: float, dtype: DType = np.float32) -> None:
         if not 0 < share <= 1:
             raise ConfigError(f"TopK: share {share}, must be above 0 and at most 1")
         self.n, self.dtype = n, np.dtype(dtype)
         self.k = max(1, min(n, round(share * n)))
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Of a message: a place of 4 bytes and a number, k times."""
         return self.k * (4 + self.dtype.itemsize)
 
-    def pack(self, p):
+    def pack(self, p: np.ndarray) -> np.ndarray:
         """A message, uint8 (nbytes,), of a gradient (n,)."""
         # Stable, so that of equal sizes the first ones are sent, by every NumPy.
         places = np.argsort(-np.abs(p), kind="stable")[: self.k].astype(np.int32)
         return np.concatenate([places.view(np.uint8), p[places].view(np.uint8)])
 
-    def unpack(self, message):
+    def unpack(self, message: np.ndarray) -> np.ndarray:
         """The gradient (n,) that a message says: zeros where nothing was sent."""
         places = message[: 4 * self.k].copy().view(np.int32)
         found = np.zeros(self.n, self.dtype)
@@ -63,15 +65,15 @@ class OneBit:
     n  numbers of the gradient;  dtype  of the gradient
     """
 
-    def __init__(self, n, dtype=np.float32):
+    def __init__(self, n: int, dtype: DType = np.float32) -> None:
         self.n, self.dtype = n, np.dtype(dtype)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Of a message: a bit for each number, and the two means."""
         return -(-self.n // 8) + 2 * self.dtype.itemsize
 
-    def pack(self, p):
+    def pack(self, p: np.ndarray) -> np.ndarray:
         """A message, uint8 (nbytes,), of a gradient (n,)."""
         above = p >= 0
         means = np.array(self._means(p, above), self.dtype)
@@ -80,7 +82,7 @@ class OneBit:
     def _means(self, p, above):
         return _mean(p[above]), _mean(p[~above])
 
-    def unpack(self, message):
+    def unpack(self, message: np.ndarray) -> np.ndarray:
         """The gradient (n,) that a message says: each number the mean of its side."""
         width = 2 * self.dtype.itemsize
         high, low = message[:width].copy().view(self.dtype)
@@ -92,16 +94,16 @@ class ScaledSign(OneBit):
     """sign(p) |p|_1 / n: as OneBit, with one mean for both sides."""
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Of a message: a bit for each number, and the mean."""
         return -(-self.n // 8) + self.dtype.itemsize
 
-    def pack(self, p):
+    def pack(self, p: np.ndarray) -> np.ndarray:
         """A message, uint8 (nbytes,), of a gradient (n,)."""
         scale = np.array([_mean(np.abs(p))], self.dtype)
         return np.concatenate([scale.view(np.uint8), np.packbits(p >= 0)])
 
-    def unpack(self, message):
+    def unpack(self, message: np.ndarray) -> np.ndarray:
         """The gradient (n,) that a message says: each number the mean size, with its sign."""
         width = self.dtype.itemsize
         scale = message[:width].copy().view(self.dtype)[0]
@@ -122,11 +124,11 @@ class CompressedSum:
     rest      (n,) r, what this worker has not sent so far
     """
 
-    def __init__(self, comm, code, feedback=True):
+    def __init__(self, comm: Communicator, code: TopK, feedback: bool = True) -> None:
         self.comm, self.code, self.feedback = comm, code, feedback
         self.rest = np.zeros(code.n, code.dtype)
 
-    def sum(self, gradient):
+    def sum(self, gradient: np.ndarray) -> np.ndarray:
         """The sum over workers of what their messages say, (n,), the same bits on all of them.
 
         gradient  (n,) of this worker: its share of the whole, weighted as for any other sum

@@ -15,12 +15,17 @@ which is the optimum, with w_k = c_k, for H = 1 or a small rate, and for many st
 b_k. Read first: ../data_parallel.py. Read next: ../asynchronous.py, which does not wait at all.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.parallel.communicate.communicator import Communicator
 
 
-def local_descent(comm, gradient, theta, rate, steps, period):
+def local_descent(
+    comm: Communicator, gradient: Callable, theta: np.ndarray, rate: float, steps: int, period: int
+) -> np.ndarray:
     """Gradient descent whose workers average their parameters every `period` steps.
 
     comm      Communicator of the workers
@@ -40,14 +45,14 @@ def local_descent(comm, gradient, theta, rate, steps, period):
     return theta
 
 
-def average(comm, theta):
+def average(comm: Communicator, theta: np.ndarray) -> np.ndarray:
     """theta := the mean over workers, in place; (n,), or FlatParameters.data."""
     comm.all_reduce(theta)
     theta /= comm.size
     return theta
 
 
-def fixed_point(curvatures, optima, rate, period):
+def fixed_point(curvatures: np.ndarray, optima: np.ndarray, rate: float, period: int) -> float:
     """Where local descent on f_k(x) = c_k (x - b_k)^2 / 2 ends: sum w_k b_k / sum w_k."""
     weights = 1 - (1 - rate * np.asarray(curvatures, np.float64)) ** period
     return float(np.sum(weights * optima) / np.sum(weights))

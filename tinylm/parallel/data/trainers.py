@@ -3,9 +3,20 @@ at the end: Trainer with one method exchanged. Read first: buckets.py, compressi
 local.py.
 """
 
-from tinylm.parallel.communicate.communicator import SingleProcess
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinylm.backend import Random
+from tinylm.models.decoder.gpt import GPT
+from tinylm.optim.flat import FlatParameters
+from tinylm.parallel.communicate.communicator import Communicator, SingleProcess
+from tinylm.parallel.communicate.simulator import Simulated
 from tinylm.parallel.data.buckets import BucketedSum
-from tinylm.parallel.data.compression import CompressedSum
+from tinylm.parallel.data.compression import CompressedSum, TopK
+from tinylm.pretrain.batch import Batch
+from tinylm.pretrain.language.causal import CausalLM
 from tinylm.train.step import share_of_gradient
 from tinylm.train.trainer import Trainer
 
@@ -17,12 +28,28 @@ class BucketedTrainer(Trainer):
     nbytes   of a bucket;  others as of Trainer
     """
 
-    def __init__(self, *arguments, nbytes=25 << 20, comm=None, **options):
+    def __init__(
+        self,
+        *arguments: Any,
+        nbytes: int = 25 << 20,
+        comm: Communicator | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, comm=comm or SingleProcess(), **options)
         parameters = self.model.parameters()  # in the order of the forward pass
         self.sums = BucketedSum(self.optimizer.flat, self.comm, nbytes, parameters)
 
-    def gradient(self, model, objective, flat, batch, first, total, micro_batch, *rest):
+    def gradient(
+        self,
+        model: GPT,
+        objective: CausalLM,
+        flat: FlatParameters,
+        batch: Batch,
+        first: int,
+        total: int,
+        micro_batch: int,
+        *rest: Sequence[Random] | Simulated,
+    ) -> float:
         """Leave the sum over workers of a step's gradient; returns this worker's share of loss."""
         passes_left = -(-len(batch) // (micro_batch or max(len(batch), 1)))
 
@@ -37,7 +64,7 @@ class BucketedTrainer(Trainer):
         given = model, objective, flat, batch, first, total, micro_batch, *rest
         return share_of_gradient(*given, backward=backward)
 
-    def add_up(self, comm, flat):
+    def add_up(self, comm: Communicator, flat: FlatParameters) -> None:
         """Nothing is left to do."""
 
 
@@ -50,11 +77,18 @@ class CompressedTrainer(Trainer):
     What a worker has not sent is not part of a state(): a run that goes on begins without it.
     """
 
-    def __init__(self, *arguments, code, feedback=True, comm=None, **options):
+    def __init__(
+        self,
+        *arguments: Any,
+        code: TopK,
+        feedback: bool = True,
+        comm: Communicator | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, comm=comm or SingleProcess(), **options)
         flat = self.optimizer.flat
         self.sums = CompressedSum(self.comm, code(len(flat), flat.data.dtype), feedback)
 
-    def add_up(self, comm, flat):
+    def add_up(self, comm: Communicator, flat: np.ndarray) -> None:
         """The sum over workers of what their messages say."""
         flat.grad[...] = self.sums.sum(flat.grad)

@@ -11,16 +11,21 @@ all-to-all with the counts of what was sent and what has come changed about. A r
 takes part like any other, forward and backward. Read next: routers.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinylm.autograd.engine.operation import primitive
+from tinylm.parallel.communicate.communicator import Communicator
 
 
 @primitive(
     lambda g, y, x, comm, sent, received: exchange(g, comm=comm, sent=received, received=sent),
     linear=True,
 )
-def exchange(x, comm, sent, received):
+def exchange(
+    x: np.ndarray, comm: Communicator, sent: tuple[int, ...], received: tuple[int, ...]
+) -> np.ndarray:
     """Rows to other ranks, and theirs from them, by one all-to-all.
 
     x         (n, D): first sent[0] rows for rank 0, then sent[1] for rank 1, ..
@@ -35,7 +40,9 @@ def exchange(x, comm, sent, received):
     return np.concatenate(comm.all_to_all(parcels))
 
 
-def counts_from_all(comm, counts, bounds):
+def counts_from_all(
+    comm: Communicator, counts: np.ndarray, bounds: Sequence[tuple[int, int]]
+) -> np.ndarray:
     """How many rows every rank has for each of the experts of this one.
 
     counts   (E,) integers, this rank's rows for each expert
@@ -47,7 +54,7 @@ def counts_from_all(comm, counts, bounds):
 
 
 @primitive(lambda g, y, x, added: g + added, linear=True)
-def pushed(x, added):
+def pushed(x: np.ndarray, added: np.ndarray) -> np.ndarray:
     """x forward; backward the cotangent plus `added`.
 
     Where a penalty is a part of the loss, but is computed in the middle of a model of which other

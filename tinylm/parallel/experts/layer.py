@@ -13,15 +13,19 @@ stream's enter and leave, as a feed-forward does. So the router's gradient is pa
 summed over the group. Read first: routers.py. Read next: ../stage.py.
 """
 
+from typing import Any
+
 import numpy as np
 
-from tinylm.autograd import concatenate, embedding, linear, pad
+from tinylm.autograd import Tensor, concatenate, embedding, linear, pad
 from tinylm.backend import to_cpu, to_device
 from tinylm.nn.experts import real_rows
 from tinylm.nn.module import Module
 from tinylm.nn.routing import choose, spread
 from tinylm.parallel.experts.exchange import counts_from_all, exchange
+from tinylm.parallel.experts.routers import Routers
 from tinylm.parallel.tensor.cuts import Along, Whole, share_of
+from tinylm.parallel.tensor.layers import Stream
 
 
 class PartOfLinear(Module):
@@ -30,10 +34,10 @@ class PartOfLinear(Module):
     weight  (own, d_out);  bias  (d_out,) or None;  adds  whether it is this rank
     """
 
-    def __init__(self, weight, bias, adds):
+    def __init__(self, weight: Tensor, bias: Tensor | None, adds: bool) -> None:
         self.weight, self.bias, self.adds = weight, bias, adds
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> Tensor:
         return linear(x, self.weight, self.bias if self.adds else None)
 
 
@@ -45,7 +49,7 @@ class SplitExperts(Module):
     stream   Stream of the tensor group;  routers  Routers
     """
 
-    def __init__(self, layer, number, stream, routers):
+    def __init__(self, layer: int, number: Any, stream: Stream, routers: Routers) -> None:
         self.router, self.number = layer.router, number
         first, last = routers.bounds[routers.comm.rank]
         # By their numbers in the whole layer, which are their names.
@@ -53,7 +57,7 @@ class SplitExperts(Module):
         self.k, self.gates, self.capacity_factor = layer.k, layer.gates, layer.capacity_factor
         self.stream, self.routers = stream, routers
 
-    def __call__(self, x, marks=None):
+    def __call__(self, x: np.ndarray, marks: Any = None) -> Tensor:
         """x (B, T, D) of the stream -> the same shape.
 
         marks  Marks, of all T that the ranks of the stream have together; None: all are tokens, and
@@ -117,7 +121,7 @@ class SplitExperts(Module):
         return exchange(y, comm=comm, sent=received, received=sent)
 
 
-def split_experts(layer, number, stream, routers):
+def split_experts(layer: int, number: Any, stream: Stream, routers: Routers) -> tuple:
     """Cut a MixtureOfExperts.
 
     returns  (SplitExperts, {name of a parameter, of all experts: Cut})

@@ -11,17 +11,27 @@ ranks of a tensor group have the same tokens, and only the first one differentia
 adds its own where it stands, so that stages need not hand it on. Read next: layer.py.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.autograd import Tensor, is_recording, no_grad, topk
 from tinylm.errors import ConfigError
+from tinylm.models.decoder.config import GPTConfig
 from tinylm.nn.routing import admitted, loads, token_penalties
 from tinylm.parallel.collectives import put_together
 from tinylm.parallel.data_parallel import share_rows
 from tinylm.parallel.experts.exchange import pushed
-from tinylm.pretrain.batch import IGNORE
+from tinylm.parallel.mesh import Mesh
+from tinylm.parallel.pipeline.run import Pipeline
+from tinylm.parallel.plan.shapes import Shape
+from tinylm.pretrain.batch import IGNORE, Batch
+
+if TYPE_CHECKING:
+    from tinylm.parallel.sequence.layers import Tokens
+
 
 NAMES = ".experts."  # in the names of parameters that only the ranks with that expert have
 
@@ -46,7 +56,7 @@ class Routers:
     raises   ConfigError if there are fewer experts than ranks to share them
     """
 
-    def __init__(self, mesh, tokens, config):
+    def __init__(self, mesh: Mesh, tokens: "Tokens", config: GPTConfig) -> None:
         self.comm, self.tokens, self.config = mesh.ep, tokens, config
         self.present = expert_layers(config) > 0
         check_experts(config, mesh.ep.size)
@@ -58,11 +68,11 @@ class Routers:
         self.counting = False
         self.penalty = 0.0  # so far in this step
 
-    def penalize(self, balance, z, rows):
+    def penalize(self, balance: float, z: float, rows: int) -> None:
         """Take the weights of the penalties, and the rows of a batch, by which they are divided."""
         self.balance, self.z, self.share = balance, z, 1 / rows
 
-    def begin(self, batch, held):
+    def begin(self, batch: Batch, held: np.ndarray | None) -> None:
         """Begin a micro-batch.
 
         batch   Batch of this data rank;  held  (B, T) bool, False for padding; None: all are tokens
@@ -76,7 +86,7 @@ class Routers:
         self.tokens.held = held
         self.tokens.marks = Marks(real, batch.targets[:, positions] != IGNORE)
 
-    def count_first(self, pipeline, parts, windows):
+    def count_first(self, pipeline: Pipeline, parts: Sequence[Batch], windows: Callable) -> None:
         """Find the load of the whole batch before it is differentiated, where that is needed.
 
         pipeline  Pipeline;  parts  micro-batches;  windows  as in Pipeline.run()
@@ -94,7 +104,9 @@ class Routers:
         for layer in sorted(self.load):
             self.readers.all_reduce(self.load[layer])
 
-    def kept(self, experts, at, shape, factor):
+    def kept(
+        self, experts: np.ndarray, at: np.ndarray, shape: Shape, factor: float | None
+    ) -> np.ndarray:
         """Which choices find room, in the order of the whole sequences: (n, k) bool.
 
         experts  (n, k), of the rows `at` of the (B, T) = shape positions of this rank
@@ -116,7 +128,9 @@ class Routers:
         found[real] = admitted(whole[real], E, factor, np.nonzero(real)[0])
         return found[:, places[self.tokens.comm.rank]].reshape(B * T, k)[at]
 
-    def penalized(self, layer, logits, k, counted):
+    def penalized(
+        self, layer: int, logits: Tensor, k: Tensor, counted: np.ndarray | None
+    ) -> Tensor:
         """The scores of a layer, whose gradient will have that of the penalty in it.
 
         logits   (n, E);  k  experts of a token
@@ -139,13 +153,13 @@ class Routers:
         return pushed(logits, added=leaf.grad.data)
 
 
-def expert_layers(config):
+def expert_layers(config: GPTConfig) -> int:
     """How many layers of a decoder have experts: the pattern may be longer than it has layers."""
     words = [config.layer("feed_forward", layer) for layer in range(config.n_layer)]
     return words.count("experts")
 
 
-def check_experts(config, size):
+def check_experts(config: GPTConfig, size: int) -> None:
     """Raise ConfigError, with the nearest layout, if `size` ranks cannot share the experts."""
     if size == 1:
         return
@@ -160,6 +174,6 @@ def check_experts(config, size):
         )
 
 
-def is_expert(name):
+def is_expert(name: str) -> bool:
     """Whether a parameter, by its name in the whole model, belongs to one expert."""
     return NAMES in name

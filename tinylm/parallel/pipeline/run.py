@@ -8,11 +8,20 @@ it returns is kept for the second. Read first: schedules.py, ../../autograd/engi
 next: ../step.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from tinylm.autograd import Tensor, first_order_only
 from tinylm.autograd.engine.halves import backward_in_halves
+from tinylm.parallel.communicate.communicator import Communicator
 from tinylm.parallel.pipeline.schedules import Action, schedule
+from tinylm.pretrain.batch import Batch
+
+if TYPE_CHECKING:
+    from tinylm.parallel.stage import Stage
+
 
 KINDS = "F", "B"
 
@@ -27,13 +36,15 @@ class Pipeline:
              simulated rank lets its time pass here
     """
 
-    def __init__(self, stages, comm, name="1f1b", passed=None):
+    def __init__(
+        self, stages: "Sequence[Stage]", comm: Communicator, name: str = "1f1b", passed: Any = None
+    ) -> None:
         self.stages, self.comm, self.name = stages, comm, name
         self.passed = passed or (lambda action: None)
         self.rng = stages[0].rng
         self._early = {}  # messages that came before they were waited for
 
-    def run(self, micros, loss_of, windows):
+    def run(self, micros: Sequence[Batch], loss_of: Callable, windows: Callable) -> float:
         """Forward and backward passes of all micro-batches, whose gradients are added.
 
         micros   list of batches
@@ -68,7 +79,7 @@ class Pipeline:
         comm.flush()
         return loss
 
-    def score(self, batch, loss_of):
+    def score(self, batch: Batch, loss_of: Callable) -> float:
         """One forward pass of a batch; returns its share of the loss, 0.0 but on the last stage."""
         self._shapes = [batch.inputs.shape]
         start, found = self.rng.counter, 0.0

@@ -31,6 +31,7 @@ are done, which a norm of all gradients forbids (the paper's is checked afterwar
 run.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinylm.errors import ConfigError
@@ -47,12 +48,12 @@ class Action:
     micro: int
     chunk: int = 0
 
-    def __str__(self):
+    def __str__(self) -> str:
         letter = "" if not self.chunk else chr(ord("a") + self.chunk)
         return f"{self.kind}{self.micro}{letter}"
 
 
-def naive(stages, micros, chunks=1):
+def naive(stages: int, micros: int, chunks: int = 1) -> list[list[Action]]:
     """One micro-batch after another, up through all layers and down: a list for each stage."""
     row = []
     for k in range(micros):
@@ -61,7 +62,7 @@ def naive(stages, micros, chunks=1):
     return [list(row) for _ in range(stages)]
 
 
-def gpipe(stages, micros, chunks=1):
+def gpipe(stages: int, micros: int, chunks: int = 1) -> list[list[Action]]:
     """All forward passes, then all backward ones: a list of Actions for each stage."""
     order = range(chunks)
     ahead = [Action("F", k, c) for c in order for k in range(micros)]
@@ -69,7 +70,7 @@ def gpipe(stages, micros, chunks=1):
     return [ahead + back for _ in range(stages)]
 
 
-def one_f_one_b(stages, micros, chunks=1):
+def one_f_one_b(stages: int, micros: int, chunks: int = 1) -> list[list[Action]]:
     """Stage s runs p - 1 - s micro-batches ahead, then alternates.
 
     With chunks it is interleaved, and then micro-batches come in groups of p.
@@ -108,7 +109,7 @@ def _turn(k, p, c, backward):
     return group * p + place, chunk
 
 
-def zb_h1(stages, micros, chunks=1):
+def zb_h1(stages: int, micros: int, chunks: int = 1) -> list[list[Action]]:
     """1F1B whose W of stage s is s micro-batches behind its B: it keeps no more than 1F1B does.
 
     raises  ConfigError if chunks are more than one
@@ -116,7 +117,7 @@ def zb_h1(stages, micros, chunks=1):
     return _zero_bubble(stages, micros, chunks, 1)
 
 
-def zb_h2(stages, micros, chunks=1):
+def zb_h2(stages: int, micros: int, chunks: int = 1) -> list[list[Action]]:
     """Stage s runs 2 (p - 1 - s) micro-batches ahead, and its W is 2 s behind its B.
 
     raises  ConfigError if chunks are more than one
@@ -151,7 +152,7 @@ SCHEDULES = {
 }
 
 
-def schedule(name, stages, micros, chunks=1):
+def schedule(name: str, stages: int, micros: int, chunks: int = 1) -> list[list[Action]]:
     """The schedule of that name: a list of Actions for each stage.
 
     raises  ConfigError for a name that there is not, or numbers below 1
@@ -175,7 +176,14 @@ class Timed:
     stop: float
 
 
-def timed(actions, forward=1.0, backward=1.0, overhead=0.0, hop=0.0, weights=1.0):
+def timed(
+    actions: Sequence[list[Action]],
+    forward: float = 1.0,
+    backward: float = 1.0,
+    overhead: float = 0.0,
+    hop: float = 0.0,
+    weights: float = 1.0,
+) -> list[Timed]:
     """When everything happens, if each stage starts an action as soon as it can.
 
     actions    a schedule
@@ -210,7 +218,7 @@ def timed(actions, forward=1.0, backward=1.0, overhead=0.0, hop=0.0, weights=1.0
     return sorted(found, key=lambda one: (one.start, one.stage))
 
 
-def needed(action, stage, stages, chunks):
+def needed(action: Action, stage: int, stages: int, chunks: int) -> list[tuple[Action, int]]:
     """The passes that must be done before: list of (Action, stage)."""
     virtual = action.chunk * stages + stage
     last = stages * chunks - 1
@@ -229,14 +237,14 @@ def _pass(kind, micro, virtual, stages):
     return Action(kind, micro, chunk), stage
 
 
-def bubble(plan):
+def bubble(plan: Sequence[Timed]) -> float:
     """The idle share of all stages' time, of a list of Timed."""
     total = max(one.stop for one in plan)
     stages = 1 + max(one.stage for one in plan)
     return 1 - sum(one.stop - one.start for one in plan) / (stages * total)
 
 
-def stalled(plan):
+def stalled(plan: Sequence[Timed]) -> list[float]:
     """How long each stage is idle from its own first action to its own last: a list."""
     found = []
     for stage in range(1 + max(one.stage for one in plan)):
@@ -246,7 +254,7 @@ def stalled(plan):
     return found
 
 
-def most_kept(actions, for_weights=1):
+def most_kept(actions: Sequence[list[Action]], for_weights: int = 1) -> list[int]:
     """The most passes of which each stage keeps activations at a time: a list.
 
     for_weights  share of a pass's activations that its W still needs after its B
@@ -264,7 +272,7 @@ def most_kept(actions, for_weights=1):
     return found
 
 
-def in_slots(plan, width=3):
+def in_slots(plan: Sequence[Timed], width: int = 3) -> str:
     """The plan as text, a line a stage, the last stage first, a column for each unit of time."""
     stages = 1 + max(one.stage for one in plan)
     slots = round(max(one.stop for one in plan))

@@ -6,12 +6,15 @@ between its bounds as low + (high - low) sigmoid(z), pulled weakly to where it w
 runs, drawn at random, are fitted, the others are predicted. Read next: search.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from tinylm.errors import ConfigError
-from tinylm.parallel.plan.constants import FIELDS, UNCALIBRATED
+from tinylm.parallel.plan.constants import FIELDS, UNCALIBRATED, Constants
+from tinylm.parallel.plan.measured import Runs
 from tinylm.parallel.plan.step import step_cost
 from tinylm.train.scaling.fits import Law, descend
 
@@ -20,12 +23,12 @@ MOVE = 1e-4  # of z, for derivatives by differences
 PULL = 0.03  # error that counts as much as moving z by 1
 
 
-def predict(runs, constants):
+def predict(runs: Runs, constants: Constants) -> Any:
     """Seconds of a step of every run, (n,)."""
     return step_cost(runs.shape, runs.layout, runs.hardware, constants).seconds
 
 
-def errors(runs, constants):
+def errors(runs: Runs, constants: Constants) -> np.ndarray:
     """predicted / measured - 1 of every run, (n,)."""
     return predict(runs, constants) / runs.seconds - 1
 
@@ -40,7 +43,9 @@ def _constants(names, z, base):
     return replace(base, **dict(zip(names, map(float, values))))
 
 
-def fit(tables, names, base=UNCALIBRATED, steps=60):
+def fit(
+    tables: Sequence[Runs], names: tuple[str, ...], base: Constants = UNCALIBRATED, steps: int = 60
+) -> Constants:
     """Estimate constants from runs.
 
     tables   list of Runs, whose means of Huber's loss count alike
@@ -88,7 +93,13 @@ class Split:
     errors: tuple
 
 
-def halves(tables, names, splits=5, seed=0, base=UNCALIBRATED):
+def halves(
+    tables: Sequence[Runs],
+    names: tuple[str, ...],
+    splits: int = 5,
+    seed: int = 0,
+    base: Constants = UNCALIBRATED,
+) -> list[Split]:
     """Fit on a random half of every table and predict the other, several times.
 
     returns  list of Split; `held` are the indices of the predicted rows of each table
@@ -105,7 +116,7 @@ def halves(tables, names, splits=5, seed=0, base=UNCALIBRATED):
     return found
 
 
-def constant_guess(runs, fitted, held):
+def constant_guess(runs: Runs, fitted: np.ndarray, held: np.ndarray) -> np.ndarray:
     """Errors (n,) of the guess that every GPU reaches one rate, the median of the fitted rows.
 
     Operations are those of the model, without recomputation: three forward passes a token.

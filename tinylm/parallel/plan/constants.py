@@ -81,7 +81,7 @@ MEASURED = Constants(
 )
 
 
-def describe(constants, fitted=()):
+def describe(constants: Constants, fitted: tuple[str, ...] = ()) -> str:
     """A line for each constant: name, value, unit, range, meaning, origin. Returns str."""
     lines = []
     for name, field in FIELDS.items():
@@ -97,7 +97,9 @@ def describe(constants, fitted=()):
     return "\n".join(lines)
 
 
-def at_a_bound(constants, names=NAMES, margin=0.01):
+def at_a_bound(
+    constants: Constants, names: tuple[str, ...] = NAMES, margin: float = 0.01
+) -> tuple[str, ...]:
     """Names of constants within `margin` of their range of one of its ends. Returns a tuple."""
     near = []
     for name in names:

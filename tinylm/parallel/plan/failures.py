@@ -9,27 +9,31 @@ that one crashes. Read next: efficiency.py.
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
+
 # The Llama 3 Herd of Models (2024), table 5: 419 unexpected
 # interruptions in 54 days on 16,384 GPUs.
 GPU_HOURS_PER_FAILURE = 54 * 24 * 16384 / 419
 
 
-def job_seconds_between_failures(gpus, gpu_hours_per_failure=GPU_HOURS_PER_FAILURE):
+def job_seconds_between_failures(
+    gpus: int, gpu_hours_per_failure: float = GPU_HOURS_PER_FAILURE
+) -> float:
     """M: mean seconds between failures of a job that any of its GPUs ends."""
     return 3600 * gpu_hours_per_failure / gpus
 
 
-def failure_probability(p, nodes):
+def failure_probability(p: float, nodes: int) -> float:
     """Of at least one of n nodes, each with probability p: 1 - (1 - p)^n."""
     return -np.expm1(nodes * np.log1p(-np.asarray(p, float)))
 
 
-def young_interval(checkpoint, between):
+def young_interval(checkpoint: float, between: float) -> float:
     """sqrt(2 C M): seconds of work between two checkpoints   (Young 1974)."""
     return np.sqrt(2 * checkpoint * between)
 
 
-def daly_interval(checkpoint, between):
+def daly_interval(checkpoint: float, between: float) -> np.ndarray:
     """Seconds of work between two checkpoints, to a higher order   (Daly 2006, eq. 37).
 
     sqrt(2 C M) (1 + sqrt(C / 2 M) / 3 + C / 18 M) - C if C < 2 M, else M.
@@ -40,7 +44,9 @@ def daly_interval(checkpoint, between):
     return np.where(C < 2 * M, higher, M)
 
 
-def expected_seconds(work, interval, checkpoint, restart, between):
+def expected_seconds(
+    work: float, interval: ArrayLike, checkpoint: float, restart: float, between: float
+) -> np.ndarray | float:
     """Expected seconds for `work` seconds of progress   (Daly 2006, eq. 20).
 
     Each piece of tau + C seconds is begun again until it passes without a failure. Failures are a
@@ -53,6 +59,8 @@ def expected_seconds(work, interval, checkpoint, restart, between):
     return work / interval * piece
 
 
-def goodput(interval, checkpoint, restart, between):
+def goodput(
+    interval: float, checkpoint: float, restart: float, between: float
+) -> float | np.ndarray:
     """Share of the time that is progress: work over expected seconds, from 0 to 1."""
     return 1 / expected_seconds(1.0, interval, checkpoint, restart, between)

@@ -55,7 +55,7 @@ class Hardware:
     node: int
     network: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             # Arrays are made by measured.py, of machines that were checked.
@@ -98,7 +98,7 @@ MACHINES = {
 }
 
 
-def machine(name):
+def machine(name: str) -> Hardware:
     """A machine of MACHINES by name, or the one that a JSON file describes.
 
     name     of MACHINES, or a path that ends in .json
@@ -116,7 +116,7 @@ def machine(name):
     raise ConfigError(f"no hardware {name!r}: {hint}")
 
 
-def read_hardware(path):
+def read_hardware(path: str) -> Hardware:
     """The machine in a JSON file: an object with exactly the fields of Hardware.
 
     raises   ConfigError naming the file and the field that is missing, unknown or no such number

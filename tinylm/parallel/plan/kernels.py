@@ -8,6 +8,10 @@ product is faster than its operands and result pass through memory. Read next: l
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
+from tinylm.parallel.plan.constants import Constants
+from tinylm.parallel.plan.hardware import Hardware
+
 # (rows, columns) of a tile, and its rate relative to the largest. The sizes are those of CUTLASS; a
 # tile of m x n reads (m + n) / m n numbers for each multiplication, and the rates keep that order.
 TILES = (
@@ -22,13 +26,19 @@ TILES = (
 HALF = 2  # bytes of a number in 16 bits
 
 
-def waves(rows, columns, tile, units, batch=1):
+def waves(
+    rows: ArrayLike,
+    columns: ArrayLike,
+    tile: tuple[int, int, float],
+    units: int,
+    batch: ArrayLike = 1,
+) -> np.ndarray | float:
     """Rounds of tiles that a product takes on `units` multiprocessors."""
     tiles = np.ceil(rows / tile[0]) * np.ceil(columns / tile[1]) * batch
     return np.ceil(tiles / units)
 
 
-def matrix_rate(hardware, constants):
+def matrix_rate(hardware: Hardware, constants: Constants) -> float | np.ndarray:
     """Operations a second of a large product: the peak times the constant of its generation."""
     share = np.where(
         np.asarray(hardware.generation) >= 9, constants.matrix_hopper, constants.matrix
@@ -36,7 +46,15 @@ def matrix_rate(hardware, constants):
     return hardware.peak * share
 
 
-def product_seconds(rows, columns, inner, hardware, constants, batch=1, speedup=1):
+def product_seconds(
+    rows: ArrayLike,
+    columns: ArrayLike,
+    inner: ArrayLike,
+    hardware: Hardware,
+    constants: Constants,
+    batch: ArrayLike = 1,
+    speedup: ArrayLike = 1,
+) -> np.ndarray | float:
     """Seconds of `batch` products (rows, inner) @ (inner, columns) in 16 bits.
 
     speedup  2 where the operands have 8 bits, and the rate doubles
@@ -51,6 +69,8 @@ def product_seconds(rows, columns, inner, hardware, constants, batch=1, speedup=
     return np.maximum(best, memory_seconds(traffic, hardware, constants))
 
 
-def memory_seconds(traffic, hardware, constants):
+def memory_seconds(
+    traffic: ArrayLike, hardware: Hardware, constants: Constants
+) -> np.ndarray | float:
     """Seconds in which `traffic` bytes pass between device memory and the multiprocessors."""
     return traffic / (hardware.bandwidth * constants.memory)

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
+from tinylm.parallel.plan.constants import Constants
+from tinylm.parallel.plan.hardware import Hardware
 from tinylm.parallel.plan.kernels import memory_seconds, product_seconds
+from tinylm.parallel.plan.layout import Layout
 from tinylm.parallel.plan.network import all_reduce_seconds
+from tinylm.parallel.plan.shapes import Shape
 
 # Operations that the host launches: a layer forward, and backward twice as many.
 FORWARD_LAUNCHES, BACKWARD_LAUNCHES = 40, 80
@@ -37,11 +42,11 @@ class LayerSeconds:
     launches: float
 
     @property
-    def gpu(self):
+    def gpu(self) -> np.ndarray | float:
         return self.products + self.attention + self.passes + self.tensor
 
 
-def maps(shape, layout):
+def maps(shape: Shape, layout: Layout) -> tuple:
     """The four products of a forward pass on one rank, each (rows, columns, inner)."""
     M, D, t = layout.micro_batch * shape.context, shape.width, layout.tp
     heads = shape.heads * shape.head_width
@@ -54,14 +59,23 @@ def maps(shape, layout):
     )
 
 
-def backward_seconds(rows, columns, inner, *machine, batch=1, speedup=1):
+def backward_seconds(
+    rows: ArrayLike,
+    columns: ArrayLike,
+    inner: ArrayLike,
+    *machine: Constants | Hardware,
+    batch: ArrayLike = 1,
+    speedup: int = 1,
+) -> np.ndarray | float:
     """Seconds of the two products that differentiate one."""
     for_input = product_seconds(rows, inner, columns, *machine, batch=batch, speedup=speedup)
     for_weights = product_seconds(columns, inner, rows, *machine, batch=batch, speedup=speedup)
     return for_input + for_weights
 
 
-def dense_attention_seconds(shape, layout, hardware, constants):
+def dense_attention_seconds(
+    shape: Shape, layout: Layout, hardware: Hardware, constants: Constants
+) -> tuple[np.ndarray | float, np.ndarray | float]:
     """(forward, backward) seconds of attention whose scores lie in memory: two products a head.
 
     Scores have T^2 numbers a head. Forward, softmax reads and writes them (4 bytes) and dropout
@@ -84,12 +98,14 @@ def dense_attention_seconds(shape, layout, hardware, constants):
     )
 
 
-def fused(shape, layout):
+def fused(shape: Shape, layout: Layout) -> np.ndarray | bool:
     """Whether scores are masked and normalized by one kernel: b H / t is a multiple of 4."""
     return (layout.micro_batch * shape.heads / layout.tp) % 4 == 0
 
 
-def tiled_attention_seconds(shape, layout, hardware, constants):
+def tiled_attention_seconds(
+    shape: Shape, layout: Layout, hardware: Hardware, constants: Constants
+) -> tuple[np.ndarray | float, np.ndarray | float]:
     """(forward, backward) seconds of tiled causal attention: half the scores, made again backward.
 
     Forward two products over the scores, 4 T K operations a query and head, half of them masked;
@@ -101,7 +117,7 @@ def tiled_attention_seconds(shape, layout, hardware, constants):
     return operations / rate, 2.5 * operations / rate
 
 
-def pass_bytes(shape, layout):
+def pass_bytes(shape: Shape, layout: Layout) -> tuple[np.ndarray | float, np.ndarray | float]:
     """(forward, backward) bytes of element-wise work outside attention, of one micro-batch."""
     M, D, t = layout.micro_batch * shape.context, shape.width, layout.tp
     F, inner, drop = shape.hidden, shape.inner, layout.dropout
@@ -119,7 +135,9 @@ def pass_bytes(shape, layout):
     return M * forward, M * backward
 
 
-def layer_seconds(shape, layout, hardware, constants):
+def layer_seconds(
+    shape: Shape, layout: Layout, hardware: Hardware, constants: Constants
+) -> LayerSeconds:
     """Seconds of one layer for one micro-batch, forward and backward.
 
     returns  LayerSeconds; arrays (n,) if anything given is
@@ -169,7 +187,9 @@ def _stream_bytes(shape, layout):
     return 2 * layout.micro_batch * shape.context * shape.width
 
 
-def head_seconds(shape, layout, hardware, constants):
+def head_seconds(
+    shape: Shape, layout: Layout, hardware: Hardware, constants: Constants
+) -> np.ndarray | float:
     """Seconds of output weights and loss for one micro-batch, forward and backward.
 
     The loss is in float32 and split over the tensor ranks: to float32 (6 bytes a logit), maximum
@@ -186,7 +206,9 @@ def head_seconds(shape, layout, hardware, constants):
     return products + memory_seconds(passed, *machine) + reduces
 
 
-def embedding_seconds(shape, layout, hardware, constants):
+def embedding_seconds(
+    shape: Shape, layout: Layout, hardware: Hardware, constants: Constants
+) -> np.ndarray | float:
     """Seconds of the embedding for one micro-batch, forward and backward.
 
     Rows of tokens and positions are read, their sum written, read by dropout and written; backward

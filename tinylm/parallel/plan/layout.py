@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.parallel.plan.hardware import Hardware
+from tinylm.parallel.plan.shapes import Shape
 
 RECOMPUTE = ("none", "selective", "needed", "full")
 ATTENTION = ("tiled", "dense")
@@ -48,19 +50,19 @@ class Layout:
     eight_bit: int = 0
 
     @property
-    def gpus(self):
+    def gpus(self) -> np.ndarray | int:
         return self.tp * self.dp * self.pp
 
     @property
-    def micro_batches(self):
+    def micro_batches(self) -> np.ndarray | float:
         """Of a rank in one step: B / (dp b)."""
         return self.batch / (self.dp * self.micro_batch)
 
-    def says(self, recompute):
+    def says(self, recompute: str) -> bool:
         """Whether the layout recomputes so: bool, or (n,)."""
         return np.asarray(self.recompute) == recompute
 
-    def words(self):
+    def words(self) -> str:
         """The layout as `--layout` reads it."""
         default = Layout()
         parts = []
@@ -73,7 +75,7 @@ class Layout:
         return ",".join(parts)
 
 
-def read_layout(words, batch=None, gpus=None):
+def read_layout(words: str, batch: int | None = None, gpus: int | None = None) -> Layout:
     """A layout from words such as "tp=8,pp=8,dp=16,micro_batch=2,recompute=full".
 
     words    name=value pairs with commas between; names are the fields of Layout
@@ -123,7 +125,9 @@ def _value(name, value, kind):
     return number
 
 
-def obstacles(shape, layout, hardware, gpus=None):
+def obstacles(
+    shape: Shape, layout: Layout, hardware: Hardware, gpus: int | None = None
+) -> list[str]:
     """Why a layout cannot be, in words; an empty list if it can.
 
     gpus    how many there are; None asks only for whole nodes

@@ -6,6 +6,7 @@ the published tables. Read next: calibrate.py.
 
 import csv
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -57,10 +58,10 @@ class Runs:
     seconds: np.ndarray
     kinds: dict
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.seconds)
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> "Runs":
         """The runs at `rows` (indices, or bool (n,))."""
         kinds = {name: values[rows] for name, values in self.kinds.items()}
         parts = [_taken(part, rows) for part in (self.shape, self.layout, self.hardware)]
@@ -105,7 +106,7 @@ def _numbers(path, rows, column):
     return values
 
 
-def read_vtrain(path, name=None):
+def read_vtrain(path: str | Path, name: str | None = None) -> Runs:
     """The runs of vTrain (Bang et al. 2024): Megatron-DeepSpeed on A100, full recomputation.
 
     returns  Runs; kinds tp, pp, dp, micro_batch, width
@@ -132,7 +133,7 @@ def read_vtrain(path, name=None):
     return Runs(name or str(path), shape, layout, machine, milliseconds / 1e3, kinds)
 
 
-def read_mosaic(path, name=None):
+def read_mosaic(path: str | Path, name: str | None = None) -> Runs:
     """The sharded-data-parallel runs of llm-foundry: MPT models on A100 and H100, tiled attention.
 
     What the table does not say is taken so: gradients travel in 32 bits but in mode PURE; the

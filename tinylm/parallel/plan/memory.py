@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
+from tinylm.parallel.plan.layout import Layout
+from tinylm.parallel.plan.shapes import Shape
 from tinylm.parallel.zero.memory import state_bytes as sharded_bytes
 
 WEIGHT_BYTES = 2
@@ -28,11 +31,11 @@ class Memory:
     logits: float
 
     @property
-    def total(self):
+    def total(self) -> np.ndarray | float:
         return self.parameters + self.gradients + self.optimizer + self.activations + self.logits
 
 
-def rank_parameters(shape, layout):
+def rank_parameters(shape: Shape, layout: Layout) -> np.ndarray | float:
     """Parameters of the fullest rank, before ZeRO: its layers and, at an end of the pipeline, the
     tables, all split over the tensor ranks.
     """
@@ -41,7 +44,7 @@ def rank_parameters(shape, layout):
     )
 
 
-def state_bytes(parameters, layout):
+def state_bytes(parameters: ArrayLike, layout: Layout) -> tuple[np.ndarray | float, ...]:
     """Bytes of (parameters, gradients, optimizer) of a rank.
 
     parameters  of the rank, before ZeRO;  over d data ranks the stages keep, for 2-byte gradients,
@@ -51,7 +54,7 @@ def state_bytes(parameters, layout):
     return sharded_bytes(parameters, layout.dp, layout.zero, each)
 
 
-def layer_activations(shape, layout):
+def layer_activations(shape: Shape, layout: Layout) -> np.ndarray:
     """Bytes that one layer keeps of one micro-batch for its backward pass.
 
     With F = 4 D, G = H and dropout this is s b h (34 + 5 a s / h) on one rank   (Korthikanti et al.
@@ -75,7 +78,7 @@ def layer_activations(shape, layout):
     return np.where(again, 2 * b * T * D, kept)
 
 
-def in_flight(layout):
+def in_flight(layout: Layout) -> np.ndarray | float:
     """Micro-batches whose activations the first stage holds at once, in units of all its layers.
 
     1F1B: p, or all of them if there are fewer. Interleaved: p (1 + (p - 1) / (p v)).
@@ -84,7 +87,7 @@ def in_flight(layout):
     return np.minimum(layout.micro_batches, p) * (1 + np.where(v > 1, (p - 1) / (p * v), 0))
 
 
-def memory(shape, layout):
+def memory(shape: Shape, layout: Layout) -> Memory:
     """Memory of the fullest GPU: of the first stage, or of the last, which has the logits.
 
     returns  Memory, bytes

@@ -9,6 +9,10 @@ Read next: step.py.
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
+from tinylm.parallel.plan.constants import Constants
+from tinylm.parallel.plan.hardware import Hardware
+
 # nccl-tests on a DGX A100: an all-reduce on eight GPUs has 230 of the links' 300 GB/s.
 LINK_SHARE = 0.77
 LATENCY = (
@@ -17,13 +21,22 @@ LATENCY = (
 HOP = 5e-6  # seconds of a small message from node to node, a step of a ring
 
 
-def group(ranks, stride, node):
+def group(
+    ranks: ArrayLike, stride: ArrayLike, node: int
+) -> tuple[np.ndarray | float, np.ndarray | float, np.ndarray | int]:
     """(ranks of a group in one node, nodes, groups that share a node's adapters)."""
     inside = np.clip(node / stride, 1, ranks)
     return inside, ranks / inside, np.minimum(node, stride)
 
 
-def pass_seconds(size, ranks, stride, hardware, constants, pieces=1):
+def pass_seconds(
+    size: ArrayLike,
+    ranks: ArrayLike,
+    stride: ArrayLike,
+    hardware: Hardware,
+    constants: Constants,
+    pieces: ArrayLike = 1,
+) -> np.ndarray | float:
     """Seconds of one reduce-scatter or all-gather of `size` bytes (the whole array).
 
     ranks   n of the group;  stride between its neighbors, in ranks
@@ -47,7 +60,9 @@ def _moving(size, ranks, stride, hardware, constants):
     return np.maximum(inside, outside)
 
 
-def all_reduce_seconds(size, ranks, stride, hardware, constants):
+def all_reduce_seconds(
+    size: ArrayLike, ranks: ArrayLike, stride: ArrayLike, hardware: Hardware, constants: Constants
+) -> np.ndarray | float:
     """Seconds of an all-reduce of `size` bytes: 2 (n - 1) / n of them leave each rank.
 
     By a ring, or by a tree between nodes, whose depth is the number of their doublings: what begins
@@ -59,7 +74,9 @@ def all_reduce_seconds(size, ranks, stride, hardware, constants):
     return 2 * (start + _moving(size, ranks, stride, hardware, constants))
 
 
-def send_seconds(size, stride, hardware, constants):
+def send_seconds(
+    size: ArrayLike, stride: ArrayLike, hardware: Hardware, constants: Constants
+) -> np.ndarray | float:
     """Seconds in which a rank sends `size` bytes to the rank `stride` further.
 
     All GPUs of a node send at once, so each has its share of the adapters.

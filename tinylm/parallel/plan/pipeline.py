@@ -9,8 +9,12 @@ Read next: step.py.
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 
-def schedule_seconds(slowest, all_stages, micro_batches, chunks=1):
+
+def schedule_seconds(
+    slowest: ArrayLike, all_stages: ArrayLike, micro_batches: ArrayLike, chunks: ArrayLike = 1
+) -> np.ndarray | float:
     """Seconds of a pipeline from its stages' times for one micro-batch, forward and backward.
 
     slowest      of the stages;  all_stages: their sum
@@ -19,7 +23,7 @@ def schedule_seconds(slowest, all_stages, micro_batches, chunks=1):
     return micro_batches * slowest + (all_stages - slowest) / chunks
 
 
-def bubble(stages, micro_batches, chunks=1):
+def bubble(stages: int, micro_batches: int, chunks: int = 1) -> float:
     """Idle share of equal stages: (p - 1) / (v m + p - 1)."""
     fill = np.asarray(stages) - 1
     return fill / (np.asarray(chunks) * micro_batches + fill)

@@ -7,14 +7,17 @@ call of step_cost prices thousands. Read next: cli/look/plan.py, which prints it
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.errors import ConfigError
-from tinylm.parallel.plan.constants import UNCALIBRATED
+from tinylm.parallel.plan.constants import UNCALIBRATED, Constants
+from tinylm.parallel.plan.hardware import Hardware
 from tinylm.parallel.plan.layout import Layout, obstacles
 from tinylm.parallel.plan.memory import memory
+from tinylm.parallel.plan.shapes import Shape
 from tinylm.parallel.plan.step import Step, step_cost
 
 USABLE = 0.92  # of a GPU's memory; the rest is the driver's, the allocator's and the collectives'
@@ -31,16 +34,16 @@ class Priced:
     memory: object
 
     @property
-    def seconds(self):
+    def seconds(self) -> float | np.ndarray:
         return self.step.seconds
 
 
-def divisors(n):
+def divisors(n: int) -> list[int]:
     """Whole numbers that divide n, in order."""
     return [k for k in range(1, n + 1) if n % k == 0]
 
 
-def possible_layouts(shape, hardware, gpus, batch):
+def possible_layouts(shape: Shape, hardware: Hardware, gpus: int, batch: int) -> list[Layout]:
     """Every layout that divides everything, whatever memory it needs. Returns a list of Layout."""
     found = []
     for tp in divisors(min(hardware.node, gpus)):
@@ -82,7 +85,7 @@ def _stages(dp, pp):
     return (1,)
 
 
-def stack(layouts):
+def stack(layouts: Sequence[Layout]) -> Layout:
     """Layouts as one Layout of arrays (n,)."""
     columns = {}
     for field in dataclasses.fields(Layout):
@@ -93,7 +96,9 @@ def stack(layouts):
     return Layout(**columns)
 
 
-def price(shape, layout, hardware, constants=UNCALIBRATED):
+def price(
+    shape: Shape, layout: Layout, hardware: Hardware, constants: Constants = UNCALIBRATED
+) -> Priced:
     """One layout's Priced, in numbers."""
     step = step_cost(shape, layout, hardware, constants)
     parts = {f.name: float(getattr(step, f.name)) for f in dataclasses.fields(step)}
@@ -116,7 +121,14 @@ class Search:
     binding: str
 
 
-def search(shape, hardware, gpus, batch, constants=UNCALIBRATED, keep=5):
+def search(
+    shape: Shape,
+    hardware: Hardware,
+    gpus: int,
+    batch: int,
+    constants: Constants = UNCALIBRATED,
+    keep: int = 5,
+) -> Search:
     """The fastest layouts of a model.
 
     gpus, batch  GPUs, and sequences of a step
@@ -164,7 +176,7 @@ LIMITS = {
 }
 
 
-def binding(best, free, hardware, shape):
+def binding(best: Priced, free: Priced, hardware: Hardware, shape: Shape) -> str:
     """Which constraint keeps the best layout from being faster. Returns a sentence.
 
     Memory, if a layout without that limit is at least 1 % faster; else the part of the step with
@@ -184,7 +196,9 @@ def binding(best, free, hardware, shape):
     return f"{LIMITS[worst]} ({100 * lost[worst] / best.seconds:.0f} % of the step)"
 
 
-def nearest(shape, layout, hardware, gpus, constants=UNCALIBRATED):
+def nearest(
+    shape: Shape, layout: Layout, hardware: Hardware, gpus: int, constants: Constants = UNCALIBRATED
+) -> Priced:
     """The possible layout that is nearest to an impossible one, and fits into memory.
 
     Distance is the sum of |log2| of the ratios of tp, pp, dp, micro-batch and chunks; the same
@@ -215,7 +229,9 @@ def nearest(shape, layout, hardware, gpus, constants=UNCALIBRATED):
     return None
 
 
-def checked(shape, layout, hardware, gpus, constants=UNCALIBRATED):
+def checked(
+    shape: Shape, layout: Layout, hardware: Hardware, gpus: int, constants: Constants = UNCALIBRATED
+) -> Priced:
     """The price of a layout that was asked for.
 
     returns  Priced

@@ -7,7 +7,11 @@ papers on training at scale timed and whose weights nobody published. Read next:
 
 import difflib
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError
 
 
@@ -37,12 +41,12 @@ class Shape:
     bias: int = 1
 
     @property
-    def inner(self):
+    def inner(self) -> np.ndarray | int:
         """Columns of the first map of the feed-forward: F, 2 F if gated."""
         return self.hidden * (1 + self.gated)
 
     @property
-    def layer_parameters(self):
+    def layer_parameters(self) -> np.ndarray | int:
         """Of one layer: attention, feed-forward, two norms."""
         D, K = self.width, self.head_width
         qkv = (self.heads + 2 * self.kv_heads) * K
@@ -51,7 +55,7 @@ class Shape:
         return maps + 2 * D + self.bias * (biases + 2 * D)
 
     @property
-    def embedding_parameters(self):
+    def embedding_parameters(self) -> np.ndarray | int:
         """Tables of tokens and positions, output weights, and the last norm."""
         tables = self.vocab * self.width * (2 - self.tied)
         return (
@@ -61,11 +65,11 @@ class Shape:
         )
 
     @property
-    def parameters(self):
+    def parameters(self) -> int | np.ndarray:
         return self.layers * self.layer_parameters + self.embedding_parameters
 
     @property
-    def forward_operations(self):
+    def forward_operations(self) -> np.ndarray | float:
         """Multiplications and additions of a forward pass for one token, attention to all T tokens.
 
         2 for each parameter of the maps, 4 T H K a layer for scores and weighted values, and
@@ -78,7 +82,9 @@ class Shape:
         return self.layers * (2 * maps + 4 * self.context * self.heads * K) + 2 * D * self.vocab
 
 
-def gpt_shape(layers, width, heads, vocab, context, **others):
+def gpt_shape(
+    layers: ArrayLike, width: ArrayLike, heads: int, vocab: int, context: int, **others: Any
+) -> Shape:
     """A GPT: G = H, K = D / H, F = 4 D. Arguments are numbers or arrays (n,)."""
     return Shape(layers, width, heads, heads, width / heads, 4 * width, vocab, context, **others)
 
@@ -93,7 +99,7 @@ PUBLISHED = {
 }
 
 
-def shape_of(name, context=None):
+def shape_of(name: str, context: int | None = None) -> Shape:
     """The shape of a model by name.
 
     name     of PUBLISHED or of a preset (`tinylm models`)

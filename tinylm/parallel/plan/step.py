@@ -12,12 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.parallel.plan.constants import UNCALIBRATED
+from tinylm.backend import ArrayLike
+from tinylm.parallel.plan.constants import UNCALIBRATED, Constants
+from tinylm.parallel.plan.hardware import Hardware
 from tinylm.parallel.plan.kernels import memory_seconds
 from tinylm.parallel.plan.layer import embedding_seconds, head_seconds, layer_seconds
+from tinylm.parallel.plan.layout import Layout
 from tinylm.parallel.plan.memory import rank_parameters
 from tinylm.parallel.plan.network import all_reduce_seconds, pass_seconds, send_seconds
 from tinylm.parallel.plan.pipeline import schedule_seconds
+from tinylm.parallel.plan.shapes import Shape
 
 # Bytes that Adam passes for a parameter: four float32 read and three written, the gradient to
 # float32 (6) and its norm (4), the parameter to 16 bits (6).
@@ -50,11 +54,13 @@ class Step:
     optimizer: float
 
     @property
-    def seconds(self):
+    def seconds(self) -> np.ndarray | float:
         return sum(getattr(self, field.name) for field in dataclasses.fields(self))
 
 
-def step_cost(shape, layout, hardware, constants=UNCALIBRATED):
+def step_cost(
+    shape: Shape, layout: Layout, hardware: Hardware, constants: Constants = UNCALIBRATED
+) -> Step:
     """What one step costs.
 
     returns  Step; arrays (n,) if anything given holds arrays
@@ -97,7 +103,7 @@ def step_cost(shape, layout, hardware, constants=UNCALIBRATED):
     )
 
 
-def overlapped(computing, launching, hiding):
+def overlapped(computing: ArrayLike, launching: ArrayLike, hiding: float) -> np.ndarray | float:
     """Seconds of computing while the host launches: (x^q + y^q)^(1 / q), q = `hiding`.
 
     The sum at q = 1, where nothing hides, and the longer of the two at infinity.
@@ -107,7 +113,13 @@ def overlapped(computing, launching, hiding):
     return longer * (1 + ratio**hiding) ** (1 / hiding)
 
 
-def data_seconds(shape, layout, hardware, constants, micro_batch_seconds):
+def data_seconds(
+    shape: Shape,
+    layout: Layout,
+    hardware: Hardware,
+    constants: Constants,
+    micro_batch_seconds: ArrayLike,
+) -> np.ndarray | float:
     """Seconds of the exchange among data ranks that do not hide behind computing.
 
     Up to stage 2 of ZeRO gradients are reduced once a step, after the last micro-batch: an

@@ -28,13 +28,20 @@ n is at most H, and a rank has the keys of all tokens, of its heads. Read first:
 layers.py.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd.engine.operation import primitive
+from tinylm.parallel.communicate.communicator import Communicator
 from tinylm.parallel.data_parallel import share_rows
 
+if TYPE_CHECKING:
+    from tinylm.parallel.sequence.layers import Tokens
 
-def head_shares(heads, kv_heads, size):
+
+def head_shares(heads: int, kv_heads: int, size: int) -> list[tuple[tuple, tuple]]:
     """Which heads every rank attends with: ((first, last) of queries, the same of keys and values).
 
     heads     H, at least `size`
@@ -63,7 +70,9 @@ def head_shares(heads, kv_heads, size):
     ),
     linear=True,
 )
-def tokens_to_heads(x, comm, heads, total):
+def tokens_to_heads(
+    x: np.ndarray, comm: Communicator, heads: tuple[tuple[tuple, ...], ...], total: int
+) -> np.ndarray:
     """All heads of this rank's tokens -> this rank's heads of all tokens, by one all-to-all.
 
     x        (B, own T, P, K), of the tokens share_rows(total, ..); P heads
@@ -86,7 +95,9 @@ def tokens_to_heads(x, comm, heads, total):
     ),
     linear=True,
 )
-def heads_to_tokens(x, comm, heads, total, parts):
+def heads_to_tokens(
+    x: np.ndarray, comm: Communicator, heads: tuple[tuple[tuple, ...], ...], total: int, parts: int
+) -> np.ndarray:
     """This rank's heads of all tokens -> all heads of this rank's tokens: the transpose.
 
     x        (B, T, own P, K)
@@ -129,7 +140,7 @@ class Exchange:
     owner     False: the layer makes queries only, which read keys and values of a layer below
     """
 
-    def __init__(self, tokens, heads, kv_heads, owner=True):
+    def __init__(self, tokens: "Tokens", heads: int, kv_heads: int, owner: bool = True) -> None:
         self.tokens = tokens
         self.parts = heads + 2 * kv_heads * owner
         self.heads, self.shares = heads, head_shares(heads, kv_heads, tokens.comm.size)
@@ -142,7 +153,7 @@ class Exchange:
                 (q, (H + a, H + b), (H + G + a, H + G + b)) for q, (a, b) in self.shares
             )
 
-    def before(self, x):
+    def before(self, x: Tensor) -> Tensor:
         """Packed projections: (B, own T, (H + 2 G) K) -> (B, T, (own H + 2 own G) K)."""
         B, T, width = x.shape
         K, total = width // self.parts, self.tokens.total
@@ -150,7 +161,7 @@ class Exchange:
         y = tokens_to_heads(x, comm=self.tokens.comm, heads=self.packed, total=total)
         return y.reshape(B, total, y.shape[2] * K)
 
-    def after(self, y):
+    def after(self, y: Tensor) -> Tensor:
         """Merged heads: (B, T, own H K) -> (B, own T, H K)."""
         B, T, width = y.shape
         K = width // self.own_heads

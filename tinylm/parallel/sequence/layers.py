@@ -4,15 +4,21 @@ heads come together; the rest is local.
 Read first: ring.py, heads.py. Read next: ../stage.py.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from tinylm.autograd import concatenate, rotary
+from tinylm.autograd import Tensor, concatenate, rotary
 from tinylm.autograd.kernels.activations import kept_scaled
-from tinylm.backend import to_device
+from tinylm.backend import DType, to_device
 from tinylm.errors import ConfigError
-from tinylm.nn.attention.multi_head import merge_heads, projected, with_past
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.decoder.gpt import GPT
+from tinylm.nn.attention.multi_head import SelfAttention, merge_heads, projected, with_past
 from tinylm.nn.attention.sharing import SharedPairs
 from tinylm.nn.module import Module
+from tinylm.parallel.communicate.communicator import Communicator
 from tinylm.parallel.sequence.heads import Exchange
 from tinylm.parallel.sequence.ring import own_positions, ring_attention
 from tinylm.parallel.tensor.cuts import shared_heads
@@ -34,24 +40,24 @@ class Tokens:
     marks  what such a layer is told of this rank's positions (experts/routers.py), set with it
     """
 
-    def __init__(self, comm, heads=False, device="cpu"):
+    def __init__(self, comm: Communicator, heads: bool = False, device: str = "cpu") -> None:
         self.comm, self.heads, self.device = comm, heads, device
         self.total = self.held = self.marks = None
 
-    def own(self, total=None):
+    def own(self, total: int | None = None) -> np.ndarray:
         """The positions of this rank: integers."""
         if total is None:
             total = self.total
         own = own_positions(total, self.comm.rank, self.comm.size, balanced=not self.heads)
         return to_device(own, self.device)
 
-    def places(self):
+    def places(self) -> list[np.ndarray]:
         """The positions of every rank of the group: a list of integer arrays."""
         size, balanced = self.comm.size, not self.heads
         places = [own_positions(self.total, rank, size, balanced) for rank in range(size)]
         return [to_device(own, self.device) for own in places]
 
-    def attended(self):
+    def attended(self) -> np.ndarray:
         """The positions whose queries attention has here: integers."""
         if self.heads:
             return to_device(np.arange(self.total), self.device)
@@ -65,10 +71,19 @@ class RingSelfAttention(Module):
     tokens     Tokens
     """
 
-    def __init__(self, attention, tokens):
+    def __init__(self, attention: SelfAttention, tokens: Tokens) -> None:
         self.attention, self.tokens = attention, tokens
 
-    def __call__(self, x, rotation=None, bias=None, window=None, cache=None, layer=0, held=None):
+    def __call__(
+        self,
+        x: np.ndarray,
+        rotation: tuple[np.ndarray, np.ndarray] | None = None,
+        bias: Tensor | None = None,
+        window: int | None = None,
+        cache: Any = None,
+        layer: int = 0,
+        held: np.ndarray | None = None,
+    ) -> Tensor:
         """x (B, T, D) of this rank's positions -> (B, T, D).
 
         bias     Tensor (1|H, T, total) for this rank's queries and all keys, or None
@@ -113,11 +128,13 @@ class GatheredTokens(ColumnSplit):
     normed   function of the packed projections, while all heads are there; None: as they are
     """
 
-    def __init__(self, split, exchange, normed=None):
+    def __init__(
+        self, split: ColumnSplit, exchange: Exchange, normed: Callable | None = None
+    ) -> None:
         super().__init__(split.weight, split.bias, split.stream)
         self.exchange, self.normed = exchange, normed
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         x = super().__call__(x)
         if self.normed is not None:
             x = self.normed(x)
@@ -127,15 +144,15 @@ class GatheredTokens(ColumnSplit):
 class GatheredHeads(RowSplit):
     """The map behind attention, before which a rank gets all heads of its tokens back."""
 
-    def __init__(self, split, exchange):
+    def __init__(self, split: RowSplit, exchange: Exchange) -> None:
         super().__init__(split.weight, split.bias, split.stream)
         self.exchange = exchange
 
-    def __call__(self, y):
+    def __call__(self, y: Tensor) -> Tensor:
         return super().__call__(self.exchange.after(y))
 
 
-def check_heads_shared(config, size, tensor):
+def check_heads_shared(config: GPTConfig, size: int, tensor: int) -> None:
     """Raise ConfigError if `size` ranks cannot share the heads of a decoder while they attend.
 
     tensor  ranks that share the heads already: of the smallest share each rank needs a head
@@ -151,7 +168,7 @@ def check_heads_shared(config, size, tensor):
         )
 
 
-def cut_sequences(model, tokens, tensor=1):
+def cut_sequences(model: GPT, tokens: Tokens, tensor: int = 1) -> None:
     """Replace the attention of every block of a GPT by one of ranks with parts of the sequences, in
     place.
 
@@ -174,7 +191,7 @@ def cut_sequences(model, tokens, tensor=1):
         _share_bias(model, tokens)
 
 
-def norms_of_packed(attention):
+def norms_of_packed(attention: SelfAttention) -> Callable | None:
     """A function of packed projections, (B, T, (H + 2 G) K), that norms the queries and the keys of
     all heads.
     """
@@ -221,7 +238,7 @@ def _share_bias(model, tokens):
     model.position_bias = OwnHeads(bias, at + exchange.first, at + exchange.last)
 
 
-def layer_options(model, rows, tokens, dtype):
+def layer_options(model: GPT, rows: int, tokens: Tokens, dtype: DType) -> list[dict[str, Any]]:
     """What each block is called with beside the stream: GPT.block_options() for the positions of
     this rank.
 

@@ -14,16 +14,18 @@ layers.py.
 
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.backend import device_of, to_device
 from tinylm.nn.attention.multi_head import capped_attention
 from tinylm.parallel.collectives import enter_joined
+from tinylm.parallel.communicate.communicator import Communicator
 from tinylm.parallel.data_parallel import share_rows
 
 
-def own_positions(total, rank, size, balanced=True):
+def own_positions(total: int, rank: int, size: int, balanced: bool = True) -> np.ndarray:
     """The positions of a sequence of `total` tokens that a rank has, in order: integers."""
     if not balanced:
         return np.arange(*share_rows(total, rank, size))
@@ -31,7 +33,13 @@ def own_positions(total, rank, size, balanced=True):
     return np.concatenate([np.arange(*share_rows(total, c, 2 * size)) for c in chunks])
 
 
-def visible(queries, keys, causal=True, window=None, held=None):
+def visible(
+    queries: np.ndarray,
+    keys: np.ndarray,
+    causal: bool = True,
+    window: int | None = None,
+    held: np.ndarray | None = None,
+) -> np.ndarray | None:
     """Which keys a query sees: bool (T, S), with `held` (B, 1, 1, T, S); None where it sees all.
 
     queries, keys  (T,) and (S,) positions
@@ -72,20 +80,20 @@ def _by_whole_sequence(
 
 
 def ring_attention(
-    q,
-    k,
-    v,
-    comm,
-    total,
-    causal=True,
-    balanced=True,
-    scale=None,
-    dropped=None,
-    bias=None,
-    window=None,
-    held=None,
-    cap=None,
-):
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    comm: Communicator,
+    total: int,
+    causal: bool = True,
+    balanced: bool = True,
+    scale: float | None = None,
+    dropped: np.ndarray | None = None,
+    bias: Tensor | None = None,
+    window: int | None = None,
+    held: np.ndarray | None = None,
+    cap: float | None = None,
+) -> Tensor:
     """attention() of a sequence that ranks have shares of.
 
     q        (B, H, T, K), this rank's T positions, own_positions(total, ..)

@@ -16,9 +16,19 @@ from tinylm.autograd import Tensor, concatenate, exp, matmul, swapaxes, where
 from tinylm.autograd.kernels.heads import score_scale
 from tinylm.backend import to_device
 from tinylm.parallel.collectives import enter, leave
+from tinylm.parallel.communicate.communicator import Communicator
 
 
-def shared_attention(q, k, v, comm, mask=None, scale=None, shifted=True, fused=True):
+def shared_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    comm: Communicator,
+    mask: np.ndarray | None = None,
+    scale: float | None = None,
+    shifted: bool = True,
+    fused: bool = True,
+) -> Tensor:
     """softmax(q k^T scale) v, of keys and values that the ranks have shares of.
 
     q        (.., T, K) Tensor, the same on every rank

@@ -4,6 +4,7 @@ A cut is taken from the whole array and never from a share, so a checkpoint hold
 any layout reads what any other has written. Read next: layers.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from tinylm.autograd import Tensor
 from tinylm.backend import device_of, to_device
 from tinylm.nn.promised import Promised
+from tinylm.parallel.communicate.communicator import Communicator
 from tinylm.parallel.data_parallel import share_rows
 
 
@@ -24,11 +26,11 @@ class Whole:
 
     summed: bool = False
 
-    def take(self, array, rank, size):
+    def take(self, array: np.ndarray, rank: int, size: int) -> np.ndarray:
         """The array that a rank holds."""
         return array
 
-    def join(self, arrays):
+    def join(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """The whole, out of those of all ranks."""
         return arrays[0]
 
@@ -40,11 +42,11 @@ class Along:
     axis: int
     summed = False
 
-    def take(self, array, rank, size):
+    def take(self, array: np.ndarray, rank: int, size: int) -> np.ndarray:
         start, stop = share_rows(array.shape[self.axis], rank, size)
         return array[(slice(None),) * self.axis + (slice(start, stop),)]
 
-    def join(self, arrays):
+    def join(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return np.concatenate(arrays, axis=self.axis)
 
 
@@ -63,7 +65,7 @@ class ByHead:
     packed: bool
     summed = False
 
-    def columns(self, rank, size, width):
+    def columns(self, rank: int, size: int, width: int) -> np.ndarray:
         """The entries along the axis that a rank holds: integers, where a head has `width`."""
         H, G = self.heads, self.kv_heads
         first, last = share_rows(G, rank, size)
@@ -77,29 +79,29 @@ class ByHead:
         parts = self.heads + 2 * self.kv_heads if self.packed else self.heads
         return length // parts
 
-    def take(self, array, rank, size):
+    def take(self, array: np.ndarray, rank: int, size: int) -> np.ndarray:
         width = self._width(array.shape[self.axis])
         return taken(array, self.columns(rank, size, width), self.axis)
 
-    def join(self, arrays):
+    def join(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         size, length = len(arrays), sum(array.shape[self.axis] for array in arrays)
         width = self._width(length)
         order = np.concatenate([self.columns(rank, size, width) for rank in range(size)])
         return taken(np.concatenate(arrays, axis=self.axis), np.argsort(order), self.axis)
 
 
-def taken(array, places, axis):
+def taken(array: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:
     """The entries of an array of any device at integer places along an axis."""
     return np.take(array, to_device(places, device_of(array)), axis=axis)
 
 
-def shared_heads(kv_heads, heads, rank, size):
+def shared_heads(kv_heads: int, heads: int, rank: int, size: int) -> tuple[int, int]:
     """(query heads, key-value heads) of a rank, counts."""
     first, last = share_rows(kv_heads, rank, size)
     return (last - first) * (heads // kv_heads), last - first
 
 
-def share_of(parameter, cut, comm):
+def share_of(parameter: Tensor, cut: Along | ByHead, comm: Communicator) -> Tensor:
     """This rank's share of a parameter, as a parameter; a promise of it if that is one."""
     data, place = parameter.data, (comm.rank, comm.size)
     found = cut.take(data, *place)

@@ -6,9 +6,11 @@ tokens drop what belongs to theirs, and the stream advances on all of them alike
 split.py.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from tinylm.backend import device_of, to_device
+from tinylm.backend import Random, device_of, to_device
 
 
 class PartOfDraws:
@@ -20,10 +22,12 @@ class PartOfDraws:
     kept    integers, those of this rank; or a function that returns them
     """
 
-    def __init__(self, rng, axis, total, kept):
+    def __init__(
+        self, rng: Random, axis: int, total: int | Callable, kept: np.ndarray | Callable
+    ) -> None:
         self.rng, self.axis, self.total, self.kept = rng, axis, total, kept
 
-    def bernoulli(self, p, shape):
+    def bernoulli(self, p: float, shape: tuple[int, ...]) -> np.ndarray:
         """True with probability p: a bool array of `shape`, this rank's part of the whole draw."""
         whole = list(shape)
         whole[self.axis] = self.total() if callable(self.total) else self.total

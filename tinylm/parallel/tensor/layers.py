@@ -12,10 +12,13 @@ first, which move as many bytes, and norms and dropout work on a t-th of the tok
 losses.py.
 """
 
-from tinylm.autograd import embedding, linear, mul, sqrt
+import numpy as np
+
+from tinylm.autograd import Tensor, embedding, linear, mul, sqrt
 from tinylm.autograd.kernels.rows import check_ids
 from tinylm.nn.module import Module
 from tinylm.parallel.collectives import enter, enter_joined, leave, leave_shared
+from tinylm.parallel.communicate.communicator import Communicator
 from tinylm.parallel.data_parallel import share_rows
 
 
@@ -27,16 +30,16 @@ class Stream:
     total  T, set before each forward pass where axis is 1
     """
 
-    def __init__(self, comm, axis=None):
+    def __init__(self, comm: Communicator, axis: int | None = None) -> None:
         self.comm, self.axis, self.total = comm, axis, None
 
-    def enter(self, x):
+    def enter(self, x: Tensor) -> Tensor:
         """What every rank reads, for its own part of the features: (B, T, D)."""
         if self.axis is None:
             return enter(x, comm=self.comm)
         return enter_joined(x, comm=self.comm, axis=self.axis, total=self.total)
 
-    def leave(self, x):
+    def leave(self, x: Tensor) -> Tensor:
         """The sum of what the ranks have computed: (B, T, D), or this rank's tokens of it."""
         if self.axis is None:
             return leave(x, comm=self.comm)
@@ -50,10 +53,10 @@ class ColumnSplit(Module):
     stream        Stream
     """
 
-    def __init__(self, weight, bias, stream):
+    def __init__(self, weight: Tensor, bias: Tensor | None, stream: Stream) -> None:
         self.weight, self.bias, self.stream = weight, bias, stream
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         return linear(self.stream.enter(x), self.weight, self.bias)  # (.., d_in) -> (.., own)
 
 
@@ -63,10 +66,10 @@ class RowSplit(Module):
     weight   its share, (own, d_out);  bias  whole, (d_out,), added once, after the sum
     """
 
-    def __init__(self, weight, bias, stream):
+    def __init__(self, weight: Tensor, bias: Tensor | None, stream: Stream) -> None:
         self.weight, self.bias, self.stream = weight, bias, stream
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         y = self.stream.leave(linear(x, self.weight))  # (.., own) -> (.., d_out)
         if self.bias is None:
             return y
@@ -80,10 +83,10 @@ class SplitNorm(Module):
     width  features of all ranks
     """
 
-    def __init__(self, gain, eps, width, comm):
+    def __init__(self, gain: Tensor, eps: float, width: int, comm: Communicator) -> None:
         self.gain, self.eps, self.width, self.comm = gain, eps, width, comm
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> Tensor:
         # Every rank reads the sum for its own features, so cotangents differ and are summed too.
         squares = (x * x).sum(axis=-1, keepdims=True)  # (.., own) -> (.., 1)
         squares = enter(leave(squares, comm=self.comm), comm=self.comm)
@@ -96,10 +99,10 @@ class SplitEmbedding(Module):
     weight   its rows, (own, D), of `rows` in all
     """
 
-    def __init__(self, weight, rows, stream):
+    def __init__(self, weight: Tensor, rows: int, stream: Stream) -> None:
         self.weight, self.rows, self.stream = weight, rows, stream
 
-    def __call__(self, ids):
+    def __call__(self, ids: np.ndarray) -> Tensor:
         comm = self.stream.comm
         check_ids(ids, self.rows, "SplitEmbedding")
         start, stop = share_rows(self.rows, comm.rank, comm.size)

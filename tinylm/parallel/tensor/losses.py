@@ -7,10 +7,12 @@ exchanged, not V. Read next: draws.py.
 
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.rows import as_rows, check_ids
 from tinylm.parallel.collectives import joined
+from tinylm.parallel.communicate.communicator import Communicator
 from tinylm.parallel.data_parallel import share_rows
 
 
@@ -30,15 +32,15 @@ def _by_whole_rows(
 
 
 def split_cross_entropy(
-    logits,
-    targets,
-    comm,
-    total,
-    ignore_index=-100,
-    label_smoothing=0.0,
-    z_loss=0.0,
-    reduction="mean",
-):
+    logits: Tensor,
+    targets: np.ndarray,
+    comm: Communicator,
+    total: int,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
     """cross_entropy() of logits that are cut along the vocabulary.
 
     logits   (.., own), this rank's share of the V = `total` words

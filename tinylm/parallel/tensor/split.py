@@ -6,32 +6,42 @@ as attention, activations and norms, is the code of the single process, with few
 features. Read next: ../stage.py.
 """
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn.experts import MixtureOfExperts
 from tinylm.nn.module import Module
+from tinylm.nn.position.bias import T5Bias
 from tinylm.parallel.data_parallel import share_rows
 from tinylm.parallel.experts.layer import split_experts
+from tinylm.parallel.experts.routers import Routers
 from tinylm.parallel.tensor.cuts import Along, ByHead, Whole, share_of, shared_heads
 from tinylm.parallel.tensor.draws import PartOfDraws
-from tinylm.parallel.tensor.layers import ColumnSplit, RowSplit, SplitEmbedding, SplitNorm
+from tinylm.parallel.tensor.layers import ColumnSplit, RowSplit, SplitEmbedding, SplitNorm, Stream
+
+if TYPE_CHECKING:
+    from tinylm.parallel.sequence.layers import Tokens
 
 
 class OwnHeads(Module):
     """A bias of attention scores, of which this rank has the heads `first` .. `last` - 1."""
 
-    def __init__(self, bias, first, last):
+    def __init__(self, bias: T5Bias, first: int, last: int) -> None:
         self.bias, self.first, self.last = bias, first, last
 
-    def __call__(self, queries, keys):
+    def __call__(self, queries: np.ndarray, keys: np.ndarray) -> Tensor:
         bias = self.bias(queries, keys)  # (1|H, T, S)
         if bias.shape[0] == 1:
             return bias
         return bias[self.first : self.last]
 
 
-def check_splits(config, size):
+def check_splits(config: GPTConfig, size: int) -> None:
     """Raise ConfigError, with the nearest possible size, if a decoder cannot be cut in `size`."""
     c = config
     groups = c.n_kv_head or c.n_head
@@ -45,7 +55,7 @@ def check_splits(config, size):
         )
 
 
-def split_decoder(model, stream, tokens, routers):
+def split_decoder(model: GPT, stream: Stream, tokens: "Tokens", routers: Routers) -> dict[str, Any]:
     """Replace the parts of a GPT by this rank's shares, in place.
 
     model    GPT, with the same weights on every rank
@@ -84,7 +94,7 @@ def split_decoder(model, stream, tokens, routers):
     return cuts
 
 
-def own_tokens(stream, tokens):
+def own_tokens(stream: Stream, tokens: "Tokens") -> np.ndarray:
     """The positions whose stream this rank has: its share of those of its context rank."""
     positions = tokens.own()
     if stream.axis is None:

@@ -9,10 +9,13 @@ the whole buffer of gradients up to stage 1, else its slice; moments of its slic
 Read next: units.py.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from tinylm.autograd import Tensor
 from tinylm.optim.flat import FlatParameters, decays
+from tinylm.parallel.communicate.communicator import Communicator
 
 
 class Bucket:
@@ -27,7 +30,7 @@ class Bucket:
     flat     FlatParameters of that part, for an optimizer
     """
 
-    def __init__(self, tensors, comm, stage):
+    def __init__(self, tensors: dict[str, Tensor], comm: Communicator, stage: int) -> None:
         self.tensors, self.comm, self.stage = tensors, comm, stage
         sizes = [p.size for p in tensors.values()]
         self.offsets = np.concatenate(([0], np.cumsum(sizes))).tolist()
@@ -60,7 +63,7 @@ class Bucket:
         for p, start in zip(self.tensors.values(), self.offsets):
             yield p, buffer[start : start + p.size].reshape(p.shape)
 
-    def pieces(self):
+    def pieces(self) -> Iterator[tuple[str, int, int]]:
         """(name, start, stop), of the buffer: the parts of parameters in what this rank updates."""
         for name, low, high in zip(self.tensors, self.offsets, self.offsets[1:]):
             low, high = max(low, self.kept[0]), min(high, self.kept[1])
@@ -84,7 +87,7 @@ class Bucket:
             piece.grad = Tensor(slot)  # it is always there: what is in the buffer counts
         return flat
 
-    def gather(self):
+    def gather(self) -> None:
         """Stage 3: the parameters, whole, from all ranks; until release()."""
         if self.data is None:
             start, stop = self.own
@@ -94,7 +97,7 @@ class Bucket:
             for p, view in self._views(self.data):
                 p.data = view
 
-    def release(self):
+    def release(self) -> None:
         """Stage 3: keep this rank's slice alone.
 
         What is read without gather() then is not a number.
@@ -105,14 +108,14 @@ class Bucket:
                 p.data = np.broadcast_to(nothing, p.shape)  # a view of one number
             self.data = None
 
-    def open(self):
+    def open(self) -> None:
         """Make the buffer into which a backward pass writes gradients."""
         if self.grad is None:
             self.grad = self._empty()
             for p, slot in self._views(self.grad):
                 p.slot = slot
 
-    def close(self):
+    def close(self) -> None:
         """Stages 2 and 3: add this rank's slice of the gradients' sum to what it has of earlier
         passes, and drop the rest.
         """
@@ -133,7 +136,7 @@ class Bucket:
             elif p._grad.data is not p.slot:
                 slot[...] = p._grad.data
 
-    def begin(self):
+    def begin(self) -> None:
         """Forget the gradients of the step before."""
         if self.stage >= 2:
             self.flat.grad[...] = 0
@@ -141,20 +144,20 @@ class Bucket:
             for p in self.tensors.values():
                 p.grad = None  # the next backward pass overwrites the buffer
 
-    def reduce(self):
+    def reduce(self) -> None:
         """Stages 0 and 1, after the last pass: the sum over ranks, of the whole or of a slice."""
         if self.stage < 2:
             self._collect()
             reduce = self.comm.reduce_scatter_ if self.stage else self.comm.all_reduce
             reduce(self.grad)
 
-    def spread(self):
+    def spread(self) -> None:
         """After an update: at stages 1 and 2 every rank gets the slices of the others."""
         self.flat.version[0] += 1  # graphs that recorded the old values notice the change
         if self.stage in (1, 2):
             self.comm.all_gather_(self.data)
 
-    def whole(self, array):
+    def whole(self, array: np.ndarray) -> dict[str, np.ndarray]:
         """{name: array in its shape} out of this rank's part of numbers that belong to parameters,
         such as moments; every rank must call it.
 
@@ -167,13 +170,13 @@ class Bucket:
             self.comm.all_gather_(buffer)
         return {name: view for name, (_, view) in zip(self.tensors, self._views(buffer))}
 
-    def part(self, arrays):
+    def part(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
         """This rank's part, (kept,), of {name: array in its parameter's shape}."""
         start, stop = self.kept
         flat = np.concatenate([arrays[name].reshape(-1) for name in self.tensors])
         return flat[start:stop]
 
-    def load(self, arrays):
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over {name: array} as parameters."""
         if self.data is not None:
             for name, (_, view) in zip(self.tensors, self._views(self.data)):

@@ -10,15 +10,23 @@ stage 3 its parameters. Read next: ../plan/memory.py.
 
 import gc
 import tracemalloc
+from typing import Any
 
 import numpy as np
+
+from tinylm.backend import ArrayLike
 
 FLOAT32 = 4, 4, 8  # bytes of a parameter, its gradient, and Adam's two moments
 MIXED = 2, 2, 12  # the paper's: the last are a float32 copy and two moments
 SHARED_FROM = 3, 2, 1  # the stage of ZeRO that cuts each
 
 
-def state_bytes(parameters, ranks, stage, each=FLOAT32):
+def state_bytes(
+    parameters: ArrayLike,
+    ranks: ArrayLike,
+    stage: ArrayLike,
+    each: tuple[int, np.ndarray | int, int] = FLOAT32,
+) -> tuple[np.ndarray | float, ...]:
     """Bytes of (parameters, gradients, optimizer's state) of one of the ranks that share a batch.
 
     parameters  of the rank, before ZeRO
@@ -34,7 +42,7 @@ def state_bytes(parameters, ranks, stage, each=FLOAT32):
     )
 
 
-def live_bytes():
+def live_bytes() -> int:
     """Bytes of all NumPy arrays that are alive in this process, as tracemalloc has counted them.
 
     tracemalloc.start() must have been called before they were made.
@@ -45,7 +53,7 @@ def live_bytes():
     return sum(trace.size for trace in found.traces)
 
 
-def held_bytes(shards):
+def held_bytes(shards: Any) -> dict[str, int]:
     """Bytes of the arrays that a rank keeps between steps: {"parameters", "gradients", "moments"}.
 
     shards   Shards

@@ -15,12 +15,16 @@ and from stage 2 on for each block, so that little more than a slice is ever the
 bucket.py, units.py. Read next: ../step.py.
 """
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
 
 from tinylm.optim.flat import sum_of_squares
 from tinylm.parallel.experts.routers import is_expert
 from tinylm.parallel.stage import unit_of
 from tinylm.parallel.tensor.cuts import Whole
+from tinylm.parallel.together import Together
 from tinylm.parallel.zero.bucket import Bucket
 from tinylm.parallel.zero.units import GatheredUnits, ReducedUnits, Units
 
@@ -39,7 +43,7 @@ class Shards:
     optimizers  list, one for each
     """
 
-    def __init__(self, together, make_optimizer, stage):
+    def __init__(self, together: Together, make_optimizer: Callable, stage: int) -> None:
         self.together, self.mesh, self.stage = together, together.mesh, stage
         found, seen = {}, set()
         for name, p in together.parameters.items():
@@ -89,12 +93,12 @@ class Shards:
         kind = GatheredUnits if self.stage == 3 else ReducedUnits
         return kind(units, late)
 
-    def begin(self):
+    def begin(self) -> None:
         """Before the passes of a step: gradients are those of the step before."""
         for bucket in self.buckets.values():
             bucket.begin()
 
-    def complete(self):
+    def complete(self) -> None:
         """After them: sum gradients over all ranks that have parts of them."""
         buckets, mesh = self.buckets, self.mesh
         for bucket in buckets.values():
@@ -106,7 +110,7 @@ class Shards:
                 mesh.ends, [b.flat.grad for (part, *_), b in buckets.items() if part == "tokens"]
             )
 
-    def sum_of_squares(self):
+    def sum_of_squares(self) -> float:
         """Of the gradient: this rank's part, so that the sum over all ranks has every number once.
 
         Of what a tensor group holds whole its first rank counts, of what several stages hold the
@@ -127,7 +131,7 @@ class Shards:
         shared = name.startswith(BIASES) or (name == TABLE and self.together.config.tied)
         return self.mesh.first or not shared
 
-    def step(self, lr, scale=1.0):
+    def step(self, lr: float, scale: float = 1.0) -> None:
         """One update of what this rank updates, which the others get from it.
 
         lr      learning rate of this step
@@ -141,7 +145,7 @@ class Shards:
             optimizer.update(lr, 0, len(bucket.flat), scale)
             bucket.spread()
 
-    def state(self):
+    def state(self) -> dict[str, np.ndarray | int]:
         """{name: counter, or moments (n,) of the n numbers that this rank updates}, as the
         optimizers have them.
         """
@@ -152,7 +156,7 @@ class Shards:
                 found[key] = np.concatenate([state[key] for state in states])
         return found
 
-    def load_state(self, state):
+    def load_state(self, state: dict[str, Any]) -> None:
         """Restore a state() of the same rank of the same layout."""
         for (start, stop), optimizer in zip(self._places(), self.optimizers):
             cut = {k: v[start:stop] if np.ndim(v) else v for k, v in state.items()}
@@ -163,18 +167,18 @@ class Shards:
         ends = np.cumsum([len(bucket.flat) for bucket in self.buckets.values()]).tolist()
         return zip([0, *ends], ends)
 
-    def pieces(self, numbers):
+    def pieces(self, numbers: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """Yield {name: this rank's share, as it would have it without ZeRO} bucket by bucket, out
         of numbers that belong to what it updates, (n,). All ranks must go through them.
         """
         for (start, stop), bucket in zip(self._places(), self.buckets.values()):
             yield bucket.whole(numbers[start:stop])
 
-    def own(self, shares):
+    def own(self, shares: Any) -> np.ndarray:
         """What this rank updates, (n,), out of shares as it would have them without ZeRO."""
         return np.concatenate([bucket.part(shares) for bucket in self.buckets.values()])
 
-    def parameters(self):
+    def parameters(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield {name: this rank's share} of all parameters. All ranks must go through them."""
         trained = {name for bucket in self.buckets.values() for name in bucket.tensors}
         shares = self.together.parameters.items()
@@ -182,7 +186,7 @@ class Shards:
         for bucket in self.buckets.values():
             yield bucket.whole(bucket.flat.data)
 
-    def load_parameters(self, shares):
+    def load_parameters(self, shares: Any) -> None:
         """Take over {name: share} of all parameters."""
         trained = set()
         for bucket in self.buckets.values():

@@ -13,6 +13,9 @@ autograd.checkpoint. (Where a pipeline computes gradients of weights later, in a
 keeps the gathered parameters until then.) Read next: shards.py.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from tinylm.autograd import Tensor, checkpoint, first_order_only
@@ -22,7 +25,7 @@ from tinylm.autograd.engine.tensor import is_recording, record
 class Units:
     """The parts of a stage where all that they need is there: stages 0 and 1."""
 
-    def run(self, unit, function, *inputs):
+    def run(self, unit: str, function: Callable, *inputs: Any) -> Tensor:
         """function(*inputs), one Tensor.
 
         unit    name of the part
@@ -30,7 +33,7 @@ class Units:
         """
         return function(*inputs)
 
-    def finish(self):
+    def finish(self) -> None:
         """Called when a backward pass through the stage is over."""
 
 
@@ -42,11 +45,11 @@ class ReducedUnits(Units):
              when the backward pass is over
     """
 
-    def __init__(self, buckets, late=()):
+    def __init__(self, buckets: dict[str, Any], late: Sequence = ()) -> None:
         self.buckets, self.late = buckets, late
         self._closed = []
 
-    def run(self, unit, function, *inputs):
+    def run(self, unit: str, function: Callable, *inputs: Any) -> Tensor:
         return self._between_gates(unit, function, *inputs)
 
     def _between_gates(self, unit, function, x, *others):
@@ -70,7 +73,7 @@ class ReducedUnits(Units):
             self._closed.append(bucket)
             bucket.close()
 
-    def finish(self):
+    def finish(self) -> None:
         for buckets in self.buckets.values():
             for bucket in buckets:
                 bucket.release()
@@ -81,7 +84,7 @@ class ReducedUnits(Units):
 class GatheredUnits(ReducedUnits):
     """The parts of a stage whose parameters are gathered to run: stage 3."""
 
-    def run(self, unit, function, *inputs):
+    def run(self, unit: str, function: Callable, *inputs: Any) -> Tensor:
         def held(*inputs):
             for bucket in self.buckets.get(unit, ()):
                 bucket.gather()
