@@ -87,6 +87,7 @@ def test_import_is_quick_because_it_loads_little(loaded):
         "tkinter",
     }
     assert not others & heavy
+    assert "numpy.random" not in after - plain, "NumPy loads it on first use"
     assert not {"tinylm.cli", "tinylm.book", "tinylm.__main__"} & ours, (
         "the command line is loaded by its users only"
     )

@@ -12,7 +12,6 @@ import numpy as np
 
 from tinylm.autograd import Tensor, no_grad
 from tinylm.backend import Random
-from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import evaluating
 from tinylm.pretrain.batch import Batch
@@ -22,6 +21,7 @@ from tinylm.train.whole_batch import whole_batch, with_numbers
 if TYPE_CHECKING:
     from tinylm.align.preference.judged import KTO
     from tinylm.align.preference.tuning import DPO
+    from tinylm.finetune.instruct.instructions import InstructionTuning
 
 
 LARGEST = "largest_ratio"  # a maximum, of which the maximum is kept

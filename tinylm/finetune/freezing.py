@@ -9,12 +9,14 @@ alone; it is saved and moved like any other. Partial fine-tuning is a pattern: `
 import contextlib
 import fnmatch
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
-from tinylm.nn.linear import Linear
 from tinylm.nn.module import Module
+
+if TYPE_CHECKING:
+    from tinylm.nn.linear import Linear
 
 
 def _tensors(what):
@@ -41,7 +43,7 @@ def freeze(what: Module) -> Module:
     return what
 
 
-def unfreeze(what: Sequence[Tensor] | dict[str, Tensor] | Linear) -> Any:
+def unfreeze(what: "Sequence[Tensor] | dict[str, Tensor] | Linear") -> Any:
     """Train parameters again that were frozen; arguments as freeze()."""
     for p in _tensors(what):
         p.requires_grad, p.frozen = True, False

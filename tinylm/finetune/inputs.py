@@ -11,6 +11,7 @@ tasks/classify.py, the first tasks.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +19,10 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.discriminative.pairs import truncate_pair
 from tinylm.pretrain.special import Special
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
+
 
 # The usual names of special tokens, most usual first.
 CALLED = {
@@ -32,7 +36,7 @@ CALLED = {
 UNKNOWN = "[UNK]", "<unk>"
 
 
-def special_of(tokenizer: Tokenizer) -> Special:
+def special_of(tokenizer: "Tokenizer") -> Special:
     """The special ids of a tokenizer, found by their usual names; all others are `others`."""
     found = {}
     for kind, names in CALLED.items():
@@ -82,7 +86,7 @@ class EncoderInput:
     limit: int | None = None
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, limit: int | None = None) -> "EncoderInput":
+    def of(cls, tokenizer: "Tokenizer", limit: int | None = None) -> "EncoderInput":
         """The input of a tokenizer with special ids of its own, such as a WordPieceTokenizer.
 
         The tokenizer of an encoder that `tinylm train` made has none: they are those of

@@ -11,7 +11,7 @@ import difflib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from tinylm.generate.protocol.language_model import Model, as_language_model, ch
 from tinylm.generate.protocol.score import token_logprobs
 from tinylm.generate.sample import Sampling, Uniforms, filtered, pick, seen_tokens
 from tinylm.generate.stop import Output
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
 
 
 def generate(
@@ -34,7 +36,7 @@ def generate(
     seed: int = 0,
     stop: Sequence[str] = (),
     eos: int | Sequence[int] | None = None,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: "Tokenizer | None" = None,
     notice: Callable[[str], None] | None = warnings.warn,
     **sampling: Any,
 ) -> Iterator:
@@ -67,7 +69,7 @@ def generate_batch(
     seed: int | Sequence[int] = 0,
     stop: Sequence[str] = (),
     eos: int | Sequence[int] | None = None,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: "Tokenizer | None" = None,
     notice: Callable[[str], None] | None = warnings.warn,
     **sampling: Any,
 ) -> list[list[int]]:
@@ -129,7 +131,7 @@ def generate_rows(
     seed: int | Sequence[int] = 0,
     stop: Sequence[str] = (),
     eos: int | Sequence[int] | None = None,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: "Tokenizer | None" = None,
     notice: Callable[[str], None] | None = warnings.warn,
     before: Sequence[list[int]] | None = None,
     leads: Sequence[str] | None = None,
@@ -163,7 +165,7 @@ def generate_rows(
 
 def stream_text(
     lm: Model,
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
     prompt: str | Sequence[int],
     max_tokens: int,
     *,
@@ -191,7 +193,7 @@ def stream_text(
 
 def generate_text(
     lm: Model,
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
     prompt: str | Sequence[int],
     max_tokens: int,
     **options: Any,

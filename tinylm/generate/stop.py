@@ -6,11 +6,14 @@ this works on bytes, because a token may end in the middle of a character. Read 
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.errors import ConfigError
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
 
 
 class StopStrings:
@@ -79,7 +82,7 @@ class Output:
     def __init__(
         self,
         stop: str | Sequence[str] = (),
-        tokenizer: Tokenizer | None = None,
+        tokenizer: "Tokenizer | None" = None,
         eos: int | Sequence[int] | None = None,
         lead: str = "",
     ) -> None:

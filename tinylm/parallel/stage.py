@@ -10,17 +10,21 @@ gradients when they are there (zero/units.py).
 Read next: pipeline/schedules.py, step.py.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tinylm.autograd import Array, Tensor
 from tinylm.backend import Random
-from tinylm.models.decoder.gpt import GPT
 from tinylm.nn.module import Module
 from tinylm.parallel.data_parallel import share_rows
 from tinylm.parallel.sequence.layers import Tokens, layer_options
 from tinylm.parallel.tensor.layers import Stream
 from tinylm.parallel.tensor.split import own_tokens
 from tinylm.parallel.zero.units import Units
+
+if TYPE_CHECKING:
+    from tinylm.models.decoder.gpt import GPT
 
 
 class Stage(Module):
@@ -30,7 +34,7 @@ class Stage(Module):
     stream   the Stream it was split with;  tokens  the Tokens
     """
 
-    def __init__(self, model: GPT, first: int, last: int, stream: Stream, tokens: Tokens) -> None:
+    def __init__(self, model: "GPT", first: int, last: int, stream: Stream, tokens: Tokens) -> None:
         c = model.config
         self.model, self.first, self.last = model, first, last
         self.stream, self.tokens = stream, tokens
@@ -125,7 +129,7 @@ def unit_of(layer: int, share: int) -> str:
     return f"blocks.{layer // share * share}"
 
 
-def stream_of(model: GPT) -> Random:
+def stream_of(model: "GPT") -> Random:
     """The stream of random numbers from which a model drops, also where ranks draw parts of it."""
     return getattr(model.rng, "rng", model.rng)
 

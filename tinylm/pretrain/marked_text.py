@@ -7,11 +7,15 @@ read next: generate/fill.py.
 
 import itertools
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.pretrain.special import Special
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
+
 
 # [MASK] as BERT has it, <mask> as RoBERTa and BART; <extra_id_0> is T5's first sentinel.
 _NAMES = re.compile(r"\[MASK\]|<mask>|\[SEP\]|\[[XYZ]\]|\[X\d+\]|\[#\d+\]|<extra_id_\d+>")
@@ -25,7 +29,7 @@ class MarkedText:
     special     Special, or None where all special ids are the tokenizer's own
     """
 
-    def __init__(self, tokenizer: Tokenizer, special: Special | None) -> None:
+    def __init__(self, tokenizer: "Tokenizer", special: Special | None) -> None:
         self.words, self.marks = tokenizer, special
         self.vocab_size = tokenizer.vocab_size
         if special is not None:

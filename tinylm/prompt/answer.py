@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from tinylm.data.read.items import Item
     from tinylm.prompt.protocol.model import TextModel
 
 

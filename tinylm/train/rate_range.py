@@ -8,11 +8,15 @@ which draws it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.errors import ConfigError, TrainingError
-from tinylm.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from tinylm.train.trainer import Trainer
+
 
 SMOOTH = 0.9  # weight of the past in the running mean of the losses
 DIVERGED = 1.5  # the test ends when that mean is so many times the first loss
@@ -42,7 +46,7 @@ class RangeTest:
 
 
 def range_test(
-    trainer: Trainer,
+    trainer: "Trainer",
     low: float,
     high: float,
     steps: int,

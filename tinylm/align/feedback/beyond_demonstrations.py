@@ -10,14 +10,17 @@ annotators.py; ../exact/regularized.py.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.align.exact.expectations import expectation
 from tinylm.align.exact.regularized import optimal_policy
-from tinylm.align.feedback.annotators import SimulatedAnnotator
 from tinylm.align.rewards.pairwise import bradley_terry_scores
 from tinylm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tinylm.align.feedback.annotators import SimulatedAnnotator
 
 
 def demonstrated_policy(
@@ -46,7 +49,7 @@ def demonstrated_policy(
 
 
 def learned_reward(
-    annotator: SimulatedAnnotator, prompt: str, responses: Sequence[str], logp: np.ndarray
+    annotator: "SimulatedAnnotator", prompt: str, responses: Sequence[str], logp: np.ndarray
 ) -> np.ndarray:
     """The reward that comparisons of a policy's own samples lead to, in the limit of many labels.
 

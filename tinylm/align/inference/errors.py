@@ -11,11 +11,14 @@ if its best string is not the best by the metric. Read next: nbest.py.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinylm.align.inference.best_of_n import Candidate
 from tinylm.errors import DataError
+
+if TYPE_CHECKING:
+    from tinylm.align.inference.best_of_n import Candidate
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class ListErrors:
         return self.chosen - self.first
 
 
-def list_errors(lists: Sequence[list[Candidate]], choose: Callable, metric: Callable) -> ListErrors:
+def list_errors(
+    lists: "Sequence[list[Candidate]]", choose: Callable, metric: Callable
+) -> ListErrors:
     """What n-best lists hold beyond their first output   (book section 4.4.5, footnote 8)
 
     lists    a list of candidates for each prompt, the old model's order, none empty
@@ -75,7 +80,7 @@ class ExactErrors:
 
 
 def exact_errors(
-    outputs: Sequence[Candidate], everything: Sequence[list[Candidate]], metric: Callable
+    outputs: "Sequence[Candidate]", everything: "Sequence[list[Candidate]]", metric: Callable
 ) -> ExactErrors:
     """Search errors and model errors, counted over lists of all strings.
 

@@ -9,11 +9,15 @@ changes the variance of the reward, only that of the gradient (book footnote 2).
 advantages.py.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from tinylm.align.exact.policies import TablePolicy
 from tinylm.autograd import grad
 from tinylm.errors import DataError
+
+if TYPE_CHECKING:
+    from tinylm.align.exact.policies import TablePolicy
 
 
 def mean_baseline(rewards: np.ndarray) -> np.ndarray:
@@ -38,7 +42,7 @@ def leave_one_out(rewards: np.ndarray) -> np.ndarray:
     return (rewards.sum(axis=-1, keepdims=True) - rewards) / (G - 1)
 
 
-def score_functions(policy: TablePolicy) -> np.ndarray:
+def score_functions(policy: "TablePolicy") -> np.ndarray:
     """d log pi(y | x) / dtheta of every response to the one prompt of a listed policy.
 
     returns  (K, P) array, P parameters in the order of policy.parameters()

@@ -9,10 +9,10 @@ another. Read first: ensemble.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinylm.align.preference.pairs import PreferenceBatch
 from tinylm.align.rewards.marked import MarkedText
 from tinylm.align.rewards.pairwise import pairwise_loss, preference_accuracy
 from tinylm.autograd import Tensor, tanh
@@ -21,6 +21,9 @@ from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.batch import Batch
 from tinylm.pretrain.score import score_rows
+
+if TYPE_CHECKING:
+    from tinylm.align.preference.pairs import PreferenceBatch
 
 
 class FusionNetwork(Module):
@@ -68,12 +71,12 @@ class Fusion:
         """list of pairs of (K,) rewards -> RewardPairs."""
         return RewardPairs(np.array(examples, np.float64), np.ones(len(examples)))
 
-    def loss(self, model: GPT, batch: PreferenceBatch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: GPT, batch: "PreferenceBatch") -> tuple[Tensor, dict[str, float]]:
         """Mean of -log sigma(r_chosen - r_rejected)."""
         chosen, rejected = (model(batch.inputs[:, i]) for i in (0, 1))
         return score_rows(pairwise_loss(chosen, rejected), len(batch))
 
-    def predict(self, model: GPT, batch: PreferenceBatch) -> list:
+    def predict(self, model: GPT, batch: "PreferenceBatch") -> list:
         """The rewards of each pair: list of two floats."""
         sides = (model(batch.inputs[:, i]).numpy().tolist() for i in (0, 1))
         return list(zip(*sides))

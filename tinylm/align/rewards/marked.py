@@ -11,13 +11,16 @@ one, unlike the targets of language modeling. Read next: segment_modeling.py; pr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.backend import ArrayLike, DType
 from tinylm.errors import DataError
-from tinylm.finetune.instruct.conversations import Encoded
 from tinylm.pretrain.batch import IGNORE, Batch, pad_rows
+
+if TYPE_CHECKING:
+    from tinylm.finetune.instruct.conversations import Encoded
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def marked_text(prompt: ArrayLike, parts: Sequence, labels: Sequence) -> MarkedT
     return MarkedText(ids, ends, np.asarray(labels))
 
 
-def marked_dialogue(encoded: Encoded, labels: Sequence[str]) -> MarkedText:
+def marked_dialogue(encoded: "Encoded", labels: Sequence[str]) -> MarkedText:
     """A MarkedText of a dialogue, with a label for each answer: does this turn fit all before it?
 
     A part is an answer and the turn of the user that led to it; the first of these is the prompt.

@@ -10,21 +10,23 @@ placement.py.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinylm.align.feedback.pairs import EncodedPair
-from tinylm.align.preference.pairs import PreferenceBatch
 from tinylm.align.rewards.marked import MarkedText
 from tinylm.align.rewards.pairwise import center_penalty, preference_accuracy, soft_pairwise_loss
-from tinylm.align.rewards.reward_model import RewardModel
 from tinylm.autograd import Tensor
 from tinylm.backend import Random
 from tinylm.errors import DataError
 from tinylm.models.decoder.gpt import GPT
 from tinylm.pretrain.batch import Batch, pad_rows
 from tinylm.pretrain.score import score_rows
+
+if TYPE_CHECKING:
+    from tinylm.align.feedback.pairs import EncodedPair
+    from tinylm.align.preference.pairs import PreferenceBatch
+    from tinylm.align.rewards.reward_model import RewardModel
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class RewardModeling:
 
     center: float = 0.0
 
-    def make_batch(self, examples: Sequence[EncodedPair], rng: Random | None = None) -> PairBatch:
+    def make_batch(self, examples: "Sequence[EncodedPair]", rng: Random | None = None) -> PairBatch:
         """list of EncodedPair -> PairBatch. DataError for a pair of two equal texts."""
         for pair in examples:
             if np.array_equal(pair.chosen.ids, pair.rejected.ids):
@@ -70,7 +72,7 @@ class RewardModeling:
         margins = np.array([pair.margin for pair in examples], np.float64)
         return PairBatch(ids.reshape(shape), probabilities, mask.reshape(shape), margins)
 
-    def scores(self, model: RewardModel, batch: PairBatch) -> tuple[Tensor, ...]:
+    def scores(self, model: "RewardModel", batch: PairBatch) -> tuple[Tensor, ...]:
         """The rewards of both texts: two (B,) Tensors.
 
         One side after the other and not as 2 B rows at once: dropout then draws by rows of the
@@ -79,7 +81,7 @@ class RewardModeling:
         sides = (model(batch.inputs[:, i], batch.mask[:, i]) for i in (0, 1))
         return tuple(sides)
 
-    def loss(self, model: RewardModel, batch: PairBatch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: "RewardModel", batch: PairBatch) -> tuple[Tensor, dict[str, float]]:
         """Mean over pairs of the pairwise loss, with soft labels and margins where there are any.
 
         returns  (Tensor (), {"tokens": pairs, "loss", "accuracy", "margin": float, the mean
@@ -95,7 +97,7 @@ class RewardModeling:
         accuracy = preference_accuracy(chosen, rejected)
         return loss, {**metrics, "accuracy": accuracy, "margin": difference}
 
-    def predict(self, model: GPT, batch: PreferenceBatch) -> list:
+    def predict(self, model: GPT, batch: "PreferenceBatch") -> list:
         """(reward of the chosen text, of the rejected one) of each pair: list of two floats."""
         chosen, rejected = (side.numpy().tolist() for side in self.scores(model, batch))
         return list(zip(chosen, rejected))

@@ -13,18 +13,21 @@ its training; placement.py.
 
 import copy
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.autograd import Tensor, no_grad, scatter_add
 from tinylm.backend import ArrayLike, Random, to_cpu
 from tinylm.errors import ConfigError, DataError
-from tinylm.finetune.instruct.instructions import InstructionBatch
 from tinylm.finetune.tasks.heads import hidden_states, innermost
 from tinylm.models.decoder.gpt import GPT
 from tinylm.models.decoder.prefixes import shares_prefixes, states_at
 from tinylm.nn import Linear, Module, evaluating
 from tinylm.pretrain.batch import IGNORE, pad_rows
+
+if TYPE_CHECKING:
+    from tinylm.finetune.instruct.instructions import InstructionBatch
 
 
 class ValueModel(Module):
@@ -160,7 +163,7 @@ class RewardModel(Module):
         self.scale = np.asarray(to_cpu(arrays.get("scale", self.scale)))
 
 
-def response_values(model: ValueModel, batch: InstructionBatch) -> Tensor:
+def response_values(model: ValueModel, batch: "InstructionBatch") -> Tensor:
     """V(s_t) before every token of a response, where response_logprobs() has log pi(y_t | ..).
 
     model    ValueModel

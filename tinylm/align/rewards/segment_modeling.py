@@ -9,13 +9,16 @@ segment's reward. Read first: marked.py. Read next: process_model.py.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.align.rewards.marked import MarkedBatch, MarkedText, marked_batch
 from tinylm.align.rewards.pointwise import pointwise_loss
-from tinylm.align.rewards.reward_model import ValueModel
 from tinylm.autograd import Tensor
+
+if TYPE_CHECKING:
+    from tinylm.align.rewards.reward_model import ValueModel
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,13 @@ class SegmentModeling:
         """list of MarkedText -> MarkedBatch with targets of floats."""
         return marked_batch(examples, np.float64)
 
-    def loss(self, model: ValueModel, batch: MarkedBatch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: "ValueModel", batch: MarkedBatch) -> tuple[Tensor, dict[str, float]]:
         """Mean over segments of the whole batch. returns (Tensor (), {"tokens", "loss"})"""
         values = model(batch.inputs, batch.mask)  # (B, T)
         loss = self.criterion(values, batch.targets, batch.counted)
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
-    def predict(self, model: ValueModel, batch: MarkedBatch) -> list[np.ndarray]:
+    def predict(self, model: "ValueModel", batch: MarkedBatch) -> list[np.ndarray]:
         """The rewards of the segments of each text: list of (S,) arrays."""
         values = model(batch.inputs, batch.mask).numpy()
         return [row[held] for row, held in zip(values, batch.counted)]

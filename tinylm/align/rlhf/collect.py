@@ -9,18 +9,21 @@ happen in time, groups that teach nothing fill up the step. Read next: objective
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.align.policy.groups import informative
 from tinylm.align.rlhf.experience import Experience, assess
 from tinylm.align.rlhf.methods.method import Method
-from tinylm.align.rlhf.models import FourModels
 from tinylm.align.rlhf.rollout import Rollout, roll_out, row_streams
 from tinylm.align.rlhf.scoring import score_responses
 from tinylm.finetune.fitting import Shuffled
 from tinylm.settings import above, at_least, finite, setting, validate
 from tinylm.train.alone import Alone
+
+if TYPE_CHECKING:
+    from tinylm.align.rlhf.models import FourModels
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Collector:
 
     def __init__(
         self,
-        models: FourModels,
+        models: "FourModels",
         prompts: Sequence[list[int]],
         method: Method,
         settings: PolicySettings,

@@ -13,6 +13,7 @@ into batches in any order, as often as the method reads them. Read next: methods
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +22,6 @@ from tinylm.align.policy.kl import kl_in_reward
 from tinylm.align.policy.surrogates import check_first_ratio
 from tinylm.align.rewards.placement import place_terminal_reward
 from tinylm.align.rewards.reward_model import response_values
-from tinylm.align.rlhf.models import FourModels
 from tinylm.align.rlhf.rollout import Rollout, rounding
 from tinylm.autograd import no_grad
 from tinylm.backend import to_cpu
@@ -29,6 +29,9 @@ from tinylm.finetune.instruct.conversations import Encoded
 from tinylm.finetune.instruct.instructions import InstructionBatch, InstructionTuning
 from tinylm.nn import evaluating
 from tinylm.pretrain.batch import IGNORE
+
+if TYPE_CHECKING:
+    from tinylm.align.rlhf.models import FourModels
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def make_policy_batch(samples: Sequence[Sample], per_token: bool = True) -> Poli
 
 
 def assess(
-    models: FourModels,
+    models: "FourModels",
     rollout: Rollout,
     scores: np.ndarray,
     temperature: float = 1.0,

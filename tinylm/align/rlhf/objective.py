@@ -10,6 +10,7 @@ trainer.py.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tinylm.align.constant import constant
 from tinylm.align.exact.expectations import entropy
@@ -20,13 +21,15 @@ from tinylm.align.policy.surrogates import check_first_ratio
 from tinylm.align.rewards.reward_model import response_values
 from tinylm.align.rlhf.experience import PolicyBatch, Sample, make_policy_batch
 from tinylm.align.rlhf.methods.method import Method, Now
-from tinylm.align.rlhf.models import ActorCritic
 from tinylm.align.rlhf.rollout import rounding
 from tinylm.autograd import Tensor, log_softmax, no_grad
 from tinylm.autograd.engine.tensor import array_of
 from tinylm.backend import Random
 from tinylm.nn import evaluating
 from tinylm.train.alone import Alone
+
+if TYPE_CHECKING:
+    from tinylm.align.rlhf.models import ActorCritic
 
 
 class PolicyObjective:
@@ -53,7 +56,7 @@ class PolicyObjective:
         """list of Sample -> PolicyBatch."""
         return make_policy_batch(samples, self.method.how == "token")
 
-    def loss(self, model: ActorCritic, batch: PolicyBatch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: "ActorCritic", batch: PolicyBatch) -> tuple[Tensor, dict[str, float]]:
         """The method's loss of one part of a minibatch.
 
         returns  (Tensor (), {"tokens": weight of the rows, "loss": float})

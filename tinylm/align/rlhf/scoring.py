@@ -9,18 +9,22 @@ worth how much after that is the method's business. Read next: models.py.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinylm.align.rlhf.rollout import Rollout
 from tinylm.errors import ConfigError, DataError
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.align.rlhf.rollout import Rollout
+    from tinylm.tokenizers.base import Tokenizer
+
 
 # Advantages are squared in float64, errors of a value model in float32, which ends at 3e38.
 LARGEST = 1e15
 
 
-def score_responses(reward: Callable, rollout: Rollout) -> np.ndarray:
+def score_responses(reward: Callable, rollout: "Rollout") -> np.ndarray:
     """The rewards of all responses of a rollout, (N,) float64: see scores_of().
 
     raises   also DataError for a reward beyond LARGEST, with which no gradient can be computed
@@ -65,7 +69,7 @@ def scores_of(
     return found
 
 
-def of_texts(function: Callable, tokenizer: Tokenizer, eos: int | None = None) -> Callable:
+def of_texts(function: Callable, tokenizer: "Tokenizer", eos: int | None = None) -> Callable:
     """A reward of ids from one of texts: for a verifier, or a rule about words.
 
     function   (prompt, response) -> number, both str; the response without its end mark

@@ -14,7 +14,7 @@ rollout and of every minibatch. Read first: methods/method.py.
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from tinylm.align.policy.kl import AdaptiveKL
 from tinylm.align.rlhf.collect import Collector, PolicySettings
 from tinylm.align.rlhf.experience import with_advantages
 from tinylm.align.rlhf.methods.method import Method
-from tinylm.align.rlhf.models import FourModels
 from tinylm.align.rlhf.objective import PolicyObjective
 from tinylm.align.rlhf.rollout import check_prompts
 from tinylm.errors import CheckpointError, ConfigError
@@ -35,6 +34,9 @@ from tinylm.optim import AdamW, FlatParameters
 from tinylm.train.alone import ALONE, Alone
 from tinylm.train.interrupt import finish_first
 from tinylm.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from tinylm.align.rlhf.models import FourModels
 
 
 class PolicyTrainer:
@@ -53,7 +55,7 @@ class PolicyTrainer:
 
     def __init__(
         self,
-        models: FourModels,
+        models: "FourModels",
         prompts: Sequence[list[int]],
         method: Method,
         settings: PolicySettings,

@@ -15,11 +15,11 @@ data/read/preferences.py, feedback/pairs.py. Read next: methods.py.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from tinylm.align.feedback.formats import Rating, pairs_of_ratings
 from tinylm.align.feedback.pairs import encode_pairs
 from tinylm.align.preference.judged import encode_judged
-from tinylm.align.run.tunable import Tunable
 from tinylm.backend import Random
 from tinylm.data.read.instructions import read_instructions
 from tinylm.data.read.preferences import Judged, Preference, Rated, read_feedback
@@ -27,6 +27,10 @@ from tinylm.data.read.sources import shown, text_files
 from tinylm.errors import DataError
 from tinylm.finetune.instruct.conversations import encode_samples
 from tinylm.reading import BadLines
+
+if TYPE_CHECKING:
+    from tinylm.align.run.tunable import Tunable
+
 
 SHOWN = 5  # places of a kind that are listed
 EMPTY = "left out, an answer is empty"
@@ -120,7 +124,12 @@ def read_all(
 
 
 def instruction_examples(
-    opened: Tunable, data: tuple[str, ...], skip_bad: bool, limit: int, turns: str, report: Callable
+    opened: "Tunable",
+    data: tuple[str, ...],
+    skip_bad: bool,
+    limit: int,
+    turns: str,
+    report: Callable,
 ) -> list[Example]:
     """Examples for InstructionTuning: list of Example.
 
@@ -157,7 +166,7 @@ def instruction_examples(
 
 
 def pair_examples(
-    opened: Tunable,
+    opened: "Tunable",
     data: tuple[str, ...],
     skip_bad: bool,
     limit: int,
@@ -206,7 +215,7 @@ def pair_examples(
 
 
 def judged_examples(
-    opened: Tunable, data: tuple[str, ...], skip_bad: bool, limit: int, report: Callable
+    opened: "Tunable", data: tuple[str, ...], skip_bad: bool, limit: int, report: Callable
 ) -> list[Example]:
     """Examples of answers that are good or bad, for KTO: list of Example of EncodedAnswer.
 

@@ -12,6 +12,7 @@ next: perplexity.py.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,9 +21,11 @@ from tinylm.backend import ArrayLike, to_cpu
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.freezing import trainable
 from tinylm.finetune.instruct.conversations import Encoded
-from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import evaluating
+
+if TYPE_CHECKING:
+    from tinylm.finetune.instruct.instructions import InstructionTuning
 
 
 class RandomProjection:
@@ -69,7 +72,7 @@ def adam_direction(
 
 def sample_gradients(
     model: GPT,
-    task: InstructionTuning,
+    task: "InstructionTuning",
     examples: Sequence[Encoded],
     project: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -126,7 +129,7 @@ def influence(training: ArrayLike, validation: ArrayLike) -> np.ndarray:
 
 def gradient_influence(
     model: GPT,
-    task: InstructionTuning,
+    task: "InstructionTuning",
     training: Sequence[Encoded],
     validation: Sequence[Encoded],
     project: np.ndarray | None = None,

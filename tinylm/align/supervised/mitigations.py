@@ -10,12 +10,10 @@ are put together in one training, which reports what was forgotten:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinylm.align.preference.judged import KTO
-from tinylm.align.preference.tuning import DPO
 from tinylm.align.rewards.marked import MarkedText
 from tinylm.errors import ConfigError
 from tinylm.finetune.continual.anchors import Anchor, Penalized
@@ -26,6 +24,10 @@ from tinylm.finetune.freezing import trainable
 from tinylm.finetune.instruct.instructions import InstructionTuning, answer_loss
 from tinylm.models.decoder.gpt import GPT
 from tinylm.train.evaluation import perplexity_of_loss
+
+if TYPE_CHECKING:
+    from tinylm.align.preference.judged import KTO
+    from tinylm.align.preference.tuning import DPO
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def tune(
     anchor: float = 0.0,
     replay: float = 0.0,
     old: np.ndarray = (),
-    task: KTO | DPO | None = None,
+    task: "KTO | DPO | None" = None,
     seed: int = 0,
     **options: Any,
 ) -> Tuned:

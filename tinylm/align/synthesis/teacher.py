@@ -9,15 +9,17 @@ a filter drops it. Read next: diversity.py.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinylm.data.mix.instruction_mixture import empty_answer, filtered
 from tinylm.data.read.instructions import Instruction
-from tinylm.prompt.protocol.scripted import ScriptedLM
+
+if TYPE_CHECKING:
+    from tinylm.prompt.protocol.scripted import ScriptedLM
 
 
 def generate_responses(
-    teacher: ScriptedLM,
+    teacher: "ScriptedLM",
     samples: Sequence[Instruction],
     *,
     prompt: Sequence[int] | None = None,

@@ -13,12 +13,12 @@ objective beside it better than none. Read first: paths.py. Read next: scorers.p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.align.constant import constant
 from tinylm.align.rewards.marked import MarkedText
-from tinylm.align.verifiers.paths import JudgedPath
 from tinylm.autograd import Tensor, sigmoid, softplus
 from tinylm.backend import ArrayLike, Random, to_cpu
 from tinylm.errors import ConfigError, ShapeError
@@ -28,6 +28,10 @@ from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.batch import IGNORE, Batch, pad_rows
 from tinylm.pretrain.score import masked_row_mean, row_means, score_rows
+
+if TYPE_CHECKING:
+    from tinylm.align.verifiers.paths import JudgedPath
+
 
 PLACES = ("token", "last")
 
@@ -121,7 +125,7 @@ class OutcomeVerification:
                 f"language {self.language} 0 or more"
             )
 
-    def make_batch(self, examples: Sequence[JudgedPath], rng: Random | None = None) -> PathBatch:
+    def make_batch(self, examples: "Sequence[JudgedPath]", rng: Random | None = None) -> PathBatch:
         """list of JudgedPath -> PathBatch."""
         ids, mask = pad_rows([one.ids for one in examples], 0)  # (B, T) twice
         targets, counted = np.full(ids.shape, IGNORE), np.zeros(ids.shape, bool)

@@ -17,17 +17,17 @@ from tinylm.autograd.registry import call, register
 from tinylm.backend import ArrayLike
 
 
-def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+def normal(rng: "np.random.Generator", *shape: int) -> np.ndarray:
     """Standard normal values of a shape."""
     return np.asarray(rng.normal(size=shape))
 
 
-def uniform(rng: np.random.Generator, low: float, high: float, *shape: int) -> np.ndarray:
+def uniform(rng: "np.random.Generator", low: float, high: float, *shape: int) -> np.ndarray:
     """Values uniform between two borders."""
     return np.asarray(rng.uniform(low, high, size=shape))
 
 
-def apart(rng: np.random.Generator, *shape: int) -> np.ndarray:
+def apart(rng: "np.random.Generator", *shape: int) -> np.ndarray:
     """Values no two of which are nearer than 0.2, in random order: for sorting and extremes."""
     n = math.prod(shape)
     steps = (rng.permutation(n) - n / 2) * 0.3
@@ -101,7 +101,7 @@ def pairs(draw: Callable) -> Callable:
     return calls
 
 
-def away_from_zero(rng: np.random.Generator, *shape: int) -> np.ndarray | float:
+def away_from_zero(rng: "np.random.Generator", *shape: int) -> np.ndarray | float:
     """Values of both signs between 0.4 and 2 in size."""
     return uniform(rng, 0.4, 2, *shape) * rng.choice([-1.0, 1.0], shape)
 

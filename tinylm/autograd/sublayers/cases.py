@@ -15,14 +15,14 @@ from tinylm.autograd.registry import Call, call, register
 
 
 def around(
-    rng: np.random.Generator, D: int, norm: str = "layer"
+    rng: "np.random.Generator", D: int, norm: str = "layer"
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """gain and shift of a norm."""
     return uniform(rng, 0.5, 2, D), normal(rng, D) if norm == "layer" else None
 
 
 def maps(
-    rng: np.random.Generator, *shapes: tuple[int, ...], bias: bool = True
+    rng: "np.random.Generator", *shapes: tuple[int, ...], bias: bool = True
 ) -> list[np.ndarray | None]:
     """A weight of each shape, followed by its bias or None."""
     found = []
@@ -32,7 +32,7 @@ def maps(
 
 
 def attending(
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
     heads: int,
     kv_heads: int,
     norm: str = "layer",
@@ -59,7 +59,7 @@ register(
 
 
 def feeding(
-    rng: np.random.Generator, norm: str = "layer", bias: bool = True, **options: str
+    rng: "np.random.Generator", norm: str = "layer", bias: bool = True, **options: str
 ) -> Call:
     """A call of feed_forward_sublayer with x (2, 3, 2) and 3 hidden units."""
     weights = maps(rng, (2, 3), (3, 2), bias=bias)
@@ -80,7 +80,9 @@ register(
 )
 
 
-def gating(rng: np.random.Generator, norm: str = "rms", bias: bool = False, **options: str) -> Call:
+def gating(
+    rng: "np.random.Generator", norm: str = "rms", bias: bool = False, **options: str
+) -> Call:
     """A call of gated_sublayer with x (2, 3, 2) and 3 hidden units."""
     weights = maps(rng, (2, 3), (2, 3), (3, 2), bias=bias)
     return call(

@@ -11,16 +11,19 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.backend import Random
 from tinylm.data.mix.mixture import MixtureSampler, mixture_weights
-from tinylm.data.read.instructions import Conversation, Instruction
 from tinylm.errors import ConfigError
 
+if TYPE_CHECKING:
+    from tinylm.data.read.instructions import Conversation, Instruction
 
-def by_task(samples: Sequence[Instruction]) -> dict[str, list[Instruction]]:
+
+def by_task(samples: "Sequence[Instruction]") -> "dict[str, list[Instruction]]":
     """Samples grouped by task: dict name -> list, names and samples in order of appearance."""
     found = {}
     for sample in samples:
@@ -28,7 +31,7 @@ def by_task(samples: Sequence[Instruction]) -> dict[str, list[Instruction]]:
     return found
 
 
-def some_tasks(samples: Sequence[Instruction], count: int, seed: int = 0) -> list[Instruction]:
+def some_tasks(samples: "Sequence[Instruction]", count: int, seed: int = 0) -> "list[Instruction]":
     """The samples of `count` tasks drawn at random.
 
     With the same seed, a smaller set of tasks is a subset of a larger one: a curve over the number
@@ -44,7 +47,7 @@ def some_tasks(samples: Sequence[Instruction], count: int, seed: int = 0) -> lis
 
 
 def task_weights(
-    samples: Sequence[Instruction], temperature: float = 1.0, limit: float = np.inf
+    samples: "Sequence[Instruction]", temperature: float = 1.0, limit: float = np.inf
 ) -> dict[str, float]:
     """The probability of each task, min(n, limit)^(1/temperature) normalized   (Raffel et al. 2020,
     section 3.5.2)
@@ -60,12 +63,12 @@ def task_weights(
 
 
 def mix_tasks(
-    samples: Sequence[Instruction],
+    samples: "Sequence[Instruction]",
     count: int,
     temperature: float = 1.0,
     limit: float = np.inf,
     seed: int = 0,
-) -> list[Instruction]:
+) -> "list[Instruction]":
     """`count` samples, each of a task drawn with task_weights; every epoch shuffles a task anew.
 
     returns  list
@@ -88,7 +91,7 @@ def _order(n, seed, source, epoch):
     return Random(seed, "task", source, epoch).permutation(n)
 
 
-def filtered(samples: Iterable, *complaints: Callable) -> tuple[list[Instruction], Counter]:
+def filtered(samples: Iterable, *complaints: Callable) -> "tuple[list[Instruction], Counter]":
     """The samples without a complaint.
 
     complaints  functions sample -> the reason to drop it, or None; the first reason is counted. A
@@ -107,7 +110,7 @@ def filtered(samples: Iterable, *complaints: Callable) -> tuple[list[Instruction
     return kept, reasons
 
 
-def empty_answer(sample: Conversation | Instruction) -> str | None:
+def empty_answer(sample: "Conversation | Instruction") -> str | None:
     """The complaint "empty answer" if an answer is empty, or there is none; else None."""
     messages = sample.messages()
     answers = [message["content"] for message in messages if message["role"] == "assistant"]
@@ -116,7 +119,7 @@ def empty_answer(sample: Conversation | Instruction) -> str | None:
     return "empty answer"
 
 
-def answer_repeats_question(sample: Instruction) -> str | None:
+def answer_repeats_question(sample: "Instruction") -> str | None:
     """The complaint that an answer is an exact copy of the message before it, or None."""
     messages = sample.messages()
     # (m_1, m_2), (m_2, m_3), ..: every message with the one before it.

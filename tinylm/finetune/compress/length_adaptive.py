@@ -10,6 +10,7 @@ nothing dropped it equals the encoder, bit for bit. Read next: models/encoder/en
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +19,12 @@ from tinylm.autograd.kernels.heads import score_scale
 from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores, visible_softmax
 from tinylm.backend import Random, device_of, to_cpu, to_device
 from tinylm.errors import ConfigError
-from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.nn import Module
 from tinylm.nn.attention.multi_head import SelfAttention, merge_heads, projected
 from tinylm.nn.block import Block
+
+if TYPE_CHECKING:
+    from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 
 
 def attend_and_weigh(
@@ -140,7 +143,7 @@ def _choose_by_rows(choose, received, keep, mask):
 
 
 def shortened(
-    encoder: Encoder,
+    encoder: "Encoder",
     ids: np.ndarray,
     lengths: Sequence[int] | None,
     mask: np.ndarray | None = None,
@@ -201,7 +204,7 @@ def random_lengths(T: int, layers: int, rng: Random, drop: float = 0.2) -> list[
     return lengths
 
 
-def flops(config: EncoderConfig, T: int, lengths: Sequence[int] | None = None) -> int:
+def flops(config: "EncoderConfig", T: int, lengths: Sequence[int] | None = None) -> int:
     """Multiplications and additions in the matrix products of the blocks, for one sequence of T
     tokens.
 
@@ -234,7 +237,7 @@ class LengthAdaptive(Module):
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: "Encoder",
         drop: float = 0.2,
         lengths: Sequence[int] | None = None,
         choose: Callable = most_significant,

@@ -5,6 +5,7 @@ tokenizer; here they get them. Read next: run.py.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tinylm.data.batches.prepare import END_OF_TEXT
 from tinylm.finetune.inputs import UNKNOWN
@@ -12,7 +13,10 @@ from tinylm.models.published.chat.builtin import ChatTemplate
 from tinylm.pretrain.objectives import DECODER, SEQ2SEQ
 from tinylm.tokenizers.base import Tokenizer
 from tinylm.tokenizers.published.write import tokenizer_json
-from tinylm.train.run.config import TrainConfig
+
+if TYPE_CHECKING:
+    from tinylm.train.run.config import TrainConfig
+
 
 # Roles of the ids of pretrain/special.py, for the two architectures that frame their texts.
 _ENCODER = {"cls": "cls", "sep": "sep", "mask": "mask", "pad": "pad"}
@@ -35,7 +39,7 @@ class Named:
 
 def named_tokens(
     tokenizer: Tokenizer,
-    config: TrainConfig,
+    config: "TrainConfig",
     template: ChatTemplate | None = None,
     size: int | None = None,
 ) -> Named:

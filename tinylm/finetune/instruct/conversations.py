@@ -13,7 +13,7 @@ instructions.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,10 @@ from tinylm.models.published.chat.builtin import ROLES_MARKS, ChatTemplate
 from tinylm.models.published.chat.pieces import encode_pieces, merged
 from tinylm.models.published.chat_template import ROLES, TEMPLATES, Mark
 from tinylm.pretrain.batch import IGNORE
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
+
 
 MARKS = ROLES_MARKS  # the special tokens of our own template, ROLES
 
@@ -98,7 +101,7 @@ def chat_template(name: str, default: str | None = None) -> ChatTemplate:
 
 
 def encode_conversation(
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
     template: ChatTemplate,
     messages: Sequence[dict[str, str]],
     turns: str = "all",
@@ -230,7 +233,7 @@ def _after(start, pieces, template):
 
 
 def encode_samples(
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
     template: ChatTemplate,
     samples: Sequence,
     context: int | None = None,

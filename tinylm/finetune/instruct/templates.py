@@ -5,8 +5,13 @@ One task has many phrasings; a model tuned on several also follows others. Book 
 prompt/tasks/classification.py, which chooses an answer by its probability.
 """
 
+from typing import TYPE_CHECKING
+
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
+
 
 # A question, three phrasings of one binary task, and three styles for translation.
 _TEXTS = {
@@ -49,7 +54,7 @@ def with_system(prompt: str, system: str) -> str:
     return prompt
 
 
-def tokens_saved(tokenizer: Tokenizer, long: str, short: str, prompts: int) -> tuple[int, float]:
+def tokens_saved(tokenizer: "Tokenizer", long: str, short: str, prompts: int) -> tuple[int, float]:
     """Tokens saved in `prompts` uses by a shorter instruction   (book section 3.3.2)
 
     returns  (tokens, share of the long instruction's tokens)

@@ -11,14 +11,13 @@ soft_prompts.py, prefix.py; generate/protocol/language_model.py.
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.backend import ArrayLike, device_of, to_cpu, to_device
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.finetune.peft.soft_prompts import Prompted
 from tinylm.generate.cache.key_value import KeyValueCache, check_padding
 from tinylm.generate.cache.shared_prefix import SharedPrefixCache
 from tinylm.generate.fast.batched import BatchDecoder
@@ -27,6 +26,9 @@ from tinylm.generate.protocol.language_model import check_tokens, padded
 from tinylm.models import GPT
 from tinylm.nn import SelfAttention, evaluating
 from tinylm.nn.module import Module
+
+if TYPE_CHECKING:
+    from tinylm.finetune.peft.soft_prompts import Prompted
 
 
 def prompt_keys_values(
@@ -243,7 +245,7 @@ def shares_prefix(model: Module) -> bool:
     )
 
 
-def language_model(prompted: Prompted) -> PrefixedLM:
+def language_model(prompted: "Prompted") -> PrefixedLM:
     """A Prompted GPT as a language model that generates: its prompt is read once, here.
 
     prompted  soft_prompts.Prompted with nothing behind the input

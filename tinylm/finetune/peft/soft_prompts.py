@@ -27,10 +27,10 @@ from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Module
 from tinylm.nn.experts import has_experts
 from tinylm.nn.linear import Embedding
-from tinylm.tokenizers.base import Tokenizer
 
 if TYPE_CHECKING:
     from tinylm.finetune.peft.prompt_encoder import PromptEncoder
+    from tinylm.tokenizers.base import Tokenizer
 
 
 INPUT = "<input>"  # in a pattern: where the text goes
@@ -219,7 +219,7 @@ def prompt_tuning(model: Module, start: "np.ndarray | PromptEncoder") -> Prompte
 
 
 def hybrid(
-    model: Module, pattern: Sequence, tokenizer: Tokenizer | None = None, seed: int = 0
+    model: Module, pattern: Sequence, tokenizer: "Tokenizer | None" = None, seed: int = 0
 ) -> Prompted:
     """Freeze a model and put its input into a pattern of learnt vectors and words.
 

@@ -11,7 +11,7 @@ mixed tasks with one loss. A decoder-only model reads the source as a prompt
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,9 @@ from tinylm.nn.module import Module
 from tinylm.pretrain.denoising.seq2seq import Seq2SeqLM, seq2seq_batch
 from tinylm.pretrain.denoising.text_to_text import TextToText
 from tinylm.pretrain.special import Special
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
 
 
 def summarize(article: str, summary: str | None = None) -> TextToText:
@@ -33,7 +35,7 @@ def summarize(article: str, summary: str | None = None) -> TextToText:
     return TextToText("summarize:", article, summary)
 
 
-def prompt_and_answer(example: TextToText, special: Special, tokenizer: Tokenizer) -> Encoded:
+def prompt_and_answer(example: TextToText, special: Special, tokenizer: "Tokenizer") -> Encoded:
     """A TextToText for a decoder-only model: source </s> target </s>, the loss on target </s>.
 
     returns  conversations.Encoded, an example of instructions.InstructionTuning

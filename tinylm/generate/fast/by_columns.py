@@ -5,14 +5,18 @@ few rows x, and autograd/kernels/few_rows.py multiplies them by the rows of W^T,
 contiguous. Read next: autograd/kernels/few_rows.py.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tinylm.autograd.kernels.few_rows import pays
-from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Linear
 
+if TYPE_CHECKING:
+    from tinylm.models.decoder.gpt import GPT
 
-def by_columns(model: GPT) -> None:
+
+def by_columns(model: "GPT") -> None:
     """Lay out the large matrices of a model's linear maps by columns, where few rows gain by it.
 
     Values and shapes stay as they are, and no second copy is kept. Reading a long text takes about

@@ -19,7 +19,7 @@ autograd/kernels/attention.py.
 import math
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,9 +28,12 @@ from tinylm.autograd.kernels.attention import SAFE_SCORE
 from tinylm.autograd.kernels.few_rows import in_parallel
 from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.generate.fast.parts import activation_into, bias_of, normed, rising
-from tinylm.generate.protocol.language_model import ModelLM
 from tinylm.machine import blas_threads, one_blas_thread
 from tinylm.nn.linear import Linear
+
+if TYPE_CHECKING:
+    from tinylm.generate.protocol.language_model import ModelLM
+
 
 PIECE = 128  # tokens of a piece at most; many small calls make threads wait for each other
 SCORES = 1 << 21  # scores of a piece at most: 8 MB in float32
@@ -45,7 +48,7 @@ class PromptReader:
     lm   ModelLM of the model, in float32 or float64; its weights are read in place
     """
 
-    def __init__(self, lm: ModelLM) -> None:
+    def __init__(self, lm: "ModelLM") -> None:
         self.lm, self.model, c = lm, lm.model, lm.model.config
         self.config, self.scale = c, c.attention_scale or c.key_width**-0.5
         self.dtype = self.model.tokens.weight.dtype

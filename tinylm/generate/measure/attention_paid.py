@@ -8,14 +8,18 @@ the first tokens, which every query sees: attention sinks. Read next: cache/wind
 them.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tinylm.autograd import Tensor, no_grad
 from tinylm.autograd.kernels.heads import score_scale
 from tinylm.autograd.kernels.masks import grouped_mask, seen_mix, seen_scores, visible_softmax
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import evaluating
+
+if TYPE_CHECKING:
+    from tinylm.models.decoder.gpt import GPT
 
 
 class PaidAttention:
@@ -55,7 +59,7 @@ class PaidAttention:
 
 
 def attention_weights(
-    model: GPT, ids: np.ndarray, positions: np.ndarray | None = None
+    model: "GPT", ids: np.ndarray, positions: np.ndarray | None = None
 ) -> np.ndarray:
     """The attention weights of a GPT.
 

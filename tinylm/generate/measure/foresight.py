@@ -10,7 +10,7 @@ models/decoder/gpt.py.
 """
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,9 +25,11 @@ from tinylm.autograd.kernels.masks import (
 )
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.models.decoder.gpt import GPT
 from tinylm.nn.attention.multi_head import SelfAttention, merge_heads, projected
 from tinylm.nn.module import Module
+
+if TYPE_CHECKING:
+    from tinylm.models.decoder.gpt import GPT
 
 
 def future_pairs(hidden: np.ndarray, ids: np.ndarray, ahead: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +89,7 @@ def unigram_accuracy(seen: np.ndarray | None, tokens: np.ndarray) -> float:
     return float((tokens == np.bincount(seen).argmax()).mean())
 
 
-def myopic(model: GPT) -> GPT:
+def myopic(model: "GPT") -> "GPT":
     """The same GPT and parameters, with no gradient from a loss to earlier positions   (Wu et al.
     2024)
 

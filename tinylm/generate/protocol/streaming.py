@@ -5,7 +5,7 @@ Read next: cache/window.py, the cache itself.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from tinylm.autograd import Tensor, no_grad, rotary
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.cache.window import WindowCache
 from tinylm.generate.protocol.language_model import check_tokens
-from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import evaluating, rotary_angles
+
+if TYPE_CHECKING:
+    from tinylm.models.decoder.gpt import GPT
 
 
 def rotary_turn(head_width: int, base: float = 10000.0) -> Callable:
@@ -49,7 +51,7 @@ class StreamingLM:
 
     context = None  # no limit: old tokens leave the cache
 
-    def __init__(self, model: GPT, window: int, sinks: int = 0, shift: bool = False) -> None:
+    def __init__(self, model: "GPT", window: int, sinks: int = 0, shift: bool = False) -> None:
         c = model.config
         if c.positions != "rope" or any(kind != "full" for kind in c.attention) or c.rope_scaling:
             raise ConfigError(

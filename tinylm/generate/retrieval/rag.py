@@ -6,14 +6,18 @@ language model. Read next: measure/compression.py.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.generate.loop import generate_text
 from tinylm.generate.protocol.language_model import Model
 from tinylm.generate.protocol.score import conditional_logprob
-from tinylm.generate.retrieval.bm25 import InvertedIndex
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.generate.retrieval.bm25 import InvertedIndex
+    from tinylm.tokenizers.base import Tokenizer
+
 
 BLANK = "_____"  # where the model writes
 
@@ -49,8 +53,8 @@ class RAG:
     def __init__(
         self,
         lm: Model,
-        tokenizer: Tokenizer | None,
-        retriever: InvertedIndex,
+        tokenizer: "Tokenizer | None",
+        retriever: "InvertedIndex",
         k: int = 1,
         expand: Callable | None = None,
         bos: int | None = None,

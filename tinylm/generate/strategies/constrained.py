@@ -11,7 +11,7 @@ rerank.py.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,8 +25,11 @@ from tinylm.generate.protocol.language_model import (
     as_language_model,
     check_tokens,
 )
-from tinylm.generate.strategies.regular import Regular
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.generate.strategies.regular import Regular
+    from tinylm.tokenizers.base import Tokenizer
+
 
 ENDED = object()  # the state after the end token
 NO_STRING = (
@@ -91,7 +94,10 @@ class TokenAutomaton:
     """
 
     def __init__(
-        self, automaton: StringSet | Regular, tokenizer: Tokenizer, eos: int | Sequence[int] | None
+        self,
+        automaton: "StringSet | Regular",
+        tokenizer: "Tokenizer",
+        eos: int | Sequence[int] | None,
     ) -> None:
         if not 0 <= eos < tokenizer.vocab_size:
             raise ConfigError(

@@ -15,7 +15,7 @@ Mistral mark turns by plain text, "[INST]": there the model itself sees no diffe
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -30,7 +30,10 @@ from tinylm.models.published.chat.normal import fingerprint
 from tinylm.models.published.chat.pieces import Mark
 from tinylm.models.published.chat.program import JinjaTemplate
 from tinylm.models.published.chat.written import fingerprints, program_of, tokens_of
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
+
 
 DEFAULT = "default"  # the name of the template for conversations without tools
 
@@ -197,7 +200,7 @@ class NamedTemplates:
 
     def encode(
         self,
-        tokenizer: Tokenizer,
+        tokenizer: "Tokenizer",
         messages: Sequence[dict[str, Any]],
         add_prompt: bool = True,
         tools: Sequence | None = None,

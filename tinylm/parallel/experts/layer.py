@@ -13,7 +13,7 @@ stream's enter and leave, as a feed-forward does. So the router's gradient is pa
 summed over the group. Read first: routers.py. Read next: ../stage.py.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,9 +23,11 @@ from tinylm.nn.experts import real_rows
 from tinylm.nn.module import Module
 from tinylm.nn.routing import choose, spread
 from tinylm.parallel.experts.exchange import counts_from_all, exchange
-from tinylm.parallel.experts.routers import Routers
 from tinylm.parallel.tensor.cuts import Along, Whole, share_of
 from tinylm.parallel.tensor.layers import Stream
+
+if TYPE_CHECKING:
+    from tinylm.parallel.experts.routers import Routers
 
 
 class PartOfLinear(Module):
@@ -49,7 +51,7 @@ class SplitExperts(Module):
     stream   Stream of the tensor group;  routers  Routers
     """
 
-    def __init__(self, layer: int, number: Any, stream: Stream, routers: Routers) -> None:
+    def __init__(self, layer: int, number: Any, stream: Stream, routers: "Routers") -> None:
         self.router, self.number = layer.router, number
         first, last = routers.bounds[routers.comm.rank]
         # By their numbers in the whole layer, which are their names.
@@ -121,7 +123,7 @@ class SplitExperts(Module):
         return exchange(y, comm=comm, sent=received, received=sent)
 
 
-def split_experts(layer: int, number: Any, stream: Stream, routers: Routers) -> tuple:
+def split_experts(layer: int, number: Any, stream: Stream, routers: "Routers") -> tuple:
     """Cut a MixtureOfExperts.
 
     returns  (SplitExperts, {name of a parameter, of all experts: Cut})

@@ -5,7 +5,7 @@ Read first: ring.py, heads.py. Read next: ../stage.py.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from tinylm.autograd.kernels.activations import kept_scaled
 from tinylm.backend import DType, to_device
 from tinylm.errors import ConfigError
 from tinylm.models.decoder.config import GPTConfig
-from tinylm.models.decoder.gpt import GPT
 from tinylm.nn.attention.multi_head import SelfAttention, merge_heads, projected, with_past
 from tinylm.nn.attention.sharing import SharedPairs
 from tinylm.nn.module import Module
@@ -25,6 +24,9 @@ from tinylm.parallel.tensor.cuts import shared_heads
 from tinylm.parallel.tensor.draws import PartOfDraws
 from tinylm.parallel.tensor.layers import ColumnSplit, RowSplit
 from tinylm.parallel.tensor.split import OwnHeads
+
+if TYPE_CHECKING:
+    from tinylm.models.decoder.gpt import GPT
 
 
 class Tokens:
@@ -168,7 +170,7 @@ def check_heads_shared(config: GPTConfig, size: int, tensor: int) -> None:
         )
 
 
-def cut_sequences(model: GPT, tokens: Tokens, tensor: int = 1) -> None:
+def cut_sequences(model: "GPT", tokens: Tokens, tensor: int = 1) -> None:
     """Replace the attention of every block of a GPT by one of ranks with parts of the sequences, in
     place.
 
@@ -238,7 +240,7 @@ def _share_bias(model, tokens):
     model.position_bias = OwnHeads(bias, at + exchange.first, at + exchange.last)
 
 
-def layer_options(model: GPT, rows: int, tokens: Tokens, dtype: DType) -> list[dict[str, Any]]:
+def layer_options(model: "GPT", rows: int, tokens: Tokens, dtype: DType) -> list[dict[str, Any]]:
     """What each block is called with beside the stream: GPT.block_options() for the positions of
     this rank.
 

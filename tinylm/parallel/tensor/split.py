@@ -13,18 +13,18 @@ import numpy as np
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 from tinylm.models.decoder.config import GPTConfig
-from tinylm.models.decoder.gpt import GPT
 from tinylm.nn.experts import MixtureOfExperts
 from tinylm.nn.module import Module
 from tinylm.nn.position.bias import T5Bias
 from tinylm.parallel.data_parallel import share_rows
 from tinylm.parallel.experts.layer import split_experts
-from tinylm.parallel.experts.routers import Routers
 from tinylm.parallel.tensor.cuts import Along, ByHead, Whole, share_of, shared_heads
 from tinylm.parallel.tensor.draws import PartOfDraws
 from tinylm.parallel.tensor.layers import ColumnSplit, RowSplit, SplitEmbedding, SplitNorm, Stream
 
 if TYPE_CHECKING:
+    from tinylm.models.decoder.gpt import GPT
+    from tinylm.parallel.experts.routers import Routers
     from tinylm.parallel.sequence.layers import Tokens
 
 
@@ -55,7 +55,9 @@ def check_splits(config: GPTConfig, size: int) -> None:
         )
 
 
-def split_decoder(model: GPT, stream: Stream, tokens: "Tokens", routers: Routers) -> dict[str, Any]:
+def split_decoder(
+    model: "GPT", stream: Stream, tokens: "Tokens", routers: "Routers"
+) -> dict[str, Any]:
     """Replace the parts of a GPT by this rank's shares, in place.
 
     model    GPT, with the same weights on every rank

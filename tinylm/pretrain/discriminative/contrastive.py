@@ -13,7 +13,7 @@ models/published/sentence_encoder.py.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,12 +32,15 @@ from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.autograd.primitives.statistics import mean_where, scale_of_squares
 from tinylm.backend import DType, Random
 from tinylm.errors import ConfigError, DataError, DtypeError, ShapeError
-from tinylm.models.encoder.encoder import Encoder
 from tinylm.nn.linear import normal_parameter
 from tinylm.nn.module import Module
 from tinylm.pretrain.batch import Batch, TokenBatch, pad_rows
 from tinylm.pretrain.masked.masked import with_cls, without_padding
 from tinylm.pretrain.special import Special
+
+if TYPE_CHECKING:
+    from tinylm.models.encoder.encoder import Encoder
+
 
 FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0  # Radford et al. 2021, section 2.5
 POOLS = "first", "mean"
@@ -176,7 +179,7 @@ class SentenceEmbedding:
         once = np.zeros((len(ids), 1), np.int64)  # no class: only that it is not IGNORE matters
         return TokenBatch(ids, once, without_padding(ids, self.special))
 
-    def embed(self, model: Encoder, batch: Batch) -> Tensor:
+    def embed(self, model: "Encoder", batch: Batch) -> Tensor:
         """One vector for each row: (B, D)."""
         return _pooled(model.hidden(batch.inputs, **batch.options), batch.mask, self.pool)
 

@@ -12,11 +12,15 @@ import re
 import string
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.protocol.text_lm import TextLM
+
+if TYPE_CHECKING:
+    from tinylm.data.read.items import Item
+
 
 MAP = "You are given a text. Please determine whether the text discusses {topic}.\n\n{segment}"
 REDUCE = (
@@ -121,8 +125,8 @@ def check_slots(name: str, template: str, slots: set[str]) -> None:
 
 def map_reduce(
     lm: TextLM,
-    item: Item,
-    demonstrations: Sequence[Item] = (),
+    item: "Item",
+    demonstrations: "Sequence[Item]" = (),
     *,
     size: int = 256,
     overlap: int = 0,

@@ -12,9 +12,12 @@ in turn. The loop is the same for all. Read next: least_to_most.py.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tinylm.data.read.items import Item
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Plan:
 
 
 def decompose(
-    problem: str | Sequence[int] | Item,
+    problem: "str | Sequence[int] | Item",
     generate: Callable,
     solve: Callable,
     conclude: Callable,

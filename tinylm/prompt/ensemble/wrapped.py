@@ -8,9 +8,12 @@ back (way 5). Read next: diversity.py, voters.py.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tinylm.data.read.items import Item
 from tinylm.prompt.protocol.text_lm import TextLM
+
+if TYPE_CHECKING:
+    from tinylm.data.read.items import Item
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,15 @@ class Shown:
     form: object
     demonstrations: tuple
 
-    def prompt(self, item: Item, demonstrations: Sequence[Item] = ()) -> str:
+    def prompt(self, item: "Item", demonstrations: "Sequence[Item]" = ()) -> str:
         """The prompt for a question after its own demonstrations: str."""
         return self.form.prompt(item, self.demonstrations)
 
-    def continuation(self, item: Item, answer: str) -> str:
+    def continuation(self, item: "Item", answer: str) -> str:
         """What follows the prompt if this is the answer."""
         return self.form.continuation(item, answer)
 
-    def stop_for(self, lm: TextLM, demonstrations: Sequence[Item] = ()) -> tuple[str, ...]:
+    def stop_for(self, lm: TextLM, demonstrations: "Sequence[Item]" = ()) -> tuple[str, ...]:
         """The strings that end a model's answer after its own demonstrations."""
         return self.form.stop_for(lm, self.demonstrations)
 
@@ -53,15 +56,15 @@ class Transformed:
     there: Callable
     back: Callable
 
-    def prompt(self, item: Item, demonstrations: Sequence[Item] = ()) -> str:
+    def prompt(self, item: "Item", demonstrations: "Sequence[Item]" = ()) -> str:
         """The prompt, translated: str."""
         return self.there(self.form.prompt(item, demonstrations))
 
-    def continuation(self, item: Item, answer: str) -> str:
+    def continuation(self, item: "Item", answer: str) -> str:
         """What follows the translated prompt if this is the answer, translated too."""
         return self.there(self.form.continuation(item, answer))
 
-    def stop_for(self, lm: TextLM, demonstrations: Sequence[Item] = ()) -> tuple[str, ...]:
+    def stop_for(self, lm: TextLM, demonstrations: "Sequence[Item]" = ()) -> tuple[str, ...]:
         """The strings that end an answer, translated."""
         return tuple(self.there(string) for string in self.form.stop_for(lm, demonstrations))
 

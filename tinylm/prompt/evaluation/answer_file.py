@@ -16,11 +16,11 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.reading import strict_json
 
 if TYPE_CHECKING:
+    from tinylm.data.read.items import Item
     from tinylm.prompt.evaluation.runner import Record
 
 
@@ -34,7 +34,7 @@ HEAD_START = json.dumps({"kind": KIND}).removesuffix("}").encode()
 
 
 def file_head(
-    about: dict[str, str], options: Any, demonstrations: Sequence[Item], seed: int
+    about: dict[str, str], options: Any, demonstrations: "Sequence[Item]", seed: int
 ) -> dict[str, Any]:
     """What two runs must have in common to share a file: dict of plain values.
 
@@ -50,7 +50,7 @@ def file_head(
     }
 
 
-def fingerprint(items: Sequence[Item]) -> str:
+def fingerprint(items: "Sequence[Item]") -> str:
     """A short hash of items without their tasks: str.
 
     A task that is not in a file is the file's name, and a renamed file has the same questions.
@@ -94,7 +94,7 @@ class AnswerFile:
     """
 
     def __init__(
-        self, path: str | Path, head: dict[str, Any], items: Sequence[Item], read: Callable
+        self, path: str | Path, head: dict[str, Any], items: "Sequence[Item]", read: Callable
     ) -> None:
         self.path, self.items = Path(path), items
         try:

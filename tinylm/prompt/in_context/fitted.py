@@ -9,10 +9,13 @@ details of its answer what was kept and what was dropped. Read next: few_shot.py
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tinylm.data.read.items import Item
 from tinylm.errors import DataError
 from tinylm.prompt.protocol.text_lm import TextLM
+
+if TYPE_CHECKING:
+    from tinylm.data.read.items import Item
 
 
 @dataclass
@@ -31,13 +34,13 @@ class Fitted:
     tokens: int
 
     @property
-    def details(self) -> dict[str, tuple[Item, ...]]:
+    def details(self) -> "dict[str, tuple[Item, ...]]":
         """What an Answer states of it."""
         return {"kept": self.kept, "dropped": self.dropped}
 
 
 def fitted(
-    write: Callable, demonstrations: Sequence[Item], count: Callable, budget: int | None
+    write: Callable, demonstrations: "Sequence[Item]", count: Callable, budget: int | None
 ) -> Fitted:
     """The prompt with as many of the demonstrations as `budget` tokens hold.
 
@@ -66,7 +69,7 @@ def fitted(
 
 
 def fit_context(
-    lm: TextLM, write: Callable, demonstrations: Sequence[Item], answer: int, begin: str = ""
+    lm: TextLM, write: Callable, demonstrations: "Sequence[Item]", answer: int, begin: str = ""
 ) -> Fitted:
     """The prompt with as many of the demonstrations as the model's context holds.
 
@@ -87,7 +90,7 @@ def fit_context(
 def fit_options(
     lm: TextLM,
     write: Callable,
-    demonstrations: Sequence[Item],
+    demonstrations: "Sequence[Item]",
     endings: Sequence[str],
     begin: str = "",
 ) -> Fitted:
@@ -101,7 +104,7 @@ def fit_options(
     return fitted(write, demonstrations, lambda text: lm.length(text, begin), budget)
 
 
-def dropped_of(fits: Sequence[Fitted]) -> tuple[Item, ...]:
+def dropped_of(fits: Sequence[Fitted]) -> "tuple[Item, ...]":
     """The demonstrations that one of several prompts had no room for, or more of them: tuple.
 
     fits  list of Fitted, each of the same demonstrations

@@ -10,12 +10,15 @@ estimate.py.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from tinylm.data.read.items import Item
 from tinylm.prompt.evaluation.judge import answer_key
 from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.protocol.text_lm import TextLM
-from tinylm.prompt.rag.prompt import RagPrompt
+
+if TYPE_CHECKING:
+    from tinylm.prompt.rag.prompt import RagPrompt
 
 
 def same_answer(value: str | None, gold: str) -> float:
@@ -112,7 +115,7 @@ class LogLikelihood(_Measure):
     def __init__(
         self,
         lm: TextLM,
-        form: RagPrompt | None = None,
+        form: "RagPrompt | None" = None,
         demonstrations: Sequence[Item] = (),
         normalization: str = "sum",
     ) -> None:

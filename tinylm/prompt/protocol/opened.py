@@ -8,11 +8,14 @@ Read next: model.py, prompts and replies as text.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models.decoder.gpt import GPT
-from tinylm.prompt.rag.chunks import Passage
+
+if TYPE_CHECKING:
+    from tinylm.prompt.rag.chunks import Passage
+
 
 BITS = {"32": None, "8": 8, "4": 4}
 
@@ -141,7 +144,7 @@ def open_model(name: str, device: str = "cpu", bits: int | None = None) -> Opene
 
 
 def open_decoder(
-    name: str, found: Sequence[Passage], device: str = "cpu", bits: int | None = None
+    name: str, found: "Sequence[Passage]", device: str = "cpu", bits: int | None = None
 ) -> Opened:
     """A model that was read, as a decoder: Opened.
 

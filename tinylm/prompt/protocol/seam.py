@@ -22,9 +22,12 @@ prefix_store.py.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tinylm.errors import DataError
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def split_space(text: str) -> tuple[str, str]:
 
 
 def prompt_ids(
-    tokenizer: Tokenizer, text: str, begin: tuple[int, ...] = (), start: int | None = None
+    tokenizer: "Tokenizer", text: str, begin: tuple[int, ...] = (), start: int | None = None
 ) -> list[int]:
     """The ids of a prompt, whose white space at the end has been taken off: list of int.
 
@@ -68,7 +71,7 @@ def prompt_ids(
 
 
 def seam(
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
     prompt: str,
     continuation: str,
     begin: tuple[int, ...] = (),

@@ -11,7 +11,7 @@ next: training_data.py.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,11 +21,14 @@ from tinylm.errors import DataError, ShapeError
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.evaluation.judge import contains_answer, is_right
-from tinylm.prompt.protocol.scripted import ScriptedLM
 from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.rag.answer import answer_from, retrieval_answer
 from tinylm.prompt.rag.citations import share_of
 from tinylm.prompt.rag.prompt import NO_ANSWER, RagPrompt, texts_of
+
+if TYPE_CHECKING:
+    from tinylm.prompt.protocol.scripted import ScriptedLM
+
 
 CLOSED_BOOK = RagPrompt("Your task is to answer the following question.", refuse=False)
 FOLLOWED = "context", "memory", "refused", "neither"
@@ -93,8 +96,8 @@ def three_contexts(
 
 
 def four_ways(
-    base: ScriptedLM,
-    tuned: ScriptedLM,
+    base: "ScriptedLM",
+    tuned: "ScriptedLM",
     items: Sequence[Item],
     retriever: InvertedIndex,
     k: int = 3,

@@ -11,6 +11,7 @@ verbalizer a pattern. Read next: masked_cloze.py, the same with an encoder.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +19,12 @@ from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.finetune.instruct.prompt_template import PromptTemplate
 from tinylm.prompt.answer import Answer
-from tinylm.prompt.protocol.completion import Scores
 from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.library import LIBRARY
+
+if TYPE_CHECKING:
+    from tinylm.prompt.protocol.completion import Scores
+
 
 # The book's three words for "positive", and as many for the other label.
 FEELINGS = {
@@ -30,7 +34,7 @@ FEELINGS = {
 
 
 def label_masses(
-    scores: Scores, verbalizer: dict[str, tuple[str, ...]], normalization: str = "sum"
+    scores: "Scores", verbalizer: dict[str, tuple[str, ...]], normalization: str = "sum"
 ) -> dict[str, float]:
     """The probability mass of each label's words.
 

@@ -9,10 +9,12 @@ in training. A prompt is the same condition in words. The tokens are special one
 holds "<formal>" is only text. Read next: ../../finetune/instruct/vocabulary.py, which adds them.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinylm.errors import ConfigError, DataError
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
 
 
 class FeatureTokens:
@@ -44,7 +46,7 @@ class FeatureTokens:
         """
         return " ".join([*(f"<{value}>" for value in self._checked(values)), text])
 
-    def ids(self, tokenizer: Tokenizer, text: str, **values: Any) -> list[int]:
+    def ids(self, tokenizer: "Tokenizer", text: str, **values: Any) -> list[int]:
         """The ids of a text after the special tokens of its features: list of int.
 
         tokenizer  has all of `tokens` among its special ones

@@ -13,11 +13,13 @@ Read next: ../protocol/text_lm.py, which completes prompts.
 import itertools
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.protocol.text_lm import TextLM
+
+if TYPE_CHECKING:
+    from tinylm.data.read.items import Item
 
 
 def render_fields(fields: Sequence[tuple[str, str | None]]) -> str:
@@ -100,7 +102,7 @@ def stop_strings(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def reply_stops(
-    lm: TextLM, stop: str | Sequence[str] | None, demonstrations: Sequence[Item] = ()
+    lm: TextLM, stop: str | Sequence[str] | None, demonstrations: "Sequence[Item]" = ()
 ) -> tuple[str, ...]:
     """The stop strings of a model's reply, given those of the form of its prompt: tuple of str.
 

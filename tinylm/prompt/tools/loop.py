@@ -18,13 +18,16 @@ for in the joined text, across pieces and results. Read next: answer.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinylm.errors import ConfigError
 from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.calculator_loop import cut_at, piece_seed, room_after
 from tinylm.prompt.tools.markers import find_marker, inert, open_marker
-from tinylm.prompt.tools.registry import Tools
+
+if TYPE_CHECKING:
+    from tinylm.prompt.tools.registry import Tools
+
 
 # Inside another call a result must not change where that call ends, or what its arguments are.
 _NOT_INSIDE = frozenset('{}":\\\n')
@@ -70,7 +73,7 @@ class ToolText:
 def complete_with_tools(
     lm: TextLM,
     prompt: str,
-    tools: Tools,
+    tools: "Tools",
     *,
     begin: str = "",
     max_tokens: int = 256,

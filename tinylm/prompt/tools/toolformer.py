@@ -18,6 +18,7 @@ inside it. Read first: annotated.py.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import regex
@@ -27,7 +28,10 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.tools.annotated import Called
 from tinylm.prompt.tools.markers import BEGIN, Marker, find_marker
-from tinylm.prompt.tools.registry import Tools
+
+if TYPE_CHECKING:
+    from tinylm.prompt.tools.registry import Tools
+
 
 LENGTH = 5  # tokens after the position that count: 1 - 0.2 t is 0 from t = 5 on
 _WORD = regex.compile(r"\S+")
@@ -104,7 +108,7 @@ def score_calls(
     ]
 
 
-def annotation_prompt(tools: Tools, examples: Sequence[tuple[str, str]] = ()) -> Callable:
+def annotation_prompt(tools: "Tools", examples: Sequence[tuple[str, str]] = ()) -> Callable:
     """P(x): what asks a model to add calls to a text.
 
     tools     Tools
@@ -170,7 +174,7 @@ def sample_calls(
 def annotate(
     lm: TextLM,
     text: str,
-    tools: Tools,
+    tools: "Tools",
     ask: Callable,
     *,
     positions: int = 5,

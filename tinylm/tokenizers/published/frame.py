@@ -5,14 +5,17 @@ texts, (id, segment) for a special token. Read next: pipeline.py.
 """
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinylm.errors import DataError
 from tinylm.fields import of_type
-from tinylm.tokenizers.base import Tokenizer
 from tinylm.tokenizers.published.strict import Described, built
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
+
 
 # No special tokens: the text alone, or both texts one after the other.
 PLAIN = [("A", 0)], [("A", 0), ("B", 1)]
@@ -121,7 +124,7 @@ KINDS = {
 
 
 def framed(
-    tokenizer: Tokenizer, first: str, second: str | None, limit: int | None, allow_special: bool
+    tokenizer: "Tokenizer", first: str, second: str | None, limit: int | None, allow_special: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """The ids of one text or two with the special tokens that a tokenizer's frame puts around them.
 

@@ -12,7 +12,7 @@ models/decoder/gpt.py.
 """
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
@@ -26,12 +26,15 @@ from tinylm.nn.module import Module
 from tinylm.pretrain.language.multi_token import MultiTokenHeads
 from tinylm.pretrain.objectives import AHEAD
 from tinylm.pretrain.special import Special
-from tinylm.train.run.config import TrainConfig
+
+if TYPE_CHECKING:
+    from tinylm.train.run.config import TrainConfig
+
 
 SHARED = "n_layer", "n_head", "d_model", "d_hidden", "activation", "dropout"  # of every model
 
 
-def new_model(config: TrainConfig, special: Special) -> Module:
+def new_model(config: "TrainConfig", special: Special) -> Module:
     """The model of a run, freshly initialized from the configuration's seed.
 
     config   TrainConfig
@@ -98,7 +101,7 @@ def _shared(config):
     return {field: getattr(config, field) for field in SHARED}
 
 
-def encoder_config(config: TrainConfig, special: Special) -> EncoderConfig:
+def encoder_config(config: "TrainConfig", special: Special) -> EncoderConfig:
     """The EncoderConfig of a run: positions for `context` tokens and the marks around them, and the
     heads that the objective needs.
     """
@@ -137,7 +140,7 @@ def generator_config(discriminator: EncoderConfig) -> EncoderConfig:
     )
 
 
-def seq2seq_config(config: TrainConfig, special: Special) -> Seq2SeqConfig:
+def seq2seq_config(config: "TrainConfig", special: Special) -> Seq2SeqConfig:
     """The Seq2SeqConfig of a run."""
     return Seq2SeqConfig(
         special.vocab_size,
@@ -153,7 +156,7 @@ def seq2seq_config(config: TrainConfig, special: Special) -> Seq2SeqConfig:
     )
 
 
-def decoder_of(model: Module, config: TrainConfig, words: int) -> Any:
+def decoder_of(model: Module, config: "TrainConfig", words: int) -> Any:
     """The GPT in the model of a run, for continuing plain text: without heads for tokens further
     ahead, and without special ids.
 

@@ -6,6 +6,7 @@ data/batches/windows.py.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +16,11 @@ from tinylm.data.batches.tokenfile import TokenFile
 from tinylm.errors import DataError
 from tinylm.pretrain.discriminative.pairs import truncate_pair
 from tinylm.pretrain.special import Special
-from tinylm.tokenizers.base import Tokenizer
-from tinylm.train.run.config import TrainConfig
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
+    from tinylm.train.run.config import TrainConfig
+
 
 LEAST_ROWS = 1024  # a batch may have as many of any text, however short
 
@@ -61,7 +65,7 @@ class PairTokenizer:
     sep         id of [SEP];  vocab_size  with the special ids
     """
 
-    def __init__(self, tokenizer: Tokenizer, sep: int, vocab_size: int) -> None:
+    def __init__(self, tokenizer: "Tokenizer", sep: int, vocab_size: int) -> None:
         self.tokenizer, self.sep, self.vocab_size = tokenizer, sep, vocab_size
 
     def encode_stream(self, chunks: Iterable[str]) -> Iterator[np.ndarray]:
@@ -129,7 +133,7 @@ def split_pair(ids: np.ndarray, sep: int, room: int) -> tuple[list[int], ...]:
 
 
 def training_rows(
-    config: TrainConfig, file: TokenFile, special: Special
+    config: "TrainConfig", file: TokenFile, special: Special
 ) -> RandomWindows | RandomPairs | TwoStages:
     """The rows that a run trains on.
 
@@ -160,7 +164,7 @@ def training_rows(
 
 
 def validation_rows(
-    config: TrainConfig, file: TokenFile, special: Special
+    config: "TrainConfig", file: TokenFile, special: Special
 ) -> EvenWindows | WholeWindows | EvenPairs:
     """The rows that a run is scored on, with batches(batch_size); arguments as in training_rows."""
     recipe = config.recipe

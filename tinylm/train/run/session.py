@@ -21,10 +21,10 @@ from tinylm.train.patience import Patience
 from tinylm.train.progress import Progress, clock
 from tinylm.train.run.config import as_json
 from tinylm.train.step import Step
-from tinylm.train.trainer import Trainer
 
 if TYPE_CHECKING:
     from tinylm.train.run.run import Run
+    from tinylm.train.trainer import Trainer
 
 
 FIRST = 3.0  # seconds to the first checkpoint of a new run: one that is killed early can be resumed
@@ -40,7 +40,9 @@ class Session:
     report    where lines of text for the user go
     """
 
-    def __init__(self, run: "Run", trainer: Trainer, patience: Patience, report: Callable) -> None:
+    def __init__(
+        self, run: "Run", trainer: "Trainer", patience: Patience, report: Callable
+    ) -> None:
         self.run = run
         self.config = run.config
         self.trainer = trainer

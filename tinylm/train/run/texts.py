@@ -9,7 +9,7 @@ import itertools
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinylm import tokenizers
 from tinylm.data import Prepared, prepare
@@ -24,14 +24,17 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.reading import BadLines, numbered_lines, refuse
 from tinylm.tokenizers.base import Tokenizer
 from tinylm.tokenizers.characters import CharTokenizer
-from tinylm.train.run.config import TrainConfig
 from tinylm.train.run.rows import PairTokenizer
 from tinylm.train.run.words import read_dictionary, translated
+
+if TYPE_CHECKING:
+    from tinylm.train.run.config import TrainConfig
+
 
 DICTIONARY = "dictionary.tsv"  # in the directory of a run, as it was when the run began
 
 
-def make_tokenizer(config: TrainConfig) -> Tokenizer:
+def make_tokenizer(config: "TrainConfig") -> Tokenizer:
     """The tokenizer of a configuration, learnt from its text or read from a file.
 
     Merges are learnt from the training part: whole words of the validation text as tokens would
@@ -58,7 +61,7 @@ def make_tokenizer(config: TrainConfig) -> Tokenizer:
     return tokenizers.load(path)
 
 
-def documents(config: TrainConfig, bad: BadLines | None = None) -> Iterable:
+def documents(config: "TrainConfig", bad: BadLines | None = None) -> Iterable:
     """The documents of the text, each a str or an iterator of str.
 
     bad  BadLines for lines that cannot be read; None: one by the configuration's skip_bad
@@ -72,7 +75,7 @@ def documents(config: TrainConfig, bad: BadLines | None = None) -> Iterable:
     return without_repeats(python_documentation())
 
 
-def sources_line(config: TrainConfig) -> str:
+def sources_line(config: "TrainConfig") -> str:
     """One line on the files of the text and those left out; "" for one file that was named."""
     if not config.data:
         return ""
@@ -133,7 +136,7 @@ def translations(path: Any, bad: BadLines | None = None) -> Iterator[tuple[str, 
 
 
 def prepare_text(
-    config: TrainConfig,
+    config: "TrainConfig",
     tokenizer: Tokenizer,
     directory: str | Path,
     data: Any = None,
@@ -163,7 +166,7 @@ def prepare_text(
     return prepare(found, encoder, directory, val_fraction, config.seed)
 
 
-def open_text(config: TrainConfig, tokenizer: CharTokenizer, directory: str | Path) -> Prepared:
+def open_text(config: "TrainConfig", tokenizer: CharTokenizer, directory: str | Path) -> Prepared:
     """The Prepared that prepare_text wrote into `directory`; DataError if it is damaged."""
     words = tokenizer.vocab_size
     if config.recipe.pairs:
@@ -171,14 +174,14 @@ def open_text(config: TrainConfig, tokenizer: CharTokenizer, directory: str | Pa
     return Prepared.open(directory, words)
 
 
-def keep_dictionary(config: TrainConfig, directory: str | Path) -> None:
+def keep_dictionary(config: "TrainConfig", directory: str | Path) -> None:
     """Copy the dictionary of a new run into its directory: a resumed run needs the same one."""
     if config.dictionary:
         read_dictionary(config.dictionary)  # raises here if a line is wrong
         shutil.copyfile(config.dictionary, Path(directory) / DICTIONARY)
 
 
-def kept_dictionary(config: TrainConfig, directory: str | Path) -> dict[str, list[str]] | None:
+def kept_dictionary(config: "TrainConfig", directory: str | Path) -> dict[str, list[str]] | None:
     """The dictionary of a run as it was at its start, {word: [translations]}, or None."""
     if config.dictionary:
         return read_dictionary(Path(directory) / DICTIONARY)

@@ -10,16 +10,20 @@ import functools
 import itertools
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import regex
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.reading import numbered_lines
-from tinylm.tokenizers.base import Tokenizer
-from tinylm.tokenizers.bpe import BPETokenizer
-from tinylm.tokenizers.characters import CharTokenizer
 from tinylm.writing import INSIDE, LETTER, composed, is_unspaced, replaced
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
+    from tinylm.tokenizers.bpe import BPETokenizer
+    from tinylm.tokenizers.characters import CharTokenizer
+
 
 _SENTENCE_END = regex.compile(r"\p{STerm}[\p{Pe}\p{Pf}\"']*\s*\Z")
 _GOES_ON = regex.compile(rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{LETTER}]]|{INSIDE}", regex.V1)
@@ -27,7 +31,7 @@ _GOES_ON = regex.compile(rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{LETTER}]]|{INSIDE}", reg
 
 def word_tables(
     needs: Collection[str],
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
     vocab_size: int,
     dictionary: dict[str, list[str]] | None = None,
 ) -> dict:
@@ -49,7 +53,7 @@ def word_tables(
     return tables
 
 
-def word_starts(tokenizer: Tokenizer, vocab_size: int) -> np.ndarray:
+def word_starts(tokenizer: "Tokenizer", vocab_size: int) -> np.ndarray:
     """The ids that begin a word, for whole-word masking.
 
     vocab_size  at least the tokenizer's; further ids begin words of their own
@@ -87,7 +91,7 @@ def _begins_spaced(head, size):
     return go_on > 0 and go_on >= sum(map(is_unspaced, letters))
 
 
-def sentence_ends(tokenizer: CharTokenizer) -> np.ndarray:
+def sentence_ends(tokenizer: "CharTokenizer") -> np.ndarray:
     """The ids of tokens that end a sentence: (n,) integers.
 
     They end with . ! ? or the like of other scripts, perhaps followed by closing quotes, brackets
@@ -147,7 +151,7 @@ def translated(text: str, dictionary: dict[str, list[str]]) -> str:
 
 
 def dictionary_table(
-    dictionary: dict[str, list[str]], tokenizer: BPETokenizer, vocab_size: int
+    dictionary: dict[str, list[str]], tokenizer: "BPETokenizer", vocab_size: int
 ) -> np.ndarray:
     """Translations as ids, for CodeSwitched: of words that are a single token in both languages.
 

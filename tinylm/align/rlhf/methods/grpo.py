@@ -13,7 +13,7 @@ advantages of 0. Read next: ../collect.py.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -26,11 +26,13 @@ from tinylm.align.policy.groups import (
 )
 from tinylm.align.policy.sequences import cispo_loss, gspo_loss, sequence_ratio
 from tinylm.align.preference.pairs import PreferenceBatch
-from tinylm.align.rlhf.experience import Experience, PolicyBatch
 from tinylm.align.rlhf.methods.method import Method, Now, count, group_of, penalty_in
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 from tinylm.settings import above, at_least, setting
+
+if TYPE_CHECKING:
+    from tinylm.align.rlhf.experience import Experience, PolicyBatch
 
 
 def _advantages(self, experience, rewards, scale=True):
@@ -65,10 +67,10 @@ class GRPO(Method):
     reuses: ClassVar[bool] = True
     least: ClassVar[int] = 2
 
-    def advantages(self, experience: Experience, rewards: np.ndarray) -> tuple[np.ndarray, Any]:
+    def advantages(self, experience: "Experience", rewards: np.ndarray) -> tuple[np.ndarray, Any]:
         return _advantages(self, experience, rewards, self.scale)
 
-    def loss(self, now: Now, batch: PolicyBatch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, now: Now, batch: "PolicyBatch") -> tuple[Tensor, dict[str, float]]:
         """The policy's part of policy.grpo_loss(); its k3 is added by penalty()."""
         given = _read(now, batch)
         return clipped_loss(*given, how=self.how, low=self.clip), _clipped(now, batch, self.clip)
@@ -88,7 +90,7 @@ class DrGRPO(Method):
     def unit(self, longest: int) -> Any:
         return longest
 
-    def advantages(self, experience: Experience, rewards: np.ndarray) -> tuple[np.ndarray, Any]:
+    def advantages(self, experience: "Experience", rewards: np.ndarray) -> tuple[np.ndarray, Any]:
         return _advantages(self, experience, rewards, scale=False)
 
     def loss(self, now: Now, batch: PreferenceBatch) -> tuple[Tensor, dict[str, float]]:
@@ -123,7 +125,7 @@ class DAPO(Method):
                 f"longest has {longest}: lower buffer, or raise max_tokens"
             )
 
-    def advantages(self, experience: Experience, rewards: np.ndarray) -> tuple[np.ndarray, Any]:
+    def advantages(self, experience: "Experience", rewards: np.ndarray) -> tuple[np.ndarray, Any]:
         if self.buffer:
             L = rewards.shape[1]
             charged = overlong_penalty(experience.rollout.lengths, L, self.buffer)  # (N,)

@@ -11,15 +11,18 @@ on_policy.py.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from tinylm.align.policy.kl import k1, k2, k3, kl_loss, weighted_k3
-from tinylm.align.rlhf.experience import PolicyBatch
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 from tinylm.settings import at_least, one_of, setting, validate
+
+if TYPE_CHECKING:
+    from tinylm.align.rlhf.experience import PolicyBatch
+
 
 # In the loss, by name: what k1, k2 and k3 are the gradient of stands in policy/kl.py.
 ESTIMATORS = {
@@ -132,7 +135,7 @@ class Method:
         """With how "fixed": what divides the sum over the tokens of a response."""
         return 1
 
-    def penalty(self, now: Now, batch: PolicyBatch, beta: float) -> Tensor | float:
+    def penalty(self, now: Now, batch: "PolicyBatch", beta: float) -> Tensor | float:
         """beta times the mean of the estimator that `kl` names, to be added to the loss: Tensor ();
         0 where the penalty is in the reward.
         """

@@ -9,7 +9,7 @@ whose expected gradient is the exact one. Read next: ppo.py.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,11 +20,14 @@ from tinylm.align.policy.critic import value_loss
 from tinylm.align.policy.groups import rloo_advantages, rloo_loss
 from tinylm.align.policy.surrogates import entropy_loss, policy_gradient_loss
 from tinylm.align.preference.pairs import PreferenceBatch
-from tinylm.align.rlhf.experience import Experience, PolicyBatch
 from tinylm.align.rlhf.methods.method import Method, Now, group_of
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 from tinylm.settings import at_least, between, one_of, setting
+
+if TYPE_CHECKING:
+    from tinylm.align.rlhf.experience import Experience, PolicyBatch
+
 
 BASELINES = {
     "leave_one_out": leave_one_out,
@@ -58,7 +61,7 @@ class Reinforce(Method):
         found = returns_to_go(rewards) - b[:, None]
         return np.where(experience.counted, found, 0.0), None
 
-    def loss(self, now: Now, batch: PolicyBatch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, now: Now, batch: "PolicyBatch") -> tuple[Tensor, dict[str, float]]:
         loss = policy_gradient_loss(now.logp, batch.advantages, now.counted, self.how, now.total)
         if self.entropy:
             loss = loss + self.entropy * entropy_loss(now.logits, now.total)
@@ -79,7 +82,7 @@ class A2C(Method):
 
     critic: ClassVar[bool] = True
 
-    def advantages(self, experience: Experience, rewards: np.ndarray) -> tuple[np.ndarray, Any]:
+    def advantages(self, experience: "Experience", rewards: np.ndarray) -> tuple[np.ndarray, Any]:
         """Advantages and targets of the critic: (N, L) twice.
 
         The value after the last token is 0, also of a response that was cut at the most tokens: its
@@ -107,7 +110,7 @@ class RLOO(Method):
 
     least: ClassVar[int] = 2
 
-    def advantages(self, experience: Experience, rewards: np.ndarray) -> Any:
+    def advantages(self, experience: "Experience", rewards: np.ndarray) -> Any:
         """R_i less the mean of the others in its group: (N,)."""
         groups = rewards.sum(axis=1).reshape(-1, self.group)  # (P, G)
         return rloo_advantages(groups).reshape(-1), None

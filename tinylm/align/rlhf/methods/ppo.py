@@ -10,7 +10,7 @@ The book has one symbol for the last two. (Schulman et al. 2017; Ziegler et al. 
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -23,10 +23,12 @@ from tinylm.align.policy.clipping import (
 )
 from tinylm.align.policy.critic import clipped_value_loss, value_loss
 from tinylm.align.policy.surrogates import entropy_loss
-from tinylm.align.rlhf.experience import Experience, PolicyBatch
 from tinylm.align.rlhf.methods.method import Method, Now, count, whitening
 from tinylm.autograd import Tensor
 from tinylm.settings import above, at_least, between, one_of, setting
+
+if TYPE_CHECKING:
+    from tinylm.align.rlhf.experience import Experience, PolicyBatch
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class PPO(Method):
     critic: ClassVar[bool] = True
     reuses: ClassVar[bool] = True
 
-    def advantages(self, experience: Experience, rewards: np.ndarray) -> tuple[np.ndarray, Any]:
+    def advantages(self, experience: "Experience", rewards: np.ndarray) -> tuple[np.ndarray, Any]:
         """Advantages and targets of the critic: (N, L) twice.
 
         The value after the last token is 0, also of a response that was cut at the most tokens: its
@@ -63,7 +65,7 @@ class PPO(Method):
         found = gae(rewards, values, counted, self.gamma, self.lam)
         return found, found + values
 
-    def loss(self, now: Now, batch: PolicyBatch) -> tuple[Tensor, dict[str, Any]]:
+    def loss(self, now: Now, batch: "PolicyBatch") -> tuple[Tensor, dict[str, Any]]:
         given, mean = (now.logp, batch.old, batch.advantages), (self.how, now.total)
         bounds = {"low": self.clip, "high": self.clip_high}
         share = clip_fraction(*given, now.counted, **bounds)

@@ -6,7 +6,7 @@ drop, and a field that it would not read. Read first: pieces.py. Read next: norm
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from tinylm.models.published.chat.pieces import (
     encode_whole,
     plain_messages,
 )
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class ChatTemplate:
 
     def encode(
         self,
-        tokenizer: Tokenizer,
+        tokenizer: "Tokenizer",
         messages: Sequence[dict[str, Any]],
         add_prompt: bool = True,
         **given: Any,

@@ -11,7 +11,7 @@ Read first: program.py.
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.files import open_regular, read_object
@@ -20,7 +20,10 @@ from tinylm.models.published.chat_template import (
     RefusedTemplate,
     template_or_refusal,
 )
-from tinylm.models.published.formats.mapped import WeightFile
+
+if TYPE_CHECKING:
+    from tinylm.models.published.formats.mapped import WeightFile
+
 
 _LARGEST = 1 << 20  # bytes of a program that are read: more than program.py accepts
 # The variables of special tokens that programs may use.
@@ -117,7 +120,7 @@ def _content(value, name):
     return text
 
 
-def gguf_template(weights: WeightFile, special: Collection[str] | None = ()) -> Any:
+def gguf_template(weights: "WeightFile", special: Collection[str] | None = ()) -> Any:
     """The template of a GGUF file, or None if it has none.
 
     weights  WeightFile from `read_gguf`

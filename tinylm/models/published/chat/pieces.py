@@ -6,20 +6,22 @@ becomes ordinary tokens, even if it spells a special token. Read next: builtin.p
 
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinylm.data.read.messages import ROLES, joined_parts
 from tinylm.errors import DataError
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
 
 
 class Mark(str):
     """A piece of the text that stands for a special token; a plain str is text."""
 
 
-def encode_whole(tokenizer: Tokenizer, pieces: Sequence, name: str) -> np.ndarray:
+def encode_whole(tokenizer: "Tokenizer", pieces: Sequence, name: str) -> np.ndarray:
     """The token ids of a whole conversation; as `encode_pieces`, with a shorter way."""
     # If every special token in the joined text is a mark, nothing is forged, and the tokenizer may
     # read the text in one go.
@@ -31,7 +33,7 @@ def encode_whole(tokenizer: Tokenizer, pieces: Sequence, name: str) -> np.ndarra
 
 
 def encode_pieces(
-    tokenizer: Tokenizer, pieces: Sequence, name: str, before: Sequence = ()
+    tokenizer: "Tokenizer", pieces: Sequence, name: str, before: Sequence = ()
 ) -> np.ndarray:
     """The token ids of marks and texts: those of the whole text, but for forged special tokens.
 

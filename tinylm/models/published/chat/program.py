@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,10 @@ from tinylm.models.published.chat.pieces import (
     plain,
     plain_messages,
 )
-from tinylm.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
+
 
 _LONGEST, _MOST_TAGS = 200_000, 2_000  # published programs: 30,000 characters, 400 tags
 _SIGNS = 0xE000  # Unicode's private characters begin here
@@ -185,7 +188,7 @@ class JinjaTemplate:
 
     def encode(
         self,
-        tokenizer: Tokenizer,
+        tokenizer: "Tokenizer",
         messages: Sequence[dict[str, Any]],
         add_prompt: bool = True,
         **given: Any,

@@ -4,13 +4,16 @@ Read next: gguf_tokenizer.py, which makes a tokenizer of them.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinylm.errors import CheckpointError
 from tinylm.fields import show
-from tinylm.models.published.formats.mapped import WeightFile
+
+if TYPE_CHECKING:
+    from tinylm.models.published.formats.mapped import WeightFile
+
 
 # The types of tokens, by llama.cpp's numbers.
 ORDINARY, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)
@@ -70,7 +73,7 @@ class Settings:
     models   names of the models that are read
     """
 
-    def __init__(self, weights: WeightFile, models: dict[str, Callable]) -> None:
+    def __init__(self, weights: "WeightFile", models: dict[str, Callable]) -> None:
         self.weights = weights
         start = "tokenizer.ggml."
         given = [name for name in weights.metadata if name.startswith(start)]
@@ -175,7 +178,7 @@ class Settings:
             )
 
 
-def special_ids(weights: WeightFile) -> dict[str, int]:
+def special_ids(weights: "WeightFile") -> dict[str, int]:
     """{"bos": id, "eos": id, ...} of the special tokens that the file names.
 
     "eos" ends what the model generates; for chat models that is the end of a turn.
@@ -189,7 +192,7 @@ def special_ids(weights: WeightFile) -> dict[str, int]:
     return found
 
 
-def end_ids(weights: WeightFile) -> tuple[int, ...]:
+def end_ids(weights: "WeightFile") -> tuple[int, ...]:
     """The ids that end what a model generates: the end of the text, of a turn, of a message."""
     found = [i for name in ("eos", "eot", "eom") for i in _numbers(weights, f"{name}_token_id")]
     return tuple(dict.fromkeys(found))  # each once, in this order

@@ -12,6 +12,8 @@ and switches and ids by name (gguf_settings.py). Every setting is read, or refus
 next: `published/chat_template.py`, which uses the special tokens.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tinylm.errors import CheckpointError, DataError
@@ -26,14 +28,17 @@ from tinylm.models.published.formats.gguf_settings import (
     special_ids,
 )
 from tinylm.models.published.formats.gguf_splits import COMPOSED, FRAMED, SPLITS, WHOLE
-from tinylm.models.published.formats.mapped import WeightFile
 from tinylm.tokenizers import PieceTokenizer, PipelineTokenizer
 from tinylm.tokenizers.printable import CHARACTER_TO_BYTE
+
+if TYPE_CHECKING:
+    from tinylm.models.published.formats.mapped import WeightFile
+
 
 MARK = "▁"
 
 
-def tokenizer_of(weights: WeightFile) -> PipelineTokenizer:
+def tokenizer_of(weights: "WeightFile") -> PipelineTokenizer:
     """The tokenizer of a GGUF file.
 
     weights  WeightFile from `read_gguf`

@@ -6,9 +6,10 @@ every other layer, the tanh form of GELU. LLaMA's queries and keys are ordered t
 neighboring pairs; Gemma's gains are not reduced by 1. Read next: formats/gguf.py.
 """
 
+from typing import TYPE_CHECKING
+
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models.decoder.config import GPTConfig
-from tinylm.models.published.formats.mapped import WeightFile
 from tinylm.models.published.layouts.fields import Fields
 from tinylm.models.published.layouts.rules import (
     Rule,
@@ -21,6 +22,10 @@ from tinylm.models.published.layouts.rules import (
     same,
     untied_head,
 )
+
+if TYPE_CHECKING:
+    from tinylm.models.published.formats.mapped import WeightFile
+
 
 # general.architecture
 KINDS = "llama", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "olmo2", "starcoder2"
@@ -39,7 +44,7 @@ class Settings(Fields):
     kind     the architecture, with which names begin
     """
 
-    def __init__(self, weights: WeightFile, kind: str) -> None:
+    def __init__(self, weights: "WeightFile", kind: str) -> None:
         self.start = f"{kind}."
         own = {n: value for n, value in weights.metadata.items() if n.startswith(self.start)}
         super().__init__(own, str(weights.path))
@@ -69,7 +74,7 @@ class Settings(Fields):
         return self.start + name
 
 
-def read_config(weights: WeightFile) -> GPTConfig:
+def read_config(weights: "WeightFile") -> GPTConfig:
     """The GPTConfig of a GGUF file.
 
     raises  CheckpointError for an architecture or a setting that is not read

@@ -5,10 +5,13 @@ of the book's section 2.3.5 is read. Read next: llama.py.
 """
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.published.layouts.fields import REQUIRED, Fields
+
+if TYPE_CHECKING:
+    from tinylm.models.decoder.config import GPTConfig
+
 
 KINDS = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
 SAME = {kind: kind for kind in KINDS} | {"su": "longrope"}  # Phi-3's first name for it
@@ -185,7 +188,7 @@ NAMES = {
 }
 
 
-def write_rope(config: GPTConfig) -> dict[str, Any]:
+def write_rope(config: "GPTConfig") -> dict[str, Any]:
     """The rotary fields of a GPTConfig: rope_theta, rope_parameters, and rope_scaling if it scales.
 
     raises  KeyError for a scheme that no published model has
@@ -213,7 +216,7 @@ def _share(turned, width):
     return math.nextafter(share, 1)
 
 
-def trained_context(config: GPTConfig) -> int:
+def trained_context(config: "GPTConfig") -> int:
     """max_position_embeddings: the context, or with dynamic scaling the length before it."""
     scaling = config.rope_scaling or {}
     if scaling.get("name") == "dynamic_ntk":

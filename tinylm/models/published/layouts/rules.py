@@ -8,15 +8,17 @@ published minus 1. Each is a kind of rule. Read next: gpt2.py.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 import numpy as np
 
 from tinylm.backend import DType
 from tinylm.errors import CheckpointError
-from tinylm.models.decoder.config import GPTConfig
-from tinylm.models.published.formats.mapped import WeightFile
 from tinylm.nn.module import Module
+
+if TYPE_CHECKING:
+    from tinylm.models.decoder.config import GPTConfig
+    from tinylm.models.published.formats.mapped import WeightFile
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ def rows_from(ours: str, theirs: str, first: int) -> Rule:
     return Rule(ours, (theirs,), read, write)
 
 
-def resting_pairs(rule: Rule, config: GPTConfig) -> Rule:
+def resting_pairs(rule: Rule, config: "GPTConfig") -> Rule:
     """A rule of packed queries, keys and values where only the first R numbers of a head turn.
 
     There a head is (a_1 .. a_R/2, b_1 .. b_R/2, rest), and a_i turns with b_i. Here every number of
@@ -220,7 +222,7 @@ def reshaped(ours: str, theirs: str, mine: tuple[int, ...], shape: tuple[int, ..
     )
 
 
-def grouped_qkv(ours: str, theirs: str, config: GPTConfig) -> Rule:
+def grouped_qkv(ours: str, theirs: str, config: "GPTConfig") -> Rule:
     """One matrix or bias in groups of rows: R queries, their key, their value (BLOOM, Falcon).
 
     Ours has the queries of all groups first, then all keys, then all values.
@@ -292,14 +294,14 @@ def affine(ours: str, *theirs: str, bias: bool = True, sizes: Sequence[int] = ()
     return [weight, joined(f"{ours}.bias", *(f"{name}.bias" for name in theirs), sizes=sizes)]
 
 
-def untied_head(config: GPTConfig, theirs: str = "lm_head.weight") -> list[Rule]:
+def untied_head(config: "GPTConfig", theirs: str = "lm_head.weight") -> list[Rule]:
     """The rule of the output matrix, in a list; none where it is the table of embeddings."""
     if config.tied:
         return []
     return [linear_weight("head", theirs)]
 
 
-def name_in_file(name: str, weights: Sequence[str] | WeightFile, prefix: str = "") -> str | None:
+def name_in_file(name: str, weights: "Sequence[str] | WeightFile", prefix: str = "") -> str | None:
     """The name that `weights` has for a tensor: `name`, or without or with `prefix`; else None."""
     spellings = name, name.removeprefix(prefix), prefix + name
     return next((spelling for spelling in spellings if spelling in weights), None)
@@ -307,7 +309,7 @@ def name_in_file(name: str, weights: Sequence[str] | WeightFile, prefix: str = "
 
 def read_rule(
     rule: Rule,
-    weights: WeightFile,
+    weights: "WeightFile",
     dtype: DType,
     prefix: str = "",
     where: str | Path = "the weights",
