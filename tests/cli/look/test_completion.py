@@ -31,6 +31,7 @@ def test_options_are_the_settings_of_the_verb(found):
     assert positionals == ("RUN", "TEXT") and "--top" in names
     listed = [one.name for one in found["fill"].options]
     assert set(names) < set(listed) and {"--no-json", "--help", "--show-config"} < set(listed)
+    assert all(option(found[verb], "--config").value == "path" for verb in ("train", "align dpo"))
 
 
 def test_values_are_choices_paths_or_numbers(found):

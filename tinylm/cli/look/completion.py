@@ -117,6 +117,8 @@ def _command(words, about, function):
     options = []
     for name, (field, kind) in fields.items():
         options += _options(words, name, field, kind)
+    if "config" not in fields:
+        options.append(Option("--config", "settings out of a JSON or TOML file, or a run", "path"))
     options += [HELP, Option("--show-config", "print the values in use", "none")]
     plain = _plain_words(words[0])
     takes_files = bool(positionals) and words[0] not in (
