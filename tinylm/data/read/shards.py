@@ -21,6 +21,7 @@ from tinylm.fields import Fields
 from tinylm.files import inside, open_regular, read_json, write_text
 
 INDEX = "index.json"
+GZIP = 31  # of zlib: the largest window, and the header and the end of a .gz file
 # What reading a damaged or replaced shard can raise: the file, gzip, UTF-8 and JSON, its content.
 _DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, zlib.error)
 
@@ -57,7 +58,7 @@ class ShardWriter:
         line = record.encode("utf-8", "surrogatepass") + b"\n"  # lone surrogates survive
         if self._file is None:
             self._begin_shard()
-        self._file.write(line)
+        self._file.write(self._packer.compress(line))
         shard = self.shards[-1]
         shard["documents"] += 1
         shard["bytes"] += len(line)
@@ -68,8 +69,9 @@ class ShardWriter:
     def _begin_shard(self):
         name = f"{len(self.shards):05d}.jsonl.gz"
         try:
-            # "x" never overwrites; mtime=0 gives the same bytes for the same text.
-            self._file = gzip.GzipFile(self.folder / name, "xb", compresslevel=6, mtime=0)
+            # "x" never overwrites. A GzipFile would hold itself and its buffers in a circle.
+            self._file = open(self.folder / name, "xb")
+            self._packer = zlib.compressobj(6, wbits=GZIP)  # without a time: the same bytes again
         except FileExistsError:
             raise DataError(
                 f"shards: {self.folder / name} exists already and is not overwritten: "
@@ -79,7 +81,8 @@ class ShardWriter:
 
     def _end_shard(self):
         if self._file is not None:
-            self._file.close()
+            with self._file:
+                self._file.write(self._packer.flush())
             self._file = None
 
     def __exit__(

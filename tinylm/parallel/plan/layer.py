@@ -172,7 +172,7 @@ def layer_seconds(
     one = all_reduce_seconds(_stream_bytes(shape, layout), layout.tp, 1, *machine)
     split = np.asarray(layout.tp) > 1
     launches = FORWARD_LAUNCHES * (1 + whole_again) + BACKWARD_LAUNCHES + 2 * reduces * split
-    unfused = UNFUSED_LAUNCHES * (2 + core_again) * (dense & ~fused(shape, layout))
+    unfused = UNFUSED_LAUNCHES * (2 + core_again) * (dense & np.logical_not(fused(shape, layout)))
     return LayerSeconds(
         forward + backward + again,
         attention,
