@@ -7,6 +7,7 @@ import pickle
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,7 +253,8 @@ def test_unwritable_directory_is_one_clear_error(tmp_path, monkeypatch):
     def refuse(*args, **options):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(os, "mkdir", refuse)
+    # Python 3.10's paths keep the os.mkdir that they found when they were imported.
+    monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(CheckpointError, match="cannot write .*step-000001.*Permission denied"):
         checkpoint.save_step(tmp_path, 1, ARRAYS, STATE)
 
