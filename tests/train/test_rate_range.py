@@ -31,12 +31,28 @@ def test_rates_rise_by_the_same_factor():
     assert seen == found.rates.tolist() and found.ended == ""
 
 
-def test_the_suggestion_is_a_tenth_of_the_rate_at_the_lowest_mean():
-    # A valley in the logarithm of the rate, its bottom at 0.1. The mean lags behind by at most the
-    # ten steps it looks back, a third of a power of ten at thirty steps a power.
-    found = range_test(Scripted(lambda rate: 5 + np.log10(rate / 0.1) ** 2 / 9), 1e-4, 1.0, 120)
-    assert 0.1 <= found.lowest <= 0.1 * 10 ** (10 / 29.75)
-    assert found.suggested == pytest.approx(found.lowest / 10)
+def falling(rate):
+    """A loss that falls by 2 around a rate of 0.01, and rises by 1 from 0.3 on."""
+    return 5 - np.tanh(3 * np.log10(rate / 0.01)) + (rate > 0.3)
+
+
+# Seven tenths of a step down reach the mean after twelve steps, 0.9^12 = 0.28, of thirty a power.
+LAG = 10 ** (12 / 29.75)
+
+
+def test_the_suggestion_is_the_rate_at_which_most_of_the_fall_is_done():
+    found = range_test(Scripted(falling), 1e-4, 1.0, 120)
+    # tanh(3 x) = 0.4 where 0.7 of the way from -1 to 1 is done: x = 0.141
+    assert 10**0.141 * 0.01 <= found.suggested <= 10**0.141 * 0.01 * LAG
+    assert found.suggested < found.lowest <= 0.3 * LAG
+
+
+def test_noise_of_single_batches_does_not_choose_the_rate():
+    rng = np.random.default_rng(0)
+    noisy = Scripted(lambda rate: falling(rate) + rng.normal(scale=0.3))
+    for _ in range(5):
+        noisy.step = 0
+        assert 0.005 < range_test(noisy, 1e-4, 1.0, 120).suggested < 0.05
 
 
 def test_a_loss_that_rises_to_one_and_a_half_times_the_first_ends_the_test():
@@ -56,7 +72,7 @@ def test_a_loss_that_is_not_finite_ends_the_test_and_is_left_out():
 def test_a_loss_that_does_not_fall_suggests_nothing():
     assert range_test(Scripted(lambda rate: 4.0), 1e-3, 1.0, 10).suggested is None
     assert suggestion(np.array([1.0, 2.0]), np.array([4.0, 3.97]))[1] is None  # less than 1 %
-    assert suggestion(np.array([1.0, 2.0]), np.array([4.0, 3.0])) == (2.0, 0.2)
+    assert suggestion(np.array([1.0, 2.0, 4.0]), np.array([4.0, 3.2, 3.0])) == (4.0, 2.0)
 
 
 def test_the_running_mean_begins_at_the_first_loss():

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 SMOOTH = 0.9  # weight of the past in the running mean of the losses
 DIVERGED = 1.5  # the test ends when that mean is so many times the first loss
-TENTH = 10.0  # the rule's divisor
+FALLEN = 0.7  # of the fall, at the rate that is suggested
+START = 20  # the loss before learning is the mean of the first 1/20 of the steps
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,11 @@ class RangeTest:
     losses     (n,) before each step, of its own batch
     smooth     (n,) their running mean, each weighted by 0.9^age, corrected for the beginning
     ended      why it ended before its last rate, or ""
-    lowest     the rate at the lowest point of `smooth`
-    suggested  a tenth of that: at the lowest point the loss is about to rise again, so the rate
-               there is already too large for steps that start from trained weights. None if the
-               loss has hardly fallen
+    lowest     the rate at the lowest point of `smooth`: a larger one teaches no more
+    suggested  the first rate at which seven tenths of the fall are done. Between it and the lowest
+               point the loss hardly moves, and its lowest point is mostly noise; where the loss
+               falls fastest, the rule of others, is noise as well where batches are small. None if
+               the loss has hardly fallen
     """
 
     rates: np.ndarray
@@ -93,12 +95,13 @@ def running_mean(losses: list) -> float:
 
 
 def suggestion(rates: np.ndarray, smooth: np.ndarray) -> tuple[float, float | None]:
-    """(the rate at the lowest smoothed loss, a tenth of it).
+    """(the rate at the lowest smoothed loss, the first rate at which 0.7 of the fall are done).
 
     The second is None where the loss fell by less than a hundredth, so that no rate of the range
     has taught anything.
     """
-    best = int(np.argmin(smooth))
-    if smooth[best] > 0.99 * smooth[0]:
+    best, first = int(np.argmin(smooth)), smooth[len(smooth) // START]
+    if smooth[best] > 0.99 * first:
         return float(rates[best]), None
-    return float(rates[best]), float(rates[best]) / TENTH
+    reached = smooth <= first - FALLEN * (first - smooth[best])
+    return float(rates[best]), float(rates[int(np.argmax(reached))])

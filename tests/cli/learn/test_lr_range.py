@@ -43,7 +43,7 @@ def found(smooth, ended="", suggested=0.01):
 
 def test_the_words_say_the_rule_and_what_to_do_next():
     (lowest, rule) = in_words(found([5.0, 3.0, 4.0]))
-    assert lowest == "lowest at a rate of 0.01" and "--lr 0.01, a tenth of that" in rule
+    assert lowest == "lowest at a rate of 0.01" and "--lr 0.01, where seven tenths" in rule
     assert any("higher --lr-to" in line for line in in_words(found([5.0, 4.0, 3.0])))
     assert in_words(found([5.0, 4.0, 3.0], "it broke"))[0] == "ended early: it broke"
     (none,) = in_words(found([5.0, 5.0], suggested=None))

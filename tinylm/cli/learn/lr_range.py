@@ -137,8 +137,8 @@ def in_words(found) -> list[str]:
             "that is the last rate tried, and the loss was still falling: try a higher --lr-to"
         )
     lines.append(
-        f"suggested: --lr {found.suggested:.2g}, a tenth of that, since at the lowest point the "
-        "loss is about to rise. It is a rule of thumb: these steps say nothing of the rest of a run"
+        f"suggested: --lr {found.suggested:.2g}, where seven tenths of that fall are done. It is a "
+        "rule of thumb: these steps say nothing of the rest of a run"
     )
     return lines
 
