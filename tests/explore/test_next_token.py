@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinylm.explore import AtHand, page
+from tinylm.explore import AtHand, Unsuitable, page
 from tinylm.explore.next_token import BEST, figures, lens_of
 from tinylm.generate.sample import Sampling, filtered, probabilities
 
@@ -57,6 +57,11 @@ def test_a_prenorm_encoder_is_normed_once_at_every_layer(runs):
     data = figures(at_hand)[0].data
     logits = data["logits"][str(data["places"][0])]
     assert data["lens"]["ids"][-1, 0, 0] == logits.argmax()
+
+
+def test_an_encoder_that_predicts_no_tokens_is_unsuitable(runs):
+    with pytest.raises(Unsuitable, match="no head that predicts tokens"):
+        figures(AtHand(runs("replaced"), "To be"))
 
 
 def test_an_encoder_decoder_has_bars_and_no_lens(runs):

@@ -37,6 +37,12 @@ def test_an_encoder_decoder_reads_sentinels_and_writes(runs):
     np.testing.assert_array_equal(found.target[1:], again[:-1])  # the best, token by token
 
 
+def test_a_prefix_model_predicts_what_follows_and_hides_nothing(runs):
+    at_hand = AtHand(runs("prefix"))
+    assert at_hand.reading.ahead and "[MASK]" not in at_hand.text
+    assert not AtHand(runs("masked")).reading.ahead
+
+
 def test_electra_is_read_by_its_discriminator(runs):
     model = opened_model(runs("replaced")).model
     assert AtHand(runs("replaced"), "To be").reading.model is model.discriminator

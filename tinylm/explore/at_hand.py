@@ -61,6 +61,14 @@ class OpenedModel:
         return self.tokenizer.special.get(name)
 
     @property
+    def hides(self) -> bool:
+        """True if a prompt may have [MASK]."""
+        part = part_of(self.model)
+        if isinstance(part, Encoder):
+            return self.special_id("mask", HIDDEN) is not None
+        return part is not None and not isinstance(part, GPT) and self.sentinels[0] is not None
+
+    @property
     def sentinels(self) -> list:
         """Ids that stand for hidden spans: 100 at least, None where there is none."""
         if self.special is not None:
@@ -142,7 +150,9 @@ class AtHand:
         if isinstance(model, Encoder):
             ids = encoder_ids(opened, self.text)
             hidden = np.flatnonzero(ids == opened.special_id("mask", HIDDEN))
-            return Reading("encoder", model, ids, None, hidden)
+            # A prefix LM is an encoder that has read its whole prefix, and predicts what follows.
+            ahead = opened.config is not None and opened.config.recipe.shifted
+            return Reading("encoder", model, ids, None, hidden, ahead)
         ids = source_ids(opened, self.text)
         return Reading("encoder-decoder", model, ids, written(model, ids, opened.ends), none)
 
@@ -168,7 +178,7 @@ def own_words(run: Path, opened: OpenedModel) -> str:
             ids = np.asarray(TokenFile.open(path).tokens[:OWN])
             ids = ids[ids < opened.tokenizer.vocab_size]  # without [SEP] of pairs
             words = opened.tokenizer.decode(ids).split("\ufffd")[0].split()[1 : 1 + WORDS]
-            if len(words) > 2 and not isinstance(part_of(opened.model), (GPT, type(None))):
+            if len(words) > 2 and opened.hides:
                 words[-2] = HIDDEN
             return " ".join(words)
     return ""

@@ -18,7 +18,7 @@ from tinylm.generate.measure.attention_traced import (
 )
 
 WIDE = 6_000_000  # bytes of one figure's weights that travel as float32
-MOST = 64_000_000  # bytes as float16 that a browser still opens at once
+MOST = 24_000_000  # bytes as float16 that a browser opens at once
 TITLES = {
     "decoder": "Attention",
     "encoder": "Attention",

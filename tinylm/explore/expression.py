@@ -187,7 +187,9 @@ def _rule(operation, i):
     path = Path(code.co_filename)
     at = f"{relative(path.resolve())}:{code.co_firstlineno}"
     if code.co_name != "<lambda>":
-        lines = inspect.getsource(rule).rstrip().splitlines()[:LONGEST_RULE]
+        lines = inspect.getsource(rule).rstrip().splitlines()
+        if len(lines) > LONGEST_RULE:
+            lines[LONGEST_RULE:] = ["    ..."]
         return {"text": textwrap.dedent("\n".join(lines)), "at": at}
     return {"text": _lambda_text(code), "at": at}
 

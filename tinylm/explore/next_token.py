@@ -11,7 +11,7 @@ import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.errors import ConfigError
-from tinylm.explore.at_hand import AtHand
+from tinylm.explore.at_hand import AtHand, Unsuitable
 from tinylm.explore.page import Figure, source_of
 from tinylm.explore.reading import Reading
 from tinylm.finetune.compress.token_exit import TokenExit
@@ -26,23 +26,27 @@ PLACES = 32  # positions of the lens, the last ones
 def figures(at_hand: AtHand) -> list[Figure]:
     """The figure of the next token; of an encoder, of its hidden tokens."""
     reading = at_hand.reading
-    words = {"encoder": "Hidden tokens", "decoder": "The next token"}
+    if reading.kind == "encoder" and reading.model.config.head not in ("token", "token_plain"):
+        raise Unsuitable("this encoder has no head that predicts tokens")
     text = (
         "The probability of every next token (eq. 2.1 of the book), before and after the filters "
         f"of `{source_of(filtered)}`, which the page recomputes as you turn them. Below, what each "
         f"layer would predict through the last norm and output, `{source_of(TokenExit)}`: "
         "the logit lens."
     )
-    if reading.kind == "encoder":
+    title = "The next token"
+    if reading.kind == "encoder-decoder":
+        title = "The next token of the target"
+    if not reading.ahead:
+        title = "Hidden tokens"
         text = text.replace("every next token (eq. 2.1", "every token at a place (eq. 1.9")
-    title = words.get(reading.kind, "The next token of the target")
     return [Figure("next_token", title, text, traced(at_hand, reading))]
 
 
 def traced(at_hand: AtHand, reading: Reading) -> dict:
     """The numbers of the figure.
 
-    returns  {"kind", "tokens": of the text (T,), "places": (n,) positions that are predicted from,
+    returns  {"ahead", "tokens": of the text (T,), "places": (n,) positions that are predicted from,
              "logits": {position: (V,)} for as many as fit, the last first, "lens": None, or
              {"layers": L, "ids": (L, n, BEST), "probabilities": the same shape, "final": (L, n) the
              probability of what the last layer prefers, "rank": (L, n) its rank, from 1},
@@ -52,6 +56,8 @@ def traced(at_hand: AtHand, reading: Reading) -> dict:
     places = np.arange(len(text))[-PLACES:]
     if reading.kind == "encoder" and len(reading.hidden):
         places = reading.hidden[-PLACES:]
+    elif reading.kind == "encoder" and reading.ahead:
+        places = places[-1:]  # the others have seen what comes next
     layers, why = _layers(reading, places)
     last = layers[-1]  # (n, V)
     kept = max(1, ROOM // last[0].nbytes)
@@ -63,7 +69,7 @@ def traced(at_hand: AtHand, reading: Reading) -> dict:
         lens = lens_of(layers)
         named |= set(np.ravel(lens["ids"]).tolist())
     return {
-        "kind": reading.kind,
+        "ahead": reading.ahead,
         "tokens": at_hand.tokens(text),
         "places": places,
         "logits": {str(p): row for p, row in list(zip(places, last))[-kept:]},

@@ -28,6 +28,7 @@ class Reading:
     ids      (T,) the prompt with what is around it; the source of an encoder-decoder
     target   (U,) what an encoder-decoder wrote, the start token first; else None
     hidden   (n,) places of [MASK]
+    ahead    True if tokens that come next are predicted, False for those that are hidden
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Reading:
     ids: np.ndarray
     target: np.ndarray | None
     hidden: np.ndarray
+    ahead: bool = True
 
 
 def part_of(model: Module) -> Module | None:

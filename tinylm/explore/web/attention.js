@@ -48,13 +48,31 @@ tinylm.figure("attention", (root, data, tools) => {
   const shade = (w) => tools.sequentialRGB(Math.sqrt(w));
   const rgbOf = (layer, flat) => (i, j) => (sees(layer, i, j) ? shade(flat[place(i, j)]) : tools.maskedRGB());
 
+  // The colors of a square of rows x columns pixels. One that stands for many pairs shows the
+  // largest weight among them, so that a thin diagonal stays to be seen.
+  function thumbnail(layer, column, rows, columns) {
+    const flat = flatOf(layer, column);
+    if (rows === T && columns === S) return rgbOf(layer, flat);
+    const largest = new Float32Array(rows * columns).fill(-1); // -1: nothing is seen
+    for (let i = 0; i < T; i++) {
+      const row = Math.floor((i * rows) / T) * columns;
+      for (let j = 0; j < (data.causal ? i + 1 : S); j++) {
+        const k = row + Math.floor((j * columns) / S);
+        if (flat[place(i, j)] > largest[k] && sees(layer, i, j)) largest[k] = flat[place(i, j)];
+      }
+    }
+    return (r, c) => (largest[r * columns + c] < 0 ? tools.maskedRGB() : shade(largest[r * columns + c]));
+  }
+
   // ---- What is chosen --------------------------------------------------------------------
 
   const chosen = { layer: data.layers.length - 1, column: 0, query: T - 1, view: "weights" };
 
   // ---- The wall of heads -----------------------------------------------------------------
 
-  const small = Math.min(76, Math.max(34, Math.round(540 / columns.length)));
+  // As large as they fit beside the chosen head, and smaller where there are many layers.
+  const room = Math.floor((Math.min(root.clientWidth, 540) - 64) / columns.length) - 7;
+  const small = Math.max(24, Math.min(data.layers.length > 12 ? 40 : 76, room));
   const wall = el("div", { class: "heads", role: "group", "aria-label": "Layers and heads",
     style: { gridTemplateColumns: `auto repeat(${columns.length}, ${small + 4}px)` } });
   wall.append(el("span"), ...columns.map((c) => el("span", { class: "over" }, c.short)));
@@ -66,10 +84,10 @@ tinylm.figure("attention", (root, data, tools) => {
       // A wall may hold hundreds of squares of many tokens: each is drawn when it is seen.
       button.style.width = button.style.height = `${small + 4}px`;
       tools.whenSeen(button, () => {
-        const canvas = tools.pixels({ rows: T, columns: S, rgb: rgbOf(layer, flatOf(layer, column)), size: 1, label: "" });
+        const [rows, columns] = [Math.min(T, small), Math.min(S, small)];
+        const canvas = tools.pixels({ rows, columns, rgb: thumbnail(layer, column, rows, columns), size: 1, label: "" });
         canvas.removeAttribute("role"), canvas.removeAttribute("aria-label");
         canvas.style.width = canvas.style.height = `${small}px`;
-        canvas.style.imageRendering = T > small ? "auto" : "pixelated";
         button.append(canvas);
       });
       tools.tip(button, () => `layer ${number_}, ${column.name}`);
@@ -147,7 +165,8 @@ tinylm.figure("attention", (root, data, tools) => {
 
   function drawLarge() {
     const { rgb, text } = lens();
-    const size = Math.max(1, Math.min(26, Math.floor(Math.min(520, root.clientWidth - 110) / Math.max(S, T))));
+    const fit = Math.min(520, large.clientWidth - 110) / Math.max(S, T); // pixels of a cell
+    const size = fit < 1 ? fit : Math.min(26, Math.floor(fit));
     const canvas = tools.pixels({ rows: T, columns: S, rgb, size, label: `${title.textContent}: ${T} by ${S} ${chosen.view}` });
     tools.tip(canvas, (event) => {
       const cell = canvas.cell(event);
@@ -253,7 +272,7 @@ tinylm.figure("attention", (root, data, tools) => {
     el("div", { class: "row" }, scale),
     el("div", { class: "columns" },
       el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All heads" }, wall),
-      el("div", {}, title, view.element, large, said, bars)),
+      el("div", { class: "beside" }, title, view.element, large, said, bars)),
     table, notes.map((note) => el("p", { class: "note" }, note)));
   choose({});
 });

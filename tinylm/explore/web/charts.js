@@ -17,9 +17,10 @@
   };
 
   // An empty picture with axes: { x: [low, high], y: [low, high], xLabel, yLabel, width, height,
-  // log: { x, y }, label (what a screen reader says) }.
+  // log: { x, y }, whole (ticks of x at
+  // integers alone), label (what a screen reader says) }.
   // Returns { element, plot (a <g> to draw in), x(value), y(value), box }.
-  tools.axes = ({ x, y, xLabel = "", yLabel = "", width = 640, height = 260, log = {}, label = "" }) => {
+  tools.axes = ({ x, y, xLabel = "", yLabel = "", width = 640, height = 260, log = {}, whole = false, label = "" }) => {
     const box = { left: 56, right: width - 14, top: 24, bottom: height - 40 };
     const scale = (range, from, to, isLog) => {
       const f = isLog ? Math.log10 : (v) => v;
@@ -35,6 +36,7 @@
     const grid = svg("g", { class: "grid" });
     const words = svg("g", { class: "axis" });
     for (const v of at(x, log.x, Math.max(2, Math.round(width / 110)))) {
+      if (whole && !Number.isInteger(v)) continue;
       words.append(svg("text", { class: "quiet", x: px(v), y: box.bottom + 16, "text-anchor": "middle" }, tools.number(v, 3)));
     }
     for (const v of at(y, log.y, 4)) {

@@ -98,10 +98,13 @@ tinylm.figure("expression", (root, data, tools) => {
       const b = [spots[to][0] + sizes[to][0] / 2, spots[to][1] + sizes[to][1] / 2];
       a[main] = spots[from][main] + sizes[from][main];
       b[main] = spots[to][main];
-      const half = (b[main] - a[main]) / 2;
-      const [c, d] = [[...a], [...b]];
+      // Straight on past the cards between, and a curve in the last gap.
+      const bend = [...a];
+      bend[main] = Math.max(a[main], b[main] - gap[0]);
+      const half = (b[main] - bend[main]) / 2;
+      const [c, d] = [[...bend], [...b]];
       c[main] += half, (d[main] -= half);
-      path.setAttribute("d", `M${a} C${c} ${d} ${b}`);
+      path.setAttribute("d", `M${a} L${bend} C${c} ${d} ${b}`);
     }
   }
 

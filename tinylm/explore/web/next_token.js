@@ -72,7 +72,7 @@ tinylm.figure("next_token", (root, data, tools) => {
   const places = data.places.list();
   const V = data.vocabulary;
   const name = (id) => data.names[id] ?? { text: `<${id}>`, special: true };
-  const isNext = data.kind !== "encoder";
+  const isNext = data.ahead;
   const chosen = { place: places[places.length - 1], layer: data.lens ? data.lens.layers - 1 : 0 };
   const settings = { temperature: 1, topK: null, topP: null, minP: null };
   const SHOWN = 14; // bars
@@ -81,9 +81,12 @@ tinylm.figure("next_token", (root, data, tools) => {
 
   const context = el("div", { class: "context", tabindex: 0, role: "region", "aria-label": "The text so far" });
   function tellContext() {
-    const before = data.tokens.slice(0, chosen.place + (isNext ? 1 : 0));
-    const from = Math.max(0, before.length - 60);
-    context.replaceChildren(from ? "… " : "", ...before.slice(from).map(tools.token), el("strong", {}, isNext ? " ?" : ` ? at place ${chosen.place}`));
+    // What comes next has only what was before; a hidden place has both sides.
+    const last = isNext ? chosen.place + 1 : Math.min(data.tokens.length, chosen.place + 30);
+    const first = Math.max(0, last - 60);
+    const shown = data.tokens.slice(first, last).map(tools.token);
+    if (!isNext) shown[chosen.place - first] = el("mark", {}, shown[chosen.place - first]);
+    context.replaceChildren(first ? "… " : "", ...shown, isNext ? el("strong", {}, " ?") : "");
   }
 
   // ---- Bars ------------------------------------------------------------------------------
@@ -184,7 +187,7 @@ tinylm.figure("next_token", (root, data, tools) => {
       const first = x.find((i) => data.lens.rank.at(i - 1, n) === 1 && x.slice(i - 1).every((k) => data.lens.rank.at(k - 1, n) === 1));
       rise.replaceChildren(
         el("h3", {}, "How the answer forms: ", tools.token(name(finals[n]))),
-        tools.lines({ series: [{ x, y, color: 0 }], x: [1, Math.max(2, layers)], y: [0, 1], xLabel: "layer", yLabel: `probability of ${token}`, width: 460, height: 210, label: `Probability of ${token} by layer: ${y.map(percent).join(", ")}` }),
+        tools.lines({ series: [{ x, y, color: 0 }], x: [1, Math.max(2, layers)], y: [0, Math.max(...y) * 1.05], whole: true, xLabel: "layer", yLabel: `probability of ${token}`, width: 460, height: 210, label: `Probability of ${token} by layer: ${y.map(percent).join(", ")}` }),
         el("p", { class: "note" }, `From layer ${first} on it is the most probable token. In layer 1 it had rank ${data.lens.rank.at(0, n)} of ${V}.`));
       drawBars();
     }
