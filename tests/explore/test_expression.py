@@ -101,6 +101,21 @@ def test_two_figures_do_not_meet(open_page):
     assert picture(opened.page) == first
 
 
+def test_the_table_holds_the_numbers_of_the_engine(open_page):
+    formula = Formula(EXAMPLE)
+    formula.run().backward()
+    opened = open_page(page("gradients", figures(AtHand()))).drawn()
+    opened.page.get_by_text("as a table").click()
+    opened.page.locator("tbody tr th").first.wait_for()
+    rows = opened.page.locator("details tbody tr").all_inner_texts()
+    for row, (name, leaf) in zip(rows, formula.leaves.items()):
+        title, *cells = row.split("\t")
+        assert title == name
+        for cell, expected in zip(cells, (leaf.data, leaf.grad.numpy())):
+            found = [float(text.replace("−", "-")) for text in cell.split()]
+            np.testing.assert_allclose(found, np.ravel(expected), rtol=1e-6)
+
+
 def test_the_last_step_shows_the_gradients_of_the_engine(open_page):
     formula = Formula(EXAMPLE)
     formula.run().backward()

@@ -25,6 +25,7 @@ def test_without_a_run_the_figures_that_need_none_are_made(tmp_path, capsys):
         (["--expression", "__import__('os')"], "not among the functions"),
         (["--array", "x"], "has not the form"),
         (["nowhere"], "no run at 'nowhere'"),
+        (["--figures", "expression", "."], "name the run before --figures"),
     ],
 )
 def test_what_cannot_be_made_is_one_line(words, match, tmp_path, capsys):

@@ -140,7 +140,10 @@ def made(at_hand, wanted=()):
     """
     for name in wanted:
         if name not in KINDS:
-            raise ConfigError(f"no figure {name!r}: choose of {', '.join(KINDS)}")
+            hint = f"choose of {', '.join(KINDS)}"
+            if Path(name).exists():
+                hint = "it is taken for a figure; name the run before --figures"
+            raise ConfigError(f"no figure {name!r}: {hint}")
     figures, left_out = [], {}
     for name in wanted or KINDS:
         module = importlib.import_module(f"tinylm.explore.{KINDS[name][1]}")

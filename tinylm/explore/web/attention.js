@@ -255,7 +255,7 @@ tinylm.figure("attention", (root, data, tools) => {
   tools.onTheme(() => (paint(), choose({})));
 
   const notes = [];
-  if (data.layers.length < data.all) notes.push(`Layers ${data.layers.join(", ")} of ${data.all}: more would make the page too large; --layers chooses others.`);
+  if (data.layers.length < data.all) notes.push(`Layers ${data.layers.join(", ")} of ${data.all}; --layers chooses others.`);
   if (data.half) notes.push("Weights of so many tokens travel as float16, with three digits.");
   if (data.rollout) notes.push("Rollout multiplies the means of all layers, half of each step passing straight on (Abnar and Zuidema 2020).");
   const table = tools.asTable("The chosen token's weights as a table", () => {

@@ -189,7 +189,7 @@ tinylm.figure("expression", (root, data, tools) => {
   const total = F + 1 + data.steps.length;
   const steps = tools.steps({ count: total, label: sentence, keys: root, name: "Step through the tape" }, show);
   const table = tools.asTable("All values and gradients as a table", () => {
-    const flat = (array) => (array ? array.rows.flat().map((x) => number(x, 6)).join("  ") : "none");
+    const flat = (array) => (array ? array.rows.flat().map((x) => number(x, 8)).join("  ") : "none");
     return tools.table({
       caption: `${data.text}, after the last step`,
       head: ["node", "value", "gradient"],
