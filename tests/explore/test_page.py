@@ -103,6 +103,14 @@ def test_the_whole_page_is_silent_full_and_accessible(open_page, whole, width, d
     assert wrong == []
 
 
+def test_on_paper_everything_is_drawn(open_page, whole):
+    view = open_page(whole).page
+    view.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert view.locator(".figure:not([data-drawn])").count() == 0
+    squares = view.locator(".heads button").count()
+    assert squares > 0 and view.locator(".heads canvas").count() == squares
+
+
 def test_no_picture_is_blank(open_page, whole):
     opened = open_page(whole).drawn()
     blank = opened.page.evaluate(

@@ -111,18 +111,25 @@ function drawFigure(section) {
 }
 
 // Call `show` once, when an element first comes near the part of the page that is seen.
+const unseen = new Set(); // functions that show what nobody has looked at yet
 tinylm.tools.whenSeen = (element, show) => {
+  const now = () => {
+    watcher.disconnect();
+    unseen.delete(now);
+    show();
+  };
   const watcher = new IntersectionObserver(
-    (entries) => {
-      if (!entries.some((entry) => entry.isIntersecting)) return;
-      watcher.disconnect();
-      show();
-    },
+    (entries) => entries.some((entry) => entry.isIntersecting) && now(),
     { rootMargin: "300px" },
   );
+  unseen.add(now);
   watcher.observe(element);
-  addEventListener("beforeprint", () => (watcher.disconnect(), show()), { once: true });
 };
+// On paper everything is seen. A figure that is drawn adds its own parts to the set, and a loop over
+// a Set comes to those too.
+addEventListener("beforeprint", () => {
+  for (const now of unseen) now();
+});
 
 // Call `redraw` when the page turns dark or light: for canvases, whose colors CSS does not set.
 tinylm.tools.onTheme = (redraw) => tinylm.redraws.add(redraw);
