@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tinylm.errors import ConfigError
-from tinylm.explore import AtHand, Figure, encoded, page
+from tinylm.explore import AtHand, Figure, Unsuitable, encoded, page
 from tinylm.explore.attention import figures, packed
 from tinylm.generate.measure.attention_paid import attention_weights
-from tinylm.generate.measure.attention_traced import Traced
+from tinylm.generate.measure.attention_traced import Traced, attention_rollout
 
 PROMPT = "To be, or"
 
@@ -56,6 +56,19 @@ def test_a_bias_by_position_is_in_the_figure(runs):
     expected = model.position_bias(np.arange(T), np.arange(T)).numpy().reshape(-1, T, T)
     [bias] = figure.data["bias"]  # one for all layers
     np.testing.assert_allclose(unpacked(bias, T), np.tril(expected), atol=1e-6)
+
+
+def test_rollout_is_that_of_all_heads():
+    traced = random_traced(3, 2, 6)
+    expected = attention_rollout(np.stack([t.weights[0] for t in traced]))
+    for flat, layer in zip(packed(traced)["rollout"], expected):
+        np.testing.assert_allclose(unpacked(flat, 6), layer, atol=1e-6)
+
+
+def test_a_text_that_would_fill_the_memory_is_refused(runs, monkeypatch):
+    monkeypatch.setattr("tinylm.explore.attention.LONGEST", 5)
+    with pytest.raises(Unsuitable, match="9 tokens: attention is drawn of 5 at most"):
+        figures(AtHand(runs("causal"), PROMPT))
 
 
 def test_layers_can_be_chosen():

@@ -18,6 +18,7 @@ from tinylm.generate.measure.attention_traced import (
 )
 
 WIDE = 6_000_000  # bytes of one figure's weights that travel as float32
+LONGEST = 1024  # tokens: weights grow with the square, those of smollm2 to 1.1 GB here
 MOST = 24_000_000  # bytes as float16 that a browser opens at once
 TITLES = {
     "decoder": "Attention",
@@ -57,6 +58,8 @@ def figures(at_hand: AtHand) -> list[Figure]:
 def _traces(reading):
     """{name: list of Traced, one a layer} of a reading."""
     model, ids = reading.model, reading.ids[None]
+    if ids.size > LONGEST:
+        raise Unsuitable(f"{ids.size} tokens: attention is drawn of {LONGEST} at most")
     if reading.kind == "encoder-decoder":
         found = traced_attention(lambda: model(ids, reading.target[None]))
         L, M = model.config.n_layer, model.config.decoder_layers
@@ -97,7 +100,9 @@ def packed(traced: list[Traced], chosen: tuple[int, ...] = ()) -> dict:
     half = 4 * pairs * H * len(kept) > WIDE
     rolled = None
     if T == S:
-        rolled = attention_rollout(np.stack([t.weights[0] for t in traced]))
+        # Rollout reads means over heads, which are the means of one head.
+        means = [t.weights[0].mean(axis=0, keepdims=True, dtype=np.float64) for t in traced]
+        rolled = attention_rollout(np.stack(means))  # (L, 1, T, T) -> (L, T, T)
 
     def sent(weights):
         """(..., T, S) -> (..., n)."""
