@@ -179,5 +179,7 @@ def serve(make: Callable[[dict], str], port: int = 0, report: Callable = print) 
         report("Only this machine can, and only with this address. Ctrl-C ends it.")
         try:
             server.serve_forever(poll_interval=0.2)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stopped:
             report("\nended")
+            if type(stopped) is not KeyboardInterrupt:  # SIGTERM has a status of its own
+                raise
