@@ -16,6 +16,7 @@ from tests.strict import strict_backend
 from tinylm import backend as devices
 
 devices.register("strict", strict_backend)
+CHROMIUM = Path("/usr/bin/chromium")  # of Debian; tests of pages run in it
 if (
     "PYTEST_XDIST_WORKER" in os.environ
 ):  # pytest -n: a process for every core, so one thread in each
@@ -86,3 +87,17 @@ def data_dir():
     if not folder or not Path(folder).is_dir():
         pytest.skip("set TINYLM_DATA to a folder of texts to run this")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One real browser for all tests of a worker, whose sync API allows no second; skipped where
+    playwright or Debian's chromium is absent.
+    """
+    api = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
+    with api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,13 +1,10 @@
-"""A real browser for the pages, one for each worker; skipped where there is none."""
+"""Pages opened in a real browser, and tiny runs to make them of."""
 
 import contextlib
-from pathlib import Path
 
 import pytest
 
 from tinylm.cli import main
-
-CHROMIUM = Path("/usr/bin/chromium")
 
 
 class Opened:
@@ -24,18 +21,6 @@ class Opened:
             section.scroll_into_view_if_needed()
             section.locator(".stage > *").first.wait_for(state="attached")
         return self
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """One browser process for all tests of a worker."""
-    api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

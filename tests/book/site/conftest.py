@@ -1,12 +1,9 @@
-"""A small site and a real browser; skipped where the extra or the browser is not there."""
-
-from pathlib import Path
+"""A small site; skipped where the extra is not there."""
 
 import pytest
 
 from tinylm import book
 
-CHROMIUM = Path("/usr/bin/chromium")
 SECTIONS = ("2.3.4", "1.3.2", "1.4.6", "4.4.2", "D2L 11.9.4")
 
 
@@ -24,15 +21,3 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("book") / "site"
     build.build(small_rows(), folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """One browser for all tests of a worker."""
-    api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
