@@ -251,7 +251,9 @@ def _decoded(path, raw, number, head, bad):
         byte = raw[error.start]
         number_of_byte = error.start + 1
         reason = (
-            f"byte 0x{byte:02x}, number {number_of_byte} of the line, is not UTF-8 ({error.reason})"
+            f"byte 0x{byte:02x}, number {number_of_byte} of the line, is not UTF-8 "
+            f"({error.reason}): convert the file, for example with: iconv -f WINDOWS-1252 -t UTF-8 "
+            f"{path} > new.txt"
         )
     if name := other_encoding(head):
         raise wrong_encoding(path, name)
@@ -342,26 +344,6 @@ def json_values(
             refuse(f"{path}, line {number} is no JSON ({error})", bad)
             continue
         yield number, value
-
-
-def json_records(path: str | Path, bad: BadLines | None = None) -> Iterable[tuple[str, Any]]:
-    """The values of a JSON file with one list, or of JSON lines.
-
-    bad      as `json_lines`; a list is read whole or not at all
-    returns  iterable of (position, value), where a position is "line 3" or "record 3"
-    raises   DataError as `json_lines`, or with the reason why the list is no JSON
-    """
-    lines = list(numbered_lines(path, bad))  # once: a pipe cannot be read again
-    first = next((line for _, line in lines if line.strip()), "")
-    if not first.lstrip().startswith("["):  # one object a line, not one list
-        return ((f"line {number}", value) for number, value in json_values(lines, path, bad))
-    try:
-        found = strict_json("\n".join(line for _, line in lines))
-    except ValueError as error:
-        raise DataError(
-            f"{path}, the list is no JSON ({error}): give a list of objects, or one object a line"
-        ) from None
-    return [(f"record {i}", value) for i, value in enumerate(found, 1)]
 
 
 _NEEDED = object()  # the default of a field that must be there

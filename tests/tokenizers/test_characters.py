@@ -70,3 +70,25 @@ def test_an_empty_alphabet_knows_nothing():
 def test_a_character_given_twice_is_refused():
     with pytest.raises(DataError, match="'a' is in the vocabulary twice"):
         CharTokenizer("aba")
+
+
+@pytest.mark.parametrize(
+    "known, character, mend",
+    [
+        ("abc", "B", "write 'b' in its place"),
+        ("abe", "é", "write 'e' in its place"),
+        ("ab'", "’", 'write "\'" in its place'),
+        ("ab.", "…", "write '...' in its place"),
+        ("abc", "日", "leave it out, or take a tokenizer that writes any character"),
+        ("", "a", "leave it out"),
+    ],
+)
+def test_an_unknown_character_names_what_can_stand_for_it(known, character, mend):
+    with pytest.raises(DataError) as found:
+        CharTokenizer(known).encode(character)
+    assert mend in str(found.value) and "--tokenizer bpe" in str(found.value)
+
+
+def test_the_place_of_an_unknown_character_is_shown():
+    with pytest.raises(DataError, match=r"position 4 is .* in 'abcd\?abc'"):
+        CharTokenizer("abcd").encode("abcd?abc")

@@ -14,8 +14,8 @@ class RunSettings:
     """Settings of every run that tunes a model, those of `tinylm finetune` included."""
 
     data: tuple[str, ...] = setting(
-        help="what is learnt from: files of JSON lines or a JSON list; may be .gz, folders, "
-        "patterns",
+        help="what is learnt from: files of JSON lines, a JSON list, or a table (.csv, .tsv) whose "
+        "first line names its columns; may be .gz, folders, patterns",
         several=True,
     )
     skip_bad: bool = setting(False, "leave out lines that cannot be read, and count them")

@@ -4,6 +4,7 @@ Good for toy tasks and for nanoGPT's Shakespeare. The price: long sequences, and
 character that the vocabulary was not built with. Read next: `byte.py`, which can write anything.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,10 +63,20 @@ class CharTokenizer(Tokenizer):
             at = int((ids < 0).argmax())
             raise DataError(
                 f"character {text[at]!r} (U+{ord(text[at]):04X}) at position {position + at} is "
-                f"not among the {len(self.characters)} of this tokenizer; build it from text that "
-                "has the character, or with unk='<unk>'"
+                f"not among the {len(self.characters)} of this tokenizer, in "
+                f"{text[max(0, at - 12) : at + 12]!r}: {self._mend(text[at])}"
             )
         return ids
+
+    def _mend(self, character):
+        """What a user can do about an unknown character."""
+        mend = "leave it out"
+        if alike := _alike(character, self.characters):
+            mend = f"write {alike!r} in its place"
+        return (
+            f"{mend}, or take a tokenizer that writes any character, as `tinylm train --tokenizer "
+            "bpe` or bytes makes; in Python also unk='<unk>'"
+        )
 
     def last_cut(self, text: str, start: int, stop: int) -> int:
         """Characters are encoded one by one, so any position is a certain cut."""
@@ -84,6 +95,32 @@ class CharTokenizer(Tokenizer):
     def from_dict(cls, described: dict[str, Any]) -> "CharTokenizer":
         """The tokenizer that `to_dict` described."""
         return cls(described["characters"], described["special"], described["unk"])
+
+
+# Typographic marks, and what a keyboard has.
+_MARKS = {
+    "’": "'",
+    "‘": "'",
+    "“": '"',
+    "”": '"',
+    "–": "-",
+    "—": "-",
+    "…": "...",
+    "\t": " ",
+    "\u00a0": " ",
+}
+
+
+def _alike(character, known):
+    """What stands for a character in an alphabet: without its accent, in the other case, or the
+    plain form of a typographic mark; "" for nothing.
+    """
+    plain = unicodedata.normalize("NFKD", character)
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    for other in (_MARKS.get(character, ""), plain, plain.lower(), plain.upper()):
+        if other and set(other) <= set(known):
+            return other
+    return ""
 
 
 def _code_points(text):

@@ -194,7 +194,7 @@ def test_a_second_result_gets_a_name_of_its_own(base, data):
         (["RUN", "--data", "DATA", "--lora", "99"], "rank 99 of a map"),
         (["RUN", "--data", "DATA", "--template", "nice"], "no chat template 'nice'"),
         (["RUN", "--data", "DATA", "--out", "RUN"], "is not overwritten"),
-        (["SHORT", "--data", "DATA"], "take a model with a longer one"),
+        (["SHORT", "--data", "DATA"], "`tinylm train --context N` makes one that reads more"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
@@ -378,3 +378,99 @@ def test_blocks_that_are_computed_twice_train_the_same_weights(base, data, tmp_p
         assert main(["finetune", str(base), *words, *more]) == 0
         found.append(load_run(tmp_path / name)[0].state_dict())
     assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])
+
+
+SHORT_TEST = ["--steps=1", "--batch-size=2"]
+
+
+@pytest.fixture(scope="module")
+def rotary(text, tiny, tmp_path_factory):
+    """A run whose positions are no table: its context can grow."""
+    path = tmp_path_factory.mktemp("rotary") / "rotary"
+    settings = [word for word in tiny if "context" not in word and "positions" not in word]
+    more = ["--context=32", "--positions=rope"]
+    assert main(["train", "--data", str(text), "--out", str(path), *settings, *more]) == 0
+    return str(path)
+
+
+def finetuned(run, data, out, capsys, *more, status=0):
+    argv = ["finetune", str(run), "--data", str(data), "--out", str(out), *SHORT_TEST, *more]
+    assert main(argv) == status
+    return "".join(capsys.readouterr())
+
+
+def samples(path, answer, count=4):
+    record = json.dumps({"instruction": "x", "output": "y" * answer})
+    path.write_text("\n".join([record] * count))
+    return path
+
+
+def test_the_context_grows_to_the_longest_sample_where_positions_allow_it(rotary, tmp_path, capsys):
+    data = samples(tmp_path / "data.jsonl", 60)
+    said = finetuned(rotary, data, tmp_path / "out", capsys)
+    model, _, _ = load_run(tmp_path / "out")
+    # Bytes: marks, "x", marks, 60 times "y", and the end, of which the last is only a target.
+    longest = model.config.context
+    assert 60 < longest < 80
+    assert f"context: {longest} tokens instead of 32, as the longest sample has {longest};" in said
+    assert "lost" not in said
+
+
+def test_what_the_context_cuts_is_said_with_the_setting_that_mends_it(rotary, tmp_path, capsys):
+    data = samples(tmp_path / "data.jsonl", 60)
+    said = finetuned(rotary, data, tmp_path / "out", capsys, "--context=40")
+    assert load_run(tmp_path / "out")[0].config.context == 40
+    assert "the context of 40 tokens cuts 4 of 4 samples and leaves out 0" in said
+    (mend,) = [line for line in said.splitlines() if "are lost; --context" in line]
+    longest = int(mend.split("--context ")[1].split()[0])
+    said = finetuned(rotary, data, tmp_path / "whole", capsys, f"--context={longest}")
+    assert "lost" not in said
+    # Alone a sample grows the context to four times its size at most.
+    said = finetuned(rotary, samples(data, 300), tmp_path / "long", capsys)
+    assert "context: 128 tokens instead of 32" in said and "cuts 4 of 4 samples" in said
+
+
+def test_a_table_of_positions_does_not_grow(base, tmp_path, capsys):
+    data = samples(tmp_path / "data.jsonl", 60)
+    said = finetuned(base, data, tmp_path / "out", capsys)
+    assert "the context of 48 tokens cuts 4 of 4 samples" in said
+    assert "`tinylm train --context N` makes one that reads more" in said
+    said = finetuned(base, data, tmp_path / "more", capsys, "--context=64", status=1)
+    assert "--context 64: the model has learned positions, 48 of them" in said
+
+
+def test_samples_are_read_from_tables(base, tmp_path, capsys):
+    path = tmp_path / "data.csv"
+    path.write_text('instruction,output\n"Who, sat?",the cat\nWhere?,"on ""the"" log"\n' * 1)
+    said = finetuned(base, path, tmp_path / "out", capsys)
+    assert "data: 2 samples" in said
+    path.write_text("q,a\n1,2\n")
+    said = finetuned(base, path, tmp_path / "out2", capsys, status=1)
+    assert "line 2: the fields 'q', 'a' are of no form" in said
+    assert "the first line of a table names its columns" in said
+
+
+def test_plain_text_is_told_from_samples(base, text, tmp_path, capsys):
+    said = finetuned(base, text, tmp_path / "out", capsys, status=1)
+    assert "is no JSON, it begins with 'the cat sat on the mat" in said
+    assert "`tinylm train` learns plain text" in said
+
+
+def test_a_character_that_the_run_lacks_is_named_with_its_line(text, tiny, tmp_path, capsys):
+    settings = [word for word in tiny if "context" not in word and "tokenizer" not in word]
+    run = str(tmp_path / "chars")
+    argv = ["train", "--data", str(text), "--out", run, "--tokenizer=chars", "--context=48"]
+    assert main([*argv, *settings]) == 0
+    data = tmp_path / "data.jsonl"
+    good, bad = ({"prompt": "the cat", "completion": word} for word in ("sat", "saß"))
+    data.write_text("\n".join(json.dumps(one, ensure_ascii=False) for one in (good, bad, good)))
+    said = finetuned(run, data, tmp_path / "out", capsys, status=1)
+    # Behind the mark of the assistant's turn, which the tokenizer has.
+    assert "data.jsonl, line 2: character 'ß' (U+00DF) at position " in said
+    assert "in 'saß'" in said
+    said = finetuned(run, data, tmp_path / "out", capsys, "--skip-bad")
+    assert "left out 1 bad line" in said and "data: 2 samples" in said
+    # The same in a prompt.
+    assert main(["generate", run, "the caß"]) == 1
+    error = capsys.readouterr().err
+    assert "character 'ß' (U+00DF) at position 6" in error and error.count("\n") == 1

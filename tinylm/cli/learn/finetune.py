@@ -4,8 +4,10 @@ alone.
 RUN is a run of `tinylm train` or `tinylm finetune`, a name of published weights (smollm2), a file
 or a folder of weights. FILE has one sample a line, {"instruction": ..., "input": ..., "output":
 ...}, {"prompt": ..., "completion": ...} or {"messages": [{"role": ..., "content": ...}, ...]}, or
-is a JSON list of such. The result is a run of its own, which `tinylm chat` opens. Ctrl-C stops
-after the current step and saves.
+is a JSON list of such, or a table (.csv, .tsv) whose columns have these names. A model whose
+positions are not learned reads samples longer than its context: as many tokens as the longest has,
+up to four times its context. The result is a run of its own, which `tinylm chat` opens. Ctrl-C
+stops after the current step and saves.
 """
 
 import dataclasses
@@ -19,11 +21,11 @@ import numpy as np
 
 from tinylm.cli.config_file import keep_settings
 from tinylm.cli.options import parse, refuse, report
-from tinylm.errors import DataError
+from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.settings import RunSettings, UpdateSettings
 from tinylm.machine import Terminated
 from tinylm.reading import BadLines
-from tinylm.settings import one_of, positive, setting
+from tinylm.settings import at_least, one_of, positive, setting
 
 EXAMPLES = (
     "tinylm finetune RUN --data instructions.jsonl",
@@ -41,6 +43,12 @@ class FinetuneConfig(UpdateSettings, RunSettings):
     )
     turns: str = setting(
         "all", "which answers of a conversation are learnt: all or last", one_of("all", "last")
+    )
+    context: int | None = setting(
+        None,
+        "longest sample, in tokens; none: the model's, or more where samples need it and its "
+        "positions are not learned",
+        at_least(2),
     )
     pack: bool = setting(False, "put several samples into one row, to leave little padding")
     whole: bool = setting(False, "take the loss on questions too, as in pretraining")
@@ -138,32 +146,33 @@ def _signal_of(stopped):
 
 
 def _examples(config, model, tokenizer, template, report):
-    """(task, examples to train on, examples held back) of the file."""
+    """(task, examples to train on, examples held back) of the file. The context of the model may
+    become longer.
+    """
     from tinylm.backend import Random
-    from tinylm.data.read.instructions import read_instructions
-    from tinylm.data.read.sources import shown, text_files
-    from tinylm.finetune.instruct.conversations import encode_samples, pack, packing_efficiency
+    from tinylm.data.read.sources import shown
+    from tinylm.finetune.instruct.conversations import fitted, pack, packing_efficiency
     from tinylm.finetune.instruct.instructions import InstructionTuning
 
-    files, context = text_files(config.data), model.config.context
-    bad = BadLines(config.skip_bad)
-    samples = [sample for file in files for sample in read_instructions(file, bad)]
-    for line in bad.report():
-        report(line)
-    examples, cut, dropped = encode_samples(tokenizer, template, samples, context, config.turns)
+    whole = _encoded(config, tokenizer, template, report)
+    samples, longest = len(whole), max(len(one) - 1 for one in whole)  # inputs of the model
+    context = _context(config, model, longest, report)
+    examples, cut, dropped, lost = fitted(whole, context)
+    mend = _longer(model, longest)
     if not examples:
         raise DataError(
-            f"{shown(config.data)}: no question of {len(samples)} samples leaves room for an "
-            f"answer in the context of {context} tokens: take a model with a longer one"
+            f"{shown(config.data)}: no question of {samples} samples leaves room for an "
+            f"answer in the context of {context} tokens: {mend}"
         )
     tokens = sum(map(len, examples))
     answers = sum(int(one.answer.sum()) for one in examples)  # tokens that count in the loss
-    line = f"data: {len(examples):,} samples, {tokens:,} tokens, of which {answers:,} are answers"
-    if cut:
-        line += f"; {cut} cut by the context of {context}"
-    if dropped:
-        line += f"; {dropped} left out by the context of {context}"
-    report(line)
+    report(f"data: {len(examples):,} samples, {tokens:,} tokens, of which {answers:,} are answers")
+    if lost:
+        report(
+            f"data: the context of {context} tokens cuts {cut:,} of {samples:,} samples and leaves "
+            f"out {dropped:,}, whose questions fill it: {lost:,} of "
+            f"{sum(map(len, whole)):,} tokens are lost; {mend}"
+        )
     # The same samples are held back for the same seed and file.
     order = Random(config.seed, "held back").permutation(len(examples)).tolist()
     first = min(round(config.val_fraction * len(examples)), len(examples) - 1)  # one is left
@@ -176,6 +185,74 @@ def _examples(config, model, tokenizer, template, report):
         report(f"packed: {len(train):,} samples in {len(rows):,} rows, {filled:.0%} filled")
         train = rows
     return task, train, held
+
+
+LONGEST = 4  # times the context of a model, to which it is made longer by itself
+# Positions that a model reads from a table, which has an end.
+TABLES = ("learned",)
+
+
+def _encoded(config, tokenizer, template, report):
+    """All samples of the files as Encoded, none of them cut.
+
+    raises   DataError with file and line for a sample that the tokenizer cannot write
+    """
+    from tinylm.data.read.instructions import read_instructions
+    from tinylm.data.read.sources import shown, text_files
+    from tinylm.finetune.instruct.conversations import encode_samples
+
+    bad, found = BadLines(config.skip_bad), []
+    for file in text_files(config.data):
+        places = []
+        samples = read_instructions(file, bad, places)
+        for sample, place in zip(samples, places):
+            try:
+                examples, _, _ = encode_samples(tokenizer, template, [sample], None, config.turns)
+            except DataError as error:
+                bad.add(f"{file}, {place}: {error}")
+                continue
+            found += examples
+    for line in bad.report():
+        report(line)
+    if not found:
+        raise DataError(f"{shown(config.data)} holds no sample with an answer that can be learnt")
+    return found
+
+
+def _context(config, model, longest, report):
+    """The most inputs of a sample, as set or as the samples need; the model then reads as many.
+
+    longest  inputs of the longest sample
+    raises   ConfigError for more than a table of positions has
+    """
+    now = model.config.context
+    context = config.context
+    grows = model.config.positions not in TABLES
+    if context is None:
+        context = now
+        if longest > now and grows:
+            context = min(longest, LONGEST * now)
+            report(
+                f"context: {context} tokens instead of {now}, as the longest sample has "
+                f"{longest}; --context N sets it"
+            )
+    if context > now and not grows:
+        raise ConfigError(
+            f"--context {context}: the model has learned positions, {now} of them: {_RETRAIN}"
+        )
+    if context > now:
+        model.config = dataclasses.replace(model.config, context=context)
+    return context
+
+
+_RETRAIN = "`tinylm train --context N` makes one that reads more"
+
+
+def _longer(model, longest):
+    """How samples of so many tokens can be read whole."""
+    if model.config.positions in TABLES:
+        return f"{_RETRAIN}, {longest} here"
+    return f"--context {longest} reads all"
 
 
 def _tune(config, model, task, examples):

@@ -145,6 +145,11 @@ def _samples(record):
     if answers == ["chosen"] and prompt_in_pair(record):
         only_fields(record, *SYSTEM, "task", "chosen", "rejected")
         return [Instruction(*shared_prompt(record)[:2], "", system, task)]
+    if prompts and not answers:
+        raise DataError(
+            f"the field {prompts[0]!r} has no answer beside it: give one as 'output' (also: "
+            f"{', '.join(_ANSWERS[1:])})"
+        )
     if not prompts or not answers:
         fields = ", ".join(map(repr, record)) or "(none)"
         raise DataError(

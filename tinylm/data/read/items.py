@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tinylm.data.read.benchmarks import benchmark_fields
 from tinylm.data.read.gsm8k import MARK, gsm8k_fields
+from tinylm.data.read.records import records_of
 from tinylm.errors import DataError
-from tinylm.reading import BadLines, json_records, json_text, refuse
+from tinylm.reading import BadLines, json_text, refuse
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def read_items(path: str | Path, bad: BadLines | None = None) -> list[Item]:
              file has none
     """
     items, to_fields = [], None
-    for place, record in json_records(path, bad):
+    for place, record in records_of(path, bad):
         try:
             if to_fields is None:
                 to_fields = _kind(record)

@@ -4,12 +4,20 @@ Files of different origin name the same things differently. A field that no read
 DataError, as its meaning would be lost. Read next: instructions.py, preferences.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tinylm.errors import DataError
-from tinylm.reading import BadLines, json_records, json_text, refuse
+from tinylm.reading import (
+    BadLines,
+    json_text,
+    json_values,
+    numbered_lines,
+    refuse,
+    strict_json,
+)
+from tinylm.tables import is_table, table_records
 
 # Names of the same things in different files.
 PROMPTS = ("instruction", "prompt", "question")
@@ -21,20 +29,64 @@ ABOUT = frozenset(
 )
 
 
+def records_of(path: str | Path, bad: BadLines | None = None) -> Iterable[tuple[str, Any]]:
+    """The records of a file of JSON, or of a table (.csv, .tsv): iterable of (place, record)."""
+    if is_table(path):
+        return table_records(path, bad)
+    return json_records(path, bad)
+
+
+def json_records(path: str | Path, bad: BadLines | None = None) -> Iterable[tuple[str, Any]]:
+    """The values of a JSON file with one list, or of JSON lines.
+
+    bad      as `json_lines`; a list is read whole or not at all
+    returns  iterable of (position, value), where a position is "line 3" or "record 3"
+    raises   DataError as `json_lines`, or with the reason why the list is no JSON
+    """
+    lines = list(numbered_lines(path, bad))  # once: a pipe cannot be read again
+    first = next((line for _, line in lines if line.strip()), "")
+    _check_json(path, first, bad)
+    if not first.lstrip().startswith("["):  # one object a line, not one list
+        return ((f"line {number}", value) for number, value in json_values(lines, path, bad))
+    try:
+        found = strict_json("\n".join(line for _, line in lines))
+    except ValueError as error:
+        raise DataError(
+            f"{path}, the list is no JSON ({error}): give a list of objects, or one object a line"
+        ) from None
+    return [(f"record {i}", value) for i, value in enumerate(found, 1)]
+
+
+def _check_json(path, first, bad):
+    """Raise DataError for a file of plain text, by its first line that is not blank."""
+    if not first or first.lstrip()[0] in "[{" or (bad is not None and bad.skip):
+        return  # where a line is refused, or left out, it is named with its number
+    try:
+        strict_json(first)
+    except ValueError:
+        raise DataError(
+            f"{path} is no JSON, it begins with {first.strip()[:40]!r}: give one object a line, a "
+            "list of objects, or a table whose first line names its columns, as .csv or .tsv; "
+            "`tinylm train` learns plain text"
+        ) from None
+
+
 def read_records(
     path: str | Path, make: Callable, bad: BadLines | None = None, places: list[str] | None = None
 ) -> list:
-    """What `make` reads from the records of a file of JSON: a list, in their order.
+    """What `make` reads from the records of a file of JSON or a table: a list, in their order.
 
     make    function: record -> list;  bad  reading.BadLines, or None: the first bad record raises
     places  a list that receives where each of them stands, such as "line 3"; None: nothing does
     raises  DataError with the line or number of the record, or if there is nothing in the file
     """
     found = []
-    for place, record in json_records(path, bad):
+    for place, record in records_of(path, bad):
         try:
             made = make(record)
         except DataError as error:
+            if is_table(path) and not found:
+                error = f"{error}; the first line of a table names its columns"
             refuse(f"{path}, {place}: {error}", bad)
             continue
         found += made

@@ -183,13 +183,17 @@ def json_texts(path: str | Path, key: str = "text", bad: BadLines | None = None)
     """
     for number, record in json_lines(path, bad):
         if not isinstance(record, dict) or not isinstance(record.get(key), str):
-            refuse(
-                f"documents: {path}, line {number}: {record!r:.60} is no JSON object with the "
-                f"text under {key!r}",
-                bad,
-            )
+            refuse(f"documents: {path}, line {number}: {_no_text(record, key)}", bad)
             continue
         yield record[key]
+
+
+def _no_text(record, key):
+    """Why a line of JSON has no text."""
+    if isinstance(record, dict) and key not in record:
+        fields = ", ".join(map(repr, record)) or "(none)"
+        return f"it has the fields {fields}: the one with the text must be called {key!r}"
+    return f"{record!r:.60} is no JSON object with the text under {key!r}"
 
 
 def stream_documents(

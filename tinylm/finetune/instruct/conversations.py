@@ -247,7 +247,7 @@ def encode_samples(
     begin     id put before each, or None
     returns   (list of Encoded, number of samples cut, number dropped because no answer was left)
     """
-    examples, cut, dropped = [], 0, 0
+    examples = []
     for sample in samples:
         messages, prompt_turns, options = sample, 0, {}
         if not isinstance(sample, list):
@@ -258,15 +258,30 @@ def encode_samples(
         if begin is not None:
             ids, answer = np.concatenate([[begin], one.ids]), np.concatenate([[False], one.answer])
             one = Encoded(ids, answer)
-        if context is not None and len(one) > context + 1:  # one more: the last is only a target
+        examples.append(one)
+    return fitted(examples, context)[:3]
+
+
+def fitted(examples, context=None):
+    """Examples that a model can read, without those whose answers do not fit.
+
+    examples  list of Encoded
+    context   most inputs of the model; a longer example is cut at its end. None: no limit
+    returns   (list of Encoded, number cut, number dropped because no answer was left, tokens lost
+              by both)
+    """
+    kept, cut, dropped, lost = [], 0, 0, 0
+    for one in examples:
+        whole = len(one)
+        if context is not None and whole > context + 1:  # one more: the last is only a target
             one = Encoded(one.ids[: context + 1], one.answer[: context + 1])
             if one.answer.any():
-                cut += 1
+                cut, lost = cut + 1, lost + whole - len(one)
             else:
-                dropped += 1
+                dropped, lost = dropped + 1, lost + whole
         if one.answer.any():
-            examples.append(one)
-    return examples, cut, dropped
+            kept.append(one)
+    return kept, cut, dropped, lost
 
 
 def pack(examples: Sequence, length: int) -> list[list[Encoded]]:

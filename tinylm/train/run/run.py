@@ -53,6 +53,7 @@ from tinylm.train.patience import Patience
 from tinylm.train.precision.mixed import MixedPrecision
 from tinylm.train.run.build import new_model
 from tinylm.train.run.config import TrainConfig, as_json
+from tinylm.train.run.context import cut_line, fitted
 from tinylm.train.run.directory import Begun, Lock, begin
 from tinylm.train.run.left_open import dial_line
 from tinylm.train.run.recorded import from_json
@@ -235,6 +236,7 @@ def prepare_run(
         tokenizer.save(directory / "tokenizer.json")
         data = prepare_text(config, tokenizer, directory / "data", bad=bad)
         keep_dictionary(config, directory)
+        config = fitted(config, data, given, report)
         # Rows and objective are made before workers start, so that an unsuitable text raises here.
         run = _ready(config, tokenizer, data, lock=begun.lock, begun=begun)
         text = json.dumps(as_json(config), indent=2)
@@ -251,6 +253,8 @@ def prepare_run(
         report(f"text: {sources}")
     for line in bad.report():
         report(line)
+    if cut := cut_line(config, data):
+        report(f"text: {cut}")
     train, val = data.meta["train"], data.meta["val"]
     report(
         f"text: {train['characters'] + val['characters']:,} characters; {train['tokens']:,} tokens "
