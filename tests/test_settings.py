@@ -4,7 +4,17 @@ import math
 import pytest
 
 from tinylm.errors import ConfigError
-from tinylm.settings import above, at_least, between, finite, one_of, positive, setting, validate
+from tinylm.settings import (
+    above,
+    at_least,
+    between,
+    finite,
+    named_in_utf8,
+    one_of,
+    positive,
+    setting,
+    validate,
+)
 
 
 @dataclasses.dataclass
@@ -72,3 +82,10 @@ def test_a_help_text_names_every_choice_once(choices, help, shown):
     field = setting(choices[0], help, one_of(*choices))
     assert field.metadata["help"] == shown
     assert setting(1, help, positive).metadata["help"] == help
+
+
+def test_names_of_files_that_a_run_records_are_utf8():
+    assert named_in_utf8("é/日.txt") is None and named_in_utf8(("a", "b")) is None
+    # Bytes of a name that are not UTF-8 are halves of characters in Python.
+    for name in ("\udce9.txt", ("a", "\udce9.txt")):
+        assert "must be a name in UTF-8" in named_in_utf8(name)

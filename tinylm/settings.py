@@ -138,4 +138,16 @@ def one_of(*choices: Any) -> Callable[[Any], str | None]:
     return check
 
 
+def named_in_utf8(value: Any) -> str | None:
+    """A check: names of files that UTF-8 can write, since a run records them."""
+    names = value
+    if isinstance(value, str):
+        names = (value,)
+    try:
+        "".join(map(str, names)).encode("utf-8")
+    except UnicodeEncodeError:  # bytes of a name that are not UTF-8 are halves of characters here
+        return "must be a name in UTF-8, as the run records it (rename it with mv)"
+    return None
+
+
 positive = above(0)

@@ -6,7 +6,7 @@ Every field has its default, its help text and its check; the command line is ma
 
 from dataclasses import dataclass
 
-from tinylm.settings import above, at_least, between, setting
+from tinylm.settings import above, at_least, between, named_in_utf8, setting
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class RunSettings:
     data: tuple[str, ...] = setting(
         help="what is learnt from: files of JSON lines, a JSON list, or a table (.csv, .tsv) whose "
         "first line names its columns; may be .gz, folders, patterns",
+        check=named_in_utf8,
         several=True,
     )
     skip_bad: bool = setting(False, "leave out lines that cannot be read, and count them")
@@ -40,7 +41,7 @@ class RunSettings:
         "none: as the model was tuned before, or roles",
     )
     device: str = setting("cpu", "cpu or gpu")
-    out: str = setting("", "directory of the result; none: beside RUN, or in runs/")
+    out: str = setting("", "directory of the result; none: beside RUN, or in runs/", named_in_utf8)
 
 
 @dataclass(frozen=True)

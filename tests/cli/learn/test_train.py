@@ -16,7 +16,7 @@ from tinylm.cli.learn.train import workers_for
 from tinylm.data.batches.split import split_text
 from tinylm.errors import CheckpointError
 from tinylm.models.early.ngram import best_by_counting
-from tinylm.train import TrainConfig, checkpoint
+from tinylm.train import TrainConfig, checkpoint, load_run
 from tinylm.train.run.config import as_json
 from tinylm.train.run.recorded import from_json
 
@@ -156,7 +156,7 @@ def test_bad_settings_are_one_line_and_leave_nothing_behind(
         (b"", "is empty"),
         (b"\x00\x01\x02" * 99, "is a binary file"),
         (b"caf\xe9 " * 99, "byte 0xe9 at offset 3"),
-        (b"short", "fewer than one window"),
+        (b"short", "too short: 4 tokens to learn from, 1 to validate"),
     ],
 )
 def test_a_text_that_is_none_is_one_line(data, words, tiny, tmp_path, capsys):
@@ -432,3 +432,24 @@ def test_a_signal_while_the_model_is_made_finds_a_step_to_finish(text, tiny, tmp
     argv = ["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]
     assert main([*argv, "--steps=1000000"]) == 143
     assert list(checkpoint.steps(tmp_path / "run")) == [1]
+
+
+def test_a_name_that_the_run_could_not_record_is_refused_at_once(tmp_path, tiny, capsys):
+    argv = ["train", "--data", "\udce9.txt", "--out", str(tmp_path / "run"), *tiny]
+    assert main(argv) == 1
+    error = capsys.readouterr().err
+    assert "data must be a name in UTF-8" in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_short_text_is_learnt_in_short_rows(tmp_path, capsys):
+    data = tmp_path / "short.txt"
+    data.write_text("a text of a few words, " * 3)  # 69 bytes
+    small = "--n-layer=1 --n-head=1 --d-model=8 --batch-size=2 --steps=1 --workers=1".split()
+    for name, more, context in (("gpt", [], 31), ("mlm", ["--objective=mlm"], 31)):
+        out = str(tmp_path / name)
+        argv = ["train", "--data", str(data), "--tokenizer=bytes", "--out", out, *small, *more]
+        assert main(argv) == 0
+        said = capsys.readouterr().out
+        assert f"context: {context} tokens instead of " in said
+        assert load_run(out)[2].context == context

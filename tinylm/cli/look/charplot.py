@@ -18,12 +18,12 @@ def lines(series, width=80, height=16, title="", x_label="", color=False):
 
     series   list of (name, xs, ys); a point that is not finite is left out and breaks its curve.
              Names make the legend; "" for none
-    width    characters of a whole line, at least 30
+    width    characters of a whole line, at least 20
     height   characters of the plotting area, at least 4
     color    True adds ANSI color codes
     returns  list of str
     """
-    width, height = max(30, width), max(4, height)
+    width, height = max(20, width), max(4, height)
     curves = [(name, _finite(xs, ys)) for name, xs, ys in series]
     points = [p for _, curve in curves for p in curve if p]
     if not points:

@@ -8,6 +8,7 @@ mask a row is a query and a column a key. A pair of translations is written with
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
+from tinylm.cli.terminal import visible
 from tinylm.errors import ConfigError
 from tinylm.settings import setting
 
@@ -120,7 +121,8 @@ def _source(section):
 
 
 def _aligned(rows):
-    """Rows of words, one under the other."""
+    """Rows of words, one under the other; controls are escapes, so that columns stay."""
+    rows = [(title, list(map(visible, row))) for title, row in rows]
     wide = [
         max(len(row[i]) for _, row in rows if i < len(row))
         for i in range(max(len(row) for _, row in rows))

@@ -5,6 +5,7 @@ it cannot imitate another turn. An empty line or Ctrl-D ends the conversation; "
 one. Weights are found as by `tinylm generate`.
 """
 
+import contextlib
 import sys
 from dataclasses import dataclass
 
@@ -79,6 +80,9 @@ def _read():
     """One line of the user; "" at the end of the input."""
     # No prompt in front of piped lines: the output holds answers alone.
     prompt = "> " * sys.stdin.isatty()
+    if prompt:
+        with contextlib.suppress(ImportError):  # Windows has none
+            import readline  # noqa: F401 (input() edits its line, and recalls earlier ones)
     try:
         return input(prompt)
     except EOFError:

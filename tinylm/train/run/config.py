@@ -20,7 +20,17 @@ from tinylm.optim.schedule import SCHEDULES, warm_up_steps
 from tinylm.pretrain.objectives import OBJECTIVES, Recipe
 from tinylm.pretrain.special import Special
 from tinylm.pretrain.synonyms import canonical
-from tinylm.settings import above, at_least, between, one_of, paths, positive, setting, validate
+from tinylm.settings import (
+    above,
+    at_least,
+    between,
+    named_in_utf8,
+    one_of,
+    paths,
+    positive,
+    setting,
+    validate,
+)
 from tinylm.train.run.checks import (
     check_batches,
     check_checkpointing,
@@ -75,12 +85,17 @@ class TrainConfig:
         "text to learn: files, folders of text or code, patterns; "
         "none: the English in Python's own help; for translation lines "
         "of sentence<TAB>translation",
+        named_in_utf8,
         several=True,
     )
     skip_bad: bool = setting(False, "leave out lines that cannot be read, and count them")
-    dictionary: str = setting("", "for code-switching: a file with lines word<TAB>translation")
+    dictionary: str = setting(
+        "", "for code-switching: a file with lines word<TAB>translation", named_in_utf8
+    )
     tokenizer: str = setting(
-        "bpe", "chars, bytes, bpe (learnt from the text), or a tokenizer file that was saved"
+        "bpe",
+        "chars, bytes, bpe (learnt from the text), or a tokenizer file that was saved",
+        named_in_utf8,
     )
     vocab_size: int = setting(1024, "tokens of the vocabulary that bpe learns", above(0))
     val_fraction: float = setting(0.1, "share of the text kept for validation; 0: none", below_one)
@@ -264,7 +279,7 @@ class TrainConfig:
         250, "steps between checkpoints; 0: only at the end", at_least(0)
     )
     keep: int = setting(2, "checkpoints kept, the newest", at_least(1))
-    out: str = setting("", "directory of the run; none: runs/ and the time")
+    out: str = setting("", "directory of the run; none: runs/ and the time", named_in_utf8)
     resume: str = setting("", "a run to continue, or a checkpoint in it")
 
     def __post_init__(self) -> None:
