@@ -95,5 +95,5 @@ def test_families_are_chosen_in_any_case_and_an_unknown_one_is_an_error(capsys):
 
 def test_controls_of_a_text_are_escapes_in_columns_of_their_width():
     lines = shown("causal", "a \x1b b")
-    assert lines[3] == "input   <s>  a    \\x1b"
+    assert lines[3] == "input   <s> a    \\x1b"
     assert lines[4] == "target  a   \\x1b b"
