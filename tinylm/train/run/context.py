@@ -33,7 +33,7 @@ def fitted(config: TrainConfig, data: Prepared, given, report) -> TrainConfig:
         )
     if config.recipe.pairs or given is None or "context" in given or "short_context" in given:
         return config
-    # A window of a shifted objective holds one token more, its last target (windows.py).
+    # A window of a shifted objective holds one token more, its last target (data/batches/windows.py).
     if tokens >= config.context + config.recipe.shifted:
         return config
     context = tokens // 2  # so that windows may begin at as many places as they are long
