@@ -262,7 +262,9 @@ def encode_samples(
     return fitted(examples, context)[:3]
 
 
-def fitted(examples, context=None):
+def fitted(
+    examples: Sequence[Encoded], context: int | None = None
+) -> tuple[list[Encoded], int, int, int]:
     """Examples that a model can read, without those whose answers do not fit.
 
     examples  list of Encoded

@@ -6,6 +6,8 @@ them is not read. Read next: rows.py.
 """
 
 import dataclasses
+from collections.abc import Callable, Collection
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,12 @@ from tinylm.errors import DataError
 from tinylm.train.run.config import TrainConfig
 
 
-def fitted(config: TrainConfig, data: Prepared, given, report) -> TrainConfig:
+def fitted(
+    config: TrainConfig,
+    data: Prepared,
+    given: Collection[str] | None,
+    report: Callable[[str], Any],
+) -> TrainConfig:
     """A configuration whose windows fit the text.
 
     given    names of the settings that the user has set; None: all of them
@@ -33,7 +40,7 @@ def fitted(config: TrainConfig, data: Prepared, given, report) -> TrainConfig:
         )
     if config.recipe.pairs or given is None or "context" in given or "short_context" in given:
         return config
-    # A window of a shifted objective holds one token more, its last target (data/batches/windows.py).
+    # A window of a shifted objective holds one token more: its last target.
     if tokens >= config.context + config.recipe.shifted:
         return config
     context = tokens // 2  # so that windows may begin at as many places as they are long
