@@ -13,12 +13,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tinylm.book import check
+from tinylm.book import Row, check
 from tinylm.book.mutate import sample
 from tinylm.errors import DataError
 
@@ -37,7 +38,15 @@ class Verdict:
     trouble: str = ""  # why nothing was tried: no source, no tests, or tests that fail unchanged
 
 
-def audit(table, root, per_row=6, seed=0, jobs=1, seconds=120, report=None):
+def audit(
+    table: Sequence[Row],
+    root: str | Path,
+    per_row: int = 6,
+    seed: int = 0,
+    jobs: int = 1,
+    seconds: int = 120,
+    report: Callable | None = None,
+) -> list[Verdict]:
     """Run mutants (programs with one small error) of every row against the row's own tests.
 
     table    list of book.Row
@@ -141,7 +150,7 @@ class _Worker:
         self.server.wait()
 
 
-def summary(verdicts):
+def summary(verdicts: Sequence[Verdict]) -> str:
     """One line: how many mutants the rows' own tests killed."""
     killed = sum(v.killed for v in verdicts)
     survive = sum(len(v.survivors) for v in verdicts)

@@ -6,12 +6,17 @@ Symbols are imported; tests are looked up in the syntax tree of their file, so n
 import ast
 import importlib
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import tinylm
 
+if TYPE_CHECKING:
+    from tinylm.book import Row
 
-def repository():
+
+def repository() -> Path:
     """The folder that holds tests/ and scripts/ beside tinylm/, or None when only the package is
     installed.
 
@@ -23,12 +28,12 @@ def repository():
     return None
 
 
-def names(column):
+def names(column: str) -> list[str]:
     """The things a column names: 'a b' and 'a, b' are two, '-' is none."""
     return [name for name in column.replace(",", " ").split() if name != "-"]
 
 
-def resolve(symbol):
+def resolve(symbol: str) -> Any:
     """The object of `package.module:attribute.attribute`, or of a dotted name.
 
     raises   LookupError naming the part that is not there
@@ -67,7 +72,7 @@ def _longest_module(dotted):
     return parts[0], parts[1:]
 
 
-def test_complaint(test, root):
+def test_complaint(test: str, root: Path) -> str | None:
     """What is wrong with a test id `path::name` or `path::Class::name`, or None."""
     path, *parts = test.partition("[")[0].split("::")
     if not (root / path).is_file():
@@ -84,7 +89,7 @@ def test_complaint(test, root):
     return None
 
 
-def commands(script):
+def commands(script: str) -> list[str]:
     """The commands that a reader types, of the words of a row's last column: list of str.
 
     The first word begins a command, and so does each word in scripts/; what follows belongs to it.
@@ -100,7 +105,9 @@ def commands(script):
     return found
 
 
-def script_complaint(script, root, verbs=()):
+def script_complaint(
+    script: str, root: Path, verbs: tuple | dict[str, tuple[str, str]] = ()
+) -> str | None:
     """What is wrong with paths of scripts or a `tinylm VERB` command, or None. `verbs` are those
     that exist.
     """
@@ -113,7 +120,9 @@ def script_complaint(script, root, verbs=()):
     return None
 
 
-def complaints(table, root=None, verbs=()):
+def complaints(
+    table: "Sequence[Row]", root: str | Path | None = None, verbs: tuple = ()
+) -> list[str]:
     """What is wrong with the symbols, tests and scripts of a table.
 
     table    list of Row

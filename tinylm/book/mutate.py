@@ -9,6 +9,7 @@ program in other words; only a reader can tell which. Read next: audit.py, which
 import ast
 import inspect
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,11 +59,11 @@ class Mutant:
     after: str
     text: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.path}:{self.line}  {self.before}  ->  {self.after}"
 
 
-def source(symbol):
+def source(symbol: str) -> tuple[Path, int, int]:
     """(path, first line, last line) of a symbol's own source, lines counted from 1.
 
     raises   LookupError for what has none: a constant, or an object of a compiled module
@@ -85,7 +86,7 @@ def _unwrapped(found):
     return inspect.unwrap(getattr(found, "kernel", found))
 
 
-def mutants(symbol):
+def mutants(symbol: str) -> list[Mutant]:
     """Every mutant of a symbol, in the order of its lines.
 
     symbol   "package.module:name", as in the index of the book
@@ -113,7 +114,7 @@ def mutants(symbol):
     return made
 
 
-def sample(symbols, count, seed=0):
+def sample(symbols: Sequence[str], count: int, seed: int = 0) -> list[Mutant]:
     """About `count` mutants of a row's symbols, the same number of each; symbols without source are
     passed over.
     """

@@ -22,7 +22,9 @@ Whether the command yields the figure only a reader can tell. Read next: check.p
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 NUMBER = r"(?<![\w.,-])\d[\d,]*(?:\.\d+)?"
 WRITTEN = rf"(?:{NUMBER}|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty))"
@@ -67,7 +69,7 @@ class Passage:
     rank: int = 0  # of a heading: 1 for #; 0 for all others
 
 
-def passages(page):
+def passages(page: str) -> list[Passage]:
     """The passages of a page in Markdown, headings among them: list of Passage."""
     found, fenced, open_text = [Passage(1)], False, False
     for number, line in enumerate(page.splitlines(), 1):
@@ -92,17 +94,17 @@ def passages(page):
     return found
 
 
-def without_code(text):
+def without_code(text: str) -> str:
     """Text whose `code`, targets of links and asterisks are left out."""
     return re.sub(r"\]\([^)]*\)", "]", re.sub(r"`[^`]*`", "`", text)).replace("**", "")
 
 
-def times(text):
+def times(text: str) -> list[str]:
     """The times, speeds and ratios of times in running text: list of str."""
     return [m.group() for m in TIMES.finditer(without_code(text))]
 
 
-def figures(text):
+def figures(text: str) -> list[str]:
     """All measured figures in running text, by rule 1, in their order: list of str."""
     text = PLACES.sub(" ", without_code(text))
     return [
@@ -113,7 +115,7 @@ def figures(text):
     ]
 
 
-def measured_rows(rows):
+def measured_rows(rows: Sequence[tuple[int, str]]) -> list[int]:
     """Rows of tables with two cells that begin with a number and no link to a script: lines."""
     found = []
     for line, row in rows:
@@ -124,7 +126,7 @@ def measured_rows(rows):
     return found
 
 
-def complaints(page):
+def complaints(page: str) -> list:
     """What rules 1 to 4 find on a page: lines "line N: what is wrong: the first figures"."""
     found, stated = [], []
     for passage in passages(page):
@@ -162,7 +164,7 @@ def _first(found):
     return ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
 
 
-def script_complaints(page, names):
+def script_complaints(page: str, names: Sequence[str]) -> list[str]:
     """What rule 5 finds on a page of scripts.
 
     names    the files beside the page that end with .py
@@ -185,7 +187,7 @@ def script_complaints(page, names):
     return found
 
 
-def all_complaints(root):
+def all_complaints(root: Path) -> list:
     """What all rules find in a repository: lines "page, line N: what is wrong"."""
     found = []
     folders = [root / "scripts", *sorted(path for path in (root / "scripts").glob("*/"))]

@@ -32,7 +32,7 @@ class Reference:
     kind: str
     number: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.kind} {self.number}"
 
 

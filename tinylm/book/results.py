@@ -31,7 +31,7 @@ class Results:
     gradients  name of a check -> Result
     """
 
-    def __init__(self, paths: tuple = ()):
+    def __init__(self, paths: tuple = ()) -> None:
         self.tests, self.gradients = {}, {}
         for path in map(Path, paths):
             try:

@@ -5,6 +5,7 @@ plural, and, less, other forms (mask, masked, masking). Read first: search.py.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -31,7 +32,7 @@ class Term:
 class Words:
     """A text as words; `match` asks whether a phrase stands in it."""
 
-    def __init__(self, words):
+    def __init__(self, words: Sequence[str]) -> None:
         self.words = tuple(words)
         self._plain = " " + " ".join(self.words) + " "
         self._single = " " + " ".join(map(singular, self.words)) + " "

@@ -12,6 +12,9 @@ import resource
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import hypothesis  # noqa: F401   imported for the children
 import numpy  # noqa: F401
@@ -22,7 +25,7 @@ MEMORY = 16 << 30  # bytes of address space: a mutated size must not fill the ma
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
 
 
-def child(tree, tests, seconds):
+def child(tree: str | Path, tests: Sequence[str], seconds: int) -> None:
     """Run pytest in `tree` and end the process with its status."""
     os.setsid()  # what a test leaves running goes with the group
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -39,7 +42,7 @@ def child(tree, tests, seconds):
     os._exit(status)
 
 
-def serve(incoming, outgoing):
+def serve(incoming: Any, outgoing: Any) -> None:
     """Answer every line of `incoming` with a line on `outgoing`."""
     for line in incoming:
         job = json.loads(line)

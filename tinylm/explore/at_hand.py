@@ -6,6 +6,7 @@ reads the prompt), expression.py (the first figure).
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,7 +164,7 @@ class AtHand:
             return self.prompt
         return own_words(Path(self.name), self.opened) or PUBLISHED_PROMPT
 
-    def tokens(self, ids: np.ndarray) -> list[dict]:
+    def tokens(self, ids: Sequence[int] | np.ndarray) -> list[dict]:
         """Token ids as a page shows them (values.token)."""
         return tokens_of(ids, self.tokenizer, self.opened.names)
 

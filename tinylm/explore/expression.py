@@ -14,6 +14,7 @@ import inspect
 import linecache
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,15 +25,18 @@ from tinylm.autograd.engine.operation import fused_operations, primitives
 from tinylm.autograd.engine.part import Gathered, Part
 from tinylm.autograd.engine.tensor import edge_of, observers
 from tinylm.errors import ConfigError
-from tinylm.explore.at_hand import AtHand
 from tinylm.explore.formula import Formula, given_arrays
 from tinylm.explore.page import Figure, relative, source_of
+
+if TYPE_CHECKING:
+    from tinylm.explore.at_hand import AtHand
+
 
 EXAMPLE = "sum(tanh(x @ w + b) ** 2)"
 LONGEST_RULE = 14  # lines of a rule that is a function
 
 
-def figures(at_hand: AtHand) -> list[Figure]:
+def figures(at_hand: "AtHand") -> list[Figure]:
     """The figure of at_hand.expression, or of EXAMPLE."""
     formula = Formula(at_hand.expression or EXAMPLE, given_arrays(at_hand.arrays), at_hand.seed)
     return [

@@ -42,7 +42,7 @@ class Formula:
     raises  ConfigError for what is no such expression
     """
 
-    def __init__(self, text: str, given: dict | None = None, seed: int = 0):
+    def __init__(self, text: str, given: dict | None = None, seed: int = 0) -> None:
         if len(text) > LONGEST:
             raise ConfigError(f"an expression of {len(text)} characters: at most {LONGEST} fit")
         try:

@@ -6,6 +6,7 @@ sentinel, and writes a target, the most probable tokens one by one. Read next: a
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from tinylm.models import GPT
 from tinylm.models.encoder.encoder import Electra, Encoder
 from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.nn import Module
+
+if TYPE_CHECKING:
+    from tinylm.explore.at_hand import OpenedModel
+
 
 HIDDEN = "[MASK]"
 MOST_WRITTEN = 16  # tokens of a target
@@ -51,7 +56,7 @@ def part_of(model: Module) -> Module | None:
     return None
 
 
-def decoder_ids(opened, prompt: str) -> np.ndarray:
+def decoder_ids(opened: "OpenedModel", prompt: str) -> np.ndarray:
     """The ids that a decoder reads for a prompt, as `tinylm generate` gives them.
 
     opened   Model, of at_hand.py
@@ -63,7 +68,7 @@ def decoder_ids(opened, prompt: str) -> np.ndarray:
     return np.array(ids, np.int64)
 
 
-def encoder_ids(opened, prompt: str) -> np.ndarray:
+def encoder_ids(opened: "OpenedModel", prompt: str) -> np.ndarray:
     """The ids that an encoder reads: [CLS] first, [MASK] where the prompt says so."""
     hidden = opened.special_id("mask", HIDDEN)
     ids = _with_hidden(opened.tokenizer, prompt, lambda n: hidden)
@@ -78,7 +83,7 @@ def encoder_ids(opened, prompt: str) -> np.ndarray:
     return np.array(ids, np.int64)
 
 
-def source_ids(opened, prompt: str) -> np.ndarray:
+def source_ids(opened: "OpenedModel", prompt: str) -> np.ndarray:
     """The source of an encoder-decoder: the n-th [MASK] is the n-th sentinel."""
     sentinels = opened.sentinels
     return np.array(_with_hidden(opened.tokenizer, prompt, lambda n: sentinels[n]), np.int64)

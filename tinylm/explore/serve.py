@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs
 
 LARGEST = 64_000  # bytes of a request
@@ -34,7 +35,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = False
 
-    def __init__(self, make: Callable[[dict], str], port: int = 0):
+    def __init__(self, make: Callable[[dict], str], port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.make = make
         self.token = secrets.token_urlsafe(24)
@@ -50,7 +51,7 @@ class Server(ThreadingHTTPServer):
         """Where to look, with the token."""
         return f"http://{self.hosts[0]}/{self.token}/"
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that breaks is no event; anything else is told in the terminal."""
         if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
             traceback.print_exc()
@@ -62,12 +63,12 @@ class Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE
     server_version, sys_version = "tinylm", ""
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         """The page as it begins."""
         if self._is_welcome():
             self._answer({})
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         """The page for the fields of the form."""
         if not self._is_welcome():
             return
@@ -139,11 +140,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def send_error(self, code, message=None, explain=None):
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the standard library refuses (another method, a broken request), as one line."""
         self._refuse(code, message or "this request is not understood")
 
-    def log_message(self, format, *args):
+    def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the address holds the token, and the prompt is the reader's."""
 
 

@@ -10,6 +10,7 @@ web/page.js reads the same three forms. Read next: page.py.
 import base64
 import json
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -96,7 +97,9 @@ def token(data: bytes) -> dict:
         return {"text": data.decode("utf-8", errors="replace"), "bytes": data.hex(" ")}
 
 
-def tokens_of(ids: np.ndarray, tokenizer: object, names: dict | None = None) -> list[dict]:
+def tokens_of(
+    ids: Sequence[int] | np.ndarray, tokenizer: object, names: dict | None = None
+) -> list[dict]:
     """Token ids as a page shows them, each as of token().
 
     ids        (T,) integers

@@ -4,13 +4,14 @@ The library latex2mathml translates; it is wanted for pages alone (the extra "si
 latex.py, the formulas and their plain text.
 """
 
+from collections.abc import Callable
 from html import escape
 
 from tinylm.book import latex
 from tinylm.errors import MissingExtra
 
 
-def converter():
+def converter() -> Callable:
     """The function that turns LaTeX into MathML.
 
     raises   MissingExtra without latex2mathml
@@ -24,7 +25,7 @@ def converter():
     return convert
 
 
-def block(formula: str, convert) -> str:
+def block(formula: str, convert: Callable) -> str:
     """A formula on lines of its own, with its plain text for readers that know no MathML.
 
     formula  LaTeX, as in book/formulas

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from tinylm.book import contents, source
 from tinylm.book.facts import Facts, Piece
@@ -218,7 +219,7 @@ def script_file(script: str) -> str:
     return f"script-{name}.html"
 
 
-def script_page(maker: Maker, script: str, header: str, show, concepts: list[tuple]) -> str:
+def script_page(maker: Maker, script: str, header: str, show: Any, concepts: list[tuple]) -> str:
     """The page of a script: claim, verdict, its header with the measured output, its concepts.
 
     concepts  (file of the page, Facts) of each concept that it shows

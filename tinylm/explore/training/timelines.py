@@ -8,10 +8,10 @@ parallel/communicate/rings.py, parallel/communicate/simulator.py.
 """
 
 import contextlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinylm.explore.at_hand import AtHand
 from tinylm.explore.page import Figure, source_of
 from tinylm.models import GPT, GPTConfig
 from tinylm.parallel.communicate.network import Link, Network
@@ -21,7 +21,7 @@ from tinylm.parallel.communicate.rings import (
     ring_all_reduce,
     tree_all_reduce,
 )
-from tinylm.parallel.communicate.simulator import simulate
+from tinylm.parallel.communicate.simulator import Simulated, simulate
 from tinylm.parallel.mesh import Layout, Mesh
 from tinylm.parallel.pipeline.run import Pipeline
 from tinylm.parallel.pipeline.schedules import (
@@ -33,6 +33,10 @@ from tinylm.parallel.pipeline.schedules import (
 )
 from tinylm.parallel.together import Together
 from tinylm.pretrain import CausalLM
+
+if TYPE_CHECKING:
+    from tinylm.explore.at_hand import AtHand
+
 
 STAGES, MICROS = 4, 8
 # (name, schedule, micro-batches, chunks of a stage, what it does)
@@ -126,12 +130,12 @@ def pipeline_timeline(name: str, stages: int, micros: int, chunks: int = 1) -> d
 class Watched:
     """A communicator that writes down an array before every message, and what is sent of it."""
 
-    def __init__(self, comm, array):
+    def __init__(self, comm: Simulated, array: np.ndarray) -> None:
         self.rank, self.size = comm.rank, comm.size
         self.comm, self.array = comm, array
         self.states, self.sent = [], []
 
-    def look(self):
+    def look(self) -> None:
         """Keep what the array holds now."""
         self.states.append((self.comm.clock, self.array.copy()))
 
@@ -141,18 +145,18 @@ class Watched:
         start = (part.__array_interface__["data"][0] - begin) // self.array.itemsize
         self.sent.append((to, start, start + part.size))
 
-    def send(self, array, to):
+    def send(self, array: np.ndarray, to: int) -> None:
         """As the communicator's."""
         self.look()
         self._note(array, to)
         self.comm.send(array, to)
 
-    def recv(self, like, source):
+    def recv(self, like: np.ndarray, source: np.ndarray) -> np.ndarray:
         """As the communicator's."""
         self.look()
         return self.comm.recv(like, source)
 
-    def sendrecv(self, array, to, like, source):
+    def sendrecv(self, array: np.ndarray, to: int, like: np.ndarray, source: int) -> np.ndarray:
         """As the communicator's."""
         self.look()
         self._note(array, to)
@@ -194,7 +198,7 @@ def all_reduce_frames(name: str) -> dict:
     return {"frames": frames, "time": found.seconds, "busiest": max(sent)}
 
 
-def figures(at_hand: AtHand) -> list[Figure]:
+def figures(at_hand: "AtHand") -> list[Figure]:
     """The pipelines and the all-reduces. Nothing of a run is in them."""
     plans = [
         {"name": name, "schedule": kind, "about": about, "chunks": chunks}
