@@ -21,7 +21,6 @@ import numpy as np
 from tinylm.autograd import no_grad
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.finetune.early_stopping import EarlyStopping
 from tinylm.finetune.freezing import trainable
 from tinylm.machine import Terminated
 from tinylm.nn import evaluating
@@ -74,7 +73,7 @@ def fit(
     task: Any,
     examples: Sequence,
     *,
-    after_epoch: EarlyStopping | None = None,
+    after_epoch: Callable | None = None,
     after_step: Callable | None = None,
     **options: Any,
 ) -> np.ndarray:
@@ -147,7 +146,7 @@ def run_epochs(
     trainer: Trainer,
     steps: int,
     per_epoch: int,
-    after_epoch: EarlyStopping | None = None,
+    after_epoch: Callable | None = None,
     after_step: Callable | None = None,
 ) -> np.ndarray:
     """Advance a trainer to `steps`, with a pause after every epoch; arguments and results of fit().

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import ArrayLike
 from tinylm.generate.protocol.conditional import Conditional
 from tinylm.generate.protocol.language_model import Model
 from tinylm.generate.strategies.beam import beam_search
@@ -122,7 +123,7 @@ def best_continued(lm: Model, prompt: list, end: int, count: int, longest: int) 
     return beam_search(lm, prompt, longest, 2 * count, end, count, notice=None)
 
 
-def spans(tokens: np.ndarray, sentinels: tuple) -> dict:
+def spans(tokens: ArrayLike, sentinels: tuple) -> dict:
     """A target of text and sentinels, cut at them   (Raffel et al. 2020).
 
     tokens   "[X] not to [Y] question [Z]" as ids

@@ -166,7 +166,7 @@ def generate_rows(
 def stream_text(
     lm: Model,
     tokenizer: "Tokenizer",
-    prompt: str | Sequence[int],
+    prompt: str | ArrayLike,
     max_tokens: int,
     *,
     bos: int | None = None,

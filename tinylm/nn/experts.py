@@ -25,6 +25,7 @@ import contextlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -201,7 +202,7 @@ class MixtureOfExperts(Module):
         return y, logits, routing
 
 
-def has_experts(model: Module) -> bool:
+def has_experts(model: Any) -> bool:
     """Whether some layer of a model is a MixtureOfExperts."""
     if not isinstance(model, Module):
         return False
@@ -312,7 +313,7 @@ def collect_routing(model: Module) -> AbstractContextManager[list]:
 def router_penalty(
     routed: Sequence[Routed],
     counted: np.ndarray,
-    load: Sequence[np.ndarray],
+    load: Sequence[np.ndarray] | np.ndarray,
     balance: float,
     z: float,
 ) -> Tensor | float:

@@ -27,7 +27,6 @@ from tinylm.parallel.communicate.communicator import SingleProcess
 from tinylm.parallel.communicate.memory import PATIENCE, WorkerMemory
 from tinylm.parallel.communicate.nccl import Nccl
 from tinylm.parallel.communicate.shared import SharedMemory
-from tinylm.parallel.mesh import Layout
 
 GRACE = 5.0  # seconds that workers have to end by themselves once Ctrl-C has ended one of them
 HAND_ON = 0.3  # seconds until workers are sent a Ctrl-C that perhaps only this process received
@@ -115,7 +114,7 @@ class Worker:
 def launch(
     function: Callable,
     workers: int,
-    *args: float | str | Callable | Layout,
+    *args: Any,
     capacity: int = 16 << 30,
     mailbox: int = 1 << 20,
     patience: float = PATIENCE,

@@ -124,7 +124,7 @@ class Together:
             return None
         return np.concatenate([found[name].reshape(-1) for name in self._order])
 
-    def own_buffer(self, whole: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def own_buffer(self, whole: np.ndarray) -> dict[str, np.ndarray]:
         """{name: this rank's share} out of the flat buffer of a single process, (N,)."""
         named, start = {}, 0
         for name in self._order:

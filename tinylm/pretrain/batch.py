@@ -160,7 +160,9 @@ def as_rows(sequences: np.ndarray, operation: str, shortest: int = 1) -> np.ndar
     return sequences.astype(np.int64, copy=False)
 
 
-def pad_rows(rows: Sequence, fill: int, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def pad_rows(
+    rows: Sequence | np.ndarray, fill: int, width: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows of any lengths as one array.
 
     rows     list of B integer sequences

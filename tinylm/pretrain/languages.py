@@ -58,7 +58,7 @@ class TranslationLM:
     languages: tuple | None = None
     restart: bool = False
 
-    def make_batch(self, sequences: Sequence[tuple[list[int], list[int]]], rng: Random) -> Batch:
+    def make_batch(self, sequences: Sequence, rng: Random) -> Batch:
         """sequences: list of B pairs (first, second) of integer sequences -> TokenBatch, padded to
         the longest.
         """

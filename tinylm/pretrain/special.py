@@ -79,7 +79,7 @@ class Special:
     def _table(self):
         return np.isin(np.arange(self.vocab_size), self.ids)
 
-    def among(self, ids: np.ndarray) -> np.ndarray:
+    def among(self, ids: np.ndarray) -> np.ndarray | bool:
         """Which of these ids are special: bool, of their shape."""
         return self._table[ids]
 

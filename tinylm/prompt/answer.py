@@ -56,7 +56,7 @@ def answer_or_error(
         return error
 
 
-def with_report(answers: Sequence, report: dict[str, str]) -> Any:
+def with_report(answers: Sequence, report: dict[str, Any]) -> Any:
     """The same answers; the first that is no DataError has the report of the call in its details.
 
     answers  list of Answer or DataError;  report  {name: text or number}

@@ -14,16 +14,14 @@ from tinylm.autograd import no_grad
 from tinylm.backend import Random, to_cpu
 from tinylm.nn import evaluating
 from tinylm.nn.module import Module
-from tinylm.pretrain.batch import IGNORE, Objective, Seq2SeqBatch, TokenBatch
+from tinylm.pretrain.batch import IGNORE, Batch, Objective, Seq2SeqBatch, TokenBatch
 from tinylm.pretrain.discriminative.contrastive import SentenceEmbedding
 from tinylm.pretrain.discriminative.pairs import PairBatch
 from tinylm.pretrain.discriminative.replaced import ReplacedBatch, replaced_labels
 from tinylm.pretrain.score import chosen
 
 
-def answers(
-    model: Module, objective: Objective, batch: TokenBatch
-) -> tuple[np.ndarray, np.ndarray]:
+def answers(model: Module, objective: Objective, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
     """The model's most probable answers at the targets of a batch, and the right ones.
 
     returns  (n,) and (n,) integers: ids of tokens; classes of pairs; 1 for replaced tokens.

@@ -72,7 +72,7 @@ class Log:
         )
 
 
-def read(path: Path, report: Callable = lambda line: None) -> list[dict[str, Any]]:
+def read(path: str | Path, report: Callable = lambda line: None) -> list[dict[str, Any]]:
     """The events of a log, a list of dicts.
 
     path     of a run, or of the log itself

@@ -17,6 +17,7 @@ import contextlib
 import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -280,7 +281,7 @@ def moved(batch: Batch, device: str, model: Module, objective: Objective) -> Bat
     return batch.to(device)
 
 
-def random_streams(model: Module) -> list[Random]:
+def random_streams(model: Any) -> list[Random]:
     """The random streams a model draws from while training (dropout), each once, in the order of
     its modules.
     """

@@ -22,8 +22,6 @@ from tinylm.data.batches.windows import EvenWindows
 from tinylm.errors import CheckpointError, ConfigError, TrainingError
 from tinylm.fields import LARGEST, Fields
 from tinylm.machine import keep_freed_memory
-from tinylm.nn.module import Module
-from tinylm.optim.flat import FlatOptimizer
 from tinylm.pretrain.batch import Batch, Objective
 from tinylm.train.alone import ALONE, Workers
 from tinylm.train.evaluation import evaluate
@@ -72,9 +70,9 @@ class Trainer:
 
     def __init__(
         self,
-        model: Module,
+        model: Any,
         objective: Objective,
-        optimizer: FlatOptimizer,
+        optimizer: Any,
         batches: Callable,
         batch_size: int,
         learning_rate: float | Callable,
@@ -246,7 +244,7 @@ class Trainer:
                 self.model, self.objective, windows, batch_size, batches, self.comm, self.device
             )
 
-    def state(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """All state, complete on every worker: ({"model": arrays, "optimizer": arrays}, JSON-able
         dict).
 

@@ -43,7 +43,7 @@ def whole_batch(
         return ask(model, parts, comm)
 
 
-def with_numbers(batch: Batch, numbers: dict[str, float]) -> Batch:
+def with_numbers(batch: Batch, numbers: dict[str, Any]) -> Batch:
     """The batch with numbers of whole_batch() in its rows: a field of shape (B, ...) for each."""
     if not numbers:
         return batch

@@ -8,6 +8,7 @@ these fast. The plain twins are in composed.py. Read next: losses.py.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from tinylm.autograd.primitives.choice import blockwise
 from tinylm.autograd.primitives.elementwise import mul, sigmoid, sigmoid_step
 from tinylm.autograd.primitives.erf import normal_cdf
 from tinylm.autograd.primitives.exponentials import exp_times, is_short
-from tinylm.backend import DType, Random
+from tinylm.backend import DType
 from tinylm.errors import ConfigError, ShapeError
 
 
@@ -163,7 +164,7 @@ def geglu(gate: np.ndarray, up: np.ndarray, *, keep: bool) -> tuple[np.ndarray, 
     return _gated(_gelu, gate, up, keep)
 
 
-def dropout(x: Tensor, p: float, rng: Random | None) -> Tensor:
+def dropout(x: Tensor, p: float, rng: Any) -> Tensor:
     """Zero each value with probability p, scale the others by 1/(1-p)   (Srivastava et al. 2014)
 
     x        Tensor of any shape; its leading axis is the batch, see Random.rows
@@ -178,7 +179,7 @@ def dropout(x: Tensor, p: float, rng: Random | None) -> Tensor:
     return mul(x, kept_scaled(x.shape, p, rng, x.dtype))
 
 
-def kept_scaled(shape: tuple[int, ...], p: float, rng: Random, dtype: DType) -> np.ndarray:
+def kept_scaled(shape: tuple[int, ...], p: float, rng: Any, dtype: DType) -> np.ndarray:
     """A dropout mask of `shape`: 1/(1-p) where kept, 0 where dropped.
 
     raises  ConfigError if p is not in [0, 1), or rng is not a stream of random numbers
@@ -216,7 +217,7 @@ def gelu_sigmoid(x: Array) -> Tensor:
     return swish(x, 1.702)
 
 
-def glu(gate: Tensor, up: Tensor) -> Tensor:
+def glu(gate: Array, up: Array) -> Tensor:
     """The gated linear unit's product: sigmoid(gate) * up   (book eq. 2.28; Dauphin et al. 2017)
 
     gate, up  of one shape, (..., F): two linear maps of the same input; returns that shape

@@ -10,13 +10,14 @@ Read next: nn/attention/multi_head.py.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from tinylm.autograd.device import attention as raw
 from tinylm.autograd.device import separate_attention as raw_separate
 from tinylm.autograd.engine.operation import fused
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.tensor import Array, Tensor
 from tinylm.autograd.kernels import block_attention, composed
 from tinylm.autograd.kernels.activations import kept_scaled
 from tinylm.autograd.kernels.heads import (
@@ -34,7 +35,6 @@ from tinylm.autograd.kernels.masks import (
 )
 from tinylm.autograd.kernels.rotary import rotate
 from tinylm.autograd.kernels.rows import row_dots, transposed
-from tinylm.backend import Random
 from tinylm.errors import ShapeError
 
 # Softmax subtracts the row maximum so that exp() does not overflow. While all scores lie below
@@ -206,15 +206,15 @@ def _careful_backward(g, q, k, v, y, weights, scale, dropped, visible, dq, dk, d
 
 
 def attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    q: Array,
+    k: Array,
+    v: Array,
     bias: Tensor | None = None,
     mask: np.ndarray | None = None,
     causal: bool = False,
     scale: float | None = None,
     dropout: float = 0.0,
-    rng: Random | None = None,
+    rng: Any = None,
 ) -> Tensor:
     """softmax(q k^T * scale + bias, where visible) v   (book eq. 2.6; grouped heads: Table 2.2)
 
@@ -292,7 +292,7 @@ def self_attention(
     causal: bool = True,
     scale: float | None = None,
     dropout: float = 0.0,
-    rng: Random | None = None,
+    rng: Any = None,
 ) -> Tensor:
     """Multi-head attention of a sequence on itself, from packed projections   (book eqs. 2.7-2.11)
 

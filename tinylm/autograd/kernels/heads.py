@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.tensor import Array
 from tinylm.errors import ConfigError, ShapeError
 
 
-def check_heads(operation: str, q: Tensor, k: Tensor, v: Tensor | None = None) -> None:
+def check_heads(operation: str, q: Array, k: Array, v: Array | None = None) -> None:
     """Raise ShapeError unless q (B, H, T, K), k (B, G, S, K), v (B, G, S, J) fit, G a divisor of H.
 
     Batches, sequences and widths may be empty; there must be a head.

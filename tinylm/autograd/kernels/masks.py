@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinylm.autograd.engine.operation import primitive
-from tinylm.autograd.engine.tensor import Tensor, wants_grad
+from tinylm.autograd.engine.tensor import Array, Tensor, wants_grad
 from tinylm.autograd.kernels.rows import transposed
 from tinylm.autograd.primitives.elementwise import exp, where
 from tinylm.autograd.primitives.products import matmul
@@ -75,7 +75,7 @@ def check_bias(bias: Tensor | None, operation: str) -> None:
 
 
 def own_mask(
-    mask: np.ndarray | None, operation: str, *operands: Tensor | None, **naming: Any
+    mask: np.ndarray | None, operation: str, *operands: Array | None, **naming: Any
 ) -> np.ndarray | None:
     """bool_mask(), copied if backward will read it: the caller may reuse the array before that."""
     mask = bool_mask(mask, operation, **naming)

@@ -262,7 +262,7 @@ def relu(a: Tensor) -> Tensor:
     return _relu(a)
 
 
-def weigh(weights: Array, values: Tensor) -> Tensor:
+def weigh(weights: Array, values: TensorLike) -> Tensor:
     """weights * values, and 0 where the weight is 0: there a value may be inf, as log 0 in p log p.
 
     weights  Tensor or array, any shape; values broadcasts to it. Both are differentiated; where a

@@ -219,7 +219,7 @@ def sort(a: Array, axis: int = -1) -> Tensor:
 
 
 @composite
-def topk(a: Tensor, k: int, axis: int = -1) -> tuple[Tensor, np.ndarray]:
+def topk(a: Array, k: int, axis: int = -1) -> tuple[Tensor, np.ndarray]:
     """The k largest values along an axis, largest first, and their positions.
 
     returns  (Tensor of values, integer array of indices); among equal values the first position

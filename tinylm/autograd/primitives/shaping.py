@@ -17,7 +17,7 @@ from tinylm.backend import ArrayLike
 from tinylm.errors import ShapeError
 
 
-def along(axis: int, part: int | slice) -> tuple:
+def along(axis: int, part: int | slice | np.ndarray) -> tuple:
     """The index of `part` along an axis: a[along(2, part)] is a[:, :, part]. axis: not negative."""
     return (slice(None),) * axis + (part,)
 
@@ -66,7 +66,7 @@ def swapaxes(a: Tensor, first: int, second: int) -> Tensor:
 
 
 @composite
-def expand_dims(a: Tensor, axis: int) -> Tensor:
+def expand_dims(a: Tensor, axis: int | tuple[int, ...]) -> Tensor:
     """a with new axes of length 1 at these positions of the result. axis: int or tuple of ints.
 
     Check: tinylm gradcheck expand_dims
@@ -144,7 +144,7 @@ def _concatenate(*arrays, axis=0):
 
 
 @composite
-def concatenate(arrays: Sequence[Array], axis: int = 0) -> Tensor:
+def concatenate(arrays: Sequence[Array], axis: int | None = 0) -> Tensor:
     """Arrays joined along an existing axis; the derivative cuts the cotangent at the same places.
 
     axis  None joins the arrays' values as ravel() orders them

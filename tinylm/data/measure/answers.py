@@ -87,7 +87,7 @@ def rouge_l(candidate: str | Sequence[Any], reference: str | Sequence[Any]) -> f
     return harmonic_mean(common, len(candidate), len(reference))
 
 
-def best_over_references(metric: Callable, candidate: str, references: Sequence[str]) -> float:
+def best_over_references(metric: Callable, candidate: Any, references: Sequence) -> float:
     """The largest score over several references."""
     return max(metric(candidate, reference) for reference in references)
 

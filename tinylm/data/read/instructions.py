@@ -91,7 +91,7 @@ class Conversation:
 
 def read_instructions(
     path: str | Path, bad: BadLines | None = None, places: list[str] | None = None
-) -> list[Instruction]:
+) -> list:
     """The samples of a file of instructions or conversations.
 
     path     a JSON file with a list, or JSON lines (may be .gz); fields: see the docstring of this

@@ -171,7 +171,7 @@ class Distillation:
     def __post_init__(self) -> None:
         self.teacher.eval()
 
-    def make_batch(self, examples: Sequence, rng: Random) -> Any:
+    def make_batch(self, examples: Sequence | np.ndarray, rng: Random) -> Any:
         """The task's batch as a DistillationBatch. Rows without a label count too."""
         return DistillationBatch(self.task.make_batch(examples, rng))
 

@@ -239,7 +239,7 @@ class LengthAdaptive(Module):
         self,
         encoder: "Encoder",
         drop: float = 0.2,
-        lengths: Sequence[int] | None = None,
+        lengths: Callable | Sequence[int] | None = None,
         choose: Callable = most_significant,
     ) -> None:
         self.encoder, self.drop = encoder, drop

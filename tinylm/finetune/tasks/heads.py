@@ -74,7 +74,7 @@ def _check_tokens(name, h):
         )
 
 
-def first_state(model: Module, h: Tensor, mask: np.ndarray | None = None) -> Tensor:
+def first_state(model: Any, h: Tensor, mask: np.ndarray | None = None) -> Tensor:
     """h_cls, the state of the first token: (B, T, D) -> (B, D)   (book section 1.4.1)."""
     _check_tokens("first_state", h)
     if mask is None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinylm import backend
-from tinylm.backend import DType
+from tinylm.backend import ArrayLike, DType
 from tinylm.errors import ConfigError, ShapeError
 
 
@@ -45,7 +45,7 @@ class KeyValueCache:
         dtype: DType = np.float32,
         device: str = "cpu",
         capacity: int = 0,
-        padding: np.ndarray | None = None,
+        padding: ArrayLike | None = None,
     ) -> None:
         if min(layers, batch, kv_heads, head_width) < 1:
             raise ConfigError(
@@ -135,7 +135,7 @@ class KeyValueCache:
             self.padding = self.padding[rows]
 
 
-def check_padding(padding: np.ndarray | None, batch: int) -> np.ndarray | None:
+def check_padding(padding: ArrayLike | None, batch: int) -> np.ndarray | None:
     """`padding` as a (B,) integer array, or None if no row is padded.
 
     raises  ShapeError if it is not one non-negative number a row

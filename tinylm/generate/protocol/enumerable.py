@@ -20,7 +20,7 @@ from tinylm.generate.protocol.language_model import check_tokens
 class TokenCache:
     """A cache of the tokens themselves, for a model without hidden state."""
 
-    def __init__(self, batch: int, padding: np.ndarray | None = None) -> None:
+    def __init__(self, batch: int, padding: ArrayLike | None = None) -> None:
         self.tokens, self.padding = np.empty((batch, 0), np.int64), check_padding(padding, batch)
 
     @property
@@ -101,7 +101,7 @@ class EnumerableLM:
             tables.append(weights / weights.sum(-1, keepdims=True))
         return cls(tables, eos)
 
-    def new_cache(self, batch: int, padding: np.ndarray | None = None) -> TokenCache:
+    def new_cache(self, batch: int, padding: ArrayLike | None = None) -> TokenCache:
         """An empty TokenCache for B rows."""
         return TokenCache(batch, padding)
 

@@ -73,7 +73,7 @@ class ModelLM:
         self._weight = model.parameters()[0]  # any parameter: read for its device and dtype
 
     def new_cache(
-        self, batch: int, padding: np.ndarray | None = None, capacity: int = 0
+        self, batch: int, padding: ArrayLike | None = None, capacity: int = 0
     ) -> KeyValueCache:
         """An empty KeyValueCache for B rows, with room for `capacity` tokens."""
         c = self.config

@@ -69,7 +69,7 @@ class Beam:
         width: int,
         eos: int | Sequence[int] | None,
         penalty: Callable,
-        notice: Callable = warnings.warn,
+        notice: Callable | None = warnings.warn,
         watch: Callable | None = None,
     ) -> None:
         self.rows = Rows(lm, [prompt], notice)
@@ -142,14 +142,14 @@ STOPPING = {
 
 def beam_search(
     lm: LanguageModel | Module,
-    x: Sequence[int],
+    x: ArrayLike,
     max_length: int,
     width: int = 4,
     eos: int | Sequence[int] | None = None,
     n_best: int = 1,
     length_penalty: Callable | None = None,
     stopping: str = "bound",
-    notice: Callable = warnings.warn,
+    notice: Callable | None = warnings.warn,
     watch: Callable | None = None,
 ) -> list[Hypothesis]:
     """The best completions y of x that a beam finds, by log Pr(y | x) / penalty(|y|).

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinylm import backend
+from tinylm.backend import ArrayLike
 from tinylm.errors import ConfigError
 from tinylm.generate.loop import as_sampling, check_prompt
 from tinylm.generate.protocol.language_model import LanguageModel, as_language_model
@@ -103,7 +104,7 @@ class Reader:
 def speculative_generate(
     lm: LanguageModel | Module,
     draft: LanguageModel | Module,
-    prompt_ids: Sequence[int],
+    prompt_ids: ArrayLike,
     max_tokens: int,
     lookahead: int = 4,
     *,

@@ -16,6 +16,7 @@ rounding. Read first: gpt.py.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,7 @@ NORMS = (nn.LayerNorm, nn.RMSNorm)
 FORWARDS = (nn.FeedForward, nn.GatedFeedForward)
 
 
-def shares_prefixes(model: GPT) -> bool:
+def shares_prefixes(model: Any) -> bool:
     """True for a GPT that states_at() reads: pre-norm, plain full attention, on the CPU, not in
     training with dropout.
     """
@@ -140,7 +141,7 @@ def _plain(block):
     )
 
 
-def states_at(model: GPT, ids: np.ndarray, held: np.ndarray, wanted: np.ndarray) -> Tensor:
+def states_at(model: GPT, ids: np.ndarray, held: np.ndarray | None, wanted: np.ndarray) -> Tensor:
     """What GPT.hidden() gives at some places of rows that are padded at their ends, if at all.
 
     model    GPT that shares_prefixes() accepts

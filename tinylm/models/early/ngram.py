@@ -325,7 +325,7 @@ class NGramLM:
 
 
 def best_by_counting(
-    text: str, held_out: str, orders: tuple[int, ...] = range(3, 10), mark: str = ""
+    text: str, held_out: str, orders: Sequence[int] = range(3, 10), mark: str = ""
 ) -> tuple[float, int]:
     """The n-gram model of characters, with Kneser-Ney smoothing, that predicts a text best.
 

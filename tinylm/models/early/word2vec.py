@@ -10,7 +10,7 @@ get vectors alike. Read next: recurrent.py.
 import numpy as np
 
 from tinylm.autograd import Tensor, cross_entropy, embedding, softplus, unembedding
-from tinylm.backend import DType, Random
+from tinylm.backend import ArrayLike, DType, Random
 from tinylm.errors import ConfigError, DataError
 from tinylm.nn import Module, normal_parameter
 
@@ -85,7 +85,7 @@ def subsample(tokens: np.ndarray, rng: Random, threshold: float = 1e-5) -> np.nd
     return tokens[stays]
 
 
-def skip_gram_pairs(tokens: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+def skip_gram_pairs(tokens: ArrayLike, window: int) -> tuple[np.ndarray, np.ndarray]:
     """All pairs of a word and one at most `window` places away.
 
     tokens   (T,) integers
@@ -105,7 +105,7 @@ def skip_gram_pairs(tokens: np.ndarray, window: int) -> tuple[np.ndarray, np.nda
     return np.concatenate(centers), np.concatenate(contexts)
 
 
-def cbow_windows(tokens: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+def cbow_windows(tokens: ArrayLike, window: int) -> tuple[np.ndarray, np.ndarray]:
     """Every word that has `window` words on both sides, and those words.
 
     tokens   (T,) integers, T > 2 window

@@ -24,7 +24,7 @@ class TokenHead(Module):
         d_model: int,
         width: int,
         vocab_size: int,
-        rng: Random,
+        rng: Random | None,
         activation: str = "gelu",
         eps: float = 1e-12,
         plain: bool = False,
@@ -48,7 +48,7 @@ class ReplacedHead(Module):
     """One logit per position: was this token replaced?   (ELECTRA; Clark et al. 2020)"""
 
     def __init__(
-        self, d_model: int, rng: Random, activation: str = "gelu", dtype: DType = np.float32
+        self, d_model: int, rng: Random | None, activation: str = "gelu", dtype: DType = np.float32
     ) -> None:
         self.activation = ACTIVATIONS[activation]
         self.dense = Linear(d_model, d_model, rng, dtype=dtype)

@@ -107,7 +107,9 @@ class Seq2Seq(Module):
     config, seed, dtype  as in Encoder; config is a Seq2SeqConfig
     """
 
-    def __init__(self, config: Seq2SeqConfig, seed: int = 0, dtype: DType = np.float32) -> None:
+    def __init__(
+        self, config: Seq2SeqConfig, seed: int | None = 0, dtype: DType = np.float32
+    ) -> None:
         c = self.config = config
         rng = None if seed is None else Random(seed, "init")
         self.rng = Random(seed or 0, "dropout")
@@ -206,7 +208,9 @@ class Stack(Module):
     decoder  True: causal, with cross-attention in every block
     """
 
-    def __init__(self, config: Seq2SeqConfig, rng: Random, dtype: DType, decoder: bool) -> None:
+    def __init__(
+        self, config: Seq2SeqConfig, rng: Random | None, dtype: DType, decoder: bool
+    ) -> None:
         c = self.config = config
         self.positions = self.bias = None
         if c.positions == "learned":

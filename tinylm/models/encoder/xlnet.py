@@ -59,7 +59,9 @@ class XLNet(Module):
     config, seed, dtype  as in Encoder; config is an XLNetConfig
     """
 
-    def __init__(self, config: XLNetConfig, seed: int = 0, dtype: DType = np.float32) -> None:
+    def __init__(
+        self, config: XLNetConfig, seed: int | None = 0, dtype: DType = np.float32
+    ) -> None:
         c = self.config = config
         rng = None if seed is None else Random(seed, "init")
         self.rng = Random(seed or 0, "dropout")

@@ -24,7 +24,7 @@ _OWN = re.compile(r"config\.json|model(-\d{5}-of-\d{5})?\.safetensors(\.index\.j
 
 def save_pretrained(
     model: Module,
-    folder: Path,
+    folder: str | Path,
     kind: str | None = None,
     numbers: str | None = None,
     tokens: dict[str, Any] | None = None,

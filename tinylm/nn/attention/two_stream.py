@@ -71,7 +71,7 @@ class RelativeAttention(Module):
         self,
         d_model: int,
         heads: int,
-        rng: Random,
+        rng: Random | None,
         segments: bool = True,
         dropout: float = 0.0,
         dtype: DType = np.float32,
@@ -164,7 +164,7 @@ class TwoStreamBlock(Module):
         attention: RelativeAttention,
         feed_forward: FeedForward,
         norms: Sequence[LayerNorm],
-        rng: Random,
+        rng: Random | None,
         dropout: float = 0.0,
     ) -> None:
         self.attention, self.feed_forward, self.norms = attention, feed_forward, list(norms)

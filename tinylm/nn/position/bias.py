@@ -28,7 +28,7 @@ from tinylm.autograd import (
     softplus,
     transpose,
 )
-from tinylm.backend import DType, Random
+from tinylm.backend import ArrayLike, DType, Random
 from tinylm.errors import ConfigError, DataError
 from tinylm.nn.linear import INIT_STD, Linear, normal_parameter, undecayed
 from tinylm.nn.module import Module
@@ -117,7 +117,7 @@ class T5Bias(Module):
     def __init__(
         self,
         heads: int,
-        rng: Random,
+        rng: Random | None,
         buckets: int = 32,
         max_distance: int = 128,
         bidirectional: bool = False,
@@ -162,7 +162,7 @@ class AlibiBias(Module):
         self,
         heads: int,
         rng: Random | None = None,
-        slopes: Sequence[float] | None = None,
+        slopes: ArrayLike | None = None,
         dtype: DType = np.float32,
     ) -> None:
         if slopes is None:

@@ -320,7 +320,7 @@ class SingleProcess(Communicator):
     def barrier(self) -> None:
         self._count("barrier", 0)
 
-    def empty(self, shape: int, dtype: DType = np.float32) -> np.ndarray:
+    def empty(self, shape: int | tuple[int, ...], dtype: DType = np.float32) -> np.ndarray:
         return np.empty(shape, dtype)
 
     def reduce_scatter_(self, flat: np.ndarray) -> np.ndarray:

@@ -28,6 +28,8 @@ and the fourth,
 All return the array, summed in place, with the same bits on every rank.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tinylm.backend import ArrayLike
@@ -66,12 +68,12 @@ def tree_all_reduce(comm: Communicator, array: np.ndarray) -> np.ndarray:
     return array
 
 
-def pass_on(comm: Communicator, piece: np.ndarray, like: np.ndarray) -> np.ndarray:
+def pass_on(comm: Any, piece: np.ndarray, like: np.ndarray) -> np.ndarray:
     """Send `piece` to the right neighbor and return what comes from the left."""
     return comm.sendrecv(piece, (comm.rank + 1) % comm.size, like, (comm.rank - 1) % comm.size)
 
 
-def ring_reduce_scatter(comm: Communicator, pieces: ArrayLike) -> np.ndarray:
+def ring_reduce_scatter(comm: Any, pieces: ArrayLike) -> Any:
     """The first half of a ring: n-1 steps, after which this rank's piece rank + 1 is the sum.
 
     pieces   list of n arrays, of the same shapes on every rank; the others hold partial sums
@@ -85,7 +87,7 @@ def ring_reduce_scatter(comm: Communicator, pieces: ArrayLike) -> np.ndarray:
         pieces[came] += pass_on(comm, pieces[gone], pieces[came])
 
 
-def ring_all_gather(comm: Communicator, pieces: ArrayLike) -> np.ndarray:
+def ring_all_gather(comm: Any, pieces: ArrayLike) -> Any:
     """The second half: n-1 steps in which piece rank + 1 of every rank goes round to all."""
     n, rank = comm.size, comm.rank
     for step in range(n - 1):
@@ -94,7 +96,7 @@ def ring_all_gather(comm: Communicator, pieces: ArrayLike) -> np.ndarray:
         pieces[came][...] = pass_on(comm, pieces[gone], pieces[came])
 
 
-def ring_all_reduce(comm: Communicator, array: np.ndarray) -> np.ndarray:
+def ring_all_reduce(comm: Any, array: np.ndarray) -> np.ndarray:
     """A reduce-scatter and an all-gather, n-1 steps each, with one n-th of the array at a time.
 
     array    contiguous, any shape; pieces are as equal as they can be

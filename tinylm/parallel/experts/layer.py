@@ -19,7 +19,7 @@ import numpy as np
 
 from tinylm.autograd import Tensor, concatenate, embedding, linear, pad
 from tinylm.backend import to_cpu, to_device
-from tinylm.nn.experts import real_rows
+from tinylm.nn.experts import MixtureOfExperts, real_rows
 from tinylm.nn.module import Module
 from tinylm.nn.routing import choose, spread
 from tinylm.parallel.experts.exchange import counts_from_all, exchange
@@ -39,7 +39,7 @@ class PartOfLinear(Module):
     def __init__(self, weight: Tensor, bias: Tensor | None, adds: bool) -> None:
         self.weight, self.bias, self.adds = weight, bias, adds
 
-    def __call__(self, x: np.ndarray) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias if self.adds else None)
 
 
@@ -51,7 +51,9 @@ class SplitExperts(Module):
     stream   Stream of the tensor group;  routers  Routers
     """
 
-    def __init__(self, layer: int, number: Any, stream: Stream, routers: "Routers") -> None:
+    def __init__(
+        self, layer: MixtureOfExperts, number: Any, stream: Stream, routers: "Routers"
+    ) -> None:
         self.router, self.number = layer.router, number
         first, last = routers.bounds[routers.comm.rank]
         # By their numbers in the whole layer, which are their names.
@@ -59,7 +61,7 @@ class SplitExperts(Module):
         self.k, self.gates, self.capacity_factor = layer.k, layer.gates, layer.capacity_factor
         self.stream, self.routers = stream, routers
 
-    def __call__(self, x: np.ndarray, marks: Any = None) -> Tensor:
+    def __call__(self, x: Tensor, marks: Any = None) -> Tensor:
         """x (B, T, D) of the stream -> the same shape.
 
         marks  Marks, of all T that the ranks of the stream have together; None: all are tokens, and
@@ -123,7 +125,9 @@ class SplitExperts(Module):
         return exchange(y, comm=comm, sent=received, received=sent)
 
 
-def split_experts(layer: int, number: Any, stream: Stream, routers: "Routers") -> tuple:
+def split_experts(
+    layer: MixtureOfExperts, number: Any, stream: Stream, routers: "Routers"
+) -> tuple:
     """Cut a MixtureOfExperts.
 
     returns  (SplitExperts, {name of a parameter, of all experts: Cut})

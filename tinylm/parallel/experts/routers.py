@@ -26,7 +26,6 @@ from tinylm.parallel.data_parallel import share_rows
 from tinylm.parallel.experts.exchange import pushed
 from tinylm.parallel.mesh import Mesh
 from tinylm.parallel.pipeline.run import Pipeline
-from tinylm.parallel.plan.shapes import Shape
 from tinylm.pretrain.batch import IGNORE, Batch
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ class Routers:
             self.readers.all_reduce(self.load[layer])
 
     def kept(
-        self, experts: np.ndarray, at: np.ndarray, shape: Shape, factor: float | None
+        self, experts: np.ndarray, at: np.ndarray, shape: tuple[int, int], factor: float | None
     ) -> np.ndarray:
         """Which choices find room, in the order of the whole sequences: (n, k) bool.
 
@@ -128,9 +127,7 @@ class Routers:
         found[real] = admitted(whole[real], E, factor, np.nonzero(real)[0])
         return found[:, places[self.tokens.comm.rank]].reshape(B * T, k)[at]
 
-    def penalized(
-        self, layer: int, logits: Tensor, k: Tensor, counted: np.ndarray | None
-    ) -> Tensor:
+    def penalized(self, layer: int, logits: Tensor, k: int, counted: np.ndarray | None) -> Tensor:
         """The scores of a layer, whose gradient will have that of the penalty in it.
 
         logits   (n, E);  k  experts of a token

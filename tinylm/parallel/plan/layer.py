@@ -65,7 +65,7 @@ def backward_seconds(
     inner: ArrayLike,
     *machine: Constants | Hardware,
     batch: ArrayLike = 1,
-    speedup: int = 1,
+    speedup: ArrayLike = 1,
 ) -> np.ndarray | float:
     """Seconds of the two products that differentiate one."""
     for_input = product_seconds(rows, inner, columns, *machine, batch=batch, speedup=speedup)

@@ -6,6 +6,7 @@ stages are tp dp apart. `--layout tp=8,pp=8,dp=16` is read by `read_layout`. Rea
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class Layout:
         """Of a rank in one step: B / (dp b)."""
         return self.batch / (self.dp * self.micro_batch)
 
-    def says(self, recompute: str) -> bool:
+    def says(self, recompute: str) -> Any:
         """Whether the layout recomputes so: bool, or (n,)."""
         return np.asarray(self.recompute) == recompute
 

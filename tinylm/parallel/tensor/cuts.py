@@ -6,6 +6,7 @@ any layout reads what any other has written. Read next: layers.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,7 @@ def shared_heads(kv_heads: int, heads: int, rank: int, size: int) -> tuple[int, 
     return (last - first) * (heads // kv_heads), last - first
 
 
-def share_of(parameter: Tensor, cut: Along | ByHead, comm: Communicator) -> Tensor:
+def share_of(parameter: Tensor, cut: Any, comm: Communicator) -> Tensor:
     """This rank's share of a parameter, as a parameter; a promise of it if that is one."""
     data, place = parameter.data, (comm.rank, comm.size)
     found = cut.take(data, *place)

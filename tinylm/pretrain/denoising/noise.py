@@ -10,6 +10,7 @@ seq2seq.py, which trains on them.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -195,11 +196,11 @@ class Mixture:
         # The first part whose cumulative weight passes the number.
         return int(np.searchsorted(np.cumsum(self.weights)[:-1], draws[-1, 0], side="right"))
 
-    def __call__(self, ids: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    def __call__(self, ids: np.ndarray, draws: np.ndarray) -> Any:
         return self.parts[self.pick(draws)](ids, draws)
 
 
-def bart(special: Special, ends: Sequence[int]) -> Mixture:
+def bart(special: Special, ends: ArrayLike) -> Mixture:
     """BART's five corruptions with equal weights: masking, deletion, infilling, sentence
     permutation, rotation.
     """

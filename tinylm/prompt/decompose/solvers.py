@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from fractions import Fraction
+from typing import Any
 
 from tinylm.data.measure.numbers import canonical_number
 from tinylm.data.read.items import Item
@@ -72,7 +73,7 @@ def calculator(problem: str, whole: str, pairs: tuple) -> str:
     return decimal_text(calculate(fill_in(problem, pairs, number)))
 
 
-def sorter(problem: str, whole: str, pairs: Sequence) -> str:
+def sorter(problem: str, whole: Item, pairs: Sequence) -> str:
     """S_i: what is listed, in order: numbers by their values, anything else by its letters.
 
     The parts are separated by commas, or by white space if there is no comma.
@@ -149,7 +150,7 @@ def named_solvers(solvers: str | dict[str, Callable] | None) -> dict[str, Callab
     return {name: TOOLS[name] for name in names}
 
 
-def note_of(solvers: str) -> str:
+def note_of(solvers: Any) -> str:
     """A sentence for the prompt of G about tools that are named, as by named_solvers.
 
     A dict gives "": who has solvers of their own writes what the model has to know of them.

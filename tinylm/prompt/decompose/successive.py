@@ -9,6 +9,7 @@ the plan itself. Read next: recursive.py.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tinylm.data.read.items import Item
 from tinylm.prompt.answer import Answer, check_counts
@@ -57,7 +58,7 @@ class Asker:
         self.lm, self.end, self.seed, self.max_tokens = lm, end, seed, max_tokens
         self.note = note
 
-    def generate(self, item: Item, pairs: tuple[tuple[str, str], ...]) -> str:
+    def generate(self, item: Item, pairs: tuple[tuple[str, str], ...]) -> str | None:
         """The next sub-problem, str, or None."""
         reply = self.lm.complete(
             next_prompt(item, pairs, self.note),
@@ -83,7 +84,7 @@ def successive_prompting(
     end: str = END,
     trigger: str = "",
     read: Callable | None = None,
-    solvers: str = "",
+    solvers: Any = "",
     seed: int = 0,
     max_tokens: int = 128,
 ) -> Answer:

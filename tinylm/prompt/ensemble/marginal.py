@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
@@ -50,7 +51,7 @@ def log_marginal(logs: np.ndarray, prior: np.ndarray | None = None) -> np.ndarra
     return arithmetic_mean(logs, check_weights(prior, len(logs)))
 
 
-def posterior(logs: np.ndarray, prior: np.ndarray | None = None) -> np.ndarray:
+def posterior(logs: np.ndarray, prior: ArrayLike | None = None) -> np.ndarray:
     """Pr(x_k | p, y), the prompts after y was seen: (K, n), (K,) -> (K, n), columns of sum 1."""
     with np.errstate(divide="ignore"):
         shares = np.log(check_weights(prior, len(logs)))

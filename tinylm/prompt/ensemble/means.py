@@ -18,7 +18,7 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.protocol.score import log_probabilities
 
 
-def check_weights(weights: np.ndarray | None, count: int) -> np.ndarray:
+def check_weights(weights: ArrayLike | None, count: int) -> np.ndarray:
     """Weights of `count` members as an array that sums to 1; equal for None.
 
     raises  ShapeError for another number of them; ConfigError if one is negative, or all are 0

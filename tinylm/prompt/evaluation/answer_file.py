@@ -34,7 +34,7 @@ HEAD_START = json.dumps({"kind": KIND}).removesuffix("}").encode()
 
 
 def file_head(
-    about: dict[str, str], options: Any, demonstrations: "Sequence[Item]", seed: int
+    about: dict[str, Any], options: Any, demonstrations: "Sequence[Item]", seed: int
 ) -> dict[str, Any]:
     """What two runs must have in common to share a file: dict of plain values.
 
@@ -60,7 +60,7 @@ def fingerprint(items: "Sequence[Item]") -> str:
     return hashlib.sha256(whole.encode("utf-8")).hexdigest()[:16]
 
 
-def plain(value: int | str | Callable | dict[str, Any]) -> Any:
+def plain(value: Any) -> Any:
     """The value as JSON gives it back, so that it can be compared with what a file holds.
 
     A tuple becomes a list, a dataclass its fields, a number that is not finite its name; of a

@@ -235,7 +235,7 @@ class Row:
 
 def compare(
     lm: TextLM,
-    methods: dict[str, tuple[Callable, dict[str, int]]],
+    methods: dict[str, tuple[Callable, dict[str, Any]]],
     items: Sequence[Item],
     demonstrations: Sequence[Item] = (),
     *,

@@ -6,7 +6,7 @@ opened and perhaps after hours, or do something else: few-shot prompting without
 zero-shot prompting. A setting that it ignores is refused too. Read next: runner.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,7 +140,7 @@ def check_use(methods: Sequence[Method], given: Any, options: Any) -> None:
 
 
 def unread(
-    methods: dict[str, tuple[Callable, dict[str, int]]],
+    methods: Sequence[Method],
     items: Sequence[Item],
     demonstrations: Sequence[Item],
     options: Any,

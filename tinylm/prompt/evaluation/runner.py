@@ -69,7 +69,7 @@ def answer_items(
     *,
     seed: int = 0,
     file: Any = None,
-    about: dict[str, str] | None = None,
+    about: dict[str, Any] | None = None,
     **options: Any,
 ) -> Iterator:
     """Answer each item by a method.

@@ -9,6 +9,7 @@ out. The searches themselves are in ../optimize. Read next: methods.py.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -217,16 +218,16 @@ def paraphrases(
     items: Sequence[Item],
     demonstrations: Sequence[Item] = (),
     *,
-    prompt: str | None = None,
+    prompt: Any = None,
     count: int = 0,
     language: str = "",
     writing: int = 256,
     by: str = "accuracy",
     budget: int = 0,
-    held: Sequence[int] = 0,
+    held: int = 0,
     seed: int = 0,
     max_tokens: int = 64,
-) -> Answer:
+) -> Any:
     """The best of an instruction's paraphrases, each scored on all examples.
 
     prompt    FewShotPrompt with the instruction

@@ -76,7 +76,7 @@ def verbalizer(
     item: Item,
     demonstrations: Sequence[Item] = (),
     *,
-    template: PromptTemplate = LIBRARY["polarity.feeling"].text,
+    template: str = LIBRARY["polarity.feeling"].text,
     words: Sequence[str] = WORDS,
     normalization: str = "sum",
     seed: int = 0,

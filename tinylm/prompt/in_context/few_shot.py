@@ -10,12 +10,12 @@ selection.py.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
 from tinylm.prompt.answer import Answer
 from tinylm.prompt.in_context.fitted import Fitted, fitted
-from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.template.fields import read_reply, render_fields, reply_stops, stop_strings
 
 
@@ -202,7 +202,7 @@ class FewShotPrompt:
             return (self.separator, *stop_strings(self._names), *blocks)
         return (self.separator, *blocks)
 
-    def stop_for(self, lm: TextLM, demonstrations: Sequence[Item] = ()) -> tuple[str, ...]:
+    def stop_for(self, lm: Any, demonstrations: Sequence[Item] = ()) -> tuple[str, ...]:
         """`stop` as it is for a model's reply after these demonstrations: see reply_stops."""
         return reply_stops(lm, self.stop, demonstrations)
 
@@ -237,11 +237,11 @@ def _field(name, content):
 
 
 def few_shot(
-    lm: TextLM,
+    lm: Any,
     item: Item,
     demonstrations: Sequence[Item] = (),
     *,
-    prompt: str | None = None,
+    prompt: str | FewShotPrompt | None = None,
     turns: bool = False,
     normalization: str = "sum",
     budget: int | None = None,
@@ -291,11 +291,11 @@ def few_shot(
 
 
 def zero_shot(
-    lm: TextLM,
+    lm: Any,
     item: Item,
     demonstrations: Sequence[Item] = (),
     *,
-    prompt: str | None = None,
+    prompt: str | FewShotPrompt | None = None,
     normalization: str = "sum",
     budget: int | None = None,
     seed: int = 0,

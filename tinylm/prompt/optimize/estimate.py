@@ -77,7 +77,7 @@ class PromptEvaluator:
         items: Sequence,
         budget: int | None = None,
         token_budget: int | None = None,
-        accounts: tuple = (),
+        accounts: Sequence = (),
     ) -> None:
         self.measure, self.items = measure, list(items)
         self.budget, self.token_budget = budget, token_budget

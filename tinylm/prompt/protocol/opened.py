@@ -5,17 +5,12 @@ Runs of `tinylm train` and `tinylm finetune`, and published weights: a name, a f
 Read next: model.py, prompts and replies as text.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models.decoder.gpt import GPT
-
-if TYPE_CHECKING:
-    from tinylm.prompt.rag.chunks import Passage
-
 
 BITS = {"32": None, "8": 8, "4": 4}
 
@@ -143,9 +138,7 @@ def open_model(name: str, device: str = "cpu", bits: int | None = None) -> Opene
     return open_decoder(name, read_model(name), device, bits)
 
 
-def open_decoder(
-    name: str, found: "Sequence[Passage]", device: str = "cpu", bits: int | None = None
-) -> Opened:
+def open_decoder(name: str, found: Read, device: str = "cpu", bits: int | None = None) -> Opened:
     """A model that was read, as a decoder: Opened.
 
     found    Read

@@ -43,10 +43,10 @@ class TextLM:
     def complete_batch(
         self,
         prompts: Sequence,
-        begin: str = "",
+        begin: str | Sequence[str] = "",
         max_tokens: int = 256,
         stop: str | Sequence[str] | None = (),
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         **sampling: Any,
     ) -> list[Completion]:
         """A reply to each prompt; every prompt gets what it would get alone.

@@ -197,7 +197,7 @@ def coverage_threshold(scores: Sequence[float], coverage: float) -> float:
     return float(thresholds[nearest[-1]])
 
 
-def above(scores: Sequence[float], right: int, threshold: float) -> tuple[float, float]:
+def above(scores: Sequence[float], right: Sequence[bool], threshold: float) -> tuple[float, float]:
     """(coverage, accuracy of what is answered) with a threshold that is given.
 
     It may have been chosen on other questions, as it has to be where its accuracy is reported. The

@@ -54,7 +54,9 @@ class Rule:
         return f"{self.old} -> {self.new} if {self.template}: {' '.join(self.value)}"
 
 
-def contexts(template: str, words: Sequence[str], tags: Sequence[str], i: int) -> list[tuple[str]]:
+def contexts(
+    template: str, words: Sequence[str], tags: Sequence[str], i: int
+) -> list[tuple[str, ...]]:
     """What a template sees at word i: a list of values, each of which a rule could ask for.
 
     words, tags  of one sentence
@@ -96,9 +98,7 @@ class BrillTagger:
         """The most frequent tag of each word, before any rule: list of str."""
         return [self.lexicon.get(word, self.unknown) for word in words]
 
-    def tag(
-        self, words: Sequence[str], rules: tuple[tuple[str, str], ...] | None = None
-    ) -> list[str]:
+    def tag(self, words: Sequence[str], rules: int | None = None) -> list[str]:
         """The tags of a sentence: list of str.
 
         rules  how many of the rules are applied; None: all
@@ -111,7 +111,7 @@ class BrillTagger:
     def errors(
         self,
         sentences: Sequence[tuple[list[str], list[str]]],
-        rules: tuple[tuple[str, str], ...] | None = None,
+        rules: int | None = None,
     ) -> int:
         """The number of wrong tags in (words, tags) sentences."""
         return sum(

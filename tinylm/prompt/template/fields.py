@@ -102,7 +102,7 @@ def stop_strings(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def reply_stops(
-    lm: TextLM, stop: str | Sequence[str] | None, demonstrations: "Sequence[Item]" = ()
+    lm: Any, stop: str | Sequence[str] | None, demonstrations: "Sequence[Item]" = ()
 ) -> tuple[str, ...]:
     """The stop strings of a model's reply, given those of the form of its prompt: tuple of str.
 

@@ -13,6 +13,7 @@ beginning and the end of a text.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tinylm.errors import CheckpointError, DataError
 from tinylm.fields import of_type, show
@@ -44,7 +45,7 @@ class FolderTokenizer:
     limit: int | None = None
 
 
-def read_tokenizer(folder: Path, config: dict[str, int | str] | None = None) -> FolderTokenizer:
+def read_tokenizer(folder: Path, config: dict[str, Any] | None = None) -> FolderTokenizer:
     """The tokenizer of a folder.
 
     folder   path

@@ -389,7 +389,7 @@ MAY_CHANGE = (
 )
 
 
-def as_json(config: TrainConfig) -> dict[str, Any]:
+def as_json(config: Any) -> dict[str, Any]:
     """A dataclass as JSON has it: {name: value}, tuples as lists, paths as text."""
     values = dataclasses.asdict(config)
     for name, value in values.items():

@@ -3,7 +3,7 @@ may change of it. Read first: config.py. Read next: resume.py.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 from tinylm.errors import CheckpointError, ConfigError
@@ -57,7 +57,7 @@ def from_json(values: dict[str, Any], source: str) -> TrainConfig:
 def continued(
     saved: TrainConfig,
     asked: TrainConfig,
-    given: Sequence[str] | set[str] | None = None,
+    given: Collection[str] | None = None,
     source: str = "checkpoint",
 ) -> TrainConfig:
     """The configuration of a resumed run: the saved one, with new values for what may change.

@@ -8,7 +8,7 @@ and compared by their sha256. Read next: run.py, which trains what is found.
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tinylm.data.batches.prepare import PREPARED
@@ -22,7 +22,7 @@ from tinylm.train.run.saved import described, trained_on
 from tinylm.train.run.texts import open_text, prepare_text
 
 
-def reopen(wanted: TrainConfig, report: Callable, given: set[str] | None) -> tuple:
+def reopen(wanted: TrainConfig, report: Callable, given: Collection[str] | None) -> tuple:
     """Find and lock the run that `wanted.resume` names.
 
     wanted   TrainConfig of the command line

@@ -191,7 +191,7 @@ def new_trainer(run: Run, comm: Workers | None) -> Trainer:
 
 
 def new_optimizer(
-    config: TrainConfig, flat: FlatParameters, model: Module = None
+    config: TrainConfig, flat: FlatParameters, model: Module | None = None
 ) -> AdamW | Averaged:
     """The optimizer of a configuration, on the FlatParameters of a model.
 

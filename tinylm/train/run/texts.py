@@ -23,7 +23,6 @@ from tinylm.data.read.text import (
 from tinylm.errors import ConfigError, DataError
 from tinylm.reading import BadLines, numbered_lines, refuse
 from tinylm.tokenizers.base import Tokenizer
-from tinylm.tokenizers.characters import CharTokenizer
 from tinylm.train.run.rows import PairTokenizer
 from tinylm.train.run.words import read_dictionary, translated
 
@@ -104,7 +103,7 @@ def _chunks(config, found):
     return itertools.chain.from_iterable(both)
 
 
-def translations(path: Any, bad: BadLines | None = None) -> Iterator[tuple[str, str]]:
+def translations(path: Any, bad: BadLines | None = None) -> Iterator[str]:
     """Pairs of translations, one a line, with a tab between; further columns are ignored.
 
     path     a file, folder or pattern, or several of them
@@ -166,7 +165,7 @@ def prepare_text(
     return prepare(found, encoder, directory, val_fraction, config.seed)
 
 
-def open_text(config: "TrainConfig", tokenizer: CharTokenizer, directory: str | Path) -> Prepared:
+def open_text(config: "TrainConfig", tokenizer: Tokenizer, directory: str | Path) -> Prepared:
     """The Prepared that prepare_text wrote into `directory`; DataError if it is damaged."""
     words = tokenizer.vocab_size
     if config.recipe.pairs:

@@ -9,6 +9,7 @@ reveals: a word left out, a wrong word, or two neighbors exchanged. Read next: a
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -138,7 +139,7 @@ def cipher_items(count: int, seed: int = 0) -> list[Item]:
     return items
 
 
-def draft_items(count: int, seed: int = 0, kinds: tuple[str, ...] = (*ERRORS, NONE)) -> list[Item]:
+def draft_items(count: int, seed: int = 0, kinds: Sequence[str] = (*ERRORS, NONE)) -> list[Item]:
     """Sentences with a draft of their translation as context; the worked solution names the error,
     the answer is the correct translation: list of Item.
 

@@ -6,7 +6,7 @@ every other layer, the tanh form of GELU. LLaMA's queries and keys are ordered t
 neighboring pairs; Gemma's gains are not reduced by 1. Read next: formats/gguf.py.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models.decoder.config import GPTConfig
@@ -49,7 +49,7 @@ class Settings(Fields):
         own = {n: value for n, value in weights.metadata.items() if n.startswith(self.start)}
         super().__init__(own, str(weights.path))
 
-    def only(self, name: str, *allowed: int) -> None:
+    def only(self, name: str, *allowed: Any) -> None:
         """As in Fields."""
         super().only(self._whole(name), *allowed)
 
