@@ -49,7 +49,6 @@ OTHERS = {
     "learned_retriever.shown_text": "a text",
     "masked_cloze.MaskedCloze": "reads probabilities without a gradient",
     "masked_cloze.classify_by_mask": "an answer",
-    "reader.Reader": "keeps what a GPT has read, without a gradient",
     "real_decoder.interleaved": "makes a constant",
     "real_decoder.small_decoder": "makes a RealDecoder",
     "simplifier.measure": "shares of texts",
@@ -59,12 +58,16 @@ TRAINABLE = "autograd", "nn", "models.decoder", "models.encoder", "pretrain"
 
 
 def modules_with_tensors():
-    """Files of tinylm.prompt whose names include something of the floors that models stand on."""
+    """Files of tinylm.prompt whose names include something of the floors that models stand on.
+
+    The protocol is left out: it names models in its hints, and reads them without a gradient.
+    """
     floors = tuple(f"tinylm.{floor}" for floor in TRAINABLE)
     for found in pkgutil.walk_packages(prompt.__path__, "tinylm.prompt."):
         module = importlib.import_module(found.name)
         origins = {getattr(value, "__module__", None) or "" for value in vars(module).values()}
-        if not found.name.endswith(".cases") and any(o.startswith(floors) for o in origins):
+        left_out = found.name.endswith(".cases") or found.name.startswith("tinylm.prompt.protocol.")
+        if not left_out and any(o.startswith(floors) for o in origins):
             yield module
 
 

@@ -277,10 +277,10 @@ def check_picture(out: str, option: str = "--out") -> None:
     """Raise ConfigError unless the name of a picture ends in a format, MissingExtra without
     matplotlib; before what is drawn is computed.
     """
-    new_figure((1, 1), option)
     if Path(out).suffix.lower() not in (".png", ".svg", ".pdf"):
         name = option.removeprefix("--")
         raise ConfigError(f"{name} must end in .png, .svg or .pdf, not {Path(out).name!r}")
+    new_figure((1, 1), option)
 
 
 def new_figure(size: tuple, option: str = "--out"):
