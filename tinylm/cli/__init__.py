@@ -15,6 +15,7 @@ import signal
 import sys
 import textwrap
 import threading
+from collections.abc import Sequence
 
 from tinylm.cli.terminal import guarded, one_line
 from tinylm.errors import TinylmError
@@ -102,7 +103,7 @@ ROOMS = {
 MODULES = {verb: f"tinylm.cli.{room}.{verb}" for room, verbs in ROOMS.items() for verb in verbs}
 
 
-def overview():
+def overview() -> str:
     """What `tinylm` alone prints: every verb, what it does, and an example that runs."""
     width = shutil.get_terminal_size().columns
     lines = _paragraph(
@@ -131,7 +132,7 @@ def _paragraph(text, width):
     return textwrap.wrap(text, max(20, width), break_long_words=False, break_on_hyphens=False)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     argv     the words after `tinylm`; None takes them from the command line

@@ -9,7 +9,9 @@ import json
 import sys
 import types
 import typing
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tinylm.cli.values import read_value
 from tinylm.errors import CheckpointError, ConfigError
@@ -21,7 +23,7 @@ TRAINED = "config.json"
 _PLACE = "out", "resume"  # where a run is, and no part of what it is
 
 
-def read_settings(path: str, fields: dict, unknown) -> dict:
+def read_settings(path: str, fields: dict, unknown: Callable) -> dict:
     """The settings in a file, checked by type.
 
     path     .json or .toml; a run: the file in it that has its settings
@@ -48,7 +50,7 @@ def read_settings(path: str, fields: dict, unknown) -> dict:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def keep_settings(directory: Path, *configs) -> None:
+def keep_settings(directory: Path, *configs: Any) -> None:
     """Write the settings of a run that was tuned, for --config.
 
     configs  dataclasses, with different fields
@@ -107,7 +109,7 @@ def _read_toml(path):
         raise ConfigError(f"--config: cannot read {path}: {error}") from None
 
 
-def typed(value, kind, name: str):
+def typed(value: float | str | Sequence, kind: Any, name: str) -> Any:
     """A value of JSON or TOML as one of type `kind`.
 
     kind     as in read_value; a list is a tuple, and a whole number such as 1e3 an integer. TOML

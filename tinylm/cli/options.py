@@ -13,12 +13,22 @@ import shlex
 import shutil
 import textwrap
 import typing
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tinylm.cli.values import read_value, show_type
 from tinylm.errors import ConfigError
 
 
-def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=None):
+def parse(
+    argv: Sequence[str],
+    *classes: type,
+    positionals: tuple[str, ...] = (),
+    verb: str = "",
+    about: str = "",
+    examples: tuple[str, ...] = (),
+    given: dict | None = None,
+) -> Any:
     """Read the words after a verb.
 
     argv         list of words
@@ -64,7 +74,9 @@ class _Accepts(Exception):
     """Raised by parse() inside accepted(): (fields, positionals)."""
 
 
-def accepted(main, words=()):
+def accepted(
+    main: Callable, words: tuple[str, ...] = ()
+) -> tuple[dict[str, tuple], tuple[str, ...]]:
     """What a verb accepts, found out by running it up to its call of parse().
 
     main     of the verb;  words  those before its settings, as "dpo" of `tinylm align dpo`
@@ -88,13 +100,13 @@ def _no_plain_words(words, fields):
     return f"takes no plain words, but got {' '.join(map(repr, words))}; {meant}"
 
 
-def report(line):
+def report(line: str) -> None:
     """Print a line for the user. A terminal or pipe that is gone does not end what is running."""
     with contextlib.suppress(OSError):
         print(line, flush=True)
 
 
-def build(cls, values):
+def build(cls: type, values: dict[str, Any]) -> Any:
     """An instance of a dataclass from the values that are its own, every check applied."""
     from tinylm.settings import validate
 
@@ -108,7 +120,9 @@ def build(cls, values):
     return validate(cls(**{f.name: values[f.name] for f in _settable(cls) if f.name in values}))
 
 
-def refuse(given, names, reason, cls):
+def refuse(
+    given: dict[str, Any], names: Sequence[str] | dict[str, Any], reason: str, cls: type
+) -> None:
     """Raise ConfigError for settings that the user has changed and that would change nothing.
 
     given   dict of parse
@@ -278,7 +292,13 @@ def _count(words, positionals, verb, fields=()):
         raise ConfigError(f"one word too many, {words[most]!r}: {usage} ({meant})")
 
 
-def help_text(fields, verb, about, positionals=(), examples=()):
+def help_text(
+    fields: dict[str, tuple],
+    verb: str,
+    about: str,
+    positionals: tuple[str, ...] = (),
+    examples: Any = (),
+) -> str:
     """The page that --help prints: usage, purpose, examples, and every setting with its default."""
     usage = f"usage: tinylm {verb} {' '.join(positionals)}".rstrip()
     if fields:
@@ -333,7 +353,7 @@ def _fitted(text):
     return fitted[:-1]  # without the empty line that ended the last paragraph
 
 
-def config_text(instances):
+def config_text(instances: Sequence) -> str:
     """What --show-config prints: `name = value`, the help text, and a default that was changed."""
     lines = []
     for instance in instances:

@@ -13,6 +13,8 @@ import contextlib
 import os
 import re
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 # Controls of ASCII and Latin-1 but tab and line break, Unicode's marks of direction, and halves of
 # characters, which no output can encode: bytes of a file's name that are not UTF-8 are such.
@@ -41,19 +43,19 @@ _BRAILLE = range(0x2800, 0x2900)  # drawings of charplot.py: a dot for each bit
 LOOKALIKE = "tinylm.lookalike"  # the name of the error handler
 
 
-def visible(text):
+def visible(text: str) -> str:
     """A text whose controls are escapes, as in Python: "\\x1b"."""
     return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
-def one_line(error):
+def one_line(error: BaseException) -> str:
     """The message of an error on one line, its controls visible; its type if it has no message."""
     # Only spaces and line ends are joined: what else Python counts as white space is a control.
     message = " ".join(visible(str(error)).split())
     return message or type(error).__name__
 
 
-def colored(stream):
+def colored(stream: Any) -> bool:
     """True if colors may be written to a stream: a terminal that knows them, and no wish for none.
 
     The environment variable NO_COLOR, if it is not empty, is that wish (https://no-color.org).
@@ -69,30 +71,30 @@ class Screen:
     bare     the stream below, for a program's own colors and lines that are drawn again
     """
 
-    def __init__(self, bare):
+    def __init__(self, bare: Any) -> None:
         self.bare = bare
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         """Write a text with its controls visible; returns the number of its characters."""
         self.bare.write(visible(text))
         return len(text)
 
-    def writelines(self, lines):
+    def writelines(self, lines: Sequence[str]) -> None:
         """Write several texts."""
         for line in lines:
             self.write(line)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable:
         return getattr(self.bare, name)
 
 
-def bare(stream):
+def bare(stream: Any) -> Any:
     """The stream below a Screen; any other stream as it is."""
     return getattr(stream, "bare", stream)
 
 
 @contextlib.contextmanager
-def guarded():
+def guarded() -> Iterator[None]:
     """Inside, no text that is printed controls the terminal, and no character raises.
 
     Standard output is changed only if it is a terminal, standard error always. After it both

@@ -8,13 +8,14 @@ both.
 import types
 import typing
 from pathlib import Path
+from typing import Any
 
 from tinylm.errors import ConfigError
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
-def read_value(text, kind, name):
+def read_value(text: str, kind: Any, name: str) -> Any:
     """`text` as a value of type `kind`.
 
     kind     int (also 1e3 and 12_000), float (also inf and nan: a field's check refuses them where
@@ -84,7 +85,7 @@ def _read_tuple(text, parts, name):
     return tuple(read_value(word, kind, name) for word, kind in zip(words, kinds))
 
 
-def show_type(kind):
+def show_type(kind: Any) -> str:
     """A type as a help page names it: INT, NUMBER, TEXT, a|b, INT,INT."""
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):

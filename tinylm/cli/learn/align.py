@@ -19,6 +19,7 @@ room are left out and counted, with their lines. Ctrl-C stops after the current 
 """
 
 import shlex
+from collections.abc import Sequence
 
 from tinylm.cli.config_file import keep_settings
 from tinylm.cli.options import parse, refuse, report
@@ -34,7 +35,7 @@ EXAMPLES = (
 )
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int | None:
     """Train by a method, or go on; list the methods; print help."""
     first, *rest = argv or [""]
     if first == "--list":
@@ -53,7 +54,7 @@ def main(argv):
     return _new(first, rest)
 
 
-def overview():
+def overview() -> str:
     """The help page of the command; that of a method is `tinylm align METHOD --help`."""
     from tinylm.align.run.kinds import kinds
 
@@ -67,7 +68,7 @@ def overview():
     return "\n".join(lines)
 
 
-def listing():
+def listing() -> list[str]:
     """Methods and losses as lines, each with its section of the book and its source."""
     from tinylm.align.preference.losses import LOSSES
     from tinylm.align.run.kinds import kinds

@@ -13,12 +13,19 @@ command.
 """
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tinylm.cli.options import parse, refuse
 from tinylm.errors import ConfigError, DataError
 from tinylm.json_text import json_text
 from tinylm.settings import at_least, setting
+
+if TYPE_CHECKING:
+    from tinylm.reading import BadLines
+    from tinylm.tokenizers.base import Tokenizer
 
 
 @dataclass
@@ -50,7 +57,7 @@ class EvalConfig:
     json: bool = setting(False, "print one JSON object instead of lines")
 
 
-def main(argv):
+def main(argv: Sequence) -> None:
     """Score a model on a text and print the result."""
     from tinylm.backend import backend
     from tinylm.cli.learn.eval_published import score_published
@@ -98,7 +105,13 @@ def main(argv):
     print("\n".join([*bad.report(), *report(result)]))
 
 
-def score_run(path, config, files, aside, bad):
+def score_run(
+    path: str | Path,
+    config: EvalConfig,
+    files: Sequence[str],
+    aside: str | Path,
+    bad: "BadLines | None",
+) -> dict[str, Any]:
     """The scores of a run on a text, as the trainer validates: rows side by side.
 
     path     a run, or a checkpoint in it
@@ -141,7 +154,7 @@ def score_run(path, config, files, aside, bad):
     return result | {"right": share, "answers": answers, "commonest": commonest}
 
 
-def report(result):
+def report(result: dict[str, Any]) -> list[str]:
     """The lines to print of a result of evaluation."""
     lines = [
         f"{result['run']} on {result['data']}: {result['tokens']:,} {result['counted']} scored"
@@ -162,7 +175,14 @@ def report(result):
     return lines
 
 
-def text_of(path, run, tokenizer, trained, aside, bad=None):
+def text_of(
+    path: str | Path,
+    run: Any,
+    tokenizer: "Tokenizer",
+    trained: Any,
+    aside: str | Path,
+    bad: "BadLines | None" = None,
+) -> Any:
     """The text to score, the validation side of a Prepared; a text of the user's own is encoded
     into `aside`, its bad lines left to `bad`."""
     from dataclasses import replace

@@ -4,15 +4,27 @@ A text is cut into windows of the context, and every token but the first is pred
 expects ids before a text, such as <s>, the first as well. Read first: eval.py.
 """
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from tinylm.cli.learn.eval import EvalConfig
+    from tinylm.reading import BadLines
+    from tinylm.tokenizers.byte import ByteTokenizer
+
 
 LONGEST = 1024  # tokens of a window: attention costs their square, and memory that of all logits
 LOGITS = 1 << 25  # of a batch: 128 MiB
 
 
-def score_published(name, config, data, aside, bad):
+def score_published(
+    name: str, config: "EvalConfig", data: Sequence[str], aside: str | Path, bad: "BadLines | None"
+) -> dict[str, Any]:
     """The scores of published weights on a text.
 
     name     as load_pretrained takes it
@@ -65,7 +77,7 @@ def score_published(name, config, data, aside, bad):
     }
 
 
-def prepared_bytes(folder):
+def prepared_bytes(folder: str | Path) -> int:
     """The bytes of the text that `prepare` encoded into the folder."""
     from tinylm.data import Prepared
 
@@ -75,11 +87,11 @@ def prepared_bytes(folder):
 class Beginning:
     """A tokenizer with ids before every document, as `prepare` takes one."""
 
-    def __init__(self, tokenizer, begin):
+    def __init__(self, tokenizer: "ByteTokenizer", begin: tuple[int, ...]) -> None:
         self.tokenizer, self.begin = tokenizer, begin
         self.vocab_size, self.special = tokenizer.vocab_size, tokenizer.special
 
-    def encode_stream(self, chunks):
+    def encode_stream(self, chunks: Sequence[str]) -> Iterator[np.ndarray]:
         """Chunks of a document -> (t,) integer arrays."""
         if self.begin:
             yield np.array(self.begin, np.int32)

@@ -4,12 +4,18 @@ eval.py.
 
 import dataclasses
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from tinylm.cli.terminal import bare, visible
 from tinylm.cli.use.prompt_output import failed_lines
 from tinylm.cli.use.text_model import TextModelConfig, identity
 from tinylm.errors import DataError
 from tinylm.json_text import json_text
+
+if TYPE_CHECKING:
+    from tinylm.cli.learn.eval import EvalConfig
+
 
 HEADINGS = {  # how each way of ranking the options is usually called
     "sum": "acc, by log-probability",
@@ -20,7 +26,7 @@ HEADINGS = {  # how each way of ranking the options is usually called
 }
 
 
-def main(name, config, files):
+def main(name: str, config: "EvalConfig", files: Sequence[str]) -> None:
     """Score the files' questions and print accuracies.
 
     name    of the model
@@ -70,7 +76,7 @@ def main(name, config, files):
     print("\n".join([*bad.report(), *lines(name, config, task, report, items)]))
 
 
-def lines(name, config, task, report, items):
+def lines(name: str, config: "EvalConfig", task: Any, report: Any, items: Sequence) -> list[str]:
     """The report as lines to print."""
     found = [
         f"{name} on {config.task}: {report.count} questions, {config.shots} demonstrations",

@@ -14,6 +14,7 @@ import dataclasses
 import shlex
 import signal
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class FinetuneConfig(UpdateSettings, RunSettings):
     whole: bool = setting(False, "take the loss on questions too, as in pretraining")
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int | None:
     """Tune a model; print its loss on held-back samples before and after, and what to do next."""
     from tinylm.backend import backend
     from tinylm.train.checkpoint import latest

@@ -13,12 +13,18 @@ import tempfile
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinylm.cli.options import refuse, report
 from tinylm.errors import ConfigError
 from tinylm.settings import at_least, positive, setting
+
+if TYPE_CHECKING:
+    from tinylm.train.rate_range import RangeTest
+    from tinylm.train.run.config import TrainConfig
+
 
 WIDEST, HEIGHT = 120, 16  # characters of the drawing
 
@@ -46,7 +52,7 @@ def refuse_idle(settings: RangeSettings, given: dict) -> None:
         refuse(given, names, reason, RangeSettings)
 
 
-def try_rates(config, settings: RangeSettings) -> None:
+def try_rates(config: "TrainConfig", settings: RangeSettings) -> None:
     """Do the test and print what it has found.
 
     config    TrainConfig, whose rate and schedule are not used
@@ -104,7 +110,7 @@ def _progress(settings):
     return show
 
 
-def drawn(found, width: int = 80, color: bool = False) -> list[str]:
+def drawn(found: "RangeTest", width: int = 80, color: bool = False) -> list[str]:
     """The losses over the logarithm of the rate, as lines of text.
 
     found    RangeTest
@@ -120,7 +126,7 @@ def drawn(found, width: int = 80, color: bool = False) -> list[str]:
     return charplot.lines(series, width, HEIGHT, title, "learning rate: 10 to the power of", color)
 
 
-def in_words(found) -> list[str]:
+def in_words(found: "RangeTest") -> list[str]:
     """The result of a RangeTest as lines, with the rule of the suggestion."""
     lines = []
     if found.ended:
@@ -143,7 +149,7 @@ def in_words(found) -> list[str]:
     return lines
 
 
-def save_picture(found, out: str) -> None:
+def save_picture(found: "RangeTest", out: str) -> None:
     """Draw a RangeTest by matplotlib, with the suggestion as a line."""
     from tinylm.cli.look.plot import new_figure, write_picture
 

@@ -9,10 +9,18 @@ next: train/accuracy.py.
 import itertools
 import re
 import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinylm.backend import ArrayLike
 from tinylm.data.batches.prepare import END_OF_TEXT
+
+if TYPE_CHECKING:
+    from tinylm.nn.module import Module
+    from tinylm.pretrain.special import Special
+
 
 SAMPLE = 200  # tokens of a sample
 EXCERPT = 400  # tokens of the text that are searched for a prompt
@@ -23,7 +31,7 @@ COUNTED = 1_000_000  # characters of a text whose n-grams are counted: two secon
 END = "\uffff"  # for the end of a document, which is one token: a code point that no text has
 
 
-def closing(run, summary):
+def closing(run: Any, summary: dict[str, Any]) -> str:
     """The text that is printed after training.
 
     run      Run
@@ -62,7 +70,7 @@ def closing(run, summary):
     return "\n".join(lines)
 
 
-def bar(run, summary):
+def bar(run: Any, summary: dict[str, Any]) -> list[str]:
     """What counting reaches on the same texts, as a line; none without a validation text."""
     from tinylm.models.early.ngram import best_by_counting
 
@@ -83,7 +91,7 @@ def bar(run, summary):
     ]
 
 
-def sample(run, model):
+def sample(run: Any, model: "Module") -> list[str]:
     """Lines with a text that the model generates after a prompt."""
     from tinylm.generate import generate_text
     from tinylm.train.run.build import decoder_of
@@ -95,7 +103,7 @@ def sample(run, model):
     return [f"A sample, {SAMPLE} tokens after {prompt!r}, temperature 0.8:", "", prompt + text]
 
 
-def some_words(run, hidden=False):
+def some_words(run: Any, hidden: bool = False) -> str:
     """A prompt whose characters the tokenizer has: the first few words of the text.
 
     hidden   the last of them is hidden by [MASK]
@@ -117,7 +125,7 @@ def _first_words(run):
     return text.strip("\ufffd")[:8]
 
 
-def excerpt(run, tokens):
+def excerpt(run: Any, tokens: int) -> np.ndarray:
     """`tokens` ids of the text, from the beginning of a word on: (tokens,) int64."""
     ids = np.asarray(_shown_text(run)[: EXCERPT + tokens], np.int64)
     for first in range(1, len(ids) - tokens):
@@ -133,7 +141,7 @@ def _shown_text(run):
     return run.data.train.tokens
 
 
-def written(ids, run, special):
+def written(ids: ArrayLike | Iterator, run: Any, special: "Special") -> str:
     """Ids as text on one line, special ones by their names."""
     words, text = run.tokenizer.vocab_size, ""
     for is_special, group in itertools.groupby(map(int, ids), lambda i: i >= words):
@@ -144,7 +152,7 @@ def written(ids, run, special):
     return " ".join(text.split())
 
 
-def guessed(place, logits, right, run):
+def guessed(place: int, logits: np.ndarray, right: int, run: Any) -> str:
     """A line: a place, the token that stood there, and the best guesses with their probabilities.
 
     logits   (V,)
@@ -164,7 +172,7 @@ def _quoted(i, run):
     return repr(run.tokenizer.decode([int(i)]))
 
 
-def filled(run, model):
+def filled(run: Any, model: "Module") -> list[str]:
     """An encoder's best guesses for hidden tokens."""
     from tinylm.generate.fill import hidden_logits
 
@@ -206,7 +214,7 @@ def _encoder_input(run):
     return ids, {"languages": languages[None]}
 
 
-def mended(run, model):
+def mended(run: Any, model: "Module") -> list[str]:
     """A corrupted row, and the target that an encoder-decoder writes for it."""
     from tinylm.backend import Random
     from tinylm.generate import generate
@@ -238,7 +246,7 @@ def mended(run, model):
     return [*lines, f"  writes  {written(written_by_model, run, special)}"]
 
 
-def middle(run, model):
+def middle(run: Any, model: "Module") -> list[str]:
     """The middle that a decoder writes between a beginning and an end."""
     from tinylm.generate import generate
 
@@ -259,7 +267,7 @@ def middle(run, model):
     ]
 
 
-def continued(run, model):
+def continued(run: Any, model: "Module") -> list[str]:
     """A prefix that is read at once, and its most probable continuation, token by token."""
     from tinylm.generate.sample import greedy
     from tinylm.pretrain.language.prefix import prefix_mask
@@ -290,7 +298,7 @@ EXAMPLES = {
 }
 
 
-def shares(run, model):
+def shares(run: Any, model: "Module") -> list[str]:
     """The share of right answers on the validation text, as lines; none without such a text."""
     from tinylm.train.accuracy import token_accuracy
 
@@ -304,7 +312,7 @@ def shares(run, model):
     return in_words(share, count, commonest)
 
 
-def in_words(share, count, commonest):
+def in_words(share: float, count: int, commonest: float) -> list[str]:
     """What token_accuracy() returns, as lines."""
     lines = [
         f"Right answers on the validation text: {share:.1%} of {count:,} "

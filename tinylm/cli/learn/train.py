@@ -20,10 +20,16 @@ run on several GPUs yet).
 #   pretrain/language/causal.py  CausalLM.loss: the cross-entropy of the next token
 
 import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from tinylm.cli.learn.lr_range import RangeSettings, refuse_idle, try_rates
 from tinylm.cli.options import parse, report
 from tinylm.errors import ConfigError, WorkerError
+
+if TYPE_CHECKING:
+    from tinylm.train.run.config import TrainConfig
+
 
 EXAMPLES = (
     "tinylm train",
@@ -41,7 +47,7 @@ EXAMPLES = (
 )
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int:
     """Train; print the progress, examples, and commands to continue with. Returns the exit code."""
     from tinylm.backend import backend
     from tinylm.parallel.communicate.mpi import started_by_mpiexec
@@ -167,7 +173,7 @@ def _ended(run, summary):
     return 0
 
 
-def workers_for(config, report):
+def workers_for(config: "TrainConfig", report: Callable) -> int:
     """The number of processes to train with: `config.workers`, or as many as the cores and the
     batch allow.
     """

@@ -14,6 +14,7 @@ if they are times, no processor.
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinylm import book
@@ -58,7 +59,7 @@ class BookConfig:
     jobs: int = setting(1, "with --mutate: copies of the program tested in parallel", at_least(1))
 
 
-def main(argv):
+def main(argv: Sequence) -> int | None:
     """Look something up in the index of the book, or check the index."""
     config, words = parse(
         argv,

@@ -7,13 +7,21 @@ which reads the logs of runs.
 """
 
 import math
+from collections.abc import Sequence
 
 # Unicode braille: the dot at (row, column) of a cell is one bit above U+2800.
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 COLORS = (36, 33, 35, 32, 34, 31)  # cyan, yellow, magenta, green, blue, red
 
 
-def lines(series, width=80, height=16, title="", x_label="", color=False):
+def lines(
+    series: Sequence[tuple[str, list[int], list[float]]],
+    width: int = 80,
+    height: int = 16,
+    title: str = "",
+    x_label: str = "",
+    color: bool = False,
+) -> list[str]:
     """Draw curves with axes and a legend.
 
     series   list of (name, xs, ys); a point that is not finite is left out and breaks its curve.
@@ -21,7 +29,6 @@ def lines(series, width=80, height=16, title="", x_label="", color=False):
     width    characters of a whole line, at least 20
     height   characters of the plotting area, at least 4
     color    True adds ANSI color codes
-    returns  list of str
     """
     width, height = max(20, width), max(4, height)
     curves = [(name, _finite(xs, ys)) for name, xs, ys in series]
@@ -57,9 +64,7 @@ def lines(series, width=80, height=16, title="", x_label="", color=False):
     drawn = [title] * bool(title)
     for row in range(height):
         label = at_row.get(row, "")
-        axis = "┤"
-        if not label:
-            axis = "│"
+        axis = "┤" if label else "│"
         body = "".join(_cell(cells.get((row, column)), color) for column in range(inner))
         drawn.append(f"{label:>{margin}} {axis}{body}".rstrip())
     drawn += _x_axis(x_low, x_high, margin, inner, x_label)
@@ -71,7 +76,7 @@ def lines(series, width=80, height=16, title="", x_label="", color=False):
     return drawn
 
 
-def ticks(low, high, most):
+def ticks(low: float, high: float, most: int) -> list[float]:
     """Round numbers in [low, high], at most about `most`: steps of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / max(1, most)
     power = 10.0 ** math.floor(math.log10(rough))
@@ -80,7 +85,7 @@ def ticks(low, high, most):
     return [i * step for i in range(first, last + 1)] or [low]
 
 
-def tick_labels(values):
+def tick_labels(values: Sequence[float]) -> list[str]:
     """The shortest texts that are all different and exact to 1e-6."""
     for digits in range(1, 16):
         texts = [f"{value:.{digits}g}" for value in values]
@@ -165,7 +170,7 @@ def _letter(cells, dots, index, count, inner):
             cells[y // 4, x // 2][1:] = [index, letter(index)]
 
 
-def letter(index):
+def letter(index: int) -> str:
     """The letter of the index-th curve: a, b, ... z, then again."""
     return "abcdefghijklmnopqrstuvwxyz"[index % 26]
 

@@ -11,6 +11,7 @@ after an update. It works from the next shell on.
 import importlib
 import re
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class Command:
     files: bool = True
 
 
-def main(argv):
+def main(argv: Sequence) -> None:
     """Print the script of a shell."""
     from tinylm.cli.look.shells import SHELLS
 

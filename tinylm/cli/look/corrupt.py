@@ -5,7 +5,9 @@ The text is split into words, not into the tokens of a model, to keep the output
 mask a row is a query and a column a key. A pair of translations is written with | between them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tinylm.cli.options import parse
 from tinylm.cli.terminal import visible
@@ -27,7 +29,7 @@ class CorruptConfig:
     )
 
 
-def main(argv):
+def main(argv: Sequence) -> None:
     """Show what an objective makes of a text."""
     from tinylm.pretrain.example import PAIR, TEXT
 
@@ -57,7 +59,7 @@ def main(argv):
     print("\n".join(shown(config.objective, text, config.seed)))
 
 
-def listing(family=""):
+def listing(family: Any = "") -> list[str]:
     """What --list prints, an objective a line: name, what is learnt, synonyms.
 
     raises   ConfigError if no family has these letters in its name
@@ -77,7 +79,7 @@ def listing(family=""):
     return lines
 
 
-def shown(name, text, seed=0):
+def shown(name: str, text: Any, seed: Any = 0) -> list[str]:
     """What `tinylm corrupt` prints: the rows of the batch, word under word, and the attention
     patterns.
 

@@ -7,7 +7,10 @@ language, sentences or stop words, line lengths instead, and indentation stays. 
 leaves a step out. `--out DIR` writes what is left as compressed shards.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError
@@ -50,7 +53,7 @@ class DataConfig:
     shard_mb: int = setting(64, "megabytes of text in one shard, with --out", at_least(1))
 
 
-def main(argv):
+def main(argv: Sequence) -> None:
     """Run the steps over the documents, count, and write or show the rest."""
     config, words = parse(
         argv,
@@ -103,7 +106,7 @@ def main(argv):
         print(f"written to {config.out}: {len(shards.shards)} shards")
 
 
-def steps(config):
+def steps(config: DataConfig) -> list:
     """The steps of the preset, with the settings applied."""
     from tinylm.data.clean.pipeline import code_steps, standard_steps
     from tinylm.data.clean.toxicity import read_words
@@ -142,7 +145,7 @@ def steps(config):
     )
 
 
-def paragraphs(path):
+def paragraphs(path: str | Path) -> list[str]:
     """The paragraphs of a file or folder."""
     from tinylm.data.read.documents import read_documents
 
@@ -156,7 +159,7 @@ def _paragraphs_if(path):
     return None
 
 
-def losses(config, pipeline):
+def losses(config: DataConfig, pipeline: Any) -> list[str]:
     """Warnings about steps that removed more than half, with remedies, as lines."""
     lines = pipeline.losses()
     if lines and config.preset == "prose":
@@ -166,7 +169,7 @@ def losses(config, pipeline):
     return lines and [*lines, ""]
 
 
-def example(name, before, after, width=100):
+def example(name: str, before: str | None, after: str | None, width: int = 100) -> list[str]:
     """A document that a step dropped, or the place where a change begins, as lines."""
     if not after:
         return [f"{name} dropped: {_short(before, 0, width)}"]

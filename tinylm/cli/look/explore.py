@@ -8,14 +8,21 @@ for anything.
 import dataclasses
 import importlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinylm.cli.options import parse, report
 from tinylm.cli.terminal import visible
 from tinylm.errors import ConfigError, TinylmError
 from tinylm.files import WholeFile
 from tinylm.settings import between, setting
+
+if TYPE_CHECKING:
+    from tinylm.explore.at_hand import AtHand
+    from tinylm.explore.page import Figure
+
 
 # name: (what one sees, the module of tinylm.explore whose figures(at_hand) makes it), in the order
 # of the page.
@@ -58,7 +65,7 @@ class ExploreConfig:
     )
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int | None:
     """Write the page."""
     config, words = parse(
         argv,
@@ -91,7 +98,7 @@ def main(argv):
     print(f"wrote {where}: {len(text) / 1e6:.2f} MB, {titles}. Open it in a browser.")
 
 
-def serve_pages(at_hand, config):
+def serve_pages(at_hand: "AtHand", config: ExploreConfig) -> None:
     """Answer prompts until Ctrl-C."""
     from tinylm.explore import page
     from tinylm.explore.serve import form, serve
@@ -112,7 +119,7 @@ def serve_pages(at_hand, config):
     serve(make, config.port, report)
 
 
-def at_hand_of(config, words):
+def at_hand_of(config: ExploreConfig, words: Sequence[str]) -> "AtHand":
     """The AtHand of the settings and the plain words."""
     from tinylm.explore import AtHand
     from tinylm.prompt.protocol.opened import check_there
@@ -130,7 +137,7 @@ def at_hand_of(config, words):
     )
 
 
-def made(at_hand, wanted=()):
+def made(at_hand: "AtHand", wanted: tuple[str, ...] = ()) -> "tuple[list[Figure], dict]":
     """The figures, and why others are left out.
 
     at_hand  AtHand
@@ -158,14 +165,14 @@ def made(at_hand, wanted=()):
     return figures, left_out
 
 
-def title_of(at_hand):
+def title_of(at_hand: "AtHand") -> str:
     """The heading of the page."""
     if at_hand.name:
         return f"A look into {Path(at_hand.name).resolve().name}"
     return "A look into the library"
 
 
-def intro_of(at_hand):
+def intro_of(at_hand: "AtHand") -> str:
     """The sentence below the heading."""
     if not at_hand.name:
         return "Made by the very code that the figures name."
@@ -173,7 +180,7 @@ def intro_of(at_hand):
     return f"{described(at_hand)} What happens inside while it reads `{reads}`."
 
 
-def described(at_hand):
+def described(at_hand: "AtHand") -> str:
     """A sentence on the model."""
     opened = at_hand.opened
     parameters = sum(p.size for p in opened.model.parameters())

@@ -7,7 +7,9 @@ logs. Read next: event_file.py.
 import csv
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tinylm.cli.look.event_file import event_file
 from tinylm.errors import DataError
@@ -68,13 +70,13 @@ def save_events(runs: list, folder: str) -> None:
             raise DataError(f"cannot write {path} ({error.strerror or error})") from None
 
 
-def rows(log):
+def rows(log: Any) -> Any:
     """(step, kind, record) of a log, by step; a step before its validation."""
     found = [(step, order, kind) for order, kind in enumerate(EVENTS) for step in log[kind]]
     return [(step, EVENTS[kind], log[kind][step]) for step, _, kind in sorted(found)]
 
 
-def names(runs):
+def names(runs: Sequence) -> list[str]:
     """A name for each run, all different: its folder's, with a number where two are the same."""
     found = []
     for run, _ in runs:

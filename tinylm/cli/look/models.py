@@ -6,7 +6,9 @@ built: counts are a formula (models/decoder/sizes.py).
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tinylm.cli.options import parse
 from tinylm.settings import setting
@@ -24,7 +26,7 @@ class ModelsSettings:
     )
 
 
-def main(argv):
+def main(argv: Sequence) -> int | None:
     """Print the list, or one model."""
     settings, names = parse(
         argv,
@@ -45,7 +47,7 @@ def main(argv):
     return 0
 
 
-def table(whole=False):
+def table(whole: Any = False) -> str:
     """All presets: name, parameters, depth, width, heads, and what differs from GPT-2. Returns str."""
     from tinylm.models.decoder.presets import DECODERS, differences, preset
     from tinylm.models.decoder.sizes import count_parameters
@@ -71,7 +73,7 @@ def table(whole=False):
     return "\n".join(lines)
 
 
-def other_families():
+def other_families() -> list[str]:
     """Encoders and encoder-decoders, a line each: name, parameters with their heads, remark."""
     from tinylm.models.encoder import presets as other
 
@@ -83,7 +85,7 @@ def other_families():
     return [f"{name:<31}{size:>16,}  {other.note(name)}".rstrip() for name, size in sizes.items()]
 
 
-def describe_other(name):
+def describe_other(name: str) -> str:
     """One preset of the other two kinds: its fields and count. Returns str."""
     from tinylm.models.encoder import presets as other
 
@@ -103,7 +105,7 @@ def _remark(note):
     return ""
 
 
-def word(field, value):
+def word(field: str, value: Any) -> str:
     """A difference from GPT-2 in one or two words: "rope", "untied", "no bias", "window 4096"."""
     # bool before the rest: True is an int, too.
     if value is True or value is False:
@@ -121,7 +123,7 @@ def word(field, value):
     return f"{field} {value:g}"
 
 
-def describe(name):
+def describe(name: str) -> str:
     """One preset: its fields and counts. Returns str."""
     from tinylm.models.decoder.presets import differences, note, preset
     from tinylm.models.decoder.sizes import (

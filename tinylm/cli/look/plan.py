@@ -7,11 +7,21 @@ what runs that others published reached of these numbers: tinylm/parallel/plan.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tinylm.cli.options import parse
 from tinylm.parallel.plan.failures import GPU_HOURS_PER_FAILURE
+from tinylm.parallel.plan.shapes import Shape
 from tinylm.settings import above, at_least, setting
+
+if TYPE_CHECKING:
+    from tinylm.parallel.plan.hardware import Hardware
+    from tinylm.parallel.plan.search import Priced
+
 
 TOKENS_PER_PARAMETER = 20  # about the best for a compute budget (Hoffmann et al. 2022)
 DAY = 24 * 3600
@@ -38,7 +48,7 @@ class PlanSettings:
     )
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int:
     """Print the plan."""
     settings = parse(
         argv,
@@ -55,7 +65,7 @@ def main(argv):
     return 0
 
 
-def report(settings):
+def report(settings: PlanSettings) -> str:
     """The plan as text.
 
     raises   ConfigError for an unknown model or machine, and a layout that cannot be
@@ -95,7 +105,7 @@ def report(settings):
     return "\n".join(lines)
 
 
-def heading(settings, shape, hardware, tokens):
+def heading(settings: PlanSettings, shape: Shape, hardware: "Hardware", tokens: float) -> str:
     """The task in a line or two."""
     return (
         f"{settings.model}: {shape.parameters / 1e9:.2f} billion parameters, {tokens / 1e9:,.0f} "
@@ -106,18 +116,28 @@ def heading(settings, shape, hardware, tokens):
     )
 
 
-def utilization(settings, shape, hardware, seconds):
+def utilization(
+    settings: PlanSettings, shape: Shape, hardware: "Hardware", seconds: float
+) -> float | np.ndarray:
     """Share of the peak that the model's own operations take, recomputation not counted."""
     work = 3 * shape.forward_operations * settings.batch * shape.context
     return work / (settings.gpus * hardware.peak * seconds)
 
 
-def days(settings, shape, tokens, priced):
+def days(
+    settings: PlanSettings, shape: Shape, tokens: float, priced: "Priced"
+) -> float | np.ndarray:
     """Days of steps, without failures."""
     return tokens / (settings.batch * shape.context) * priced.seconds / DAY
 
 
-def table(settings, shape, hardware, tokens, priced):
+def table(
+    settings: PlanSettings,
+    shape: Shape,
+    hardware: "Hardware",
+    tokens: float,
+    priced: "Sequence[Priced]",
+) -> list[str]:
     """Lines of the layouts: degrees, memory, seconds, utilization, days, cost."""
     lines = [
         f"{'tp':>5}{'dp':>8}{'pp':>5}{'micro':>7}{'chunks':>8}{'zero':>6}  {'recompute':<11}"
@@ -136,7 +156,7 @@ def table(settings, shape, hardware, tokens, priced):
     return lines
 
 
-def parts(priced):
+def parts(priced: "Priced") -> list[str]:
     """Two lines: where the memory and the time of a layout are."""
     held = {f.name: getattr(priced.memory, f.name) for f in dataclasses.fields(priced.memory)}
     spent = {f.name: getattr(priced.step, f.name) for f in dataclasses.fields(priced.step)}
@@ -145,7 +165,7 @@ def parts(priced):
     return [f"--layout {priced.layout.words()}", f"GB: {memory}", f"time: {seconds}"]
 
 
-def failures(settings, long):
+def failures(settings: PlanSettings, long: float) -> str:
     """Lines on failures: how often, when to write a checkpoint, what share is progress."""
     from tinylm.parallel.plan.failures import (
         daly_interval,

@@ -11,8 +11,10 @@ import math
 import shlex
 import shutil
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinylm.cli.look import charplot
 from tinylm.cli.options import parse
@@ -61,7 +63,7 @@ class PlotConfig:
     color: bool = setting(True, "color, when the output is a terminal and NO_COLOR is not set")
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
     """Draw the runs named in argv."""
     config, names = parse(
         argv,
@@ -113,7 +115,7 @@ def _export(runs, config):
         print(f"wrote {config.tensorboard}: tensorboard --logdir {shlex.quote(config.tensorboard)}")
 
 
-def in_unit(runs, unit):
+def in_unit(runs: Sequence, unit: str) -> Any:
     """The runs with their losses in a unit.
 
     unit     "nats", as they were logged; "bits-per-byte": loss / ln 2 / bytes per token; "auto":
@@ -151,7 +153,7 @@ def _in_bits(name, log):
     return found
 
 
-def panels(runs):
+def panels(runs: Sequence) -> list[tuple[str, str]]:
     """The (key, title) of PANELS that some run has, the loss with what it is a mean of."""
     found = [(key, title) for key, title in PANELS if curves(runs, key)]
     counted = {log["counted"] for _, log in runs}
@@ -168,7 +170,7 @@ _LOSSES = {  # by what the loss is a mean of
 }
 
 
-def read_log(run, report=lambda line: None):
+def read_log(run: str, report: Callable = lambda line: None) -> dict[str, Any]:
     """The log of a run.
 
     run      a run directory, or a log.jsonl itself
@@ -218,7 +220,7 @@ def _bits_per_nat(log, start):
     return None
 
 
-def curves(runs, key):
+def curves(runs: Sequence, key: str) -> list:
     """The curves of one panel, as list of (name, xs, ys). The loss panel has training and
     validation.
     """
@@ -243,7 +245,7 @@ def curves(runs, key):
     return found
 
 
-def summary(xs, ys):
+def summary(xs: Sequence[int], ys: Sequence[float]) -> str:
     """The last, lowest and highest values and their steps, which a drawing of averages hides."""
     # Pairs (value, step): of equal values the first step is named for the lowest, the last for the
     # highest.
@@ -251,7 +253,7 @@ def summary(xs, ys):
     return f"last {ys[-1]:.4g}, lowest {low[0]:.4g} at {low[1]}, highest {high[0]:.4g} at {high[1]}"
 
 
-def save_figure(runs, out):
+def save_figure(runs: Sequence, out: str | Path) -> None:
     """Draw the panels with matplotlib and write them to `out`; the ending of the name picks
     the format.
     """
@@ -283,7 +285,7 @@ def check_picture(out: str, option: str = "--out") -> None:
     new_figure((1, 1), option)
 
 
-def new_figure(size: tuple, option: str = "--out"):
+def new_figure(size: tuple, option: str = "--out") -> Any:
     """A Figure of matplotlib, without pyplot: no display is needed, and no window opens.
 
     size     (width, height) in inches;  option  named where matplotlib is missing
@@ -297,7 +299,7 @@ def new_figure(size: tuple, option: str = "--out"):
     return Figure(figsize=size, layout="constrained")
 
 
-def write_picture(figure, out: str) -> None:
+def write_picture(figure: Any, out: str) -> None:
     """Write a Figure in the format of its name, aside and renamed: it is whole or not there."""
     with WholeFile(out) as file:
         figure.savefig(file, dpi=150, format=Path(out).suffix[1:].lower())

@@ -5,11 +5,17 @@ Nothing is run when it is made, and Python is not started when the tab key is pr
 """
 
 import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinylm.cli.look.completion import Command
+
 
 FIRST = "--help", "--version", "-h", "-V"  # what may stand in place of a verb
 
 
-def bash(commands) -> str:
+def bash(commands: "Sequence[Command]") -> str:
     """The script for bash 3.2 and newer.
 
     commands  list of completion.Command
@@ -97,7 +103,7 @@ complete -F _tinylm tinylm
 """
 
 
-def zsh(commands) -> str:
+def zsh(commands: "Sequence[Command]") -> str:
     """The script for zsh, a function of $fpath with the name _tinylm."""
     verbs = [
         f"        {_single(command.words[0] + ':' + _no_colon(command.about))}"
@@ -190,7 +196,7 @@ fi
 """
 
 
-def fish(commands) -> str:
+def fish(commands: "Sequence[Command]") -> str:
     """The script for fish 3 and newer."""
     lines = [FISH.rstrip("\n")]
     for command in commands:

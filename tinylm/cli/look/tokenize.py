@@ -7,13 +7,20 @@ or GPT-2's published pair of files (`gpt2:DIR`).
 
 import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError
 from tinylm.reading import standard_input
 from tinylm.settings import at_least, one_of, setting
+
+if TYPE_CHECKING:
+    from tinylm.tokenizers.base import Tokenizer
+    from tinylm.tokenizers.byte import ByteTokenizer
+
 
 GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
 
@@ -46,7 +53,7 @@ class TokenizeConfig:
     out: str = setting("tokenizer.json", "with --train: where the tokenizer is saved")
 
 
-def main(argv):
+def main(argv: Sequence) -> None:
     """Show the pieces of a text, or learn a tokenizer."""
     config, words = parse(
         argv,
@@ -81,7 +88,7 @@ def main(argv):
         print("\n".join(pieces(tokenizer, text, config.special)))
 
 
-def named(name):
+def named(name: str) -> "Tokenizer":
     """The tokenizer that `--tokenizer` names.
 
     name     "bytes", "gpt2:DIR", a file that Tokenizer.save wrote, a run directory, or the file or
@@ -112,7 +119,7 @@ def named(name):
     return tokenizers.load(name)
 
 
-def learn(config):
+def learn(config: TokenizeConfig) -> "Tokenizer":
     """Learn a vocabulary from the files at config.train and save it at config.out. Returns the
     tokenizer.
     """
@@ -143,7 +150,7 @@ def learn(config):
     return tokenizer
 
 
-def pieces(tokenizer, text, special=False):
+def pieces(tokenizer: "ByteTokenizer", text: str, special: bool = False) -> list[str]:
     """The lines that `tinylm tokenize` prints: the text with its cuts, then every token with id and
     byte offset.
 
@@ -172,7 +179,7 @@ def pieces(tokenizer, text, special=False):
     return lines
 
 
-def visible(part):
+def visible(part: bytes) -> str:
     """Bytes as printable text on one line; what is not printable becomes an escape."""
     text = part.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -7,11 +7,13 @@ bench_align.py.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinylm.align.feedback.pairs import EncodedPair
 from tinylm.align.logprobs import frozen_logprobs
+from tinylm.align.preference.pairs import PreferenceBatch
 from tinylm.align.preference.tuning import DPO, prepared
 from tinylm.align.rewards.reward_model import ValueModel
 from tinylm.align.rlhf.experience import Sample
@@ -21,7 +23,7 @@ from tinylm.align.rlhf.objective import PolicyObjective
 from tinylm.align.rlhf.rollout import roll_out
 from tinylm.backend import Random
 from tinylm.cli.measure.workloads import ADAMW, CLIP, WORKS, Work
-from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.finetune.instruct.conversations import Encoded, encode_sft
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.models import GPT
 from tinylm.optim import AdamW, FlatParameters
@@ -48,15 +50,15 @@ class AlignWork:
     grpo: tuple
     ppo: tuple
 
-    def base(self):
+    def base(self) -> GPT:
         """The model that all updates begin from."""
         return GPT(self.work.config(), seed=1).eval()
 
-    def prompts(self, rng, count):
+    def prompts(self, rng: Random, count: int) -> np.ndarray:
         """(count, P) ids."""
         return rng.integers(0, self.work.vocab_size, (count, self.prompt))
 
-    def texts(self, rng, prompts):
+    def texts(self, rng: Random, prompts: Any) -> list[Encoded]:
         """An answer to each of some prompts: list of Encoded."""
         low, high = self.answer
         lengths = rng.integers(low, high + 1, (len(prompts),))
@@ -83,18 +85,18 @@ class Update:
     model      Module;  objective  task with loss();  batch  of it
     """
 
-    def __init__(self, model, objective, batch):
+    def __init__(self, model: GPT, objective: DPO, batch: PreferenceBatch) -> None:
         self.model, self.objective, self.batch = model, objective, batch
         self.optimizer = AdamW(FlatParameters(model.named_parameters()), **ADAMW)
 
-    def step(self):
+    def step(self) -> float:
         """Loss, backward pass and optimizer: the loss before the update."""
         rows = len(self.batch)
         arguments = self.model, self.objective, self.optimizer, self.batch, 0, rows
         return train_step(*arguments, ADAMW["lr"], CLIP).loss
 
 
-def dpo_update(size):
+def dpo_update(size: AlignWork) -> tuple:
     """An Update of DPO, and its pairs with their reference."""
     rng = Random(0, "bench", "pairs")
     prompts = size.prompts(rng, size.pairs)
@@ -105,7 +107,9 @@ def dpo_update(size):
     return Update(model, task, task.make_batch(pairs)), pairs
 
 
-def policy_update(size, method, prompts, group, rows, critic=None):
+def policy_update(
+    size: AlignWork, method: Any, prompts: Any, group: Any, rows: Any, critic: bool | None = None
+) -> tuple:
     """An Update of a policy by a method, and its samples: log-probabilities of the policy itself,
     and advantages that are drawn.
     """
@@ -128,13 +132,13 @@ def policy_update(size, method, prompts, group, rows, critic=None):
     return Update(ActorCritic(model, critic).eval(), objective, batch), samples
 
 
-def grpo_update(size):
+def grpo_update(size: AlignWork) -> tuple:
     """An Update of GRPO without a penalty."""
     prompts, group = size.grpo
     return policy_update(size, GRPO(kl="none", clip=BOUND), prompts, group, prompts * group)
 
 
-def ppo_update(size):
+def ppo_update(size: AlignWork) -> tuple:
     """An Update of PPO with a critic."""
     critic = ValueModel(size.base(), std=0.0)  # values of 0 at first
     return policy_update(size, PPO(clip=BOUND), *size.ppo, critic)
@@ -143,13 +147,13 @@ def ppo_update(size):
 class Drawing:
     """Drawing the responses of a step of GRPO, all of the same length, as no token ends them."""
 
-    def __init__(self, size):
+    def __init__(self, size: AlignWork) -> None:
         self.model, self.tokens = size.base(), size.answer[1]
         prompts, group = size.grpo
         rows = size.prompts(Random(0, "bench", "prompts"), prompts)
         self.prompts = np.repeat(rows, group, axis=0)  # (N, P)
 
-    def step(self):
+    def step(self) -> int:
         """Draw all of them: the number of tokens."""
         seeds = range(len(self.prompts))
         return int(roll_out(self.model, self.prompts.tolist(), self.tokens, seeds).counted.sum())

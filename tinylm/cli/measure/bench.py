@@ -19,8 +19,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +65,7 @@ class Contestant:
     command   words before the job, which is one more, as JSON; a contestant of tinylm unless given
     """
 
-    def __init__(self, label, command=None, **job):
+    def __init__(self, label: str, command: Sequence[str] | None = None, **job: Any) -> None:
         self.label, self.job = label, job
         command = command or [sys.executable, "-m", "tinylm.cli.measure.contestants"]
         # A process of its own, so that no library shares threads or memory with another.
@@ -76,7 +78,7 @@ class Contestant:
         )
         self.seconds, self.values, self.shares = [], [], []
 
-    def turn(self, steps):
+    def turn(self, steps: int) -> float:
         """Seconds per step over `steps` steps; None if the process is gone."""
         try:
             self.process.stdin.write(f"{steps}\n")
@@ -90,7 +92,7 @@ class Contestant:
         self.shares.append(answer.get("communication", 0.0) / answer["seconds"])
         return answer["seconds"] / steps
 
-    def close(self):
+    def close(self) -> Any:
         """End the process. Returns its peak memory in bytes, or its last line on stderr if it failed."""
         try:
             # 0 steps: the process prints its peak memory and ends.
@@ -103,7 +105,7 @@ class Contestant:
             return (err.strip().splitlines() or ["no message"])[-1]
 
 
-def products():
+def products() -> str:
     """A line that says with which kernels NumPy multiplies matrices here, where that is known."""
     text = f"Matrix products of tinylm by OpenBLAS's kernels for {blas_kernels() or 'unknown'}"
     if "OPENBLAS_CORETYPE" in os.environ:
@@ -111,7 +113,7 @@ def products():
     return text + "."
 
 
-def contestants_for(kind, settings):
+def contestants_for(kind: Any, settings: BenchSettings) -> list:
     """(label, job) of every contestant; the first is the reference of the ratios."""
     jobs = []
     if settings.peers and _installed("torch"):
@@ -130,7 +132,9 @@ def _installed(name):
     return importlib.util.find_spec(name) is not None
 
 
-def measure(work, kind, settings, folder, progress, jobs=None):
+def measure(
+    work: Any, kind: Any, settings: BenchSettings, folder: str, progress: Callable, jobs: Any = None
+) -> dict[str, Any]:
     """Run one work with every contestant in turn. Returns a dict ready for JSON.
 
     jobs   (label, job) of every contestant; those of contestants_for() unless given
@@ -191,12 +195,12 @@ def _row(c, reference, peaks):
     }
 
 
-def same_work(row):
+def same_work(row: dict[str, Any]) -> bool:
     """True if a contestant had the losses of the reference, up to rounding; nan is never the same."""
     return row["apart"] <= 1e-4
 
 
-def table(result):
+def table(result: dict[str, Any]) -> str:
     """A measured work as lines of text."""
     work, rows = WORKS[result["work"]], result["contestants"]
     reference = rows[0]["label"]
@@ -224,7 +228,7 @@ def table(result):
     return "\n".join(lines)
 
 
-def bench_works(settings, words):
+def bench_works(settings: BenchSettings, words: Sequence[str]) -> int:
     """`tinylm bench [WORK...]`: training and decoding beside torch."""
     if not (settings.training or settings.decoding):
         raise ConfigError("nothing to measure: --no-training and --no-decoding were both given")
@@ -258,7 +262,7 @@ def bench_works(settings, words):
     return 0
 
 
-def bench_batches(settings):
+def bench_batches(settings: BenchSettings) -> int:
     """`tinylm bench batches`."""
     from tinylm.cli.measure.bench_batches import HEAD, batches, line, verdict
 
@@ -274,7 +278,7 @@ def bench_batches(settings):
     return 0
 
 
-def bench_operations(settings):
+def bench_operations(settings: BenchSettings) -> int:
     """`tinylm bench operations`."""
     from tinylm.cli.measure.bench_operations import TURN, bench, head, lines
 
@@ -288,7 +292,7 @@ def bench_operations(settings):
     return 0
 
 
-def bench_prompting(settings, name="smollm2"):
+def bench_prompting(settings: BenchSettings, name: str = "smollm2") -> int:
     """`tinylm bench prompting [MODEL]`."""
     from tinylm.cli.measure.bench_prompting import bench, line
 
@@ -302,7 +306,7 @@ def bench_prompting(settings, name="smollm2"):
     return 0
 
 
-def bench_smollm2(settings, name):
+def bench_smollm2(settings: BenchSettings, name: str) -> int:
     """`tinylm bench smollm2`, or of other published weights."""
     from tinylm.cli.measure.bench_smollm2 import bench, head, lines
 
@@ -318,7 +322,7 @@ def bench_smollm2(settings, name):
     return 0
 
 
-def bench_align(settings):
+def bench_align(settings: BenchSettings) -> int:
     """`tinylm bench align`."""
     from tinylm.cli.measure.bench_align import NO_PEER, bench, line
 
@@ -335,7 +339,7 @@ def bench_align(settings):
     return 0
 
 
-def bench_parallel(settings, words):
+def bench_parallel(settings: BenchSettings, words: Sequence[str]) -> int:
     """`tinylm bench parallel [WORK...]`."""
     from tinylm.cli.measure.bench_parallel import bench, head, lines
 
@@ -351,7 +355,7 @@ def bench_parallel(settings, words):
     return 0
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int:
     """The verb: works to measure as plain words, all of them by default."""
     settings, words = parse(
         argv,

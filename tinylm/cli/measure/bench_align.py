@@ -13,7 +13,9 @@ process, so that what else the machine does disturbs less. Read next: align_work
 """
 
 import statistics
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from tinylm.cli.measure.align_works import DRAWING, SIZES, UPDATES
 from tinylm.errors import TinylmError
@@ -22,7 +24,7 @@ NO_PEER = "TRL is not installed, so only tinylm is timed; `pip install trl` and 
 DEFAULT = ", default"  # beside TRL as it is configured by default
 
 
-def rows_of(peers):
+def rows_of(peers: bool) -> Iterator[tuple[str, str, bool]]:
     """Yield (size, update, whether TRL is as by default) of every row."""
     for size in SIZES:
         for update in (*UPDATES, DRAWING):
@@ -31,7 +33,9 @@ def rows_of(peers):
                 yield size, update, True
 
 
-def bench(contestant, rounds, seconds, peers=True, threads=1):
+def bench(
+    contestant: Callable, rounds: int, seconds: int, peers: bool = True, threads: int = 1
+) -> Iterator[dict[str, Any]]:
     """Yield a dict for each row: name, ours, theirs (None without a peer), ratios.
 
     contestant  function (label, **job) -> Contestant of bench.py
@@ -57,7 +61,7 @@ def bench(contestant, rounds, seconds, peers=True, threads=1):
         yield row(f"{size} {update}{DEFAULT * default}", *times)
 
 
-def warmed(one, seconds):
+def warmed(one: Any, seconds: int) -> int:
     """The steps of a turn of about `seconds`, after two turns that fill caches."""
     one.turn(1)
     once = one.turn(2)
@@ -66,7 +70,7 @@ def warmed(one, seconds):
     return max(1, round(seconds / once))
 
 
-def same_work(name, ours, theirs):
+def same_work(name: str, ours: float, theirs: float) -> None:
     """Raise TinylmError if the losses of the first step differ, or the numbers of tokens."""
     if not abs(ours - theirs) <= 1e-4:
         raise TinylmError(
@@ -75,7 +79,7 @@ def same_work(name, ours, theirs):
         )
 
 
-def row(name, ours, theirs):
+def row(name: str, ours: Sequence[int], theirs: Sequence[int]) -> dict[str, Any]:
     """The figures of one update."""
     found = {"name": name, "ours": statistics.median(ours), "theirs": None}
     if theirs:
@@ -89,7 +93,7 @@ def row(name, ours, theirs):
     return found
 
 
-def line(found):
+def line(found: dict[str, Any]) -> str:
     """A row as text."""
     text = f"  {found['name']:<28}{1e3 * found['ours']:8.1f} ms"
     if found["theirs"] is None:

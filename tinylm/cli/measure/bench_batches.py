@@ -8,6 +8,8 @@ pretrain/objectives.py.
 
 import statistics
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +31,7 @@ MORE = {
 LETTERS = {chr(i): [chr(i).upper()] for i in range(ord("a"), ord("z") + 1)}
 
 
-def prepared(name, text, **sizes):
+def prepared(name: str, text: np.ndarray, **sizes: Any) -> tuple:
     """(objective, model, rows to make a batch of) for an objective.
 
     text     (n,) ids of bytes
@@ -51,7 +53,7 @@ def prepared(name, text, **sizes):
     return objective, new_model(config, special), batch
 
 
-def measured(name, text, rounds, **sizes):
+def measured(name: str, text: np.ndarray, rounds: int, **sizes: Any) -> Any:
     """Seconds of make_batch and of a training step, the medians of `rounds` of each, taken in turn."""
     objective, model, rows = prepared(name, text, **sizes)
     optimizer = AdamW(FlatParameters(model.named_parameters()), 1e-3)
@@ -71,7 +73,9 @@ def measured(name, text, rounds, **sizes):
     }
 
 
-def batches(rounds, names=OBJECTIVES, **sizes):
+def batches(
+    rounds: int, names: Iterable[str] = OBJECTIVES, **sizes: Any
+) -> Iterator[dict[str, Any]]:
     """Yield measured() for every objective, with the share of the time that making a batch takes."""
     from tinylm.data import python_documentation
 
@@ -88,7 +92,7 @@ HEAD = (
 )
 
 
-def line(row):
+def line(row: dict[str, Any]) -> str:
     """A row of batches() as text."""
     text = (
         f"  {row['objective']:<22}{1e3 * row['make_batch']:>14.3f}"
@@ -99,7 +103,7 @@ def line(row):
     return text
 
 
-def verdict(rows):
+def verdict(rows: Sequence[dict[str, Any]]) -> str:
     """How many are within the target, as a line."""
     within = sum(row["share"] <= TARGET for row in rows)
     return f"  {within} of {len(rows)} take at most {TARGET:.0%} of the time of both"

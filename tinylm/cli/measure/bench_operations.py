@@ -11,6 +11,8 @@ import importlib.util
 import math
 import statistics
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +32,7 @@ def _tensor(x):
     return x  # ids and masks
 
 
-def ours(operation, arrays):
+def ours(operation: Any, arrays: Sequence) -> Callable:
     """A function () -> (y, gradients) of tinylm: forward and backward with a cotangent."""
     tensors = [_tensor(x) for x in arrays]
     leaves = [x for x in tensors if isinstance(x, autograd.Tensor)]
@@ -46,7 +48,7 @@ def ours(operation, arrays):
     return once
 
 
-def theirs(operation, arrays, torch):
+def theirs(operation: Any, arrays: Sequence, torch: Any) -> Callable:
     """The same of torch."""
     tensors = [torch.from_numpy(x) for x in arrays]
     leaves = [x.requires_grad_() for x in tensors if x.dtype == torch.float32]
@@ -67,7 +69,7 @@ def _cotangent(y):
     return np.random.default_rng(1).normal(size=y.shape).astype(y.dtype)
 
 
-def same_work(name, found, expected):
+def same_work(name: str, found: Any, expected: Any) -> None:
     """Raise TinylmError if outputs or gradients differ by more than 1e-4 of the largest value."""
     for a, b in zip([found[0], *found[1]], [expected[0], *expected[1]]):
         a, b = np.asarray(getattr(a, "data", a)), b.numpy()
@@ -75,7 +77,7 @@ def same_work(name, found, expected):
             raise TinylmError(f"{name}: tinylm and torch did not do the same work")
 
 
-def seconds_of(once, times):
+def seconds_of(once: Callable, times: int) -> float:
     """Processor seconds of a call, the mean of `times`."""
     start = time.process_time()
     for _ in range(times):
@@ -83,7 +85,7 @@ def seconds_of(once, times):
     return (time.process_time() - start) / times
 
 
-def measured(operation, rounds, seconds, torch=None):
+def measured(operation: Any, rounds: int, seconds: float, torch: Any = None) -> dict[str, Any]:
     """A dict of one operation: group, name, seconds of both, ratio (None without torch)."""
     rng = np.random.default_rng(0)
     arrays = [make(rng) for make in operation.inputs]
@@ -102,7 +104,9 @@ def measured(operation, rounds, seconds, torch=None):
     return row | {"theirs": (*medians, None)[1], "ratio": ratio}
 
 
-def bench(rounds, seconds, peers=True, operations=OPERATIONS):
+def bench(
+    rounds: int, seconds: float, peers: bool = True, operations: Sequence = OPERATIONS
+) -> Iterator[dict[str, Any]]:
     """Yield measured() for every operation, with one thread for each library.
 
     seconds  about how long a turn of one library lasts
@@ -126,7 +130,7 @@ def bench(rounds, seconds, peers=True, operations=OPERATIONS):
             torch.set_num_threads(threads)
 
 
-def head():
+def head() -> str:
     """What the figures depend on, and the columns, as text."""
     text, beside = f"{processor()}, one thread", load()
     if beside is not None:
@@ -139,7 +143,7 @@ def head():
     )
 
 
-def line(row):
+def line(row: dict[str, Any]) -> str:
     """A row of bench() as text."""
     text = f"  {row['name']:<20}{1e6 * row['ours']:>11.1f}"
     if row["ratio"] is None:
@@ -150,12 +154,12 @@ def line(row):
     return text
 
 
-def geometric_mean(ratios):
+def geometric_mean(ratios: Sequence[float]) -> float:
     """exp of the mean logarithm: half and twice the time balance out."""
     return math.exp(statistics.fmean(map(math.log, ratios)))
 
 
-def lines(rows):
+def lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield the rows of bench() as text, each group under its name, and the means at the end."""
     found = []
     for row in rows:
@@ -166,7 +170,7 @@ def lines(rows):
     yield from verdict(found)
 
 
-def verdict(rows):
+def verdict(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The geometric means of the groups and of all, and what is above 2, as lines."""
     if any(row["ratio"] is None for row in rows):
         yield "torch is not installed or --no-peers was given: tinylm alone was timed"

@@ -18,7 +18,9 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tinylm.cli.measure.bench import measure, same_work
 from tinylm.cli.measure.workloads import WORKS, initial_weights
@@ -28,7 +30,7 @@ from tinylm.machine import cores, processor
 QUIET = 0.5  # processes beside the benchmark above which it is called not quiet
 
 
-def load():
+def load() -> float | None:
     """Processes that wanted a core in the last minute; None where the system does not tell."""
     try:
         return os.getloadavg()[0]
@@ -36,7 +38,7 @@ def load():
         return None
 
 
-def mpiexec():
+def mpiexec() -> tuple[str | None, str | None]:
     """(path of mpiexec, None), or (None, why there is none)."""
     if importlib.util.find_spec("mpi4py") is None:
         return None, 'no mpi4py: pip install "tinylm[mpi]"'
@@ -45,7 +47,7 @@ def mpiexec():
     return found, None if found else "no mpiexec"
 
 
-def head(settings):
+def head(settings: Any) -> str:
     """What the figures depend on, as text."""
     beside = load()
     text = f"{processor()}, {cores()} cores, {settings.workers} processes; "
@@ -57,7 +59,7 @@ def head(settings):
     return text
 
 
-def contestants(kind, workers):
+def contestants(kind: str, workers: int) -> tuple[list[tuple], str | None]:
     """(label, job) of every contestant of a kind of work, the reference of the ratios first, and
     why MPI is left out, or None.
     """
@@ -84,7 +86,9 @@ def contestants(kind, workers):
 CONTESTANTS = "tinylm.cli.measure.contestants"
 
 
-def bench(settings, words, progress=lambda text: None):
+def bench(
+    settings: Any, words: Sequence[str], progress: Callable = lambda text: None
+) -> Iterator[dict[str, Any]]:
     """Yield the measured dicts of bench.measure() for every work and kind.
 
     raises  TinylmError if the contestants did not do the same work
@@ -105,7 +109,7 @@ def bench(settings, words, progress=lambda text: None):
                 yield found | {"load": load()}
 
 
-def lines(result):
+def lines(result: dict[str, Any]) -> list[str]:
     """A measured comparison as lines of text."""
     work, kind, rows = WORKS[result["work"]], result["kind"], result["contestants"]
     title, unit = f"{result['work']} {kind} of {result['numbers']:,} float32", "GB/s"

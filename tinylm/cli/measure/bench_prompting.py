@@ -10,11 +10,18 @@ its own cache (peer_transformers.py). Read next: prompt/protocol/prefix_store.py
 
 import statistics
 import time
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinylm.errors import DataError, TinylmError
+
+if TYPE_CHECKING:
+    from tinylm.prompt.protocol.model import TextModel
+
 
 SHOTS = 16
 SCORED, SCORED_PLAIN = 48, 8  # reviews in a turn with the store, and without it, where each is slow
@@ -24,7 +31,9 @@ LABELS = [" negative", " positive"]
 REVIEW = "ms a review"
 
 
-def review_prompts(count, shots=SHOTS, examples=None):
+def review_prompts(
+    count: int, shots: int = SHOTS, examples: Sequence[tuple[str, int]] | None = None
+) -> list[str]:
     """`count` prompts to label a review, after the same demonstrations: list of str.
 
     examples  list of (text, label 0 or 1), of which the first `shots` are shown; None: made up
@@ -39,7 +48,7 @@ def review_prompts(count, shots=SHOTS, examples=None):
     return [f"{head}Review: {text}\nSentiment:" for text, _ in examples[shots : shots + count]]
 
 
-def labeled_reviews(path, shots=SHOTS):
+def labeled_reviews(path: str | Path, shots: int = SHOTS) -> list[tuple[str, int]]:
     """The reviews of a file of bench prompting --data: list of (text, label).
 
     raises  DataError for labels other than 0 and 1, or too few lines for the demonstrations
@@ -57,19 +66,25 @@ def labeled_reviews(path, shots=SHOTS):
     return examples
 
 
-def story_prompts():
+def story_prompts() -> list[str]:
     """The prompts that are continued, beginnings that a model goes on from: list of str."""
     return [f"Once upon a time there was {hero} that" for hero in HEROES]
 
 
-def timed(function):
+def timed(function: Callable) -> tuple[float, list]:
     """(seconds, result) of a call."""
     begun = time.perf_counter()
     result = function()
     return time.perf_counter() - begun, result
 
 
-def scoring(lm, rounds, shots=SHOTS, peer=None, examples=None):
+def scoring(
+    lm: "TextModel",
+    rounds: int,
+    shots: int = SHOTS,
+    peer: Any = None,
+    examples: Sequence[tuple[str, int]] | None = None,
+) -> tuple[list[float], list[float], list]:
     """Seconds a review, without the store, with it, and of the peer: three lists of `rounds`.
 
     peer      TransformersPeer, or None: the third list is empty
@@ -98,14 +113,16 @@ def scoring(lm, rounds, shots=SHOTS, peer=None, examples=None):
     return slow, fast, theirs
 
 
-def same_scores(name, found, others):
+def same_scores(name: str, found: np.ndarray, others: np.ndarray) -> None:
     """Raise TinylmError unless the scores agree, as far as there are others."""
     apart = np.abs(found[: len(others)] - others).max()
     if not apart <= 1e-3:
         raise TinylmError(f"bench prompting: scores {name} differ by {apart:.1e} nats")
 
 
-def generation(lm, rounds, tokens=TOKENS, peer=None):
+def generation(
+    lm: "TextModel", rounds: int, tokens: int = TOKENS, peer: Any = None
+) -> tuple[list[float], list[float], list]:
     """Seconds a token: one prompt at a time, all at once, and all at once by the peer: three lists.
 
     raises   TinylmError if replies end early, or differ in more than their last part
@@ -131,7 +148,7 @@ def generation(lm, rounds, tokens=TOKENS, peer=None):
     return slow, fast, theirs
 
 
-def same_replies(name, replies, others):
+def same_replies(name: str, replies: Sequence[list[int]], others: Sequence[list[int]]) -> None:
     """Raise TinylmError unless all replies but one begin with the same tokens.
 
     Rounding differs, and where two tokens are as probable the replies may part.
@@ -141,7 +158,7 @@ def same_replies(name, replies, others):
         raise TinylmError(f"bench prompting: replies in a batch are not those {name}")
 
 
-def row(name, unit, slow, fast):
+def row(name: str, unit: str, slow: Any, fast: Any) -> dict[str, Any]:
     """A dict of the figures of one comparison."""
     ratios = [a / b for a, b in zip(slow, fast)]
     return {
@@ -155,7 +172,7 @@ def row(name, unit, slow, fast):
     }
 
 
-def bench(name, rounds, peers=True, data=None):
+def bench(name: str, rounds: int, peers: bool = True, data: Any = None) -> Iterator[dict[str, Any]]:
     """Yield the rows of `tinylm bench prompting` for a model.
 
     peers  whether transformers takes its turns, if it is installed
@@ -183,7 +200,7 @@ def bench(name, rounds, peers=True, data=None):
         yield row("8 prompts together: transformers, tinylm", "ms a token", theirs, fast)
 
 
-def line(found):
+def line(found: dict[str, Any]) -> str:
     """A row as text."""
     return (
         f"  {found['name']}: {1e3 * found['slow']:.1f} and {1e3 * found['fast']:.1f} "

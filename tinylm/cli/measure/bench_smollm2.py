@@ -15,12 +15,18 @@ printed. Read next: inference_works.py, what the processes do.
 import gc
 import statistics
 import tempfile
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinylm.cli.measure.inference_works import WORKS
+from tinylm.cli.measure.inference_works import WORKS, InferenceWork
 from tinylm.errors import ConfigError, TinylmError
+
+if TYPE_CHECKING:
+    from tinylm.cli.measure.bench import Contestant
+
 
 # Float32 logits of two orders of additions: SmolLM2's differ by 4e-5.
 SAME = 1e-3
@@ -29,7 +35,7 @@ BYTES = {None: 4, 8: 1 + 4 / 32, 4: 1 / 2 + 8 / 32}
 ONE_TEXT = "decoding, batch 1"
 
 
-def contestants_for(work, peers):
+def contestants_for(work: str, peers: bool) -> list[tuple[str, dict[str, Any]]]:
     """(label, job) of every contestant of a work; the first is the reference of the ratios."""
     jobs = []
     if peers:
@@ -41,7 +47,7 @@ def contestants_for(work, peers):
     return jobs
 
 
-def prepared(name, folder, peers):
+def prepared(name: str, folder: str, peers: bool) -> int:
     """Weights that a token reads, and a copy of the model for transformers in `folder`.
 
     raises  ConfigError for a model that the fast decoders do not cover
@@ -62,7 +68,9 @@ def prepared(name, folder, peers):
     return DirectDecoder(model).weight_bytes() // model.tokens.weight.dtype.itemsize
 
 
-def bench(contestant, name, rounds, seconds, peers=True):
+def bench(
+    contestant: "type[Contestant]", name: str, rounds: int, seconds: float, peers: bool = True
+) -> Iterator[dict[str, Any]]:
     """Yield a dict for each work: work, bandwidth (bytes/s; None but for one text), rows.
 
     contestant  function (label, **job) -> Contestant of bench.py
@@ -79,7 +87,9 @@ def bench(contestant, name, rounds, seconds, peers=True):
             yield measured(work, field, rounds, seconds, weights)
 
 
-def measured(work, field, rounds, seconds, weights):
+def measured(
+    work: str, field: "Sequence[Contestant]", rounds: int, seconds: float, weights: int
+) -> dict[str, Any]:
     """One work of bench(), by contestants that have been started."""
     from tinylm.generate.fast.direct import memory_bandwidth
 
@@ -109,7 +119,9 @@ def measured(work, field, rounds, seconds, weights):
     return {"work": work, "bandwidth": bandwidth, "rows": rows}
 
 
-def row(one, reference, work, peak):
+def row(
+    one: "Contestant", reference: "Contestant", work: InferenceWork, peak: float
+) -> dict[str, Any]:
     """The figures of one contestant.
 
     raises  TinylmError if a float32 one does not have the logits of the reference
@@ -134,7 +146,7 @@ def row(one, reference, work, peak):
     }
 
 
-def head(name):
+def head(name: str) -> str:
     """What the figures depend on, as text."""
     from tinylm.cli.measure.bench_parallel import QUIET, load
     from tinylm.machine import blas_kernels, blas_threads, processor
@@ -146,7 +158,7 @@ def head(name):
     return text
 
 
-def lines(result):
+def lines(result: dict[str, Any]) -> Iterator[str]:
     """The result of one work as lines of text."""
     rows = result["rows"]
     reference = rows[0]["label"]

@@ -12,7 +12,9 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,7 @@ except ImportError:  # Windows
     resource = None
 
 
-def tinylm_training(job, data, comm):
+def tinylm_training(job: dict[str, Any], data: Any, comm: Any) -> Callable:
     """A function that takes one training step on batch i and returns its loss."""
     from tinylm import backend
     from tinylm.optim import AdamW, FlatParameters
@@ -59,7 +61,7 @@ def tinylm_training(job, data, comm):
     return step
 
 
-def tinylm_decoding(job, data, comm):
+def tinylm_decoding(job: dict[str, Any], data: Any, comm: Any) -> Callable:
     """A function that decodes one more token greedily and returns its logit.
 
     It starts again when the length of the work is reached.
@@ -83,7 +85,7 @@ def tinylm_decoding(job, data, comm):
     return step
 
 
-def tinylm_alignment(job, data, comm):
+def tinylm_alignment(job: dict[str, Any], data: Any, comm: Any) -> Callable:
     """A function that does one update of alignment and returns its loss, or draws responses."""
     from tinylm.cli.measure.align_works import DRAWING, SIZES, UPDATES, Drawing
     from tinylm.machine import blas_threads, keep_freed_memory
@@ -98,7 +100,7 @@ def tinylm_alignment(job, data, comm):
     return lambda i: ours.step()
 
 
-def tinylm_collective(job, data, comm):
+def tinylm_collective(job: dict[str, Any], data: Any, comm: Any) -> Callable:
     """A function that does one collective operation on as many float32 as a model has parameters,
     and returns an element of the result.
     """
@@ -124,7 +126,7 @@ def tinylm_collective(job, data, comm):
 EXCHANGES = "all_reduce", "reduce_scatter_", "all_gather_", "broadcast"
 
 
-def timed(comm):
+def timed(comm: Any) -> list[float]:
     """A list of one number: seconds that this rank has spent in the communicator's exchanges from
     now on, waiting for others among them.
     """
@@ -144,7 +146,7 @@ def timed(comm):
     return spent
 
 
-def peak_bytes():
+def peak_bytes() -> float:
     """Peak resident memory of this process, in bytes; nan on Windows, which does not tell it."""
     try:
         # VmHWM is the peak of this program alone; getrusage includes the process that forked it.
@@ -159,7 +161,7 @@ def peak_bytes():
         return 1024 * peak
 
 
-def serve(make_step, job, data, comm):
+def serve(make_step: Callable, job: dict[str, Any], data: Any, comm: Any) -> None:
     """Read numbers of steps and take them, until 0. Rank 0 reads and prints for all.
 
     With job["cpu"] seconds are those in which the processor worked for this process.
@@ -187,7 +189,7 @@ def serve(make_step, job, data, comm):
         print(json.dumps({"peak_bytes": total}), flush=True)
 
 
-def main(job):
+def main(job: dict[str, Any]) -> None:
     """Run one contestant to its end."""
     if job["kind"] == "inference":
         from tinylm.cli.measure.inference_works import tinylm_inference, transformers_inference

@@ -7,7 +7,9 @@ the arguments to call it with.
 
 import json
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError
@@ -31,7 +33,7 @@ class GradcheckConfig:
     list: bool = setting(False, "print the names of what can be checked")
 
 
-def main(argv):
+def main(argv: Sequence) -> int | None:
     """Run the checks and print a row for each. Returns 1 if any failed."""
     from tinylm.autograd import registry
     from tinylm.autograd.check import gradcheck
@@ -79,7 +81,7 @@ def main(argv):
     return print_table(reports, max(map(len, chosen), default=4))
 
 
-def print_json(reports):
+def print_json(reports: Iterable) -> Any:
     """Print a JSON list with one object for each Report; inf and nan, which JSON lacks, as text."""
     rows = [report.as_dict() for report in reports]
     for row in rows:
@@ -91,7 +93,7 @@ def print_json(reports):
     return int(any(row["verdict"] != "ok" for row in rows))
 
 
-def print_table(reports, width):
+def print_table(reports: Iterable, width: int) -> int:
     """Print a row for each Report as it comes, the reason under each that failed, and the count."""
     print(
         f"{'name':<{width}}  {'1st order':>9}  {'2nd order':>9}  {'points':>7}  "

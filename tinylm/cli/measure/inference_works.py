@@ -7,7 +7,9 @@ reads them.
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +29,7 @@ class InferenceWork:
     tokens: int
     steps: int
 
-    def ids(self, vocab_size):
+    def ids(self, vocab_size: int) -> np.ndarray:
         """The text: (B, START + steps + 1), or (B, tokens + 1) of a prompt."""
         length = self.tokens if self.steps == 1 else START + self.steps
         return np.random.default_rng(0).integers(0, vocab_size, (self.batch, length + 1))
@@ -40,13 +42,13 @@ WORKS = {
 }
 
 
-def below_largest(logits, tokens):
+def below_largest(logits: np.ndarray, tokens: np.ndarray) -> float:
     """Largest logit less that of the next token, the mean over rows: (B, V), (B,) -> float."""
     rows = np.arange(len(tokens))
     return float(np.mean(logits.max(axis=1) - logits[rows, tokens]))
 
 
-def tinylm_inference(job, data=None, comm=None):
+def tinylm_inference(job: dict[str, Any], data: bytes | None = None, comm: Any = None) -> Callable:
     """A function that does one step of a work and returns below_largest().
 
     job  dict: name of the weights, work (of WORKS), bits (None, 8 or 4)
@@ -85,7 +87,9 @@ def tinylm_inference(job, data=None, comm=None):
     return step
 
 
-def transformers_inference(job, data=None, comm=None):
+def transformers_inference(
+    job: dict[str, Any], data: bytes | None = None, comm: Any = None
+) -> Callable:
     """The same of transformers, from weights saved in its layout: job["folder"]."""
     import torch
     import transformers

@@ -5,6 +5,8 @@ tokens, width 128, 4 heads of 32, hidden width 512. Read next: bench_operations.
 """
 
 from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -16,27 +18,27 @@ N, D, F, V = 768, 128, 512, 65  # rows of a batch, widths, vocabulary
 B, H, T, K = 12, 4, 64, 32
 
 
-def normal(*shape):
+def normal(*shape: int) -> Callable:
     """An input of standard normal numbers, differentiated."""
     return lambda rng: rng.normal(size=shape).astype(np.float32)
 
 
-def positive(*shape):
+def positive(*shape: int) -> Callable:
     """Uniform numbers from 0.5 to 2, differentiated."""
     return lambda rng: rng.uniform(0.5, 2, shape).astype(np.float32)
 
 
-def ids(below, *shape):
+def ids(below: int, *shape: int) -> Callable:
     """Integers from 0 to below - 1, not differentiated."""
     return lambda rng: rng.integers(0, below, shape)
 
 
-def mask(*shape):
+def mask(*shape: int) -> Callable:
     """Bools, half of them True, not differentiated."""
     return lambda rng: rng.random(shape) < 0.5
 
 
-def order(n):
+def order(n: int) -> Callable:
     """The numbers 0 .. n - 1, shuffled, not differentiated."""
     return lambda rng: rng.permutation(n)
 
@@ -46,7 +48,7 @@ sequences, head = normal(B, T, D), normal(B, H, T, K)
 scores, logits = normal(B, H, T, T), normal(N, V)
 
 
-def stepwise(lib, x):
+def stepwise(lib: Any, x: Any) -> Any:
     """The time steps of x (B, T, D), read one by one as a recurrent network does, and joined."""
     return lib.stack([x[:, t] for t in range(x.shape[1])], 1)
 

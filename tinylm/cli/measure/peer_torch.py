@@ -8,6 +8,8 @@ losses can be compared.
 
 import contextlib
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -164,7 +166,7 @@ def _maps_of_block(i):
     return names
 
 
-def torch_training(job, data, comm):
+def torch_training(job: dict[str, Any], data: Any, comm: Any) -> Callable:
     """A function that takes one training step on batch i and returns its loss."""
     import torch
     from torch.nn import functional as F
@@ -213,7 +215,7 @@ def torch_training(job, data, comm):
     return step
 
 
-def torch_decoding(job, data, comm):
+def torch_decoding(job: dict[str, Any], data: Any, comm: Any) -> Callable:
     """A function that decodes one more token greedily and returns its logit."""
     import torch
 

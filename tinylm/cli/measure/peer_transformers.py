@@ -10,10 +10,13 @@ prompt. Read next: bench_prompting.py.
 import copy
 import tempfile
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.prompt.protocol.model import TextModel
 from tinylm.prompt.protocol.prefix_store import shared_length
 
 BATCH = 16  # prompts at a time, as TextModel reads them
@@ -26,7 +29,7 @@ class TransformersPeer:
     raises  ImportError without torch or transformers; ConfigError for parts that no family has
     """
 
-    def __init__(self, lm):
+    def __init__(self, lm: TextModel) -> None:
         import torch
         import transformers
 
@@ -40,7 +43,7 @@ class TransformersPeer:
             load = transformers.AutoModelForCausalLM.from_pretrained
             self.model = load(folder, dtype=torch.float32).eval()
 
-    def score(self, prompts, labels):
+    def score(self, prompts: Sequence[str], labels: Sequence[str]) -> Any:
         """Log-probabilities of one-token labels after each prompt: (n prompts, n labels).
 
         prompts  list of str that begin alike
@@ -81,7 +84,7 @@ class TransformersPeer:
         last = hidden[torch.arange(len(tails)), torch.tensor([len(tail) - 1 for tail in tails])]
         return torch.log_softmax(self.model.lm_head(last), dim=1).numpy()
 
-    def generate(self, prompts, tokens):
+    def generate(self, prompts: Sequence[str], tokens: int) -> list[list[int]]:
         """The most probable continuation of each prompt, all in one batch: list of list of int.
 
         tokens  how many of each, whatever they are

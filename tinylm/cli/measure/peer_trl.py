@@ -10,8 +10,10 @@ generate(), as GRPOTrainer does without vLLM. Used only to measure; written for 
 import contextlib
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +26,7 @@ from tinylm.cli.measure.workloads import ADAMW, CLIP
 from tinylm.models.published.save import save_pretrained
 
 
-def trl_alignment(job, data, comm):
+def trl_alignment(job: dict[str, Any], data: Any, comm: Any) -> Callable:
     """A function that does one update and returns its loss, or draws responses."""
     torch.set_num_threads(job["threads"])
     size = SIZES[job["work"]]
@@ -39,7 +41,7 @@ def trl_alignment(job, data, comm):
     return lambda i: peer.step()
 
 
-def loaded(model):
+def loaded(model: Any) -> Any:
     """A GPT as transformers runs it, without dropout."""
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -55,11 +57,11 @@ class Peer:
     size   AlignWork
     """
 
-    def __init__(self, size):
+    def __init__(self, size: Any) -> None:
         self.model = loaded(size.base())
         add_fused_lm_head(self.model, outputs=self.outputs)
 
-    def optimize(self, parameters):
+    def optimize(self, parameters: Any) -> None:
         """Make the optimizer."""
         self.parameters = list(parameters)
         self.optimizer = torch.optim.AdamW(
@@ -71,7 +73,7 @@ class Peer:
             fused=True,
         )
 
-    def step(self):
+    def step(self) -> float:
         """Loss, backward pass and optimizer: the loss before the update."""
         loss = self.loss()
         self.optimizer.zero_grad(set_to_none=True)
@@ -91,7 +93,7 @@ class DPOPeer(Peer):
 
     outputs = ("log_probs", "entropy", "mean_logits", "is_top1")
 
-    def __init__(self, size, pairs, known=True):
+    def __init__(self, size: Any, pairs: Any, known: Any = True) -> None:
         super().__init__(size)
         self.optimize(self.model.parameters())
         reference = None
@@ -122,7 +124,7 @@ class DPOPeer(Peer):
         )
         self.trainer.model.is_gradient_checkpointing = False
 
-    def loss(self):
+    def loss(self) -> Any:
         """The mean of the loss over pairs."""
         return DPOTrainer._compute_loss(self.trainer, self.model, self.inputs, False)
 
@@ -136,7 +138,7 @@ class GRPOPeer(Peer):
 
     outputs = ("log_probs", "entropy")
 
-    def __init__(self, size, samples, kind="grpo"):
+    def __init__(self, size: Any, samples: Any, kind: Any = "grpo") -> None:
         super().__init__(size)
         self.optimize(self.model.parameters())
         cut = size.prompt
@@ -171,7 +173,7 @@ class GRPOPeer(Peer):
         read = GRPOTrainer._get_per_token_logps_and_entropies.__wrapped__  # without its own clock
         trainer._get_per_token_logps_and_entropies = partial(read, trainer)
 
-    def loss(self):
+    def loss(self) -> Any:
         """The mean of the clipped loss."""
         return GRPOTrainer._compute_loss(self.trainer, self.model, self.inputs)
 
@@ -183,7 +185,7 @@ class PPOPeer(GRPOPeer):
     larger of the squared errors of the value and of the value clipped around the old one.
     """
 
-    def __init__(self, size, samples):
+    def __init__(self, size: Any, samples: Any) -> None:
         super().__init__(size, samples, "bnpo")
         self.body = loaded(size.base()).transformer
         self.head = torch.nn.Linear(size.work.d_model, 1, bias=False)
@@ -193,11 +195,11 @@ class PPOPeer(GRPOPeer):
         self.old_values = padded([one.values for one in samples]).float()
         self.returns = padded([one.returns for one in samples]).float()
 
-    def loss(self):
+    def loss(self) -> Any:
         """The policy's loss and the critic's."""
         return super().loss() + self.value_loss()
 
-    def value_loss(self):
+    def value_loss(self) -> Any:
         """As PPOTrainer of TRL 0.x, with vf_coef 1."""
         i = self.inputs
         ids = torch.cat([i["prompt_ids"], i["completion_ids"]], dim=1)
@@ -217,7 +219,7 @@ class DrawingPeer:
     drawing  Drawing
     """
 
-    def __init__(self, drawing):
+    def __init__(self, drawing: Any) -> None:
         self.model = loaded(drawing.model)
         ids = torch.from_numpy(drawing.prompts)
         self.inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -233,7 +235,7 @@ class DrawingPeer:
             bos_token_id=None,
         )
 
-    def step(self):
+    def step(self) -> float:
         """Draw all of them: the number of tokens."""
         options = {"generation_config": self.config, "disable_compile": True}
         with torch.no_grad():
@@ -244,7 +246,7 @@ class DrawingPeer:
 PEERS = {"DPO step": DPOPeer, "GRPO update": GRPOPeer, "PPO update": PPOPeer}
 
 
-def padded(rows):
+def padded(rows: Any) -> Any:
     """Rows of numbers as one tensor, with 0 at the ends of shorter ones."""
     found = np.zeros((len(rows), max(map(len, rows))), rows[0].dtype)
     for place, row in zip(found, rows):

@@ -26,7 +26,7 @@ class Work:
     vocab_size: int = 65
     decode_tokens: int = 200
 
-    def config(self, decoding=False):
+    def config(self, decoding: bool = False) -> GPTConfig:
         """The GPTConfig; decoding needs a context for all its tokens."""
         context = self.context
         if decoding:
@@ -36,23 +36,23 @@ class Work:
     decodes = True
     objective = CausalLM()
 
-    def model(self, decoding=False, seed=1):
+    def model(self, decoding: bool = False, seed: int = 1) -> GPT:
         """The model with its initial weights."""
         return GPT(self.config(decoding), seed)
 
-    def draw(self, ids, rng):
+    def draw(self, ids: np.ndarray, rng: Random) -> np.ndarray:
         """What the contestants share of drawn ids (count, B, T+1): the ids themselves."""
         return ids
 
-    def examples(self, drawn):
+    def examples(self, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets (B, T) out of one of what draw() returns."""
         return drawn[:, :-1], drawn[:, 1:]
 
-    def batch_of(self, inputs, targets):
+    def batch_of(self, inputs: np.ndarray, targets: np.ndarray) -> Batch:
         """The Batch of the objective."""
         return Batch(inputs, targets)
 
-    def describe(self):
+    def describe(self) -> str:
         """One line of sizes."""
         return (
             f"{self.n_layer} layers, {self.n_head} heads, width {self.d_model}, "
@@ -68,7 +68,7 @@ class MaskedWork(Work):
 
     decodes = False
 
-    def config(self, decoding=False):
+    def config(self, decoding: bool = False) -> EncoderConfig:
         """The EncoderConfig."""
         return EncoderConfig(
             self.vocab_size,
@@ -82,14 +82,14 @@ class MaskedWork(Work):
         )
 
     @property
-    def objective(self):
+    def objective(self) -> MaskedLM:
         return MaskedLM(Special(self.vocab_size, mask=self.vocab_size - 1))
 
-    def model(self, decoding=False, seed=1):
+    def model(self, decoding: bool = False, seed: int = 1) -> Encoder:
         """The model with its initial weights."""
         return Encoder(self.config(), seed)
 
-    def draw(self, ids, rng):
+    def draw(self, ids: np.ndarray, rng: Random) -> np.ndarray:
         """Inputs and targets: (count, 2, B, T)."""
         found = []
         for sequences in np.minimum(ids[..., :-1], self.vocab_size - 2):
@@ -97,15 +97,15 @@ class MaskedWork(Work):
             found.append(np.stack([batch.inputs, batch.targets]))
         return np.stack(found)
 
-    def examples(self, drawn):
+    def examples(self, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets (B, T) out of one of what draw() returns."""
         return drawn[0], drawn[1]
 
-    def batch_of(self, inputs, targets):
+    def batch_of(self, inputs: np.ndarray, targets: np.ndarray) -> TokenBatch:
         """The TokenBatch of the objective."""
         return TokenBatch(inputs, targets)
 
-    def describe(self):
+    def describe(self) -> str:
         """One line of sizes."""
         return f"masked LM, {super().describe()}"
 
@@ -123,7 +123,7 @@ ADAMW = {"lr": 1e-3, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
 CLIP = 1.0
 
 
-def batches(work, count=16):
+def batches(work: Work, count: int = 16) -> np.ndarray:
     """`count` batches as Work.draw() has them, of token ids drawn uniformly, (count, B, T+1): the
     work does not depend on their values.
     """
@@ -132,6 +132,6 @@ def batches(work, count=16):
     return work.draw(ids, rng)
 
 
-def initial_weights(work, decoding=False):
+def initial_weights(work: MaskedWork, decoding: bool = False) -> dict[str, np.ndarray]:
     """Name -> array: the weights every contestant starts from."""
     return {name: np.array(p) for name, p in work.model(decoding).state_dict().items()}

@@ -6,12 +6,23 @@ with a seed of its own, and scored; the best is printed, and all rewards on the 
 next: align/inference/best_of_n.py.
 """
 
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
 from tinylm.errors import ConfigError
 
 TEMPERATURE = 1.0  # equal samples leave nothing to choose
 
 
-def best_of(opened, messages, start, config, sampling, given, report):
+def best_of(
+    opened: Any,
+    messages: Sequence[dict[str, str]],
+    start: Sequence[int],
+    config: Any,
+    sampling: dict[str, Any],
+    given: Collection[str],
+    report: Callable,
+) -> str:
     """The best answer: str.
 
     opened    Opened

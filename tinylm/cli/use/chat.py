@@ -7,6 +7,7 @@ one. Weights are found as by `tinylm generate`.
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
@@ -31,7 +32,7 @@ class ChatConfig:
     stats: bool = setting(False, "print the speed after each answer")
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
     """Read a line, answer, and so on."""
     from tinylm.generate import Sampling
     from tinylm.generate.fast.fastest import fastest

@@ -6,7 +6,11 @@ published ones (`minilm`) or a folder with an encoder; the text "-" stands for t
 standard input.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from tinylm.cli.options import parse
 from tinylm.files import WholeFile
@@ -21,7 +25,7 @@ class EmbedConfig:
     out: str = setting("", "also write the vectors to this file, as NumPy's .npy")
 
 
-def main(argv):
+def main(argv: Sequence) -> None:
     """Print the vector of one text, or the table of cosines of several."""
     import numpy as np
 
@@ -57,7 +61,7 @@ def main(argv):
         print(table(texts, vectors @ vectors.T))
 
 
-def table(texts, cosines, width=60):
+def table(texts: Sequence[str], cosines: np.ndarray, width: int = 60) -> Any:
     """Every text with its cosines to all, as lines of text."""
     numbers = range(1, len(texts) + 1)
     lines = ["  ".join(f"{n:>6}" for n in numbers)]

@@ -7,6 +7,7 @@ and logits as the run. `tinylm generate DIR`, `chat DIR` and `eval DIR --data FI
 folder that contains anything but an earlier export is not overwritten.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
@@ -20,7 +21,7 @@ class ExportConfig:
     """`tinylm export` has no settings, only the two names."""
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
     """Write the folder and print a summary of it."""
     _, (run, folder) = parse(
         argv,

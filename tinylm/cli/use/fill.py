@@ -11,7 +11,9 @@ quotes: a space belongs to the token behind it. The text "-" is read from the st
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tinylm.cli.options import parse
 from tinylm.cli.terminal import visible
@@ -36,7 +38,7 @@ class FillConfig:
     device: str = setting("cpu", "cpu or gpu")
 
 
-def main(argv):
+def main(argv: Sequence) -> None:
     """Print the candidates for every hidden place, and the text with the best of them."""
     from tinylm.prompt.protocol.filler import open_filler
 
@@ -57,7 +59,7 @@ def main(argv):
     print("\n".join(lines(found)))
 
 
-def lines(found):
+def lines(found: Any) -> list[str]:
     """A Filled as lines of text."""
     shown = list(found.notes)
     for number, candidates in enumerate(found.places, 1):
@@ -81,7 +83,7 @@ def _percent(candidate):
     return f"{100 * candidate.probability:7.3g} %"
 
 
-def as_json(found):
+def as_json(found: Any) -> dict[str, Any]:
     """A Filled as plain values."""
     return {
         "places": [

@@ -10,6 +10,7 @@ answer to it: `tinylm generate RUN "To be or [MASK]"`. An encoder fills masks: `
 
 import functools
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse, refuse
@@ -54,7 +55,7 @@ class GenerateConfig:
     stats: bool = setting(False, "print the speed and the share of the memory bandwidth in use")
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
     """Print the prompt and the text that the model generates."""
     from tinylm.backend import backend
     from tinylm.generate import Sampling
@@ -137,7 +138,7 @@ def _answer(path, found, prompt, config, sampling, given):
     _written(config, chosen, set(given) & set(chosen), opened, start, shown)
 
 
-def check_effect(config, given):
+def check_effect(config: GenerateConfig, given: dict[str, int]) -> None:
     """Raise ConfigError for an option that changes nothing beside the others.
 
     given  {name: value} of the options that were given

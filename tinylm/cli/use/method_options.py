@@ -4,14 +4,22 @@ Read next: prompt/evaluation/methods.py.
 """
 
 import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from tinylm.cli.values import read_value
 from tinylm.errors import ConfigError
 
+if TYPE_CHECKING:
+    from tinylm.cli.use.prompt import PromptConfig
+    from tinylm.data.read.items import Item
+    from tinylm.prompt.evaluation.methods import Method
+
+
 LONGEST = 30  # characters of a default that the list shows
 
 
-def listed():
+def listed() -> str:
     """All methods: name, section of the book, a line, what they need, and their options; then what
     the library has beside them.
     """
@@ -49,7 +57,7 @@ def listed():
     return "\n".join(lines)
 
 
-def own_options(method):
+def own_options(method: "Method") -> list[str]:
     """Options of a method with their defaults, "samples=10", without those of sampling: list of
     str.
     """
@@ -65,7 +73,9 @@ def own_options(method):
     return found
 
 
-def named_options(methods, texts):
+def named_options(
+    methods: "Sequence[Method]", texts: tuple[str, ...]
+) -> dict[str, dict[str, float]]:
     """What --option gives to each method: {name of the method: {option: value}}.
 
     texts    "samples=5" is for every method that has samples; "self-consistency.samples=5" for one
@@ -103,7 +113,13 @@ def _what_can_be_set(methods, name):
     return "; ".join(known)
 
 
-def check_methods(methods, config, items, demonstrations, named):
+def check_methods(
+    methods: "Sequence[Method]",
+    config: "PromptConfig",
+    items: "Sequence[Item]",
+    demonstrations: "Sequence[Item]",
+    named: dict[str, dict],
+) -> list[str]:
     """Raise ConfigError for a method that lacks what it needs, or is given what none of them uses,
     before a model is opened.
 
@@ -137,7 +153,7 @@ def check_methods(methods, config, items, demonstrations, named):
     return unread(methods, items, demonstrations, named)
 
 
-def common_options(method, config, context):
+def common_options(method: "Method", config: "PromptConfig", context: int) -> dict[str, Any]:
     """What --instruction and --max-tokens give to a method that takes it: {option: value}.
 
     context  of the model, in tokens, or None. A reply gets at most half of it

@@ -15,7 +15,9 @@ was sent, and what was read from the reply.
 import contextlib
 import dataclasses
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from tinylm.cli.options import parse, refuse
 from tinylm.cli.terminal import bare, visible
@@ -30,6 +32,13 @@ from tinylm.cli.use.text_model import TextModelConfig, identity, open_text_model
 from tinylm.errors import ConfigError, DataError
 from tinylm.json_text import json_text
 from tinylm.settings import at_least, setting
+
+if TYPE_CHECKING:
+    from tinylm.data.read.items import Item
+    from tinylm.prompt.evaluation.methods import Method
+    from tinylm.prompt.evaluation.runner import Record
+    from tinylm.prompt.protocol.model import TextModel
+
 
 EXAMPLES = (
     "tinylm prompt --list",
@@ -78,7 +87,7 @@ class PromptConfig:
     seed: int = setting(1337, "of everything that is drawn at random")
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
     """Answer the questions and print answers, figures or a comparison."""
     given = {}
     config, opening, words = parse(
@@ -130,7 +139,7 @@ def main(argv):
     show_answers(lm, method, options[method.name], about, config, items, demonstrations)
 
 
-def chosen_methods(config):
+def chosen_methods(config: PromptConfig) -> "list[Method]":
     """The methods that are used: list of Method, one unless they are compared."""
     from tinylm.prompt.evaluation.methods import method_named
 
@@ -143,7 +152,7 @@ def chosen_methods(config):
     return [method_named(name.strip()) for name in config.compare.split(",")]
 
 
-def questions(config, question):
+def questions(config: PromptConfig, question: str) -> tuple:
     """(items to answer, demonstrations) of the command line and the files."""
     from tinylm.data.read.items import Item, read_items
     from tinylm.reading import read_text_file
@@ -188,7 +197,15 @@ def questions(config, question):
     return items, demonstrations
 
 
-def show_answers(lm, method, options, about, config, items, demonstrations):
+def show_answers(
+    lm: "TextModel",
+    method: "Method",
+    options: dict[str, Any],
+    about: dict[str, Any],
+    config: PromptConfig,
+    items: "Sequence[Item]",
+    demonstrations: "Sequence[Item]",
+) -> None:
     """Answer every item by one method, and print answers and figures."""
     from tinylm.prompt.evaluation.compare import summarize
     from tinylm.prompt.evaluation.runner import answer_items
@@ -240,14 +257,14 @@ def show_answers(lm, method, options, about, config, items, demonstrations):
     check_answered(records)
 
 
-def check_answered(records):
+def check_answered(records: "Sequence[Record]") -> None:
     """Raise DataError with the first reason if no question could be answered."""
     if all(record.error for record in records):
         raise DataError(records[0].error)
 
 
 @contextlib.contextmanager
-def kept_answers(file, records, count):
+def kept_answers(file: str, records: Sequence[int], count: int) -> Iterator[None]:
     """If what is done inside is ended early, print how many answers are in the file."""
     try:
         yield
@@ -261,7 +278,14 @@ def kept_answers(file, records, count):
         raise
 
 
-def show_comparison(lm, methods, about, config, items, demonstrations):
+def show_comparison(
+    lm: "TextModel",
+    methods: dict[str, tuple[Callable, dict[str, Any]]],
+    about: dict[str, Any],
+    config: PromptConfig,
+    items: "Sequence[Item]",
+    demonstrations: "Sequence[Item]",
+) -> None:
     """Print a table of methods, each beside plain prompting with as many tokens.
 
     methods  {name: (function, its options)}

@@ -6,14 +6,22 @@ next: prompt.py.
 """
 
 import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from tinylm.cli.terminal import visible
+
+if TYPE_CHECKING:
+    from tinylm.data.read.items import Item
+    from tinylm.prompt.evaluation.compare import Row, Summary
+    from tinylm.prompt.evaluation.runner import Record
+
 
 LONGEST = 200  # characters that are shown of a reply without an answer
 MOST = 10  # questions that could not be answered are named
 
 
-def answer_line(record, item, count):
+def answer_line(record: "Record", item: "Item", count: int) -> str:
     """An answer for the eye: its number, the answer, and whether it is right."""
     shown = record.value
     if record.error:
@@ -35,7 +43,7 @@ def _beginning(text):
     return f"{text[:LONGEST].rstrip()} .."
 
 
-def summary_lines(name, summary, items):
+def summary_lines(name: str, summary: "Summary", items: "Sequence[Item]") -> str:
     """The figures of a method on items as text."""
     lines = [
         f"{name}: {len(items)} questions, {summary.unread} without an answer that could be read"
@@ -55,7 +63,7 @@ def summary_lines(name, summary, items):
     return "\n".join([*lines, *failed_lines(summary.failed, items)])
 
 
-def report_lines(report):
+def report_lines(report: dict[str, Any]) -> list[str]:
     """What a method reports beside its answers, a line each: the prompt that it found, or how many
     tokens are left.
 
@@ -73,7 +81,7 @@ def report_lines(report):
     return lines
 
 
-def failed_lines(failed, items):
+def failed_lines(failed: tuple[tuple[int, str], ...], items: "Sequence[Item]") -> list[str]:
     """The questions that could not be answered, a line each: number, first line, and why.
 
     failed  ((number of the item, reason), ..)
@@ -89,7 +97,7 @@ def failed_lines(failed, items):
     return lines
 
 
-def comparison_table(rows):
+def comparison_table(rows: "Sequence[Row]") -> str:
     """The rows of a comparison as a table."""
     width = max(len(row.name) for row in rows)
     lines = [

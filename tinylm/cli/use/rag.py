@@ -15,8 +15,10 @@ import glob
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tinylm.cli.options import parse, refuse
 from tinylm.cli.terminal import one_line, visible
@@ -25,6 +27,11 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.json_text import json_text
 from tinylm.reading import standard_input
 from tinylm.settings import at_least, between, setting
+
+if TYPE_CHECKING:
+    from tinylm.prompt.rag.chunks import Passage
+    from tinylm.prompt.rag.document_index import DocumentIndex
+
 
 EXAMPLES = (
     'tinylm rag notes/ "Who wrote the report?"',
@@ -68,7 +75,7 @@ class RagConfig:
     seed: int = setting(1337, "of the sampling options of the model's files, if it has any")
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
     """Index the documents and answer the questions."""
     given = {}
     config, opening, words = parse(
@@ -116,7 +123,7 @@ def main(argv):
                 print(json_text({"question": question, "answer": None, "error": str(error)}))
 
 
-def documents_and_questions(words):
+def documents_and_questions(words: Sequence[str]) -> tuple:
     """The last word is the question, if it is no file or folder and matches none.
 
     returns  (paths, list of questions)
@@ -151,7 +158,7 @@ def _is_path(word):
         return False
 
 
-def opened_index(paths, config):
+def opened_index(paths: Sequence[str], config: RagConfig) -> "DocumentIndex":
     """The DocumentIndex, brought up to date."""
     from tinylm.prompt.rag.document_index import open_index
 
@@ -174,7 +181,7 @@ def opened_index(paths, config):
     )
 
 
-def retriever_of(lm, index, config):
+def retriever_of(lm: Any, index: Any, config: RagConfig) -> Any:
     """What finds the passages: the index, or the model's order of the best that it finds."""
     if not config.rerank:
         return index
@@ -183,7 +190,7 @@ def retriever_of(lm, index, config):
     return Reranked(index, question_likelihood(lm), config.rerank)
 
 
-def show_passages(lm, index, question, config):
+def show_passages(lm: Any, index: Any, question: str, config: RagConfig) -> None:
     """Print the passages found for a question, the best first. lm: with --rerank."""
     found = retriever_of(lm, index, config).search(question, config.passages)
     if config.json:
@@ -199,7 +206,7 @@ def show_passages(lm, index, question, config):
         print("no passage has a word of the question")
 
 
-def place(passage, config):
+def place(passage: "Passage", config: RagConfig) -> str:
     """Where a passage stands: its file, and its characters."""
     file = passage.document
     if config.index:
@@ -208,7 +215,7 @@ def place(passage, config):
     return visible(f"{file}, characters {passage.start} to {passage.end}")
 
 
-def answer_question(lm, index, question, config):
+def answer_question(lm: Any, index: Any, question: str, config: RagConfig) -> None:
     """Print the answer to a question, and the passages that the model was given."""
     from tinylm.data.read.items import Item
     from tinylm.prompt.rag.answer import retrieval_answer
@@ -269,7 +276,7 @@ def answer_question(lm, index, question, config):
     print("\n".join(sources(passages, citations, config)), end="\n" * bool(passages))
 
 
-def sources(passages, citations, config):
+def sources(passages: Sequence, citations: Sequence, config: RagConfig) -> list[str]:
     """The passages that an answer cites, and those that it does not cite: lines to print.
 
     passages   list of Passage, as they are numbered in the prompt
@@ -300,7 +307,7 @@ def sources(passages, citations, config):
     return lines
 
 
-def no_text(index, question, config):
+def no_text(index: Any, question: str, config: RagConfig) -> str:
     """Why a prompt has no text: nothing was found, or nothing fits."""
     found = len(index.search(question, config.passages))
     if not found:
@@ -311,7 +318,7 @@ def no_text(index, question, config):
     )
 
 
-def too_few(share, missing):
+def too_few(share: float, missing: Sequence[str]) -> str:
     """Why a question is refused of whose words the texts have only a share."""
     return (
         f"{share:.2f} of the question's words, rare ones weighing most, are in the passages "

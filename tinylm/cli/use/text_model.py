@@ -4,9 +4,13 @@ Read next: prompt/protocol/text_lm.py, which is what both commands use it by.
 """
 
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from tinylm.errors import ConfigError
 from tinylm.settings import one_of, setting
+
+if TYPE_CHECKING:
+    from tinylm.prompt.protocol.model import TextModel
 
 
 @dataclass
@@ -19,7 +23,7 @@ class TextModelConfig:
     bits: str = setting("32", "bits of a weight while decoding: 32, 8 or 4", one_of("32", "8", "4"))
 
 
-def identity(name, config, lm):
+def identity(name: str, config: TextModelConfig, lm: "TextModel") -> dict[str, Any]:
     """What tells one model from another, for a file of answers: dict of plain values.
 
     name, config  as open_text_model
@@ -31,7 +35,7 @@ def identity(name, config, lm):
     }
 
 
-def checkpoint_of(name):
+def checkpoint_of(name: str) -> str:
     """The name of a run's checkpoint, "step-000300"; "" for published weights."""
     from tinylm.prompt.protocol.opened import is_published
     from tinylm.train.checkpoint import find_run
@@ -41,7 +45,7 @@ def checkpoint_of(name):
     return find_run(name)[1].name
 
 
-def open_text_model(name, config):
+def open_text_model(name: str, config: TextModelConfig) -> "TextModel":
     """The model behind the text protocol.
 
     name     a run, or published weights

@@ -1,6 +1,8 @@
 """The speed of a stream of tokens, for --stats."""
 
 import time
+from collections.abc import Iterator
+from typing import Any
 
 
 class Timer:
@@ -9,10 +11,10 @@ class Timer:
     The first piece is counted apart, because its time includes reading the prompt.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.first, self.rest, self.count = 0.0, 0.0, 0
 
-    def watch(self, tokens):
+    def watch(self, tokens: Iterator) -> Iterator[str]:
         """Yield the items of `tokens`, measuring the time between them."""
         begun = time.perf_counter()
         for i, token in enumerate(tokens):
@@ -26,7 +28,7 @@ class Timer:
             yield token
             begun = time.perf_counter()
 
-    def report(self, lm):
+    def report(self, lm: Any) -> str:
         """A line on the speed and, if the weights are read directly, the share of the bandwidth."""
         from tinylm.generate.fast.direct import DirectDecoder, memory_bandwidth
         from tinylm.generate.fast.fastest import fastest
