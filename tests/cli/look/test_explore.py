@@ -26,6 +26,7 @@ def test_without_a_run_the_figures_that_need_none_are_made(tmp_path, capsys):
         (["--array", "x"], "has not the form"),
         (["nowhere"], "no run at 'nowhere'"),
         (["--figures", "expression", "."], "name the run before --figures"),
+        (["--compare", "nowhere"], "no run at 'nowhere'"),
     ],
 )
 def test_what_cannot_be_made_is_one_line(words, match, tmp_path, capsys):

@@ -7,6 +7,8 @@ from tests.explore.models import at_hand, numbers_of, unfolded
 from tinylm.autograd import Tensor, no_grad, rotary
 from tinylm.explore import page
 from tinylm.explore.input.positions import FAR, SHOWN, figures, position_encodings
+from tinylm.models.encoder.config import EncoderConfig
+from tinylm.models.encoder.encoder import Encoder
 from tinylm.nn.position.bias import POSITION_BIASES, alibi_slopes
 from tinylm.nn.position.rotary import rotary_angles
 from tinylm.nn.position.sinusoidal import sinusoidal
@@ -68,6 +70,19 @@ def test_buckets_are_t5_s():
     # Distances of one bucket have one number.
     same = one["more"]["buckets"] == one["more"]["buckets"][100]
     assert same.sum() > 1 and (one["far"][:, same] == one["far"][:, [100]]).all()
+
+
+def test_an_encoder_s_table_begins_where_its_positions_do():
+    sizes = {"context": 40, "n_layer": 1, "n_head": 2, "d_model": 16}
+    model = Encoder(EncoderConfig(50, first_position=2, **sizes))
+    data = position_encodings(model)
+    one = {one["name"]: one for one in data["encodings"]}["learned"]
+    table = np.float64(model.positions.table.weight.numpy())
+    np.testing.assert_array_equal(one["rows"], table[2 : 2 + SHOWN])
+    turned = Encoder(EncoderConfig(50, positions="rope", rope_base=100.0, **sizes))
+    one = {one["name"]: one for one in position_encodings(turned)["encodings"]}["rope"]
+    cos, _ = rotary_angles(np.arange(SHOWN), 8, 100.0, np.float64)
+    np.testing.assert_allclose(one["rows"], cos, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["offset", "t5", "kerple_log", "fire"])

@@ -124,8 +124,8 @@ def at_hand_of(config: ExploreConfig, words: Sequence[str]) -> "AtHand":
     from tinylm.explore import AtHand
     from tinylm.prompt.protocol.opened import check_there
 
-    if words:
-        check_there(words[0])
+    for name in [*words[:1], *config.compare]:
+        check_there(name)
     return AtHand(
         name=words[0] if words else "",
         prompt=config.prompt,

@@ -153,7 +153,7 @@ def figures(at_hand: AtHand) -> list[Figure]:
     reading = at_hand.reading
     model = reading.model
     if not isinstance(model, GPT):
-        raise Unsuitable(f"needs a decoder, not a {type(model).__name__}")
+        raise Unsuitable(f"needs a decoder; this model is of kind {type(model).__name__}")
     room = model.config.context - max(LENGTH, DRAFTED)
     if room < 1:
         raise Unsuitable(f"needs a context of more than {DRAFTED} tokens")

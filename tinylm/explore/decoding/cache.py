@@ -143,7 +143,7 @@ def figures(at_hand: AtHand) -> list[Figure]:
     reading = at_hand.reading
     model = reading.model
     if not isinstance(model, GPT):
-        raise Unsuitable(f"needs a decoder, not a {type(model).__name__}")
+        raise Unsuitable(f"needs a decoder; this model is of kind {type(model).__name__}")
     c = model.config
     ids = reading.ids[: min(TOKENS, c.context)].tolist()
     more = min(TOKENS, c.context) - len(ids)

@@ -76,7 +76,7 @@ def figures(at_hand: AtHand) -> list[Figure]:
     if not can_merge(tokenizer):
         kind = type(tokenizer).__name__
         raise Unsuitable(f"needs a tokenizer of byte-pair encoding, not a {kind}")
-    text = at_hand.prompt or TEXT
+    text = at_hand.text or TEXT
     pieces = merges_of(tokenizer, text)
     if not pieces:
         raise Unsuitable(f"needs a word of at most {LONGEST} bytes in the prompt")

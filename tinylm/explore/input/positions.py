@@ -14,6 +14,7 @@ from tinylm.explore.at_hand import AtHand, Unsuitable
 from tinylm.explore.page import Figure, source_of
 from tinylm.explore.reading import part_of
 from tinylm.models import GPT, GPTConfig
+from tinylm.models.encoder.encoder import Encoder
 from tinylm.nn.position import LearnedPositions
 from tinylm.nn.position.bias import POSITION_BIASES, AlibiBias
 from tinylm.nn.position.rotary import rotary_frequencies, turns
@@ -97,10 +98,10 @@ ABOUT = {
 }
 
 
-def position_encodings(model: GPT) -> dict:
+def position_encodings(model: GPT | Encoder) -> dict:
     """The encodings, as matrices and by distance.
 
-    model    GPT; its sizes are used for all, its weights for the one that it has
+    model    its sizes are used for all, its weights for the encoding that it has
     returns  {"used": name of the run's own, "shown": T, "encodings": list of dicts}, each with
              name, title, formula, about, section, file, values ("computed", "learned by this
              run" or "initial values"), and
@@ -113,7 +114,7 @@ def position_encodings(model: GPT) -> dict:
     c = model.config
     found = [_sinusoidal(c.d_model)]
     if isinstance(model.positions, LearnedPositions):
-        found.append(_learned(model.positions))
+        found.append(_learned(model.positions, getattr(c, "first_position", 0)))
     found.append(_rope(model))
     found += [_bias(name, model) for name in POSITION_BIASES]
     used = "alibi" if c.positions == "alibi_in_root" else c.positions
@@ -140,8 +141,8 @@ def _sinusoidal(width):
     }
 
 
-def _learned(positions):
-    table = np.float64(to_cpu(positions.table.weight.data))  # (context, D)
+def _learned(positions, first):
+    table = np.float64(to_cpu(positions.table.weight.data))[first:]  # (context, D)
     T = min(FAR, len(table))
     rows = table[:T]
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -164,12 +165,16 @@ def _learned(positions):
 def _rope(model):
     """Angles of the run, scaling and all; a model with other positions gets the plain ones."""
     c, at = model.config, np.arange(FAR)
-    K = c.turned_width + c.turned_width % 2
+    K = getattr(c, "turned_width", c.d_model // c.n_head)
+    K += K % 2
     frequencies, values = rotary_frequencies(K), "computed"
     cos, sin = turns(at, frequencies, np.float64)  # (FAR, K/2)
     if c.positions == "rope":
-        cos, sin = model.rotation(at, np.float64)
-        cos, sin, values = cos[:, : K // 2], sin[:, : K // 2], "computed, as this run does"
+        values = "computed, as this run does"
+        if isinstance(model, GPT):
+            cos, sin = (part[:, : K // 2] for part in model.rotation(at, np.float64))
+        else:
+            cos, sin = turns(at, rotary_frequencies(K, c.rope_base), np.float64)
         frequencies = np.arctan2(sin[1], cos[1]) % (2 * np.pi)
     # A query and a key of ones, both turned: their score is the mean of cos((i - j) theta).
     with no_grad():
@@ -196,7 +201,7 @@ def _bias(name, model):
     """The run's own bias if it has this one, else one of the run's size from seed 0."""
     kind, settings = POSITION_BIASES[name], {}
     H = model.config.n_head
-    own = type(model.position_bias) is kind
+    own = type(getattr(model, "position_bias", None)) is kind
     if name == "fire":  # so that the place where distances begin to be measured is in the picture
         settings["threshold"] = SHOWN // 2
     bias = kind(H, Random(0, "explore"), dtype=np.float64, **settings)
@@ -248,11 +253,12 @@ def _causal(scores):
 def figures(at_hand: AtHand) -> list[Figure]:
     """The encodings with the sizes and the weights of what is at hand, or of a small model.
 
-    raises   Unsuitable for a model that is no decoder
+    raises   Unsuitable for a model of two stacks, or of another kind
     """
     model = part_of(at_hand.model) if at_hand.name else GPT(SMALL, seed=0)
-    if not isinstance(model, GPT):
-        raise Unsuitable(f"needs a decoder, not a {type(model).__name__}")
+    if not isinstance(model, (GPT, Encoder)):
+        kind = type(at_hand.model).__name__
+        raise Unsuitable(f"needs a decoder or an encoder; this model is of kind {kind}")
     data = position_encodings(model)
     text = (
         "Move the query i: its row is marked in every matrix, and every clock turns. Left what a "

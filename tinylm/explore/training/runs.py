@@ -5,6 +5,7 @@ steps keeps its lowest and its highest: all points that are drawn are lines of t
 train/log.py.
 """
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -168,14 +169,18 @@ def figures(at_hand: AtHand) -> list[Figure]:
     found = panels(runs, PANELS)
     if not found:
         raise Unsuitable(f"needs a log with losses, and {folders[0]} has none")
-    names = names_of(folders)
+    names, prompt = names_of(folders), at_hand.prompt
+    if not prompt and checkpoint.steps(folders[0]):
+        # Of a run that cannot be opened, such as a reward model, nothing is asked.
+        with contextlib.suppress(TinylmError):
+            prompt = at_hand.text
     data = {
         "runs": [
             {
                 "name": name,
                 "parameters": run["start"].get("parameters"),
                 "objective": run["start"].get("config", {}).get("objective"),
-                "samples": samples(folder, at_hand.prompt, at_hand.seed),
+                "samples": samples(folder, prompt, at_hand.seed),
             }
             for name, folder, run in zip(names, folders, runs)
         ],
