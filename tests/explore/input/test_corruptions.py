@@ -122,3 +122,12 @@ def test_words_of_the_page_are_the_words_and_markup_stays_text(open_page):
     seen = card.locator("svg rect").count()
     assert seen == len(one["drawn"][0]["rows"][0][1]) ** 2
     assert opened.complaints == []
+
+
+def test_marks_of_direction_are_shown_and_do_not_turn_the_line(open_page):
+    figure = figures(AtHand(prompt="one \u202e two \x1b three"))[0]
+    opened = open_page(page("corruptions", [figure]), width=360, dark=True).drawn()
+    shown = opened.page.locator(".stage").inner_text()
+    assert "U+202E" in shown and "U+001B" in shown and not {"\u202e", "\x1b"} & set(shown)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert opened.complaints == []

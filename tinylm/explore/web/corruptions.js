@@ -19,10 +19,12 @@ tinylm.figure("corruptions", (root, data, tools) => {
     display: "inline-block", border: "1px solid var(--line)", borderRadius: ".3rem",
     padding: "0 .3rem", fontSize: ".88rem", whiteSpace: "nowrap",
   };
+  // Marks of direction and controls are shown by their number: they would turn the line around.
+  const plain = (word) => word && tools.tokenText({ text: word });
   const chip = (word, letter) => {
     const said = { h: "hidden", r: "replaced", m: "moved" }[letter];
     return el("span", { style: { ...CHIP, ...LOOKS[letter][1] }, title: LOOKS[letter][0] },
-      word === "_" ? "·" : word, said ? el("span", { class: "hidden" }, ` (${said})`) : null);
+      word === "_" ? "·" : plain(word), said ? el("span", { class: "hidden" }, ` (${said})`) : null);
   };
 
   // Rows of one length stand word under word; a source and its target have no common columns.
@@ -93,9 +95,9 @@ tinylm.figure("corruptions", (root, data, tools) => {
     for (const section of families) section.hidden = section.dataset.family !== chosen;
   });
   families.forEach((section, f) => (section.hidden = f > 0));
-  const legend = el("p", { class: "note", style: { lineHeight: "1.9", maxWidth: "none" } }, "Legend: ", ["k", "h", "r", "m", "s", "c"].map((letter) => [chip(LOOKS[letter][0], letter), " "]));
+  const legend = el("p", { class: "note", style: { lineHeight: "1.9", maxWidth: "none" } }, "Legend: ", ["k", "h", "r", "m", "s", "c"].map((letter) => [el("span", { style: { ...CHIP, ...LOOKS[letter][1] } }, LOOKS[letter][0]), " "]));
   root.append(
-    el("p", {}, "The text: ", el("q", {}, data.text), data.cut ? " (its first words)" : ""),
+    el("p", {}, "The text: ", el("q", {}, el("bdi", { dir: "auto" }, data.text.split(" ").map(plain).join(" "))), data.cut ? " (its first words)" : ""),
     el("div", { class: "row" }, family.element, seed.element), legend, ...families);
   show(0);
 });
