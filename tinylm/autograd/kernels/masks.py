@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinylm.autograd.engine.operation import primitive
-from tinylm.autograd.engine.tensor import Array, Tensor, wants_grad
+from tinylm.autograd.engine.tensor import Array, Tensor, TensorLike, wants_grad
 from tinylm.autograd.kernels.rows import transposed
 from tinylm.autograd.primitives.elementwise import exp, where
 from tinylm.autograd.primitives.products import matmul
@@ -21,7 +21,7 @@ from tinylm.errors import DtypeError, ShapeError
 
 
 def bool_mask(
-    mask: np.ndarray | None,
+    mask: TensorLike | None,
     operation: str,
     name: str = "mask",
     bias: str | None = "bias=",
@@ -39,7 +39,7 @@ def bool_mask(
     """
     if mask is None:
         return None
-    array = mask
+    array: Any = mask
     if isinstance(mask, Tensor):
         array = mask.data
     if not hasattr(array, "dtype"):
@@ -66,7 +66,7 @@ def _broadcasts(shape, to):
     return len(shape) <= len(to) and all(n in (1, m) for n, m in pairs)
 
 
-def check_bias(bias: Tensor | None, operation: str) -> None:
+def check_bias(bias: Array | None, operation: str) -> None:
     """Raise DtypeError for a bool bias: it would add 1 where it is True, and hide nothing."""
     if bias is not None and bias.dtype.kind == "b":
         raise DtypeError(

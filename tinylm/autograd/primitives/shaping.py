@@ -173,7 +173,7 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Tensor:
 
 
 @composite
-def split(a: Tensor, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+def split(a: Array, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """a cut along an axis into `sections` equal parts, or at the given positions.
 
     Returns a list of Tensors. Raises ShapeError if the axis does not divide evenly.
