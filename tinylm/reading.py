@@ -350,7 +350,7 @@ _NEEDED = object()  # the default of a field that must be there
 _HALF = re.compile("[\ud800-\udfff]")  # half of a pair of surrogates (UTF-16)
 
 
-def json_text(record: dict[str, Any], field: str, default: Any = _NEEDED) -> str:
+def json_text(record: dict[str, Any], field: str, default: Any = _NEEDED) -> Any:
     """A field of a JSON object that must be text.
 
     default  returned if the field is missing or null; without it the field must be there

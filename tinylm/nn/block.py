@@ -40,7 +40,7 @@ class Block(Module):
         feed_forward: Callable[..., Tensor],
         norms: Sequence,
         placement: Callable[..., Tensor],
-        rng: Random = OWN,
+        rng: Random | None = OWN,
         dropout: float = 0.0,
         cross: CrossAttention | None = None,
     ) -> None:
@@ -55,9 +55,9 @@ class Block(Module):
     def __call__(
         self,
         x: Tensor,
-        memory: Tensor | None = None,
+        memory: Tensor | tuple[Tensor, Tensor] | None = None,
         memory_mask: np.ndarray | None = None,
-        real: np.ndarray | None = None,
+        real: Any = None,
         **options: Any,
     ) -> Tensor:
         """x (B, T, D), memory (B, S, D) for cross-attention -> (B, T, D).

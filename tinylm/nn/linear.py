@@ -15,7 +15,7 @@ INIT_STD = 0.02
 
 
 def normal_parameter(
-    shape: tuple[int, ...], rng: Random, std: float, dtype: DType = np.float32
+    shape: tuple[int, ...], rng: Random | None, std: float, dtype: DType = np.float32
 ) -> Tensor:
     """A parameter drawn from the normal distribution with mean 0 and standard deviation `std`.
 

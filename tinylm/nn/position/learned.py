@@ -23,7 +23,7 @@ class LearnedPositions(Module):
         self,
         context: int,
         d_model: int,
-        rng: Random = OWN,
+        rng: Random | None = OWN,
         std: float = INIT_STD,
         dtype: DType = np.float32,
     ) -> None:
