@@ -1,5 +1,8 @@
 """Finding parameters in plain attributes, and saving and loading them by name."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -35,6 +38,17 @@ NAMES = [
     "table.a",
     "table.b.0.weight",
 ]
+
+
+def test_a_name_that_is_kept_does_not_keep_its_parameter():
+    net = Net()
+    kept = list(net.named_parameters())
+    for name, p in net.named_parameters():
+        assert dict(net.named_parameters())[name] is p
+    seen = weakref.ref(p)
+    del net, p
+    gc.collect()
+    assert kept == NAMES and seen() is None
 
 
 def test_parameters_are_found_in_attributes_lists_dicts_and_modules_in_order():

@@ -2,6 +2,7 @@
 behind.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,16 +25,29 @@ launch_module = sys.modules[launch_function.__module__]
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind():
-    """After every test: no child of this process, no open descriptor more, no name in /dev/shm."""
+    """After every test: no child more of this process, no open descriptor, no name in /dev/shm."""
 
     def traces():
         names = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
         return {n for n in names if n.startswith("sem.") or "mp-" in n}, len(os.listdir("/dev/fd"))
 
-    before = traces()
+    def children():
+        """Living ones and zombies, as Linux lists them."""
+        found = set()
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # one that ended meanwhile
+                # after the name in brackets: the state and the parent
+                if int(file.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                    found.add(file.parent.name)
+        return found
+
+    before, own = traces(), children()
     yield
-    with pytest.raises(ChildProcessError):  # waitpid's way of saying: no child, not even a zombie
-        os.waitpid(-1, os.WNOHANG)
+    # The browser that tests of pages share stays: it was there before.
+    assert children() <= own
+    if not own:
+        with pytest.raises(ChildProcessError):  # waitpid's way of saying: no child, not a zombie
+            os.waitpid(-1, os.WNOHANG)
     names, descriptors = traces()
     # Other processes make semaphores too, and have them a moment longer.
     deadline = time.monotonic() + 2

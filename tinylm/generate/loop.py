@@ -1,9 +1,8 @@
 """Left-to-right generation: predict, append, repeat   (book section 2.1; Table 2.1, eq. 2.3).
 
-One loop (`_loop`) serves a single prompt and a batch, greedy and sampled, streaming and not. The
-rows of a batch are independent: prompts of unequal length are aligned at their ends, each row has
-its own random stream and slides its own window, so a row gives what it would give alone. Read next:
-fast/folded.py for the speed of a single prompt, trace.py for a look inside.
+One loop (`_loop`) serves one prompt and a batch, greedy and sampled, streaming and not. Rows of a
+batch are independent: prompts of unequal length are aligned at their ends, each row has its random
+stream and slides its own window, so it gives what it would give alone. Read next: fast/folded.py.
 """
 
 import codecs

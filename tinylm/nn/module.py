@@ -5,6 +5,7 @@ list, a dict or a sub-module, is a parameter. Read next: linear.py for the small
 """
 
 import contextlib
+import weakref
 from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar
 
@@ -99,15 +100,15 @@ class ParameterName(str):
     `for name, p in model.named_parameters():` works as in torch, and `for name in ...` as well.
     """
 
-    parameter: Tensor
+    parameter: weakref.ref  # a name that is kept does not keep the parameter
 
     def __new__(cls, name: str, parameter: Tensor) -> "ParameterName":
         made = super().__new__(cls, name)
-        made.parameter = parameter
+        made.parameter = weakref.ref(parameter)
         return made
 
     def __iter__(self) -> Iterator:
-        return iter((str(self), self.parameter))
+        return iter((str(self), self.parameter()))
 
     def __reduce__(self) -> tuple:
         return str, (str(self),)  # a copy or a pickle is a plain name
