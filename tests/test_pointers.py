@@ -25,6 +25,7 @@ PAGES = sorted(
         *ROOT.glob("scripts/**/*.py"),
         *ROOT.glob("*.md"),
         *ROOT.glob("scripts/**/*.md"),
+        *ROOT.glob("tinylm/**/*.md"),
     ]
 )
 

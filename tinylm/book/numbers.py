@@ -1,7 +1,7 @@
 """Measured figures on the pages that do not say where they come from.
 
-README.md, DESIGN.md and the pages of scripts are read passage by passage: a paragraph or an item of
-a list, with the tables and the code that follow it. The rules:
+README.md, DESIGN.md and the pages of packages and scripts are read passage by passage: a paragraph
+or an item of a list, with the tables and the code that follow it. The rules:
 
 1. Measured is, in running text, a number in digits with a unit of time, speed, memory, loss or
    share (8 ms, 89 tokens/s, 116 MiB, 1.67 bits per byte, 2 nats, 6 %), a number of times as fast or
@@ -192,7 +192,8 @@ def all_complaints(root: Path) -> list:
     found = []
     folders = [root / "scripts", *sorted(path for path in (root / "scripts").glob("*/"))]
     scripts = [folder / "README.md" for folder in folders if (folder / "README.md").is_file()]
-    for path in [root / "README.md", root / "DESIGN.md", *scripts]:
+    packages = sorted((root / "tinylm").rglob("README.md"))
+    for path in [root / "README.md", root / "DESIGN.md", *packages, *scripts]:
         page = path.read_text(encoding="utf-8")
         wrong = complaints(page)
         if path in scripts:

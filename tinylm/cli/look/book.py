@@ -8,8 +8,8 @@ an id shows one of them, --code with its code. Without words the table of conten
 `tinylm book --html DIR` writes the book as pages for a browser. `tinylm book --check` checks that
 the symbols, tests and scripts of the index exist; `tinylm book --mutate C2a-C06` makes small errors
 in the code of a row and lists those that the row's own tests do not notice. `tinylm book --numbers`
-lists the measured figures of README.md, DESIGN.md and the pages of scripts that name no command or,
-if they are times, no processor.
+lists the measured figures of README.md, DESIGN.md and the pages of packages and scripts that name
+no command or, if they are times, no processor.
 """
 
 import os
@@ -47,8 +47,8 @@ class BookConfig:
     )
     numbers: bool = setting(
         False,
-        "list measured figures in README, DESIGN and the pages of scripts that name no command or, "
-        "if they are times, no processor; exit 1 if there is one",
+        "list measured figures in README, DESIGN and the pages of packages and scripts that name "
+        "no command or, if they are times, no processor; exit 1 if there is one",
     )
     mutate: bool = setting(
         False,
