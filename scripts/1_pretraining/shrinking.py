@@ -1,6 +1,7 @@
-"""The part of smaller_models.py that takes away: weights, heads, layers, bits; book section 1.3.3.
+"""The ways of smaller_models.py: students, and what is taken away: weights, heads, layers, bits.
 
-Each function starts from the trained model of a Bench and returns {name: what Bench.measure() finds
+Book section 1.3.3. Students are trained by a Bench, with the setting that is chosen for each; each
+function that takes away starts from its trained model and returns {name: what Bench.measure() finds
 of the smaller model}. Measured output: in smaller_models.py. Read next:
 tinylm/finetune/compress/structured.py.
 """
@@ -11,6 +12,7 @@ import functools
 import numpy as np
 
 from tinylm.backend import Random
+from tinylm.finetune.compress.distill import Distillation
 from tinylm.finetune.compress.prune import effective, prune, sparsity_of
 from tinylm.finetune.compress.quantize import (
     bytes_of,
@@ -25,6 +27,8 @@ from tinylm.finetune.compress.structured import (
     keep_layers,
     least_important,
     remove_heads,
+    with_layer_drop,
+    without_layer_drop,
 )
 from tinylm.pretrain import CausalLM
 from tinylm.pretrain.batch import Batch
@@ -34,6 +38,35 @@ DROP = 0.2  # each block is left out of a step with this probability
 DRAWS = 8  # random choices of heads, whose mean is compared
 MORE, DROPPED = ", trained on", f"trained with LayerDrop {DROP}"
 TASK = CausalLM()
+
+
+def distilled(bench, student, rate, beta=0.0):
+    """A student that learns from the labels and the teacher."""
+    task = Distillation(TASK, bench.teacher, alpha=0.5, beta=beta)
+    return bench.train(student, rate, task=task)
+
+
+def of_states(bench, beta):
+    """A student that learns from hidden states too, at the rate that is best without."""
+    return distilled(bench, bench.student(), bench.settings["half depth, logits"], beta)
+
+
+def of_its_layers(bench, rate):
+    """A student that starts from every second layer of the teacher."""
+    return distilled(bench, keep_layers(bench.teacher, evenly(LAYERS, LAYERS // 2)), rate)
+
+
+def shared(bench, rate):
+    """One layer's weights in the place of all (ALBERT)."""
+    model = bench.new()
+    # one object many times: its parameters are counted once
+    model.blocks = model.blocks[:1] * LAYERS
+    return bench.train(model, rate)
+
+
+def with_some_missing(bench, rate):
+    """A model as large as the teacher, trained with LayerDrop."""
+    return without_layer_drop(bench.train(with_layer_drop(bench.new(), DROP), rate))
 
 
 def pruning(bench):

@@ -138,7 +138,19 @@ import copy
 import functools
 
 import numpy as np
-from shrinking import DROP, DROPPED, HEADS, LAYERS, MORE, REMOVALS, TASK
+from shrinking import (
+    DROPPED,
+    HEADS,
+    LAYERS,
+    MORE,
+    REMOVALS,
+    TASK,
+    distilled,
+    of_its_layers,
+    of_states,
+    shared,
+    with_some_missing,
+)
 
 from tinylm import backend
 from tinylm.autograd import no_grad
@@ -146,13 +158,6 @@ from tinylm.autograd.engine.profile import count_operations
 from tinylm.backend import to_device
 from tinylm.data import python_documentation, read_text, split_text, without_repeats
 from tinylm.finetune import fit
-from tinylm.finetune.compress.distill import Distillation
-from tinylm.finetune.compress.structured import (
-    evenly,
-    keep_layers,
-    with_layer_drop,
-    without_layer_drop,
-)
 from tinylm.models import GPT, GPTConfig
 from tinylm.nn.linear import INIT_STD
 from tinylm.pretrain.batch import Batch
@@ -273,35 +278,6 @@ class Bench:
             model(to_device(self.test[:1, :-1], self.device))
         count = alive or model.count_parameters()
         return [count, nbytes or 4 * count, counts.matmul_flops() / T / 1e3, self.loss(model)]
-
-
-def distilled(bench, student, rate, beta=0.0):
-    """A student that learns from the labels and the teacher."""
-    task = Distillation(TASK, bench.teacher, alpha=0.5, beta=beta)
-    return bench.train(student, rate, task=task)
-
-
-def of_states(bench, beta):
-    """A student that learns from hidden states too, at the rate that is best without."""
-    return distilled(bench, bench.student(), bench.settings["half depth, logits"], beta)
-
-
-def of_its_layers(bench, rate):
-    """A student that starts from every second layer of the teacher."""
-    return distilled(bench, keep_layers(bench.teacher, evenly(LAYERS, LAYERS // 2)), rate)
-
-
-def shared(bench, rate):
-    """One layer's weights in the place of all (ALBERT)."""
-    model = bench.new()
-    # one object many times: its parameters are counted once
-    model.blocks = model.blocks[:1] * LAYERS
-    return bench.train(model, rate)
-
-
-def with_some_missing(bench, rate):
-    """A model as large as the teacher, trained with LayerDrop."""
-    return without_layer_drop(bench.train(with_layer_drop(bench.new(), DROP), rate))
 
 
 # name: how it is trained, as a function of a Bench and of its setting; in this order, since later
