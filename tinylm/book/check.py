@@ -4,6 +4,7 @@ Symbols are imported; tests are looked up in the syntax tree of their file, so n
 """
 
 import ast
+import functools
 import importlib
 import importlib.util
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ def test_complaint(test: str, root: Path) -> str | None:
     path, *parts = test.partition("[")[0].split("::")
     if not (root / path).is_file():
         return f"test file {path} is not there"
-    scope = ast.parse((root / path).read_text(encoding="utf-8")).body
+    scope = _statements(root / path, (root / path).stat().st_mtime_ns)
     for part in parts:
         node = next(
             (n for n in scope if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name == part),
@@ -87,6 +88,12 @@ def test_complaint(test: str, root: Path) -> str | None:
             return f"{path} has no {part!r}"
         scope = node.body
     return None
+
+
+@functools.lru_cache(maxsize=64)  # the rows of a section have their tests in few files
+def _statements(path, changed):
+    """The statements of a file; `changed`, its time, so that a file that changes is read again."""
+    return ast.parse(path.read_text(encoding="utf-8")).body
 
 
 def commands(script: str) -> list[str]:
