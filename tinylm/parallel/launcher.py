@@ -147,15 +147,8 @@ def launch(
     if obstacle():
         raise WorkerError(f"launch: {workers} workers, but {obstacle()}")
     memory = WorkerMemory(workers, capacity, mailbox, patience)
-    interrupts = Interrupts()
-    running = []
-
-    def terminated(number, frame):
-        interrupts.terminated = signal.Signals(number)
-        hand_on(number, running)
-
-    restore = [on_signal(signal.SIGINT, lambda *_: interrupts.press())]
-    restore += [on_signal(number, terminated) for number in endings()]
+    interrupts, running = Interrupts(), []
+    restore = _forwarding(interrupts, running)
     threads = blas_threads()
     blas_threads(1)  # before the fork: a worker never starts BLAS threads
     lifeline, parent_end = os.pipe()  # reads end-of-file when this process has ended
@@ -164,8 +157,7 @@ def launch(
             running.append(fork_worker(function, args, memory, rank, lifeline, parent_end))
         if interrupts.terminated:  # it came while some workers did not exist yet
             hand_on(interrupts.terminated, running)
-        if threads:
-            blas_threads(threads)
+        blas_threads(threads)
         first = supervise(running, interrupts)
         if first is None:
             return running[0].outcome()[1]
@@ -179,6 +171,19 @@ def launch(
         os.close(parent_end)
         for put_back in restore:
             put_back()
+
+
+def _forwarding(interrupts, running):
+    """Signals go to `interrupts`, and those that end a process to the workers `running` as well.
+    Returns the functions that put the former handlers back.
+    """
+
+    def terminated(number, frame):
+        interrupts.terminated = signal.Signals(number)
+        hand_on(number, running)
+
+    restore = [on_signal(signal.SIGINT, lambda *_: interrupts.press())]
+    return restore + [on_signal(number, terminated) for number in endings()]
 
 
 class Interrupts(list):

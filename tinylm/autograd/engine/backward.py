@@ -76,14 +76,10 @@ def grad(
 
     def collect(leaf, g, fresh):
         key = id(leaf)
-        if key not in wanted:
-            return
         if key in found:
             found[key] = _sum(found[key], g, False)
-        elif fresh:
-            found[key] = g
-        else:
-            found[key] = own(g)
+        elif key in wanted:
+            found[key] = g if fresh else own(g)
 
     # Leaves hand their gradients to collect(); intermediate results have a node, and a watcher on
     # the node sees the complete cotangent when the walk comes by.
@@ -101,14 +97,16 @@ def grad(
         if id(edge) in used and not isinstance(g, Tensor) and g is not None:
             g = g.copy()  # an input that is given twice: nobody else's array
         used.add(id(edge))
-        if g is None:  # the output does not depend on x
-            g = np.zeros_like(x.data)
-        if not isinstance(g, Tensor):
-            g = Tensor(g)
-        if create_graph and not g.requires_grad:
-            g = _constant(g, inputs)
-        gradients.append(g)
+        gradients.append(_as_gradient(g, x, inputs, create_graph))
     return gradients
+
+
+def _as_gradient(g, x, inputs, create_graph):
+    """The Tensor that grad() returns for x; g is what arrived there, None if nothing did."""
+    if g is None:  # the output does not depend on x
+        g = np.zeros_like(x.data)
+    g = g if isinstance(g, Tensor) else Tensor(g)
+    return _constant(g, inputs) if create_graph and not g.requires_grad else g
 
 
 def _edges_of(inputs):

@@ -233,6 +233,11 @@ def _either(raw, kernel):
     return on_device
 
 
+def _without_node(backward):
+    """A rule for record() of a kernel's backward, which reads what it has kept itself."""
+    return lambda g, node: backward(g)
+
+
 def fused(
     twin: Callable, name: str | None = None, reads: str = "inputs", raw: Callable | None = None
 ) -> Callable[[Callable], Callable[..., Tensor]]:
@@ -278,15 +283,8 @@ def fused(
                 replay = None
                 if not is_first_order():
                     replay = _replay_of(operation.twin, halved, args, options)
-                result = record(
-                    label,
-                    out,
-                    args,
-                    lambda g, node: backward(g),
-                    replay=replay,
-                    reads=reads,
-                    fused=True,
-                )
+                rule = _without_node(backward)
+                result = record(label, out, args, rule, replay=replay, reads=reads, fused=True)
             else:
                 result = Tensor(out)
             for observe in observers:

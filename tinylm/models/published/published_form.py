@@ -167,13 +167,8 @@ def _class(kind, c):
     return f"{name}Model"
 
 
-def _seq2seq(model):
-    """(model, config.json) of a Seq2Seq as bart (post-norm) or blenderbot (pre-norm)."""
-    c, classes = model.config, CLASSES[1]
-    post = c.norm_placement == "post"
-    kind, name, rows = "blenderbot", "Blenderbot", 0
-    if post:
-        kind, name, rows = "bart", "Bart", BART_ROWS
+def _of_both_families(c, classes):
+    """Refuse a configuration that has what neither bart nor blenderbot can have."""
     if c.activation not in WORDS:
         _refuse("activation", c.activation, ", ".join(WORDS), classes)
     wanted = {  # what both families have, and no field of theirs can change
@@ -181,7 +176,7 @@ def _seq2seq(model):
         "positions": "learned",
         "bias": True,
         "tied": True,
-        "embedding_norm": post,
+        "embedding_norm": c.norm_placement == "post",
         "norm_eps": 1e-5,
         "attention_scale": None,
         "logit_scale": 1.0,
@@ -192,6 +187,16 @@ def _seq2seq(model):
             _refuse(field, getattr(c, field), repr(value), classes)
     if c.embedding_scale not in (1.0, c.d_model**0.5):
         _refuse("embedding_scale", c.embedding_scale, "1 or the root of d_model", classes)
+
+
+def _seq2seq(model):
+    """(model, config.json) of a Seq2Seq as bart (post-norm) or blenderbot (pre-norm)."""
+    c, classes = model.config, CLASSES[1]
+    post = c.norm_placement == "post"
+    kind, name, rows = "blenderbot", "Blenderbot", 0
+    if post:
+        kind, name, rows = "bart", "Bart", BART_ROWS
+    _of_both_families(c, classes)
     hidden = c.d_hidden or 4 * c.d_model
     described = {
         "model_type": kind,

@@ -133,20 +133,9 @@ def gru_scan(
     #   dL/dh = d z + [dr, dz, dv] W^T
     #   dL/dW = sum over steps of h^T [dr, dz, dv]
     _check("gru_scan", 3, inputs, weight, h=h)
-    B, T, _ = inputs.shape
-    H = weight.shape[0]
+    (B, T, _), H = inputs.shape, len(weight)
     inputs = _time_first(inputs)  # (T, B, 3H)
-    states = np.empty_like(inputs, shape=(T + 1, B, H))  # h before each token, and at the end
-    gates = np.empty_like(inputs, shape=(T, B, 2 * H))  # r, z
-    candidates = np.empty_like(inputs, shape=(T, B, H))  # n
-    pulls = np.empty_like(inputs, shape=(T, B, H))  # v
-    states[0] = h
-    for t in range(T):
-        u = states[t] @ weight  # (B, H) -> (B, 3H)
-        gates[t] = _sigmoid(inputs[t, :, : 2 * H] + u[:, : 2 * H])
-        pulls[t] = u[:, 2 * H :] + bias
-        candidates[t] = np.tanh(inputs[t, :, 2 * H :] + gates[t, :, :H] * pulls[t])
-        states[t + 1] = candidates[t] + gates[t, :, H:] * (states[t] - candidates[t])
+    states, gates, candidates, pulls = _gru_forward(inputs, weight, bias, h)
 
     def backward(g):
         g = _time_first(g)  # (T, B, H)
@@ -175,6 +164,26 @@ def gru_scan(
     return states[1:].swapaxes(0, 1), backward
 
 
+def _gru_forward(inputs, weight, bias, h):
+    """What gru_scan computes at each token. inputs (T, B, 3H).
+
+    returns  states (T + 1, B, H), h before each token and at the end; gates (T, B, 2H), r and z;
+             candidates n and pulls v, (T, B, H)
+    """
+    (T, B, _), H = inputs.shape, len(weight)
+    states = np.empty_like(inputs, shape=(T + 1, B, H))
+    gates = np.empty_like(inputs, shape=(T, B, 2 * H))
+    candidates, pulls = np.empty_like(inputs, shape=(2, T, B, H))
+    states[0] = h
+    for t in range(T):
+        u = states[t] @ weight  # (B, H) -> (B, 3H)
+        gates[t] = _sigmoid(inputs[t, :, : 2 * H] + u[:, : 2 * H])
+        pulls[t] = u[:, 2 * H :] + bias
+        candidates[t] = np.tanh(inputs[t, :, 2 * H :] + gates[t, :, :H] * pulls[t])
+        states[t + 1] = candidates[t] + gates[t, :, H:] * (states[t] - candidates[t])
+    return states, gates, candidates, pulls
+
+
 @fused(lstm_by_steps, reads="both")
 def lstm_scan(
     inputs: np.ndarray, weight: np.ndarray, h: np.ndarray, c: np.ndarray, *, keep: bool
@@ -200,28 +209,12 @@ def lstm_scan(
     #   dL/dh = [di, df, dg, do] W^T
     #   dL/dW = sum over steps of h^T [di, df, dg, do]
     _check("lstm_scan", 4, inputs, weight, h=h, c=c)
-    B, T, _ = inputs.shape
-    H = weight.shape[0]
+    (B, T, _), H = inputs.shape, len(weight)
     inputs = _time_first(inputs)  # (T, B, 4H)
-    # h and c before each token, and after the last.
-    states = np.empty_like(inputs, shape=(2, T + 1, B, H))
-    gates = np.empty_like(inputs)  # i, f, g, o
-    squashed = np.empty_like(inputs, shape=(T, B, H))  # tanh(c')
-    states[0, 0] = h
-    states[1, 0] = c
-    for t in range(T):
-        a = states[0, t] @ weight  # (B, H) -> (B, 4H)
-        a += inputs[t]
-        gates[t] = _sigmoid(a)
-        np.tanh(a[:, 2 * H : 3 * H], out=gates[t, :, 2 * H : 3 * H])
-        i, f, g, o = (gates[t, :, n * H : (n + 1) * H] for n in range(4))
-        states[1, t + 1] = f * states[1, t] + i * g
-        np.tanh(states[1, t + 1], out=squashed[t])
-        states[0, t + 1] = o * squashed[t]
+    states, gates, squashed = _lstm_forward(inputs, weight, h, c)
 
     def backward(cotangent):
-        by_h = _time_first(cotangent[0])  # (T, B, H)
-        by_c = _time_first(cotangent[1])
+        by_h, by_c = _time_first(cotangent[0]), _time_first(cotangent[1])  # (T, B, H)
         by_inputs = np.empty_like(inputs)  # di, df, dg, do
         dh = np.zeros_like(states[0, 0])
         dc = np.zeros_like(states[0, 0])
@@ -248,6 +241,29 @@ def lstm_scan(
         )
 
     return states[:, 1:].swapaxes(1, 2), backward
+
+
+def _lstm_forward(inputs, weight, h, c):
+    """What lstm_scan computes at each token. inputs (T, B, 4H).
+
+    returns  states (2, T + 1, B, H), h and c before each token and at the end; gates (T, B, 4H), i,
+             f, g and o; tanh(c') (T, B, H)
+    """
+    (T, B, _), H = inputs.shape, len(weight)
+    states = np.empty_like(inputs, shape=(2, T + 1, B, H))
+    gates = np.empty_like(inputs)
+    squashed = np.empty_like(inputs, shape=(T, B, H))
+    states[0, 0], states[1, 0] = h, c
+    for t in range(T):
+        a = states[0, t] @ weight  # (B, H) -> (B, 4H)
+        a += inputs[t]
+        gates[t] = _sigmoid(a)
+        np.tanh(a[:, 2 * H : 3 * H], out=gates[t, :, 2 * H : 3 * H])
+        i, f, g, o = (gates[t, :, n * H : (n + 1) * H] for n in range(4))
+        states[1, t + 1] = f * states[1, t] + i * g
+        np.tanh(states[1, t + 1], out=squashed[t])
+        states[0, t + 1] = o * squashed[t]
+    return states, gates, squashed
 
 
 # Operations of a scan, for autograd/engine/profile.py: the products with the state, h @ W, take 2 H

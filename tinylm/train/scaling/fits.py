@@ -168,7 +168,7 @@ def descend(
     weights  (S, n) how often each run counts, or None for once each
     returns  (theta (S, P), mean Huber loss (S,)), none worse than at its start
     """
-    theta, P = theta.copy(), theta.shape[1]
+    theta = theta.copy()
     y = np.broadcast_to(y, (len(theta), len(logs)))
     counts = weights
     if counts is None:
@@ -186,18 +186,8 @@ def descend(
         cost, damping = cost_of(r, going), np.full(len(theta), 1e-3)
         final = cost.copy()
         for _ in range(steps):
-            # (J^T W J + damping * diag) step = J^T W r, for every start that still moves (s of S)
             w = counts[going] * np.minimum(1, delta / np.maximum(np.abs(r), 1e-300))  # (s, n)
-            w[~np.isfinite(r)] = 0
-            JW = (np.nan_to_num(J) * w[..., None]).swapaxes(1, 2)  # (s, n, P) -> (s, P, n)
-            H = JW @ np.nan_to_num(J)  # (s, P, P)
-            gradient = JW @ np.nan_to_num(r)[..., None]  # (s, P, 1)
-            # The small terms keep the system solvable where a number has no influence.
-            trace = np.trace(H, axis1=1, axis2=2)[:, None]
-            diagonal = np.einsum("spp->sp", H) + 1e-12 * trace + 1e-300  # (s, P)
-            damped = damping[:, None, None] * diagonal[:, :, None] * np.eye(P)
-            step = np.linalg.solve(H + damped, gradient)[..., 0]  # (s, P)
-            tried = theta[going] + step
+            tried = theta[going] + _damped_step(J, r, w, damping)  # for the s of S that still move
             fitted, J_new = law.log_loss(tried, logs)
             r_new = y[going] - fitted
             cost_new = cost_of(r_new, going)
@@ -220,6 +210,23 @@ def descend(
             cost = cost[moving]
             damping = damping[moving]
     return theta, final
+
+
+def _damped_step(J, r, w, damping):
+    """The step with (J^T W J + damping * diag) step = J^T W r, (s, P), for each of s starts.
+
+    J (s, n, P), residuals r and weights w (s, n), damping (s,); a run without a finite residual
+    does not count.
+    """
+    w = np.where(np.isfinite(r), w, 0)
+    JW = (np.nan_to_num(J) * w[..., None]).swapaxes(1, 2)  # (s, n, P) -> (s, P, n)
+    H = JW @ np.nan_to_num(J)  # (s, P, P)
+    gradient = JW @ np.nan_to_num(r)[..., None]  # (s, P, 1)
+    # The small terms keep the system solvable where a number has no influence.
+    trace = np.trace(H, axis1=1, axis2=2)[:, None]
+    diagonal = np.einsum("spp->sp", H) + 1e-12 * trace + 1e-300  # (s, P)
+    damped = damping[:, None, None] * diagonal[:, :, None] * np.eye(J.shape[-1])
+    return np.linalg.solve(H + damped, gradient)[..., 0]
 
 
 def sum_of_powers(*terms: int | None) -> Law:
