@@ -16,9 +16,9 @@ could go for 0.07 nats, so that nothing was left to gain, and LayerDrop, which l
 
 `python scripts/1_pretraining/smaller_models.py [--data FILE_OR_FOLDER] [--seed N] [--device D]
 [--out FILE] [--quick]`; without --data Python's language reference, which every Python has;
-finished cells are kept in FILE and not computed again. 5 seeds, about two hours of one core;
---quick is 2 seeds and a few steps. Read next: adaptive_inference.py, which spends less only where
-an input allows it.
+finished cells are kept in FILE and not computed again. 5 seeds, about an hour of one core (125
+minutes beside other work, which the last line counts); --quick is 2 seeds and a few steps. Read
+next: adaptive_inference.py, which spends less only where an input allows it.
 
 Measured output:
 
