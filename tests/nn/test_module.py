@@ -1,7 +1,7 @@
 """Finding parameters in plain attributes, and saving and loading them by name."""
 
-import gc
-import weakref
+import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -40,20 +40,28 @@ NAMES = [
 ]
 
 
-def test_a_name_that_is_kept_does_not_keep_its_parameter():
+def test_iteration_over_named_parameters_gives_pairs():
     net = Net()
-    kept = list(net.named_parameters())
-    for name, p in net.named_parameters():
-        assert dict(net.named_parameters())[name] is p
-    seen = weakref.ref(p)
-    del net, p
-    gc.collect()
-    assert kept == NAMES and seen() is None
+    named = net.named_parameters()
+    pairs = list(zip(NAMES, net.parameters(), strict=True))
+    assert list(named) == list(iter(named)) == list(named.items()) == pairs
+    assert [(name, p) for name, p in named] == pairs
+    assert list(reversed(named)) == pairs[::-1] and len(named) == len(pairs)
+
+
+def test_named_parameters_are_a_dict_otherwise():
+    named = Net().named_parameters()
+    first = named["first.weight"]
+    assert list(named.keys()) == NAMES and "first.bias" in named and "bias" not in named
+    for same in (dict(named), {**named}, named | {}, copy.copy(named)):
+        assert same["first.weight"] is first and list(same.keys()) == NAMES
+    assert list(pickle.loads(pickle.dumps(named)).keys()) == NAMES
+    assert named.pop("first.weight") is first and len(named) == len(NAMES) - 1
 
 
 def test_parameters_are_found_in_attributes_lists_dicts_and_modules_in_order():
     net = Net()
-    assert list(net.named_parameters()) == NAMES
+    assert list(net.named_parameters().keys()) == NAMES
     assert [id(p) for p in net.parameters()] == [id(p) for p in net.named_parameters().values()]
 
 
@@ -64,13 +72,13 @@ def test_a_tied_parameter_counts_once_under_its_first_name():
 def test_constants_and_frozen_parameters_are_not_parameters():
     net = Net()
     net.first.weight.requires_grad = False
-    assert list(net.named_parameters()) == NAMES[1:]
+    assert list(net.named_parameters().keys()) == NAMES[1:]
 
 
 def test_modules_that_refer_to_each_other_are_walked_once():
     net = Net()
     net.self = net
-    assert list(net.named_parameters()) == NAMES
+    assert list(net.named_parameters().keys()) == NAMES
     assert sum(m is net for m in net.modules()) == 1
 
 

@@ -160,7 +160,7 @@ def test_models_that_cannot_are_refused_by_name():
 
 def test_the_names_of_parameters_and_the_random_numbers_stay():
     plain, twice = gpt(dropout=0.5)(), recompute_blocks(gpt(dropout=0.5)())
-    assert list(plain.named_parameters()) == list(twice.named_parameters())
+    assert list(plain.named_parameters().keys()) == list(twice.named_parameters().keys())
     gradients(plain, 10)
     gradients(twice, 10)
     assert isinstance(twice.rng, Random) and plain.rng.counter == twice.rng.counter

@@ -31,7 +31,7 @@ def test_it_is_a_list_of_its_parts():
 def test_its_parameters_are_those_of_its_parts_and_it_is_saved_and_switched():
     parts = net()
     names = ["parts.0.weight", "parts.0.bias", "parts.3.weight", "parts.3.bias"]
-    assert list(parts.named_parameters()) == names
+    assert list(parts.named_parameters().keys()) == names
     other = nn.Sequential(nn.Linear(3, 5), tl.gelu, nn.Dropout(0.5), nn.Linear(5, 2))
     other.load_state_dict(parts.state_dict())
     assert np.array_equal(other.eval()(X).numpy(), parts.eval()(X).numpy())

@@ -49,6 +49,18 @@ def test_a_list_will_do_and_constants_are_left_out():
     np.testing.assert_array_equal(flat.data, [3.0, 1.0])
 
 
+def test_pairs_of_names_and_parameters_will_do():
+    model = tl.nn.Linear(3, 2)
+    flat = FlatParameters(list(model.named_parameters()))
+    assert flat.names == ["weight", "bias"] and flat.tensors == [model.weight, model.bias]
+
+
+@pytest.mark.parametrize("groups", [[{"params": []}], "abc", [np.ones(3)]])
+def test_what_is_no_parameter_is_named(groups):
+    with pytest.raises(ConfigError, match="is no parameter: it takes a module"):
+        FlatParameters(groups)
+
+
 def test_the_buffers_live_where_the_caller_says():
     made = []
 

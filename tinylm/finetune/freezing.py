@@ -57,10 +57,10 @@ def matching(model: Module, *patterns: str) -> dict[str, Tensor]:
     raises    ConfigError for a pattern that matches none, which would silently train nothing
     """
     named = model.named_parameters()
-    found = {pattern: fnmatch.filter(named, pattern) for pattern in patterns}
+    found = {pattern: fnmatch.filter(named.keys(), pattern) for pattern in patterns}
     unmatched = [pattern for pattern, names in found.items() if not names]
     if unmatched:
-        some = ", ".join(list(named)[:4])
+        some = ", ".join(list(named.keys())[:4])
         raise ConfigError(
             f"no parameter is named like {', '.join(unmatched)}; names look like {some}: "
             "print(model) shows them all"

@@ -5,7 +5,6 @@ list, a dict or a sub-module, is a parameter. Read next: linear.py for the small
 """
 
 import contextlib
-import weakref
 from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar
 
@@ -93,25 +92,20 @@ def _outline(value, indent):
             yield from below
 
 
-class ParameterName(str):
-    """The name of a parameter, which unpacks to the name and the parameter.
+class NamedParameters(dict[str, Tensor]):
+    """Parameters by name, in attribute order: a dict whose iteration gives pairs, as in torch.
 
-    named_parameters() is a dict, and iterating over a dict gives its keys. With keys of this class
-    `for name, p in model.named_parameters():` works as in torch, and `for name in ...` as well.
+        for name, p in named: ...        list(named)[0] is (name, parameter)
+        named[name]                      and the rest as in a dict: keys(), values(), items(), `in`
+
+    Where names alone are meant, write named.keys().
     """
 
-    parameter: weakref.ref  # a name that is kept does not keep the parameter
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+        return iter(self.items())
 
-    def __new__(cls, name: str, parameter: Tensor) -> "ParameterName":
-        made = super().__new__(cls, name)
-        made.parameter = weakref.ref(parameter)
-        return made
-
-    def __iter__(self) -> Iterator:
-        return iter((str(self), self.parameter()))
-
-    def __reduce__(self) -> tuple:
-        return str, (str(self),)  # a copy or a pickle is a plain name
+    def __reversed__(self) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+        return reversed(self.items())
 
 
 Self = TypeVar("Self", bound="Module")
@@ -151,14 +145,12 @@ class Module:
             "read files on this machine, and none from a hub"
         )
 
-    def named_parameters(self) -> dict[str, Tensor]:
-        """Name -> parameter, a dict in attribute order; iterating gives names, which unpack.
-
-            for name, p in model.named_parameters(): ...
+    def named_parameters(self) -> NamedParameters:
+        """Name -> parameter, a dict in attribute order whose iteration gives (name, parameter).
 
         A parameter that two names reach (tied weights) is listed once, under the first.
         """
-        return {ParameterName(name, p): p for name, p in _walk(self, "", set())}
+        return NamedParameters(_walk(self, "", set()))
 
     def parameters(self) -> list[Tensor]:
         """The parameters, in the order of named_parameters()."""

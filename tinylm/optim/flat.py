@@ -27,7 +27,8 @@ from tinylm.errors import ConfigError
 class FlatParameters:
     """Move parameters into flat buffers.
 
-    parameters  dict of name -> Tensor, or an iterable of Tensors; a Tensor given twice counts once
+    parameters  dict of name -> Tensor, or an iterable of Tensors or (name, Tensor) pairs; a Tensor
+                given twice counts once
     empty       (n, dtype) -> 1-D array, which makes the two buffers, for example in shared memory
     raises      ConfigError if there are no parameters, or they differ in dtype or device
 
@@ -36,13 +37,11 @@ class FlatParameters:
     """
 
     def __init__(
-        self, parameters: Iterable[Tensor] | dict[str, Tensor], empty: Callable | None = None
+        self,
+        parameters: Iterable[Tensor] | Iterable[tuple[str, Tensor]] | dict[str, Tensor],
+        empty: Callable | None = None,
     ) -> None:
-        if isinstance(parameters, dict):
-            named = parameters
-        else:
-            named = {str(i): p for i, p in enumerate(parameters)}
-        order = flat_order(named)
+        order = flat_order(_by_name(parameters))
         if not order:
             raise ConfigError("optimizer: there is no parameter that requires a gradient")
         kinds = {(p.dtype, p.device) for _, p in order}
@@ -170,7 +169,24 @@ class HasParameters(Protocol):
         """Name -> parameter."""
 
 
-Parameters = FlatParameters | HasParameters | dict[str, Tensor] | Iterable[Tensor]
+Named = dict[str, Tensor] | Iterable[tuple[str, Tensor]]
+Parameters = FlatParameters | HasParameters | Named | Iterable[Tensor]
+
+
+def _by_name(parameters):
+    """Name -> Tensor: of a dict, of (name, Tensor) pairs, or of Tensors, named by their number."""
+    if isinstance(parameters, dict):
+        parameters = parameters.items()
+    named = {}
+    for i, one in enumerate(parameters):
+        name, p = one if isinstance(one, tuple) and len(one) == 2 else (str(i), one)
+        if not isinstance(p, Tensor):
+            raise ConfigError(
+                f"optimizer: {p!r:.60} is no parameter: it takes a module, its parameters() or its "
+                "named_parameters(), all with one learning rate"
+            )
+        named[name] = p
+    return named
 
 
 def flat_order(named: dict[str, Tensor]) -> list[tuple[str, Tensor]]:

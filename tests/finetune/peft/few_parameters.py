@@ -44,5 +44,5 @@ def assert_only_these_learn(model, count, expected=None, learning_rate=0.05):
         model, task, list(rows), steps=6, batch_size=4, learning_rate=learning_rate, warmup=0.0
     )
     after = model.state_dict()
-    assert {n for n in named if not np.array_equal(before[n], after[n])} <= got
+    assert {n for n in named.keys() if not np.array_equal(before[n], after[n])} <= got
     assert any(not np.array_equal(before[n], after[n]) for n in got) and losses[-1] < losses[0]

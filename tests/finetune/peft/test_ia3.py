@@ -53,7 +53,7 @@ def test_merged_equals_unmerged_and_unmerging_restores_the_bits(dtype, tolerance
     assert np.abs(merge(model)(IDS).numpy() - apart).max() <= tolerance * np.abs(apart).max()
     unmerge(model)
     assert all(np.array_equal(array, base[name]) for name, array in model.state_dict().items())
-    assert set(bake(model).named_parameters()) == set(gpt().named_parameters())
+    assert set(bake(model).named_parameters().keys()) == set(gpt().named_parameters().keys())
     assert np.abs(model(IDS).numpy() - apart).max() <= tolerance * np.abs(apart).max()
 
 

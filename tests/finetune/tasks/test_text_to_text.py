@@ -156,11 +156,11 @@ def test_a_decoder_says_the_label_as_text():
     ]  # the loss is on the answer alone
     model = decoder(vocab_size=tokenizer.vocab_size)
     task = InstructionTuning(tokenizer=tokenizer, end=end, max_tokens=3)
-    names = list(model.named_parameters())
+    names = list(model.named_parameters().keys())
     fit(model, task, examples, epochs=40, batch_size=4, learning_rate=5e-3)
     assert (
         evaluate(model, task, examples)["accuracy"] == 1.0
-        and list(model.named_parameters()) == names
+        and list(model.named_parameters().keys()) == names
     )
 
 

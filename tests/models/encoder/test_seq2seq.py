@@ -97,7 +97,7 @@ def test_keys_and_values_of_the_memory_can_be_kept(any_model):
 
 def test_the_t5_bias_is_shared_by_the_layers_of_a_side():
     t5 = model("t5-small", n_layer=3)
-    tables = [name for name in t5.named_parameters() if "bias.table" in name]
+    tables = [name for name in t5.named_parameters().keys() if "bias.table" in name]
     assert tables == ["encoder.bias.table", "decoder.bias.table"]
     assert t5.encoder.bias.bidirectional and not t5.decoder.bias.bidirectional
     (t5(SOURCE, TARGET) ** 2).sum().backward()

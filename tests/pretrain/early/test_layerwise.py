@@ -58,7 +58,7 @@ def test_a_linear_autoencoder_finds_the_principal_components(rng):
 
 def test_one_layer_learns_at_a_time_and_its_error_falls(rng):
     stack, u = StackedAutoencoder((8, 4, 2), 2, dtype=np.float64), bits(rng)
-    first = [name for name in stack.named_parameters() if name.startswith("layers.0.")]
+    first = [name for name in stack.named_parameters().keys() if name.startswith("layers.0.")]
     before = stack.state_dict()
     curves = pretrain_layers(stack, u, 60, lr=0.05)
     assert all(curve[-5:].mean() < curve[:5].mean() for curve in curves) and len(curves) == 2

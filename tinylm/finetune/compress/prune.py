@@ -159,7 +159,7 @@ def rewind(model: Module, state: dict[str, np.ndarray]) -> Module:
     (Frankle & Carbin 2019). Returns the model.
     """
     masks = model.named_settings()  # `state` is from before the pruning and has none
-    weights = {name: state[name] for name in model.named_parameters()}
+    weights = {name: state[name] for name in model.named_parameters().keys()}
     model.load_state_dict({**masks, **weights})
     for _, _, _, layer in places(model, Reweighted):
         if isinstance(layer.change, Mask):

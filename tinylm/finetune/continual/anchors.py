@@ -63,8 +63,8 @@ class Anchor:
         strength: float,
         importance: dict[str, np.ndarray] | None = None,
     ) -> None:
-        if importance is not None and set(importance) != set(parameters):
-            odd = sorted(set(importance) ^ set(parameters))
+        if importance is not None and importance.keys() != parameters.keys():
+            odd = sorted(importance.keys() ^ parameters.keys())
             raise ConfigError(
                 f"Anchor: importance and parameters differ in {', '.join(odd[:4])}: "
                 "take both from one dict"
@@ -72,7 +72,7 @@ class Anchor:
         self.parameters, self.strength = list(parameters.values()), strength
         self.importance = None
         if importance is not None:
-            self.importance = [importance[name] for name in parameters]
+            self.importance = [importance[name] for name in parameters.keys()]
         # copies: optimizers change the parameters in place
         self.start = [p.data.copy() for p in self.parameters]
 
@@ -114,7 +114,7 @@ def squared_slopes(
             # grad(log_p, cotangent=e_y) is d log p(y | x) / d theta; the graph serves all labels
             for label, weight in weights(index, np.exp(log_p.numpy()).tolist()):
                 slopes = grad(log_p, tensors, cotangent=one_hot[label], retain_graph=True)
-                for name, slope in zip(parameters, slopes):
+                for name, slope in zip(parameters.keys(), slopes):
                     total[name] += weight * slope.data**2
     return {name: value / len(examples) for name, value in total.items()}
 

@@ -74,7 +74,7 @@ def save_tuned(
 def _check_plain(model, arrays):
     """Raise CheckpointError for a model with other arrays than a GPT of its configuration."""
     plain = GPT(model.config, seed=None).named_parameters()
-    strange = sorted(set(arrays) ^ set(plain))
+    strange = sorted(set(arrays) ^ plain.keys())
     if strange:
         raise CheckpointError(
             f"save_tuned: the model is no plain GPT ({', '.join(strange[:3])}): bake() what can be "

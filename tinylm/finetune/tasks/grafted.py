@@ -26,7 +26,7 @@ def copied(encoder: Encoder) -> Module:
     config = EncoderConfig(**{**vars(encoder.config), "head": None, "classes": 0})
     new = Encoder(config, seed=0, dtype=encoder.tokens.weight.dtype)
     state = encoder.state_dict()
-    new.load_state_dict({name: state[name] for name in new.named_parameters()})
+    new.load_state_dict({name: state[name] for name in new.named_parameters().keys()})
     return new.train(encoder.training).to(encoder.tokens.weight.device)
 
 

@@ -132,7 +132,9 @@ def fill(
         left.difference_update(names)
     left = [name for name in sorted(left) if not _may_be_left(name, model, weights, prefix, layout)]
     if left or parameters:
-        given, lacking = (", ".join(list(names)[:4]) or "nothing" for names in (left, parameters))
+        given, lacking = (
+            ", ".join(list(names)[:4]) or "nothing" for names in (left, parameters.keys())
+        )
         raise CheckpointError(
             f"{where}: in the model is no place for {given}, and the layout does not give {lacking}"
         )

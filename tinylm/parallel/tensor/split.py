@@ -70,14 +70,14 @@ def split_decoder(
     comm, c = stream.comm, model.config
     check_splits(c, comm.size)
     by_token = stream.axis is not None
-    cuts = {name: Whole(summed=by_token) for name in model.named_parameters()}
+    cuts = {name: Whole(summed=by_token) for name in model.named_parameters().keys()}
     G = c.n_kv_head or c.n_head
     own = share_rows(G, comm.rank, comm.size)
     heads = own[0] * (c.n_head // G), own[1] * (c.n_head // G)
     rng = model.rng
     if comm.size > 1:
         if model.position_bias is not None:
-            for name in model.position_bias.named_parameters():
+            for name in model.position_bias.named_parameters().keys():
                 cuts[f"position_bias.{name}"] = Whole(summed=True)
             model.position_bias = OwnHeads(model.position_bias, *heads)
     if by_token or tokens.comm.size > 1:
