@@ -51,7 +51,6 @@ import tracemalloc
 
 import numpy as np
 
-from tinylm.errors import MissingExtra
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.parallel import launch
@@ -61,6 +60,7 @@ from tinylm.parallel.step import ParallelTrainer
 from tinylm.parallel.together import Together
 from tinylm.parallel.zero.memory import MIXED, held_bytes, live_bytes, state_bytes
 from tinylm.pretrain import CausalLM
+from tinylm.train.experiments.picture import Picture, add_plot
 
 CONFIG = GPTConfig(256, 8, 8, 4, 128, tied=False, bias=False, positions="none")
 RANKS, STAGES, MB = (1, 2, 4, 8), range(4), 1e6
@@ -127,35 +127,20 @@ def table():
 
 
 def draw(found, path):
-    """Save the table as bars, a group for each number of ranks."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("--plot needs matplotlib: pip install 'tinylm[plot]'") from None
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    places = [i * 5 + stage for i in range(len(RANKS)) for stage in STAGES]
-    bottom = np.zeros(len(places))
-    for what in ("parameters", "gradients", "moments"):
-        heights = np.array([held[what] / MB for held in found.values()])
-        axes.bar(places, heights, bottom=bottom, label=what)
-        bottom += heights
-    axes.set_xticks(places, [f"{stage}" for _, stage in found])
-    for i, ranks in enumerate(RANKS):
-        title = f"{ranks} ranks" if ranks > 1 else "1 rank"
-        axes.text(i * 5 + 1.5, bottom.max() * 1.03, title, ha="center")
-    axes.set_ylim(0, bottom.max() * 1.12)
-    axes.set_xlabel("stage of ZeRO")
-    axes.set_ylabel("MB that a rank holds between steps")
-    figure.legend(loc="outside lower center", ncols=3)
-    figure.savefig(path, dpi=150)
-    print(f"wrote {path}")
+    """Save the table as bars of three parts."""
+    with Picture(path, size=(7, 5)) as picture:
+        panel = picture.panel("memory of a rank between steps, by stage of ZeRO", "MB", "")
+        rows = {}
+        for (ranks, stage), held in found.items():
+            name = f"{ranks} ranks, stage {stage}" if ranks > 1 else f"1 rank, stage {stage}"
+            rows[name] = {what: held[what] / MB for what in ("parameters", "gradients", "moments")}
+        panel.stacks(rows)
 
 
 def main(argv=None):
     """Measure, print, draw if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--plot", metavar="FILE", help="also save the table as a picture")
+    add_plot(parser, "the table")
     options = parser.parse_args(argv)
     found = table()
     sizes = [sum(state_bytes(7.5, 64, stage, MIXED)) for stage in STAGES]

@@ -11,8 +11,8 @@ Book sections 2.2.3 and 2.3.1. Four pictures of simulated machines, whose number
 
 Numbers of section 4 are those of a model of 1.5 billion parameters in 16 bits whose batch takes one
 worker 20 seconds, over links of 10 microseconds and 12.5 GB/s. Nothing is random. About a second.
-`python scripts/2_2_3_parallel_training/parallel_schedules.py [--svg FILE] [--png FILE]`; these also
-draw the timelines as a picture. Read next: tinylm/parallel/pipeline/schedules.py,
+`python scripts/2_2_3_parallel_training/parallel_schedules.py [--plot FILE]`; this also draws
+the timelines as a picture. Read next: tinylm/parallel/pipeline/schedules.py,
 tinylm/parallel/communicate/rings.py.
 
 Measured output (indentation left out):
@@ -115,6 +115,7 @@ from tinylm.parallel.pipeline.schedules import (
     zb_h2,
 )
 from tinylm.pretrain import CausalLM
+from tinylm.train.experiments.picture import Picture, add_plot
 
 ROUTES = {"naive": naive_all_reduce, "tree": tree_all_reduce, "ring": ring_all_reduce}
 SCHEDULES = [
@@ -127,7 +128,6 @@ SCHEDULES = [
     ("ZB-H1, 8 micro-batches", zb_h1(4, 8)),
     ("ZB-H2, 8 micro-batches", zb_h2(4, 8)),
 ]
-COLORS = {"F": "tab:blue", "B": "tab:orange", "W": "tab:green"}
 LINK, BATCH_SECONDS, GRADIENT_BYTES = Link(10e-6, 12.5e9), 20.0, 2 * 1.5e9
 
 
@@ -219,42 +219,28 @@ def _seconds(route, n):
 
 def draw(path):
     """Save the timelines as a picture, of the kind that the name ends in."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(len(SCHEDULES), 1, figsize=(9, 2 * len(SCHEDULES)))
-    for axis, (name, actions) in zip(axes, SCHEDULES):
-        plan = timed(actions)
-        for one in plan:
-            color = COLORS[one.action.kind]
-            axis.barh(
-                one.stage, one.stop - one.start, left=one.start, color=color, edgecolor="white"
+    kinds = {"F": "F forward", "B": "B backward", "W": "W gradients of the weights"}
+    with Picture(path, rows=len(SCHEDULES), size=(9, 1.9)) as picture:
+        for name, actions in SCHEDULES:
+            plan = timed(actions)
+            panel = picture.panel(f"{name}: idle {bubble(plan):.3f}", "time in slots")
+            panel.timeline(
+                [(a.stage, a.start, a.stop, kinds[a.action.kind], a.action.micro) for a in plan],
+                [f"stage {s}" for s in range(4)],
             )
-            middle = (one.start + one.stop) / 2
-            axis.text(middle, one.stage, one.action.micro, ha="center", va="center", fontsize=7)
-        axis.set_title(f"{name}: idle {bubble(plan):.3f}", fontsize=9)
-        axis.set_yticks(range(4), [f"stage {s}" for s in range(4)])
-    figure.tight_layout()
-    figure.savefig(path)
 
 
 def main(argv=None):
     """Print the four pictures; draw the timelines if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for kind in ("svg", "png"):
-        parser.add_argument(
-            f"--{kind}", metavar="FILE", help="also draw the timelines as a picture"
-        )
+    add_plot(parser, "the timelines")
     options = parser.parse_args(argv)
     gradient_identity()
     timelines()
     ring_frames()
     scaling()
-    for path in (options.svg, options.png):
-        if path:
-            draw(path)
+    if options.plot:
+        draw(options.plot)
 
 
 if __name__ == "__main__":

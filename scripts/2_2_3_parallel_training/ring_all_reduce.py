@@ -10,7 +10,7 @@ Book sections 2.2.3 and 2.3.1. Claims, each exact, of ranks in the simulator:
 In the frames rank r begins with 10^r in each of its pieces, so the digits of a piece say which
 ranks are in it: 0110 is the sum of ranks 1 and 2, and a 2 anywhere would be a rank counted twice.
 Section 3 is over links of 10 microseconds and 12.5 GB/s. Nothing is random. About a second.
-`python scripts/2_2_3_parallel_training/ring_all_reduce.py [--svg FILE] [--png FILE]` draws the
+`python scripts/2_2_3_parallel_training/ring_all_reduce.py [--plot FILE]` draws the
 messages too: time from left to right, an arrow for each. Read next:
 tinylm/parallel/communicate/rings.py; parallel_schedules.py, for pipelines.
 
@@ -54,6 +54,7 @@ import numpy as np
 from tinylm.parallel.communicate.network import Link, Network
 from tinylm.parallel.communicate.rings import naive_all_reduce, ring_all_reduce, tree_all_reduce
 from tinylm.parallel.communicate.simulator import simulate
+from tinylm.train.experiments.picture import Picture, add_plot
 
 ROUTES = {"naive": naive_all_reduce, "tree": tree_all_reduce, "ring": ring_all_reduce}
 RANKS = 2, 3, 4, 5, 8, 16
@@ -159,42 +160,26 @@ def times(n=8):
 
 def draw(path, n=8):
     """Save the messages of the three ways as a picture, of the kind that the name ends in."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(len(ROUTES), 1, figsize=(9, 3 * len(ROUTES)))
     network = Network(Link(0.2, float(NUMBERS)))  # the whole array takes a second
-    for axis, (name, route) in zip(axes, ROUTES.items()):
-        run = reduced(route, n, NUMBERS, network)
-        for m in run.messages:
-            axis.annotate(
-                "",
-                (m.arrived, m.to),
-                (m.left, m.source),
-                arrowprops={"arrowstyle": "->", "color": "tab:blue", "alpha": 0.7},
-            )
-        axis.set_xlim(0, run.seconds)
-        axis.set_ylim(-0.5, n - 0.5)
-        axis.set_yticks(range(n), [f"rank {r}" for r in range(n)])
-        axis.set_title(f"{name}: {run.seconds:.2f} times as long as sending the array", fontsize=9)
-    figure.tight_layout()
-    figure.savefig(path)
+    with Picture(path, rows=len(ROUTES), size=(8, 2.8)) as picture:
+        for name, route in ROUTES.items():
+            run = reduced(route, n, NUMBERS, network)
+            title = f"{name}: {run.seconds:.2f} times as long as sending the array"
+            panel = picture.panel(title, "time (1: of sending the array)")
+            sent = [(m.left, m.source, m.arrived, m.to) for m in run.messages]
+            panel.arrows(sent, [f"rank {r}" for r in range(n)])
 
 
 def main(argv=None):
     """Print the three sections; draw the messages if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for kind in ("svg", "png"):
-        parser.add_argument(f"--{kind}", metavar="FILE", help="also draw the messages as a picture")
+    add_plot(parser, "the messages")
     options = parser.parse_args(argv)
     frames()
     counts()
     times()
-    for path in (options.svg, options.png):
-        if path:
-            draw(path)
+    if options.plot:
+        draw(options.plot)
 
 
 if __name__ == "__main__":

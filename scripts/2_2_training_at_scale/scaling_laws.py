@@ -69,9 +69,9 @@ from tinylm.data import (
     split_text,
     without_repeats,
 )
-from tinylm.errors import MissingExtra
 from tinylm.models import GPTConfig
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range, together
+from tinylm.train.experiments.picture import Picture, add_plot
 from tinylm.train.scaling.chinchilla import envelope, exponent, fit_parametric, isoflop
 from tinylm.train.scaling.fits import DELTA, JOINT, OFFSET, fit_law
 from tinylm.train.scaling.fits_bent import KAPLAN
@@ -295,24 +295,15 @@ def chart(runs, large, fit, path):
         ]
         print("\n" + "\n".join(charplot.lines(top, 90, 12, "held-out loss", "log10 of parameters")))
         return
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra(
-            "--plot needs matplotlib: pip install 'tinylm[plot]', or leave --plot away"
-        ) from None
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
-    axes = figure.subplots()
-    for d, column in zip(D, L.T):
-        points = axes.loglog(N, column, "o", label=f"{d:.0f} characters")
-        axes.loglog(line, fit(line, d), "-", color=points[0].get_color(), linewidth=1)
-    axes.loglog(n, truth, "k*", markersize=12, label="held out, not fitted")
-    axes.set_xlabel("parameters")
-    axes.set_ylabel("held-out loss, nats per character")
-    axes.grid(alpha=0.3, which="both")
-    axes.legend()
-    figure.savefig(path, dpi=150)
-    print(f"wrote {path}")
+    with Picture(path, size=(7, 4.6)) as picture:
+        title = "held-out loss: measured (points), eq. (2.39) fitted to the small (lines)"
+        y = "held-out loss (nats per character)"
+        panel = picture.panel(title, "parameters", y, xscale="log", yscale="log")
+        for d, column in zip(D, L.T):
+            name = f"{d:,.0f} characters"
+            panel.points(name, N, column, label=False)
+            panel.curve(name, line, fit(line, d), marker="", linewidth=1)
+        panel.points("held out, not fitted", n, truth)
 
 
 def verdicts(rows, truth, smallest):
@@ -338,9 +329,7 @@ def main(argv=None):
     parser.add_argument("--data", default="", help="a text; none: Python's documentation")
     parser.add_argument("--tokens", type=int, default=320_000, help="of the longest runs")
     parser.add_argument("--runs", default="", help="JSON lines: runs in it are not made again")
-    parser.add_argument(
-        "--plot", default="", help="image by matplotlib; none: drawn with characters"
-    )
+    add_plot(parser, "the losses, which are drawn with characters otherwise")
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument(

@@ -60,7 +60,6 @@ import argparse
 import numpy as np
 
 from tinylm import Tensor, backend
-from tinylm.errors import MissingExtra
 from tinylm.nn.position.bias import (
     AlibiBias,
     alibi_slopes,
@@ -74,6 +73,7 @@ from tinylm.nn.position.rotary_forms import rotary_elementwise, rotary_periods
 from tinylm.nn.position.rotary_scaling import interpolate_positions, interpolated, ntk, yarn
 from tinylm.nn.position.t5_buckets import book_bucket
 from tinylm.train.experiments.compare import Claim
+from tinylm.train.experiments.picture import Picture, add_plot
 
 SHADES = " .:-=+*#%@"
 # Mean score over 200 vectors, paired by seed. "Fall with distance" is judged between two distances;
@@ -230,27 +230,18 @@ def figure_2_9(seed):
 
 def plot(path, buckets, slopes, table):
     """Save the matrices and the curves as a picture."""
-    try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-    except ImportError:
-        raise MissingExtra("--plot needs matplotlib: pip install 'tinylm[plot]'") from None
-    figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.5))
-    for axis, matrix, title in zip(
-        axes, (buckets, slopes), ("T5 buckets (Fig. 2.11a)", "ALiBi distance (Fig. 2.11b)")
-    ):
-        axis.imshow(np.where(np.tri(len(matrix)), matrix, np.nan), cmap="Blues")
-        axis.set(title=title, xlabel="key j", ylabel="query i")
-    n, rows = table
-    for name in [name for name in rows if not name.startswith(("T5", "FIRE"))]:
-        axes[2].plot(n, rows[name], label=name)
-    axes[2].set(title="bias by offset (Table 2.4)", xscale="symlog", ylim=(-40, 1), xlabel="i - j")
-    axes[2].legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path)
-    print(f"\nsaved {path}")
+    with Picture(path, columns=3) as picture:
+        for matrix, title, unit in (
+            (buckets, "T5 buckets (Fig. 2.11a)", "bucket"),
+            (slopes, "ALiBi distance (Fig. 2.11b)", "distance (tokens)"),
+        ):
+            panel = picture.panel(title, "key j", "query i")
+            panel.matrix(np.where(np.tri(len(matrix)), matrix, np.nan), unit)
+        n, rows = table
+        settings = {"xscale": "symlog", "xticks": (0, 1, 8, 64, 512)}
+        panel = picture.panel("bias by offset (Table 2.4)", "i - j (tokens)", "bias", **settings)
+        for name in [name for name in rows if not name.startswith(("T5", "FIRE"))]:
+            panel.curve(name, n, np.where(np.array(rows[name]) < -40, np.nan, rows[name]))
 
 
 def main():
@@ -258,9 +249,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument(
-        "--plot", metavar="FILE", help="also save the matrices and curves as a picture (matplotlib)"
-    )
+    add_plot(parser, "the matrices and curves")
     parser.add_argument(
         "--quick", action="store_true", help="changes nothing: this is always quick"
     )

@@ -92,7 +92,6 @@ from reviews_to_label import labelled_reviews
 
 from tinylm import backend
 from tinylm.backend import Random
-from tinylm.errors import MissingExtra
 from tinylm.prompt import TextModel
 from tinylm.prompt.compress import quality_by_rate, random_deletion, truncate
 from tinylm.prompt.compress.llmlingua import llmlingua
@@ -102,6 +101,7 @@ from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.optimize import LogLikelihood, TaskMetric
 from tinylm.prompt.protocol import RememberedLM
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture
 
 RATES = 0.6, 0.3  # shares of tokens that stay
 DRAWS, ASKED, LABELLED = 10, 6, 10  # draws, questions and reviews of a draw
@@ -238,28 +238,20 @@ def judge(first, second):
 
 def plot(path, first):
     """Save log Pr against the share of tokens that is left, as a picture."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("--plot needs matplotlib: pip install 'tinylm[plot]'") from None
-    figure = Figure(figsize=(6, 4))
-    axis = figure.subplots()
     mean = {key: np.mean([one[key] for one in first], axis=0) for key in first[0]}  # (4,) each
     whole, none = mean["whole", 1.0], mean["none", 0.0]
-    for way in (*METHODS, *BASELINES):
-        points = [none, *(mean[way, rate] for rate in sorted(RATES)), whole]
-        axis.plot([one[3] for one in points], [one[0] for one in points], marker="o", label=way)
-    axis.set(xlabel="share of the tokens that is left", ylabel="log Pr(right name), nats")
-    axis.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=150)
-    print(f"saved {path}")
+    with Picture(path, size=(6, 4)) as picture:
+        x, y = "share of the tokens that is left", "log Pr(right name) (nats)"
+        panel = picture.panel("what a shorter prompt keeps", x, y)
+        for way in (*METHODS, *BASELINES):
+            points = [none, *(mean[way, rate] for rate in sorted(RATES)), whole]
+            panel.curve(way, [one[3] for one in points], [one[0] for one in points])
 
 
 def main(argv=None):
     """Print the tables and the verdicts."""
     options, items = labelled_reviews(
-        argv, __doc__, "two draws, 2 questions, 2 reviews", "quality against length, as a picture"
+        argv, __doc__, "two draws, 2 questions, 2 reviews", "quality against length"
     )
     if not items:
         return

@@ -72,7 +72,6 @@ import numpy as np
 
 from tinylm import backend
 from tinylm.data.synthetic.hmm_mixture import ginc
-from tinylm.errors import MissingExtra
 from tinylm.finetune import fit
 from tinylm.models import GPT, GPTConfig
 from tinylm.pretrain import CausalLM
@@ -83,6 +82,7 @@ from tinylm.prompt.in_context.implicit_bayes import (
     model_predictions,
 )
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 # One entity, so states are properties; two of eight may have the same token, which hides them.
 # Three transitions of ten are to any state: so a concept shows itself slowly, and the jump from an
@@ -285,32 +285,18 @@ def verdicts(runs):
 
 def plot(path, runs):
     """Save the curves of texts and of prompts as a picture."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("--plot needs matplotlib: pip install 'tinylm[plot]'") from None
     texts, prompts = means(runs, "eight")
-    figure = Figure(figsize=(12, 3.8))
-    left, middle, right = figure.subplots(1, 3)
-    tenths = np.arange(1, PARTS + 1)
-    for name, values in texts.items():
-        left.plot(tenths, values.mean(axis=0), label=name)
-    left.set(title="texts", xlabel="tenth of the text", ylabel="KL (nats)")
     shots = np.arange(LENGTH // EXAMPLE)
-    from_best = prompts["divergence"].mean(axis=0)
-    from_right = prompts["concept"].mean(axis=0)
-    middle.plot(shots, from_best, label="model, from the best prediction")
-    middle.plot(shots, from_right, label="model, from the right concept")
-    middle.set(title="prompts", xlabel="examples before", ylabel="KL (nats)")
-    for name in ("posterior", "best", "model"):
-        right.plot(shots, prompts[name].mean(axis=0), label=name)
-    right.set(title="posterior of the concept, right answers", xlabel="examples before")
-    for axis in (left, middle, right):
-        axis.set_ylim(0, 1.4 * axis.get_ylim()[1])  # room for the names
-        axis.legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path, dpi=150)
-    print(f"saved {path}")
+    with Picture(path, columns=3) as picture:
+        left = picture.panel("texts", "tenth of the text", "KL (nats)")
+        for name, values in texts.items():
+            left.curve(name, np.arange(1, PARTS + 1), values)
+        middle = picture.panel("prompts", "examples before", "KL (nats)")
+        middle.curve("model, from the best prediction", shots, prompts["divergence"])
+        middle.curve("model, from the right concept", shots, prompts["concept"])
+        right = picture.panel("the right concept, right answers", "examples before", "posterior")
+        for name in ("posterior", "best", "model"):
+            right.curve(name, shots, prompts[name])
 
 
 def main(argv=None):
@@ -318,7 +304,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--plot", metavar="FILE", help="also save the curves as a picture")
+    add_plot(parser)
     parser.add_argument("--quick", action="store_true", help="two seeds, 40 steps")
     args = parser.parse_args(argv)
     backend.blas_threads(1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tinylm.data.read.items import Item
 from tinylm.data.read.labeled import read_labeled
 from tinylm.train.experiments.compare import ONLY_RUNS
+from tinylm.train.experiments.picture import add_plot
 
 LABELS = "negative", "positive"
 
@@ -21,7 +22,7 @@ def labelled_reviews(argv, about, quick, plot=""):
 
     about    the script's docstring, whose first line --help shows
     quick    what --quick does, for --help
-    plot     what the option --plot saves, for --help; "": there is no such option
+    plot     what the option --plot draws, for --help; "": there is no such option
     returns  (options, list of Item with LABELS as options). Without files there is none, and a line
              says so
     """
@@ -33,7 +34,7 @@ def labelled_reviews(argv, about, quick, plot=""):
     parser.add_argument("--device", default="cpu", help="cpu or gpu")
     parser.add_argument("--quick", action="store_true", help=quick)
     if plot:
-        parser.add_argument("--plot", metavar="FILE", help=plot)
+        add_plot(parser, plot)
     options = parser.parse_args(argv)
     files = []
     if options.data:

@@ -99,6 +99,7 @@ from tiny_assistant import DRAWN, GROUPS, GRPO, PPO, WATCHED, Assistant
 
 from tinylm import backend
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 SEEDS = 3
 TUNED = "best of 16", "DPO", "PPO", "GRPO"
@@ -214,32 +215,19 @@ def verdicts(runs):
 
 def draw_curves(runs, path):
     """Save the rewards against the KL as a picture: one line for each seed."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     names = {
         "reward": "reward of the reward model",
         "gold": "gold reward",
         "new": "gold reward, new tasks",
     }
-    figure, axes = pyplot.subplots(1, 3, figsize=(13, 4))
-    for axis, (column, name) in zip(axes, names.items()):
-        for curves in (r[2] for r in runs):
-            for color, (method, points) in enumerate(curves.items()):
-                kl = [point.kl for point in points]
-                label = method
-                if curves is not runs[0][2]:
-                    label = None
-                values = [getattr(point, column) for point in points]
-                axis.plot(kl, values, ".-", color=f"C{color}", label=label)
-        axis.set_xlabel("KL to the SFT model, nats")
-        axis.set_ylabel(name)
-        axis.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=150)
-    print(f"saved {path}")
+    with Picture(path, columns=3) as picture:
+        for column, name in names.items():
+            panel = picture.panel(name, "KL to the SFT model (nats)", "reward")
+            for number, curves in enumerate(r[2] for r in runs):
+                for method, points in curves.items():
+                    kl = [point.kl for point in points]
+                    values = [getattr(point, column) for point in points]
+                    panel.curve(method, kl, values, label=number == 0, linewidth=1)
 
 
 def main(argv=None):
@@ -248,7 +236,7 @@ def main(argv=None):
     # Seeds 0 to 2 were those of a first run, see above.
     parser.add_argument("--seed", type=int, default=3, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--plot", metavar="FILE", help="also save the curves as a picture")
+    add_plot(parser, "the curves against the KL")
     parser.add_argument("--quick", action="store_true", help="two seeds, a twentieth of the steps")
     options = parser.parse_args(argv)
     backend.blas_threads(1)

@@ -104,7 +104,6 @@ from tinylm.align.rewards.ensemble import bootstrap, least, uncertainty_weighted
 from tinylm.align.rewards.modeling import RewardModeling
 from tinylm.align.rewards.reward_model import RewardModel, mean_and_deviation
 from tinylm.autograd import no_grad
-from tinylm.errors import MissingExtra
 from tinylm.finetune import fit
 from tinylm.finetune.instruct.conversations import encode_sft
 from tinylm.finetune.instruct.instructions import InstructionTuning
@@ -112,6 +111,7 @@ from tinylm.generate.loop import generate_batch
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture
 from tinylm.train.experiments.script import command_line
 
 V, LENGTH, MARK = 4, 6, 3  # tokens, of a response, the mark of politeness
@@ -341,26 +341,19 @@ def verdicts(runs):
 
 def plot(path, runs):
     """Save gold and proxy against the root of the divergence as a picture."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("--plot needs matplotlib: pip install 'tinylm[plot]'") from None
-    figure = Figure(figsize=(11, 4))
-    left, right = figure.subplots(1, 2)
-    for axis, kind, title in ((left, "best", "best of n"), (right, "trained", "trained")):
-        for number, name in enumerate(runs[0]):
-            if kind not in runs[0][name]:
-                continue
-            mean = np.mean([r[name][kind] for r in runs], axis=0)[1:]  # KL above 0
-            color = f"C{number}"
-            axis.plot(mean[:, 0] ** 0.5, mean[:, 2], color=color, label=name)
-            if name in ("one", "five, mean"):
-                axis.plot(mean[:, 0] ** 0.5, mean[:, 1], "--", color=color)
-        axis.set(title=f"{title}: gold, and the reward itself (dashed)", xlabel="sqrt(KL)")
-        axis.legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path, dpi=150)
-    print(f"saved {path}")
+    with Picture(path, columns=2, size=(5.4, 3.8)) as picture:
+        for kind, title in (("best", "best of n"), ("trained", "trained")):
+            panel = picture.panel(title, "sqrt(KL), KL in nats", "reward")
+            for name in runs[0]:
+                if kind not in runs[0][name]:
+                    continue
+                # (points, 3): KL, the reward itself, gold; those of a KL above 0
+                mean = np.mean([r[name][kind] for r in runs], axis=0)[1:]
+                far = mean[:, 0] ** 0.5
+                panel.curve(f"{name}: gold", far, mean[:, 2], color_of=name, linestyle="-")
+                if name in ("one", "five, mean"):
+                    dashed = {"color_of": name, "linestyle": "--", "marker": ""}
+                    panel.curve(f"{name}: the reward itself", far, mean[:, 1], **dashed)
 
 
 def main(argv=None):

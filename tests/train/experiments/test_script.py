@@ -47,6 +47,7 @@ def test_quick_is_two_seeds_and_says_that_it_shows_nothing(capsys):
 
 
 def test_a_picture_where_there_is_one(capsys):
+    pytest.importorskip("matplotlib")
     options, _ = command_line(["--plot", "x.png"], ABOUT, "less", plot=True)
     assert options.plot == "x.png" and command_line([], ABOUT, "less", plot=True)[0].plot is None
     for wrong in (["--plot", "x.png"], ["--device", "phone"]):

@@ -58,8 +58,8 @@ def try_rates(config: "TrainConfig", settings: RangeSettings) -> None:
     config    TrainConfig, whose rate and schedule are not used
     raises    ConfigError for a run that goes on, or that many processes share
     """
-    from tinylm.cli.look.plot import check_picture
     from tinylm.parallel.communicate.mpi import started_by_mpiexec
+    from tinylm.train.experiments.picture import check_picture
 
     for name in ("resume", "parallel"):
         if getattr(config, name):
@@ -69,7 +69,7 @@ def try_rates(config: "TrainConfig", settings: RangeSettings) -> None:
     if started_by_mpiexec():
         raise ConfigError("--lr-range tries rates in one process: leave out mpiexec")
     if settings.plot:
-        check_picture(settings.plot, "--plot")
+        check_picture(settings.plot)
     with tempfile.TemporaryDirectory(prefix="tinylm-") as folder:
         found = _tested(dataclasses.replace(config, out=str(Path(folder) / "run")), settings)
         gc.collect()  # Windows removes no file that is still mapped
@@ -78,7 +78,6 @@ def try_rates(config: "TrainConfig", settings: RangeSettings) -> None:
     report("\n".join([*drawn(found, width, sys.stdout.isatty()), "", *lines]))
     if settings.plot:
         save_picture(found, settings.plot)
-        report(f"wrote {settings.plot}")
 
 
 def _tested(config, settings):
@@ -151,18 +150,14 @@ def in_words(found: "RangeTest") -> list[str]:
 
 def save_picture(found: "RangeTest", out: str) -> None:
     """Draw a RangeTest by matplotlib, with the suggestion as a line."""
-    from tinylm.cli.look.plot import new_figure, write_picture
+    from tinylm.train.experiments.picture import Picture
 
-    figure = new_figure((7, 4), "--plot")
-    axes = figure.subplots()
-    axes.plot(found.rates, found.losses, linewidth=1, alpha=0.5, label="of each step")
-    axes.plot(found.rates, found.smooth, linewidth=2, label="running mean")
-    if found.suggested is not None:
-        label = f"suggested: {found.suggested:.2g}"
-        axes.axvline(found.suggested, linestyle="--", linewidth=1, color="black", label=label)
-    axes.set_xscale("log")
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel("loss (nats)")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    write_picture(figure, out)
+    with Picture(out, size=(6.5, 3.8), report=report) as picture:
+        title = "loss while the learning rate rises"
+        panel = picture.panel(title, "learning rate", "loss (nats)", xscale="log")
+        pale = {"linestyle": "-", "linewidth": 0.8, "alpha": 0.5, "marker": ""}
+        panel.curve("of each step", found.rates, found.losses, color_of="loss", **pale)
+        thick = {"linestyle": "-", "linewidth": 2.2, "marker": ""}
+        panel.curve("running mean", found.rates, found.smooth, color_of="loss", **thick)
+        if found.suggested is not None:
+            panel.mark(f"suggested: {found.suggested:.2g}", found.suggested)

@@ -19,9 +19,9 @@ from typing import Any
 from tinylm.cli.look import charplot
 from tinylm.cli.options import parse
 from tinylm.cli.terminal import bare, colored, visible
-from tinylm.errors import ConfigError, DataError, MissingExtra
-from tinylm.files import WholeFile
+from tinylm.errors import DataError
 from tinylm.settings import at_least, one_of, setting
+from tinylm.train.experiments.picture import Picture
 from tinylm.train.log import NAME, read
 
 # Those that no run has are left out.
@@ -88,7 +88,6 @@ def main(argv: Sequence[str]) -> None:
     runs = in_unit(runs, config.loss)
     if config.out:
         save_figure(runs, config.out)
-        print(f"wrote {config.out}")
         return
     # Colors are written past the guard of the terminal; names of runs are not to control it.
     color, screen = config.color and colored(sys.stdout), bare(sys.stdout)
@@ -257,49 +256,13 @@ def save_figure(runs: Sequence, out: str | Path) -> None:
     """Draw the panels with matplotlib and write them to `out`; the ending of the name picks
     the format.
     """
-    check_picture(out)
     shown = panels(runs)
-    figure = new_figure((8, 3 * len(shown)))
-    rows = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]
-    for axes, (key, title) in zip(rows, shown):
-        for name, xs, ys in curves(runs, key):
-            style = {"linestyle": "-", "linewidth": 1}
-            if name.endswith("validation"):
-                style = {"linestyle": "--", "linewidth": 2}
-            axes.plot(xs, ys, label=name or None, **style)
-        axes.set_ylabel(title)
-        axes.grid(alpha=0.3)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend()
-    axes.set_xlabel("step")
-    write_picture(figure, out)
-
-
-def check_picture(out: str, option: str = "--out") -> None:
-    """Raise ConfigError unless the name of a picture ends in a format, MissingExtra without
-    matplotlib; before what is drawn is computed.
-    """
-    if Path(out).suffix.lower() not in (".png", ".svg", ".pdf"):
-        name = option.removeprefix("--")
-        raise ConfigError(f"{name} must end in .png, .svg or .pdf, not {Path(out).name!r}")
-    new_figure((1, 1), option)
-
-
-def new_figure(size: tuple, option: str = "--out") -> Any:
-    """A Figure of matplotlib, without pyplot: no display is needed, and no window opens.
-
-    size     (width, height) in inches;  option  named where matplotlib is missing
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra(
-            f"{option} needs matplotlib: pip install 'tinylm[plot]', or leave out {option}"
-        ) from None
-    return Figure(figsize=size, layout="constrained")
-
-
-def write_picture(figure: Any, out: str) -> None:
-    """Write a Figure in the format of its name, aside and renamed: it is whole or not there."""
-    with WholeFile(out) as file:
-        figure.savefig(file, dpi=150, format=Path(out).suffix[1:].lower())
+    with Picture(out, rows=len(shown), size=(7.5, 2.9), option="--out") as picture:
+        for key, title in shown:
+            panel = picture.panel(title, "step")
+            for name, xs, ys in curves(runs, key):
+                run = name.removesuffix("validation").removesuffix("training").strip()
+                style: dict[str, Any] = {"linestyle": "-", "linewidth": 1.1, "marker": ""}
+                if name.endswith("validation"):
+                    style = {"linestyle": "--", "linewidth": 2.2}
+                panel.curve(name, xs, ys, color_of=run or "run", **style)

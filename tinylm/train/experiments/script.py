@@ -1,6 +1,7 @@
 """The command line of a script that judges claims over seeds: --seed, --device, --quick.
 
-Read first: compare.py, which holds the claims; cells.py, which keeps results.
+Read first: compare.py, which holds the claims; cells.py, which keeps results. Read next:
+picture.py, which draws them.
 """
 
 import argparse
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 
 from tinylm import backend
 from tinylm.train.experiments.compare import ONLY_RUNS
+from tinylm.train.experiments.picture import add_plot
 
 SEEDS, QUICK_SEEDS = 5, 2
 
@@ -25,7 +27,7 @@ def command_line(
     about   the script's docstring, whose first line --help shows
     quick   what --quick does, for --help
     first   the first seed, unless --seed is given
-    plot    True: also --plot FILE
+    plot    True: also --plot FILE, see picture.py
     count   how many seeds
     returns (options, range of seeds). The BLAS has one thread from here on, so that the time of the
             process is that of one core
@@ -35,7 +37,7 @@ def command_line(
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help=quick)
     if plot:
-        parser.add_argument("--plot", metavar="FILE", help="also save the curves as a picture")
+        add_plot(parser)
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     seeds = range(options.seed, options.seed + count)
