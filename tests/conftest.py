@@ -2,7 +2,8 @@
 default.
 
 Tests marked `slow` run with `pytest -m slow` or `pytest --slow` (everything). Property tests are
-drawn anew at a desk and are the same in every CI run; HYPOTHESIS_PROFILE=dev or ci chooses by hand.
+drawn anew at a desk and are the same in every CI run; HYPOTHESIS_PROFILE=dev, ci or few chooses by
+hand.
 """
 
 import os
@@ -28,6 +29,8 @@ hypothesis.settings.register_profile("dev", deadline=None, max_examples=30)
 hypothesis.settings.register_profile(
     "ci", deadline=None, max_examples=50, derandomize=True, print_blob=True
 )
+# Where CI has run the suite before, on another Python.
+hypothesis.settings.register_profile("few", deadline=None, max_examples=8, derandomize=True)
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
 )
