@@ -107,6 +107,47 @@ table 2.4                       C2b-70
 Fig 2.5(c)                      C2b-13
 Figure 3.1                      C3-039
 3.4.2                           C3-125
+temperature                     C2a-C14
+softmax temperature             C2a-C14
+sampling temperature            C2a-C14
+top-k                           C2a-C14
+nucleus                         C2a-C14
+greedy                          C2a-B05
+beam                            C2a-E01
+beam search                     C2a-E01
+weight decay                    C2a-I19
+learning rate                   C2a-I19
+warmup                          C2a-I19
+gradient clipping               C2a-I01
+backpropagation                 C2a-J02
+momentum                        C2a-J02
+attention mask                  C2a-C07
+padding mask                    C1-026
+LoRA rank                       C2a-E21
+activation function             C2a-I07
+logits                          C2a-C10
+cross entropy loss              C1-022
+bits per byte                   C1-025
+tokenizer                       C1-014
+embedding                       C2a-A05
+residual                        C2a-C05
+parameter count                 C2a-D05
+FLOPs                           C2a-D05
+in context                      C3-007
+agents                          C3-083
+ReAct                           C3-083
+distill                         C1-083
+long context                    C2b-01
+gradient accumulation           C2a-J16
+batch size                      C2a-I18
+policy gradient                 C4-105
+advantage                       C4-111
+critic                          C4-113
+word2vec                        C2a-A07
+n-gram                          C2a-A02
+LSTM                            C2b-99
+early stopping                  C1-114
+deduplication                   C2a-H01
 """.strip().splitlines()
 
 
@@ -118,6 +159,13 @@ def ids(query, table=TABLE):
 def test_the_first_row_is_the_one_to_read_first(line):
     query, id = line.rsplit(None, 1)
     assert ids(query)[0] == id
+
+
+def test_a_number_without_its_chapter_is_told_how_to_ask():
+    for query in ("equation 1", "eq. (12)", "Table 3", "fig 5"):
+        found = search.search(TABLE, query)
+        assert not found.rows and "by chapter" in found.note
+    assert search.search(TABLE, "eq 2.6").rows and search.search(TABLE, "2").rows
 
 
 def test_every_synonym_is_one_term_with_the_rows_that_define_it():

@@ -56,6 +56,16 @@ def read(query: str) -> tuple[list[Reference], str]:
     return found, " ".join(query.split())
 
 
+def without_chapter(query: str) -> str:
+    """A sentence for "equation 1", which no chapter numbers so; "" for any other query."""
+    kinds = r"(eqn?s?|equations?|formulas?|tab|tables?|fig|figures?)\b\.?"
+    match = re.fullmatch(rf"{kinds}\s*\(?\s*(\d+)\s*\)?", query.strip(), re.IGNORECASE)
+    if not match:
+        return ""
+    kind, number = match.groups()
+    return f'the book numbers them by chapter: `tinylm book "{kind} 2.{number}"`'
+
+
 def _with_book(reference):
     # The other book's chapter is the only one numbered 11.
     if reference.kind == "section" and reference.number.split(".")[0] in ("", "11"):

@@ -50,6 +50,8 @@ def search(table: list, query: str) -> Found:
         return Found([by_id[name] for name in dict.fromkeys(named)])
     if named and all(re.fullmatch(r"(C\d[AB]?|D2)-\w+", name) for name in named):
         return _unknown_ids([name for name in named if name not in by_id], by_id)
+    if note := references.without_chapter(query):
+        return Found([], note=note)
     asked, rest = references.read(query)
     rows, note = list(table), ""
     if asked:
