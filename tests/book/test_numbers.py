@@ -116,6 +116,7 @@ def test_the_command_lists_what_is_wrong_and_ends_with_1(tmp_path, monkeypatch, 
     assert out == ["README.md, line 1: no command yields 1.7", "1 to mend"]
     (tmp_path / "README.md").write_text("")
     assert main(["book", "--numbers"]) == 0
+    assert "every measured figure" in capsys.readouterr().out
     monkeypatch.setattr(check, "repository", lambda: None)
     assert main(["book", "--numbers"]) == 1
     assert "in a checkout" in capsys.readouterr().err

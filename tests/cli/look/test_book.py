@@ -65,8 +65,8 @@ def test_without_words_it_prints_the_titles_with_how_much_is_built(small, capsys
 
 def test_a_list_has_a_line_for_each_row_and_a_number_to_choose_by(capsys):
     lines = shown(capsys, "GQA").splitlines()
-    assert lines[0].split()[:3] == ["1", "C2b-55", "2.3.4"]
-    assert lines[0].endswith("<- read this first")
+    assert lines[0].split()[:3] == ["1", "*C2b-55", "2.3.4"]
+    assert lines[-1].startswith("* read this first")
     assert all(len(line) <= 100 for line in lines)
     assert shown(capsys, "GQA", "--row", "2").startswith("C2a-C09")
     assert "2 rows were found" in shown(capsys, "GQA", "--row", "3", status=1)
@@ -123,10 +123,21 @@ def test_files_beside_the_book_and_what_it_only_names(capsys):
         (("--row", "1"), "need words to search for"),
         (("--results", "x.xml"), "give --html DIR too"),
         (("--check", "quaternion"), "nothing in the index"),
+        (("--path", "softmax"), "--path is about everything: leave out 'softmax'"),
+        (("--numbers", "softmax"), "--numbers is about everything"),
+        (("--html", "site", "1.4.6", "9.9"), "nothing in the index for '9.9'"),
     ],
 )
 def test_a_query_without_an_answer_is_an_error(capsys, words, complaint):
     assert complaint in shown(capsys, *words, status=1)
+
+
+def test_pages_of_several_sections_are_a_part_of_the_book(tmp_path, capsys):
+    pytest.importorskip("latex2mathml")
+    assert shown(capsys, "--html", str(tmp_path), "1.4.6", "1.3.2").count("pages of ") == 1
+    assert {path.name for path in tmp_path.glob("1.*")} == {"1.4.6.html", "1.3.2.html"}
+    lead = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "A part of the pages" in lead and f"of the {len(book.rows())} ideas" in lead
 
 
 def test_check_ends_with_1_when_a_row_is_wrong(small, capsys):

@@ -130,8 +130,12 @@ def _scripts(maker, written, places, known):
 def _lead(known):
     """What the pages hold, counted."""
     every = known.values()
+    whole = len(book.rows())
+    count = f"{whole} ideas"
+    if len(known) < whole:
+        count = f"A part of the pages, {len(known)} of the {whole} ideas"
     return (
-        f"{len(known)} ideas of the book by Xiao and Zhu, each with the code that computes it, on "
+        f"{count} of the book by Xiao and Zhu, each with the code that computes it, on "
         "one small autograd engine in NumPy: "
         f"{sum(bool(f.formulas) for f in every)} with their formulas, "
         f"{sum(bool(f.tests) for f in every)} with tests that prove them, "

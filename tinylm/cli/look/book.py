@@ -13,6 +13,7 @@ no command or, if they are times, no processor.
 """
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,12 +77,18 @@ def main(argv: Sequence) -> int | None:
     )
     if config.results and not config.html:
         raise DataError("--results are shown on pages: give --html DIR too")
+    if words and (config.path or config.numbers):
+        option = "--path" if config.path else "--numbers"
+        raise DataError(f"{option} is about everything: leave out {' '.join(words)!r}")
     if config.path:
         print(path.page())
         return 0
     table, query = book.rows(), " ".join(words)
     found = search.Found(table)
-    if query.strip():
+    if config.html and len(words) > 1 and all(re.fullmatch(r"\d[\d.]*", word) for word in words):
+        # Several sections: a page of each, not the rows that all have in common.
+        found = search.Found(list(_each(table, words)))
+    elif query.strip():
         found = search.search(table, query)
     elif words:
         raise DataError("an empty search: name a section, a word or an id")
@@ -107,6 +114,17 @@ def main(argv: Sequence) -> int | None:
     else:
         print(book_output.overview(table))
     return 0
+
+
+def _each(table, words):
+    """The rows of each of several sections, in the order of the index."""
+    chosen = set()
+    for word in words:
+        found = search.search(table, word)
+        if not found.rows:
+            raise DataError(f"nothing in the index for {word!r}: {found.note}")
+        chosen.update(row.id for row in found.rows)
+    return [row for row in table if row.id in chosen]
 
 
 def _html(rows, config):
@@ -145,9 +163,10 @@ def _numbers():
     wrong = numbers.all_complaints(root)
     for complaint in wrong:
         print(complaint)
-    print(f"{len(wrong)} to mend")
     if wrong:
+        print(f"{len(wrong)} to mend")
         return 1
+    print("every measured figure names its command, and every time its processor")
     return 0
 
 

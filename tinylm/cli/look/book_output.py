@@ -121,13 +121,13 @@ def listing(found: search.Found, everything: bool) -> str:
     sections = max(len(book.section_number(row)) for row in shown)
     lines = []
     for i, row in enumerate(shown, 1):
-        mark = ""
-        if row is found.first:
-            mark = "  <- read this first"
-        line = f"{i:>3}  {row.id:<8}  {book.section_number(row):<{sections}}  {row.concept}"
-        lines.append(_cut(line, _width() - len(mark)) + mark)
+        mark = "*" if row is found.first else " "
+        line = f"{i:>3} {mark}{row.id:<8}  {book.section_number(row):<{sections}}  {row.concept}"
+        lines.append(_cut(line, _width()))
     more = len(found.rows) - len(shown)
     foot = "--row N, or an id, shows one in full; --code with its code"
+    if found.first:
+        foot = f"* read this first; {foot}"
     if more:
         foot = f"{more} more with --all; {foot}"
     return "\n".join([*lines, "", foot])
