@@ -26,6 +26,11 @@ VERBS = {  # verb: (what it does, an example)
         "train a small model on text: a GPT, or any objective",
         "tinylm train --data book.txt --steps 500",
     ),
+    "book": ("any idea of the book: its formula, code, checks and script", "tinylm book rope"),
+    "explore": (
+        "pictures of your own run: gradients, attention, predictions, in one HTML file",
+        'tinylm explore RUN --prompt "To be or not" --out page.html',
+    ),
     "finetune": (
         "fine-tune a trained model on instructions",
         "tinylm finetune RUN --data instructions.jsonl",
@@ -73,16 +78,11 @@ VERBS = {  # verb: (what it does, an example)
         'tinylm embed minilm "A cat sits" "A dog runs"',
     ),
     "plot": ("draw loss, learning rate and gradient norm", "tinylm plot RUN --out curves.png"),
-    "explore": (
-        "pictures of your own run: gradients, attention, predictions, in one HTML file",
-        'tinylm explore RUN --prompt "To be or not" --out page.html',
-    ),
     "bench": ("compare the speed with torch, where installed", "tinylm bench W1 --workers 2"),
     "completion": (
         "a script by which bash, zsh or fish completes the words of this command",
         "tinylm completion bash",
     ),
-    "book": ("find a concept of the book in the code", "tinylm book rope"),
 }
 ROOMS = {
     "learn": ("train", "finetune", "align", "eval"),

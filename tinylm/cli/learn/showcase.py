@@ -63,6 +63,8 @@ def closing(run: Any, summary: dict[str, Any]) -> str:
     elif recipe.writes:
         lines.append(f"  tinylm generate {where} {shlex.quote(some_words(run))}")
     lines += [
+        f"  tinylm explore {where} --out page.html",
+        "  tinylm book attention",
         f"  tinylm eval {where}",
         f"  tinylm plot {where}",
         f"  tinylm train --resume {where} --steps {2 * summary['step']}",
