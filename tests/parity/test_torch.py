@@ -32,6 +32,8 @@ def compare(ours, theirs, *arrays):
 UNARY = {
     "exp": (tl.exp, torch.exp),
     "log": (tl.log, torch.log),
+    "log1p": (tl.log1p, torch.log1p),
+    "expm1": (tl.expm1, torch.expm1),
     "sqrt": (tl.sqrt, torch.sqrt),
     "tanh": (tl.tanh, torch.tanh),
     "sigmoid": (tl.sigmoid, torch.sigmoid),

@@ -26,11 +26,11 @@ OPERATORS = {
     "truediv": elementwise.div, "pow": elementwise.power, "matmul": products.matmul,
 }
 METHODS = {
-    elementwise: ("exp", "log", "sqrt", "tanh", "sigmoid", "erf", "sin", "cos", "abs", "clip",
-                  "floor", "ceil", "sign", "round"),
+    elementwise: ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sigmoid", "erf", "sin", "cos",
+                  "abs", "clip", "floor", "ceil", "sign", "round"),
     reductions: ("sum", "mean", "prod", "max", "min", "logsumexp", "argmax", "argmin"),
     statistics: ("var", "std"),
-    shaping: ("swapaxes", "squeeze", "ravel", "repeat", "split"),
+    shaping: ("swapaxes", "squeeze", "split"),
 }
 REFUSED = {
     "floordiv": ("//", "tl.floor(x / n), which carries no gradient"),
@@ -63,6 +63,46 @@ def _transpose(self, *axes):
             "transpose takes all in their new order, as in NumPy"
         )
     return shaping.transpose(self, axes=axes)
+
+
+def _reshape(self, *shape, order="C"):
+    """x.reshape(2, 3), x.reshape((2, 3)), x.reshape(-1): the values in another shape."""
+    _by_rows("reshape", order)
+    return shaping.reshape(self, shape=_flat(shape))
+
+
+def _ravel(self, order="C"):
+    """The values along one axis; x.flatten() is the same."""
+    _by_rows("ravel", order)
+    return shaping.reshape(self, shape=(-1,))
+
+
+def _by_rows(name, order):
+    if order != "C":
+        raise TypeError(
+            f"{name}: takes no order={order!r}: values are read row by row; x.T has the others"
+        )
+
+
+def _repeat(self, repeats, *more, axis=None):
+    """Every entry repeated, as np.repeat; `axis` by its name alone.
+
+    x.repeat(2, 1) is a whole that is tiled in torch, and a repetition along axis 1 in NumPy.
+    """
+    if more:
+        given = ", ".join(map(repr, (repeats, *more)))
+        raise TypeError(
+            f"x.repeat({given}) says two things: NumPy's x.repeat({repeats!r}, axis={more[0]!r}) "
+            "repeats each entry, torch's the whole, which is tl.concatenate([x] * n, axis)"
+        )
+    return shaping.repeat(self, repeats, axis=axis)
+
+
+def _astype(self, dtype, copy=True):
+    """Converted to a dtype; with copy=False, x itself if it has that dtype."""
+    if not copy and self.dtype == dtype:
+        return self
+    return elementwise.astype(self, dtype=dtype)
 
 
 def _view(self, *shape):
@@ -204,11 +244,10 @@ def _attach_methods():
         for name in names:
             setattr(Tensor, name, _method(getattr(module, name)))
     Tensor.cumsum = _method(reductions.cumsum)
-    Tensor.astype = lambda self, dtype: elementwise.astype(self, dtype=dtype)
-    Tensor.reshape = lambda self, *shape: shaping.reshape(self, shape=_flat(shape))
+    Tensor.astype, Tensor.repeat = _astype, _repeat
+    Tensor.reshape, Tensor.ravel, Tensor.flatten = _reshape, _ravel, _ravel
     Tensor.transpose = _transpose
     Tensor.view, Tensor.permute, Tensor.unsqueeze = _view, _permute, _unsqueeze
-    Tensor.flatten = lambda self: shaping.reshape(self, shape=(-1,))
     Tensor.tolist = lambda self: self.numpy().tolist()
     Tensor.T = property(lambda self: shaping.transpose(self))
     Tensor.mT = property(lambda self: shaping.swapaxes(self, -1, -2))

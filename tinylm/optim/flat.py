@@ -314,7 +314,7 @@ class FlatOptimizer:
         known = inspect.signature(cls.__init__).parameters
         for name in options:
             if name not in known and name in habits.OPTIMIZERS:
-                raise TypeError(f"{cls.__name__} takes no {name}=; here: {habits.OPTIMIZERS[name]}")
+                raise TypeError(f"{cls.__name__} takes no {name}=: use {habits.OPTIMIZERS[name]}")
         return super().__new__(cls)
 
     def __getattr__(self, name: str) -> Any:

@@ -56,6 +56,11 @@ def sigmoid_derivatives(x):
 CLOSED_FORMS = {
     "exp": (tl.exp, lambda x: [math.exp(x)] * 4),
     "log": (tl.log, lambda x: [1 / x, -1 / x**2, 2 / x**3, -6 / x**4]),
+    "log1p": (
+        tl.log1p,
+        lambda x: [(-1) ** n * k * (1 + x) ** -(n + 1) for n, k in enumerate((1, 1, 2, 6))],
+    ),
+    "expm1": (tl.expm1, lambda x: [math.exp(x)] * 4),
     "sin": (tl.sin, lambda x: [math.cos(x), -math.sin(x), -math.cos(x), math.sin(x)]),
     "sqrt": (tl.sqrt, lambda x: [x**-0.5 / 2, -(x**-1.5) / 4, 3 * x**-2.5 / 8, -15 * x**-3.5 / 16]),
     "x**5": (lambda x: x**5, lambda x: [5 * x**4, 20 * x**3, 60 * x**2, 120 * x]),

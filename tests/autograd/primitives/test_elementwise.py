@@ -21,6 +21,8 @@ UNARY = {
     "neg": (lambda a: -a, np.negative, (-2, 2)),
     "exp": (tl.exp, np.exp, (-2, 2)),
     "log": (tl.log, np.log, (0.3, 3)),
+    "log1p": (tl.log1p, np.log1p, (-0.7, 3)),
+    "expm1": (tl.expm1, np.expm1, (-2, 2)),
     "sqrt": (tl.sqrt, np.sqrt, (0.3, 3)),
     "tanh": (tl.tanh, np.tanh, (-2, 2)),
     "sin": (tl.sin, np.sin, (-2, 2)),
@@ -182,7 +184,19 @@ def test_comparisons_give_plain_masks(device):
 
 def test_methods_and_functions_are_the_same(device):
     x = tl.Tensor(np.array([0.3, 0.7]), device=device)
-    for name in ("exp", "log", "sqrt", "tanh", "sigmoid", "erf", "sin", "cos", "abs"):
+    for name in (
+        "exp",
+        "log",
+        "log1p",
+        "expm1",
+        "sqrt",
+        "tanh",
+        "sigmoid",
+        "erf",
+        "sin",
+        "cos",
+        "abs",
+    ):
         np.testing.assert_array_equal(host(getattr(x, name)()), host(getattr(tl, name)(x)))
     np.testing.assert_array_equal(host(abs(-x)), host(x))
     np.testing.assert_array_equal(host(x.clip(0.5, 0.6)), [0.5, 0.6])
@@ -317,3 +331,22 @@ def test_the_derivative_of_sigmoid_is_the_same_whether_it_is_recorded_or_not():
     np.testing.assert_allclose(plainly, recorded, rtol=1e-15, atol=1e-17)
     s = 1 / (1 + np.exp(-a.data))
     np.testing.assert_allclose(plainly, g * s * (1 - s), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_log1p_and_expm1_keep_the_digits_of_small_numbers(dtype):
+    # log(1 + a) = a - a^2/2 + ..., and as much less than a is e^a - 1 more: below the square root
+    # of the resolution both are a to the last digit, where log(1 + a) computed in two steps is 0
+    x = np.array([1e-3, 1e-2, -1e-2], dtype) * dtype(np.finfo(dtype).eps)
+    for function in (tl.log1p, tl.expm1):
+        y, (slope,) = gradients(function, [x], "cpu", dtype)
+        np.testing.assert_array_equal(y, x)
+        cotangent = np.random.default_rng(0).normal(size=3).astype(dtype)
+        np.testing.assert_array_equal(slope, cotangent)
+    assert not np.log(1 + x).any()
+
+
+def test_the_slope_of_expm1_keeps_its_digits_where_the_value_is_almost_minus_one():
+    a = tl.Tensor(np.array([-40.0]), requires_grad=True)  # here expm1(a) + 1 rounds to 0
+    tl.expm1(a).sum().backward()
+    np.testing.assert_allclose(a.grad.numpy(), math.exp(-40), rtol=1e-14)

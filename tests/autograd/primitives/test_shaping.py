@@ -124,7 +124,7 @@ def test_widths_of_padding_take_numpys_short_forms():
         np.testing.assert_array_equal(y.numpy(), np.pad(np.ones((2, 3)), widths))
         y.backward(np.ones(y.shape))
         np.testing.assert_array_equal(x.grad.numpy(), np.ones((2, 3)))
-    with pytest.raises(ShapeError, match="pad: widths"):
+    with pytest.raises(ShapeError, match="pad: pad_width"):
         tl.pad(x, 1.5)
 
 

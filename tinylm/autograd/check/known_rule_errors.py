@@ -73,6 +73,8 @@ def _named_once(g, y, values, shape, index):
 PRIMITIVE = {
     "exp": [(0, "the derivative of a power", lambda g, y, a: g * a)],
     "log": [(0, "multiplied instead of divided", lambda g, y, a: g * a)],
+    "log1p": [(0, "the slope of log", lambda g, y, a: g / a)],
+    "expm1": [(0, "y, which is right for exp", lambda g, y, a: g * y)],
     "sqrt": [(0, "the 2 forgotten", lambda g, y, a: g / y)],
     "tanh": [
         (0, "1 - y instead of 1 - y**2", lambda g, y, a: g * (1 - y)),

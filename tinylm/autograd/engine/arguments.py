@@ -185,7 +185,17 @@ def by_place(
             raise TypeError(f"{label}: takes {most} arguments, not {len(args)}")
         options.update(zip(option_names, args[count:]))
         args = args[:count]
+        check_keepdims(label, options.get("keepdims"))
     return args, options
+
+
+def check_keepdims(label: str, keepdims: Any) -> None:
+    """Raise TypeError for what is no bool: NumPy has a dtype in the place of `keepdims`."""
+    if not isinstance(keepdims, (bool, int, np.bool_, type(None))):
+        raise TypeError(
+            f"{label}: keepdims={keepdims!r:.60} is neither True nor False; a dtype is chosen by "
+            "x.astype(dtype) before it"
+        )
 
 
 def own_choices(args: Sequence, options: dict[str, Any]) -> tuple[list, dict[str, Any]]:
@@ -220,7 +230,8 @@ def run(label: str, function: Callable, arrays: Sequence, options: dict[str, Any
         if isinstance(error, TinylmError):
             raise
         if _is_call_error(error, function, arrays, options):
-            if message := of_keywords(label, options):
+            unknown = [key for key in options if key not in inspect.signature(function).parameters]
+            if message := of_keywords(label, {key: options[key] for key in unknown}):
                 raise TypeError(message) from None
             raise
         raise refusal(label, error, arrays) from None

@@ -4,8 +4,6 @@ A name that is missing raises the AttributeError or TypeError that Python would 
 that leads on. Nothing here is called unless a name is missing. Read next: ../methods.py.
 """
 
-from typing import NoReturn
-
 import numpy as np
 
 # fmt: off
@@ -21,12 +19,13 @@ TENSOR = {
     "contiguous": "x itself: view() and reshape() take any layout", "is_contiguous": "x.data.flags",
     "t": "x.T", "mm": "x @ y", "bmm": "x @ y", "mv": "x @ y", "dot": "x @ y", "matmul": "x @ y",
     "pow": "x ** y", "neg": "-x", "rsqrt": "1 / x.sqrt()", "reciprocal": "1 / x", "square": "x * x",
-    "clamp": "x.clip(low, high)", "masked_fill": "tl.where(mask, value, x)",
-    "gather": "tl.take_along_axis(x, indices, axis)", "take": "x[indices]",
-    "index_select": "x[indices], x[:, indices]", "scatter": "tl.scatter_add(shape, index, values)",
+    "clamp": "x.clip(min, max)", "masked_fill": "tl.where(mask, value, x)",
+    "gather": "tl.take_along_axis(x, indices, axis)", "take": "x.ravel()[indices]",
+    "index_select": "x[indices], x[:, indices]",
+    "scatter": "tl.scatter_add(shape, index, values), which adds where an index is repeated",
     "scatter_add": "tl.scatter_add(shape, index, values)",
     "expand": "tl.broadcast_to(x, shape)", "expand_as": "tl.broadcast_to(x, y.shape)",
-    "tile": "tl.broadcast_to(x, shape), or x.repeat(n, axis), which repeats each entry",
+    "tile": "tl.concatenate([x] * n, axis)", "repeat_interleave": "x.repeat(n, axis=axis)",
     "view_as": "x.reshape(y.shape)", "reshape_as": "x.reshape(y.shape)",
     "unflatten": "x.reshape(...)", "movedim": "x.transpose(...)", "chunk": "x.split(n, axis)",
     "unbind": "list(x)", "amax": "x.max(axis)", "amin": "x.min(axis)",
@@ -34,7 +33,7 @@ TENSOR = {
     "isnan": "np.isnan(x)", "isfinite": "np.isfinite(x)", "all": "np.all(x)", "any": "np.any(x)",
     "argsort": "np.argsort(x)", "nonzero": "np.nonzero(x)", "allclose": "np.allclose(x, y)",
     "equal": "np.array_equal(x, y)", "multinomial": "tinylm.generate.Sampling",
-    "log1p": "tl.log(1 + x)", "requires_grad_": "x.requires_grad = True",
+    "requires_grad_": "x.requires_grad = True",
     "is_leaf": "x.requires_grad; print(x) names the operation that made it",
     "grad_fn": "print(x), which names the operation that made it",
     "register_hook": "x.retain_grad(): x.grad then keeps the gradient of a result",
@@ -55,13 +54,17 @@ TOP = {
     "manual_seed": "rng = tl.Random(seed), given to whatever draws: nn.Linear(3, 4, rng)",
     "seed": "rng = tl.Random(seed), given to whatever draws", "Generator": "tl.Random(seed)",
     "random": "tl.Random(seed)",
-    "cat": "tl.concatenate", "concat": "tl.concatenate", "hstack": "tl.concatenate",
-    "vstack": "tl.concatenate", "mm": "tl.matmul", "bmm": "tl.matmul", "dot": "a @ b",
-    "clamp": "tl.clip(x, low, high)", "gather": "tl.take_along_axis", "permute": "tl.transpose",
+    "cat": "tl.concatenate", "concat": "tl.concatenate",
+    "hstack": "tl.concatenate(parts, axis=1), or tl.concatenate(parts) of vectors",
+    "vstack": "tl.concatenate(parts), or tl.stack(parts) of vectors",
+    "mm": "tl.matmul", "bmm": "tl.matmul", "dot": "a @ b",
+    "clamp": "tl.clip(x, min, max)", "gather": "tl.take_along_axis(x, indices, axis)",
+    "permute": "tl.transpose",
     "unsqueeze": "tl.expand_dims", "masked_fill": "tl.where(mask, value, x)",
     "pow": "tl.power", "square": "x * x", "rsqrt": "1 / tl.sqrt(x)", "flatten": "tl.ravel",
     "amax": "tl.max", "amin": "tl.min", "chunk": "tl.split", "outer": "tl.einsum('i,j->ij', a, b)",
-    "log1p": "tl.log(1 + x)", "allclose": "np.allclose", "equal": "np.array_equal",
+    "tile": "tl.concatenate([x] * n, axis)", "repeat_interleave": "tl.repeat",
+    "allclose": "np.allclose", "equal": "np.array_equal",
     "isnan": "np.isnan", "argsort": "np.argsort", "is_tensor": "isinstance(x, tl.Tensor)",
     "inference_mode": "tl.no_grad()", "enable_grad": "the code outside tl.no_grad()",
     "set_grad_enabled": "tl.no_grad()", "autocast": "tinylm train --dtype bfloat16",
@@ -77,6 +80,10 @@ TOP = {
     "Module": "tl.nn.Module", "Linear": "tl.nn.Linear", "Adam": "tl.optim.Adam",
     "AdamW": "tl.optim.AdamW",
 }
+NO_BATCH_NORM = (
+    "no batch normalization; nn.LayerNorm and nn.RMSNorm, which normalize each row on its own, are "
+    "other layers"
+)
 NN = {
     "functional": "tl itself: tl.softmax, tl.cross_entropy, ...", "ReLU": "tl.relu",
     "GELU": "tl.gelu", "SiLU": "tl.silu", "Sigmoid": "tl.sigmoid", "Tanh": "tl.tanh",
@@ -85,7 +92,7 @@ NN = {
     "CrossEntropyLoss": "tl.cross_entropy(logits, targets)",
     "NLLLoss": "tl.cross_entropy(logits, targets)", "MSELoss": "((y - target) ** 2).mean()",
     "L1Loss": "(y - target).abs().mean()",
-    "BCEWithLogitsLoss": "(tl.softplus(x) - x * target).mean()",
+    "BCEWithLogitsLoss": "(target * tl.softplus(-x) + (1 - target) * tl.softplus(x)).mean()",
     "Parameter": "tl.Tensor(array, requires_grad=True) in an attribute",
     "ModuleList": "a list in an attribute: its modules are found",
     "ModuleDict": "a dict in an attribute: its modules are found",
@@ -96,7 +103,8 @@ NN = {
     "GRU": "tinylm.nn.recurrence", "RNN": "tinylm.nn.recurrence",
     "init": "the argument std= of nn.Linear, or x.assign_(values)",
     "utils": "tl.optim.clip_grad_norm(optimizer, max_norm)",
-    "BatchNorm1d": "nn.LayerNorm", "DataParallel": "tinylm train --workers N",
+    "BatchNorm1d": NO_BATCH_NORM, "BatchNorm2d": NO_BATCH_NORM,
+    "DataParallel": "tinylm train --workers N",
 }
 MODULE = {
     "cuda": 'model.to("gpu")', "cpu": 'model.to("cpu")',
@@ -129,11 +137,18 @@ OPTIM = {
 OPTIMIZERS = {
     "momentum": "optim.Momentum(parameters, lr, momentum)", "params": "the first argument",
     "nesterov": "optim.Momentum(parameters, lr, nesterov=True)",
-    "fused": "left out: all parameters lie in one buffer", "foreach": "left out, as fused",
+    "fused": "nothing in its place: all parameters lie in one buffer",
+    "foreach": "nothing in its place: all parameters lie in one buffer",
 }
 KEYWORDS = {
-    "dim": "axis", "keepdim": "keepdims", "dims": "axis", "dim0": "first", "dim1": "second",
-    "repeat_interleave": "repeats", "min": "low", "max": "high",
+    "dim": "axis", "keepdim": "keepdims", "dims": "axis", "dim0": "axis1", "dim1": "axis2",
+    "low": "min", "high": "max", "correction": "ddof",
+}
+# Arguments of NumPy and torch that operations do not take.
+NOT_TAKEN = {
+    "dtype": "x.astype(dtype) before it", "out": "y = ..., a new Tensor",
+    "where": "tl.where(mask, x, 0.0) before it", "initial": "tl.maximum or + after it",
+    "unbiased": "ddof=1", "casting": "x.astype(dtype)",
 }
 # fmt: on
 # NumPy makes arrays, and a Tensor is made of one.
@@ -170,32 +185,26 @@ def missing(what: str, instead: str | None) -> str:
     """The message of an AttributeError, with what to write if that is known."""
     if instead is None:
         return what
-    return f"{what}; here: {instead}"
+    if instead.startswith("no "):
+        return f"{what}: there is {instead}"
+    return f"{what}: use {instead}"
 
 
 def of_keywords(name: str, options: dict) -> str | None:
-    """The message for keywords of torch among the options of an operation; None if there are none.
+    """The message for keywords of torch or NumPy that an operation has not; None if it knows none.
 
-    name  of the operation
+    name     of the operation
+    options  those that the operation does not have
     """
     known = [key for key in options if key in KEYWORDS]
-    if not known:
-        return None
-    ours = ", ".join(f"{KEYWORDS[key]}={options[key]!r:.40}" for key in known)
-    theirs = ", ".join(f"{key}=" for key in known)
-    return f"{name}: {theirs} is named as in NumPy here: {name}(..., {ours})"
-
-
-class Count(int):
-    """How many numbers an array has: a plain number, as in NumPy, where torch has a method."""
-
-    __slots__ = ()
-
-    def __call__(self, *axis: int) -> NoReturn:
-        raise TypeError(
-            f"x.size is a number here, {int(self)}, as in NumPy: x.shape is the tuple, "
-            "x.shape[axis] the length of an axis"
-        )
+    if known:
+        ours = ", ".join(f"{KEYWORDS[key]}={options[key]!r:.40}" for key in known)
+        theirs = ", ".join(f"{key}=" for key in known)
+        return f"{name} takes no {theirs}: use {name}(..., {ours}), as in NumPy"
+    for key in options:
+        if key in NOT_TAKEN:
+            return f"{name} takes no {key}=: use {NOT_TAKEN[key]}"
+    return None
 
 
 def no_leaf(data: np.ndarray, requires_grad: bool | int) -> str:

@@ -189,7 +189,7 @@ class Tensor(Attached):
     shape = property(lambda self: self.data.shape)
     dtype = property(lambda self: self.data.dtype)
     ndim = property(lambda self: self.data.ndim)
-    size = property(lambda self: habits.Count(self.data.size))
+    size = property(lambda self: self.data.size)
     device = property(lambda self: backend.device_of(self.data))
 
     def numpy(self) -> np.ndarray:

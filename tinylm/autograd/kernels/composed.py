@@ -127,7 +127,7 @@ def gelu(x: Tensor) -> Tensor:
 def gelu_tanh(x: Tensor) -> Tensor:
     """The tanh approximation of GELU that GPT-2 uses"""
     # tanh is flat beyond 100, and the cube of larger values may overflow
-    u = clip(x, low=-100.0, high=100.0)
+    u = clip(x, min=-100.0, max=100.0)
     cubic = u + 0.044715 * u * u * u
     return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * cubic))
 

@@ -49,6 +49,8 @@ UNARY = {
     "neg": (-2, 2),
     "exp": (-2, 2),
     "log": (0.3, 3),
+    "log1p": (-0.7, 3),
+    "expm1": (-2, 2),
     "sqrt": (0.3, 3),
     "tanh": (-2, 2),
     "sigmoid": (-4, 4),
@@ -144,9 +146,9 @@ register(
 )
 
 
-def to_border(x: np.ndarray, low: float | None = None, high: float | None = None) -> float:
+def to_border(x: np.ndarray, min: float | None = None, max: float | None = None) -> float:
     """The smallest distance to a border of clip()."""
-    borders = [b for b in (low, high) if b is not None]
+    borders = [b for b in (min, max) if b is not None]
     return nearest(x, *borders)
 
 
@@ -154,9 +156,9 @@ register(
     "clip",
     ad.clip,
     lambda rng: [
-        call(normal(rng, 3, 4), low=-0.5, high=0.8),
-        call(normal(rng, 5), low=0.1),
-        call(normal(rng, 5), high=0.1),
+        call(normal(rng, 3, 4), min=-0.5, max=0.8),
+        call(normal(rng, 5), min=0.1),
+        call(normal(rng, 5), max=0.1),
     ],
     avoid=to_border,
 )

@@ -42,6 +42,8 @@ div = _elementwise("div", lambda a, b: np.true_divide(a, b),
 neg = _elementwise("neg", lambda a: np.negative(a), lambda g, y, a: -g, doc="-a", linear=True)
 exp = _elementwise("exp", lambda a: np.exp(a), lambda g, y, a: g * y, doc="e to the power a")
 log = _elementwise("log", lambda a: np.log(a), lambda g, y, a: g / a, doc="Natural logarithm, for a > 0")
+log1p = _elementwise("log1p", lambda a: np.log1p(a), lambda g, y, a: g / (1 + a), doc="log(1 + a) for a > -1, to the last digits where a is small")
+expm1 = _elementwise("expm1", lambda a: np.expm1(a), lambda g, y, a: g * exp(a), doc="e to the power a, less 1, to the last digits where a is small")
 sqrt = _elementwise("sqrt", lambda a: np.sqrt(a), lambda g, y, a: g / (2 * y), doc="Square root; the derivative is infinite at 0")
 tanh = _elementwise("tanh", lambda a: np.tanh(a), lambda g, y, a: g * (1 - y * y), doc="Hyperbolic tangent")
 sin = _elementwise("sin", lambda a: np.sin(a), lambda g, y, a: g * cos(a), doc="Sine of an angle in radians")
@@ -214,24 +216,24 @@ def where(condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return chosen(condition, a, b)
 
 
-def _inside(g, y, a, low=None, high=None):
+def _inside(g, y, a, min=None, max=None):
     outside = False
-    if low is not None:
-        outside = np.less(a.data, low)
-    if high is not None:
-        outside = outside | np.greater(a.data, high)
+    if min is not None:
+        outside = np.less(a.data, min)
+    if max is not None:
+        outside = outside | np.greater(a.data, max)
     return where(outside, 0.0, g)
 
 
 @primitive(_inside)
-def clip(a: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
-    """a limited to [low, high]; the gradient passes where a is inside, borders included.
+def clip(a: np.ndarray, min: float | None = None, max: float | None = None) -> np.ndarray:
+    """a limited to [min, max]; the gradient passes where a is inside, borders included.
 
-    low, high  numbers, or None. A nan stays nan, and the gradient passes it.
+    min, max  numbers, or None. A nan stays nan, and the gradient passes it.
 
     Check: tinylm gradcheck clip
     """
-    return np.clip(a, low, high)
+    return np.clip(a, min, max)
 
 
 @primitive(lambda g, y, a, dtype=None: g.astype(a.dtype), linear=True)

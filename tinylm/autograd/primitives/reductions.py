@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinylm.autograd.device import rows as raw
+from tinylm.autograd.engine.arguments import check_keepdims
 from tinylm.autograd.engine.operation import composite, primitive
 from tinylm.autograd.engine.tensor import Array, Tensor, TensorLike, array_of, as_tensor
 from tinylm.autograd.primitives.elementwise import exp, where
@@ -322,6 +323,7 @@ def prod(a: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = F
 
     Check: tinylm gradcheck prod
     """
+    check_keepdims("prod", keepdims)
     a = as_tensor(a)
     axes, dtype = _axes(axis, a.ndim), a.dtype
     shape = _kept_shape(a.shape, axis) if keepdims else reduced(a.shape, axis)
@@ -354,18 +356,18 @@ def prod(a: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = F
 
 
 @composite
-def argmax(a: TensorLike, axis: int | None = None) -> np.ndarray:
+def argmax(a: TensorLike, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
     """Positions of the largest values, as an array of integers.
 
     Of equal ones the first; a nan comes before all.
     """
-    return np.argmax(array_of(a), axis=axis)
+    return np.argmax(array_of(a), axis=axis, keepdims=keepdims)
 
 
 @composite
-def argmin(a: TensorLike, axis: int | None = None) -> np.ndarray:
+def argmin(a: TensorLike, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
     """Positions of the smallest values, as an array of integers.
 
     Of equal ones the first; a nan comes before all.
     """
-    return np.argmin(array_of(a), axis=axis)
+    return np.argmin(array_of(a), axis=axis, keepdims=keepdims)

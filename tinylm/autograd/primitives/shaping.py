@@ -58,10 +58,10 @@ def broadcast_to(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 @composite
-def swapaxes(a: Tensor, first: int, second: int) -> Tensor:
+def swapaxes(a: Tensor, axis1: int, axis2: int) -> Tensor:
     """a with two axes exchanged. Check: tinylm gradcheck swapaxes"""
     order = list(range(np.ndim(array_of(a))))
-    order[first], order[second] = order[second], order[first]
+    order[axis1], order[axis2] = order[axis2], order[axis1]
     return transpose(a, axes=tuple(order))
 
 
@@ -173,22 +173,23 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Tensor:
 
 
 @composite
-def split(a: Array, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """a cut along an axis into `sections` equal parts, or at the given positions.
+def split(a: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """a cut along an axis into so many equal parts, or at the given positions.
 
     Returns a list of Tensors. Raises ShapeError if the axis does not divide evenly.
 
     Check: tinylm gradcheck split
     """
     n, axis = a.shape[axis], axis % a.ndim
-    if np.ndim(sections) == 0:
-        parts = operator.index(sections)
+    borders = indices_or_sections
+    if np.ndim(borders) == 0:
+        parts = operator.index(borders)
         if parts < 1 or n % parts:
             raise ShapeError(
                 f"split: axis {axis} has length {n}, which does not divide into {parts} equal parts"
             )
-        sections = [n // parts * i for i in range(1, parts)]
-    borders = [0, *sections, n]
+        borders = [n // parts * i for i in range(1, parts)]
+    borders = [0, *borders, n]
     return [a[along(axis, slice(i, j))] for i, j in zip(borders, borders[1:])]
 
 
@@ -205,17 +206,20 @@ def _pad(a, widths):
 
 
 @composite
-def pad(a: Tensor, widths: tuple) -> Tensor:
+def pad(a: Tensor, pad_width: ArrayLike, mode: str = "constant") -> Tensor:
     """a with zeros around it.
 
-    widths  one (before, after) pair per axis, or one pair or number for all
+    pad_width  one (before, after) pair per axis, or one pair or number for all
+    mode       only "constant"
 
     Check: tinylm gradcheck pad
     """
-    widths = np.asarray(widths)
+    if mode != "constant":
+        raise ShapeError(f"pad: mode={mode!r}: only zeros, mode='constant', are put around")
+    widths = np.asarray(pad_width)
     if widths.dtype.kind not in "iu" or (widths.ndim and widths.shape[-1] != 2):
         raise ShapeError(
-            f"pad: widths {widths.tolist()} must be a whole number or pairs (before, after)"
+            f"pad: pad_width {widths.tolist()} must be a whole number or pairs (before, after)"
         )
     pairs = np.broadcast_to(widths, (a.ndim, 2)).tolist()
     return _pad(a, widths=tuple(map(tuple, pairs)))

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from tinylm.autograd.engine.arguments import check_keepdims
 from tinylm.autograd.engine.operation import composite, primitive
 from tinylm.autograd.engine.tensor import Array, Tensor, array_of, as_tensor
 from tinylm.autograd.primitives.elementwise import sqrt, where
@@ -89,6 +90,17 @@ def centered(a: Tensor, axis: int | tuple[int, ...] | None) -> Tensor:
     return near - mean(near, axis=axis, keepdims=True)
 
 
+def _unbiased(shape, axis, ddof):
+    """n / (n - ddof), by which a mean of n squares is multiplied; 1.0 in the usual case.
+
+    As in NumPy inf, and so nan or inf in the result, where ddof leaves nothing to divide by.
+    """
+    if not ddof:
+        return 1.0
+    n = math.prod(shape) // max(math.prod(reduced(shape, axis)), 1)
+    return n / (n - ddof) if n > ddof else math.inf
+
+
 def _narrow(x, dtype):
     if x.dtype == dtype:
         return x
@@ -116,30 +128,47 @@ def mean_square(a: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
 
 
 @composite
-def var(a: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-    """Population variance over axes: the mean squared distance from the mean   (book eq. 2.23)
+def var(
+    a: Array,
+    axis: int | tuple[int, ...] | None = None,
+    keepdims: bool = False,
+    ddof: float = 0,
+) -> Tensor:
+    """Variance over axes: the mean squared distance from the mean   (book eq. 2.23)
+
+    ddof  the squares of n values are divided by n - ddof: 0 for the mean, 1 for the estimate of the
+          variance that a sample was drawn from (torch's default)
 
     Check: tinylm gradcheck var
     """
+    check_keepdims("var", keepdims)
     wide, dtype = _wide("var", a)
     large = scale_of_squares(wide, axis, small=False)  # else a distance may overflow
     distances = _times(centered(_over(wide, large), axis), large)
-    return _narrow(mean(distances * distances, axis=axis, keepdims=keepdims), dtype)
+    spread = mean(distances * distances, axis=axis, keepdims=keepdims)
+    return _narrow(_times(spread, _unbiased(wide.shape, axis, ddof)), dtype)
 
 
 @composite
-def std(a: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-    """Population standard deviation over axes, the root of var().
+def std(
+    a: Array,
+    axis: int | tuple[int, ...] | None = None,
+    keepdims: bool = False,
+    ddof: float = 0,
+) -> Tensor:
+    """Standard deviation over axes, the root of var(), with its ddof.
 
     Where all values are equal there is no derivative; the subgradient 0 is taken, as in torch.
 
     Check: tinylm gradcheck std
     """
+    check_keepdims("std", keepdims)
     wide, dtype = _wide("std", a)
     large = scale_of_squares(wide, axis, small=False)  # else a distance may overflow
     distances = centered(_over(wide, large), axis)
     scale = scale_of_squares(distances, axis)
     spread = mean(_over(distances, scale) ** 2, axis=axis, keepdims=True)
+    spread = _times(spread, _unbiased(wide.shape, axis, ddof))
     # The slope of sqrt at 0 is infinite, so 0 must not pass through it. nan is not 0 and stays nan.
     flat = spread.data == 0
     root = where(flat, 0.0, sqrt(where(flat, 1.0, spread))) * scale * large
@@ -170,6 +199,7 @@ def norm(a: Tensor, axis: int | tuple[int, ...] | None = None, keepdims: bool = 
 
     Check: tinylm gradcheck norm
     """
+    check_keepdims("norm", keepdims)
     wide, dtype = _wide("norm", a)
     if wide.dtype.kind != "f":  # integers
         wide = wide.astype(dtype)

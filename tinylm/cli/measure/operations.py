@@ -90,6 +90,8 @@ GROUPS = {
         ("cube", (wide,), lambda lib, a: a**3),
         ("exp", (wide,), lambda lib, a: lib.exp(a)),
         ("log", (wide_positive,), lambda lib, a: lib.log(a)),
+        ("log1p", (wide_positive,), lambda lib, a: lib.log1p(a)),
+        ("expm1", (wide,), lambda lib, a: lib.expm1(a)),
         ("sqrt", (wide_positive,), lambda lib, a: lib.sqrt(a)),
         ("tanh", (wide,), lambda lib, a: lib.tanh(a)),
         ("sin", (wide,), lambda lib, a: lib.sin(a)),
