@@ -99,14 +99,17 @@ def test_the_page_has_every_file_once_and_sums_that_agree():
     assert [file for file in FILES if page.count(f" {file} ") != 1] == []
     lines = sum(path.lines_of(file)[0] for file in FILES)
     assert f"all: {len(FILES)} files, {lines:,} lines" in page
-    assert len(page.splitlines()) < 75 and max(map(len, page.splitlines())) <= 100
+    assert len(page.splitlines()) < 60 and max(map(len, page.splitlines())) <= 100
     evening = [step.file for step in path.steps() if step.first]
-    assert f"*: {len(evening)} files" in page and len(evening) <= 14
+    assert f"*: {len(evening)} files" in page and len(evening) <= 5
 
 
 def test_the_command_prints_the_page(capsys):
     assert main(["book", "--path"]) == 0
     assert capsys.readouterr().out == path.page() + "\n"
+    assert main(["book", "--path", "--all"]) == 0
+    page = capsys.readouterr().out.replace("\n  ", " ")
+    assert [name for name in BESIDE if name.removesuffix(".py") not in page] == []
 
 
 def test_what_is_beside_the_way_is_there_and_not_on_it():

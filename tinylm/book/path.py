@@ -21,7 +21,7 @@ class Step:
 
     file   its path below tinylm/
     idea   what a reader finds there
-    first  True for those to read in a first evening: the rest makes them fast, or is more of a kind
+    first  True for the few to read in a first evening; scripts/train_gpt.py joins them
     """
 
     file: str
@@ -33,7 +33,7 @@ class Step:
 WAY = {
     "An array that remembers how it was made": [
         Step("autograd/engine/tensor.py", "the tape: an operation leaves a node behind", True),
-        Step("autograd/engine/operation.py", "how an operation and its rule are defined", True),
+        Step("autograd/engine/operation.py", "how an operation and its rule are defined"),
         Step("autograd/engine/backward.py", "the chain rule: the newest node comes first", True),
         Step("autograd/primitives/elementwise.py", "a line of forward, one a derivative", True),
         Step("autograd/primitives/shaping.py", "moving values, and moving cotangents back"),
@@ -51,11 +51,11 @@ WAY = {
         Step("autograd/kernels/losses.py", "softmax and cross-entropy"),
     ],
     "The layers": [
-        Step("nn/module.py", "parameters are found in attributes", True),
+        Step("nn/module.py", "parameters are found in attributes"),
         Step("nn/linear.py", "maps and tables with initial weights"),
         Step("nn/norm.py", "norms, and where they stand"),
         Step("nn/feedforward.py", "each position on its own"),
-        Step("nn/attention/multi_head.py", "positions look at each other", True),
+        Step("nn/attention/multi_head.py", "positions look at each other"),
         Step("nn/position/learned.py", "a vector for each position"),
         Step("nn/block.py", "attention and feed-forward on a residual stream"),
     ],
@@ -66,19 +66,19 @@ WAY = {
     "From text to a number to be made small": [
         Step("tokenizers/characters.py", "a text as numbers"),
         Step("data/batches/windows.py", "windows of it in random order"),
-        Step("pretrain/language/causal.py", "the targets are the inputs, one token later", True),
+        Step("pretrain/language/causal.py", "the targets are the inputs, one token later"),
     ],
     "Training": [
         Step("optim/flat.py", "one array of parameters, one of gradients"),
-        Step("optim/adam.py", "Adam and AdamW", True),
+        Step("optim/adam.py", "Adam and AdamW"),
         Step("optim/schedule.py", "the learning rate of each step"),
-        Step("train/step.py", "one update: loss, backward, clip, step", True),
+        Step("train/step.py", "one update: loss, backward, clip, step"),
         Step("train/trainer.py", "many updates"),
     ],
     "Writing": [
         Step("generate/cache/key_value.py", "keys and values of what was read"),
         Step("generate/protocol/language_model.py", "a model as next_logits(tokens)"),
-        Step("generate/sample.py", "from scores to a token: temperature, top-p", True),
+        Step("generate/sample.py", "from scores to a token: temperature, top-p"),
         Step("generate/loop.py", "token after token"),
     ],
 }
@@ -145,8 +145,11 @@ def code_lines(source: str) -> set[int]:
     return found
 
 
-def page() -> str:
-    """The way as a page of text, with the lines of each file and of all."""
+def page(everything: bool = False) -> str:
+    """The way as a page of text, with the lines of each file and of all.
+
+    everything   name what runs beside the way too
+    """
     width = max(len(step.file) for step in steps())
     out = ["From an array to a trained GPT, in the order to read it.", ""]
     out += ["lines   code   below tinylm/; * in a first evening"]
@@ -158,6 +161,9 @@ def page() -> str:
             out.append(f"{lines:5}  {code:5} {mark} {step.file:{width}}  {step.idea}")
     out += ["", total("all", steps()), total("*", [step for step in steps() if step.first]), ""]
     out.append("All of it as one program: scripts/train_gpt.py, in a checkout of the repository.")
+    if not everything:
+        out.append("--all names what runs beside the way: speed, devices, many processes.")
+        return "\n".join(out)
     for what, files in BESIDE.items():
         names = ", ".join(file.removesuffix(".py") for file in files)
         out += textwrap.wrap(f"Beside the way, {what}: {names}.", 96, subsequent_indent="  ")

@@ -33,7 +33,7 @@ class BookConfig:
 
     code: bool = setting(False, "show the code of a row too; of several rows the first")
     row: int = setting(0, "show this row of the list in full", at_least(0))
-    all: bool = setting(False, "list all that was found, not only the first ten")
+    all: bool = setting(False, "all that was found, not only the first ten; with --path what runs beside it")
     path: bool = setting(False, "show which files lead from an array to a trained GPT, in order")
     html: str = setting("", "write the book, or what was found, as pages into this folder")
     results: tuple[str, ...] = setting(
@@ -81,7 +81,7 @@ def main(argv: Sequence) -> int | None:
         option = "--path" if config.path else "--numbers"
         raise DataError(f"{option} is about everything: leave out {' '.join(words)!r}")
     if config.path:
-        print(path.page())
+        print(path.page(config.all))
         return 0
     table, query = book.rows(), " ".join(words)
     found = search.Found(table)
