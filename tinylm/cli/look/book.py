@@ -33,7 +33,9 @@ class BookConfig:
 
     code: bool = setting(False, "show the code of a row too; of several rows the first")
     row: int = setting(0, "show this row of the list in full", at_least(0))
-    all: bool = setting(False, "all that was found, not only the first ten; with --path what runs beside it")
+    all: bool = setting(
+        False, "all that was found, not only the first ten; with --path what runs beside it"
+    )
     path: bool = setting(False, "show which files lead from an array to a trained GPT, in order")
     html: str = setting("", "write the book, or what was found, as pages into this folder")
     results: tuple[str, ...] = setting(
