@@ -31,13 +31,16 @@ class LearnedPositions(Module):
 
     def __call__(self, x: Tensor, positions: np.ndarray) -> Tensor:
         """x (B, T, D), positions (T,) or (B, T) integers below the context -> (B, T, D)."""
+        if not self._fits_one_operation(x, positions):
+            return x + self.table(positions)
+        return add_embedding(x, positions, self.table.weight)  # the same sum with fewer calls
+
+    def _fits_one_operation(self, x, positions):
+        """Whether add_embedding takes these arrays; on a GPU the parts ask for fewer calls."""
         weight = self.table.weight
-        # One operation for two saves calls; on a GPU the parts ask for fewer.
         plain = type(self.table) is Embedding and type(x.data) is type(weight.data) is np.ndarray
         plain = plain and x.dtype == weight.dtype and not is_rounding()
-        if plain and positions.shape == x.shape[-1 - positions.ndim : -1]:
-            return add_embedding(x, positions, weight)
-        return x + self.table(positions)
+        return plain and positions.shape == x.shape[-1 - positions.ndim : -1]
 
 
 def columns_of_tokens(ids: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
