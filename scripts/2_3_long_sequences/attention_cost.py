@@ -6,8 +6,8 @@ linear attention with the length itself (section 2.3.2), and the sizes of what i
 Figs. 2.5 to 2.8. Operations are counted in the matrix products that run; times are one head of
 width 32 in float32, forward and backward, on one thread, median of the repeats with the least and
 the most; memory is what one forward and backward allocates at its peak. About half a minute.
-`python scripts/2_3_long_sequences/attention_cost.py [--seed N] [--device cpu|gpu] [--quick]`;
---quick stops at 512. Read next: fixed_size_memory.py.
+`python scripts/2_3_long_sequences/attention_cost.py [--seed N] [--device cpu|gpu] [--quick] [--plot
+FILE]`; --quick stops at 512. Read next: fixed_size_memory.py.
 
 Measured output (Xeon with AVX-512, an idle machine, one thread):
 
@@ -95,6 +95,7 @@ from tinylm.nn.attention.linear_attention import (
 from tinylm.nn.attention.patterns import window_index
 from tinylm.nn.attention.sparse import sparse_attention, window_attention
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, slopes
+from tinylm.train.experiments.picture import Picture, add_plot
 
 K, WIDTH, TILE, CHUNK = 32, 64, 128, 64
 # Exponents of time over length in the upper half of the lengths, a repeat each: 1.5 is halfway
@@ -187,7 +188,8 @@ def exponent(lengths, values):
 
 
 def measure(lengths, repeats, seed, device):
-    """Print the three tables: operations, times, bytes."""
+    """Print the three tables: operations, times, bytes; returns {title: (unit, {kind: values})}."""
+    counts, memory = {}, {}
     print(
         f"1. Operations in matrix products, millions, one head of width {K}, "
         "and the exponent of their growth"
@@ -197,26 +199,32 @@ def measure(lengths, repeats, seed, device):
     )
     for name, (function, book) in KINDS.items():
         counted = [operations(function, n) for n in lengths]
+        counts[name] = np.array(counted) / 1e6
         print(
             f"   {name:<24}"
             + "".join(f"{c / 1e6:9.2f}" for c in counted)
             + f"{exponent(lengths[-2:], counted[-2:]):11.3f}{book:>6}"
         )
-    times_of_each(lengths, repeats, seed, device)
+    times = times_of_each(lengths, repeats, seed, device)
+    found = {"matrix products": ("millions of operations", counts)}
+    found["forward and backward"] = "ms", times
     if device == "cpu":
         print("\n3. Memory of forward and backward at its peak, KiB")
         print(f"   {'tokens':<24}" + "".join(f"{n:>9}" for n in lengths) + f"{'exponent':>11}")
         for name, (function, _) in KINDS.items():
             most = [peak(function, n) for n in lengths]
+            memory[name] = np.array(most) / 1024
             print(
                 f"   {name:<24}"
                 + "".join(f"{m / 1024:9.0f}" for m in most)
                 + f"{exponent(lengths[-2:], most[-2:]):11.2f}"
             )
+        found["memory at its peak"] = "KiB", memory
+    return found
 
 
 def times_of_each(lengths, repeats, seed, device):
-    """Print the table of times and the verdicts."""
+    """Print the table of times and the verdicts; returns {kind: ms (repeats, lengths)}."""
     print(
         f"\n2. Time of forward and backward, ms, median of {repeats} "
         "(least .. most at the longest); exponent of the upper half"
@@ -244,6 +252,17 @@ def times_of_each(lengths, repeats, seed, device):
         if book == 1:
             ours, dense = (np.log(found[kind][:, -1]) for kind in (name, "dense"))
             print(f"   {name}: {FASTER.text}, logarithms: {FASTER.judge(ours, dense)}")
+    return found
+
+
+def plot(path, lengths, found):
+    """Save operations, times and memory over the length as a picture."""
+    with Picture(path, columns=len(found), size=(4.6, 3.6)) as picture:
+        for title, (unit, kinds) in found.items():
+            scales = {"xscale": "log", "yscale": "log", "xticks": lengths}
+            panel = picture.panel(title, "tokens", unit, **scales)
+            for name, values in kinds.items():
+                panel.curve(name, lengths, values)
 
 
 def caches():
@@ -295,14 +314,17 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="lengths up to 512, 2 repeats")
+    add_plot(parser)
     args = parser.parse_args()
     lengths, repeats = (256, 512, 1024, 2048, 4096), 5
     if args.quick:
         lengths, repeats = (128, 256, 512), 2
         print(ONLY_RUNS)
     backend.blas_threads(1)
-    measure(lengths, repeats, args.seed, args.device)
+    found = measure(lengths, repeats, args.seed, args.device)
     caches()
+    if args.plot:
+        plot(args.plot, lengths, found)
 
 
 if __name__ == "__main__":

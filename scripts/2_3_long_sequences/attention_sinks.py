@@ -16,8 +16,8 @@ kinds. Sinks are read at positions counted inside the cache (`shift` of Streamin
 comparison, at their own.
 
 `python scripts/2_3_long_sequences/attention_sinks.py [--seed N] [--device cpu] [--out FILE]
-[--quick]`; finished cells are kept in FILE and not computed again. 5 seeds, about 19 minutes on
-one core; --quick: 2 seeds, few steps. Read next: tinylm/generate/cache/window.py.
+[--quick] [--plot FILE]`; finished cells are kept in FILE and not computed again. 5 seeds, about 19
+minutes on one core; --quick: 2 seeds, few steps. Read next: tinylm/generate/cache/window.py.
 
 Measured output:
 
@@ -188,6 +188,7 @@ from tinylm.pretrain import CausalLM
 from tinylm.tokenizers import CharTokenizer
 from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 TOKENS, LAYERS, HEADS, WIDTH, LR = 1024, 2, 4, 64, 4e-3  # TOKENS: of a batch
 LENGTHS = 8, 16, 64  # n, of the windows of training and of reading
@@ -303,6 +304,16 @@ def show(title, found):
         print(f"  {HOLDS.text}, {name}: {HOLDS.judge(last[name], last[ANEW])}")
 
 
+def plot(path, drawn):
+    """Save the losses of every reading as a picture. drawn: {title: {step: {name: (seeds,)}}}."""
+    with Picture(path, rows=2, columns=len(drawn) // 2, size=(4.6, 3.3)) as picture:
+        for title, found in drawn.items():
+            steps = list(found)
+            panel = picture.panel(title, "steps of training", "nats a token", xticks=steps)
+            for name in (ANEW, FULL, *WINDOWS):
+                panel.curve(name, steps, np.transpose([found[step][name] for step in steps]))
+
+
 def main(argv=None):
     """Train every model that is not in the file, print the tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -310,10 +321,11 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--out", metavar="FILE", help="keep finished cells there, and go on")
     parser.add_argument("--quick", action="store_true", help="2 seeds, few steps")
+    add_plot(parser)
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     keep_freed_memory()
-    cells, steps, lengths = Cells(options.out), STEPS, LENGTHS
+    cells, steps, lengths, drawn = Cells(options.out), STEPS, LENGTHS, {}
     seeds = range(options.seed, options.seed + 5)
     if options.quick:
         seeds, steps, lengths = seeds[:2], (60,), LENGTHS[:2]
@@ -330,7 +342,10 @@ def main(argv=None):
             for step in steps
         }
         show(f"{kind}, n = {n}", found)
+        drawn[f"{kind}, n = {n}"] = found
     print(f"{len(seeds)} seeds; {cells.seconds() / 60:.0f} minutes of one core")
+    if options.plot:
+        plot(options.plot, drawn)
 
 
 if __name__ == "__main__":

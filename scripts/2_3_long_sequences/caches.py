@@ -5,7 +5,8 @@ quarter of float32's memory and a scale for each vector; sharing between layers 
 trained for it changes them much. A character-level GPT with RoPE (3 layers, width 96, 64
 characters) learns Python's documentation for 400 steps. At most 2 minutes on two cores for three
 seeds; --quick: two seeds, 60 steps. `python scripts/2_3_long_sequences/caches.py [--seed N]
-[--device cpu] [--quick]`. Read next: attention_sinks.py, windows on a text without end.
+[--device cpu] [--quick] [--plot FILE]`. Read next: attention_sinks.py, windows on a text without
+end.
 
 Measured output (one core):
 
@@ -45,6 +46,7 @@ from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine
 from tinylm.tokenizers import CharTokenizer
 from tinylm.train.experiments.compare import ONLY_RUNS, OPPOSITE, SHOWS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 T = 64
 BATCH = 16
@@ -110,12 +112,23 @@ def within_the_context(model, ids):
     return results
 
 
+def plot(path, nbytes, loss, changes):
+    """Save bytes against loss, and what the loss hides, as a picture."""
+    with Picture(path, columns=2) as picture:
+        panel = picture.panel(f"what {T} tokens cost", "KiB of the cache", "nats a token")
+        for name, values in loss.items():
+            panel.points(name, [nbytes[name] / 1024], np.reshape(values, (-1, 1)))
+        title = "largest change of a log-probability"
+        picture.panel(title, "nats").bars({name: v for name, v in changes.items() if v.any()})
+
+
 def main(argv=None):
     """Train from every seed, print both tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     keep_freed_memory()
     training, held_out = split_text(without_repeats(python_documentation()))
@@ -137,14 +150,17 @@ def main(argv=None):
         "mean over 8 texts (least .. most over seeds)"
     )
     print(f"{'cache':<22}{'bytes':>8}{'nats a token':>24}  largest change of a log-probability")
-    loss, changes = {}, {}
+    nbytes, loss, changes = {}, {}, {}
     for name in near[0][0]:
         # (seeds, texts, 3) -> (seeds,) each
         parts = np.array([[text[name] for text in texts] for texts in near])
         loss[name], changes[name] = parts[:, :, 1].mean(1), parts[:, :, 2].max(1)
+        nbytes[name] = parts[0, 0, 0]
         cells = f"{mean_and_range(loss[name]):>24}  {mean_and_range(changes[name], '.5f')}"
         print(f"{name:<22}{parts[0, 0, 0]:>8.0f}{cells}")
     verdicts(loss, changes)
+    if options.plot:
+        plot(options.plot, nbytes, loss, changes)
 
 
 def verdicts(loss, changes):

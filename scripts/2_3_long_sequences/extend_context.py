@@ -7,9 +7,8 @@ length_generalization.py (2,000 steps on stretches of 64 characters, five seeds)
 unscaled, with interpolated positions and with a larger base (ntk); as it was, after 40 more steps
 with that scaling on stretches of 64, and after 40 on stretches of 256. Every adaptation reads as
 many characters, from the same weights; the scored characters, the last 32 of 64 stretches, are the
-same in every row. About 5 minutes on one core.
-`python scripts/2_3_long_sequences/extend_context.py [--seed N] [--device cpu|gpu] [--quick]`;
---quick is two seeds after fewer steps.
+same in every row. About 5 minutes on one core. `python scripts/2_3_long_sequences/extend_context.py
+[--seed N] [--device cpu|gpu] [--quick] [--plot FILE]`; --quick is two seeds after fewer steps.
 
 Not measured yet with this design.
 """
@@ -32,6 +31,7 @@ from length_generalization import (
 
 from tinylm.generate.measure.long_context import last_losses
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range, weakest
+from tinylm.train.experiments.picture import Picture, add_plot
 
 LONG, MORE, RATE = 256, 40, 1e-3  # the new length; steps of adaptation and their rate
 SCALINGS = {"unscaled": "none", "interpolated": "linear", "ntk": "ntk"}
@@ -41,12 +41,23 @@ ADAPTS = Claim("adapting at the new length is better than not, and than at the o
 WAYS = "as it was", f"{MORE} steps at {TRAINED}", f"{MORE} steps at {LONG}"
 
 
+def plot(path, found):
+    """Save the perplexity of every way to adapt as a picture."""
+    with Picture(path, size=(6, 4.2)) as picture:
+        panel = picture.panel(f"reading {LONG} characters", "perplexity of the same characters")
+        ways = {name: {way: np.exp(found[name, way]) for way in WAYS} for name in SCALINGS}
+        panel.bars(
+            {f"before, reading {TRAINED}": np.exp(found["before", f"read {TRAINED}"])} | ways
+        )
+
+
 def main(argv=None):
     """Train, adapt and measure from every seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds, few steps")
+    add_plot(parser)
     args = parser.parse_args(argv)
     seeds, steps = range(args.seed, args.seed + SEEDS), STEPS
     if args.quick:
@@ -103,6 +114,8 @@ def main(argv=None):
         before, short, long = (found[name, way] for way in WAYS)
         both = weakest([ADAPTS.judge(long, before), ADAPTS.judge(long, short)])
         print(f"{name}: {ADAPTS.text}: {both}")
+    if args.plot:
+        plot(args.plot, found)
 
 
 if __name__ == "__main__":

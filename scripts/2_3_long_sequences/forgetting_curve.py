@@ -7,7 +7,7 @@ symbols; models learned from repeated passages of 4 to 24 symbols, 400 batches o
 time scored; then they are tested on passages of 8 to 96 of a new text, 40 of each length, three
 seeds. Two layers of attention (ALiBi), the same with a window of 17, and an LSTM of 80 units. About
 1 minute on one core. `python scripts/2_3_long_sequences/forgetting_curve.py [--seed N] [--device
-cpu|gpu] [--quick]`; --quick is two seeds of two models.
+cpu|gpu] [--quick] [--plot FILE]`; --quick is two seeds of two models.
 
 Measured output:
 
@@ -66,6 +66,7 @@ from tinylm.train.experiments.compare import (
     mean_and_range,
     weakest,
 )
+from tinylm.train.experiments.picture import Picture, add_plot
 
 TRAINED = 24
 LENGTHS = (8, 16, 24, 48, 96)
@@ -117,12 +118,23 @@ def train(model, rate, text, steps, seed, device, note):
     return model
 
 
+def plot(path, memory):
+    """Save what is remembered by the length of the passage as a picture."""
+    y = "accuracy on a repeated passage less that on a new one"
+    with Picture(path, size=(6, 4)) as picture:
+        title = "what is remembered word for word"
+        panel = picture.panel(title, "symbols of the passage", y, xscale="log", xticks=LENGTHS)
+        for name, found in memory.items():
+            panel.curve(name, LENGTHS, found)
+
+
 def main(argv=None):
     """Train every model from every seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds, two models, few steps")
+    add_plot(parser)
     args = parser.parse_args(argv)
     seeds = range(args.seed, args.seed + 3)
     steps = STEPS
@@ -167,6 +179,8 @@ def main(argv=None):
         f"{len(seeds)} seeds; {time.process_time() - began:.0f} s of one core"
     )
     verdicts(memory)
+    if args.plot:
+        plot(args.plot, memory)
 
 
 def verdicts(memory):

@@ -18,8 +18,8 @@ cheaper the second time. So reading more can cost much here and gain little; a t
 lies far back is that of pass_key.py.
 
 `python scripts/2_3_long_sequences/length_generalization.py [--seed N] [--device cpu|gpu] [--quick]
-[--schemes a,b] [--out FILE]`: finished cells are kept in FILE and not computed again. About 30
-minutes on one core; --quick is two seeds, fewer steps and four schemes. Read next:
+[--schemes a,b] [--out FILE] [--plot FILE]`: finished cells are kept in FILE and not computed again.
+About 30 minutes on one core; --quick is two seeds, fewer steps and four schemes. Read next:
 extend_context.py, what training at the new length adds.
 
 Not measured yet with this design.
@@ -44,6 +44,7 @@ from tinylm.pretrain import CausalLM
 from tinylm.train import train_step
 from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 TRAINED = 64
 LENGTHS = (64, 128, 256, 512)
@@ -177,6 +178,17 @@ def measured(scheme, seed, steps, data, device):
     return {"losses": found, "read": digest.hexdigest()}
 
 
+def plot(path, last, every):
+    """Save perplexity over the characters read as a picture."""
+    with Picture(path, columns=2, size=(5, 4)) as picture:
+        for title, found in ((f"of the same last {LAST}", last), ("of all, in pieces", every)):
+            scales = {"xscale": "log", "yscale": "log", "xticks": LENGTHS}
+            panel = picture.panel(title, "characters that are read", "perplexity", **scales)
+            panel.mark("trained", TRAINED)
+            for name, losses in found.items():
+                panel.curve(name, LENGTHS, np.exp(losses))
+
+
 def main(argv=None):
     """Train every scheme from every seed, print both tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -185,6 +197,7 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="two seeds, few steps, four schemes")
     parser.add_argument("--schemes", help=f"comma-separated; also {', '.join(MORE)}")
     parser.add_argument("--out", metavar="FILE", help="keep finished cells there, and go on")
+    add_plot(parser)
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     seeds, steps, stretches = range(options.seed, options.seed + SEEDS), STEPS, 64
@@ -221,6 +234,8 @@ def main(argv=None):
     table(title, last, LENGTHS)
     table(f"perplexity of all {stretches * longest} characters, in pieces", every, LENGTHS)
     verdicts(last)
+    if options.plot:
+        plot(options.plot, last, every)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ steps. (After 300 steps of three seeds sinusoidal positions had not learned the 
 the cells were too small to tell.)
 
 `python scripts/2_3_long_sequences/pass_key.py [--seed N] [--device cpu|gpu] [--quick] [--schemes
-a,b] [--out FILE]`: finished cells are kept in FILE and not computed again. About 20 minutes on one
-core; --quick is two seeds of rope and alibi. Read next: copy_memory.py.
+a,b] [--out FILE] [--plot FILE]`: finished cells are kept in FILE and not computed again. About 20
+minutes on one core; --quick is two seeds of rope and alibi. Read next: copy_memory.py.
 
 Not measured yet with this design.
 """
@@ -44,6 +44,7 @@ from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
 from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, SHOWS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 DIGITS, KINDS = 2, 8  # digits of the key; different words of hay
 V = WORDS + KINDS
@@ -188,6 +189,25 @@ def measured(scheme, seed, steps, device):
     return {"right": found, "read": digest.hexdigest()}
 
 
+def plot(path, results):
+    """Save keys found by length, and by depth at the longest, as a picture."""
+    grids = {name: np.array([grid for grid, _ in runs]) for name, runs in results.items()}
+    with Picture(path, columns=2, size=(5, 4)) as picture:
+        scales = {"xscale": "log", "xticks": LENGTHS}
+        panel = picture.panel("by length", "tokens of the text", "share of keys found", **scales)
+        panel.mark("trained", TRAINED)
+        for name, grid in grids.items():
+            panel.curve(name, LENGTHS, grid.mean(-1).reshape(-1, len(LENGTHS)))
+        panel = picture.panel(f"at {LENGTHS[-1]} tokens", "depth of the key (0: at the beginning)")
+        panel.matrix(
+            [grid[:, :, -1].mean((0, 1)) for grid in grids.values()],
+            "share of keys found",
+            list(grids),
+            [f"{depth:g}" for depth in DEPTHS],
+            ".2f",
+        )
+
+
 def main(argv=None):
     """Train every scheme from every seed, print the tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -196,6 +216,7 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="two seeds, two schemes, few steps")
     parser.add_argument("--schemes", help="comma-separated, of GPTConfig's positions")
     parser.add_argument("--out", metavar="FILE", help="keep finished cells there, and go on")
+    add_plot(parser)
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     seeds, steps, schemes = range(options.seed, options.seed + SEEDS), STEPS, SCHEMES
@@ -221,6 +242,8 @@ def main(argv=None):
         f"{len(seeds)} seeds; {cells.seconds() / 60:.0f} minutes of one core"
     )
     show(results)
+    if options.plot:
+        plot(options.plot, results)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ milliseconds and error of W x for a W of 1536 x 576, the shape of a feed-forward
 kept as float32, in blocks of 8 and of 4 bits, and in fixed point with 8 bits throughout. 40
 different matrices are multiplied in turn, so that they come from memory, as when a model decodes.
 Time is of this machine's NumPy with one thread; the memory holds anywhere. About 10 seconds.
-`python scripts/2_3_long_sequences/quantized_weights.py [--seed N] [--device cpu] [--quick]`;
---quick is 8 matrices and 3 rounds.
+`python scripts/2_3_long_sequences/quantized_weights.py [--seed N] [--device cpu] [--quick] [--plot
+FILE]`; --quick is 8 matrices and 3 rounds.
 
 Measured output (AMD EPYC, Zen 5, BLAS kernels for AVX2, an idle machine, one thread):
 
@@ -37,6 +37,7 @@ import numpy as np  # noqa: E402
 from tinylm.models.low_bit.fixedpoint import fixed_linear, to_fixed  # noqa: E402
 from tinylm.models.low_bit.quantized import QuantizedMatrix  # noqa: E402
 from tinylm.train.experiments.compare import Claim  # noqa: E402
+from tinylm.train.experiments.picture import Picture, add_plot  # noqa: E402
 
 R, D = 1536, 576
 # Milliseconds of a product, a round each; rounds of one way are not those of another (Welch).
@@ -74,7 +75,18 @@ def ways(matrices):
     return made
 
 
-def main(seed=0, quick=False):
+def plot(path, results, spent):
+    """Save time and error against memory as a picture."""
+    with Picture(path, columns=2) as picture:
+        time_panel = picture.panel("time of W x", "bytes a weight", "ms")
+        for name, (nbytes, _, _) in results.items():
+            time_panel.points(name, [nbytes], np.reshape(spent[name], (-1, 1)))
+        panel = picture.panel("error of W x", "bytes a weight", "relative error", yscale="log")
+        for name, (nbytes, _, error) in results.items():
+            panel.points(name, [nbytes], [error])
+
+
+def main(seed=0, quick=False, picture=""):
     """Print the table and the verdicts; returns name -> (bytes a weight, ms, relative error)."""
     rng = np.random.default_rng(seed)
     count = 40
@@ -112,6 +124,8 @@ def main(seed=0, quick=False):
         )
         verdict = SAVES.judge(spent[name], spent["float32"], paired=False)
         print(f"  {SAVES.text} (section {SAVES.section}), ms: {verdict}")
+    if picture:
+        plot(picture, results, spent)
     return results
 
 
@@ -122,5 +136,6 @@ if __name__ == "__main__":
         "--device", choices=["cpu"], default="cpu", help="blocks are multiplied by NumPy alone"
     )
     parser.add_argument("--quick", action="store_true", help="8 matrices, 3 rounds")
+    add_plot(parser)
     options = parser.parse_args()
-    main(options.seed, options.quick)
+    main(options.seed, options.quick, options.plot)

@@ -38,6 +38,19 @@ def test_names_at_the_ends_of_lines_do_not_overlap(picture):
         assert box.x1 <= whole.x1 and whole.y0 <= box.y0 and box.y1 <= whole.y1
 
 
+def test_names_of_points_stand_beside_them_and_not_on_one_another(picture):
+    panel = picture.panel("", "bytes", "nats")
+    for i in range(4):
+        panel.points(f"cache {i}", [1.0 + i // 3], [2.0])
+    picture.finish()
+    found = boxes(panel)
+    assert len(found) == 4
+    for a, b in itertools.combinations(found, 2):
+        assert not a.overlaps(b)
+    axes = panel.axes.get_window_extent()
+    assert all(axes.x0 < box.x0 and box.x1 < axes.x1 for box in found)
+
+
 def test_a_name_stands_at_the_height_of_its_end(picture):
     panel = picture.panel("two lines", "step", "loss (nats)")
     panel.curve("low", [1, 2], [5, 1])

@@ -40,10 +40,12 @@ class Panel:
     ) -> None:
         self.picture, self.axes = picture, axes
         self.ends: dict[str, tuple[float, float, str]] = {}
+        self.beside: dict[str, tuple[float, float, str]] = {}
         self.names: list[Any] = []
         axes.set(title="\n".join(textwrap.wrap(title, 58)), xlabel=x, ylabel=y)
         axes.set_xscale(xscale)
         axes.set_yscale(yscale)
+        plain_logarithms(axes)
         if ticks := list(xticks):
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.set_xticks([], minor=True)
@@ -84,6 +86,8 @@ class Panel:
     def points(self, name: str, xs: Any, ys: Any, label: bool = True) -> None:
         """Single points of a name, which stands beside the rightmost."""
         self.curve(name, xs, ys, label=label, linestyle="", marker=self.picture.marker(name))
+        if name in self.ends:
+            self.beside[name] = self.ends.pop(name)
 
     def level(self, name: str, y: float) -> None:
         """A horizontal line for comparison, named in grey."""
@@ -285,6 +289,37 @@ class Panel:
         for (_, _, text), y in zip(wanted, places):
             text.set_position((1.035, (y - box.y0) / box.height))
             self.names.append(self._leader(text))
+        self._place_beside()
+
+    def _place_beside(self):
+        """Write the names of points beside them, one above the other where they would collide."""
+        axes, renderer = self.axes, self.picture.figure._get_renderer()
+        box, point = axes.get_window_extent(), self.picture.figure.dpi / 72
+        groups: list[list[Any]] = []
+        for name, (x, y, color) in self.beside.items():
+            end = axes.transData.transform((x, y))
+            right = end[0] < box.x0 + 0.6 * box.width
+            text = axes.annotate(
+                name,
+                axes.transAxes.inverted().transform(end),
+                xycoords="axes fraction",
+                va="center",
+                ha="left" if right else "right",
+                fontsize=NAME_SIZE,
+                color=dark(color),
+            )
+            self.names.append(text)
+            span = text.get_window_extent(renderer)
+            aside = (6 if right else -6) * point
+            one = (span.x0 + aside, span.x1 + aside, end[0] + aside, end[1], span.height, text)
+            # Those that share some of their width may collide; a new one can join groups together.
+            near = [g for g in groups if any(m[0] < one[1] and one[0] < m[1] for m in g)]
+            groups = [g for g in groups if g not in near] + [[m for g in near for m in g] + [one]]
+        for group in groups:
+            heights = [member[4] + GAP * point for member in group]
+            places = apart([member[3] for member in group], heights, box.y0, box.y1)
+            for (_, _, x, _, _, text), y in zip(group, places):
+                text.set_position(axes.transAxes.inverted().transform((x, y)))
 
     def _leader(self, text):
         """A thin line from the end of a line to its name."""
@@ -303,6 +338,18 @@ class Panel:
             scaley=False,
         )
         return line
+
+
+def plain_logarithms(axes: Any) -> None:
+    """Numbers on logarithmic axes as people write them, between the powers of ten too if there are
+    few of these.
+    """
+    from matplotlib.ticker import LogFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_formatter(LogFormatter())
+            axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.2, 0.5)))
 
 
 def dark(color: str) -> str:
