@@ -12,9 +12,9 @@ learning rate of each of the two models is the best of the same three, on a seed
 below.
 
 `python scripts/1_pretraining/adaptive_inference.py [--data FILE_OR_FOLDER] [--seed N] [--device
-cpu] [--out FILE] [--quick]`; without --data Python's language reference; finished cells are kept in
-FILE and not computed again. 5 seeds, about 20 minutes on one core; --quick is 2 seeds and a few
-steps. Read next: dropped_tokens.py, which leaves out tokens instead of layers.
+cpu] [--out FILE] [--quick] [--plot FILE]`; without --data Python's language reference; finished
+cells are kept in FILE and not computed again. 5 seeds, about 20 minutes on one core; --quick is 2
+seeds and a few steps. Read next: dropped_tokens.py, which leaves out tokens instead of layers.
 
 Measured output:
 
@@ -92,6 +92,7 @@ from tinylm.pretrain import CausalLM
 from tinylm.tokenizers import CharTokenizer
 from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 T, B, D, LAYERS, HEADS, STEPS = 32, 32, 64, 6, 4, 1500
 RATES = 2e-3, 4e-3, 8e-3
@@ -259,6 +260,24 @@ def best_rate(cells, bench, kind, rates, sizes):
     return rates[int(np.argmax(scores))]
 
 
+def plot(path, found, alone):
+    """Save accuracy over the mean depth of every rule as a picture."""
+    with Picture(path, size=(6, 4)) as picture:
+        panel = picture.panel("the next character", "mean depth (layers)", "accuracy")
+        families = {}  # a rule by what it looks at, and the numbers at which it was tried
+        for name in found[0]["rules"]:
+            family = name if name == CALIBRATED else name.rsplit(" ", 1)[0]
+            families.setdefault(family, []).append(name)
+        for family, names in families.items():
+            # (seeds, names, 2): mean depths and accuracies
+            values = np.array([[each["rules"][name] for name in names] for each in found])
+            depths = values[..., 0].mean(0)
+            order = np.argsort(depths)
+            draw = panel.points if len(names) == 1 else panel.curve
+            draw(family, depths[order], values[:, order, 1])
+        panel.points(HALF, [LAYERS / 2], np.reshape(alone, (-1, 1)))
+
+
 def main(argv=None):
     """Choose the rates, train for every seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -272,6 +291,7 @@ def main(argv=None):
     )
     parser.add_argument("--out", metavar="FILE", help="keep finished cells there, and go on")
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     keep_freed_memory()
@@ -295,6 +315,8 @@ def main(argv=None):
         cell = {"kind": HALF, "rate": half, "seed": seed} | sizes
         alone.append(cells(cell, partial(accuracy, bench, HALF, half, seed))["test"])
     show(found, np.array(alone))
+    if options.plot:
+        plot(options.plot, found, alone)
     print(f"{len(seeds)} seeds; {cells.seconds() / 60:.0f} minutes of one core")
 
 

@@ -26,8 +26,8 @@ among those by which the trials chose. An interval over five seeds can show a
 gain of about 1.2 standard deviations of the differences.
 
 `python scripts/1_pretraining/cross_lingual.py [--data FOLDER] [--out FILE] [--seed N] [--device D]
-[--quick]`. Five seeds, about 70 minutes on one core; finished cells are kept in --out FILE, and a
-run that was stopped goes on from there; --quick two seeds, half a minute.
+[--quick] [--plot FILE]`. Five seeds, about 70 minutes on one core; finished cells are kept in --out
+FILE, and a run that was stopped goes on from there; --quick two seeds, half a minute.
 
 Not measured yet with this design.
 """
@@ -57,6 +57,7 @@ from tinylm.pretrain.score import score_tokens
 from tinylm.pretrain.special import Special
 from tinylm.train.experiments.cells import Cells, machine
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_sd
+from tinylm.train.experiments.picture import Picture, add_plot
 
 SPECIAL = Special.after(WORDS, sentinels=0)
 LAYERS, WIDTH = 3, 64
@@ -286,6 +287,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     sizes, seeds = FULL, range(options.seed, options.seed + 5)
@@ -298,7 +300,26 @@ def main(argv=None):
     control = controls(*data)
     table(found, control, data, sizes)
     verdicts(found, control)
+    if options.plot:
+        plot(options.plot, found)
     print(f"{cells.seconds() / 60:.0f} minutes on {machine()}")
+
+
+def plot(path, found):
+    """Save losses and retrieval along the training as a picture."""
+    heads = "loss in the 1st language", "loss in the 2nd", "retrieval there", "retrieval back"
+    with Picture(path, rows=2, columns=2) as picture:
+        for column, head in enumerate(heads):
+            y = "nats" if column < 2 else "share of translations found"
+            panel = picture.panel(head, "step", y)
+            for way in WAYS:
+                layer = best_layer(found[way])
+                # (seeds, steps)
+                values = [
+                    [(a + b[layer])[column] for a, b in zip(cell["losses"], cell["retrieval"])]
+                    for cell in found[way]
+                ]
+                panel.curve(way, found[way][0]["steps"], values)
 
 
 def table(found, control, data, sizes):

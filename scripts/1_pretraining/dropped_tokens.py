@@ -12,8 +12,8 @@ go down to 0.1, where the reader sees whether later layers need the others at al
 rate of each way of training is the best of the same three, on a seed that is not used below and
 examples that are not tested.
 
-`python scripts/1_pretraining/dropped_tokens.py [--data FOLDER] [--seed N] [--device cpu]
-[--out FILE] [--quick]`; the folder has bitext/bible_en_es.tsv.gz (place, English, Spanish);
+`python scripts/1_pretraining/dropped_tokens.py [--data FOLDER] [--seed N] [--device cpu] [--out
+FILE] [--quick] [--plot FILE]`; the folder has bitext/bible_en_es.tsv.gz (place, English, Spanish);
 finished cells are kept in FILE and not computed again. 5 seeds, about 15 minutes on one core;
 --quick is 2 seeds and few examples. Read first: adaptive_inference.py.
 
@@ -42,6 +42,7 @@ from tinylm.pretrain.special import Special
 from tinylm.tokenizers.words import words_and_punctuation
 from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 LAYERS, HEADS, T, D, B, EPOCHS, BOOKS = 4, 4, 32, 48, 32, 4, 16
 OFTEN = 3  # a word that is rarer in the training texts has the last number
@@ -177,6 +178,16 @@ def show(bench, found):
     print(f"  {LENGTH_DROP.line(*both)}")
 
 
+def plot(path, found):
+    """Save accuracy over the tokens that are kept, a panel for each training."""
+    with Picture(path, columns=len(TRAININGS)) as picture:
+        for training in TRAININGS:
+            x = "share of the tokens that a layer hands on"
+            panel = picture.panel(f"trained with {training}", x, "accuracy")
+            for way in found[training][0]:
+                panel.curve(way, RATIOS, [each[way] for each in found[training]])
+
+
 def main(argv=None):
     """Choose the rates, train for every seed, print the tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -190,6 +201,7 @@ def main(argv=None):
     )
     parser.add_argument("--out", metavar="FILE", help="keep finished cells there, and go on")
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     seeds, rates, few = range(options.seed, options.seed + SEEDS), RATES, None
@@ -219,6 +231,8 @@ def main(argv=None):
             for seed in seeds
         ]
     show(bench, found)
+    if options.plot:
+        plot(options.plot, found)
     print(f"{len(seeds)} seeds; {cells.seconds() / 60:.0f} minutes of one core")
 
 

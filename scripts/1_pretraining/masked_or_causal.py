@@ -20,7 +20,7 @@ with learned positions; 30 % masked is scored with 15 % masked, as the others ar
 is never masked, counts for neither. Paired by seed, three seeds; models, text and rate are those of
 pretrained_kinds.py.
 
-    python scripts/1_pretraining/masked_or_causal.py --data FOLDER --out cells.jsonl
+    python scripts/1_pretraining/masked_or_causal.py --data FOLDER --out cells.jsonl [--plot FILE]
 
 takes 6 ways x 3 seeds x 3 minutes of one core; --quick is under a minute. FOLDER as of
 sentiment.py, and without one made-up reviews.
@@ -107,6 +107,7 @@ from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.train.evaluation import evaluate
 from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 STEPS, QUICK, SEEDS = 3000, 12, 3
 ALONG = 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0  # shares of the steps where the loss is taken
@@ -152,6 +153,15 @@ def curve(kind, text, stops, seed, device):
     return {"steps": stops, "losses": losses}
 
 
+def plot(path, drawn):
+    """Save how far every way is below guessing as a picture. drawn: {name: (shares, losses)}."""
+    with Picture(path, size=(6, 4)) as picture:
+        x, y = "share of all operations", "nats below the loss of guessing"
+        panel = picture.panel("held-out loss along the training", x, y, xscale="log", xticks=ALONG)
+        for name, (shares, losses) in drawn.items():
+            panel.curve(name, shares, losses)
+
+
 def main(argv=None):
     """Train every way from every seed; print the table, the picture and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -160,6 +170,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     steps, seeds = STEPS, range(options.seed, options.seed + SEEDS)
     if options.quick:
@@ -170,7 +181,7 @@ def main(argv=None):
     kinds, guess = ways(), guessing(text)
     budget = steps * step_cost(kinds["masked 15 %, learned"], text.rows)
     print(f"{text.rows.size:,} tokens; guessing by frequency has {guess:.3f} nats a token")
-    below, curves = {}, []
+    below, curves, drawn = {}, [], {}
     for name, kind in kinds.items():
         own = budget / step_cost(kind, text.rows)
         stops = sorted({max(1, round(own * share)) for share in ALONG})
@@ -181,7 +192,7 @@ def main(argv=None):
             found = cells(cell, partial(curve, kind, text, stops, seed, options.device))
             losses.append(found["losses"])
         losses = guess - np.array(losses)  # (seeds, stops)
-        below[name] = losses[:, -1]
+        below[name], drawn[name] = losses[:, -1], (np.array(stops) / stops[-1], losses)
         curves.append((name, np.log10(np.array(stops) / stops[-1]), losses.mean(axis=0)))
         print(f"{name:24}{stops[-1]:>7} steps   {mean_and_range(below[name])} below", flush=True)
     label = "nats below the loss of guessing", "log10 of the share of all operations"
@@ -194,6 +205,8 @@ def main(argv=None):
     for positions in POSITIONS:
         few, many = (below[f"masked {share} %, {positions}"] for share in (15, 30))
         print(f"{positions}: {OFTEN.line(many, few)}")
+    if options.plot:
+        plot(options.plot, drawn)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ of different seeds share examples, of which there are 3,000. In a trial of ten o
 differences of accuracy between stopped and whole runs spread by 0.01 to 0.05; with forty seeds a
 mean difference of 0.005 to 0.015 can be seen. About 6 minutes on a core of its own; --quick is a
 few seconds. `python scripts/1_pretraining/overfitting.py [--data FOLDER] [--seed N] [--device D]
-[--quick] [--out FILE]`: cells that stand in FILE are not computed again. The folder (or
-TINYLM_DATA) has sentiment/*.txt (sentence, tab, 0 or 1; 3,000 in all); without it, made-up reviews.
+[--quick] [--out FILE] [--plot FILE]`: cells that stand in FILE are not computed again. The folder
+(or TINYLM_DATA) has sentiment/*.txt (sentence, tab, 0 or 1; 3,000 in all); without it, made-up
+reviews.
 
 Measured output with three files of real reviews:
 
@@ -130,6 +131,7 @@ from tinylm.nn import evaluating
 from tinylm.tokenizers.wordpiece_train import train_wordpiece
 from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_sd
+from tinylm.train.experiments.picture import Picture, add_plot
 
 # (labels to learn from, share of them that are wrong)
 SETTINGS = (50, 0.0), (200, 0.0), (800, 0.0), (800, 0.2)
@@ -311,6 +313,18 @@ def verdicts(results, epochs):
             print(f"  {judged(claim, claimed, other)}")
 
 
+def plot(path, results):
+    """Save the curves of every setting as a picture: accuracies, and nats of held-out labels."""
+    with Picture(path, rows=2, columns=len(results), size=(3.9, 3)) as picture:
+        for keys, y in ((("learnt", "held_out"), "accuracy"), (("nats",), "held-out loss (nats)")):
+            for (n, wrong), found in results.items():
+                title = f"{n} labels" + f", {wrong:.0%} wrong" * bool(wrong)
+                panel = picture.panel(title, "epoch", y)
+                for key in keys:
+                    values = found[key]
+                    panel.curve(key.replace("_", " "), np.arange(1, values.shape[1] + 1), values)
+
+
 def main(argv=None):
     """Measure by number of labels and seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -319,6 +333,7 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", metavar="FILE", help="keep finished runs there, and go on")
+    add_plot(parser)
     options = parser.parse_args(argv)
     epochs, seeds, settings = EPOCHS, SEEDS, SETTINGS
     if options.quick:
@@ -345,6 +360,8 @@ def main(argv=None):
     for setting, found in results.items():
         show(setting, found)
     verdicts(results, epochs)
+    if options.plot:
+        plot(options.plot, results)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ takes the pre-training of seed 0, 1 or 2, the others' that of seed 0. Claims are
 rung, paired by seed, with each share of the labels, at a level at which all three intervals hold.
 
     python scripts/1_pretraining/sentiment.py --data FOLDER --out cells.jsonl --keep WEIGHTS
+        [--plot FILE]
 
 FOLDER (or TINYLM_DATA) has sentiment/*.txt (sentence, tab, 0 or 1) and, to be read without labels,
 corpus/ and bitext/ as pretrained_kinds.py says; without it, made-up reviews. What stands in --out
@@ -51,6 +52,7 @@ from tinylm.pretrain.early.naive_bayes import naive_bayes
 from tinylm.train import checkpoint
 from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_sd, together
+from tinylm.train.experiments.picture import Picture, add_plot
 
 LADDER = (500, 2000, 8000, 32000)  # steps of BERT
 SHARES, CHOOSE_ON = (0.1, 0.3, 1.0), 0.3
@@ -309,6 +311,18 @@ def picture(found, beside, ladder):
     print("\n" + "\n".join(charplot.lines(curves, 90, 16, *labels)))
 
 
+def plot(path, found, beside, ladder):
+    """Save accuracy over pre-training, a panel for each share of the labels."""
+    with Picture(path, columns=len(SHARES), size=(4.6, 3.8)) as picture:
+        for i, share in enumerate(SHARES):
+            x, y = "steps of BERT, equal operations", "accuracy"
+            panel = picture.panel(f"{share:.0%} of the labels", x, y, xscale="log", xticks=ladder)
+            for name, scores in found.items():
+                panel.curve(name, ladder, np.transpose([scores[k][i] for k in scores if k]))
+            for name, scores in beside.items():
+                panel.level(name, scores[i].mean())
+
+
 def command_line(argv):
     """The options of main()."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -319,6 +333,7 @@ def command_line(argv):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     options.kinds = options.kinds.split(",")
     options.ladder, options.steps, options.rates = LADDER, STEPS, RATES
@@ -348,6 +363,8 @@ def main(argv=None):
         beside = others(experiment)
         found = {name: experiment.scores(name) for name in options.kinds}
         picture(found, beside, options.ladder)
+        if options.plot:
+            plot(options.plot, found, beside, options.ladder)
         verdicts(found, beside)
         print(f"\n{experiment.cells.seconds() / 60:.0f} minutes of one core")
 

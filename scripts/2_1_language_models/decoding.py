@@ -10,8 +10,8 @@ context 128) and a draft model (1 layer, width 32) learn Python's documentation 
 method continues 8 held-out prompts of 28 characters by 100. Repetition is the share of 4-character
 pieces that already came in the same continuation. About 3 minutes on two cores for three seeds;
 --quick (two seeds, 60 steps) is too short for the claims. `python
-scripts/2_1_language_models/decoding.py [--seed N] [--device cpu] [--quick]`. Read next:
-scripts/2_3_long_sequences/compression.py.
+scripts/2_1_language_models/decoding.py [--seed N] [--device cpu] [--quick] [--plot FILE]`. Read
+next: scripts/2_3_long_sequences/compression.py.
 
 Measured output:
 
@@ -77,6 +77,7 @@ from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine
 from tinylm.tokenizers import CharTokenizer
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range, weakest
+from tinylm.train.experiments.picture import Picture, add_plot
 
 CONTEXT = 128
 BATCH = 8
@@ -228,12 +229,27 @@ def verdicts(table, speculation, matched):
     print(f"one of them: {finished[:1]}")
 
 
+def plot(path, table, speculation):
+    """Save probability against repetition, and speculation's gain, as a picture."""
+    with Picture(path, columns=2, size=(5.6, 4)) as picture:
+        x, y = "log-probability a token (nats)", "share of repeated pieces of 4"
+        panel = picture.panel("what each method writes", x, y)
+        for name, rows in table.items():
+            score, repeated = np.array(rows).T
+            panel.points(name, [score.mean()], repeated[:, None])
+        ahead, y = list(speculation), "tokens a reading of the large model"
+        panel = picture.panel("speculative decoding", "tokens drafted ahead", y, xticks=ahead)
+        gains = [[gain for _, gain in rows] for rows in speculation.values()]
+        panel.curve("speculative decoding", ahead, np.transpose(gains))
+
+
 def main(argv=None):
     """Measure every seed, print the tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     keep_freed_memory()
     # seeds of weights, batches and prompts
@@ -255,6 +271,8 @@ def main(argv=None):
         rate, gain = (mean_and_range(column, ".2f") for column in np.array(rows).T)
         print(f"lookahead {lookahead:<18}{rate:<28}{gain}")
     verdicts(table, speculation, matched)
+    if options.plot:
+        plot(options.plot, table, speculation)
 
 
 if __name__ == "__main__":

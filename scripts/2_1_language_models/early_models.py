@@ -17,7 +17,8 @@ steps without search, where the LSTM was 0.38 bits ahead of the transformer: the
 long that lasts.
 
 About 20 minutes on one core. `python scripts/2_1_language_models/early_models.py [--seed N]
-[--device cpu|gpu] [--quick] [--out FILE]`: cells that stand in FILE are not computed again.
+[--device cpu|gpu] [--quick] [--out FILE] [--plot FILE]`: cells that stand in FILE are not computed
+again.
 
 Measured output:
 
@@ -98,6 +99,7 @@ from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM
 from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim
+from tinylm.train.experiments.picture import Picture, add_plot
 
 BATCH, T = 16, 64
 LADDER = 500, 1_500, 5_000  # steps; runs of their own
@@ -274,6 +276,20 @@ def verdicts(found, ladder, counts):
         print(f"{name} {BETTER.text} than counting: {BETTER.judge(last[name], counts)}")
 
 
+def plot(path, curves, ladder, counts):
+    """Save bits over steps and over seconds as a picture. curves, counts: as in verdicts()."""
+    with Picture(path, columns=2, size=(5, 3.8)) as picture:
+        y = "bits per character of held-out text"
+        panel = picture.panel("by steps", "steps", y, xscale="log", xticks=ladder)
+        for name, (bits, _) in curves.items():
+            panel.curve(name, ladder, bits)
+        panel.level("counting", counts)
+        panel = picture.panel("by time", "seconds of one core", y, xscale="log")
+        for name, (bits, seconds) in curves.items():
+            panel.curve(name, seconds.mean(0), bits)
+        panel.level("counting", counts)
+
+
 def main(argv=None):
     """Search, train and measure, print the tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -281,6 +297,7 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds, few steps")
     parser.add_argument("--out", metavar="FILE", help="keep finished runs there, and go on")
+    add_plot(parser)
     options = parser.parse_args(argv)
     backend.blas_threads(1)  # so that seconds are those of one core
     parts = characters()
@@ -325,6 +342,8 @@ def main(argv=None):
             f"{seconds[:, -1].mean():>9.0f}"
         )
     verdicts(curves, ladder, counts)
+    if options.plot:
+        plot(options.plot, curves, ladder, counts)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ documentation with 27 symbols (a to z and the space): the entropies F_n of the t
 a circle, which cannot rise with n; then the cost per letter of n-gram models on held-out text,
 which can. F_n of a finite text falls towards 0 for large n, where a context occurs only once, so it
 is no estimate of English; the held-out numbers are. About 5 seconds. `python
-scripts/2_1_language_models/shannon_entropy.py [--seed N] [--device cpu] [--quick]`; the seed picks
-the tenth that is held out, of five; --quick takes a fifth of the text. Counting is done on the CPU.
-Read next: early_models.py.
+scripts/2_1_language_models/shannon_entropy.py [--seed N] [--device cpu] [--quick] [--plot FILE]`;
+the seed picks the tenth that is held out, of five; --quick takes a fifth of the text. Counting is
+done on the CPU. Read next: early_models.py.
 
 Measured output:
 
@@ -46,6 +46,7 @@ from tinylm.backend import Random
 from tinylm.data import python_documentation, without_repeats
 from tinylm.models.early.ngram import NGramLM, conditional_entropy
 from tinylm.train.experiments.compare import OPPOSITE, SHOWS, Claim, weakest
+from tinylm.train.experiments.picture import Picture, add_plot
 
 ORDERS = (1, 2, 3, 4, 5, 6)
 SMOOTHINGS = ("add_k", "interpolated", "absolute", "kneser_ney")
@@ -69,12 +70,23 @@ def held_out(tokens, tenth):
     return [part for part in (tokens[:start], tokens[stop:]) if len(part)], tokens[start:stop]
 
 
+def plot(path, F, found):
+    """Save entropies and held-out bits over the context as a picture."""
+    with Picture(path, size=(6, 4)) as picture:
+        panel = picture.panel("one letter more of context", "letters, n", "bits per letter")
+        panel.curve("F_n, this text", (0, *ORDERS), F)
+        panel.curve("F_n, Shannon's table", list(SHANNON), list(SHANNON.values()))
+        for smoothing, bits in found.items():
+            panel.curve(f"held out, {smoothing.replace('_', ' ')}", ORDERS, bits.T)
+
+
 def main(argv=None):
     """Print the two tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     tokens = letters(without_repeats(python_documentation()))
     if options.quick:
@@ -93,7 +105,7 @@ def main(argv=None):
     tenths = Random(options.seed, "tenths").permutation(10)[:TENTHS].tolist()
     print(f"held out: bits per letter, mean of {TENTHS} tenths of the text (largest - smallest)")
     print("    order        " + "".join(f"{n:>13}" for n in ORDERS))
-    lines = []
+    lines, found = [], {}
     for smoothing in SMOOTHINGS:
         bits = np.empty((len(ORDERS), len(tenths)))
         for j, tenth in enumerate(tenths):
@@ -104,6 +116,7 @@ def main(argv=None):
             f"    {smoothing:<13}"
             + "".join(f"{row.mean():>6.3f} ({np.ptp(row):.2f})" for row in bits)
         )
+        found[smoothing] = bits
         # (orders - 1) verdicts: order n against n - 1, on the same tenths
         steps = [LONGER.judge(b, a) for a, b in zip(bits, bits[1:])]
         harm = [str(n) for n, step in zip(ORDERS[1:], steps) if step.word == OPPOSITE]
@@ -111,6 +124,8 @@ def main(argv=None):
         if harm:
             lines.append(f"  shows the opposite at order {', '.join(harm)}")
     print("\n".join(lines))
+    if options.plot:
+        plot(options.plot, F, found)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ are not used below. Answers are those about names for which no way was tuned, as
 groups of questions; what is forgotten is the rise of the loss on new stories of the same world.
 
 `python scripts/2_1_language_models/tuned_parts.py [--seed N] [--device cpu|gpu] [--out FILE]
-[--quick]`; finished cells are kept in FILE and not computed again. 10 seeds, about 7 minutes on
-one core; --quick is 2 seeds, one rate and half of the steps. Read first: instruction_tuning.py.
+[--quick] [--plot FILE]`; finished cells are kept in FILE and not computed again. 10 seeds, about 7
+minutes on one core; --quick is 2 seeds, one rate and half of the steps. Read first:
+instruction_tuning.py.
 
 Measured output: Not measured yet with this design.
 """
@@ -34,6 +35,7 @@ from tinylm.finetune.peft.partial import last_layers, norms_only
 from tinylm.pretrain import CausalLM
 from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 
 def with_embeddings(model):
@@ -133,6 +135,16 @@ def show(found, unfair):
         print(f"{LESS.text}, {way}: {LESS.judge(right[way], right[ALL])}")
 
 
+def plot(path, found):
+    """Save what tuning gains against what it forgets as a picture."""
+    with Picture(path, size=(6, 4)) as picture:
+        x, y = "rise of the loss on stories (nats)", "share of answers that are right"
+        panel = picture.panel("what is tuned", x, y)
+        for way, runs in found.items():
+            right = [[np.mean(one["scores"])] for one in runs]
+            panel.points(way, [np.mean([one["rise"] for one in runs])], right)
+
+
 def main(argv=None):
     """Choose the rates, tune in every way from every seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -140,6 +152,7 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", metavar="FILE", help="keep finished cells there, and go on")
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     count, rates, share, cells = SEEDS, RATES, 1.0, Cells(options.out)
@@ -160,11 +173,14 @@ def main(argv=None):
         tried = "".join(f"{rate:>8g}: {score:.2f}" for rate, score in zip(rates, scores))
         print(f"{way:<20}{tried}", flush=True)
     labs = [lab(seed) for seed in range(options.seed, options.seed + count)]
+    found = {way: [of_seed(cells, one, way, best[way], share) for one in labs] for way in WAYS}
     show(
-        {way: [of_seed(cells, one, way, best[way], share) for one in labs] for way in WAYS},
+        found,
         [of_seed(cells, one, LORA, best[ALL], share) for one in labs],
     )
     print(f"{count} seeds; {cells.seconds() / 60:.0f} minutes of one core")
+    if options.plot:
+        plot(options.plot, found)
 
 
 if __name__ == "__main__":

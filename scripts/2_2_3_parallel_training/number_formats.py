@@ -18,8 +18,8 @@ and the share with digits missing (below 2^-14), at a scale of 1 and of 2^15; an
 its largest number. Of the updates of the weights, the share that changes nothing if the weights are
 kept in the format. And what the finished float32 weights lose when they are read in each format
 without training in it. 11 minutes on one core of a busy machine. `python
-scripts/2_2_3_parallel_training/number_formats.py [--seed N] [--device cpu|gpu] [--quick]`; --quick
-is two seeds of 30 steps. Read next: ../../tinylm/train/precision/mixed.py.
+scripts/2_2_3_parallel_training/number_formats.py [--seed N] [--device cpu|gpu] [--quick] [--plot
+FILE]`; --quick is two seeds of 30 steps. Read next: ../../tinylm/train/precision/mixed.py.
 
 Measured output (5 seeds, mean with the least and the most; Xeon with AVX-512, one thread):
 
@@ -89,6 +89,7 @@ from tinylm.models.low_bit.bfloat16 import simulate
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.train import TrainConfig, prepare_run
 from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture
 from tinylm.train.experiments.script import command_line
 from tinylm.train.precision.formats import FORMATS
 from tinylm.train.precision.mixed import LossScale, MixedPrecision
@@ -245,7 +246,9 @@ def exact_twin(run, trainer, seed):
 
 
 def measure(run, seeds, steps):
-    """Train every kind from every seed: print all figures."""
+    """Train every kind from every seed: print all figures; returns losses {kind: (seeds,)}, and
+    shares of updates that change nothing (formats, steps).
+    """
     losses = {kind: [] for kind in KINDS}
     skipped = {kind: [] for kind in KINDS}
     marks = {1: [], steps // 3: [], steps: []}
@@ -284,11 +287,23 @@ def measure(run, seeds, steps):
         print(f"{f'{first + 1} .. {last}':<14}" + "".join(f"{cell:12.1f}" for cell in cells))
     print()
     show_reading(run, models)
+    return losses, shares
+
+
+def plot(path, losses, shares):
+    """Save losses above float32's, and updates that change nothing, as a picture."""
+    with Picture(path, columns=2, size=(5, 3.8)) as picture:
+        panel = picture.panel("validation loss above float32's", "nats")
+        panel.bars({k: v - losses["float32"] for k, v in losses.items() if k != "float32"}, "+.4f")
+        title = "weights kept in the format"
+        panel = picture.panel(title, "step", "updates that change nothing (%)")
+        for name, values in zip(("float16", "bfloat16"), 100 * shares):
+            panel.curve(name, range(1, len(values) + 1), values)
 
 
 def main(argv=None):
     """Prepare the text once, then measure."""
-    options, seeds = command_line(argv, __doc__, "two seeds of 30 steps")
+    options, seeds = command_line(argv, __doc__, "two seeds of 30 steps", plot=True)
     steps = QUICK_STEPS if options.quick else STEPS
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(
@@ -296,9 +311,11 @@ def main(argv=None):
         )
         run = prepare_run(config, lambda line: None)
         try:
-            measure(run, seeds, steps)
+            losses, shares = measure(run, seeds, steps)
         finally:
             run.lock.close()
+    if options.plot:
+        plot(options.plot, losses, shares)
 
 
 if __name__ == "__main__":

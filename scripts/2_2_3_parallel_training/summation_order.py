@@ -16,8 +16,8 @@ error beyond it is reported as a fault. "Another kind of hardware costs nothing 
 interval (95 %, over seeds, of paired differences in validation loss) lies within 0.01 nats of 0 on
 both sides; beside it stands the spread between seeds, which a difference must be seen against. A
 kind of machine whose kernels are those of this one is skipped, and says so. 7 minutes on a busy
-machine. `python scripts/2_2_3_parallel_training/summation_order.py [--seed N] [--quick]`; --quick
-is two seeds and 20 steps. Read next: ../../tinylm/parallel/communicate/rings.py.
+machine. `python scripts/2_2_3_parallel_training/summation_order.py [--seed N] [--quick] [--plot
+FILE]`; --quick is two seeds and 20 steps. Read next: ../../tinylm/parallel/communicate/rings.py.
 
 Measured output (5 seeds; Xeon with AVX-512, whose BLAS takes AVX2 kernels unless told otherwise):
 
@@ -97,6 +97,7 @@ import numpy as np
 from tinylm.machine import blas_kernels
 from tinylm.train import TrainConfig, prepare_run
 from tinylm.train.experiments.compare import Claim, weakest
+from tinylm.train.experiments.picture import Picture
 from tinylm.train.experiments.script import command_line
 from tinylm.train.precision.sums import (
     error_bound,
@@ -159,8 +160,10 @@ def orders(n):
 
 
 def show_errors(rng, sizes):
-    """Print the largest error of each order, beside its bound."""
-    beyond, rows = 0, {}
+    """Print the largest error of each order, beside its bound; returns {kind of numbers: {order:
+    errors by size}}.
+    """
+    beyond, rows, drawn = 0, {}, {"positive numbers": {}, "numbers of both signs": {}}
     print("largest error of 20 sums, in units of 2^-24 sum |x|, and the most there can be")
     print(f"{'':<13}" + "".join(f"{f'n = {n:,}':>27}" for n in sizes))
     print(f"{'':<13}" + f"{'x > 0':>9}{'+-':>9}{'at most':>9}" * len(sizes))
@@ -173,6 +176,8 @@ def show_errors(rng, sizes):
             for name, add, most in orders(n):
                 error = np.max(np.abs(add(x).astype(np.float64) - exact) / (U * size))
                 beyond += most is not None and error > most
+                kind = "positive numbers" if positive else "numbers of both signs"
+                drawn[kind].setdefault(name, []).append(error)
                 cells = rows.setdefault(name, [])
                 cells.append(f"{error:.3g}")
                 if not positive:
@@ -180,6 +185,7 @@ def show_errors(rng, sizes):
     for name, cells in rows.items():
         print(f"{name:<13}" + "".join(f"{cell:>9}" for cell in cells))
     print(f"errors beyond their bound: {beyond}")
+    return drawn
 
 
 def show_results(rng, n=4096):
@@ -267,15 +273,28 @@ def show_machines(seeds, steps):
         print(f"{claim.text} (section {claim.section}), the worse side: {worse}")
 
 
+def plot(path, sizes, errors):
+    """Save the largest errors over the count of numbers as a picture."""
+    with Picture(path, columns=2, size=(5, 3.8)) as picture:
+        for kind in ("positive numbers", "numbers of both signs"):
+            scales = {"xscale": "log", "yscale": "log", "xticks": sizes}
+            panel = picture.panel(kind, "numbers added", "largest error (2^-24 sum |x|)", **scales)
+            for name, found in errors[kind].items():
+                panel.curve(name, sizes, found)
+
+
 def main(argv=None):
     """Measure and print."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["--train"]:
         train(*json.loads(argv[1]))
         return
-    options, seeds = command_line(argv, __doc__, "two seeds and 20 steps")
+    options, seeds = command_line(argv, __doc__, "two seeds and 20 steps", plot=True)
     rng = np.random.default_rng(options.seed)
-    show_errors(rng, (100, 10_000) if options.quick else (100, 10_000, 100_000))
+    sizes = (100, 10_000) if options.quick else (100, 10_000, 100_000)
+    errors = show_errors(rng, sizes)
+    if options.plot:
+        plot(options.plot, sizes, errors)
     show_results(rng)
     show_machines(seeds, QUICK_STEPS if options.quick else STEPS)
 

@@ -6,8 +6,9 @@ which is where many of their parameters are, 2 d d_h in each of L layers without
 Transformers of two layers and d = 32 read the same 240 batches of Python's documentation, character
 by character, from the same seeds, with d_h from a quarter of d to sixteen times d, at two learning
 rates; the loss is that of held-out text. About 90 seconds on one core. `python
-scripts/2_2_training_at_scale/hidden_width.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is
-two seeds, two widths and few steps. Read next: scripts/2_1_language_models/model_sizes.py.
+scripts/2_2_training_at_scale/hidden_width.py [--seed N] [--device cpu|gpu] [--quick] [--plot
+FILE]`; --quick is two seeds, two widths and few steps. Read next:
+scripts/2_1_language_models/model_sizes.py.
 
 Measured output, mean (least .. most over seeds):
 
@@ -58,6 +59,7 @@ from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM
 from tinylm.train import evaluate, train_step
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range, weakest
+from tinylm.train.experiments.picture import Picture, add_plot
 
 D, LAYERS, T, BATCH, STEPS = 32, 2, 32, 16, 240
 WIDTHS, RATES = (8, 32, 128, 512), (1e-2, 2e-2)
@@ -103,12 +105,21 @@ def held_out_loss(text, held_out, V, width, rate, seed, steps, device, note):
     return evaluate(model, objective, EvenWindows(held_out, T), 64, batches=8, device=device)[0]
 
 
+def plot(path, widths, best):
+    """Save the loss over the hidden width as a picture."""
+    with Picture(path, size=(5.4, 3.6)) as picture:
+        x, y = "hidden width of the feed-forward", "held-out loss (nats a character)"
+        panel = picture.panel("each at its better rate", x, y, xscale="log", xticks=widths)
+        panel.curve(f"width {D}", widths, np.transpose(best))
+
+
 def main(argv=None):
     """Train every width from every seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds, two widths, few steps")
+    add_plot(parser)
     args = parser.parse_args(argv)
     backend.blas_threads(1)
     seeds = range(args.seed, args.seed + 5)
@@ -153,6 +164,8 @@ def main(argv=None):
         print(f"    {b} against {a}: {verdict}")
     print(f"{WIDER.text}, at every step: {weakest(steps_up)}")
     print(f"{WIDER.text}, {widths[-1]} against {widths[0]}: {WIDER.judge(best[-1], best[0])}")
+    if args.plot:
+        plot(args.plot, widths, best)
 
 
 if __name__ == "__main__":

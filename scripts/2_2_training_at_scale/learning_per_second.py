@@ -20,7 +20,8 @@ overfits sooner (seen in three runs of seed 101). Nothing else may run on the ma
 takes rungs x seeds x (75 + 4) seconds and a minute for the timing: half an hour. Runs that stand in
 the file are not made again (results/learning_per_second.jsonl has those below). `--beside` adds, to
 the same file, what was built and did not win (each against the last rung; twelve minutes more).
-`--quick` trains two rungs for 3 seconds, which proves that it runs. Read next: nanogpt_record.py.
+`--plot FILE` draws it. `--quick` trains two rungs for 3 seconds, which proves that it runs. Read
+next: nanogpt_record.py.
 
 Measured (two idle cores of an AMD EPYC, OpenBLAS with its kernels for AVX-512; mean, least and most
 over seeds 201 to 203):
@@ -79,6 +80,7 @@ from pathlib import Path
 from tinylm.data import python_documentation, split_text, without_repeats
 from tinylm.models.early.ngram import best_by_counting
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 SECONDS, SEEDS, FIRST_SEED, WORKERS = 75.0, 3, 201, 2
 # Each adds options to those of all rungs before it.
@@ -204,6 +206,15 @@ def show(found, rungs, seeds, unit, claim, beside=()):
     return scores
 
 
+def plot(path, scores, unit, level=None):
+    """Save the scores of every rung as a picture. level: (name, value) of a bar to beat."""
+    with Picture(path, size=(6.4, 0.6 + 0.32 * len(scores))) as picture:
+        panel = picture.panel("held-out loss at equal seconds", unit)
+        panel.bars(scores, ".3f", zero=False)
+        if level:
+            panel.mark(*level)
+
+
 def command_line(argv, about, seconds, quick_rungs, **own):
     """The options of both scripts, and `own`, those of one: {name: arguments of add_argument}.
 
@@ -219,6 +230,7 @@ def command_line(argv, about, seconds, quick_rungs, **own):
     parser.add_argument("--quick", action="store_true", help="two rungs, two seeds, 3 seconds")
     for name, arguments in own.items():
         parser.add_argument(f"--{name}", **arguments)
+    add_plot(parser)
     args = parser.parse_args(argv)
     args.seeds = list(range(args.seed, args.seed + args.seeds))
     args.rungs = None
@@ -247,6 +259,8 @@ def main(argv=None):
     bar, order = best_by_counting(train_text, held_out)
     print(f"the bar, Kneser-Ney {order}-grams of characters: {bar:.3f}")
     print(BEATS.line(scores[names[-1]], bar))
+    if args.plot:
+        plot(args.plot, scores, "bits per byte", (f"{order}-grams", bar))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ it back to that of one copy, masking personal data to that of a secret never see
 average). A telephone number is put into made-up pages full of other numbers; a model of characters
 ranks it among 1,024 numbers that it might have been, so 10 bits are the most there is. The model
 counts trigrams: one of long n-grams learns any number by heart from one copy. About 15 seconds.
-`python scripts/2_2_training_at_scale/memorization.py [--seed N] [--device cpu] [--quick]`; eight
-seeds from N on, with --quick three.
+`python scripts/2_2_training_at_scale/memorization.py [--seed N] [--device cpu] [--quick] [--plot
+FILE]`; eight seeds from N on, with --quick three.
 
 Measured output (CPU, mean bits over 8 seeds, smallest .. largest):
 
@@ -38,6 +38,7 @@ from tinylm.data.clean.privacy import Masker
 from tinylm.data.measure.memorization import canaries, exposure, with_canary
 from tinylm.data.synthetic.junk import good_page
 from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 COPIES = (0, 1, 4, 16, 64)
 # Bits of exposure, paired by seed: the same pages and numbers. log2 1024 = 10 bits are the most
@@ -70,12 +71,24 @@ def bits(copies, seed, prepare):
     return exposure(lambda text: -model.log_probability(text), secrets[0], secrets[1:])
 
 
+def plot(path, found):
+    """Save exposure over copies as a picture."""
+    with Picture(path, size=(6, 3.8)) as picture:
+        x, y = "copies in the text", "exposure (bits)"
+        settings = {"xscale": "symlog", "xticks": COPIES}
+        panel = picture.panel("a secret number in a training text", x, y, **settings)
+        for name in SETTINGS:
+            panel.curve(name, COPIES, np.transpose([found[name, copies] for copies in COPIES]))
+        panel.level("never seen", NEVER_SEEN)
+
+
 def main(argv=None):
     """Print exposure by copies and by what was done to the text, and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     seeds = range(options.seed, options.seed + 8)
     if options.quick:
@@ -93,6 +106,8 @@ def main(argv=None):
     most = COPIES[-1]
     print(DROPPED.line(found["copies dropped", most], found["as it is", 1]))
     print(MASKED.line(found["data masked", most], NEVER_SEEN))
+    if options.plot:
+        plot(options.plot, found)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ stands if it is lower than the one before it by the paired interval of 95 % over
 
     python scripts/2_2_training_at_scale/nanogpt_record.py --data tinyshakespeare.txt --out r.jsonl
 
-takes records x seeds x 66 seconds, 14 minutes; `--quick` trains two records for 3 seconds, which
-proves that it runs. Read first: learning_per_second.py.
+takes records x seeds x 66 seconds, 14 minutes; `--plot FILE` draws them, `--quick` trains
+two records for 3 seconds, which proves that it runs. Read first: learning_per_second.py.
 
 Measured (two idle cores of an AMD EPYC, OpenBLAS with its kernels for AVX-512; mean, least and most
 over seeds 201 to 203; results/nanogpt_record.jsonl). In torch nanoGPT's page has 1.88 after 2,000
@@ -38,7 +38,7 @@ half as long again.
 import tempfile
 from pathlib import Path
 
-from learning_per_second import command_line, cumulative, measured, show
+from learning_per_second import command_line, cumulative, measured, plot, show
 
 from tinylm.train.experiments.compare import Claim
 
@@ -67,7 +67,9 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         args.out = args.out or Path(folder, "record.jsonl")
         found = measured(args, rungs, "loss", {"--data": args.data})
-    show(found, rungs, args.seeds, "nats a character", LOWER)
+    scores = show(found, rungs, args.seeds, "nats a character", LOWER)
+    if args.plot:
+        plot(args.plot, scores, "nats a character")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ initializations: everything of unit size (embeddings 1, weights 1/sqrt(d_in)), a
 residual maps smaller by sqrt(2 L)). Second, from unit size, 40 steps of AdamW without warm-up on
 text of a Markov chain at rising learning rates: the loss in the end, and how many runs diverged
 (ended above log V, or not finite). About 40 seconds on two cores. `python
-scripts/2_2_training_at_scale/norm_placement.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is
-two seeds and small depths. Read next: rank_collapse.py.
+scripts/2_2_training_at_scale/norm_placement.py [--seed N] [--device cpu|gpu] [--quick] [--plot
+FILE]`; --quick is two seeds and small depths. Read next: rank_collapse.py.
 
 Measured output (mean over 5 seeds, with the least and the most):
 
@@ -57,6 +57,7 @@ from tinylm.nn import PLACEMENTS
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain import CausalLM
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 V, T, D, B, STEPS = 12, 16, 16, 8, 40
 DEPTHS = (2, 8, 32)
@@ -138,31 +139,38 @@ def final_loss(model, rate, seed, device):
 
 
 def show_gradients(seeds, depths, device):
-    """Print the first measurement."""
+    """Print the first measurement; returns {placement: ratios (depths, seeds)} of unit size."""
+    found = {}
     ids = tl.backend.to_device(CHAIN.sample(B * (T + 1), 1).reshape(B, T + 1), device)
     for unit, name in ((True, "everything of unit size"), (False, "GPT-2's initialization")):
         print(f"gradient into the first block / into the last, at the start, {name}")
         print(f"{'blocks':<8}" + "".join(f"{depth:>29}" for depth in depths))
         for placement in (*PLACEMENTS, "none"):
-            cells = []
+            cells, rows = [], []
             for depth in depths:
                 # (seeds, 2): into the first block, into the last
                 norms = np.array(
                     [gradient_norms(build(depth, placement, s, device, unit), ids) for s in seeds]
                 )
-                cells.append(mean_and_range(norms[:, 0] / norms[:, 1], ".2g"))
+                rows.append(norms[:, 0] / norms[:, 1])
+                cells.append(mean_and_range(rows[-1], ".2g"))
+            if unit:
+                found[placement] = rows
             print(f"{placement:<8}" + "".join(f"{cell:>29}" for cell in cells))
+    return found
 
 
 def show_training(seeds, depths, device):
-    """Print the second measurement and the verdict."""
+    """Print the second measurement and the verdict; returns {depth: {placement: losses (rates,
+    seeds)}}.
+    """
     # No model can be below the entropy rate of the chain; log V is a guess.
     print(
         f"\nloss after {STEPS} steps without warm-up (log V = {math.log(V):.2f}, "
         f"best {CHAIN.entropy_rate():.2f}); diverged runs"
     )
     print(f"{'blocks':>8}{'rate':>8}" + "".join(f"{name:>26}" for name in PLACEMENTS))
-    best = {}
+    best, found = {}, {depth: {name: [] for name in PLACEMENTS} for depth in depths}
     for depth in depths:
         for rate in RATES:
             cells = []
@@ -170,6 +178,7 @@ def show_training(seeds, depths, device):
                 losses = np.array(
                     [final_loss(build(depth, placement, s, device), rate, s, device) for s in seeds]
                 )
+                found[depth][placement].append(losses)
                 # worse than a guess, or not finite
                 bad = int((losses > math.log(V)).sum())
                 cells.append(f"{mean_and_range(losses, '.2f')} {bad}/{len(losses)}")
@@ -183,6 +192,26 @@ def show_training(seeds, depths, device):
         f"post-norm {mean_and_range(post, '.2f')}"
     )
     print(TRAINS.line(np.minimum(pre, math.log(V)), np.minimum(post, math.log(V))))
+    return found
+
+
+def plot(path, depths, ratios, losses):
+    """Save gradients over the depth, and losses over the rate, as a picture."""
+    with Picture(path, columns=1 + len(losses), size=(4.6, 3.4)) as picture:
+        title = "everything of unit size, at the start"
+        y = "gradient into the first block / the last"
+        scales = {"xscale": "log", "yscale": "log"}
+        panel = picture.panel(title, "blocks", y, xticks=depths, **scales)
+        for placement, found in ratios.items():
+            panel.curve(placement, depths, np.transpose(found))
+        for depth, found in losses.items():
+            title = f"{depth} blocks, after {STEPS} steps"
+            panel = picture.panel(title, "learning rate", "loss (nats)", xscale="log")
+            panel.level("a guess", math.log(V))
+            for placement, values in found.items():
+                values = np.transpose(values)  # (seeds, rates)
+                # What diverged is no point of a curve.
+                panel.curve(placement, RATES, np.where(values > 2 * math.log(V), np.nan, values))
 
 
 def main():
@@ -191,6 +220,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds and no deep model")
+    add_plot(parser)
     args = parser.parse_args()
     seeds = range(args.seed, args.seed + 5)
     depths = DEPTHS
@@ -198,8 +228,10 @@ def main():
     if args.quick:
         seeds, depths, trained = seeds[:2], DEPTHS[:-1], (2, 6)
         print(ONLY_RUNS)
-    show_gradients(seeds, depths, args.device)
-    show_training(seeds, trained, args.device)
+    ratios = show_gradients(seeds, depths, args.device)
+    losses = show_training(seeds, trained, args.device)
+    if args.plot:
+        plot(args.plot, depths, ratios, losses)
 
 
 if __name__ == "__main__":

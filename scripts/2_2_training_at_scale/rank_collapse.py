@@ -6,8 +6,8 @@ alike, the matrix loses rank, and the feed-forward sub-layer prevents it. Each s
 from random rows X (16, 32) and, without norm and mask, applies layers of fresh random weights;
 shown is the share of X that differs between rows, res(X) = ||X - mean row|| / ||X||: 1 is no
 likeness, 0 is rank one. The feed-forward's weights are scaled by a gain. About a second. `python
-scripts/2_2_training_at_scale/rank_collapse.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is
-2 seeds instead of 10. Read next: norm_placement.py.
+scripts/2_2_training_at_scale/rank_collapse.py [--seed N] [--device cpu|gpu] [--quick] [--plot
+FILE]`; --quick is 2 seeds instead of 10. Read next: norm_placement.py.
 
 Measured output (medians over 10 seeds, with the least and the most):
 
@@ -49,6 +49,7 @@ import numpy as np
 
 import tinylm as tl
 from tinylm.train.experiments.compare import Claim
+from tinylm.train.experiments.picture import Picture, add_plot
 
 ROWS = 16
 D = 32
@@ -130,17 +131,30 @@ def show(table):
     print(f"a skip without feed-forward {KEEPS.line(last['attention, skip'], np.log10(KEPT))}")
 
 
+def plot(path, table):
+    """Save what is left of the differences between rows, layer by layer, as a picture."""
+    with Picture(path, size=(6.6, 4.2)) as picture:
+        scales = {"xscale": "log", "yscale": "log", "xticks": SHOWN}
+        panel = picture.panel("how unlike the rows still are", "layer", "res(X)", **scales)
+        for name, values in table:
+            panel.curve(name, np.arange(1, LAYERS + 1), values)
+
+
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="2 seeds instead of 10")
+    add_plot(parser)
     args = parser.parse_args()
     seeds = range(args.seed, args.seed + 10)
     if args.quick:
         seeds = seeds[:2]
-    show(measure(seeds, args.device))
+    table = measure(seeds, args.device)
+    show(table)
+    if args.plot:
+        plot(args.plot, table)
 
 
 if __name__ == "__main__":

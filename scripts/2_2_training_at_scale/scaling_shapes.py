@@ -9,7 +9,7 @@ entropy are known exactly, and the law with one corner fitted to part of the cur
 squares on more and more features, measured against the expectation in closed form; (3) one smooth
 power law of the loss seen as exact match of k tokens. No network is trained: scaling_laws.py does
 that. About 6 seconds. `python scripts/2_2_training_at_scale/scaling_shapes.py [--seed N] [--device
-cpu] [--quick]`; five seeds from N on, with --quick two.
+cpu] [--quick] [--plot FILE]`; five seeds from N on, with --quick two.
 
 Measured output, mean (least .. most over seeds):
 
@@ -77,6 +77,7 @@ from tinylm.train.experiments.compare import (
     mean_and_range,
     weakest,
 )
+from tinylm.train.experiments.picture import Picture, add_plot
 from tinylm.train.scaling.broken import slope_above_floor
 from tinylm.train.scaling.double_descent import expected_risk, measured_risk
 from tinylm.train.scaling.fits import fit_law
@@ -119,7 +120,7 @@ def counting_losses(chain, sizes, seed):
 
 
 def three_phases(seeds):
-    """Part 1. Prints the curve and the fit; returns the Verdict on the three phases."""
+    """Part 1. Prints the curve and the fit; returns the Verdict on the phases, losses, floor."""
     chain = MarkovChain.random(STATES)
     floor = chain.entropy_rate()
     losses = np.array([counting_losses(chain, SIZES, seed) for seed in seeds])  # (seeds, sizes)
@@ -150,11 +151,11 @@ def three_phases(seeds):
         FLAT_LAST.judge(steep[:, -1], steepest / 4),
         FLOOR.judge(error, np.log(1.05)),
     ]
-    return weakest(verdicts)
+    return weakest(verdicts), losses, floor
 
 
 def double_descent(seeds):
-    """Part 2. Prints errors by number of features; returns the Verdict on the peak."""
+    """Part 2. Prints errors by number of features; returns the Verdict on the peak, and medians."""
     weights = np.full(FEATURES[-1], FEATURES[-1] ** -0.5)
     print(f"\n2. least squares on {EXAMPLES} examples, median error of {20 * len(seeds)} draws")
     print(f"{'features':>9}{'median':>10}{'mean':>12}{'expected mean':>15}")
@@ -174,11 +175,14 @@ def double_descent(seeds):
         expected = expected_risk(EXAMPLES, p, weights, NOISE)
         print(f"{p:>9}{np.median(drawn):>10.3f}{drawn.mean():>12.3f}{expected:>15.3f}")
     ends = logs[FEATURES[0]], logs[FEATURES[-1]]
-    return weakest([PEAK.judge(logs[EXAMPLES], end) for end in ends])
+    verdict = weakest([PEAK.judge(logs[EXAMPLES], end) for end in ends])
+    return verdict, np.exp(np.transpose(list(logs.values())))
 
 
 def sharp_metrics():
-    """Part 3. Returns whether the loss is an exact power law and the exact match jumps, a word."""
+    """Part 3. Returns whether the loss is an exact power law and the exact match jumps, a word; and
+    what plot() draws.
+    """
     sizes, ks = 10.0 ** np.arange(5, 14), (1, 5, 20, 50)
     # 2 nats a token at 1e5 parameters: made up, and as smooth as can be
     loss = power_law(sizes, 2 * 1e5**0.25, -0.25)
@@ -190,9 +194,25 @@ def sharp_metrics():
     # A straight line of log loss over log size, and yet 20 tokens go from never to mostly right.
     straight = np.ptp(np.diff(np.log(loss))) < 1e-9
     jumps = all_tokens_right(p[3], 20) < 0.001 and all_tokens_right(p[-1], 20) > 0.5
+    drawn = sizes, {f"all {k} right": [all_tokens_right(one, k) for one in p] for k in ks}
     if straight and jumps:
-        return SHOWS
-    return OPPOSITE
+        return SHOWS, drawn
+    return OPPOSITE, drawn
+
+
+def plot(path, losses, floor, risks, metrics):
+    """Save the three curves as a picture. metrics: (sizes, {answers of k tokens: share right})."""
+    logs = {"xscale": "log", "yscale": "log"}
+    with Picture(path, columns=3, size=(4.6, 3.4)) as picture:
+        panel = picture.panel("three phases", "pairs counted", "loss (nats)", **logs)
+        panel.curve("counts", SIZES, losses)
+        panel.level("entropy rate", floor)
+        title = "double descent"
+        panel = picture.panel(title, "features", f"error on {EXAMPLES} examples, median", **logs)
+        panel.curve("least squares", FEATURES, risks)
+        panel = picture.panel("a metric that jumps", "parameters", "share right", xscale="log")
+        for name, values in metrics[1].items():
+            panel.curve(name, metrics[0], values)
 
 
 def main(argv=None):
@@ -201,18 +221,21 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=("cpu",))
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     seeds = range(options.seed, options.seed + 5)
     if options.quick:
         seeds = seeds[:2]
         print(ONLY_RUNS)
-    phases = three_phases(seeds)
-    peak = double_descent(seeds)
-    jump = sharp_metrics()
+    phases, losses, floor = three_phases(seeds)
+    peak, risks = double_descent(seeds)
+    jump, metrics = sharp_metrics()
     print(f"\nthree phases, the weakest of the comparisons (section 2.2.4): {phases}")
     print(f"{PEAK.text}, logarithms, at both ends: {peak}")
     print(f"{JUMP}, by arithmetic: {jump}")
+    if options.plot:
+        plot(options.plot, losses, floor, risks, metrics)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ key. Then it is frozen, and the halves no longer see each other. Every layer of 
 the first half's keys and values as its memory: not at all, in one softmax, with all gates at 1/2,
 or with learned gates. "Whole attention" is the model as it was trained, the best that can be hoped
 for. The score is the share of questions that are answered. About 3 minutes on one core, --quick (2
-seeds) one: `python scripts/2_3_long_sequences/gated_memory.py [--seed N] [--device cpu] [--quick]`.
+seeds) one: `python scripts/2_3_long_sequences/gated_memory.py [--seed N] [--device cpu] [--quick]
+[--plot FILE]`.
 
 Measured output:
 
@@ -54,6 +55,7 @@ from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 KEYS, VALUES, HALF = 24, 8, 12  # different keys and values; facts, and questions, in a text
 QUESTION = KEYS * VALUES  # ids: KEYS x VALUES facts, then KEYS questions, then VALUES answers
@@ -181,12 +183,23 @@ def accuracy(model, device):
     return float((logits.argmax(-1) == batch.targets)[counted].mean())
 
 
+def plot(path, ways, gates):
+    """Save accuracies and gates as a picture."""
+    with Picture(path, columns=2, size=(4.8, 3.4)) as picture:
+        panel = picture.panel("values found, by what the memory is mixed by", "share")
+        panel.bars(ways)
+        panel.mark("chance", CHANCE)
+        panel = picture.panel("gates learned (1: local only)", "head, both layers", "seed")
+        panel.matrix(gates, "gate", form=".2f")
+
+
 def main(argv=None):
     """Train, split, learn the gates, print accuracies, gates and verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     seeds = 5
     if options.quick:
@@ -212,6 +225,8 @@ def main(argv=None):
     print(FOUND.line(ways["gates"], ways["none"]))
     print(LEARNED.line(ways["gates"], ways["half"]))
     print(JOINT.line(ways["joint"], ways["gates"]))
+    if options.plot:
+        plot(options.plot, ways, gates)
     print(f"{time.process_time() - started:.0f} s of one core")
 
 

@@ -19,7 +19,7 @@ log-ratio that is differentiated: on the policy's own responses, and on those of
 weighed by the importance ratio, as the book has it.
 
 Five seeds, about 2 minutes on one core. `python scripts/4_alignment/kl_estimators.py [--seed N]
-[--device cpu|gpu] [--quick]`; --quick is two seeds and few steps. Read next:
+[--device cpu|gpu] [--quick] [--plot FILE]`; --quick is two seeds and few steps. Read next:
 exact_estimators.py, tinylm/align/policy/kl.py, tinylm/align/policy/fixed_points.py.
 
 Measured output (one core of a busy machine):
@@ -125,6 +125,7 @@ from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture
 from tinylm.train.experiments.script import command_line
 
 V, LENGTH = 4, 3  # of the transformer: 64 responses
@@ -334,9 +335,20 @@ def verdicts(runs):
     print(LOCAL.line(of("k2 of tokens", "J"), of("k2 of responses", "J")))
 
 
+def plot(path, runs):
+    """Save where training by every estimator ends, as reward against divergence."""
+    with Picture(path, size=(6.4, 4.4)) as picture:
+        x, y = "KL(pi||ref) (nats)", "J: reward less beta KL"
+        panel = picture.panel("trained on samples of itself", x, y)
+        ends = {"pi*": "best"} | {place: (place, own) for place, own in RUNS if own}
+        for name, key in ends.items():
+            far, J = ([r[key][what] for r in runs] for what in RANGED)
+            panel.points(name, [np.mean(far)], np.reshape(J, (-1, 1)))
+
+
 def main(argv=None):
     """Measure every seed, print the tables and the verdicts."""
-    options, seeds = command_line(argv, __doc__, "two seeds, few steps", first=10)
+    options, seeds = command_line(argv, __doc__, "two seeds, few steps", first=10, plot=True)
     steps = STEPS
     if options.quick:
         steps = 10
@@ -344,6 +356,8 @@ def main(argv=None):
     show(runs)
     print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")
     verdicts(runs)
+    if options.plot:
+        plot(options.plot, runs)
 
 
 if __name__ == "__main__":

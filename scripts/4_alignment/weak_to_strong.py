@@ -14,7 +14,7 @@ longer training recovers less, since the student learns the teacher's errors too
 loss recovers more, trained for eight epochs, and (5) for two; (6) what the student adds is what it
 has read. Five seeds, of topics, texts, models and order; sizes, rate and epochs were chosen with
 seed 100. About 3 minutes on one core. `python scripts/4_alignment/weak_to_strong.py [--seed N]
-[--device cpu|gpu] [--quick]`; --quick is two seeds and few steps. Read next:
+[--device cpu|gpu] [--quick] [--plot FILE]`; --quick is two seeds and few steps. Read next:
 tinylm/align/weak_to_strong/confidence.py.
 
 Measured output (one core of a busy machine):
@@ -70,6 +70,7 @@ from tinylm.pretrain import CausalLM
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers import WordTokenizer
 from tinylm.train.experiments.compare import Claim, mean_and_sd
+from tinylm.train.experiments.picture import Picture
 from tinylm.train.experiments.script import command_line
 
 TOPICS, OWN, SHARE, WORDS = 16, 12, 0.5, 12  # WORDS: of a text; the best reader has 0.98 right
@@ -212,9 +213,18 @@ def table(runs):
         print(line)
 
 
+def plot(path, runs):
+    """Save accuracies, and the weak model's errors that students repeat, as a picture."""
+    with Picture(path, columns=2, size=(5.2, 3.6)) as picture:
+        panel = picture.panel("right", "accuracy")
+        panel.bars({name: runs.accuracy(name) for name in ORDER}, ".3f", zero=False)
+        panel = picture.panel("errors of the weak model that are repeated", "share")
+        panel.bars({name: runs.repeated(name) for name in ORDER if name not in (WEAK, TRUE)})
+
+
 def main(argv=None):
     quick = "two seeds, and few steps"
-    options, seeds = command_line(argv, __doc__, quick)
+    options, seeds = command_line(argv, __doc__, quick, plot=True)
     started, found = time.process_time(), []
     for seed in seeds:
         found.append(run(World(seed, options.device, options.quick)))
@@ -230,6 +240,8 @@ def main(argv=None):
     print(MENDS.line(runs.recovered(LONG_SURE), runs.recovered(LONG_NAIVE)))
     print(HELPS.line(runs.recovered(SURE), naive))
     print(KNOWS.line(runs.recovered(UNREAD), naive))
+    if options.plot:
+        plot(options.plot, runs)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 
-from tinylm.train.experiments.panel import apart
 from tinylm.train.experiments.picture import Picture
 
 
@@ -59,17 +58,6 @@ def test_a_name_stands_at_the_height_of_its_end(picture):
     for box, end in zip(boxes(panel), (1, 9)):
         y = panel.axes.transData.transform((2, end))[1]
         assert (box.y0 + box.y1) / 2 == pytest.approx(y, abs=3)  # pixels
-
-
-def test_names_that_collide_share_the_room_around_their_wishes():
-    assert apart([10.0, 50.0], [4.0, 4.0]) == [10.0, 50.0]
-    assert apart([10.0, 10.0], [4.0, 4.0]) == [8.0, 12.0]
-    # Heights of 4, 8 and 4 around wishes of 0: bottoms 0, 4 and 12 above a common one.
-    places = apart([0.0, 0.0, 0.0], [4.0, 8.0, 4.0])
-    assert np.diff(places).tolist() == [6.0, 6.0]
-    assert apart([], []) == []
-    assert apart([1.0, 5.0], [4.0, 4.0], low=0.0) == [2.0, 6.0]  # what is moved up moves others
-    assert apart([9.0, 9.0], [4.0, 4.0], high=10.0) == [4.0, 8.0]
 
 
 def test_a_curve_is_the_mean_of_seeds_and_its_band_their_range(picture):

@@ -2,6 +2,10 @@
 
 import argparse
 import itertools
+import json
+import runpy
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +13,12 @@ import pytest
 from tinylm.errors import ConfigError, MissingExtra
 from tinylm.train.experiments.picture import COLORS, Picture, add_plot, check_picture
 
+SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
+DRAWING = [
+    path.relative_to(SCRIPTS).as_posix()
+    for path in sorted(SCRIPTS.rglob("*.py"))
+    if "--plot FILE" in " ".join(path.read_text(encoding="utf-8").split())
+]
 needs_matplotlib = pytest.mark.usefixtures("matplotlib")
 
 
@@ -142,3 +152,45 @@ def test_without_matplotlib_the_line_says_what_to_install(tmp_path, monkeypatch)
         MissingExtra, match=r"--plot needs matplotlib: pip install 'tinylm\[plot\]'"
     ):
         check_picture(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_a_script_refuses_a_wrong_name_before_it_computes(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--plot", "picture.txt"])
+    monkeypatch.syspath_prepend(str((SCRIPTS / name).parent))
+    with pytest.raises(SystemExit) as refused:
+        runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+    shown = capsys.readouterr()
+    assert refused.value.code == 2 and "must end in .png, .svg or .pdf" in shown.err
+    assert shown.out == ""
+
+
+def finished(name):
+    """(what a script defines, its finished cells)."""
+    path = SCRIPTS / name
+    lines = (path.parent / "results" / f"{path.stem}.jsonl").read_text(encoding="utf-8")
+    return runpy.run_path(str(path)), [json.loads(line) for line in lines.splitlines()]
+
+
+@needs_matplotlib
+@pytest.mark.skipif(not DRAWING, reason="only the package is installed")
+def test_finished_cells_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS / "1_pretraining"))
+    script, lines = finished("1_pretraining/adaptive_inference.py")
+    found = [line["found"] for line in lines if "rules" in line["found"]]
+    script["plot"](tmp_path / "adaptive.svg", found, np.linspace(0.6, 0.7, len(found)))
+    text = (tmp_path / "adaptive.svg").read_text(encoding="utf-8")
+    assert ">mean depth (layers)</text>" in text and f">{script['HALF']}</text>" in text
+
+
+@needs_matplotlib
+@pytest.mark.skipif(not DRAWING, reason="only the package is installed")
+def test_nothing_is_computed_again_for_a_picture(tmp_path, monkeypatch, capsys):
+    folder = SCRIPTS / "2_2_training_at_scale"
+    # There is no text of that name: whatever would be trained, fails.
+    words = ["--data", "none.txt", "--out", str(folder / "results" / "nanogpt_record.jsonl")]
+    monkeypatch.setattr(sys, "argv", ["", *words, "--plot", str(tmp_path / "record.svg")])
+    monkeypatch.syspath_prepend(str(folder))
+    runpy.run_path(str(folder / "nanogpt_record.py"), run_name="__main__")
+    assert "wrote" in capsys.readouterr().out
+    assert ">Muon</text>" in (tmp_path / "record.svg").read_text(encoding="utf-8")

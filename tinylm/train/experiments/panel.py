@@ -1,7 +1,7 @@
 """What a panel of a picture can show: curves over seeds, bars, matrices, timelines.
 
 Lines are named at their right ends, in their color; names that would lie on one another are moved
-apart, and a thin line leads back. Read first: picture.py.
+apart, and a thin line leads back. Read first: picture.py. Read next: labels.py.
 """
 
 import textwrap
@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tinylm.train.experiments.labels import apart, dark, plain_logarithms
 
 if TYPE_CHECKING:
     from tinylm.train.experiments.picture import Picture
@@ -76,7 +78,9 @@ class Panel:
             style.setdefault("marker", self.picture.marker(source))
         style.setdefault("linestyle", self.picture.dashes(source))
         self.axes.plot(xs, middle, color=color, **style)
-        if len(rows) > 1:
+        if len(rows) > 1 and style["linestyle"] == "":
+            self.axes.vlines(xs, rows.min(0), rows.max(0), color=color, linewidth=1)
+        elif len(rows) > 1:
             self.axes.fill_between(xs, rows.min(0), rows.max(0), color=color, alpha=0.1, lw=0)
         there = np.flatnonzero(np.isfinite(middle))
         if label and len(there):
@@ -143,8 +147,9 @@ class Panel:
         if zero:
             self.axes.barh(y, middle, 0.72, color=color)
         else:
-            self.axes.plot([middle], [y], self.picture.marker(name), color=color)
-        if len(values) > 1:
+            self.axes.plot([values.min(), values.max()], [y, y], color=color, linewidth=1.1)
+            self.axes.plot([middle], [y], self.picture.marker(name), color=color, markersize=6)
+        if zero and len(values) > 1:
             # White below dark: seen on the bar and beside it.
             for width, ink in ((2.6, "white"), (1.1, "#111111")):
                 self.axes.plot([values.min(), values.max()], [y, y], color=ink, linewidth=width)
@@ -338,55 +343,3 @@ class Panel:
             scaley=False,
         )
         return line
-
-
-def plain_logarithms(axes: Any) -> None:
-    """Numbers on logarithmic axes as people write them, between the powers of ten too if there are
-    few of these.
-    """
-    from matplotlib.ticker import LogFormatter
-
-    for axis in (axes.xaxis, axes.yaxis):
-        if axis.get_scale() == "log":
-            axis.set_major_formatter(LogFormatter())
-            axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.2, 0.5)))
-
-
-def dark(color: str) -> str:
-    """A color in which small text can be read on white: of light ones three quarters."""
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 120:
-        return color
-    return "#" + "".join(f"{3 * part // 4:02x}" for part in (red, green, blue))
-
-
-def apart(
-    wanted: Sequence[float], heights: Sequence[float], low: float = -np.inf, high: float = np.inf
-) -> list[float]:
-    """Places for names of some heights, as near to the wanted ones as they can be without lying on
-    one another: those that collide become a group around the mean of their wishes.
-
-    wanted, heights  (n,) in one unit
-    low, high        between which they lie, if there is room for all of them
-    returns          (n,) middles
-    """
-    groups: list[tuple[float, list[int], float]] = []  # (sum of bottoms, members, height)
-
-    def bottom(group):
-        # The mean of the bottoms that its members would give it.
-        total, members, height = group
-        return max(low, min(total / len(members), high - height))
-
-    for i in sorted(range(len(wanted)), key=lambda i: wanted[i]):
-        groups.append((wanted[i] - heights[i] / 2, [i], heights[i]))
-        while len(groups) > 1 and bottom(groups[-2]) + groups[-2][2] > bottom(groups[-1]):
-            (total, below, height), (more, above, size) = groups[-2:]
-            total += more - height * len(above)
-            groups[-2:] = [(total, below + above, height + size)]
-    places = [0.0] * len(wanted)
-    for group in groups:
-        y = bottom(group)
-        for i in group[1]:
-            places[i] = y + heights[i] / 2
-            y += heights[i]
-    return places
