@@ -2,10 +2,13 @@
 
 import io
 import os
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
+import tinylm.explore
 from tinylm.cli import main
 from tinylm.cli.terminal import bare, colored, guarded, one_line, visible
 from tinylm.errors import DataError
@@ -18,6 +21,14 @@ def test_controls_are_escapes_and_all_else_is_as_it_was():
     assert visible("a\tb\nc\r\nd é 日本") == "a\tb\nc\r\nd é 日本"
     assert visible("bad\udcff\ud800\udfff.txt\ue000") == r"bad\udcff\ud800\udfff.txt" + "\ue000"
     assert visible("\x1b[2J\x07\x7f\x9b\r.\u202e") == r"\x1b[2J\x07\x7f\x9b\r.\u202e"
+
+
+def test_marks_of_direction_are_those_that_pages_show_by_number():
+    tools = Path(tinylm.explore.__file__).parent / "web" / "tools.js"
+    (unseen,) = re.findall(r"const UNSEEN = /(.*)/u;", tools.read_text(encoding="utf-8"))
+    for code in (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)):
+        assert visible(chr(code)) == f"\\u{code:04x}"
+        assert re.fullmatch(unseen, chr(code)), hex(code)
 
 
 def test_an_error_is_one_line_without_controls():

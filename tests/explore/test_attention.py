@@ -72,10 +72,10 @@ def test_a_text_that_would_fill_the_memory_is_refused(runs, monkeypatch):
 
 
 def test_layers_can_be_chosen():
-    data = packed(random_traced(5, 2, 4), (5, 2))
-    assert data["layers"] == [2, 5] and data["all"] == 5 and len(data["weights"]) == 2
-    with pytest.raises(ConfigError, match="layers 1 to 5"):
-        packed(random_traced(5, 2, 4), (6,))
+    data = packed(random_traced(5, 2, 4), (4, 2))
+    assert data["layers"] == [2, 4] and data["all"] == 5 and len(data["weights"]) == 2
+    with pytest.raises(ConfigError, match="layers 0 to 4"):
+        packed(random_traced(5, 2, 4), (5,))
 
 
 def test_a_long_text_travels_as_float16_and_a_longer_one_in_fewer_layers(monkeypatch):
@@ -83,10 +83,10 @@ def test_a_long_text_travels_as_float16_and_a_longer_one_in_fewer_layers(monkeyp
     monkeypatch.setattr("tinylm.explore.attention.WIDE", 4 * 36 * 2 * 3)  # three layers of 36 pairs
     data = packed(traced)
     assert (
-        data["half"] and data["weights"][0].dtype == np.float16 and data["layers"] == [1, 2, 3, 4]
+        data["half"] and data["weights"][0].dtype == np.float16 and data["layers"] == [0, 1, 2, 3]
     )
     monkeypatch.setattr("tinylm.explore.attention.MOST", 2 * 36 * 2 * 2)
-    assert packed(traced)["layers"] == [1, 4]
+    assert packed(traced)["layers"] == [0, 3]
 
 
 def test_the_page_of_a_tiny_model_is_below_a_megabyte():
@@ -102,7 +102,7 @@ def test_the_picture_follows_the_chosen_head_and_token(open_page, runs):
     figure = figures(at_hand)[0]
     opened = open_page(page("attention", [figure])).drawn()
     view = opened.page
-    view.get_by_role("button", name="layer 1, head 2", exact=True).click()
+    view.get_by_role("button", name="layer 0, head 1", exact=True).click()
     T = len(at_hand.reading.ids)
     view.locator(".paid button").nth(T - 2).click()
     expected = unpacked(figure.data["weights"][0], T)[1, T - 2]
@@ -125,7 +125,7 @@ def test_all_heads_of_512_tokens_are_drawn_when_they_are_seen(open_page):
     data["queries"] = data["keys"] = [{"text": f" w{i}"} for i in range(T)]
     figure = Figure("attention", "Attention", "of random weights", data)
     opened = open_page(page("long", [figure])).drawn()
-    for name in ("layer 1, head 1", "layer 2, rollout"):  # the second is out of sight at first
+    for name in ("layer 0, head 0", "layer 1, rollout"):  # the second is out of sight at first
         button = opened.page.get_by_role("button", name=name, exact=True)
         button.scroll_into_view_if_needed()
         button.locator("canvas").wait_for()

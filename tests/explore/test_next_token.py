@@ -148,7 +148,7 @@ def test_reset_restores_the_picture(view):
 
 def test_a_cell_of_the_lens_moves_the_bars(view, runs):
     before = view.page.locator(".context").inner_text()
-    cell = view.page.get_by_role("button", name="layer 1, place 2:")
+    cell = view.page.get_by_role("button", name="layer 0, place 2:")
     cell.click()
     after = view.page.locator(".context").inner_text()
     assert after != before and before.startswith(after.removesuffix(" ?"))

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.explore.models import at_hand
 from tinylm.cli.look.explore import made
 from tinylm.errors import ConfigError
 from tinylm.explore import AtHand, Figure, page, source_of
 from tinylm.explore.expression import figures
 from tinylm.explore.formula import Formula
+from tinylm.explore.input.positions import figures as figures_of_positions
 
 BAD = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
 
@@ -109,6 +111,52 @@ def test_on_paper_everything_is_drawn(open_page, whole):
     assert view.locator(".figure:not([data-drawn])").count() == 0
     squares = view.locator(".heads button").count()
     assert squares > 0 and view.locator(".heads canvas").count() == squares
+
+
+NAMES = """() => [...document.querySelectorAll("svg")].flatMap((svg) => {
+    const frame = svg.getBoundingClientRect();
+    // What is turned lies in a box that is larger than itself.
+    const texts = [...svg.querySelectorAll("text:not([transform])")]
+        .filter((text) => text.textContent.trim());
+    const boxes = texts.map((text) => text.getBoundingClientRect());
+    const out = (a) => a.left < frame.left - 1 || a.right > frame.right + 1 || a.top < frame.top - 1
+        || a.bottom > frame.bottom + 1;
+    const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
+    return boxes.flatMap((a, i) => [
+        ...(out(a) ? [`${texts[i].textContent} is cut`] : []),
+        ...boxes.slice(0, i).flatMap((b, j) =>
+            meet(a, b) ? [`${texts[j].textContent} meets ${texts[i].textContent}`] : [])]);
+})"""
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_no_word_of_a_picture_meets_another_or_is_cut(open_page, whole, width):
+    view = open_page(whole, width=width).drawn().page
+    view.wait_for_timeout(100)
+    assert view.evaluate("document.querySelectorAll('svg text').length") > 200
+    assert view.evaluate(NAMES) == []
+
+
+def test_names_of_many_lines_are_moved_apart_and_kept_within_the_axes(open_page):
+    """Eight slopes of ALiBi end close together, and forty lines have no room for all names."""
+    alibi = figures_of_positions(at_hand(n_head=8, d_model=64, positions="alibi"))
+    view = open_page(page("slopes", alibi), bypass=True).drawn().page
+    assert view.evaluate(NAMES) == []
+    for count, shown in ((40, 12), (3, 3), (1, 1)):
+        ends = "Array.from({ length: %d }, (_, i) => ({ y: 100 + i / 10 }))" % count
+        view.evaluate(f"() => (window.ends = {ends}, tinylm.tools.apart(window.ends, 20, 190))")
+        kept = view.evaluate("() => window.ends.filter((one) => one.shown).map((one) => one.y)")
+        assert len(kept) == shown and min(kept) >= 20 and max(kept) <= 190
+        assert all(b - a >= 14.9 for a, b in zip(kept, kept[1:]))
+
+
+def test_figures_of_the_library_stand_below_a_heading_of_their_own():
+    made = figures(AtHand()) + [Figure("merges", "Merges", "of a run", {})]
+    html = page("both", made, library=("expression",))
+    places = [html.index(mark) for mark in ('id="merges-1"', 'class="part"', 'id="expression-1"')]
+    assert places == sorted(places)
+    assert 'class="part"' not in page("alone", figures(AtHand()), library=("expression",))
 
 
 def test_no_picture_is_blank(open_page, whole):

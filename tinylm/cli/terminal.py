@@ -16,11 +16,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-# Controls of ASCII and Latin-1 but tab and line break, Unicode's marks of direction, and halves of
+# Unicode's marks of direction, which turn the order of what follows them.
+DIRECTIONS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+# Controls of ASCII and Latin-1 but tab and line break, marks of direction, and halves of
 # characters, which no output can encode: bytes of a file's name that are not UTF-8 are such.
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)"
-)
+_CONTROLS = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{DIRECTIONS}\ud800-\udfff]|\r(?!\n)")
 
 # What this program itself draws, and marks of printed text, in ASCII.
 _ALIKE = {

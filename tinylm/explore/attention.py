@@ -81,8 +81,8 @@ def packed(traced: list[Traced], chosen: tuple[int, ...] = ()) -> dict:
     """The weights of all layers as they travel.
 
     traced   of one text, a layer each
-    chosen   layers to keep, counted from 1; () for as many as fit
-    returns  {"layers": numbers from 1, "all", "heads", "causal", "half" (True for float16),
+    chosen   layers to keep, counted from 0; () for as many as fit
+    returns  {"layers": numbers from 0, "all", "heads", "causal", "half" (True for float16),
              "weights": for each layer (H, n), "rollout": (n,) or None, "bias": (1|H, n) or None,
              once if it holds for all layers, "seen": (n,) or None}. n counts the pairs of query
              and key: T (T + 1) / 2 if causal, else T S
@@ -90,13 +90,13 @@ def packed(traced: list[Traced], chosen: tuple[int, ...] = ()) -> dict:
     """
     L = len(traced)
     for layer in chosen:
-        if not 1 <= layer <= L:
-            raise ConfigError(f"no layer {layer}: this model has layers 1 to {L}")
+        if not 0 <= layer < L:
+            raise ConfigError(f"no layer {layer}: this model has layers 0 to {L - 1}")
     _, H, T, S = traced[0].weights.shape
     causal = all(t.causal for t in traced) and T == S
     pairs = T * (T + 1) // 2 if causal else T * S
     room = max(1, MOST // (2 * pairs * H))
-    kept = sorted({layer - 1 for layer in chosen}) or _spread(L, room)
+    kept = sorted(set(chosen)) or _spread(L, room)
     half = 4 * pairs * H * len(kept) > WIDE
     rolled = None
     if T == S:
@@ -110,7 +110,7 @@ def packed(traced: list[Traced], chosen: tuple[int, ...] = ()) -> dict:
         return flat.astype(np.float16 if half else np.float32)
 
     return {
-        "layers": [layer + 1 for layer in kept],
+        "layers": kept,
         "all": L,
         "heads": H,
         "causal": causal,

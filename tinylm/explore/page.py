@@ -13,6 +13,7 @@ import html
 import inspect
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tinylm.errors import ConfigError
 from tinylm.explore.values import encoded
 
 WEB = Path(__file__).parent / "web"
+PART = "about-the-library"  # the anchor of figures that show no run
 RUNTIME = ("page.js", "tools.js", "charts.js")  # in every page, before the scripts of its kinds
 
 
@@ -43,26 +45,38 @@ class Figure:
     id: str = ""
 
 
-def page(title: str, figures: list[Figure], intro: str = "", form: str = "") -> str:
+def page(
+    title: str,
+    figures: list[Figure],
+    intro: str = "",
+    form: str = "",
+    library: Collection[str] = (),
+) -> str:
     """The whole page.
 
     title    above the figures and in the window's frame
     intro    a sentence below it; backticks as in Figure.text
     form     HTML of a form, for pages that are served; without one nothing can be sent
+    library  kinds that show the library itself: they stand last, below a heading of their own if
+             others come before them
     returns  HTML, to be written as UTF-8
     raises   ConfigError for a kind without a script, or two figures of one id
     """
+    figures = sorted(figures, key=lambda figure: figure.kind in library)  # stable
     kinds = list(dict.fromkeys(figure.kind for figure in figures))
     style = _web("page.css") + "".join(
         _web(f"{kind}.css") for kind in kinds if (WEB / f"{kind}.css").is_file()
     )
     scripts = [_web(name) for name in RUNTIME] + [_script(kind) for kind in kinds]
     policy = policy_of(scripts, style, "'self'" if form else "'none'")
-    body = [_section(figure, name) for figure, name in zip(figures, _names(figures))]
-    contents = "".join(
-        f'<li><a href="#{name}">{html.escape(figure.title)}</a></li>'
-        for figure, name in zip(figures, _names(figures))
-    )
+    own = sum(figure.kind not in library for figure in figures)
+    body, contents = [], ""
+    for i, (figure, name) in enumerate(zip(figures, _names(figures))):
+        if i == own and own:
+            body.append(f'<h2 class="part" id="{PART}">About the library</h2>')
+            contents += f'<li><a href="#{PART}">About the library</a></li>'
+        body.append(_section(figure, name))
+        contents += f'<li><a href="#{name}">{html.escape(figure.title)}</a></li>'
     contents = f'<nav aria-label="Figures"><ol>{contents}</ol></nav>' if len(figures) > 1 else ""
     text = "\n".join(
         [

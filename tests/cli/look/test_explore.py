@@ -10,7 +10,7 @@ from tinylm.cli import main
 from tinylm.cli.look.explore import KINDS
 
 
-def test_without_a_run_the_figures_that_need_none_are_made(tmp_path, capsys):
+def test_the_page_is_written_and_what_it_holds_is_said(tmp_path, capsys):
     out = tmp_path / "a page.html"
     assert main(["explore", "--out", str(out), "--expression", "x * x", "--array", "x=3"]) == 0
     html, said = out.read_text(encoding="utf-8"), capsys.readouterr().out
@@ -18,10 +18,24 @@ def test_without_a_run_the_figures_that_need_none_are_made(tmp_path, capsys):
     assert f"{len(html.encode()) / 1e6:.2f} MB" in said and "expression" in said
 
 
+def test_an_expression_alone_is_the_only_figure(tmp_path, capsys):
+    out = tmp_path / "page.html"
+    assert main(["explore", "--out", str(out), "--expression", "x * x", "--array", "x=3"]) == 0
+    html, said = out.read_text(encoding="utf-8"), capsys.readouterr()
+    assert html.count('class="figure"') == 1 and "left out" not in said.err
+
+
+def test_without_anything_the_figures_that_need_no_run_are_made(tmp_path, capsys):
+    out = tmp_path / "page.html"
+    assert main(["explore", "--out", str(out)]) == 0
+    html = out.read_text(encoding="utf-8")
+    assert html.count('class="figure"') >= 4 and "left out attention" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words, match",
     [
-        (["--figures", "nothing"], "no figure 'nothing': choose of expression"),
+        (["--figures", "nothing"], "no figure 'nothing': choose of attention"),
         (["--expression", "__import__('os')"], "not among the functions"),
         (["--array", "x"], "has not the form"),
         (["nowhere"], "no run at 'nowhere'"),

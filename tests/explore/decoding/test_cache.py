@@ -103,13 +103,13 @@ def test_the_page_has_the_numbers_and_steps_there_and_back(open_page):
     )
     stage = opened.page.locator("article[data-name='window and sinks']")
     seen = [stage.inner_html()]
-    opened.page.get_by_role("button", name="Step forward").focus()
+    opened.page.get_by_role("button", name="Step back").focus()
     for _ in range(6):
-        opened.page.keyboard.press("ArrowRight")
-        seen.append(stage.inner_html())
-    assert len(set(seen)) == 7 and "was" in seen[-1]
-    for before in seen[-2::-1]:
         opened.page.keyboard.press("ArrowLeft")
+        seen.append(stage.inner_html())
+    assert len(set(seen)) == 7 and "was" in seen[0]
+    for before in seen[-2::-1]:
+        opened.page.keyboard.press("ArrowRight")
         assert stage.inner_html() == before
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
     assert opened.complaints == [] and opened.requests == []

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 # name: (what one sees, the module of tinylm.explore whose figures(at_hand) makes it), in the order
 # of the page.
 KINDS = {
-    "expression": ("gradients of an expression, step by step", "expression"),
     "attention": ("attention of every layer and head, rollout", "attention"),
     "next_token": ("the next token, sampling filters, the logit lens", "next_token"),
     "positions": ("position encodings side by side", "input.positions"),
@@ -36,9 +35,11 @@ KINDS = {
     "beam": ("a beam search with what it pruned, and speculative decoding", "decoding.beams"),
     "cache": ("caches of keys and values, filling and evicting", "decoding.cache"),
     "runs": ("losses, norms and rates of runs, and what their checkpoints say", "training.runs"),
+    "expression": ("gradients of an expression, step by step", "expression"),
     "proxy": ("rewards of alignment, and gold against proxy", "training.rewards"),
     "pipeline": ("pipelines and all-reduces on simulated machines", "training.timelines"),
 }
+LIBRARY = ("expression", "proxy", "pipeline", "rings")  # figures that are the same for every run
 
 
 @dataclass
@@ -56,7 +57,9 @@ class ExploreConfig:
     array: tuple[str, ...] = setting(
         (), 'values of an array of the expression, "x=[[1, 2], [3, 4]]"; others are drawn'
     )
-    layers: tuple[int, ...] = setting((), "layers of a large model to show; none: as many as fit")
+    layers: tuple[int, ...] = setting(
+        (), "layers of a large model to show, from 0; none: as many as fit"
+    )
     seed: int = setting(0, "seed of all that is drawn")
     serve: bool = setting(False, "answer prompts live in the browser, on this machine alone")
     port: int = setting(0, "with --serve: the port; 0: a free one", between(0, 65535))
@@ -82,6 +85,8 @@ def main(argv: Sequence[str]) -> int | None:
     )
     from tinylm.explore import page
 
+    if config.expression and not (words or config.figures):
+        config.figures = ("expression",)  # who names one wants to see that alone
     at_hand = at_hand_of(config, words)
     if config.serve:
         return serve_pages(at_hand, config)
@@ -90,7 +95,8 @@ def main(argv: Sequence[str]) -> int | None:
         print(f"left out {name}: {visible(reason)}", file=sys.stderr)
     if not figures:
         raise ConfigError("no figure could be made; --help lists what they need")
-    text = page(title_of(at_hand), figures, intro_of(at_hand)).encode("utf-8")
+    html = page(title_of(at_hand), figures, intro_of(at_hand), library=LIBRARY)
+    text = html.encode("utf-8")
     with WholeFile(config.out) as file:
         file.write(text)
     titles = ", ".join(dict.fromkeys(figure.kind for figure in figures))
@@ -114,7 +120,7 @@ def serve_pages(at_hand: "AtHand", config: ExploreConfig) -> None:
         except TinylmError as reason:  # such as an expression that cannot be read
             error = str(reason)
         shown = {"prompt": asked.text, "expression": asked.expression}
-        return page(title_of(asked), figures, intro_of(asked), form(shown, error))
+        return page(title_of(asked), figures, intro_of(asked), form(shown, error), LIBRARY)
 
     serve(make, config.port, report)
 
@@ -168,8 +174,8 @@ def made(at_hand: "AtHand", wanted: tuple[str, ...] = ()) -> "tuple[list[Figure]
 def title_of(at_hand: "AtHand") -> str:
     """The heading of the page."""
     if at_hand.name:
-        return f"A look into {Path(at_hand.name).resolve().name}"
-    return "A look into the library"
+        return f"Inside {Path(at_hand.name).resolve().name}"
+    return "Inside the library"
 
 
 def intro_of(at_hand: "AtHand") -> str:
@@ -177,7 +183,10 @@ def intro_of(at_hand: "AtHand") -> str:
     if not at_hand.name:
         return "Made by the very code that the figures name."
     reads = at_hand.text.replace("`", "'")
-    return f"{described(at_hand)} What happens inside while it reads `{reads}`."
+    return (
+        f"{described(at_hand)} What happens inside while it reads `{reads}`. "
+        "Layers, heads and tokens are counted from 0, as in the code."
+    )
 
 
 def described(at_hand: "AtHand") -> str:

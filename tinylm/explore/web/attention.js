@@ -15,7 +15,7 @@ tinylm.figure("attention", (root, data, tools) => {
   const payOf = (flat) => (i, j) => (hidden(i, j) ? 0 : flat[place(i, j)]);
 
   // A column of the wall: every head, then the mean over heads, then rollout.
-  const columns = Array.from({ length: data.heads }, (_, h) => ({ name: `head ${h + 1}`, short: String(h + 1), kind: "head", head: h }));
+  const columns = Array.from({ length: data.heads }, (_, h) => ({ name: `head ${h}`, short: String(h), kind: "head", head: h }));
   if (data.heads > 1) columns.push({ name: "mean over heads", short: "mean", kind: "mean" });
   if (data.rollout) columns.push({ name: "rollout", short: "rollout", kind: "rollout" });
 

@@ -56,13 +56,13 @@ tinylm.figure("beam", (root, data, tools) => {
     return group;
   });
   const heads = Array.from({ length: last }, (_, s) =>
-    svg("text", { class: "quiet", x: LEFT + WIDE * s, y: 12 }, `token ${s + 1}`));
+    svg("text", { class: "quiet", x: LEFT + WIDE * s, y: 12 }, `step ${s + 1}`));
   const picture = svg("svg", { viewBox: `0 0 ${size.width} ${size.height}`, width: size.width, role: "img",
     style: { maxWidth: "none" } }, heads, groups);
 
   const strings = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "strings that were found" });
   const steps = tools.steps({
-    count: last, value: last, keys: root, name: "Step of the search",
+    count: last, keys: root, name: "Step of the search",
     label: (step) => {
       if (!step) return "The prompt alone.";
       const of = nodes.filter((node) => node.step === step);

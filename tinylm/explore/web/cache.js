@@ -17,7 +17,7 @@ tinylm.figure("cache", (root, data, tools) => {
     const look = token < 0 ? { borderStyle: "dashed", color: "var(--muted)" }
       : token === newest ? { background: "var(--value-soft)", borderColor: "var(--value)", borderWidth: "2px" } : {};
     return el("span", { style: { ...SLOT, ...look } },
-      el("span", { style: { whiteSpace: "nowrap" } }, token < 0 ? "free" : name(token).slice(0, 6)),
+      el("span", { style: { whiteSpace: "nowrap" } }, token < 0 ? "free" : tools.short(name(token), 6)),
       el("span", { class: "label", style: { fontSize: ".68rem" } },
         token < 0 ? "" : String(token)),
       was >= 0 ? el("span", { class: "label", style: { fontSize: ".68rem", whiteSpace: "nowrap" } }, "was ", el("s", {}, was)) : null);
@@ -57,10 +57,10 @@ tinylm.figure("cache", (root, data, tools) => {
   });
 
   // Bytes by tokens, and what forgetting costs; both with a mark at the token that is read.
-  function chart(series, yLabel, label, from) {
+  function chart(series, yLabel, label, from, yText) {
     const x = [0, T];
     const all = series.flatMap((s) => Array.from(s.y));
-    const options = { x, y: [0, Math.max(...all)], width: 520, height: 240 };
+    const options = { x, y: [0, Math.max(...all)], width: 520, height: 240, yText };
     const picture = tools.lines({ series, xLabel: "tokens read", yLabel, label, ...options });
     const axes = tools.axes(options);
     const mark = svg("line", { y1: axes.box.top, y2: axes.box.bottom, "stroke-dasharray": "3 3" });
@@ -73,7 +73,7 @@ tinylm.figure("cache", (root, data, tools) => {
   const bytes = chart(
     data.caches.map((one, c) => ({ name: one.name, color: c, x: one.steps.map((_, t) => t), y: one.steps.map((s) => s.bytes) })),
     "bytes of the cache", "Bytes of each cache by tokens read: " +
-      data.caches.map((one) => `${one.name} ${tools.bytes(one.steps[T].bytes)} at the end`).join(", "), 0);
+      data.caches.map((one) => `${one.name} ${tools.bytes(one.steps[T].bytes)} at the end`).join(", "), 0, tools.bytes);
   const costs = Object.entries(data.losses).map(([wanted, loss]) => {
     const y = loss.list();
     return { name: wanted, color: index(wanted), x: y.map((_, t) => t + 2), y };
@@ -84,7 +84,7 @@ tinylm.figure("cache", (root, data, tools) => {
     : null;
 
   const steps = tools.steps({
-    count: T, value: Math.min(T, 11), keys: root, name: "Tokens read",
+    count: T, keys: root, name: "Tokens read",
     label: (step) => {
       if (!step) return "Nothing has been read: all caches are empty.";
       const lost = data.caches.filter((one) => one.steps[step].evicted >= 0)

@@ -17,10 +17,10 @@
   };
 
   // An empty picture with axes: { x: [low, high], y: [low, high], xLabel, yLabel, width, height,
-  // log: { x, y }, whole (ticks of x at
-  // integers alone), label (what a screen reader says) }.
+  // log: { x, y }, whole (ticks of x at integers alone), yText (a number on the y axis as text),
+  // label (what a screen reader says) }.
   // Returns { element, plot (a <g> to draw in), x(value), y(value), box }.
-  tools.axes = ({ x, y, xLabel = "", yLabel = "", width = 640, height = 260, log = {}, whole = false, label = "" }) => {
+  tools.axes = ({ x, y, xLabel = "", yLabel = "", width = 640, height = 260, log = {}, whole = false, yText = null, label = "" }) => {
     const box = { left: 56, right: width - 14, top: 24, bottom: height - 40 };
     const scale = (range, from, to, isLog) => {
       const f = isLog ? Math.log10 : (v) => v;
@@ -41,7 +41,7 @@
     }
     for (const v of at(y, log.y, 4)) {
       grid.append(svg("line", { x1: box.left, x2: box.right, y1: py(v), y2: py(v) }));
-      words.append(svg("text", { class: "quiet", x: box.left - 8, y: py(v) + 4, "text-anchor": "end" }, tools.number(v, 3)));
+      words.append(svg("text", { class: "quiet", x: box.left - 8, y: py(v) + 4, "text-anchor": "end" }, (yText ?? ((n) => tools.number(n, 3)))(v)));
     }
     words.append(
       svg("line", { x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }),
@@ -51,6 +51,22 @@
     const plot = svg("g", {});
     const element = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, role: "img", "aria-label": label }, grid, words, plot);
     return { element, plot, x: px, y: py, box };
+  };
+
+  // Move names that would overlap apart, within top and bottom: each { y } gets its new y, and
+  // shown, which is false for some where more are wanted than there is room for; the first and the
+  // last stay. The order from top to bottom is kept, and no name moves further than it must.
+  const GAP = 15; // pixels from one line of text to the next
+  tools.apart = (names, top, bottom) => {
+    names.sort((a, b) => a.y - b.y);
+    const room = Math.max(Math.floor((bottom - top) / GAP) + 1, 1);
+    const every = Math.max((names.length - 1) / Math.max(room - 1, 1), 1);
+    const kept = new Set(Array.from({ length: Math.min(room, names.length) }, (_, k) => Math.round(k * every)));
+    names.forEach((name, i) => (name.shown = kept.has(i)));
+    const shown = names.filter((name) => name.shown);
+    shown.forEach((name, i) => (name.y = Math.max(name.y, i ? shown[i - 1].y + GAP : top)));
+    let limit = bottom;
+    for (const name of shown.reverse()) limit = (name.y = Math.min(name.y, limit)) - GAP;
   };
 
   // Lines over shared axes: { series: [{ name, x: [...], y: [...], color (index), dash }], ... as
@@ -82,14 +98,12 @@
       axes.plot.append(line);
       if (last && s.name) ends.push({ name: s.name, color, x: last[0], y: last[1] });
     });
-    // Names that would overlap are moved apart, the highest first.
-    ends.sort((a, b) => a.y - b.y);
-    ends.forEach((end, i) => {
-      if (i) end.y = Math.max(end.y, ends[i - 1].y + 14);
+    tools.apart(ends, axes.box.top + 5, axes.box.bottom + 1);
+    ends.filter((end) => end.shown).forEach((end) => {
       // Of a line that ends on the left, the name stands behind its end, else before it.
       const early = end.x < (axes.box.left + axes.box.right) / 2;
       const x = early ? end.x + 6 : Math.min(end.x, axes.box.right) - 4;
-      const text = svg("text", { x, y: end.y - 5, "text-anchor": early ? "start" : "end" }, end.name);
+      const text = svg("text", { class: "name", x, y: end.y - 5, "text-anchor": early ? "start" : "end" }, end.name);
       const paint = () => (text.style.fill = tools.series(end.color));
       paint(), tools.onTheme(paint);
       axes.plot.append(text);

@@ -65,7 +65,7 @@ tinylm.figure("merges", (root, data, tools) => {
     // The tokens in a row, between them the rank of the merge that would join them.
     const row = el("div", { class: "row", style: { gap: ".2rem", alignItems: "center", minHeight: "2.6rem" } });
     const steering = tools.steps({
-      count: steps.length - 1, value: steps.length - 1, keys: place, name: "Merge",
+      count: steps.length - 1, keys: place, name: "Merge",
       label: (s) => {
         const { place: at, rank, tokens, ranks } = steps[s];
         if (at < 0) return `No merge joins any pair that is left: ${tokens.length} token${tokens.length === 1 ? "" : "s"}, ids ${piece.ids.join(", ")}.`;

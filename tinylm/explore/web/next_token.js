@@ -143,14 +143,14 @@ tinylm.figure("next_token", (root, data, tools) => {
     const { layers, ids, probabilities, final } = data.lens;
     const finals = places.map((_, n) => ids.at(layers - 1, n, 0));
     const cells = [];
-    const row = (l) => el("tr", {}, el("th", { scope: "row" }, `layer ${l + 1}`), places.map((place, n) => {
+    const row = (l) => el("tr", {}, el("th", { scope: "row" }, `layer ${l}`), places.map((place, n) => {
       const id = ids.at(l, n, 0);
       const share = probabilities.at(l, n, 0);
       const rgb = tools.sequentialRGB(share);
       const button = el("button", { type: "button", class: id === finals[n] ? "agrees" : "",
         style: { background: `rgb(${rgb.join(" ")})`, color: tools.inkOn(rgb) },
         "aria-pressed": "false", tabindex: -1,
-        "aria-label": `layer ${l + 1}, place ${place}: ${tools.tokenText(name(id))}, ${percent(share)}`,
+        "aria-label": `layer ${l}, place ${place}: ${tools.tokenText(name(id))}, ${percent(share)}`,
         onclick: () => choose(l, n) }, tools.token(name(id)));
       tools.tip(button, () => Array.from({ length: ids.shape[2] }, (_, k) =>
         `${percent(probabilities.at(l, n, k))}  ${tools.tokenText(name(ids.at(l, n, k)))}`).join("\n"));
@@ -181,14 +181,14 @@ tinylm.figure("next_token", (root, data, tools) => {
         c.button.setAttribute("aria-pressed", String(here));
         c.button.tabIndex = here ? 0 : -1;
       }
-      const x = Array.from({ length: layers }, (_, i) => i + 1);
-      const y = x.map((_, i) => final.at(i, n));
+      const x = Array.from({ length: layers }, (_, i) => i);
+      const y = x.map((i) => final.at(i, n));
       const token = tools.tokenText(name(finals[n]));
-      const first = x.find((i) => data.lens.rank.at(i - 1, n) === 1 && x.slice(i - 1).every((k) => data.lens.rank.at(k - 1, n) === 1));
+      const first = x.find((i) => x.slice(i).every((k) => data.lens.rank.at(k, n) === 1));
       rise.replaceChildren(
         el("h3", {}, "How the answer forms: ", tools.token(name(finals[n]))),
-        tools.lines({ series: [{ x, y, color: 0 }], x: [1, Math.max(2, layers)], y: [0, Math.max(...y) * 1.05], whole: true, xLabel: "layer", yLabel: `probability of ${token}`, width: 460, height: 210, label: `Probability of ${token} by layer: ${y.map(percent).join(", ")}` }),
-        el("p", { class: "note" }, `From layer ${first} on it is the most probable token. In layer 1 it had rank ${data.lens.rank.at(0, n)} of ${V}.`));
+        tools.lines({ series: [{ x, y, color: 0 }], x: [0, Math.max(1, layers - 1)], y: [0, Math.max(...y) * 1.05], whole: true, xLabel: "layer", yLabel: `probability of ${token}`, width: 460, height: 210, label: `Probability of ${token} by layer: ${y.map(percent).join(", ")}` }),
+        el("p", { class: "note" }, `From layer ${first} on it is the most probable token. In layer 0 it had rank ${data.lens.rank.at(0, n)} of ${V}.`));
       drawBars();
     }
     tools.onTheme(() => cells.forEach(({ button, l, n }) => {

@@ -4,7 +4,7 @@
 tinylm.figure("pipeline", (root, data, tools) => {
   const { el, svg, number, percent } = tools;
   const { stages, plans } = data;
-  const [UNIT, HIGH, LEFT] = [30, 22, 58]; // pixels of a unit of time, of a stage, of the labels
+  const [UNIT, HIGH, LEFT] = [30, 22, 78]; // pixels of a unit of time, of a stage, of the labels
   // By kind: forward is blue, backward orange, weights white with a frame. Each box has its letter.
   const LOOKS = {
     F: ["var(--value-soft)", "var(--value)"],
@@ -60,7 +60,7 @@ tinylm.figure("pipeline", (root, data, tools) => {
   const busy = (plan, t) => plan.passes.filter((one) => one[4] < t && one[5] >= t).length;
   const count = Math.ceil(longest);
   const steps = tools.steps({
-    count, value: count, keys: root, name: "Time",
+    count, keys: root, name: "Time",
     label: (t) => (t
       ? `Unit ${t} of time. Stages at work: ${plans.map((plan) => `${plan.name} ${busy(plan, t)}`).join(", ")} of ${stages}.`
       : "Nothing has begun."),

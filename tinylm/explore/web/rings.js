@@ -51,7 +51,7 @@ tinylm.figure("rings", (root, data, tools) => {
     const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HIGH}`, width: WIDTH, role: "img" });
     const said = (frame) => frame.messages.map((m) => `${m[0]} to ${m[1]}`).join(", ");
     const steps = tools.steps({
-      count: frames.length - 1, value: 1, keys: place, name: "Step of the all-reduce",
+      count: frames.length - 1, keys: place, name: "Step of the all-reduce",
       label: (step) => {
         const frame = frames[step];
         if (!step) return "Every rank has its own array.";

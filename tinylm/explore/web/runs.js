@@ -62,7 +62,7 @@ tinylm.figure("runs", (root, data, tools) => {
     const steps = [...new Set(speaking.flatMap((run) => run.samples.map((one) => one.step)))].sort((a, b) => a - b);
     const place = el("div");
     const control = tools.steps({
-      count: steps.length - 1, value: steps.length - 1, keys: place, name: "Checkpoint",
+      count: steps.length - 1, keys: place, name: "Checkpoint",
       label: (i) => `The checkpoint of step ${steps[i]}, ${i + 1} of ${steps.length}.`,
     }, (i) => texts.replaceChildren(...speaking.map((run) => {
       const one = run.samples.filter((sample) => sample.step <= steps[i]).at(-1);

@@ -50,7 +50,7 @@ tinylm.figure("speculative", (root, data, tools) => {
     const accepted = (round) => round.guesses.filter((guess) => guess.accepted).length;
     const own = (round) => round.taken.length > accepted(round); // an end token that was drafted ends all
     const steps = tools.steps({
-      count: events.length, value: Math.min(3, events.length), keys: place, name: "Step of the decoding",
+      count: events.length, keys: place, name: "Step of the decoding",
       label: (step) => {
         if (!step) return "Nothing is drafted yet.";
         const { r, g } = events[step - 1];

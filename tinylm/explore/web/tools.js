@@ -117,6 +117,12 @@
   // Controls, marks of direction and what has no width of its own are shown by their number.
   const UNSEEN = /[\u0000-\u001f\u007f-\u00a0\u00ad\u061c\u200b-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff\ud800-\udfff]/u;
 
+  // At most `most` characters of a text, the last of them an ellipsis where it is longer.
+  tools.short = (text, most) => {
+    const all = Array.from(text); // by characters: a pair of surrogates stays whole
+    return all.length <= most ? text : `${all.slice(0, most - 1).join("")}…`;
+  };
+
   // A token as plain text, for labels and tooltips.
   tools.tokenText = (token) => {
     if (token.bytes !== undefined) return `⟨${token.bytes}⟩`;
@@ -248,8 +254,9 @@
 
   // Steps 0 .. count: buttons, a slider, and the arrow keys anywhere inside of `keys` (an element
   // of the figure). onStep(i) draws the picture of step i from nothing, so that going back shows
-  // what was there before. label(i) is one sentence. Returns { element, at(), go(i) }.
-  tools.steps = ({ count, label, value = 0, keys = null, name = "Step" }, onStep) => {
+  // what was there before. It begins at the end, where the picture is whole, unless a value is
+  // given. label(i) is one sentence. Returns { element, at(), go(i) }.
+  tools.steps = ({ count, label, value = count, keys = null, name = "Step" }, onStep) => {
     let step = value;
     const out = el("output", { "aria-live": "polite" });
     const range = el("input", { type: "range", min: 0, max: count, step: 1, value, "aria-label": name });
