@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinylm.cli.look import charplot
 from tinylm.cli.options import parse
 from tinylm.cli.terminal import bare, colored, visible
@@ -261,8 +263,23 @@ def save_figure(runs: Sequence, out: str | Path) -> None:
         for key, title in shown:
             panel = picture.panel(title, "step")
             for name, xs, ys in curves(runs, key):
-                run = name.removesuffix("validation").removesuffix("training").strip()
-                style: dict[str, Any] = {"linestyle": "-", "linewidth": 1.1, "marker": ""}
+                run = name.removesuffix("validation").removesuffix("training").strip() or "run"
                 if name.endswith("validation"):
-                    style = {"linestyle": "--", "linewidth": 2.2}
-                panel.curve(name, xs, ys, color_of=run or "run", **style)
+                    panel.curve(name, xs, ys, run, linestyle="--", linewidth=2.2, marker="")
+                else:
+                    _draw_steps(panel, name, run, xs, ys)
+
+
+def _draw_steps(panel, name, run, xs, ys):
+    """A value of every step: of many steps pale, and their running mean over it."""
+    line = {"color_of": run, "linestyle": "-", "marker": ""}
+    width = len(ys) // 50
+    # The learning rate and the like have no noise that a mean would take out.
+    rough = np.abs(np.diff(ys, 2)).sum() > 0.1 * np.abs(np.diff(ys)).sum()
+    if width < 4 or not rough:
+        panel.curve(name, xs, ys, linewidth=1.2, **line)
+        return
+    panel.curve(name, xs, ys, linewidth=0.6, alpha=0.3, label=False, **line)
+    means = np.convolve(ys, np.full(width, 1 / width), "valid")
+    named = f"{name}, mean of {width} steps".removeprefix(", ")
+    panel.curve(named, np.array(xs)[width // 2 :][: len(means)], means, linewidth=1.5, **line)

@@ -83,7 +83,7 @@ class Panel:
         elif len(rows) > 1:
             self.axes.fill_between(xs, rows.min(0), rows.max(0), color=color, alpha=0.1, lw=0)
         there = np.flatnonzero(np.isfinite(middle))
-        if label and len(there):
+        if label and name and len(there):
             last = there[np.argmax(xs[there])]
             self.ends[name] = float(xs[last]), float(middle[last]), color
 
