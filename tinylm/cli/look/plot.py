@@ -281,5 +281,5 @@ def _draw_steps(panel, name, run, xs, ys):
         return
     panel.curve(name, xs, ys, linewidth=0.6, alpha=0.3, label=False, **line)
     means = np.convolve(ys, np.full(width, 1 / width), "valid")
-    named = f"{name}, mean of {width} steps".removeprefix(", ")
+    named = f"{name} (mean of {width})" if name else f"mean of {width}"
     panel.curve(named, np.array(xs)[width // 2 :][: len(means)], means, linewidth=1.5, **line)
