@@ -42,6 +42,14 @@ FILES = {
         def test_waits():
             assert wait() == 1
         """,
+    "tests/test_peer.py": """
+        import pytest
+
+        pytest.importorskip("a_library_that_nobody_has")
+
+        def test_agrees_with_a_peer():
+            pass
+        """,
 }
 
 
@@ -85,6 +93,22 @@ def test_survivors_are_those_that_the_rows_tests_pass(repository):
     assert (repository / "audited_sample.py").read_text(encoding="utf-8").count("a + b") == 1
     summary = audit.summary(verdicts)
     assert "2 of 3 mutants killed" in summary and "3 of 6 rows" in summary
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="mutants run in forked processes")
+def test_files_that_are_skipped_for_want_of_a_library_are_left_out_and_named(repository):
+    peer, here = "tests/test_peer.py::test_agrees_with_a_peer", "tests/test_add.py::"
+    table = [
+        row(1, f"{peer} {here}test_the_sum_is_right"),
+        row(2, peer),
+        row(3, f"{here}test_that_is_gone"),
+    ]
+    verdicts = audit.audit(table, repository)
+    assert (verdicts[0].killed, verdicts[0].skipped) == (1, ("tests/test_peer.py",))
+    assert [v.trouble for v in verdicts[1:]] == [
+        "all of its tests are skipped here",
+        "its tests do not pass unchanged",
+    ]
 
 
 @pytest.mark.slow

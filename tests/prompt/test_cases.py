@@ -26,6 +26,11 @@ TOLERANCE = 1e-9  # float64 sums of some 20 terms, in another order
 
 # What stands in a file that uses models or Tensors and has no derivative of its own
 OTHERS = {
+    "filler.Candidate": "a text and a number",
+    "filler.Filled": "texts and numbers",
+    "filler.Filler": "predicts without a gradient",
+    "filler.frame_of": "ids",
+    "filler.open_filler": "opens a Filler",
     "gradient_descent.best_rate": "numbers",
     "gradient_descent.construction": "makes a LinearSelfAttention",
     "gradient_descent.dual_form": "arrays of NumPy",
@@ -42,32 +47,44 @@ OTHERS = {
     "induction_circuit.induction_circuit": "makes a GPT",
     "induction_circuit.set_attention": "sets weights",
     "learned_retriever.Contrast": "numbers of Items",
-    "learned_retriever.LearnedRetriever": "ranks without a gradient: in TwoEncoders",
     "learned_retriever.contrasts": "numbers of Items",
     "learned_retriever.learn_retriever": "training: of RetrievalTask",
+    "learned_retriever.LearnedRetriever": "ranks without a gradient: in TwoEncoders",
     "learned_retriever.likelihoods": "an array of a TextLM",
     "learned_retriever.shown_text": "a text",
-    "masked_cloze.MaskedCloze": "reads probabilities without a gradient",
     "masked_cloze.classify_by_mask": "an answer",
+    "masked_cloze.MaskedCloze": "reads probabilities without a gradient",
+    "opened.check_decoder": "a check",
+    "opened.check_there": "a check",
+    "opened.is_published": "a bool",
+    "opened.open_decoder": "opens a model",
+    "opened.open_model": "opens a model",
+    "opened.Opened": "a model with its tokenizer",
+    "opened.Read": "a model as its files have it",
+    "opened.read_model": "opens a model",
+    "prefix_store.common_length": "a number",
+    "prefix_store.ContinuedLM": "arrays of a language model",
+    "prefix_store.PrefixStore": "keys and values, read without a gradient",
+    "prefix_store.shared_length": "a number",
+    "reader.Reader": "a language model in one place",
     "real_decoder.interleaved": "makes a constant",
     "real_decoder.small_decoder": "makes a RealDecoder",
     "simplifier.measure": "shares of texts",
     "simplifier.simplify_examples": "texts",
+    "text_to_text.is_text_to_text": "a bool",
+    "text_to_text.open_answer": "opens a decoder",
+    "weights.weights_hash": "a hash",
 }
 TRAINABLE = "autograd", "nn", "models.decoder", "models.encoder", "pretrain"
 
 
 def modules_with_tensors():
-    """Files of tinylm.prompt whose names include something of the floors that models stand on.
-
-    The protocol is left out: it names models in its hints, and reads them without a gradient.
-    """
+    """Files of tinylm.prompt whose names include something of the floors that models stand on."""
     floors = tuple(f"tinylm.{floor}" for floor in TRAINABLE)
     for found in pkgutil.walk_packages(prompt.__path__, "tinylm.prompt."):
         module = importlib.import_module(found.name)
         origins = {getattr(value, "__module__", None) or "" for value in vars(module).values()}
-        left_out = found.name.endswith(".cases") or found.name.startswith("tinylm.prompt.protocol.")
-        if not left_out and any(o.startswith(floors) for o in origins):
+        if not found.name.endswith(".cases") and any(o.startswith(floors) for o in origins):
             yield module
 
 

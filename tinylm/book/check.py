@@ -137,6 +137,7 @@ def complaints(
     verbs    the verbs of the command line, for scripts that are commands
     returns  list of lines "id: what is wrong"; empty if nothing is
     """
+    root = None if root is None else Path(root)
     found = []
     for row in table:
         for symbol in names(row.symbol):

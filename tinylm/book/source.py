@@ -13,6 +13,7 @@ import textwrap
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tinylm.book.check import module_of, resolve
 
@@ -60,7 +61,7 @@ def is_constant(found: object) -> bool:
     return not has_own and "__doc__" not in getattr(found, "__dict__", {})
 
 
-def unwrapped(found: object) -> object:
+def unwrapped(found: Any) -> Any:
     """The function that a property or a decorated function was written as."""
     if isinstance(found, property):
         found = found.fget

@@ -13,7 +13,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import hypothesis  # noqa: F401   imported for the children
@@ -25,7 +24,7 @@ MEMORY = 16 << 30  # bytes of address space: a mutated size must not fill the ma
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
 
 
-def child(tree: str | Path, tests: Sequence[str], seconds: int) -> None:
+def child(tree: str, tests: Sequence[str], seconds: int) -> None:
     """Run pytest in `tree` and end the process with its status."""
     os.setsid()  # what a test leaves running goes with the group
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -26,6 +26,7 @@ from tinylm.explore.reading import (
 from tinylm.explore.values import tokens_of
 from tinylm.models import GPT
 from tinylm.models.encoder.encoder import Encoder
+from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.nn import Module
 
 PUBLISHED_PROMPT = "The capital of Japan is"
@@ -154,6 +155,7 @@ class AtHand:
             # A prefix LM is an encoder that has read its whole prefix, and predicts what follows.
             ahead = opened.config is not None and opened.config.recipe.shifted
             return Reading("encoder", model, ids, None, hidden, ahead)
+        assert isinstance(model, Seq2Seq)  # the last of the kinds
         ids = source_ids(opened, self.text)
         return Reading("encoder-decoder", model, ids, written(model, ids, opened.ends), none)
 

@@ -13,7 +13,7 @@ import html
 import inspect
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def policy_of(scripts: list[str], style: str, forms: str = "'none'") -> str:
     )
 
 
-def source_of(thing: object) -> str:
+def source_of(thing: Callable) -> str:
     """`tinylm/page.py:12`: where a function or class begins, for Figure.text."""
     thing = inspect.unwrap(thing)
     path = Path(inspect.getsourcefile(thing)).resolve()

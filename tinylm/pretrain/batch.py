@@ -7,7 +7,7 @@ language/causal.py; score.py.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from tinylm.backend import Random, to_device
 from tinylm.errors import DtypeError, ShapeError
 
 IGNORE = -100  # the usual marker for "nothing to predict here"; never a token id
+
+
+Self = TypeVar("Self", bound="Batch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Batch:
             vars(part).update(_counts=counts[start:stop], _places=places)
         return part
 
-    def to(self, device: str) -> "Batch":
+    def to(self: Self, device: str) -> Self:
         """The batch on a device."""
         moved = self._map(lambda array: to_device(array, device))
         if type(self.targets) is np.ndarray and moved.targets is not self.targets:

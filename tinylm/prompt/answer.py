@@ -7,13 +7,9 @@ and a failure is no guess: the value is then None. Read next: protocol/text_lm.p
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinylm.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from tinylm.data.read.items import Item
-    from tinylm.prompt.protocol.model import TextModel
 
 
 @dataclass(frozen=True)
@@ -42,9 +38,7 @@ def check_counts(method: str, least: int = 1, **counts: int) -> None:
             raise ConfigError(f"{method}: {name}={count} must be {least} or more")
 
 
-def answer_or_error(
-    method: Callable, *arguments: "str | Sequence[Item] | Item | TextModel | None", **options: Any
-) -> DataError | Answer:
+def answer_or_error(method: Callable, *arguments: Any, **options: Any) -> DataError | Answer:
     """The Answer of a method, or the DataError that it raises.
 
     For methods that answer many questions in one call: one that is too long does not end the

@@ -5,7 +5,6 @@ Vectors and examples are drawn; features, values and texts are constants, since 
 them.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from tinylm.backend import Random, device_of, to_cpu
 from tinylm.data.read.items import Item
 from tinylm.finetune.freezing import only
 from tinylm.finetune.tasks.cases import loss_of
-from tinylm.models.decoder.gpt import GPT
 from tinylm.models.early.cases import ready
 from tinylm.prompt.compress.simplifier import Simplifier, simplify_examples
 from tinylm.prompt.in_context.gradient_descent import LinearSelfAttention
@@ -62,24 +60,24 @@ def simplifier(rng: np.random.Generator) -> Any:
     return only(ready(made.model), "*.norm.gain"), made.task
 
 
-def encoded(model: GPT, questions: Sequence[str], demonstrations: Sequence[Item]) -> Any:
+def encoded(model: TwoEncoders, questions: np.ndarray, demonstrations: np.ndarray) -> tuple:
     """The vectors of questions and of demonstrations: (n, D), (m, D)."""
     return model.question(questions), model.demonstration(demonstrations)
 
 
-def retrieval_loss(model: GPT, asked: np.ndarray, shown: np.ndarray, contrasts: Any) -> Any:
+def retrieval_loss(model: TwoEncoders, asked: np.ndarray, shown: np.ndarray, contrasts: Any) -> Any:
     """The loss of a RetrievalTask; each Contrast has one positive and one negative to draw."""
     task = RetrievalTask(to_cpu(asked), to_cpu(shown))
     batch = task.make_batch(contrasts, Random(0, "retrieval"))
     return task.loss(model, batch.to(device_of(model.question.weight.data)))[0]
 
 
-def values(model: GPT, x: np.ndarray, y: np.ndarray) -> Any:
+def values(model: RealDecoder, x: np.ndarray, y: np.ndarray) -> Any:
     """A RealDecoder's predictions of numbers in an array of NumPy: (B, K)."""
     return model(to_cpu(x), to_cpu(y))
 
 
-def value_loss(model: GPT, x: np.ndarray, y: np.ndarray) -> Any:
+def value_loss(model: RealDecoder, x: np.ndarray, y: np.ndarray) -> Any:
     """squared_error of numbers in arrays of NumPy."""
     return squared_error(model, to_cpu(x), to_cpu(y))
 

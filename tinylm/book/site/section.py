@@ -5,6 +5,7 @@ Read first: facts.py, what there is to a concept; frame.py, what stands around.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -31,7 +32,7 @@ class Maker:
 
     root: Path | None
     results: Results
-    convert: object
+    convert: Callable
     scripts: dict = field(default_factory=dict)
     figures: dict = field(default_factory=dict)
 

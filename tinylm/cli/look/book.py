@@ -189,6 +189,8 @@ def _mutate(table, config):
         else:
             tried = verdict.killed + len(verdict.survivors)
             outcome = f"{verdict.killed} of {tried} noticed"
+        if verdict.skipped:
+            outcome += f", without {', '.join(verdict.skipped)}, skipped here"
         elapsed = time.time() - started
         print(f"{verdict.row.id}: {outcome}   ({done}/{len(table)} rows, {elapsed:.0f} s)")
         # What survives is printed with its change, so that a test for it can be written.

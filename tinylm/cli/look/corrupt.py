@@ -7,7 +7,6 @@ mask a row is a query and a column a key. A pair of translations is written with
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tinylm.cli.options import parse
 from tinylm.cli.terminal import visible
@@ -59,7 +58,7 @@ def main(argv: Sequence) -> None:
     print("\n".join(shown(config.objective, text, config.seed)))
 
 
-def listing(family: Any = "") -> list[str]:
+def listing(family: str = "") -> list[str]:
     """What --list prints, an objective a line: name, what is learnt, synonyms.
 
     raises   ConfigError if no family has these letters in its name
@@ -79,7 +78,7 @@ def listing(family: Any = "") -> list[str]:
     return lines
 
 
-def shown(name: str, text: Any, seed: Any = 0) -> list[str]:
+def shown(name: str, text: str, seed: int = 0) -> list[str]:
     """What `tinylm corrupt` prints: the rows of the batch, word under word, and the attention
     patterns.
 

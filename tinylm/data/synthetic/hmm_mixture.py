@@ -120,6 +120,7 @@ class HMMMixture:
         return self._posterior(self.forward(ids)[0])
 
     def _posterior(self, log_p):
+        """p(theta | x_<t) by Bayes' rule from log p(x_<t | theta), both (B, T + 1, C)."""
         with np.errstate(divide="ignore"):
             scores = np.log(self.prior) + log_p  # (B, T + 1, C)
         top = scores.max(-1, keepdims=True)

@@ -8,6 +8,7 @@ first: generate/strategies/beam.py, generate/strategies/speculative.py.
 
 import copy
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,11 @@ from tinylm.explore.at_hand import AtHand, Unsuitable
 from tinylm.explore.page import Figure, source_of
 from tinylm.generate import as_language_model
 from tinylm.generate.fast.direct import DirectDecoder
+from tinylm.generate.protocol.language_model import LanguageModel
 from tinylm.generate.strategies.beam import beam_search
 from tinylm.generate.strategies.speculative import acceptance, residual, speculative_generate
 from tinylm.models import GPT
+from tinylm.nn import Module
 
 WIDTH, LENGTH = 4, 8  # of the beam
 DRAFTED, LOOKAHEAD = 24, 4
@@ -26,7 +29,9 @@ MOST_PROMPT = 256  # tokens of the prompt that are read
 SHARES = 6  # tokens of a distribution that are shown
 
 
-def beam_tree(lm: object, prompt: np.ndarray, width: int, length: int, eos: int | None) -> dict:
+def beam_tree(
+    lm: LanguageModel | Module, prompt: np.ndarray, width: int, length: int, eos: int | None
+) -> dict:
     """A beam search as a tree.
 
     lm       a language model;  prompt  (T,) ids
@@ -36,7 +41,8 @@ def beam_tree(lm: object, prompt: np.ndarray, width: int, length: int, eos: int 
              "found": list of {"node", "logprob"} best first; "greedy": the log Pr of the string
              that a beam of width 1 finds}
     """
-    nodes = [{"parent": -1, "step": 0, "token": -1, "total": 0.0, "fate": "kept"}]
+    root = {"parent": -1, "step": 0, "token": -1, "total": 0.0, "fate": "kept"}
+    nodes: list[dict[str, Any]] = [root]
     ends = {}  # string -> its node
     strings = [()]  # of the nodes
     alive = [0]
@@ -69,8 +75,8 @@ def beam_tree(lm: object, prompt: np.ndarray, width: int, length: int, eos: int 
 
 
 def speculation(
-    lm: object,
-    draft: object,
+    lm: LanguageModel | Module,
+    draft: LanguageModel | Module,
     prompt: np.ndarray,
     length: int = DRAFTED,
     lookahead: int = LOOKAHEAD,

@@ -151,7 +151,7 @@ class Watched:
         self._note(array, to)
         self.comm.send(array, to)
 
-    def recv(self, like: np.ndarray, source: np.ndarray) -> np.ndarray:
+    def recv(self, like: np.ndarray, source: int) -> np.ndarray:
         """As the communicator's."""
         self.look()
         return self.comm.recv(like, source)

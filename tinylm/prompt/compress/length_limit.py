@@ -5,7 +5,6 @@ again, a few times, and if this fails the shortest result is cut. The limit hold
 Read first: simplify.py, which needs no model. Read next: simplifier.py.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from tinylm.errors import ConfigError
@@ -45,7 +44,7 @@ def simplify_with_limit(
     max_tokens: int,
     retries: int = 3,
     *,
-    counter: Callable | None = None,
+    counter: TextLM | None = None,
     seed: int = 0,
     reply_tokens: int = 256,
     **sampling: Any,

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
 from tinylm.prompt.compress.compressed import Compressed
 from tinylm.prompt.compress.information import split_units, token_information, unit_information
@@ -86,7 +85,7 @@ def final_rates(
 
 
 def select_demonstrations(
-    lm: TextLM, demonstrations: Sequence[Item], budget: float
+    lm: TextLM, demonstrations: Sequence[str], budget: float
 ) -> tuple[list[int], np.ndarray]:
     """The coarse step: demonstrations by perplexity, the highest first, until the budget is used.
 
@@ -171,7 +170,7 @@ def _segments(pieces, size):
 def llmlingua(
     lm: TextLM,
     instruction: str,
-    demonstrations: Sequence[Item],
+    demonstrations: Sequence[str],
     question: str,
     rate: float = 0.5,
     *,

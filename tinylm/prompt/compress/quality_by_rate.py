@@ -53,10 +53,10 @@ class RatePoint:
 def shortened(
     lm: TextLM,
     instruction: str,
-    demonstrations: Sequence[Item] = (),
+    demonstrations: Sequence[str] = (),
     rates: tuple[float, ...] = (0.25, 0.5, 0.75),
     unit: str = "phrase",
-) -> list:
+) -> list[tuple[str, float | None, str]]:
     """The short prompts of all methods: list of (method, rate or None, text).
 
     lm              TextLM that scores texts; a small one will do
@@ -65,7 +65,7 @@ def shortened(
     unit            of Selective Context
     """
     full = SEPARATOR.join([instruction, *demonstrations])
-    found = [("rules", None, simplify(full))]
+    found: list[tuple[str, float | None, str]] = [("rules", None, simplify(full))]
     for rate in rates:
         found.append(("selective-context", rate, selective_context(lm, full, rate, unit).text))
     for rate in rates:
@@ -79,7 +79,7 @@ def quality_by_rate(
     instruction: str,
     items: Sequence[Item],
     rng: np.random.Generator,
-    demonstrations: Sequence[Item] = (),
+    demonstrations: Sequence[str] = (),
     *,
     rates: tuple[float, ...] = (0.25, 0.5, 0.75),
     scorer: TextLM | None = None,

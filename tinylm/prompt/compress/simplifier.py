@@ -56,6 +56,7 @@ class Simplifier:
         settings = {"dropout": 0.0, **settings}
         sizes = {"vocab_size": special.vocab_size, "start": special.start, **settings}
         model = build(tiny("t5-v1.1-small", **sizes), seed)
+        assert isinstance(model, Seq2Seq)
         return cls(model, Answering(special, tokenizer, longest=longest))
 
     def __call__(self, texts: Sequence[str]) -> list[str]:

@@ -94,7 +94,7 @@ def simplify(text: str, rules: tuple[tuple[str, str], ...] = RULES) -> str:
     phrases = "|".join(_found(phrase, table[phrase]) for phrase in longest_first) or "(?!)"
     pattern = re.compile(rf"([ \t]*)\b({phrases})\b(,?)", re.IGNORECASE)
     while True:
-        shorter, count = pattern.subn(lambda found: _shortened(*found.groups(), table), text)
+        shorter, count = pattern.subn(lambda found: _shortened(table, *found.groups()), text)
         if not count:
             return text
         text = _tidy(shorter)
@@ -108,7 +108,7 @@ def _found(phrase, short):
     return pattern
 
 
-def _shortened(space, phrase, comma, table):
+def _shortened(table, space, phrase, comma):
     """What stands in place of a phrase."""
     short = table[phrase.casefold()]
     if not short:

@@ -12,6 +12,7 @@ with a trigger sentence, and what follows its conclusion is the answer. Read nex
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tinylm.data.read.items import Item
 from tinylm.prompt.answer import Answer, check_counts
@@ -217,15 +218,15 @@ def least_to_most(
                     was solved), "pairs", "plan", and the "dropped" demonstrations
     """
     check_counts("least_to_most", least=0, most=most)
-    options = {"stop": STOP, "seed": seed, "max_tokens": max_tokens}
+    asked: dict[str, Any] = {"stop": STOP, "seed": seed, "max_tokens": max_tokens}
     begin = f" {plan_trigger}".rstrip()
     # {p_1, .., p_n} = G(p_0)   (3.2)
     prompt = decomposition_prompt(item, decompositions, note_of(solvers))
-    reply = lm.complete(prompt, begin=begin, **options)
+    reply = lm.complete(prompt, begin=begin, **asked)
     problems = lm.parsed("sub-problems", read_needed(reply.text))
     if problems is None:
         return Answer(None, reply.text, {"sub_problems": None, "pairs": [], "plan": None})
-    options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
+    options: dict[str, Any] = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
     # a_i = S_i(p_i, {p_0, p_<i, a_<i}), then a_0 = S_0(p_0, p_<=n, a_<=n)   (3.3, 3.4)
     solver = Solver(lm, item, demonstrations, **options)
     # In the loop of all methods, a list is a G_i that does not look at answers.

@@ -11,6 +11,7 @@ hops are in data/synthetic/prompted/multi_hop.py. Read next: scan.py.
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tinylm.data.read.items import Item
 from tinylm.data.synthetic.prompted.multi_hop import hop_question, read_hops
@@ -141,7 +142,7 @@ def multi_hop(
         def generate(problem, pairs):
             return asker.generate(Item(problem.question), pairs)
 
-    options = {"k": k, "read": read, "seed": seed, "max_tokens": max_tokens}
+    options: dict[str, Any] = {"k": k, "read": read, "seed": seed, "max_tokens": max_tokens}
     solver = HopSolver(lm, index, demonstrations, **options)
     plan = decompose(item, generate, solver.solve, solver.conclude, most)
     value = plan.answer

@@ -5,8 +5,9 @@ sequence, a section is written after all those before it; in parallel, all secti
 alone. The text is the sections one after another. Read next: headings.py; map_reduce.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tinylm.data.read.items import Item
 from tinylm.errors import DataError
@@ -99,7 +100,7 @@ def outline_then_write(
     item: Item,
     demonstrations: Sequence[Item] = (),
     *,
-    outline: Callable | None = None,
+    outline: Sequence[Section] | None = None,
     parallel: bool = False,
     seed: int = 0,
     max_tokens: int = 256,
@@ -127,7 +128,7 @@ def outline_then_write(
         raise DataError("outline_then_write: the outline has no section; None lets the model write")
     # A model that goes on with another section is stopped.
     stop = [f"\nSection {i + 1}:" for i in range(len(outline))]
-    options = {"seed": seed, "max_tokens": max_tokens, "stop": stop}
+    options: dict[str, Any] = {"seed": seed, "max_tokens": max_tokens, "stop": stop}
     # a_i does not depend on a_<i: one batch and short prompts, but sections may repeat each other.
     if parallel:
         prompts = [section_prompt(task, outline, i) for i in range(len(outline))]

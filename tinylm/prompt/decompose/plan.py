@@ -12,7 +12,7 @@ in turn. The loop is the same for all. Read next: least_to_most.py.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinylm.errors import ConfigError
 
@@ -30,7 +30,7 @@ class Context:
     """
 
     role: str
-    problem: object
+    problem: Any
     pairs: tuple
 
 
@@ -45,9 +45,9 @@ class Plan:
     complete  False if sub-problems were still coming after the most that are allowed
     """
 
-    problem: object
+    problem: Any
     pairs: list = field(default_factory=list)
-    answer: object = None
+    answer: Any = None
     contexts: list = field(default_factory=list)
     complete: bool = True
 

@@ -40,12 +40,12 @@ def calls(branches: int, depth: int) -> int:
 
 
 def recursive_solve(
-    problem: Sequence[int],
+    problem: Any,
     generate: Callable,
     solve: Callable,
     conclude: Callable,
     depth: int,
-    pairs: tuple[tuple[list[int], list[int]], ...] = (),
+    pairs: tuple[tuple[Any, Any], ...] = (),
 ) -> Any:
     """Solve a problem, and its sub-problems, by sub-problems.
 

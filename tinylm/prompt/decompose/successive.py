@@ -97,7 +97,7 @@ def successive_prompting(
              it; the "dropped" demonstrations
     """
     check_counts("successive_prompting", least=0, most=most)
-    options = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
+    options: dict[str, Any] = {"trigger": trigger, "seed": seed, "max_tokens": max_tokens}
     solver = Solver(lm, item, demonstrations, **options)
     asker = Asker(lm, end=end, note=note_of(solvers), seed=seed)
     solve = route(named_solvers(solvers), solver.solve)

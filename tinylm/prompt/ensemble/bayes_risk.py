@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Decision:
     risks  (n,) float64, of all candidates
     """
 
-    value: object
+    value: Any
     number: int
     risks: np.ndarray
 
@@ -129,7 +130,7 @@ def least_risk(
     max_tokens: int = 64,
     samples: int = 8,
     temperature: float = 1.0,
-    prompt: str | None = None,
+    prompt: FewShotPrompt | None = None,
     risk: Callable | None = None,
 ) -> Answer:
     """Sample answers, and take the one with the smallest risk among them   (book eq. 3.9)

@@ -18,6 +18,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def generate_demonstrations(
     seed: int = 0,
     max_tokens: int = 128,
     temperature: float = 1.0,
-    prompt: str | None = None,
+    prompt: FewShotPrompt | None = None,
 ) -> list[Item]:
     """Demonstrations that the model writes after those that it is shown: list of Item.
 
@@ -156,7 +157,7 @@ def translations(
     """
     found = {source: text}
     for name in languages:
-        options = {"seed": seed, "max_tokens": max_tokens, "temperature": 0.0}
+        options: dict[str, Any] = {"seed": seed, "max_tokens": max_tokens, "temperature": 0.0}
         ((found[name], _),) = lm_translator(lm, source, name, 1, **options)(text)
         if not found[name]:
             raise DataError(f"translations: the model's {name} translation is empty")

@@ -9,6 +9,7 @@ and a chain that ends without an answer is continued by "Therefore, the answer i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError
@@ -51,7 +52,7 @@ def sample_paths(
     temperature: float = 0.7,
     prompt: FewShotPrompt | None = None,
     trigger: str = TRIGGERS[0],
-    extract: str = EXTRACT,
+    extract: str | None = EXTRACT,
     answer_tokens: int = 32,
     read: Callable | None = None,
 ) -> list[Path]:
@@ -69,6 +70,7 @@ def sample_paths(
     if count < 1:
         raise ConfigError(f"sample_paths: sample 1 chain of thought or more, not {count}")
     prompt, second, details = prompt or FewShotPrompt(), None, {}
+    options: dict[str, Any]
     if demonstrations:
         fitted = fitted_cot_prompt(lm, item, demonstrations, prompt, max_tokens)
         text, details = fitted.text, fitted.details

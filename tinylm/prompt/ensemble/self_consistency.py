@@ -55,7 +55,7 @@ def self_consistency(
     max_tokens: int = 256,
     samples: int = 10,
     temperature: float = 0.7,
-    weights: np.ndarray = "count",
+    weights: str | Callable = "count",
     key: Callable | None = None,
     **options: Any,
 ) -> Answer:

@@ -7,7 +7,7 @@ and Auto-CoT first learn from the pool, so they are given all questions at once.
 ../in_context/selection.py, ../in_context/clusters.py. Read next: methods.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -30,10 +30,10 @@ def nearest(
     item: Item,
     demonstrations: Sequence[Item] = (),
     *,
-    prompt: str | None = None,
+    prompt: FewShotPrompt | None = None,
     k: int = 4,
-    embed: Callable = "",
-    order: tuple[str, ...] = "nearest last",
+    embed: str = "",
+    order: str = "nearest last",
     seed: int = 0,
     max_tokens: int = 64,
 ) -> Answer:
@@ -56,9 +56,9 @@ def diverse(
     item: Item,
     demonstrations: Sequence[Item] = (),
     *,
-    prompt: str | None = None,
+    prompt: FewShotPrompt | None = None,
     k: int = 4,
-    embed: Callable = "words",
+    embed: str = "words",
     trade_off: float = 0.5,
     seed: int = 0,
     max_tokens: int = 64,
@@ -78,9 +78,9 @@ def clustered(
     item: Item,
     demonstrations: Sequence[Item] = (),
     *,
-    prompt: str | None = None,
+    prompt: FewShotPrompt | None = None,
     k: int = 4,
-    embed: Callable = "words",
+    embed: str = "words",
     seed: int = 0,
     max_tokens: int = 64,
 ) -> Answer:
@@ -117,7 +117,7 @@ def learned(
     check_counts("learned", k=k, candidates=candidates, kept=kept, epochs=epochs)
     pool = list(demonstrations)
     features = _features(tuple(pool), embed)
-    options = {"kept": kept, "epochs": epochs, "seed": seed, "prompt": prompt}
+    options: dict[str, Any] = {"kept": kept, "epochs": epochs, "seed": seed, "prompt": prompt}
     choose = learn_retriever(lm, pool, features, None, candidates, **options)
     answer = {"prompt": prompt, "max_tokens": max_tokens}
     return [
@@ -131,10 +131,10 @@ def self_written(
     items: Sequence[Item],
     demonstrations: Sequence[Item] = (),
     *,
-    prompt: str | None = None,
+    prompt: FewShotPrompt | None = None,
     k: int = 4,
-    embed: Callable = "words",
-    words: Sequence[str] = WORDS,
+    embed: str = "words",
+    words: int = WORDS,
     steps: int = STEPS,
     seed: int = 0,
     max_tokens: int = 256,
@@ -153,7 +153,7 @@ def self_written(
     def solve(lm, item, seed):
         return zero_shot_cot(lm, item, prompt=prompt, seed=seed, max_tokens=max_tokens)
 
-    limits = {"solve": solve, "words": words, "steps": steps, "seed": seed}
+    limits: dict[str, Any] = {"solve": solve, "words": words, "steps": steps, "seed": seed}
     shown = auto_cot(lm, pool, k, _features(pool, embed), **limits)
     method = zero_shot_cot
     if shown:

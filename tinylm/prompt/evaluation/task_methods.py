@@ -10,6 +10,7 @@ methods.py.
 import ast
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tinylm.data.read.items import Item
 from tinylm.errors import ConfigError, DataError
@@ -100,7 +101,7 @@ def verbalizer(
             f"verbalizer: the labels of `words` are {', '.join(groups)}, and the options of "
             f"{item.question!r:.40} are {', '.join(item.options)}: they must be the same"
         )
-    options = {"template": PromptTemplate(template), "verbalizer": groups}
+    options: dict[str, Any] = {"template": PromptTemplate(template), "verbalizer": groups}
     return classify_by_verbalizer(lm, item, normalization=normalization, **options)
 
 
@@ -155,8 +156,10 @@ def extract(
 
     task     a key of EXTRACTIONS, or words that complete "Your task is to"
     """
-    options = {"task": EXTRACTIONS.get(task, task), "seed": seed, "max_tokens": max_tokens}
-    return extraction.extract(lm, item, demonstrations, **options)
+    described = EXTRACTIONS.get(task, task)
+    return extraction.extract(
+        lm, item, demonstrations, task=described, seed=seed, max_tokens=max_tokens
+    )
 
 
 def dialogue(

@@ -58,7 +58,7 @@ def content_free_prior(
     lm: TextLM,
     options: Any,
     demonstrations: Sequence[Item] = (),
-    prompt: str | None = None,
+    prompt: FewShotPrompt | None = None,
     inputs: Sequence[str] = CONTENT_FREE,
 ) -> np.ndarray:
     """p_cf: what a model predicts after demonstrations for inputs without content: (K,) float64.
@@ -77,7 +77,7 @@ def label_probabilities(
     items: Sequence,
     options: Any,
     demonstrations: Sequence[Item] = (),
-    prompt: str | None = None,
+    prompt: FewShotPrompt | None = None,
 ) -> np.ndarray:
     """Pr(label | prompt) among the labels alone, for each item: (n, K) float64."""
     prompt = prompt or FewShotPrompt()
@@ -92,7 +92,7 @@ def contextual_calibration(
     item: Item,
     demonstrations: Sequence[Item] = (),
     *,
-    prompt: str | None = None,
+    prompt: FewShotPrompt | None = None,
     inputs: tuple[str, ...] = CONTENT_FREE,
     seed: int = 0,
     max_tokens: int = 0,
@@ -116,7 +116,7 @@ def batch_calibration(
     items: Sequence[Item],
     demonstrations: Sequence[Item] = (),
     *,
-    prompt: str | None = None,
+    prompt: FewShotPrompt | None = None,
     seed: int = 0,
     max_tokens: int = 0,
 ) -> list:
@@ -136,7 +136,8 @@ def batch_calibration(
     options = items[0].options
     if any(item.options != options for item in items):
         raise DataError("batch_calibration: all items must have the same options, in one order")
-    found, asked = [None] * len(items), []
+    found: list[Answer | DataError | None] = [None] * len(items)
+    asked = []
     for number, item in enumerate(items):
         try:
             _fitted(lm, [item], options, (), prompt)

@@ -69,7 +69,7 @@ def fitted(
 
 
 def fit_context(
-    lm: TextLM, write: Callable, demonstrations: "Sequence[Item]", answer: int, begin: str = ""
+    lm: TextLM, write: Callable, demonstrations: Sequence, answer: int, begin: str = ""
 ) -> Fitted:
     """The prompt with as many of the demonstrations as the model's context holds.
 

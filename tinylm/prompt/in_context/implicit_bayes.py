@@ -94,12 +94,14 @@ def compare(
     p = mixture.predict(ids)[:, :T]
     known = by_concept(mixture, ids)[np.arange(rows), :T, concepts]  # (B, T, V)
     distances = [divergence(each, log_q).reshape(rows, n, length) for each in (p, known)]
+    from_best, from_known = (each.mean(axis=(0, 2)) for each in distances)
     right = mixture.posterior(ids)[np.arange(rows), :T, concepts]  # (B, T)
     asked = np.arange(n) * length + length - 2  # the last token before each delimiter
     best = p[:, asked].argmax(-1) == ids[:, asked]  # (B, n)
     model = log_q[:, asked, : p.shape[-1]].argmax(-1) == ids[:, asked]
     return Shots(
-        *(each.mean(axis=(0, 2)) for each in distances),
+        from_best,
+        from_known,
         right[:, ::length].mean(axis=0),
         best.mean(axis=0),
         model.mean(axis=0),

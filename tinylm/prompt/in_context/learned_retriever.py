@@ -14,6 +14,7 @@ words (selection.BagOfWords) or embeddings. Read next: clusters.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -205,7 +206,7 @@ def learn_retriever(
     width = np.shape(features([text_of(pool[0])]))[1]
     model = TwoEncoders(width, d_model, seed)
     asked, shown = (_rows(features, map(f, pool), model) for f in (text_of, shown_text))
-    settings = {
+    settings: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,

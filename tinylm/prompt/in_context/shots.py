@@ -10,7 +10,7 @@ prompted into being; continued pre-training on it gives the knowledge, and may t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from tinylm.errors import ConfigError
 from tinylm.prompt.evaluation.judge import is_right
 from tinylm.prompt.in_context.few_shot import few_shot
 from tinylm.prompt.protocol.text_lm import TextLM
-
-if TYPE_CHECKING:
-    from tinylm.prompt.protocol.model import TextModel
 
 
 @dataclass
@@ -97,7 +94,10 @@ def exchanged_answers(demonstrations: Sequence[Item], seed: int = 0) -> list[Ite
 
 
 def table(
-    models: "Sequence[TextModel]", tests: Any, shots: int = (0, 4, 16), **options: Any
+    models: dict[str, TextLM],
+    tests: dict[str, tuple],
+    shots: tuple[int, ...] = (0, 4, 16),
+    **options: Any,
 ) -> dict[str, dict[str, Curve]]:
     """Curves of several models on several tests, such as two languages before and after training on
     one of them.

@@ -46,7 +46,7 @@ class StructuredPrompt:
         """The whole prompt, with all demonstrations, however long it is."""
         return self.prompt.prompt(self.user_input, self.demonstrations)
 
-    def fitted(self, lm: TextLM, answer: str) -> Fitted:
+    def fitted(self, lm: TextLM, answer: int) -> Fitted:
         """The prompt with as many of its demonstrations as a model reads: Fitted.
 
         lm      TextLM;  answer  tokens that are kept free for the answer
@@ -68,7 +68,8 @@ class StructuredPrompt:
 
     def with_field(self, name: str, value: str | tuple[Item, ...]) -> "StructuredPrompt":
         """The prompt with another value of one field."""
-        return replace(self, **{_known(name): value})
+        changes: dict[str, Any] = {_known(name): value}
+        return replace(self, **changes)
 
 
 @dataclass

@@ -133,7 +133,7 @@ def grips(
     prompt: str,
     paraphrase: Callable | None = None,
     operators: tuple[str, ...] = OPERATORS,
-    candidates: Sequence = 5,
+    candidates: int = 5,
     edits: int = 1,
     rounds: int = 10,
     patience: int = 2,

@@ -82,7 +82,7 @@ def differential_step(
     if n < 3:
         raise ConfigError(f"differential evolution needs 3 prompts or more, not {n}")
     scores = evaluate(population)
-    best = population[scores.argmax()]
+    best = population[int(scores.argmax())]
     trials = []
     for i, base in enumerate(population):
         # Donors are two other members: their difference is the direction of the step.
@@ -240,7 +240,7 @@ class LMOperator:
         self.lm, self.template, self.begin = lm, template, begin
         self.options = {"max_tokens": max_tokens, "temperature": 0.5, **sampling}
 
-    def __call__(self, *prompts_and_rng: str | np.random.Generator) -> str | None:
+    def __call__(self, *prompts_and_rng: Any) -> str | None:
         """The new prompt, or None if the reply has none between the tags."""
         *prompts, rng = prompts_and_rng
         reply = self.lm.complete(

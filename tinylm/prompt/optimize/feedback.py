@@ -54,7 +54,7 @@ class Mistake:
         return f"Input: {self.item.question}\nRight answer: {self.item.answer}\nAnswer: {answer}"
 
 
-def mistakes(evaluate: PromptEvaluator, prompt: str, which: Sequence[int]) -> list[Mistake]:
+def mistakes(evaluate: PromptEvaluator, prompt: str, which: np.ndarray) -> list[Mistake]:
     """The examples of a batch that a prompt does not solve (a score below 1).
 
     evaluate  PromptEvaluator whose measure is a TaskMetric, which keeps the answers

@@ -99,7 +99,7 @@ class PromptSpace:
         choice = list(self.choice(prompt))
         for slot, options in enumerate(self.slots):
             if rng.random() < rate:
-                choice[slot] = rng.integers(len(options))
+                choice[slot] = int(rng.integers(len(options)))
         return self.text(choice)
 
     def crossover(self, a: str, b: str, rng: np.random.Generator) -> str:

@@ -6,9 +6,8 @@ Read first: generate/fill.py, the same on ids. Read next: text_to_text.py.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.models.encoder.xlnet import XLNet
 from tinylm.pretrain.discriminative.pairs import pack
 from tinylm.pretrain.marked_text import MASKS, MarkedText
+from tinylm.pretrain.objectives import Recipe
 from tinylm.pretrain.special import Special
 
 MASK = MASKS[0]
@@ -60,8 +60,8 @@ class Filler:
     """A model that predicts what is hidden in a text.
 
     name     of the model, for messages
-    model    Encoder, Electra, XLNet, Seq2Seq, or a GPT that was trained to fill in the middle; in
-             evaluation mode
+    model    one that predicts hidden tokens, in evaluation mode; a GPT was trained to fill in the
+             middle
     text     MarkedText
     way      key of WAYS
     frame    function: ids of a text -> (ids that the model reads, options of the model). It puts
@@ -74,18 +74,18 @@ class Filler:
     def __init__(
         self,
         name: str,
-        model: GPT,
-        text: str,
-        way: Any,
-        frame: Callable,
-        marks: Any = None,
+        model: Encoder | Electra | XLNet | Seq2Seq | GPT,
+        text: MarkedText,
+        way: str,
+        frame: Callable[[np.ndarray], tuple[np.ndarray, dict[str, np.ndarray]]],
+        marks: Special | None = None,
         start: int | None = None,
-        end: str | None = None,
-        **more: Any,
+        end: int | None = None,
+        sentinels: Sequence[int] = (),
     ) -> None:
         self.name, self.model, self.text, self.way, self.frame = name, model, text, way, frame
         self.marks, self.start, self.end = marks, start, end
-        self.sentinels = more.get("sentinels", ())
+        self.sentinels = sentinels
 
     def __call__(self, text: str, top: int = 5, max_tokens: int = 20) -> Filled:
         """The best candidates for every [MASK] of a text.
@@ -115,7 +115,7 @@ class Filler:
                 f"{most}: give a shorter one"
             )
 
-    def note(self) -> Any:
+    def note(self) -> tuple[str, ...]:
         """How [MASK] is read, for one who looks for it in the tokenizer."""
         mask = self.text.mark(MASK)
         if self.marks is None:
@@ -306,13 +306,13 @@ def _of_run(name, found):
         raise ConfigError(f"{name}: objective {recipe.name} {does}; to fill masks, {instead}")
     special = config.special(found.tokenizer.vocab_size)
     text = MarkedText(found.tokenizer, special)
-    more = {"marks": special, "start": special.start, "end": special.end}
-    if recipe.fills == "spans":
-        more["sentinels"] = special.sentinels
-    return Filler(name, model, text, recipe.fills, frame_of(recipe, special), **more)
+    sentinels = special.sentinels if recipe.fills == "spans" else ()
+    frame = frame_of(recipe, special)
+    marks = special, special.start, special.end, sentinels
+    return Filler(name, model, text, recipe.fills, frame, *marks)
 
 
-def frame_of(recipe: Any, special: Special) -> Callable:
+def frame_of(recipe: Recipe, special: Special) -> Callable:
     """The marks that a run's model reads around a text: function ids -> (ids, options).
 
     A pair is two texts with [SEP] between them.
@@ -353,16 +353,14 @@ def _of_published(name, found):
         row = np.concatenate([before, ids, after]).astype(np.int64)
         return row, {}
 
-    more = {}
-    way = "masks"
+    way, start, end, sentinels = "masks", None, None, ()
     if isinstance(model, Seq2Seq):
-        way, sentinels = "rewritten", _sentinels(tokenizer)
-        if sentinels:
-            way, more["sentinels"] = "spans", sentinels
-        more |= {"start": model.config.start, "end": published.special.get("eos")}
+        start, end = model.config.start, published.special.get("eos")
+        sentinels = _sentinels(tokenizer)
+        way = "spans" if sentinels else "rewritten"
     if text.mark(MASK) is None and way != "spans":
         raise ConfigError(f"{name}: its tokenizer has neither [MASK] nor <mask>")
-    return Filler(name, model, text, way, frame, **more)
+    return Filler(name, model, text, way, frame, None, start, end, sentinels)
 
 
 def _around(tokenizer, published):

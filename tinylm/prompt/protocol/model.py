@@ -89,7 +89,7 @@ class TextModel(TextLM):
         ends: tuple[int, ...] = (),
         start: int | None = None,
         template: ChatTemplate | None = None,
-        **settings: int,
+        **settings: Any,
     ) -> "TextModel":
         """A model in memory.
 

@@ -7,10 +7,15 @@ Read next: model.py, prompts and replies as text.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models.decoder.gpt import GPT
+
+if TYPE_CHECKING:
+    from tinylm.models.published.chat.builtin import ChatTemplate
+    from tinylm.models.published.load import PublishedModel
+    from tinylm.train.run.config import TrainConfig
 
 BITS = {"32": None, "8": 8, "4": 4}
 
@@ -29,9 +34,9 @@ class Opened:
     wanted     fields of Sampling that the model's files recommend
     """
 
-    lm: object
-    tokenizer: object
-    template: object
+    lm: Any
+    tokenizer: Any
+    template: "ChatTemplate | None"
     eos: int | None
     start: int | None
     begin: tuple
@@ -94,10 +99,10 @@ class Read:
     published   PublishedModel; None for a run
     """
 
-    model: object
-    tokenizer: object
-    config: object = None
-    published: object = None
+    model: Any
+    tokenizer: Any
+    config: "TrainConfig | None" = None
+    published: "PublishedModel | None" = None
 
 
 def read_model(name: str) -> Read:

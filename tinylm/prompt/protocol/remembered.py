@@ -6,10 +6,8 @@ this memory would have read, so methods can be compared at equal tokens; the acc
 behind it counts what was computed. Read first: text_lm.py.
 """
 
-from collections.abc import Sequence
-
 from tinylm.prompt.protocol.completion import Scores
-from tinylm.prompt.protocol.text_lm import TextLM
+from tinylm.prompt.protocol.text_lm import Prompt, TextLM
 
 
 class RememberedLM(TextLM):
@@ -37,7 +35,7 @@ class RememberedLM(TextLM):
         """The tokens of a text as text."""
         return self.lm.token_texts(text)
 
-    def length(self, prompt: Sequence[dict[str, str]], begin: str = "") -> int:
+    def length(self, prompt: Prompt, begin: str = "") -> int:
         """Tokens of a prompt with all that is put around it."""
         key = _key(prompt, begin)
         if key not in self._lengths:

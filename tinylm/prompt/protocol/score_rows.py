@@ -17,7 +17,7 @@ LOGITS = 1 << 26  # logits computed at a time: 256 MiB of float32
 
 
 def score_rows(
-    lm: LanguageModel, rows: Sequence[list[int]], continuations: Sequence[list[list[int]]]
+    lm: LanguageModel, rows: Sequence[list[int]], continuations: Sequence[Sequence[list[int]]]
 ) -> list[list[np.ndarray]]:
     """log Pr of each token of each row's continuations, each row read once.
 

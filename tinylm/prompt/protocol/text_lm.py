@@ -11,15 +11,16 @@ do. Read next: completion.py, model.py.
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from tinylm.data.read.instructions import Instruction
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.loop import row_seeds
 from tinylm.prompt.answer import check_counts
 from tinylm.prompt.protocol.account import Account
 from tinylm.prompt.protocol.completion import Completion, Scores
 from tinylm.prompt.protocol.trace import Call, Trace
+
+Prompt = str | Sequence[dict[str, str]]  # a text, or the turns of a chat
 
 
 class TextLM:
@@ -36,7 +37,7 @@ class TextLM:
         self.account = Account()
         self._traces = []  # the one that is kept now at the end
 
-    def complete(self, prompt: str, **options: Any) -> Completion:
+    def complete(self, prompt: Prompt, **options: Any) -> Completion:
         """One reply: Completion. Arguments as in complete_batch."""
         return self.complete_batch([prompt], **options)[0]
 
@@ -156,17 +157,17 @@ class TextLM:
             values = dict(zip(scores.continuations, scores.sums.tolist()))
             self.record(Call("score", prompt, start, values))
 
-    def count(self, text: str) -> NoReturn:
+    def count(self, text: str) -> Any:
         """The number of tokens of a text."""
         raise NotImplementedError
 
-    def token_texts(self, text: str) -> NoReturn:
+    def token_texts(self, text: str) -> Any:
         """The tokens of a text as text: list of str, whose concatenation is the text as the tokens
         decode. Of tokens that share a character, the last one has it and the others are "".
         """
         raise NotImplementedError
 
-    def length(self, prompt: str, begin: str = "") -> NoReturn:
+    def length(self, prompt: Prompt, begin: str = "") -> int:
         """The number of tokens that a prompt takes of the context, with all that is put around it.
 
         prompt, begin  as in complete_batch
@@ -177,7 +178,7 @@ class TextLM:
         """A short hash of the model's weights, which training changes: str; None without any."""
         return None
 
-    def parsed(self, what: str, value: float | str | Sequence | Instruction | None) -> Any:
+    def parsed(self, what: str, value: Any) -> Any:
         """Record what a method read from the last reply, if a trace is kept; returns the value."""
         if self._traces and self._traces[-1].calls:
             self._traces[-1].calls[-1].parsed.append((what, value))

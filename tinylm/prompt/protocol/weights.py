@@ -23,5 +23,5 @@ def weights_hash(model: Module) -> str:
         values = np.ascontiguousarray(backend.to_cpu(array))
         # Names and shapes too: the same numbers in another matrix are another model.
         digest.update(repr((name, values.shape, str(values.dtype))).encode())
-        digest.update(values.reshape(-1).view(np.uint8))
+        digest.update(values.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -127,7 +127,7 @@ def answer_from(
         budget, window = _room(lm, item, max_tokens)
     # As much of z as the window leaves beside question and answer.
     fitted = form.fit(item.question, texts, lm.length, budget, demonstrations, window)
-    details = {"retrieved": [], "citations": [], **(details or {}), "refused": None}
+    details: dict[str, Any] = {"retrieved": [], "citations": [], **(details or {}), "refused": None}
     details |= {"dropped": fitted.dropped, "cut": fitted.cut, "left_out": fitted.left_out}
     if check is not None and (reason := check(fitted.texts)):
         return Answer(NO_ANSWER, "", details | {"refused": reason, "texts": [], "kept": ()})

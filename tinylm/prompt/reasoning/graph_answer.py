@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from tinylm.data.read.items import Item
 from tinylm.prompt.answer import Answer, check_counts
 from tinylm.prompt.ensemble.paths import Path, sample_paths
+from tinylm.prompt.in_context.few_shot import FewShotPrompt
 from tinylm.prompt.in_context.fitted import fit_context
 from tinylm.prompt.protocol.text_lm import TextLM
 from tinylm.prompt.reasoning.conclusion import read_conclusion, with_options
@@ -39,7 +40,7 @@ def graph_of_thoughts(
     keep: int = 2,
     merges: int = 2,
     rounds: int = 1,
-    prompt: str | None = None,
+    prompt: FewShotPrompt | None = None,
     read: Callable | None = None,
     seed: int = 0,
     max_tokens: int = 256,

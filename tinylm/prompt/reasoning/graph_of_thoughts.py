@@ -111,7 +111,7 @@ class ThoughtGraph:
         return longest[number]
 
 
-def merged_in_pairs(graph: ThoughtGraph, numbers: Sequence, merge: Callable) -> int:
+def merged_in_pairs(graph: ThoughtGraph, numbers: Sequence[int], merge: Callable) -> int:
     """Aggregate neighbors two by two until one thought is left; an odd one waits for its turn.
 
     merge    function(list of two contents) -> content
@@ -120,7 +120,7 @@ def merged_in_pairs(graph: ThoughtGraph, numbers: Sequence, merge: Callable) -> 
     return in_pairs(numbers, lambda pair: graph.aggregate(pair, merge))
 
 
-def in_pairs(numbers: list[int], join: Callable) -> int:
+def in_pairs(numbers: Sequence[int], join: Callable) -> int:
     """The last of some thoughts that are joined two by two, as merged_in_pairs.
 
     join     function: list of two numbers of thoughts -> list of one, made of both

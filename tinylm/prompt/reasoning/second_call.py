@@ -59,7 +59,7 @@ class SecondCall:
             return max_tokens
         return min(max_tokens, self.room - self.answer)
 
-    def after(self, lm: TextLM, steps: int) -> str:
+    def after(self, lm: TextLM, steps: str) -> str:
         """What the second reply is made to begin with: trigger, steps, extracting sentence."""
         whole = self.begin + steps + self.extract
         # lm.context - answer is the most that may stand before the answer.

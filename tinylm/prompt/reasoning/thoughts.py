@@ -147,7 +147,7 @@ def tree_of_thoughts(
     branches: int = 3,
     depth: int = 6,
     evaluate: Callable = value_thoughts,
-    prompt: str | None = None,
+    prompt: FewShotPrompt | None = None,
     read: Callable | None = None,
     seed: int = 0,
     max_tokens: int = 64,

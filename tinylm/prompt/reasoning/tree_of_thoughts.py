@@ -13,6 +13,7 @@ in which a model proposes and evaluates; graph_of_thoughts.py.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from tinylm.errors import ConfigError
 
@@ -29,7 +30,7 @@ class Search:
     levels     breadth-first: the states kept at each depth; depth-first: the ends in order
     """
 
-    state: object = None
+    state: Any = None
     value: float = -float("inf")
     generated: int = 0
     expanded: int = 0

@@ -120,8 +120,9 @@ def refine_aspects(
     languages = source, target
     options, dropped = {"max_tokens": max_tokens}, ()
     if not draft:
-        names = {"source": source, "target": target}
-        first = translate(lm, item, demonstrations, seed=seed, **names, **options)
+        first = translate(
+            lm, item, demonstrations, source=source, target=target, seed=seed, **options
+        )
         draft, dropped = first.value, first.details["dropped"]
         if draft is None:
             return Answer(None, "", {"drafts": [], "changes": [], "dropped": dropped})

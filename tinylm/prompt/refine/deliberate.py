@@ -14,6 +14,7 @@ next: markov.py.
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +83,8 @@ def deliberate(
     """
     dropped = ()
     if not draft:
-        options = {"seed": seed, "max_tokens": max_tokens, "source": source, "target": target}
+        languages = {"source": source, "target": target}
+        options: dict[str, Any] = {"seed": seed, "max_tokens": max_tokens, **languages}
         first = translate(lm, item, demonstrations, **options)
         draft, dropped = first.value, first.details["dropped"]
         if draft is None:

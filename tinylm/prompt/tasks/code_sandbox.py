@@ -22,8 +22,8 @@ import posix
 import resource
 import sys
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TextIO
 
 # Prefixes of audit events that are refused once the code begins (docs.python.org: audit events).
 REFUSED = (
@@ -83,7 +83,7 @@ class Refused(BaseException):
     """Something that the code may not do. No Exception, so `except Exception` does not hide it."""
 
 
-def limit(seconds: float, memory: str) -> None:
+def limit(seconds: int, memory: int) -> None:
     """Set the limits of this process, and leave the network if the system allows it."""
     # At the soft limit SIGXCPU ends the process, so the parent knows why; SIGKILL a second later.
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
@@ -153,7 +153,7 @@ def is_plain(value: str, kind: str = type, atoms: Any = ATOMS) -> bool:
     return any(found is one for one in atoms)  # not `in`, which a metaclass may answer
 
 
-def run(code: str, name: str, calls: Any, text: str = repr) -> tuple:
+def run(code: str, name: str, calls: Iterable[tuple], text: Callable = repr) -> tuple:
     """(status, results, message) of a function's calls."""
     results = []
     # "generated", so that `if __name__ == "__main__"` does not run.
@@ -180,7 +180,7 @@ def run(code: str, name: str, calls: Any, text: str = repr) -> tuple:
     return "done", results, ""
 
 
-def flush(stream: str) -> None:
+def flush(stream: TextIO) -> None:
     """Write out what was printed; code may have closed the stream, or what is below it."""
     try:
         stream.flush()

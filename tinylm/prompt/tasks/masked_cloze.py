@@ -110,7 +110,7 @@ def classify_by_mask(
     cloze: MaskedCloze,
     item: Item,
     template: PromptTemplate,
-    verbalizer: dict[str, tuple[str]],
+    verbalizer: dict[str, tuple[str, ...]],
     *,
     normalization: str = "sum",
 ) -> Answer:
