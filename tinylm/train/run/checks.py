@@ -13,7 +13,7 @@ from tinylm.fields import LARGEST, show
 from tinylm.nn import GATES
 from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.pretrain.synonyms import near_names
-from tinylm.train.run.left_open import TOKENS
+from tinylm.train.run.defaults import TOKENS_PER_PARAMETER
 
 if TYPE_CHECKING:
     from tinylm.train.run.config import TrainConfig
@@ -49,7 +49,7 @@ def known_objective(name: str) -> str | None:
 
 def check_sizes(config: "TrainConfig") -> None:
     """Raise ConfigError for numbers that do not go together."""
-    if config.depth is None and config.tokens_per_parameter != TOKENS:
+    if config.depth is None and config.tokens_per_parameter != TOKENS_PER_PARAMETER:
         raise ConfigError(
             f"tokens_per_parameter {config.tokens_per_parameter:g} sets the steps of a --depth: "
             "give --depth too, or --steps alone"

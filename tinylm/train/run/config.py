@@ -38,7 +38,7 @@ from tinylm.train.run.checks import (
     check_sizes,
     known_objective,
 )
-from tinylm.train.run.left_open import TOKENS, choose, default_rate
+from tinylm.train.run.defaults import TOKENS_PER_PARAMETER, choose, default_rate
 
 # Of the weights that are updated and saved, by the setting. The passes of the last three have fewer
 # digits (precision/mixed.py).
@@ -104,11 +104,13 @@ class TrainConfig:
     depth: int | None = setting(
         None,
         "one number for the size of a run: layers; width (32 a layer), heads, lr and steps follow "
-        "unless they are set (run/left_open.py); none: the sizes below",
+        "unless they are set (run/defaults.py); none: the sizes below",
         between(1, 1000),
     )
     tokens_per_parameter: float = setting(
-        TOKENS, "with depth: tokens that are read for each parameter of the blocks", positive
+        TOKENS_PER_PARAMETER,
+        "with depth: tokens that are read for each parameter of the blocks",
+        positive,
     )
     n_layer: int | None = setting(None, "blocks; none: 4, or depth", at_least(1))
     n_head: int | None = setting(

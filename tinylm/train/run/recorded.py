@@ -9,7 +9,7 @@ from typing import Any
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.fields import Fields
 from tinylm.train.run.config import MAY_CHANGE, TrainConfig, as_json
-from tinylm.train.run.left_open import DECODERS
+from tinylm.train.run.defaults import DECODERS
 
 ADDED = {
     "skip_bad": False,

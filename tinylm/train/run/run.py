@@ -54,8 +54,8 @@ from tinylm.train.precision.mixed import MixedPrecision
 from tinylm.train.run.build import new_model
 from tinylm.train.run.config import TrainConfig, as_json
 from tinylm.train.run.context import cut_line, fitted
+from tinylm.train.run.defaults import dial_line
 from tinylm.train.run.directory import Begun, Lock, begin
-from tinylm.train.run.left_open import dial_line
 from tinylm.train.run.recorded import from_json
 from tinylm.train.run.resume import reopen
 from tinylm.train.run.rows import training_rows, validation_rows

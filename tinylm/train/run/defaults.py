@@ -29,7 +29,7 @@ DECODERS = "gpt", "multi_token"  # models of recipes
 # it reads a small text many times, which asks for dropout and strong decay.
 # scripts/2_2_training_at_scale/learning_per_second.py measures what each is worth. Others predict a
 # few tokens of a row.
-OPEN = {
+DEFAULTS = {
     "decoder": {
         "context": 256,
         "short_context": 64,
@@ -49,9 +49,9 @@ OPEN = {
 }
 SHAPE = {"n_layer": 4, "n_head": 4, "d_model": 128}
 WIDTH_PER_LAYER, HEAD_WIDTH = 32, 32  # those of SHAPE
-TOKENS = 20.0  # for each parameter
+TOKENS_PER_PARAMETER = 20.0  # for each parameter
 MOST_HEADS = 4096  # that are looked at
-EPOCHS = 4  # readings of a text that teach like new text (Muennighoff et al. 2023)
+USEFUL_EPOCHS = 4  # readings of a text that teach like new text (Muennighoff et al. 2023)
 
 
 def choose(config: "TrainConfig") -> None:
@@ -62,7 +62,7 @@ def choose(config: "TrainConfig") -> None:
     if config.depth is not None:
         validate(config)
     known = config.objective in OBJECTIVES
-    chosen = OPEN["decoder" if known and config.recipe.model in DECODERS else "other"]
+    chosen = DEFAULTS["decoder" if known and config.recipe.model in DECODERS else "other"]
     _choose_shape(config)
     open_context = config.context is None
     for name in ("context", "dropout", "batch_size", "weight_decay"):
@@ -124,10 +124,10 @@ def dial_line(config: "TrainConfig", tokens: int) -> str:
         f"{config.n_head}, rate {config.peak_lr:.3g}, {config.steps} steps = {read:,} tokens, "
         f"{read / N:.3g} for each of {N:,} parameters; the text is read {epochs:.2g} times"
     )
-    if epochs > EPOCHS:
+    if epochs > USEFUL_EPOCHS:
         line += (
-            f" (after {EPOCHS} times it teaches less than new text would: give more --data, or "
-            "fewer --tokens-per-parameter)"
+            f" (after {USEFUL_EPOCHS} times it teaches less than new text would: give more --data, "
+            "or fewer --tokens-per-parameter)"
         )
     return line
 

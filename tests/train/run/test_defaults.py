@@ -10,7 +10,7 @@ from tinylm.errors import ConfigError
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.decoder.sizes import count_block
 from tinylm.train import TrainConfig, prepare_run, train_run
-from tinylm.train.run.left_open import (
+from tinylm.train.run.defaults import (
     HEAD_WIDTH,
     SHAPE,
     WIDTH_PER_LAYER,
