@@ -108,9 +108,7 @@ class TrainConfig:
         between(1, 1000),
     )
     tokens_per_parameter: float = setting(
-        TOKENS_PER_PARAMETER,
-        "with depth: tokens that are read for each parameter of the blocks",
-        positive,
+        TOKENS_PER_PARAMETER, "with depth: tokens read for each parameter of the blocks", positive
     )
     n_layer: int | None = setting(None, "blocks; none: 4, or depth", at_least(1))
     n_head: int | None = setting(
