@@ -240,7 +240,7 @@ def test_what_is_advised_in_place_of_a_function_of_numpy_equals_it():
     with tl.no_grad():
         names = {"tl": tl, "np": np, "itertools": itertools, "x": tl.Tensor(values), "n": 0.75}
         names |= {"a": tl.Tensor(np.ones(2)), "b": X}
-        names |= {"parts": [X, X]}
+        names |= {"parts": [X, X], "ids": IDS, "size": 3, "weights": values[:3], "value": 2.0}
         for function, expected in [
             *((f, f(values)) for f in (np.log2, np.log10, np.exp2, np.tan, np.sinh, np.cosh)),
             *((f, f(values, 0.75)) for f in (np.mod, np.remainder)),
@@ -249,6 +249,8 @@ def test_what_is_advised_in_place_of_a_function_of_numpy_equals_it():
             (np.vstack, np.vstack([X, X])),
             (np.hstack, np.hstack([X, X])),
             (np.dstack, np.dstack([X, X])),
+            (np.bincount, np.bincount(IDS, values[:3])),
+            (np.full_like, np.full(2, 2.0)),
         ]:
             line = re.split(r", or | along | of ", numpy_calls.INSTEAD[function.__name__])[0]
             found = eval(line, names).numpy()
