@@ -138,6 +138,27 @@ def test_no_word_of_a_picture_meets_another_or_is_cut(open_page, whole, width):
     assert view.evaluate(NAMES) == []
 
 
+def test_words_of_curves_keep_their_size_on_a_phone_and_the_tape_fits(open_page, whole):
+    view = open_page(whole, width=360).drawn().page
+    shares = view.evaluate(
+        """() => [...document.querySelectorAll("svg:has(.axis)")].map((svg) =>
+        svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)"""
+    )
+    assert len(shares) > 8 and min(shares) > 0.9
+    tape = view.locator(".graph")
+    assert tape.evaluate("(graph) => graph.getBoundingClientRect().right") <= 360
+    assert tape.evaluate("(graph) => graph.getBoundingClientRect().left") >= 0
+
+
+def test_long_numbers_of_an_axis_have_room(open_page):
+    """Millions to the left of their axis, and one at the right end of the other."""
+    view = open_page(page("axes", figures(AtHand())), bypass=True).drawn().page
+    line = "{ series: [{ x: [0, 1e6], y: [-8e6, 8e6] }], width: 300 }"
+    view.evaluate(f"() => document.querySelector('.stage').append(tinylm.tools.lines({line}))")
+    assert "−5000000" in view.locator("svg text").all_text_contents()
+    assert view.evaluate(NAMES) == []
+
+
 def test_names_of_many_lines_are_moved_apart_and_kept_within_the_axes(open_page):
     """Eight slopes of ALiBi end close together, and forty lines have no room for all names."""
     alibi = figures_of_positions(at_hand(n_head=8, d_model=64, positions="alibi"))

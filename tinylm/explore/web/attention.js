@@ -185,7 +185,7 @@ tinylm.figure("attention", (root, data, tools) => {
     const names = size >= 11;
     const [left, top] = names ? [92, 74] : [46, 20];
     const picture = svg("svg", { width: left + S * size + 4, height: top + T * size + 4, "aria-hidden": "true" });
-    const clip = (token) => Array.from(tools.tokenText(token)).slice(0, 10).join("");
+    const clip = (token) => tools.short(tools.tokenText(token), 10);
     if (names) {
       data.queries.forEach((token, i) => picture.append(svg("text", { x: left - 6, y: top + (i + 0.5) * size + 4, "text-anchor": "end" }, clip(token))));
       data.keys.forEach((token, j) => picture.append(svg("text", { transform: `translate(${left + (j + 0.5) * size + 4} ${top - 6}) rotate(-60)` }, clip(token))));

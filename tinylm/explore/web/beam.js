@@ -22,7 +22,6 @@ tinylm.figure("beam", (root, data, tools) => {
     y: node.step ? HIGH * ranks[n] + 34 : (HIGH * most) / 2 + 20,
   }));
   const size = { width: LEFT + WIDE * last, height: HIGH * most + 44 };
-  const clipped = (name) => (name.length > 7 ? `${name.slice(0, 6)}…` : name);
 
   const LOOKS = { // fate -> [fill, stroke, dashes]
     kept: ["var(--value-soft)", "var(--value)", "none"],
@@ -46,7 +45,7 @@ tinylm.figure("beam", (root, data, tools) => {
     box.style.fill = fill;
     box.style.stroke = best.has(n) && node.step ? "var(--gradient)" : stroke;
     const name = svg("text", { x: x + 6, y: y + 4, class: node.fate === "pruned" ? "quiet" : null },
-      node.step ? clipped(tools.tokenText(node.name)) : "prompt");
+      node.step ? tools.short(tools.tokenText(node.name), 7) : "prompt");
     if (node.fate === "pruned") name.style.textDecoration = "line-through";
     group.append(box, name);
     if (node.step) {

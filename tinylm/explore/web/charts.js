@@ -16,12 +16,22 @@
     return found;
   };
 
+  const DIGIT = 7.7; // pixels that a digit of a label is wide at most
+
   // An empty picture with axes: { x: [low, high], y: [low, high], xLabel, yLabel, width, height,
   // log: { x, y }, whole (ticks of x at integers alone), yText (a number on the y axis as text),
-  // label (what a screen reader says) }.
+  // label (what a screen reader says) }. It is no wider than the page, so that words keep their size.
   // Returns { element, plot (a <g> to draw in), x(value), y(value), box }.
   tools.axes = ({ x, y, xLabel = "", yLabel = "", width = 640, height = 260, log = {}, whole = false, yText = null, label = "" }) => {
-    const box = { left: 56, right: width - 14, top: 24, bottom: height - 40 };
+    width = Math.min(width, document.querySelector(".stage")?.clientWidth || width);
+    const at = (range, isLog, count) =>
+      isLog
+        ? tools.ticks(Math.log10(range[0]), Math.log10(range[1]), count).map((p) => 10 ** p)
+        : tools.ticks(range[0], range[1], count);
+    const rows = at(y, log.y, 4).map((v) => ({ v, text: yText ? yText(v) : tools.number(v, 3) }));
+    // The longest number has room on the left.
+    const left = Math.max(56, 12 + DIGIT * Math.max(...rows.map(({ text }) => text.length)));
+    const box = { left, right: width - 14, top: 24, bottom: height - 40 };
     const scale = (range, from, to, isLog) => {
       const f = isLog ? Math.log10 : (v) => v;
       const [low, high] = [f(range[0]), f(range[1])];
@@ -29,19 +39,17 @@
     };
     const px = scale(x, box.left, box.right, log.x);
     const py = scale(y, box.bottom, box.top, log.y);
-    const at = (range, isLog, count) =>
-      isLog
-        ? tools.ticks(Math.log10(range[0]), Math.log10(range[1]), count).map((p) => 10 ** p)
-        : tools.ticks(range[0], range[1], count);
     const grid = svg("g", { class: "grid" });
     const words = svg("g", { class: "axis" });
     for (const v of at(x, log.x, Math.max(2, Math.round(width / 110)))) {
       if (whole && !Number.isInteger(v)) continue;
-      words.append(svg("text", { class: "quiet", x: px(v), y: box.bottom + 16, "text-anchor": "middle" }, tools.number(v, 3)));
+      const text = tools.number(v, 3);
+      const middle = Math.min(px(v), width - (DIGIT * text.length) / 2); // the last one stays inside
+      words.append(svg("text", { class: "quiet", x: middle, y: box.bottom + 16, "text-anchor": "middle" }, text));
     }
-    for (const v of at(y, log.y, 4)) {
+    for (const { v, text } of rows) {
       grid.append(svg("line", { x1: box.left, x2: box.right, y1: py(v), y2: py(v) }));
-      words.append(svg("text", { class: "quiet", x: box.left - 8, y: py(v) + 4, "text-anchor": "end" }, (yText ?? ((n) => tools.number(n, 3)))(v)));
+      words.append(svg("text", { class: "quiet", x: box.left - 8, y: py(v) + 4, "text-anchor": "end" }, text));
     }
     words.append(
       svg("line", { x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }),

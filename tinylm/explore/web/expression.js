@@ -66,6 +66,7 @@ tinylm.figure("expression", (root, data, tools) => {
   lines.append(...edges.map((edge) => edge.path));
 
   function place() {
+    graph.style.zoom = 1;
     const sizes = cards.map(({ card }) => [card.offsetWidth, card.offsetHeight]);
     const deepest = Math.max(...depth);
     const ranks = Array.from({ length: deepest + 1 }, (_, d) => depth.flatMap((at, i) => (at === d ? [i] : [])));
@@ -91,6 +92,8 @@ tinylm.figure("expression", (root, data, tools) => {
       }
       along += thick + gap[0];
     });
+    // On a narrow page the widest row is made to fit, as long as it can be read; else it scrolls.
+    if (tall) graph.style.zoom = Math.min(1, Math.max(0.7, (graph.parentElement.clientWidth - 8) / widest));
     graph.style.width = `${tall ? widest : along - gap[0]}px`;
     graph.style.height = `${tall ? along - gap[0] : widest}px`;
     for (const { from, to, path } of edges) {

@@ -39,8 +39,7 @@ tinylm.figure("merges", (root, data, tools) => {
       const rect = svg("rect", { x, y: y(height), width: wide, height: 26, rx: 4 });
       const most = Math.max(3, Math.floor(wide / 8));
       const word = name(span.token);
-      const text = svg("text", { x: middle(span), y: y(height) + 17, "text-anchor": "middle" },
-        word.length > most ? `${word.slice(0, most - 1)}…` : word);
+      const text = svg("text", { x: middle(span), y: y(height) + 17, "text-anchor": "middle" }, tools.short(word, most));
       const group = svg("g", {}, rect, text);
       if (rank !== undefined && wide > 75) {
         group.append(svg("text", { class: "quiet", x: x + wide - 5, y: y(height) + 17, "text-anchor": "end", "font-size": 10 }, rank));

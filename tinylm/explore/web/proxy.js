@@ -26,7 +26,7 @@ tinylm.figure("proxy", (root, data, tools) => {
     });
     const best = rows.reduce((top, row, i) => (row[2] > rows[top][2] ? i : top), 0);
     const steps = tools.steps({
-      count: rows.length - 1, value: best, keys: place, name: "n",
+      count: rows.length - 1, keys: place, name: "n",
       label: (i) => `The best of ${data.n[i]}: KL ${number(rows[i][0])} nats, proxy ${number(rows[i][1])}, gold ${number(rows[i][2])}` +
         (i === best ? ", its highest." : "."),
     }, (i) => dots.forEach(([column, dot]) => {

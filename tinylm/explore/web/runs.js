@@ -21,7 +21,7 @@ tinylm.figure("runs", (root, data, tools) => {
     const log = one.log && Math.min(...values) > 0;
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const options = { x: [0, Math.max(last, 1)], y: low < high ? [low, high] : [low - 0.5, high + 0.5],
-      log: { x: false, y: log }, width: 500, height: 250 };
+      log: { x: false, y: log }, whole: true, width: 500, height: 250 };
     const picture = tools.lines({
       series: one.lines.map((line) => ({
         name: nameOf(line), color: line.run, dash: line.kind === "held-out" ? "5 3" : "none", x: line.x.data, y: line.y.data })),

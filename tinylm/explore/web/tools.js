@@ -254,12 +254,12 @@
 
   // Steps 0 .. count: buttons, a slider, and the arrow keys anywhere inside of `keys` (an element
   // of the figure). onStep(i) draws the picture of step i from nothing, so that going back shows
-  // what was there before. It begins at the end, where the picture is whole, unless a value is
-  // given. label(i) is one sentence. Returns { element, at(), go(i) }.
-  tools.steps = ({ count, label, value = count, keys = null, name = "Step" }, onStep) => {
-    let step = value;
+  // what was there before. All begin at the end, where the picture is whole. label(i) is one
+  // sentence. Returns { element, at(), go(i) }.
+  tools.steps = ({ count, label, keys = null, name = "Step" }, onStep) => {
+    let step = count;
     const out = el("output", { "aria-live": "polite" });
-    const range = el("input", { type: "range", min: 0, max: count, step: 1, value, "aria-label": name });
+    const range = el("input", { type: "range", min: 0, max: count, step: 1, value: count, "aria-label": name });
     const go = (i) => {
       step = Math.min(Math.max(i, 0), count);
       range.value = step;
