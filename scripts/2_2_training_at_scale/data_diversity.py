@@ -7,7 +7,7 @@ source code, made-up reviews, made-up pages) in equal parts and are measured on 
 four; the mean is over all choices of that many domains. Second: tables of words, each counted from
 n draws of the one before, against the decay that theory gives, and with a tenth of real text mixed
 in. About half a minute. `python scripts/2_2_training_at_scale/data_diversity.py [--seed N]
-[--device cpu] [--quick]`; five seeds from N on, with --quick two.
+[--device cpu] [--quick] [--plot FILE]`; five seeds from N on, with --quick two.
 
 Measured output (CPU, mean over 5 seeds, smallest .. largest):
 
@@ -42,6 +42,7 @@ from tinylm.data.read.text import python_documentation, without_repeats
 from tinylm.data.synthetic.junk import good_page
 from tinylm.data.synthetic.reviews import made_up_reviews
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range, weakest
+from tinylm.train.experiments.picture import Picture, add_plot
 
 # Characters to read and to be measured on; generations, words drawn in each.
 READ, MEASURED, ROUNDS, DRAWS = 60_000, 4_000, 200, 2000
@@ -100,12 +101,26 @@ def collapse(seed):
     return variety(own), variety(mixed), left, expected_variety(p, DRAWS, ROUNDS)
 
 
+def plot(path, columns, runs):
+    """Save both tables as a picture. columns: {domains: bits (seeds,)}; runs: of collapse()."""
+    with Picture(path, columns=2) as picture:
+        domains = list(columns)
+        x, y = "domains read", "bits per character of all four"
+        panel = picture.panel("one model of several domains", x, y, xticks=domains)
+        panel.curve("four domains", domains, np.transpose(list(columns.values())))
+        panel = picture.panel("text learnt from own text", "generation", "variety of words")
+        for i, name in ((0, "own text"), (1, "a tenth of it real"), (3, "own text, theory")):
+            values = np.array([run[i] for run in runs])
+            panel.curve(name, range(values.shape[1]), values)
+
+
 def main(argv=None):
     """Print both tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     seeds = range(options.seed, options.seed + 5)
     if options.quick:
@@ -132,6 +147,8 @@ def main(argv=None):
     print(VARIETY.line(own[:, -1], own[:, 0]))
     own_words, mixed_words = np.log(left).T
     print(f"{RARE.text}, logarithms: {RARE.judge(own_words, mixed_words)}")
+    if options.plot:
+        plot(options.plot, columns, runs)
 
 
 if __name__ == "__main__":

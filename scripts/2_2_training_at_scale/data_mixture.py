@@ -6,8 +6,8 @@ temperature of the mixture helps the small one at a cost to the large one. Two m
 the grammar of tinylm.data.synthetic.junk, and the same with all letters moved on by 13, so that
 they share an alphabet and no word. Of 97 parts in 100 against 3, a model of characters (5-grams)
 reads 40 pages drawn at temperature T, and is measured on pages it has not read. A few seconds.
-`python scripts/2_2_training_at_scale/data_mixture.py [--seed N] [--device cpu] [--quick]`; ten
-seeds from N on, with --quick three.
+`python scripts/2_2_training_at_scale/data_mixture.py [--seed N] [--device cpu] [--quick] [--plot
+FILE]`; ten seeds from N on, with --quick three.
 
 Measured output (CPU, mean over 10 seeds, smallest .. largest):
 
@@ -33,6 +33,7 @@ from tinylm.data.clean.ngram import CharNGram
 from tinylm.data.mix.mixture import MixtureSampler
 from tinylm.data.synthetic.junk import good_page
 from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.picture import Picture, add_plot
 
 SIZES = (97, 3)
 PAGES = 40
@@ -71,12 +72,25 @@ def costs(temperature, seed):
     )
 
 
+def plot(path, large, small):
+    """Save the cost of both languages over the temperature as a picture."""
+    with Picture(path, size=(6, 3.8)) as picture:
+        places = range(len(TEMPERATURES))
+        title = "held-out text of two languages"
+        x = "temperature of the mixture"
+        panel = picture.panel(title, x, "bits per character", xticks=places)
+        panel.axes.set_xticks(places, [f"{t:g}" for t in TEMPERATURES])
+        panel.curve("large language", places, np.transpose(large))
+        panel.curve("small language", places, np.transpose(small))
+
+
 def main(argv=None):
     """Print costs by temperature and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     seeds = range(options.seed, options.seed + 10)
     if options.quick:
@@ -95,6 +109,8 @@ def main(argv=None):
     steps = [SMALL.judge(hot, cold) for cold, hot in zip(small, small[1:])]
     print(f"{SMALL.text}, at every step: {weakest(steps)}")
     print(LARGE.line(large[-1], large[0]))
+    if options.plot:
+        plot(options.plot, large, small)
 
 
 if __name__ == "__main__":

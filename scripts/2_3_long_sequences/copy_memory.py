@@ -8,7 +8,8 @@ three seeds, T = 10 and 40. Only the answers are trained and scored, not the bla
 of the published task's loss. Two layers of a window of w reach 2 (w - 1) tokens back and no
 further, so beyond that the window must be at chance: a check of the measurement, not a finding.
 About 2 minutes on one core. `python scripts/2_3_long_sequences/copy_memory.py [--seed N] [--device
-cpu|gpu] [--quick]`; --quick is two seeds and the shortest silence. Read next: forgetting_curve.py.
+cpu|gpu] [--quick] [--plot FILE]`; --quick is two seeds and the shortest silence. Read next:
+forgetting_curve.py.
 
 Measured output:
 
@@ -60,6 +61,7 @@ from tinylm.train.experiments.compare import (
     EqualReading,
     mean_and_range,
 )
+from tinylm.train.experiments.picture import Picture, add_plot
 
 SYMBOLS, LENGTH = 8, 10
 V = SYMBOLS + 2
@@ -122,12 +124,24 @@ def measure(model, blanks, device):
     return right.mean(), loss
 
 
+def plot(path, found, silences):
+    """Save the symbols that are repeated over the length of the silence as a picture."""
+    with Picture(path, size=(6, 4)) as picture:
+        scales = {"xscale": "log", "xticks": silences}
+        x, y = "blanks of the silence, T", f"symbols right of {LENGTH}"
+        panel = picture.panel("repeated after a silence", x, y, **scales)
+        for reader in MODELS:
+            panel.curve(reader, silences, np.transpose([found[reader, n] for n in silences]))
+        panel.level("chance", 1 / SYMBOLS)
+
+
 def main(argv=None):
     """Train every reader from every seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds, the shortest silence")
+    add_plot(parser)
     args = parser.parse_args(argv)
     seeds = range(args.seed, args.seed + 3)
     silences = BLANKS
@@ -161,6 +175,8 @@ def main(argv=None):
         f"{time.process_time() - began:.0f} s of one core"
     )
     verdicts(found, silences)
+    if args.plot:
+        plot(args.plot, found, silences)
 
 
 def verdicts(found, silences):

@@ -6,8 +6,8 @@ keep a fixed number of keys and values however long the text is, and forget in e
 content of each at every step of a stream whose i-th key is the number i; then recall: 64 pairs of a
 random key and one of 16 symbols go in, every key is the query once at the end, and the answer is
 the symbol with the most weight. A full cache answers all; chance is 6 %. A few seconds. `python
-scripts/2_3_long_sequences/fixed_size_memory.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is
-2 seeds, not 10. Read next: attention_cost.py.
+scripts/2_3_long_sequences/fixed_size_memory.py [--seed N] [--device cpu|gpu] [--quick] [--plot
+FILE]`; --quick is 2 seeds, not 10. Read next: attention_cost.py.
 
 Measured output:
 
@@ -71,6 +71,7 @@ from tinylm.nn.memory import fixed_size as m
 from tinylm.nn.memory.segments import compressive, pool_by_mean
 from tinylm.nn.recurrence.recurrent import GRUCell
 from tinylm.train.experiments.compare import Claim, weakest
+from tinylm.train.experiments.picture import Picture, add_plot
 
 TOKENS, WIDTH, SYMBOLS = 64, 32, 16
 SHARPNESS = 40.0  # of a query of its own key: e^(40/sqrt 32) over a foreign one
@@ -195,19 +196,36 @@ def show(runs):
     print(f"   {FORGETS.text}, every one of {len(kept)} (section {FORGETS.section}): {every}")
 
 
+def plot(path, runs):
+    """Save what is found again over the lag as a picture."""
+    spans = list(zip(LAGS, LAGS[1:]))
+    names = [f"{a}-{b - 1}" for a, b in spans]
+    with Picture(path, size=(6, 4)) as picture:
+        panel = picture.panel("pairs found again", "tokens ago", "share", xticks=range(len(spans)))
+        panel.axes.set_xticks(range(len(spans)), names)
+        for name in runs[0]:
+            right = np.array([run[name][1] for run in runs])  # (seeds, TOKENS)
+            values = [[row[a:b].mean() for a, b in spans] for row in right]
+            panel.curve(name, range(len(spans)), values)
+
+
 def main():
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="2 seeds instead of 10")
+    add_plot(parser)
     args = parser.parse_args()
     backend.blas_threads(1)
     seeds = range(args.seed, args.seed + 10)
     if args.quick:
         seeds = seeds[:2]
     figure(args.device)
-    show([recall(seed, args.device) for seed in seeds])
+    runs = [recall(seed, args.device) for seed in seeds]
+    show(runs)
+    if args.plot:
+        plot(args.plot, runs)
 
 
 if __name__ == "__main__":

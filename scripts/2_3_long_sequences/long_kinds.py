@@ -6,8 +6,8 @@ a summary; a short one with a long answer, as a story from keywords; both long, 
 Each is a task here whose answers are known (data/synthetic/long_kinds.py). A transformer of two
 layers with ALiBi is trained for 500 steps on texts of at most 8 words and tested at 8, 16 and 32.
 It is no claim of the book that longer is worse; this measures whether it is. About 55 seconds on
-one core. `python scripts/2_3_long_sequences/long_kinds.py [--seed N] [--device cpu|gpu] [--quick]`;
---quick is two seeds and few steps. Read next: length_generalization.py.
+one core. `python scripts/2_3_long_sequences/long_kinds.py [--seed N] [--device cpu|gpu] [--quick]
+[--plot FILE]`; --quick is two seeds and few steps. Read next: length_generalization.py.
 
 Measured output:
 
@@ -44,6 +44,7 @@ from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 WORDS = 8
 SHORT = 8
@@ -104,19 +105,32 @@ def accuracy(model, kind, length, device):
     return (guess == new.targets)[new.targets != IGNORE].mean()
 
 
+def plot(path, found):
+    """Save accuracy over the length of the text as a picture. found: {kind: (lengths, seeds)}."""
+    with Picture(path, size=(6, 4)) as picture:
+        lengths = [n * SHORT for n in GROWTH]
+        settings = {"xscale": "log", "xticks": lengths}
+        y = "share of the answer's tokens right"
+        panel = picture.panel(f"trained to length {SHORT}", "tokens", y, **settings)
+        for kind, rows in found.items():
+            panel.curve(kind, lengths, np.transpose(rows))
+        panel.level("chance", 1 / WORDS)
+
+
 def main(argv=None):
     """Train and test every kind from every seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds, few steps")
+    add_plot(parser)
     args = parser.parse_args(argv)
     backend.blas_threads(1)
     seeds, steps = range(args.seed, args.seed + 3), STEPS
     if args.quick:
         seeds, steps = seeds[:2], 100
         print(ONLY_RUNS)
-    began, verdicts = time.process_time(), []
+    began, verdicts, drawn = time.process_time(), [], {}
     print(
         "share of the answer's tokens right: mean (least .. most over seeds); "
         f"chance {1 / WORDS:.2f}"
@@ -132,11 +146,14 @@ def main(argv=None):
         found = [
             [accuracy(model, kind, n * SHORT, args.device) for model in models] for n in GROWTH
         ]
+        drawn[kind] = found
         verdicts.append(f"{kind} {WORSE.line(found[0], found[-1])}")
         cells = "".join(f"{mean_and_range(row, '.2f'):>22}" for row in found)
         print(f"    {kind:<24}{cells}", flush=True)
     print(f"{len(seeds)} seeds; {time.process_time() - began:.0f} s of one core")
     print("\n".join(verdicts))
+    if args.plot:
+        plot(args.plot, drawn)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ key is the query once. Bytes are those of the numbers kept (float64), and operat
 tinylm's counter for the last token, at which the store compares its query with every key (the
 sorting is not counted). Two of the fixed memories are recurrent states: linear attention, whose
 state is a matrix. About 15 seconds on one core. `python
-scripts/2_3_long_sequences/streaming_memory.py [--seed N] [--quick]`; --quick is 2 seeds and leaves
-out the longest stream. Read next: external_memory.py.
+scripts/2_3_long_sequences/streaming_memory.py [--seed N] [--quick] [--plot FILE]`; --quick is 2
+seeds and leaves out the longest stream. Read next: external_memory.py.
 
 Measured output:
 
@@ -59,6 +59,7 @@ from tinylm.generate.retrieval.neighbors import knn_search
 from tinylm.nn.attention.linear_attention import elu_features, linear_attention_recurrent
 from tinylm.nn.memory import fixed_size as m
 from tinylm.train.experiments.compare import Claim, mean_and_range, weakest
+from tinylm.train.experiments.picture import Picture, add_plot
 
 WIDTH, SYMBOLS, WINDOW = 32, 16, 64
 SHARPNESS = 40.0  # of a query of its own key, as in fixed_size_memory.py
@@ -174,6 +175,19 @@ def stream(length, seed):
     return found
 
 
+def plot(path, lengths, runs):
+    """Save bytes, operations and recall over the tokens read as a picture."""
+    titles = "bytes", "operations for one more token", "share of pairs found again"
+    with Picture(path, columns=3, size=(4.6, 3.6)) as picture:
+        for column, title in enumerate(titles):
+            yscale = "log" if column < 2 else "linear"
+            scales = {"xscale": "log", "yscale": yscale, "xticks": lengths}
+            panel = picture.panel(title, "tokens read", title.split(" for")[0], **scales)
+            for name in MEMORIES:
+                values = [[run[name][column] for run in runs[length]] for length in lengths]
+                panel.curve(name, lengths, np.transpose(values))
+
+
 def main(argv=None):
     """Read streams of each length, print the tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -184,6 +198,7 @@ def main(argv=None):
     parser.add_argument(
         "--quick", action="store_true", help="2 seeds instead of 5, the longest stream left out"
     )
+    add_plot(parser)
     args = parser.parse_args(argv)
     backend.blas_threads(1)
     seeds = range(args.seed, args.seed + 5)
@@ -224,6 +239,8 @@ def main(argv=None):
     )
     less = weakest([LESS.judge(recall[name][-1], cache) for name in fixed])
     print(f"{LESS.text}, at {lengths[-1]}: {less}")
+    if args.plot:
+        plot(args.plot, lengths, runs)
 
 
 if __name__ == "__main__":

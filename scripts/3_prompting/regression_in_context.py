@@ -11,7 +11,7 @@ the error of predicting 0. Strength, rate and steps of the known methods that ha
 on other prompts. Also: inputs three times as large, queries orthogonal to all examples (the best
 prediction is 0), and the model of one class on prompts of another. Five seeds, about 14 minutes on
 one core. `python scripts/3_prompting/regression_in_context.py [--seed N] [--device cpu|gpu]
-[--quick]`; --quick is two seeds and few steps. Read next: prompt/in_context/real_decoder.py.
+[--plot FILE] [--quick]`; --quick: two seeds, few steps. Next: prompt/in_context/real_decoder.py.
 
 Measured output (one core):
 
@@ -117,6 +117,7 @@ import time
 from collections import Counter
 from functools import partial
 
+import drawn_curves
 import numpy as np
 from small_runs import command_line
 
@@ -386,14 +387,13 @@ def verdicts(runs):
 
 def main(argv=None):
     """Train and measure every seed, print the tables and the verdicts."""
-    options, seeds = command_line(argv, __doc__, "two seeds, few steps", FIRST)
-    steps = STEPS
-    if options.quick:
-        steps = 50
+    options, seeds = command_line(argv, __doc__, "two seeds, few steps", FIRST, plot=True)
+    steps = 50 if options.quick else STEPS
     runs = [run(seed, steps, options.device) for seed in seeds]
     show(runs)
     print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")
     verdicts(runs)
+    drawn_curves.regression(options.plot, runs)
 
 
 if __name__ == "__main__":

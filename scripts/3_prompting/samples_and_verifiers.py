@@ -13,8 +13,8 @@ other half estimates how probable its answers are, for the laws:
 
 Shares of the samples put into the multinomial law of a vote would be biased, as in pass@n. Five
 seeds, about 9 minutes on one core. `python scripts/3_prompting/samples_and_verifiers.py
-[--seed N] [--device cpu|gpu] [--quick]`; --quick is two seeds and a quarter of the questions. Read
-next: prompt/ensemble/outputs.py, prompt/refine/markov.py.
+[--seed N] [--device cpu|gpu] [--plot FILE] [--quick]`; --quick is two seeds and a quarter of the
+questions. Read next: prompt/ensemble/outputs.py, prompt/refine/markov.py.
 
 Measured output (one core):
 
@@ -101,6 +101,7 @@ import sys
 import time
 from collections import Counter
 
+import drawn_curves
 import numpy as np
 from half_learnt_sums import (
     CHAIN,
@@ -385,15 +386,14 @@ def run(seed, share, device):
 
 def main(argv=None):
     """Train and measure every seed, print the tables and the verdicts."""
-    args, seeds = command_line(argv, __doc__, "two seeds, a quarter of the questions")
+    args, seeds = command_line(argv, __doc__, "two seeds, a quarter of the questions", plot=True)
     began = time.process_time()
-    share = 1.0
-    if args.quick:
-        share = 0.25
+    share = 0.25 if args.quick else 1.0
     runs = [run(seed, share, args.device) for seed in seeds]
     show(runs)
     print(f"{len(runs)} seeds; {time.process_time() - began:.0f} s of one core")
     verdicts(runs)
+    drawn_curves.samples(args.plot, runs)
 
 
 if __name__ == "__main__":
