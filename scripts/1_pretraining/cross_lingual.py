@@ -29,7 +29,52 @@ gain of about 1.2 standard deviations of the differences.
 [--quick] [--plot FILE]`. Five seeds, about 70 minutes on one core; finished cells are kept in --out
 FILE, and a run that was stopped goes on from there; --quick two seeds, half a minute.
 
-Not measured yet with this design.
+Measured output:
+
+    28581 pairs to learn from, 2000 held out; 8000 steps of 32 pairs; a guess retrieves 0.0025
+                         steps      loss in 1st      loss in 2nd            there         and back
+    masked LM              500   5.440 +- 0.026   5.528 +- 0.013   0.038 +- 0.008   0.034 +- 0.010
+    masked LM             1000   4.389 +- 0.045   4.494 +- 0.045   0.069 +- 0.010   0.069 +- 0.021
+    masked LM             2000   3.770 +- 0.023   3.866 +- 0.027   0.087 +- 0.017   0.102 +- 0.012
+    masked LM             4000   3.395 +- 0.021   3.515 +- 0.028   0.119 +- 0.018   0.113 +- 0.022
+    masked LM             8000   3.132 +- 0.017   3.248 +- 0.017   0.124 +- 0.015   0.126 +- 0.010
+                        (its best layer: 0 of 0 .. 3)
+    translation LM         500   5.931 +- 0.048   6.001 +- 0.042   0.055 +- 0.018   0.063 +- 0.017
+    translation LM        1000   5.169 +- 0.060   5.283 +- 0.071   0.108 +- 0.011   0.111 +- 0.018
+    translation LM        2000   4.276 +- 0.029   4.373 +- 0.034   0.268 +- 0.017   0.268 +- 0.033
+    translation LM        4000   3.804 +- 0.015   3.888 +- 0.028   0.418 +- 0.024   0.407 +- 0.023
+    translation LM        8000   3.481 +- 0.014   3.570 +- 0.019   0.498 +- 0.026   0.511 +- 0.030
+                        (its best layer: 1 of 0 .. 3)
+    shared pieces alone                                                     0.268            0.258
+    the task                learnt in 1st        zero-shot    learnt in 2nd
+    masked LM              0.816 +- 0.007   0.606 +- 0.072   0.820 +- 0.015
+    translation LM         0.820 +- 0.009   0.727 +- 0.042   0.826 +- 0.004
+    shared pieces alone                              0.573
+    translation LM retrieves better, there (section 1.3.4): +0.375 [+0.328, +0.421], 5 seeds: shows
+    translation LM retrieves better, and back (section 1.3.4): +0.385 [+0.341, +0.429], 5 seeds:
+      shows
+    translation LM retrieves better than the pieces that both share (section 1.3.4): +0.237 [+0.203,
+      +0.27], 5 seeds: shows
+    translation LM helps zero-shot transfer (section 1.3.4): +0.121 [-0.0152, +0.258], 5 seeds: too
+      small to tell; 0.14 could have been seen
+    zero-shot transfer beats the pieces that both share (section 1.3.4): +0.154 [+0.102, +0.206], 5
+      seeds: shows
+    so it does after masked LM alone (section 1.3.4): +0.0327 [-0.0571, +0.123], 5 seeds: too small
+      to tell; 0.09 could have been seen
+    masked LM in language 1: 3.132 +- 0.017 nats in a model of two, 3.002 +- 0.013 in one of its own
+      a model of two languages is worse in this one than a model of its own (section 1.3.4): +0.129
+        [+0.116, +0.142], 5 seeds: shows
+    masked LM in language 2: 3.248 +- 0.017 nats in a model of two, 3.120 +- 0.015 in one of its own
+      a model of two languages is worse in this one than a model of its own (section 1.3.4): +0.128
+        [+0.105, +0.151], 5 seeds: shows
+    76 minutes on AMD EPYC, 1 threads, kernels SkylakeX
+
+So translation LM finds half of the translations among 400 verses, where a guess finds one in 400,
+masked LM on each language an eighth, and the pieces that both languages share a quarter. A
+classifier learnt on English then has .73 of the Spanish verses right, .15 more than the shared
+pieces give. That it carries over better after translation LM than after masked LM (.61, from .50 to
+.69 as the seed has it) is left open by five seeds. Two languages in one model cost each of them .13
+nats a piece.
 """
 
 import argparse
