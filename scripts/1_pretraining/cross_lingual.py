@@ -72,8 +72,8 @@ Measured output:
 So translation LM finds half of the translations among 400 verses, where a guess finds one in 400,
 masked LM on each language an eighth, and the pieces that both languages share a quarter. A
 classifier learnt on English then has .73 of the Spanish verses right, .15 more than the shared
-pieces give. That it carries over better after translation LM than after masked LM (.61, from .50 to
-.69 as the seed has it) is left open by five seeds. Two languages in one model cost each of them .13
+pieces give. That it carries over better after translation LM than after masked LM (.61, from .51 to
+.70 as the seed has it) is left open by five seeds. Two languages in one model cost each of them .13
 nats a piece.
 """
 
