@@ -74,7 +74,7 @@ def page(
     for i, (figure, name) in enumerate(zip(figures, _names(figures))):
         if i == own and own:
             body.append(f'<h2 class="part" id="{PART}">About the library</h2>')
-            contents += f'<li><a href="#{PART}">About the library</a></li>'
+            contents += f'<li class="part"><a href="#{PART}">About the library</a></li>'
         body.append(_section(figure, name))
         contents += f'<li><a href="#{name}">{html.escape(figure.title)}</a></li>'
     contents = f'<nav aria-label="Figures"><ol>{contents}</ol></nav>' if len(figures) > 1 else ""

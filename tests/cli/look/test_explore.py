@@ -7,7 +7,8 @@ import pytest
 
 import tinylm.explore
 from tinylm.cli import main
-from tinylm.cli.look.explore import KINDS
+from tinylm.cli.look.explore import KINDS, library_of
+from tinylm.explore import AtHand
 
 
 def test_the_page_is_written_and_what_it_holds_is_said(tmp_path, capsys):
@@ -47,6 +48,17 @@ def test_what_cannot_be_made_is_one_line(words, match, tmp_path, capsys):
     assert main(["explore", *words, "--out", str(tmp_path / "page.html")]) == 1
     assert match in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there_is_named_before_anything_is_made(tmp_path, capsys):
+    assert main(["explore", "--out", str(tmp_path / "no" / "page.html")]) == 1
+    said = capsys.readouterr().err
+    assert "there is no folder" in said and "Errno" not in said and "left out" not in said
+
+
+def test_an_expression_of_the_reader_is_not_about_the_library():
+    assert "expression" in library_of(AtHand())
+    assert "expression" not in library_of(AtHand(expression="x * x"))
 
 
 def test_every_figure_has_a_script_and_a_module():

@@ -87,6 +87,9 @@ def main(argv: Sequence[str]) -> int | None:
 
     if config.expression and not (words or config.figures):
         config.figures = ("expression",)  # who names one wants to see that alone
+    folder = Path(config.out).parent
+    if not folder.is_dir():
+        raise ConfigError(f"--out {config.out}: there is no folder {str(folder)!r}; make it first")
     at_hand = at_hand_of(config, words)
     if config.serve:
         return serve_pages(at_hand, config)
@@ -95,7 +98,7 @@ def main(argv: Sequence[str]) -> int | None:
         print(f"left out {name}: {visible(reason)}", file=sys.stderr)
     if not figures:
         raise ConfigError("no figure could be made; --help lists what they need")
-    html = page(title_of(at_hand), figures, intro_of(at_hand), library=LIBRARY)
+    html = page(title_of(at_hand), figures, intro_of(at_hand), library=library_of(at_hand))
     text = html.encode("utf-8")
     with WholeFile(config.out) as file:
         file.write(text)
@@ -120,7 +123,8 @@ def serve_pages(at_hand: "AtHand", config: ExploreConfig) -> None:
         except TinylmError as reason:  # such as an expression that cannot be read
             error = str(reason)
         shown = {"prompt": asked.text, "expression": asked.expression}
-        return page(title_of(asked), figures, intro_of(asked), form(shown, error), LIBRARY)
+        above = form(shown, error)
+        return page(title_of(asked), figures, intro_of(asked), above, library_of(asked))
 
     serve(make, config.port, report)
 
@@ -169,6 +173,11 @@ def made(at_hand: "AtHand", wanted: tuple[str, ...] = ()) -> "tuple[list[Figure]
                 raise
             left_out[name] = str(error)
     return figures, left_out
+
+
+def library_of(at_hand: "AtHand") -> tuple[str, ...]:
+    """Kinds of LIBRARY; an expression that the reader typed is the reader's."""
+    return tuple(k for k in LIBRARY if k != "expression" or not at_hand.expression)
 
 
 def title_of(at_hand: "AtHand") -> str:
