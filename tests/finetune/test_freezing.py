@@ -92,3 +92,10 @@ def test_frozen_for_a_while():
     with frozen(model):
         assert not trainable(model)
     assert set(trainable(model)) == before
+
+
+@pytest.mark.parametrize("what", ["head", ["head.weight"], 3, None])
+def test_what_is_no_parameter_is_refused_with_the_way_by_name(what):
+    for change in (freeze, unfreeze):
+        with pytest.raises(ConfigError, match="matching"):
+            change(what)

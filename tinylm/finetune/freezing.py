@@ -8,7 +8,7 @@ alone; it is saved and moved like any other. Partial fine-tuning is a pattern: `
 
 import contextlib
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinylm.autograd import Tensor
@@ -25,9 +25,12 @@ def _tensors(what):
         return [what]
     if hasattr(what, "parameters"):
         return what.parameters()
-    values = what
-    if isinstance(what, dict):
-        values = what.values()
+    values = what.values() if isinstance(what, dict) else what
+    if isinstance(what, str) or not isinstance(values, Iterable):
+        raise ConfigError(
+            f"freeze and unfreeze take a Module, a Tensor, a list or a dict of these, not {what!r}; "
+            "matching(model, pattern) finds parameters by name"
+        )
     return [p for value in values for p in _tensors(value)]
 
 
@@ -36,6 +39,7 @@ def freeze(what: Module) -> Module:
 
     what     Module, Tensor, or a list or dict of these
     returns  what
+    raises   ConfigError for anything else, such as a name
     """
     for p in _tensors(what):
         p.requires_grad, p.frozen = False, True
