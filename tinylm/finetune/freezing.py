@@ -28,7 +28,7 @@ def _tensors(what):
     values = what.values() if isinstance(what, dict) else what
     if isinstance(what, str) or not isinstance(values, Iterable):
         raise ConfigError(
-            f"freeze and unfreeze take a Module, a Tensor, a list or a dict of these, not {what!r}; "
+            f"freeze and unfreeze take a Module, a Tensor, a list or dict of these, not {what!r}; "
             "matching(model, pattern) finds parameters by name"
         )
     return [p for value in values for p in _tensors(value)]
