@@ -300,7 +300,7 @@ class Panel:
         """Write the names of points beside them, one above the other where they would collide."""
         axes, renderer = self.axes, self.picture.figure._get_renderer()
         box, point = axes.get_window_extent(), self.picture.figure.dpi / 72
-        groups: list[list[Any]] = []
+        groups = []
         for name, (x, y, color) in self.beside.items():
             end = axes.transData.transform((x, y))
             right = end[0] < box.x0 + 0.6 * box.width
