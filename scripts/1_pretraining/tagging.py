@@ -17,10 +17,74 @@ FOLDER] [--steps N] [--epochs N] [--seed N] [--out FILE] [--device D] [--quick]`
 TINYLM_DATA) has tagging/ud_en_ewt_dev.conllu.gz (2,001 sentences; a fifth is for testing),
 tagging/wnut17_{train,dev}.conll.gz, corpus/reviews_unlabelled.txt.gz and
 bitext/bible_en_es.tsv.gz; without it, sentences of a made-up grammar. Five seeds of pre-training,
-new weights and order, about an hour on one core. Finished cells are kept in --out FILE, and a run
+new weights and order, 75 minutes on one core. Finished cells are kept in --out FILE, and a run
 that was stopped goes on from there. --quick: two seeds, few steps and sentences.
 
-Not measured yet with this design.
+Measured output:
+
+    UD English EWT, WNUT 2017; reviews and the Bible; 6000 steps of masked LM on 1781188 pieces, 8
+      epochs of each task
+        seed 0: masked LM ends at 4.22 nats of 8.29
+        seed 1: masked LM ends at 4.24 nats of 8.29
+        seed 2: masked LM ends at 4.24 nats of 8.29
+        seed 3: masked LM ends at 4.17 nats of 8.29
+        seed 4: masked LM ends at 4.20 nats of 8.29
+
+    parts of speech: 1600 sentences to learn from, 401 for testing; accuracy over words, % (least ..
+      most)
+        each word its most frequent tag             82.1
+        random weights, CRF                         82.6 (82.1 .. 83.0)
+        random weights, forms, CRF                  87.3 (86.3 .. 87.8)
+        pre-trained, CRF                            85.0 (84.6 .. 85.4)
+        pre-trained, forms, CRF                     90.6 (90.5 .. 90.9)
+        pre-trained, forms, tag by tag              90.0 (89.7 .. 90.3)
+        kept: epochs 4 to 8
+    parts of speech: the best model beats what knows words alone (section 1.4.4): +0.0853 [+0.0833,
+      +0.0873], 5 seeds: shows
+    parts of speech, pre-trained: the form of words helps (section 1.4.4): +0.0558 [+0.05, +0.0616],
+      5 seeds: shows
+    parts of speech, random weights: the form of words helps (section 1.4.4): +0.0466 [+0.0414,
+      +0.0519], 5 seeds: shows
+    parts of speech, CRF: pre-training helps (section 1.4.4): +0.0237 [+0.0166, +0.0308], 5 seeds:
+      shows
+    parts of speech, forms, CRF: pre-training helps (section 1.4.4): +0.0329 [+0.0255, +0.0403], 5
+      seeds: shows
+    parts of speech: a CRF beats choosing tag by tag (section 1.4.4): +0.00624 [+0.00267, +0.00981],
+      5 seeds: shows
+
+    names: 3394 sentences to learn from, 1009 for testing; F1 over whole names, % (least .. most)
+        each word its most frequent tag              9.6
+        a dictionary of the training names           5.4
+        random weights, CRF                         11.6 (10.6 .. 13.3)
+        random weights, forms, CRF                  21.1 (17.6 .. 23.8)
+        pre-trained, CRF                            16.8 (15.0 .. 18.1)
+        pre-trained, forms, CRF                     24.9 (24.1 .. 25.9)
+        pre-trained, forms, tag by tag              26.0 (24.1 .. 29.1)
+        pre-trained, forms, CRF, BIO rules          25.3 (24.4 .. 26.5)
+        pre-trained, forms, tag by tag, BIO rules   25.7 (23.9 .. 29.2)
+        kept: epochs 4 to 8
+    names: the best model beats what knows words alone (section 1.4.4): +0.153 [+0.144, +0.162], 5
+      seeds: shows
+    names, pre-trained: the form of words helps (section 1.4.4): +0.0812 [+0.067, +0.0955], 5 seeds:
+      shows
+    names, random weights: the form of words helps (section 1.4.4): +0.0951 [+0.072, +0.118], 5
+      seeds: shows
+    names, CRF: pre-training helps (section 1.4.4): +0.0522 [+0.0399, +0.0645], 5 seeds: shows
+    names, forms, CRF: pre-training helps (section 1.4.4): +0.0383 [+0.00486, +0.0718], 5 seeds:
+      shows
+    names: a CRF beats choosing tag by tag (section 1.4.4): -0.0109 [-0.0418, +0.0201], 5 seeds: too
+      small to tell; 0.031 could have been seen
+    names, both with BIO rules: a CRF beats choosing tag by tag (section 1.4.4): -0.00477 [-0.0388,
+      +0.0292], 5 seeds: too small to tell; 0.034 could have been seen
+
+    4515 s in all cells
+
+So context, forms and pre-training each carry their part: without them a tagger hardly beats the
+list of words (82.6 against 82.1 % of words), with all of them it reaches 90.6 %, and for names F1
+25 where a dictionary of known names has 5. The form of words is worth most (4.7 to 5.6 points of
+words, 8 to 10 of F1), pre-training 2.4 to 3.3 and 3.8 to 5.2. A CRF gains .6 points of words; for
+names five seeds leave it open (3 points could have been seen). The last of the eight epochs, whose
+rate is next to 0, was kept in 19 of 50 trainings, an earlier one in 31.
 """
 
 import argparse

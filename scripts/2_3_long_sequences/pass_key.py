@@ -13,10 +13,59 @@ steps. (After 300 steps of three seeds sinusoidal positions had not learned the 
 the cells were too small to tell.)
 
 `python scripts/2_3_long_sequences/pass_key.py [--seed N] [--device cpu|gpu] [--quick] [--schemes
-a,b] [--out FILE] [--plot FILE]`: finished cells are kept in FILE and not computed again. About 20
+a,b] [--out FILE] [--plot FILE]`: finished cells are kept in FILE and not computed again. About 10
 minutes on one core; --quick is two seeds of rope and alibi. Read next: copy_memory.py.
 
-Not measured yet with this design.
+Measured output:
+
+    texts of 16 to 64 tokens in training, of one seed the same ones; 8 seeds; 10 minutes of one core
+    keys found; mean over depths (least .. most over seeds and the 2 hays); chance 0.01
+    tokens                          64                 128                 256                 512
+    learned        1.00 (1.00 .. 1.00) 1.00 (1.00 .. 1.00) 1.00 (1.00 .. 1.00) 0.99 (0.94 .. 1.00)
+    sinusoidal     0.97 (0.86 .. 1.00) 0.92 (0.72 .. 1.00) 0.83 (0.53 .. 1.00) 0.68 (0.19 .. 0.94)
+    t5             1.00 (1.00 .. 1.00) 1.00 (1.00 .. 1.00) 0.99 (0.97 .. 1.00) 0.99 (0.94 .. 1.00)
+    alibi          1.00 (1.00 .. 1.00) 0.99 (0.94 .. 1.00) 0.94 (0.69 .. 1.00) 0.82 (0.56 .. 0.94)
+    rope           1.00 (1.00 .. 1.00) 0.91 (0.72 .. 1.00) 0.55 (0.28 .. 0.81) 0.14 (0.03 .. 0.25)
+    rope, linear   1.00 (1.00 .. 1.00) 1.00 (1.00 .. 1.00) 1.00 (1.00 .. 1.00) 0.99 (0.94 .. 1.00)
+    rope, ntk      1.00 (1.00 .. 1.00) 0.96 (0.81 .. 1.00) 0.88 (0.64 .. 0.97) 0.79 (0.53 .. 0.94)
+    rope, yarn     1.00 (1.00 .. 1.00) 1.00 (1.00 .. 1.00) 1.00 (1.00 .. 1.00) 1.00 (1.00 .. 1.00)
+    without a key: at most 0.02 of the answers are right
+    keys found at 512 tokens, by depth (0: at the beginning) and hay
+                              random words            one sentence
+    depth                0     0.4     0.8       0     0.4     0.8
+    learned           1.00    0.99    0.99    1.00    0.99    0.99
+    sinusoidal        0.68    0.70    0.68    0.68    0.69    0.68
+    t5                0.99    0.97    1.00    0.99    0.97    1.00
+    alibi             0.65    0.80    1.00    0.64    0.81    1.00
+    rope              0.12    0.18    0.10    0.14    0.18    0.09
+    rope, linear      0.99    1.00    0.98    0.99    1.00    0.98
+    rope, ntk         0.72    0.77    0.90    0.71    0.77    0.90
+    rope, yarn        1.00    1.00    1.00    1.00    1.00    1.00
+    nine of ten keys are found (section 2.3.6), by tokens
+        learned: shows at 64, 128, 256, 512
+        sinusoidal: shows at 64
+            128: +0.0236 [-0.0622, +0.109], 8 seeds: too small to tell; 0.086 could have been seen
+            256: -0.0701 [-0.212, +0.0716], 8 seeds: too small to tell; 0.14 could have been seen
+            512: -0.216 [-0.442, +0.0102], 8 seeds: too small to tell; 0.23 could have been seen
+        t5: shows at 64, 128, 256, 512
+        alibi: shows at 64, 128
+            256: +0.0375 [-0.0474, +0.122], 8 seeds: too small to tell; 0.085 could have been seen
+            512: -0.084 [-0.189, +0.0205], 8 seeds: too small to tell; 0.1 could have been seen
+        rope: shows at 64
+            128: +0.00972 [-0.0635, +0.0829], 8 seeds: too small to tell; 0.073 could have been seen
+            256: -0.362 [-0.483, -0.241], 8 seeds: shows the opposite
+            512: -0.765 [-0.836, -0.693], 8 seeds: shows the opposite
+        rope, linear: shows at 64, 128, 256, 512
+        rope, ntk: shows at 64, 128
+            256: -0.0215 [-0.11, +0.0671], 8 seeds: too small to tell; 0.089 could have been seen
+            512: -0.105 [-0.225, +0.0154], 8 seeds: too small to tell; 0.12 could have been seen
+        rope, yarn: shows at 64, 128, 256, 512
+
+So learned positions, whose rows past 64 are as they were drawn, and T5's buckets find 99 of 100
+keys in texts eight times as long as any in training, ALiBi those that lie near, and RoPE one in
+seven unless it is scaled: by YaRN it finds all, linearly 99 of 100, by NTK-aware scaling eight in
+ten. That rows which never learned anything do no harm suggests how little this task asks of
+positions: which tokens follow each other, not where they stand.
 """
 
 import argparse
