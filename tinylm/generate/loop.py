@@ -214,11 +214,10 @@ def _decoded(steps):
 def as_sampling(options: dict[str, float | None]) -> Sampling:
     """`Sampling(**options)`; an unknown option raises ConfigError with the closest names."""
     known = Sampling.__dataclass_fields__
-    for name in options:
-        if name in known:
-            continue
-        hint = f"there are {', '.join(known)}"
-        if near := difflib.get_close_matches(name, known, n=3):
+    for name in [name for name in options if name not in known]:
+        others = ["max_tokens", "seed", "stop", *known]  # with what every caller takes beside
+        hint = f"there are {', '.join(others)}"
+        if near := difflib.get_close_matches(name, others, n=3):
             hint = f"did you mean {' or '.join(near)}?"
         raise ConfigError(f"generate: no option {name!r}; {hint}")
     return Sampling(**options)

@@ -120,3 +120,19 @@ def test_importing_tinylm_does_not_import_what_load_needs():
     code = "import sys, tinylm as tl; print('tinylm.prompt' in sys.modules, tl.load.__doc__[:9])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "A", "trained"]
+
+
+def test_what_is_no_name_and_a_name_that_is_nearly_right_are_told():
+    with pytest.raises(ConfigError, match="the directory of a run.*not None"):
+        tl.load(None)
+    with pytest.raises(CheckpointError, match="did you mean smollm2"):
+        tl.load("smolm2")
+
+
+def test_it_says_what_it_is_and_a_wrong_option_names_the_right_one(runs):
+    text = tl.load(runs / "runs" / "gpt")
+    count = f"{text.model.count_parameters():,}"
+    assert repr(text).startswith(f"TextModel(GPT of {count} parameters, ")
+    assert repr(text).endswith(", context 24, chat=False)")
+    with pytest.raises(ConfigError, match="no option 'max_new_tokens'; did you mean max_tokens"):
+        text.complete("the c", max_new_tokens=3)

@@ -7,7 +7,7 @@ a folder of several runs, a file of torch, a name of a hub. Read next: model.py.
 import os
 from pathlib import Path
 
-from tinylm.errors import CheckpointError
+from tinylm.errors import CheckpointError, ConfigError
 from tinylm.prompt.protocol.model import TextModel
 from tinylm.prompt.protocol.opened import is_published
 from tinylm.train.checkpoint import AREA, latest
@@ -45,6 +45,11 @@ def load(
     Encoders and encoder-decoders: tl.train.load_run(RUN) gives (model, tokenizer, config),
     tinylm.models.published.load.load_pretrained(NAME) published weights of any kind.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise ConfigError(
+            f"tl.load takes the directory of a run, a file or folder of weights, or a name such as "
+            f"'smollm2', not {name!r}"
+        )
     name = os.path.expanduser(os.fspath(name))
     path = Path(name)
     if path.suffix == ".npz":

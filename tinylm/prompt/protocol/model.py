@@ -67,6 +67,14 @@ class TextModel(TextLM):
         self._reader = Reader(opened.lm)
         self._lm, self._store = self._reader.lm, self._reader.store
 
+    def __repr__(self) -> str:
+        model = self.model
+        size = ""
+        if hasattr(model, "count_parameters"):
+            size = f" of {model.count_parameters():,} parameters"
+        tokens = f"{type(self.tokenizer).__name__}, context {self.context}"
+        return f"TextModel({type(model).__name__}{size}, {tokens}, chat={self.chat})"
+
     @classmethod
     def open(
         cls, name: str, device: str = "cpu", bits: int | None = None, **settings: Any

@@ -5,6 +5,7 @@ Runs of `tinylm train` and `tinylm finetune`, and published weights: a name, a f
 Read next: model.py, prompts and replies as text.
 """
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,10 +84,12 @@ def check_there(name: str | Path) -> None:
     if name in PUBLISHED or Path(name).exists():
         return
     known = [f"{name} ({package.what})" for name, package in PUBLISHED.items()]
+    near = difflib.get_close_matches(str(name).lower(), PUBLISHED, n=1, cutoff=0.7)
+    meant = f" (did you mean {near[0]}?)" if near else ""
     raise CheckpointError(
-        f"no run at {str(name)!r}, and no weights: give the directory that `tinylm train` printed, "
-        f"a file of weights, or the name of published ones: {'; '.join(known)}. Nothing is "
-        "downloaded"
+        f"no run at {str(name)!r}, and no weights{meant}: give the directory that `tinylm train` "
+        f"printed, a file of weights, or the name of published ones: {'; '.join(known)}. Nothing "
+        "is downloaded"
     )
 
 
