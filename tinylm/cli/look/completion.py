@@ -75,7 +75,7 @@ def main(argv: Sequence) -> None:
     _, (shell,) = parse(
         argv,
         CompletionConfig,
-        positionals=("SHELL",),
+        positionals=("bash|zsh|fish",),
         verb="completion",
         about=__doc__,
         examples=EXAMPLES,
