@@ -15,10 +15,10 @@ could go for 0.07 nats, so that nothing was left to gain, and LayerDrop, which l
 0.23 behind.)
 
 `python scripts/1_pretraining/smaller_models.py [--data FILE_OR_FOLDER] [--seed N] [--device D]
-[--out FILE] [--quick]`; without --data Python's language reference, which every Python has;
-finished cells are kept in FILE and not computed again. 5 seeds, about an hour of one core (125
-minutes beside other work, which the last line counts); --quick is 2 seeds and a few steps. Read
-next: adaptive_inference.py, which spends less only where an input allows it.
+[--out FILE] [--plot FILE] [--quick]`; without --data Python's language reference, which every
+Python has; finished cells are kept in FILE and not computed again. 5 seeds, about an hour of one
+core (125 minutes beside other work, which the last line counts); --quick is 2 seeds and a few
+steps. Read next: adaptive_inference.py, which spends less only where an input allows it.
 
 Measured output:
 
@@ -163,6 +163,7 @@ from tinylm.nn.linear import INIT_STD
 from tinylm.pretrain.batch import Batch
 from tinylm.train.experiments.cells import Cells
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 T, B, D, STEPS = 48, 8, 48, 3000
 EXTRA = 0.125  # what is trained on sees this share of the batches again, at a third of the rate
@@ -366,6 +367,7 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--out", metavar="FILE", help="keep finished cells there, and go on")
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     if options.data:
@@ -386,6 +388,9 @@ def main(argv=None):
         sizes = f"{count:>11,.0f}{nbytes / 1024:>8.0f}{flop:>8.0f}"
         print(f"{name:44}{sizes}  {mean_and_range(loss[name])}")
     verdicts(loss)
+    if options.plot:
+        with Picture(options.plot, size=(7, 11)) as picture:
+            picture.panel("held-out loss", "nats a character").bars(loss, zero=False)
     print(f"{len(seeds)} seeds; {cells.seconds() / 60:.0f} minutes of one core")
 
 
