@@ -36,23 +36,22 @@ ROUTES = (
 )
 
 
-def summed(comm, route):
-    """(sums of all ranks, their terms) for fewer numbers than ranks, for pieces of equal length,
-    for arrays longer than a mailbox.
-    """
-    found = []
-    for n in (0, 3, 12, 5000):
-        values = np.random.default_rng(3).standard_normal((comm.size, n)).astype(np.float32)
-        array = values[comm.rank].copy()
-        assert route(comm, array) is array
-        found.append((comm.all_gather(array).reshape(comm.size, n), values))
-    return found
+def summed(comm, route, n):
+    values = np.random.default_rng(3).standard_normal((comm.size, n)).astype(np.float32)
+    array = values[comm.rank].copy()
+    assert route(comm, array) is array
+    return comm.all_gather(array).reshape(comm.size, n), values
+
+
+def all_summed(comm, route):
+    """Fewer numbers than ranks, pieces of equal length, arrays longer than a mailbox."""
+    return [summed(comm, route, n) for n in (0, 3, 12, 5000)]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("route", ROUTES)
 def test_every_route_ends_in_the_same_sum_on_all_ranks(route, workers):
-    for results, values in launch(summed, workers, route, capacity=4096, mailbox=4096):
+    for results, values in launch(all_summed, workers, route, capacity=4096, mailbox=4096):
         np.testing.assert_allclose(
             results[0], values.sum(0), rtol=0, atol=4e-6
         )  # 5 terms below 5: 5 * 5 * 2^-23 = 3e-6
