@@ -14,10 +14,48 @@ examples that are not tested.
 
 `python scripts/1_pretraining/dropped_tokens.py [--data FOLDER] [--seed N] [--device cpu] [--out
 FILE] [--quick] [--plot FILE]`; the folder has bitext/bible_en_es.tsv.gz (place, English, Spanish);
-finished cells are kept in FILE and not computed again. 5 seeds, about 15 minutes on one core;
---quick is 2 seeds and few examples. Read first: adaptive_inference.py.
+finished cells are kept in FILE and not computed again. 5 seeds, about 15 minutes on one core (31
+beside other work); --quick is 2 seeds and few examples. Read first: adaptive_inference.py.
 
-Measured output: Not measured yet with this design.
+Measured output:
+
+    13248 examples of 16 classes for training, 2839 for choosing, 2841 for testing
+    all tokens     0.001: 0.496   0.002: 0.484   0.004: 0.471
+    LengthDrop     0.001: 0.504   0.002: 0.474   0.004: 0.461
+
+    trained with all tokens
+     ratio  work                by attention                   at random
+       1.0  1.00      0.476 (0.465 .. 0.495)      0.476 (0.465 .. 0.495)
+       0.8  0.65      0.475 (0.467 .. 0.490)      0.476 (0.467 .. 0.493)
+       0.6  0.41      0.474 (0.467 .. 0.489)      0.474 (0.461 .. 0.494)
+       0.4  0.26      0.471 (0.455 .. 0.486)      0.470 (0.463 .. 0.483)
+       0.2  0.18      0.455 (0.433 .. 0.481)      0.448 (0.429 .. 0.465)
+       0.1  0.15      0.437 (0.413 .. 0.459)      0.427 (0.405 .. 0.445)
+
+    trained with LengthDrop
+     ratio  work                by attention                   at random
+       1.0  1.00      0.481 (0.462 .. 0.506)      0.481 (0.462 .. 0.506)
+       0.8  0.65      0.480 (0.462 .. 0.502)      0.481 (0.463 .. 0.504)
+       0.6  0.41      0.480 (0.465 .. 0.501)      0.480 (0.459 .. 0.504)
+       0.4  0.26      0.478 (0.460 .. 0.499)      0.474 (0.449 .. 0.494)
+       0.2  0.18      0.463 (0.442 .. 0.489)      0.458 (0.432 .. 0.484)
+       0.1  0.15      0.441 (0.414 .. 0.476)      0.438 (0.410 .. 0.470)
+    trained with all tokens, a ratio of 0.6 costs at most 0.01 of accuracy: -0.00155 [-0.00526,
+      +0.00217], 5 seeds: shows
+    trained with LengthDrop, a ratio of 0.6 costs at most 0.01 of accuracy: -0.000986 [-0.00518,
+      +0.00321], 5 seeds: shows
+    mean over the ratios below 1
+      trained with all tokens, attention drops tokens better than chance: +0.00358 [+0.000619,
+        +0.00653], 5 seeds: shows
+      trained with LengthDrop, attention drops tokens better than chance: +0.00249 [-0.0027,
+        +0.00768], 5 seeds: too small to tell; 0.0052 could have been seen
+      training with LengthDrop helps when tokens are dropped (section 1.3.3): +0.00583 [-0.0114,
+        +0.0231], 5 seeds: too small to tell; 0.017 could have been seen
+    5 seeds; 31 minutes of one core
+
+So on this task tokens are cheap: a ratio of .6, with .41 of the work, costs nothing, and even at
+.1, with .15 of the work, .04 of accuracy are lost. By attention they go .004 better than at random,
+too little to matter but seen; what LengthDrop gains (.006) is left open by five seeds.
 """
 
 import argparse
