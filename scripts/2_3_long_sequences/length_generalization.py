@@ -90,7 +90,7 @@ So no scheme gains by reading further back than it was trained to; the biases th
 distance, ALiBi and KERPLE, lose next to nothing (.03 and .01 nats), no positions .26, and all
 others, with RoPE in any scaling without tuning, 1.8 to 2.4, sinusoidal ones .7. Of RoPE's scalings
 YaRN (.62 nats) and the linear one (.33) are better than none at eight times the length; the
-NTK-aware one is best of all at twice the length and no better at eight times.
+NTK-aware one is best of them at twice the length and no better at eight times.
 """
 
 import argparse
