@@ -109,13 +109,13 @@ Measured output:
       word: 15000 tokens less for 1000 questions, 88% of the instruction
     10 seeds; 24 minutes of one core
 
-So with 4 and with 18 kinds of questions more, names and aspects that were in none are answered
-better, on a new aspect .52 where the pre-trained model alone and tuning from random weights answer
-none; few good samples beat many of which half are wrong, a judge finds them (.55 against .21 for
-180 drawn from the noisy pool), and the loss belongs on answers alone, each with its own best rate.
-One sentence shows the other way round: instructions mixed into the pre-training serve better than
-tuning afterwards (.98 against .69), as the model is small and reads them throughout. Seeds differ
-much: of ten pre-trainings some learn questions hardly at all.
+So a model that was tuned on more kinds of questions (1, 4, 18) does better on pairs that were in
+none, and answers .52 of the questions about a new aspect, where the pre-trained model alone and one
+tuned from random weights answer none. Few good samples beat many of which half are wrong, a judge
+finds them (.55 against .21 for 180 drawn from the noisy pool), and the loss belongs on answers
+alone, each way at its own best rate. One sentence shows the other way round: instructions mixed
+into the pre-training serve better than tuning afterwards (.98 against .69). Seeds differ much:
+after some of the ten pre-trainings questions are hardly learnt.
 """
 
 import argparse
