@@ -4,10 +4,12 @@ Times of one machine are compared with each other, never with a clock: four time
 up to eight times as long (linear: four, squared: sixteen), and what is too quick to measure passes.
 """
 
+import gc
 import time
 
 QUICK = 0.004  # seconds: below this a ratio would be noise
 RATIO = 8  # between 4 and 16, in the middle as a factor
+ROUNDS = 3  # of measuring again what seems to grow
 
 # One character class each, and the beginnings of things that never end.
 RUNS = (
@@ -111,28 +113,40 @@ def text_of(run, size, before="", after=""):
     return before + run * (size // len(run)) + after
 
 
-def _seconds(function, text, repeats):
-    best = float("inf")
-    for _ in range(repeats):
+def _seconds(function, text):
+    """Processor seconds of one call, the collector of cycles at rest (as `timeit` does).
+
+    A long text makes enough objects to start a full collection, and that takes as long as the
+    whole test process is large: time that says nothing about the function.
+    """
+    collecting = gc.isenabled()
+    gc.collect(0)
+    gc.disable()
+    try:
         start = time.process_time()
         function(text)
-        best = min(best, time.process_time() - start)
-    return best
+        return time.process_time() - start
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def grows(function, run, size=2000, before="", after=""):
     """The ratio of the times for four times `size` characters and for `size`; None: no growth.
 
-    A ratio above RATIO is measured again, best of five: another process may have had the machine.
+    A ratio above RATIO is measured again, both lengths in turn and the best of five of each, up to
+    ROUNDS times: another process may have had the machine, and what is squared stays squared.
     """
     small, large = text_of(run, size, before, after), text_of(run, 4 * size, before, after)
-    slow = _seconds(function, large, 1)
-    if slow < QUICK or slow / _seconds(function, small, 1) <= RATIO:
+    slow = _seconds(function, large)
+    if slow < QUICK or slow / _seconds(function, small) <= RATIO:
         return None
-    ratio = _seconds(function, large, 5) / _seconds(function, small, 5)
-    if ratio > RATIO:
-        return ratio
-    return None
+    for _ in range(ROUNDS):
+        pairs = [(_seconds(function, small), _seconds(function, large)) for _ in range(5)]
+        quick, slow = map(min, zip(*pairs, strict=True))
+        if slow / quick <= RATIO:
+            return None
+    return slow / quick
 
 
 def superlinear(function, runs, size=2000, befores=("",), afters=("", "x")):
