@@ -13,7 +13,8 @@ Two more pictures, exact but for the last draws: a backward pass of 8 seconds an
 gradients over links on which all of them take 6 seconds, in 1 to 64 buckets; and how long 1 to 64
 workers wait for the slowest, if each is late by an exponential delay, against the law.
 A minute. `python scripts/2_2_3_parallel_training/less_communication.py [--seed N]
-[--device cpu] [--quick]`; five seeds from N on, with --quick two. Read next:
+[--device cpu] [--plot FILE] [--quick]`; five seeds from N on, with --quick two; --plot saves a
+picture (matplotlib). Read next:
 tinylm/parallel/data/compression.py, tinylm/parallel/data/buckets.py.
 
 Measured output (CPU, mean over 5 seeds, smallest .. largest; long lines are broken):
@@ -98,6 +99,7 @@ from tinylm.parallel.data.compression import CompressedSum, OneBit, ScaledSign, 
 from tinylm.parallel.data.local import local_descent
 from tinylm.parallel.plan.efficiency import straggler_seconds
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture, add_plot
 
 LETTERS, READ, STEPS, RATES = 30, 20_000, 1000, (5.0, 20.0)
 SHARE = 0.01  # of the numbers, for top k
@@ -175,7 +177,7 @@ def learned(comm, pairs, rate, code, feedback, period):
 
 
 def compare(seeds, rate):
-    """The table of what each way costs, and the verdicts."""
+    """The table of what each way costs, and the verdicts. Returns {way: nats of the seeds}."""
     ways = {"all numbers": (None, True, 0)}
     for code in CODES:
         ways[f"{code}, feedback"] = code, True, 0
@@ -197,6 +199,7 @@ def compare(seeds, rate):
         print(f"  {NEAR.text}: {near}")
         print(f"  {FAR.text}: {far}")
     print()
+    return found
 
 
 def overlapped(comm, layers, work, nbytes):
@@ -217,7 +220,7 @@ def overlapped(comm, layers, work, nbytes):
 
 
 def overlap():
-    """Seconds of a backward pass and its sums, by the number of buckets."""
+    """Seconds of a backward pass and its sums, by the number of buckets: (numbers, seconds)."""
     layers, work, sending, latency = 64, 8.0, 6.0, 0.05
     size = layers * 4 * 4 * 8
     # Two ranks: an all-reduce is two steps of half the bytes.
@@ -232,6 +235,7 @@ def overlap():
     print("".join(f"{n:>8}" for n in numbers))
     print("".join(f"{t:>8.2f}" for t in times))
     print(f"the formula's best number is {best_buckets(work, sending, latency):.0f}")
+    return numbers, times
 
 
 def waited(comm, steps, least, mean, seed):
@@ -243,13 +247,37 @@ def waited(comm, steps, least, mean, seed):
 
 
 def stragglers(seed):
-    """Seconds of a step of workers that are each late by an exponential delay."""
+    """Seconds of a step of workers that are each late by an exponential delay: (workers, played,
+    by the law).
+    """
     print("\neach worker takes 5 s and a delay of 1 s in the mean; seconds of a step, and the law")
     numbers = (1, 4, 16, 64)
     steps = [simulate(waited, n, 400, 5.0, 1.0, seed).results[0] for n in numbers]
     print("workers " + "".join(f"{n:>8}" for n in numbers))
     print("played  " + "".join(f"{seconds:>8.2f}" for seconds in steps))
-    print("5 + H_n " + "".join(f"{straggler_seconds(n, 5.0, 1.0):>8.2f}" for n in numbers))
+    law = [straggler_seconds(n, 5.0, 1.0) for n in numbers]
+    print("5 + H_n " + "".join(f"{seconds:>8.2f}" for seconds in law))
+    return numbers, steps, law
+
+
+def plot(path, costs, buckets, late):
+    """What each way of sending costs at each rate, and the two times."""
+    with Picture(path, rows=2, columns=2, size=(5.2, 3.2)) as picture:
+        for rate, found in costs.items():
+            panel = picture.panel(f"at a rate of {rate:g}", "nats a character above the best")
+            panel.bars(found, ".3f")
+        numbers, times = buckets
+        seconds = "seconds until all is summed"
+        panel = picture.panel(
+            "sums beside the backward pass", "buckets", seconds, xscale="log", xticks=numbers
+        )
+        panel.curve("", numbers, times, linestyle="-")
+        numbers, played, law = late
+        panel = picture.panel(
+            "waiting for the slowest", "workers", "seconds of a step", xscale="log", xticks=numbers
+        )
+        panel.curve("played", numbers, played, linestyle="")
+        panel.curve("5 + H_n", numbers, law, marker="")
 
 
 def main(argv=None):
@@ -258,15 +286,16 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     seeds = range(options.seed, options.seed + 5)
     if options.quick:
         seeds = seeds[:2]
         print(ONLY_RUNS)
-    for rate in RATES:
-        compare(seeds, rate)
-    overlap()
-    stragglers(options.seed)
+    costs = {rate: compare(seeds, rate) for rate in RATES}
+    buckets, late = overlap(), stragglers(options.seed)
+    if options.plot:
+        plot(options.plot, costs, buckets, late)
 
 
 if __name__ == "__main__":

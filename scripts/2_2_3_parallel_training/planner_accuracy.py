@@ -14,7 +14,8 @@ longer than the model says, without order in the micro-batch, and one with micro
 takes twice as long as with 32. With --splits 20 their mean is 5.98, 90 % are below 14.6.
 Needs the tables in ../shared/data/planner or in --data; without them only the published times are
 printed. About 25 seconds on two cores. `python scripts/2_2_3_parallel_training/planner_accuracy.py
-[--seed N] [--device cpu] [--data DIR] [--splits N] [--quick]`; --quick makes two splits.
+[--seed N] [--device cpu] [--data DIR] [--splits N] [--plot FILE] [--quick]`; --quick makes two
+splits, --plot saves predicted against measured times as a picture (matplotlib).
 
 Measured output, without the lines of the constants where nothing is fitted:
 
@@ -144,6 +145,7 @@ from tinylm.parallel.plan.memory import layer_activations
 from tinylm.parallel.plan.shapes import PUBLISHED, gpt_shape
 from tinylm.parallel.plan.step import step_cost
 from tinylm.train.experiments.compare import OPPOSITE, SHOWS
+from tinylm.train.experiments.picture import Picture, add_plot
 
 DATA = Path(__file__).parents[2] / "../shared/data/planner"
 VTRAIN = ("matrix", "memory", "host", "hiding", "network", "rail")
@@ -151,6 +153,7 @@ MOSAIC = ("matrix", "matrix_hopper", "memory", "attention", "network")
 ALL = ("matrix", "matrix_hopper", "memory", "attention", "host", "hiding", "network", "rail")
 FULL = {"recompute": "full", "attention": "dense", "dropout": 1}
 SELECTIVE = {"recompute": "selective", "attention": "dense", "dropout": 1, "sequence": 1}
+KORTHIKANTI = "Korthikanti et al. 2022"
 # Seconds of an iteration: Korthikanti et al. 2022, table 5, and Smith et al. 2022 (MT-NLG).
 # fmt: off
 PUBLISHED_TIMES = (
@@ -177,7 +180,10 @@ MEGATRON_2021 = (
 
 
 def megatron_2021():
-    """Predict a table that does not say micro-batches and chunks: the best are taken."""
+    """Predict a table that does not say micro-batches and chunks: the best are taken. Returns
+    [(measured, predicted)].
+    """
+    times = []
     print("Narayanan et al. 2021, table 1; micro-batches and chunks, which it leaves out, the best")
     print(f"{'parameters':<12}{'measured':>10}{'predicted':>11}{'error':>8}  micro-batch, chunks")
     for billions, (layers, width, heads), layout, rate in MEGATRON_2021:
@@ -195,28 +201,30 @@ def megatron_2021():
                     (float(step_cost(shape, one, MACHINES["a100"]).seconds), micro, chunks)
                 )
         best, micro, chunks = min(found)
+        times.append((seconds, best))
         print(
             f"{billions:>9} B {seconds:>8.2f} s{best:>9.2f} s{best / seconds - 1:>+8.1%}  "
             f"{micro}, {chunks}"
         )
+    return times
 
 
 def published():
-    """Times without a fit. Returns whether all of Korthikanti et al. are within 9 %."""
+    """Times without a fit. Returns {table: [(measured, predicted)]}."""
     print("1. published times, constants not calibrated (Korthikanti et al. 2022; last: MT-NLG)")
     print(f"{'model':<15}{'recomputation':<18}{'measured':>9}{'predicted':>11}{'error':>8}")
-    wrong = []
+    times = []
     for name, words, seconds, layout in PUBLISHED_TIMES:
         found = float(step_cost(PUBLISHED[name], layout, MACHINES["a100"]).seconds)
-        wrong.append(found / seconds - 1)
-        print(f"{name:<15}{words:<18}{seconds:>7.2f} s{found:>9.2f} s{wrong[-1]:>+8.1%}")
+        times.append((seconds, found))
+        print(f"{name:<15}{words:<18}{seconds:>7.2f} s{found:>9.2f} s{found / seconds - 1:>+8.1%}")
     shape = PUBLISHED["megatron-175b"]
     kept = layer_activations(shape, Layout(attention="dense", dropout=1))
     s, h, a = shape.context, shape.width, shape.heads
     formula = s * h * (34 + 5 * a * s / h)
-    megatron_2021()
+    older = megatron_2021()
     print(f"activations of a layer of the 175B over s b h (34 + 5 a s / h): {kept / formula:.6f}")
-    return max(map(abs, wrong[:-1])) <= 0.09
+    return {KORTHIKANTI: times[:-1], "MT-NLG, 2022": times[-1:], "Narayanan et al. 2021": older}
 
 
 def of(values):
@@ -300,6 +308,31 @@ def tables(folder):
     )
 
 
+def plot(path, without, fitted):
+    """Predicted against measured seconds of a step: published times, then rows not fitted.
+
+    without  of published();  fitted  [(Runs, splits)] of the tables, or none
+    """
+
+    def panel_of(title, times):
+        panel = picture.panel(title, "measured (s)", "predicted (s)", xscale="log", yscale="log")
+        ends = [min(map(min, times)), max(map(max, times))]
+        panel.curve("", ends, ends, color_of="equal", marker="", linewidth=0.8)
+        return panel
+
+    rows = 2 if fitted else 1
+    with Picture(path, rows, rows, size=(4.8, 3.6)) as picture:
+        panel = panel_of("published, without a fit", [t for rows in without.values() for t in rows])
+        for name, times in without.items():
+            panel.points(name, *zip(*times))
+        for runs, splits in fitted:
+            rows = splits[0].held[0]  # of the first split: each row once at most
+            measured = runs.seconds[rows]
+            predicted = measured * (1 + splits[0].errors[0])
+            panel = panel_of(f"{runs.name}, the half not fitted", list(zip(measured, predicted)))
+            panel.points("", measured, predicted)
+
+
 def main(argv=None):
     """Print the tables of errors and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -308,14 +341,17 @@ def main(argv=None):
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
+    add_plot(parser)
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     splits = options.splits
     if options.quick:
         splits = 2
         print("two splits only: more make the means steadier")
-    verdicts = {"times of Korthikanti et al. within 9 % without a fit": published()}
-    found = tables(options.data)
+    without = published()
+    errors = [abs(found / seconds - 1) for seconds, found in without[KORTHIKANTI]]
+    verdicts = {"times of Korthikanti et al. within 9 % without a fit": max(errors) <= 0.09}
+    found, fitted = tables(options.data), []
     if found is None:
         print(f"no tables in {options.data}: nothing is fitted")
     else:
@@ -338,11 +374,8 @@ def main(argv=None):
         cells = [f"{name} {getattr(every, name):.3g}" for name in ALL]
         print(textwrap.fill(", ".join(cells), 90, initial_indent="    ", subsequent_indent="    "))
         print("\n3. by kind of row: mean |error| (mean error), percent, rows not fitted")
-        for runs, split in (
-            (multi, multi_splits),
-            (single, single_splits),
-            (mosaic, mosaic_splits),
-        ):
+        fitted = [(multi, multi_splits), (single, single_splits), (mosaic, mosaic_splits)]
+        for runs, split in fitted:
             print(f"  {runs.name}")
             by_kind(runs, split)
         worst = by_type(mosaic, mosaic_splits)
@@ -352,6 +385,8 @@ def main(argv=None):
     print()
     for claim, reached in verdicts.items():
         print(f"{claim}: {SHOWS if reached else OPPOSITE}")
+    if options.plot:
+        plot(options.plot, without, fitted)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ are for them, as the first needs many commands and the third has long prompts:
 The second way has the third one's notation without its steps, so the difference of the two is what
 the steps add. Right is the exact sequence. Three layers of width 64, five seeds of each split,
 about 19 minutes on one core. `python scripts/3_prompting/scan_lengths.py [--seed N] [--device
-cpu|gpu] [--quick]`; --quick is two seeds and a tenth of the tokens. Read next:
-prompt/decompose/scan.py; three_ways.py, for other tasks.
+cpu|gpu] [--plot FILE] [--quick]`; --plot saves a picture (matplotlib), --quick is two seeds and a
+tenth of the tokens. Read next: prompt/decompose/scan.py; three_ways.py, for other tasks.
 
 Measured output (one core):
 
@@ -97,6 +97,7 @@ from tinylm.prompt.decompose.scan import (
 from tinylm.prompt.in_context.few_shot import FewShotPrompt, zero_shot
 from tinylm.tokenizers import UnigramTokenizer
 from tinylm.train.experiments.compare import Claim, mean_and_range
+from tinylm.train.experiments.picture import Picture
 
 SPLITS = {"simple": simple_split, "length": length_split, "add jump": add_jump_split}
 # On seed 100, 600,000 tokens and ALiBi did not learn direct translation at all; a million at a rate
@@ -282,7 +283,16 @@ def verdicts(runs):
     print(JUMP.line(right("add jump", "least-to-most"), right("add jump", "direct")))
 
 
-main = main_of(__doc__, tokenizer, run, show, verdicts, (TOKENS, TESTED), quick=5)
+def plot(path, runs):
+    """Exact translations of each kind of commands, by every way."""
+    with Picture(path, rows=2, columns=2, size=(4.4, 2.2)) as picture:
+        for kind in dict.fromkeys(name for name, _ in runs[0]):
+            panel = picture.panel(kind, "share of exact translations")
+            panel.bars({way: [r[kind, way][0] for r in runs] for way in WAYS}, ".2f")
+            panel.axes.set_xlim(0, 1.15)
+
+
+main = main_of(__doc__, tokenizer, run, show, verdicts, (TOKENS, TESTED), quick=5, plot=plot)
 
 if __name__ == "__main__":
     main()

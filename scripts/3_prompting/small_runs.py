@@ -47,7 +47,7 @@ def read_once(model, rows, batch, rate, seed, task=None):
     return model.eval()
 
 
-def main_of(about, tokenizer, run, show, verdicts, sizes, quick):
+def main_of(about, tokenizer, run, show, verdicts, sizes, quick, plot=None):
     """The main function of a script: a model of every seed, then the tables and the verdicts.
 
     about      the script's docstring
@@ -56,11 +56,13 @@ def main_of(about, tokenizer, run, show, verdicts, sizes, quick):
     show, verdicts  functions of the list of measurements; they print
     sizes      (tokens of training, questions)
     quick      questions with --quick, which also trains on a tenth of the tokens
+    plot       function (path, measurements) that draws them, for --plot; None: no such option
     returns    function (argv)
     """
 
     def main(argv=None):
-        options, seeds = command_line(argv, about, "two seeds, a tenth of the tokens")
+        less = "two seeds, a tenth of the tokens"
+        options, seeds = command_line(argv, about, less, plot=plot is not None)
         tokens, count = sizes
         if options.quick:
             tokens, count = tokens // 10, quick
@@ -69,5 +71,7 @@ def main_of(about, tokenizer, run, show, verdicts, sizes, quick):
         show(runs)
         print(f"{len(runs)} seeds; {time.process_time():.0f} s of one core")
         verdicts(runs)
+        if plot and options.plot:
+            plot(options.plot, runs)
 
     return main

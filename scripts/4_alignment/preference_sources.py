@@ -19,9 +19,9 @@ shares of pairs are sums. The gold reward is hidden behind comparisons, and has 
 
 Claims stand below. Twenty seeds, of gold reward, reference, pairs, labels and training; sizes and
 rates were chosen with seeds 100 to 103. About 9 minutes on one core. `python
-scripts/4_alignment/preference_sources.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is two
-seeds and a tenth of the training. Read next: tinylm/align/preference/online.py,
-tinylm/align/feedback/annotators.py, tinylm/align/inference/tuning.py.
+scripts/4_alignment/preference_sources.py [--seed N] [--device cpu|gpu] [--plot FILE] [--quick]`;
+--plot saves a picture, --quick is two seeds and a tenth of the training. Read next:
+tinylm/align/preference/online.py, align/feedback/annotators.py, align/inference/tuning.py.
 
 Measured output (one core):
 
@@ -99,6 +99,7 @@ import copy
 import sys
 import time
 
+import drawn_signals
 import numpy as np
 from over_optimisation import LENGTH, PROMPT, V, gold_rewards, reference_model, standard
 
@@ -378,7 +379,7 @@ def verdicts(dpo, diverse, mixed, chosen):
 def main(argv=None):
     """Measure every seed, print the tables and the verdicts."""
     options, seeds = command_line(
-        argv, __doc__, "two seeds, a tenth of the training", FIRST, count=SEEDS
+        argv, __doc__, "two seeds, a tenth of the training", FIRST, plot=True, count=SEEDS
     )
     share = 1.0
     if options.quick:
@@ -392,6 +393,7 @@ def main(argv=None):
     show(f"best of {N}, {TUNINGS} rounds", parts[3], ("gold", "KL"))
     print(f"{len(seeds)} seeds; {time.process_time():.0f} s of one core")
     verdicts(*parts)
+    drawn_signals.sources(options.plot, *parts)
 
 
 if __name__ == "__main__":

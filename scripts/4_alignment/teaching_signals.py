@@ -20,7 +20,8 @@ each from that base model:
 
 Claims stand below. Five seeds, of topics, texts and models; sizes and rates were chosen with seed
 100. About 6 minutes on one core. `python scripts/4_alignment/teaching_signals.py [--seed N]
-[--device cpu|gpu] [--quick]`; --quick is two seeds and a tenth of all steps. Read next:
+[--device cpu|gpu] [--plot FILE] [--quick]`; --plot saves a picture (matplotlib), --quick is two
+seeds and a tenth of all steps. Read next:
 topic_readers.py, tinylm/align/synthesis/corrected.py, tinylm/align/synthesis/teacher.py,
 tinylm/align/weak_to_strong/distillation.py.
 
@@ -90,6 +91,7 @@ import copy
 import sys
 import time
 
+import drawn_signals
 import numpy as np
 from topic_readers import LONGEST, READ, TESTED, World, is_polite, judged, samples_of
 
@@ -312,7 +314,7 @@ def verdicts(taught, rounds, students, losses):
 
 def main(argv=None):
     """Measure every seed, print the tables and the verdicts."""
-    options, seeds = command_line(argv, __doc__, "two seeds, a tenth of all steps")
+    options, seeds = command_line(argv, __doc__, "two seeds, a tenth of all steps", plot=True)
     share = 1.0
     if options.quick:
         share = 0.1
@@ -324,6 +326,7 @@ def main(argv=None):
     show("help of a weak model", losses, (f"loss, {EARLY} steps", f"loss, {LATE} steps"))
     print(f"{len(seeds)} seeds; {time.process_time():.0f} s of one core")
     verdicts(taught, rounds, students, losses)
+    drawn_signals.teaching(options.plot, taught, rounds, students, losses, (EARLY, LATE))
 
 
 if __name__ == "__main__":
