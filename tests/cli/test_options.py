@@ -270,8 +270,35 @@ def test_show_config_prints_final_values_and_the_default_that_was_changed(capsys
         parse(["--n-layer", "2", "--show-config"], Model)
     lines = capsys.readouterr().out.splitlines()
     assert done.value.code == 0
-    assert lines[0].split() == ["n_layer", "=", "2", "blocks", "(default", "4)"]
-    assert lines[1].split()[:3] == ["tied", "=", "true"] and "default" not in lines[1]
+    assert lines[0] == "settings that were given:"
+    assert lines[1].split() == ["n_layer", "=", "2", "blocks", "(default", "4)"]
+    assert lines[2] == "defaults:" and "  tied = true" in lines[3:]
+
+
+def test_show_config_tells_what_was_given_from_what_follows(capsys, tmp_path):
+    @dataclass
+    class Sizes:
+        depth: int | None = setting(None, help="one dial")
+        width: int | None = setting(None, help="none: by depth")
+        steps: int = setting(10)
+
+        def __post_init__(self):
+            self.width = self.width or 32 * (self.depth or 1)
+
+    (tmp_path / "mine.json").write_text('{"depth": 3}')
+    given = ["--config", str(tmp_path / "mine.json")]
+    for words, width, part in (([], 96, 1), (["--width", "7"], 7, 0), (["--width", "96"], 96, 0)):
+        with pytest.raises(SystemExit):
+            parse([*given, *words, "--show-config"], Sizes)
+        titles = "settings that were given:\n", "settings that follow:\n", "defaults:\n"
+        parts = [""] * 3
+        for line in capsys.readouterr().out.splitlines(keepends=True):
+            if line in titles:
+                part_now = titles.index(line)
+            else:
+                parts[part_now] += line
+        assert "depth = 3" in parts[0] and f"width = {width} " in parts[part]
+        assert parts[2] == "  steps = 10\n" and "(default" not in parts[0]
 
 
 def test_settings_that_change_nothing_are_refused_if_they_were_changed():

@@ -10,12 +10,11 @@ import dataclasses
 import difflib
 import re
 import shlex
-import shutil
-import textwrap
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tinylm.cli.option_pages import config_text, default_of, help_text
 from tinylm.cli.values import read_value, show_type
 from tinylm.errors import ConfigError
 
@@ -55,7 +54,7 @@ def parse(
         given.update(chosen)
     instances = [build(cls, chosen) for cls in classes]
     if "show-config" in shows:
-        print(config_text(instances))
+        print(config_text(instances, chosen))
         raise SystemExit(0)
     if not positionals:
         if words:
@@ -113,7 +112,7 @@ def build(cls: type, values: dict[str, Any]) -> Any:
     missing = [
         f.name
         for f in _settable(cls)
-        if f.name not in values and _default(f) is dataclasses.MISSING
+        if f.name not in values and default_of(f) is dataclasses.MISSING
     ]
     if missing:
         raise ConfigError(f"needs {', '.join('--' + name.replace('_', '-') for name in missing)}")
@@ -130,7 +129,7 @@ def refuse(
     reason  why they have no effect
     cls     the dataclass that has them: a setting at its default is no change
     """
-    defaults = {field.name: _default(field) for field in _settable(cls)}
+    defaults = {field.name: default_of(field) for field in _settable(cls)}
     idle = [name for name in names if name in given and given[name] != defaults[name]]
     if idle:
         options = " and ".join("--" + name.replace("_", "-") for name in idle)
@@ -139,12 +138,6 @@ def refuse(
 
 def _settable(cls):
     return [f for f in dataclasses.fields(cls) if f.init and not f.name.startswith("_")]
-
-
-def _default(field):
-    if field.default_factory is dataclasses.MISSING:
-        return field.default
-    return field.default_factory()
 
 
 def _fields(classes):
@@ -290,106 +283,3 @@ def _count(words, positionals, verb, fields=()):
         if "data" in fields:
             meant = f"a text is named with --data {shlex.quote(words[most])}"
         raise ConfigError(f"one word too many, {words[most]!r}: {usage} ({meant})")
-
-
-def help_text(
-    fields: dict[str, tuple],
-    verb: str,
-    about: str,
-    positionals: tuple[str, ...] = (),
-    examples: Any = (),
-) -> str:
-    """The page that --help prints: usage, purpose, examples, and every setting with its default."""
-    usage = f"usage: tinylm {verb} {' '.join(positionals)}".rstrip()
-    if fields:
-        usage += " [--setting value ...]"
-    lines = _fitted(usage)
-    if about:
-        lines += ["", *_fitted(about.strip())]
-    if examples:
-        lines += ["", *(f"  {example}" for example in examples)]
-    if fields:
-        lines += ["", *_fitted(SETTINGS)]
-    for name, (field, kind) in fields.items():
-        default = _default(field)
-        option = name.replace("_", "-")
-        left = f"  --{option} {show_type(kind)}"
-        if kind is bool:
-            left = f"  --[no-]{option}"
-        remark = "required"
-        if default is not dataclasses.MISSING:
-            remark = f"default {_show(default)}"
-        lines += _two_columns(left, f"{field.metadata.get('help', '')} ({remark})".strip())
-    return "\n".join(lines)
-
-
-SETTINGS = (
-    "settings (also --set key=value; --config FILE or RUN reads them; --show-config prints the values "
-    "in use):"
-)
-
-
-def _fitted(text):
-    """A text as lines that fit the terminal.
-
-    Where it is wide enough they stay as they are. Else paragraphs are filled anew, and lines that
-    are indented, such as those of a table, are broken with their indent.
-    """
-    width = shutil.get_terminal_size().columns
-    lines = text.split("\n")
-    if max(map(len, lines)) <= width:
-        return lines
-    fitted, paragraph = [], []
-    for line in [*lines, ""]:
-        if line and not line[0].isspace():
-            paragraph.append(line)
-            continue
-        if paragraph:
-            fitted += textwrap.wrap(" ".join(paragraph), max(20, width))
-            paragraph = []
-        indent = " " * (len(line) - len(line.lstrip()))
-        # The rest of a row stands further in than its beginning.
-        fitted += textwrap.wrap(line, max(20, width), subsequent_indent=indent + "  ") or [""]
-    return fitted[:-1]  # without the empty line that ended the last paragraph
-
-
-def config_text(instances: Sequence) -> str:
-    """What --show-config prints: `name = value`, the help text, and a default that was changed."""
-    lines = []
-    for instance in instances:
-        for field in dataclasses.fields(instance):
-            value, default = getattr(instance, field.name), _default(field)
-            note = field.metadata.get("help", "")
-            if default is not dataclasses.MISSING and value != default:
-                note = f"{note} (default {_show(default)})".strip()
-            lines += _two_columns(f"{field.name} = {_show(value)}", note)
-    return "\n".join(lines)
-
-
-def _show(value):
-    if value is None or value == "":
-        return "none"
-    if isinstance(value, str):
-        return repr(value)
-    if isinstance(value, (tuple, list)):
-        return ",".join(map(str, value)) or "none"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
-
-
-def _two_columns(left, right, at=34):
-    """`left`, and `right` wrapped in a column that begins at `at`; as lines.
-
-    On a terminal too narrow for two columns `right` stands below `left`.
-    """
-    columns = min(shutil.get_terminal_size().columns, 120)
-    if columns < at + 40:
-        wrapped = textwrap.wrap(right, max(20, columns - 6))
-        return [left, *(" " * 6 + line for line in wrapped)]
-    wrapped = textwrap.wrap(right, columns - at) or [""]
-    if len(left) < at:
-        left = f"{left:<{at}}{wrapped.pop(0)}".rstrip()
-    return [left] + [" " * at + line for line in wrapped]

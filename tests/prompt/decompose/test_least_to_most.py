@@ -158,6 +158,12 @@ def test_the_name_of_a_field_is_no_part_of_an_answer():
     assert answer.details["pairs"] == [("p?", "one"), ("q?", "two")] and answer.value == "five"
 
 
+@pytest.mark.parametrize("reply, value", [("A: A: one", "A: one"), ("plan A: one", "plan A: one")])
+def test_only_the_beginning_of_a_reply_names_a_field(reply, value):
+    lm = ScriptedLM([(None, 'we need to know: "p?".'), (None, reply), (None, "five")])
+    assert least_to_most(lm, Item("Why?")).details["pairs"] == [("p?", value)]
+
+
 def test_a_reply_without_a_list_is_reported_and_nothing_is_solved():
     lm = ScriptedLM([(None, " I cannot say.")])
     answer = least_to_most(lm, STUDY)

@@ -52,7 +52,7 @@ DECOMPOSITIONS = (
     (BEADS, ("How many beads does Bob have?", "How many beads does Alice have?")),
 )
 _NEEDED = re.compile(r"need to know:?", re.IGNORECASE)
-_FIELD = re.compile(r"\s*(?:SUB-PROB[0-9]+ Q|FINAL Q|A):")
+_FIELD = re.compile(r"\A\s*(?:SUB-PROB[0-9]+ Q|FINAL Q|A):")
 QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”')
 
 
@@ -171,7 +171,7 @@ class Solver:
             max_tokens=self.max_tokens,
         )
         # A chat model may repeat the name of the field that its reply is in.
-        text = _FIELD.sub("", reply.text, 1)
+        text = _FIELD.sub("", reply.text)
         steps, conclusion = split_conclusion(text)
         if conclusion is None:
             conclusion = steps  # a reply that is an answer and nothing else
