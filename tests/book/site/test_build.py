@@ -81,6 +81,8 @@ def test_so_does_the_whole_book(tmp_path):
 
     done = build.build(book.rows(), tmp_path / "site")
     assert judged(tmp_path / "site") == done.pages
+    home = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "<title>Foundations of Large Language Models as code &middot; tinylm</title>" in home
     assert done.bytes < 10e6  # as README says; 8.7 MB when this was written
 
 
@@ -131,6 +133,7 @@ def test_the_command_writes_what_was_found_and_says_where(tmp_path, capsys, monk
     assert "made from the installed package" in text
     home = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert "made from the installed package" in home
+    assert "<title>Contents: 1.4.6 &middot; tinylm</title>" in home
 
 
 def test_without_the_extra_nothing_is_written(tmp_path, capsys, monkeypatch):

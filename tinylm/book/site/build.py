@@ -53,7 +53,7 @@ def build(rows: list, folder: str | Path, results: tuple = ()) -> Built:
     _scripts(maker, written, places, known)
     remarks = _remarks(rows, known, recorded, root)
     home = frame.contents_page(rows, places, _lead(known), remarks)
-    written.page("index.html", frame.page("Contents", home, places))
+    written.page("index.html", frame.page(_title(rows, places), home, places))
     files = {contents.page_of(place.number): place.file for place in places}
     written.text("index.js", lookup.script(rows, files))
     for name in ASSETS:
@@ -62,6 +62,15 @@ def build(rows: list, folder: str | Path, results: tuple = ()) -> Built:
         shutil.copyfile(path, folder / name)
         written.bytes += path.stat().st_size
     return Built(written.pages, len(rows), written.bytes, remarks)
+
+
+def _title(rows, places):
+    """What a browser's tab and its history show for the page of contents."""
+    if len(rows) == len(book.rows()):
+        return "Foundations of Large Language Models as code"
+    numbers = [place.number for place in places]
+    more = f" and {len(numbers) - 4} more" if len(numbers) > 4 else ""
+    return f"Contents: {', '.join(numbers[:4])}{more}"
 
 
 class _Writer:
