@@ -83,7 +83,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
-from verse_pairs import CANDIDATES, LONGEST, WORDS, balanced, controls, nearest, prepared
+import verse_pairs
+from verse_pairs import CANDIDATES, LONGEST, SPECIAL, pairs_of
 
 from tinylm import backend
 from tinylm.autograd import no_grad
@@ -93,18 +94,15 @@ from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig
-from tinylm.models.published.sentence_encoder import mean_of_tokens, unit
 from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.languages import OneLanguage, TranslationLM
 from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.pretrain.score import score_tokens
-from tinylm.pretrain.special import Special
 from tinylm.train.experiments.cells import Cells, machine
 from tinylm.train.experiments.compare import ONLY_RUNS, Claim, mean_and_sd
 from tinylm.train.experiments.picture import Picture, add_plot
 
-SPECIAL = Special.after(WORDS, sentinels=0)
 LAYERS, WIDTH = 3, 64
 
 
@@ -209,29 +207,6 @@ def pretrained(task, pairs, sizes, seed, device, watch=lambda step, model: None)
     return model
 
 
-def retrieval(model, rows):
-    """As nearest(), for each layer: list of L + 1 pairs. Rows are (ids, ids, label)."""
-    found = [[], []]  # side -> batch -> layer -> (50, D)
-    with no_grad():
-        for side in (0, 1):
-            # batches of 50, padded to the longest of each
-            for start in range(0, len(rows), 50):
-                texts = [[SPECIAL.cls, *row[side]] for row in rows[start : start + 50]]
-                ids, mask = pad_rows(texts, SPECIAL.pad)
-                states = model.layers(ids, mask=mask)
-                found[side].append([mean_of_tokens(h.numpy(), mask) for h in states])
-    # side -> layer -> (n, D)
-    first, second = ([np.concatenate(layer) for layer in zip(*batches)] for batches in found)
-    return [nearest(centered(a), centered(b)) for a, b in zip(first, second)]
-
-
-def centered(vectors):
-    """Unit vectors (n, D) less their mean: what all texts of a language share is no help in finding
-    a translation.
-    """
-    return unit(vectors - vectors.mean(axis=0))
-
-
 def losses(model, rows, sizes):
     """Mean loss of masked LM in each language, always with the same masks."""
     found = []
@@ -251,7 +226,7 @@ def zero_shot(model, train, test, sizes, seed):
              tested in the second
     """
     task = Classification(EncoderInput(SPECIAL, limit=LONGEST + 2))
-    accuracies = []
+    train, test, accuracies = verse_pairs.balanced(train), verse_pairs.balanced(test), []
     # Both classifiers start from the encoder as pre-trained, and it is restored in the end.
     state = model.state_dict()
     for taught in (0, 1):
@@ -260,17 +235,14 @@ def zero_shot(model, train, test, sizes, seed):
         fit(
             classifier,
             task,
-            [(row[taught], row[2]) for row in balanced(train)],
+            [(row[taught], row[2]) for row in train],
             steps=sizes.tuning,
             batch_size=32,
             learning_rate=3e-4,
             seed=seed,
         )
         accuracies.append(
-            [
-                evaluate(classifier, task, [(row[side], row[2]) for row in balanced(test)])
-                for side in (0, 1)
-            ]
+            [evaluate(classifier, task, [(row[side], row[2]) for row in test]) for side in (0, 1)]
         )
     model.load_state_dict(state)
     (first, zero_shot_second), (_, second) = accuracies
@@ -285,7 +257,7 @@ def measured_both(way, train, test, sizes, seed, device):
         if step in MARKS or step == sizes.steps:
             found["steps"].append(step)
             found["losses"].append(losses(model, test, sizes))
-            found["retrieval"].append(retrieval(model, test[:CANDIDATES]))
+            found["retrieval"].append(verse_pairs.retrieval(model, test[:CANDIDATES]))
 
     task = Languages(sizes, translation=WAYS[way])
     model = pretrained(task, pairs_of(train), sizes, seed, device, watch)
@@ -297,11 +269,6 @@ def measured_alone(side, train, test, sizes, seed, device):
     task = Languages(sizes, (side,))
     model = pretrained(task, pairs_of(train), sizes, seed, device)
     return {"loss": losses(model, test, sizes)[side]}
-
-
-def pairs_of(rows):
-    """The texts of rows, without labels."""
-    return [row[:2] for row in rows]
 
 
 def filled(cells, seeds, data, sizes, device):
@@ -339,10 +306,10 @@ def main(argv=None):
     if options.quick:
         print(ONLY_RUNS)
         sizes, seeds = QUICK, seeds[:2]
-    data = prepared(options.data)
+    data = verse_pairs.prepared(options.data)
     cells = Cells(options.out)
     found = filled(cells, seeds, data, sizes, options.device)
-    control = controls(*data)
+    control = verse_pairs.controls(*data)
     table(found, control, data, sizes)
     verdicts(found, control)
     if options.plot:

@@ -1,18 +1,22 @@
-"""Verses of the Bible in two languages for cross_lingual.py: pairs of rows of ids with a label, and
-what can be told from them without a model. Book section 1.3.4.
+"""Verses of the Bible in two languages for cross_lingual.py: pairs of rows of ids with a label, how
+often a model's states find the translation, and what can be told without one. Book section 1.3.4.
 """
 
 from pathlib import Path
 
 import numpy as np
 
+from tinylm.autograd import no_grad
 from tinylm.data.read.labeled import read_columns
 from tinylm.data.synthetic.junk import good_page
-from tinylm.models.published.sentence_encoder import unit
+from tinylm.models.published.sentence_encoder import mean_of_tokens, unit
+from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.early.naive_bayes import naive_bayes
+from tinylm.pretrain.special import Special
 from tinylm.tokenizers.bpe import BPETokenizer
 
 WORDS, LONGEST = 2000, 24  # pieces of the vocabulary; of a verse, which is cut there
+SPECIAL = Special.after(WORDS, sentinels=0)
 HELD_OUT, CANDIDATES = 2000, 400  # verses; those of them among which a translation is sought
 NEW_TESTAMENT = """Matthew Mark Luke John Acts Romans Corinthians Galatians Ephesians Philippians
 Colossians Thessalonians Timothy Titus Philemon Hebrews James Peter Jude Revelation""".split()
@@ -61,6 +65,11 @@ def prepared(folder):
     ]
 
 
+def pairs_of(rows):
+    """The texts of rows, without labels."""
+    return [row[:2] for row in rows]
+
+
 def balanced(rows):
     """As many rows of one label as of the other: a guess is right in half of them."""
     ones, zeros = ([row for row in rows if row[2] == label] for label in (1, 0))
@@ -75,6 +84,29 @@ def nearest(first, second):
     """
     scores, right = first @ second.T, np.arange(len(first))  # (n, n) cosines
     return [float(np.mean(scores.argmax(axis=axis) == right)) for axis in (1, 0)]
+
+
+def retrieval(model, rows):
+    """As nearest(), for each layer: list of L + 1 pairs. Rows are (ids, ids, label)."""
+    found = [[], []]  # side -> batch -> layer -> (50, D)
+    with no_grad():
+        for side in (0, 1):
+            # batches of 50, padded to the longest of each
+            for start in range(0, len(rows), 50):
+                texts = [[SPECIAL.cls, *row[side]] for row in rows[start : start + 50]]
+                ids, mask = pad_rows(texts, SPECIAL.pad)
+                states = model.layers(ids, mask=mask)
+                found[side].append([mean_of_tokens(h.numpy(), mask) for h in states])
+    # side -> layer -> (n, D)
+    first, second = ([np.concatenate(layer) for layer in zip(*batches)] for batches in found)
+    return [nearest(centered(a), centered(b)) for a, b in zip(first, second)]
+
+
+def centered(vectors):
+    """Unit vectors (n, D) less their mean: what all texts of a language share is no help in finding
+    a translation.
+    """
+    return unit(vectors - vectors.mean(axis=0))
 
 
 def shared_pieces(train):

@@ -123,3 +123,22 @@ def test_the_page_has_the_points_of_the_logs(open_page, tmp_path):
     assert said.inner_text() == before
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
     assert opened.complaints == [] and opened.requests == []
+
+
+def test_marks_of_axes_are_round_numbers_and_no_fewer_than_three(open_page, tmp_path):
+    opened = open_page(page("runs", figures(AtHand(str(write_log(tmp_path / "a")))))).drawn()
+
+    def marks(call):
+        return opened.page.evaluate(f"tinylm.tools.{call}")
+
+    assert marks("ticks(0, 31, 4)") == [0, 10, 20, 30]
+    # Steps of 0.01 would be two marks, 0 and 0.01.
+    found = marks("ticks(-0.0099, 0.0199, 3)")
+    np.testing.assert_allclose(found, [-0.005, 0, 0.005, 0.01, 0.015], atol=1e-12)
+    assert marks("ticks(2, 2)") == [2] and marks("logTicks(2, 2)") == [2]
+    assert marks("logTicks(0.8, 3, 4)") == [1, 2]
+    assert marks("logTicks(1, 100, 4)") == [1, 2, 5, 10, 20, 50, 100]
+    assert marks("logTicks(1, 1e5, 3)") == [1, 100, 10000]
+    np.testing.assert_allclose(marks("logTicks(6.1, 6.9, 4)"), [6.2, 6.4, 6.6, 6.8])
+    rows = numbers_of(unfolded(opened.page.locator("article").first))
+    assert rows and opened.complaints == []

@@ -5,15 +5,42 @@
   const tools = tinylm.tools;
   const { el, svg } = tools;
 
-  // About `count` round numbers from low to high: multiples of 1, 2 or 5 times a power of ten.
+  const multiples = (low, high, step) => {
+    const found = [];
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(i * step);
+    return found;
+  };
+
+  // About `count` round numbers from low to high: multiples of 1, 2 or 5 times a power of ten. They
+  // are no fewer than three unless count is: one number alone does not say how far a curve goes.
   tools.ticks = (low, high, count = 5) => {
     if (!(high > low)) return [low];
     const rough = (high - low) / count;
     const power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
+    const steps = [10, 5, 2, 1, 0.5, 0.2].map((m) => m * power);
+    const first = steps.findLastIndex((s) => s >= rough);
+    for (const step of steps.slice(first)) {
+      const found = multiples(low, high, step);
+      if (found.length >= Math.min(3, count)) return found;
+    }
+    return multiples(low, high, steps.at(-1));
+  };
+
+  // Round numbers on an axis of logarithms: powers of ten and, where these are few, 2 and 5 times
+  // them; within less than a decade the same as elsewhere.
+  tools.logTicks = (low, high, count = 5) => {
+    if (!(high > low)) return [low];
+    const decades = multiples(Math.log10(low), Math.log10(high), 1).map((p) => 10 ** Math.round(p));
+    if (decades.length > count) {
+      const each = Math.ceil(decades.length / count);
+      return decades.filter((_, i) => i % each === 0);
+    }
+    const from = Math.floor(Math.log10(low));
     const found = [];
-    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(i * step);
-    return found;
+    for (let p = from; p <= Math.log10(high); p++) found.push(...[1, 2, 5].map((m) => m * 10 ** p));
+    const inside = found.filter((v) => v >= low * (1 - 1e-9) && v <= high * (1 + 1e-9));
+    if (inside.length < 2) return tools.ticks(low, high, count);
+    return inside.length > 2 * count && decades.length > 1 ? decades : inside;
   };
 
   const DIGIT = 7.7; // pixels that a digit of a label is wide at most
@@ -25,9 +52,7 @@
   tools.axes = ({ x, y, xLabel = "", yLabel = "", width = 640, height = 260, log = {}, whole = false, yText = null, label = "" }) => {
     width = Math.min(width, document.querySelector(".stage")?.clientWidth || width);
     const at = (range, isLog, count) =>
-      isLog
-        ? tools.ticks(Math.log10(range[0]), Math.log10(range[1]), count).map((p) => 10 ** p)
-        : tools.ticks(range[0], range[1], count);
+      (isLog ? tools.logTicks : tools.ticks)(range[0], range[1], count);
     const rows = at(y, log.y, 4).map((v) => ({ v, text: yText ? yText(v) : tools.number(v, 3) }));
     // The longest number has room on the left.
     const left = Math.max(56, 12 + DIGIT * Math.max(...rows.map(({ text }) => text.length)));

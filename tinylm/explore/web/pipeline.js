@@ -40,8 +40,7 @@ tinylm.figure("pipeline", (root, data, tools) => {
     const picture = svg("svg", { viewBox: `0 0 ${width} ${bottom + 16}`, width, role: "img", style: { maxWidth: "none" },
       "aria-label": `${plan.name}: ${number(plan.time)} units of time, ${percent(plan.bubble)} of it waiting` },
       names, boxes.map(({ group }) => group), ticks, cursor,
-      svg("text", { class: "quiet", x: 0, y: bottom + 12, "font-size": 10 }, "time (units)"),
-      plan.time > longest ? svg("text", { class: "quiet", x: width, y: HIGH / 2 + 4, "text-anchor": "end" }, `and so on, to ${number(plan.time)}`) : "");
+      svg("text", { class: "quiet", x: 0, y: bottom + 12, "font-size": 10 }, "time (units)"));
     const draw = (t) => {
       const x = LEFT + UNIT * Math.min(t, longest);
       cursor.setAttribute("x1", x), cursor.setAttribute("x2", x);
@@ -49,7 +48,8 @@ tinylm.figure("pipeline", (root, data, tools) => {
       for (const { group, one } of boxes) group.style.opacity = one[4] < t ? 1 : 0.22;
     };
     const facts = `${number(plan.time)} units of time, ${percent(plan.bubble)} of all stages’ time is waiting; ` +
-      `stages 0 to ${stages - 1} keep at most ${plan.kept.join(", ")} passes.`;
+      `stages 0 to ${stages - 1} keep at most ${plan.kept.join(", ")} passes.` +
+      (plan.time > longest ? ` The first ${number(longest)} units are drawn; it goes on so.` : "");
     const element = el("article", { "data-name": plan.name },
       el("h3", {}, plan.name), el("p", { class: "note" }, `${plan.about} ${facts}`),
       el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `timeline of ${plan.name}` }, picture));

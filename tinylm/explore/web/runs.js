@@ -73,7 +73,9 @@ tinylm.figure("runs", (root, data, tools) => {
           : el("p", { class: "note" }, "no checkpoint so early"));
     })));
     const texts = el("div", { style: { minHeight: "6rem" } });
-    place.append(el("h3", {}, `What ${several ? "they say" : "it says"} after the prompt, at temperature ${data.temperature}`), control.element, texts);
+    const heading = `What ${several ? "they say" : "it says"} after the prompt, at temperature ${data.temperature}`;
+    // With one checkpoint there is nothing to choose.
+    place.append(el("h3", {}, heading), steps.length > 1 ? control.element : el("p", { class: "note" }, `Step ${steps[0]}.`), texts);
     return [place];
   }
 
