@@ -44,19 +44,20 @@ DECODERS = {
     "fim": LEARNED | dict(objective="fim"),
 }
 ENCODERS = {
-    "masked": dict(objective="masked"),
-    "masked, post-norm": dict(objective="masked", norm_placement="post", tokenizer="bytes"),
-    "bert": dict(objective="bert", norm_placement="post"),
-    "bert, pre-norm": dict(objective="bert"),
-    "next-sentence": dict(objective="next-sentence"),
-    "replaced": dict(objective="replaced", norm_placement="post"),
+    "masked": LEARNED | dict(objective="masked"),
+    "masked, post-norm": LEARNED
+    | dict(objective="masked", norm_placement="post", tokenizer="bytes"),
+    "bert": LEARNED | dict(objective="bert", norm_placement="post"),
+    "bert, pre-norm": LEARNED | dict(objective="bert"),
+    "next-sentence": LEARNED | dict(objective="next-sentence"),
+    "replaced": LEARNED | dict(objective="replaced", norm_placement="post"),
     "permuted": dict(objective="permuted"),
-    "contrastive": dict(objective="contrastive", norm_placement="post"),
+    "contrastive": LEARNED | dict(objective="contrastive", norm_placement="post"),
 }
 SEQ2SEQ = {
-    "causal": dict(architecture="seq2seq"),
-    "sentinels": dict(objective="sentinels", tokenizer="bpe", vocab_size=300),
-    "infilling, post-norm": dict(objective="text-infilling", norm_placement="post"),
+    "causal": LEARNED | dict(architecture="seq2seq"),
+    "sentinels": LEARNED | dict(objective="sentinels", tokenizer="bpe", vocab_size=300),
+    "infilling, post-norm": LEARNED | dict(objective="text-infilling", norm_placement="post"),
 }
 
 

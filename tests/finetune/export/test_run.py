@@ -17,6 +17,7 @@ from tinylm.train import load_run
 from tinylm.train.run.run import train_run
 
 MODERN = dict(norm="rms", positions="rope", activation="swiglu")
+LEARNED = dict(positions="learned")
 
 
 @pytest.fixture
@@ -91,9 +92,20 @@ def test_every_objective_is_exported_or_refused():
         (dict(norm_placement="branch"), "norm_placement = 'branch', and .* has 'p"),
         (dict(norm="rms"), "is made of these parts: .*= 'rms'|positions = 'learned'"),
         (dict(objective="masked", activation="swiglu"), "activation = 'swiglu' is in no bert"),
-        (dict(objective="replaced"), "norm_placement = 'pre' is in no electra, but 'post'"),
-        (dict(objective="sentinels", norm="rms"), "norm = 'rms' is in no bart or blenderbot, but"),
-        (dict(objective="bart", tied=False), "tied = False is in no bart or blenderbot, but True"),
+        (dict(objective="masked"), "'rope' is in no bert, .* exported with --positions learned"),
+        (dict(objective="bart"), "'t5' is in no bart .* exported with --positions learned"),
+        (
+            LEARNED | dict(objective="replaced"),
+            "norm_placement = 'pre' is in no electra, but 'post'",
+        ),
+        (
+            LEARNED | dict(objective="bart", norm="rms"),
+            "norm = 'rms' is in no bart or blenderbot, but",
+        ),
+        (
+            LEARNED | dict(objective="bart", tied=False),
+            "tied = False is in no bart or blenderbot, but True",
+        ),
     ],
 )
 def test_a_part_without_a_published_class_is_named(changes, message, run, tmp_path):

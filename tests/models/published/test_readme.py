@@ -49,7 +49,8 @@ ROWS = [
     (
         "written by `tinylm export`: models",
         f"decoders of the types above; {'; '.join(CLASSES)}",
-        f"objectives {code(REFUSED)}; parts that no published class has",
+        f"objectives {code(REFUSED)}; parts that no published class has, as rotary encoders (train "
+        "them with `--positions learned`)",
     ),
     (
         "written by `tinylm export`: tokenizers",

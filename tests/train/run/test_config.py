@@ -164,7 +164,6 @@ def test_the_last_rung_of_the_ladder_is_the_default_run(monkeypatch):
     asked = parse([*words, "--steps", "2500"], TrainConfig, verb="train", about="", examples=())
     expected = TrainConfig()
     assert as_json(asked) == as_json(expected) | {
-        "positions": "rope",  # which is what "auto" is for a decoder
         "short_steps": asked.short_steps,
     }
     assert asked.short_steps == expected.short_steps == ladder.SHORT * 2500

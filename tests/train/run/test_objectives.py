@@ -200,7 +200,7 @@ def test_a_decoder_for_plain_text_has_no_special_ids(tmp_path):
     # or two of 0.3
     np.testing.assert_allclose(cut(ids).numpy(), model(ids).numpy()[..., :V], rtol=0, atol=1e-7)
     for name in ("masked", "bart"):
-        other = dataclasses.replace(config, objective=name)
+        other = dataclasses.replace(config, objective=name, positions="auto")
         with pytest.raises(ConfigError, match=f"objective {name}: .*train with objective causal"):
             decoder_of(new_model(other, other.special(V)), other, V)
 
@@ -218,8 +218,16 @@ def test_a_decoder_for_plain_text_has_no_special_ids(tmp_path):
         ),
         ({"objective": "bart", "architecture": "encoder"}, "bart trains seq2seq here, not encoder"),
         (
-            {"objective": "masked", "positions": "rope"},
-            "no choice of positions: leave out --positions",
+            {"objective": "masked", "positions": "alibi"},
+            "masked: its model has positions rope or learned, not alibi: leave out --positions",
+        ),
+        (
+            {"objective": "bart", "positions": "rope"},
+            "bart: its model has positions t5 or learned, not rope: leave out --positions",
+        ),
+        (
+            {"objective": "permuted", "positions": "rope"},
+            "permuted: its model has positions auto, not rope: leave out --positions",
         ),
         ({"objective": "prefix", "norm": "rms"}, "prefix: its model has no choice of norm"),
         ({"objective": "bart", "n_kv_head": 2}, "no choice of n_kv_head: leave out --n-kv-head"),

@@ -3,6 +3,7 @@
 import pytest
 
 from tinylm.errors import CheckpointError
+from tinylm.train.run.build import new_model
 from tinylm.train.run.config import TrainConfig, as_json
 from tinylm.train.run.recorded import ADDED, continued, from_json
 
@@ -34,6 +35,32 @@ def test_more_steps_leave_the_rows_of_a_run_as_they_were():
 def test_positions_that_a_run_chose_by_itself_may_be_named():
     saved = TrainConfig(steps=200)
     found = continued(saved, TrainConfig(positions="rope"), given=["positions"])
-    assert found == saved and found.positions == "auto"
+    assert found == saved and found.positions == "rope"
     with pytest.raises(CheckpointError, match="positions is 'rope' there and 'learned' here"):
         continued(saved, TrainConfig(positions="learned"), given=["positions"])
+
+
+@pytest.mark.parametrize(
+    "objective, architecture, then, now",
+    [
+        ("causal", None, "rope", "rope"),
+        ("masked", None, "learned", "rope"),
+        ("span-boundary", None, "learned", "rope"),
+        ("sentinels", None, "learned", "t5"),
+        ("causal", "seq2seq", "learned", "t5"),
+        ("permuted", None, "auto", "auto"),
+    ],
+)
+def test_older_runs_keep_the_positions_that_they_left_open(objective, architecture, then, now):
+    config = TrainConfig(objective=objective, architecture=architecture).check()
+    assert config.positions == now
+    assert from_json(as_json(config), "here") == config
+    assert from_json(as_json(config) | {"positions": "auto"}, "older").positions == then
+
+
+@pytest.mark.parametrize("objective", ["masked", "span-boundary", "replaced", "sentinels"])
+def test_places_come_from_a_table_where_one_is_asked_for(objective):
+    for given, wanted in ({}, False), ({"positions": "learned"}, True):
+        config = TrainConfig(objective=objective, n_layer=1, d_model=8, n_head=1, **given).check()
+        names = new_model(config, config.special(20)).named_arrays()
+        assert any("positions.table" in name for name in names) == wanted

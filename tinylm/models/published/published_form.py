@@ -58,7 +58,10 @@ def published_form(model: GPT) -> tuple[Any, dict[str, Any]]:
 
 def _refuse(field, value, instead, classes):
     """Raise ConfigError for a field whose value no family has."""
-    raise ConfigError(f"{field} = {value!r} is in no {classes}, but {instead}")
+    mend = ""
+    if field == "positions":
+        mend = f": train what is to be exported with --positions {instead.strip(chr(39))}"
+    raise ConfigError(f"{field} = {value!r} is in no {classes}, but {instead}{mend}")
 
 
 def _decoder(model):

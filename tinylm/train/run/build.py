@@ -117,6 +117,8 @@ def encoder_config(config: "TrainConfig", special: Special) -> EncoderConfig:
         pooler=recipe.paired,
         classes=two,
         head="token" if recipe.token_head else None,
+        positions=config.positions,
+        rope_base=config.rope_base,
         **shape,
     )
 
@@ -146,6 +148,7 @@ def seq2seq_config(config: "TrainConfig", special: Special) -> Seq2SeqConfig:
         special.vocab_size,
         # Corruptions may lengthen a row: at most a [MASK] for a span of no token before each token.
         2 * config.context + 4,
+        positions=config.positions,
         norm=config.norm,
         norm_placement=config.norm_placement,
         embedding_norm=config.norm_placement == "post",

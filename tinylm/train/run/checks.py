@@ -25,7 +25,6 @@ MOST_TOKENS = 1 << 28  # of a batch: more than any machine that trains by this p
 # is BART's or T5's; a GPT has every choice.
 FIXED_OF_ENCODERS = {
     "norm": "layer",
-    "positions": "learned",
     "n_kv_head": None,
     "bias": True,
     "tied": True,
@@ -33,7 +32,12 @@ FIXED_OF_ENCODERS = {
 FIXED = {
     "gpt": {},
     "multi_token": {},
-    "seq2seq": {"positions": "learned", "n_kv_head": None},
+    "seq2seq": {"n_kv_head": None},
+}
+ENCODERS = "encoder", "span_boundary", "electra"
+POSITIONS = dict.fromkeys(ENCODERS, ("rope", "learned")) | {
+    "seq2seq": ("t5", "learned"),
+    "xlnet": ("auto",),  # relative ones of its own
 }
 
 
@@ -179,11 +183,17 @@ def check_objective(config: "TrainConfig") -> None:
             "--workers N, which shares the batch"
         )
     for field, only in FIXED.get(recipe.model, FIXED_OF_ENCODERS).items():
-        if getattr(config, field) not in (only, "auto"):
+        if getattr(config, field) != only:
             raise ConfigError(
                 f"objective {name}: its model has no choice of {field}: "
                 f"leave out --{field.replace('_', '-')}"
             )
+    known = POSITIONS.get(recipe.model)
+    if known and config.positions not in known:
+        raise ConfigError(
+            f"objective {name}: its model has positions {' or '.join(known)}, "
+            f"not {config.positions}: leave out --positions"
+        )
     if config.norm_placement == "branch" and recipe.model not in ("gpt", "multi_token"):
         raise ConfigError(f"objective {name}: its model has norm_placement pre or post, not branch")
     if config.activation in GATES and recipe.model == "xlnet":

@@ -146,8 +146,9 @@ class TrainConfig:
     )
     positions: str = setting(
         "auto",
-        "learned, rope, sinusoidal, alibi or none; auto: rope in a decoder, learned in others",
-        one_of("auto", "learned", "rope", "sinusoidal", "alibi", "none"),
+        "learned, rope, sinusoidal, alibi, t5 or none; auto: rope, and t5 in an encoder-decoder; "
+        "encoders have rope or learned, encoder-decoders t5 or learned",
+        one_of("auto", "learned", "rope", "sinusoidal", "alibi", "t5", "none"),
     )
     rope_base: float = setting(
         10000.0, "b: rope turns pair i of a head by position * b^(-2i/K), K its width", positive
@@ -344,8 +345,6 @@ class TrainConfig:
     def model(self, vocab_size: int) -> GPTConfig:
         """The GPTConfig of this run; vocab_size is the tokenizer's, often less than the setting."""
         shape = {name: getattr(self, name) for name in MODEL}
-        if self.positions == "auto":
-            shape["positions"] = "rope"
         if self.experts:
             shape["feed_forward"] = ("experts",)
         return GPTConfig(**shape | {"vocab_size": vocab_size})

@@ -47,6 +47,10 @@ DEFAULTS = {
         "weight_decay": 0.1,
     },
 }
+# By model of a recipe. Places that are looked up in a table have to be learnt before masked tokens
+# can be guessed from their neighbors; distances are there from the first step
+# (scripts/1_pretraining/masked_or_causal.py measures what that is worth).
+POSITIONS = {"seq2seq": "t5", "xlnet": "auto"}
 SHAPE = {"n_layer": 4, "n_head": 4, "d_model": 128}
 WIDTH_PER_LAYER, HEAD_WIDTH = 32, 32  # those of SHAPE
 TOKENS_PER_PARAMETER = 20.0  # for each parameter
@@ -63,6 +67,8 @@ def choose(config: "TrainConfig") -> None:
         validate(config)
     known = config.objective in OBJECTIVES
     chosen = DEFAULTS["decoder" if known and config.recipe.model in DECODERS else "other"]
+    if known and config.positions == "auto":
+        config.positions = POSITIONS.get(config.recipe.model, "rope")
     _choose_shape(config)
     open_context = config.context is None
     for name in ("context", "dropout", "batch_size", "weight_decay"):

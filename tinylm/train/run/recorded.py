@@ -8,6 +8,7 @@ from typing import Any
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.fields import Fields
+from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.train.run.config import MAY_CHANGE, TrainConfig, as_json
 from tinylm.train.run.defaults import DECODERS
 
@@ -49,9 +50,23 @@ def from_json(values: dict[str, Any], source: str) -> TrainConfig:
         )
     fields = Fields(values, f"{source}: the configuration is impossible")
     try:
-        return TrainConfig(**fields.arguments(TrainConfig)).check()
+        config = TrainConfig(**fields.arguments(TrainConfig))
+        config.positions = _positions(config, values["positions"])
+        return config.check()
     except ConfigError as error:
         raise CheckpointError(f"{source}: the configuration is impossible: {error}") from None
+
+
+def _positions(config, saved):
+    """What positions of a file are now. Older runs left them open ("auto") and had a table of
+    places, unless they trained a decoder; of XLNet's own they could say what they liked.
+    """
+    model = config.recipe.model if config.objective in OBJECTIVES else ""
+    if model == "xlnet":
+        return "auto"
+    if saved == "auto" and model not in DECODERS:
+        return "learned"
+    return config.positions
 
 
 def continued(
@@ -70,14 +85,11 @@ def continued(
     if given is None:
         fresh = as_json(TrainConfig())
         # What was left open follows from these.
-        followed = "objective", "steps", "depth", "tokens_per_parameter"
+        followed = "objective", "architecture", "steps", "depth", "tokens_per_parameter"
         basis = {name: new[name] for name in followed}
         open_ = as_json(TrainConfig(**basis))
         given = {n for n in new if new[n] != fresh[n] and (n in basis or new[n] != open_[n])}
     given = set(given)
-    for values in (old, new):
-        if values["positions"] == "auto" and saved.recipe.model in DECODERS:
-            values["positions"] = "rope"
     # Only what the user has set is compared: a default is no wish to change anything.
     differing = [name for name in saved.fingerprint() if name in given and new[name] != old[name]]
     if differing:
