@@ -409,3 +409,9 @@ def test_the_gpu_backend_launches_its_kernel_with_the_right_grid_and_arguments(f
     for shape in (300, 5), (3,), (), (0, 2):
         drawn, expected = Random(0, device="gpu").uniform(shape), Random(0).uniform(shape)
         np.testing.assert_array_equal(to_cpu(drawn), expected)
+
+
+def test_the_device_of_torch_is_pointed_to_ours():
+    for name in ("cuda", "cuda:0"):
+        with pytest.raises(DeviceError, match=f"named '{name}': the GPU is called 'gpu' here"):
+            backend(name)

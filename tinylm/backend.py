@@ -165,7 +165,10 @@ def register(name: str, maker: Callable[[], Backend]) -> None:
 def backend(device: str) -> Backend:
     """The Backend of a device name. Raises DeviceError, or MissingExtra with what to install."""
     if device not in _makers:
-        raise DeviceError(f"no device named {device!r}: choose one of {', '.join(_makers)}")
+        hint = f"choose one of {', '.join(_makers)}"
+        if str(device).startswith("cuda"):
+            hint = "the GPU is called 'gpu' here"
+        raise DeviceError(f"no device named {device!r}: {hint}")
     made = _makers[device]()
     _by_type[made.array_type] = made
     return made

@@ -85,3 +85,9 @@ def test_shapes_are_the_arguments_as_the_docstring_has_them():
 
 def test_a_first_sentence_ends_at_its_full_stop():
     assert source.first_sentence("One (e.g. this\none). Two.\n\nThree.") == "One (e.g. this one)."
+
+
+def test_a_constructor_without_a_docstring_has_that_of_its_class():
+    made, itself = "tinylm.nn:Linear.__init__", "tinylm.nn:Linear"
+    assert source.docstring(made) == source.docstring(itself) != ""
+    assert source.shapes(made) == source.shapes(itself)

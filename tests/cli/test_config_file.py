@@ -157,7 +157,7 @@ def test_toml_is_read_too(tmp_path):
     )
     with pytest.raises(ConfigError, match="cannot read .*b.toml"):
         read(tmp_path, "steps = ", name="b.toml")
-    with pytest.raises(ConfigError, match="no setting named 'model'"):
+    with pytest.raises(ConfigError, match="'model' holds settings .* at the top, as steps = 3"):
         read(tmp_path, "[model]\nsteps = 3", name="c.toml")
 
 

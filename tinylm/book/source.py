@@ -73,6 +73,8 @@ def docstring(symbol: str) -> str:
     found = unwrapped(resolve(symbol))
     if is_constant(found):
         return ""
+    if symbol.endswith(".__init__") and not found.__doc__:
+        return docstring(symbol.removesuffix(".__init__"))  # else that of `object` is found
     return inspect.getdoc(found) or ""
 
 

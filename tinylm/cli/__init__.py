@@ -225,7 +225,9 @@ def _dispatch(argv):
         return 0
     if verb not in VERBS:
         hint = f"choose one of {', '.join(VERBS)}"
-        if near := difflib.get_close_matches(verb, VERBS, n=3, cutoff=0.55):
+        # A slip of one letter has one meaning; only without any are looser matches of use.
+        near = difflib.get_close_matches(verb, VERBS, n=3, cutoff=0.75)
+        if near := near or difflib.get_close_matches(verb, VERBS, n=3, cutoff=0.55):
             hint = f"did you mean {' or '.join(near)}?"
         print(f"tinylm: no verb {verb!r}: {hint}", file=sys.stderr)
         return 2

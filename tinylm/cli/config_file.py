@@ -36,6 +36,11 @@ def read_settings(path: str, fields: dict, unknown: Callable) -> dict:
     path, found = _in_a_run(Path(path)), {}
     for key, value in _read(path).items():
         name = key.replace("-", "_")
+        if name not in fields and isinstance(value, dict):
+            raise ConfigError(
+                f"{path}: {key!r} holds settings of its own: write them all at the top, as "
+                f"{_one_of(value, fields)}"
+            )
         if name not in fields:
             raise ConfigError(f"{path}: {unknown(key)}")
         if name in found:
@@ -63,6 +68,14 @@ def keep_settings(directory: Path, *configs: Any) -> None:
     write_text(Path(directory) / SETTINGS, json.dumps(values, indent=2) + "\n")
 
 
+def _one_of(table, fields):
+    """A setting of a table as a line, or an example of one."""
+    for key, value in table.items():
+        if key.replace("-", "_") in fields:
+            return f"{key} = {json.dumps(value, default=str)}"
+    return "steps = 200"
+
+
 def _in_a_run(path):
     """The file of settings in a directory, or the path itself."""
     if not path.is_dir():
@@ -87,6 +100,10 @@ def _read(path):
     """The object in a file, by the ending of its name."""
     if path.suffix.lower() == ".toml":
         return _read_toml(path)
+    if path.suffix.lower() in (".yaml", ".yml", ".ini", ".cfg"):
+        raise ConfigError(
+            f"--config {path}: settings are read from JSON or TOML: write one of them"
+        )
     try:
         return read_object(path)
     except CheckpointError as error:

@@ -247,7 +247,7 @@ def _unknown(key, fields, option="--"):
 def _near(name, fields):
     """Fields with a similar name, or whose name or help text contains the words of the wrong one."""
     # A slip of one letter has one meaning; only without any are looser matches of use.
-    if misspelt := difflib.get_close_matches(name, fields, n=3, cutoff=0.8):
+    if misspelt := difflib.get_close_matches(name, fields, n=3, cutoff=0.75):
         return misspelt
     found = difflib.get_close_matches(name, fields, n=3, cutoff=0.6)
     words = name.split("_")

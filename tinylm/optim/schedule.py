@@ -24,10 +24,9 @@ def warm_up_steps(warmup: int, steps: int) -> int:
 
 def adapted(warmup: int, steps: int) -> str:
     """The message for a warm-up of the configuration that warm_up_steps() has shortened."""
-    return (
-        f"warm-up: {warmup} steps are not fewer than the {steps} to train, so "
-        f"{warm_up_steps(warmup, steps)} steps warm up"
-    )
+    taken = warm_up_steps(warmup, steps)
+    warm = "1 step warms up" if taken == 1 else f"{taken} steps warm up"
+    return f"warm-up: {warmup} steps are not fewer than the {steps} to train, so {warm}"
 
 
 def warm_up(step: int, warmup: int) -> float:

@@ -42,10 +42,22 @@ def test_every_name_in_a_hint_is_there(hint):
         resolve(dotted)
 
 
-@pytest.mark.parametrize("keyword", habits.KEYWORDS)
-def test_no_operation_has_a_keyword_that_is_pointed_elsewhere(keyword):
-    with pytest.raises(TypeError, match=f"sum takes no {keyword}=: use sum\\(..., "):
-        tl.sum(THINGS["x"], **{keyword: 1})
+TAKING = {"axis": tl.sum, "keepdims": tl.sum, "axis1": tl.swapaxes, "axis2": tl.swapaxes}
+TAKING |= {"min": tl.clip, "max": tl.clip, "ddof": tl.var}
+
+
+@pytest.mark.parametrize("keyword, ours", habits.KEYWORDS.items())
+def test_no_operation_has_a_keyword_that_is_pointed_elsewhere(keyword, ours):
+    operation = TAKING[ours]
+    with pytest.raises(TypeError, match=rf"takes no {keyword}=: use \w+\(..., {ours}=1"):
+        operation(THINGS["x"], **{keyword: 1})
+
+
+@pytest.mark.parametrize("options", [{"axis": 0}, {"dim": 1}, {"no": 1}])
+def test_an_operation_without_options_names_its_arguments(options):
+    (name,) = options
+    with pytest.raises(TypeError, match=f"^sin takes no {name}=: its arguments are a$"):
+        tl.sin(THINGS["x"], **options)
 
 
 def test_no_name_that_is_pointed_elsewhere_exists():

@@ -154,7 +154,7 @@ def test_numpys_complaints_about_a_fused_operation_are_named_and_typed():
         tl.softmax(tl.Tensor([1, 2]))
     with pytest.raises(ShapeError, match=r"softmax: .* \(arguments of shape \(2, 3\)\)"):
         tl.softmax(np.zeros((2, 3)), axis=2)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'axes'"):
+    with pytest.raises(TypeError, match="softmax takes no axes=: its arguments are .*axis"):
         tl.softmax(np.zeros(2), axes=0)
 
 

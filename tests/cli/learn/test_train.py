@@ -79,7 +79,7 @@ def test_a_text_is_several_files_folders_and_patterns(tmp_path, tiny, capsys):
     data = [str(tmp_path / path) for path in paths]
     assert main(["train", "--data", *data, "--out", out, *tiny]) == 0
     said = capsys.readouterr().out
-    assert "4 files of text; 1 left out that are no text by their names: 1 .bin" in said
+    assert "4 files of text; left out 1 file not named like a text: 1 .bin" in said
     assert json.loads((tmp_path / "run" / "config.json").read_text())["data"] == data
     assert main(["eval", out, "--data", *data[:2]]) == 0
     assert main(["train", "--resume", out, "--steps", "5"]) == 0

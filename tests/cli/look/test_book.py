@@ -144,3 +144,11 @@ def test_check_ends_with_1_when_a_row_is_wrong(small, capsys):
     assert main(["book", "--check", "X"]) == 1
     assert "1 rows, 1 wrong" in capsys.readouterr().out  # the test is not there
     assert main(["book", "--check", "Y"]) == 0
+
+
+def test_of_many_tests_a_row_shows_a_few_below_the_verdict(capsys):
+    few, every = shown(capsys, "C4-100"), shown(capsys, "C4-100", "--all")
+    (row,) = [row for row in book.rows() if row.id == "C4-100"]
+    assert every.count("pytest tests/") == len(row.test.split()) > 10
+    assert few.count("pytest tests/") == 5 and f"{len(row.test.split()) - 5} more tests" in few
+    assert few.index("verdict:") < few.index("pytest tests/")

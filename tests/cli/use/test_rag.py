@@ -276,7 +276,7 @@ def test_names_of_files_move_no_cursor(notes, capsys):
     assert main(["rag", notes, "wood", "--show"]) == 0
     out, err = capsys.readouterr()
     assert "\x1b" not in err and r"empty\x1b[31m.txt is left out" in err
-    assert "1 left out that are no text by their names: 1 .bin" in err
+    assert "left out 1 file not named like a text: 1 .bin" in err
     assert r"bad\udcff.txt, characters 0 to 17" in out
 
 

@@ -38,7 +38,7 @@ def test_a_folder_gives_its_text_and_code_by_name_and_counts_the_rest(folder):
         "notes.json",
     ]
     assert found.left_out == {".bin": 1, ".png": 1, "without a suffix": 1}
-    assert found.left_out_line().startswith("3 left out that are no text by their names")
+    assert found.left_out_line().startswith("left out 3 files not named like a text")
     assert find_texts(folder / "b.py").left_out_line() == ""
 
 

@@ -131,7 +131,7 @@ def test_files_that_are_no_text_by_their_names_are_counted(folder):
     (folder / "x.bin").write_bytes(b"a")
     (folder / "y.bin").write_bytes(b"a")
     for _ in range(2):  # also where nothing has changed
-        assert open_index([folder]).not_text.startswith("2 left out that are no text by their")
+        assert open_index([folder]).not_text.startswith("left out 2 files not named like a text")
     (folder / "a.txt").write_text("another text")
     assert "2 .bin" in open_index([folder]).not_text
 

@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import re
 import signal
 import sys
 
@@ -274,7 +275,7 @@ def test_bad_text_is_one_clear_error_and_leaves_no_directory(tmp_path, content, 
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_is_never_written_over(whole):
+def test_a_run_is_never_written_over(whole, tmp_path):
     before = (whole[0] / "log.jsonl").read_text()
     with pytest.raises(
         ConfigError, match="exists already and is not overwritten: continue it with --resume"
@@ -283,6 +284,11 @@ def test_a_run_is_never_written_over(whole):
     with pytest.raises(ConfigError, match="leave out --out elsewhere"):
         train(TrainConfig(resume=str(whole[0]), out="elsewhere"))
     assert (whole[0] / "log.jsonl").read_text() == before
+    there = tmp_path / "a run"  # the line is to be pasted
+    config = tiny_config(tmp_path, steps=1, out=str(there))
+    train(config)
+    with pytest.raises(ConfigError, match=f"--resume '{re.escape(str(there))}', or choose"):
+        train(config)
 
 
 def test_runs_without_a_name_do_not_meet(tmp_path, monkeypatch):

@@ -230,8 +230,9 @@ def run(label: str, function: Callable, arrays: Sequence, options: dict[str, Any
         if isinstance(error, TinylmError):
             raise
         if _is_call_error(error, function, arrays, options):
-            unknown = [key for key in options if key not in inspect.signature(function).parameters]
-            if message := of_keywords(label, {key: options[key] for key in unknown}):
-                raise TypeError(message) from None
+            known = list(inspect.signature(function).parameters)
+            unknown = {key: value for key, value in options.items() if key not in known}
+            if unknown:
+                raise TypeError(of_keywords(label, unknown, known)) from None
             raise
         raise refusal(label, error, arrays) from None

@@ -4,10 +4,14 @@ A name that is missing raises the AttributeError or TypeError that Python would 
 that leads on. Nothing here is called unless a name is missing. Read next: ../methods.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+NO_COMPILER = "no compiler: operations run as they are called"
 # fmt: off
 TENSOR = {
+    "zero_grad": "x.grad = None",
     "cuda": 'x.to("gpu")', "cpu": 'x.to("cpu")', "is_cuda": "x.device",
     "half": "x.astype(np.float16)", "float": "x.astype(np.float32)",
     "double": "x.astype(np.float64)", "long": "x.astype(np.int64)", "int": "x.astype(np.int32)",
@@ -69,13 +73,14 @@ TOP = {
     "inference_mode": "tl.no_grad()", "enable_grad": "the code outside tl.no_grad()",
     "set_grad_enabled": "tl.no_grad()", "autocast": "tinylm train --dtype bfloat16",
     "amp": "tinylm train --dtype bfloat16", "save": "np.savez(path, **model.state_dict())",
-    "cuda": 'model.to("gpu")', "device": 'the names "cpu" and "gpu"', "compile": "the model itself",
+    "cuda": 'model.to("gpu")', "device": 'the names "cpu" and "gpu"', "compile": NO_COMPILER,
     "distributed": "tinylm.parallel", "utils": "tl.data for batches, tl.optim.clip_grad_norm",
     "F": "tl itself: tl.softmax, tl.cross_entropy, ...", "float": "np.float32", "long": "np.int64",
     "functional": "tl itself: tl.softmax, tl.cross_entropy, ...", "double": "np.float64",
-    "half": "np.float16", "bfloat16": "tinylm train --dtype bfloat16", "jit": "the model itself",
+    "half": "np.float16", "bfloat16": "tinylm train --dtype bfloat16", "jit": NO_COMPILER,
     "from_pretrained": 'tl.load("smollm2"), or tinylm.models.published.load.load_pretrained',
     "pipeline": "tl.load(RUN).complete(prompt)", "AutoModel": "tl.load",
+    "GPT": "tl.models.GPT", "DataLoader": "tl.data for batches",
     "AutoModelForCausalLM": "tl.load", "AutoTokenizer": "tl.load(RUN).tokenizer",
     "Module": "tl.nn.Module", "Linear": "tl.nn.Linear", "Adam": "tl.optim.Adam",
     "AdamW": "tl.optim.AdamW",
@@ -86,6 +91,7 @@ NO_BATCH_NORM = (
 )
 NN = {
     "functional": "tl itself: tl.softmax, tl.cross_entropy, ...", "ReLU": "tl.relu",
+    "Dropout1d": "nn.Dropout", "Dropout2d": "nn.Dropout", "Dropout3d": "nn.Dropout",
     "GELU": "tl.gelu", "SiLU": "tl.silu", "Sigmoid": "tl.sigmoid", "Tanh": "tl.tanh",
     "Softplus": "tl.softplus", "Softmax": "tl.softmax", "LogSoftmax": "tl.log_softmax",
     "Flatten": "x.reshape(len(x), -1)", "Identity": "lambda x: x",
@@ -127,7 +133,7 @@ MODULE = {
     "num_parameters": "model.count_parameters()", "numel": "model.count_parameters()",
     "save_pretrained": "tinylm.models.published.save.save_pretrained(model, folder)",
     "generate": "tl.load(RUN).complete(prompt), or tl.generate.generate",
-    "compile": "the model itself", "share_memory": "tinylm train --workers N",
+    "compile": NO_COMPILER, "share_memory": "tinylm train --workers N",
 }
 OPTIM = {
     "lr_scheduler": "tl.optim.schedule, and optimizer.step(lr)", "RMSprop": "tl.optim.Adam",
@@ -190,13 +196,14 @@ def missing(what: str, instead: str | None) -> str:
     return f"{what}: use {instead}"
 
 
-def of_keywords(name: str, options: dict) -> str | None:
-    """The message for keywords of torch or NumPy that an operation has not; None if it knows none.
+def of_keywords(name: str, options: dict, takes: Sequence[str]) -> str:
+    """The message for keywords that an operation has not, with its own for those of torch or NumPy.
 
     name     of the operation
     options  those that the operation does not have
+    takes    the names of its arguments
     """
-    known = [key for key in options if key in KEYWORDS]
+    known = [key for key in options if KEYWORDS.get(key) in takes]
     if known:
         ours = ", ".join(f"{KEYWORDS[key]}={options[key]!r:.40}" for key in known)
         theirs = ", ".join(f"{key}=" for key in known)
@@ -204,7 +211,7 @@ def of_keywords(name: str, options: dict) -> str | None:
     for key in options:
         if key in NOT_TAKEN:
             return f"{name} takes no {key}=: use {NOT_TAKEN[key]}"
-    return None
+    return f"{name} takes no {next(iter(options))}=: its arguments are {', '.join(takes)}"
 
 
 def no_leaf(data: np.ndarray, requires_grad: bool | int) -> str:

@@ -89,7 +89,7 @@ def _tested(config, settings):
     run = prepare_run(config, report)
     try:
         trainer = new_trainer(run, None)
-        report(f"model: {trainer.parameters:,} parameters; {settings.lr_steps} steps")
+        report(f"model: {trainer.parameters:,} parameters; {settings.lr_steps} steps (--lr-steps)")
         return range_test(
             trainer, settings.lr_from, settings.lr_to, settings.lr_steps, _progress(settings)
         )

@@ -18,7 +18,7 @@ from tinylm.book.facts import Facts
 from tinylm.cli.terminal import visible
 from tinylm.errors import DataError
 
-LINES = 10  # of a list, without --all
+LINES, TESTS = 10, 5  # of a list, and of a row, without --all
 WHOLE = 40  # a section with at most so many rows is listed whole
 INDENT = 11
 
@@ -44,9 +44,9 @@ def answer(
     if number:
         rows = rows[number - 1 : number]
     if len(rows) == 1 or named:
-        parts += [describe(row, table, code) for row in rows]
+        parts += [describe(row, table, code, everything) for row in rows]
     elif rows and code:
-        parts.append(describe(rows[0], table, code))
+        parts.append(describe(rows[0], table, code, everything))
         parts.append(f"{counted(len(rows) - 1, 'more row')}: tinylm book {query}")
     elif found.section:
         parts.append(section(table, found.section, everything))
@@ -130,11 +130,13 @@ def listing(found: search.Found, everything: bool) -> str:
         foot = f"* read this first; {foot}"
     if more:
         foot = f"{more} more with --all; {foot}"
-    return "\n".join([*lines, "", foot])
+    return "\n".join([*lines, "", *textwrap.wrap(foot, max(40, _width()))])
 
 
-def describe(row: book.Row, table: list, code: bool = False) -> str:
-    """One row in full: the idea, its formulas, code, checks and scripts."""
+def describe(row: book.Row, table: list, code: bool = False, everything: bool = False) -> str:
+    """One row in full: the idea, its formulas, code, scripts and checks, of which `everything`
+    shows more than TESTS.
+    """
     root = check.repository()
     known = facts.facts(row, root)
     title = contents.titles().get(book.section_number(row), "")
@@ -145,8 +147,8 @@ def describe(row: book.Row, table: list, code: bool = False) -> str:
         lines += _labelled("formula", latex.plain(formula, ascii=not _has("Σθ≤√·")))
     for piece in known.pieces:
         lines += _code_lines(piece, code)
-    lines += _check_lines(known, root)
     lines += _show_lines(known)
+    lines += _check_lines(known, root, everything)
     return "\n".join(lines + _neighbors(row, table))
 
 
@@ -185,13 +187,18 @@ def _code_lines(piece, code):
     return lines
 
 
-def _check_lines(known: Facts, root):
+def _check_lines(known: Facts, root, everything):
     lines = [""]
     if known.gradients:
         lines += _labelled("check", f"tinylm gradcheck {' '.join(known.gradients)}")
-    for i, test in enumerate(known.tests):
+    shown = known.tests
+    if not everything and len(shown) > TESTS + 1:  # one more takes no more room than saying so
+        shown = shown[:TESTS]
+    for i, test in enumerate(shown):
         label = "" if i or known.gradients else "check"
         lines.append(f"  {label:<{INDENT - 2}}pytest {test}")
+    if more := len(known.tests) - len(shown):
+        lines += _labelled("", f"{more} more tests with --all", further=True)
     if root is None and (known.tests or any(show.script for show in known.shows)):
         where = (
             "tests/ and scripts/ are in the repository, not in the installed package: run these "

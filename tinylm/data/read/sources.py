@@ -51,9 +51,11 @@ class Found:
             return ""
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in self.left_out.most_common(5))
         more = ", ..." if len(self.left_out) > 5 else ""
+        count = sum(self.left_out.values())
+        files = "1 file" if count == 1 else f"{count:,} files"
         return (
-            f"{sum(self.left_out.values()):,} left out that are no text by their names: "
-            f"{kinds}{more} (a file given with its path is read whatever its name)"
+            f"left out {files} not named like a text: {kinds}{more} (a file given with its path is "
+            "read whatever its name)"
         )
 
 

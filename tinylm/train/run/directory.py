@@ -11,6 +11,7 @@ import itertools
 import os
 import platform
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -178,7 +179,9 @@ def _take(path):
 def _occupied(path, resumes):
     there = f"{path} exists already and is not overwritten"
     if resumes and path.is_dir() and checkpoints.latest(path):
-        return f"{there}: continue it with --resume {path}, or choose another --out"
+        return (
+            f"{there}: continue it with --resume {shlex.quote(str(path))}, or choose another --out"
+        )
     started = (path / LOCK).exists() or (path / "config.json").exists()
     if started and not checkpoints.latest(path):
         return (
