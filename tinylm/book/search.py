@@ -111,7 +111,9 @@ def _by_words(rows, terms, query):
         pieces = [term.literal for term in terms]
     parts = [row for row in rows if all(piece in texts[row.id].everything for piece in pieces)]
     if parts and len(query.strip()) > 2:
-        return Found(parts, note=f"No row has the word {query!r}; these have it in other words.")
+        near = nearest(rows, query)
+        meant = f" ({near})" if near.startswith("near") else ""
+        return Found(parts, note=f"No row has the word {query!r}{meant}; others have it inside:")
     return Found([], note=nearest(rows, query))
 
 

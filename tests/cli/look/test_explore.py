@@ -24,6 +24,9 @@ def test_an_expression_alone_is_the_only_figure(tmp_path, capsys):
     assert main(["explore", "--out", str(out), "--expression", "x * x", "--array", "x=3"]) == 0
     html, said = out.read_text(encoding="utf-8"), capsys.readouterr()
     assert html.count('class="figure"') == 1 and "left out" not in said.err
+    assert said.out.startswith(f"wrote {out}: ")
+    assert main(["explore", "--out", str(out), "--expression", "x + x", "--array", "x=3"]) == 0
+    assert capsys.readouterr().out.startswith(f"replaced {out}: ")
 
 
 def test_without_anything_the_figures_that_need_no_run_are_made(tmp_path, capsys):

@@ -7,6 +7,7 @@ for anything.
 
 import dataclasses
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,11 +101,12 @@ def main(argv: Sequence[str]) -> int | None:
         raise ConfigError("no figure could be made; --help lists what they need")
     html = page(title_of(at_hand), figures, intro_of(at_hand), library=library_of(at_hand))
     text = html.encode("utf-8")
+    wrote = "replaced" if os.path.exists(config.out) else "wrote"
     with WholeFile(config.out) as file:
         file.write(text)
     titles = ", ".join(dict.fromkeys(figure.kind for figure in figures))
     where = visible(config.out)
-    print(f"wrote {where}: {len(text) / 1e6:.2f} MB, {titles}. Open it in a browser.")
+    print(f"{wrote} {where}: {len(text) / 1e6:.2f} MB, {titles}. Open it in a browser.")
 
 
 def serve_pages(at_hand: "AtHand", config: ExploreConfig) -> None:
