@@ -167,7 +167,7 @@ def backend(device: str) -> Backend:
     if device not in _makers:
         hint = f"choose one of {', '.join(_makers)}"
         if str(device).startswith("cuda"):
-            hint = "the GPU is called 'gpu' here"
+            hint += " (cuda is called gpu here)"
         raise DeviceError(f"no device named {device!r}: {hint}")
     made = _makers[device]()
     _by_type[made.array_type] = made

@@ -491,7 +491,7 @@ def test_wrong_arguments_are_errors_of_ours(call):
 def test_python_complains_about_a_wrong_call_itself():
     with pytest.raises(TypeError, match="takes 2 arguments, not 3"):
         tl.softmax(T([1.0]), 0, 1)
-    with pytest.raises(TypeError, match="unexpected keyword"):
+    with pytest.raises(TypeError, match="sum takes no axes=: its arguments are a, axis, keepdims"):
         tl.sum(T([1.0]), axes=1)
 
 

@@ -60,8 +60,8 @@ def main(argv: Sequence) -> None:
 
 
 def lines(found: Any) -> list[str]:
-    """A Filled as lines of text."""
-    shown = list(found.notes)
+    """A Filled as lines of text: candidates, the text with the best, how the text was read."""
+    shown: list[str] = []
     for number, candidates in enumerate(found.places, 1):
         shown += ["", f"place {number}"]
         width = max(len(_quoted(one.texts)) for one in candidates)
@@ -71,7 +71,10 @@ def lines(found: Any) -> list[str]:
         quoted = [_quoted(one.texts) for one in found.whole]
         width = min(40, max(map(len, quoted)))  # a longer one is followed by its figure at once
         shown += [f"  {text:<{width}} {_percent(one)}" for text, one in zip(quoted, found.whole)]
-    return [*shown, "", visible(found.texts[0])]
+    shown += ["", visible(found.texts[0])]
+    if found.notes:
+        shown += ["", *(f"({note})" for note in found.notes)]
+    return shown[1:]  # without the empty line before the first part
 
 
 def _quoted(texts):
