@@ -110,6 +110,8 @@ def at_least(low: float) -> Callable[[Any], str | None]:
     def check(value):
         if _is_number(value) and value >= low:
             return None
+        if isinstance(value, int):  # a number of steps is not told of infinity
+            return f"must be at least {low}"
         return f"must be a finite number, at least {low}"
 
     return check

@@ -94,6 +94,7 @@ def test_an_unknown_verb_with_nothing_near_names_all(capsys):
             "tinylm book: [Errno 2] No such file: 'x.txt'\n",
         ),
         (MemoryError(), "tinylm book: MemoryError\n"),
+        (DataError("book: no row X"), "tinylm book: no row X\n"),
         (DataError("no \x1b[2Jfile\r"), "tinylm book: no \\x1b[2Jfile\\r\n"),
     ],
 )

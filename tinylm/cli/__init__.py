@@ -240,5 +240,6 @@ def _dispatch(argv):
         debug = os.environ.get("TINYLM_DEBUG", "0") not in ("", "0")
         if debug or isinstance(error, BrokenPipeError):
             raise
-        print(f"tinylm {verb}: {one_line(error)}", file=sys.stderr)
+        # In Python an error names its function; here the verb of the same name stands before it.
+        print(f"tinylm {verb}: {one_line(error).removeprefix(f'{verb}: ')}", file=sys.stderr)
         return 1

@@ -43,6 +43,7 @@ def test_without_anything_the_figures_that_need_no_run_are_made(tmp_path, capsys
         (["--expression", "__import__('os')"], "not among the functions"),
         (["--array", "x"], "has not the form"),
         (["nowhere"], "no run at 'nowhere'"),
+        (["RUN"], "RUN stands for the directory that `tinylm train` has printed"),
         (["--figures", "expression", "."], "name the run before --figures"),
         (["--compare", "nowhere"], "no run at 'nowhere'"),
     ],

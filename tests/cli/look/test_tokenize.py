@@ -136,7 +136,7 @@ def test_gpt2_files_are_found_under_both_names(tmp_path, names):
         (["--train", "none.txt"], "none.txt"),
         (
             ["--train", "none.txt", "--vocab-size", "256"],
-            "vocab_size must be a finite number, at least 257",
+            "vocab_size must be at least 257",
         ),
     ],
 )

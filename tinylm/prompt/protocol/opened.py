@@ -84,6 +84,11 @@ def check_there(name: str | Path) -> None:
     if name in PUBLISHED or Path(name).exists():
         return
     known = [f"{name} ({package.what})" for name, package in PUBLISHED.items()]
+    if name == "RUN":
+        raise CheckpointError(
+            "RUN stands for the directory that `tinylm train` has printed, or for a name of "
+            f"published weights: {', '.join(PUBLISHED)}"
+        )
     near = difflib.get_close_matches(str(name).lower(), PUBLISHED, n=1, cutoff=0.7)
     meant = f" (did you mean {near[0]}?)" if near else ""
     raise CheckpointError(
