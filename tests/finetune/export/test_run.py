@@ -93,17 +93,17 @@ def test_every_objective_is_exported_or_refused():
         (dict(norm="rms"), "is made of these parts: .*= 'rms'|positions = 'learned'"),
         (dict(objective="masked", activation="swiglu"), "activation = 'swiglu' is in no bert"),
         (dict(objective="masked"), "'rope' is in no bert, .* exported with --positions learned"),
-        (dict(objective="bart"), "'t5' is in no bart .* exported with --positions learned"),
+        (dict(objective="sentinels"), "'t5' is in no bart .* exported with --positions learned"),
         (
             LEARNED | dict(objective="replaced"),
             "norm_placement = 'pre' is in no electra, but 'post'",
         ),
         (
-            LEARNED | dict(objective="bart", norm="rms"),
+            LEARNED | dict(objective="sentinels", norm="rms"),
             "norm = 'rms' is in no bart or blenderbot, but",
         ),
         (
-            LEARNED | dict(objective="bart", tied=False),
+            dict(objective="bart", tied=False),
             "tied = False is in no bart or blenderbot, but True",
         ),
     ],

@@ -47,7 +47,9 @@ def test_positions_that_a_run_chose_by_itself_may_be_named():
         ("masked", None, "learned", "rope"),
         ("span-boundary", None, "learned", "rope"),
         ("sentinels", None, "learned", "t5"),
-        ("causal", "seq2seq", "learned", "t5"),
+        ("ul2", None, "learned", "t5"),
+        ("causal", "seq2seq", "learned", "learned"),
+        ("bart", None, "learned", "learned"),
         ("permuted", None, "auto", "auto"),
     ],
 )

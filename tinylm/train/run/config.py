@@ -146,8 +146,9 @@ class TrainConfig:
     )
     positions: str = setting(
         "auto",
-        "learned, rope, sinusoidal, alibi, t5 or none; auto: rope, and t5 in an encoder-decoder; "
-        "encoders have rope or learned, encoder-decoders t5 or learned",
+        "learned, rope, sinusoidal, alibi, t5 or none; encoders: rope or learned; "
+        "encoder-decoders: t5 or learned; auto: rope, and in an encoder-decoder t5 with sentinels, "
+        "else learned",
         one_of("auto", "learned", "rope", "sinusoidal", "alibi", "t5", "none"),
     )
     rope_base: float = setting(

@@ -21,6 +21,7 @@ from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.settings import validate
 
 if TYPE_CHECKING:
+    from tinylm.pretrain.objectives import Recipe
     from tinylm.train.run.config import TrainConfig
 
 
@@ -47,10 +48,6 @@ DEFAULTS = {
         "weight_decay": 0.1,
     },
 }
-# By model of a recipe. Places that are looked up in a table have to be learnt before masked tokens
-# can be guessed from their neighbors; distances are there from the first step
-# (scripts/1_pretraining/masked_or_causal.py measures what that is worth).
-POSITIONS = {"seq2seq": "t5", "xlnet": "auto"}
 SHAPE = {"n_layer": 4, "n_head": 4, "d_model": 128}
 WIDTH_PER_LAYER, HEAD_WIDTH = 32, 32  # those of SHAPE
 TOKENS_PER_PARAMETER = 20.0  # for each parameter
@@ -68,7 +65,7 @@ def choose(config: "TrainConfig") -> None:
     known = config.objective in OBJECTIVES
     chosen = DEFAULTS["decoder" if known and config.recipe.model in DECODERS else "other"]
     if known and config.positions == "auto":
-        config.positions = POSITIONS.get(config.recipe.model, "rope")
+        config.positions = positions_of(config.recipe)
     _choose_shape(config)
     open_context = config.context is None
     for name in ("context", "dropout", "batch_size", "weight_decay"):
@@ -90,6 +87,22 @@ def choose(config: "TrainConfig") -> None:
         config.short_context = short if short_steps else 0
     if config.short_steps is None:
         config.short_steps = short_steps if config.short_context else 0
+
+
+def positions_of(recipe: "Recipe") -> str:
+    """The positions of an objective's model, where they are left open.
+
+    Places that are looked up in a table have to be learnt before masked tokens can be guessed from
+    their neighbors; distances are there from the first step, so decoders and encoders turn queries
+    and keys (scripts/1_pretraining/masked_or_causal.py measures what that is worth). A decoder that
+    writes the source again finds its place there by a table; one that writes what sentinels stand
+    for needs none, and has T5's biases.
+    """
+    if recipe.model == "xlnet":
+        return "auto"  # relative ones of its own
+    if recipe.model == "seq2seq":
+        return "t5" if recipe.sentinels else "learned"
+    return "rope"
 
 
 def default_rate(objective: str) -> float:
