@@ -43,6 +43,10 @@ VERBS = {  # verb: (what it does, an example)
         "continue a prompt with a trained model",
         'tinylm generate RUN "The with statement"',
     ),
+    "classify": (
+        "learn the classes of texts, and name those of new ones",
+        "tinylm classify RUN --data reviews.tsv",
+    ),
     "fill": (
         "guess the hidden tokens of a text, with probabilities",
         'tinylm fill RUN "To be or [MASK]"',
@@ -85,7 +89,7 @@ VERBS = {  # verb: (what it does, an example)
     ),
 }
 ROOMS = {
-    "learn": ("train", "finetune", "align", "eval"),
+    "learn": ("train", "finetune", "classify", "align", "eval"),
     "use": ("generate", "fill", "chat", "prompt", "rag", "export", "embed"),
     "look": (
         "models",

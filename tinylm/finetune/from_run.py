@@ -12,6 +12,9 @@ from pathlib import Path
 
 from tinylm.finetune.inputs import EncoderInput
 from tinylm.models.encoder.encoder import Electra, Encoder, without_head
+from tinylm.nn.module import Module
+from tinylm.tokenizers.base import Tokenizer
+from tinylm.train.run.config import TrainConfig
 from tinylm.train.run.saved import load_run
 
 
@@ -24,7 +27,11 @@ def pretrained_part(path: str | Path) -> tuple:
              its longest text
     raises   CheckpointError if there is no run, or it is damaged
     """
-    model, tokenizer, config = load_run(path)
+    return part_of(*load_run(path))
+
+
+def part_of(model: Module, tokenizer: Tokenizer, config: TrainConfig) -> tuple:
+    """The same of a model with its tokenizer and its TrainConfig."""
     special = config.special(tokenizer.vocab_size)
     if isinstance(model, Electra):
         model = model.discriminator

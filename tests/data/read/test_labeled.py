@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinylm.data.read.labeled import read_columns, read_labeled, share_of
+from tinylm.data.read.labeled import read_classes, read_columns, read_labeled, share_of
 from tinylm.data.synthetic.reviews import _BAD, _GOOD, made_up_reviews
 from tinylm.errors import ConfigError, DataError
+from tinylm.reading import BadLines
 
 
 def test_a_label_is_what_stands_after_the_last_tab(tmp_path):
@@ -79,3 +80,31 @@ def test_made_up_reviews_are_balanced_and_the_last_remark_decides():
         words = text.lower().rstrip(".").split()
         assert (words[-1] in _GOOD) != (words[-1] in _BAD)
         assert label == ((words[-1] in _GOOD) != (words[-2] == "not"))
+
+
+def test_texts_and_pairs_come_with_the_names_of_their_classes(tmp_path):
+    (tmp_path / "a.tsv").write_text("one text\t good \n\ntwo\tbad\n")
+    assert read_classes(tmp_path / "a.tsv") == [("one text", "good"), ("two", "bad")]
+    (tmp_path / "b.csv").write_text('text,Label\n"a, b",1\nc,0\n')
+    assert read_classes(tmp_path / "b.csv") == [("a, b", "1"), ("c", "0")]
+    (tmp_path / "c.tsv").write_text("a\tb\tsame\nc\td\tother\n")
+    assert read_classes(tmp_path / "c.tsv") == [(("a", "b"), "same"), (("c", "d"), "other")]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a\n", "line 1: has 1 columns, needs 2"),
+        ("a\t1\n\t2\n", "line 2: an empty text or class"),
+        ("a\t\n", "line 1: an empty text or class"),
+        ("a\tb\tc\t1\n", "line 1: has 4 columns: needs a text and its class"),
+        ("a\t1\nb\tc\t1\n", "line 2: has 3 columns, the lines before have 2"),
+    ],
+)
+def test_a_line_without_a_text_or_a_class_is_named(text, message, tmp_path):
+    (tmp_path / "a.tsv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_classes(tmp_path / "a.tsv")
+    bad = BadLines(True)
+    read_classes(tmp_path / "a.tsv", bad)
+    assert bad.count == 1

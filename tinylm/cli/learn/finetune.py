@@ -12,19 +12,16 @@ stops after the current step and saves.
 
 import dataclasses
 import shlex
-import signal
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from tinylm.cli.config_file import keep_settings
+from tinylm.cli.learn.tuning import signal_of, tune
 from tinylm.cli.options import parse, refuse, report
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.settings import RunSettings, UpdateSettings
-from tinylm.machine import Terminated
 from tinylm.reading import BadLines
 from tinylm.settings import at_least, one_of, positive, setting
 
@@ -111,7 +108,7 @@ def _tuned(config, name, directory):
         before, _ = answer_loss(model, on_answers, held, config.batch_size, config.device)
     # A signal lets the current step finish, and LoRA's change be merged into the weights.
     with finish_first() as signals:
-        done, stopped_by = _tune(config, model, task, train)
+        done, stopped_by = tune(config, model, task, train)
         if config.lora:
             from tinylm.finetune.peft.merging import bake
 
@@ -125,7 +122,7 @@ def _tuned(config, name, directory):
                 f"{done} steps"
             )
         except KeyboardInterrupt as stopped:
-            stopped_by = _signal_of(stopped)
+            stopped_by = signal_of(stopped)
     with finish_first():  # a second SIGTERM does not end it
         _save(directory, name, config, opened, done, (before, after))
     where, steps = shlex.quote(str(directory)), ""
@@ -137,13 +134,6 @@ def _tuned(config, name, directory):
     )
     if stopped_by:
         return 128 + stopped_by  # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
-
-
-def _signal_of(stopped):
-    """The signal behind a KeyboardInterrupt."""
-    if isinstance(stopped, Terminated):
-        return stopped.signal
-    return signal.SIGINT
 
 
 def _examples(config, model, tokenizer, template, report):
@@ -254,52 +244,6 @@ def _longer(model, longest):
     if model.config.positions in TABLES:
         return f"{_RETRAIN}, {longest} here"
     return f"--context {longest} reads all"
-
-
-def _tune(config, model, task, examples):
-    """Train and show the progress. Returns (updates done, the signal that stopped them or None)."""
-    from tinylm.finetune.fitting import Shuffled, fit
-    from tinylm.nn.recompute import recompute_blocks
-    from tinylm.optim.schedule import adapted, warm_up_steps
-    from tinylm.train.progress import Progress
-
-    # Every epoch reads each sample once, in another order.
-    per_epoch = Shuffled(examples, config.batch_size).per_epoch
-    steps = config.steps or max(1, round(config.epochs * per_epoch))
-    if config.checkpointing:
-        recompute_blocks(model)
-    progress, losses = Progress(0, steps), []
-    rising = round(config.warmup * steps)
-    if warm_up_steps(rising, steps) != rising:
-        report(adapted(rising, steps))
-
-    def show(step, seconds):
-        losses.append(step.loss)
-        mean = float(np.mean(losses[-20:]))  # one batch alone jumps too much to read
-        progress.update(len(losses), mean, step.tokens / seconds, step.grad_norm)
-
-    try:
-        fit(
-            model,
-            task,
-            examples,
-            steps=steps,
-            batch_size=config.batch_size,
-            learning_rate=config.lr,
-            warmup=config.warmup,
-            weight_decay=config.weight_decay,
-            clip=config.clip,
-            seed=config.seed,
-            micro_batch=config.micro_batch,
-            after_step=show,
-        )
-    except KeyboardInterrupt as stopped:
-        # The current step was finished: the weights are as after it.
-        model.eval()
-        return len(losses), _signal_of(stopped)
-    finally:
-        progress.close()
-    return steps, None
 
 
 def _save(directory, name, config, opened, steps, losses):

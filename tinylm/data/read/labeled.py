@@ -2,9 +2,10 @@
 parts of them.
 
 Labeled: one sentence a line, a tab, a whole number ("From Group to Individual Labels using Deep
-Features", Kotzias et al. 2015, has 3,000 reviews in this form). Columns: separated by tabs, where
-quotes are ordinary characters (IANA, text/tab-separated-values), or in a .csv by commas, where
-quotes protect commas and line ends (RFC 4180). Read next: synthetic/reviews.py, made-up reviews.
+Features", Kotzias et al. 2015, has 3,000 reviews in this form); or texts with the name of their
+class. Columns: separated by tabs, where quotes are ordinary characters (IANA,
+text/tab-separated-values), or in a .csv by commas, where quotes protect commas and line ends (RFC
+4180). Read next: synthetic/reviews.py, made-up reviews.
 """
 
 from collections.abc import Sequence
@@ -59,14 +60,17 @@ def read_columns(
              correct, as the ends of its rows depend on them
     raises   DataError naming the first line with too few columns, or not as many as the first
     """
+    rows = _even_rows(path, bad, max(columns) + 1)
+    return [tuple(cells[c].strip() for c in columns) for _, cells in rows]
+
+
+def _even_rows(path, bad, least):
+    """(number of the line, cells) of rows with as many columns as the first, `least` or more."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes[-2:]]  # .csv or .csv.gz
-    found = _csv_rows(path) if ".csv" in suffixes else _tab_rows(path, bad)
-    rows, width = [], None
-    for number, cells in found:
-        if len(cells) <= max(columns):
-            refuse(
-                f"{path}, line {number}: has {len(cells)} columns, needs {max(columns) + 1}", bad
-            )
+    width = None
+    for number, cells in _csv_rows(path) if ".csv" in suffixes else _tab_rows(path, bad):
+        if len(cells) < least:
+            refuse(f"{path}, line {number}: has {len(cells)} columns, needs {least}", bad)
             continue
         if width is None:
             width = len(cells)
@@ -76,8 +80,38 @@ def read_columns(
                 bad,
             )
             continue
-        rows.append(tuple(cells[c].strip() for c in columns))
-    return rows
+        yield number, cells
+
+
+# What the last column is called where the first line has names.
+NAMES_OF_CLASSES = ("label", "labels", "class", "category", "target")
+
+
+def read_classes(path: str | Path, bad: BadLines | None = None) -> list[tuple]:
+    """Texts with the name of their class: list of (text, class), of pairs ((text, text), class).
+
+    Two columns are a text and its class, three a pair of texts and its class: with tabs, or with
+    commas in a .csv. A first line that calls the last column one of NAMES_OF_CLASSES is skipped.
+
+    bad     as in read_columns
+    raises  DataError naming the first line without a text or a class, or with more columns
+    """
+    found = []
+    for number, cells in _even_rows(path, bad, 2):
+        *texts, label = (cell.strip() for cell in cells)
+        if number == 1 and label.lower() in NAMES_OF_CLASSES:
+            continue
+        if len(texts) > 2:
+            refuse(
+                f"{path}, line {number}: has {len(cells)} columns: needs a text and its class, or "
+                "two texts and theirs, divided by tabs (in a .csv by commas)",
+                bad,
+            )
+        elif not all((*texts, label)):
+            refuse(f"{path}, line {number}: an empty text or class", bad)
+        else:
+            found.append((texts[0] if len(texts) == 1 else tuple(texts), label))
+    return found
 
 
 def _tab_rows(path, bad):

@@ -195,7 +195,8 @@ def _why_no_decoder(model, config):
     if config.recipe.fills:
         return (
             "it predicts hidden tokens and cannot continue a text: "
-            '`tinylm fill RUN "... [MASK] ..."` shows its guesses'
+            '`tinylm fill RUN "... [MASK] ..."` shows its guesses, and `tinylm classify RUN --data '
+            "FILE` trains it to label texts"
         )
     if config.recipe.shifted:
         why = "its prefix is read in both directions, which no decoding here does"

@@ -7,6 +7,7 @@ before anything is made of it.
            trainer, data, schedule, patience   of a run that can be resumed
            align      of a run of `tinylm align`: all that continues it
            reward     of a reward model, whose head is a file of its own
+           classifier names of the classes, and the pooling, of a classifier with such a head
 
 An edited field is a CheckpointError that names it; sizes are compared with the saved arrays before
 a model is made. Read next: resume.py, which continues a run.
@@ -34,7 +35,7 @@ from tinylm.train.run.recorded import from_json
 from tinylm.train.trainer import Trainer, read_state
 
 KEPT = "config", "tokenizer", "gpt", "trainer", "data", "schedule", "patience", "chat_template"
-KEPT += ("finetune", "align", "reward")
+KEPT += ("finetune", "align", "reward", "classifier")
 
 
 def load_run(path: str | Path, reward: bool = False) -> tuple:
@@ -56,6 +57,11 @@ def load_run(path: str | Path, reward: bool = False) -> tuple:
             f"{path} is a reward model, which scores answers and writes none: generate with the "
             f"model it was tuned from, and choose by it: `tinylm generate RUN --best-of 4 --reward "
             f"{path}`"
+        )
+    if "classifier" in saved.state:
+        raise CheckpointError(
+            f"{path} is a classifier, which labels texts and predicts no tokens: `tinylm classify "
+            f"{path} TEXT`"
         )
     config, tokenizer = described(saved)
     model = model_of(saved, config, tokenizer)
